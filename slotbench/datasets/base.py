@@ -1,0 +1,86 @@
+"""What one dataset's file provides: how it is made here, and how original files are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from slotbench.datasets.schema import Batch, Layout
+from slotbench.errors import UserError
+
+
+class Importer(ABC):
+    """A streaming reader of a dataset's original files.
+
+    ``batches`` yields batches in the order of the source, each with one more array,
+    ``record`` int64 (n,): the position of each image in the source. Records that the variant
+    leaves out are missing from it. Memory stays flat whatever the size of the source.
+    """
+
+    layout: Layout
+
+    @abstractmethod
+    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
+        """(records read so far, batch) for every ``size`` records after the first ``skip``."""
+
+    @abstractmethod
+    def progress(self) -> tuple[int, int]:
+        """(bytes of the source read, bytes in all)."""
+
+    @abstractmethod
+    def sources(self) -> list[dict[str, str]]:
+        """File name and sha256 of all that was read; complete when ``batches`` has ended."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What tells that a source is the one that an interrupted import had begun with."""
+
+
+class Dataset(ABC):
+    """A dataset of one variant, image size and seed.
+
+    Raises :class:`UserError` where the variant is unknown or the image size is not usable.
+    """
+
+    name: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+    sizes: ClassVar[dict[str, int]]
+    """How many images each split gets where they are made here and nobody says otherwise."""
+
+    def __init__(self, variant: str, image_size: int, seed: int) -> None:
+        from slotbench.registry import unknown
+
+        if variant not in self.variants:
+            raise unknown(f"variant of {self.name}", variant, self.variants)
+        if not 16 <= image_size <= 1024:
+            raise UserError(f"--image-size {image_size}: expected 16 to 1024 pixels.")
+        self.variant, self.image_size, self.seed = variant, image_size, seed
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The layout of the images that ``render`` makes."""
+
+    @property
+    @abstractmethod
+    def generator(self) -> str:
+        """What renders the images and its version; stored in the file."""
+
+    @abstractmethod
+    def render(self, split: str, start: int, stop: int) -> Batch:
+        """Images ``start`` to ``stop`` of a split; a function of (seed, split, index) alone."""
+
+    def importer(self, path: Path) -> Importer:
+        """A reader of the original file at ``path``."""
+        raise UserError(f"--from: {self.name} has no importer.", f"Type: slotbench prepare {self.name}")
+
+    @classmethod
+    def split_records(cls, total: int) -> dict[str, tuple[int, int]]:
+        """Which records of an original file form each split: first 70 %, next 15 %, last 15 %.
+
+        On the 100,000 scenes of CLEVR this is the usual rule: 70,000 for training, the last
+        15,000 for testing.
+        """
+        train, val = total * 70 // 100, total * 85 // 100
+        return {"train": (0, train), "val": (train, val), "test": (val, total)}

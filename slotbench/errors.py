@@ -1,0 +1,28 @@
+"""The two ways a command ends badly: the user can mend it (2), or it failed (1)."""
+
+
+class SlotbenchError(Exception):
+    """Something failed that is not the user's mistake; shown without a traceback.
+
+    ``advice`` is what to type or look at next; it is printed on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.advice}".strip()
+
+
+class UserError(SlotbenchError):
+    """Input that the user can correct: the message names the file, field or option."""
+
+    exit_code = 2
+
+
+class TrainingFailed(SlotbenchError):
+    """A run that cannot go on, such as one whose loss is no longer finite."""
