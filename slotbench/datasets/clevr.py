@@ -85,7 +85,7 @@ class Clevr(Dataset):
         for _ in range(1000):
             scene = sample_scene(count, generator)
             loaded = self._renderer.load(scene)
-            mask = self._renderer.mask(loaded, seed_of(self.seed, split, index) % 2**31)
+            mask = self._renderer.mask(loaded)
             if np.bincount(mask.ravel(), minlength=count + 1)[1 : count + 1].min() >= least:
                 image = self._renderer.image(loaded, seed_of(self.seed, split, index) % 2**31)
                 return scene, image, mask

@@ -55,7 +55,9 @@ class Renderer:
         transform = mi.ScalarTransform4f
         parts: dict[str, Any] = {
             "type": "scene",
-            "sensor": self._sensor(scene),
+            "camera": self._sensor(scene, "multijitter", SAMPLES),
+            # Labels are those at the middle of each pixel, so that outlines are not ragged.
+            "labeller": self._sensor(scene, "stratified", 1),
             "ground": {
                 "type": "rectangle", "bsdf": self.ground, "to_world": transform().scale([40, 40, 1]),
             },
@@ -72,20 +74,23 @@ class Renderer:
             }
         for index, thing in enumerate(scene.objects, start=1):
             parts |= self._shapes(f"object{index}", thing)
-        return mi.load_dict(parts, parallel=False)
+        # Both options would leave the order of shapes, and with it the noise, to chance.
+        return mi.load_dict(parts, parallel=False, optimize=False)
 
     def image(self, loaded: Any, seed: int) -> Array:
         """uint8 (size, size, 3), sRGB."""
-        linear = np.array(mi.render(loaded, integrator=self.light, spp=SAMPLES, seed=seed))
+        linear = np.array(
+            mi.render(loaded, sensor=0, integrator=self.light, spp=SAMPLES, seed=seed)
+        )
         linear = np.clip(linear, 0, 1)
         encoded = np.where(
             linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
         )
         return np.rint(encoded * 255).astype(np.uint8)
 
-    def mask(self, loaded: Any, seed: int) -> Array:
+    def mask(self, loaded: Any) -> Array:
         """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""
-        drawn = np.array(mi.render(loaded, integrator=self.labels, spp=1, seed=seed))[..., -1]
+        drawn = np.array(mi.render(loaded, sensor=1, integrator=self.labels, spp=1))[..., -1]
         # `shape_index` counts from 1 in the scene's own order of shapes; 0 is empty space.
         table = np.zeros(len(loaded.shapes()) + 1, np.uint8)
         for index, shape in enumerate(loaded.shapes(), start=1):
@@ -93,7 +98,7 @@ class Renderer:
                 table[index] = int(shape.id().removeprefix("object").partition("-")[0])
         return table[np.rint(drawn).astype(np.int64)]
 
-    def _sensor(self, scene: Scene) -> dict[str, Any]:
+    def _sensor(self, scene: Scene, sampler: str, samples: int) -> dict[str, Any]:
         return {
             "type": "perspective",
             "fov": 2 * math.degrees(math.atan(HALF_WIDTH)),
@@ -105,7 +110,7 @@ class Renderer:
                 "type": "hdrfilm", "width": self.size, "height": self.size,
                 "rfilter": {"type": "box"}, "pixel_format": "rgb", "component_format": "float32",
             },
-            "sampler": {"type": "multijitter", "sample_count": SAMPLES},
+            "sampler": {"type": sampler, "sample_count": samples, "jitter": samples > 1},
         }  # fmt: skip
 
     def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:

@@ -7,7 +7,6 @@ temporary name, renames that, and removes the parts.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import h5py
 import numpy as np
 
 from slotbench.datasets.schema import SCHEMA_VERSION, Batch, Layout, fingerprint_of
+from slotbench.files import replacing, write_whole
 
 SUFFIX = ".parts"
 
@@ -51,13 +51,8 @@ class Parts:
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
     def write(self, name: str, batch: Batch) -> None:
-        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
-        try:
-            with temporary.open("wb") as stream:
-                np.savez(stream, **batch)  # type: ignore[arg-type]
-            temporary.replace(self.path(name))
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(self.path(name)) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **batch)  # type: ignore[arg-type]
 
     def read(self, name: str) -> Batch:
         with np.load(self.path(name), allow_pickle=False) as stored:
@@ -78,20 +73,15 @@ def join(
     The file has a temporary name until it is whole. ValueError where a batch breaks the layout.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            for split, batches in splits.items():
-                group = _create(file, split, layout)
-                for batch in batches:
-                    _append(group, layout, batch)
-            fingerprint = fingerprint_of(file, layout)
-            stored = {"schema": SCHEMA_VERSION, "layout": layout.to_json(), **attributes}
-            for key, value in {**stored, "fingerprint": fingerprint}.items():
-                file.attrs[key] = value
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
+        for split, batches in splits.items():
+            group = _create(file, split, layout)
+            for batch in batches:
+                _append(group, layout, batch)
+        fingerprint = fingerprint_of(file, layout)
+        stored = {"schema": SCHEMA_VERSION, "layout": layout.to_json(), **attributes}
+        for key, value in {**stored, "fingerprint": fingerprint}.items():
+            file.attrs[key] = value
     return fingerprint
 
 
@@ -120,15 +110,3 @@ def _append(group: h5py.Group, layout: Layout, batch: Batch) -> None:
         if n:
             stored[-n:] = array
 
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

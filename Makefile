@@ -1,0 +1,49 @@
+# make demo and make test start from nothing: they create .venv and install what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO := --data-dir data/demo --results-dir results/demo
+SEEDS ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(READY)  ## create .venv and install slotbench into it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## prepare, train, evaluate, compare: about 15 minutes on two cores
+	$(BIN)/slotbench prepare clevr --train 4000 --val 200 --test 500 --data-dir data/demo
+	for seed in $(SEEDS); do for objective in random simclr reconstruction; do \
+	  $(BIN)/slotbench train --objective $$objective --preset quick --device cpu --seed $$seed \
+	    $(DEMO) || exit; done; done
+	$(BIN)/slotbench leaderboard --results-dir results/demo
+
+test: $(READY)  ## the test suite, without what is slow
+	$(BIN)/python -m pytest
+
+test-all: $(READY)  ## every test
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## measure rendering, import, training, evaluation, help
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
+
+clean:  ## remove the environment, caches and the demo's files
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build ./*.egg-info data/demo results/demo
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Cores: an encoder and the module that turns its features into slots."""

@@ -1,0 +1,251 @@
+"""Preparing a dataset: render or import it in parts, join them, draw a contact sheet."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from slotbench import registry
+from slotbench.datasets.base import Dataset, Importer
+from slotbench.datasets.parts import Parts, join
+from slotbench.datasets.render_worker import begin, render
+from slotbench.datasets.schema import SPLITS, Batch, DatasetFile, Layout
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.progress import bar, say
+
+RENDER_PART, IMPORT_PART = 50, 500
+"""Images a part: seconds of work, so that little is lost when the process is killed."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    name: str
+    variant: str | None = None
+    source: Path | None = None
+    image_size: int = 64
+    sizes: dict[str, int] | None = None
+    """Images a split; a split that is left out has the dataset's own number."""
+    seed: int = 0
+    workers: int | None = None
+    """Processes; none: one for each core."""
+    data_dir: Path = Path("data")
+    force: bool = False
+
+
+def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
+    """``<name>.h5`` for the default variant, ``<name>-<variant>.h5`` for the others."""
+    variants = registry.get("datasets", name).variants
+    if variant is None or variant == variants[0]:
+        return data_dir / f"{name}.h5"
+    if variant not in variants:
+        raise registry.unknown(f"variant of {name}", variant, variants)
+    return data_dir / f"{name}-{variant}.h5"
+
+
+def locate(reference: str, data_dir: Path) -> Path:
+    """The file of ``name``, ``name:variant`` or a path; :class:`UserError` if not prepared."""
+    if reference.endswith((".h5", ".hdf5")) or os.sep in reference:
+        if not Path(reference).is_file():
+            raise UserError(f"--dataset {reference}: there is no such file.")
+        return Path(reference)
+    name, _, variant = reference.partition(":")
+    path = path_of(name, variant or None, data_dir)
+    if not path.is_file():
+        option = f" --variant {variant}" if variant else ""
+        raise UserError(
+            f"Dataset {reference!r} is not prepared: {path} does not exist.",
+            f"Type: slotbench prepare {name}{option}",
+        )
+    return path
+
+
+def prepare(request: Request) -> Path:
+    """Make the dataset's file, or find it made already; returns its path.
+
+    Raises :class:`UserError` for bad options, a bad source, and a file at the same place that
+    was made by another recipe.
+    """
+    entry = registry.get("datasets", request.name)
+    variant = request.variant or entry.variants[0]
+    target = path_of(request.name, variant, request.data_dir)
+    dataset: Dataset = entry.load()(variant, request.image_size, request.seed)
+    sizes = {**dataset.sizes, **(request.sizes or {})}
+    for split, size in sizes.items():
+        if size < 1:
+            raise UserError(f"--{split} {size}: expected at least 1 image.")
+    recipe = _recipe(dataset, request, sizes)
+    if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
+        say(f"[green]{target} is prepared already.[/]")
+        return target
+    started = time.monotonic()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if request.source is None:
+        _render(dataset, target, recipe, sizes, request.workers or os.cpu_count() or 1)
+    else:
+        importer = dataset.importer(request.source)
+        _import(dataset, importer, target, recipe, request.sizes or {})
+    say(f"Prepared in {time.monotonic() - started:.0f} s.")
+    return target
+
+
+def _recipe(dataset: Dataset, request: Request, sizes: dict[str, int]) -> dict[str, Any]:
+    """What the content depends on; it is stored in the file's attributes."""
+    return {
+        "name": dataset.name,
+        "variant": dataset.variant,
+        "origin": "rendered" if request.source is None else "original",
+        "generator": dataset.generator if request.source is None else "slotbench import 1",
+        "seed": request.seed,
+        "image_size": request.image_size,
+        "licence": dataset.licence,
+        "sizes": ",".join(f"{split}={sizes[split]}" for split in SPLITS)
+        if request.source is None
+        else ",".join(f"{split}={size}" for split, size in (request.sizes or {}).items()),
+    }
+
+
+def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> bool:
+    """True, or :class:`UserError` where the file at ``target`` is not what was asked for.
+
+    A number of images that was not asked for may be any.
+    """
+    with DatasetFile(target) as existing:
+        found = {key: existing.attributes.get(key) for key in recipe if key != "sizes"}
+        asked = {key: value for key, value in recipe.items() if key != "sizes"}
+        for split, size in sizes.items():
+            found[f"images in {split}"], asked[f"images in {split}"] = existing.size(split), size
+    for key, value in asked.items():
+        if found[key] != value:
+            raise UserError(
+                f"{target} exists, with {key} {found[key]!r} instead of {value!r}.",
+                "Type --force to replace it, or --data-dir to keep both.",
+            )
+    return True
+
+
+def _render(
+    dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], workers: int
+) -> None:
+    # Parts do not depend on how many images were asked for, so these may change between calls.
+    parts = Parts(target, {key: value for key, value in recipe.items() if key != "sizes"})
+    tasks = {
+        f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
+            split, start, min(start + RENDER_PART, sizes[split]),
+        )
+        for split in SPLITS
+        for start in range(0, sizes[split], RENDER_PART)
+    }  # fmt: skip
+    total = sum(sizes[split] for split in SPLITS)
+    done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
+    if done:
+        say(f"Going on: {done:,} of {total:,} images were made before.")
+    missing = {name: task for name, task in tasks.items() if not parts.has(name)}
+    with bar(f"Rendering {dataset.name}:{dataset.variant}", total) as progress:
+        started, fresh = time.monotonic(), 0
+        progress.set(done)
+        for name, batch in _rendered(dataset, missing, workers):
+            parts.write(name, batch)
+            fresh += len(batch["image"])
+            rate = fresh / (time.monotonic() - started)
+            progress.set(done + fresh, detail=f"{rate:.1f} images/s")
+    splits = {
+        split: (parts.read(name) for name, task in tasks.items() if task[0] == split)
+        for split in SPLITS
+    }
+    join(target, dataset.layout, splits, {**recipe, "sources": "[]"})
+    parts.remove()
+
+
+def _rendered(
+    dataset: Dataset, tasks: dict[str, tuple[str, int, int]], workers: int
+) -> Iterator[tuple[str, Batch]]:
+    """Parts as they are finished; one process each, so that no thread is shared."""
+    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+    if not tasks:
+        return
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), get_context("spawn"), initializer=begin, initargs=settings
+    )
+    try:
+        queue = iter(tasks.items())
+        running: dict[Future[Batch], str] = {}
+        while True:
+            # A short queue keeps few finished parts in memory at a time.
+            while len(running) < 2 * workers and (item := next(queue, None)) is not None:
+                running[pool.submit(render, *item[1])] = item[0]
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise SlotbenchError(
+            "A rendering process was killed, perhaps for lack of memory.",
+            "Type the same command again: it goes on where it stopped. --workers 1 needs least.",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _import(
+    dataset: Dataset,
+    importer: Importer,
+    target: Path,
+    recipe: dict[str, Any],
+    limits: dict[str, int],
+) -> None:
+    identity = json.dumps({**recipe, "sizes": "", **importer.identity()}, sort_keys=True)
+    parts = Parts(target, json.loads(identity))
+    before = [name.split("-") for name in parts.names()]
+    records = max((int(stop) for _, stop in before), default=0)
+    if records:
+        say(f"Going on after {records:,} records that were read before.")
+    with bar(f"Reading {dataset.name}:{dataset.variant}", 1, count=False) as progress:
+        started, fresh = time.monotonic(), 0
+        try:
+            for read, batch in importer.batches(records, IMPORT_PART):
+                parts.write(f"{records:08d}-{read:08d}", batch)
+                fresh, records = fresh + read - records, read
+                rate = fresh / (time.monotonic() - started)
+                progress.set(*importer.progress(), detail=f"{rate:.0f} records/s")
+        except UserError:
+            parts.remove()  # the source is damaged: what was read of it is of no use
+            raise
+    splits = dataset.split_records(records)
+    for split, (start, stop) in splits.items():
+        if start >= stop:
+            raise UserError(f"The source holds {records} records: too few for a {split} split.")
+    batches = {
+        split: _select(parts, importer.layout, bounds, limits.get(split))
+        for split, bounds in splits.items()
+    }
+    rule = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
+    join(
+        target, importer.layout, batches,
+        {**recipe, "sources": json.dumps(importer.sources()), "split_rule": rule},
+    )  # fmt: skip
+    parts.remove()
+
+
+def _select(
+    parts: Parts, layout: Layout, bounds: tuple[int, int], limit: int | None
+) -> Iterator[Batch]:
+    """The images of a split, in the order of the source, at most ``limit`` of them."""
+    left = limit if limit is not None else 1 << 62
+    for name in parts.names():
+        start, stop = map(int, name.split("-"))
+        if stop <= bounds[0] or start >= bounds[1] or left <= 0:
+            continue
+        batch = parts.read(name)
+        record = batch.pop("record")
+        keep = ((record >= bounds[0]) & (record < bounds[1])).nonzero()[0][:left]
+        left -= len(keep)
+        yield {key: batch[key][keep] for key in layout.arrays()}
+

@@ -1,0 +1,32 @@
+"""What a rendering process does. It ends when its parent does, however that ends."""
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import wait
+
+from slotbench import registry
+from slotbench.datasets.base import Dataset
+from slotbench.datasets.schema import Batch
+
+_dataset: Dataset | None = None
+
+
+def begin(name: str, variant: str, image_size: int, seed: int) -> None:
+    """Called once in each process: builds the dataset and watches the parent."""
+    global _dataset
+    _dataset = registry.get("datasets", name).load()(variant, image_size, seed)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def render(split: str, start: int, stop: int) -> Batch:
+    assert _dataset is not None
+    return _dataset.render(split, start, stop)
+
+
+def _leave_with_parent() -> None:
+    # Without this a worker would wait for work forever after `kill -9` of its parent.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

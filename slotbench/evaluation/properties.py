@@ -1,0 +1,186 @@
+"""Property prediction: what each slot says about the object it stands for, version 1.
+
+The protocol of Dittadi et al. 2022, arXiv 2107.00637, Section 3 and Appendix B: a probe that
+all slots share is trained on frozen slots to predict every property of the paired object.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slotbench.datasets.schema import Array, Layout
+from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.result import Result
+from slotbench.evaluation.targets import Encoding
+from slotbench.matching import assign
+from slotbench.rng import building, numpy_generator
+
+BATCH = 64
+LEARNING_RATE = 1e-3
+HALVED_AT = (2000, 4000)
+CHECK_EVERY = 250
+PATIENCE = 1000
+"""Steps without a better validation loss after which training ends early."""
+Protocol = Literal["loss", "mask"]
+
+
+@dataclass
+class SlotData:
+    """What the probe sees of n images with K slots of width D and at most O objects."""
+
+    slots: Array
+    """float32 (n, K, D)."""
+    overlap: Array
+    """float32 (n, K, O) in [0, 1]: cosine similarity of slots' masks with objects'."""
+    visible: Array
+    """bool (n, O)."""
+    properties: Mapping[str, Array]
+    """float32 (n, O[, d]) or int16 (n, O), by property name."""
+
+
+@dataclass
+class _Split:
+    slots: Tensor
+    targets: Tensor
+    visible: Tensor
+    order: Tensor | None
+    """int64 (n, O), the slot of each object, where it does not depend on the probe."""
+
+    def rows(self, index: Tensor | slice) -> "_Split":
+        order = None if self.order is None else self.order[index]
+        return _Split(self.slots[index], self.targets[index], self.visible[index], order)
+
+
+def predict_properties(
+    train: SlotData,
+    val: SlotData,
+    test: SlotData,
+    layout: Layout,
+    *,
+    seed: int,
+    protocol: Protocol,
+    hidden: int = 0,
+    steps: int = 6000,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Result]:
+    """R2 of each numeric property, accuracy of each categorical one, and their ``mean``.
+
+    The probe is linear, or an MLP with one layer of ``hidden`` units and LeakyReLU. It is
+    trained with Adam at 1e-3, halved at steps 2,000 and 4,000, on 64 images a step, for at
+    most ``steps`` steps: the validation loss is taken every 250 steps, training ends when it
+    has not improved for 1,000, and the probe with the best one is used. Weights and batches
+    are drawn from (seed, "probe").
+
+    Objects and slots are paired by the Hungarian algorithm, anew for every batch:
+
+    - ``loss``: the cost is the probe's own loss for the pair; it sees labels at test time.
+    - ``mask``: the cost is the cosine distance of their masks; it is blind to labels.
+
+    Invisible objects are not paired. Where slots are fewer than objects, those left over count
+    as wrong (accuracy) or as predicted by the training mean (R2); the results with the suffix
+    ``/dropped`` leave them out, as the paper does, and their ``left_out`` is their number.
+
+    ValueError where the layout has no property, where a split shows no object, or where slots
+    are not finite.
+    """
+    if not layout.properties:
+        raise ValueError("the layout has no properties to predict")
+    for name, data in (("train", train), ("val", val), ("test", test)):
+        if not data.visible.any():
+            raise ValueError(f"{name} shows no object whose properties could be predicted")
+    encoding = Encoding.fit(layout, train.properties, train.visible)
+    prepared = [_prepare(data, encoding, protocol) for data in (train, val, test)]
+    with building(seed, "probe", protocol, hidden):
+        probe = _probe(train.slots.shape[2], encoding.width, hidden)
+    _train(probe, encoding, prepared[0], prepared[1], steps, seed, progress)
+    order, predicted = _predict(probe, encoding, prepared[2])
+    return property_results(encoding, predicted, prepared[2].targets, test.visible, order, seed)
+
+
+def _prepare(data: SlotData, encoding: Encoding, protocol: Protocol) -> _Split:
+    slots = torch.from_numpy(np.asarray(data.slots, np.float32))
+    if not torch.isfinite(slots).all():
+        raise ValueError("slots hold NaN or infinite values")
+    visible = torch.from_numpy(np.asarray(data.visible, bool))
+    order = None
+    if protocol == "mask":
+        order = assign(1 - torch.from_numpy(np.asarray(data.overlap)).mT, visible)
+    return _Split(slots, encoding.encode(data.properties), visible, order)
+
+
+def _probe(width: int, outputs: int, hidden: int) -> nn.Module:
+    if hidden == 0:
+        return nn.Linear(width, outputs)
+    return nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(), nn.Linear(hidden, outputs))
+
+
+def _pair(encoding: Encoding, predicted: Tensor, batch: _Split) -> Tensor:
+    """The slot of each object, int64 (B, O); -1 where it has none."""
+    if batch.order is not None:
+        return batch.order
+    return assign(encoding.cost(predicted.detach(), batch.targets), batch.visible)
+
+
+def _loss(probe: nn.Module, encoding: Encoding, batch: _Split) -> Tensor:
+    """The loss averaged over the visible objects of the batch that have a slot."""
+    predicted = encoding.normalise(probe(batch.slots))
+    order = _pair(encoding, predicted, batch)
+    image, objects = (order >= 0).nonzero(as_tuple=True)
+    chosen = predicted[image, order[image, objects]]
+    losses = encoding.pair_loss(chosen, batch.targets[image, objects])
+    return losses.sum() / max(1, len(losses))
+
+
+def _train(
+    probe: nn.Module,
+    encoding: Encoding,
+    train: _Split,
+    val: _Split,
+    steps: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Trains the probe in place and leaves it with the weights of the best validation loss."""
+    generator = numpy_generator(seed, "probe", "batches")
+    optimizer = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, HALVED_AT, gamma=0.5)
+    best, best_step, kept = float("inf"), 0, _weights_of(probe)
+    queue = np.empty(0, np.int64)
+    for step in range(1, steps + 1):
+        if len(queue) < min(BATCH, len(train.slots)):
+            queue = generator.permutation(len(train.slots))
+        index, queue = torch.from_numpy(queue[:BATCH]), queue[BATCH:]
+        optimizer.zero_grad()
+        _loss(probe, encoding, train.rows(index)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if step % CHECK_EVERY and step != steps:
+            continue
+        with torch.no_grad():
+            current = float(_loss(probe, encoding, val))
+        if current < best:
+            best, best_step, kept = current, step, _weights_of(probe)
+        if progress is not None:
+            progress(step, steps)
+        if step - best_step >= PATIENCE:
+            break
+    probe.load_state_dict(kept)
+    if progress is not None:
+        progress(steps, steps)
+
+
+def _weights_of(probe: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in probe.state_dict().items()}
+
+
+@torch.no_grad()
+def _predict(probe: nn.Module, encoding: Encoding, test: _Split) -> tuple[Array, Tensor]:
+    """The slot of each object (n, O), and what it predicts (n, O, P); 0 where it has none."""
+    predicted = encoding.normalise(probe(test.slots))
+    order = _pair(encoding, predicted, test)
+    chosen = predicted.take_along_dim(order.clamp(min=0)[:, :, None], dim=1)
+    return order.numpy(), chosen * (order >= 0)[:, :, None]

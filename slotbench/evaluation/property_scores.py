@@ -1,0 +1,99 @@
+"""R2 and accuracy of predicted properties, with intervals over images."""
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from slotbench.datasets.schema import Array, Property
+from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.targets import Encoding
+
+VERSION = 1
+Sums = npt.NDArray[np.float64]
+
+
+def property_results(
+    encoding: Encoding,
+    predicted: Tensor,
+    targets: Tensor,
+    visible: Array,
+    order: Array,
+    seed: int,
+) -> dict[str, Result]:
+    """Results by property name and ``mean``, each also with the suffix ``/dropped``.
+
+    ``predicted`` and ``targets`` are float (n, O, P), ``visible`` bool (n, O), and ``order``
+    int64 (n, O) the slot of each object, -1 where it has none. Such an object counts as wrong
+    or as predicted by the training mean, which is 0 after standardisation; it is left out of
+    the ``/dropped`` results. ``n`` counts objects.
+    """
+    paired = visible & (order >= 0)
+    values, truth = predicted.double().numpy(), targets.double().numpy()
+    values = np.where(paired[:, :, None], values, 0.0)
+    results = {}
+    for suffix, counted in (("", visible), ("/dropped", paired)):
+        left_out = int(visible.sum() - counted.sum())
+        totals, widths = [], []
+        for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
+            sums = _sums(prop, values[..., columns], truth[..., columns], counted, paired)
+            totals.append(sums)
+            widths.append(sums.shape[1])
+        scores = _Scores(encoding.properties, tuple(np.cumsum(widths)[:-1]))
+        joined = np.concatenate(totals, axis=1)
+        value = scores(joined.sum(axis=0, keepdims=True))[0]
+        low, high = bootstrap(joined, scores, seed)
+        names = [prop.name for prop in encoding.properties] + ["mean"]
+        for index, name in enumerate(names):
+            ends = finite(low[index]), finite(high[index])
+            number = finite(value[index])
+            results[name + suffix] = Result(number, int(counted.sum()), left_out, VERSION, *ends)
+    return results
+
+
+def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: Array) -> Sums:
+    """What each image adds to the sums that :class:`_Scores` needs, (n, M)."""
+    count = counted.sum(axis=1, keepdims=True).astype(np.float64)
+    if prop.kind == "categorical":
+        right = (values.argmax(axis=2) == truth.argmax(axis=2)) & paired & counted
+        return np.concatenate([count, right.sum(axis=1, keepdims=True)], axis=1)
+    weight = counted[:, :, None].astype(np.float64)
+    residual = ((values - truth) ** 2 * weight).sum(axis=1)
+    return np.concatenate(
+        [count, residual, (truth * weight).sum(axis=1), (truth**2 * weight).sum(axis=1)], axis=1
+    )
+
+
+class _Scores:
+    """Sums (R, M) over images -> R2 or accuracy of each property, and their mean: (R, p + 1)."""
+
+    def __init__(self, properties: tuple[Property, ...], cuts: tuple[int, ...]) -> None:
+        self.properties, self.cuts = properties, cuts
+
+    def __call__(self, sums: Sums) -> Sums:
+        parts = np.split(sums, self.cuts, axis=1)
+        columns = [
+            _accuracy(part) if prop.kind == "categorical" else _r2(part, prop.dim)
+            for prop, part in zip(self.properties, parts, strict=True)
+        ]
+        scores = np.stack(columns, axis=1)
+        return np.concatenate([scores, scores.mean(axis=1, keepdims=True)], axis=1)
+
+
+def _accuracy(sums: Sums) -> Sums:
+    count, right = sums.T
+    return np.where(count > 0, right / np.maximum(count, 1), np.nan)
+
+
+def _r2(sums: Sums, dim: int) -> Sums:
+    """The coefficient of determination, averaged over dimensions with equal weights.
+
+    As scikit-learn's r2_score: a dimension that does not vary scores 1 where it is predicted
+    exactly and 0 otherwise.
+    """
+    count = np.maximum(sums[:, :1], 1)
+    residual, total, square = np.split(sums[:, 1:], [dim, 2 * dim], axis=1)
+    spread = np.maximum(square - total**2 / count, 0)
+    constant = spread <= 1e-12 * square
+    score = 1 - residual / np.where(constant, 1, spread)
+    score = np.where(constant, np.where(residual <= 1e-12 * square, 1.0, 0.0), score)
+    return np.where(sums[:, 0] > 0, score.mean(axis=1), np.nan)

@@ -1,0 +1,98 @@
+"""One number of an evaluation, with what it counts and how sure it is."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from slotbench.rng import numpy_generator
+
+Array = npt.NDArray[np.float64]
+RESAMPLES = 1000
+_BLOCK = 1 << 22
+"""Draws that are held at a time."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A metric's value over ``n`` images (objects, for properties)."""
+
+    value: float | None
+    """None where nothing could be counted."""
+    n: int
+    """How many images or objects counted."""
+    left_out: int = 0
+    """How many were left out, such as images without an object."""
+    version: int = 1
+    """The version of the metric's definition."""
+    low: float | None = None
+    """Lower end of the 95 % bootstrap interval over images, where one is computed."""
+    high: float | None = None
+    """Upper end."""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"{name}={number}: expected a finite number or None")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; holds no NaN."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Result":
+        return cls(**fields)
+
+
+def bootstrap(
+    totals: Array,
+    statistic: Callable[[Array], Array],
+    seed: int,
+) -> tuple[Array, Array]:
+    """The ends (low, high) of the 95 % percentile bootstrap interval over images.
+
+    ``totals`` float64 (n, M) holds what each image adds to M sums; ``statistic`` maps sums
+    (R, M) to values (R, ...), one for each of the R = 1,000 resamples of n images (Efron 1979).
+    A resample in which a value is NaN (its images have nothing to count) is not used for it;
+    an end is NaN where no resample is left.
+    """
+    n = len(totals)
+    generator = numpy_generator(seed, "bootstrap", n)
+    step = max(1, min(RESAMPLES, _BLOCK // max(1, n)))
+    sums = []
+    for start in range(0, RESAMPLES, step):
+        rows = min(step, RESAMPLES - start)
+        drawn = generator.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
+        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        sums.append(weights.astype(np.float64) @ totals)
+    values = statistic(np.concatenate(sums))
+    unusable = np.isnan(values).all(axis=0)
+    # An all-NaN slice would warn; 0 stands in for it and is taken back afterwards.
+    ends = np.nanquantile(np.where(unusable, 0.0, values), (0.025, 0.975), axis=0)
+    low, high = np.where(unusable, np.nan, ends)
+    return low, high
+
+
+def mean_result(per_image: Tensor, seed: int, version: int = 1) -> Result:
+    """The mean of ``per_image`` float (n,), NaN marking images that are left out.
+
+    With the 95 % percentile bootstrap interval over the images that count.
+    """
+    values = per_image.detach().double().cpu().numpy()
+    counted = values[~np.isnan(values)]
+    left_out = len(values) - len(counted)
+    if not len(counted):
+        return Result(None, 0, left_out, version)
+    mean = float(counted.mean())
+    low, high = bootstrap(counted[:, None], lambda sums: sums[:, 0] / len(counted), seed)
+    return Result(mean, len(counted), left_out, version, float(low), float(high))
+
+
+def finite(value: float | np.floating[Any]) -> float | None:
+    """``value`` as JSON can hold it: None for NaN."""
+    return None if math.isnan(value) else float(value)

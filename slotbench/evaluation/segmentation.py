@@ -1,0 +1,148 @@
+"""Segmentation scores of label maps: ARI, FG-ARI, mIoU, mBO, SC and mSC, version 1.
+
+Everything is computed from one table an image: how many pixels have true label i and
+predicted label j. Pixels labelled 255 are in no table.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.matching import assign
+
+VERSION = 1
+METRICS = ("ari", "fg_ari", "miou", "mbo", "sc", "msc")
+_BLOCK = 1 << 22
+"""Pixels that are counted at a time; keeps the index arrays small."""
+
+
+def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks float (B, K, h, w) resized bilinearly to (B, K, H, W), ``size`` being (H, W)."""
+    if masks.shape[-2:] == size:
+        return masks
+    return functional.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+
+
+def labels_from_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Label maps int64 (B, H, W) in [0, K): the slot with the greatest mask at each pixel.
+
+    ``masks`` is float (B, K, h, w), of any scale; it is resized bilinearly to ``size`` (H, W)
+    before the argmax. Where slots tie, the first wins. ValueError where a mask is not finite.
+    """
+    if not torch.isfinite(masks).all():
+        raise ValueError("masks hold NaN or infinite values")
+    return resize(masks, size).argmax(dim=1)
+
+
+def contingency(predicted: Tensor, truth: Tensor, slots: int) -> Tensor:
+    """Pixel counts int64 (B, O + 1, K): entry (b, i, j) counts true label i, predicted label j.
+
+    ``predicted`` is int64 (B, H, W) in [0, slots); ``truth`` is uint8 (B, H, W): 0 background,
+    1..O objects, O being the greatest label of the batch, and 255 for pixels that are not
+    counted. ValueError where the shapes differ or a predicted label is out of range.
+    """
+    if predicted.shape != truth.shape or predicted.ndim != 3:
+        raise ValueError(
+            f"predicted {tuple(predicted.shape)} and truth {tuple(truth.shape)}: "
+            "expected the same shape (B, H, W)"
+        )
+    # 255 + 1 wraps to 0 in uint8: unlabelled pixels become row 0, which is cut off below.
+    rows = truth + 1
+    labels = int(rows.max()) + 1 if rows.numel() else 2
+    return joint_counts(rows, predicted, labels, slots)[:, 1:]
+
+
+def joint_counts(rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> Tensor:
+    """Pixel counts int64 (B, n_rows, n_columns) of two label maps (B, H, W) of whole numbers.
+
+    ``rows`` must lie in [0, n_rows); ValueError where ``columns`` is not in [0, n_columns).
+    """
+    images, cells = len(rows), n_rows * n_columns
+    rows, columns = rows.flatten(1), columns.flatten(1)
+    if columns.numel() and not 0 <= int(columns.min()) <= int(columns.max()) < n_columns:
+        raise ValueError(
+            f"predicted labels {int(columns.min())} to {int(columns.max())}, "
+            f"expected 0 to {n_columns - 1}"
+        )
+    tables = [torch.zeros(0, n_rows, n_columns, dtype=torch.int64, device=rows.device)]
+    step = max(1, _BLOCK // max(1, rows.shape[1]))
+    for start in range(0, images, step):
+        block = slice(start, start + step)
+        index = rows[block].long() * n_columns + columns[block]
+        index += torch.arange(len(index), device=index.device)[:, None] * cells
+        counts = torch.bincount(index.flatten(), minlength=len(index) * cells)
+        tables.append(counts.view(-1, n_rows, n_columns))
+    return torch.cat(tables)
+
+
+def adjusted_rand(table: Tensor) -> Tensor:
+    """The adjusted Rand index, float64 (B,), from pixel counts int64 (B, I, J).
+
+    Hubert and Arabie 1985. Where both partitions are trivial in the same way (one cluster, or
+    one pixel a cluster) it is 1, where the expected index equals the greatest otherwise it is
+    0, and where no pixel is counted it is NaN.
+    """
+    together = _pairs(table).sum(dim=(1, 2))
+    rows, columns = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
+    total = _pairs(table.sum(dim=(1, 2)))
+    trivial = (rows == columns) & ((rows == 0) | (rows == total))
+    expected = rows.double() * columns.double() / total.clamp(min=1).double()
+    room = (rows + columns).double() / 2 - expected
+    index = torch.where(room > 0, (together.double() - expected) / room, 0.0)
+    index = torch.where(trivial, 1.0, index)
+    return torch.where(table.sum(dim=(1, 2)) > 0, index, torch.nan)
+
+
+def scores(predicted: Tensor, truth: Tensor, slots: int) -> dict[str, Tensor]:
+    """Each of :data:`METRICS` as float64 (B,); NaN marks an image that is left out.
+
+    ``predicted`` int64 (B, H, W) in [0, slots); ``truth`` uint8 (B, H, W), 0 background, 255
+    not labelled. The metrics do not depend on which slot has which label.
+
+    - ``ari``: adjusted Rand index over all labelled pixels, background being one class.
+    - ``fg_ari``: the same over pixels whose true label is an object.
+    - ``miou``: mean over objects of the IoU with the slot that the Hungarian algorithm gives
+      them; an object without a slot scores 0 (Kuhn 1955).
+    - ``mbo``: mean over objects of the best IoU with any slot (Pont-Tuset et al. 2017); on
+      class masks it is mBO_c, on instance masks mBO_i.
+    - ``sc``, ``msc``: segmentation covering: the best IoU averaged over objects with their
+      areas as weights, and without weights (Arbelaez et al. 2011). Over objects alone, ``msc``
+      is ``mbo`` by another name.
+
+    Images without an object are left out of all but ``ari``; those without a labelled pixel
+    are left out of ``ari`` too.
+    """
+    return scores_of_table(contingency(predicted, truth, slots))
+
+
+def scores_of_table(table: Tensor) -> dict[str, Tensor]:
+    """:func:`scores` from pixel counts int64 (B, O + 1, K)."""
+    objects = table[:, 1:]
+    area = objects.sum(dim=2)
+    present = area > 0
+    union = area[:, :, None] + table.sum(dim=1)[:, None, :] - objects
+    iou = objects.double() / union.clamp(min=1).double()
+    best = iou.amax(dim=2)
+    return {
+        "ari": adjusted_rand(table),
+        "fg_ari": adjusted_rand(objects),
+        "miou": _mean(_matched(iou, present), present.double()),
+        "mbo": _mean(best, present.double()),
+        "sc": _mean(best, area.double()),
+        "msc": _mean(best, present.double()),
+    }
+
+
+def _matched(iou: Tensor, present: Tensor) -> Tensor:
+    """The IoU of each present object with its slot, float64 (B, O); 0 where it has none."""
+    order = assign(-iou, present)
+    return iou.gather(2, order.clamp(min=0)[:, :, None])[:, :, 0] * (order >= 0)
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean over objects; NaN where all weights are 0."""
+    return (values * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _pairs(counts: Tensor) -> Tensor:
+    return counts * (counts - 1) // 2

@@ -1,0 +1,168 @@
+"""Every run that the leaderboard can see, one row a run: run directories and published records.
+
+What cannot count stays in the frame, with the reason in ``problems``: a file that does not read,
+a run without an evaluation, an evaluation of another split, other images or an older version of
+a metric. Nothing is left out in silence, and nothing here raises for a bad run.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotbench.errors import UserError
+from slotbench.files import read_json
+from slotbench.leaderboard.records import Cell, Found, Protocol, again, describe, unreadable
+from slotbench.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "run", "published", "state", "reason", "counts", "problems", "dataset", "origin", "image_size",
+    "fingerprint", "core", "objective", "alignment", "preset", "settings", "family", "seed", "row",
+    "pair", "steps", "seconds", "images_per_second", "parameters", "device", "warnings", "config",
+)  # fmt: skip
+"""The frame's columns that are no metric; metrics are the columns with a ``/`` or none of these.
+
+``counts``: done, with an evaluation that can be used. ``row``: a hash of everything but the seed;
+runs of one row differ in their seed alone. ``pair``: a hash of what a self-supervised row and its
+reconstruction row must share.
+"""
+
+
+def collect(results_dir: Path) -> "pd.DataFrame":
+    """One row a run, under ``results_dir``/runs and ``results_dir``/published.
+
+    Columns: :data:`COLUMNS`, then one float64 column for each metric key (NaN: missing). Runs
+    that cannot be read have the state ``unreadable`` and no configuration.
+    """
+    import pandas as pd
+
+    found = [_directory(path, results_dir) for path in _directories(results_dir)]
+    for file in sorted((results_dir / "published").glob("*.json")):
+        found.extend(_published(file, results_dir))
+    found = _once(found)
+    _same_protocol(found)
+    _newest_versions(found)
+    keys = sorted({key for run in found if run["counts"] for key in run["cells"]})
+    frame = pd.DataFrame({name: [run.get(name) for run in found] for name in COLUMNS}, dtype=object)
+    metrics = {
+        key: [run["cells"].get(key, (None, 0))[0] if run["counts"] else None for run in found]
+        for key in keys
+    }
+    return pd.concat([frame, pd.DataFrame(metrics, index=frame.index, dtype="float64")], axis=1)
+
+
+def metric_keys(frame: "pd.DataFrame") -> list[str]:
+    """The frame's metric columns, sorted."""
+    return [str(name) for name in frame.columns if name not in COLUMNS]
+
+
+def _directories(results_dir: Path) -> list[Path]:
+    found = sorted((results_dir / "runs").glob("*/*/*"))
+    return [path for path in found if path.is_dir() and not path.name.startswith(".")]
+
+
+def _directory(path: Path, results_dir: Path) -> Found:
+    run, name = Run(path), str(path.relative_to(results_dir))
+    try:
+        config = read_json(run.config_file)
+        status = run.status()
+    except (UserError, OSError, KeyError, TypeError, AttributeError) as error:
+        return unreadable(name, published=False, why=_reason(error, path))
+    try:
+        evaluation = read_json(run.evaluation) if run.evaluation.exists() else None
+    except (UserError, OSError) as error:
+        evaluation = _reason(error, path)
+    return describe(name, config, status, evaluation, published=False)
+
+
+def _published(file: Path, results_dir: Path) -> list[Found]:
+    name = str(file.relative_to(results_dir))
+    try:
+        records = read_json(file)
+    except (UserError, OSError) as error:
+        return [unreadable(name, published=True, why=_reason(error, file))]
+    if not isinstance(records, list):
+        return [unreadable(name, published=True, why="expected a list of runs")]
+    found = []
+    for index, record in enumerate(records):
+        where = f"{name}, run {index}"
+        if isinstance(record, dict) and {"config", "status"} <= record.keys():
+            parts = (record["config"], record["status"], record.get("evaluation"))
+            found.append(describe(where, *parts, published=True))
+        else:
+            found.append(unreadable(where, published=True, why="'config' or 'status' is missing"))
+    return found
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """The error in words, without the folder that the warning names anyway."""
+    return str(error).replace(f"{path}/", "").replace(f"{path} ", "").rstrip(".")
+
+
+def _once(found: list[Found]) -> list[Found]:
+    """Each (row, seed) once.
+
+    The same run here and published: this machine's counts where it is done, else the published
+    one. Several copies on one side: one counts where their numbers agree, none where they differ,
+    because nothing says which is right.
+    """
+    groups: dict[Any, list[Found]] = defaultdict(list)
+    for index, run in enumerate(found):
+        key = (run["row"], run["seed"]) if "row" in run else ("unreadable", index)
+        groups[key].append(run)
+    for group in groups.values():
+        counting = [run for run in group if run["counts"]]
+        local = [run for run in counting if not run["published"]]
+        chosen = local or counting
+        clash = any(run["cells"] != chosen[0]["cells"] for run in chosen)
+        if clash:
+            others = " and ".join(run["run"] for run in chosen[1:])
+            chosen[0]["problems"].append(f"has other numbers in its copy {others}: none counts")
+        elif local and any(run["cells"] != local[0]["cells"] for run in counting):
+            local[0]["problems"].append("is published with other numbers: this machine's count")
+        # A duplicate that does not count says nothing of its own: not even that it failed.
+        keep = chosen[:1] or [run for run in group if not run["published"]][:1] or group[:1]
+        for run in group:
+            if run is not keep[0]:
+                run["state"], run["counts"] = "duplicate", False
+        keep[0]["counts"] = keep[0]["counts"] and not clash
+    return found
+
+
+def _same_protocol(found: Iterable[Found]) -> None:
+    """On one dataset, only evaluations of the same images at the same resolution count.
+
+    The protocol that most runs have is kept; of equals, the one with more images.
+    """
+    counts: dict[str, Counter[Protocol]] = defaultdict(Counter)
+    for run in (run for run in found if run["counts"]):
+        counts[run["fingerprint"]][run["protocol"]] += 1
+    for run in (run for run in found if run["counts"]):
+        shares = counts[run["fingerprint"]]
+        usual = max(shares, key=lambda protocol: (shares[protocol], protocol))
+        if run["protocol"] != usual:
+            run["counts"] = False
+            run["problems"].append(
+                "was evaluated on {} images at {} px, ".format(*run["protocol"])
+                + "others on {} at {}: left out.".format(*usual)
+                + again(run)
+            )
+
+
+def _newest_versions(found: Iterable[Found]) -> None:
+    """Cells of an older version of their metric become missing, with a word about it."""
+    newest: dict[str, int] = {}
+    for run in (run for run in found if run["counts"]):
+        for key, (_, version) in run["cells"].items():
+            newest[key] = max(version, newest.get(key, version))
+    for run in (run for run in found if run["counts"]):
+        cells: dict[str, Cell] = run["cells"]
+        old = sorted(key for key, (_, version) in cells.items() if version < newest[key])
+        if old:
+            run["cells"] = {key: cell for key, cell in cells.items() if key not in old}
+            run["counts"] = bool(run["cells"])
+            text = f"holds an older version of {', '.join(old)}: left out.{again(run)}"
+            run["problems"].append(text)

@@ -1,0 +1,1 @@
+"""Objectives: what a core is trained by. One file a family, one class an objective."""

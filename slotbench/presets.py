@@ -1,0 +1,43 @@
+"""Presets: how large a run is. Each names components and fields; the user may set any other.
+
+A field that the chosen core, encoder, objective or decoder does not have is passed over: a
+preset speaks of the default core, and other cores take from it what they have, too.
+"""
+
+from typing import Any
+
+Sections = dict[str, dict[str, Any]]
+
+
+def paper() -> Sections:
+    """Slot Attention as published (arXiv 2006.15055, Appendix E): GPU, days."""
+    return {
+        "core": {"width": 64, "mlp_width": 128, "slot_init": "gaussian"},
+        "encoder": {"name": "cnn", "channels": 64, "depth": 4},
+        "decoder": {"name": "broadcast", "channels": 64},
+        "train": {
+            "steps": 500_000, "batch_size": 64, "learning_rate": 4e-4, "warmup": 10_000,
+            "decay": "exponential", "half_life": 100_000, "clip": 0.0, "val_every": 5_000,
+            "picture_every": 20_000, "log_every": 100,
+        },
+    }  # fmt: skip
+
+
+def base() -> Sections:
+    """A strided encoder and a cheap decoder: one GPU, minutes."""
+    return {
+        "core": {"width": 64, "mlp_width": 128, "slot_init": "learned", "initial_spread": 0.1353},
+        "encoder": {"name": "strided-cnn", "channels": 64, "coordinate_scale": 1.0},
+        "decoder": {"name": "shuffle", "channels": 64, "size": 64},
+        "train": {"steps": 30_000, "batch_size": 64, "learning_rate": 4e-4, "warmup": 1_000},
+    }
+
+
+def quick() -> Sections:
+    """The same idea for two CPU cores and minutes; what led to it is in docs/log.md."""
+    return {
+        "core": {"width": 48, "mlp_width": 96, "slot_init": "learned", "initial_spread": 0.1353},
+        "encoder": {"name": "strided-cnn", "channels": 32, "coordinate_scale": 1.0},
+        "decoder": {"name": "shuffle", "channels": 32, "size": 32},
+        "train": {"steps": 3_000, "batch_size": 32, "learning_rate": 2e-3, "warmup": 300},
+    }

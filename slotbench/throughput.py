@@ -1,0 +1,90 @@
+"""``slotbench bench``: how fast this machine trains."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slotbench import registry
+from slotbench.build import build
+from slotbench.config import DatasetInfo, RunConfig
+from slotbench.datasets.loader import Loader, images_on
+from slotbench.datasets.prepare import locate
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import make_views
+from slotbench.devices import describe
+from slotbench.objectives.base import TrainBatch
+from slotbench.resolve import resolve_for
+from slotbench.rng import torch_generator
+
+WARM, COUNTED = 2, 8
+NOWHERE = DatasetInfo("random", "pixels", "rendered", "", 64, 6)
+
+
+def measure(
+    preset: str, device: torch.device, dataset: str | None, data_dir: Path
+) -> list[dict[str, Any]]:
+    """Median milliseconds of a training step, of its views and of loading its images.
+
+    Without a dataset the images are random pixels and loading is not timed.
+    """
+    rows = []
+    for name, entry in registry.entries("objectives").items():
+        kind = entry.load()
+        if not kind.trains:
+            continue
+        config = resolve_for(
+            NOWHERE, core="slot-attention", objective=name, alignment=None, preset=preset, seed=0
+        )
+        rows.append({"objective": name, **_times(config, device, dataset, data_dir)})
+    return rows
+
+
+def _times(
+    config: RunConfig, device: torch.device, dataset: str | None, data_dir: Path
+) -> dict[str, Any]:
+    batch, size = config.train.batch_size, config.dataset.image_size
+    objective = build(config).to(device)
+    optimizer = torch.optim.Adam(objective.parameters(), 1e-4, fused=True)
+    images = torch.rand(batch, 3, size, size, generator=torch_generator("bench")).to(device)
+    loading: list[float] = []
+    if dataset is not None:
+        with DatasetFile(locate(dataset, data_dir)) as file:
+            loader = Loader(file, "train", batch, 0)
+            for step in range(WARM + COUNTED):
+                loading.append(_clock(device))
+                images = images_on(loader.batch(step), device)
+                loading[-1] = _clock(device) - loading[-1]
+    viewing, stepping = [], []
+    for step in range(WARM + COUNTED):
+        begun = _clock(device)
+        views = None
+        if objective.views:
+            views = make_views(images, config.sections["views"], (0, "bench", step), objective.views)
+        viewed = _clock(device)
+        optimizer.zero_grad(set_to_none=True)
+        objective.loss(TrainBatch(images, views, 0, step))["loss"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        viewing.append(viewed - begun)
+        stepping.append(_clock(device) - begun)
+    step_time = _median(stepping)
+    return {
+        "preset": config.preset,
+        "device": describe(device),
+        "batch_size": batch,
+        "step_ms": round(step_time * 1000, 2),
+        "views_ms": round(_median(viewing) * 1000, 2),
+        "loading_ms": round(_median(loading) * 1000, 3) if loading else None,
+        "images_per_second": round(batch / step_time, 1),
+    }
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _median(times: list[float]) -> float:
+    return sorted(times[WARM:])[(len(times) - WARM) // 2]

@@ -1,0 +1,282 @@
+"""The training loop. It never asks which objective it runs."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from slotbench import checkpoint
+from slotbench.build import build
+from slotbench.config import RunConfig, TrainConfig
+from slotbench.datasets.loader import Loader, images_on
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import make_views
+from slotbench.devices import describe
+from slotbench.errors import TrainingFailed
+from slotbench.files import replacing
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.progress import Bar, bar, say
+from slotbench.report.pictures import draw_slots
+from slotbench.runs import Run
+
+VAL_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where and how a run is executed; nothing that its result depends on."""
+
+    device: torch.device
+    checkpoint_seconds: float = 120.0
+    memory_budget: int | None = None
+
+
+class Stop(Exception):
+    """Ctrl-C or SIGTERM came; the loop saves and leaves."""
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The rate of step ``step``, from 0; a function of the step alone."""
+    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
+    if config.decay == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    if config.decay == "exponential":
+        return float(rate * 0.5 ** (step / config.half_life))
+    return rate
+
+
+class Trainer:
+    """One run in progress: modules, optimiser, data, and the step it has come to."""
+
+    def __init__(self, run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
+        self.run, self.config, self.host = run, config, host
+        self.dataset = dataset
+        self.objective = build(config).to(host.device)
+        self.steps = config.train.steps if self.objective.trains else 0
+        self.optimizer = torch.optim.Adam(
+            self.objective.parameters(), config.train.learning_rate, fused=True
+        )
+        self.loss = torch.compile(self.objective.loss) if config.train.compile else self.objective.loss
+        self.bfloat16 = _bfloat16(config.train, host.device)
+        self.step, self.seconds = 0, 0.0
+        if run.checkpoint.is_file():
+            self._restore(checkpoint.load(run.checkpoint, config.id))
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
+        self.objective.load_state_dict(saved.objective)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.step, self.seconds = saved.step, saved.seconds
+
+    def loader(self, split: str, batch_size: int) -> Loader:
+        return Loader(
+            self.dataset, split, batch_size, self.config.seed,
+            memory_budget=self.host.memory_budget,
+        )  # fmt: skip
+
+    def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
+        """What the objective sees at a step: a function of (seed, step) alone."""
+        images = images_on(loader.batch(step), self.host.device)
+        views = None
+        if self.objective.views:
+            keys = (self.config.seed, purpose, step)
+            views = make_views(images, self.config.sections["views"], keys, self.objective.views)
+        return TrainBatch(images, views, self.config.seed, step, purpose)
+
+    def train_step(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses and the norm of the gradient."""
+        settings = self.config.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, batch.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            losses = self.loss(batch)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.objective.parameters(), settings.clip or math.inf
+        )
+        # A loss or gradient that is not finite must not reach the weights.
+        if not math.isfinite(float(losses["loss"]) + float(norm)):
+            raise TrainingFailed(f"the loss is not finite at step {batch.step + 1}")
+        self.optimizer.step()
+        self.objective.after_step(batch.step)
+        return {**losses, "gradient": norm}
+
+    def val_loss(self, loader: Loader) -> float:
+        """Mean loss on the first images of ``val``, the same views and noise every time."""
+        self.objective.eval()
+        total = 0.0
+        count = min(VAL_BATCHES, loader.batches_per_epoch)
+        with torch.no_grad(), self.autocast():
+            for index in range(count):
+                total += float(self.objective.loss(self.batch(loader, index, "val"))["loss"])
+        self.objective.train()
+        return total / count
+
+    def autocast(self) -> torch.autocast | nullcontext[None]:
+        if self.bfloat16:
+            return torch.autocast(self.host.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def save(self) -> None:
+        checkpoint.Checkpoint(
+            self.config.id, self.step, self.seconds,
+            self.objective.state_dict(), self.optimizer.state_dict(),
+        ).save(self.run.checkpoint)  # fmt: skip
+
+
+def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
+    """Train a run from its last checkpoint, or from the start, to its last step.
+
+    Raises :class:`TrainingFailed` where the loss is no longer finite, and KeyboardInterrupt
+    after Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
+    """
+    run.create(config)
+    with run.lock(), _signals():
+        trainer = Trainer(run, config, dataset, host)
+        run.write_status("running", **_facts(trainer, dataset))
+        run.write_environment(describe(host.device), torch.get_num_threads())
+        run.rewind_metrics(trainer.step)
+        try:
+            with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
+                _loop(trainer, metrics, progress)
+        except Stop as stop:
+            trainer.save()
+            run.write_status("interrupted", str(stop), **_progress(trainer))
+            say(f"Saved at step {trainer.step:,}. To go on, type: slotbench train --resume {run.id}")
+            raise KeyboardInterrupt from stop
+        except TrainingFailed as error:
+            run.write_status("failed", str(error), **_progress(trainer))
+            raise
+        _finish(trainer)
+
+
+def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
+    settings = trainer.config.train
+    loader = trainer.loader("train", settings.batch_size)
+    val = trainer.loader("val", min(settings.batch_size, trainer.dataset.size("val")))
+    trainer.objective.train()
+    saved = mark = time.monotonic()
+    while trainer.step < trainer.steps:
+        losses = trainer.train_step(trainer.batch(loader, trainer.step))
+        trainer.step += 1
+        now = time.monotonic()
+        trainer.seconds, mark = trainer.seconds + now - mark, now
+        step, last = trainer.step, trainer.step == trainer.steps
+        row = {}
+        if step % settings.log_every == 0 or last:
+            row = {name: float(value) for name, value in losses.items()}
+            row["learning_rate"] = learning_rate(settings, step - 1)
+            rate = step * settings.batch_size / trainer.seconds
+            progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
+        if step % settings.val_every == 0 or last:
+            row["val_loss"] = trainer.val_loss(val)
+        if row:
+            metrics.write(json.dumps({"step": step, **row}) + "\n")
+        if settings.picture_every and step % settings.picture_every == 0 and not last:
+            picture(trainer)
+        if time.monotonic() - saved >= trainer.host.checkpoint_seconds and not last:
+            trainer.save()
+            trainer.run.write_status("running", **_progress(trainer))
+            saved = time.monotonic()
+        _raise_if_stopped()
+
+
+def _finish(trainer: Trainer) -> None:
+    run = trainer.run
+    trainer.save()
+    state = {name: value.contiguous().cpu() for name, value in trainer.objective.state_dict().items()}
+    with replacing(run.model) as temporary:
+        save_file(state, temporary)
+    picture(trainer)
+    run.write_status("done", **_progress(trainer))
+
+
+def picture(trainer: Trainer) -> None:
+    """Slots of the first validation images, as they are at this step."""
+    trainer.run.pictures.mkdir(exist_ok=True)
+    draw_slots(
+        trainer.objective, trainer.dataset, "val", range(4),
+        trainer.run.pictures / f"val-{trainer.step:07d}.png", trainer.host.device,
+    )  # fmt: skip
+    trainer.objective.train()
+
+
+def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, object]:
+    slots, objects = trainer.objective.core.num_slots, dataset.layout.objects
+    warnings = []
+    if slots < objects:
+        warnings.append(f"{slots} slots for up to {objects} objects")
+        say(f"[yellow]Warning:[/] {warnings[0]}: some objects cannot have a slot of their own.")
+    return {
+        **_progress(trainer),
+        "warnings": warnings,
+        "device": describe(trainer.host.device),
+        "parameters": sum(weights.numel() for weights in trainer.objective.parameters()),
+    }
+
+
+def _progress(trainer: Trainer) -> dict[str, object]:
+    images = trainer.step * trainer.config.train.batch_size
+    return {
+        "step": trainer.step,
+        "steps": trainer.steps,
+        "seconds": round(trainer.seconds, 3),
+        "images_per_second": round(images / trainer.seconds, 1) if trainer.seconds else None,
+    }
+
+
+def _bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    if config.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return config.precision == "bfloat16"
+
+
+_stopped: list[str] = []
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are noted; the loop leaves between two steps, where it can save."""
+
+    def note(number: int, _frame: object) -> None:
+        if _stopped:  # asked twice: at once
+            raise KeyboardInterrupt
+        _stopped.append(signal.Signals(number).name)
+
+    _stopped.clear()
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_if_stopped() -> None:
+    if _stopped:
+        raise Stop(f"stopped by {_stopped[0]}")
+
+
+def trained(run: Run, config: RunConfig) -> Objective:
+    """The objective of a finished run with its trained weights, for evaluation."""
+    from slotbench.runs import read_model
+
+    objective = build(config)
+    objective.load_state_dict(read_model(run))
+    return objective.eval()
+
+
+def find_dataset(config: RunConfig, data_dir: Path) -> Path:
+    """The prepared file that a run was trained on."""
+    from slotbench.datasets.prepare import locate
+
+    return locate(config.dataset.reference, data_dir)

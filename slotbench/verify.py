@@ -1,0 +1,99 @@
+"""Checks that a dataset or a run is whole and is what it says it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slotbench import checkpoint
+from slotbench.config import RunConfig
+from slotbench.datasets.schema import NOT_LABELLED, Batch, DatasetFile, Layout, fingerprint_of
+from slotbench.errors import UserError
+from slotbench.files import read_json
+from slotbench.runs import Run, find, read_model
+
+
+def dataset(path: Path) -> dict[str, Any]:
+    """Read every array of a dataset; returns what it holds.
+
+    Raises :class:`UserError` for the first thing that breaks the schema: a label above the
+    number of objects, visibility that does not follow from the mask, a class code out of range,
+    a number that is not finite, content that does not match the fingerprint.
+    """
+    with DatasetFile(path) as file:
+        for split in file.splits:
+            for index, batch in enumerate(file.blocks(split)):
+                problem = _problem(batch, file.layout)
+                if problem:
+                    raise UserError(
+                        f"{path}: {split}, images from {index * 256}: {problem}.",
+                        "Prepare the dataset again, with --force.",
+                    )
+        found = fingerprint_of(file.file, file.layout)
+        if found != file.fingerprint:
+            raise UserError(
+                f"{path}: the content does not match the fingerprint ({found[:12]}, stored "
+                f"{file.fingerprint[:12]}).",
+                "Prepare the dataset again, with --force.",
+            )
+        return {
+            "file": str(path),
+            "ok": True,
+            "dataset": file.reference,
+            "origin": file.attributes["origin"],
+            "generator": file.attributes["generator"],
+            "image_size": file.layout.height,
+            "objects": file.layout.objects,
+            "properties": ", ".join(prop.name for prop in file.layout.properties),
+            "images": {split: file.size(split) for split in file.splits},
+            "fingerprint": found,
+        }
+
+
+def _problem(batch: Batch, layout: Layout) -> str:
+    mask, visible = batch["mask"], batch["visible"]
+    labels = mask[(mask != NOT_LABELLED) & (mask > layout.objects)]
+    if labels.size:
+        return f"mask has label {labels[0]}, expected 0 to {layout.objects} or {NOT_LABELLED}"
+    shows = np.stack(
+        [(mask == label).any(axis=(1, 2)) for label in range(1, layout.objects + 1)], axis=1
+    )
+    # Files without masks label no pixel at all; there, visibility is all that is known.
+    if (mask != NOT_LABELLED).any() and (shows != visible).any():
+        return "visible does not say which objects show a pixel"
+    for prop in layout.properties:
+        values = batch[prop.key][visible]
+        if prop.kind == "categorical":
+            if values.size and not (0 <= values.min() and values.max() < len(prop.classes)):
+                return f"{prop.key} has a code outside 0 to {len(prop.classes) - 1}"
+        elif not np.isfinite(values).all():
+            return f"{prop.key} is not finite"
+    return ""
+
+
+def run(reference: str, results_dir: Path) -> dict[str, Any]:
+    """Check that a run's files belong together; :class:`UserError` for the first that does not."""
+    found: Run = find(reference, results_dir)
+    config: RunConfig = found.config()
+    if not found.id.endswith(config.id):
+        raise UserError(
+            f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",
+            "The configuration was changed after the run, or slotbench has a newer version.",
+        )
+    status = found.status()
+    if found.checkpoint.is_file():
+        saved = checkpoint.load(found.checkpoint, config.id)
+        if saved.step < status["step"]:
+            raise UserError(f"{found.checkpoint} is of step {saved.step}, status.json says more.")
+    if status["state"] == "done":
+        read_model(found)
+    judged = found.evaluation.is_file()
+    if judged and read_json(found.evaluation)["fingerprint"] != config.dataset.fingerprint:
+        raise UserError(f"{found.evaluation} is of other data than config.json.")
+    return {
+        "run": str(found.path),
+        "ok": True,
+        "state": status["state"],
+        "step": status["step"],
+        "evaluated": judged,
+    }
