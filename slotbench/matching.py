@@ -6,6 +6,8 @@ core, 0.25 ms by dynamic programming over subsets of columns on the whole batch,
 enumerating the 5,040 permutations.
 """
 
+from math import prod
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -30,7 +32,7 @@ def assign(cost: Tensor, rows: Tensor | None = None) -> Tensor:
             "that of cost without its columns"
         )
     values = cost.detach().to("cpu", torch.float64).numpy()
-    matrices = values.reshape(-1, *values.shape[-2:])
+    matrices = values.reshape(prod(values.shape[:-2]), *values.shape[-2:])
     if not np.isfinite(matrices).all():
         kind = "NaN" if np.isnan(matrices).any() else "infinite"
         raise ValueError(f"cost holds {kind} values; an assignment needs finite costs")

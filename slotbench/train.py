@@ -100,6 +100,7 @@ class Trainer:
         with self.autocast():
             losses = self.loss(batch)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses = {name: value.detach() for name, value in losses.items()}
         norm = torch.nn.utils.clip_grad_norm_(
             self.objective.parameters(), settings.clip or math.inf
         )

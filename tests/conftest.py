@@ -1,5 +1,61 @@
-"""What all tests share: one thread, small datasets, no way to reach the network by accident."""
+"""What all tests share: one thread, and small datasets that are made once."""
 
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import Batch, Layout, Property
+
+# Processes that tests start take it over.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+LAYOUT = Layout(
+    32, 32, 3,
+    (
+        Property("color", "categorical", classes=("red", "green", "blue")),
+        Property("position", "numeric", dim=2, unit="pixels"),
+    ),
+)  # fmt: skip
+
+
+def blocks_batch(n: int, seed: int, layout: Layout = LAYOUT) -> Batch:
+    """n images of one to three coloured squares on grey, drawn without the code under test."""
+    generator = np.random.default_rng(seed)
+    batch = layout.empty(n)
+    batch["image"][:] = 100
+    for row in range(n):
+        cells = generator.permutation(9)[: generator.integers(1, layout.objects + 1)]
+        for slot, cell in enumerate(cells):
+            y, x = 10 * (cell // 3) + 1, 10 * (cell % 3) + 1
+            color = int(generator.integers(3))
+            batch["mask"][row, y : y + 8, x : x + 8] = slot + 1
+            batch["image"][row, y : y + 8, x : x + 8] = np.eye(3)[color] * 255
+            batch["visible"][row, slot] = True
+            batch["property/color"][row, slot] = color
+            batch["property/position"][row, slot] = (x, y)
+    return batch
+
+
+def write_blocks(path: Path, train: int = 48, val: int = 24, test: int = 24) -> Path:
+    """A prepared dataset of such images."""
+    sizes = {"train": train, "val": val, "test": test}
+    splits = {split: [blocks_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
+    attributes = {
+        "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
+        "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
+    }  # fmt: skip
+    join(path, LAYOUT, splits, attributes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of prepared data with one small dataset, ``clevr.h5``; do not change it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_blocks(folder / "clevr.h5")
+    return folder

@@ -33,6 +33,7 @@ def evaluate(
     train_images: int = 10_000,
     val_images: int = 1_024,
     test_images: int = 2_000,
+    probe_steps: int = 6_000,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``: every metric of the groups, with what it counted.
@@ -48,7 +49,8 @@ def evaluate(
     - ``health``: ``health/<name>`` of the attention and the slots.
 
     Scores are over the first ``test_images`` images of ``split``; probes are trained on the
-    first images of train and chosen on those of val. What could not be computed stands under
+    first images of train (the property probe for at most ``probe_steps`` steps) and chosen on
+    those of val. What could not be computed stands under
     ``skipped`` with its reason. All randomness comes from ``seed``. ``progress`` is called with
     the share that is done and 1.
 
@@ -59,11 +61,13 @@ def evaluate(
     for group in wanted:
         if group not in GROUPS:
             raise unknown("group of metrics", group, GROUPS)
+    tested = min(test_images, dataset.size(split))
     limits = {
         name: min(limit, dataset.size(name))
         for name, limit in (("train", train_images), ("val", val_images))
     }
-    tested = min(test_images, dataset.size(split))
+    probes = [group for group in ("properties", "linear-probe") if group in wanted]
+    empty = [name for name, limit in limits.items() if limit < 1]
     stages = _Stages(progress, _costs(wanted, tested, limits))
     with frozen(objective):
         run = partial(collect, objective.core, dataset=dataset, seed=seed, device=device)
@@ -71,24 +75,24 @@ def evaluate(
             decode=objective.decode, split=split, limit=tested, score=wanted,
             progress=stages.stage("test"),
         )  # fmt: skip
-        evaluation = _Evaluation(dataset.layout, seed, stages, test)
-        if "segmentation" in wanted:
-            evaluation.segmentation()
-        if "health" in wanted:
-            evaluation.health()
-        probes = [group for group in ("properties", "linear-probe") if group in wanted]
-        empty = [name for name, limit in limits.items() if limit < 1]
-        if probes and empty:
-            evaluation.skipped |= dict.fromkeys(probes, f"{empty[0]} has no images")
-        elif probes:
-            train, val = (
-                run(decode=None, split=name, limit=limit, progress=stages.stage(name))
-                for name, limit in limits.items()
-            )
-            if "properties" in wanted:
-                evaluation.properties(train, val)
-            if "linear-probe" in wanted:
-                evaluation.linear_probe(train, val)
+        seen = [
+            run(decode=None, split=name, limit=limit, progress=stages.stage(name))
+            for name, limit in limits.items()
+            if probes and not empty
+        ]
+    evaluation = _Evaluation(dataset.layout, seed, stages, test, probe_steps)
+    if "segmentation" in wanted:
+        evaluation.segmentation()
+    if "health" in wanted:
+        evaluation.health()
+    if empty:
+        evaluation.skipped |= dict.fromkeys(probes, f"{empty[0]} has no images")
+    elif probes:
+        train, val = seen
+        if "properties" in wanted:
+            evaluation.properties(train, val)
+        if "linear-probe" in wanted:
+            evaluation.linear_probe(train, val)
     stages.finish()
     return {
         "schema": SCHEMA_VERSION,
@@ -140,8 +144,11 @@ class _Stages:
 class _Evaluation:
     """Turns representations into results, group by group."""
 
-    def __init__(self, layout: Layout, seed: int, stages: _Stages, test: Representations) -> None:
+    def __init__(
+        self, layout: Layout, seed: int, stages: _Stages, test: Representations, probe_steps: int
+    ) -> None:
         self.layout, self.seed, self.stages, self.test = layout, seed, stages, test
+        self.probe_steps = probe_steps
         self.results: dict[str, Result] = {}
         self.skipped: dict[str, str] = {}
 
@@ -180,7 +187,7 @@ class _Evaluation:
                     continue
                 found = predict_properties(
                     first, second, third, self.layout, seed=self.seed, protocol=protocol,
-                    progress=self.stages.stage(protocol),
+                    steps=self.probe_steps, progress=self.stages.stage(protocol),
                 )  # fmt: skip
                 self.results |= {f"{prefix}/{name}": value for name, value in found.items()}
 

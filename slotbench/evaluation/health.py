@@ -67,7 +67,7 @@ def attention_entropy(attention: Tensor) -> Tensor:
         return torch.full(
             (len(attention),), torch.nan, dtype=torch.float64, device=attention.device
         )
-    entropy = torch.special.entr(attention).sum(dim=1)
+    entropy: Tensor = torch.special.entr(attention).sum(dim=1)
     return entropy.double().mean(dim=(1, 2)) / math.log(slots)
 
 

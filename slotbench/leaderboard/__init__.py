@@ -1,0 +1,13 @@
+"""Results to tables: what ``slotbench leaderboard`` reads, compares and shows.
+
+``records`` one run · ``runs`` all of them · ``grouping`` rows over seeds · ``comparisons``
+self-supervision against reconstruction · ``filters`` · ``board`` all of it together ·
+``documents``, ``wording``, ``tables``, ``terminal`` the formats. Everything is derived
+from the run directories, each time anew.
+"""
+
+from slotbench.leaderboard.board import Board, leaderboard
+from slotbench.leaderboard.grouping import Row, rows
+from slotbench.leaderboard.runs import collect
+
+__all__ = ["Board", "Row", "collect", "leaderboard", "rows"]

@@ -65,7 +65,7 @@ def comparisons(rows: Sequence[Row]) -> list[Paired]:
         (row, baseline, metric)
         for row in rows if row.family == "self-supervised" and row.seeds
         for baseline in _baselines(row, rows)
-        for metric in METRICS
+        for metric in METRICS if metric in row.metrics or metric in baseline.metrics
     ]  # fmt: skip
     results = [_compare(*pair) for pair in pairs]
     corrected = holm([result.p for result in results])

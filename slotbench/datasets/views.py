@@ -1,0 +1,168 @@
+"""Augmented views, made for whole batches on the device, with their geometry kept.
+
+The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a
+fixed order, so that every objective, device and batch sees the same views of a step.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.datasets import colors
+from slotbench.rng import Key, torch_generator
+
+BLUR_TAPS = 7
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How views differ from the image. ``preset`` sets every field that is none."""
+
+    preset: Literal["objects", "simclr", "none"] = "objects"
+    """``objects``: gentle crops, flips, brightness, contrast; ``simclr``: the paper's; ``none``."""
+    crop: tuple[float, float] | None = None
+    """Least and greatest share of the image's area that a view shows."""
+    ratio: float | None = None
+    """Greatest ratio of a crop's sides; 1: square."""
+    flip: float | None = None
+    """Probability of a horizontal flip."""
+    jitter: float | None = None
+    """Probability that colours are changed at all."""
+    brightness: float | None = None
+    """Greatest relative change of brightness, 0 to 1."""
+    contrast: float | None = None
+    """Greatest relative change of contrast, 0 to 1."""
+    saturation: float | None = None
+    """Greatest relative change of saturation, 0 to 1."""
+    hue: float | None = None
+    """Greatest shift of hue in turns, 0 to 0.5; a shift erases colour as a property."""
+    gray: float | None = None
+    """Probability that colour is removed."""
+    blur: float | None = None
+    """Probability of a Gaussian blur, sigma from 0.1 to 2 pixels at 224 pixels."""
+
+    def resolved(self) -> "ViewConfig":
+        """The same with every field set."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(PRESETS[self.preset], **fields)
+
+
+PRESETS = {
+    "none": ViewConfig("none", (1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "objects": ViewConfig("objects", (0.6, 1.0), 1.0, 0.5, 1.0, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0),
+    # Chen et al. 2020, arXiv 2002.05709, Appendix A, with strength 1.
+    "simclr": ViewConfig("simclr", (0.08, 1.0), 4 / 3, 0.5, 0.8, 0.8, 0.8, 0.8, 0.2, 0.2, 0.5),
+}
+
+
+class Views(NamedTuple):
+    """V views of B images."""
+
+    images: Tensor
+    """float32 (V, B, 3, H, W) in [0, 1]."""
+    matrices: Tensor
+    """float32 (V, B, 2, 3): from a view's coordinates to the image's, both in [-1, 1]."""
+
+
+class Draws(NamedTuple):
+    """Uniform numbers in [0, 1) that decide a view; each float32 (B,)."""
+
+    area: Tensor
+    ratio: Tensor
+    x: Tensor
+    y: Tensor
+    flip: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    gray: Tensor
+    blur: Tensor
+    sigma: Tensor
+
+
+def make_views(
+    images: Tensor, config: ViewConfig, keys: tuple[Key, ...], count: int = 2
+) -> Views:
+    """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step)."""
+    settings = config.resolved()
+    made = [_one(images, settings, (*keys, "view", index)) for index in range(count)]
+    return Views(torch.stack([view for view, _ in made]), torch.stack([place for _, place in made]))
+
+
+def _one(images: Tensor, config: ViewConfig, keys: tuple[Key, ...]) -> tuple[Tensor, Tensor]:
+    # Row by row: what sample i gets does not depend on how many samples follow it.
+    numbers = torch.rand(len(images), len(Draws._fields), generator=torch_generator(*keys))
+    draws = Draws(*numbers.to(images.device, non_blocking=True).unbind(dim=1))
+    matrices = _matrices(config, draws)
+    views = warp(images, matrices)
+    return _recolor(views, config, draws).clamp_(0, 1), matrices
+
+
+def _matrices(config: ViewConfig, draws: Draws) -> Tensor:
+    """Random resized crops with flips, float32 (B, 2, 3)."""
+    assert config.crop is not None
+    assert config.ratio is not None
+    assert config.flip is not None
+    low, high = config.crop
+    area = low + (high - low) * draws.area
+    stretch = torch.exp((2 * draws.ratio - 1) * math.log(config.ratio)).sqrt()
+    # A crop never leaves the image: its longer side ends at the border.
+    width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+    left, top = (2 * draws.x - 1) * (1 - width), (2 * draws.y - 1) * (1 - height)
+    sign = torch.where(draws.flip < config.flip, -1.0, 1.0)
+    zero = torch.zeros_like(width)
+    rows = (torch.stack([sign * width, zero, left], 1), torch.stack([zero, height, top], 1))
+    return torch.stack(rows, dim=1)
+
+
+def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
+    assert config.jitter is not None
+    on = draws.jitter < config.jitter
+    for name in ("brightness", "contrast", "saturation"):
+        strength = getattr(config, name)
+        if strength:
+            factor = 1 + strength * (2 * getattr(draws, name) - 1)
+            change = getattr(colors, name)
+            images = change(images, torch.where(on, factor, 1.0)).clamp(0, 1)
+    if config.hue:
+        shift = config.hue * (2 * draws.hue - 1)
+        images = colors.hue(images, torch.where(on, shift, 0.0))
+    if config.gray:
+        images = colors.saturation(images, (draws.gray >= config.gray).to(images.dtype))
+    if config.blur:
+        sigma = (0.1 + 1.9 * draws.sigma) * images.shape[-1] / 224
+        blurred = colors.blur(images, sigma, BLUR_TAPS)
+        images = torch.where((draws.blur < config.blur)[:, None, None, None], blurred, images)
+    return images
+
+
+def warp(images: Tensor, matrices: Tensor, mode: str = "bilinear") -> Tensor:
+    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; outside is reflected."""
+    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    return functional.grid_sample(
+        images, grid.to(images.dtype), mode, padding_mode="reflection", align_corners=False
+    )
+
+
+def invert(matrices: Tensor) -> Tensor:
+    """The way back: from the image's coordinates to the view's, (..., 2, 3)."""
+    linear = torch.linalg.inv(matrices[..., :2])
+    return torch.cat([linear, -linear @ matrices[..., 2:]], dim=-1)
+
+
+def to_original(masks: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks (B, K, h, w) of views, in the images' frame; and where the view saw it, bool (B, h, w).
+
+    Outside what the view saw the masks are 0.
+    """
+    back = invert(matrices)
+    grid = functional.affine_grid(back, list(masks.shape), align_corners=False)
+    seen = (grid.abs() <= 1).all(dim=-1)
+    found = functional.grid_sample(masks, grid, padding_mode="border", align_corners=False)
+    return found * seen[:, None], seen

@@ -1,0 +1,83 @@
+"""The parts of ``leaderboard --json``, in JSON types; DESIGN.md has the contract."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from slotbench.leaderboard.comparisons import Family, Paired
+from slotbench.leaderboard.grouping import Row
+
+_NO_VALUE = {"mean": None, "low": None, "high": None, "n": 0, "iqm": None}
+
+
+def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """A row; ``members`` are the rows of its dataset, whose metrics it has, null where missing."""
+    present = [key for key in metrics if any(key in member.metrics for member in members)]
+    return {
+        "dataset": row.group.dataset,
+        "origin": row.group.origin,
+        "image_size": row.group.image_size,
+        "fingerprint": row.group.fingerprint,
+        "core": row.core,
+        "objective": row.objective,
+        "alignment": row.alignment,
+        "preset": row.preset,
+        "settings": row.settings,
+        "family": row.family,
+        "seeds": len(row.seeds),
+        "seed_list": list(row.seeds),
+        "failed": row.failed,
+        "published": row.published,
+        "metrics": {
+            key: asdict(row.metrics[key]) if key in row.metrics else dict(_NO_VALUE)
+            for key in present
+        },
+        "cost": asdict(row.cost),
+        "warnings": list(row.warnings),
+    }
+
+
+def comparison_document(pair: Paired) -> dict[str, Any]:
+    """One self-supervised row against its reconstruction row, on one metric."""
+    return {
+        "dataset": pair.row.group.dataset,
+        "origin": pair.row.group.origin,
+        "image_size": pair.row.group.image_size,
+        "fingerprint": pair.row.group.fingerprint,
+        "core": pair.row.core,
+        "preset": pair.row.preset,
+        "objective": pair.row.objective,
+        "alignment": pair.row.alignment,
+        "settings": pair.row.settings,
+        "against": pair.baseline.objective,
+        "against_settings": pair.baseline.settings,
+        "metric": pair.metric,
+        "seeds": list(pair.seeds),
+        **_result(pair),
+    }
+
+
+def family_document(family: Family) -> dict[str, Any]:
+    """All self-supervised rows against reconstruction, on one metric."""
+    return {
+        "family": "self-supervised",
+        "against": "reconstruction",
+        "metric": family.metric,
+        "rows": family.rows,
+        "datasets": family.datasets,
+        **_result(family),
+    }
+
+
+def _result(pair: Paired | Family) -> dict[str, Any]:
+    result = pair.result
+    return {
+        "n": result.n,
+        "difference": result.difference,
+        "low": result.low,
+        "high": result.high,
+        "probability_of_improvement": result.probability,
+        "p": result.p,
+        "p_holm": pair.corrected,
+        "verdict": pair.verdict,
+    }

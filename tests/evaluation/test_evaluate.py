@@ -1,0 +1,260 @@
+"""The whole evaluation, on a core that finds every object because its colour says which it is."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from slotbench.cores.base import Core, CoreConfig, SlotOutput
+from slotbench.cores.decoders import Decoded
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import DatasetFile, Layout, Property
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.evaluation.evaluate import evaluate
+from slotbench.evaluation.representations import collect, frozen, initial_noise
+from slotbench.evaluation.segmentation import METRICS
+
+SIZE, OBJECTS, LEVELS = 16, 3, 4
+LAYOUT = Layout(
+    SIZE, SIZE, OBJECTS,
+    (
+        Property("shade", "categorical", classes=tuple("abcd")),
+        Property("position", "numeric", dim=2),
+    ),
+)  # fmt: skip
+ATTRIBUTES = {
+    "name": "squares", "variant": "tiny", "origin": "rendered", "sources": "[]",
+    "generator": "test", "seed": 0, "image_size": SIZE, "licence": "MIT",
+}  # fmt: skip
+CORNERS = np.array([(1, 1), (1, 9), (9, 1), (9, 9)])
+
+
+def squares(n, seed, labelled=True):
+    """Squares of different shades, one in a quarter of the frame each."""
+    generator = np.random.default_rng(seed)
+    batch = LAYOUT.empty(n)
+    for image in range(n):
+        count = generator.integers(1, OBJECTS + 1)
+        shades, quarters = generator.permutation(LEVELS), generator.permutation(4)
+        for index in range(count):
+            y, x = CORNERS[quarters[index]] + generator.integers(0, 3, 2)
+            area = np.s_[image, y : y + 4, x : x + 4]
+            batch["image"][area] = (shades[index] + 1) * 50
+            batch["mask"][area] = index + 1
+            batch["visible"][image, index] = True
+            batch["property/shade"][image, index] = shades[index]
+            batch["property/position"][image, index] = y, x
+    if not labelled:
+        batch["mask"][:] = 255
+    return batch
+
+
+class ByShade(Core):
+    """Slot k takes the pixels of one shade; the initial noise decides the order of the slots."""
+
+    def __init__(self, slots=LEVELS + 1, broken=False, quiet=False):
+        super().__init__(CoreConfig(slots=slots, width=LEVELS + 4), nn.Dropout(0.5))
+        self.broken, self.quiet = broken, quiet
+
+    def noise(self, batch, generator):
+        return None if self.quiet else super().noise(batch, generator)
+
+    def forward(self, images, noise=None):
+        levels = torch.arange(LEVELS + 1) * 50 / 255
+        masks = ((images[:, :1] - levels[:, None, None]).abs() < 0.01).float()
+        grid = torch.stack(torch.meshgrid(*[torch.arange(SIZE) / 8.0 - 1] * 2, indexing="ij"))
+        area = masks.sum(dim=(2, 3))
+        centre = torch.einsum("bkhw,chw->bkc", masks, grid) / area.clamp(min=1)[:, :, None]
+        shade = torch.eye(LEVELS + 1).expand(len(images), -1, -1)
+        slots = torch.cat([shade, centre, area[:, :, None] / 100], dim=2)
+        slots = self.encoder(slots * 4)  # dropout, which evaluation must switch off
+        if noise is not None:
+            order = noise[:, :, 0].argsort(dim=1)
+            slots = slots.take_along_dim(order[:, :, None], dim=1)
+            masks = masks.take_along_dim(order[:, :, None, None], dim=1)
+        if self.broken:
+            slots = slots / 0
+        return SlotOutput(slots, masks, images.flatten(2).mT)
+
+
+class Plain(nn.Module):
+    """An objective as the evaluation sees it, without a decoder."""
+
+    def __init__(self, core):
+        super().__init__()
+        self.core = core
+
+    def decode(self, output):
+        del output
+
+
+class WithDecoder(Plain):
+    """Its masks are the attention maps at half the size; its image is grey."""
+
+    def decode(self, output):
+        masks = output.attention[:, :, ::2, ::2]
+        return Decoded(torch.full((len(masks), 3, 8, 8), 0.5), masks, masks[:, :, None])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "squares.h5"
+    splits = {"train": [squares(200, 0)], "val": [squares(60, 1)], "test": [squares(90, 2)]}
+    join(path, LAYOUT, splits, ATTRIBUTES)
+    with DatasetFile(path) as file:
+        yield file
+
+
+def judge(dataset, objective=None, **options):
+    options = {"seed": 0, "probe_steps": 500, **options}
+    return evaluate(objective or WithDecoder(ByShade()), dataset, **options)
+
+
+def test_a_core_that_finds_every_object_scores_1(dataset):
+    seen = []
+    document = judge(dataset, progress=lambda done, total: seen.append((done, total)))
+    json.dumps(document, allow_nan=False)
+    metrics = {key: result["value"] for key, result in document["metrics"].items()}
+    for name in METRICS:
+        assert metrics[f"{name}/attention"] == 1, name
+        assert 0.3 < metrics[f"{name}/decoder"] < 1.01, name
+    assert metrics["properties/linear/mask/shade"] > 0.95
+    assert metrics["properties/linear/mask/position"] > 0.3
+    # Pairing by the probe's own loss has local optima: better than chance is all that is sure.
+    assert metrics["properties/linear/loss/shade"] > 1.5 / LEVELS
+    assert 0.3 < metrics["properties/linear/loss/mean"] < 1
+    assert metrics["properties/linear/mask/mean/dropped"] == metrics["properties/linear/mask/mean"]
+    assert metrics["linear_probe/slots/count"] > 0.9
+    assert 0 < metrics["linear_probe/slots/map"] <= 1
+    assert metrics["health/consistency"] == 1
+    assert metrics["health/attention_entropy"] == 0
+    assert metrics["health/effective_rank"] > 2
+    batch = dataset.read("test")
+    objects = batch["visible"].sum(axis=1)
+    assert metrics["health/empty_slots"] == pytest.approx((LEVELS - objects).mean() / 5)
+    images = batch["image"] / 255
+    assert metrics["recon_mse"] == pytest.approx(((images - 0.5) ** 2).mean(), rel=1e-5)
+    expected = {
+        "linear_probe/features/map", "linear_probe/features/count", "knn/slots/count",
+        "knn/features/count", "health/slot_cosine",
+    }  # fmt: skip
+    assert expected <= set(metrics)
+    assert (document["images"], document["objects"]) == (90, objects.sum())
+    assert document["resolution"] == [SIZE, SIZE]
+    assert document["dataset"] == "squares:tiny"
+    assert document["fingerprint"] == dataset.fingerprint
+    assert document["skipped"] == {}
+    shares = [done / total for done, total in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_the_document_depends_on_the_seed_alone(dataset):
+    groups = ("segmentation", "health", "linear-probe")
+    first, again = (judge(dataset, groups=groups) for _ in range(2))
+    assert first == again
+    other = judge(dataset, groups=groups, seed=1)
+    assert other["metrics"]["ari/decoder"]["low"] != first["metrics"]["ari/decoder"]["low"]
+
+
+def test_only_the_groups_asked_for_are_there(dataset):
+    metrics = judge(dataset, Plain(ByShade()), groups=("segmentation",))["metrics"]
+    assert set(metrics) == {f"{name}/attention" for name in METRICS}
+
+
+def test_batches_and_limits_change_nothing(dataset):
+    core = ByShade()
+    whole = collect(core, None, dataset, "test", 90, seed=3, score=("segmentation", "health"))
+    parts = collect(
+        core, None, dataset, "test", 50, seed=3, batch_size=7, score=("segmentation", "health")
+    )
+    assert len(parts.slots) == 50
+    for name in ("slots", "features", "overlap", "visible"):
+        np.testing.assert_allclose(getattr(whole, name)[:50], getattr(parts, name), atol=1e-6)
+    for name, values in whole.scores.items():
+        torch.testing.assert_close(values[:50], parts.scores[name], equal_nan=True)
+
+
+def test_noise_differs_between_images_draws_splits_and_seeds():
+    core = ByShade()
+    draws = [
+        initial_noise(core, split, 0, 2, seed=seed, draw=draw)
+        for split, seed, draw in (
+            ("test", 0, "first"), ("test", 0, "second"), ("val", 0, "first"), ("test", 1, "first"),
+        )
+    ]  # fmt: skip
+    rows = torch.cat(draws).flatten(1)
+    assert len(rows.unique(dim=0)) == 8
+
+
+def test_overlap_is_1_for_the_slot_of_an_object(dataset):
+    made = collect(ByShade(), None, dataset, "test", 90, seed=0)
+    best = made.overlap.max(axis=1)
+    np.testing.assert_allclose(best, made.visible, atol=1e-6)
+
+
+def test_fewer_slots_than_objects_are_counted(dataset):
+    class TwoSlots(ByShade):
+        def forward(self, images, noise=None):  # noqa: ARG002
+            output = super().forward(images)
+            return SlotOutput(output.slots[:, 1:3], output.attention[:, 1:3], output.features)
+
+    metrics = judge(dataset, Plain(TwoSlots(slots=2)), groups=("properties",))["metrics"]
+    over = np.maximum(dataset.read("test")["visible"].sum(axis=1) - 2, 0).sum()
+    assert over > 0
+    for protocol in ("loss", "mask"):
+        assert metrics[f"properties/linear/{protocol}/mean/dropped"]["left_out"] == over
+
+
+def test_what_cannot_be_computed_is_skipped_with_its_reason(tmp_path):
+    path = tmp_path / "blind.h5"
+    splits = {name: [squares(30, 0, labelled=False)] for name in ("train", "test")}
+    join(path, LAYOUT, {**splits, "val": [squares(0, 1)]}, ATTRIBUTES)
+    with DatasetFile(path) as file:
+        document = judge(file, WithDecoder(ByShade(quiet=True)))
+    assert document["skipped"] == {
+        "segmentation": "no pixel of the images is labelled",
+        "health/consistency": "the core draws no initial noise",
+        "properties": "val has no images",
+        "linear-probe": "val has no images",
+    }
+    assert document["metrics"]["health/consistency"]["value"] is None
+    kept = {key for key in document["metrics"] if not key.startswith("health/")}
+    assert kept == {"recon_mse"}
+
+
+def test_unlabelled_masks_leave_the_loss_protocol(tmp_path):
+    path = tmp_path / "blind.h5"
+    splits = {name: [squares(30, 0, labelled=False)] for name in ("train", "val", "test")}
+    join(path, LAYOUT, splits, ATTRIBUTES)
+    with DatasetFile(path) as file:
+        document = judge(file, groups=("properties",), probe_steps=5)
+    assert document["skipped"] == {"properties/linear/mask": "a split has no labelled pixel"}
+    assert "properties/linear/loss/mean" in document["metrics"]
+
+
+def test_slots_that_are_not_finite_name_the_core(dataset):
+    with pytest.raises(SlotbenchError, match=r"ByShade: the slots of test image 0 .*NaN") as caught:
+        judge(dataset, Plain(ByShade(broken=True)))
+    assert caught.value.exit_code == 1
+
+
+def test_unknown_groups_and_splits_name_the_nearest(dataset):
+    with pytest.raises(UserError, match="segmentation"):
+        judge(dataset, groups=("segmentatoin",))
+    with pytest.raises(UserError, match="test, train, val"):
+        judge(dataset, split="tset")
+
+
+def test_modes_and_gradients_are_put_back():
+    core = ByShade()
+    core.train()
+    core.encoder.eval()
+    with frozen(core):
+        assert not core.training
+        assert not torch.is_grad_enabled()
+    assert core.training
+    assert not core.encoder.training
+    assert torch.is_grad_enabled()

@@ -1,0 +1,158 @@
+"""The property probe: what it must find, what it must not, and what may not matter to it."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import r2_score
+
+from slotbench.datasets.schema import Layout, Property
+from slotbench.evaluation.properties import SlotData, predict_properties
+from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.targets import Encoding
+
+COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
+POSITION = Property("position", "numeric", dim=2)
+ANGLE = Property("angle", "numeric")
+LAYOUT = Layout(8, 8, 4, (COLOR, POSITION, ANGLE))
+WIDTH = 6
+
+
+def make(n, seed, slots=5, told=True):
+    """n images whose slots hold their objects' properties (or noise), in a random order."""
+    generator = np.random.default_rng(seed)
+    visible = np.arange(4) < generator.integers(1, 5, (n, 1))
+    color = np.where(visible, generator.integers(0, 3, (n, 4)), -1).astype(np.int16)
+    position = (generator.normal(size=(n, 4, 2)) * 5 + 20).astype(np.float32)
+    angle = generator.uniform(0, 360, (n, 4)).astype(np.float32)
+    content = np.zeros((n, max(slots, 4), WIDTH), np.float32)
+    known = np.concatenate(
+        [np.eye(4)[color][:, :, :3], (position - 20) / 5, angle[:, :, None] / 180 - 1], axis=2
+    )
+    content[:, :4] = 3 * known * visible[:, :, None]
+    if not told:
+        content = generator.normal(size=content.shape).astype(np.float32)
+    overlap = np.zeros((n, content.shape[1], 4), np.float32)
+    overlap[:, :4] = np.eye(4) * visible[:, None]
+    order = generator.random(content.shape[:2]).argsort(axis=1)[:, :, None]
+    content = np.take_along_axis(content, order, axis=1)[:, :slots]
+    overlap = np.take_along_axis(overlap, order, axis=1)[:, :slots]
+    properties = {"color": color, "position": position, "angle": angle}
+    return SlotData(content, overlap, visible, properties)
+
+
+def probe(train, test, protocol, **options):
+    options = {"seed": 0, "steps": 1000, **options}
+    return predict_properties(train, make(64, 2), test, LAYOUT, protocol=protocol, **options)
+
+
+@pytest.mark.parametrize("protocol", ["loss", "mask"])
+def test_slots_that_hold_the_properties_reach_1_and_order_does_not_matter(protocol):
+    train, test = make(300, 0), make(200, 1)
+    results = probe(train, test, protocol)
+    assert results["color"].value > 0.98
+    assert results["position"].value > 0.95
+    assert results["angle"].value > 0.95
+    parts = [results[name].value for name in ("color", "position", "angle")]
+    assert results["mean"].value == pytest.approx(np.mean(parts))
+    assert results["mean"].low <= results["mean"].value <= results["mean"].high
+    assert results["mean"].n == test.visible.sum()
+    other = [3, 1, 0, 4, 2]
+    moved = [
+        SlotData(data.slots[:, other], data.overlap[:, other], data.visible, data.properties)
+        for data in (train, test)
+    ]
+    permuted = probe(*moved, protocol)
+    for name, result in results.items():
+        assert permuted[name].value == pytest.approx(result.value, abs=1e-3), name
+
+
+def test_slots_of_noise_are_at_chance_where_the_pairing_is_blind_to_labels():
+    results = probe(make(300, 0, told=False), make(300, 1, told=False), "mask", steps=500)
+    assert results["color"].value == pytest.approx(1 / 3, abs=0.08)
+    assert results["position"].value < 0.03
+    assert results["angle"].value < 0.03
+
+
+def test_an_mlp_probe_learns_what_is_not_linear():
+    train, val, test = make(600, 0), make(100, 2), make(200, 1)
+    for data in (train, val, test):
+        data.properties["angle"] = np.abs(data.properties["angle"] - 180)
+    linear, mlp = (
+        predict_properties(
+            train, val, test, LAYOUT, seed=0, protocol="mask", hidden=hidden, steps=1000
+        )["angle"].value
+        for hidden in (0, 64)
+    )
+    assert linear < 0.2
+    assert mlp > 0.7
+
+
+@pytest.mark.parametrize("protocol", ["loss", "mask"])
+def test_objects_left_over_because_slots_are_fewer_count_as_wrong(protocol):
+    train, val, test = (make(n, seed, slots=2) for seed, n in enumerate((300, 64, 200)))
+    results = predict_properties(train, val, test, LAYOUT, seed=0, protocol=protocol, steps=500)
+    over = np.maximum(test.visible.sum(axis=1) - 2, 0).sum()
+    visible = test.visible.sum()
+    full, dropped = results["color"], results["color/dropped"]
+    assert (full.n, full.left_out) == (visible, 0)
+    assert (dropped.n, dropped.left_out) == (visible - over, over)
+    assert full.value == pytest.approx(dropped.value * (visible - over) / visible)
+
+
+def test_the_result_depends_on_the_seed_alone():
+    train, test = make(100, 0), make(50, 1)
+    first, again, other = (
+        probe(train, test, "loss", steps=300, seed=seed)["mean"] for seed in (0, 0, 1)
+    )
+    torch.rand(3)
+    assert first == again
+    assert first.value != other.value
+
+
+def test_scores_equal_scikit_learn():
+    generator = np.random.default_rng(3)
+    data = make(80, 4)
+    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
+    targets = encoding.encode(data.properties)
+    predicted = targets + torch.from_numpy(generator.normal(size=targets.shape)).float()
+    order = generator.integers(0, 5, data.visible.shape)
+    results = property_results(encoding, predicted, targets, data.visible, order, seed=0)
+    truth, guess = targets.numpy()[data.visible], predicted.numpy()[data.visible]
+    for prop in (POSITION, ANGLE):
+        columns = encoding.columns[LAYOUT.properties.index(prop)]
+        expected = r2_score(truth[:, columns], guess[:, columns])
+        assert results[prop.name].value == pytest.approx(expected, abs=1e-6)
+    columns = encoding.columns[0]
+    right = truth[:, columns].argmax(axis=1) == guess[:, columns].argmax(axis=1)
+    assert results["color"].value == pytest.approx(right.mean())
+
+
+def test_the_cost_of_every_pair_is_the_loss_of_that_pair():
+    data = make(10, 5)
+    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
+    targets = encoding.encode(data.properties)
+    logits = torch.randn(10, 5, encoding.width, generator=torch.Generator().manual_seed(0))
+    cost = encoding.cost(encoding.normalise(logits), targets)
+    for item in range(4):
+        if not data.visible[0, item]:
+            continue
+        for slot in range(5):
+            values = logits[0, slot]
+            expected = torch.nn.functional.cross_entropy(
+                values[:3], torch.tensor(int(data.properties["color"][0, item]))
+            )
+            expected = expected + torch.nn.functional.mse_loss(values[3:5], targets[0, item, 3:5])
+            expected = expected + (values[5] - targets[0, item, 5]) ** 2
+            assert cost[0, item, slot].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_bad_input_is_refused():
+    train, test = make(20, 0), make(20, 1)
+    hidden = SlotData(test.slots, test.overlap, np.zeros_like(test.visible), test.properties)
+    with pytest.raises(ValueError, match="test shows no object"):
+        probe(train, hidden, "loss", steps=1)
+    train.slots[3, 2, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        probe(train, test, "loss", steps=1)
+    with pytest.raises(ValueError, match="no properties"):
+        predict_properties(test, test, test, Layout(8, 8, 4, ()), seed=0, protocol="loss")

@@ -1,0 +1,186 @@
+"""Segmentation scores against scikit-learn and plain loops, and what they must not depend on."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from slotbench.evaluation.segmentation import METRICS, contingency, labels_from_masks, scores
+
+SIZE = 12
+
+
+def random_maps(seed, images=30, objects=4, slots=6):
+    """Truth with background and unlabelled pixels, and predictions that partly agree with it."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, objects + 1, (images, SIZE // 3, SIZE // 3))
+    truth = truth.repeat(3, axis=1).repeat(3, axis=2)
+    noise = generator.integers(0, slots, truth.shape)
+    predicted = np.where(generator.random(truth.shape) < 0.6, (truth + 1) % slots, noise)
+    truth[generator.random(truth.shape) < 0.1] = 255
+    return torch.from_numpy(predicted), torch.from_numpy(truth.astype(np.uint8))
+
+
+def by_loops(predicted, truth, slots):
+    """The definitions of metrics.md for one image, in plain Python."""
+    counted = truth != 255
+    predicted, truth = predicted[counted], truth[counted]
+    objects = [label for label in np.unique(truth) if label != 0]
+    foreground = truth != 0
+    iou = np.array(
+        [
+            [
+                ((truth == label) & (predicted == slot)).sum()
+                / ((truth == label) | (predicted == slot)).sum()
+                for slot in range(slots)
+            ]
+            for label in objects
+        ]
+    )
+    areas = np.array([(truth == label).sum() for label in objects])
+    wide = np.pad(iou, ((0, 0), (0, max(0, len(objects) - slots))))
+    matched = max(
+        sum(wide[row, column] for row, column in enumerate(chosen))
+        for chosen in permutations(range(wide.shape[1]), len(objects))
+    )
+    best = iou.max(axis=1)
+    return {
+        "ari": adjusted_rand_score(truth, predicted),
+        "fg_ari": adjusted_rand_score(truth[foreground], predicted[foreground]),
+        "miou": matched / len(objects),
+        "mbo": best.mean(),
+        "sc": (best * areas).sum() / areas.sum(),
+        "msc": best.mean(),
+    }
+
+
+@pytest.mark.parametrize(("objects", "slots"), [(4, 6), (1, 3), (5, 3), (3, 1)])
+def test_equals_scikit_learn_and_plain_loops(objects, slots):
+    predicted, truth = random_maps(objects, objects=objects, slots=slots)
+    got = scores(predicted, truth, slots)
+    assert set(got) == set(METRICS)
+    for image in range(len(truth)):
+        expected = by_loops(predicted[image].numpy(), truth[image].numpy(), slots)
+        for name, value in expected.items():
+            assert got[name][image].item() == pytest.approx(value, abs=1e-12), name
+
+
+def one_image(truth, predicted, slots=3):
+    """Scores of one image given as rows of labels."""
+    truth = torch.tensor(truth, dtype=torch.uint8)[None, None]
+    got = scores(torch.tensor(predicted)[None, None], truth, slots)
+    return {name: values.item() for name, values in got.items()}
+
+
+def test_one_object_wholly_in_one_slot_scores_1_and_split_scores_0():
+    assert one_image([0, 0, 1, 1], [0, 2, 1, 1])["fg_ari"] == 1
+    assert one_image([0, 0, 1, 1], [0, 0, 1, 2])["fg_ari"] == 0
+
+
+def test_images_without_objects_are_left_out_of_all_but_ari():
+    got = one_image([0, 0, 0, 0], [0, 0, 0, 0])
+    assert got.pop("ari") == 1
+    assert np.isnan(list(got.values())).all()
+
+
+def test_an_image_without_labelled_pixels_is_left_out():
+    assert np.isnan(list(one_image([255] * 4, [0, 1, 2, 0]).values())).all()
+
+
+def test_both_partitions_trivial():
+    assert one_image([1, 1, 1], [2, 2, 2])["ari"] == 1
+    assert one_image([0, 1, 2], [2, 1, 0])["ari"] == 1
+    assert one_image([0, 1, 2], [1, 1, 1])["ari"] == 0
+    assert one_image([255, 255, 2], [1, 1, 1])["ari"] == 1
+
+
+def test_unlabelled_pixels_change_nothing():
+    predicted, truth = random_maps(5)
+    elsewhere = torch.where(truth == 255, (predicted + 1) % 6, predicted)
+    assert not torch.equal(predicted, elsewhere)
+    first, second = scores(predicted, truth, 6), scores(elsewhere, truth, 6)
+    for name in METRICS:
+        assert torch.equal(first[name], second[name])
+
+
+def test_more_objects_than_slots_score_0_where_they_are_left_over():
+    got = one_image([1, 1, 2, 2, 3, 3], [0, 0, 1, 1, 1, 1], slots=2)
+    assert got["miou"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert got["mbo"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+
+
+def test_objects_share_no_slot_in_miou_but_may_in_mbo():
+    got = one_image([1, 1, 1, 2, 0, 0], [0, 0, 0, 0, 1, 1])
+    assert got["miou"] == pytest.approx((3 / 4 + 0) / 2)
+    assert got["mbo"] == pytest.approx((3 / 4 + 1 / 4) / 2)
+
+
+def test_segmentation_covering_weighs_by_area():
+    got = one_image([1, 1, 1, 2, 0, 0], [0, 0, 0, 0, 1, 1])
+    assert got["sc"] == pytest.approx((3 * 3 / 4 + 1 * 1 / 4) / 4)
+    assert got["msc"] == got["mbo"]
+
+
+def test_permuting_slots_or_objects_changes_nothing():
+    predicted, truth = random_maps(3)
+    slots = torch.tensor([3, 5, 0, 1, 4, 2])
+    objects = torch.arange(256, dtype=torch.uint8)
+    objects[1:5] = torch.tensor([4, 1, 3, 2], dtype=torch.uint8)
+    first = scores(predicted, truth, 6)
+    for other in (scores(slots[predicted], truth, 6), scores(predicted, objects[truth.long()], 6)):
+        for name in METRICS:
+            torch.testing.assert_close(first[name], other[name], rtol=0, atol=1e-12)
+
+
+def test_a_perfect_mask_scores_1_and_a_batch_equals_its_images():
+    predicted, truth = random_maps(4)
+    labelled = torch.where(truth == 255, 0, truth)
+    for values in scores((labelled.long() + 2) % 6, labelled, 6).values():
+        assert (values == 1).all()
+    whole = scores(predicted, truth, 6)
+    for image in range(5):
+        alone = scores(predicted[image : image + 1], truth[image : image + 1], 6)
+        for name in METRICS:
+            assert alone[name].item() == whole[name][image].item()
+
+
+def test_scores_rise_as_a_mask_moves_to_its_object():
+    truth = torch.zeros(4, 8, 16, dtype=torch.uint8)
+    truth[:, 2:6, 8:12] = 1
+    predicted = torch.zeros(4, 8, 16, dtype=torch.int64)
+    for image, left in enumerate((5, 6, 7, 8)):
+        predicted[image, 2:6, left : left + 4] = 1
+    got = scores(predicted, truth, 2)
+    for name in ("ari", "miou"):
+        assert (got[name].diff() > 0).all()
+        assert got[name][-1] == 1
+
+
+def test_counting_leaves_its_inputs_alone_and_sums_to_the_labelled_pixels():
+    predicted, truth = random_maps(6)
+    copies = predicted.clone(), truth.clone()
+    table = contingency(predicted, truth, 6)
+    assert torch.equal(table.sum(dim=(1, 2)), (truth != 255).sum(dim=(1, 2)))
+    assert torch.equal(predicted, copies[0])
+    assert torch.equal(truth, copies[1])
+
+
+def test_labels_are_those_of_the_greatest_resized_mask():
+    masks = torch.zeros(1, 2, 2, 2)
+    masks[0, 0, :, 0] = masks[0, 1, :, 1] = 1
+    expected = torch.tensor([0] * 4 + [1] * 4).expand(1, 8, 8)
+    assert torch.equal(labels_from_masks(masks, (8, 8)), expected)
+    order = torch.tensor([1, 0])
+    assert torch.equal(labels_from_masks(masks[:, order], (8, 8)), 1 - expected)
+
+
+def test_bad_input_is_refused():
+    truth = torch.zeros(1, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="expected 0 to 2"):
+        scores(torch.full((1, 2, 2), 3), truth, 3)
+    with pytest.raises(ValueError, match="same shape"):
+        scores(torch.zeros(1, 2, 3, dtype=torch.int64), truth, 3)
+    with pytest.raises(ValueError, match="NaN"):
+        labels_from_masks(torch.full((1, 2, 2, 2), torch.nan), (4, 4))

@@ -1,0 +1,158 @@
+"""The command line as a user meets it, in a process of its own where that matters."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_blocks
+
+
+def slotbench(
+    *words: str, cwd: Path, limit: int | None = None
+) -> "subprocess.CompletedProcess[str]":
+    def lower() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, "-m", "slotbench", *words], cwd=cwd, capture_output=True, text=True,
+        preexec_fn=lower, env={**os.environ, "COLUMNS": "120"}, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, blocks: Path) -> Path:
+    """A user's folder with a small ``clevr`` in it."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(blocks / "clevr.h5", tmp_path / "data")
+    return tmp_path
+
+
+SMALL = (
+    "--preset", "quick", "--steps", "2", "--set", "encoder.channels=8", "--set",
+    "train.batch_size=8", "--device", "cpu",
+)  # fmt: skip
+
+
+def test_help_and_lists_do_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from slotbench.cli import app\n"
+        "for words in (['--help'], ['train', '--help'], ['list']):\n"
+        "    try: app(words)\n"
+        "    except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'h5py', 'pandas', 'mitsuba'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.endswith("heavy: []\n")
+
+
+def test_completion_knows_names_without_torch(tmp_path: Path) -> None:
+    environment = {
+        **os.environ, "_SLOTBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": "slotbench train --objective si", "COMP_CWORD": "3",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "slotbench"], env=environment, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "simclr" in done.stdout
+    assert "| torch\n" not in done.stderr
+
+
+def test_the_three_commands_give_a_row(home: Path) -> None:
+    done = slotbench("train", "--objective", "simclr", *SMALL, cwd=home)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.strip().splitlines()[-1]
+    assert (home / run / "evaluation.json").is_file()
+    board = slotbench("leaderboard", "--json", cwd=home)
+    document = json.loads(board.stdout)
+    (row,) = document["rows"]
+    assert row["objective"] == "simclr"
+    assert row["family"] == "self-supervised"
+    assert row["origin"] == "rendered"
+    assert set(row["metrics"]) >= {"fg_ari/attention", "properties/linear/loss/mean"}
+    shown = slotbench("show", run, "--json", cwd=home)
+    facts = json.loads(shown.stdout)
+    assert facts["status"]["state"] == "done"
+    assert all((home / picture).is_file() for picture in facts["pictures"])
+    assert slotbench("verify", run, cwd=home).returncode == 0
+    again = slotbench("train", "--objective", "simclr", *SMALL, cwd=home)
+    assert "done already" in again.stderr
+
+
+MISTAKES = {
+    "dataset": (("train", "--dataset", "clever"), "Did you mean 'clevr'"),
+    "variant": (("train", "--dataset", "clevr:clevr1"), "Did you mean 'clevr1"),
+    "core": (("train", "--core", "slot-atention"), "Did you mean 'slot-attention'"),
+    "objective": (("train", "--objective", "simcrl"), "Did you mean 'simclr'"),
+    "alignment": (("train", "--objective", "simclr", "--alignment", "pol"), "Did you mean 'pool'"),
+    "preset": (("train", "--preset", "quik"), "Did you mean 'quick'"),
+    "field": (("train", "--set", "train.stepz=1"), "Did you mean 'steps'"),
+    "device": (("train", "--device", "gpu"), "Unknown device"),
+    "unprepared": (("train", "--dataset", "multi-dsprites"), "slotbench prepare multi-dsprites"),
+    "no file": (("train", "--dataset", "some/where.h5"), "no such file"),
+    "run": (("show", "0-abcdef"), "No run"),
+    "empty board": (("leaderboard",), "slotbench train"),
+    "list": (("list", "objectivs"), "Did you mean 'objectives'"),
+    "size": (("prepare", "clevr", "--image-size", "4"), "expected 16 to 1024"),
+    "workers": (("prepare", "clevr", "--workers", "two"), "expected all, or a number"),
+    "source": (("prepare", "clevr", "--from", "none.tfrecords", "--force"), "none.tfrecords"),
+    "other file": (("prepare", "clevr", "--seed", "3"), "--force"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_explained_and_exits_with_2(home: Path, mistake: str) -> None:
+    words, message = MISTAKES[mistake]
+    done = slotbench(*words, cwd=home)
+    assert done.returncode == 2, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_debug_shows_the_traceback(home: Path) -> None:
+    done = slotbench("show", "nothing", "--debug", cwd=home)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_truncated_and_a_newer_dataset_exit_with_2(home: Path) -> None:
+    path = home / "data" / "clevr.h5"
+    path.write_bytes(path.read_bytes()[:5000])
+    done = slotbench("train", *SMALL, cwd=home)
+    assert done.returncode == 2
+    assert "truncated" in done.stderr
+
+
+def test_a_full_disk_exits_with_2_and_leaves_nothing_half_written(home: Path) -> None:
+    done = slotbench("train", *SMALL, cwd=home, limit=4096)
+    assert done.returncode == 2, done.stderr
+    assert "disk is full" in done.stderr
+    assert list(home.rglob("*.tmp")) == []
+    assert slotbench("train", "--no-evaluate", *SMALL, cwd=home).returncode == 0
+
+
+def test_a_folder_that_cannot_be_written_exits_with_2(home: Path) -> None:
+    done = slotbench("train", *SMALL, "--results-dir", "/proc/self/fdinfo/x", cwd=home)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_made_otherwise_is_not_replaced_unless_asked(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    path = write_blocks(tmp_path / "data" / "clevr.h5")
+    before = path.read_bytes()
+    done = slotbench("prepare", "clevr", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert path.read_bytes() == before

@@ -1,0 +1,36 @@
+import pytest
+
+from slotbench import registry
+from slotbench.errors import UserError
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_entry_loads_and_says_what_it_is(kind: registry.Kind) -> None:
+    entries = registry.entries(kind)
+    assert entries
+    for entry in entries.values():
+        assert entry.summary
+        assert entry.source
+        assert callable(entry.load())
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="Did you mean 'simclr'"):
+        registry.get("objectives", "simcrl")
+
+
+def test_a_name_unlike_any_other_lists_them_all() -> None:
+    with pytest.raises(UserError, match="reconstruction, simclr, random"):
+        registry.get("objectives", "xyzzy")
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        registry.register("cores", "slot-attention", "", "", "")
+
+
+def test_every_objective_has_a_family_and_every_dataset_variants() -> None:
+    families = {entry.family for entry in registry.entries("objectives").values()}
+    assert families <= {"reconstruction", "self-supervised", "control"}
+    for entry in registry.entries("datasets").values():
+        assert entry.variants == entry.load().variants
