@@ -4,6 +4,7 @@ Nothing random has state: the data, the views and the slots' noise of a step are
 (seed, step). So weights, optimiser and the step number are all that there is to keep.
 """
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from slotbench.errors import UserError
-from slotbench.files import replacing
+from slotbench.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class Checkpoint:
     optimizer: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            torch.save(vars(self), temporary)
+        # By way of memory: torch's own writer turns a full disk into an internal error.
+        buffer = io.BytesIO()
+        torch.save(vars(self), buffer)
+        write_whole(path, buffer.getvalue())
 
 
 def load(path: Path, run_id: str) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -239,7 +240,7 @@ def leaderboard(
     board = collect(
         results_dir, dataset=dataset, metrics=tuple(metric or ()), core=core, family=family
     )
-    forms = {
+    forms: dict[str, Callable[[], str]] = {
         "csv": board.to_csv, "markdown": board.to_markdown, "latex": board.to_latex,
         "json": lambda: json.dumps(board.to_json(), indent=2, allow_nan=False),
     }  # fmt: skip

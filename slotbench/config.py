@@ -171,10 +171,10 @@ def parse(text: str, wanted: Any, label: str) -> Any:
     if origin is tuple:
         parts = text.split(",")
         if len(parts) != len(arguments):
-            raise UserError(f"{label}={text}: expected {len(arguments)} values with commas between.")
-        return tuple(
-            parse(part, kind, label) for part, kind in zip(parts, arguments, strict=True)
-        )
+            raise UserError(
+                f"{label}={text}: expected {len(arguments)} values with commas between."
+            )
+        return tuple(parse(part, kind, label) for part, kind in zip(parts, arguments, strict=True))
     if wanted is bool:
         if text.lower() not in ("true", "false"):
             raise UserError(f"{label}={text}: expected true or false.")

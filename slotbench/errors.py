@@ -24,5 +24,5 @@ class UserError(SlotbenchError):
     exit_code = 2
 
 
-class TrainingFailed(SlotbenchError):
+class TrainingError(SlotbenchError):
     """A run that cannot go on, such as one whose loss is no longer finite."""

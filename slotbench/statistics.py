@@ -89,8 +89,8 @@ def bootstrap_interval(
         return None
     total = np.zeros(resamples)
     for values in strata:
-        drawn = generator.integers(len(values), size=(resamples, len(values)))
-        total += np.asarray(values, dtype=np.float64)[drawn].mean(axis=1)
+        drawn = generator.integers(len(values), size=(len(values), resamples))
+        total += np.asarray(values, dtype=np.float64)[drawn].mean(axis=0)
     tail = (1 - level) / 2
     low, high = np.quantile(total / len(strata), (tail, 1 - tail))
     return float(low), float(high)

@@ -61,7 +61,9 @@ def _times(
         begun = _clock(device)
         views = None
         if objective.views:
-            views = make_views(images, config.sections["views"], (0, "bench", step), objective.views)
+            views = make_views(
+                images, config.sections["views"], (0, "bench", step), objective.views
+            )
         viewed = _clock(device)
         optimizer.zero_grad(set_to_none=True)
         objective.loss(TrainBatch(images, views, 0, step))["loss"].backward()  # type: ignore[no-untyped-call]

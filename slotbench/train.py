@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from slotbench import checkpoint
@@ -21,8 +20,8 @@ from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.views import make_views
 from slotbench.devices import describe
-from slotbench.errors import TrainingFailed
-from slotbench.files import replacing
+from slotbench.errors import TrainingError
+from slotbench.files import write_whole
 from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.progress import Bar, bar, say
 from slotbench.report.pictures import draw_slots
@@ -40,7 +39,7 @@ class Host:
     memory_budget: int | None = None
 
 
-class Stop(Exception):
+class StopRequest(Exception):  # noqa: N818  # no error: the user asked
     """Ctrl-C or SIGTERM came; the loop saves and leaves."""
 
 
@@ -65,7 +64,9 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.objective.parameters(), config.train.learning_rate, fused=True
         )
-        self.loss = torch.compile(self.objective.loss) if config.train.compile else self.objective.loss
+        self.loss = (
+            torch.compile(self.objective.loss) if config.train.compile else self.objective.loss
+        )
         self.bfloat16 = _bfloat16(config.train, host.device)
         self.step, self.seconds = 0, 0.0
         if run.checkpoint.is_file():
@@ -106,7 +107,7 @@ class Trainer:
         )
         # A loss or gradient that is not finite must not reach the weights.
         if not math.isfinite(float(losses["loss"]) + float(norm)):
-            raise TrainingFailed(f"the loss is not finite at step {batch.step + 1}")
+            raise TrainingError(f"the loss is not finite at step {batch.step + 1}")
         self.optimizer.step()
         self.objective.after_step(batch.step)
         return {**losses, "gradient": norm}
@@ -137,7 +138,7 @@ class Trainer:
 def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
     """Train a run from its last checkpoint, or from the start, to its last step.
 
-    Raises :class:`TrainingFailed` where the loss is no longer finite, and KeyboardInterrupt
+    Raises :class:`TrainingError` where the loss is no longer finite, and KeyboardInterrupt
     after Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
     """
     run.create(config)
@@ -149,12 +150,14 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
         try:
             with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
                 _loop(trainer, metrics, progress)
-        except Stop as stop:
+        except StopRequest as stop:
             trainer.save()
             run.write_status("interrupted", str(stop), **_progress(trainer))
-            say(f"Saved at step {trainer.step:,}. To go on, type: slotbench train --resume {run.id}")
+            say(
+                f"Saved at step {trainer.step:,}. To go on, type: slotbench train --resume {run.id}"
+            )
             raise KeyboardInterrupt from stop
-        except TrainingFailed as error:
+        except TrainingError as error:
             run.write_status("failed", str(error), **_progress(trainer))
             raise
         _finish(trainer)
@@ -194,9 +197,10 @@ def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
 def _finish(trainer: Trainer) -> None:
     run = trainer.run
     trainer.save()
-    state = {name: value.contiguous().cpu() for name, value in trainer.objective.state_dict().items()}
-    with replacing(run.model) as temporary:
-        save_file(state, temporary)
+    state = {
+        name: value.contiguous().cpu() for name, value in trainer.objective.state_dict().items()
+    }
+    write_whole(run.model, safetensors.torch.save(state))
     picture(trainer)
     run.write_status("done", **_progress(trainer))
 
@@ -211,7 +215,7 @@ def picture(trainer: Trainer) -> None:
     trainer.objective.train()
 
 
-def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, object]:
+def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, Any]:
     slots, objects = trainer.objective.core.num_slots, dataset.layout.objects
     warnings = []
     if slots < objects:
@@ -225,7 +229,7 @@ def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, object]:
     }
 
 
-def _progress(trainer: Trainer) -> dict[str, object]:
+def _progress(trainer: Trainer) -> dict[str, Any]:
     images = trainer.step * trainer.config.train.batch_size
     return {
         "step": trainer.step,
@@ -264,7 +268,7 @@ def _signals() -> Iterator[None]:
 
 def _raise_if_stopped() -> None:
     if _stopped:
-        raise Stop(f"stopped by {_stopped[0]}")
+        raise StopRequest(f"stopped by {_stopped[0]}")
 
 
 def trained(run: Run, config: RunConfig) -> Objective:
@@ -274,10 +278,3 @@ def trained(run: Run, config: RunConfig) -> Objective:
     objective = build(config)
     objective.load_state_dict(read_model(run))
     return objective.eval()
-
-
-def find_dataset(config: RunConfig, data_dir: Path) -> Path:
-    """The prepared file that a run was trained on."""
-    from slotbench.datasets.prepare import locate
-
-    return locate(config.dataset.reference, data_dir)

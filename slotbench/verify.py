@@ -64,7 +64,7 @@ def _problem(batch: Batch, layout: Layout) -> str:
     for prop in layout.properties:
         values = batch[prop.key][visible]
         if prop.kind == "categorical":
-            if values.size and not (0 <= values.min() and values.max() < len(prop.classes)):
+            if values.size and not (values.min() >= 0 and values.max() < len(prop.classes)):
                 return f"{prop.key} has a code outside 0 to {len(prop.classes) - 1}"
         elif not np.isfinite(values).all():
             return f"{prop.key} is not finite"

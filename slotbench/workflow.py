@@ -42,9 +42,7 @@ def host(device: str, checkpoint_seconds: float = 120.0) -> Host:
     return Host(devices.choose(device), checkpoint_seconds)
 
 
-def start(
-    choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool
-) -> Run:
+def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
     """Train a configuration, or go on with it where it has been begun."""
     preset = choice.preset
     if preset == "auto":
@@ -58,9 +56,7 @@ def start(
         return _finish(Run.of(config, results_dir), config, dataset, host, evaluate)
 
 
-def resume(
-    reference: str, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool
-) -> Run:
+def resume(reference: str, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
     """Go on with a run from its last checkpoint."""
     run = find(reference, results_dir)
     config = run.config()
@@ -155,5 +151,3 @@ def describe(run: Run, data_dir: Path, images: int) -> dict[str, Any]:
         "pictures": [str(path) for path in sorted(run.pictures.glob("*.png"))],
         "resume": command if run.status()["state"] != "done" else "",
     }
-
-

@@ -75,7 +75,8 @@ def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks: Path) -
 @pytest.mark.parametrize(
     ("text", "wanted", "value"),
     [("3", int, 3), ("1e4", int, 10_000), ("1e-3", float, 1e-3), ("true", bool, True),
-     ("none", float | None, None), ("2", float | None, 2.0), ("0.5,1", tuple[float, float], (0.5, 1.0))],
+     ("none", float | None, None), ("2", float | None, 2.0),
+     ("0.5,1", tuple[float, float], (0.5, 1.0))],
 )  # fmt: skip
 def test_values_are_read_by_type(text: str, wanted: object, value: object) -> None:
     assert parse(text, wanted, "field") == value

@@ -13,7 +13,7 @@ import torch
 
 from slotbench import checkpoint, train, workflow
 from slotbench.config import TrainConfig
-from slotbench.errors import TrainingFailed, UserError
+from slotbench.errors import TrainingError, UserError
 from slotbench.runs import Run, read_model
 from slotbench.train import Host
 
@@ -109,14 +109,24 @@ COMMAND = [
 
 
 def start(blocks: Path, results: Path, steps: int) -> "subprocess.Popen[bytes]":
-    asked = [*COMMAND, "--steps", str(steps), "--data-dir", str(blocks), "--results-dir", str(results)]
+    asked = [
+        *COMMAND,
+        "--steps",
+        str(steps),
+        "--data-dir",
+        str(blocks),
+        "--results-dir",
+        str(results),
+    ]
     for text in TINY:
         asked += ["--set", text]
     return subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_and_resumed_is_bit_identical(blocks: Path, tmp_path: Path) -> None:
+def test_killed_at_random_moments_and_resumed_is_bit_identical(
+    blocks: Path, tmp_path: Path
+) -> None:
     whole = start(blocks, tmp_path / "a", 60)
     assert whole.wait() == 0, whole.stderr
     generator = torch.Generator().manual_seed(0)
@@ -143,7 +153,7 @@ def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
         return {"loss": losses["loss"] * (float("nan") if batch.step == 3 else 1.0)}
 
     monkeypatch.setattr(Reconstruction, "loss", broken)
-    with pytest.raises(TrainingFailed, match="not finite at step 4"):
+    with pytest.raises(TrainingError, match="not finite at step 4"):
         run(blocks, tmp_path, choice())
     failed = workflow.find("0-", tmp_path)
     assert failed.status()["state"] == "failed"
@@ -161,7 +171,9 @@ def test_a_checkpoint_of_another_config_is_refused(blocks: Path, tmp_path: Path)
         workflow.resume(two.id, CPU, blocks, tmp_path, evaluate=False)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."])
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."]
+)
 def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content)

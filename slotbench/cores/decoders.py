@@ -60,9 +60,9 @@ class MixtureDecoder(nn.Module, ABC):
         """Each slot by itself."""
 
     def forward(self, slots: Tensor) -> Decoded:
-        decoded = self.decode(slots.flatten(0, 1)).unflatten(0, slots.shape[:2])
-        parts, logits = decoded.split([3, 1], dim=2)
-        masks = logits.softmax(dim=1)
+        flat = self.decode(slots.flatten(0, 1))
+        decoded = flat.view(*slots.shape[:2], *flat.shape[1:])
+        parts, masks = decoded[:, :, :3], decoded[:, :, 3:].softmax(dim=1)
         return Decoded((parts * masks).sum(dim=1), masks.squeeze(2), parts)
 
 
@@ -123,4 +123,3 @@ class Shuffle(MixtureDecoder):
     def decode(self, slots: Tensor) -> Tensor:
         grid = slots[:, :, None, None].expand(-1, -1, self.grid, self.grid)
         return self.layers(self.position(grid))  # type: ignore[no-any-return]
-

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 def coordinate_grid(height: int, width: int) -> Tensor:
     """float32 (height, width, 4): y, x, 1 - y, 1 - x, each from 0 to 1 (paper, Appendix E.2)."""
-    y, x = torch.meshgrid(
-        torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij"
-    )
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     return torch.stack([y, x, 1 - y, 1 - x], dim=2)
 
 
@@ -30,7 +28,8 @@ class PositionEmbedding(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """float (B, C, H', W') -> the same shape."""
-        return features + self.linear(self.grid).permute(2, 0, 1)
+        embedded: Tensor = self.linear(self.grid)
+        return features + embedded.permute(2, 0, 1)
 
 
 def he_initialise(module: nn.Module) -> None:

@@ -53,13 +53,12 @@ class SlotAttention(Core):
             nn.ReLU(),
             nn.Linear(config.mlp_width, width),
         )
-        for linear in (self.to_query, self.to_key, self.to_value, self.mlp[1], self.mlp[3]):
-            nn.init.xavier_uniform_(linear.weight)
+        for layer in (self.to_query, self.to_key, self.to_value, *self.mlp):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
         means = self.num_slots if config.slot_init == "learned" else 1
         self.mean = nn.Parameter(torch.empty(means, width))
-        self.log_spread = nn.Parameter(
-            torch.full((means, width), math.log(config.initial_spread))
-        )
+        self.log_spread = nn.Parameter(torch.full((means, width), math.log(config.initial_spread)))
         if config.slot_init == "learned":
             nn.init.normal_(self.mean)
         else:
@@ -76,7 +75,7 @@ class SlotAttention(Core):
             if self.config.gradient == "last" and iteration == self.config.iterations - 1:
                 slots = slots.detach() + self.mean - self.mean.detach()
             slots, attention = self.step(slots, keys, values)
-        return SlotOutput(slots, attention.unflatten(2, (height, width)), features)
+        return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
 
     def step(self, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """One iteration: slots (B, K, D), keys and values (B, N, D) -> slots, attention (B, K, N).

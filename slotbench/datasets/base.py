@@ -73,7 +73,9 @@ class Dataset(ABC):
 
     def importer(self, path: Path) -> Importer:
         """A reader of the original file at ``path``."""
-        raise UserError(f"--from: {self.name} has no importer.", f"Type: slotbench prepare {self.name}")
+        raise UserError(
+            f"--from {path}: {self.name} has no importer.", f"Type: slotbench prepare {self.name}"
+        )
 
     @classmethod
     def split_records(cls, total: int) -> dict[str, tuple[int, int]]:

@@ -46,7 +46,9 @@ class Renderer:
             for color, rgb in COLORS.items()
             for material in MATERIALS
         }
-        self.ground = mi.load_dict({"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.5}})
+        self.ground = mi.load_dict(
+            {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.5}}
+        )
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 4, "bsdf_samples": 1})
         self.labels = mi.load_dict({"type": "aov", "aovs": "label:shape_index"})
 
@@ -59,7 +61,8 @@ class Renderer:
             # Labels are those at the middle of each pixel, so that outlines are not ragged.
             "labeller": self._sensor(scene, "stratified", 1),
             "ground": {
-                "type": "rectangle", "bsdf": self.ground, "to_world": transform().scale([40, 40, 1]),
+                "type": "rectangle", "bsdf": self.ground,
+                "to_world": transform().scale([40, 40, 1]),
             },
             "ambient": {"type": "constant", "radiance": {"type": "rgb", "value": AMBIENT}},
         }  # fmt: skip
@@ -79,24 +82,25 @@ class Renderer:
 
     def image(self, loaded: Any, seed: int) -> Array:
         """uint8 (size, size, 3), sRGB."""
-        linear = np.array(
-            mi.render(loaded, sensor=0, integrator=self.light, spp=SAMPLES, seed=seed)
-        )
-        linear = np.clip(linear, 0, 1)
-        encoded = np.where(
-            linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
-        )
+        drawn = self._render(loaded, self.light, 0, SAMPLES, seed)
+        linear = np.clip(drawn, 0, 1)
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         return np.rint(encoded * 255).astype(np.uint8)
 
     def mask(self, loaded: Any) -> Array:
         """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""
-        drawn = np.array(mi.render(loaded, sensor=1, integrator=self.labels, spp=1))[..., -1]
+        drawn = self._render(loaded, self.labels, 1, 1, 0)[..., -1]
         # `shape_index` counts from 1 in the scene's own order of shapes; 0 is empty space.
         table = np.zeros(len(loaded.shapes()) + 1, np.uint8)
         for index, shape in enumerate(loaded.shapes(), start=1):
             if shape.id().startswith("object"):
                 table[index] = int(shape.id().removeprefix("object").partition("-")[0])
-        return table[np.rint(drawn).astype(np.int64)]
+        labels: Array = table[np.rint(drawn).astype(np.int64)]
+        return labels
+
+    def _render(self, loaded: Any, integrator: Any, sensor: int, samples: int, seed: Any) -> Array:
+        drawn = mi.render(loaded, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
+        return np.asarray(np.array(drawn), np.float32)
 
     def _sensor(self, scene: Scene, sampler: str, samples: int) -> dict[str, Any]:
         return {
@@ -125,9 +129,7 @@ class Renderer:
             }  # fmt: skip
         if thing.shape == "cube":
             turned = transform().translate([x, y, z]).rotate([0, 0, 1], thing.rotation)
-            return {
-                name: {"type": "cube", "to_world": turned.scale(thing.radius), "bsdf": surface}
-            }
+            return {name: {"type": "cube", "to_world": turned.scale(thing.radius), "bsdf": surface}}
         lid = transform().translate([x, y, 2 * z]).scale(thing.radius)
         return {
             name: {

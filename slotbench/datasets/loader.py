@@ -71,13 +71,16 @@ class Loader:
             chosen = self._order(epoch)[places]
             return {key: array[chosen] for key, array in self._all.items()}
         pieces = [
-            {key: array[places[inside] - start] for key, array in self._window(epoch, start).items()}
+            {
+                key: array[places[inside] - start]
+                for key, array in self._window(epoch, start).items()
+            }
             for start in sorted({self._start(epoch, place) for place in places})
             for inside in [np.array([self._start(epoch, place) == start for place in places])]
         ]
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
 
-    def _start(self, epoch: int, place: int) -> int:
+    def _start(self, epoch: int, place: "int | np.int64") -> int:
         """Where the window begins that holds a place of the epoch's order."""
         starts = self._plan(epoch)[1]
         return int(starts[np.searchsorted(starts, place, side="right") - 1])
@@ -93,8 +96,12 @@ class Loader:
         windows, starts = self._plan(epoch)
         wanted = windows[int(np.searchsorted(starts, start))]
         blocks = np.unique(wanted // BLOCK)
-        read = [self.dataset.read(self.split, b * BLOCK, (b + 1) * BLOCK, self.keys) for b in blocks]
-        held = np.concatenate([np.arange(b * BLOCK, min((b + 1) * BLOCK, self.size)) for b in blocks])
+        read = [
+            self.dataset.read(self.split, b * BLOCK, (b + 1) * BLOCK, self.keys) for b in blocks
+        ]
+        held = np.concatenate(
+            [np.arange(b * BLOCK, min((b + 1) * BLOCK, self.size)) for b in blocks]
+        )
         rows = np.searchsorted(held, wanted)
         return {key: np.concatenate([part[key] for part in read])[rows] for key in self.keys}
 
@@ -107,7 +114,10 @@ def _plan(size: int, seed: int, epoch: int) -> tuple[list[Array], Array]:
     windows = []
     for number, first in enumerate(range(0, blocks, WINDOW)):
         indices = np.concatenate(
-            [np.arange(b * BLOCK, min((b + 1) * BLOCK, size)) for b in shuffled[first : first + WINDOW]]
+            [
+                np.arange(b * BLOCK, min((b + 1) * BLOCK, size))
+                for b in shuffled[first : first + WINDOW]
+            ]
         )
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
     return windows, np.cumsum([0, *(len(window) for window in windows[:-1])])

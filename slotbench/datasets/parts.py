@@ -33,9 +33,7 @@ class Parts:
         self.folder = target.with_name(target.name + SUFFIX)
         text = json.dumps(recipe, sort_keys=True, indent=1)
         recipe_file = self.folder / "recipe.json"
-        if self.folder.exists() and (
-            not recipe_file.is_file() or recipe_file.read_text() != text
-        ):
+        if self.folder.exists() and (not recipe_file.is_file() or recipe_file.read_text() != text):
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(recipe_file, text.encode())
@@ -109,4 +107,3 @@ def _append(group: h5py.Group, layout: Layout, batch: Batch) -> None:
         stored.resize(len(stored) + n, axis=0)
         if n:
             stored[-n:] = array
-

@@ -248,4 +248,3 @@ def _select(
         keep = ((record >= bounds[0]) & (record < bounds[1])).nonzero()[0][:left]
         left -= len(keep)
         yield {key: batch[key][keep] for key in layout.arrays()}
-

@@ -29,7 +29,9 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     sheet = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
     scale = max(1, 1600 // sheet.shape[1])
     picture = Image.fromarray(sheet)
-    picture = picture.resize((sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST)
+    picture = picture.resize(
+        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
+    )
     with replacing(path) as temporary:
         picture.save(temporary, format="png")
     return path

@@ -86,10 +86,11 @@ class Draws(NamedTuple):
     sigma: Tensor
 
 
-def make_views(
-    images: Tensor, config: ViewConfig, keys: tuple[Key, ...], count: int = 2
-) -> Views:
-    """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step)."""
+def make_views(images: Tensor, config: ViewConfig, keys: tuple[Key, ...], count: int = 2) -> Views:
+    """``count`` views of images float32 (B, 3, H, W) in [0, 1].
+
+    ``keys`` names the stream of random numbers: (seed, purpose, step).
+    """
     settings = config.resolved()
     made = [_one(images, settings, (*keys, "view", index)) for index in range(count)]
     return Views(torch.stack([view for view, _ in made]), torch.stack([place for _, place in made]))

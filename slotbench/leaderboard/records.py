@@ -163,7 +163,7 @@ def _unusable(evaluation: Document, config: Document) -> str:
     """Why an evaluation cannot stand on the leaderboard; "" where it can."""
     if evaluation["schema"] != SCHEMA_VERSION:
         return f"its evaluation has schema {evaluation['schema']}, not {SCHEMA_VERSION}"
-    if False:
+    if evaluation["split"] != SPLIT:
         return f"was evaluated on {evaluation['split']}, not {SPLIT}"
     if evaluation["fingerprint"] != config["dataset"]["fingerprint"]:
         return "was evaluated on other data than it was trained on"

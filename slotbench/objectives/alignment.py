@@ -26,13 +26,20 @@ class Paired(NamedTuple):
     """int64 (M,): the image of the batch that a row comes from."""
 
 
+def by_view(values: Tensor, views: Views) -> Tensor:
+    """(V * B, ...) as (V, B, ...)."""
+    return values.view(len(views.images), -1, *values.shape[1:])
+
+
 class Alignment(ABC):
     """Pairs the slots of V views of B images."""
 
     temperature: ClassVar[float] = 0.2
     """What contrastive losses use where the user sets none: 0.5 on images, 0.2 on slots."""
 
-    def noise(self, core: Core, batch: int, views: int, generator: torch.Generator) -> Tensor | None:
+    def noise(
+        self, core: Core, batch: int, views: int, generator: torch.Generator
+    ) -> Tensor | None:
         """Initial noise (V * B, K, D), view by view; its own for every image and view."""
         return core.noise(views * batch, generator)
 
@@ -45,17 +52,17 @@ class SlotAlignment(Alignment):
     """Pairs each slot of the first view with one slot of every other."""
 
     def pair(self, output: SlotOutput, views: Views) -> Paired:
-        slots = output.slots.unflatten(0, (len(views.images), -1))
+        slots = by_view(output.slots, views)
         aligned = [slots[0]]
-        for view in range(1, len(slots)):
-            order = self.order(output, views, view)
-            aligned.append(slots[view].take_along_dim(order[:, :, None], dim=1))
+        for other in slots[1:]:
+            order = self.order(slots[0].detach(), other.detach())
+            aligned.append(other.take_along_dim(order[:, :, None], dim=1))
         image = torch.arange(slots.shape[1], device=slots.device)
         return Paired(torch.stack(aligned).flatten(1, 2), image.repeat_interleave(slots.shape[2]))
 
     @abstractmethod
-    def order(self, output: SlotOutput, views: Views, view: int) -> Tensor:
-        """int64 (B, K): for each slot of the first view its partner in view ``view``."""
+    def order(self, first: Tensor, other: Tensor) -> Tensor:
+        """int64 (B, K): for each slot of ``first`` (B, K, D) its partner in ``other``."""
 
 
 class Pool(Alignment):
@@ -64,7 +71,7 @@ class Pool(Alignment):
     temperature = 0.5
 
     def pair(self, output: SlotOutput, views: Views) -> Paired:
-        pooled = output.slots.mean(dim=1).unflatten(0, (len(views.images), -1))
+        pooled = by_view(output.slots.mean(dim=1), views)
         return Paired(pooled, torch.arange(pooled.shape[1], device=pooled.device))
 
 
@@ -76,19 +83,19 @@ class Shared(SlotAlignment):
     slots learning anything.
     """
 
-    def noise(self, core: Core, batch: int, views: int, generator: torch.Generator) -> Tensor | None:
+    def noise(
+        self, core: Core, batch: int, views: int, generator: torch.Generator
+    ) -> Tensor | None:
         noise = core.noise(1, generator)
         return None if noise is None else noise.expand(views * batch, -1, -1)
 
-    def order(self, output: SlotOutput, views: Views, view: int) -> Tensor:
-        batch, slots = output.slots.shape[0] // len(views.images), output.slots.shape[1]
-        return torch.arange(slots, device=output.slots.device).expand(batch, -1)
+    def order(self, first: Tensor, other: Tensor) -> Tensor:
+        return torch.arange(first.shape[1], device=first.device).expand(len(other), -1)
 
 
 class Hungarian(SlotAlignment):
     """The assignment with the greatest sum of cosine similarities between slots."""
 
-    def order(self, output: SlotOutput, views: Views, view: int) -> Tensor:
-        slots = functional.normalize(output.slots.detach(), dim=2)
-        slots = slots.unflatten(0, (len(views.images), -1)).float()
-        return assign(-(slots[0] @ slots[view].mT))
+    def order(self, first: Tensor, other: Tensor) -> Tensor:
+        one, two = (functional.normalize(slots.float(), dim=2) for slots in (first, other))
+        return assign(-(one @ two.mT))

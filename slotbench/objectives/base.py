@@ -71,4 +71,3 @@ class Objective(nn.Module, ABC):
         """Decoder masks float (B, K, h, w) of images (B, 3, H, W); none without a decoder."""
         decoded = self.decode(self.core(images) if output is None else output)
         return None if decoded is None else decoded.masks
-

@@ -46,7 +46,9 @@ def run_table(facts: dict[str, Any]) -> Table:
 
 def evaluation_table(title: str, result: dict[str, Any]) -> Table:
     """Every number of an evaluation with its interval over images."""
-    shown = f"{title}, {result['split']}: {result['images']:,} images, {result['objects']:,} objects"
+    shown = (
+        f"{title}, {result['split']}: {result['images']:,} images, {result['objects']:,} objects"
+    )
     table = Table(title=shown, title_justify="left", box=None, pad_edge=False)
     table.add_column("metric")
     for heading in ("value", "95 % over images", "n", "left out", "version"):

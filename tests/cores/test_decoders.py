@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from slotbench.cores.decoders import Broadcast, BroadcastConfig, MixtureDecoder, Shuffle, ShuffleConfig
+from slotbench.cores.decoders import (
+    Broadcast,
+    BroadcastConfig,
+    MixtureDecoder,
+    Shuffle,
+    ShuffleConfig,
+)
 from slotbench.rng import torch_generator
 
 DECODERS = [

@@ -68,7 +68,7 @@ class ByShade(Core):
         area = masks.sum(dim=(2, 3))
         centre = torch.einsum("bkhw,chw->bkc", masks, grid) / area.clamp(min=1)[:, :, None]
         shade = torch.eye(LEVELS + 1).expand(len(images), -1, -1)
-        slots = torch.cat([shade, centre, area[:, :, None] / 100], dim=2)
+        slots = torch.cat([shade, centre, area[:, :, None] > 0], dim=2)
         slots = self.encoder(slots * 4)  # dropout, which evaluation must switch off
         if noise is not None:
             order = noise[:, :, 0].argsort(dim=1)

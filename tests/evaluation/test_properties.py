@@ -28,7 +28,7 @@ def make(n, seed, slots=5, told=True):
     known = np.concatenate(
         [np.eye(4)[color][:, :, :3], (position - 20) / 5, angle[:, :, None] / 180 - 1], axis=2
     )
-    content[:, :4] = 3 * known * visible[:, :, None]
+    content[:, :4] = 6 * known * visible[:, :, None]
     if not told:
         content = generator.normal(size=content.shape).astype(np.float32)
     overlap = np.zeros((n, content.shape[1], 4), np.float32)
@@ -79,7 +79,7 @@ def test_an_mlp_probe_learns_what_is_not_linear():
         data.properties["angle"] = np.abs(data.properties["angle"] - 180)
     linear, mlp = (
         predict_properties(
-            train, val, test, LAYOUT, seed=0, protocol="mask", hidden=hidden, steps=1000
+            train, val, test, LAYOUT, seed=0, protocol="mask", hidden=hidden, steps=600
         )["angle"].value
         for hidden in (0, 64)
     )

@@ -34,6 +34,7 @@ def make_config(
     size: int = 64,
     core: str = "slot-attention",
     learning_rate: float = 2e-3,
+    steps: int = 3000,
 ) -> dict[str, Any]:
     overrides = overrides or {}
     document: dict[str, Any] = {
@@ -45,7 +46,7 @@ def make_config(
         "core": {"name": core, "slots": 7, "slot_init": "learned"},
         "encoder": {"name": "strided-cnn", "channels": 32},
         "objective": {"name": objective},
-        "train": {"steps": 3000, "batch_size": 32, "learning_rate": learning_rate},
+        "train": {"steps": steps, "batch_size": 32, "learning_rate": learning_rate},
         "overrides": overrides,
         "versions": {"core": 1, "objective": 1},
     }  # fmt: skip
@@ -76,9 +77,9 @@ def make_evaluation(
         for key, value in numbers.items()
     }  # fmt: skip
     return {
-        "schema": 1, "split": "test", "dataset": "clevr:clevr6", "resolution": [64, 64], "images": 2000,
-        "fingerprint": config["dataset"]["fingerprint"], "objects": 9000, "metrics": cells,
-        "skipped": {}, **fields,
+        "schema": 1, "split": "test", "dataset": "clevr:clevr6", "resolution": [64, 64],
+        "images": 2000, "fingerprint": config["dataset"]["fingerprint"], "objects": 9000,
+        "metrics": cells, "skipped": {}, **fields,
     }  # fmt: skip
 
 

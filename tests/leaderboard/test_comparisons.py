@@ -48,6 +48,16 @@ def test_pairs_are_those_of_the_same_seed(tmp_path: Path) -> None:
         assert item["verdict"] == "leans better, not significant"
 
 
+def test_only_shared_seeds_are_pairs(tmp_path: Path) -> None:
+    for seed in (0, 1, 2, 3):
+        add_run(tmp_path, {METRICS[0]: 0.5}, seed=seed)
+    for seed in (1, 2, 3, 4, 5):
+        add_run(tmp_path, {METRICS[0]: 0.5 + 0.1 * seed}, seed=seed, objective="simclr")
+    (found,) = leaderboard(tmp_path).to_json()["comparisons"]
+    assert (found["seeds"], found["n"]) == ([1, 2, 3], 3)
+    assert found["difference"] == pytest.approx(0.2)
+
+
 def test_a_decoder_metric_is_never_compared(tmp_path: Path) -> None:
     add_pair(tmp_path, [0.2] * 3, [0.1] * 3)
     document = leaderboard(tmp_path).to_json()
@@ -59,7 +69,8 @@ def test_a_decoder_metric_is_never_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"preset": "base"}, {"variant": "clevr10"}, {"overrides": {"train.steps": 1000}},
-     {"overrides": {"core.slot_init": "gaussian"}}, {"core": "slot-mlp"}, {"origin": "original"}],
+     {"overrides": {"core.slot_init": "gaussian"}}, {"core": "slot-mlp"}, {"origin": "original"},
+     {"steps": 1000}],
 )  # fmt: skip
 def test_only_rows_of_the_same_set_up_are_compared(tmp_path: Path, fields: dict[str, Any]) -> None:
     for seed in range(3):
@@ -85,8 +96,8 @@ def test_settings_of_the_objective_itself_do_not_part_a_pair(tmp_path: Path) -> 
 def test_the_family_as_a_whole_counts_a_seed_of_reconstruction_once(tmp_path: Path) -> None:
     metric = METRICS[0]
     add_seeds(tmp_path, metric, [0.5, 0.5, 0.5, 0.5])
-    add_seeds(tmp_path, metric, [0.6, 0.7, 0.8, 0.9], objective="simclr", alignment="pool")
-    add_seeds(tmp_path, metric, [0.4, 0.4, 0.4], objective="simclr", alignment="hungarian")
+    add_seeds(tmp_path, metric, [0.6, 0.7, 0.8, 0.9], objective="simclr", alignment="hungarian")
+    add_seeds(tmp_path, metric, [0.4, 0.4, 0.4], objective="simclr", alignment="pool")
     add_seeds(tmp_path, metric, [0.0], objective="simclr", alignment="shared")
     family = leaderboard(tmp_path).to_json()["families"][0]
     # Seeds 0 to 2, over two rows: (0.1 - 0.1) / 2, (0.2 - 0.1) / 2, (0.3 - 0.1) / 2.
@@ -97,7 +108,9 @@ def test_the_family_as_a_whole_counts_a_seed_of_reconstruction_once(tmp_path: Pa
 
 def test_filters_change_no_number(tmp_path: Path) -> None:
     add_pair(tmp_path, [0.1, 0.3, 0.2, 0.6, 0.5], [0.2, 0.4, 0.4, 0.7, 0.9])
-    add_pair(tmp_path, [0.9, 0.8, 0.7, 0.6], [0.1, 0.2, 0.3, 0.5], variant="clevr10")
+    add_pair(
+        tmp_path, [0.9, 0.8, 0.7, 0.6, 0.8, 0.7], [0.1, 0.2, 0.3, 0.5, 0.2, 0.2], variant="clevr10"
+    )
     whole = leaderboard(tmp_path).to_json()
     part = leaderboard(
         tmp_path, dataset="clevr:clevr10", family="self-supervised", metrics=["linear_probe"]
@@ -123,7 +136,8 @@ def test_no_results_says_what_to_type(tmp_path: Path) -> None:
 
 
 def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
-    numbers = {"fg_ari/decoder": 0.9, "fg_ari/attention": 0.8, "ari/decoder": 0.7, "properties/linear/loss/mean/dropped": 0.6,
+    numbers = {"fg_ari/decoder": 0.9, "fg_ari/attention": 0.8, "ari/decoder": 0.7,
+               "properties/linear/loss/mean/dropped": 0.6,
                "properties/linear/loss/mean": 0.6, "properties/linear/loss/color": 0.5}  # fmt: skip
     add_run(tmp_path, numbers)
     add_run(tmp_path, numbers, objective="random")

@@ -1,0 +1,211 @@
+"""The TFRecord wire format and the part of protobuf that ``tf.Example`` needs.
+
+A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a
+masked CRC-32C of the data. Files of DeepMind's multi_object_datasets are gzipped, and hold
+images in which every byte is its own entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>,
+over and over. Read as every third byte of a buffer this takes milliseconds; by way of
+protobuf objects it takes a hundred times as long.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import google_crc32c
+import numpy as np
+from isal import igzip, igzip_lib
+
+from slotbench.datasets.schema import Array
+from slotbench.errors import UserError
+
+MAX_RECORD = 64 << 20
+"""Bytes; the longest record that is believed. The longest of CLEVR's have 3.2 million."""
+MASK_DELTA = 0xA282EAD8
+GZIP_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
+
+
+class RecordFile:
+    """A TFRecord file, read as a stream; memory stays flat whatever its size.
+
+    Every error is a :class:`UserError` that names the file, the record (from 0) and the byte
+    offset in the decompressed stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"--from {path}: there is no such file.")
+        self.path, self.size = path, path.stat().st_size
+        self.record, self.offset = 0, 0
+        self._hashed = _Hashed(path)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the compressed file read so far."""
+        return self._hashed.count
+
+    @property
+    def sha256(self) -> str:
+        """Of the compressed file; complete when every record has been read."""
+        return self._hashed.digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.record, self.offset = 0, 0
+        with self._hashed as raw, _decompressed(raw) as stream:
+            while (header := self._take(stream, 12, at_start=True)) is not None:
+                length, check = struct.unpack("<QI", header)
+                if _masked(header[:8]) != check:
+                    raise self._error("the checksum of the length does not match")
+                if length > MAX_RECORD:
+                    raise self._error(f"a record of {length:,} bytes is longer than any")
+                body = self._take(stream, length + 4)
+                assert body is not None
+                data = body[:-4]
+                if _masked(data) != struct.unpack("<I", body[-4:])[0]:
+                    raise self._error("the checksum of the data does not match")
+                yield data
+                self.record += 1
+                self.offset += 16 + length
+            raw.drain()
+
+    def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes | None:
+        """The next ``count`` bytes; None at the end of the file where a record may begin."""
+        try:
+            data = stream.read(count)
+        except GZIP_ERRORS as error:
+            raise self._error(f"the gzip stream is damaged or truncated ({error})") from error
+        if at_start and not data:
+            return None
+        if len(data) < count:
+            raise self._error("the file ends in the middle of a record")
+        return data
+
+    def _error(self, what: str) -> UserError:
+        return UserError(
+            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.",
+            "The file is damaged; fetch it again.",
+        )
+
+    def bad_record(self, what: str) -> UserError:
+        """The error for a record whose content is not what the dataset's should be."""
+        return UserError(
+            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.",
+            "Is this the right file for this dataset and variant?",
+        )
+
+
+class _Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count, self.digest = path, 0, hashlib.sha256()
+
+    def __enter__(self) -> "_Hashed":
+        self.count, self.digest = 0, hashlib.sha256()
+        self._stream = self.path.open("rb")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stream.close()
+
+    def read(self, count: int = -1) -> bytes:
+        data = self._stream.read(count)
+        self.digest.update(data)
+        self.count += len(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what follows the gzip stream, so that the hash is that of the whole file."""
+        while self.read(1 << 20):
+            pass
+
+
+def _decompressed(raw: _Hashed) -> IO[bytes]:
+    # isal has no types; what it opens reads as every binary file does.
+    stream: IO[bytes] = igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
+    return stream
+
+
+def _masked(data: bytes) -> int:
+    crc = int(google_crc32c.value(data))
+    return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
+
+
+def _varint(data: memoryview, place: int) -> tuple[int, int]:
+    value = 0
+    for index in range(10):
+        if place + index >= len(data):
+            raise ValueError("a number is cut off")
+        byte = data[place + index]
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, place + index + 1
+    raise ValueError("a number has more than ten bytes")
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """(field number, wire type, content) of a message; ValueError where it is malformed."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            end = _varint(data, place)[1]
+        elif wire in (1, 5):
+            end = place + (8 if wire == 1 else 4)
+        elif wire == 2:
+            length, place = _varint(data, place)
+            end = place + length
+        else:
+            raise ValueError(f"wire type {wire} is none of protobuf's")
+        if end > len(data):
+            raise ValueError("a field is cut off")
+        yield number, wire, data[place:end]
+        place = end
+
+
+def parse_example(data: bytes) -> dict[str, memoryview]:
+    """The features of a ``tf.Example`` by name, not decoded; ValueError where malformed."""
+    features: dict[str, memoryview] = {}
+    for number, wire, content in _fields(memoryview(data)):
+        if (number, wire) != (1, 2):
+            continue
+        for inner, kind, entry in _fields(content):
+            if (inner, kind) != (1, 2):
+                continue
+            parts = {field: value for field, _, value in _fields(entry)}
+            if 1 in parts and 2 in parts:
+                features[str(parts[1], "utf-8")] = parts[2]
+    return features
+
+
+def _list_of(feature: memoryview, number: int, kind: str) -> memoryview:
+    found = [content for field, _, content in _fields(feature) if field == number]
+    if len(found) != 1:
+        raise ValueError(f"is not a {kind}")
+    return found[0]
+
+
+def read_bytes(feature: memoryview) -> Array:
+    """A ``bytes_list`` as uint8 (n,), whether each byte is its own entry or all are one."""
+    content = _list_of(feature, 1, "bytes_list")
+    raw = np.frombuffer(content, np.uint8)
+    if len(raw) % 3 == 0:
+        triples = raw.reshape(-1, 3)
+        if (triples[:, 0] == 0x0A).all() and (triples[:, 1] == 1).all():
+            return triples[:, 2]
+    entries = [np.frombuffer(entry, np.uint8) for _, _, entry in _fields(content)]
+    return np.concatenate(entries) if entries else np.empty(0, np.uint8)
+
+
+def read_floats(feature: memoryview) -> Array:
+    """A ``float_list`` as float32 (n,), packed or not."""
+    content = _list_of(feature, 2, "float_list")
+    pieces = []
+    for _, wire, entry in _fields(content):
+        if wire not in (2, 5) or len(entry) % 4:
+            raise ValueError("is not a float_list")
+        pieces.append(np.frombuffer(entry, "<f4"))
+    return np.concatenate(pieces).astype(np.float32) if pieces else np.empty(0, np.float32)
