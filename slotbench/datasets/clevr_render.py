@@ -100,7 +100,8 @@ class Renderer:
 
     def _render(self, loaded: Any, integrator: Any, sensor: int, samples: int, seed: Any) -> Array:
         drawn = mi.render(loaded, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
-        return np.asarray(np.array(drawn), np.float32)
+        pixels: Array = np.array(drawn, np.float32)
+        return pixels
 
     def _sensor(self, scene: Scene, sampler: str, samples: int) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ or are read from the file a window at a time, so that a run does not depend on t
 import os
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,13 +20,19 @@ from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 
 BLOCK, WINDOW = 256, 32
+MEMINFO = Path("/proc/meminfo")
+
+Progress = Callable[[int, int], None]
+"""Called with (images read so far, images in all)."""
 
 
 class Loader:
     """Batches of ``batch_size`` images of a split, of the arrays named by ``keys``.
 
-    Without a ``memory_budget`` (bytes) a quarter of the free memory may be used. Raises
-    :class:`UserError` where the split has fewer images than a batch.
+    The whole split is read into memory, ``progress`` told of it, where it needs no more than
+    ``memory_budget`` bytes (without one: a quarter of the available memory); else windows are
+    read from the file as they come, and the last two kept. Raises :class:`UserError` where the
+    split has fewer images than a batch, or, from ``batch`` too, where the file is damaged.
     """
 
     def __init__(
@@ -37,20 +44,16 @@ class Loader:
         *,
         keys: tuple[str, ...] = ("image",),
         memory_budget: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
         self.keys = keys
         self.size = dataset.size(split)
-        if self.size < batch_size:
-            raise UserError(
-                f"train.batch_size={batch_size}: {dataset.path} has only {self.size} images in "
-                f"{split!r}.",
-                f"Type: --set train.batch_size={self.size}, or prepare more images.",
-            )
+        _check_batch_size(dataset, split, batch_size)
         self.batches_per_epoch = self.size // batch_size
-        budget = _free_memory() // 4 if memory_budget is None else memory_budget
+        budget = _available_memory() // 4 if memory_budget is None else memory_budget
         self.in_memory = self._bytes() <= budget
-        self._all = dataset.read(split, keys=keys) if self.in_memory else None
+        self._all = self._read_all(progress) if self.in_memory else None
         # Two windows, because a batch may lie across the border between them.
         self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
 
@@ -60,71 +63,87 @@ class Loader:
         return each * self.size
 
     def order(self, epoch: int) -> Array:
-        """The indices of all images in the order of an epoch, int64 (n,)."""
-        return self._order(epoch)
+        """The indices of all images in the order of an epoch, int64 (n,), read-only."""
+        return _plan(self.size, self.seed, epoch)[0]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; an epoch's remainder that fills none is dropped."""
         epoch, index = divmod(step, self.batches_per_epoch)
-        places = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
+        order, starts = _plan(self.size, self.seed, epoch)
+        first, end = index * self.batch_size, (index + 1) * self.batch_size
         if self._all is not None:
-            chosen = self._order(epoch)[places]
-            return {key: array[chosen] for key, array in self._all.items()}
-        pieces = [
-            {
-                key: array[places[inside] - start]
-                for key, array in self._window(epoch, start).items()
-            }
-            for start in sorted({self._start(epoch, place) for place in places})
-            for inside in [np.array([self._start(epoch, place) == start for place in places])]
-        ]
+            return {key: array[order[first:end]] for key, array in self._all.items()}
+        edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
+        pieces = []
+        for low, high in zip(edges[:-1], edges[1:], strict=True):
+            number = int(np.searchsorted(starts, low, side="right")) - 1
+            offset = int(starts[number])
+            window = self._window(epoch, number)
+            pieces.append({k: array[low - offset : high - offset] for k, array in window.items()})
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
 
-    def _start(self, epoch: int, place: "int | np.int64") -> int:
-        """Where the window begins that holds a place of the epoch's order."""
-        starts = self._plan(epoch)[1]
-        return int(starts[np.searchsorted(starts, place, side="right") - 1])
+    def _empty(self, n: int) -> Batch:
+        arrays = self.dataset.layout.arrays()
+        return {key: np.empty((n, *arrays[key][0]), arrays[key][1]) for key in self.keys}
 
-    def _plan(self, epoch: int) -> tuple[list[Array], Array]:
-        return _plan(self.size, self.seed, epoch)
+    def _read_all(self, progress: Progress | None) -> Batch:
+        """The whole split in the order of the file."""
+        held = self._empty(self.size)
+        for start in range(0, self.size, BLOCK):
+            stop = min(start + BLOCK, self.size)
+            for key, array in self.dataset.read(self.split, start, stop, self.keys).items():
+                held[key][start:stop] = array
+            if progress is not None:
+                progress(stop, self.size)
+        return held
 
-    def _order(self, epoch: int) -> Array:
-        return np.concatenate(self._plan(epoch)[0])
-
-    def _read_window(self, epoch: int, start: int) -> Batch:
+    def _read_window(self, epoch: int, number: int) -> Batch:
         """The images of a window in the epoch's order, read block by block."""
-        windows, starts = self._plan(epoch)
-        wanted = windows[int(np.searchsorted(starts, start))]
-        blocks = np.unique(wanted // BLOCK)
-        read = [
-            self.dataset.read(self.split, b * BLOCK, (b + 1) * BLOCK, self.keys) for b in blocks
-        ]
-        held = np.concatenate(
-            [np.arange(b * BLOCK, min((b + 1) * BLOCK, self.size)) for b in blocks]
-        )
-        rows = np.searchsorted(held, wanted)
-        return {key: np.concatenate([part[key] for part in read])[rows] for key in self.keys}
+        order, starts = _plan(self.size, self.seed, epoch)
+        wanted = order[slice(*[*starts, self.size][number : number + 2])]
+        held = self._empty(len(wanted))
+        # Sorted, the window's images lie as in its blocks; ``places`` says where each belongs.
+        places, done = np.argsort(wanted), 0
+        for block in np.unique(wanted // BLOCK):
+            read = self.dataset.read(self.split, block * BLOCK, (block + 1) * BLOCK, self.keys)
+            rows = places[done : done + len(read[self.keys[0]])]
+            done += len(rows)
+            for key, array in read.items():
+                held[key][rows] = array
+        return held
 
 
 @lru_cache(8)
-def _plan(size: int, seed: int, epoch: int) -> tuple[list[Array], Array]:
-    """The windows of an epoch, each the indices of its images in order, and where each begins."""
+def _plan(size: int, seed: int, epoch: int) -> tuple[Array, Array]:
+    """An epoch's order, int64 (n,), and the places in it where windows begin, int64 (windows,)."""
     blocks = -(-size // BLOCK)
     shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
     windows = []
     for number, first in enumerate(range(0, blocks, WINDOW)):
         indices = np.concatenate(
-            [
-                np.arange(b * BLOCK, min((b + 1) * BLOCK, size))
-                for b in shuffled[first : first + WINDOW]
-            ]
+            [np.arange(b * BLOCK, min((b + 1) * BLOCK, size)) for b in shuffled[first : first + WINDOW]]
         )
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
-    return windows, np.cumsum([0, *(len(window) for window in windows[:-1])])
+    order = np.concatenate(windows)
+    order.setflags(write=False)  # it is cached, and shared by all who ask
+    return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
+
+
+def _check_batch_size(dataset: DatasetFile, split: str, batch_size: int) -> None:
+    size = dataset.size(split)
+    if size == 0:
+        raise UserError(f"{dataset.path}: {split!r} holds no images.", "Prepare it with some.")
+    if batch_size < 1:
+        raise UserError(f"train.batch_size={batch_size}: expected 1 or above.")
+    if size < batch_size:
+        raise UserError(
+            f"train.batch_size={batch_size}: {dataset.path} has only {size} images in {split!r}.",
+            f"Type: --set train.batch_size={size}, or prepare more images.",
+        )
 
 
 def images_on(batch: Batch, device: torch.device) -> Tensor:
-    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device."""
+    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device; channels last in memory."""
     pixels = torch.from_numpy(batch["image"])
     if device.type == "cuda":
         pixels = pixels.pin_memory()
@@ -132,5 +151,11 @@ def images_on(batch: Batch, device: torch.device) -> Tensor:
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
-def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _available_memory() -> int:
+    """Bytes that can be had without swapping; what caches hold counts, as they give way."""
+    if MEMINFO.is_file():
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    # macOS tells only how much there is in all: half of it is taken to be in use.
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

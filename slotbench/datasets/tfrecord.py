@@ -8,11 +8,12 @@ protobuf objects it takes a hundred times as long.
 """
 
 import hashlib
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
@@ -24,13 +25,14 @@ from slotbench.errors import UserError
 MAX_RECORD = 64 << 20
 """Bytes; the longest record that is believed. The longest of CLEVR's have 3.2 million."""
 MASK_DELTA = 0xA282EAD8
-GZIP_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
+GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 
 
 class RecordFile:
     """A TFRecord file, read as a stream; memory stays flat whatever its size.
 
-    Every error is a :class:`UserError` that names the file, the record (from 0) and the byte
+    ``bytes_read`` counts bytes of the compressed file; ``sha256`` is its hash, known when every
+    record has been read. Every error is a :class:`UserError` that names the file, the record (from 0) and the byte
     offset in the decompressed stream.
     """
 
@@ -39,21 +41,11 @@ class RecordFile:
             raise UserError(f"--from {path}: there is no such file.")
         self.path, self.size = path, path.stat().st_size
         self.record, self.offset = 0, 0
-        self._hashed = _Hashed(path)
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of the compressed file read so far."""
-        return self._hashed.count
-
-    @property
-    def sha256(self) -> str:
-        """Of the compressed file; complete when every record has been read."""
-        return self._hashed.digest.hexdigest()
+        self.bytes_read, self.sha256 = 0, ""
 
     def __iter__(self) -> Iterator[bytes]:
         self.record, self.offset = 0, 0
-        with self._hashed as raw, _decompressed(raw) as stream:
+        with _Hashed(self.path) as raw, _decompressed(raw) as stream:
             while (header := self._take(stream, 12, at_start=True)) is not None:
                 length, check = struct.unpack("<QI", header)
                 if _masked(header[:8]) != check:
@@ -65,10 +57,12 @@ class RecordFile:
                 data = body[:-4]
                 if _masked(data) != struct.unpack("<I", body[-4:])[0]:
                     raise self._error("the checksum of the data does not match")
+                self.bytes_read = raw.count
                 yield data
                 self.record += 1
                 self.offset += 16 + length
             raw.drain()
+            self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
 
     def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes | None:
         """The next ``count`` bytes; None at the end of the file where a record may begin."""
@@ -96,25 +90,25 @@ class RecordFile:
         )
 
 
-class _Hashed:
+class _Hashed(io.RawIOBase):
     """A file that is hashed as it is read."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.count, self.digest = path, 0, hashlib.sha256()
-
-    def __enter__(self) -> "_Hashed":
+        self._stream = path.open("rb")
         self.count, self.digest = 0, hashlib.sha256()
-        self._stream = self.path.open("rb")
-        return self
 
-    def __exit__(self, *exception: object) -> None:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        self.digest.update(memoryview(buffer)[:count])
+        self.count += count
+        return int(count)
+
+    def close(self) -> None:
         self._stream.close()
-
-    def read(self, count: int = -1) -> bytes:
-        data = self._stream.read(count)
-        self.digest.update(data)
-        self.count += len(data)
-        return data
+        super().close()
 
     def drain(self) -> None:
         """Read what follows the gzip stream, so that the hash is that of the whole file."""

@@ -1,7 +1,9 @@
 """Augmented views, made for whole batches on the device, with their geometry kept.
 
 The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a
-fixed order, so that every objective, device and batch sees the same views of a step.
+fixed order, so that every objective, device and batch sees the same views of a step. Colours
+change after the crop, always in the order brightness, contrast, saturation, hue, gray, blur
+(2002.05709 draws the order of the first four anew for every image).
 """
 
 import math
@@ -15,7 +17,7 @@ from torch.nn import functional
 from slotbench.datasets import colors
 from slotbench.rng import Key, torch_generator
 
-BLUR_TAPS = 7
+LARGEST_HUE = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,20 @@ class ViewConfig:
     """Probability that colour is removed."""
     blur: float | None = None
     """Probability of a Gaussian blur, sigma from 0.1 to 2 pixels at 224 pixels."""
+
+    def __post_init__(self) -> None:
+        # A tuple that was stored as JSON comes back as a list.
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(self.crop))
+            least, greatest = self.crop
+            if not 0 < least <= greatest <= 1:
+                raise ValueError("expected crop as two shares of the area, above 0 and rising to 1")
+        if self.ratio is not None and not 1 <= self.ratio <= 10:
+            raise ValueError("expected ratio from 1 to 10")
+        for name in ("flip", "jitter", "brightness", "contrast", "saturation", "hue", "gray", "blur"):
+            value, most = getattr(self, name), LARGEST_HUE if name == "hue" else 1
+            if value is not None and not 0 <= value <= most:
+                raise ValueError(f"expected {name} from 0 to {most}")
 
     def resolved(self) -> "ViewConfig":
         """The same with every field set."""
@@ -86,22 +102,37 @@ class Draws(NamedTuple):
     sigma: Tensor
 
 
-def make_views(images: Tensor, config: ViewConfig, keys: tuple[Key, ...], count: int = 2) -> Views:
-    """``count`` views of images float32 (B, 3, H, W) in [0, 1].
+def make_views(
+    images: Tensor,
+    config: ViewConfig,
+    keys: tuple[Key, ...],
+    count: int = 2,
+    size: tuple[int, int] | None = None,
+) -> Views:
+    """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
 
-    ``keys`` names the stream of random numbers: (seed, purpose, step).
+    With a ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices
+    are the same at any size.
     """
     settings = config.resolved()
-    made = [_one(images, settings, (*keys, "view", index)) for index in range(count)]
+    # In the loss on val the loop computes in bfloat16; views are the same there as in training.
+    with torch.autocast(images.device.type, enabled=False):
+        made = [_one(images, settings, (*keys, "view", index), size) for index in range(count)]
     return Views(torch.stack([view for view, _ in made]), torch.stack([place for _, place in made]))
 
 
-def _one(images: Tensor, config: ViewConfig, keys: tuple[Key, ...]) -> tuple[Tensor, Tensor]:
+def _one(
+    images: Tensor, config: ViewConfig, keys: tuple[Key, ...], size: tuple[int, int] | None
+) -> tuple[Tensor, Tensor]:
     # Row by row: what sample i gets does not depend on how many samples follow it.
     numbers = torch.rand(len(images), len(Draws._fields), generator=torch_generator(*keys))
     draws = Draws(*numbers.to(images.device, non_blocking=True).unbind(dim=1))
     matrices = _matrices(config, draws)
     views = warp(images, matrices)
+    if size is not None and size != tuple(images.shape[-2:]):
+        views = functional.interpolate(
+            views, size, mode="bilinear", align_corners=False, antialias=True
+        )
     return _recolor(views, config, draws).clamp_(0, 1), matrices
 
 
@@ -138,32 +169,68 @@ def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
         images = colors.saturation(images, (draws.gray >= config.gray).to(images.dtype))
     if config.blur:
         sigma = (0.1 + 1.9 * draws.sigma) * images.shape[-1] / 224
-        blurred = colors.blur(images, sigma, BLUR_TAPS)
+        # The paper's kernel: a tenth of the image, an odd number of taps.
+        blurred = colors.blur(images, sigma, max(3, images.shape[-1] // 10 | 1))
         images = torch.where((draws.blur < config.blur)[:, None, None, None], blurred, images)
     return images
 
 
-def warp(images: Tensor, matrices: Tensor, mode: str = "bilinear") -> Tensor:
-    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; outside is reflected."""
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    return functional.grid_sample(
-        images, grid.to(images.dtype), mode, padding_mode="reflection", align_corners=False
-    )
+def warp(images: Tensor, matrices: Tensor) -> Tensor:
+    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; the border goes on outside.
+
+    Floats are interpolated; whole numbers are label maps: the nearest label is taken, and they
+    keep their dtype.
+    """
+    grid = _grid(matrices, *images.shape[-2:])
+    if images.is_floating_point():
+        return _sample(images, grid, "bilinear")
+    return _sample(images.float(), grid, "nearest").to(images.dtype)
 
 
 def invert(matrices: Tensor) -> Tensor:
-    """The way back: from the image's coordinates to the view's, (..., 2, 3)."""
-    linear = torch.linalg.inv(matrices[..., :2])
-    return torch.cat([linear, -linear @ matrices[..., 2:]], dim=-1)
+    """The way back: from the image's coordinates to the view's, float (..., 2, 3)."""
+    (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrices.unbind(-2))
+    determinant = a * d - b * c
+    first = torch.stack([d, -b, b * y - d * x], dim=-1)
+    second = torch.stack([-c, a, c * x - a * y], dim=-1)
+    return torch.stack([first, second], dim=-2) / determinant[..., None, None]
 
 
-def to_original(masks: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks (B, K, h, w) of views, in the images' frame; and where the view saw it, bool (B, h, w).
+def to_original(
+    masks: Tensor, matrices: Tensor, size: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Masks float (B, K, h, w) of views, brought back into the frame of the images.
 
-    Outside what the view saw the masks are 0.
+    Returns them at ``size`` (by default their own), float (B, K, h', w'), and where the view saw
+    the image, bool (B, h', w'). Outside that the masks are 0. Differentiable in the masks.
     """
-    back = invert(matrices)
-    grid = functional.affine_grid(back, list(masks.shape), align_corners=False)
+    grid = _grid(invert(matrices), *(size or masks.shape[-2:]))
     seen = (grid.abs() <= 1).all(dim=-1)
-    found = functional.grid_sample(masks, grid, padding_mode="border", align_corners=False)
-    return found * seen[:, None], seen
+    return _sample(masks, grid, "bilinear") * seen[:, None], seen
+
+
+def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """Where each pixel's centre is mapped to: (B, H, W, 2), x before y, the frame in [-1, 1].
+
+    It is functional.affine_grid's without its product of matrices, which autocast computes in
+    bfloat16 (crops end up beside where their matrix says) and which takes longer than the
+    sampling itself.
+    """
+    x, y = (
+        (2 * torch.arange(n, device=matrices.device, dtype=matrices.dtype) + 1) / n - 1
+        for n in (width, height)
+    )
+    grid = matrices.new_empty(len(matrices), height, width, 2)
+    for axis in range(2):
+        a, b, shift = matrices[:, axis, :, None].unbind(1)
+        grid[..., axis] = (a * x)[:, None, :] + (b * y + shift)[:, :, None]
+    return grid
+
+
+def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
+    # Half precision would round positions to whole pixels of a large image.
+    dtype = torch.promote_types(images.dtype, grid.dtype)
+    found = functional.grid_sample(
+        images.to(dtype), grid.to(dtype), mode, padding_mode="border", align_corners=False
+    )
+    return found.to(images.dtype)

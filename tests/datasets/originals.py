@@ -1,0 +1,103 @@
+"""Original files, written byte by byte; nothing here uses the reader under test."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.generic]
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def single_bytes(values: Values) -> bytes:
+    """A ``bytes_list`` in which every byte is an entry of its own."""
+    return field(1, b"".join(b"\x0a\x01" + bytes([value]) for value in values.tobytes()))
+
+
+def whole_bytes(values: Values) -> bytes:
+    """A ``bytes_list`` of one entry."""
+    return field(1, field(1, values.tobytes()))
+
+
+def packed_floats(values: Values) -> bytes:
+    return field(2, field(1, values.astype("<f4").tobytes()))
+
+
+def loose_floats(values: Values) -> bytes:
+    return field(2, b"".join(b"\x0d" + struct.pack("<f", value) for value in values.ravel()))
+
+
+def example(features: dict[str, bytes]) -> bytes:
+    entries = (field(1, field(1, key.encode()) + field(2, value)) for key, value in features.items())
+    return field(1, b"".join(entries))
+
+
+def frame(data: bytes) -> bytes:
+    def masked(text: bytes) -> bytes:
+        crc = crc32c.crc32c(text)
+        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+    length = struct.pack("<Q", len(data))
+    return length + masked(length) + data + masked(data)
+
+
+def write(path: Path, records: list[bytes]) -> Path:
+    path.write_bytes(gzip.compress(b"".join(frame(record) for record in records), 1))
+    return path
+
+
+def clevr_record(index: int, objects: int) -> bytes:
+    """A scene of squares in the cropped part of the image; entity i is at column 64 + 18 i."""
+    generator = np.random.default_rng(index)
+    image = np.full((240, 320, 3), 100, np.uint8)
+    mask = np.zeros((11, 240, 320, 1), np.uint8)
+    for entity in range(1, objects + 1):
+        place = (slice(100, 116), slice(64 + 18 * entity, 80 + 18 * entity))
+        image[place] = generator.integers(0, 256, 3)
+        mask[entity][place] = 255
+    mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
+    present = np.arange(11) <= objects
+    codes = {key: generator.integers(1, high + 1, 11).astype(np.uint8) * present
+             for key, high in {"shape": 3, "color": 8, "material": 2, "size": 2}.items()}  # fmt: skip
+    numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
+    numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
+    numbers["visibility"] = present.astype(float)
+    return example({
+        "image": single_bytes(image), "mask": single_bytes(mask),
+        **{key: single_bytes(values.astype(np.uint8)) for key, values in codes.items()},
+        **{key: packed_floats(values) if index % 2 else loose_floats(values)
+           for key, values in numbers.items()},
+    })  # fmt: skip
+
+
+def sprites_record(index: int, sprites: int = 2, entities: int = 6, channels: int = 3) -> bytes:
+    generator = np.random.default_rng(index)
+    image = np.full((64, 64, channels), 50, np.uint8)
+    mask = np.zeros((64, 64, entities, 1), np.uint8)
+    for entity in range(1, sprites + 1):
+        place = (slice(10 * entity, 10 * entity + 8), slice(20, 40))
+        image[place] = 40 * entity
+        mask[place][..., entity, 0] = 255
+    mask[..., 0, 0] = 255 * (mask[..., 1:, 0].sum(axis=-1) == 0)
+    numbers = {key: generator.random(entities) for key in ("x", "y", "scale", "orientation")}
+    numbers["shape"] = generator.integers(1, 4, entities).astype(float)
+    numbers["color"] = generator.random((entities, channels))
+    numbers["visibility"] = (np.arange(entities) <= sprites).astype(float)
+    return example({
+        "image": single_bytes(image), "mask": single_bytes(mask),
+        **{key: packed_floats(values) for key, values in numbers.items()},
+    })  # fmt: skip

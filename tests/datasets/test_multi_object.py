@@ -1,0 +1,125 @@
+"""Import of original files, from the command's side."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slotbench import verify
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from tests.datasets.originals import clevr_record, frame, sprites_record, write
+
+OBJECTS = [3, 7, 4, 6, 10, 5, 3, 4, 5, 6]
+
+
+@pytest.fixture(scope="module")
+def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    records = [clevr_record(index, objects) for index, objects in enumerate(OBJECTS)]
+    return write(folder / "clevr_with_masks_train.tfrecords", records)
+
+
+def request(source: Path, data: Path, variant: str | None = None, **fields: object) -> Request:
+    name = "clevr" if "clevr" in source.name else "multi-dsprites"
+    return Request(name, variant, source, data_dir=data, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("variant", "most"), [("clevr6", 6), ("clevr10", 10)])
+def test_clevr_is_split_by_record_and_filtered_by_variant(
+    clevr: Path, tmp_path: Path, variant: str, most: int
+) -> None:
+    path = prepare(request(clevr, tmp_path, variant))
+    assert verify.dataset(path)["origin"] == "original"
+    splits = {"train": OBJECTS[:7], "val": OBJECTS[7:8], "test": OBJECTS[8:]}
+    with DatasetFile(path) as dataset:
+        for split, objects in splits.items():
+            counted = dataset.read(split)["visible"].sum(axis=1).tolist()
+            # Entity 8 and above lie to the right of the crop.
+            assert counted == [min(count, 10) for count in objects if count <= most]
+        assert "sha256" in dataset.attributes["sources"]
+        assert "train: records 0 to 6" in dataset.attributes["split_rule"]
+
+
+def test_masks_images_and_codes_belong_together(clevr: Path, tmp_path: Path) -> None:
+    with DatasetFile(prepare(request(clevr, tmp_path, image_size=192))) as dataset:
+        batch = dataset.read("train", 0, 1)
+        layout = dataset.layout
+    generator = np.random.default_rng(0)
+    colors = [generator.integers(0, 256, 3) for _ in range(3)]
+    for label, color in enumerate(colors, start=1):
+        inside = batch["mask"][0] == label
+        assert inside.sum() == 16 * 16
+        assert (batch["image"][0][inside] == color).all()
+    shape = generator.integers(1, 4, 11)
+    np.testing.assert_array_equal(batch["property/shape"][0, :3], shape[1:4] - 1)
+    assert (batch["property/shape"][0, 3:] == -1).all()
+    assert layout.properties[0].classes == ("shape-1", "shape-2", "shape-3")
+
+
+@pytest.mark.parametrize(
+    ("variant", "entities", "channels"),
+    [("colored_on_grayscale", 6, 3), ("colored_on_colored", 5, 3), ("binarized", 4, 1)],
+)
+def test_sprites_are_imported(tmp_path: Path, variant: str, entities: int, channels: int) -> None:
+    records = [sprites_record(index, 2, entities, channels) for index in range(10)]
+    source = write(tmp_path / f"multi_dsprites_{variant}.tfrecords", records)
+    path = prepare(request(source, tmp_path, variant))
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        batch = dataset.read("train")
+        assert dataset.layout.objects == entities - 1
+    assert (batch["visible"].sum(axis=1) == 2).all()
+    for label in (1, 2):
+        assert (batch["image"][batch["mask"] == label] == 40 * label).all()
+
+
+def test_the_wrong_file_is_refused(clevr: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="record 0, byte 0: feature 'image' has 230400 numbers"):
+        prepare(Request("multi-dsprites", None, clevr, data_dir=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corrupt_file_leaves_nothing(clevr: Path, tmp_path: Path) -> None:
+    raw = bytearray(gzip.decompress(clevr.read_bytes()))
+    raw[-100] ^= 1
+    source = tmp_path / "clevr_damaged.tfrecords"
+    source.write_bytes(gzip.compress(bytes(raw), 1))
+    with pytest.raises(UserError, match="record 9, byte"):
+        prepare(request(source, tmp_path / "data"))
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_interrupted_import_goes_on(
+    clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slotbench.datasets import prepare as module
+    from slotbench.datasets.parts import Parts
+
+    monkeypatch.setattr(module, "IMPORT_PART", 3)
+    whole = prepare(request(clevr, tmp_path / "a"))
+    write_part, written = Parts.write, []
+
+    def write_two(self: Parts, name: str, batch: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(name)
+        write_part(self, name, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Parts, "write", write_two)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(request(clevr, tmp_path / "b"))
+    monkeypatch.setattr(Parts, "write", write_part)
+    again = prepare(request(clevr, tmp_path / "b"))
+    assert written == ["00000000-00000003", "00000003-00000006"]
+    with DatasetFile(whole) as one, DatasetFile(again) as two:
+        assert one.fingerprint == two.fingerprint
+
+
+def test_a_missing_feature_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "clevr.tfrecords"
+    source.write_bytes(gzip.compress(frame(b"")))
+    with pytest.raises(UserError, match="feature 'image' is missing"):
+        prepare(request(source, tmp_path / "data"))

@@ -1,0 +1,143 @@
+"""The wire format, against the `tfrecord` package and against every kind of damage."""
+
+import gzip
+import hashlib
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tfrecord.reader import tfrecord_loader
+
+from slotbench.datasets.tfrecord import RecordFile, parse_example, read_bytes, read_floats
+from slotbench.errors import UserError
+from tests.datasets.originals import (
+    clevr_record,
+    example,
+    field,
+    frame,
+    loose_floats,
+    packed_floats,
+    single_bytes,
+    whole_bytes,
+    write,
+)
+
+BYTES = np.arange(9, dtype=np.uint8)
+FLOATS = np.array([1.5, -2.0, 3.25])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    records = [example({"a": single_bytes(BYTES + index), "f": packed_floats(FLOATS * index)})
+               for index in range(5)]  # fmt: skip
+    return write(tmp_path / "small.tfrecords", records)
+
+
+def test_agrees_with_the_tfrecord_package(tmp_path: Path) -> None:
+    path = write(tmp_path / "clevr.tfrecords", [clevr_record(index, 3) for index in range(2)])
+    theirs = list(tfrecord_loader(str(path), None, compression_type="gzip"))
+    ours = [parse_example(data) for data in RecordFile(path)]
+    assert len(ours) == len(theirs) == 2
+    for mine, other in zip(ours, theirs, strict=True):
+        assert set(mine) == set(other)
+        for key in ("image", "mask", "shape", "color"):
+            # The package keeps entries as NumPy strings, which lose their zero bytes.
+            expected = [entry[0] if entry else 0 for entry in other[key]]
+            np.testing.assert_array_equal(read_bytes(mine[key]), expected)
+        for key in ("x", "pixel_coords", "visibility"):
+            np.testing.assert_array_equal(read_floats(mine[key]), other[key])
+
+
+@pytest.mark.parametrize("write_one", [single_bytes, whole_bytes])
+def test_bytes_are_read_in_either_form(write_one: object) -> None:
+    feature = parse_example(example({"a": write_one(BYTES)}))["a"]  # type: ignore[operator]
+    np.testing.assert_array_equal(read_bytes(feature), BYTES)
+
+
+def test_bytes_in_entries_of_several_lengths_are_joined() -> None:
+    content = field(1, b"\x0a\x01") + field(1, b"\x05") + field(1, b"")
+    feature = parse_example(example({"a": field(1, content)}))["a"]
+    assert read_bytes(feature).tolist() == [10, 1, 5]
+
+
+@pytest.mark.parametrize("write_one", [packed_floats, loose_floats])
+def test_floats_are_read_in_either_form(write_one: object) -> None:
+    feature = parse_example(example({"f": write_one(FLOATS)}))["f"]  # type: ignore[operator]
+    np.testing.assert_array_equal(read_floats(feature), FLOATS)
+
+
+def test_the_hash_and_the_bytes_are_those_of_the_file(path: Path) -> None:
+    file = RecordFile(path)
+    assert len(list(file)) == 5
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert file.bytes_read == path.stat().st_size
+
+
+@pytest.mark.parametrize("cut", [3, 30, -1, -9])
+def test_a_truncated_file_names_record_and_offset(path: Path, cut: int) -> None:
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(UserError, match=r"record \d+, byte [\d,]+"):
+        list(RecordFile(path))
+
+
+def test_a_record_cut_off_inside_a_good_gzip_is_named(path: Path) -> None:
+    raw = gzip.decompress(path.read_bytes())
+    size = len(raw) // 5
+    path.write_bytes(gzip.compress(raw[: 3 * size + 20]))
+    with pytest.raises(UserError, match=f"record 3, byte {3 * size}: the file ends in the middle"):
+        list(RecordFile(path))
+
+
+@pytest.mark.parametrize(("place", "what"), [(0, "length"), (9, "length"), (40, "data"), (-2, "data")])
+def test_a_flipped_bit_is_found(path: Path, place: int, what: str) -> None:
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    size = len(raw) // 5
+    raw[2 * size + place if place >= 0 else 3 * size + place] ^= 4
+    path.write_bytes(gzip.compress(bytes(raw)))
+    with pytest.raises(UserError, match=f"record 2, byte {2 * size}: the checksum of the {what}"):
+        list(RecordFile(path))
+
+
+def test_what_is_no_gzip_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.tfrecords"
+    path.write_bytes(b"not a gzip file at all")
+    with pytest.raises(UserError, match="record 0, byte 0: the gzip stream"):
+        list(RecordFile(path))
+    with pytest.raises(UserError, match="no such file"):
+        RecordFile(tmp_path / "none")
+
+
+def test_an_absurd_length_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    good = frame(b"")
+    header = struct.pack("<Q", 1 << 60)
+    import crc32c
+
+    crc = crc32c.crc32c(header)
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    path = tmp_path / "x.tfrecords"
+    path.write_bytes(gzip.compress(good + header + struct.pack("<I", masked)))
+    with pytest.raises(UserError, match="record 1, byte 16: a record of"):
+        list(RecordFile(path))
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x0a\xff", b"\xff" * 12, b"\x0b", b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\xff\xff\x7f"]
+)
+def test_a_malformed_message_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"cut off|ten bytes|wire type"):
+        parse_example(data)
+
+
+def test_memory_is_flat(tmp_path: Path) -> None:
+    def peak(records: int) -> int:
+        path = write(tmp_path / f"{records}", [example({"a": single_bytes(np.zeros(9000, np.uint8))})] * records)
+        tracemalloc.start()
+        for _ in RecordFile(path):
+            pass
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    assert peak(200) < 1.5 * peak(20)
