@@ -9,6 +9,7 @@ or are read from the file a window at a time, so that a run does not depend on t
 import os
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ class Loader:
             return {key: array[order[first:end]] for key, array in self._all.items()}
         edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
         pieces = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             number = int(np.searchsorted(starts, low, side="right")) - 1
             offset = int(starts[number])
             window = self._window(epoch, number)
@@ -120,9 +121,8 @@ def _plan(size: int, seed: int, epoch: int) -> tuple[Array, Array]:
     shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
     windows = []
     for number, first in enumerate(range(0, blocks, WINDOW)):
-        indices = np.concatenate(
-            [np.arange(b * BLOCK, min((b + 1) * BLOCK, size)) for b in shuffled[first : first + WINDOW]]
-        )
+        begins = BLOCK * shuffled[first : first + WINDOW]
+        indices = np.concatenate([np.arange(at, min(at + BLOCK, size)) for at in begins])
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
     order = np.concatenate(windows)
     order.setflags(write=False)  # it is cached, and shared by all who ask
@@ -143,7 +143,10 @@ def _check_batch_size(dataset: DatasetFile, split: str, batch_size: int) -> None
 
 
 def images_on(batch: Batch, device: torch.device) -> Tensor:
-    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device; channels last in memory."""
+    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device.
+
+    In memory the channels are last, as in the file: no copy is made for their sake.
+    """
     pixels = torch.from_numpy(batch["image"])
     if device.type == "cuda":
         pixels = pixels.pin_memory()

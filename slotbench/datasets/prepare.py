@@ -157,7 +157,7 @@ def _render(
             rate = fresh / (time.monotonic() - started)
             progress.set(done + fresh, detail=f"{rate:.1f} images/s")
     splits = {
-        split: (parts.read(name) for name, task in tasks.items() if task[0] == split)
+        split: map(parts.read, [name for name, task in tasks.items() if task[0] == split])
         for split in SPLITS
     }
     join(target, dataset.layout, splits, {**recipe, "sources": "[]"})

@@ -17,7 +17,7 @@ from torch.nn import functional
 from slotbench.datasets import colors
 from slotbench.rng import Key, torch_generator
 
-LARGEST_HUE = 0.5
+SHARES = ("flip", "jitter", "brightness", "contrast", "saturation", "gray", "blur")
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class ViewConfig:
                 raise ValueError("expected crop as two shares of the area, above 0 and rising to 1")
         if self.ratio is not None and not 1 <= self.ratio <= 10:
             raise ValueError("expected ratio from 1 to 10")
-        for name in ("flip", "jitter", "brightness", "contrast", "saturation", "hue", "gray", "blur"):
-            value, most = getattr(self, name), LARGEST_HUE if name == "hue" else 1
+        for name, most in {**dict.fromkeys(SHARES, 1.0), "hue": 0.5}.items():
+            value = getattr(self, name)
             if value is not None and not 0 <= value <= most:
-                raise ValueError(f"expected {name} from 0 to {most}")
+                raise ValueError(f"expected {name} from 0 to {most:g}")
 
     def resolved(self) -> "ViewConfig":
         """The same with every field set."""

@@ -42,7 +42,9 @@ def loose_floats(values: Values) -> bytes:
 
 
 def example(features: dict[str, bytes]) -> bytes:
-    entries = (field(1, field(1, key.encode()) + field(2, value)) for key, value in features.items())
+    entries = (
+        field(1, field(1, key.encode()) + field(2, value)) for key, value in features.items()
+    )
     return field(1, b"".join(entries))
 
 

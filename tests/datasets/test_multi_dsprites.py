@@ -15,7 +15,9 @@ def test_an_image_depends_on_seed_split_and_index_alone(variant: str) -> None:
     for key, array in part.items():
         np.testing.assert_array_equal(array, whole[key][5:9])
     assert (dataset.render("val", 0, 12)["mask"] != whole["mask"]).any()
-    assert (MultiDSprites(variant, 64, seed=4).render("train", 0, 12)["mask"] != whole["mask"]).any()
+    assert (
+        MultiDSprites(variant, 64, seed=4).render("train", 0, 12)["mask"] != whole["mask"]
+    ).any()
 
 
 @pytest.mark.parametrize("variant", MultiDSprites.variants)

@@ -90,7 +90,9 @@ def test_a_record_cut_off_inside_a_good_gzip_is_named(path: Path) -> None:
         list(RecordFile(path))
 
 
-@pytest.mark.parametrize(("place", "what"), [(0, "length"), (9, "length"), (40, "data"), (-2, "data")])
+@pytest.mark.parametrize(
+    ("place", "what"), [(0, "length"), (9, "length"), (40, "data"), (-2, "data")]
+)
 def test_a_flipped_bit_is_found(path: Path, place: int, what: str) -> None:
     raw = bytearray(gzip.decompress(path.read_bytes()))
     size = len(raw) // 5
@@ -132,7 +134,10 @@ def test_a_malformed_message_is_an_error(data: bytes) -> None:
 
 def test_memory_is_flat(tmp_path: Path) -> None:
     def peak(records: int) -> int:
-        path = write(tmp_path / f"{records}", [example({"a": single_bytes(np.zeros(9000, np.uint8))})] * records)
+        path = write(
+            tmp_path / f"{records}",
+            [example({"a": single_bytes(np.zeros(9000, np.uint8))})] * records,
+        )
         tracemalloc.start()
         for _ in RecordFile(path):
             pass

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from slotbench.datasets.clevr import COUNTS, MIN_VISIBLE, Clevr
+from slotbench.datasets.clevr_scene import GAP, MARGIN, SIZES, camera_frame, project, sample_scene
+from slotbench.datasets.schema import Batch
+from slotbench.rng import numpy_generator
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return Clevr("clevr10", 64, seed=0).render("train", 0, 12)
+
+
+@pytest.mark.parametrize("count", [3, 6, 10])
+def test_scenes_keep_the_rules_of_the_recipe(count: int) -> None:
+    generator = numpy_generator(0, "scenes", count)
+    for _ in range(20):
+        scene = sample_scene(count, generator)
+        assert len(scene.objects) == count
+        places = np.array([thing.position for thing in scene.objects])
+        assert (abs(places[:, :2]) <= 3).all()
+        seen = project(places, scene.camera)
+        assert ((seen[:, :2] >= 0) & (seen[:, :2] <= 1)).all()
+        axes = camera_frame(scene.camera)[[0, 2], :2]
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        for i, one in enumerate(scene.objects):
+            half = SIZES[one.size] / (2**0.5 if one.shape == "cube" else 1)
+            assert one.position[2] == pytest.approx(half)
+            for j, two in enumerate(scene.objects[:i]):
+                apart = places[i, :2] - places[j, :2]
+                assert np.hypot(*apart) - SIZES[one.size] - SIZES[two.size] >= GAP
+                assert (abs(axes @ apart) >= MARGIN).all()
+
+
+def test_the_middle_of_the_scene_is_where_the_crop_puts_it() -> None:
+    from slotbench.datasets.clevr_scene import CAMERA
+
+    x, y, depth = project(np.zeros((1, 3)), np.array(CAMERA))[0]
+    # Row 120 of 240 is the middle of the image; the crop begins at row 29 and has 192.
+    assert (x, y) == pytest.approx((0.5, (120 - 29) / 192))
+    assert depth == pytest.approx(np.linalg.norm(CAMERA))
+
+
+def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
+    low, high = COUNTS["clevr10"]
+    for row in range(len(batch["image"])):
+        count = batch["visible"][row].sum()
+        assert low <= count <= high
+        assert set(np.unique(batch["mask"][row])) == set(range(count + 1))
+        for slot in range(count):
+            rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
+            assert len(rows) >= MIN_VISIBLE * 64 * 64
+            x, y, _ = batch["property/pixel_coords"][row, slot]
+            # The projected centre lies inside the object's bounding box, give or take a pixel.
+            assert columns.min() - 1.5 <= x <= columns.max() + 2.5
+            assert rows.min() - 1.5 <= y <= rows.max() + 2.5
+
+
+def test_objects_have_their_colour(batch: Batch) -> None:
+    from slotbench.datasets.clevr_scene import COLORS
+
+    right = total = 0
+    for row in range(len(batch["image"])):
+        for slot in range(batch["visible"][row].sum()):
+            if batch["property/material"][row, slot] == 0:
+                pixels = batch["image"][row][batch["mask"][row] == slot + 1].astype(float)
+                chroma = pixels.mean(0) / pixels.mean(0).sum()
+                known = np.array(list(COLORS.values()), float)
+                distance = np.linalg.norm(chroma - known / known.sum(1, keepdims=True), axis=1)
+                total += 1
+                right += int(distance.argmin() == batch["property/color"][row, slot])
+    assert total > 10
+    assert right / total > 0.8
+
+
+def test_an_image_depends_on_seed_split_and_index_alone(batch: Batch) -> None:
+    again = Clevr("clevr10", 64, seed=0).render("train", 4, 6)
+    for key, array in again.items():
+        np.testing.assert_array_equal(array, batch[key][4:6])
+    other = Clevr("clevr10", 64, seed=1).render("train", 4, 5)
+    assert (other["image"] != batch["image"][4]).any()

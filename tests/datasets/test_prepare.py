@@ -1,0 +1,140 @@
+"""Preparation as a user does it: any number of workers, killed and taken up again."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slotbench.datasets import prepare as module
+from slotbench.datasets.prepare import Request, locate, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from slotbench.rng import numpy_generator
+
+SIZES = {"train": 130, "val": 20, "test": 20}
+
+
+def fingerprint(path: Path) -> str:
+    with DatasetFile(path) as dataset:
+        return dataset.fingerprint
+
+
+def sprites(folder: Path, **fields: object) -> Request:
+    return Request("multi-dsprites", sizes=SIZES, data_dir=folder, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(sprites(tmp_path_factory.mktemp("one"), workers=1))
+
+
+def test_the_number_of_workers_changes_nothing(one_worker: Path, tmp_path: Path) -> None:
+    path = prepare(sprites(tmp_path, workers=3))
+    assert fingerprint(path) == fingerprint(one_worker)
+    with DatasetFile(path) as dataset:
+        assert {split: dataset.size(split) for split in SIZES} == SIZES
+        assert (dataset.read("val")["image"] != dataset.read("test")["image"]).any()
+    assert [file.name for file in tmp_path.iterdir()] == ["multi-dsprites.h5"]
+
+
+def test_clevr_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    sizes = {"train": 4, "val": 2, "test": 2}
+    paths = [
+        prepare(Request("clevr", sizes=sizes, workers=workers, data_dir=tmp_path / str(workers)))
+        for workers in (1, 3)
+    ]
+    assert fingerprint(paths[0]) == fingerprint(paths[1])
+
+
+def test_a_call_that_was_interrupted_goes_on(
+    one_worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slotbench.datasets.parts import Parts
+
+    write, written = Parts.write, []
+
+    def write_two(self: Parts, name: str, batch: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(name)
+        write(self, name, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Parts, "write", write_two)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(sprites(tmp_path, workers=1))
+    assert not (tmp_path / "multi-dsprites.h5").exists()
+    rendered: list[str] = []
+
+    def write_all(self: Parts, name: str, batch: object) -> None:
+        rendered.append(name)
+        write(self, name, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Parts, "write", write_all)
+    path = prepare(sprites(tmp_path, workers=1))
+    assert not set(rendered) & set(written)
+    assert fingerprint(path) == fingerprint(one_worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clevr", "multi-dsprites"])
+def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_run(tmp_path: Path, name: str) -> None:
+    counts = (150, 50, 50) if name == "clevr" else (20_000, 2_000, 2_000)
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        sizes = [
+            word for key, n in zip(SIZES, counts, strict=True) for word in (f"--{key}", str(n))
+        ]
+        return subprocess.Popen(
+            [sys.executable, "-m", "slotbench", "prepare", name, *sizes, "--data-dir", str(folder)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    assert start(tmp_path / "quiet").wait() == 0
+    generator = numpy_generator(0, "kill", name)
+    for _ in range(10):
+        process = start(tmp_path / "killed")
+        time.sleep(1.0 + 4.0 * generator.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(tmp_path / "killed").wait() == 0
+    quiet, killed = (fingerprint(tmp_path / part / f"{name}.h5") for part in ("quiet", "killed"))
+    assert quiet == killed
+
+
+def test_a_file_that_is_there_is_kept(one_worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_render", None)
+    assert prepare(sprites(one_worker.parent)) == one_worker
+    assert prepare(Request("multi-dsprites", data_dir=one_worker.parent)) == one_worker
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seed": 1}, "seed 0 instead of 1"),
+        ({"image_size": 32}, "image_size 64 instead of 32"),
+        ({"sizes": {"train": 7}}, "images in train 130 instead of 7"),
+    ],
+)
+def test_a_file_made_otherwise_is_not_replaced(
+    one_worker: Path, fields: dict[str, object], message: str
+) -> None:
+    asked = {"sizes": SIZES, "data_dir": one_worker.parent, **fields}
+    with pytest.raises(UserError, match=message):
+        prepare(Request("multi-dsprites", **asked))  # type: ignore[arg-type]
+
+
+def test_variants_have_files_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="slotbench prepare clevr --variant clevr10"):
+        locate("clevr:clevr10", tmp_path)
+    assert module.path_of("clevr", "clevr6", tmp_path) == tmp_path / "clevr.h5"
+    assert module.path_of("clevr", "clevr10", tmp_path) == tmp_path / "clevr-clevr10.h5"
+
+
+@pytest.mark.parametrize("fields", [{"sizes": {"val": 0}}, {"image_size": 8}, {"variant": "x"}])
+def test_bad_options_are_refused(tmp_path: Path, fields: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        prepare(Request("multi-dsprites", data_dir=tmp_path, **fields))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
