@@ -42,7 +42,7 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## measure rendering, import, training, evaluation, help
-	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit; done
 
 clean:  ## remove the environment, caches and the demo's files
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build ./*.egg-info data/demo results/demo

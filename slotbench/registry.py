@@ -63,8 +63,9 @@ def register(
 @cache
 def _load_plugins() -> None:
     # An entry point of these groups names a function without arguments that calls `register`.
+    found = entry_points()  # once: it reads the metadata of every installed package
     for kind in KINDS:
-        for point in entry_points(group=f"slotbench.{kind}"):
+        for point in found.select(group=f"slotbench.{kind}"):
             point.load()()
 
 

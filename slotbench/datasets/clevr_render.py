@@ -85,7 +85,8 @@ class Renderer:
         drawn = self._render(loaded, self.light, 0, SAMPLES, seed)
         linear = np.clip(drawn, 0, 1)
         encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        return np.rint(encoded * 255).astype(np.uint8)
+        pixels: Array = np.rint(encoded * 255).astype(np.uint8)
+        return pixels
 
     def mask(self, loaded: Any) -> Array:
         """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""

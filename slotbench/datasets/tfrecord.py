@@ -32,8 +32,8 @@ class RecordFile:
     """A TFRecord file, read as a stream; memory stays flat whatever its size.
 
     ``bytes_read`` counts bytes of the compressed file; ``sha256`` is its hash, known when every
-    record has been read. Every error is a :class:`UserError` that names the file, the record (from 0) and the byte
-    offset in the decompressed stream.
+    record has been read. Every error is a :class:`UserError` that names the file, the record
+    (from 0) and the byte offset in the decompressed stream.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class _Hashed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        count = self._stream.readinto(buffer)
         self.digest.update(memoryview(buffer)[:count])
         self.count += count
         return int(count)

@@ -73,8 +73,10 @@ def clevr_record(index: int, objects: int) -> bytes:
         mask[entity][place] = 255
     mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
     present = np.arange(11) <= objects
-    codes = {key: generator.integers(1, high + 1, 11).astype(np.uint8) * present
-             for key, high in {"shape": 3, "color": 8, "material": 2, "size": 2}.items()}  # fmt: skip
+    codes = {
+        key: generator.integers(1, high + 1, 11).astype(np.uint8) * present
+        for key, high in {"shape": 3, "color": 8, "material": 2, "size": 2}.items()
+    }
     numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
     numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
     numbers["visibility"] = present.astype(float)
