@@ -161,7 +161,8 @@ def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
         if strength:
             factor = 1 + strength * (2 * getattr(draws, name) - 1)
             change = getattr(colors, name)
-            images = change(images, torch.where(on, factor, 1.0)).clamp(0, 1)
+            # In place: fresh memory for every change costs more than the change.
+            images = change(images, torch.where(on, factor, 1.0)).clamp_(0, 1)
     if config.hue:
         shift = config.hue * (2 * draws.hue - 1)
         images = colors.hue(images, torch.where(on, shift, 0.0))
