@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench.cores.decoders import Shuffle, ShuffleConfig
+from slotbench.cores.decoders import Bilinear, BilinearConfig
 from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.datasets.parts import join
@@ -99,7 +99,7 @@ def whole() -> None:
     with building(0, "benchmark"):
         encoder = StridedCnn(StridedCnnConfig(channels=32), SIZE)
         core = SlotAttention(SlotAttentionConfig(slots=SLOTS, width=48, mlp_width=96), encoder)
-        decoder = Shuffle(ShuffleConfig(), 48, SIZE)
+        decoder = Bilinear(BilinearConfig(), 48, SIZE)
     objective = Reconstruction(core, ReconstructionConfig(), decoder)
     attributes = {
         "name": "discs", "variant": "benchmark", "origin": "rendered", "sources": "[]",

@@ -132,7 +132,11 @@ class RunConfig:
             alignment = document["objective"].get("alignment")
             for section in (key for key in ("core", "encoder", "objective", "decoder", "views",
                                             "train") if key in document):  # fmt: skip
-                stored = dict(document[section])
+                # JSON has no tuples.
+                stored = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in document[section].items()
+                }
                 stored.pop("alignment", None)
                 if section in COMPONENTS:
                     names[section] = stored.pop("name")

@@ -125,9 +125,9 @@ register(
     "slotbench.cores.decoders:Broadcast",
 )  # fmt: skip
 register(
-    "decoders", "shuffle", "3x3 convolutions on a coarse grid, then a pixel shuffle",
+    "decoders", "bilinear", "bilinear form of slot and position, a convolution, a pixel shuffle",
     "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158",
-    "slotbench.cores.decoders:Shuffle",
+    "slotbench.cores.decoders:Bilinear",
 )  # fmt: skip
 register(
     "objectives", "reconstruction", "mean squared error of the image mixed from the slots",

@@ -19,10 +19,10 @@ def make(blocks: Path, *overrides: str, **choices: object) -> RunConfig:
 
 
 def test_a_config_survives_its_file(blocks: Path) -> None:
-    config = make(blocks, "core.slot_init=gaussian", objective="simclr", alignment="pool")
+    config = make(blocks, "core.slot_init=learned", objective="simclr", alignment="pool")
     document = json.loads(json.dumps(config.to_dict()))
     assert RunConfig.from_dict(document).id == config.id
-    assert document["overrides"] == {"core.slot_init": "gaussian"}
+    assert document["overrides"] == {"core.slot_init": "learned"}
     assert document["objective"]["alignment"] == "pool"
 
 

@@ -27,7 +27,7 @@ CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 
 def choice(steps: int = 6, **fields: object) -> workflow.Choice:
     decoder = () if fields.get("objective") in ("simclr", "random") else (
-        "decoder.channels=8", "decoder.size=16",
+        "decoder.channels=8", "decoder.grid=8", "decoder.size=16",
     )  # fmt: skip
     overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
     return workflow.Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]

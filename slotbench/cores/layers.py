@@ -1,5 +1,7 @@
 """Pieces that encoders and decoders share."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,21 +12,27 @@ def coordinate_grid(height: int, width: int) -> Tensor:
     return torch.stack([y, x, 1 - y, 1 - x], dim=2)
 
 
-class PositionEmbedding(nn.Module):
-    """Adds a learned linear map of the coordinates to a feature map, scaled by ``scale``.
+def pixel_centres(side: int) -> Tensor:
+    """float32 (side, side, 2): y and x of the middle of each cell, from -1 to 1."""
+    places = (torch.arange(side) + 0.5) * (2 / side) - 1
+    return torch.stack(torch.meshgrid(places, places, indexing="ij"), dim=2)
 
-    A scale under 1 keeps the coordinates from drowning what the image says, which otherwise
-    leads to slots that own a region of the frame whatever is there.
-    """
+
+def fourier_grid(side: int, frequencies: tuple[float, ...]) -> Tensor:
+    """float32 (side, side, 4 * frequencies): sine and cosine of pi f y and of pi f x."""
+    angles = math.pi * pixel_centres(side)[..., None] * torch.tensor(frequencies)
+    return torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
+
+
+class PositionEmbedding(nn.Module):
+    """Adds a learned linear map of the coordinates to a feature map (paper, Appendix E.2)."""
 
     grid: Tensor
 
-    def __init__(self, channels: int, height: int, width: int, scale: float = 1.0) -> None:
+    def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(4, channels)
         self.register_buffer("grid", coordinate_grid(height, width), persistent=False)
-        with torch.no_grad():
-            self.linear.weight.mul_(scale)
 
     def forward(self, features: Tensor) -> Tensor:
         """float (B, C, H', W') -> the same shape."""
@@ -33,13 +41,12 @@ class PositionEmbedding(nn.Module):
 
 
 def he_initialise(module: nn.Module) -> None:
-    """He et al. 2015 for every convolution: PyTorch's default is smaller by a factor of 2.4.
+    """He et al. 2015 for every layer, with zero biases; PyTorch's default is smaller.
 
-    With the default the signal shrinks from layer to layer and the coordinates, which are
-    added behind the convolutions, drown it.
+    With the default the signal shrinks from layer to layer, and the coordinates drown it.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

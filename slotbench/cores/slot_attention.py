@@ -28,6 +28,8 @@ class SlotAttentionConfig(CoreConfig):
     """``gaussian``: one learned Gaussian for all slots (the paper); ``learned``: a mean each."""
     initial_spread: float = 1.0
     """Standard deviation of the slots' start before training; it is learned afterwards."""
+    key_position_scale: float = 1.0
+    """Scale, before training, of the keys' weights on the encoder's coordinate channels."""
     gradient: Literal["all", "last"] = "all"
     """Iterations the gradient passes through: all (the paper) or the last (arXiv 2207.00787)."""
 
@@ -56,13 +58,12 @@ class SlotAttention(Core):
         for layer in (self.to_query, self.to_key, self.to_value, *self.mlp):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
+        coordinates = int(encoder.coordinates)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.to_key.weight[:, features - coordinates :] *= config.key_position_scale
         means = self.num_slots if config.slot_init == "learned" else 1
-        self.mean = nn.Parameter(torch.empty(means, width))
+        self.mean = nn.Parameter(torch.randn(means, width))
         self.log_spread = nn.Parameter(torch.full((means, width), math.log(config.initial_spread)))
-        if config.slot_init == "learned":
-            nn.init.normal_(self.mean)
-        else:
-            nn.init.xavier_uniform_(self.mean)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         features, (height, width) = self.encoder(images)

@@ -2,17 +2,17 @@ import pytest
 import torch
 
 from slotbench.cores.decoders import (
+    Bilinear,
+    BilinearConfig,
     Broadcast,
     BroadcastConfig,
     MixtureDecoder,
-    Shuffle,
-    ShuffleConfig,
 )
 from slotbench.rng import torch_generator
 
 DECODERS = [
     Broadcast(BroadcastConfig(8), 16, 32),
-    Shuffle(ShuffleConfig(channels=8, size=16), 16, 32),
+    Bilinear(BilinearConfig(channels=8, grid=8, size=16), 16, 32),
 ]
 
 
@@ -39,4 +39,4 @@ def test_sizes_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match="power of two"):
         Broadcast(BroadcastConfig(8), 16, 48)
     with pytest.raises(ValueError, match=r"decoder\.size=20"):
-        Shuffle(ShuffleConfig(size=20), 16, 32)
+        Bilinear(BilinearConfig(size=20), 16, 32)

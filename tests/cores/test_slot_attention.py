@@ -27,7 +27,7 @@ def test_shapes_and_attention_that_sums_to_one(encoder: torch.nn.Module) -> None
     side = 8 if isinstance(encoder, StridedCnn) else 32
     assert slots.shape == (2, 5, 16)
     assert attention.shape == (2, 5, side, side)
-    assert features.shape == (2, side * side, 8)
+    assert features.shape == (2, side * side, encoder.width)
     torch.testing.assert_close(attention.sum(dim=1), torch.ones(2, side, side))
 
 

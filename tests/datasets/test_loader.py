@@ -32,6 +32,19 @@ def test_an_epoch_shows_every_image_once(numbered: DatasetFile) -> None:
     assert first != second
 
 
+def test_windows_hold_other_blocks_in_every_epoch(
+    numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 5)
+    monkeypatch.setattr(module, "WINDOW", 4)
+    module._plan.cache_clear()
+    loader = Loader(numbered, "train", 20, seed=0)
+    first = [{int(image) // 5 for image in loader.order(epoch)[:20]} for epoch in range(3)]
+    assert all(len(blocks) == 4 for blocks in first)
+    assert first[0] != first[1] != first[2]
+    module._plan.cache_clear()
+
+
 def test_the_remainder_of_an_epoch_is_dropped(numbered: DatasetFile) -> None:
     loader = Loader(numbered, "train", 30, seed=0)
     assert loader.batches_per_epoch == 3
@@ -84,3 +97,74 @@ def test_images_become_numbers_from_0_to_1() -> None:
     assert images.shape == (2, 3, 32, 32)
     expected = batch["image"].astype(np.float32).transpose(0, 3, 1, 2) / 255
     np.testing.assert_allclose(images.numpy(), expected, rtol=1e-6)
+
+
+def test_one_batch_an_epoch_holds_the_whole_split(numbered: DatasetFile) -> None:
+    loader = Loader(numbered, "train", 100, seed=0)
+    assert loader.batches_per_epoch == 1
+    assert sorted(order(loader, range(1))) == list(range(100))
+    assert order(loader, range(1)) != order(loader, range(1, 2))
+
+
+def test_an_epoch_in_order_reads_every_block_of_the_file_once(
+    numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(module, "WINDOW", 3)
+    module._plan.cache_clear()
+    read, starts = numbered.read, []
+
+    def counted(split: str, start: int, stop: int, keys: tuple[str, ...]) -> object:
+        starts.append(int(start))
+        return read(split, start, stop, keys)
+
+    monkeypatch.setattr(numbered, "read", counted)
+    order(Loader(numbered, "train", 7, seed=0, memory_budget=0), range(100 // 7))
+    assert sorted(starts) == list(range(0, 100, 8))
+    module._plan.cache_clear()
+
+
+def test_reading_into_memory_tells_how_far_it_is(
+    numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 40)
+    told: list[tuple[int, int]] = []
+    Loader(numbered, "train", 8, seed=0, progress=lambda *numbers: told.append(numbers))
+    assert told == [(40, 100), (80, 100), (100, 100)]
+
+
+def test_memory_is_used_where_a_quarter_of_what_is_available_is_enough(
+    numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needed = 100 * 32 * 32 * 3  # bytes; 300 KiB
+    monkeypatch.setattr(module, "MEMINFO", tmp_path / "meminfo")
+    for kilobytes, fits in ((4 * needed // 1024, True), (4 * needed // 1024 - 1, False)):
+        text = f"MemFree: 1 kB\nMemAvailable:   {kilobytes} kB\n"
+        (tmp_path / "meminfo").write_text(text)
+        assert Loader(numbered, "train", 8, seed=0).in_memory == fits
+    (tmp_path / "meminfo").unlink()  # as on macOS
+    assert Loader(numbered, "train", 8, seed=0).in_memory
+
+
+def test_a_split_without_images_and_a_batch_of_none_are_refused(tmp_path: Path) -> None:
+    with DatasetFile(write_blocks(tmp_path / "n.h5", val=0)) as dataset:
+        with pytest.raises(UserError, match="'val' holds no images"):
+            Loader(dataset, "val", 8, seed=0)
+        with pytest.raises(UserError, match=r"train\.batch_size=0"):
+            Loader(dataset, "train", 0, seed=0)
+        with pytest.raises(UserError, match="no split 'shifted'"):
+            Loader(dataset, "shifted", 8, seed=0)
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_a_damaged_image_is_named_with_its_file(tmp_path: Path, budget: int | None) -> None:
+    import h5py
+
+    path = write_blocks(tmp_path / "n.h5")
+    with h5py.File(path) as file:
+        chunk = file["train/image"].id.get_chunk_info(17)
+    with path.open("r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\xff" * chunk.size)
+    with DatasetFile(path) as dataset, pytest.raises(UserError, match=r"n\.h5: train.*damaged"):
+        Loader(dataset, "train", 8, seed=0, memory_budget=budget).batch(0)

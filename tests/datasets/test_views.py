@@ -1,12 +1,16 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms.v2 import functional as reference
 
+from slotbench.config import with_field
 from slotbench.datasets import colors
 from slotbench.datasets.views import PRESETS, ViewConfig, invert, make_views, to_original, warp
+from slotbench.errors import UserError
 from slotbench.rng import torch_generator
 
 
@@ -50,6 +54,13 @@ def test_views_stay_in_range_and_crops_inside_the_image(preset: str) -> None:
     assert config.crop is not None
     assert area.min() >= 0.9 * config.crop[0]
     assert area.max() <= config.crop[1] + 1e-5
+
+
+def test_flips_say_nothing_about_crops() -> None:
+    views = make_views(images(1000, 16), PRESETS["objects"], (0, "train", 0), count=1)
+    area = views.matrices[0, :, 0, 0] * views.matrices[0, :, 1, 1]  # below 0: flipped
+    assert abs((area < 0).double().mean() - 0.5) < 0.064  # four standard deviations
+    assert abs(area[area > 0].mean() + area[area < 0].mean()) < 0.03
 
 
 def test_a_crop_is_where_its_matrix_says() -> None:
@@ -101,3 +112,140 @@ def test_blur_is_torchvisions_gaussian() -> None:
     for index in range(2):
         expected = reference.gaussian_blur(batch[index], [7, 7], [float(sigma[index])] * 2)
         torch.testing.assert_close(ours[index], expected, atol=1e-5, rtol=0)
+
+
+def affine(batch: int) -> Tensor:
+    """Turns, shears and shifts; no two alike, none singular."""
+    noise = torch.randn(batch, 2, 3, generator=torch_generator(0, "affine"))
+    return torch.eye(2, 3) + 0.2 * noise
+
+
+def test_a_warp_is_torchs_for_any_affine_matrix() -> None:
+    grid = functional.affine_grid(affine(6), [6, 3, 24, 32], align_corners=False)
+    picture = torch.rand(6, 3, 24, 32, generator=torch_generator(0, "picture"))
+    expected = functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+    torch.testing.assert_close(warp(picture, affine(6)), expected, atol=1e-4, rtol=0)
+
+
+def test_the_inverse_is_that_of_numpy() -> None:
+    whole = np.zeros((6, 3, 3), np.float32)
+    whole[:, :2], whole[:, 2, 2] = affine(6).numpy(), 1
+    np.testing.assert_allclose(invert(affine(6)), np.linalg.inv(whole)[:, :2], atol=1e-5)
+
+
+def test_autocast_moves_and_rounds_nothing() -> None:
+    plain = make_views(images(), ViewConfig("simclr"), (0, "val", 0))
+    found, seen = to_original(plain.images[0], plain.matrices[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        views = make_views(images(), ViewConfig("simclr"), (0, "val", 0))
+        again, where = to_original(views.images[0], views.matrices[0])
+    assert torch.equal(views.images, plain.images)
+    assert torch.equal(again, found)
+    assert torch.equal(where, seen)
+
+
+def test_half_precision_masks_come_from_the_same_places() -> None:
+    matrices = make_views(images(), ViewConfig("objects"), (0, "train", 0)).matrices[0]
+    masks = torch.rand(6, 4, 128, 128, generator=torch_generator(0, "masks")).bfloat16()
+    found, _ = to_original(masks, matrices)
+    expected, _ = to_original(masks.float(), matrices)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, expected.bfloat16())
+
+
+def test_label_maps_are_never_blended() -> None:
+    labels = torch.randint(0, 8, (6, 1, 32, 32), generator=torch_generator(0, "labels"))
+    labels = labels.to(torch.uint8) * 30
+    flip = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(6, 2, 3)
+    assert torch.equal(warp(labels, flip), labels.flip(3))
+    turned = warp(labels, affine(6))
+    assert turned.dtype == torch.uint8
+    assert set(turned.unique().tolist()) <= set(labels.unique().tolist())
+
+
+def test_a_halved_frame_comes_back_at_any_size() -> None:
+    # The view is the left half of the image, flipped; its masks are coarser than the image.
+    matrix = torch.tensor([[[-0.5, 0.0, -0.5], [0.0, 1.0, 0.0]]])
+    masks = torch.rand(1, 3, 16, 8, generator=torch_generator(0, "masks"))
+    found, seen = to_original(masks, matrix, size=(16, 16))
+    assert torch.equal(seen[0], (torch.arange(16) < 8).expand(16, 16))
+    torch.testing.assert_close(found[..., :8], masks.flip(3))
+    assert (found[..., 8:] == 0).all()
+
+
+def test_gradients_reach_masks_that_were_brought_back() -> None:
+    masks = torch.rand(6, 2, 8, 8, requires_grad=True, generator=torch_generator(0, "masks"))
+    found, _ = to_original(masks, affine(6))
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    assert masks.grad is not None
+    assert masks.grad.abs().sum() > 0
+
+
+def test_smaller_views_are_antialiased_and_keep_their_geometry() -> None:
+    stripes = torch.ones(2, 3, 32, 32)
+    stripes[..., ::4] = 0  # sampled without a filter, none of them would be met
+    small = make_views(stripes, ViewConfig("none"), (0, "train", 0), size=(8, 8))
+    assert small.images.shape == (2, 2, 3, 8, 8)
+    assert (small.images - 0.75).abs().max() < 0.1  # the filter is cut at the border
+    config = ViewConfig("objects")
+    one = make_views(images(), config, (0, "train", 0), size=(16, 16))
+    two = make_views(images(), config, (0, "train", 0))
+    assert torch.equal(one.matrices, two.matrices)
+
+
+@pytest.mark.parametrize(
+    ("probability", "others"),
+    [
+        ("flip", {}), ("gray", {}), ("blur", {}), ("jitter", {"hue": 0.5}),
+        ("jitter", {"brightness": 0.8}), ("jitter", {"contrast": 0.8, "saturation": 0.8}),
+    ],
+)  # fmt: skip
+def test_a_change_happens_as_often_as_its_probability_says(
+    probability: str, others: dict[str, float]
+) -> None:
+    batch = images(1, 64).expand(500, 3, 64, 64)
+
+    def changed(value: float) -> Tensor:
+        config = replace(PRESETS["none"], **{probability: value, **others})
+        view = make_views(batch, config, (0, "train", 0), count=1).images[0]
+        return (view - batch).abs().amax(dim=(1, 2, 3)) > 1e-3
+
+    assert not changed(0).any()
+    able, sometimes = changed(1), changed(0.3)  # a narrow blur changes nothing that can be seen
+    assert able.sum() > 200
+    assert not (sometimes & ~able).any()
+    share = float(sometimes.sum() / able.sum())
+    assert abs(share - 0.3) < 4 * (0.3 * 0.7 / int(able.sum())) ** 0.5
+
+
+def test_each_image_gets_the_brightness_that_was_drawn_for_it() -> None:
+    batch = images()
+    batch[:, :, 0, 0] = 0.5  # afterwards it holds half the factor, which is at most 1.8
+    config = replace(PRESETS["none"], jitter=1.0, brightness=0.8)
+    bright = make_views(batch, config, (0, "train", 0), count=1).images[0]
+    factors = (2 * bright[:, 0, 0, 0]).tolist()
+    assert len(set(factors)) == 6
+    for index, factor in enumerate(factors):
+        expected = reference.adjust_brightness(batch[index], factor)
+        torch.testing.assert_close(bright[index], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("flip", "2", "expected flip from 0 to 1"),
+        ("hue", "0.6", "expected hue from 0 to 0.5"),
+        ("gray", "nan", "expected gray from 0 to 1"),
+        ("ratio", "0.5", "expected ratio from 1 to 10"),
+        ("crop", "0.8,0.2", "expected crop as two shares"),
+        ("crop", "0,1", "expected crop as two shares"),
+    ],
+)
+def test_a_field_out_of_range_is_named(name: str, value: str, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"views\.{name}={value}: {expected}"):
+        with_field("views", ViewConfig(), name, value)
+
+
+def test_a_crop_from_json_is_the_same_configuration() -> None:
+    assert ViewConfig(crop=[0.5, 1.0]) == ViewConfig(crop=(0.5, 1.0))  # type: ignore[arg-type]
+    assert ViewConfig("simclr", flip=0.0).resolved() == replace(PRESETS["simclr"], flip=0.0)
