@@ -133,7 +133,7 @@ class RunConfig:
             for section in (key for key in ("core", "encoder", "objective", "decoder", "views",
                                             "train") if key in document):  # fmt: skip
                 # JSON has no tuples.
-                stored = {
+                stored: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value
                     for key, value in document[section].items()
                 }
