@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-DEMO := --data-dir data/demo --results-dir results/demo
 SEEDS ?= 0
 
 .DEFAULT_GOAL := help
@@ -20,11 +19,11 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)  ## prepare, train, evaluate, compare: about 15 minutes on two cores
-	$(BIN)/slotbench prepare clevr --train 4000 --val 200 --test 500 --data-dir data/demo
+	$(BIN)/slotbench prepare clevr
 	for seed in $(SEEDS); do for objective in random simclr reconstruction; do \
 	  $(BIN)/slotbench train --objective $$objective --preset quick --device cpu --seed $$seed \
-	    $(DEMO) || exit; done; done
-	$(BIN)/slotbench leaderboard --results-dir results/demo
+	    || exit; done; done
+	$(BIN)/slotbench leaderboard
 
 test: $(READY)  ## the test suite, without what is slow
 	$(BIN)/python -m pytest
@@ -44,6 +43,6 @@ format: $(READY)  ## let ruff mend what it can
 bench: $(READY)  ## measure rendering, import, training, evaluation, help
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit; done
 
-clean:  ## remove the environment, caches and the demo's files
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build ./*.egg-info data/demo results/demo
+clean:  ## remove the environment and caches; data and results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build ./*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -26,21 +26,30 @@ def paper() -> Sections:
 def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
     return {
-        "core": {"width": 64, "mlp_width": 128, "slot_init": "gaussian", "key_position_scale": 0.5},
+        "core": {
+            "width": 64, "mlp_width": 128, "slot_init": "gaussian", "key_position_scale": 0.05,
+            "gradient": "last",
+        },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
         "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 64},
-        "train": {"steps": 30_000, "batch_size": 64, "learning_rate": 1e-3, "warmup": 1_000},
-    }
+        "train": {
+            "steps": 30_000, "batch_size": 64, "learning_rate": 1e-3, "warmup": 1_000,
+            "clip": 0.1,
+        },
+    }  # fmt: skip
 
 
 def quick() -> Sections:
     """Two CPU cores, minutes; what led to it is in docs/log.md."""
     return {
-        "core": {"width": 48, "mlp_width": 96, "slot_init": "gaussian", "key_position_scale": 0.5},
+        "core": {
+            "width": 48, "mlp_width": 96, "slot_init": "gaussian", "key_position_scale": 0.05,
+            "gradient": "last",
+        },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
         "train": {
-            "steps": 6_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300,
-            "log_every": 50, "val_every": 1_000,
+            "steps": 1_500, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
+            "log_every": 25, "val_every": 500, "picture_every": 500,
         },
     }  # fmt: skip
