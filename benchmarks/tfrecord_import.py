@@ -44,7 +44,7 @@ def rate(read: Callable[[Path], None], path: Path, records: int) -> float:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--records", type=int, default=48)
+    options.add_argument("--records", type=int, default=24)
     records = options.parse_args().records
     with tempfile.TemporaryDirectory() as folder:
         made = [clevr_record(index, 3 + index % 8) for index in range(records)]

@@ -121,7 +121,8 @@ def train(
     alignment: Annotated[
         str | None,
         Option(
-            help=f"How slots of two views are paired: {_known('alignments')}.",
+            help=f"How slots of two views are paired: {_known('alignments')}; none: the first, "
+            "where the objective takes any.",
             autocompletion=completion.alignments, rich_help_panel=WHAT,
         ),
     ] = None,

@@ -145,7 +145,7 @@ class RunConfig:
                 document["seed"], document["preset"], DatasetInfo(**document["dataset"]), names,
                 alignment, sections, document["overrides"],
             )  # fmt: skip
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"config.json is not that of this slotbench: {error}.") from error
 
 

@@ -110,11 +110,12 @@ def _judge(
 
 
 def _previous(run: Run, result: dict[str, Any]) -> dict[str, Any]:
-    """The last evaluation, where it is of the same split and data."""
+    """The last evaluation, where it is of the same split, data, number of images and seed."""
     if not run.evaluation.is_file():
         return {}
     before: dict[str, Any] = read_json(run.evaluation)
-    same = all(before.get(key) == result[key] for key in ("schema", "split", "fingerprint"))
+    keys = ("schema", "split", "fingerprint", "resolution", "images", "objects", "slots", "seed")
+    same = all(before.get(key) == result[key] for key in keys)
     return before if same else {}
 
 

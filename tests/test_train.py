@@ -217,6 +217,14 @@ def test_the_learning_rate_is_a_function_of_the_step(decay: str, step: int, rate
     assert train.learning_rate(config, step) == pytest.approx(rate)
 
 
+def test_bfloat16_trains(blocks: Path, tmp_path: Path) -> None:
+    half = ("train.precision=bfloat16",)
+    rows = run(blocks, tmp_path, choice(8, overrides=half, **SIMCLR)).metrics()
+    full = run(blocks, tmp_path, choice(8, **SIMCLR)).metrics()
+    assert rows[0]["loss"] != full[0]["loss"]
+    assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
+
+
 def test_metrics_are_json_lines(blocks: Path, tmp_path: Path) -> None:
     done = run(blocks, tmp_path, choice(2))
     for line in (done.path / "metrics.jsonl").read_text().splitlines():
