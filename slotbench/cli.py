@@ -1,16 +1,16 @@
 """The command line: one thin function a command. Whatever imports torch is imported inside."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
 from slotbench import completion, registry
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.output import put, put_json, to_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -200,12 +200,12 @@ def evaluate(
         for run in found
     }
     if as_json:
-        _print_json({"schema": 1, "runs": results})
+        put_json({"schema": 1, "runs": results})
     else:
         from slotbench.report.tables import evaluation_table
 
         for path, result in results.items():
-            _print(evaluation_table(path, result))
+            put(evaluation_table(path, result))
 
 
 @app.command()
@@ -243,10 +243,12 @@ def leaderboard(
     )
     forms: dict[str, Callable[[], str]] = {
         "csv": board.to_csv, "markdown": board.to_markdown, "latex": board.to_latex,
-        "json": lambda: json.dumps(board.to_json(), indent=2, allow_nan=False),
+        "json": lambda: to_json(board.to_json()),
     }  # fmt: skip
     if form == "table" and not as_json:
-        board.render(_console())
+        from rich.console import Console
+
+        board.render(Console())
     elif form in forms or as_json:
         typer.echo(forms["json" if as_json else form]())
     else:
@@ -268,12 +270,12 @@ def list_(
         from dataclasses import asdict
 
         found = {item: list(registry.entries(item).values()) for item in shown}
-        _print_json({key: [asdict(entry) for entry in value] for key, value in found.items()})
+        put_json({key: [asdict(entry) for entry in value] for key, value in found.items()})
     else:
         from slotbench.report.tables import registry_table
 
         for item in shown:
-            _print(registry_table(item, registry.entries(item)))
+            put(registry_table(item, registry.entries(item)))
 
 
 @app.command()
@@ -293,11 +295,11 @@ def show(
     found = workflow.find(run, results_dir)
     facts = workflow.describe(found, data_dir, images)
     if as_json:
-        _print_json(facts)
+        put_json(facts)
         return
-    _print(run_table(facts))
+    put(run_table(facts))
     if facts["evaluation"]:
-        _print(evaluation_table(found.id, facts["evaluation"]))
+        put(evaluation_table(found.id, facts["evaluation"]))
     for picture in facts["pictures"]:
         typer.echo(picture)
 
@@ -322,7 +324,7 @@ def verify(
     else:
         facts = check.run(target, results_dir)
     if as_json:
-        _print_json(facts)
+        put_json(facts)
     else:
         for key, value in facts.items():
             typer.echo(f"{key}: {value}")
@@ -345,11 +347,11 @@ def bench(
 
     rows = throughput.measure(preset, workflow.host(device).device, dataset, data_dir)
     if as_json:
-        _print_json({"schema": 1, "rows": rows})
+        put_json({"schema": 1, "rows": rows})
     else:
         from slotbench.report.tables import throughput_table
 
-        _print(throughput_table(rows))
+        put(throughput_table(rows))
 
 
 def _workers(text: str) -> int | None:
@@ -358,20 +360,6 @@ def _workers(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise UserError(f"--workers {text}: expected all, or a number from 1.")
     return int(text)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
-
-
-def _print(shown: Any) -> None:
-    _console().print(shown)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -157,8 +157,10 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
                 f"Saved at step {trainer.step:,}. To go on, type: slotbench train --resume {run.id}"
             )
             raise KeyboardInterrupt from stop
-        except TrainingError as error:
-            run.write_status("failed", str(error), **_progress(trainer))
+        except Exception as error:
+            # On a full disk not even this can be written; the run then reads as interrupted.
+            with suppress(OSError):
+                run.write_status("failed", str(error), **_progress(trainer))
             raise
         _finish(trainer)
 
