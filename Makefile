@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY)  ## prepare, train, evaluate, compare: about 15 minutes on two cores
+demo: $(READY)  ## prepare, train, evaluate, compare: 8 minutes on two cores
 	$(BIN)/slotbench prepare clevr
 	for seed in $(SEEDS); do for objective in random simclr reconstruction; do \
 	  $(BIN)/slotbench train --objective $$objective --preset quick --device cpu --seed $$seed \
