@@ -18,7 +18,7 @@ def seconds(name: str, variant: str, images: int, folder: Path) -> float:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--clevr", type=int, default=600, help="CLEVR images")
+    options.add_argument("--clevr", type=int, default=1_500, help="CLEVR images")
     options.add_argument("--sprites", type=int, default=20_000, help="Multi-dSprites images")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """``slotbench bench``: how fast this machine trains."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from slotbench.objectives.base import TrainBatch
 from slotbench.resolve import resolve_for
 from slotbench.rng import torch_generator
 
-WARM, COUNTED = 2, 8
+WARM, COUNTED = 3, 21
 NOWHERE = DatasetInfo("random", "pixels", "rendered", "", 64, 6)
 
 
@@ -67,6 +68,7 @@ def _times(
         viewed = _clock(device)
         optimizer.zero_grad(set_to_none=True)
         objective.loss(TrainBatch(images, views, 0, step))["loss"].backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.clip or math.inf)
         optimizer.step()
         viewing.append(viewed - begun)
         stepping.append(_clock(device) - begun)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,10 +51,19 @@ class Scene:
 
 def camera_frame(camera: Array) -> Array:
     """Rows: the camera's right, up and forward directions, float64 (3, 3); it looks at 0."""
+    return _frame(*camera.tolist())
+
+
+@lru_cache(8)
+def _frame(x: float, y: float, z: float) -> Array:
+    # A scene asks for its frame with every object that it tries to place.
+    camera = np.array([x, y, z])
     forward = -camera / np.linalg.norm(camera)
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(right, forward), forward])
+    frame = np.stack([right, np.cross(right, forward), forward])
+    frame.setflags(write=False)
+    return frame
 
 
 def project(points: Array, camera: Array) -> Array:

@@ -26,7 +26,8 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Away from the mean gray of each image by ``factor`` (B,)."""
-    return torch.lerp(grayscale(images).mean(dim=(1, 2, 3), keepdim=True), images, _each(factor))
+    # The mean of the gray is the gray of the mean, at a fraction of the work.
+    return torch.lerp(grayscale(images.mean(dim=(2, 3), keepdim=True)), images, _each(factor))
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Format:
     layout: Layout
     """``objects`` is the most that a kept image has."""
     describe: Callable[[Arrays], Arrays]
-    """Stored arrays (entities, ...) -> property arrays (entities, ...)."""
+    """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
 
 
 class MultiObjectImporter(Importer):
@@ -100,9 +100,25 @@ class MultiObjectImporter(Importer):
         batch["mask"][0] = table[mask]
         shown = np.isin(np.arange(1, layout.objects + 1), batch["mask"][0])
         batch["visible"][0] = shown
-        for name, values in form.describe(stored).items():
-            batch[f"property/{name}"][0, : len(columns)] = values[columns]
+        for name, values in self._properties(stored, columns).items():
+            batch[f"property/{name}"][0, : len(columns)] = values
         return {**batch, "record": np.array([record], np.int64)}
+
+    def _properties(self, stored: Arrays, columns: Array) -> Arrays:
+        """The properties of the objects in ``columns``, checked; padding may hold anything."""
+        form = self.form
+        objects = {key: stored[key][columns] for key in (*form.bytes_keys, *form.float_keys)}
+        for key in form.float_keys:
+            if not np.isfinite(objects[key]).all():
+                raise self.file.bad_record(f"feature {key!r} has a number that is not finite")
+        described = form.describe(objects)
+        for prop in form.layout.properties:
+            values, last = described[prop.name], len(prop.classes) - 1
+            if prop.kind == "categorical" and ((values < 0) | (values > last)).any():
+                raise self.file.bad_record(
+                    f"feature {prop.name!r} has a code outside 1 to {last + 1}"
+                )
+        return described
 
     def _read(self, data: bytes) -> Arrays:
         """Every array of a record, numbers of entities first."""
@@ -125,13 +141,15 @@ class MultiObjectImporter(Importer):
             try:
                 values = reader(features[key])
             except ValueError as error:
-                raise self.file.bad_record(f"feature {key!r} {error}") from error
+                raise self.file.bad_record(f"feature {key!r}: {error}") from error
             if values.size != np.prod(shape):
                 expected = "x".join(map(str, shape))
                 raise self.file.bad_record(
                     f"feature {key!r} has {values.size} numbers, expected {expected}"
                 )
             arrays[key] = values.reshape(shape)
+        if not np.isfinite(arrays["visibility"]).all():
+            raise self.file.bad_record("feature 'visibility' has a number that is not finite")
         arrays["mask"] = arrays["mask"][..., 0]
         return arrays
 
@@ -197,7 +215,7 @@ def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiO
 
     def describe(stored: Arrays) -> Arrays:
         found = {
-            "shape": np.rint(stored["shape"][:, 0]).astype(np.int16) - 1,
+            "shape": np.rint(stored["shape"][:, 0]) - 1,
             "scale": stored["scale"][:, 0],
             "orientation": stored["orientation"][:, 0],
             "position": np.concatenate([stored["x"], stored["y"]], axis=1),

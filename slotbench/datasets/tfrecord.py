@@ -11,6 +11,7 @@ import hashlib
 import io
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +25,9 @@ from slotbench.errors import UserError
 
 MAX_RECORD = 64 << 20
 """Bytes; the longest record that is believed. The longest of CLEVR's have 3.2 million."""
+MAX_FEATURES = 1000
 MASK_DELTA = 0xA282EAD8
+GZIP_MAGIC = b"\x1f\x8b"
 GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 
 
@@ -45,6 +48,7 @@ class RecordFile:
 
     def __iter__(self) -> Iterator[bytes]:
         self.record, self.offset = 0, 0
+        self._check_kind()
         with _Hashed(self.path) as raw, _decompressed(raw) as stream:
             while (header := self._take(stream, 12, at_start=True)) is not None:
                 length, check = struct.unpack("<QI", header)
@@ -61,8 +65,17 @@ class RecordFile:
                 yield data
                 self.record += 1
                 self.offset += 16 + length
+            if not self.record:
+                raise self._error("the file holds no record")
             raw.drain()
             self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
+
+    def _check_kind(self) -> None:
+        with self.path.open("rb") as stream:
+            if stream.read(2) != GZIP_MAGIC:
+                raise self._error(
+                    "this is no gzip file", "Expected the gzipped TFRecord file as it is published."
+                )
 
     def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes | None:
         """The next ``count`` bytes; None at the end of the file where a record may begin."""
@@ -76,18 +89,14 @@ class RecordFile:
             raise self._error("the file ends in the middle of a record")
         return data
 
-    def _error(self, what: str) -> UserError:
+    def _error(self, what: str, advice: str = "The file is damaged; fetch it again.") -> UserError:
         return UserError(
-            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.",
-            "The file is damaged; fetch it again.",
+            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.", advice
         )
 
     def bad_record(self, what: str) -> UserError:
         """The error for a record whose content is not what the dataset's should be."""
-        return UserError(
-            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.",
-            "Is this the right file for this dataset and variant?",
-        )
+        return self._error(what, "Is this the right file for this dataset and variant?")
 
 
 class _Hashed(io.RawIOBase):
@@ -169,17 +178,32 @@ def parse_example(data: bytes) -> dict[str, memoryview]:
         for inner, kind, entry in _fields(content):
             if (inner, kind) != (1, 2):
                 continue
-            parts = {field: value for field, _, value in _fields(entry)}
-            if 1 in parts and 2 in parts:
+            parts = {field: value for field, _, value in _fields(entry) if field in (1, 2)}
+            if len(parts) == 2:
                 features[str(parts[1], "utf-8")] = parts[2]
+            if len(features) > MAX_FEATURES:
+                raise ValueError(f"it has more than {MAX_FEATURES:,} features")
     return features
 
 
 def _list_of(feature: memoryview, number: int, kind: str) -> memoryview:
-    found = [content for field, _, content in _fields(feature) if field == number]
-    if len(found) != 1:
-        raise ValueError(f"is not a {kind}")
-    return found[0]
+    """The content of a feature's only list, which is field ``number``."""
+    found = None
+    for field, wire, content in _fields(feature):
+        if (field, wire) != (number, 2) or found is not None:
+            raise ValueError(f"not a {kind}")
+        found = content
+    if found is None:
+        raise ValueError(f"not a {kind}")
+    return found
+
+
+def _entries(content: memoryview, wires: tuple[int, ...], kind: str) -> Iterator[memoryview]:
+    """The entries of a list; ValueError where one is of another wire type."""
+    for field, wire, entry in _fields(content):
+        if field != 1 or wire not in wires:
+            raise ValueError(f"not a {kind}")
+        yield entry
 
 
 def read_bytes(feature: memoryview) -> Array:
@@ -190,16 +214,31 @@ def read_bytes(feature: memoryview) -> Array:
         triples = raw.reshape(-1, 3)
         if (triples[:, 0] == 0x0A).all() and (triples[:, 1] == 1).all():
             return triples[:, 2]
-    entries = [np.frombuffer(entry, np.uint8) for _, _, entry in _fields(content)]
-    return np.concatenate(entries) if entries else np.empty(0, np.uint8)
+    # Joined as they come: a list of millions of empty entries takes no memory.
+    joined = bytearray()
+    for entry in _entries(content, (2,), "bytes_list"):
+        joined += entry
+    return np.frombuffer(joined, np.uint8)
 
 
 def read_floats(feature: memoryview) -> Array:
     """A ``float_list`` as float32 (n,), packed or not."""
-    content = _list_of(feature, 2, "float_list")
-    pieces = []
-    for _, wire, entry in _fields(content):
-        if wire not in (2, 5) or len(entry) % 4:
-            raise ValueError("is not a float_list")
-        pieces.append(np.frombuffer(entry, "<f4"))
-    return np.concatenate(pieces).astype(np.float32) if pieces else np.empty(0, np.float32)
+    joined = bytearray()
+    for entry in _entries(_list_of(feature, 2, "float_list"), (2, 5), "float_list"):
+        if len(entry) % 4:
+            raise ValueError("a float is cut off")
+        joined += entry
+    return np.frombuffer(joined, "<f4").astype(np.float32)
+
+
+def read_ints(feature: memoryview) -> Array:
+    """An ``int64_list`` as int64 (n,), packed or not."""
+    values = array("q")
+    for entry in _entries(_list_of(feature, 3, "int64_list"), (0, 2), "int64_list"):
+        place = 0
+        while place < len(entry):
+            value, place = _varint(entry, place)
+            value &= (1 << 64) - 1
+            # A negative number is stored as its two's complement, in ten bytes.
+            values.append(value - (1 << 64) if value >> 63 else value)
+    return np.array(values, np.int64)

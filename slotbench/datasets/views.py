@@ -115,25 +115,23 @@ def make_views(
     are the same at any size.
     """
     settings = config.resolved()
+    # Row by row: what sample i gets does not depend on how many samples follow it.
+    drawn = [
+        torch.rand(len(images), len(Draws._fields), generator=torch_generator(*keys, "view", view))
+        for view in range(count)
+    ]
+    draws = Draws(*torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1))
     # In the loss on val the loop computes in bfloat16; views are the same there as in training.
     with torch.autocast(images.device.type, enabled=False):
-        made = [_one(images, settings, (*keys, "view", index), size) for index in range(count)]
-    return Views(torch.stack([view for view, _ in made]), torch.stack([place for _, place in made]))
-
-
-def _one(
-    images: Tensor, config: ViewConfig, keys: tuple[Key, ...], size: tuple[int, int] | None
-) -> tuple[Tensor, Tensor]:
-    # Row by row: what sample i gets does not depend on how many samples follow it.
-    numbers = torch.rand(len(images), len(Draws._fields), generator=torch_generator(*keys))
-    draws = Draws(*numbers.to(images.device, non_blocking=True).unbind(dim=1))
-    matrices = _matrices(config, draws)
-    views = warp(images, matrices)
-    if size is not None and size != tuple(images.shape[-2:]):
-        views = functional.interpolate(
-            views, size, mode="bilinear", align_corners=False, antialias=True
-        )
-    return _recolor(views, config, draws).clamp_(0, 1), matrices
+        matrices = _matrices(settings, draws)
+        # All views in one pass: on a CPU the calls cost as much as the pixels.
+        made = warp(images.repeat(count, 1, 1, 1), matrices)
+        if size is not None and size != tuple(images.shape[-2:]):
+            made = functional.interpolate(
+                made, size, mode="bilinear", align_corners=False, antialias=True
+            )
+        made = _recolor(made, settings, draws).clamp_(0, 1)
+    return Views(*(part.view(count, -1, *part.shape[1:]) for part in (made, matrices)))
 
 
 def _matrices(config: ViewConfig, draws: Draws) -> Tensor:

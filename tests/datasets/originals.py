@@ -62,8 +62,11 @@ def write(path: Path, records: list[bytes]) -> Path:
     return path
 
 
-def clevr_record(index: int, objects: int) -> bytes:
-    """A scene of squares in the cropped part of the image; entity i is at column 64 + 18 i."""
+def clevr_record(index: int, objects: int, **replaced: bytes) -> bytes:
+    """A scene of squares in the cropped part of the image; entity i is at column 64 + 18 i.
+
+    The order of the features differs between records; ``replaced`` are stored as they are.
+    """
     generator = np.random.default_rng(index)
     image = np.full((240, 320, 3), 100, np.uint8)
     mask = np.zeros((11, 240, 320, 1), np.uint8)
@@ -80,15 +83,19 @@ def clevr_record(index: int, objects: int) -> bytes:
     numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
     numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
     numbers["visibility"] = present.astype(float)
-    return example({
+    features = {
         "image": single_bytes(image), "mask": single_bytes(mask),
         **{key: single_bytes(values.astype(np.uint8)) for key, values in codes.items()},
         **{key: packed_floats(values) if index % 2 else loose_floats(values)
            for key, values in numbers.items()},
-    })  # fmt: skip
+        **replaced,
+    }  # fmt: skip
+    return example(dict(sorted(features.items(), reverse=bool(index % 2))))
 
 
-def sprites_record(index: int, sprites: int = 2, entities: int = 6, channels: int = 3) -> bytes:
+def sprites_record(
+    index: int, sprites: int = 2, entities: int = 6, channels: int = 3, **replaced: bytes
+) -> bytes:
     generator = np.random.default_rng(index)
     image = np.full((64, 64, channels), 50, np.uint8)
     mask = np.zeros((64, 64, entities, 1), np.uint8)
@@ -104,4 +111,5 @@ def sprites_record(index: int, sprites: int = 2, entities: int = 6, channels: in
     return example({
         "image": single_bytes(image), "mask": single_bytes(mask),
         **{key: packed_floats(values) for key, values in numbers.items()},
+        **replaced,
     })  # fmt: skip

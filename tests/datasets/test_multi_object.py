@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 from slotbench import verify
+from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
 from slotbench.datasets.prepare import Request, prepare
 from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
-from tests.datasets.originals import clevr_record, frame, sprites_record, write
+from tests.datasets.originals import (
+    clevr_record,
+    frame,
+    packed_floats,
+    single_bytes,
+    sprites_record,
+    write,
+)
 
+SPRITES = {"colored_on_grayscale": (6, 3), "colored_on_colored": (5, 3), "binarized": (4, 1)}
 OBJECTS = [3, 7, 4, 6, 10, 5, 3, 4, 5, 6]
 
 
@@ -59,11 +68,9 @@ def test_masks_images_and_codes_belong_together(clevr: Path, tmp_path: Path) -> 
     assert layout.properties[0].classes == ("shape-1", "shape-2", "shape-3")
 
 
-@pytest.mark.parametrize(
-    ("variant", "entities", "channels"),
-    [("colored_on_grayscale", 6, 3), ("colored_on_colored", 5, 3), ("binarized", 4, 1)],
-)
-def test_sprites_are_imported(tmp_path: Path, variant: str, entities: int, channels: int) -> None:
+@pytest.mark.parametrize("variant", SPRITES)
+def test_sprites_are_imported(tmp_path: Path, variant: str) -> None:
+    entities, channels = SPRITES[variant]
     records = [sprites_record(index, 2, entities, channels) for index in range(10)]
     source = write(tmp_path / f"multi_dsprites_{variant}.tfrecords", records)
     path = prepare(request(source, tmp_path, variant))
@@ -80,6 +87,62 @@ def test_the_wrong_file_is_refused(clevr: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="record 0, byte 0: feature 'image' has 230400 numbers"):
         prepare(Request("multi-dsprites", None, clevr, data_dir=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variant", SPRITES)
+@pytest.mark.parametrize("other", SPRITES)
+def test_another_variants_file_is_refused(tmp_path: Path, variant: str, other: str) -> None:
+    source = write(tmp_path / "x.tfrecords", [sprites_record(0, 2, *SPRITES[other])])
+    batches = multi_dsprites_importer(source, variant, 64).batches(0, 10)
+    if variant == other:
+        assert [read for read, _ in batches] == [1]
+        return
+    with pytest.raises(UserError, match=r"record 0, byte 0: feature '(image|mask)' has"):
+        list(batches)
+
+
+CODES = np.ones(11, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("key", "feature", "what"),
+    [
+        ("color", single_bytes(0 * CODES), "feature 'color' has a code outside 1 to 8"),
+        ("shape", single_bytes(4 * CODES), "feature 'shape' has a code outside 1 to 3"),
+        ("size", packed_floats(CODES), "feature 'size': not a bytes_list"),
+        ("y", packed_floats(np.nan * CODES), "feature 'y' has a number that is not finite"),
+        ("visibility", packed_floats(np.inf * CODES), "feature 'visibility' has a number that"),
+        ("rotation", packed_floats(CODES[:10]), "feature 'rotation' has 10 numbers, expected 11x1"),
+        ("mask", single_bytes(CODES), "feature 'mask' has 11 numbers, expected 11x240x320x1"),
+    ],
+)
+def test_a_bad_feature_is_named(tmp_path: Path, key: str, feature: bytes, what: str) -> None:
+    good, bad = clevr_record(0, 3), clevr_record(1, 3, **{key: feature})
+    source = write(tmp_path / "clevr.tfrecords", [good, bad])
+    with pytest.raises(UserError, match=f"record 1, byte [1-9][0-9,]*: {what}"):
+        list(clevr_importer(source, "clevr6", 64).batches(0, 10))
+
+
+def test_a_shape_that_is_no_code_is_named(tmp_path: Path) -> None:
+    shape = packed_floats(np.full(6, 1e30))
+    source = write(tmp_path / "x.tfrecords", [sprites_record(0, shape=shape)])
+    with pytest.raises(UserError, match="feature 'shape' has a code outside 1 to 3"):
+        list(multi_dsprites_importer(source, "colored_on_grayscale", 64).batches(0, 10))
+
+
+def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path: Path) -> None:
+    # Entities 1 and 2 are drawn; the record says that 1 is not there, and pads with NaN.
+    numbers = np.arange(6.0)
+    numbers[3:] = np.nan
+    visibility = np.array([1, 0, 1, 0, 0, 0])
+    stored = sprites_record(0, x=packed_floats(numbers), visibility=packed_floats(visibility))
+    source = write(tmp_path / "x.tfrecords", [stored])
+    ((_, batch),) = multi_dsprites_importer(source, "colored_on_grayscale", 64).batches(0, 10)
+    image, mask = batch["image"][0], batch["mask"][0]
+    assert (mask[(image == 80).all(axis=-1)] == 1).all()
+    assert (mask[(image == 40).all(axis=-1)] == 255).all()
+    assert batch["visible"].tolist() == [[True, False, False, False, False]]
+    assert batch["property/position"][0, :, 0].tolist() == [2, 0, 0, 0, 0]
 
 
 def test_a_corrupt_file_leaves_nothing(clevr: Path, tmp_path: Path) -> None:
