@@ -221,6 +221,7 @@ def _import(
     splits = dataset.split_records(records)
     for split, (start, stop) in splits.items():
         if start >= stop:
+            parts.remove()
             raise UserError(f"The source holds {records} records: too few for a {split} split.")
     batches = {
         split: _select(parts, importer.layout, bounds, limits.get(split))

@@ -50,16 +50,15 @@ class RecordFile:
         self.record, self.offset = 0, 0
         self._check_kind()
         with _Hashed(self.path) as raw, _decompressed(raw) as stream:
-            while (header := self._take(stream, 12, at_start=True)) is not None:
+            while header := self._take(stream, 12, at_start=True):
                 length, check = struct.unpack("<QI", header)
                 if _masked(header[:8]) != check:
                     raise self._error("the checksum of the length does not match")
                 if length > MAX_RECORD:
                     raise self._error(f"a record of {length:,} bytes is longer than any")
-                body = self._take(stream, length + 4)
-                assert body is not None
-                data = body[:-4]
-                if _masked(data) != struct.unpack("<I", body[-4:])[0]:
+                # Two reads: to cut the checksum off would copy megabytes of data.
+                data, footer = self._take(stream, length), self._take(stream, 4)
+                if _masked(data) != struct.unpack("<I", footer)[0]:
                     raise self._error("the checksum of the data does not match")
                 self.bytes_read = raw.count
                 yield data
@@ -77,15 +76,13 @@ class RecordFile:
                     "this is no gzip file", "Expected the gzipped TFRecord file as it is published."
                 )
 
-    def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes | None:
-        """The next ``count`` bytes; None at the end of the file where a record may begin."""
+    def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes:
+        """The next ``count`` bytes; none at the end of the file where a record may begin."""
         try:
             data = stream.read(count)
         except GZIP_ERRORS as error:
             raise self._error(f"the gzip stream is damaged or truncated ({error})") from error
-        if at_start and not data:
-            return None
-        if len(data) < count:
+        if len(data) < count and not (at_start and not data):
             raise self._error("the file ends in the middle of a record")
         return data
 

@@ -115,6 +115,7 @@ CODES = np.ones(11, np.uint8)
         ("rotation", packed_floats(CODES[:10]), "feature 'rotation' has 10 numbers, expected 11x1"),
         ("mask", single_bytes(CODES), "feature 'mask' has 11 numbers, expected 11x240x320x1"),
     ],
+    ids=["padding", "too-large", "wrong-kind", "nan", "infinite", "too-few", "too-small"],
 )
 def test_a_bad_feature_is_named(tmp_path: Path, key: str, feature: bytes, what: str) -> None:
     good, bad = clevr_record(0, 3), clevr_record(1, 3, **{key: feature})

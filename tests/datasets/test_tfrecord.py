@@ -135,7 +135,7 @@ def test_every_cut_and_every_flipped_byte_of_the_compressed_file_is_found(path: 
         assert place < 10
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["no-bytes", "no-record"])
 def test_an_empty_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.tfrecords"
     path.write_bytes(content)
@@ -209,6 +209,7 @@ def test_a_message_of_countless_features_is_an_error() -> None:
         (read_floats, field(2, b"\x0d\0\0\0\0" * 20_000), 20_000),
         (read_ints, field(3, b"\x08\x01" * 50_000), 50_000),
     ],
+    ids=["bytes", "floats", "ints"],
 )
 def test_a_list_of_countless_entries_takes_little_memory(
     reader: Callable[[memoryview], np.ndarray], feature: bytes, size: int
