@@ -123,19 +123,29 @@ def start(blocks: Path, results: Path, steps: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def lines(results: Path) -> int:
+    """How many steps the run has logged; a resumed run drops those after its checkpoint."""
+    return sum(len(file.read_text().splitlines()) for file in results.rglob("metrics.jsonl"))
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_is_bit_identical(
     blocks: Path, tmp_path: Path
 ) -> None:
-    whole = start(blocks, tmp_path / "a", 60)
+    steps = 600
+    whole = start(blocks, tmp_path / "a", steps)
     assert whole.wait() == 0
     generator = torch.Generator().manual_seed(0)
     for _ in range(10):
-        process = start(blocks, tmp_path / "b", 60)
-        time.sleep(2.0 + 2.5 * float(torch.rand(1, generator=generator)))
+        seen = lines(tmp_path / "b")
+        process = start(blocks, tmp_path / "b", steps)
+        further = int(torch.randint(3, 40, (1,), generator=generator))
+        while lines(tmp_path / "b") < seen + further and process.poll() is None:
+            time.sleep(0.001)
+        assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    last = start(blocks, tmp_path / "b", 60)
+    last = start(blocks, tmp_path / "b", steps)
     assert last.wait() == 0
     first, second = (workflow.find("0-", tmp_path / name) for name in "ab")
     assert_same(first, second)
