@@ -17,9 +17,49 @@ register(
     variants=("colored_on_grayscale", "colored_on_colored", "binarized"),
 )  # fmt: skip
 register(
+    "datasets", "multi-dsprites-video", "clips of sprites that move, turn, bounce and occlude",
+    "slotbench, docs/datasets.md; sprites as in multi-dsprites",
+    "slotbench.datasets.multi_dsprites_video:MultiDSpritesVideo",
+    variants=("colored_on_grayscale", "colored_on_colored", "binarized"),
+)  # fmt: skip
+register(
     "cores", "slot-attention", "slots compete for positions by iterated attention",
     "Locatello et al. 2020, arXiv 2006.15055",
     "slotbench.cores.slot_attention:SlotAttention",
+)  # fmt: skip
+register(
+    "cores", "implicit-slot-attention", "slot attention with the gradient of the last round alone",
+    "Chang et al. 2022, arXiv 2207.00787",
+    "slotbench.cores.implicit_slot_attention:ImplicitSlotAttention",
+)  # fmt: skip
+register(
+    "cores", "bo-qsa", "slot attention from a learned query a slot, straight-through; no noise",
+    "Jia et al. 2022, arXiv 2210.08990", "slotbench.cores.bo_qsa:BoQsa",
+)  # fmt: skip
+register(
+    "cores", "invariant-slot-attention", "each slot sees positions relative to its place and size",
+    "Biza et al. 2023, arXiv 2302.04973",
+    "slotbench.cores.invariant_slot_attention:InvariantSlotAttention",
+)  # fmt: skip
+register(
+    "cores", "slot-mixture", "slots are the Gaussians of a mixture, fitted by EM",
+    "Kirilenko et al. 2023, arXiv 2311.04640", "slotbench.cores.slot_mixture:SlotMixture",
+)  # fmt: skip
+register(
+    "cores", "sinkhorn-slots", "positions transported to slots: Sinkhorn with little entropy",
+    "Zhang et al. 2023, arXiv 2301.13197", "slotbench.cores.sinkhorn_slots:SinkhornSlots",
+)  # fmt: skip
+register(
+    "cores", "slot-mlp", "an MLP on the flattened features; no attention, no competition",
+    "Locatello et al. 2020, arXiv 2006.15055, Section 4.2", "slotbench.cores.slot_mlp:SlotMlp",
+)  # fmt: skip
+register(
+    "cores", "kmeans", "hard k-means on the encoder's features; nothing learned but a linear map",
+    "Lloyd 1982", "slotbench.cores.kmeans:KMeans",
+)  # fmt: skip
+register(
+    "cores", "global", "one vector an image: the mean of a position-wise MLP", "control",
+    "slotbench.cores.global_vector:GlobalVector",
 )  # fmt: skip
 register(
     "encoders", "cnn", "four 5x5 convolutions at the image's resolution",
@@ -45,13 +85,88 @@ register(
     "slotbench.objectives.reconstruction:Reconstruction", family="reconstruction",
 )  # fmt: skip
 register(
+    "objectives", "covariance", "reconstruction, and a penalty on the slots' covariance",
+    "Stange et al. 2023, arXiv 2306.02577",
+    "slotbench.objectives.regularized:Covariance", family="reconstruction",
+)  # fmt: skip
+register(
+    "objectives", "cosine", "reconstruction, and a penalty on slots that point the same way",
+    "code of Stange et al. 2023, arXiv 2306.02577",
+    "slotbench.objectives.regularized:Cosine", family="reconstruction",
+)  # fmt: skip
+register(
     "objectives", "simclr", "two views of an image against those of all others (NT-Xent)",
     "Chen et al. 2020, arXiv 2002.05709",
     "slotbench.objectives.contrastive:SimCLR", family="self-supervised",
 )  # fmt: skip
 register(
+    "objectives", "moco", "InfoNCE against a queue of a momentum encoder's keys",
+    "He et al. 2019, arXiv 1911.05722; v2: 2003.04297",
+    "slotbench.objectives.contrastive:MoCo", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "simsiam", "one view predicts the other, whose gradient is stopped",
+    "Chen and He 2020, arXiv 2011.10566",
+    "slotbench.objectives.distillation:SimSiam", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "byol", "one view predicts what a momentum copy makes of the other",
+    "Grill et al. 2020, arXiv 2006.07733",
+    "slotbench.objectives.distillation:BYOL", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "dino", "cross-entropy to a centred and sharpened momentum teacher",
+    "Caron et al. 2021, arXiv 2104.14294",
+    "slotbench.objectives.distillation:DINO", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "swav", "each view predicts the other's balanced cluster",
+    "Caron et al. 2020, arXiv 2006.09882",
+    "slotbench.objectives.clustering:SwAV", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "slotcon", "shared prototypes group positions, slots are contrasted",
+    "Wen et al. 2022, arXiv 2205.15288",
+    "slotbench.objectives.slotcon:SlotCon", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "vicreg", "variance, invariance and covariance of the views",
+    "Bardes et al. 2021, arXiv 2105.04906",
+    "slotbench.objectives.redundancy:VICReg", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "barlow-twins", "the views' cross-correlation becomes the identity",
+    "Zbontar et al. 2021, arXiv 2103.03230",
+    "slotbench.objectives.redundancy:BarlowTwins", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "contrasting-sets", "video: the predicted set of the next frame against other sets",
+    "Loewe et al. 2020, arXiv 2011.10287",
+    "slotbench.objectives.temporal:ContrastingSets", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "slot-contrast-next", "video: a slot against itself in the next frame",
+    "Manasyan et al. 2025, arXiv 2412.14295",
+    "slotbench.objectives.temporal:SlotContrastNext", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "cswm", "video: energy of a transition between frames, with a hinge",
+    "Kipf et al. 2019, arXiv 1911.12247",
+    "slotbench.objectives.temporal:CSWM", family="self-supervised",
+)  # fmt: skip
+register(
+    "objectives", "scn", "video: a slot's index across the batch and within the image",
+    "Racah and Chandar 2020, arXiv 2007.09294",
+    "slotbench.objectives.temporal:SCN", family="self-supervised",
+)  # fmt: skip
+register(
     "objectives", "random", "the untrained core: the floor", "control",
     "slotbench.objectives.control:Random", family="control",
+)  # fmt: skip
+register(
+    "objectives", "supervised", "set prediction of properties and masks: the ceiling",
+    "Locatello et al. 2020, arXiv 2006.15055",
+    "slotbench.objectives.supervised:Supervised", family="control",
 )  # fmt: skip
 register(
     "alignments", "hungarian", "slots assigned by the greatest sum of cosine similarities",
@@ -60,6 +175,15 @@ register(
 register(
     "alignments", "shared", "the same initial noise in both views, slots paired by index",
     "slotbench, docs/objectives.md", "slotbench.objectives.alignment:Shared",
+)  # fmt: skip
+register(
+    "alignments", "mask", "slots assigned by the overlap of their masks in the original image",
+    "slotbench, docs/objectives.md; Wen et al. 2022, arXiv 2205.15288",
+    "slotbench.objectives.alignment:Mask",
+)  # fmt: skip
+register(
+    "alignments", "sinkhorn", "soft assignment: entropic transport on cosine similarity",
+    "Cuturi 2013, arXiv 1306.0895", "slotbench.objectives.alignment:Sinkhorn",
 )  # fmt: skip
 register(
     "alignments", "pool", "the set is averaged: one vector an image", "Chen et al. 2020",

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from slotbench import registry
+from slotbench.combination import Part
+from slotbench.combination import parse as parse_objective
 from slotbench.errors import UserError
 from slotbench.registry import Kind
 
@@ -63,6 +65,9 @@ class DatasetInfo:
     fingerprint: str
     image_size: int
     objects: int
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """The layout's JSON, for objectives that need it. No part of a run's identity: the
+    fingerprint says as much."""
 
     @property
     def reference(self) -> str:
@@ -93,7 +98,16 @@ class RunConfig:
         """The class that the registry names for ``core``, ``encoder``, ``objective``, ..."""
         name = self.names[section]
         assert name is not None
-        return registry.get(COMPONENTS[section], name).load()
+        return registry.get(COMPONENTS.get(section, "objectives"), name).load()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The objectives: one, or those of a combination."""
+        return parse_objective(str(self.names["objective"]))
+
+    def part_section(self, part: Part) -> str:
+        """The section that holds a part's fields: in a combination, the part's own name."""
+        return "objective" if len(self.parts) == 1 else part.name
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``config.json``."""
@@ -104,11 +118,14 @@ class RunConfig:
             "dataset": dataclasses.asdict(self.dataset),
         }
         for section, options in self.sections.items():
-            name = {"name": self.names[section]} if section in COMPONENTS else {}
+            name = {"name": self.names[section]} if section in self.names else {}
             document[section] = {**name, **dataclasses.asdict(options)}
         if self.alignment is not None:
             document["objective"]["alignment"] = self.alignment
-        versions = {key: self.component(key).version for key in ("core", "objective")}
+        versions: dict[str, Any] = {"core": self.component("core").version}
+        for part in self.parts:
+            section = self.part_section(part)
+            versions[section] = self.component(section).version
         return {**document, "overrides": dict(self.overrides), "versions": versions}
 
     @property
@@ -118,6 +135,8 @@ class RunConfig:
         # What was typed is no part of the identity: the same fields are the same run.
         for key in ("overrides", "preset"):
             document.pop(key)
+        document["dataset"] = {**document["dataset"]}
+        document["dataset"].pop("layout")
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -130,15 +149,17 @@ class RunConfig:
         sections: dict[str, Any] = {}
         try:
             alignment = document["objective"].get("alignment")
-            for section in (key for key in ("core", "encoder", "objective", "decoder", "views",
-                                            "train") if key in document):  # fmt: skip
+            parts = parse_objective(document["objective"]["name"])
+            own = tuple(part.name for part in parts if len(parts) > 1)
+            for section in (key for key in ("core", "encoder", "objective", *own, "decoder",
+                                            "views", "train") if key in document):  # fmt: skip
                 # JSON has no tuples.
                 stored: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value
                     for key, value in document[section].items()
                 }
                 stored.pop("alignment", None)
-                if section in COMPONENTS:
+                if section not in ("views", "train"):
                     names[section] = stored.pop("name")
                 sections[section] = section_type(section, names.get(section))(**stored)
             return cls(
@@ -158,7 +179,11 @@ def section_type(section: str, name: str | None) -> Any:
 
         return ViewConfig
     assert name is not None
-    return registry.get(COMPONENTS[section], name).load().Config
+    if section == "objective" and len(parse_objective(name)) > 1:
+        from slotbench.objectives.base import NoOptions
+
+        return NoOptions
+    return registry.get(COMPONENTS.get(section, "objectives"), name).load().Config
 
 
 def parse(text: str, wanted: Any, label: str) -> Any:

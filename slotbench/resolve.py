@@ -1,10 +1,12 @@
 """From what a user types to a :class:`RunConfig`: preset first, then ``--set``."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from slotbench import registry
+from slotbench.combination import parse
 from slotbench.config import (
     COMPONENTS,
     DatasetInfo,
@@ -23,7 +25,7 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
         raise UserError(f"{dataset.path}: images are {layout.height}x{layout.width}, not square.")
     return DatasetInfo(
         str(attributes["name"]), str(attributes["variant"]), str(attributes["origin"]),
-        dataset.fingerprint, layout.height, layout.objects,
+        dataset.fingerprint, layout.height, layout.objects, json.loads(layout.to_json()),
     )  # fmt: skip
 
 
@@ -59,8 +61,8 @@ def resolve_for(
         section: _from_preset(section, name, given.get(section, {}))
         for section, name in names.items()
     }
-    objective_class = registry.get("objectives", objective).load()
-    if objective_class.views:
+    kinds = _kinds(objective)
+    if any(kind.views and not kind.temporal for kind in kinds.values()):
         sections["views"] = section_type("views", None)()
     sections["train"] = _from_preset("train", None, given["train"])
     if sections["core"].slots is None:
@@ -77,7 +79,7 @@ def resolve_for(
         if names.get(section) not in (None, given.get(section, {}).get("name")):
             differs[f"{section}.name"] = names[section]
     return RunConfig(
-        seed, preset, info, names, _alignment(objective, objective_class, alignment), sections,
+        seed, preset, info, names, _alignment(objective, kinds, alignment), sections,
         dict(sorted(differs.items())),
     )  # fmt: skip
 
@@ -86,12 +88,11 @@ def _names(
     core: str, objective: str, given: Any, typed: Sequence[tuple[str, str, str]]
 ) -> dict[str, str | None]:
     """Which component each section has: those typed, else the preset's."""
-    chosen = {
-        "core": core,
-        "encoder": given["encoder"]["name"],
-        "objective": objective,
-        "decoder": given["decoder"]["name"],
-    }
+    kinds = _kinds(objective)
+    chosen = {"core": core, "encoder": given["encoder"]["name"], "objective": objective}
+    if len(kinds) > 1:
+        chosen |= {name: name for name in kinds}
+    chosen["decoder"] = given["decoder"]["name"]
     for section, name, value in typed:
         if name == "name":
             if section not in ("encoder", "decoder"):
@@ -100,11 +101,21 @@ def _names(
                     "Type: --core NAME or --objective NAME",
                 )
             chosen[section] = value
-    for section, name in chosen.items():
-        registry.get(COMPONENTS[section], name)
-    if not registry.get("objectives", objective).load().takes_decoder:
+    for section in ("core", "encoder", "decoder"):
+        registry.get(COMPONENTS[section], chosen[section])
+    if not any(kind.takes_decoder for kind in kinds.values()):
         del chosen["decoder"]
     return dict(chosen)
+
+
+def _kinds(objective: str) -> dict[str, Any]:
+    """The classes of the objectives that are named, by name."""
+    kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
+    if len(kinds) > 1:
+        from slotbench.objectives.combination import check
+
+        check(objective, kinds)
+    return kinds
 
 
 def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:
@@ -116,8 +127,8 @@ def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:
     return kind(**{key: value for key, value in fields.items() if key in known})
 
 
-def _alignment(objective: str, kind: Any, alignment: str | None) -> str | None:
-    if not kind.takes_alignment:
+def _alignment(objective: str, kinds: dict[str, Any], alignment: str | None) -> str | None:
+    if not any(kind.takes_alignment for kind in kinds.values()):
         if alignment is not None:
             raise UserError(f"--alignment {alignment}: the objective {objective!r} takes none.")
         return None

@@ -18,7 +18,7 @@ from slotbench.build import build
 from slotbench.config import RunConfig, TrainConfig
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.schema import DatasetFile
-from slotbench.datasets.views import make_views
+from slotbench.datasets.views import frames_as_views, make_views
 from slotbench.devices import describe
 from slotbench.errors import TrainingError
 from slotbench.files import write_whole
@@ -80,17 +80,26 @@ class Trainer:
     def loader(self, split: str, batch_size: int) -> Loader:
         return Loader(
             self.dataset, split, batch_size, self.config.seed,
-            memory_budget=self.host.memory_budget,
+            keys=("image", *self.objective.reads), memory_budget=self.host.memory_budget,
+            **({"frames": self.objective.views} if self.objective.temporal else {}),
         )  # fmt: skip
 
     def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
         """What the objective sees at a step: a function of (seed, step) alone."""
-        images = images_on(loader.batch(step), self.host.device)
-        views = None
+        read = loader.batch(step)
+        labels = {
+            key: torch.from_numpy(read[key]).to(self.host.device) for key in self.objective.reads
+        }
+        if self.objective.temporal:
+            views = frames_as_views(torch.from_numpy(read["image"]).to(self.host.device))
+            labels = {key: values[:, 0] for key, values in labels.items()}
+            return TrainBatch(views.images[0], views, self.config.seed, step, purpose, labels)
+        images = images_on(read, self.host.device)
+        made = None
         if self.objective.views:
             keys = (self.config.seed, purpose, step)
-            views = make_views(images, self.config.sections["views"], keys, self.objective.views)
-        return TrainBatch(images, views, self.config.seed, step, purpose)
+            made = make_views(images, self.config.sections["views"], keys, self.objective.views)
+        return TrainBatch(images, made, self.config.seed, step, purpose, labels)
 
     def train_step(self, batch: TrainBatch) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses and the norm of the gradient."""
@@ -227,7 +236,9 @@ def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, Any]:
         **_progress(trainer),
         "warnings": warnings,
         "device": describe(trainer.host.device),
-        "parameters": sum(weights.numel() for weights in trainer.objective.parameters()),
+        "parameters": sum(
+            weights.numel() for weights in trainer.objective.parameters() if weights.requires_grad
+        ),
     }
 
 

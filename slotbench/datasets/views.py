@@ -84,6 +84,13 @@ class Views(NamedTuple):
     """float32 (V, B, 2, 3): from a view's coordinates to the image's, both in [-1, 1]."""
 
 
+def frames_as_views(clips: Tensor) -> Views:
+    """Frames of clips, uint8 (B, T, H, W, 3), as T views that nothing was done to."""
+    images = clips.permute(1, 0, 4, 2, 3).float().div_(255)
+    identity = torch.eye(2, 3, device=clips.device)
+    return Views(images, identity.expand(*images.shape[:2], -1, -1))
+
+
 class Draws(NamedTuple):
     """Uniform numbers in [0, 1) that decide a view; each float32 (B,)."""
 

@@ -1,8 +1,10 @@
 """Alignment: which vectors of one view belong to which of the other.
 
 An alignment chooses the slots' initial noise and pairs what the core made of the views; the
-objective sees paired vectors and does not know how they came to be paired. No gradient passes
-through the pairing itself: assignments are computed on detached values.
+objective sees paired vectors and does not know how they came to be paired. A view is whatever
+the core was run on: an augmented copy, a view as a momentum teacher sees it, a frame of a
+video. All of them are aligned to the first. No gradient passes through the pairing itself:
+plans are computed on detached values.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.base import Core, SlotOutput
-from slotbench.datasets.views import Views
+from slotbench.datasets.views import Views, to_original
 from slotbench.matching import assign
 
 
@@ -45,24 +47,40 @@ class Alignment(ABC):
 
     @abstractmethod
     def pair(self, output: SlotOutput, views: Views) -> Paired:
-        """``output`` is the core's on all views, (V * B, ...), view by view."""
+        """``output`` is the core's on all V views, (V * B, ...), view by view.
+
+        ``views`` has as many images (V, B, 3, H, W) and matrices (V, B, 2, 3) as ``output``
+        has views; matrices of frames and of views without a crop are the identity.
+        """
 
 
 class SlotAlignment(Alignment):
-    """Pairs each slot of the first view with one slot of every other."""
+    """Gives each slot of the first view its partner in every other view.
+
+    A partner is a mean of the other view's slots with weights that sum to 1; a one-to-one
+    assignment is the case of a single weight of 1.
+    """
 
     def pair(self, output: SlotOutput, views: Views) -> Paired:
         slots = by_view(output.slots, views)
-        aligned = [slots[0]]
-        for other in slots[1:]:
-            order = self.order(slots[0].detach(), other.detach())
-            aligned.append(other.take_along_dim(order[:, :, None], dim=1))
+        # Half precision would round the slots that a plan picks, and a plan's small weights.
+        with torch.autocast(slots.device.type, enabled=False):
+            with torch.no_grad():
+                attention = by_view(output.attention, views).float()
+                plan = self.plan(slots.detach().float(), attention, views.matrices)
+            partners = (plan @ slots[1:].to(plan.dtype)).to(slots.dtype)
         image = torch.arange(slots.shape[1], device=slots.device)
-        return Paired(torch.stack(aligned).flatten(1, 2), image.repeat_interleave(slots.shape[2]))
+        aligned = torch.cat([slots[:1], partners]).flatten(1, 2)
+        return Paired(aligned, image.repeat_interleave(slots.shape[2]))
 
     @abstractmethod
-    def order(self, first: Tensor, other: Tensor) -> Tensor:
-        """int64 (B, K): for each slot of ``first`` (B, K, D) its partner in ``other``."""
+    def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        """Weights float32 (V - 1, B, K, K) of every other view's slots (columns) for each slot
+        of the first (rows); rows sum to 1.
+
+        From slots float32 (V, B, K, D), attention float32 (V, B, K, h, w) and the views'
+        matrices float32 (V, B, 2, 3), all detached.
+        """
 
 
 class Pool(Alignment):
@@ -89,13 +107,91 @@ class Shared(SlotAlignment):
         noise = core.noise(1, generator)
         return None if noise is None else noise.expand(views * batch, -1, -1)
 
-    def order(self, first: Tensor, other: Tensor) -> Tensor:
-        return torch.arange(first.shape[1], device=first.device).expand(len(other), -1)
+    def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        del attention, matrices
+        views, batch, count, _ = slots.shape
+        return torch.eye(count, device=slots.device).expand(views - 1, batch, -1, -1)
 
 
 class Hungarian(SlotAlignment):
-    """The assignment with the greatest sum of cosine similarities between slots."""
+    """The assignment with the greatest sum of cosine similarities between slots (Kuhn 1955)."""
 
-    def order(self, first: Tensor, other: Tensor) -> Tensor:
-        one, two = (functional.normalize(slots.float(), dim=2) for slots in (first, other))
-        return assign(-(one @ two.mT))
+    def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        del attention, matrices
+        return one_to_one(similarity(slots))
+
+
+class Mask(SlotAlignment):
+    """The assignment with the greatest sum of overlaps between the slots' attention masks.
+
+    Masks are compared in the frame of the original image, as SlotCon does (Wen et al. 2022,
+    arXiv 2205.15288, Section 3.2), and only where both views saw it; see :func:`overlap`.
+    Views that share nothing of the image are paired by index.
+    """
+
+    def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        del slots
+        return one_to_one(overlap(attention, matrices))
+
+
+class Sinkhorn(SlotAlignment):
+    """Entropic optimal transport on cosine similarity: a soft assignment.
+
+    Cuturi 2013, arXiv 1306.0895, with equal masses for all slots. The partner of a slot is the
+    mean of the other view's slots, weighted by the slot's row of the plan (the barycentric
+    projection; Peyre and Cuturi 2019, Remark 4.11), so that gradients reach every one of them.
+    """
+
+    def __init__(self, epsilon: float = 0.05, iterations: int = 20) -> None:
+        """``epsilon`` weighs the entropy against similarities in [-1, 1]: towards 0 the plan
+        becomes Hungarian's, towards infinity the mean of all slots. ``iterations``: rounds of
+        normalising columns, then rows; a smaller epsilon needs more of them. The defaults are
+        SwAV's epsilon (arXiv 2006.09882) and enough rounds that the columns of unrelated slots
+        sum to 1 within 4 % (those of matching slots do so after 3 rounds).
+
+        ValueError where epsilon is not above 0 or there are no iterations.
+        """
+        if not epsilon > 0:
+            raise ValueError(f"epsilon={epsilon}: expected a number above 0")
+        if iterations < 1:
+            raise ValueError(f"iterations={iterations}: expected at least 1")
+        self.epsilon, self.iterations = epsilon, iterations
+
+    def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        del attention, matrices
+        log_plan = similarity(slots) / self.epsilon
+        for _ in range(self.iterations):
+            log_plan = log_plan.log_softmax(dim=-2).log_softmax(dim=-1)
+        return log_plan.exp()
+
+
+def similarity(slots: Tensor) -> Tensor:
+    """Cosine of the first view's slots with those of each other view: (V - 1, B, K, K).
+
+    ``slots`` float (V, B, K, D).
+    """
+    unit = functional.normalize(slots, dim=-1)
+    return unit[0] @ unit[1:].mT
+
+
+def overlap(attention: Tensor, matrices: Tensor) -> Tensor:
+    """Soft intersection over union of masks of the first and of each other view.
+
+    ``attention`` float (V, B, K, h, w) in [0, 1], ``matrices`` float (V, B, 2, 3) from a view's
+    coordinates to the image's. Returns (V - 1, B, K, K) in [0, 1]: <a, b> / (<a, a> + <b, b> -
+    <a, b>) over the part of the image that both views saw, which is the intersection over union
+    where masks are 0 or 1 (Tanimoto 1958), and 0 where both are empty there.
+    """
+    views, batch, count = attention.shape[:3]
+    masks, seen = to_original(attention.flatten(0, 1), matrices.flatten(0, 1))
+    masks, seen = masks.view(views, batch, count, -1), seen.view(views, batch, 1, -1)
+    # Each view's masks are 0 already where that view saw nothing.
+    first, others = masks[0] * seen[1:], masks[1:] * seen[0]
+    both: Tensor = first @ others.mT
+    areas = first.square().sum(-1)[..., None] + others.square().sum(-1)[..., None, :]
+    return both / (areas - both).clamp_min(torch.finfo(both.dtype).tiny)
+
+
+def one_to_one(scores: Tensor) -> Tensor:
+    """The permutation matrices float32 (..., K, K) with the greatest sum of ``scores``."""
+    return functional.one_hot(assign(-scores), scores.shape[-1]).float()

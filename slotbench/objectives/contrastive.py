@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.heads import projector
+from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
 
 
 @dataclass(frozen=True)
@@ -26,34 +27,113 @@ class SimCLRConfig:
     """Whether the other slots of an image count as negatives; they may hold the same thing."""
 
 
-class SimCLR(Objective):
+class SimCLR(TwoViews):
     """NT-Xent on paired vectors (Chen et al. 2020, arXiv 2002.05709, Equation 1)."""
 
     Config = SimCLRConfig
-    views = 2
-    takes_alignment = True
 
     def __init__(self, core: Core, config: SimCLRConfig, alignment: Alignment) -> None:
-        super().__init__(core)
-        self.config, self.alignment = config, alignment
+        super().__init__(core, alignment)
+        self.config = config
         self.projector = projector(core.config.width, config.hidden, config.projection)
-        given = config.temperature
-        self.temperature = alignment.temperature if given is None else given
-        if self.temperature <= 0:
-            raise ValueError(f"objective.temperature={given}: expected a number above 0")
+        self.temperature = positive_temperature(config.temperature, alignment.temperature)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        views = batch.views
-        assert views is not None  # the loop makes as many views as the objective asks for
-        count, images = views.images.shape[:2]
-        noise = self.alignment.noise(self.core, images, count, batch.generator("slots"))
-        paired = self.alignment.pair(self.core(views.images.flatten(0, 1), noise), views)
-        first, second = self.projector(paired.vectors)
-        image = None if self.config.same_image_negatives else paired.image
-        loss = nt_xent(first, second, self.temperature, image)
+        vectors, image = self.rows(batch)
+        first, second = self.projector(vectors)
+        excluded = None if self.config.same_image_negatives else image
+        loss = nt_xent(first, second, self.temperature, excluded)
         with torch.no_grad():
             similarity = functional.cosine_similarity(first, second).mean()
         return {"loss": loss, "positive_similarity": similarity}
+
+
+@dataclass(frozen=True)
+class MoCoConfig:
+    """Options of the objective ``moco``."""
+
+    temperature: float = 0.2
+    """Divides the cosine similarities."""
+    queue: int = 4096
+    """How many keys of earlier steps are negatives; 65,536 in the paper."""
+    momentum: float = 0.999
+    """The share of the key encoder that stays at each step."""
+    hidden: int = 128
+    """Hidden width of the projector."""
+    projection: int = 64
+    """Width of the vectors that are compared."""
+
+
+class MoCo(MomentumTwoViews):
+    """InfoNCE against a queue of a momentum encoder's keys (He et al. 2020, arXiv 1911.05722).
+
+    With the MLP head of v2 (arXiv 2003.04297). The first view gives queries, the second keys.
+    """
+
+    Config = MoCoConfig
+    queue: Tensor
+    position: Tensor
+
+    def __init__(self, core: Core, config: MoCoConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        if config.queue < 1:
+            raise ValueError(f"objective.queue={config.queue}: expected 1 or above")
+        self.config = config
+        self.temperature = positive_temperature(config.temperature, 0.2)
+        self.projector = projector(core.config.width, config.hidden, config.projection)
+        self.follow("projector")
+        start = functional.normalize(torch.randn(config.queue, config.projection), dim=1)
+        self.register_buffer("queue", start)
+        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+        self._keys: Tensor | None = None
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        student, teacher, _ = self.both(batch, student=(0,), teacher=(1,))
+        query = functional.normalize(self.projector(student[0]).float(), dim=1)
+        with torch.no_grad():
+            key = functional.normalize(self.teacher["projector"](teacher[0]).float(), dim=1)
+        self._keys = key
+        loss = info_nce(query, key, self.queue, self.temperature)
+        return {"loss": loss, "positive_similarity": (query * key).sum(dim=1).mean().detach()}
+
+    def momentum(self, step: int) -> float:
+        del step
+        return self.config.momentum
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        assert self._keys is not None  # a loss came before
+        enqueue(self.queue, self.position, self._keys)
+
+
+@torch.no_grad()
+def enqueue(queue: Tensor, position: Tensor, keys: Tensor) -> None:
+    """Write keys (M, D) over the oldest of the queue (Q, D), going on at its start.
+
+    ``position`` int64 () is where the next key goes. Of more than Q keys the last Q stay.
+    """
+    size = len(queue)
+    places = (position + torch.arange(len(keys), device=queue.device)) % size
+    queue[places[-size:]] = keys[-size:].to(queue.dtype)
+    position.copy_((position + len(keys)) % size)
+
+
+def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of each query's key against all negatives; a scalar.
+
+    Unit rows: float (M, D), (M, D), (Q, D). He et al. 2020, arXiv 1911.05722, Equation 1.
+    """
+    positive = (query * key).sum(dim=1, keepdim=True)
+    logits = torch.cat([positive, query @ negatives.T.clone()], dim=1) / temperature
+    return functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+
+
+def positive_temperature(given: float | None, default: float) -> float:
+    """The temperature to use; ValueError where it is not above 0."""
+    value = default if given is None else given
+    if value <= 0:
+        raise ValueError(f"objective.temperature={given}: expected a number above 0")
+    return value
 
 
 def nt_xent(

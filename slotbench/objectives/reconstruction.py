@@ -4,6 +4,7 @@ Locatello et al. 2020, arXiv 2006.15055, Section 3.1.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
@@ -15,11 +16,14 @@ from slotbench.objectives.base import Objective, TrainBatch
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
-    """Options of the objective ``reconstruction``: none yet beside the decoder's own."""
+    """Options of the objective ``reconstruction``, beside the decoder's own."""
+
+    error: Literal["squared", "bce"] = "squared"
+    """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""
 
 
 class Reconstruction(Objective):
-    """Mean squared error of the mixture image; a smaller decoder's target is area-averaged."""
+    """Error of the mixture image; a smaller decoder's target is area-averaged."""
 
     Config = ReconstructionConfig
     takes_decoder = True
@@ -29,10 +33,18 @@ class Reconstruction(Objective):
         self.config, self.decoder = config, decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        noise = self.core.noise(len(batch.images), batch.generator("slots"))
-        decoded = self.decode(self.core(batch.images, noise))
-        target = functional.adaptive_avg_pool2d(batch.images, self.decoder.size)
-        return {"loss": functional.mse_loss(decoded.image, target)}
+        return {"loss": self.error(self.core(batch.images, batch.noise(self.core)), batch.images)}
+
+    def error(self, output: SlotOutput, images: Tensor) -> Tensor:
+        """The mean error of what the decoder makes of ``output``; a scalar."""
+        decoded = self.decode(output)
+        target = functional.adaptive_avg_pool2d(images, self.decoder.size)
+        if self.config.error == "bce":
+            # The mixture is a convex sum of what may lie a little outside [0, 1]. Half
+            # precision has no numbers so near to 1.
+            likely = decoded.image.float().clamp(1e-4, 1 - 1e-4)
+            return -(target * likely.log() + (1 - target) * (1 - likely).log()).mean()
+        return functional.mse_loss(decoded.image, target)
 
     def decode(self, output: SlotOutput) -> Decoded:
         decoded: Decoded = self.decoder(output.slots)

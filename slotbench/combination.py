@@ -1,0 +1,34 @@
+"""How objectives are combined: ``reconstruction+simclr:0.1`` names two and their weights."""
+
+import math
+from dataclasses import dataclass
+
+from slotbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Part:
+    """One objective of a combination."""
+
+    name: str
+    weight: float = 1.0
+
+
+def parse(text: str) -> tuple[Part, ...]:
+    """``a+b:0.1`` as its parts; one for a plain name. :class:`UserError` where it has no sense."""
+    parts = []
+    for piece in text.split("+"):
+        name, colon, number = piece.strip().partition(":")
+        try:
+            weight = float(number) if colon else 1.0
+        except ValueError:
+            weight = math.nan
+        if not name or not 0 < weight < math.inf:
+            raise UserError(
+                f"--objective {text}: {piece!r} is no NAME or NAME:WEIGHT.",
+                "For example: --objective reconstruction+simclr:0.1",
+            )
+        parts.append(Part(name, weight))
+    if len({part.name for part in parts}) < len(parts):
+        raise UserError(f"--objective {text}: names an objective twice.")
+    return tuple(parts)

@@ -1,0 +1,100 @@
+"""Redundancy reduction: the dimensions of what is learned shall say different things."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.cores.base import Core
+from slotbench.objectives.alignment import Alignment
+from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.heads import mlp, view_by_view
+from slotbench.objectives.two_views import TwoViews
+
+
+@dataclass(frozen=True)
+class VICRegConfig:
+    """Options of the objective ``vicreg``."""
+
+    invariance: float = 25.0
+    """Weight of the squared distance between the views."""
+    variance: float = 25.0
+    """Weight of the hinge that keeps each dimension's standard deviation at 1 or above."""
+    covariance: float = 1.0
+    """Weight of the squared covariance between dimensions."""
+    hidden: int = 256
+    """Width of every layer of the expander; 8,192 in the paper."""
+
+
+class VICReg(TwoViews):
+    """Variance, invariance, covariance (Bardes et al. 2021, arXiv 2105.04906, Equation 6)."""
+
+    Config = VICRegConfig
+
+    def __init__(self, core: Core, config: VICRegConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config, width = config, config.hidden
+        self.expander = mlp((core.config.width, width, width, width), "batch")
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        first, second = view_by_view(self.expander, self.rows(batch).vectors).float()
+        invariance = functional.mse_loss(first, second)
+        variance = (variance_hinge(first) + variance_hinge(second)) / 2
+        covariance = off_diagonal_covariance(first) + off_diagonal_covariance(second)
+        weights = self.config
+        loss = (
+            weights.invariance * invariance
+            + weights.variance * variance
+            + weights.covariance * covariance
+        )
+        parts = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+
+def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """Mean over D of max(0, 1 - sqrt(var + epsilon)) of float (M, D) (Equations 1 and 2)."""
+    return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
+
+
+def off_diagonal_covariance(rows: Tensor) -> Tensor:
+    """Sum of the squared covariances between dimensions of float (M, D), over D (Equation 4)."""
+    centred = rows - rows.mean(dim=0)
+    covariance = centred.T @ centred / (len(rows) - 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]
+
+
+@dataclass(frozen=True)
+class BarlowTwinsConfig:
+    """Options of the objective ``barlow-twins``."""
+
+    redundancy: float = 5e-3
+    """Weight lambda of the correlations between dimensions."""
+    hidden: int = 256
+    """Width of every layer of the projector; 8,192 in the paper."""
+
+
+class BarlowTwins(TwoViews):
+    """The views' cross-correlation becomes the identity (Zbontar et al. 2021, arXiv 2103.03230)."""
+
+    Config = BarlowTwinsConfig
+
+    def __init__(self, core: Core, config: BarlowTwinsConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config, width = config, config.hidden
+        self.projector = mlp((core.config.width, width, width, width), "batch")
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        first, second = view_by_view(self.projector, self.rows(batch).vectors).float()
+        correlation = cross_correlation(first, second)
+        on = (correlation.diagonal() - 1).square().sum()
+        off = correlation.square().sum() - correlation.diagonal().square().sum()
+        return {"loss": on + self.config.redundancy * off, "on_diagonal": on.detach()}
+
+
+def cross_correlation(first: Tensor, second: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """Correlation of each dimension of one with each of the other: float (M, D) -> (D, D)."""
+    standard = [
+        (rows - rows.mean(dim=0)) * (rows.var(dim=0, correction=0) + epsilon).rsqrt()
+        for rows in (first, second)
+    ]
+    return standard[0].T @ standard[1] / len(first)

@@ -1,0 +1,157 @@
+"""SlotCon: grouping by shared prototypes, and contrast of what both views show.
+
+Wen et al. 2022, *Self-Supervised Visual Representation Learning with Semantic Grouping*, arXiv
+2205.15288. In the paper the prototypes are the slots. Here the core has slots of its own: the
+prototypes group the encoder's features, which trains the encoder, and the contrast is between
+the core's slots, which trains the core.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slotbench.cores.base import Core, SlotOutput
+from slotbench.datasets.views import Views, to_original
+from slotbench.objectives.alignment import Alignment, by_view
+from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.heads import Prototypes, mlp
+from slotbench.objectives.momentum import cosine
+from slotbench.objectives.two_views import MomentumTwoViews
+from slotbench.parallel import gather
+
+MARK = 1e-4
+
+
+@dataclass(frozen=True)
+class SlotConConfig:
+    """Options of the objective ``slotcon``."""
+
+    prototypes: int = 64
+    """Number of groups, shared by all images; 256 on COCO in the paper."""
+    group_weight: float = 0.5
+    """Weight of the grouping; the contrast's is what is left of 1."""
+    temperature: float = 0.2
+    """Of the contrast between slots."""
+    student_temperature: float = 0.1
+    """Divides the student's scores of a position."""
+    teacher_temperature: float = 0.07
+    """Divides the teacher's centred scores."""
+    center_momentum: float = 0.9
+    """The share of the centre that stays at each step."""
+    momentum: float = 0.99
+    """The share of the teacher that stays at the first step; it rises to 1."""
+    hidden: int = 128
+    """Hidden width of the heads."""
+    projection: int = 64
+    """Width of the vectors that are compared."""
+
+
+class SlotCon(MomentumTwoViews):
+    """DINO's cross-entropy on overlapping positions, and InfoNCE of slots (Equations 3 to 6)."""
+
+    Config = SlotConConfig
+    center: Tensor
+
+    def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        if not 0 <= config.group_weight <= 1:
+            raise ValueError(f"objective.group_weight={config.group_weight}: expected 0 to 1")
+        self.config = config
+        features = int(core.encoder.width)  # type: ignore[arg-type]
+        self.dense = nn.Sequential(
+            mlp((features, config.hidden, config.projection)),
+            Prototypes(config.projection, config.prototypes),
+        )
+        self.projector = mlp((core.config.width, config.hidden, config.projection))
+        self.predictor = mlp((config.projection, config.hidden, config.projection))
+        self.follow("dense", "projector")
+        self.register_buffer("center", torch.zeros(config.prototypes))
+        self._mean: Tensor | None = None
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        (student, teacher), views = self.encode(batch, (0, 1), (0, 1))
+        group = self.grouping(student, teacher, Views(*(part[:2] for part in views)))
+        contrast = self.contrast(batch, student, teacher, views)
+        weight = self.config.group_weight
+        loss = weight * group + (1 - weight) * contrast
+        return {"loss": loss, "grouping": group.detach(), "contrast": contrast.detach()}
+
+    def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
+        """Cross-entropy of the student's groups to the teacher's of the other view.
+
+        Both are scores of prototypes at positions of the original image that both views show.
+        """
+        config, grid = self.config, student.attention.shape[2:]
+        scores = self.dense(student.features)
+        with torch.no_grad():
+            taught = self.teacher["dense"](teacher.features)
+            self._mean = gather(taught.flatten(0, 1)).mean(dim=0)
+        maps = []
+        for values in (scores, taught - self.center):
+            image = values.mT.reshape(*values.shape[::2], *grid)
+            maps.append(to_original(image, views.matrices.flatten(0, 1)))
+        (student_map, seen), (teacher_map, _) = maps
+        target = by_view((teacher_map / config.teacher_temperature).softmax(dim=1), views).flip(0)
+        logits = by_view((student_map / config.student_temperature).log_softmax(dim=1), views)
+        both = by_view(seen, views).all(dim=0).expand(2, -1, -1, -1)
+        entropy = -(target * logits).sum(dim=2)
+        # Over the positions of all processes: a process with few must not weigh more.
+        total, count = gather(torch.stack([(entropy * both).sum(), both.sum()])[None]).sum(dim=0)
+        mean: Tensor = total / count.clamp_min(1)
+        return mean
+
+    def contrast(
+        self, batch: TrainBatch, student: SlotOutput, teacher: SlotOutput, views: Views
+    ) -> Tensor:
+        """InfoNCE of slots that win a position in both views, against all slots of the batch.
+
+        ``views`` are the student's two and the teacher's two, as the outputs are.
+        """
+        present = torch.cat([wins(student.attention), wins(teacher.attention)])
+        output = SlotOutput(*(torch.cat(parts) for parts in zip(student, teacher, strict=True)))
+        # Whether a slot is present travels with it through alignment and gathering, as one more
+        # number, too small to have a say in the alignment.
+        marked = torch.cat([output.slots, MARK * present[:, :, None].to(output.slots)], dim=2)
+        rows = self.align(batch, output._replace(slots=marked), views).vectors
+        vectors, shown = rows[:, :, :-1], rows[:, :, -1] > 0.5 * MARK / present.shape[1]
+        queries = self.predictor(self.projector(vectors[:2]))
+        with torch.no_grad():
+            keys = self.teacher["projector"](vectors[2:].detach())
+        losses = [
+            slot_contrast(
+                queries[view], keys[1 - view], shown[view] & shown[3 - view], shown[3 - view],
+                self.config.temperature,
+            )
+            for view in range(2)
+        ]  # fmt: skip
+        return torch.stack(losses).mean()
+
+    def momentum(self, step: int) -> float:
+        return cosine(self.config.momentum, 1.0, step, self.steps)
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        assert self._mean is not None  # a loss came before
+        self.center.lerp_(self._mean, 1 - self.config.center_momentum)
+
+
+def slot_contrast(
+    queries: Tensor, keys: Tensor, counted: Tensor, shown: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE of float (M, D) against float (M, D), the mean over rows ``counted`` bool (M,).
+
+    Keys that are not ``shown`` bool (M,) are no negatives.
+    """
+    one, two = (functional.normalize(rows.float(), dim=1) for rows in (queries, keys))
+    hidden = ~shown[None] & ~torch.eye(len(one), dtype=torch.bool, device=one.device)
+    logits = (one @ two.mT / temperature).masked_fill(hidden, -torch.inf)
+    losses = -logits.log_softmax(dim=1).diagonal()
+    return (losses * counted).sum() / counted.sum().clamp_min(1)
+
+
+def wins(attention: Tensor) -> Tensor:
+    """Whether a slot has the greatest attention somewhere: (B, K, h, w) -> bool (B, K)."""
+    winner = attention.flatten(2).argmax(dim=1)
+    return functional.one_hot(winner, attention.shape[1]).any(dim=1)

@@ -1,0 +1,141 @@
+"""The ceiling: what the core learns when it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.cores.base import Core
+from slotbench.datasets.schema import NOT_LABELLED, Layout
+from slotbench.matching import assign
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.heads import mlp
+from slotbench.parallel import gather
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """Options of the objective ``supervised``."""
+
+    mask_weight: float = 1.0
+    """Weight of the attention masks' loss; that of the properties is 1."""
+    hidden: int = 128
+    """Hidden width of the head that predicts properties."""
+
+
+class Supervised(Objective):
+    """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
+
+    Each visible object takes the slot that costs least: the error of its predicted properties
+    (squared, of standardised numbers; cross-entropy of classes) less the share of the object
+    that the slot's attention holds. The loss is that of these pairs, and the cross-entropy of
+    the attention: an object's positions belong to its slot, the background to the slots that no
+    object took.
+    """
+
+    Config = SupervisedConfig
+    takes_layout = True
+    sums: Tensor
+
+    def __init__(self, core: Core, config: SupervisedConfig, layout: Layout) -> None:
+        super().__init__(core)
+        self.config, self.properties, self.objects = config, layout.properties, layout.objects
+        self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
+        self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]
+        self.head = mlp((core.config.width, config.hidden, sum(self.sizes)))
+        # Count, sum and sum of squares of every number that training has seen: numeric targets
+        # are standardised with them.
+        numbers = sum(prop.dim for prop in layout.properties if prop.kind == "numeric")
+        self.register_buffer("sums", torch.zeros(3, numbers, dtype=torch.float64))
+        self._new: Tensor | None = None
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        output = self.core(batch.images, batch.noise(self.core))
+        visible, attention = batch.labels["visible"], output.attention.float()
+        height, width = attention.shape[2:]
+        truth = object_masks(batch.labels["mask"], self.objects, (height, width))
+        errors = self.errors(self.head(output.slots).float(), batch.labels, visible)
+        held = (truth[:, 1:].flatten(2) @ attention.flatten(2).mT) / (
+            truth[:, 1:].flatten(2).sum(dim=2, keepdim=True).clamp_min(1e-6)
+        )
+        slot = assign(errors - held, visible)
+        matched = slot >= 0
+        # The mean over the pairs of all processes.
+        pairs = gather(matched.sum()[None].float()).mean().clamp_min(1)
+        error = (errors.take_along_dim(slot.clamp_min(0)[..., None], 2)[..., 0] * matched).sum()
+        masks = mask_loss(attention, truth, slot)
+        loss = error / pairs + self.config.mask_weight * masks
+        return {"loss": loss, "properties": (error / pairs).detach(), "masks": masks.detach()}
+
+    def errors(self, predicted: Tensor, labels: Mapping[str, Tensor], visible: Tensor) -> Tensor:
+        """Error of each slot's prediction for each object, float (B, O, K); a mean over properties.
+
+        ``predicted`` float (B, K, P).
+        """
+        total = predicted.new_zeros(*visible.shape, predicted.shape[1])
+        numbers = [
+            labels[prop.key].float().reshape(*visible.shape, prop.dim)
+            for prop in self.properties
+            if prop.kind == "numeric"
+        ]
+        standard = iter(self.standardise(numbers, visible))
+        pieces = torch.split(predicted, self.sizes, dim=2)
+        for prop, found in zip(self.properties, pieces, strict=True):
+            if prop.kind == "numeric":
+                difference = next(standard)[:, :, None] - found[:, None]
+                total = total + difference.square().mean(dim=3)
+            else:
+                # Padding is -1: any class will do, as nothing there is counted.
+                index = labels[prop.key].long().clamp_min(0)[..., None]
+                chosen = found.log_softmax(dim=2).mT.take_along_dim(index, dim=1)
+                total = total - chosen
+        return total / max(1, len(self.properties))
+
+    def standardise(self, numbers: list[Tensor], visible: Tensor) -> list[Tensor]:
+        """Numeric targets (B, O, d) less the mean of what was seen, over its deviation."""
+        if not numbers:
+            return []
+        values = torch.cat(numbers, dim=2)
+        rows = (values * visible[..., None]).double()
+        count = visible.sum().double().expand(values.shape[2])
+        fresh = torch.stack([count, rows.sum(dim=(0, 1)), rows.square().sum(dim=(0, 1))])
+        fresh = gather(fresh[None]).sum(dim=0)
+        if self.training:
+            self._new = fresh
+        # On the first step there is nothing else to go by.
+        seen = self.sums if bool(self.sums[0].any()) else fresh
+        mean = seen[1] / seen[0].clamp_min(1)
+        variance = (seen[2] / seen[0].clamp_min(1) - mean.square()).clamp_min(1e-6)
+        standard = (values - mean.float()) * variance.rsqrt().float()
+        return list(torch.split(standard, [part.shape[2] for part in numbers], dim=2))
+
+    def after_step(self, step: int) -> None:
+        del step
+        if self._new is not None:
+            self.sums += self._new
+
+
+def object_masks(labels: Tensor, objects: int, size: tuple[int, int]) -> Tensor:
+    """Share of each cell that background and objects have: float (B, 1 + O, h, w) in [0, 1].
+
+    ``labels`` uint8 (B, H, W); pixels of 255 belong to none.
+    """
+    kept = torch.where(labels == NOT_LABELLED, objects + 1, labels.long())
+    masks = functional.one_hot(kept, objects + 2)[..., : objects + 1]
+    return functional.adaptive_avg_pool2d(masks.permute(0, 3, 1, 2).float(), size)
+
+
+def mask_loss(attention: Tensor, truth: Tensor, slot: Tensor) -> Tensor:
+    """Cross-entropy of attention (B, K, h, w) to the slots that the objects took; a scalar.
+
+    ``truth`` float (B, 1 + O, h, w); ``slot`` int64 (B, O), -1 for objects without one. The
+    background belongs to all slots that no object took; where there are none, it does not count.
+    """
+    taken = functional.one_hot(slot + 1, attention.shape[1] + 1)[..., 1:].to(attention.dtype)
+    free = 1 - taken.sum(dim=1, keepdim=True).clamp(max=1)
+    owners = torch.cat([free, taken], dim=1)
+    share = (owners @ attention.flatten(2)).clamp_min(1e-6)
+    weight = truth.flatten(2) * (owners.sum(dim=2, keepdim=True) > 0)
+    return -(share.log() * weight).sum() / gather(weight.sum()[None]).mean().clamp_min(1e-6)

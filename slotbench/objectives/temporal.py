@@ -1,0 +1,209 @@
+"""Contrast in time: neighbouring frames of a video are the views.
+
+All four take frames t and t + 1 (``multi-dsprites-video``), each encoded by itself. The
+alignment carries a slot's identity from frame to frame.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slotbench.cores.base import Core
+from slotbench.objectives.alignment import Alignment
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.contrastive import positive_temperature
+from slotbench.objectives.heads import mlp, projector
+from slotbench.objectives.two_views import TwoViews, expected_views
+from slotbench.parallel import gather
+
+
+@dataclass(frozen=True)
+class ContrastingSetsConfig:
+    """Options of the objective ``contrasting-sets``."""
+
+    temperature: float = 0.5
+    """Divides the cosine similarities."""
+    hidden: int = 128
+    """Hidden width of the transition and of the aggregation."""
+    projection: int = 64
+    """Width of the vector that a set becomes."""
+
+
+class ContrastingSets(Objective):
+    """The predicted set of the next frame against those of other scenes.
+
+    Loewe et al. 2020, arXiv 2011.10287, Section 2: slots are moved by a transition, sets become
+    vectors by a sum that has no order, and InfoNCE compares sets. No slot is paired with
+    another, so it takes no alignment.
+    """
+
+    Config = ContrastingSetsConfig
+    views, temporal = 2, True
+
+    def __init__(self, core: Core, config: ContrastingSetsConfig) -> None:
+        super().__init__(core)
+        self.config, width = config, core.config.width
+        self.temperature = positive_temperature(config.temperature, 0.5)
+        self.transition = projector(width, config.hidden, width)
+        self.each = projector(width, config.hidden, config.hidden)
+        self.whole = projector(config.hidden, config.hidden, config.projection)
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        frames = expected_views(batch).images
+        drawn = self.core.noise(2 * batch.total, batch.generator("slots"))
+        slots = self.core(frames.flatten(0, 1), batch.own(drawn, 2)).slots
+        slots = gather(slots.view(2, -1, *slots.shape[1:]), dim=1)
+        predicted = self.aggregate(slots[0] + self.transition(slots[0]))
+        actual = self.aggregate(slots[1])
+        return {"loss": batch_nce(predicted, actual, self.temperature)}
+
+    def aggregate(self, slots: Tensor) -> Tensor:
+        """Sets float (B, K, D) as vectors (B, D'), whatever the order of the slots."""
+        vector: Tensor = self.whole(self.each(slots).mean(dim=1))
+        return vector
+
+
+@dataclass(frozen=True)
+class SlotContrastNextConfig:
+    """Options of the objective ``slot-contrast-next``."""
+
+    temperature: float = 0.1
+    """Divides the cosine similarities."""
+    hidden: int = 128
+    """Hidden width of the projector."""
+    projection: int = 64
+    """Width of the vectors that are compared."""
+
+
+class SlotContrastNext(TwoViews):
+    """Each slot against itself in the next frame, all other slots of the batch being negatives.
+
+    Manasyan et al. 2025, *Temporally Consistent Object-Centric Learning by Contrasting Slots*,
+    arXiv 2412.14295.
+    """
+
+    Config = SlotContrastNextConfig
+    temporal = True
+
+    def __init__(self, core: Core, config: SlotContrastNextConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config = config
+        self.temperature = positive_temperature(config.temperature, 0.1)
+        self.projector = projector(core.config.width, config.hidden, config.projection)
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        now, later = self.projector(self.rows(batch).vectors)
+        return {"loss": batch_nce(now, later, self.temperature)}
+
+
+def batch_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of row m of ``first`` (M, D) for row m of ``second`` among all its rows."""
+    one, two = (functional.normalize(rows.float(), dim=1) for rows in (first, second))
+    return functional.cross_entropy(
+        one @ two.mT / temperature, torch.arange(len(one), device=one.device)
+    )
+
+
+@dataclass(frozen=True)
+class CSWMConfig:
+    """Options of the objective ``cswm``."""
+
+    sigma: float = 0.5
+    """Scale of the distances in the energy."""
+    hinge: float = 1.0
+    """Energy below which a negative is pushed away."""
+    hidden: int = 128
+    """Hidden width of the transition's networks."""
+
+
+class CSWM(TwoViews):
+    """Energy of a transition, and a hinge on the energy of states from other scenes.
+
+    Kipf et al. 2019, arXiv 1911.12247, Equations 4 to 6; without actions. Distances are means
+    over a slot's dimensions, so that sigma and hinge keep their meaning at any width.
+    """
+
+    Config = CSWMConfig
+    temporal = True
+
+    def __init__(self, core: Core, config: CSWMConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config, width = config, core.config.width
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.edge = mlp((2 * width, config.hidden, config.hidden), "layer")
+        self.node = mlp((width + config.hidden, config.hidden, width), "layer")
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        vectors, image = self.rows(batch)
+        slots = int((image == image[0]).sum())
+        state, later = self.norm(vectors).float().view(2, -1, slots, vectors.shape[2])
+        positive = self.energy(state + self.move(state), later).mean()
+        # The state of the next scene of the batch; a random permutation may keep some in place.
+        negative = self.energy(state.roll(1, dims=0), later).mean(dim=1)
+        loss = positive + (self.config.hinge - negative).relu().mean()
+        return {"loss": loss, "positive": positive.detach(), "negative": negative.mean().detach()}
+
+    def move(self, state: Tensor) -> Tensor:
+        """How each slot moves, from itself and all others: float (B, K, D) -> (B, K, D)."""
+        count = state.shape[1]
+        pairs = torch.cat(
+            [
+                state[:, :, None].expand(-1, -1, count, -1),
+                state[:, None].expand(-1, count, -1, -1),
+            ],
+            dim=3,
+        )
+        others = ~torch.eye(count, dtype=torch.bool, device=state.device)
+        messages = (self.edge(pairs) * others[None, :, :, None]).sum(dim=2)
+        moved: Tensor = self.node(torch.cat([state, messages], dim=2))
+        return moved
+
+    def energy(self, first: Tensor, second: Tensor) -> Tensor:
+        """Squared distance over 2 sigma^2, float (B, K) of float (B, K, D)."""
+        return (first - second).square().mean(dim=2) / (2 * self.config.sigma**2)
+
+
+@dataclass(frozen=True)
+class SCNConfig:
+    """Options of the objective ``scn``."""
+
+    temperature: float = 0.1
+    """Divides the cosine similarities."""
+    hidden: int = 128
+    """Hidden width of the projector."""
+    projection: int = 64
+    """Width of the vectors that are compared."""
+
+
+class SCN(TwoViews):
+    """Slot k of frame t finds itself among the slots k of the batch, and among its image's slots.
+
+    Racah and Chandar 2020, *Slot Contrastive Networks*, arXiv 2007.09294, Section 3: contrast in
+    time for each slot's index, and diversity of the slots within an image.
+    """
+
+    Config = SCNConfig
+    temporal = True
+
+    def __init__(self, core: Core, config: SCNConfig, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config = config
+        self.temperature = positive_temperature(config.temperature, 0.1)
+        self.projector = projector(core.config.width, config.hidden, config.projection)
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        vectors, image = self.rows(batch)
+        slots = int((image == image[0]).sum())
+        unit = functional.normalize(self.projector(vectors).float(), dim=2)
+        now, later = unit.view(2, -1, slots, unit.shape[2])
+        across = torch.einsum("bkd,ckd->kbc", now, later) / self.temperature
+        within = now @ later.mT / self.temperature
+        time, diversity = own_index(across), own_index(within)
+        return {"loss": time + diversity, "time": time.detach(), "diversity": diversity.detach()}
+
+
+def own_index(logits: Tensor) -> Tensor:
+    """Cross-entropy of row i to column i, over float (N, R, R); a scalar."""
+    return -logits.log_softmax(dim=2).diagonal(dim1=1, dim2=2).mean()

@@ -1,0 +1,119 @@
+"""What objectives on two views have in common: encode, align, gather."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.base import Core, SlotOutput
+from slotbench.datasets.views import Views
+from slotbench.objectives.alignment import Alignment, by_view
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.momentum import momentum_copy, move
+from slotbench.parallel import gather
+
+
+class Rows(NamedTuple):
+    """M aligned vectors of every encoded view, of all processes."""
+
+    vectors: Tensor
+    """float (E, M, D): row m of each of E encodings belongs together."""
+    image: Tensor
+    """int64 (M,): the image of the whole batch that a row comes from."""
+
+
+class TwoViews(Objective):
+    """An objective whose loss takes paired vectors of views and asks nothing else of the core.
+
+    A subclass calls :meth:`rows` and gives the loss of what comes back.
+    """
+
+    views = 2
+    takes_alignment = True
+
+    def __init__(self, core: Core, alignment: Alignment) -> None:
+        super().__init__(core)
+        self.alignment = alignment
+
+    def rows(self, batch: TrainBatch) -> Rows:
+        """The core's vectors of all views, aligned."""
+        views = expected_views(batch)
+        return self.align(batch, self.core(views.images.flatten(0, 1), self.noise(batch)), views)
+
+    def noise(self, batch: TrainBatch) -> Tensor | None:
+        """The slots' initial noise (V * B, K, D), view by view, as the alignment wants it."""
+        count = len(expected_views(batch).images)
+        drawn = self.alignment.noise(self.core, batch.total, count, batch.generator("slots"))
+        return batch.own(drawn, count)
+
+    def align(self, batch: TrainBatch, output: SlotOutput, views: Views) -> Rows:
+        """Encodings (E * B, ...) with their ``views``, aligned and gathered."""
+        paired = self.alignment.pair(output, views)
+        image = paired.image + batch.rank * len(batch.images)
+        return Rows(gather(paired.vectors, dim=1), gather(image))
+
+
+class MomentumTwoViews(TwoViews):
+    """Two views with a momentum copy of the core and of what follows it.
+
+    A subclass names those modules with :meth:`follow` and calls :meth:`both`.
+    """
+
+    def __init__(self, core: Core, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.teacher = nn.ModuleDict({"core": momentum_copy(core)})
+
+    def follow(self, *names: str) -> None:
+        """Give the teacher a copy of the modules of these names."""
+        for name in names:
+            self.teacher[name] = momentum_copy(self.get_submodule(name))
+
+    def both(
+        self,
+        batch: TrainBatch,
+        student: tuple[int, ...] = (0, 1),
+        teacher: tuple[int, ...] = (0, 1),
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors of the views by student and by teacher, and the image of each row.
+
+        float (len(student), M, D) and (len(teacher), M, D), all aligned to the first; int64
+        (M,). The teacher starts a view's slots from the same noise as the student.
+        """
+        made, all_views = self.encode(batch, student, teacher)
+        output = SlotOutput(*(torch.cat(parts) for parts in zip(*made, strict=True)))
+        rows = self.align(batch, output, all_views)
+        first, second = rows.vectors[: len(student)], rows.vectors[len(student) :]
+        return first, second.detach(), rows.image
+
+    def encode(
+        self, batch: TrainBatch, student: tuple[int, ...], teacher: tuple[int, ...]
+    ) -> tuple[tuple[SlotOutput, SlotOutput], Views]:
+        """What student and teacher make of these views, (E * B, ...) each, and the views."""
+        views, noise = expected_views(batch), self.noise(batch)
+        seen = self._encode(self.core, views, noise, student)
+        with torch.no_grad():
+            taught = self._encode(self.teacher["core"], views, noise, teacher)
+        chosen = torch.tensor([*student, *teacher], device=views.images.device)
+        return (seen, taught), Views(*(part[chosen] for part in views))
+
+    def _encode(
+        self, core: nn.Module, views: Views, noise: Tensor | None, which: tuple[int, ...]
+    ) -> SlotOutput:
+        images = views.images[list(which)].flatten(0, 1)
+        if noise is not None:
+            noise = by_view(noise, views)[list(which)].flatten(0, 1)
+        output: SlotOutput = core(images, noise)
+        return output
+
+    def momentum(self, step: int) -> float:
+        """The share of the teacher that stays after step ``step``."""
+        raise NotImplementedError
+
+    def after_step(self, step: int) -> None:
+        for name, copied in self.teacher.items():
+            move(copied, self.get_submodule(name), self.momentum(step))
+
+
+def expected_views(batch: TrainBatch) -> Views:
+    assert batch.views is not None  # the loop makes as many views as the objective asks for
+    return batch.views
