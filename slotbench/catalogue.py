@@ -140,7 +140,7 @@ register(
     "slotbench.objectives.redundancy:BarlowTwins", family="self-supervised",
 )  # fmt: skip
 register(
-    "objectives", "contrasting-sets", "video: the predicted set of the next frame against other sets",
+    "objectives", "contrasting-sets", "video: the next frame's predicted set against other sets",
     "Loewe et al. 2020, arXiv 2011.10287",
     "slotbench.objectives.temporal:ContrastingSets", family="self-supervised",
 )  # fmt: skip
@@ -199,4 +199,41 @@ register(
 register(
     "presets", "paper", "the architecture, optimiser and schedule of the paper: GPU, days",
     "Locatello et al. 2020, arXiv 2006.15055, Appendix E", "slotbench.presets:paper",
+)  # fmt: skip
+register(
+    "metrics", "segmentation", "masks against true objects: ARI, FG-ARI, mIoU, mBO, SC",
+    "Hubert and Arabie 1985; Pont-Tuset et al. 2017; Arbelaez et al. 2011",
+    "slotbench.evaluation.metrics.segmentation:Segmentation",
+)  # fmt: skip
+register(
+    "metrics", "draws", "the same scores over three draws of the initial noise",
+    "slotbench, docs/evaluation.md", "slotbench.evaluation.metrics.draws:Draws",
+)  # fmt: skip
+register(
+    "metrics", "health", "empty slots, similarity, rank, entropy, consistency",
+    "Roy and Vetterli 2007; slotbench, docs/evaluation.md",
+    "slotbench.evaluation.metrics.health:Health",
+)  # fmt: skip
+register(
+    "metrics", "properties", "a linear probe of each object's properties, shared by all slots",
+    "Dittadi et al. 2022, arXiv 2107.00637",
+    "slotbench.evaluation.metrics.properties:LinearProperties",
+)  # fmt: skip
+register(
+    "metrics", "properties-mlp", "the same with one hidden layer of 256",
+    "Dittadi et al. 2022, arXiv 2107.00637",
+    "slotbench.evaluation.metrics.properties:MlpProperties",
+)  # fmt: skip
+register(
+    "metrics", "linear-probe", "what is in the scene, from one vector an image; k-NN",
+    "Wu et al. 2018, arXiv 1805.01978", "slotbench.evaluation.metrics.linear_probe:LinearProbe",
+)  # fmt: skip
+register(
+    "metrics", "set-prediction", "average precision of predicted sets of objects",
+    "Locatello et al. 2020, arXiv 2006.15055",
+    "slotbench.evaluation.metrics.set_prediction:SetPrediction",
+)  # fmt: skip
+register(
+    "metrics", "dci", "disentanglement, completeness and informativeness of slots",
+    "Eastwood and Williams 2018", "slotbench.evaluation.metrics.dci:Dci",
 )  # fmt: skip

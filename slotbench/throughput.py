@@ -1,26 +1,33 @@
 """``slotbench bench``: how fast this machine trains."""
 
+import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from slotbench import registry
 from slotbench.build import build
 from slotbench.config import DatasetInfo, RunConfig
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import DatasetFile
-from slotbench.datasets.views import make_views
+from slotbench.datasets.schema import DatasetFile, Layout, Property
+from slotbench.datasets.views import Views, make_views
 from slotbench.devices import describe
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.resolve import resolve_for
 from slotbench.rng import torch_generator
 
 WARM, COUNTED = 3, 21
-NOWHERE = DatasetInfo("random", "pixels", "rendered", "", 64, 6)
+LAYOUT = Layout(
+    64, 64, 6, (Property("position", "numeric", 3), Property("shape", "categorical", 1, ("a", "b")))
+)
+NOWHERE = DatasetInfo(
+    "random", "pixels", "rendered", "", LAYOUT.height, LAYOUT.objects, json.loads(LAYOUT.to_json())
+)
 
 
 def measure(
@@ -28,9 +35,10 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Without a dataset the images are random pixels and loading is not timed.
+    Without a dataset the images are random pixels and loading is not timed. Labels and frames
+    of a video are random in any case.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, entry in registry.entries("objectives").items():
         kind = entry.load()
         if not kind.trains:
@@ -38,7 +46,10 @@ def measure(
         config = resolve_for(
             NOWHERE, core="slot-attention", objective=name, alignment=None, preset=preset, seed=0
         )
-        rows.append({"objective": name, **_times(config, device, dataset, data_dir)})
+        times = _times(config, device, dataset, data_dir)
+        # The first objective of the list is reconstruction, to which all others are compared.
+        relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
+        rows.append({"objective": name, **times, "relative": round(relative, 2)})
     return rows
 
 
@@ -57,19 +68,18 @@ def _times(
                 loading.append(_clock(device))
                 images = images_on(loader.batch(step), device)
                 loading[-1] = _clock(device) - loading[-1]
+    labels = _labels(objective, batch, device)
     viewing, stepping = [], []
     for step in range(WARM + COUNTED):
         begun = _clock(device)
-        views = None
-        if objective.views:
-            views = make_views(
-                images, config.sections["views"], (0, "bench", step), objective.views
-            )
+        views = _views(objective, config, images, step)
         viewed = _clock(device)
         optimizer.zero_grad(set_to_none=True)
-        objective.loss(TrainBatch(images, views, 0, step))["loss"].backward()  # type: ignore[no-untyped-call]
+        batch_of_step = TrainBatch(images, views, 0, step, labels=labels)
+        objective.loss(batch_of_step)["loss"].backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.clip or math.inf)
         optimizer.step()
+        objective.after_step(step)
         viewing.append(viewed - begun)
         stepping.append(_clock(device) - begun)
     step_time = _median(stepping)
@@ -82,6 +92,30 @@ def _times(
         "loading_ms": round(_median(loading) * 1000, 3) if loading else None,
         "images_per_second": round(batch / step_time, 1),
     }
+
+
+def _views(objective: Objective, config: RunConfig, images: Tensor, step: int) -> Views | None:
+    if not objective.views:
+        return None
+    if objective.temporal:
+        frames = torch.stack([images] * objective.views)
+        return Views(frames, torch.eye(2, 3, device=images.device).expand(*frames.shape[:2], 2, 3))
+    return make_views(images, config.sections["views"], (0, "bench", step), objective.views)
+
+
+def _labels(objective: Objective, batch: int, device: torch.device) -> dict[str, Tensor]:
+    generator = torch_generator("bench", "labels")
+    labels = {}
+    for key in objective.reads:
+        shape, dtype = LAYOUT.arrays()[key]
+        drawn = torch.rand(batch, *shape, generator=generator)
+        most = {"mask": LAYOUT.objects + 1, "property/shape": 2}.get(key, 1)
+        labels[key] = (
+            drawn if dtype == "float32" else torch.from_numpy((drawn * most).numpy().astype(dtype))
+        ).to(device)
+    if "visible" in labels:
+        labels["visible"] = torch.ones_like(labels["visible"])
+    return labels
 
 
 def _clock(device: torch.device) -> float:
