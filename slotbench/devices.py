@@ -1,11 +1,17 @@
 """Which device a run uses, and how it is named in results."""
 
+import ctypes
+import sys
+from functools import cache
+
 import torch
 
 from slotbench.errors import UserError
 from slotbench.registry import unknown
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt(3)."""
 
 
 def choose(name: str) -> torch.device:
@@ -14,10 +20,26 @@ def choose(name: str) -> torch.device:
         raise unknown("device", name, DEVICES)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
+        name = next((kind for kind, found in there.items() if found), "cpu")
     if not there.get(name, True):
         raise UserError(f"--device {name}: this machine has none.", "Type: --device auto")
+    if name == "cpu":
+        keep_memory()
     return torch.device(name)
+
+
+@cache
+def keep_memory() -> None:
+    """Have the C library keep what is freed, for this process.
+
+    Every step frees large tensors and takes the same again. glibc gives them back to the system
+    and so has all their pages cleared and mapped anew, which can take as long as the arithmetic
+    (docs/log.md). Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def describe(device: torch.device) -> str:

@@ -1,25 +1,32 @@
-"""The only list of names: datasets, cores, objectives, alignments, encoders, decoders, presets.
+"""The only list of names: datasets, cores, objectives, alignments, metrics and so on.
 
 An entry is a name, one line, a source, and a target that is imported when it is used, so that
 help, lists and shell completion stay quick. slotbench's own stand in ``catalogue.py``; packages
-add theirs through the entry point group ``slotbench.<kind>`` (``slotbench.cores``, ...); a plain
-``register`` call works as well.
+add theirs through the entry point group ``slotbench.<kind>`` (``slotbench.cores``, ...), single
+files by ``--plugin`` (see ``plugins.py``).
 """
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from slotbench.errors import UserError
 
-Kind = Literal["datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets"]
+Kind = Literal[
+    "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics"
+]
 KINDS: tuple[Kind, ...] = (
-    "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets",
+    "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics",
 )  # fmt: skip
+
+
+class UnknownName(UserError):  # noqa: N818  # says what is wrong
+    """A name that nothing has registered."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,28 @@ def _load() -> None:
     found = entry_points()  # once: it reads the metadata of every installed package
     for kind in KINDS:
         for point in found.select(group=f"slotbench.{kind}"):
-            point.load()()
+            _add(point)
+
+
+def _add(point: EntryPoint) -> None:
+    """What an installed package adds; one that fails is left out and named, and nothing else."""
+    before = {kind: dict(known) for kind, known in _ENTRIES.items()}
+    try:
+        point.load()()
+    except Exception as error:
+        restore(before)
+        package = point.dist.name if point.dist else point.value
+        print(
+            f"slotbench: the package {package} cannot add its {point.group.split('.')[1]} "
+            f"({type(error).__name__}: {error}).",
+            file=sys.stderr,
+        )
+
+
+def restore(before: Mapping[Kind, Mapping[str, Entry]]) -> None:
+    """Make the list what :func:`entries` gave for every kind."""
+    for kind in KINDS:
+        _ENTRIES[kind] = dict(before[kind])
 
 
 def entries(kind: Kind) -> dict[str, Entry]:
@@ -82,10 +110,11 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 
 def get(kind: Kind, name: str) -> Entry:
-    """The entry of that name; :class:`UserError` with the nearest name where there is none."""
+    """The entry of that name; :class:`UnknownName` with the nearest name where there is none."""
     known = entries(kind)
     if name not in known:
-        raise unknown(kind.removesuffix("s"), name, known, f"Type: slotbench list {kind}")
+        error = unknown(kind.removesuffix("s"), name, known, f"Type: slotbench list {kind}")
+        raise UnknownName(error.message, error.advice)
     return known[name]
 
 

@@ -71,12 +71,12 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
     title = f"{rows[0]['preset']}, batches of {rows[0]['batch_size']}, {rows[0]['device']}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("objective")
-    for heading in ("step, ms", "of it views, ms", "loading, ms", "images/s"):
+    for heading in ("step, ms", "relative", "of it views, ms", "loading, ms", "images/s"):
         table.add_column(heading, justify="right")
     for row in rows:
         loading = "—" if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
         table.add_row(
-            row["objective"], f"{row['step_ms']:.1f}", f"{row['views_ms']:.1f}", loading,
-            f"{row['images_per_second']:.0f}",
+            row["objective"], f"{row['step_ms']:.1f}", f"{row['relative']:.2f}",
+            f"{row['views_ms']:.1f}", loading, f"{row['images_per_second']:.0f}",
         )  # fmt: skip
     return table
