@@ -51,7 +51,7 @@ register(
 )  # fmt: skip
 register(
     "cores", "slot-mlp", "an MLP on the flattened features; no attention, no competition",
-    "Locatello et al. 2020, arXiv 2006.15055, Section 4.2", "slotbench.cores.slot_mlp:SlotMlp",
+    "Locatello et al. 2020, arXiv 2006.15055, Section 4", "slotbench.cores.slot_mlp:SlotMlp",
 )  # fmt: skip
 register(
     "cores", "kmeans", "hard k-means on the encoder's features; nothing learned but a linear map",
@@ -236,4 +236,8 @@ register(
 register(
     "metrics", "dci", "disentanglement, completeness and informativeness of slots",
     "Eastwood and Williams 2018", "slotbench.evaluation.metrics.dci:Dci",
+)  # fmt: skip
+register(
+    "metrics", "decoder-probe", "masks of one decoder for all, trained on frozen slots: minutes",
+    "slotbench, docs/evaluation.md", "slotbench.evaluation.metrics.decoder_probe:DecoderProbe",
 )  # fmt: skip

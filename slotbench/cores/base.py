@@ -31,6 +31,14 @@ class CoreConfig:
     """Slot width D."""
 
 
+def check_positive(config: CoreConfig, *fields: str) -> None:
+    """ValueError naming the first of these fields that is not above 0."""
+    for field in fields:
+        value = getattr(config, field)
+        if not value > 0:
+            raise ValueError(f"{field}={value}: expected above 0")
+
+
 class Core(nn.Module, ABC):
     """An encoder and what turns its features into slots.
 
@@ -52,7 +60,10 @@ class Core(nn.Module, ABC):
         return int(self.config.slots)
 
     def noise(self, batch: int, generator: torch.Generator) -> Tensor | None:
-        """Standard normal noise (B, K, D) for the slots' start, on the CPU; none if unused."""
+        """Standard normal noise (B, K, D) for the slots' start, on the CPU; none if unused.
+
+        A core that starts from something else may draw another number than D for each slot.
+        """
         return torch.randn(batch, self.num_slots, self.config.width, generator=generator)
 
     @abstractmethod

@@ -24,6 +24,12 @@ def fourier_grid(side: int, frequencies: tuple[float, ...]) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
 
 
+def cell_centres(height: int, width: int) -> Tensor:
+    """float32 (height * width, 2): y and x of the middle of each cell, from -1 to 1."""
+    y, x = ((torch.arange(side) + 0.5) * (2 / side) - 1 for side in (height, width))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
+
+
 class PositionEmbedding(nn.Module):
     """Adds a learned linear map of the coordinates to a feature map (paper, Appendix E.2)."""
 
@@ -38,6 +44,11 @@ class PositionEmbedding(nn.Module):
         """float (B, C, H', W') -> the same shape."""
         embedded: Tensor = self.linear(self.grid)
         return features + embedded.permute(2, 0, 1)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values as float32 where autocast made them shorter; float64 stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def he_initialise(module: nn.Module) -> None:

@@ -1,33 +1,58 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from slotbench.cores.base import SlotOutput
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
-from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
-from slotbench.datasets.views import Views
-from slotbench.objectives.alignment import Alignment, Hungarian, Pool, Shared
+from slotbench.cores.base import Core, CoreConfig, SlotOutput
+from slotbench.datasets.views import ViewConfig, Views, make_views, warp
+from slotbench.matching import assign
+from slotbench.objectives import alignment as module
+from slotbench.objectives.alignment import (
+    Alignment,
+    Hungarian,
+    Mask,
+    Pool,
+    Shared,
+    Sinkhorn,
+    overlap,
+)
 from slotbench.rng import torch_generator
 
-VIEWS = Views(torch.zeros(2, 3, 3, 8, 8), torch.eye(2, 3).expand(2, 3, 2, 3))
+
+def views(matrices: Tensor) -> Views:
+    return Views(torch.zeros(*matrices.shape[:2], 3, 8, 8), matrices)
 
 
-def output(slots: Tensor) -> SlotOutput:
-    """Slots (V, B, K, D) as a core gives them for all views at once."""
+ALL = (Pool, Shared, Hungarian, Mask, Sinkhorn)
+BY_CONTENT = (Hungarian, Mask, Sinkhorn)
+VIEWS = views(torch.eye(2, 3).expand(2, 3, 2, 3))
+FLIP = torch.tensor([[-1.0, 0, 0], [0, 1, 0]])
+LEFT = torch.tensor([[0.5, 0, -0.5], [0, 1, 0]])
+
+
+def output(slots: Tensor, attention: Tensor | None = None) -> SlotOutput:
+    """Slots (V, B, K, D), attention (V, B, K, h, w) as a core gives them for all views at once."""
     flat = slots.flatten(0, 1)
-    attention = torch.full((*flat.shape[:2], 2, 2), 1 / flat.shape[1])
-    return SlotOutput(flat, attention, torch.zeros(len(flat), 4, 2))
+    if attention is None:
+        attention = torch.full((*slots.shape[:3], 2, 2), 1 / slots.shape[2])
+    return SlotOutput(flat, attention.flatten(0, 1), torch.zeros(len(flat), 4, 2))
 
 
 def slots(seed: int = 0) -> Tensor:
     return torch.randn(3, 4, 6, generator=torch_generator(seed, "slots"))
 
 
-def core() -> SlotAttention:
-    config = SlotAttentionConfig(slots=4, width=6, mlp_width=8)
-    return SlotAttention(config, StridedCnn(StridedCnnConfig(4), 8))
+class Still(Core):
+    """Draws noise as every core does, and nothing else."""
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+        raise AssertionError(f"an alignment ran the core on {images.shape}, {noise}")
+
+
+def core() -> Core:
+    return Still(CoreConfig(slots=4, width=6), nn.Identity())
 
 
 def test_pool_averages_the_set() -> None:
@@ -37,7 +62,7 @@ def test_pool_averages_the_set() -> None:
     assert paired.image.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("alignment", [Shared(), Hungarian()])
+@pytest.mark.parametrize("alignment", [Shared(), Hungarian(), Mask(), Sinkhorn()])
 def test_rows_say_which_image_they_are_of(alignment: Alignment) -> None:
     paired = alignment.pair(output(torch.stack([slots(0), slots(1)])), VIEWS)
     assert paired.vectors.shape == (2, 12, 6)
@@ -72,16 +97,227 @@ def test_shared_noise_is_the_same_for_every_image_and_view() -> None:
     assert not torch.equal(noise[0, 0], noise[0, 1])
 
 
-@pytest.mark.parametrize("alignment", [Pool(), Hungarian()])
+@pytest.mark.parametrize("alignment", [Pool(), Hungarian(), Mask(), Sinkhorn()])
 def test_other_alignments_draw_noise_for_every_image_and_view(alignment: Alignment) -> None:
     noise = alignment.noise(core(), 3, 2, torch_generator(0, "noise"))
     assert noise is not None
     assert len(noise.flatten(1).unique(dim=0)) == 6
 
 
-@pytest.mark.parametrize("alignment", [Pool(), Shared(), Hungarian()])
+@pytest.mark.parametrize("alignment", [kind() for kind in ALL])
 def test_gradients_reach_both_views(alignment: Alignment) -> None:
     both = torch.stack([slots(0), slots(1)]).requires_grad_()
     alignment.pair(output(both), VIEWS).vectors.square().sum().backward()
     assert both.grad is not None
     assert (both.grad != 0).all()
+
+
+def label_masks(labels: Tensor, count: int) -> Tensor:
+    """Masks (..., K, h, w) of label maps (..., h, w)."""
+    return (labels[..., None, :, :] == torch.arange(count)[:, None, None]).float()
+
+
+def crops(seed: int, count: int = 4) -> tuple[Tensor, Tensor]:
+    """Masks (V, B, K, 32, 32) of V=3 views of B=5 images of K blobs, and the views' matrices.
+
+    The blobs lie around the middle, so that every view shows some of each.
+    """
+    generator = torch_generator(seed, "blobs")
+    centres = torch.rand(5, count, 2, generator=generator) - 0.5
+    grid = torch.linspace(-1, 1, 32)
+    y, x = torch.meshgrid(grid, grid, indexing="ij")
+    at = centres[..., None, None]
+    labels = ((x - at[:, :, 0]) ** 2 + (y - at[:, :, 1]) ** 2).argmin(dim=1)
+    made = make_views(torch.zeros(5, 3, 32, 32), ViewConfig(crop=(0.4, 0.9)), (seed,), 3)
+    seen = [warp(labels[:, None], matrices)[:, 0] for matrices in made.matrices]
+    return label_masks(torch.stack(seen), count), made.matrices
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mask_pairs_what_lies_in_the_same_place_of_the_original_image(seed: int) -> None:
+    masks, matrices = crops(seed)
+    generator = torch_generator(seed, "order")
+    orders = torch.stack([torch.randperm(4, generator=generator) for _ in range(15)]).view(3, 5, 4)
+    shuffled = masks.take_along_dim(orders[..., None, None], dim=2)
+    names = orders[..., None].float()  # a slot holds the number of its blob and nothing else
+    paired = Mask().pair(output(names, shuffled), views(matrices))
+    assert torch.equal(paired.vectors, paired.vectors[:1].expand(3, -1, -1))
+    assert not torch.equal(names[0], names[1])
+
+
+def test_mask_looks_through_a_flip_that_would_swap_two_slots() -> None:
+    left = torch.zeros(8, 8, dtype=torch.int64)
+    left[:, 4:] = 1
+    masks = torch.stack([label_masks(left, 2), label_masks(left.flip(1), 2)])[:, None]
+    matrices = torch.stack([torch.eye(2, 3), FLIP])[:, None]
+    slots = torch.tensor([[[[0.0], [1.0]]], [[[0.0], [1.0]]]])
+    assert Mask().pair(output(slots, masks), views(matrices)).vectors[1].tolist() == [[0], [1]]
+    still = matrices[:1].expand(2, -1, -1, -1)
+    assert Mask().pair(output(slots, masks), views(still)).vectors[1].tolist() == [[1], [0]]
+
+
+def iou(first: Tensor, other: Tensor) -> float:
+    both, either = (first & other).sum(), (first | other).sum()
+    return float(both / either) if either else 0.0
+
+
+def test_overlap_is_the_intersection_over_union_of_what_both_views_saw() -> None:
+    generator = torch_generator(0, "labels")
+    labels = torch.randint(0, 3, (2, 8, 8), generator=generator)
+    stretched = labels[1][:, :4].repeat_interleave(2, dim=1)
+    cases = {
+        "still": (torch.eye(2, 3), labels[1], slice(0, 8)),
+        "flip": (FLIP, labels[1].flip(1), slice(0, 8)),
+        "left": (LEFT, stretched, slice(0, 4)),
+    }
+    for matrix, view, seen in cases.values():
+        masks = label_masks(torch.stack([labels[0], view])[:, None], 4)
+        found = overlap(masks, torch.stack([torch.eye(2, 3), matrix])[:, None])[0, 0]
+        truth = label_masks(labels, 4)[..., seen] > 0
+        for i, j in itertools.product(range(4), repeat=2):  # slot 3 is empty
+            assert found[i, j] == pytest.approx(iou(truth[0, i], truth[1, j]), abs=1e-6)
+
+
+def test_views_that_share_nothing_of_the_image_are_paired_by_index() -> None:
+    right = LEFT * torch.tensor([1.0, 1, -1])
+    matrices = torch.stack([LEFT, right])[:, None].expand(2, 3, 2, 3)
+    masks = torch.rand(2, 3, 4, 8, 8, generator=torch_generator(0, "masks")).softmax(dim=2)
+    assert overlap(masks, matrices).abs().max() == 0
+    both = torch.stack([slots(0), slots(1)])
+    paired = Mask().pair(output(both, masks), views(matrices))
+    assert torch.equal(paired.vectors[1], both[1].flatten(0, 1))
+
+
+def transport(scores: np.ndarray, epsilon: float, iterations: int) -> np.ndarray:
+    """Sinkhorn and Knopp's scaling of exp(scores / epsilon), in doubles, masses 1/K."""
+    kernel = np.exp(scores / epsilon)
+    u = v = np.ones(len(scores))
+    for _ in range(iterations):
+        v = 1 / len(scores) / (kernel.T @ u)
+        u = 1 / len(scores) / (kernel @ v)
+    return np.asarray(u[:, None] * kernel * v)
+
+
+@pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 20), (0.5, 3), (5.0, 1)])
+def test_sinkhorn_is_the_scaled_kernel(epsilon: float, iterations: int) -> None:
+    both = torch.stack([slots(0), slots(1)])
+    plan = Sinkhorn(epsilon, iterations).plan(both, both, both)
+    cosine = torch.nn.functional.cosine_similarity(both[0][:, :, None], both[1][:, None], dim=3)
+    for image in range(3):
+        expected = 4 * transport(cosine[image].double().numpy(), epsilon, iterations)
+        np.testing.assert_allclose(plan[0, image], expected, atol=1e-5)
+    torch.testing.assert_close(plan.sum(dim=-1), torch.ones(1, 3, 4))
+    paired = Sinkhorn(epsilon, iterations).pair(output(both), VIEWS)
+    torch.testing.assert_close(paired.vectors[1], (plan[0] @ both[1]).flatten(0, 1))
+
+
+def test_the_default_plan_uses_all_slots_alike() -> None:
+    both = torch.randn(2, 32, 7, 48, generator=torch_generator(0, "slots"))
+    plan = Sinkhorn().plan(both, both, both)
+    assert (plan.sum(dim=-2) - 1).abs().max() < 0.04
+
+
+def test_sinkhorn_comes_to_hungarian_as_epsilon_falls_and_to_the_mean_as_it_grows() -> None:
+    both = torch.stack([slots(2), slots(3)])
+    hard = Hungarian().pair(output(both), VIEWS).vectors[1]
+    distances = [
+        float((Sinkhorn(epsilon, 5000).pair(output(both), VIEWS).vectors[1] - hard).abs().max())
+        for epsilon in (0.3, 0.03, 0.003, 0.001)
+    ]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 2e-3 < 1 < distances[0]
+    mean = both[1].mean(dim=1, keepdim=True).expand(-1, 4, -1).flatten(0, 1)
+    torch.testing.assert_close(
+        Sinkhorn(1e4).pair(output(both), VIEWS).vectors[1], mean, atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{"epsilon": 0.0}, {"epsilon": float("nan")}, {"iterations": 0}]
+)
+def test_sinkhorn_refuses_what_gives_no_plan(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Sinkhorn(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", BY_CONTENT)
+def test_the_order_of_another_views_slots_changes_nothing(kind: type[Alignment]) -> None:
+    masks, matrices = crops(0)
+    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots"))
+    order = torch.tensor([2, 0, 3, 1])
+    before = kind().pair(output(made, masks), views(matrices)).vectors
+    made[1:], masks[1:] = made[1:, :, order], masks[1:, :, order]
+    after = kind().pair(output(made, masks), views(matrices)).vectors
+    torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_view_is_aligned_to_the_first_as_if_it_were_alone(kind: type[Alignment]) -> None:
+    masks, matrices = crops(1)
+    made = torch.randn(3, 5, 4, 6, generator=torch_generator(1, "slots"))
+    together = kind().pair(output(made, masks), views(matrices))
+    for other in (1, 2):
+        pick = torch.tensor([0, other])
+        alone = kind().pair(output(made[pick], masks[pick]), views(matrices[pick]))
+        torch.testing.assert_close(together.vectors[pick], alone.vectors)
+        assert torch.equal(together.image, alone.image)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_single_slot_is_paired_with_itself(kind: type[Alignment]) -> None:
+    both = torch.randn(2, 3, 1, 6, generator=torch_generator(0, "slots"))
+    paired = kind().pair(output(both), VIEWS)
+    torch.testing.assert_close(paired.vectors, both[:, :, 0], rtol=0, atol=1e-6)
+    assert paired.image.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", BY_CONTENT)
+def test_no_gradient_passes_through_the_plan(kind: type[Alignment]) -> None:
+    masks, matrices = crops(0)
+    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots")).requires_grad_()
+    attention = masks.requires_grad_()
+    paired = kind().pair(output(made, attention), views(matrices))
+    weights = torch.randn(20, 6, generator=torch_generator(0, "weights"))
+    (paired.vectors[1] * weights).sum().backward()
+    assert made.grad is not None
+    assert attention.grad is None
+    assert made.grad[0].abs().max() == made.grad[2].abs().max() == 0
+    plan = kind().plan(made.detach(), masks.detach(), matrices)  # type: ignore[attr-defined]
+    torch.testing.assert_close(made.grad[1], plan[0].mT @ weights.view(5, 4, 6))
+
+
+def test_all_views_are_assigned_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+
+    def counting(cost: Tensor) -> Tensor:
+        shapes.append(tuple(cost.shape))
+        return assign(cost)
+
+    monkeypatch.setattr(module, "assign", counting)
+    made = torch.randn(4, 3, 5, 6, generator=torch_generator(0, "slots"))
+    Hungarian().pair(output(made), views(torch.eye(2, 3).expand(4, 3, 2, 3)))
+    assert shapes == [(3, 3, 5, 5)]
+
+
+@pytest.mark.parametrize("kind", [Shared, Hungarian, Mask])
+def test_half_precision_picks_slots_and_does_not_round_them(kind: type[Alignment]) -> None:
+    both = torch.stack([slots(0), slots(1)])
+    expected = kind().pair(output(both), VIEWS).vectors
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(kind().pair(output(both), VIEWS).vectors, expected)
+    half = kind().pair(output(both.bfloat16()), VIEWS).vectors
+    assert half.dtype == torch.bfloat16
+    rows = both[1].bfloat16().flatten(0, 1)
+    assert all((rows == row).all(dim=1).any() for row in half[1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("kind", ALL)
+def test_a_gpu_pairs_as_the_cpu_does(kind: type[Alignment]) -> None:
+    masks, matrices = crops(0)
+    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots"))
+    expected = kind().pair(output(made, masks), views(matrices))
+    moved = SlotOutput(*(part.cuda() for part in output(made, masks)))
+    found = kind().pair(moved, Views(*(part.cuda() for part in views(matrices))))
+    torch.testing.assert_close(found.vectors.cpu(), expected.vectors)
+    assert found.image.is_cuda

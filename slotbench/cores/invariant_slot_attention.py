@@ -1,0 +1,154 @@
+"""Invariant slot attention: each slot sees positions in a frame of its own.
+
+Biza et al. 2023, *Invariant Slot Attention: Object Discovery with Slot-Centric Reference
+Frames*, arXiv 2302.04973, Algorithm 1: translation and scale (no rotation).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.base import CoreConfig, SlotOutput, check_positive
+from slotbench.cores.iterated import IteratedAttention, IterationConfig, normalised
+from slotbench.cores.layers import at_least_float32, cell_centres
+
+SMALLEST, LARGEST = 1e-3, 2.0
+"""Bounds of a frame's scale, where the image reaches from -1 to 1."""
+
+
+@dataclass(frozen=True)
+class InvariantSlotAttentionConfig(IterationConfig):
+    """Options of the core ``invariant-slot-attention``."""
+
+    slot_init: Literal["gaussian", "learned"] = "gaussian"
+    """``gaussian``: one learned Gaussian for all slots; ``learned``: a mean each (the paper)."""
+    initial_spread: float = 1.0
+    """Standard deviation of the slots' start before training; it is learned afterwards."""
+    gradient: Literal["all", "last"] = "all"
+    """Iterations the gradient passes through: all (the paper) or the last (arXiv 2207.00787)."""
+    grid_scale: float = 5.0
+    """Divides the relative coordinates, which are large where the frame is small."""
+    frame_in_slot: bool = True
+    """Whether a linear map of the frame is added to the slot; without it the slot does not know
+    where its object is, and a decoder cannot draw it there."""
+
+
+class Frame(NamedTuple):
+    """Where each slot is and how large."""
+
+    position: Tensor
+    """float32 (B, K, 2): y and x, from -1 to 1."""
+    scale: Tensor
+    """float32 (B, K, 2): standard deviation along y and x."""
+
+
+class InvariantSlotAttention(IteratedAttention):
+    """Slot attention with keys and values that carry positions relative to the slot's frame.
+
+    It reads the encoder's channels without the coordinates, which come last; an encoder that
+    adds its coordinates to the content (``encoder.coordinates`` is 0) undoes the invariance.
+    Slots' starting frames are drawn: positions uniform, scales normal (0.1, 0.1). It takes
+    memory for K times the features.
+    """
+
+    Config: ClassVar[type[CoreConfig]] = InvariantSlotAttentionConfig
+    config: InvariantSlotAttentionConfig
+
+    def __init__(self, config: InvariantSlotAttentionConfig, encoder: nn.Module) -> None:
+        content = int(encoder.width) - int(encoder.coordinates)  # type: ignore[arg-type]
+        super().__init__(config, encoder, inputs=content)
+        check_positive(config, "grid_scale")
+        self.content, width = content, config.width
+        self.to_place = nn.Linear(2, width)
+        self.mix = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, config.mlp_width),
+            nn.ReLU(inplace=True),  # the largest tensor there is
+        )
+        self.mix_out = nn.Linear(config.mlp_width, width)
+        self.to_frame = nn.Linear(4, width) if config.frame_in_slot else None
+        self.build_start(config.slot_init, config.initial_spread)
+        self.last_only = config.gradient == "last"
+
+    def noise(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Standard normal noise (B, K, D + 4): the slot's, then position's and scale's."""
+        return torch.randn(batch, self.num_slots, self.config.width + 4, generator=generator)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+        features, (height, width) = self.encoder(images)
+        drawn = self.start_noise(images, noise)
+        assert drawn is not None  # this core always draws noise
+        slots = self.start(images, drawn[:, :, :-4])
+        frame = starting_frame(drawn[:, :, -4:])
+        grid = cell_centres(height, width).to(images.device)
+        slots, attention, frame = self.refine(features[:, :, : self.content], slots, frame, grid)
+        if self.to_frame is not None:
+            slots = slots + self.to_frame(torch.cat(frame, dim=2))
+        return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
+
+    def refine(
+        self, content: Tensor, slots: Tensor, frame: Frame, grid: Tensor
+    ) -> tuple[Tensor, Tensor, Frame]:
+        """All rounds: content (B, N, C), slots (B, K, D), their frames, and the positions' y and x
+        (N, 2) -> slots, attention (B, K, N) and frames.
+
+        The attention is that of a further round, which moves the frames but not the slots.
+        """
+        inputs = self.norm_features(content)
+        keys, values = self.to_key(inputs), self.to_value(inputs)
+        with torch.no_grad():
+            for _ in range(self.early):
+                slots, frame = self.round(slots, frame, keys, values, grid)
+        if self.last_only:
+            slots = self.restart(slots)
+        for _ in range(self.early, self.config.iterations):
+            slots, frame = self.round(slots, frame, keys, values, grid)
+        attention = self.attend(slots, keys, self.places(frame, grid))
+        return slots, attention, measured_frame(attention, grid)
+
+    def round(
+        self, slots: Tensor, frame: Frame, keys: Tensor, values: Tensor, grid: Tensor
+    ) -> tuple[Tensor, Frame]:
+        """One round: slots (B, K, D), their frames, keys and values (B, N, D)."""
+        places = self.places(frame, grid)
+        attention = self.attend(slots, keys, places)
+        # The mean over positions comes before the last, linear layer, which is cheaper.
+        read = (normalised(attention)[:, :, None] @ self.hidden(values, places)).squeeze(2)
+        return self.update(slots, self.mix_out(read)), measured_frame(attention, grid)
+
+    def places(self, frame: Frame, grid: Tensor) -> Tensor:
+        """The positions (N, 2) as each slot's frame has them, embedded: (B, K, N, D)."""
+        offset = grid - frame.position[:, :, None]
+        scale = frame.scale[:, :, None] * self.config.grid_scale
+        return self.to_place(offset / scale)  # type: ignore[no-any-return]
+
+    def hidden(self, inputs: Tensor, places: Tensor) -> Tensor:
+        """Inputs (B, N, D) at their places, mixed, before the last layer: (B, K, N, H)."""
+        return self.mix(inputs[:, None] + places)  # type: ignore[no-any-return]
+
+    def attend(self, slots: Tensor, keys: Tensor, places: Tensor) -> Tensor:
+        """Attention (B, K, N) of slots (B, K, D) to keys (B, N, D) at their places."""
+        # q . (W h + b) = (W^T q) . h + q . b: the last layer is on the slots' side.
+        queries = self.queries(slots)
+        folded = queries @ self.mix_out.weight
+        logits = (self.hidden(keys, places) @ folded[:, :, :, None]).squeeze(3)
+        return (logits + (queries @ self.mix_out.bias)[:, :, None]).softmax(dim=1)
+
+
+def starting_frame(noise: Tensor) -> Frame:
+    """Standard normal noise (B, K, 4) -> positions uniform in (-1, 1), scales normal (.1, .1)."""
+    position = torch.erf(noise[:, :, :2] * 0.5**0.5)
+    return Frame(position, (0.1 + 0.1 * noise[:, :, 2:]).clamp(SMALLEST, LARGEST))
+
+
+def measured_frame(attention: Tensor, grid: Tensor) -> Frame:
+    """Mean and standard deviation of the positions (N, 2) under each slot's attention (B, K, N)."""
+    with torch.autocast(attention.device.type, enabled=False):
+        weights = normalised(at_least_float32(attention))
+        position = weights @ grid.to(weights.dtype)
+        offset = grid - position[:, :, None]
+        variance = (weights[:, :, :, None] * offset.square()).sum(dim=2)
+        # Clamped before the root, whose gradient at 0 is infinite.
+        return Frame(position, variance.clamp(SMALLEST**2, LARGEST**2).sqrt())

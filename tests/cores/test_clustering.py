@@ -1,0 +1,166 @@
+"""Cores that fit a mixture or clusters, and the baselines without competition."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans as ReferenceKMeans
+from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
+
+from slotbench.config import with_field
+from slotbench.cores.global_vector import GlobalConfig
+from slotbench.cores.kmeans import KMeans, assignment, means, starting_centres
+from slotbench.cores.slot_mixture import Mixture, SlotMixture, log_densities, responsibilities
+from slotbench.errors import UserError
+from slotbench.rng import torch_generator
+from tests.cores.test_contract import draw, make
+
+
+def normal(*shape: int, key: str = "x") -> Tensor:
+    return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
+
+
+def mixture() -> Mixture:
+    return Mixture(
+        normal(2, 4, 16, key="mean"),
+        normal(2, 4, 16, key="variance").exp(),
+        normal(2, 4, key="weight").log_softmax(dim=1),
+    )
+
+
+def reference(found: Mixture, image: int) -> GaussianMixture:
+    """scikit-learn's mixture with the same parameters."""
+    model = GaussianMixture(4, covariance_type="diag")
+    model.weights_ = found.log_weight[image].exp().numpy()
+    model.means_ = found.mean[image].numpy()
+    model.covariances_ = found.variance[image].numpy()
+    model.precisions_cholesky_ = model.covariances_**-0.5
+    return model
+
+
+def test_responsibilities_and_densities_are_scikit_learn_s() -> None:
+    points, given = normal(2, 30, 16, key="points"), mixture()
+    shares, densities = responsibilities(points, given), log_densities(points, given)
+    for image in range(2):
+        model = reference(given, image)
+        expected = model.predict_proba(points[image].numpy()).T
+        np.testing.assert_allclose(shares[image].numpy(), expected, atol=1e-12)
+        likelihood = densities[image].logsumexp(dim=0).numpy()
+        np.testing.assert_allclose(likelihood, model.score_samples(points[image].numpy()))
+
+
+class Taken(nn.Module):
+    """A GRU that takes the new value as it is."""
+
+    def forward(self, update: Tensor, state: Tensor) -> Tensor:
+        del state
+        return update
+
+
+class Nothing(nn.Module):
+    def forward(self, slots: Tensor) -> Tensor:
+        return torch.zeros_like(slots)
+
+
+def plain_mixture(floor: float = 1e-9) -> SlotMixture:
+    """The module without what it learns: EM itself."""
+    core = make("slot-mixture", smallest_variance=floor).double()
+    assert isinstance(core, SlotMixture)
+    core.gru, core.mlp = Taken(), Nothing()  # type: ignore[assignment]
+    return core
+
+
+def test_without_what_is_learned_a_round_is_em() -> None:
+    core, points, given = plain_mixture(), normal(2, 60, 16, key="points"), mixture()
+    shares = responsibilities(points, given)
+    found = core.maximise(points, shares, given.mean)
+    for image in range(2):
+        x, weights = points[image].numpy(), shares[image].numpy()
+        for k in range(4):
+            mean = np.average(x, axis=0, weights=weights[k])
+            variance = np.average((x - mean) ** 2, axis=0, weights=weights[k])
+            np.testing.assert_allclose(found.mean[image, k], mean, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(found.variance[image, k], variance, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.log_weight[image].exp(), weights.mean(axis=1))
+
+
+def test_em_never_lowers_the_likelihood() -> None:
+    core, points, now = plain_mixture(), normal(2, 60, 16, key="points"), mixture()
+    likelihoods = []
+    for _ in range(6):
+        likelihoods.append(log_densities(points, now).logsumexp(dim=1).sum())
+        now = core.maximise(points, responsibilities(points, now), now.mean)
+    assert all(later > before for before, later in pairwise(likelihoods))
+
+
+def test_the_variance_is_about_the_refined_mean() -> None:
+    core = make("slot-mixture", smallest_variance=0.25).double()
+    assert isinstance(core, SlotMixture)
+    points, given = normal(2, 60, 16, key="points"), mixture()
+    shares = responsibilities(points, given)
+    found = core.maximise(points, shares, given.mean)
+    weights = shares / shares.sum(dim=2, keepdim=True)
+    offset = points[:, None] - found.mean[:, :, None]
+    expected = (weights[..., None] * offset.square()).sum(dim=2) + 0.25
+    torch.testing.assert_close(found.variance, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_kmeans_is_scikit_learn_s_from_the_same_start() -> None:
+    core = make("kmeans", iterations=40)
+    assert isinstance(core, KMeans)
+    images, noise = draw(core, 4)
+    assert noise is not None
+    slots, attention, features = core(images, noise)
+    starts = starting_centres(features, (8, 8), noise)
+    for image in range(4):
+        points = features[image].detach().numpy()
+        init = starts[image].detach().numpy()
+        model = ReferenceKMeans(4, init=init, n_init=1, max_iter=40, tol=0, algorithm="lloyd")
+        model.fit(points)
+        assert attention[image].flatten(1).argmax(dim=0).tolist() == model.labels_.tolist()
+        expected = core.to_slot(torch.from_numpy(model.cluster_centers_))
+        torch.testing.assert_close(slots[image], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_centres_start_from_the_features_where_the_noise_says() -> None:
+    # Features that are their own coordinates: interpolation gives the place itself.
+    y, x = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
+    points = torch.stack([(y + 0.5) / 2 - 1, (x + 0.5) / 3 - 1], dim=2).view(1, 24, 2)
+    noise = torch.tensor([[[0.0, 0.0], [0.3, -0.5]]])
+    place = torch.erf(noise / 2**0.5)
+    torch.testing.assert_close(starting_centres(points, (4, 6), noise), place)
+
+
+def test_an_empty_cluster_keeps_its_centre_and_ties_go_to_the_first() -> None:
+    points = normal(1, 5, 3, key="points")
+    centres = torch.stack([points[0, 0], points[0, 0], torch.full((3,), 50.0).double()])[None]
+    shares = assignment(points, centres)
+    assert shares.sum(dim=2).tolist() == [[5.0, 0.0, 0.0]]
+    found = means(points, shares, centres)
+    torch.testing.assert_close(found[0, 0], points[0].mean(dim=0))
+    assert torch.equal(found[0, 1:], centres[0, 1:])
+
+
+def test_the_gradient_of_a_mean_is_shared_by_its_cluster() -> None:
+    core = make("kmeans")
+    images, noise = draw(core)
+    slots, attention, features = core(images, noise)
+    (found,) = torch.autograd.grad(slots.sum(), features)
+    member = attention.flatten(2)
+    share = (member / member.sum(dim=2, keepdim=True).clamp(min=1)).sum(dim=1)
+    expected = share[:, :, None] * core.to_slot.weight.sum(dim=0)  # type: ignore[union-attr]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_the_mlp_attends_to_all_positions_alike() -> None:
+    core = make("slot-mlp")
+    assert torch.equal(core(*draw(core)).attention, torch.full((2, 4, 8, 8), 0.25))
+
+
+@pytest.mark.parametrize("slots", ["7", "none", "0"])
+def test_the_global_core_has_one_slot(slots: str) -> None:
+    assert make("global").num_slots == 1
+    with pytest.raises(UserError, match=rf"core\.slots={slots}.*one vector an image"):
+        with_field("core", GlobalConfig(), "slots", slots)

@@ -1,0 +1,195 @@
+"""What holds for every core, whatever it does inside."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slotbench import registry
+from slotbench.cores.base import Core
+from slotbench.cores.encoders import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.rng import building, torch_generator
+
+CORES = [
+    "slot-attention", "implicit-slot-attention", "bo-qsa", "invariant-slot-attention",
+    "slot-mixture", "sinkhorn-slots", "slot-mlp", "kmeans", "global",
+]  # fmt: skip
+WITHOUT_NOISE = ["bo-qsa", "slot-mlp", "global"]
+
+
+class Rectangle(nn.Module):
+    """Features on a grid that is not square, with two coordinate channels at the end."""
+
+    width, coordinates = 10, 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content = nn.Conv2d(3, 8, (8, 4), (8, 4))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        maps = self.content(images)
+        height, width = maps.shape[2:]
+        y, x = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij"))
+        maps = torch.cat([maps, grid.to(maps.dtype).expand(len(images), -1, -1, -1)], dim=1)
+        return maps.flatten(2).mT, (height, width)
+
+
+ENCODERS = {
+    "strided-cnn": lambda: StridedCnn(StridedCnnConfig(channels=8), 32),
+    "cnn": lambda: Cnn(CnnConfig(channels=8, depth=2), 32),
+    "rectangle": Rectangle,
+}
+
+
+def make(name: str, encoder: str = "strided-cnn", **fields: Any) -> Core:
+    kind = registry.get("cores", name).load()
+    slots = {} if name == "global" else {"slots": 4}
+    with building(0, "core"):
+        core: Core = kind(kind.Config(**slots, **{"width": 16, **fields}), ENCODERS[encoder]())
+    return core
+
+
+def draw(core: Core, batch: int = 2) -> tuple[Tensor, Tensor | None]:
+    noise = core.noise(batch, torch_generator(0, "noise"))
+    return torch.rand(batch, 3, 32, 32, generator=torch_generator(0, "images")), noise
+
+
+def gradients(core: Core, slots: Tensor) -> dict[str, Tensor]:
+    """Of a loss that no linear symmetry of the slots can hide, by name."""
+    core.zero_grad()
+    probe = torch.randn(slots.shape, generator=torch_generator(0, "probe"))
+    (slots.float() * probe).sum().backward()
+    return {name: w.grad for name, w in core.named_parameters() if w.grad is not None}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("name", CORES)
+def test_shapes_and_attention_that_sums_to_one(name: str, encoder: str) -> None:
+    core = make(name, encoder)
+    slots, attention, features = core(*draw(core))
+    grid = {"strided-cnn": (8, 8), "cnn": (32, 32), "rectangle": (4, 8)}[encoder]
+    count = 1 if name == "global" else 4
+    assert core.num_slots == count
+    assert slots.shape == (2, count, 16)
+    assert slots.isfinite().all()
+    assert attention.shape == (2, count, *grid)
+    assert features.shape == (2, grid[0] * grid[1], core.encoder.width)
+    assert attention.min() >= 0
+    torch.testing.assert_close(attention.sum(dim=1), torch.ones(2, *grid))
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_gradients_reach_the_encoder_and_every_weight(name: str) -> None:
+    core = make(name)
+    found = gradients(core, core(*draw(core)).slots)
+    assert found["encoder.trunk.0.weight"].abs().max() > 0
+    # With the gradient of the last round alone, the spread of the start has none.
+    stopped = name in ("implicit-slot-attention", "slot-mixture")
+    missing = {key for key, _ in core.named_parameters()} - found.keys()
+    assert missing == ({"log_spread"} if stopped else set())
+
+
+@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("encoder", ["strided-cnn", "rectangle"])
+@pytest.mark.parametrize("name", CORES)
+def test_constant_images_give_numbers(name: str, encoder: str, value: float) -> None:
+    core = make(name, encoder)
+    slots, attention, _ = core(torch.full((2, 3, 32, 32), value), draw(core)[1])
+    assert slots.isfinite().all()
+    assert attention.isfinite().all()
+    for key, gradient in gradients(core, slots).items():
+        assert gradient.isfinite().all(), key
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_bfloat16_autocast(name: str) -> None:
+    core = make(name)
+    images, noise = draw(core)
+    plain = core(images, noise).slots
+    expected = gradients(core, plain)
+    with torch.autocast("cpu", torch.bfloat16):
+        slots, attention, _ = core(images, noise)
+    total = attention.float().sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total), atol=0.01, rtol=0)
+    found = gradients(core, slots)
+    assert all(gradient.isfinite().all() for gradient in found.values())
+    # Weights that rounds without a gradient have cast must still take one in the last round.
+    assert found.keys() == expected.keys()
+    assert found["encoder.trunk.0.weight"].abs().max() > 0
+    # bfloat16 has 8 bits; hard assignments of a few positions may flip.
+    assert torch.nn.functional.cosine_similarity(slots.float(), plain, dim=2).min() > 0.95
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
+    core = make(name).eval()
+    images, noise = draw(core, 3)
+    alone = core(images[1:2], None if noise is None else noise[1:2])
+    together = core(images, noise)
+    torch.testing.assert_close(together.slots[1:2], alone.slots, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(together.attention[1:2], alone.attention, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in CORES if name not in WITHOUT_NOISE])
+def test_permuting_the_noise_permutes_slots_and_attention(name: str) -> None:
+    core = make(name)
+    images, noise = draw(core)
+    assert noise is not None
+    order = torch.tensor([2, 0, 3, 1])
+    plain, permuted = core(images, noise), core(images, noise[:, order])
+    torch.testing.assert_close(plain.slots[:, order], permuted.slots, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(plain.attention[:, order], permuted.attention, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in CORES if name not in WITHOUT_NOISE])
+def test_other_noise_gives_other_slots_and_none_the_same_each_time(name: str) -> None:
+    core = make(name)
+    images, noise = draw(core)
+    assert torch.equal(core(images).slots, core(images).slots)
+    assert not torch.allclose(core(images).slots, core(images, noise).slots)
+
+
+@pytest.mark.parametrize("name", WITHOUT_NOISE)
+def test_a_core_that_draws_no_noise_says_so_and_heeds_none(name: str) -> None:
+    core = make(name)
+    images, noise = draw(core)
+    assert noise is None
+    given = torch.randn(2, 4, 16, generator=torch_generator(0, "given"))
+    assert torch.equal(core(images).slots, core(images, given).slots)
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_the_state_is_all_there_is(name: str) -> None:
+    core, other = make(name).eval(), make(name).eval()
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(0.1)
+    images, noise = draw(core)
+    assert not torch.equal(core(images, noise).slots, other(images, noise).slots)
+    other.load_state_dict(core.state_dict())
+    assert torch.equal(core(images, noise).slots, other(images, noise).slots)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("slot-attention", "iterations", 0),
+        ("slot-attention", "initial_spread", 0.0),
+        ("slot-mixture", "iterations", 0),
+        ("slot-mixture", "smallest_variance", 0.0),
+        ("slot-mixture", "initial_deviation", 0.0),
+        ("invariant-slot-attention", "iterations", 0),
+        ("invariant-slot-attention", "grid_scale", 0.0),
+        ("sinkhorn-slots", "sinkhorn_iterations", 0),
+        ("sinkhorn-slots", "mesh_rate", -1.0),
+        ("sinkhorn-slots", "mesh_steps", -1),
+        ("global", "mlp_width", 0),
+        ("slot-mlp", "grid", 0),
+        ("kmeans", "iterations", 0),
+    ],
+)
+def test_values_that_no_core_can_use_are_named(name: str, field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field}={value}"):
+        make(name, **{field: value})

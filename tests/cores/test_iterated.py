@@ -1,0 +1,226 @@
+"""Slot attention's relatives: where the gradient goes, frames, transport."""
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional
+
+from slotbench.cores.bo_qsa import BoQsa
+from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.implicit_slot_attention import ImplicitSlotAttention
+from slotbench.cores.invariant_slot_attention import (
+    Frame,
+    InvariantSlotAttention,
+    InvariantSlotAttentionConfig,
+    measured_frame,
+    starting_frame,
+)
+from slotbench.cores.layers import cell_centres
+from slotbench.cores.sinkhorn_slots import Masses, SinkhornSlots, sharpened, sinkhorn
+from slotbench.rng import building, torch_generator
+from tests.cores.test_contract import draw, gradients, make
+
+
+def normal(*shape: int, key: str = "x") -> torch.Tensor:
+    return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
+
+
+def test_implicit_slot_attention_is_slot_attention_with_the_last_gradient() -> None:
+    implicit, plain = make("implicit-slot-attention"), make("slot-attention", gradient="last")
+    assert isinstance(implicit, ImplicitSlotAttention)
+    plain.load_state_dict(implicit.state_dict())
+    images, noise = draw(plain)
+    one, two = implicit(images, noise).slots, plain(images, noise).slots
+    assert torch.equal(one, two)
+    here, there = gradients(implicit, one), gradients(plain, two)
+    assert here.keys() == there.keys()
+    assert all(torch.equal(here[key], there[key]) for key in here)
+    every = make("slot-attention")
+    every.load_state_dict(implicit.state_dict())
+    full = gradients(every, every(images, noise).slots)
+    assert not torch.allclose(full["to_query.weight"], here["to_query.weight"])
+
+
+def test_a_query_takes_the_gradient_of_the_last_round_s_start() -> None:
+    core = make("bo-qsa", iterations=3)
+    assert isinstance(core, BoQsa)
+    images, _ = draw(core)
+    slots = core(images).slots
+    found = gradients(core, slots)["mean"]
+    features, _ = core.encoder(images)
+    inputs = core.norm_features(features)
+    keys, values = core.to_key(inputs), core.to_value(inputs)
+    start = core.mean.detach().expand(2, -1, -1)
+    for _ in range(2):
+        start = core.step(start, keys, values)[0].detach()
+    start.requires_grad_()
+    last = core.step(start, keys, values)[0]
+    torch.testing.assert_close(slots, last)
+    probe = torch.randn(slots.shape, generator=torch_generator(0, "probe"))
+    (expected,) = torch.autograd.grad((last * probe).sum(), start)
+    torch.testing.assert_close(found, expected.sum(dim=0))
+
+
+def invariant(**fields: object) -> InvariantSlotAttention:
+    core = make("invariant-slot-attention", **fields).double()
+    assert isinstance(core, InvariantSlotAttention)
+    return core
+
+
+def test_a_round_sees_each_position_relative_to_each_slot_s_frame() -> None:
+    core = invariant(iterations=1)
+    content, slots = normal(1, 9, 8, key="content"), normal(1, 4, 16, key="slots")
+    grid = cell_centres(3, 3).double()
+    frame = starting_frame(normal(1, 4, 4, key="frame"))
+    found, _, _ = core.refine(content, slots, frame, grid)
+    # Written out: a key and a value for each slot and position, through the same MLP.
+    inputs = functional.layer_norm(content[0], (8,))
+    mix = torch.nn.Sequential(core.mix, core.mix_out)
+    logits, seen = torch.empty(4, 9).double(), torch.empty(4, 9, 16).double()
+    for k in range(4):
+        query = core.to_query.weight @ functional.layer_norm(slots[0, k], (16,))
+        for n in range(9):
+            place = (grid[n] - frame.position[0, k]) / (frame.scale[0, k] * 5)
+            embedded = core.to_place(place)
+            logits[k, n] = query @ mix(core.to_key(inputs[n]) + embedded) / 4
+            seen[k, n] = mix(core.to_value(inputs[n]) + embedded)
+    attention = logits.exp() / logits.exp().sum(dim=0)
+    weights = attention / attention.sum(dim=1, keepdim=True)
+    read = (weights[:, :, None] * seen).sum(dim=1)
+    new = core.gru(read, slots[0])
+    torch.testing.assert_close(found[0], new + core.mlp(new), atol=1e-6, rtol=1e-5)
+
+
+def test_moving_and_scaling_coordinates_moves_the_frames_and_nothing_else() -> None:
+    core = invariant()
+    content, slots = normal(2, 25, 8, key="content"), normal(2, 4, 16, key="slots")
+    grid, frame = cell_centres(5, 5).double() / 4, starting_frame(normal(2, 4, 4, key="frame"))
+    shift, factor = torch.tensor([0.5, -0.25]).double(), 1.75
+    moved = Frame(frame.position * factor + shift, frame.scale * factor)
+    plain = core.refine(content, slots, frame, grid)
+    other = core.refine(content, slots, moved, grid * factor + shift)
+    torch.testing.assert_close(other[0], plain[0])
+    torch.testing.assert_close(other[1], plain[1])
+    torch.testing.assert_close(other[2].position, plain[2].position * factor + shift)
+    torch.testing.assert_close(other[2].scale, plain[2].scale * factor)
+
+
+class OnObject(InvariantSlotAttention):
+    """Slot 0 attends to the object and slot 1 to the rest, whatever they hold."""
+
+    def attend(self, slots: torch.Tensor, keys: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        del slots, keys, places
+        return torch.stack([self.on_object, ~self.on_object], dim=1).double()
+
+
+def test_an_object_that_moves_by_whole_cells_leaves_its_slot_and_moves_its_frame() -> None:
+    with building(0, "core"):
+        config = InvariantSlotAttentionConfig(slots=2, width=16, frame_in_slot=False)
+        core = OnObject(config, StridedCnn(StridedCnnConfig(channels=8), 64)).double()
+    images = torch.full((2, 3, 64, 64), 0.4)
+    thing = torch.rand(3, 12, 16, generator=torch_generator(0, "thing"))
+    images[0, :, 24:36, 24:40], images[1, :, 32:44, 20:36] = thing, thing
+    core.on_object = functional.max_pool2d((images != 0.4).float(), 4).any(dim=1).flatten(1)
+    noise = core.noise(1, torch_generator(0, "noise")).expand(2, -1, -1).clone()
+    shift = torch.tensor([8, -4]).double() * 2 / 64
+    # The frame of the start moves with it: 0.1 and 0.2 before, in the middle of the range.
+    place = torch.tensor([0.1, 0.2]).double() + torch.stack([0 * shift, shift])
+    noise[:, :, -4:-2] = (torch.erfinv(place) * 2**0.5)[:, None].float()
+    slots, attention, _ = core(images.double(), noise.double())
+    torch.testing.assert_close(slots[1, 0], slots[0, 0], atol=1e-6, rtol=1e-5)
+    assert torch.equal(attention[1, 0], attention[0, 0].roll((2, -1), (0, 1)))
+    position = measured_frame(attention.flatten(2), cell_centres(16, 16).double()).position
+    torch.testing.assert_close(position[1, 0], position[0, 0] + shift, atol=1e-6, rtol=0)
+    # Where the start stays behind, the first round sees another place: this would find it out.
+    noise[1] = noise[0]
+    behind = core(images.double(), noise.double()).slots
+    assert (behind[1, 0] - behind[0, 0]).abs().max() > 1e-3
+
+
+def test_a_frame_is_the_mean_and_deviation_of_where_the_slot_attends() -> None:
+    attention = torch.zeros(1, 2, 6).double()
+    attention[0, 0, [1, 2]] = 1.0
+    attention[0, 1, 5] = 1.0
+    grid = cell_centres(2, 3).double()
+    found = measured_frame(attention, grid)
+    # The sum over positions carries an epsilon of 1e-8 each.
+    expected = torch.tensor([[[-0.5, 1 / 3], [0.5, 2 / 3]]]).double()
+    torch.testing.assert_close(found.position, expected, atol=1e-6, rtol=0)
+    scale = torch.tensor([[[1e-3, 1 / 3], [1e-3, 1e-3]]]).double()
+    torch.testing.assert_close(found.scale, scale, atol=1e-6, rtol=0)
+
+
+def test_without_the_frame_the_slot_does_not_know_where_it_is() -> None:
+    blind, aware = invariant(frame_in_slot=False), invariant()
+    assert blind.to_frame is None
+    assert aware.to_frame is not None
+    blind.load_state_dict({k: v for k, v in aware.state_dict().items() if "to_frame" not in k})
+    images, noise = draw(aware)
+    assert noise is not None
+    one, two = (core(images.double(), noise.double()) for core in (blind, aware))
+    frame = measured_frame(two.attention.flatten(2), cell_centres(8, 8).double())
+    added = aware.to_frame(torch.cat(frame, dim=2))
+    torch.testing.assert_close(two.slots, one.slots + added)
+
+
+def masses(slots: int, positions: int) -> Masses:
+    rows = normal(2, slots, key="rows").log_softmax(dim=1)
+    columns = normal(2, positions, key="columns").log_softmax(dim=1)
+    return Masses(rows + np.log(slots), columns + np.log(slots))
+
+
+def test_the_plan_has_the_masses_and_is_sinkhorn_knopp_s() -> None:
+    cost, wanted = normal(2, 4, 30, key="cost"), masses(4, 30)
+    plan = sinkhorn(cost, wanted, 200).log_plan.exp()
+    torch.testing.assert_close(plan.sum(dim=1), wanted.positions.exp())
+    torch.testing.assert_close(plan.sum(dim=2), wanted.slots.exp())
+    for image in range(2):
+        kernel = np.exp(-cost[image].numpy())
+        rows, columns = (part[image].exp().numpy() for part in wanted)
+        right = np.ones(30)
+        for _ in range(200):
+            left = rows / (kernel @ right)
+            right = columns / (kernel.T @ left)
+        expected = left[:, None] * kernel * right
+        np.testing.assert_allclose(plan[image].numpy(), expected, rtol=1e-6)
+
+
+def test_a_great_cost_gives_the_best_assignment() -> None:
+    cost = normal(2, 6, 6, key="square") * 100
+    equal = Masses(torch.zeros(2, 6).double(), torch.zeros(2, 6).double())
+    plan = sinkhorn(cost, equal, 2000).log_plan.exp()
+    for image in range(2):
+        _, columns = linear_sum_assignment(cost[image].numpy())
+        assert plan[image].argmax(dim=1).tolist() == columns.tolist()
+
+
+def test_sharpening_lowers_entropy_and_leaves_the_gradient() -> None:
+    cost, wanted = normal(2, 4, 30, key="cost").requires_grad_(), masses(4, 30)
+
+    def entropy(steps: int) -> torch.Tensor:
+        moved = sharpened(cost, wanted, steps, 5.0, 5)
+        return torch.special.entr(sinkhorn(moved, wanted, 5).log_plan.exp()).sum(dim=(1, 2))
+
+    assert torch.allclose(sharpened(cost, wanted, 0, 5.0, 5), cost)
+    assert (entropy(1) < entropy(0)).all()
+    assert (entropy(4) < 0.8 * entropy(0)).all()
+    weights = normal(2, 4, 30, key="weights")
+    (gradient,) = torch.autograd.grad((sharpened(cost, wanted, 4, 5.0, 5) * weights).sum(), cost)
+    torch.testing.assert_close(gradient, weights)
+
+
+def test_sharpening_works_where_gradients_are_off() -> None:
+    core = make("sinkhorn-slots")
+    assert isinstance(core, SinkhornSlots)
+    images, noise = draw(core)
+    with torch.no_grad():
+        without = core(images, noise).slots
+    assert not without.requires_grad
+    assert torch.equal(without, core(images, noise).slots)
+
+
+def test_equal_masses_give_every_slot_the_same_share() -> None:
+    core = make("sinkhorn-slots", learned_masses=False, sinkhorn_iterations=100)
+    assert not any("mass" in key for key in core.state_dict())
+    share = core(*draw(core)).attention.mean(dim=(2, 3))
+    torch.testing.assert_close(share, torch.full((2, 4), 0.25), atol=1e-3, rtol=0)
