@@ -81,7 +81,7 @@ class Trainer:
         return Loader(
             self.dataset, split, batch_size, self.config.seed,
             keys=("image", *self.objective.reads), memory_budget=self.host.memory_budget,
-            **({"frames": self.objective.views} if self.objective.temporal else {}),
+            frames=self.objective.views if self.objective.temporal else 1,
         )  # fmt: skip
 
     def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:

@@ -7,6 +7,7 @@ import numpy as np
 
 from slotbench import checkpoint
 from slotbench.config import RunConfig
+from slotbench.datasets.features import damaged_features
 from slotbench.datasets.schema import NOT_LABELLED, Batch, DatasetFile, Layout, fingerprint_of
 from slotbench.errors import UserError
 from slotbench.files import read_json
@@ -18,7 +19,8 @@ def dataset(path: Path) -> dict[str, Any]:
 
     Raises :class:`UserError` for the first thing that breaks the schema: a label above the
     number of objects, visibility that does not follow from the mask, a class code out of range,
-    a number that is not finite, content that does not match the fingerprint.
+    a number that is not finite, content that does not match the fingerprint, features that do
+    not match theirs.
     """
     with DatasetFile(path) as file:
         for split in file.splits:
@@ -36,6 +38,13 @@ def dataset(path: Path) -> dict[str, Any]:
                 f"{file.fingerprint[:12]}).",
                 "Prepare the dataset again, with --force.",
             )
+        for feature in file.layout.features:
+            for split in damaged_features(file, feature):
+                raise UserError(
+                    f"{path}: {split}/{feature.key} does not match its sha256.",
+                    f"Type: slotbench prepare {file.attributes['name']} --variant "
+                    f"{file.attributes['variant']} --features TEACHER; it makes them again.",
+                )
         return {
             "file": str(path),
             "ok": True,
@@ -46,8 +55,15 @@ def dataset(path: Path) -> dict[str, Any]:
             "objects": file.layout.objects,
             "properties": ", ".join(prop.name for prop in file.layout.properties),
             "images": {split: file.size(split) for split in file.splits},
+            **({"frames": file.layout.frames} if file.layout.frames else {}),
+            **({"features": _features(file)} if file.layout.features else {}),
             "fingerprint": found,
         }
+
+
+def _features(file: DatasetFile) -> dict[str, str]:
+    """Each array of features and its teacher."""
+    return {feature.name: file.teacher(feature.name) for feature in file.layout.features}
 
 
 def _problem(batch: Batch, layout: Layout) -> str:

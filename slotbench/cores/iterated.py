@@ -31,6 +31,9 @@ class AttentionConfig(IterationConfig):
 
     key_position_scale: float = 1.0
     """Scale, before training, of the keys' weights on the encoder's coordinate channels."""
+    reading: Literal["mean", "sum"] = "mean"
+    """What a slot reads: ``mean`` of the values by its attention (the paper), or their ``sum``,
+    times K / N, by which it knows how much it holds and can stay empty (arXiv 2407.04170)."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,16 @@ class IteratedAttention(LearnedStart):
         """One round: slots (B, K, D), keys and values (B, N, D) -> slots, attention (B, K, N).
 
         The attention is a softmax over slots; each slot then takes the mean of the values,
-        weighted by its own attention.
+        weighted by its own attention, or their sum.
         """
         attention = (self.queries(slots) @ keys.mT).softmax(dim=1)
-        return self.update(slots, normalised(attention) @ values), attention
+        return self.update(slots, self.reading(attention) @ values), attention
+
+    def reading(self, attention: Tensor) -> Tensor:
+        """The weights (B, K, N) with which slots read the values, by ``config.reading``."""
+        if isinstance(self.config, AttentionConfig) and self.config.reading == "sum":
+            return attention * (attention.shape[1] / attention.shape[2])
+        return normalised(attention)
 
     def queries(self, slots: Tensor) -> Tensor:
         """Slots (B, K, D) -> queries (B, K, D), so scaled that with keys they give logits."""

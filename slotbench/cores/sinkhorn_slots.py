@@ -36,7 +36,8 @@ class SinkhornSlots(SlotAttention):
     """Each round transports the positions' mass to the slots at the least cost.
 
     The cost is minus slot attention's logits, so that positions rescaled once, and slots never,
-    give slot attention's softmax. Plans have mass K; what a slot reads grows with its mass.
+    give slot attention's softmax. Plans have mass K; what a slot reads grows with its mass, and
+    ``reading`` has no say in it.
     The attention is the plan divided by each position's mass.
     """
 

@@ -46,7 +46,7 @@ class Dataset(ABC):
     variants: ClassVar[tuple[str, ...]]
     licence: ClassVar[str]
     sizes: ClassVar[dict[str, int]]
-    """How many images each split gets where they are made here and nobody says otherwise."""
+    """How many images (of video: clips) each split gets where nobody says otherwise."""
 
     def __init__(self, variant: str, image_size: int, seed: int) -> None:
         from slotbench.registry import unknown
@@ -69,7 +69,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def render(self, split: str, start: int, stop: int) -> Batch:
-        """Images ``start`` to ``stop`` of a split; a function of (seed, split, index) alone."""
+        """Images (of video: clips) ``start`` to ``stop`` of a split.
+
+        Each is a function of (seed, split, index) alone.
+        """
 
     def importer(self, path: Path) -> Importer:
         """A reader of the original file at ``path``."""

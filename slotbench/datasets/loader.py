@@ -4,6 +4,9 @@ The order of an epoch: blocks of 256 neighbouring images are shuffled; 32 blocks
 form a window of 8,192 images; the images of a window are shuffled among themselves. A dataset
 of one window is thus wholly shuffled. The order is the same whether the images lie in memory
 or are read from the file a window at a time, so that a run does not depend on the machine.
+
+Where several frames are asked for, clips take the place of images: a block holds 256 frames'
+worth of them, and where in each clip the frames begin is drawn from (seed, step).
 """
 
 import os
@@ -16,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import Array, Batch, DatasetFile
+from slotbench.datasets.schema import Array, ArraySpec, Batch, DatasetFile
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 
@@ -24,16 +27,20 @@ BLOCK, WINDOW = 256, 32
 MEMINFO = Path("/proc/meminfo")
 
 Progress = Callable[[int, int], None]
-"""Called with (images read so far, images in all)."""
+"""Called with (images read so far, images in all); clips where several frames are asked for."""
 
 
 class Loader:
     """Batches of ``batch_size`` images of a split, of the arrays named by ``keys``.
 
+    With ``frames`` above 1, batches of as many clips, of each ``frames`` consecutive frames:
+    arrays (B, frames, ...).
+
     The whole split is read into memory, ``progress`` told of it, where it needs no more than
     ``memory_budget`` bytes (without one: a quarter of the available memory); else windows are
     read from the file as they come, and the last two kept. Raises :class:`UserError` where the
-    split has fewer images than a batch, or, from ``batch`` too, where the file is damaged.
+    split has fewer images than a batch, holds no clips of so many frames or lacks an array, or,
+    from ``batch`` too, where the file is damaged.
     """
 
     def __init__(
@@ -44,13 +51,17 @@ class Loader:
         seed: int,
         *,
         keys: tuple[str, ...] = ("image",),
+        frames: int = 1,
         memory_budget: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
-        self.keys = keys
-        self.size = dataset.size(split)
-        _check_batch_size(dataset, split, batch_size)
+        self.keys, self.frames = keys, frames
+        _check_frames(dataset, frames)
+        dataset.require(split, keys)
+        self.size = dataset.size(split) if frames == 1 else dataset.clips(split)
+        self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
+        _check_batch_size(dataset, split, batch_size, self.size, frames)
         self.batches_per_epoch = self.size // batch_size
         budget = _available_memory() // 4 if memory_budget is None else memory_budget
         self.in_memory = self._bytes() <= budget
@@ -59,54 +70,83 @@ class Loader:
         self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
 
     def _bytes(self) -> int:
-        arrays = self.dataset.layout.arrays()
-        each = sum(int(np.prod(arrays[key][0])) * arrays[key][1].itemsize for key in self.keys)
+        specs = self._specs()
+        each = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in specs.values())
         return each * self.size
 
+    def _specs(self) -> dict[str, ArraySpec]:
+        """Shape and dtype of what is held of each image, or of each whole clip."""
+        layout = self.dataset.layout
+        if self.frames == 1:
+            known = layout.arrays() | layout.feature_arrays()
+        else:
+            known = layout.stored(features=True)
+        return {key: known[key] for key in self.keys}
+
     def order(self, epoch: int) -> Array:
-        """The indices of all images in the order of an epoch, int64 (n,), read-only."""
-        return _plan(self.size, self.seed, epoch)[0]
+        """The indices of all images (or clips) in the order of an epoch, int64 (n,), read-only."""
+        return self._plan(epoch)[0]
+
+    def _plan(self, epoch: int) -> tuple[Array, Array]:
+        return _plan(self.size, self.seed, epoch, self.block)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; an epoch's remainder that fills none is dropped."""
         epoch, index = divmod(step, self.batches_per_epoch)
-        order, starts = _plan(self.size, self.seed, epoch)
+        order, starts = self._plan(epoch)
         first, end = index * self.batch_size, (index + 1) * self.batch_size
         if self._all is not None:
-            return {key: array[order[first:end]] for key, array in self._all.items()}
+            return self._cut(self._all, order[first:end], self._offsets(step))
         edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
-        pieces = []
+        pieces, offsets = [], self._offsets(step)
         for low, high in pairwise(edges):
             number = int(np.searchsorted(starts, low, side="right")) - 1
-            offset = int(starts[number])
+            places = np.arange(low, high) - int(starts[number])
             window = self._window(epoch, number)
-            pieces.append({k: array[low - offset : high - offset] for k, array in window.items()})
+            pieces.append(self._cut(window, places, offsets[low - first : high - first]))
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
 
+    def _offsets(self, step: int) -> Array:
+        """Where in each clip of a step its frames begin, int64 (B,); all 0 for single images."""
+        if self.frames == 1:
+            return np.zeros(self.batch_size, np.int64)
+        last = self.dataset.layout.row_images - self.frames
+        return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
+
+    def _cut(self, held: Batch, rows: Array, offsets: Array) -> Batch:
+        """Of the images or clips that are held, those in ``rows``; of clips, the frames asked."""
+        if self.frames == 1:
+            return {key: array[rows] for key, array in held.items()}
+        frames = offsets[:, None] + np.arange(self.frames)
+        return {key: array[rows[:, None], frames] for key, array in held.items()}
+
+    def _read(self, start: int, stop: int) -> Batch:
+        read = self.dataset.read if self.frames == 1 else self.dataset.read_clips
+        return read(self.split, start, stop, self.keys)
+
     def _empty(self, n: int) -> Batch:
-        arrays = self.dataset.layout.arrays()
-        return {key: np.empty((n, *arrays[key][0]), arrays[key][1]) for key in self.keys}
+        return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
 
     def _read_all(self, progress: Progress | None) -> Batch:
         """The whole split in the order of the file."""
         held = self._empty(self.size)
-        for start in range(0, self.size, BLOCK):
-            stop = min(start + BLOCK, self.size)
-            for key, array in self.dataset.read(self.split, start, stop, self.keys).items():
+        for start in range(0, self.size, self.block):
+            stop = min(start + self.block, self.size)
+            for key, array in self._read(start, stop).items():
                 held[key][start:stop] = array
             if progress is not None:
                 progress(stop, self.size)
         return held
 
     def _read_window(self, epoch: int, number: int) -> Batch:
-        """The images of a window in the epoch's order, read block by block."""
-        order, starts = _plan(self.size, self.seed, epoch)
+        """The images (or clips) of a window in the epoch's order, read block by block."""
+        order, starts = self._plan(epoch)
         wanted = order[slice(*[*starts, self.size][number : number + 2])]
         held = self._empty(len(wanted))
         # Sorted, the window's images lie as in its blocks; ``places`` says where each belongs.
         places, done = np.argsort(wanted), 0
-        for block in np.unique(wanted // BLOCK):
-            read = self.dataset.read(self.split, block * BLOCK, (block + 1) * BLOCK, self.keys)
+        for block in np.unique(wanted // self.block):
+            read = self._read(block * self.block, (block + 1) * self.block)
             rows = places[done : done + len(read[self.keys[0]])]
             done += len(rows)
             for key, array in read.items():
@@ -115,30 +155,46 @@ class Loader:
 
 
 @lru_cache(8)
-def _plan(size: int, seed: int, epoch: int) -> tuple[Array, Array]:
+def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
     """An epoch's order, int64 (n,), and the places in it where windows begin, int64 (windows,)."""
-    blocks = -(-size // BLOCK)
+    blocks = -(-size // block)
     shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
     windows = []
     for number, first in enumerate(range(0, blocks, WINDOW)):
-        begins = BLOCK * shuffled[first : first + WINDOW]
-        indices = np.concatenate([np.arange(at, min(at + BLOCK, size)) for at in begins])
+        begins = block * shuffled[first : first + WINDOW]
+        indices = np.concatenate([np.arange(at, min(at + block, size)) for at in begins])
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
     order = np.concatenate(windows)
     order.setflags(write=False)  # it is cached, and shared by all who ask
     return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
 
 
-def _check_batch_size(dataset: DatasetFile, split: str, batch_size: int) -> None:
-    size = dataset.size(split)
+def _check_frames(dataset: DatasetFile, frames: int) -> None:
+    if frames < 1:
+        raise ValueError(f"frames={frames}: expected 1 or above")
+    if frames > 1 and dataset.layout.frames is None:
+        raise UserError(
+            f"{dataset.path} holds images, not video: there are no {frames} frames to follow.",
+            "Type: slotbench prepare multi-dsprites-video, then --dataset multi-dsprites-video",
+        )
+    if frames > dataset.layout.row_images:
+        raise UserError(
+            f"{dataset.path}: clips have {dataset.layout.frames} frames; {frames} are needed."
+        )
+
+
+def _check_batch_size(
+    dataset: DatasetFile, split: str, batch_size: int, size: int, frames: int
+) -> None:
+    what = "images" if frames == 1 else "clips"
     if size == 0:
-        raise UserError(f"{dataset.path}: {split!r} holds no images.", "Prepare it with some.")
+        raise UserError(f"{dataset.path}: {split!r} holds no {what}.", "Prepare it with some.")
     if batch_size < 1:
         raise UserError(f"train.batch_size={batch_size}: expected 1 or above.")
     if size < batch_size:
         raise UserError(
-            f"train.batch_size={batch_size}: {dataset.path} has only {size} images in {split!r}.",
-            f"Type: --set train.batch_size={size}, or prepare more images.",
+            f"train.batch_size={batch_size}: {dataset.path} has only {size} {what} in {split!r}.",
+            f"Type: --set train.batch_size={size}, or prepare more {what}.",
         )
 
 

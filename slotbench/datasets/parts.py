@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.schema import SCHEMA_VERSION, Batch, Layout, fingerprint_of
+from slotbench.datasets.schema import Batch, Layout, fingerprint_of
 from slotbench.files import replacing, write_whole
 
 SUFFIX = ".parts"
@@ -77,7 +77,7 @@ def join(
             for batch in batches:
                 _append(group, layout, batch)
         fingerprint = fingerprint_of(file, layout)
-        stored = {"schema": SCHEMA_VERSION, "layout": layout.to_json(), **attributes}
+        stored = {"schema": layout.schema, "layout": layout.to_json(), **attributes}
         for key, value in {**stored, "fingerprint": fingerprint}.items():
             file.attrs[key] = value
     return fingerprint
@@ -85,11 +85,13 @@ def join(
 
 def _create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
     group = file.create_group(split)
-    for key, (shape, dtype) in layout.arrays().items():
+    lead = () if layout.frames is None else (1,)
+    for key, (shape, dtype) in layout.stored().items():
         # One chunk an image lets the loader read any image alone; small arrays share chunks.
-        rows = 1 if key in ("image", "mask") else 1024
+        picture = key in ("image", "mask")
+        chunks = (1, *lead, *shape[len(lead) :]) if picture else (1024, *shape)
         group.create_dataset(
-            key, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape),
+            key, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunks,
             compression="gzip", compression_opts=1,
         )  # fmt: skip
     for prop in layout.properties:

@@ -20,7 +20,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import bar, say
 
 RENDER_PART, IMPORT_PART = 50, 500
-"""Images a part: seconds of work, so that little is lost when the process is killed."""
+"""Images (or clips) a part: seconds of work, so that little is lost on a kill."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Request:
     source: Path | None = None
     image_size: int = 64
     sizes: dict[str, int] | None = None
-    """Images a split; a split that is left out has the dataset's own number."""
+    """Images (of video: clips) a split; one that is left out has the dataset's own number."""
     seed: int = 0
     workers: int | None = None
     """Processes; none: one for each core."""
@@ -80,7 +80,7 @@ def prepare(request: Request) -> Path:
     sizes = {**dataset.sizes, **(request.sizes or {})}
     for split, size in sizes.items():
         if size < 1:
-            raise UserError(f"--{split} {size}: expected at least 1 image.")
+            raise UserError(f"--{split} {size}: expected at least 1.")
     recipe = _recipe(dataset, request, sizes)
     if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
         say(f"[green]{target} is prepared already.[/]")
@@ -118,10 +118,11 @@ def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -
     A number of images that was not asked for may be any.
     """
     with DatasetFile(target) as existing:
+        what = existing.layout.rows_are
         found = {key: existing.attributes.get(key) for key in recipe if key != "sizes"}
         asked = {key: value for key, value in recipe.items() if key != "sizes"}
         for split, size in sizes.items():
-            found[f"images in {split}"], asked[f"images in {split}"] = existing.size(split), size
+            found[f"{what} in {split}"], asked[f"{what} in {split}"] = existing.rows(split), size
     for key, value in asked.items():
         if found[key] != value:
             raise UserError(
@@ -143,10 +144,10 @@ def _render(
         for split in SPLITS
         for start in range(0, sizes[split], RENDER_PART)
     }  # fmt: skip
-    total = sum(sizes[split] for split in SPLITS)
+    total, what = sum(sizes[split] for split in SPLITS), dataset.layout.rows_are
     done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
     if done:
-        say(f"Going on: {done:,} of {total:,} images were made before.")
+        say(f"Going on: {done:,} of {total:,} {what} were made before.")
     missing = {name: task for name, task in tasks.items() if not parts.has(name)}
     with bar(f"Rendering {dataset.name}:{dataset.variant}", total) as progress:
         started, fresh = time.monotonic(), 0
@@ -155,7 +156,7 @@ def _render(
             parts.write(name, batch)
             fresh += len(batch["image"])
             rate = fresh / (time.monotonic() - started)
-            progress.set(done + fresh, detail=f"{rate:.1f} images/s")
+            progress.set(done + fresh, detail=f"{rate:.1f} {what}/s")
     splits = {
         split: map(parts.read, [name for name, task in tasks.items() if task[0] == split])
         for split in SPLITS

@@ -5,7 +5,7 @@ import os
 import threading
 from multiprocessing.connection import wait
 
-from slotbench import registry
+from slotbench import plugins, registry
 from slotbench.datasets.base import Dataset
 from slotbench.datasets.schema import Batch
 
@@ -15,6 +15,7 @@ _dataset: Dataset | None = None
 def begin(name: str, variant: str, image_size: int, seed: int) -> None:
     """Called once in each process: builds the dataset and watches the parent."""
     global _dataset
+    plugins.load_all()
     _dataset = registry.get("datasets", name).load()(variant, image_size, seed)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 

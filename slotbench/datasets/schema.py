@@ -1,7 +1,8 @@
 """The layout of a prepared dataset: what its arrays are, and how one file is opened.
 
 A file holds one group a split (``train``, ``val``, ``test``, and one for each shifted test
-set). n images, O objects (padded), H x W pixels:
+set). n images, O objects (padded), H x W pixels, and for each teacher N positions of
+width F:
 
 =====================  ===========================  =============================================
 dataset                dtype, shape                 meaning
@@ -11,13 +12,21 @@ dataset                dtype, shape                 meaning
 ``visible``            bool (n, O)                  the object shows at least one pixel
 ``property/<name>``    float32 (n, O[, d]) or       attributes ``kind``, ``classes``, ``unit``;
                        int16 (n, O)                 padding is 0 (numeric) or -1 (categorical)
+``feature/<teacher>``  float16 (n, N, F)            optional; attributes ``teacher``, ``sha256``
 =====================  ===========================  =============================================
+
+In a video file n counts clips of T frames, and every shape goes on with T: ``image`` is
+(n, T, H, W, 3). Whoever asks for no clips reads it as n * T images, frame after frame.
+
+The fingerprint covers the layout, images, masks, visibility and properties: what a result is
+about. Features are derived from the images, may be added later, and do not change it; each
+array has a sha256 of its own, over its content, its teacher and the fingerprint.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +36,8 @@ import numpy.typing as npt
 
 from slotbench.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that is read. A file says the oldest that describes it: 1 for images, 2 for video."""
 NOT_LABELLED = 255
 SPLITS = ("train", "val", "test")
 REQUIRED_ATTRIBUTES = (
@@ -37,7 +47,9 @@ REQUIRED_ATTRIBUTES = (
 
 Array = npt.NDArray[Any]
 Batch = dict[str, Array]
-"""Arrays of n images by dataset name: ``image``, ``mask``, ``visible``, ``property/<name>``."""
+"""Arrays by dataset name: of n images, or, where clips are asked for, of n clips (n, T, ...)."""
+ArraySpec = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape without n, dtype."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,25 @@ class Property:
 
 
 @dataclass(frozen=True)
+class Feature:
+    """Frozen features of a teacher: float16 (positions, width) for each image."""
+
+    name: str
+    positions: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise ValueError(f"a feature cannot be called {self.name!r}")
+        if self.positions < 1 or self.width < 1:
+            raise ValueError(f"{self.name}: expected positions and width of 1 or above")
+
+    @property
+    def key(self) -> str:
+        return f"feature/{self.name}"
+
+
+@dataclass(frozen=True)
 class Layout:
     """Shapes and dtypes of every array of a file."""
 
@@ -63,10 +94,14 @@ class Layout:
     width: int
     objects: int
     properties: tuple[Property, ...]
+    frames: int | None = None
+    """Frames of each clip; none: the file holds images."""
+    features: tuple[Feature, ...] = ()
+    """No part of the text and so of the fingerprint: a file lists them in an attribute."""
 
-    def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-        """Dataset name -> (shape of one image's entry, dtype)."""
-        shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+    def arrays(self) -> dict[str, ArraySpec]:
+        """Dataset name -> (shape of one image's entry, dtype); all but the features."""
+        shapes: dict[str, ArraySpec] = {
             "image": ((self.height, self.width, 3), np.dtype(np.uint8)),
             "mask": ((self.height, self.width), np.dtype(np.uint8)),
             "visible": ((self.objects,), np.dtype(np.bool_)),
@@ -79,17 +114,44 @@ class Layout:
                 shapes[prop.key] = ((self.objects, *tail), np.dtype(np.float32))
         return shapes
 
+    def feature_arrays(self) -> dict[str, ArraySpec]:
+        """Dataset name -> (shape of one image's features, dtype)."""
+        return {
+            feature.key: ((feature.positions, feature.width), np.dtype(np.float16))
+            for feature in self.features
+        }
+
+    def stored(self, *, features: bool = False) -> dict[str, ArraySpec]:
+        """Dataset name -> (shape of one stored row, dtype): of an image, or of a clip (T, ...)."""
+        lead = () if self.frames is None else (self.frames,)
+        arrays = self.arrays() | (self.feature_arrays() if features else {})
+        return {key: ((*lead, *shape), dtype) for key, (shape, dtype) in arrays.items()}
+
+    @property
+    def row_images(self) -> int:
+        """How many images a stored row holds: 1, or the frames of a clip."""
+        return self.frames or 1
+
+    @property
+    def rows_are(self) -> str:
+        return "images" if self.frames is None else "clips"
+
+    @property
+    def schema(self) -> int:
+        """The oldest schema version that describes such a file."""
+        return 1 if self.frames is None else 2
+
     def empty(self, n: int) -> Batch:
-        """A batch of n images whose objects are all padding."""
+        """A batch of n rows (images or clips) whose objects are all padding."""
         categorical = {prop.key for prop in self.properties if prop.kind == "categorical"}
         return {
             key: np.full((n, *shape), -1 if key in categorical else 0, dtype)
-            for key, (shape, dtype) in self.arrays().items()
+            for key, (shape, dtype) in self.stored().items()
         }
 
     def check(self, batch: Batch) -> int:
-        """The number of images in ``batch``; ValueError where an array breaks the layout."""
-        expected = self.arrays()
+        """The number of rows in ``batch``; ValueError where an array breaks the layout."""
+        expected = self.stored()
         if set(batch) != set(expected):
             raise ValueError(f"arrays {sorted(batch)}, expected {sorted(expected)}")
         n = len(batch["image"])
@@ -100,7 +162,12 @@ class Layout:
         return n
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        del fields["features"]
+        # The text of image files, and so their fingerprints, stays as it was before video.
+        if self.frames is None:
+            del fields["frames"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
@@ -108,7 +175,9 @@ class Layout:
         properties = tuple(
             Property(**{**prop, "classes": tuple(prop["classes"])}) for prop in fields["properties"]
         )
-        return cls(fields["height"], fields["width"], fields["objects"], properties)
+        return cls(
+            fields["height"], fields["width"], fields["objects"], properties, fields.get("frames")
+        )
 
 
 class DatasetFile:
@@ -131,7 +200,7 @@ class DatasetFile:
             ) from error
         try:
             self.attributes = self._read_attributes()
-            self.layout = Layout.from_json(self.attributes["layout"])
+            self.layout = self._read_layout()
             self._check_splits()
         except UserError:
             self.file.close()
@@ -153,13 +222,24 @@ class DatasetFile:
             raise UserError(f"{self.path}: attribute {missing[0]!r} is missing.")
         return attributes
 
+    def _read_layout(self) -> Layout:
+        try:
+            listed = json.loads(self.attributes.get("features", "[]"))
+            features = tuple(Feature(**fields) for fields in listed)
+            return replace(Layout.from_json(self.attributes["layout"]), features=features)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{self.path}: attribute 'layout' or 'features' is not as it was written: {error}.",
+                "Prepare it again, with --force.",
+            ) from error
+
     def _check_splits(self) -> None:
         for split in SPLITS:
             if split not in self.file:
                 raise UserError(f"{self.path}: split {split!r} is missing.")
         for split in self.splits:
             n = None
-            for key, (shape, dtype) in self.layout.arrays().items():
+            for key, (shape, dtype) in self.layout.stored(features=True).items():
                 if key not in self.file[split]:
                     raise UserError(f"{self.path}: {split}/{key} is missing.")
                 array = self.file[split][key]
@@ -183,11 +263,34 @@ class DatasetFile:
         """How a user names this dataset: ``name:variant``."""
         return f"{self.attributes['name']}:{self.attributes['variant']}"
 
-    def size(self, split: str) -> int:
-        """The number of images of a split; :class:`UserError` where there is no such split."""
+    def teacher(self, feature: str) -> str:
+        """The description of the teacher whose features ``feature/<name>`` are."""
+        return str(self.file[self.splits[0]][f"feature/{feature}"].attrs.get("teacher", ""))
+
+    def rows(self, split: str) -> int:
+        """The number of stored rows of a split: of its images, or of its clips.
+
+        :class:`UserError` where there is no such split.
+        """
         if split not in self.file:
             raise UserError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits)}.")
         return len(self.file[split]["image"])
+
+    def size(self, split: str) -> int:
+        """The number of images of a split, the frames of all clips where it is video.
+
+        :class:`UserError` where there is no such split.
+        """
+        return self.rows(split) * self.layout.row_images
+
+    def clips(self, split: str) -> int:
+        """The number of clips of a split; :class:`UserError` where the file holds no video."""
+        if self.layout.frames is None:
+            raise UserError(
+                f"{self.path} holds images, not video.",
+                "Type: slotbench prepare multi-dsprites-video",
+            )
+        return self.rows(split)
 
     def read(
         self,
@@ -196,18 +299,62 @@ class DatasetFile:
         stop: int | None = None,
         keys: tuple[str, ...] | None = None,
     ) -> Batch:
-        """Images ``start`` to ``stop`` of a split, as arrays by dataset name."""
-        n = self.size(split)
-        stop = n if stop is None else min(stop, n)
+        """Images ``start`` to ``stop`` of a split, as arrays (n, ...) by dataset name.
+
+        Without ``keys``: all arrays but the features. In a video of T frames, image i is frame
+        i % T of clip i // T. :class:`UserError` where an array is not there or is damaged.
+        """
+        n, each = self.size(split), self.layout.row_images
+        start, stop = min(start, n), n if stop is None else min(stop, n)
+        batch = self._read_rows(split, start // each, -(-stop // each), keys)
+        if self.layout.frames is None:
+            return batch
+        shift = start // each * each
+        return {
+            key: array.reshape(-1, *array.shape[2:])[start - shift : max(start, stop) - shift]
+            for key, array in batch.items()
+        }
+
+    def read_clips(
+        self,
+        split: str,
+        start: int = 0,
+        stop: int | None = None,
+        keys: tuple[str, ...] | None = None,
+    ) -> Batch:
+        """Clips ``start`` to ``stop`` of a split, as arrays (n, T, ...) by dataset name.
+
+        Raises as :meth:`read` and :meth:`clips` do.
+        """
+        n = self.clips(split)
+        return self._read_rows(split, start, n if stop is None else min(stop, n), keys)
+
+    def _read_rows(self, split: str, start: int, stop: int, keys: tuple[str, ...] | None) -> Batch:
+        self.require(split, keys or ())
         group = self.file[split]
         try:
             return {key: group[key][start:stop] for key in keys or tuple(self.layout.arrays())}
         except OSError as error:
             raise UserError(
-                f"{self.path}: {split}, images {start} to {stop}, cannot be read; the file is "
-                "damaged.",
+                f"{self.path}: {split}, {self.layout.rows_are} {start} to {stop}, cannot be "
+                "read; the file is damaged.",
                 "Prepare it again, with --force.",
             ) from error
+
+    def require(self, split: str, keys: Iterable[str]) -> None:
+        """:class:`UserError` where a split lacks one of these arrays, or there is no split."""
+        self.rows(split)
+        missing = [key for key in keys if key not in self.layout.stored(features=True)]
+        if missing and missing[0].startswith("feature/"):
+            held = ", ".join(feature.name for feature in self.layout.features) or "none"
+            raise UserError(
+                f"{self.path} has no features {missing[0].removeprefix('feature/')!r}; "
+                f"it has: {held}.",
+                f"Type: slotbench prepare {self.attributes['name']} --variant "
+                f"{self.attributes['variant']} --features TEACHER",
+            )
+        if missing:
+            raise UserError(f"{self.path} has no array {missing[0]!r}.")
 
     def blocks(self, split: str, size: int = 256) -> Iterator[Batch]:
         """The whole split in order, at most ``size`` images at a time."""
@@ -225,7 +372,7 @@ class DatasetFile:
 
 
 def fingerprint_of(file: h5py.File, layout: Layout) -> str:
-    """sha256 over the layout and every array of every split, in a fixed order.
+    """sha256 over the layout and every array of every split but the features, in a fixed order.
 
     It is a function of the content alone: compression, chunking, the number of workers and
     interruptions do not change it.
@@ -235,9 +382,26 @@ def fingerprint_of(file: h5py.File, layout: Layout) -> str:
         for key in sorted(layout.arrays()):
             array = file[split][key]
             digest.update(f"{split}/{key}:{array.shape}".encode())
-            for start in range(0, len(array), 256):
-                digest.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
+            for block in _blocks(array, layout):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def feature_digest(
+    file: h5py.File, layout: Layout, split: str, feature: Feature, fingerprint: str, teacher: str
+) -> str:
+    """sha256 of a feature array of a split, of what it was made from and by whom."""
+    array = file[split][feature.key]
+    digest = hashlib.sha256(f"{fingerprint}:{teacher}:{split}:{array.shape}".encode())
+    for block in _blocks(array, layout):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(array: h5py.Dataset, layout: Layout) -> Iterator[bytes]:
+    rows = max(1, 256 // layout.row_images)
+    for start in range(0, len(array), rows):
+        yield np.ascontiguousarray(array[start : start + rows]).tobytes()
 
 
 def _python(value: Any) -> Any:

@@ -19,9 +19,15 @@ def paint(mask: Array) -> Array:
 
 
 def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5) -> Path:
-    """Draw at most ``columns * rows`` training images, each with its mask, as a PNG."""
-    batch = dataset.read("train", 0, columns * rows)
-    pairs = np.concatenate([batch["image"], paint(batch["mask"])], axis=2)
+    """Draw at most ``columns * rows`` training images, each with its mask, as a PNG.
+
+    Of video, the first ``rows`` clips, one a line: frame beside frame, masks below.
+    """
+    frames = dataset.layout.frames
+    columns = frames or columns
+    batch = dataset.read("train", 0, columns * rows, ("image", "mask"))
+    side = 1 if frames else 2
+    pairs = np.concatenate([batch["image"], paint(batch["mask"])], axis=side)
     pairs = np.pad(pairs, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
     missing = -len(pairs) % columns
     pairs = np.pad(pairs, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)

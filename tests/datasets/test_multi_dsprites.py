@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.multi_dsprites import COUNTS, MIN_VISIBLE, MultiDSprites, _template
+from slotbench.datasets.multi_dsprites import MultiDSprites
+from slotbench.datasets.sprites import COUNTS, MIN_VISIBLE, template
 
 
 @pytest.mark.parametrize("variant", MultiDSprites.variants)
@@ -49,13 +50,13 @@ def test_a_later_sprite_covers_an_earlier_one() -> None:
     missing = np.zeros(5)
     for row in range(300):
         for slot in range(batch["visible"][row].sum()):
-            template = _template(
+            sprite = template(
                 int(batch["property/shape"][row, slot]),
                 round((batch["property/scale"][row, slot] - 0.5) * 10),
                 round(batch["property/orientation"][row, slot] / (2 * math.pi) * 40),
                 64,
             )
-            share = (batch["mask"][row] == slot + 1).sum() / template.sum()
+            share = (batch["mask"][row] == slot + 1).sum() / sprite.sum()
             assert share >= MIN_VISIBLE
             if slot == batch["visible"][row].sum() - 1:
                 assert share == 1
@@ -66,8 +67,8 @@ def test_a_later_sprite_covers_an_earlier_one() -> None:
 
 @pytest.mark.parametrize("shape", range(3))
 def test_sprites_grow_with_scale_and_keep_their_area_when_turned(shape: int) -> None:
-    areas = [_template(shape, scale, 0, 256).sum() for scale in range(6)]
+    areas = [template(shape, scale, 0, 256).sum() for scale in range(6)]
     assert areas == sorted(areas)
     assert areas[5] == pytest.approx(4 * areas[0], rel=0.05)
-    turned = [_template(shape, 5, turn, 256).sum() for turn in range(0, 40, 7)]
+    turned = [template(shape, 5, turn, 256).sum() for turn in range(0, 40, 7)]
     assert max(turned) / min(turned) < 1.03

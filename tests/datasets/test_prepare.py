@@ -40,6 +40,55 @@ def test_the_number_of_workers_changes_nothing(one_worker: Path, tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["multi-dsprites.h5"]
 
 
+def clips(folder: Path, workers: int) -> Request:
+    sizes = {"train": 110, "val": 10, "test": 10}
+    return Request(
+        "multi-dsprites-video", image_size=32, sizes=sizes, workers=workers, data_dir=folder
+    )
+
+
+@pytest.fixture(scope="module")
+def one_worker_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(clips(tmp_path_factory.mktemp("video"), 1))
+
+
+def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
+    one_worker_video: Path, tmp_path: Path
+) -> None:
+    path = prepare(clips(tmp_path, 3))
+    assert fingerprint(path) == fingerprint(one_worker_video)
+    with DatasetFile(path) as dataset:
+        assert (dataset.clips("train"), dataset.size("train")) == (110, 1100)
+    assert prepare(clips(tmp_path, 1)) == path
+    with pytest.raises(UserError, match="clips in train 110 instead of 7"):
+        prepare(
+            Request("multi-dsprites-video", image_size=32, sizes={"train": 7}, data_dir=tmp_path)
+        )
+
+
+def test_video_that_was_interrupted_goes_on(
+    one_worker_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slotbench.datasets.parts import Parts
+
+    write, written = Parts.write, []
+
+    def write_two(self: Parts, name: str, batch: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(name)
+        write(self, name, batch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as context:
+        context.setattr(Parts, "write", write_two)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(clips(tmp_path, 1))
+    left = tmp_path / "multi-dsprites-video.h5.parts"
+    assert sorted(file.stem for file in left.glob("*.npz")) == sorted(written)
+    assert fingerprint(prepare(clips(tmp_path, 1))) == fingerprint(one_worker_video)
+    assert not left.exists()
+
+
 def test_clevr_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     sizes = {"train": 4, "val": 2, "test": 2}
     paths = [
@@ -79,9 +128,13 @@ def test_a_call_that_was_interrupted_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["clevr", "multi-dsprites"])
+@pytest.mark.parametrize("name", ["clevr", "multi-dsprites", "multi-dsprites-video"])
 def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_run(tmp_path: Path, name: str) -> None:
-    counts = (150, 50, 50) if name == "clevr" else (20_000, 2_000, 2_000)
+    counts = {
+        "clevr": (150, 50, 50),
+        "multi-dsprites": (20_000, 2_000, 2_000),
+        "multi-dsprites-video": (3_000, 200, 200),
+    }[name]
 
     def start(folder: Path) -> "subprocess.Popen[bytes]":
         sizes = [

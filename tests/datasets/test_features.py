@@ -1,0 +1,334 @@
+"""Frozen features: written whole or not at all, read like any array, and checked."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from slotbench import verify
+from slotbench.cli import app
+from slotbench.datasets import features as module
+from slotbench.datasets.features import add_features
+from slotbench.datasets.loader import Loader
+from slotbench.datasets.schema import DatasetFile, Feature
+from slotbench.errors import SlotbenchError, UserError
+from tests.conftest import write_blocks
+from tests.datasets.test_video import FRAMES, write_clips
+
+
+@dataclass
+class Means:
+    """A teacher whose features are the mean colours of the 16 patches of an image."""
+
+    name: str = "means"
+    description: str = "mean colours"
+    factor: float = 1.0
+    seen: list[int] = field(default_factory=list)
+    limit: int = 1 << 30
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if sum(self.seen) >= self.limit:
+            raise KeyboardInterrupt
+        assert images.dtype == torch.float32
+        assert 0 <= images.min() <= images.max() <= 1
+        self.seen.append(len(images))
+        pooled = torch.nn.functional.avg_pool2d(images, 8)
+        return self.factor * pooled.flatten(2).mT
+
+
+def expected(path: Path, split: str) -> np.ndarray:
+    """The same by numpy, float64 (n, 16, 3)."""
+    with DatasetFile(path) as dataset:
+        images = dataset.read(split)["image"] / 255
+    return images.reshape(-1, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(-1, 16, 3)
+
+
+@pytest.fixture
+def path(blocks: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART", 10)
+    monkeypatch.setattr(module, "BATCH", 4)
+
+
+def test_features_are_the_teachers_and_all_else_stays(path: Path, blocks: Path) -> None:
+    teacher = Means()
+    assert add_features(path, teacher) == Feature("means", 16, 3)
+    with DatasetFile(path) as dataset, DatasetFile(blocks / "clevr.h5") as before:
+        assert dataset.layout.features == (Feature("means", 16, 3),)
+        assert dataset.teacher("means") == "mean colours"
+        assert dataset.fingerprint == before.fingerprint
+        for split in dataset.splits:
+            assert set(dataset.read(split)) == set(before.read(split))
+            for key, array in before.read(split).items():
+                np.testing.assert_array_equal(dataset.read(split)[key], array)
+            found = dataset.read(split, keys=("feature/means",))["feature/means"]
+            assert found.dtype == np.float16
+            np.testing.assert_allclose(found, expected(path, split), atol=1e-3)
+    assert sum(teacher.seen) == 96
+    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]
+    assert verify.dataset(path)["features"] == {"means": "mean colours"}
+
+
+def test_features_of_several_teachers_live_side_by_side(path: Path) -> None:
+    add_features(path, Means())
+    add_features(path, Means("double", "twice the colours", factor=2.0))
+    with DatasetFile(path) as dataset:
+        batch = dataset.read("val", 3, 9, ("feature/means", "feature/double"))
+        np.testing.assert_allclose(batch["feature/double"], 2 * batch["feature/means"], atol=1e-3)
+    assert set(verify.dataset(path)["features"]) == {"means", "double"}
+
+
+def test_features_of_video_are_those_of_its_frames(tmp_path: Path) -> None:
+    path = write_clips(tmp_path / "v.h5", train=7)
+    add_features(path, Means())
+    with DatasetFile(path) as dataset:
+        clips = dataset.read_clips("train", keys=("feature/means",))["feature/means"]
+        images = dataset.read("train", 3, 9, ("feature/means",))["feature/means"]
+        assert clips.shape == (7, FRAMES, 16, 3)
+        np.testing.assert_array_equal(images, clips.reshape(-1, 16, 3)[3:9])
+        np.testing.assert_allclose(clips.reshape(-1, 16, 3), expected(path, "train"), atol=1e-3)
+        batch = Loader(dataset, "train", 3, 0, keys=("image", "feature/means"), frames=2).batch(0)
+        mean = (batch["image"] / 255).reshape(3, 2, 4, 8, 4, 8, 3).mean(axis=(3, 5))
+        np.testing.assert_allclose(batch["feature/means"], mean.reshape(3, 2, 16, 3), atol=1e-3)
+    verify.dataset(path)
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_the_loader_serves_features_with_their_images(path: Path, budget: int | None) -> None:
+    add_features(path, Means())
+    with DatasetFile(path) as dataset:
+        keys = ("image", "feature/means")
+        loader = Loader(dataset, "train", 16, seed=0, keys=keys, memory_budget=budget)
+        assert loader.in_memory == (budget is None)
+        batch = loader.batch(1)
+        mean = (batch["image"] / 255).reshape(16, 4, 8, 4, 8, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(batch["feature/means"], mean.reshape(16, 16, 3), atol=1e-3)
+        with pytest.raises(UserError, match="no features 'dino'; it has: means") as caught:
+            Loader(dataset, "train", 16, seed=0, keys=("feature/dino",))
+        assert "slotbench prepare clevr --variant clevr6 --features" in caught.value.advice
+
+
+@pytest.mark.parametrize("limit", [0, 12, 50, 92])
+def test_a_call_that_was_interrupted_goes_on(path: Path, limit: int) -> None:
+    before = path.read_bytes()
+    first = Means(limit=limit)
+    with pytest.raises(KeyboardInterrupt):
+        add_features(path, first)
+    assert path.read_bytes() == before
+    second = Means()
+    add_features(path, second)
+    assert sum(second.seen) <= 96 - (sum(first.seen) - 14)  # at most one part is made twice
+    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        found = dataset.read("train", keys=("feature/means",))["feature/means"]
+    np.testing.assert_allclose(found, expected(path, "train"), atol=1e-3)
+
+
+def test_parts_of_another_teacher_are_not_taken_up(path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        add_features(path, Means(limit=50))
+    add_features(path, Means(description="three times", factor=3.0))
+    with DatasetFile(path) as dataset:
+        found = dataset.read("train", keys=("feature/means",))["feature/means"]
+    np.testing.assert_allclose(found, 3 * expected(path, "train"), atol=3e-3)
+
+
+def test_an_error_while_the_copy_is_written_leaves_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(module, "feature_digest", full)
+        with pytest.raises(OSError, match="No space left"):
+            add_features(path, Means())
+    assert path.read_bytes() == before
+    teacher = Means()
+    add_features(path, teacher)
+    assert teacher.seen == []  # all parts were there
+    verify.dataset(path)
+
+
+def test_features_that_are_there_are_kept_and_those_of_another_teacher_not_replaced(
+    path: Path,
+) -> None:
+    add_features(path, Means())
+    before, teacher = path.read_bytes(), Means()
+    add_features(path, teacher)
+    assert teacher.seen == []
+    with pytest.raises(UserError, match="another teacher: mean colours; asked for: other weights"):
+        add_features(path, Means(description="other weights"))
+    assert path.read_bytes() == before
+
+
+DAMAGES = {
+    "number": lambda file: file["val/feature/means"].__setitem__((3, 5, 1), 0.123),
+    "sha256": lambda file: file["val/feature/means"].attrs.modify("sha256", "0" * 64),
+    "no sha256": lambda file: file["val/feature/means"].attrs.__delitem__("sha256"),
+    "teacher": lambda file: file["val/feature/means"].attrs.modify("teacher", "someone"),
+    "another split": lambda file: file["val/feature/means"].__setitem__(
+        slice(None), file["test/feature/means"][:]
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_features_are_named_and_made_again(path: Path, damage: str) -> None:
+    add_features(path, Means())
+    with h5py.File(path, "r+") as file:
+        DAMAGES[damage](file)
+    with pytest.raises(UserError, match="val/feature/means does not match"):
+        verify.dataset(path)
+    add_features(path, Means())
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        assert dataset.layout.features == (Feature("means", 16, 3),)
+
+
+def test_features_of_other_images_are_named(path: Path, tmp_path: Path) -> None:
+    other = write_blocks(tmp_path / "other.h5", train=30)
+    add_features(path, Means())
+    add_features(other, Means())
+    with h5py.File(path, "r+") as file, h5py.File(other) as source:
+        del file["val/feature/means"]
+        source.copy("val/feature/means", file["val/feature"])
+    with pytest.raises(UserError, match="val/feature/means does not match"):
+        verify.dataset(path)
+
+
+def test_missing_features_and_another_shape_are_named(path: Path) -> None:
+    add_features(path, Means())
+    with h5py.File(path, "r+") as file:
+        del file["test/feature/means"]
+    with pytest.raises(UserError, match="test/feature/means is missing"):
+        DatasetFile(path)
+    with h5py.File(path, "r+") as file:
+        file["test/feature/means"] = np.zeros((24, 16, 4), np.float16)
+    with pytest.raises(UserError, match=r"test/feature/means is float16 \(24, 16, 4\)"):
+        DatasetFile(path)
+
+
+@dataclass
+class Bad(Means):
+    answer: str = ""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        found = super().__call__(images)
+        return {
+            "map": found.unflatten(1, (4, 4)), "few": found[1:], "large": found + 1e5,
+            "nan": found * torch.nan, "grows": found[:, : 16 - len(self.seen)],
+        }[self.answer]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("map", r"\(4, 4, 4, 3\), expected \(B, N, F\)"), ("few", "expected"),
+        ("large", "do not fit float16"), ("nan", "do not fit float16"), ("grows", "features"),
+    ],
+)  # fmt: skip
+def test_a_teacher_that_breaks_its_contract_leaves_the_file(
+    path: Path, answer: str, message: str
+) -> None:
+    before = path.read_bytes()
+    with pytest.raises(SlotbenchError, match=message):
+        add_features(path, Bad(answer=answer))
+    assert path.read_bytes() == before
+    with DatasetFile(path) as dataset:
+        assert dataset.layout.features == ()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", ".", ".."])
+def test_a_name_that_is_no_key_is_refused(path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be called"):
+        add_features(path, Means(name))
+    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]
+
+
+def test_the_command_loads_the_teacher_and_writes_its_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def load_teacher(text: str, weights: Path | None) -> Means:
+        asked.append((text, weights))
+        return Means()
+
+    fake = ModuleType("slotbench.features")
+    fake.load_teacher = load_teacher  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "slotbench.features", fake)
+    words = ["prepare", "multi-dsprites-video", "--train", "3", "--val", "2", "--test", "2"]
+    words += ["--image-size", "32", "--workers", "1", "--data-dir", str(tmp_path)]
+    more = ["--features", "timm:vit", "--features-weights", str(tmp_path / "weights.pt")]
+    path = tmp_path / "multi-dsprites-video.h5"
+    for arguments in (words, [*words, *more]):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == str(path)
+    assert asked == [("timm:vit", tmp_path / "weights.pt")]
+    assert verify.dataset(path)["features"] == {"means": "mean colours"}
+    with pytest.raises(UserError, match="of which teacher"):
+        CliRunner().invoke(app, [*words, *more[2:]], catch_exceptions=False)
+
+
+def test_an_empty_split_has_empty_features(tmp_path: Path) -> None:
+    path = write_blocks(tmp_path / "n.h5", val=0)
+    add_features(path, Means())
+    with DatasetFile(path) as dataset:
+        assert dataset.read("val", keys=("feature/means",))["feature/means"].shape == (0, 16, 3)
+    verify.dataset(path)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_a_whole_file(path: Path) -> None:
+    with DatasetFile(path) as dataset:
+        fingerprint = dataset.fingerprint
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from slotbench.datasets import features as module\n"
+        "from tests.datasets.test_features import Means\n"
+        "module.PART, module.BATCH, old = 10, 4, module.feature_digest\n"
+        "def slow(*a):\n"
+        "    time.sleep(0.1); print('writes', flush=True); time.sleep(0.1); return old(*a)\n"
+        "module.feature_digest = slow\n"
+        "print('ready', flush=True); module.add_features(Path(sys.argv[1]), Means())"
+    )
+    for lines in (2, 4):  # while the copy is written
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(path)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(lines):
+            assert process.stdout.readline()
+        time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        with DatasetFile(path) as dataset:
+            assert dataset.fingerprint == fingerprint
+        assert "features" not in verify.dataset(path)
+    teacher = Means()
+    add_features(path, teacher)
+    assert teacher.seen == []
+    verify.dataset(path)
+    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]

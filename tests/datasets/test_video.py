@@ -1,0 +1,251 @@
+"""Video files: clips are there as clips, and as images one frame after the other."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from slotbench import verify
+from slotbench.datasets import loader as module
+from slotbench.datasets.loader import Loader
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import Batch, DatasetFile, Layout
+from slotbench.datasets.sheet import draw_sheet
+from slotbench.errors import UserError
+from tests.conftest import LAYOUT, blocks_batch, write_blocks
+
+FRAMES = 5
+VIDEO = Layout(LAYOUT.height, LAYOUT.width, LAYOUT.objects, LAYOUT.properties, frames=FRAMES)
+
+
+def clips_batch(n: int, seed: int) -> Batch:
+    """n clips whose frames are images of blocks; the first pixel holds clip and frame."""
+    images = blocks_batch(n * FRAMES, seed)
+    batch = {key: array.reshape(n, FRAMES, *array.shape[1:]) for key, array in images.items()}
+    batch["image"][:, :, 0, 0, 0] = np.arange(n)[:, None]
+    batch["image"][:, :, 0, 0, 1] = np.arange(FRAMES)
+    return batch
+
+
+def write_clips(path: Path, train: int = 40) -> Path:
+    attributes = {
+        "name": "multi-dsprites-video", "variant": "binarized", "origin": "rendered",
+        "sources": "[]", "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
+    }  # fmt: skip
+    sizes = {"train": train, "val": 3, "test": 4}
+    splits = {split: [clips_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
+    join(path, VIDEO, splits, attributes)
+    return path
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("video") / "v.h5")
+
+
+@pytest.fixture
+def video(path: Path) -> DatasetFile:
+    return DatasetFile(path)
+
+
+def drawn(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Clip and frame of each image of a batch."""
+    return batch["image"][..., 0, 0, 0].astype(int), batch["image"][..., 0, 0, 1].astype(int)
+
+
+def test_the_images_are_the_frames_of_the_clips_in_order(video: DatasetFile) -> None:
+    expected = clips_batch(40, 0)
+    clips, images = video.read_clips("train"), video.read("train")
+    assert (video.clips("train"), video.size("train")) == (40, 40 * FRAMES)
+    assert set(clips) == set(images) == set(expected)
+    for key, array in expected.items():
+        np.testing.assert_array_equal(clips[key], array)
+        np.testing.assert_array_equal(images[key], np.concatenate(list(array)))
+    blocks = [block["mask"] for block in video.blocks("train", 7)]
+    assert [len(block) for block in blocks] == [7] * 28 + [4]
+    np.testing.assert_array_equal(np.concatenate(blocks), images["mask"])
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, 1), (4, 6), (5, 10), (3, 3), (7, 2), (13, 29), (198, 999), (200, 201), (999, 1000)],
+)
+def test_any_range_of_images_is_that_of_the_flat_array(
+    video: DatasetFile, start: int, stop: int
+) -> None:
+    keys = ("image", "property/position")
+    whole, part = video.read("train"), video.read("train", start, stop, keys)
+    assert set(part) == set(keys)
+    for key in keys:
+        np.testing.assert_array_equal(part[key], whole[key][start:stop])
+    clips = video.read_clips("train", start // FRAMES, stop // FRAMES, keys)
+    np.testing.assert_array_equal(
+        clips["image"], clips_batch(40, 0)["image"][start // FRAMES : stop // FRAMES]
+    )
+
+
+def test_each_frame_is_a_chunk(path: Path) -> None:
+    with h5py.File(path) as file:
+        assert file["train/image"].chunks == (1, 1, 32, 32, 3)
+        assert file["train/mask"].chunks == (1, 1, 32, 32)
+        assert file.attrs["schema"] == 2
+
+
+def test_video_is_verified_and_its_damage_named(tmp_path: Path) -> None:
+    path = write_clips(tmp_path / "v.h5", train=6)
+    facts = verify.dataset(path)
+    assert facts["frames"] == FRAMES
+    assert facts["images"] == {"train": 6 * FRAMES, "val": 3 * FRAMES, "test": 4 * FRAMES}
+    with h5py.File(path, "r+") as file:
+        shown = file["train/visible"][5, 4, 0]
+        file["train/visible"][5, 4, 0] = not shown
+    with pytest.raises(UserError, match="visible does not say"):
+        verify.dataset(path)
+    with h5py.File(path, "r+") as file:
+        file["train/visible"][5, 4, 0] = shown
+        file["train/image"][5, 4, 9, 9, 0] ^= 1
+    with pytest.raises(UserError, match="fingerprint"):
+        verify.dataset(path)
+
+
+def test_the_text_of_a_video_layout_has_its_frames_and_that_of_images_has_none() -> None:
+    assert Layout.from_json(VIDEO.to_json()) == VIDEO
+    assert json.loads(VIDEO.to_json())["frames"] == FRAMES
+    assert set(json.loads(LAYOUT.to_json())) == {"height", "width", "objects", "properties"}
+
+
+def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks: Path) -> None:
+    # As slotbench 0.1 wrote it: sha256 over this text, then every array in order of its name.
+    text = (
+        '{"height": 32, "objects": 3, "properties": [{"classes": ["red", "green", "blue"], '
+        '"dim": 1, "kind": "categorical", "name": "color", "unit": ""}, {"classes": [], "dim": 2, '
+        '"kind": "numeric", "name": "position", "unit": "pixels"}], "width": 32}'
+    )
+    digest = hashlib.sha256(text.encode())
+    with h5py.File(blocks / "clevr.h5") as file:
+        assert file.attrs["schema"] == 1
+        assert file.attrs["layout"] == text
+        for split in ("test", "train", "val"):
+            for key in ("image", "mask", "property/color", "property/position", "visible"):
+                array = file[split][key][:]
+                digest.update(f"{split}/{key}:{array.shape}".encode() + array.tobytes())
+        assert file.attrs["fingerprint"] == digest.hexdigest()
+
+
+def test_images_have_no_clips(blocks: Path) -> None:
+    with DatasetFile(blocks / "clevr.h5") as images:
+        with pytest.raises(UserError, match="holds images, not video"):
+            images.clips("train")
+        with pytest.raises(UserError, match="holds images, not video"):
+            images.read_clips("train", 0, 1)
+        with pytest.raises(UserError, match="holds images, not video"):
+            Loader(images, "train", 4, seed=0, frames=2)
+
+
+def test_a_batch_holds_consecutive_frames_of_different_clips(video: DatasetFile) -> None:
+    loader = Loader(video, "train", 8, seed=0, keys=("image", "mask"), frames=3)
+    assert loader.batches_per_epoch == 5
+    whole, starts, seen = video.read_clips("train"), [], []
+    for step in range(5):
+        batch = loader.batch(step)
+        assert batch["image"].shape == (8, 3, 32, 32, 3)
+        clip, frame = drawn(batch)
+        assert (clip == clip[:, :1]).all()
+        assert (np.diff(frame, axis=1) == 1).all()
+        for key in ("image", "mask"):
+            np.testing.assert_array_equal(batch[key], whole[key][clip, frame])
+        starts.extend(frame[:, 0])
+        seen.extend(clip[:, 0])
+    assert sorted(seen) == list(range(40))  # an epoch shows every clip once
+    assert set(starts) == {0, 1, 2}
+
+
+def test_steps_and_seeds_choose_clips_and_frames(video: DatasetFile) -> None:
+    one, two = (Loader(video, "train", 8, seed=0, frames=2) for _ in range(2))
+    for step in range(12):
+        one.batch(step)
+    np.testing.assert_array_equal(one.batch(33)["image"], two.batch(33)["image"])
+    other = Loader(video, "train", 8, seed=1, frames=2)
+    assert (drawn(one.batch(0))[0] != drawn(other.batch(0))[0]).any()
+    # With one batch an epoch the clips are those of the split; frames differ from step to step.
+    whole = Loader(video, "train", 40, seed=0, frames=2)
+    starts = []
+    for step in (0, 1):
+        clip, frame = drawn(whole.batch(step))
+        starts.append(frame[np.argsort(clip[:, 0]), 0])
+    assert (starts[0] != starts[1]).any()
+
+
+@pytest.mark.parametrize("frames", [1, 2, FRAMES])
+@pytest.mark.parametrize("batch", [7, 16])
+def test_memory_and_windows_of_clips_give_the_same_batches(
+    video: DatasetFile, monkeypatch: pytest.MonkeyPatch, batch: int, frames: int
+) -> None:
+    # Blocks of 3 clips and windows of 2 blocks, so that batches cross their borders.
+    monkeypatch.setattr(module, "BLOCK", 3 * FRAMES)
+    monkeypatch.setattr(module, "WINDOW", 2)
+    keys = ("image", "mask", "property/color")
+    memory = Loader(video, "train", batch, seed=3, keys=keys, frames=frames)
+    file = Loader(video, "train", batch, seed=3, keys=keys, frames=frames, memory_budget=0)
+    assert memory.in_memory
+    assert not file.in_memory
+    if frames > 1:
+        assert len(module._plan(40, 3, 0, file.block)[1]) == 7
+    for step in (0, 1, 5, 2, 40):
+        one, two = memory.batch(step), file.batch(step)
+        for key in keys:
+            np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_single_frames_of_a_video_are_images(video: DatasetFile) -> None:
+    loader = Loader(video, "train", 20, seed=0)
+    pairs = set()
+    for step in range(10):
+        batch = loader.batch(step)
+        assert batch["image"].shape == (20, 32, 32, 3)
+        pairs |= set(zip(*(numbers.tolist() for numbers in drawn(batch)), strict=True))
+    assert len(pairs) == 200
+
+
+def test_clips_that_are_too_short_or_too_few_are_refused(video: DatasetFile) -> None:
+    with pytest.raises(UserError, match="clips have 5 frames; 6 are needed"):
+        Loader(video, "train", 4, seed=0, frames=6)
+    with pytest.raises(UserError, match="only 40 clips"):
+        Loader(video, "train", 41, seed=0, frames=2)
+    Loader(video, "train", 41, seed=0)  # of images there are 200
+    with pytest.raises(UserError, match="no array 'depth'"):
+        Loader(video, "train", 4, seed=0, keys=("image", "depth"))
+
+
+def test_memory_counts_whole_clips(video: DatasetFile) -> None:
+    needed = 200 * 32 * 32 * 3
+    for frames in (1, 2):
+        for budget, fits in ((needed, True), (needed - 1, False)):
+            loader = Loader(video, "train", 8, seed=0, frames=frames, memory_budget=budget)
+            assert loader.in_memory == fits
+
+
+def test_a_sheet_shows_a_clip_on_each_line(video: DatasetFile, tmp_path: Path) -> None:
+    from PIL import Image
+
+    sheet = np.asarray(Image.open(draw_sheet(video, tmp_path / "s.png", rows=2)))
+    scale = sheet.shape[1] // (FRAMES * 36)
+    small = sheet[::scale, ::scale]
+    assert small.shape == (2 * 68, FRAMES * 36, 3)
+    for clip in range(2):
+        for frame in range(FRAMES):
+            cell = small[68 * clip + 2 :, 36 * frame + 2 :]
+            np.testing.assert_array_equal(
+                cell[:32, :32], video.read_clips("train")["image"][clip, frame]
+            )
+
+
+def test_a_layout_that_was_tampered_with_is_named(tmp_path: Path) -> None:
+    path = write_blocks(tmp_path / "n.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["features"] = '[{"name": "x"}]'
+    with pytest.raises(UserError, match="'layout' or 'features'"):
+        DatasetFile(path)
