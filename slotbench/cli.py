@@ -1,16 +1,20 @@
 """The command line: one thin function a command. Whatever imports torch is imported inside."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
 
-from slotbench import completion, registry
+from slotbench import completion, plugins, registry
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.output import put, put_json, to_json
+
+if TYPE_CHECKING:
+    from slotbench.datasets.features import Teacher
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,10 +41,18 @@ def _known(kind: registry.Kind) -> str:
 @app.callback()
 def options(
     debug: Annotated[bool, Option("--debug", help="Show tracebacks.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="FILE",
+            help="Load this file's names first; may be given several times, "
+            f"or in {plugins.VARIABLE} with {os.pathsep!r} between.",
+        ),
+    ] = None,
     version: Annotated[bool, Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
-    """Options before the command; ``--debug`` itself is read in :func:`main`."""
-    del debug
+    """Options of all commands; ``--debug`` and ``--plugin`` are read in :func:`main`."""
+    del debug, plugin
     if version:
         from slotbench import __version__
 
@@ -61,10 +73,28 @@ def prepare(
         Option("--from", help="Import this original file instead.", rich_help_panel=WHAT),
     ] = None,
     image_size: Annotated[int, Option(help="Side in pixels.", rich_help_panel=WHAT)] = 64,
-    train: Annotated[int | None, Option(help="Training images.", rich_help_panel=WHAT)] = None,
-    val: Annotated[int | None, Option(help="Validation images.", rich_help_panel=WHAT)] = None,
-    test: Annotated[int | None, Option(help="Test images.", rich_help_panel=WHAT)] = None,
+    train: Annotated[
+        int | None, Option(help="Training images; of video, clips.", rich_help_panel=WHAT)
+    ] = None,
+    val: Annotated[
+        int | None, Option(help="Validation images or clips.", rich_help_panel=WHAT)
+    ] = None,
+    test: Annotated[int | None, Option(help="Test images or clips.", rich_help_panel=WHAT)] = None,
     seed: Annotated[int, Option(help="Seed of the images made here.", rich_help_panel=WHAT)] = 0,
+    features: Annotated[
+        str | None,
+        Option(
+            metavar="TEACHER", rich_help_panel=WHAT,
+            help="Store frozen features too, such as those of timm:vit_base_patch16_224.dino.",
+        ),
+    ] = None,
+    features_weights: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE", help="The teacher's weights; none: they are fetched.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     workers: Annotated[
         str, Option(help="Processes; all: one a core.", rich_help_panel=HOW)
     ] = "all",
@@ -72,7 +102,7 @@ def prepare(
         bool, Option("--force", help="Replace a file made otherwise.", rich_help_panel=HOW)
     ] = False,
     data_dir: DataDir = DATA,
-) -> None:
+) -> None:  # fmt: skip
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
     from slotbench.datasets.prepare import Request
     from slotbench.datasets.prepare import prepare as make
@@ -85,12 +115,18 @@ def prepare(
     request = Request(
         name, variant, source, image_size, sizes, seed, _workers(workers), data_dir, force
     )
+    # A teacher that cannot be had is known before hours of rendering.
+    teacher = _teacher(features, features_weights)
     path = make(request)
+    if teacher is not None:
+        from slotbench.datasets.features import add_features
+
+        add_features(path, teacher)
     with DatasetFile(path) as dataset:
         sheet = draw_sheet(dataset, path.with_suffix(".png"))
-        counts = ", ".join(f"{split} {dataset.size(split):,}" for split in dataset.splits)
-        reference = dataset.reference
-    say(f"Images: {counts}. Contact sheet: {sheet}")
+        counts = ", ".join(f"{split} {dataset.rows(split):,}" for split in dataset.splits)
+        what, reference = dataset.layout.rows_are.capitalize(), dataset.reference
+    say(f"{what}: {counts}. Contact sheet: {sheet}")
     say(f"Next, type: slotbench train --dataset {reference}")
     typer.echo(path)
 
@@ -178,34 +214,94 @@ def train(
 @app.command()
 def evaluate(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         Argument(metavar="RUN...", help="Directories or ids.", autocompletion=completion.runs),
-    ],
+    ] = None,
     metrics: Annotated[
-        str, Option(help="Groups with commas between, or all.", rich_help_panel=WHAT)
+        str,
+        Option(
+            help=f"Groups with commas between, of: {_known('metrics')}; all: each but "
+            "decoder-probe, which takes minutes.",
+            autocompletion=completion.metrics, rich_help_panel=WHAT,
+        ),
     ] = "all",
     split: Annotated[str, Option(help="The split to judge on.", rich_help_panel=WHAT)] = "test",
+    predictions: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE", help="Judge masks and slots from elsewhere: docs/predictions.md.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        Option(help="Judge a trivial masker: one-segment, voronoi or kmeans.",
+               rich_help_panel=WHAT),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        Option(
+            help="What predictions or a baseline are judged on.",
+            autocompletion=completion.dataset_references, rich_help_panel=WHAT,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, Option(help="What predictions are called.", rich_help_panel=WHAT)
+    ] = None,
+    mask_source: Annotated[
+        str, Option(help="What `masks` of predictions are: attention or decoder.",
+                    rich_help_panel=HOW)
+    ] = "attention",
+    slots: Annotated[
+        int | None, Option(help="Slots of a baseline; none: as cores.", rich_help_panel=HOW)
+    ] = None,
+    seed: Annotated[
+        int, Option(help="Seed of the probes, for predictions and baselines.", rich_help_panel=HOW)
+    ] = 0,
+    force: Annotated[
+        bool, Option("--force", help="Compute what is there already, too.", rich_help_panel=HOW)
+    ] = False,
+    cache: Annotated[
+        bool, Option(help="Keep what the core makes of each split.", rich_help_panel=HOW)
+    ] = True,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
-) -> None:
-    """Judge trained runs; results are kept in each run's evaluation.json."""
-    from slotbench import workflow
+) -> None:  # fmt: skip
+    """Judge trained runs, predictions from elsewhere or a baseline.
 
-    host = workflow.host(device)
-    found = [workflow.find(reference, results_dir) for reference in runs]
-    results = {
-        str(run.path): workflow.evaluate(run, host, data_dir, split=split, metrics=metrics)
-        for run in found
-    }
+    What is missing is computed, and what an older version computed; the rest is read from the
+    run's evaluation.json.
+    """
+    from slotbench import external, workflow
+
+    external.check_options(runs, predictions, baseline, dataset, name, split)
+    request = external.Request(str(dataset), metrics, seed, data_dir, results_dir, force)
+    if predictions is not None:
+        path, result = external.evaluate_predictions(
+            predictions, str(name), request, mask_source=mask_source
+        )
+        results = {str(path): result}
+    elif baseline is not None:
+        path, result = external.evaluate_baseline(baseline, request, slots=slots)
+        results = {str(path): result}
+    else:
+        host = workflow.host(device)
+        listed = [workflow.find(reference, results_dir) for reference in runs or []]
+        results = {
+            str(run.path): workflow.evaluate(
+                run, host, data_dir, split=split, metrics=metrics, force=force, cached=cache
+            )
+            for run in listed
+        }
     if as_json:
         put_json({"schema": 1, "runs": results})
     else:
         from slotbench.report.tables import evaluation_table
 
-        for path, result in results.items():
-            put(evaluation_table(path, result))
+        for title, document in results.items():
+            put(evaluation_table(title, document))
 
 
 @app.command()
@@ -227,8 +323,17 @@ def leaderboard(
     ] = None,
     family: Annotated[
         str | None,
-        Option(help="reconstruction, self-supervised or control.", rich_help_panel=WHAT),
+        Option(
+            help="reconstruction, self-supervised, control or external.", rich_help_panel=WHAT
+        ),
     ] = None,
+    scale: Annotated[
+        bool,
+        Option(
+            "--scale", help="Show numbers between floor (random: 0) and ceiling (supervised: 1).",
+            rich_help_panel=OUT,
+        ),
+    ] = False,
     form: Annotated[
         str, Option("--format", help="table, csv, markdown, latex or json.", rich_help_panel=OUT)
     ] = "table",
@@ -239,8 +344,9 @@ def leaderboard(
     from slotbench.leaderboard import leaderboard as collect
 
     board = collect(
-        results_dir, dataset=dataset, metrics=tuple(metric or ()), core=core, family=family
-    )
+        results_dir, dataset=dataset, metrics=tuple(metric or ()), core=core, family=family,
+        scale=scale,
+    )  # fmt: skip
     forms: dict[str, Callable[[], str]] = {
         "csv": board.to_csv, "markdown": board.to_markdown, "latex": board.to_latex,
         "json": lambda: to_json(board.to_json()),
@@ -283,7 +389,25 @@ def show(
     run: Annotated[
         str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
     ],
-    images: Annotated[int, Option(help="Test images to draw.", rich_help_panel=OUT)] = 6,
+    images: Annotated[
+        int, Option(help="How many of the first images to draw.", rich_help_panel=WHAT)
+    ] = 6,
+    index: Annotated[
+        str | None,
+        Option(metavar="3,17,40", help="Draw these images instead.", rich_help_panel=WHAT),
+    ] = None,
+    split: Annotated[str, Option(help="The split to draw from.", rich_help_panel=WHAT)] = "test",
+    ranked: Annotated[
+        int,
+        Option(
+            help="Score this many images to find the best and the worst; 0: none.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 500,
+    properties: Annotated[
+        bool, Option(help="Draw property predictions.", rich_help_panel=WHAT)
+    ] = True,
+    device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
@@ -293,7 +417,8 @@ def show(
     from slotbench.report.tables import evaluation_table, run_table
 
     found = workflow.find(run, results_dir)
-    facts = workflow.describe(found, data_dir, images)
+    wish = workflow.Wish(images, _indices(index), split, ranked, properties)
+    facts = workflow.describe(found, workflow.host(device), data_dir, wish)
     if as_json:
         put_json(facts)
         return
@@ -354,6 +479,26 @@ def bench(
         put(throughput_table(rows))
 
 
+def _indices(text: str | None) -> tuple[int, ...]:
+    words = [] if text is None else text.split(",")
+    for word in words:
+        if not (word.strip().isascii() and word.strip().isdigit()):
+            raise UserError(f"--index {text}: expected numbers with commas between, from 0.")
+    return tuple(int(word) for word in words)
+
+
+def _teacher(features: str | None, weights: Path | None) -> "Teacher | None":
+    if features is None:
+        if weights is not None:
+            raise UserError(
+                f"--features-weights {weights}: of which teacher?", "Type --features TEACHER too."
+            )
+        return None
+    from slotbench.features import load_teacher
+
+    return load_teacher(features, weights)
+
+
 def _workers(text: str) -> int | None:
     if text == "all":
         return None
@@ -365,9 +510,11 @@ def _workers(text: str) -> int | None:
 def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]
-    # `--debug` is understood wherever it stands.
+    # `--debug` and `--plugin` are understood wherever they stand.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
+        arguments, files = plugins.take(arguments)
+        plugins.load_all(files)
         app(args=arguments, prog_name="slotbench")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -46,6 +46,12 @@ def presets(incomplete: str) -> Found:
     return _names("presets", incomplete)
 
 
+def metrics(incomplete: str) -> Found:
+    """Groups of metrics; after a comma, the next one."""
+    head, comma, last = incomplete.rpartition(",")
+    return [(f"{head}{comma}{name}", text) for name, text in _names("metrics", last)]
+
+
 def runs(incomplete: str) -> Found:
     paths = sorted(Path("results").glob("runs/*/*/*"))
     return [

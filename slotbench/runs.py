@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from slotbench import plugins, registry
 from slotbench.config import RunConfig
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import read_json, write_json, write_whole
@@ -72,7 +73,13 @@ class Run:
         """:class:`UserError` where the directory holds no run of this version."""
         if not self.config_file.is_file():
             raise UserError(f"{self.path} is not a run: it has no config.json.")
-        return RunConfig.from_dict(read_json(self.config_file))
+        file = self.path / "environment.json"
+        environment = read_json(file) if file.is_file() else {}
+        with plugins.hints(environment.get("plugins")):
+            config = RunConfig.from_dict(read_json(self.config_file))
+            if config.alignment is not None:
+                registry.get("alignments", config.alignment)
+        return config
 
     def status(self) -> dict[str, Any]:
         """``status.json``; a run whose process has died without a word reads as interrupted."""
@@ -144,6 +151,7 @@ class Run:
                 "git": _git(),
                 "python": sys.version.split()[0],
                 "platform": platform.platform(),
+                "plugins": plugins.loaded(),
                 "packages": {name: _version(name) for name in packages},
                 "device": device,
                 "threads": threads,

@@ -1,7 +1,7 @@
 """What the commands do, for the command line and for scripts alike."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,20 @@ from slotbench.config import RunConfig
 from slotbench.datasets.prepare import locate
 from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
+from slotbench.evaluation import metrics as groups_of_metrics
+from slotbench.evaluation.cache import Cache, file_hash, prune
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.evaluate import evaluate as judge
+from slotbench.evaluation.stored import last, left_to_do, merged
 from slotbench.files import read_json, write_json
 from slotbench.progress import bar, say
-from slotbench.registry import unknown
-from slotbench.report.pictures import draw_slots
+from slotbench.report.show import Wish, draw
 from slotbench.resolve import resolve
 from slotbench.runs import Run, find
 from slotbench.train import Host, trained
 from slotbench.train import train as run_training
 
-__all__ = ["Choice", "Host", "describe", "evaluate", "find", "host", "resume", "start"]
+__all__ = ["Choice", "Host", "Wish", "describe", "evaluate", "find", "host", "resume", "start"]
 
 
 @dataclass(frozen=True)
@@ -81,42 +83,64 @@ def _finish(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, judge
     return run
 
 
-def evaluate(run: Run, host: Host, data_dir: Path, *, split: str, metrics: str) -> dict[str, Any]:
-    """The run's evaluation; computed anew for the groups named, kept in ``evaluation.json``."""
-    groups = GROUPS if metrics == "all" else tuple(metrics.split(","))
-    for group in groups:
-        if group not in GROUPS:
-            raise unknown("group of metrics", group, GROUPS)
+def evaluate(
+    run: Run,
+    host: Host,
+    data_dir: Path,
+    *,
+    split: str,
+    metrics: str,
+    force: bool = False,
+    cached: bool = True,
+) -> dict[str, Any]:
+    """The run's evaluation, kept in ``evaluation.json``.
+
+    Of the groups named, those are computed that are missing there or were computed by an older
+    version; ``force`` computes all of them, and the passes of the core, anew. ``cached`` keeps
+    what the core makes of each split in the run's directory, for the next time.
+    """
+    groups = groups_of_metrics.chosen(metrics)
     config = run.config()
     with open_dataset(config, data_dir) as dataset:
-        return _judge(run, config, dataset, host, split, groups)
+        return _judge(run, config, dataset, host, split, groups, force=force, cached=cached)
 
 
 def _judge(
-    run: Run, config: RunConfig, dataset: DatasetFile, host: Host, split: str, groups: Any
+    run: Run,
+    config: RunConfig,
+    dataset: DatasetFile,
+    host: Host,
+    split: str,
+    groups: tuple[str, ...],
+    *,
+    force: bool = False,
+    cached: bool = True,
 ) -> dict[str, Any]:
+    # The leaderboard reads the test split; other splits are kept beside it.
+    file = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
     objective = trained(run, config).to(host.device)
+    model = file_hash(run.model)
+    before = last(file, dataset, split, config.seed, model)
+    left = groups if force else left_to_do(before, groups)
+    if not left:
+        say(f"{run.id}: nothing is missing. To compute it again, add --force.")
+        return before
+    key: dict[str, str | int] = {
+        "model": model, "fingerprint": dataset.fingerprint, "seed": config.seed,
+        "core": objective.core.version, "objective": objective.version,
+    }  # fmt: skip
+    cache = Cache(run.path / "cache", key, say) if cached else None
+    if cache is not None and force:
+        cache.clear()
     with bar("Evaluating", 1.0, count=False) as progress:
         result = judge(
             objective, dataset, split=split, seed=config.seed, device=host.device,
-            groups=groups, progress=progress,
+            groups=left, progress=progress, cache=cache,
         )  # fmt: skip
-    kept = _previous(run, result)
-    result["metrics"] = {**kept.get("metrics", {}), **result["metrics"]}
-    # The leaderboard reads the test split; other splits are kept beside it.
-    name = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
-    write_json(name, result)
+    result = merged(before, {**result, "model": model})
+    write_json(file, result)
+    prune(run.path.parents[3])
     return result
-
-
-def _previous(run: Run, result: dict[str, Any]) -> dict[str, Any]:
-    """The last evaluation, where it is of the same split, data, number of images and seed."""
-    if not run.evaluation.is_file():
-        return {}
-    before: dict[str, Any] = read_json(run.evaluation)
-    keys = ("schema", "split", "fingerprint", "resolution", "images", "objects", "slots", "seed")
-    same = all(before.get(key) == result[key] for key in keys)
-    return before if same else {}
 
 
 def open_dataset(config: RunConfig, data_dir: Path) -> DatasetFile:
@@ -133,15 +157,18 @@ def open_dataset(config: RunConfig, data_dir: Path) -> DatasetFile:
     return dataset
 
 
-def describe(run: Run, data_dir: Path, images: int) -> dict[str, Any]:
-    """What ``show`` prints; draws pictures of test images where the run has a model."""
+def describe(run: Run, host: Host, data_dir: Path, wish: Wish) -> dict[str, Any]:
+    """What ``show`` prints; draws the images wished for where the run has a model."""
     config = run.config()
     evaluation = read_json(run.evaluation) if run.evaluation.is_file() else None
+    drawn = {}
     if run.model.is_file():
-        with open_dataset(config, data_dir) as dataset:
-            draw_slots(
-                trained(run, config), dataset, "test", range(images),
-                run.pictures / "test.png", devices.choose("cpu"),
+        with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
+            drawn = asdict(
+                draw(
+                    trained(run, config).to(host.device), dataset, wish, run.pictures,
+                    title=_title(run, config), seed=config.seed, device=host.device, progress=told,
+                )
             )  # fmt: skip
     command = f"slotbench train --resume {shlex.quote(str(run.path))}"
     return {
@@ -150,5 +177,13 @@ def describe(run: Run, data_dir: Path, images: int) -> dict[str, Any]:
         "status": run.status(),
         "evaluation": evaluation,
         "pictures": [str(path) for path in sorted(run.pictures.glob("*.png"))],
+        "drawn": drawn,
         "resume": command if run.status()["state"] != "done" else "",
     }
+
+
+def _title(run: Run, config: RunConfig) -> str:
+    names = f"{config.names['core']} + {config.names['objective']}"
+    names += f" ({config.alignment})" if config.alignment else ""
+    data = f"{config.dataset.reference} ({config.dataset.origin})"
+    return f"{names} on {data}, seed {config.seed}, step {run.status()['step']:,}: run {run.id}"

@@ -1,24 +1,22 @@
 """The evaluation of a trained core: what ``evaluation.json`` holds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
-from slotbench.datasets.schema import DatasetFile, Layout
-from slotbench.evaluation import health, segmentation
-from slotbench.evaluation.probes import SceneData, knn_count, linear_probe, scene_labels
-from slotbench.evaluation.properties import Protocol, SlotData, predict_properties
-from slotbench.evaluation.representations import Representations, collect, frozen
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.datasets.schema import DatasetFile
+from slotbench.evaluation import metrics
+from slotbench.evaluation.cache import Cache, Stored
+from slotbench.evaluation.metrics.base import JUDGED, Context, Metric
+from slotbench.evaluation.representations import DRAWS, Representations, collect, frozen
+from slotbench.evaluation.result import Result
 from slotbench.objectives.base import Objective
-from slotbench.registry import unknown
 
 SCHEMA_VERSION = 1
-GROUPS = ("segmentation", "properties", "linear-probe", "health")
-PROPERTY_COST, LINEAR_COST = 8_000, 1_000
-"""What a probe costs, in images passed through a small core; only the progress bar uses it."""
+GROUPS = metrics.default_groups()
+"""The groups of metrics that are computed unless others are named."""
 Progress = Callable[[float, float], None]
 
 
@@ -35,172 +33,174 @@ def evaluate(
     test_images: int = 2_000,
     probe_steps: int = 6_000,
     progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``: every metric of the groups, with what it counted.
 
     ``objective`` is on ``device``; its core is judged, and its decoder where it has one. Its
-    weights and modes are not changed. ``groups`` names groups of :data:`GROUPS`:
-
-    - ``segmentation``: ``ari``, ``fg_ari``, ``miou``, ``mbo``, ``sc`` and ``msc``, each as
-      ``<metric>/attention`` and ``<metric>/decoder``, and ``recon_mse`` at the image's size.
-    - ``properties``: ``properties/linear/<protocol>/<property or mean>[/dropped]``.
-    - ``linear-probe``: ``linear_probe/<slots or features>/<map or count>`` and
-      ``knn/<slots or features>/count``.
-    - ``health``: ``health/<name>`` of the attention and the slots.
+    weights and modes are not changed. ``groups`` names groups of metrics; what each gives stands
+    in :mod:`slotbench.evaluation.metrics`, a file a group.
 
     Scores are over the first ``test_images`` images of ``split``; probes are trained on the
-    first images of train (the property probe for at most ``probe_steps`` steps) and chosen on
-    those of val. What could not be computed stands under
-    ``skipped`` with its reason. All randomness comes from ``seed``. ``progress`` is called with
-    the share that is done and 1.
+    first images of train (for at most ``probe_steps`` steps) and chosen on those of val. The
+    core passes once over each split, and not at all where ``cache`` holds what is needed. What
+    could not be computed stands under ``skipped`` with its reason. All randomness comes from
+    ``seed``. ``progress`` is called with the share that is done and 1.
 
     :class:`UserError` for an unknown group or split; :class:`SlotbenchError` where the core
     gives slots that are not finite.
     """
-    wanted = tuple(groups)
-    for group in wanted:
-        if group not in GROUPS:
-            raise unknown("group of metrics", group, GROUPS)
-    tested = min(test_images, dataset.size(split))
-    limits = {
-        name: min(limit, dataset.size(name))
-        for name, limit in (("train", train_images), ("val", val_images))
-    }
-    probes = [group for group in ("properties", "linear-probe") if group in wanted]
-    empty = [name for name, limit in limits.items() if limit < 1]
-    stages = _Stages(progress, _costs(wanted, tested, limits))
-    with frozen(objective):
-        run = partial(collect, objective.core, dataset=dataset, seed=seed, device=device)
-        test = run(
-            decode=objective.decode, split=split, limit=tested, score=wanted,
-            progress=stages.stage("test"),
-        )  # fmt: skip
-        seen = [
-            run(decode=None, split=name, limit=limit, progress=stages.stage(name))
-            for name, limit in limits.items()
-            if probes and not empty
-        ]
-    evaluation = _Evaluation(dataset.layout, seed, stages, test, probe_steps)
-    if "segmentation" in wanted:
-        evaluation.segmentation()
-    if "health" in wanted:
-        evaluation.health()
-    if empty:
-        evaluation.skipped |= dict.fromkeys(probes, f"{empty[0]} has no images")
-    elif probes:
-        train, val = seen
-        if "properties" in wanted:
-            evaluation.properties(train, val)
-        if "linear-probe" in wanted:
-            evaluation.linear_probe(train, val)
+    wanted = [metrics.load(name) for name in groups]
+    limits = {"train": train_images, "val": val_images}
+    sizes = {
+        JUDGED: (split, min(test_images, dataset.size(split))),
+        **{name: (name, min(limits.get(name, test_images), dataset.size(name)))
+           for name in dataset.splits},
+    }  # fmt: skip
+    usable, skipped = _usable(wanted, dataset, sizes)
+    passes = _Passes(objective, dataset, sizes, seed, device, cache)
+    for metric in usable:
+        for role, names in metric.splits(dataset).items():
+            passes.want(role, names)
+    passes.want(JUDGED, ("slots",))
+    stages = _Stages(progress, passes.costs() | {metric.name: metric.cost for metric in usable})
+    context = Context(dataset, seed, passes.run(stages), probe_steps, str(device), skipped)
+    results: dict[str, Result] = {}
+    for metric in usable:
+        context.report = stages.stage(metric.name)
+        results |= compute(metric, context)
+        context.report(1.0)
     stages.finish()
+    judged = context.judged
+    return document(
+        dataset, judged, seed, results, skipped, {metric.name: metric.version for metric in wanted}
+    )
+
+
+def compute(metric: Metric, context: Context) -> dict[str, Result]:
+    """A metric's results; ValueError where a key or a version is not what the group states."""
+    found = metric.compute(context)
+    for key, result in found.items():
+        if metrics.owner(key) is None:
+            raise ValueError(f"{metric.name}: {key} is no key of a registered group")
+        if result.version != metric.version:
+            raise ValueError(
+                f"{metric.name}: {key} has version {result.version}, the group {metric.version}"
+            )
+    return found
+
+
+def document(
+    dataset: DatasetFile,
+    judged: Representations,
+    seed: int,
+    results: Mapping[str, Result],
+    skipped: Mapping[str, str],
+    versions: Mapping[str, int],
+) -> dict[str, Any]:
+    """``evaluation.json``; ``groups`` says which groups were computed, at which version."""
     return {
         "schema": SCHEMA_VERSION,
-        "split": split,
+        "split": judged.split,
         "dataset": dataset.reference,
         "origin": dataset.attributes["origin"],
         "fingerprint": dataset.fingerprint,
         "resolution": [dataset.layout.height, dataset.layout.width],
-        "images": len(test.slots),
-        "objects": int(test.visible.sum()),
-        "slots": test.slots.shape[1],
+        "images": judged.n,
+        "objects": int(judged.visible.sum()),
+        "slots": judged.slots.shape[1] if "slots" in judged.arrays else None,
         "seed": seed,
-        "metrics": {key: result.to_dict() for key, result in evaluation.results.items()},
-        "skipped": evaluation.skipped,
+        "groups": dict(versions),
+        "metrics": {key: result.to_dict() for key, result in results.items()},
+        "skipped": dict(skipped),
     }
 
 
-def _costs(wanted: tuple[str, ...], tested: int, limits: dict[str, int]) -> dict[str, float]:
-    costs: dict[str, float] = {"test": tested * (2 if "health" in wanted else 1)}
-    if "properties" in wanted or "linear-probe" in wanted:
-        costs |= limits
-    if "properties" in wanted:
-        costs |= dict.fromkeys(get_args(Protocol), PROPERTY_COST)
-    if "linear-probe" in wanted:
-        costs |= dict.fromkeys(("slots", "features"), LINEAR_COST)
-    return costs
+def _usable(
+    wanted: Iterable[Metric], dataset: DatasetFile, sizes: Mapping[str, tuple[str, int]]
+) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics whose splits hold images, and why the others are skipped."""
+    usable, skipped = [], {}
+    for metric in wanted:
+        empty = [role for role in metric.splits(dataset) if role != JUDGED and sizes[role][1] < 1]
+        if empty:
+            skipped[metric.name] = f"{empty[0]} has no images"
+        else:
+            usable.append(metric)
+    return usable, skipped
+
+
+class _Passes:
+    """The passes of the core that are left to do, one for each split."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        dataset: DatasetFile,
+        sizes: Mapping[str, tuple[str, int]],
+        seed: int,
+        device: torch.device | str,
+        cache: Cache | None,
+    ) -> None:
+        self.objective, self.dataset, self.sizes = objective, dataset, sizes
+        self.seed, self.device, self.cache = seed, device, cache
+        self.wanted: dict[str, set[str]] = {}
+        self.stored: dict[str, Stored] = {}
+
+    def want(self, role: str, names: Iterable[str]) -> None:
+        self.wanted.setdefault(role, set()).update(names)
+
+    def costs(self) -> dict[str, float]:
+        """What each pass takes, in images: nothing where the cache holds all of it."""
+        costs = {}
+        for role, names in self.wanted.items():
+            split, n = self.sizes[role]
+            stored = Stored() if self.cache is None else self.cache.read(split, n, sorted(names))
+            self.stored[role] = stored
+            missing = names - stored.arrays.keys() - stored.absent
+            draws = {name.rpartition("/")[2] for name in missing} & set(DRAWS[1:])
+            costs[f"pass {role}"] = float(n * (1 + len(draws))) if missing else 0.0
+        return costs
+
+    def run(self, stages: "_Stages") -> dict[str, Representations]:
+        with frozen(self.objective):
+            return {role: self._one(role, stages) for role in self.wanted}
+
+    def _one(self, role: str, stages: "_Stages") -> Representations:
+        split, n = self.sizes[role]
+        stored = self.stored.pop(role)
+        missing = self.wanted[role] - stored.arrays.keys() - stored.absent
+        arrays = stored.arrays
+        if missing:
+            report = stages.stage(f"pass {role}")
+            made = collect(
+                self.objective.core, self.objective.decode, self.dataset, split, n,
+                seed=self.seed, wanted=sorted(missing), device=self.device,
+                progress=lambda done, total: report(done / total),
+            )  # fmt: skip
+            arrays = {**arrays, **made}
+            if self.cache is not None:
+                self.cache.write(split, Stored(made, frozenset(missing - made.keys())))
+        return Representations(self.dataset, split, n, arrays)
 
 
 class _Stages:
     """One share of work done, out of the progress of several stages."""
 
-    def __init__(self, progress: Progress | None, costs: dict[str, float]) -> None:
+    def __init__(self, progress: Progress | None, costs: Mapping[str, float]) -> None:
         self._progress, self._costs = progress, costs
         self._done = dict.fromkeys(costs, 0.0)
 
-    def stage(self, name: str) -> Callable[[int, int], None] | None:
-        return None if self._progress is None else partial(self._report, name)
+    def stage(self, name: str) -> Callable[[float], None]:
+        """Takes the share of a stage that is done."""
+        return partial(self._report, name)
 
-    def _report(self, name: str, done: int, total: int) -> None:
-        assert self._progress is not None  # `stage` hands out no callback otherwise
-        self._done[name] = self._costs[name] * done / total
-        self._progress(sum(self._done.values()) / sum(self._costs.values()), 1.0)
+    def _report(self, name: str, share: float) -> None:
+        self._done[name] = max(self._done[name], self._costs[name] * share)
+        total = sum(self._costs.values())
+        if self._progress is not None and total:
+            self._progress(sum(self._done.values()) / total, 1.0)
 
     def finish(self) -> None:
         if self._progress is not None:
             self._progress(1.0, 1.0)
-
-
-class _Evaluation:
-    """Turns representations into results, group by group."""
-
-    def __init__(
-        self, layout: Layout, seed: int, stages: _Stages, test: Representations, probe_steps: int
-    ) -> None:
-        self.layout, self.seed, self.stages, self.test = layout, seed, stages, test
-        self.probe_steps = probe_steps
-        self.results: dict[str, Result] = {}
-        self.skipped: dict[str, str] = {}
-
-    def segmentation(self) -> None:
-        if not self.test.labelled:
-            self.skipped["segmentation"] = "no pixel of the images is labelled"
-        for key, values in self.test.scores.items():
-            scored = self.test.labelled and key.split("/")[0] in segmentation.METRICS
-            if scored or key == "recon_mse":
-                self.results[key] = mean_result(values, self.seed, segmentation.VERSION)
-
-    def health(self) -> None:
-        for key, values in self.test.scores.items():
-            if key.startswith("health/"):
-                self.results[key] = mean_result(values, self.seed, health.VERSION)
-        rank = health.effective_rank(torch.from_numpy(self.test.slots))
-        n = len(self.test.slots)
-        self.results["health/effective_rank"] = Result(rank, n, version=health.VERSION)
-        if not self.results["health/consistency"].n:
-            self.skipped["health/consistency"] = "the core draws no initial noise"
-
-    def properties(self, train: Representations, val: Representations) -> None:
-        splits = (train, val, self.test)
-        if not self.layout.properties:
-            self.skipped["properties"] = "the dataset has no properties"
-        elif not all(made.visible.any() for made in splits):
-            self.skipped["properties"] = "a split shows no object"
-        else:
-            first, second, third = (
-                SlotData(made.slots, made.overlap, made.visible, made.properties) for made in splits
-            )
-            for protocol in get_args(Protocol):
-                prefix = f"properties/linear/{protocol}"
-                if protocol == "mask" and not all(made.labelled for made in splits):
-                    self.skipped[prefix] = "a split has no labelled pixel"
-                    continue
-                found = predict_properties(
-                    first, second, third, self.layout, seed=self.seed, protocol=protocol,
-                    steps=self.probe_steps, progress=self.stages.stage(protocol),
-                )  # fmt: skip
-                self.results |= {f"{prefix}/{name}": value for name, value in found.items()}
-
-    def linear_probe(self, train: Representations, val: Representations) -> None:
-        for source in ("slots", "features"):
-            first, second, third = (self._scenes(made, source) for made in (train, val, self.test))
-            found = linear_probe(
-                first, second, third, seed=self.seed, progress=self.stages.stage(source)
-            )
-            self.results |= {f"linear_probe/{source}/{name}": got for name, got in found.items()}
-            self.results[f"knn/{source}/count"] = knn_count(first, third, seed=self.seed)
-
-    def _scenes(self, made: Representations, source: str) -> SceneData:
-        features = made.slots.mean(axis=1) if source == "slots" else made.features
-        present = scene_labels(self.layout, made.properties, made.visible)
-        return SceneData(features, present, made.visible.sum(axis=1))

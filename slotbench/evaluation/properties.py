@@ -6,7 +6,7 @@ all slots share is trained on frozen slots to predict every property of the pair
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -87,6 +87,40 @@ def predict_properties(
     ValueError where the layout has no property, where a split shows no object, or where slots
     are not finite.
     """
+    found = probe_predictions(
+        train, val, test, layout, seed=seed, protocol=protocol, hidden=hidden, steps=steps,
+        progress=progress,
+    )  # fmt: skip
+    return property_results(
+        found.encoding, found.values, found.targets, test.visible, found.order, seed
+    )
+
+
+class Predictions(NamedTuple):
+    """What a trained probe says of n images with at most O objects, in P encoded columns."""
+
+    encoding: Encoding
+    order: Array
+    """int64 (n, O), the slot of each object; -1 where it has none."""
+    values: Tensor
+    """float32 (n, O, P): standardised numbers and log-probabilities; 0 where there is no slot."""
+    targets: Tensor
+    """float32 (n, O, P)."""
+
+
+def probe_predictions(
+    train: SlotData,
+    val: SlotData,
+    test: SlotData,
+    layout: Layout,
+    *,
+    seed: int,
+    protocol: Protocol,
+    hidden: int = 0,
+    steps: int = 6000,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """The predictions that :func:`predict_properties` scores; the same arguments and errors."""
     if not layout.properties:
         raise ValueError("the layout has no properties to predict")
     for name, data in (("train", train), ("val", val), ("test", test)):
@@ -98,7 +132,7 @@ def predict_properties(
         probe = _probe(train.slots.shape[2], encoding.width, hidden)
     _train(probe, encoding, prepared[0], prepared[1], steps, seed, progress)
     order, predicted = _predict(probe, encoding, prepared[2])
-    return property_results(encoding, predicted, prepared[2].targets, test.visible, order, seed)
+    return Predictions(encoding, order, predicted, prepared[2].targets)
 
 
 def _prepare(data: SlotData, encoding: Encoding, protocol: Protocol) -> _Split:

@@ -1,8 +1,9 @@
-"""One pass of a frozen core over a split: its slots, and the scores of its masks."""
+"""One pass of a frozen core over a split: all that any metric reads of the model."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,34 +11,89 @@ from torch import Tensor, nn
 
 from slotbench.cores.base import Core, SlotOutput
 from slotbench.cores.decoders import Decoded
-from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
 from slotbench.errors import SlotbenchError
-from slotbench.evaluation.scoring import health_scores, mask_overlap, segmentation_scores
-from slotbench.evaluation.segmentation import resize
+from slotbench.evaluation.scoring import attention_entropy, mask_overlap, reconstruction_error
+from slotbench.evaluation.segmentation import labels_from_masks, resize
 from slotbench.rng import torch_generator
 
 Decode = Callable[[SlotOutput], Decoded | None]
 Progress = Callable[[int, int], None]
+DRAWS = ("first", "second", "third")
+"""Draws of the initial noise; everything but label maps is that of the first."""
+ARRAYS = (
+    "slots", "features", "overlap", "labelled", "entropy", "recon_mse",
+    *(f"labels/{source}/{draw}" for source in ("attention", "decoder") for draw in DRAWS),
+)  # fmt: skip
+"""What a pass can give, for n images:
+
+- ``slots`` float32 (n, K, D); ``features`` float32 (n, F): the encoder's, averaged over positions;
+- ``overlap`` float32 (n, K, O) in [0, 1]: cosine similarity of attention masks with true masks;
+- ``labelled`` bool (n,): the image has a labelled pixel;
+- ``entropy`` float64 (n,) in [0, 1]: of the attention, over log K; NaN for one slot;
+- ``recon_mse`` float64 (n,): of the decoder's image;
+- ``labels/<source>/<draw>`` uint8 (int16 beyond 256 slots) (n, H, W): the slot with the greatest
+  mask at each pixel of the image.
+"""
 
 
 @dataclass
 class Representations:
-    """What a core makes of the first n images of a split."""
+    """What a model makes of the first n images of a split, and what is true of them."""
 
-    slots: Array
-    """float32 (n, K, D)."""
-    features: Array
-    """float32 (n, F): the encoder's features, averaged over positions."""
-    overlap: Array
-    """float32 (n, K, O) in [0, 1]: cosine similarity of attention masks with true masks."""
-    visible: Array
-    """bool (n, O)."""
-    properties: dict[str, Array]
-    """float32 (n, O[, d]) or int16 (n, O), by property name."""
-    labelled: int
-    """How many of the images have a labelled pixel."""
-    scores: dict[str, Tensor]
-    """float64 (n,) by metric key, NaN where an image is left out."""
+    dataset: DatasetFile
+    split: str
+    n: int
+    arrays: Mapping[str, Array]
+    """By name, as :data:`ARRAYS`; what the model cannot give is not there. Predictions from
+    elsewhere may have label maps of a source of another name."""
+
+    @property
+    def slots(self) -> Array:
+        """float32 (n, K, D)."""
+        return self.arrays["slots"]
+
+    @property
+    def features(self) -> Array:
+        """float32 (n, F)."""
+        return self.arrays["features"]
+
+    @property
+    def overlap(self) -> Array:
+        """float32 (n, K, O)."""
+        return self.arrays["overlap"]
+
+    @property
+    def labelled(self) -> int:
+        """How many of the images have a labelled pixel."""
+        return int(self.arrays["labelled"].sum())
+
+    def sources(self, draw: str) -> tuple[str, ...]:
+        """The mask sources whose label maps are there."""
+        parts = [name.split("/") for name in self.arrays if name.startswith("labels/")]
+        return tuple(source for _, source, of in parts if of == draw)
+
+    def tensor(self, name: str) -> Tensor | None:
+        return torch.from_numpy(self.arrays[name]) if name in self.arrays else None
+
+    @cached_property
+    def visible(self) -> Array:
+        """bool (n, O)."""
+        return self.dataset.read(self.split, 0, self.n, ("visible",))["visible"]
+
+    @cached_property
+    def properties(self) -> dict[str, Array]:
+        """float32 (n, O[, d]) or int16 (n, O), by property name."""
+        listed = self.dataset.layout.properties
+        if not listed:
+            return {}
+        read = self.dataset.read(self.split, 0, self.n, tuple(prop.key for prop in listed))
+        return {prop.name: read[prop.key] for prop in listed}
+
+    @property
+    def truth(self) -> Array:
+        """uint8 (n, H, W): 0 background, 1..O objects, 255 not labelled."""
+        return self.dataset.read(self.split, 0, self.n, ("mask",))["mask"]
 
 
 @contextmanager
@@ -77,16 +133,16 @@ def collect(
     limit: int,
     *,
     seed: int,
+    wanted: Collection[str] = ARRAYS,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
-    score: Collection[str] = (),
     progress: Progress | None = None,
-) -> Representations:
-    """Runs the core on the first ``limit`` images of a split (or all, if fewer).
+) -> dict[str, Array]:
+    """The arrays ``wanted`` for the first ``limit`` images of a split (or all, if fewer).
 
-    ``score`` holds the groups whose per-image scores are wanted: ``segmentation`` (``decode``
-    gives the decoder's image and masks, where there is a decoder) and ``health``, which takes
-    a second run of the core. ``device`` is where the core is.
+    ``device`` is where the core is. Only the draws that are wanted are made, and the decoder
+    runs only for its own arrays. What the model cannot give is left out: all draws but the first
+    of a core without noise, and what comes from a decoder where there is none.
 
     :class:`SlotbenchError` where slots or masks are not finite or the split has no images;
     :class:`UserError` where there is no such split or it cannot be read.
@@ -94,41 +150,41 @@ def collect(
     total = min(limit, dataset.size(split))
     if total < 1:
         raise SlotbenchError(f"{dataset.path}: split {split!r} has no images to evaluate.")
-    properties = dataset.layout.properties
-    keys = ("image", "mask", "visible", *(prop.key for prop in properties))
+    draws = [draw for draw in DRAWS if any(_draw(name) == draw for name in wanted)]
     kept: dict[str, list[Array]] = {}
     with frozen(core):
         for start in range(0, total, batch_size):
             stop = min(start + batch_size, total)
-            batch = dataset.read(split, start, stop, keys)
+            batch = dataset.read(split, start, stop, ("image", "mask"))
             images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
-            output = core(images, initial_noise(core, split, start, stop, seed=seed))
-            _check(core, output._asdict(), split, start)
-            made = _stored(output, batch, dataset.layout.objects)
-            if "segmentation" in score:
-                decoded = None if decode is None else decode(output)
-                if decoded is not None:
-                    _check(core, {"decoder masks": decoded.masks}, split, start)
-                truth = torch.from_numpy(batch["mask"])
-                made |= segmentation_scores(output, decoded, images, truth)
-            if "health" in score:
-                noise = initial_noise(core, split, start, stop, seed=seed, draw="second")
-                again = None if noise is None else core(images, noise)
-                made |= health_scores(output, again, (images.shape[2], images.shape[3]))
-            for name, values in made.items():
-                kept.setdefault(name, []).append(values)
+            truth = torch.from_numpy(batch["mask"])
+            for draw in draws:
+                noise = initial_noise(core, split, start, stop, seed=seed, draw=draw)
+                if noise is None and draw != DRAWS[0]:
+                    continue
+                output = core(images, noise)
+                _check(core, output._asdict(), split, start)
+                names = {name for name in wanted if _draw(name) == draw}
+                made = _of_core(output, truth, dataset.layout.objects, draw, names)
+                if decode is not None and any(_of_decoder(name) for name in names):
+                    decoded = decode(output)
+                    if decoded is not None:
+                        _check(core, {"decoder masks": decoded.masks}, split, start)
+                        made |= _of_decoding(decoded, images, draw)
+                for name in names & made.keys():
+                    kept.setdefault(name, []).append(made[name])
             if progress is not None:
                 progress(stop, total)
-    joined = {name: np.concatenate(values) for name, values in kept.items()}
-    return Representations(
-        slots=joined.pop("slots"),
-        features=joined.pop("features"),
-        overlap=joined.pop("overlap"),
-        visible=joined.pop("visible"),
-        properties={prop.name: joined.pop(prop.key) for prop in properties},
-        labelled=int(joined.pop("labelled").sum()),
-        scores={name: torch.from_numpy(values) for name, values in joined.items()},
-    )
+    return {name: np.concatenate(kept[name]) for name in wanted if name in kept}
+
+
+def _draw(name: str) -> str:
+    """The draw that an array belongs to."""
+    return name.rpartition("/")[2] if name.startswith("labels/") else DRAWS[0]
+
+
+def _of_decoder(name: str) -> bool:
+    return name == "recon_mse" or name.startswith("labels/decoder/")
 
 
 def _check(core: Core, tensors: dict[str, Tensor], split: str, start: int) -> None:
@@ -143,14 +199,38 @@ def _check(core: Core, tensors: dict[str, Tensor], split: str, start: int) -> No
             )
 
 
-def _stored(output: SlotOutput, batch: Batch, objects: int) -> dict[str, Array]:
-    """What is kept of a batch for the probes."""
-    mask = torch.from_numpy(batch["mask"]).to(output.attention.device)
-    attention = resize(output.attention.float(), (mask.shape[1], mask.shape[2]))
-    return {
+def _of_core(
+    output: SlotOutput, truth: Tensor, objects: int, draw: str, names: Collection[str]
+) -> dict[str, Array]:
+    """What is kept of a core's output for one batch."""
+    made: dict[str, Array] = {}
+    size = (truth.shape[1], truth.shape[2])
+    attention = output.attention.float()
+    if f"labels/attention/{draw}" in names:
+        made[f"labels/attention/{draw}"] = _labels(attention, size)
+    if draw != DRAWS[0]:
+        return made
+    if "overlap" in names:
+        overlap = mask_overlap(resize(attention, size), truth.to(attention.device), objects)
+        made["overlap"] = overlap.cpu().numpy()
+    if "entropy" in names:
+        made["entropy"] = attention_entropy(attention).numpy()
+    return made | {
         "slots": output.slots.float().cpu().numpy(),
         "features": output.features.float().mean(dim=1).cpu().numpy(),
-        "overlap": mask_overlap(attention, mask, objects).cpu().numpy(),
-        "labelled": (batch["mask"] != NOT_LABELLED).any(axis=(1, 2)),
-        **{key: array for key, array in batch.items() if key not in ("image", "mask")},
+        "labelled": (truth != NOT_LABELLED).flatten(1).any(dim=1).numpy(),
     }
+
+
+def _of_decoding(decoded: Decoded, images: Tensor, draw: str) -> dict[str, Array]:
+    size = (images.shape[2], images.shape[3])
+    made = {f"labels/decoder/{draw}": _labels(decoded.masks.float(), size)}
+    if draw == DRAWS[0]:
+        error = reconstruction_error(decoded.image, images)
+        made["recon_mse"] = error.double().cpu().numpy()
+    return made
+
+
+def _labels(masks: Tensor, size: tuple[int, int]) -> Array:
+    dtype = np.uint8 if masks.shape[1] <= 256 else np.int16
+    return labels_from_masks(masks, size).cpu().numpy().astype(dtype)

@@ -1,8 +1,9 @@
 """One number of an evaluation, with what it counts and how sure it is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,21 @@ class Result:
     """Lower end of the 95 % bootstrap interval over images, where one is computed."""
     high: float | None = None
     """Upper end."""
+    spread: float | None = None
+    """Standard deviation over draws of the initial noise, where there are several."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high"):
+        for name in ("value", "low", "high", "spread"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"{name}={number}: expected a finite number or None")
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; holds no NaN."""
-        return asdict(self)
+        """For JSON; holds no NaN, and ``spread`` only where there is one."""
+        fields = asdict(self)
+        if self.spread is None:
+            del fields["spread"]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Result":
@@ -62,20 +68,31 @@ def bootstrap(
     an end is NaN where no resample is left.
     """
     n = len(totals)
-    generator = numpy_generator(seed, "bootstrap", n)
-    step = max(1, min(RESAMPLES, _BLOCK // max(1, n)))
-    sums = []
-    for start in range(0, RESAMPLES, step):
-        rows = min(step, RESAMPLES - start)
-        drawn = generator.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
-        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        sums.append(weights.astype(np.float64) @ totals)
-    values = statistic(np.concatenate(sums))
+    # Most metrics count the same images: what fits into one block is drawn once for all.
+    blocks: Iterable[Array]
+    blocks = _one_block(seed, n) if n * RESAMPLES <= _BLOCK else _resamples(seed, n)
+    values = statistic(np.concatenate([weights @ totals for weights in blocks]))
     unusable = np.isnan(values).all(axis=0)
     # An all-NaN slice would warn; 0 stands in for it and is taken back afterwards.
     ends = np.nanquantile(np.where(unusable, 0.0, values), (0.025, 0.975), axis=0)
     low, high = np.where(unusable, np.nan, ends)
     return low, high
+
+
+def _resamples(seed: int, n: int) -> Iterator[Array]:
+    """How often each of n images is drawn in each resample, float64 (rows, n), in blocks."""
+    generator = numpy_generator(seed, "bootstrap", n)
+    step = max(1, min(RESAMPLES, _BLOCK // max(1, n)))
+    for start in range(0, RESAMPLES, step):
+        rows = min(step, RESAMPLES - start)
+        drawn = generator.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
+        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        yield weights.astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _one_block(seed: int, n: int) -> tuple[Array, ...]:
+    return tuple(_resamples(seed, n))
 
 
 def mean_result(per_image: Tensor, seed: int, version: int = 1) -> Result:

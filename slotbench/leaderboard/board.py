@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotbench.errors import UserError
-from slotbench.leaderboard import tables
+from slotbench.leaderboard import scaling, tables
 from slotbench.leaderboard.comparisons import Family, Paired, comparisons, families
 from slotbench.leaderboard.documents import comparison_document, family_document, row_document
 from slotbench.leaderboard.filters import choose, select
@@ -35,6 +35,8 @@ class Board:
     families: tuple[Family, ...]
     warnings: tuple[str, ...]
     """What was left out, and why."""
+    scale: str = ""
+    """How numbers were scaled; "" where they are raw."""
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``leaderboard --json``: JSON types only, None for what is missing."""
@@ -48,6 +50,7 @@ class Board:
             "comparisons": [comparison_document(pair) for pair in self.comparisons],
             "families": [family_document(family) for family in self.families],
             "warnings": list(self.warnings),
+            **({"scale": self.scale} if self.scale else {}),
         }
 
     def to_csv(self) -> str:
@@ -56,20 +59,21 @@ class Board:
 
     def to_markdown(self) -> str:
         return tables.to_markdown(
-            self.rows, self.shown, self.comparisons, self.families, self.warnings
+            self.rows, self.shown, self.comparisons, self.families, self.warnings, self.scale
         )
 
     def to_latex(self) -> str:
         """Tables for booktabs, a ``table`` a dataset."""
-        return tables.to_latex(self.rows, self.shown)
+        return tables.to_latex(self.rows, self.shown, self.scale)
 
     def render(self, console: "Console") -> None:
         """Print the tables and the comparison; made for 120 columns, whole at any width."""
         from slotbench.leaderboard import terminal
 
         terminal.render(
-            console, self.rows, self.shown, self.comparisons, self.families, self.warnings
-        )
+            console, self.rows, self.shown, self.comparisons, self.families, self.warnings,
+            self.scale,
+        )  # fmt: skip
 
 
 def leaderboard(
@@ -79,12 +83,14 @@ def leaderboard(
     metrics: Sequence[str] = (),
     core: str | None = None,
     family: str | None = None,
+    scale: bool = False,
 ) -> Board:
-    """Read every run below ``results_dir`` and compare.
+    """Read every run and entry below ``results_dir`` and compare.
 
     ``dataset`` is a name, ``name:variant`` or a prepared .h5 file; ``metrics`` are keys, their
     first parts (``properties/linear``) or ``all``. Filters choose what is shown and change no
-    number: intervals, versions and Holm's correction come from all runs.
+    number: intervals, versions and Holm's correction come from all runs. With ``scale``, numbers
+    stand between floor and ceiling (:mod:`slotbench.leaderboard.scaling`); comparisons stay raw.
 
     Raises :class:`UserError` where there is nothing to show, and for a dataset, metric, core or
     family that no row has, with the nearest that one has.
@@ -97,14 +103,19 @@ def leaderboard(
     shown = select(everything, dataset, core, family)
     present = [key for key in metric_keys(frame) if any(key in row.metrics for row in shown)]
     wanted = choose(metrics, present)
+    in_table = wanted if metrics else list(DEFAULT_METRICS)
     relevant = [pair for pair in paired if pair.row in shown or pair.baseline in shown]
+    if scale:
+        # Neutral numbers and what no table shows get no notes; JSON and CSV hold all of them.
+        shown = scaling.scaled(shown, everything, wanted, in_table)
     return Board(
         tuple(shown),
         tuple(wanted),
-        tuple(wanted) if metrics else DEFAULT_METRICS,
+        tuple(in_table),
         tuple(relevant),
         tuple(families(relevant)) if relevant else (),
         tuple(_warnings(frame, {row.group.dataset for row in shown})),
+        scaling.NOTE if scale else "",
     )
 
 

@@ -12,7 +12,10 @@ _NO_VALUE = {"mean": None, "low": None, "high": None, "n": 0, "iqm": None}
 
 def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
     """A row; ``members`` are the rows of its dataset, whose metrics it has, null where missing."""
-    present = [key for key in metrics if any(key in member.metrics for member in members)]
+    present = [
+        key for key in metrics
+        if any(key in member.metrics or key in member.scales for member in members)
+    ]  # fmt: skip
     return {
         "dataset": row.group.dataset,
         "origin": row.group.origin,
@@ -24,17 +27,20 @@ def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> di
         "preset": row.preset,
         "settings": row.settings,
         "family": row.family,
+        "external": row.external,
         "seeds": len(row.seeds),
         "seed_list": list(row.seeds),
         "failed": row.failed,
         "published": row.published,
-        "metrics": {
-            key: asdict(row.metrics[key]) if key in row.metrics else dict(_NO_VALUE)
-            for key in present
-        },
+        "metrics": {key: _cell(row, key) for key in present},
         "cost": asdict(row.cost),
         "warnings": list(row.warnings),
     }
+
+
+def _cell(row: Row, key: str) -> dict[str, Any]:
+    cell = asdict(row.metrics[key]) if key in row.metrics else dict(_NO_VALUE)
+    return {**cell, "scaled": asdict(row.scales[key])} if key in row.scales else cell
 
 
 def comparison_document(pair: Paired) -> dict[str, Any]:

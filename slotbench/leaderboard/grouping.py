@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slotbench.leaderboard.runs import metric_keys
@@ -12,7 +12,7 @@ from slotbench.statistics import Summary, summarise
 if TYPE_CHECKING:
     import pandas as pd
 
-FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "unknown")
+FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "external", "unknown")
 """In the order in which a table shows them."""
 
 
@@ -47,6 +47,17 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Where a row's number on one metric came from, before it was scaled."""
+
+    raw: float | None
+    floor: float | None
+    ceiling: float | None
+    reason: str
+    """Why there is no scaled number; "" where there is one."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One configuration, all seeds."""
 
@@ -71,15 +82,23 @@ class Row:
     """The resolved configuration, the seed aside."""
     pair: str
     """Equal for rows whose core, data, preset and budget are the same."""
+    external: bool = False
+    """Predictions of a model that was not trained here; see docs/predictions.md."""
+    scales: Mapping[str, "Scale"] = field(default_factory=dict)
+    """Metric -> how its numbers were scaled between floor and ceiling; empty: they are raw."""
 
     @property
     def name(self) -> str:
+        if self.external:
+            return f"{self.objective} · external"
         return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"
 
     @property
     def label(self) -> str:
         """The row in words, for warnings and comparisons within one dataset."""
         settings = f" ({self.settings})" if self.settings else ""
+        if not self.preset:  # nothing was trained here: a baseline, or predictions from elsewhere
+            return f"{self.name}{settings}"
         return f"{self.core} + {self.name}, {self.preset}{settings}"
 
 
@@ -100,7 +119,9 @@ def rows(frame: "pd.DataFrame") -> list[Row]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     family = FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES)
-    return row.group, row.core, family, row.objective, row.alignment or "", row.preset, row.settings
+    # What was not trained here comes after what was.
+    names = (row.core, family, row.objective, row.alignment or "", row.preset, row.settings)
+    return row.group, not row.preset, *names
 
 
 def _row(runs: Sequence[dict[str, Any]], key: str, metrics: Sequence[str]) -> Row:
@@ -130,7 +151,7 @@ def _row(runs: Sequence[dict[str, Any]], key: str, metrics: Sequence[str]) -> Ro
         published=sum(run["published"] for run in counting), values=values, metrics=summaries,
         cost=cost, warnings=tuple(dict.fromkeys(warnings + mixed)),
         config={name: value for name, value in first["config"].items() if name != "seed"},
-        pair=first["pair"],
+        pair=first["pair"], external=bool(first.get("external")),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from slotbench import registry
+from slotbench import entries, registry
 
 Document = dict[str, Any]
 Found = dict[str, Any]
@@ -52,28 +52,59 @@ def describe(name: str, config: Any, status: Any, evaluation: Any, *, published:
 
 def again(run: Found) -> str:
     """What to type to evaluate a run anew; nothing for a published one."""
-    return "" if run["published"] else f" Type: slotbench evaluate {Path(run['run']).name}"
+    if run["published"]:
+        return ""
+    if run["config"].get("kind"):
+        return f" Type: {entries.command(run['config'])}"
+    return f" Type: slotbench evaluate {Path(run['run']).name}"
 
 
 def _columns(config: Document) -> Found:
     if config["schema"] != SCHEMA_VERSION:
         raise ValueError(f"config.json has schema {config['schema']}, not {SCHEMA_VERSION}")
-    dataset, objective = config["dataset"], config["objective"]
-    return {
+    dataset = config["dataset"]
+    columns = {
         "dataset": f"{dataset['name']}:{dataset['variant']}",
         "origin": str(dataset["origin"]),
         "image_size": int(dataset["image_size"]),
         "fingerprint": str(dataset["fingerprint"]),
+        "seed": int(config["seed"]),
+        "config": config,
+    }
+    return columns | (_of_entry(config) if config.get("kind") else _of_run(config))
+
+
+def _of_run(config: Document) -> Found:
+    objective = config["objective"]
+    return {
         "core": str(config["core"]["name"]),
         "objective": str(objective["name"]),
         "alignment": objective.get("alignment"),
         "preset": str(config["preset"]),
         "settings": settings_text(config),
         "family": family_of(str(objective["name"])),
-        "seed": int(config["seed"]),
+        "external": False,
         "row": _digest({key: value for key, value in config.items() if key != "seed"}),
         "pair": _digest(_shared_with_baseline(config)),
-        "config": config,
+    }
+
+
+def _of_entry(config: Document) -> Found:
+    """A baseline or predictions from elsewhere: nothing was trained here, and no file is alike."""
+    kind, identity = str(config["kind"]), entries.identity(config)
+    if kind not in entries.FOLDERS:
+        raise ValueError(f"config.json is of the kind {kind!r}")
+    external = kind == "external"
+    return {
+        "core": "external" if external else "none",
+        "objective": str(config["name"]),
+        "alignment": None,
+        "preset": "",
+        "settings": "" if external else f"slots={int(config['slots'])}",
+        "family": "external" if external else "control",
+        "external": external,
+        "row": _digest({key: value for key, value in identity.items() if key != "seed"}),
+        "pair": "",
     }
 
 

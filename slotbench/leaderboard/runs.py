@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slotbench.entries import FOLDERS
 from slotbench.errors import UserError
+from slotbench.evaluation.metrics import current_version
 from slotbench.files import read_json
 from slotbench.leaderboard.records import Cell, Found, Protocol, again, describe, unreadable
 from slotbench.runs import Run
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "run", "published", "state", "reason", "counts", "problems", "dataset", "origin", "image_size",
-    "fingerprint", "core", "objective", "alignment", "preset", "settings", "family", "seed", "row",
-    "pair", "steps", "seconds", "images_per_second", "parameters", "device", "warnings", "config",
+    "fingerprint", "core", "objective", "alignment", "preset", "settings", "family", "external",
+    "seed", "row", "pair", "steps", "seconds", "images_per_second", "parameters", "device",
+    "warnings", "config",
 )  # fmt: skip
 """The frame's columns that are no metric; metrics are the columns with a ``/`` or none of these.
 
@@ -32,7 +35,7 @@ reconstruction row must share.
 
 
 def collect(results_dir: Path) -> "pd.DataFrame":
-    """One row a run, under ``results_dir``/runs and ``results_dir``/published.
+    """One row a run, under ``results_dir``: runs, baselines, external and published.
 
     Columns: :data:`COLUMNS`, then one float64 column for each metric key (NaN: missing). Runs
     that cannot be read have the state ``unreadable`` and no configuration.
@@ -61,6 +64,8 @@ def metric_keys(frame: "pd.DataFrame") -> list[str]:
 
 def _directories(results_dir: Path) -> list[Path]:
     found = sorted((results_dir / "runs").glob("*/*/*"))
+    for kind in FOLDERS.values():
+        found += sorted((results_dir / kind).glob("*/*"))
     return [path for path in found if path.is_dir() and not path.name.startswith(".")]
 
 
@@ -135,11 +140,14 @@ def _once(found: list[Found]) -> list[Found]:
 def _same_protocol(found: Iterable[Found]) -> None:
     """On one dataset, only evaluations of the same images at the same resolution count.
 
-    The protocol that most runs have is kept; of equals, the one with more images.
+    The protocol that most runs have is kept; of equals, the one with more images. Baselines and
+    external entries follow the runs and have a say only where there is none.
     """
     counts: dict[str, Counter[Protocol]] = defaultdict(Counter)
+    trained = {run["fingerprint"] for run in found if run["counts"] and run["preset"]}
     for run in (run for run in found if run["counts"]):
-        counts[run["fingerprint"]][run["protocol"]] += 1
+        if run["preset"] or run["fingerprint"] not in trained:
+            counts[run["fingerprint"]][run["protocol"]] += 1
     for run in (run for run in found if run["counts"]):
         shares = counts[run["fingerprint"]]
         usual = max(shares, key=lambda protocol: (shares[protocol], protocol))
@@ -153,16 +161,17 @@ def _same_protocol(found: Iterable[Found]) -> None:
 
 
 def _newest_versions(found: Iterable[Found]) -> None:
-    """Cells of an older version of their metric become missing, with a word about it."""
+    """Stale cells become missing, with a word about it: their metric has a newer version, in this
+    slotbench or in another run."""
     newest: dict[str, int] = {}
     for run in (run for run in found if run["counts"]):
         for key, (_, version) in run["cells"].items():
-            newest[key] = max(version, newest.get(key, version))
+            newest[key] = max(version, newest.get(key) or current_version(key))
     for run in (run for run in found if run["counts"]):
         cells: dict[str, Cell] = run["cells"]
         old = sorted(key for key, (_, version) in cells.items() if version < newest[key])
         if old:
             run["cells"] = {key: cell for key, cell in cells.items() if key not in old}
             run["counts"] = bool(run["cells"])
-            text = f"holds an older version of {', '.join(old)}: left out.{again(run)}"
+            text = f"is stale, of an older version of {', '.join(old)}: left out.{again(run)}"
             run["problems"].append(text)

@@ -33,8 +33,8 @@ _LATEX = {
 }  # fmt: skip
 _CSV = (
     "dataset", "origin", "image_size", "fingerprint", "core", "objective", "alignment", "preset",
-    "settings", "family", "seeds", "failed", "published", "metric", "mean", "low", "high", "n",
-    "iqm", "steps", "seconds", "images_per_second", "parameters", "device", "warnings",
+    "settings", "family", "external", "seeds", "failed", "published", "metric", "mean", "low",
+    "high", "n", "iqm", "steps", "seconds", "images_per_second", "parameters", "device", "warnings",
 )  # fmt: skip
 _EMPTY = Summary(None, None, None, 0, None)
 
@@ -60,9 +60,9 @@ def to_csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
                 writer.writerow((
                     group.dataset, group.origin, group.image_size, group.fingerprint, row.core,
                     row.objective, row.alignment, row.preset, row.settings, row.family,
-                    len(row.seeds), row.failed, row.published, metric, cell.mean, cell.low,
-                    cell.high, cell.n, cell.iqm, cost.steps, cost.seconds, cost.images_per_second,
-                    cost.parameters, cost.device, "; ".join(row.warnings),
+                    row.external, len(row.seeds), row.failed, row.published, metric, cell.mean,
+                    cell.low, cell.high, cell.n, cell.iqm, cost.steps, cost.seconds,
+                    cost.images_per_second, cost.parameters, cost.device, "; ".join(row.warnings),
                 ))  # fmt: skip
     return text.getvalue()
 
@@ -75,7 +75,7 @@ def _headings(wanted: Sequence[str]) -> list[str]:
 
 
 def _labels(row: Row) -> list[str]:
-    preset = f"{row.preset} ({row.settings})" if row.settings else row.preset
+    preset = f"{row.preset} ({row.settings})".strip() if row.settings else row.preset
     seeds = f"{len(row.seeds)} ({row.published} published)" if row.published else len(row.seeds)
     return [row.name, row.core, row.family, preset, str(seeds), str(row.failed)]
 
@@ -86,6 +86,7 @@ def to_markdown(
     paired: Sequence[Paired],
     families: Sequence[Family],
     warnings: Sequence[str],
+    scale: str = "",
 ) -> str:
     """A table a dataset, then the comparison, then warnings."""
 
@@ -107,7 +108,7 @@ def to_markdown(
             lines.append(line([*_labels(row), *cells, *cost_words(row.cost).values()]))
         notes = [f"- {row.label}: {text}" for row in members for text in row.warnings]
         lines += ["", *notes, ""] if notes else [""]
-    lines += [NOTE, "", "### Self-supervision against reconstruction", ""]
+    lines += [f"{NOTE} {scale}".strip(), "", "### Self-supervision against reconstruction", ""]
     for title, found in comparison_lines(paired):
         lines += [f"- {title}", *(f"  - {text}" for text in found)]
     lines += ["", TEST, ""] if paired else []
@@ -134,7 +135,7 @@ def latex_escape(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
-def to_latex(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+def to_latex(rows: Sequence[Row], metrics: Sequence[str], scale: str = "") -> str:
     r"""A ``table`` for each dataset, for ``\usepackage{booktabs}``."""
     lines = [r"% Needs \usepackage{booktabs}."]
     named = titles([group for group, _ in groups(rows)])
@@ -143,7 +144,7 @@ def to_latex(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         headings = _headings(wanted)
         lines += [
             r"\begin{table}", r"\centering",
-            rf"\caption{{{latex_escape(named[group])}. {latex_escape(NOTE)}}}",
+            rf"\caption{{{latex_escape(f'{named[group]}. {NOTE} {scale}'.strip())}}}",
             rf"\begin{{tabular}}{{llll{'r' * (len(headings) - 5)}l}}", r"\toprule",
             " & ".join(latex_escape(text) for text in headings) + r" \\", r"\midrule",
         ]  # fmt: skip

@@ -41,6 +41,7 @@ def render(
     paired: Sequence[Paired],
     families: Sequence[Family],
     warnings: Sequence[str],
+    scale: str = "",
 ) -> None:
     """Print everything; metrics that do not fit the width go on in a further table."""
     named = titles([group for group, _ in groups(rows)])
@@ -51,7 +52,7 @@ def render(
             console.print(_table(members, part, with_cost=part[-1:] == wanted[-1:]))
         _notes(console, [f"{row.label}: {text}" for row in members for text in row.warnings])
         console.print()
-    console.print(Text(LEGEND, style="dim"))
+    console.print(Text(f"{LEGEND} {scale}".strip(), style="dim"))
     console.print()
     _comparison(console, paired, families)
     if warnings:
@@ -104,8 +105,11 @@ def _heading(metric: str) -> Text:
 
 
 def _label(row: Row) -> Text:
-    text = Text(row.name, style="bold")
-    text.append(f"\n{row.core}\n{row.family}\n{row.preset}", style="not bold")
+    text = Text(row.name, style="bold italic" if row.external else "bold")
+    for line in (row.core, row.family, row.preset):
+        # An external row says so once, in its name; nothing was trained in one without a preset.
+        if line and line not in ("external", "none"):
+            text.append(f"\n{line}", style="not bold not italic")
     if row.settings:
         text.append(f"\n{row.settings}", style="not bold italic")
     return text

@@ -61,7 +61,8 @@ def best(rows: Sequence[Row], metric: str) -> set[int]:
         index: row.metrics[metric].mean for index, row in enumerate(rows) if metric in row.metrics
     }
     known = {index: mean for index, mean in means.items() if mean is not None}
-    sign = direction(metric)
+    # A scaled number is better the higher it is, whatever the metric.
+    sign = 1 if any(row.scales for row in rows) else direction(metric)
     if sign == 0 or len(known) < 2:
         return set()
     top = max(known.values(), key=lambda mean: sign * mean)

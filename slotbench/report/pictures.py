@@ -1,23 +1,66 @@
-"""What a run's slots look like: image, truth, masks, and what each slot holds."""
+"""Pages of a run's images: image, truth, masks of both sources, and what each slot holds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
-from torch.nn import functional
 
-from slotbench.datasets.schema import Array, DatasetFile
-from slotbench.datasets.sheet import paint
-from slotbench.evaluation.segmentation import labels_from_masks
-from slotbench.files import replacing
+from slotbench.datasets.schema import DatasetFile
 from slotbench.objectives.base import Objective
-from slotbench.report.palette import PALETTE
-from slotbench.rng import torch_generator
+from slotbench.report.canvas import (
+    FAINT,
+    INK,
+    RULE,
+    SMALL,
+    TEXT,
+    TITLE,
+    beside,
+    blank,
+    line_height,
+    paragraph,
+    save,
+    shortened,
+    stacked,
+    text_width,
+    write,
+)  # fmt: skip
+from slotbench.report.palette import BACKGROUND, PALETTE
+from slotbench.report.panels import (
+    SIDE,
+    chip,
+    hatched_chip,
+    label_panel,
+    photo,
+    slot_colors,
+    slot_panel,
+    truth_panel,
+)  # fmt: skip
+from slotbench.report.seen import Seen, look
 
-PANEL, GAP, HEADER = 112, 4, 18
+GAP, MARGIN, LABEL = 6, 16, 64
+NOTE = (
+    "Each slot keeps its colour and number in all panels of a row. Masks show the slot with the "
+    "greatest mask at each pixel, which is what the scores count. A true object has the colour of "
+    "the slot that the Hungarian algorithm gives it on the IoU with the {source} masks."
+)
+SLOTS = {
+    True: "A slot's panel shows its own reconstruction, its mask being the opacity, and the share "
+    "of pixels that it wins among the decoder masks.",
+    False: "There is no decoder: a slot's panel shows the image, its attention being the opacity, "
+    "and the share of pixels that it wins.",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Some images under one heading."""
+
+    heading: str
+    seen: Sequence[Seen]
+    source: str = "attention"
+    """Whose masks give the true objects their colours."""
 
 
 def draw_slots(
@@ -28,81 +71,121 @@ def draw_slots(
     path: Path,
     device: torch.device,
 ) -> Path:
-    """One line an image: image, true masks, attention, decoder masks, then every slot.
+    """Draw a page of some images of a split; indices past its end are left out.
 
-    A slot has the same colour in every panel. Where there is no decoder, a slot's panel shows
-    the image lit by its attention. The objective is put into evaluation mode.
+    The objective's modes are left as they are.
     """
     indices = [index for index in indices if index < dataset.size(split)]
-    lines = [
-        _line(objective, dataset, split, index, device) for index in indices
-    ]  # a line at a time: pictures need no batch, and memory stays small
-    slots = objective.core.num_slots
-    titles = ["image", "true masks", "attention"]
-    titles += ["decoder"] * (len(lines[0]) - len(titles) - slots)
-    titles += [f"slot {slot + 1}" for slot in range(slots)]
-    sheet = _sheet(lines, titles)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        sheet.save(temporary, format="png")
-    return path
+    seen = look(objective, dataset, split, indices, seed=0, device=device)
+    return save(page(f"Images of {split}", [Section("", seen)]), path)
 
 
-@torch.no_grad()
-def _line(
-    objective: Objective, dataset: DatasetFile, split: str, index: int, device: torch.device
-) -> list[Array]:
-    objective.eval()
-    batch = dataset.read(split, index, index + 1, ("image", "mask"))
-    images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
-    noise = objective.core.noise(1, torch_generator(0, "pictures", split, index))
-    output = objective.core(images, noise)
-    decoded = objective.decode(output)
-    panels = [batch["image"][0], paint(batch["mask"][0]), _masks(output.attention, images)]
-    if decoded is not None:
-        panels.append(_masks(decoded.masks, images))
-        shares, parts = decoded.masks, decoded.parts[0].clamp(0, 1)
-    else:
-        shares = output.attention
-        parts = images[0].expand(shares.shape[1], -1, -1, -1)
-    size = images.shape[2:]
-    light = functional.interpolate(shares, size=size, mode="bilinear")[0][:, None]
-    parts = functional.interpolate(parts, size=size, mode="bilinear")
-    # Where a slot holds nothing its panel is white, so that what it does hold stands out.
-    for slot, panel in enumerate(light * parts + (1 - light)):
-        panels.append(_framed(_bytes(panel), PALETTE[slot % len(PALETTE)]))
-    return panels
+def page(title: str, sections: Sequence[Section]) -> Image.Image:
+    """Sections of rows, one row an image, with headings above the columns and a legend below."""
+    sections = [section for section in sections if section.seen]
+    first = sections[0].seen[0]
+    blocks, width = [], _row_width(first)
+    blocks.append(paragraph(title, width, TITLE))
+    note = NOTE.format(source=sections[0].source) + " " + SLOTS[first.decoded is not None]
+    if len(first.slots) > len(PALETTE):
+        note += f" Colours come again after {len(PALETTE)} slots; go by the numbers."
+    blocks.append(paragraph(note, width, SMALL, FAINT))
+    for section in sections:
+        if section.heading:
+            blocks += [blank(width, 1, RULE), paragraph(section.heading, width, TEXT + 3)]
+        blocks.append(_headings(section.seen[0]))
+        blocks += [_row(seen, section.source) for seen in section.seen]
+    blocks.append(_legend(len(first.slots), width, _marks(sections)))
+    return stacked(blocks, gap=8, margin=MARGIN)
 
 
-def _masks(masks: Tensor, images: Tensor) -> Array:
-    """Each slot's share of each pixel, blended in the slots' colours."""
-    height, width = images.shape[2:]
-    labels = labels_from_masks(masks, (height, width))[0].cpu().numpy()
-    colors: Array = PALETTE[labels % len(PALETTE)]
-    return colors
+def _columns(seen: Seen) -> list[str]:
+    made = ["reconstruction"] if seen.decoded is not None else []
+    return [
+        "image", "true masks", *(f"{source} masks" for source in seen.labels), *made,
+        *(f"slot {slot + 1}" for slot in range(len(seen.slots))),
+    ]  # fmt: skip
 
 
-def _bytes(panel: Tensor) -> Array:
-    return (panel.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+def _row_width(seen: Seen) -> int:
+    return LABEL + len(_columns(seen)) * (SIDE + GAP) - GAP
 
 
-def _framed(panel: Array, color: Array) -> Array:
-    framed = panel.copy()
-    edge = max(1, len(panel) // 32)
-    framed[:edge], framed[-edge:], framed[:, :edge], framed[:, -edge:] = (color,) * 4
-    return framed
+def _headings(seen: Seen) -> Image.Image:
+    strip = blank(_row_width(seen), line_height(TEXT))
+    pen = ImageDraw.Draw(strip)
+    for column, name in enumerate(_columns(seen)):
+        write(pen, (LABEL + column * (SIDE + GAP), 0), shortened(name, TEXT, SIDE), TEXT)
+    return strip
 
 
-def _sheet(lines: list[list[Array]], titles: list[str]) -> Image.Image:
-    step = PANEL + GAP
-    width, height = len(titles) * step + GAP, HEADER + len(lines) * step + GAP
-    sheet = Image.new("RGB", (width, height), "white")
-    pen = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
-        pen.text((GAP + column * step, 3), title, fill="black")
-    for row, line in enumerate(lines):
-        for column, panel in enumerate(line):
-            picture = Image.fromarray(np.ascontiguousarray(panel))
-            picture = picture.resize((PANEL, PANEL), Image.Resampling.NEAREST)
-            sheet.paste(picture, (GAP + column * step, HEADER + row * step))
-    return sheet
+def _row(seen: Seen, source: str) -> Image.Image:
+    """The panels of one image with its number to the left and its scores below."""
+    colors = slot_colors(len(seen.slots), seen.background)
+    matched = seen.matched(source)
+    count = len(matched)
+    panels = [
+        (photo(seen.image), ""),
+        (truth_panel(seen.truth, matched, colors), f"{count} object{'s' * (count != 1)}"),
+    ]
+    for name, labels in seen.labels.items():
+        panels.append((label_panel(labels, colors), f"FG-ARI {number(seen.fg_ari[name])}"))
+    if seen.decoded is not None:
+        panels.append((photo(seen.decoded), f"MSE {number(seen.error, 4)}"))
+    won = next(reversed(seen.labels.values()))
+    for slot, (layer, color) in enumerate(zip(seen.slots, colors, strict=True)):
+        share = 100 * float((won == slot).mean())
+        role = "background, " if slot == seen.background else ""
+        panels.append((slot_panel(layer, color), f"{role}wins {share:.0f} %"))
+    return beside([_label(seen), *(_captioned(panel, text) for panel, text in panels)], GAP)
+
+
+def _label(seen: Seen) -> Image.Image:
+    strip = blank(LABEL - GAP, 2 * line_height(TEXT))
+    pen = ImageDraw.Draw(strip)
+    write(pen, (0, 0), shortened(seen.split, SMALL, LABEL - GAP), SMALL, FAINT)
+    write(pen, (0, line_height(SMALL)), f"{seen.index:,}", TEXT + 2)
+    return strip
+
+
+def _captioned(panel: Image.Image, text: str) -> Image.Image:
+    block = blank(SIDE, panel.height + line_height(SMALL) + 2)
+    block.paste(panel, (0, 0))
+    write(ImageDraw.Draw(block), (0, panel.height + 2), text, SMALL, FAINT)
+    return block
+
+
+def _marks(sections: Sequence[Section]) -> tuple[bool, bool]:
+    """Whether a page shows a background slot, and an object without a slot."""
+    rows = [(seen, section.source) for section in sections for seen in section.seen]
+    return (
+        any(seen.background is not None for seen, _ in rows),
+        any(None in seen.matched(source).values() for seen, source in rows),
+    )
+
+
+def _legend(slots: int, width: int, marks: tuple[bool, bool]) -> Image.Image:
+    colors = slot_colors(slots, None)
+    entries = [(chip(color), f"slot {slot + 1}") for slot, color in enumerate(colors)]
+    truth = "true background"
+    if marks[0]:
+        truth += ", and a slot that is background in all masks: half of it or more, 95 % pure"
+    entries.append((chip(BACKGROUND), truth))
+    if marks[1]:
+        entries.append((hatched_chip(), "an object that no slot is matched to"))
+    lines, x = [blank(width, line_height(SMALL) + 4)], 0
+    for sign, text in entries:
+        taken = sign.width + 6 + text_width(text, SMALL) + 18
+        if x and x + taken > width:
+            lines.append(blank(width, line_height(SMALL) + 4))
+            x = 0
+        lines[-1].paste(sign, (x, 4))
+        write(ImageDraw.Draw(lines[-1]), (x + sign.width + 6, 3), text, SMALL, INK)
+        x += taken
+    rule = blank(width, 1, RULE)
+    return stacked([rule, *lines], gap=2)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A score as a caption shows it."""
+    return "none" if value is None else f"{value:.{digits}f}"

@@ -58,6 +58,8 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
         if metric.get("low") is not None:
             interval = f"{metric['low']:.3f} to {metric['high']:.3f}"
         value = "—" if metric["value"] is None else f"{metric['value']:.3f}"
+        if metric.get("spread") is not None:
+            value += f" ± {metric['spread']:.3f}"
         table.add_row(
             key, value, interval, f"{metric['n']:,}", str(metric.get("left_out", 0)),
             str(metric["version"]),

@@ -13,7 +13,13 @@ from slotbench.datasets.parts import join
 from slotbench.datasets.schema import DatasetFile, Layout, Property
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import evaluate
-from slotbench.evaluation.representations import collect, frozen, initial_noise
+from slotbench.evaluation.representations import (
+    ARRAYS,
+    Representations,
+    collect,
+    frozen,
+    initial_noise,
+)
 from slotbench.evaluation.segmentation import METRICS
 
 SIZE, OBJECTS, LEVELS = 16, 3, 4
@@ -128,7 +134,13 @@ def test_a_core_that_finds_every_object_scores_1(dataset):
     assert metrics["properties/linear/mask/mean/dropped"] == metrics["properties/linear/mask/mean"]
     assert metrics["linear_probe/slots/count"] > 0.9
     assert 0 < metrics["linear_probe/slots/map"] <= 1
+    assert metrics["properties/mlp/mask/position"] > metrics["properties/linear/mask/position"]
     assert metrics["health/consistency"] == 1
+    # The noise decides the order of the slots, which no score may depend on.
+    for name in METRICS:
+        drawn = document["metrics"][f"{name}/decoder/draws"]
+        assert drawn["value"] == pytest.approx(metrics[f"{name}/decoder"]), name
+        assert drawn["spread"] == pytest.approx(0, abs=1e-12), name
     assert metrics["health/attention_entropy"] == 0
     assert metrics["health/effective_rank"] > 2
     batch = dataset.read("test")
@@ -138,7 +150,8 @@ def test_a_core_that_finds_every_object_scores_1(dataset):
     assert metrics["recon_mse"] == pytest.approx(((images - 0.5) ** 2).mean(), rel=1e-5)
     expected = {
         "linear_probe/features/map", "linear_probe/features/count", "knn/slots/count",
-        "knn/features/count", "health/slot_cosine",
+        "knn/features/count", "health/slot_cosine", "properties/mlp/loss/mean",
+        "set_prediction/linear/ap/0.125", "dci/disentanglement",
     }  # fmt: skip
     assert expected <= set(metrics)
     assert (document["images"], document["objects"]) == (90, objects.sum())
@@ -165,16 +178,47 @@ def test_only_the_groups_asked_for_are_there(dataset):
 
 
 def test_batches_and_limits_change_nothing(dataset):
-    core = ByShade()
-    whole = collect(core, None, dataset, "test", 90, seed=3, score=("segmentation", "health"))
-    parts = collect(
-        core, None, dataset, "test", 50, seed=3, batch_size=7, score=("segmentation", "health")
+    objective = WithDecoder(ByShade())
+    whole, parts = (
+        collect(objective.core, objective.decode, dataset, "test", n, seed=3, batch_size=size)
+        for n, size in ((90, 64), (50, 7))
     )
-    assert len(parts.slots) == 50
-    for name in ("slots", "features", "overlap", "visible"):
-        np.testing.assert_allclose(getattr(whole, name)[:50], getattr(parts, name), atol=1e-6)
-    for name, values in whole.scores.items():
-        torch.testing.assert_close(values[:50], parts.scores[name], equal_nan=True)
+    assert set(whole) == set(parts) == set(ARRAYS)
+    for name, values in whole.items():
+        assert len(parts[name]) == 50
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(values[:50], parts[name], atol=1e-6)
+        else:
+            np.testing.assert_array_equal(values[:50], parts[name])
+
+
+def test_only_what_is_wanted_is_made(dataset):
+    calls = []
+
+    class Counting(ByShade):
+        def forward(self, images, noise=None):
+            calls.append("core")
+            return super().forward(images, noise)
+
+    class Decoding(WithDecoder):
+        def decode(self, output):
+            calls.append("decoder")
+            return super().decode(output)
+
+    objective = Decoding(Counting())
+
+    def made(*wanted):
+        calls.clear()
+        arrays = collect(
+            objective.core, objective.decode, dataset, "test", 20, seed=0, wanted=wanted
+        )
+        assert set(arrays) == set(wanted)
+        return calls
+
+    assert made("slots", "overlap") == ["core"]
+    assert made("recon_mse") == ["core", "decoder"]
+    assert made("labels/attention/third") == ["core"]
+    assert made("labels/attention/first", "labels/decoder/second") == ["core", "core", "decoder"]
 
 
 def test_noise_differs_between_images_draws_splits_and_seeds():
@@ -190,9 +234,11 @@ def test_noise_differs_between_images_draws_splits_and_seeds():
 
 
 def test_overlap_is_1_for_the_slot_of_an_object(dataset):
-    made = collect(ByShade(), None, dataset, "test", 90, seed=0)
+    arrays = collect(ByShade(), None, dataset, "test", 90, seed=0)
+    made = Representations(dataset, "test", 90, arrays)
     best = made.overlap.max(axis=1)
     np.testing.assert_allclose(best, made.visible, atol=1e-6)
+    assert made.sources("first") == ("attention",)
 
 
 def test_fewer_slots_than_objects_are_counted(dataset):
@@ -216,9 +262,12 @@ def test_what_cannot_be_computed_is_skipped_with_its_reason(tmp_path):
         document = judge(file, WithDecoder(ByShade(quiet=True)))
     assert document["skipped"] == {
         "segmentation": "no pixel of the images is labelled",
+        "draws": "no pixel of the images is labelled",
         "health/consistency": "the core draws no initial noise",
-        "properties": "val has no images",
-        "linear-probe": "val has no images",
+        **dict.fromkeys(
+            ("properties", "properties-mlp", "linear-probe", "set-prediction", "dci"),
+            "val has no images",
+        ),
     }
     assert document["metrics"]["health/consistency"]["value"] is None
     kept = {key for key in document["metrics"] if not key.startswith("health/")}
@@ -230,8 +279,11 @@ def test_unlabelled_masks_leave_the_loss_protocol(tmp_path):
     splits = {name: [squares(30, 0, labelled=False)] for name in ("train", "val", "test")}
     join(path, LAYOUT, splits, ATTRIBUTES)
     with DatasetFile(path) as file:
-        document = judge(file, groups=("properties",), probe_steps=5)
-    assert document["skipped"] == {"properties/linear/mask": "a split has no labelled pixel"}
+        document = judge(file, groups=("properties", "dci"), probe_steps=5)
+    assert document["skipped"] == {
+        "properties/linear/mask": "a split has no labelled pixel",
+        "dci": "a split has no labelled pixel",
+    }
     assert "properties/linear/loss/mean" in document["metrics"]
 
 

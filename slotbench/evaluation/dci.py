@@ -1,0 +1,231 @@
+"""Disentanglement, completeness and informativeness of slots, version 1.
+
+DCI of Eastwood and Williams 2018 (ICLR, "A Framework for the Quantitative Evaluation of
+Disentangled Representations"), Section 3, per slot: a code is the slot that is paired with an
+object by its mask, a factor is a property of that object. Every factor is predicted from the
+code by gradient-boosted trees, whose importances say which dimensions of the code it used.
+
+What is ours, because the definition leaves it open or the cost asks for it:
+
+- Trees: scikit-learn's gradient boosting, 50 stages of depth 3, each on half of at most 2,000
+  training objects that are drawn without replacement. The time grows with D.
+- A numeric property of d dimensions is d factors, one regressor each; a categorical property is
+  one factor, one classifier. Each factor weighs the same, whatever property it belongs to.
+- Informativeness is the share of error removed, 1 - error / error of the best constant, which
+  is R2 for numeric factors and Cohen's kappa against the majority for categorical ones; below 0
+  it counts as 0. (The paper reports the error itself, where less is better.)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
+from slotbench.datasets.schema import Array, Property
+from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.matching import assign
+from slotbench.rng import numpy_generator, seed_of
+
+VERSION = 1
+ROWS, STAGES, DEPTH, SUBSAMPLE = 2000, 50, 3, 0.5
+LEAST = 1e-12
+"""What a sum must exceed to be divided by."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Codes:
+    """m objects that have a slot: what it holds, and what is true of the object."""
+
+    codes: Array
+    """float32 (m, D)."""
+    factors: Mapping[str, Array]
+    """float32 (m,) or (m, d), or int16 (m,), by property name."""
+    image: Array
+    """int64 (m,): the image that each object is in."""
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """One column to predict."""
+
+    name: str
+    numeric: bool
+    dimension: int
+
+    def of(self, data: Codes) -> Array:
+        values = np.asarray(data.factors[self.name])
+        if self.numeric:
+            return values.reshape(len(values), -1)[:, self.dimension].astype(np.float64)
+        return values
+
+
+def matched_codes(
+    slots: Array, overlap: Array, visible: Array, properties: Mapping[str, Array]
+) -> Codes:
+    """The slot of each visible object by the Hungarian algorithm on masks; those without, left out.
+
+    ``slots`` float32 (n, K, D); ``overlap`` float32 (n, K, O), the cosine similarity of masks;
+    ``visible`` bool (n, O); ``properties`` float32 (n, O[, d]) or int16 (n, O) by name.
+    """
+    cost = 1 - torch.from_numpy(np.asarray(overlap, np.float32)).mT
+    order = assign(cost, torch.from_numpy(np.asarray(visible, bool))).numpy()
+    image, objects = (order >= 0).nonzero()
+    factors = {name: np.asarray(values)[image, objects] for name, values in properties.items()}
+    return Codes(np.asarray(slots)[image, order[image, objects]], factors, image)
+
+
+def dci(
+    train: Codes,
+    test: Codes,
+    properties: tuple[Property, ...],
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Result]:
+    """``disentanglement``, ``completeness`` and ``informativeness``, each in [0, 1].
+
+    With R (D, F) the importances, each factor's column summing to 1:
+
+    - disentanglement: 1 - entropy (base F) of each dimension's row over factors, averaged with
+      the rows' sums as weights (Section 3.1);
+    - completeness: 1 - entropy (base D) of each factor's column over dimensions, averaged;
+    - informativeness: see the module; measured on ``test``, with a bootstrap interval over its
+      images.
+
+    ``n`` is the number of test objects, ``left_out`` that of factors that are constant in the
+    training objects and so cannot be learned. Disentanglement is None below two factors,
+    completeness below two dimensions, and all three where there is no factor. Rows and trees are
+    drawn from (seed, "dci"). ValueError where codes are not finite or widths differ.
+    """
+    _check(train, test)
+    chosen = _rows(train, seed)
+    everything = [
+        _Factor(prop.name, prop.kind == "numeric", dimension)
+        for prop in properties
+        for dimension in range(prop.dim if prop.kind == "numeric" else 1)
+    ]
+    usable = [factor for factor in everything if len(np.unique(factor.of(chosen))) > 1]
+    left_out, n = len(everything) - len(usable), len(test.codes)
+    if not usable or n == 0:
+        return dict.fromkeys(
+            ("disentanglement", "completeness", "informativeness"),
+            Result(None, 0, left_out, VERSION),
+        )
+    importances, totals = [], []
+    for index, factor in enumerate(usable):
+        model = _fit(factor, chosen, seed)
+        importances.append(model.feature_importances_)
+        totals.append(_totals(factor, model.predict(test.codes), test))
+        if progress is not None:
+            progress(index + 1, len(usable))
+    matrix = np.stack(importances, axis=1)
+    value, low, high = _informativeness(usable, totals, seed)
+    return {
+        "disentanglement": Result(finite(disentanglement(matrix)), n, left_out, VERSION),
+        "completeness": Result(finite(completeness(matrix)), n, left_out, VERSION),
+        "informativeness": Result(finite(value), n, left_out, VERSION, finite(low), finite(high)),
+    }
+
+
+def disentanglement(importances: Array) -> float:
+    """How far each dimension serves one factor alone: float in [0, 1], NaN below two factors.
+
+    ``importances`` float (D, F), not negative. Dimensions that serve none have no weight.
+    """
+    weights = importances.sum(axis=1)
+    if importances.shape[1] < 2 or weights.sum() <= LEAST:
+        return float("nan")
+    return float((_concentration(importances) * weights).sum() / weights.sum())
+
+
+def completeness(importances: Array) -> float:
+    """How far each factor is held by one dimension alone: float in [0, 1], NaN below two.
+
+    ``importances`` float (D, F), not negative. Factors that no dimension serves count as 0.
+    """
+    if importances.shape[0] < 2 or not importances.shape[1]:
+        return float("nan")
+    return float(_concentration(importances.T).mean())
+
+
+def _concentration(rows: Array) -> Array:
+    """1 - entropy of each row, in units of its greatest value; 0 for an empty row."""
+    totals = rows.sum(axis=1, keepdims=True)
+    shares = rows / np.maximum(totals, LEAST)
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    concentration = 1 + (shares * logs).sum(axis=1) / np.log(rows.shape[1])
+    return np.where(totals[:, 0] > LEAST, concentration, 0.0)
+
+
+def _check(train: Codes, test: Codes) -> None:
+    for name, data in (("train", train), ("test", test)):
+        if not np.isfinite(data.codes).all():
+            raise ValueError(f"{name} codes hold NaN or infinite values")
+    if train.codes.shape[1] != test.codes.shape[1]:
+        raise ValueError(
+            f"train codes have width {train.codes.shape[1]}, test codes {test.codes.shape[1]}"
+        )
+
+
+def _rows(train: Codes, seed: int) -> Codes:
+    count = len(train.codes)
+    index = numpy_generator(seed, "dci", "rows").permutation(count)[:ROWS]
+    factors = {name: np.asarray(values)[index] for name, values in train.factors.items()}
+    return Codes(train.codes[index], factors, train.image[index])
+
+
+def _fit(
+    factor: _Factor, train: Codes, seed: int
+) -> GradientBoostingRegressor | GradientBoostingClassifier:
+    kind = GradientBoostingRegressor if factor.numeric else GradientBoostingClassifier
+    state = seed_of(seed, "dci", factor.name, factor.dimension) % 2**32
+    model = kind(n_estimators=STAGES, max_depth=DEPTH, subsample=SUBSAMPLE, random_state=state)
+    return model.fit(train.codes, factor.of(train))
+
+
+def _totals(factor: _Factor, predicted: Array, test: Codes) -> Array:
+    """What each image adds to the sums of :func:`_skill`, float64 (images, M)."""
+    truth = factor.of(test)
+    if factor.numeric:
+        centred = truth - truth.mean()  # the sums lose fewer digits around 0
+        columns = [np.ones(len(truth)), (predicted - truth) ** 2, centred, centred**2]
+    else:
+        columns = [np.ones(len(truth)), predicted != truth]
+        columns += [truth == value for value in np.unique(truth)]
+    image = np.unique(test.image, return_inverse=True)[1]
+    return np.stack(
+        [np.bincount(image, np.asarray(column, np.float64)) for column in columns], axis=1
+    )
+
+
+def _skill(factor: _Factor, sums: Array) -> Array:
+    """1 - error / error of the best constant, at least 0: (R, M) -> (R,); NaN if undefined."""
+    count, error = sums[:, 0], sums[:, 1]
+    if factor.numeric:
+        constant = sums[:, 3] - sums[:, 2] ** 2 / np.maximum(count, 1)
+    else:
+        constant = count - sums[:, 2:].max(axis=1)
+    defined = constant > LEAST
+    skill = np.maximum(0.0, 1 - error / np.where(defined, constant, 1.0))
+    return np.where(defined, skill, np.nan)
+
+
+def _informativeness(
+    factors: list[_Factor], totals: list[Array], seed: int
+) -> tuple[float, float, float]:
+    """The mean over factors that vary in test, and its interval over images."""
+    cuts = np.cumsum([part.shape[1] for part in totals])[:-1]
+
+    def mean(sums: Array) -> Array:
+        parts = np.split(sums, cuts, axis=1)
+        skills = np.stack([_skill(*pair) for pair in zip(factors, parts, strict=True)], axis=1)
+        known = ~np.isnan(skills)
+        total = np.where(known, skills, 0.0).sum(axis=1)
+        return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+    joined = np.concatenate(totals, axis=1)
+    low, high = bootstrap(joined, mean, seed)
+    return float(mean(joined.sum(axis=0, keepdims=True))[0]), float(low), float(high)

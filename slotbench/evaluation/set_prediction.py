@@ -1,0 +1,176 @@
+"""Average precision of predicted sets of objects, version 1.
+
+Slot Attention (Locatello et al. 2020, arXiv 2006.15055, Section 4.2 and Appendix E), after the
+metric of Deep Set Prediction Networks (Zhang et al. 2019, arXiv 1906.06565). The rules are those
+of the paper's own code:
+
+1. The predictions of all images are gone through by falling confidence.
+2. Each is compared with the objects of its image whose categorical properties it has all right;
+   the nearest of them is its object.
+3. It is right if that object is nearer than the threshold and no earlier prediction took it;
+   else it is wrong. A second prediction of one object is wrong, even if another is near.
+4. Average precision is the area under the precision envelope over recall (PASCAL VOC 2010).
+
+Distances are Euclidean, on coordinates scaled to [-3, 3]. Where confidences tie, the prediction
+that comes first wins.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slotbench.datasets.schema import Array, Layout, Property
+from slotbench.evaluation.result import RESAMPLES, Result
+from slotbench.rng import numpy_generator
+
+VERSION = 1
+THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)
+COORDINATES = "position"
+"""The property whose distance counts."""
+REACH = 3.0
+_BLOCK = 1 << 22
+"""Numbers that are held at a time by the bootstrap."""
+
+
+@dataclass
+class ObjectSets:
+    """Sets of n images with at most E elements each, predicted (E = K) or true (E = O)."""
+
+    position: Array
+    """float (n, E, d), scaled to [-3, 3]."""
+    classes: Array
+    """int (n, E, C): the class of each categorical property."""
+    confidence: Array
+    """float (n, E): how sure the prediction is; for true sets 1 for an object, 0 for padding."""
+
+
+def scale_position(values: Array, prop: Property, train: Array) -> Array:
+    """Coordinates (..., d) mapped linearly to [-3, 3] from the range that the unit names.
+
+    ``x and y in [0, 1]`` is mapped from [0, 1]; scene units in [-3, 3] stay as they are, for all
+    of their dimensions. Where the unit names no range, each dimension's range over ``train``
+    float (m, d), the visible training objects, is used.
+    """
+    named = re.search(r"\[(-?[\d.]+), (-?[\d.]+)\]", prop.unit)
+    if named:
+        low, high = np.float64(named[1]), np.float64(named[2])
+    else:
+        low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
+    width = np.where(high > low, high - low, 1.0)
+    return (values.astype(np.float64) - (low + high) / 2) * (2 * REACH / width)
+
+
+def true_sets(
+    layout: Layout, properties: Mapping[str, Array], visible: Array, train: Array
+) -> ObjectSets:
+    """The true sets of n images; ``properties`` and ``visible`` are those of a batch.
+
+    ``train`` float (m, d) holds the positions of the visible training objects. KeyError where
+    the layout has no ``position``.
+    """
+    prop = {prop.name: prop for prop in layout.properties}[COORDINATES]
+    position = np.asarray(properties[COORDINATES])
+    position = position.reshape(*visible.shape, -1)
+    names = [prop.name for prop in layout.properties if prop.kind == "categorical"]
+    classes = [np.asarray(properties[name]) for name in names]
+    stacked = np.stack(classes, axis=2) if classes else np.zeros((*visible.shape, 0), np.int16)
+    return ObjectSets(scale_position(position, prop, train), stacked, visible.astype(np.float64))
+
+
+def average_precision(
+    predicted: ObjectSets, truth: ObjectSets, *, seed: int, thresholds: Sequence[float] = THRESHOLDS
+) -> dict[str, Result]:
+    """``ap/<threshold>`` for each threshold, in [0, 1], and their order is that of the argument.
+
+    ``n`` is the number of true objects; the value is None where there is none. The interval is
+    the 95 % percentile bootstrap over images. ValueError where the sets do not fit each other or
+    a prediction is not finite.
+    """
+    _check(predicted, truth)
+    visible = truth.confidence > 0
+    objects = visible.sum(axis=1)
+    nearest, distance = _nearest(predicted, truth, visible)
+    order = np.argsort(-predicted.confidence.ravel(), kind="stable")
+    images, slots = predicted.confidence.shape
+    owner = np.repeat(np.arange(images), slots)[order]
+    key = (np.arange(images)[:, None] * max(1, visible.shape[1]) + nearest).ravel()[order]
+    far = distance.ravel()[order]
+    weights = _resamples(images, seed)
+    results = {}
+    for threshold in thresholds:
+        right = _first(key, np.isfinite(far) & (far < threshold))
+        name, total = f"ap/{threshold:g}", int(objects.sum())
+        if not total:
+            results[name] = Result(None, 0, 0, VERSION)
+            continue
+        value = float(_area(right[None], np.ones((1, len(right))), np.array([float(total)]))[0])
+        low, high = _interval(right, owner, objects, weights)
+        results[name] = Result(value, total, 0, VERSION, low, high)
+    return results
+
+
+def _check(predicted: ObjectSets, truth: ObjectSets) -> None:
+    for name in ("position", "classes"):
+        ours, theirs = getattr(predicted, name), getattr(truth, name)
+        if len(ours) != len(theirs) or ours.shape[2] != theirs.shape[2]:
+            raise ValueError(f"{name}: predicted {ours.shape}, true {theirs.shape}: do not fit")
+    for name in ("position", "confidence"):
+        if not np.isfinite(getattr(predicted, name)).all():
+            raise ValueError(f"predicted {name} holds NaN or infinite values")
+
+
+def _nearest(predicted: ObjectSets, truth: ObjectSets, visible: Array) -> tuple[Array, Array]:
+    """The nearest object whose classes are right, int (n, K), and its distance; inf if none."""
+    images, slots = predicted.confidence.shape
+    if not visible.shape[1]:
+        return np.zeros((images, slots), np.int64), np.full((images, slots), np.inf)
+    nearest, distance = [], []
+    for start in range(0, images, 256):
+        block = slice(start, start + 256)
+        same = predicted.classes[block, :, None] == truth.classes[block, None]
+        match = same.all(axis=3) & visible[block, None]
+        apart = predicted.position[block, :, None] - truth.position[block, None]
+        far = np.where(match, np.linalg.norm(apart, axis=3), np.inf)
+        nearest.append(far.argmin(axis=2))
+        distance.append(far.min(axis=2))
+    return np.concatenate(nearest), np.concatenate(distance)
+
+
+def _first(key: Array, candidate: Array) -> Array:
+    """bool: the first candidate of each key, in order; every other place is False."""
+    places = candidate.nonzero()[0]
+    right = np.zeros(len(key), bool)
+    right[places[np.unique(key[places], return_index=True)[1]]] = True
+    return right
+
+
+def _area(right: Array, weights: Array, objects: Array) -> Array:
+    """Area under the precision envelope, (R,).
+
+    ``right`` bool (1, m) in the order of confidence, ``weights`` float (R, m) how often each
+    prediction counts, ``objects`` float (R,) how many true objects there are.
+    """
+    gained = weights * right
+    found = np.cumsum(gained, axis=1)
+    precision = found / np.maximum(np.cumsum(weights, axis=1), 1e-12)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    area: Array = (envelope * gained).sum(axis=1) / np.maximum(objects, 1e-12)
+    return area
+
+
+def _resamples(images: int, seed: int) -> Array:
+    """How often each image is drawn in each resample, float32 (R, images)."""
+    generator = numpy_generator(seed, "bootstrap", "sets", images)
+    return generator.multinomial(images, np.full(images, 1 / images), RESAMPLES).astype(np.float32)
+
+
+def _interval(right: Array, owner: Array, objects: Array, weights: Array) -> tuple[float, float]:
+    step = max(1, _BLOCK // max(1, len(right)))
+    values = [
+        _area(right[None], block[:, owner], block @ objects)
+        for block in (weights[start : start + step] for start in range(0, len(weights), step))
+    ]
+    low, high = np.quantile(np.concatenate(values), (0.025, 0.975))
+    return float(low), float(high)

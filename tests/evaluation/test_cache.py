@@ -1,0 +1,181 @@
+"""The cache of a run's representations: the same numbers with it and without it."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from slotbench.evaluation.cache import Cache, Stored, file_hash, prune
+from slotbench.evaluation.evaluate import evaluate
+from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder, dataset
+
+__all__ = ["dataset"]
+GROUPS = ("segmentation", "draws", "health", "linear-probe")
+KEY = {"model": "abc", "seed": 0}
+
+
+class Counted(WithDecoder):
+    """Counts the batches that pass through its core."""
+
+    def __init__(self, core):
+        super().__init__(core)
+        self.batches = 0
+        core.register_forward_hook(self.note)
+
+    def note(self, *_):
+        self.batches += 1
+
+
+def judge(dataset, objective, cache=None, groups=GROUPS, **options):
+    return evaluate(objective, dataset, seed=0, groups=groups, cache=cache, **options)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def cache(tmp_path, said):
+    return Cache(tmp_path / "cache", KEY, said.append)
+
+
+def test_a_second_evaluation_makes_no_pass_and_says_the_same(dataset, cache, said):
+    objective = Counted(ByShade())
+    plain = judge(dataset, Plain(ByShade()), groups=("linear-probe",))
+    first = judge(dataset, objective, cache)
+    made = objective.batches
+    again = judge(dataset, objective, cache)
+    assert objective.batches == made
+    assert first == again == judge(dataset, WithDecoder(ByShade()))
+    assert first["metrics"].items() >= plain["metrics"].items()
+    assert said == []
+
+
+def test_only_what_is_missing_is_made(dataset, cache):
+    objective = Counted(ByShade())
+    judge(dataset, objective, cache, ("segmentation",))
+    one = objective.batches
+    assert one == 2
+    judge(dataset, objective, cache, ("segmentation", "linear-probe"))
+    # The test split once more for the features, train in four batches, val in one.
+    assert objective.batches == one + 2 + 4 + 1
+    judge(dataset, objective, cache, ("draws", "segmentation"))
+    assert objective.batches == one + 7 + 4
+
+
+def test_fewer_images_are_read_and_more_are_made(dataset, cache):
+    objective = Counted(ByShade())
+    judge(dataset, objective, cache, ("segmentation",), test_images=50)
+    few = judge(dataset, objective, cache, ("segmentation",), test_images=30)
+    assert objective.batches == 1
+    assert few == judge(dataset, WithDecoder(ByShade()), None, ("segmentation",), test_images=30)
+    more = judge(dataset, objective, cache, ("segmentation",))
+    assert objective.batches == 3
+    assert more == judge(dataset, WithDecoder(ByShade()), None, ("segmentation",))
+
+
+def test_what_a_model_cannot_give_is_not_asked_for_again(dataset, cache):
+    core = ByShade(quiet=True)
+    passes = []
+    core.register_forward_hook(lambda *_: passes.append(1))
+    for _ in range(2):
+        document = judge(dataset, Plain(core), cache, ("segmentation", "draws"))
+        assert document["skipped"] == {"draws": "the core draws no initial noise"}
+        assert len(passes) == 2
+
+
+@pytest.mark.parametrize("change", [{"model": "abd"}, {"seed": 1}, {"core": 2}])
+def test_another_model_seed_or_version_is_computed_anew(dataset, cache, said, change):
+    judge(dataset, WithDecoder(ByShade()), cache, ("segmentation",))
+    other = Cache(cache.folder, {**KEY, **change}, said.append)
+    objective = Counted(ByShade())
+    judge(dataset, objective, other, ("segmentation",))
+    assert objective.batches == 2
+    assert len(said) == 1
+    assert "another model or version" in said[0]
+    judge(dataset, objective, other, ("segmentation",))
+    assert objective.batches == 2
+
+
+def test_damage_is_mended(dataset, cache, said):
+    document = judge(dataset, WithDecoder(ByShade()), cache, ("segmentation",))
+    path = cache.path("test")
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"nonsense"):
+        path.write_bytes(content)
+        assert judge(dataset, WithDecoder(ByShade()), cache, ("segmentation",)) == document
+        assert "damaged" in said[-1]
+        assert len(path.read_bytes()) == len(whole)
+
+
+def test_a_changed_byte_is_seen_wherever_it_is(cache):
+    generator = np.random.default_rng(0)
+    arrays = {
+        "slots": generator.normal(size=(40, 3, 4)).astype(np.float32),
+        "labels/attention/first": generator.integers(0, 7, (40, 16, 16)).astype(np.uint8),
+    }
+    cache.write("test", Stored(arrays))
+    path = cache.path("test")
+    whole = path.read_bytes()
+    found = 0
+    for place in generator.integers(0, len(whole), 300):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        for name, array in cache.read("test", 40, list(arrays)).arrays.items():
+            np.testing.assert_array_equal(array, arrays[name])
+            found += 1
+    # Not every byte of a file means something, and what is whole may be read.
+    assert 0 < found < 600
+
+
+def test_a_file_is_written_whole_or_not_at_all(cache, monkeypatch):
+    cache.write("test", Stored({"slots": np.ones((4, 2, 3), np.float32)}))
+    before = cache.path("test").read_bytes()
+
+    def fail(*_, **__):
+        raise OSError("no space")
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", fail)
+    with pytest.raises(OSError, match="no space"):
+        cache.write("test", Stored({"features": np.ones((4, 2), np.float32)}))
+    assert cache.path("test").read_bytes() == before
+    assert [path.name for path in cache.folder.iterdir()] == ["test.h5"]
+
+
+def test_arrays_come_back_bit_by_bit(cache):
+    generator = np.random.default_rng(0)
+    arrays = {
+        "slots": generator.normal(size=(300, 7, 64)).astype(np.float32),
+        "labelled": generator.random(300) < 0.5,
+        "entropy": np.where(generator.random(300) < 0.1, np.nan, generator.random(300)),
+        "labels/attention/first": generator.integers(0, 7, (300, 16, 16)).astype(np.uint8),
+        "overlap": np.zeros((300, 7, 0), np.float32),
+    }
+    cache.write("test", Stored(arrays, frozenset({"recon_mse"})))
+    found = cache.read("test", 200, [*arrays, "recon_mse", "features"])
+    assert found.absent == {"recon_mse"}
+    assert set(found.arrays) == set(arrays)
+    for name, array in arrays.items():
+        assert found.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(found.arrays[name], array[:200])
+
+
+def test_all_caches_together_stay_below_a_limit(tmp_path):
+    paths = []
+    for index in range(4):
+        path = tmp_path / f"runs/data/names/{index}/cache/test.h5"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(1000))
+        paths.append(path)
+    for age, path in enumerate(paths):
+        os.utime(path, (100 - age, 100 - age))
+    assert prune(tmp_path, 2500) == 2000
+    assert [path.exists() for path in paths] == [True, True, False, False]
+    assert prune(tmp_path, 2500) == 0
+    assert prune(tmp_path / "nothing", 0) == 0
+
+
+def test_the_hash_is_that_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_hash(tmp_path / "a").startswith("ba7816bf")

@@ -1,0 +1,170 @@
+"""DCI: what a perfect code, a rotated one and noise score, and what an independent count gives."""
+
+import numpy as np
+import pytest
+from scipy.stats import entropy, ortho_group
+
+from slotbench.datasets.schema import Property
+from slotbench.evaluation import dci as module
+from slotbench.evaluation.dci import Codes, completeness, dci, disentanglement, matched_codes
+
+SHAPE = Property("shape", "categorical", classes=("a", "b", "c"))
+POSITION = Property("position", "numeric", dim=2)
+PROPERTIES = (SHAPE, POSITION)
+
+
+@pytest.fixture(autouse=True)
+def _few_trees(monkeypatch):
+    monkeypatch.setattr(module, "STAGES", 25)
+
+
+def factors(m, seed):
+    generator = np.random.default_rng(seed)
+    return {
+        "shape": generator.integers(0, 3, m).astype(np.int16),
+        "position": generator.uniform(-3, 3, (m, 2)).astype(np.float32),
+    }
+
+
+def make(m, seed, code):
+    made = factors(m, seed)
+    return Codes(code(made).astype(np.float32), made, np.arange(m) // 3)
+
+
+def axes(made):
+    """One dimension a factor, and three of noise."""
+    noise = np.random.default_rng(9).normal(size=(len(made["shape"]), 3))
+    return np.column_stack([made["shape"] - 1, made["position"] / 2, noise])
+
+
+def score(code, **options):
+    train, test = make(400, 0, code), make(300, 1, code)
+    return {key: got.value for key, got in dci(train, test, PROPERTIES, seed=0, **options).items()}
+
+
+def test_one_dimension_a_factor_scores_1():
+    found = score(axes)
+    assert found["disentanglement"] > 0.97
+    assert found["completeness"] > 0.97
+    assert found["informativeness"] > 0.9
+
+
+def test_a_rotation_mixes_the_factors_and_keeps_most_information():
+    turn = ortho_group.rvs(6, random_state=3)
+    straight, turned = score(axes), score(lambda made: axes(made) @ turn)
+    assert turned["disentanglement"] < straight["disentanglement"] - 0.3
+    assert turned["completeness"] < straight["completeness"] - 0.3
+    assert turned["informativeness"] > 0.3
+
+
+def test_a_factor_held_twice_is_disentangled_and_incomplete():
+    # Two noisy copies of each: both are of use, so that neither holds the factor alone.
+    def code(made):
+        true = axes(made)[:, :3]
+        noise = np.random.default_rng(4).normal(size=(2, *true.shape)) * 0.4
+        return np.concatenate([true + noise[0], true + noise[1]], axis=1)
+
+    found = score(code)
+    assert found["disentanglement"] > 0.85
+    assert found["completeness"] < found["disentanglement"] - 0.15
+
+
+def test_noise_tells_nothing():
+    def code(made):
+        seed = 5 + len(made["shape"])
+        return np.random.default_rng(seed).normal(size=(len(made["shape"]), 6))
+
+    found = score(code)
+    assert found["informativeness"] < 0.03
+    assert found["disentanglement"] < 0.3
+
+
+def test_entropies_are_those_of_scipy():
+    generator = np.random.default_rng(0)
+    matrix = generator.random((5, 4))
+    rows = 1 - entropy(matrix, axis=1, base=4)
+    expected = np.average(rows, weights=matrix.sum(axis=1))
+    assert disentanglement(matrix) == pytest.approx(expected)
+    assert completeness(matrix) == pytest.approx((1 - entropy(matrix, axis=0, base=5)).mean())
+
+
+def test_permuting_dimensions_and_factors_changes_nothing_and_the_ends_are_0_and_1():
+    generator = np.random.default_rng(1)
+    matrix = generator.random((6, 3))
+    moved = matrix[generator.permutation(6)][:, [2, 0, 1]]
+    for measure in (disentanglement, completeness):
+        assert measure(moved) == pytest.approx(measure(matrix))
+        assert measure(np.eye(4)) == pytest.approx(1)
+        assert measure(np.ones((4, 4))) == pytest.approx(0)
+    assert np.isnan(disentanglement(np.ones((4, 1))))
+    assert np.isnan(completeness(np.ones((1, 4))))
+    # Dimensions that nothing uses have no say.
+    assert disentanglement(np.vstack([np.eye(3), np.zeros((5, 3))])) == pytest.approx(1)
+
+
+def test_informativeness_is_r2_and_kappa_against_the_majority():
+    from sklearn.metrics import r2_score
+
+    generator = np.random.default_rng(2)
+    test = make(200, 2, axes)
+    test.factors["shape"][:120] = 1
+    numeric = module._Factor("position", True, 1)
+    guess = test.factors["position"][:, 1] + generator.normal(size=200)
+    sums = module._totals(numeric, guess, test).sum(axis=0, keepdims=True)
+    expected = r2_score(test.factors["position"][:, 1], guess)
+    assert module._skill(numeric, sums)[0] == pytest.approx(expected)
+    kind = module._Factor("shape", False, 0)
+    labels = np.where(generator.random(200) < 0.2, 2, test.factors["shape"])
+    sums = module._totals(kind, labels, test).sum(axis=0, keepdims=True)
+    counts = np.bincount(test.factors["shape"])
+    wrong = (labels != test.factors["shape"]).sum()
+    assert module._skill(kind, sums)[0] == pytest.approx(1 - wrong / (200 - counts.max()))
+
+
+def test_the_result_depends_on_the_seed_alone_and_has_an_interval():
+    train, test = make(150, 0, axes), make(150, 1, axes)
+    train.codes[:], test.codes[:] = (
+        train.codes + train.codes[:, ::-1],
+        test.codes + test.codes[:, ::-1],
+    )
+    first, again, other = (dci(train, test, PROPERTIES, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first["disentanglement"].value != other["disentanglement"].value
+    got = first["informativeness"]
+    assert got.low < got.value < got.high
+    assert (got.n, got.left_out) == (150, 0)
+
+
+def test_constant_factors_are_left_out_and_counted():
+    train, test = make(120, 0, axes), make(60, 1, axes)
+    train.factors["shape"][:] = 2
+    found = dci(train, test, PROPERTIES, seed=0)
+    assert {got.left_out for got in found.values()} == {1}
+    nothing = dci(train, test, (SHAPE,), seed=0)
+    assert {got.value for got in nothing.values()} == {None}
+
+
+def test_bad_codes_are_refused():
+    train, test = make(30, 0, axes), make(30, 1, axes)
+    narrow = Codes(test.codes[:, :2], test.factors, test.image)
+    with pytest.raises(ValueError, match="width 6, test codes 2"):
+        dci(train, narrow, PROPERTIES, seed=0)
+    test.codes[3, 1] = np.inf
+    with pytest.raises(ValueError, match="test codes hold NaN"):
+        dci(train, test, PROPERTIES, seed=0)
+
+
+def test_each_object_gets_the_slot_of_its_mask():
+    slots = np.arange(2 * 3 * 1, dtype=np.float32).reshape(2, 3, 1)
+    overlap = np.zeros((2, 3, 4), np.float32)
+    overlap[0, 2, 0] = overlap[0, 0, 3] = overlap[1, 1, 1] = 1
+    visible = np.zeros((2, 4), bool)
+    visible[0, [0, 3]] = visible[1, 1] = True
+    shape = np.arange(8, dtype=np.int16).reshape(2, 4)
+    found = matched_codes(slots, overlap, visible, {"shape": shape})
+    assert found.codes[:, 0].tolist() == [2, 0, 4]
+    assert found.factors["shape"].tolist() == [0, 3, 5]
+    assert found.image.tolist() == [0, 0, 1]
+    # Four objects and three slots: one is left out.
+    everything = matched_codes(slots, overlap, np.ones((2, 4), bool), {"shape": shape})
+    assert len(everything.codes) == 6

@@ -1,0 +1,90 @@
+"""The decoder on frozen slots: it finds objects in slots that hold them, and in no others."""
+
+import pytest
+import torch
+
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import DatasetFile
+from slotbench.evaluation.evaluate import evaluate
+from slotbench.evaluation.frozen_decoder import targets, train_decoder
+from slotbench.evaluation.segmentation import METRICS
+from tests.evaluation.test_evaluate import (
+    ATTRIBUTES,
+    LAYOUT,
+    ByShade,
+    Plain,
+    dataset,
+    judge,
+    squares,
+)
+
+__all__ = ["dataset"]
+
+
+class Noise(ByShade):
+    """Attention and slots that know nothing of the image."""
+
+    def forward(self, images, noise=None):
+        output = super().forward(images, noise)
+        return output._replace(slots=torch.randn(output.slots.shape, generator=self.generator))
+
+
+def probe(dataset, core, steps=120):
+    return evaluate(Plain(core), dataset, seed=0, groups=("decoder-probe",), probe_steps=steps)[
+        "metrics"
+    ]
+
+
+def test_slots_that_hold_objects_give_masks_and_noise_gives_none(dataset):
+    found = probe(dataset, ByShade())
+    assert set(found) == {f"{name}/probe-decoder" for name in (*METRICS, "recon_mse")}
+    noise = Noise()
+    noise.generator = torch.Generator().manual_seed(0)
+    blind = probe(dataset, noise)
+    assert found["fg_ari/probe-decoder"]["value"] > blind["fg_ari/probe-decoder"]["value"] + 0.1
+    assert found["recon_mse/probe-decoder"]["value"] < blind["recon_mse/probe-decoder"]["value"]
+
+
+def test_the_core_is_left_alone_and_the_seed_decides(dataset):
+    core = ByShade()
+    core.encoder.weight = torch.nn.Parameter(torch.ones(1))
+    core.train()
+    first, again = (probe(dataset, core, steps=5) for _ in range(2))
+    assert first == again
+    assert core.training
+    assert core.encoder.weight.grad is None
+
+
+def test_scale_and_shift_of_slots_do_not_matter():
+    slots = torch.randn(40, 3, 6, generator=torch.Generator().manual_seed(0))
+    slots[..., 5] = 2.0  # a dimension that does not vary
+    images = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    one, other = (
+        train_decoder(made.numpy(), images, seed=0, steps=10)(made).masks
+        for made in (slots, slots * 8 + 3)
+    )
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+
+
+def test_targets_are_area_averages(dataset):
+    found = targets(dataset, "train", 5, 8)
+    images = torch.from_numpy(dataset.read("train", 0, 5)["image"]).permute(0, 3, 1, 2) / 255
+    expected = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(found, expected)
+
+
+def test_without_labels_the_error_is_left(tmp_path):
+    path = tmp_path / "blind.h5"
+    splits = {name: [squares(20, 0, labelled=False)] for name in ("train", "val", "test")}
+    join(path, LAYOUT, splits, ATTRIBUTES)
+    with DatasetFile(path) as file:
+        document = judge(file, groups=("decoder-probe",), probe_steps=2)
+    assert set(document["metrics"]) == {"recon_mse/probe-decoder"}
+    assert document["skipped"] == {"decoder-probe": "no pixel of the images is labelled"}
+
+
+def test_without_training_images_or_finite_slots_there_is_no_decoder(dataset):
+    document = judge(dataset, groups=("decoder-probe",), train_images=0)
+    assert document["skipped"] == {"decoder-probe": "train has no images"}
+    with pytest.raises(ValueError, match="NaN"):
+        train_decoder(torch.full((2, 3, 4), torch.nan).numpy(), torch.zeros(2, 3, 32, 32), seed=0)

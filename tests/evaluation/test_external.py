@@ -1,0 +1,262 @@
+"""What was not trained here is judged as runs are: same functions, same keys, same numbers."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from slotbench.cli import main
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from slotbench.evaluation.evaluate import GROUPS
+from slotbench.evaluation.external import evaluate_given
+from slotbench.evaluation.masked import from_baseline
+from slotbench.evaluation.segmentation import METRICS
+from slotbench.external import Request, check_options, evaluate_baseline, evaluate_predictions
+from slotbench.leaderboard import leaderboard
+
+SLOTS = 4
+
+
+@pytest.fixture(autouse=True)
+def _short_probes(monkeypatch):
+    """Few steps and trees: what the probes find is the matter of their own tests."""
+    monkeypatch.setattr("slotbench.evaluation.dci.STAGES", 5)
+    monkeypatch.setattr(
+        "slotbench.external.evaluate_given",
+        lambda *args, **options: evaluate_given(*args, **{**options, "probe_steps": 40}),
+    )
+
+
+def arrays_of(blocks: Path, *names: str) -> dict[str, np.ndarray]:
+    """Perfect masks, and slots that hold what is true of their object."""
+    made = {}
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        for split, prefix in (("test", ""), ("train", "train_"), ("val", "val_")):
+            batch = dataset.read(split)
+            masks = batch["mask"][:, None] == np.arange(SLOTS)[:, None, None]
+            slots = np.zeros((len(masks), SLOTS, 6), np.float32)
+            slots[:, 1:, :3] = np.eye(4)[batch["property/color"]][..., :3]
+            slots[:, 1:, 3:5] = batch["property/position"] / 32
+            slots[:, 1:, 5] = batch["visible"]
+            made |= {f"{prefix}masks": masks.astype(np.float16), f"{prefix}slots": slots}
+    return {name: made[name] for name in names} if names else made
+
+
+def judge(
+    tmp_path, blocks, *names, name="SLATE (authors' code)", seed=0, metrics="all", force=False,
+    **options,
+):  # fmt: skip
+    path = tmp_path / f"predictions-{seed}.npz"
+    np.savez(path, **arrays_of(blocks, *names))
+    request = Request("clevr", metrics, seed, blocks, tmp_path / "results", force)
+    return evaluate_predictions(path, name, request, **options)
+
+
+def values(document):
+    return {key: got["value"] for key, got in document["metrics"].items()}
+
+
+def test_a_whole_file_gets_every_group_and_is_stored_with_its_origin(tmp_path, blocks):
+    entry, document = judge(tmp_path, blocks)
+    found = values(document)
+    for metric in METRICS:
+        assert found[f"{metric}/attention"] == 1
+        assert f"{metric}/decoder" not in found
+    groups = {key.split("/")[0] for key in found}
+    assert {"properties", "linear_probe", "knn", "set_prediction", "dci", "health"} <= groups
+    assert found["health/attention_entropy"] == 0
+    assert "properties/linear/mask/mean" in found
+    assert not any(key.startswith("linear_probe/features") for key in found)
+    assert document["skipped"]["draws"] == "there is one prediction an image"
+    assert entry.parent == tmp_path / "results" / "external" / "clevr-clevr6"
+    assert entry.name.startswith("slate-authors-code-")
+    config = json.loads((entry / "config.json").read_text())
+    assert config["source"]["file"] == "predictions-0.npz"
+    assert len(config["source"]["sha256"]) == 64
+    assert config["source"]["arrays"]["train_slots"] == "float32 (48, 4, 6)"
+    assert str(tmp_path) not in json.dumps(config)
+    assert json.loads((entry / "evaluation.json").read_text()) == document
+    assert (entry / "environment.json").is_file()
+    # Three probes of the same slots, so far: anew, they find the same to the last digit.
+    again = judge(tmp_path, blocks, metrics="set-prediction,dci,properties", force=True)
+    assert again == (entry, document)
+
+
+def test_only_what_is_missing_is_computed_and_another_file_starts_anew(
+    tmp_path, blocks, monkeypatch
+):
+    first = judge(tmp_path, blocks, metrics="segmentation")
+    assert set(first[1]["groups"]) == {"segmentation"}
+    second = judge(tmp_path, blocks, metrics="segmentation,health")
+    assert set(second[1]["groups"]) == {"segmentation", "health"}
+    assert first[1]["metrics"].items() <= second[1]["metrics"].items()
+    monkeypatch.setattr("slotbench.external.evaluate_given", None)
+    assert judge(tmp_path, blocks, metrics="health") == second
+    monkeypatch.undo()
+    other = judge(tmp_path, blocks, "masks", metrics="health")
+    assert other[0] == second[0]
+    assert set(other[1]["groups"]) == {"health"}
+
+
+def test_masks_alone_are_segmentation_alone(tmp_path, blocks):
+    _, document = judge(tmp_path, blocks, "masks", mask_source="decoder")
+    scored = {key for key in values(document) if not key.startswith("health/")}
+    assert scored == {f"{metric}/decoder" for metric in METRICS}
+    for group in ("properties", "linear-probe", "set-prediction", "dci"):
+        assert document["skipped"][group] == "there are no slots"
+
+
+def test_slots_alone_are_probed_without_masks(tmp_path, blocks):
+    _, document = judge(tmp_path, blocks, "slots", "train_slots")
+    found, skipped = values(document), document["skipped"]
+    assert {"properties/linear/loss/mean", "linear_probe/slots/count"} <= found.keys()
+    assert not any("mask" in key or key.startswith(("fg_ari", "dci")) for key in found)
+    for key in ("properties/linear/mask", "dci", "segmentation"):
+        assert skipped[key].startswith("there are no masks"), key
+    _, untrained = judge(tmp_path, blocks, "slots", "masks")
+    reason = "there are no slots of the training images (train_slots)"
+    assert untrained["skipped"]["properties"] == reason
+    assert values(untrained)["health/effective_rank"] > 0
+
+
+def test_test_slots_with_masks_and_train_slots_without(tmp_path, blocks):
+    _, document = judge(tmp_path, blocks, "slots", "masks", "train_slots", "val_slots")
+    found, skipped = values(document), document["skipped"]
+    assert found["fg_ari/attention"] == 1
+    assert "properties/linear/loss/mean" in found
+    text = "there are no masks of the training images (train_masks)"
+    assert skipped["properties/linear/mask"] == skipped["dci"] == text
+
+
+def test_a_bad_file_stores_nothing(tmp_path, blocks):
+    path = tmp_path / "bad.npz"
+    np.savez(path, masks=np.full((24, 4, 32, 32), np.nan))
+    request = Request("clevr", data_dir=blocks, results_dir=tmp_path / "results")
+    with pytest.raises(UserError, match="image 0"):
+        evaluate_predictions(path, "broken", request)
+    assert not (tmp_path / "results").exists()
+    for name in ("", " ", "a\nb", "x" * 81):
+        with pytest.raises(UserError, match="--name"):
+            evaluate_predictions(path, name, request)
+    with pytest.raises(UserError, match="attention"):
+        evaluate_predictions(path, "a", request, mask_source="atention")
+
+
+@pytest.mark.parametrize("name", ["one-segment", "voronoi", "kmeans"])
+def test_baselines_are_entries_of_the_family_control(tmp_path, blocks, name):
+    request = Request("clevr", data_dir=blocks, results_dir=tmp_path)
+    entry, document = evaluate_baseline(name, request)
+    assert entry.is_relative_to(tmp_path / "baselines" / "clevr-clevr6")
+    found = values(document)
+    # Neither attention nor decoder: the same numbers stand beside both.
+    for metric in METRICS:
+        assert found[f"{metric}/attention"] == found[f"{metric}/decoder"]
+    assert evaluate_baseline(name, request) == (entry, document)
+    (row,) = leaderboard(tmp_path).to_json()["rows"]
+    assert (row["objective"], row["family"]) == (f"baseline:{name}", "control")
+    assert row["external"] is False
+    assert row["settings"] == "slots=4"
+    assert row["metrics"]["fg_ari/attention"]["mean"] == found["fg_ari/attention"]
+    with pytest.raises(UserError, match="voronoi"):
+        evaluate_baseline("vornoi", request)
+
+
+def test_baselines_and_runs_of_the_same_masks_score_the_same(blocks):
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        made = from_baseline("kmeans", dataset, "test", 24, 4, seed=0)
+        document = evaluate_given({"test": made}, dataset, seed=0)
+        import torch
+
+        from slotbench.evaluation.segmentation import scores
+
+        labels = torch.from_numpy(made.arrays["labels/decoder/first"]).long()
+        expected = scores(labels, torch.from_numpy(made.truth), 4)
+    for metric in METRICS:
+        got = document["metrics"][f"{metric}/decoder"]["value"]
+        assert got == pytest.approx(float(expected[metric].nanmean()))
+    assert set(document["groups"]) == set(GROUPS)
+
+
+def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
+    example = Path(__file__).parents[2] / "examples" / "export_predictions.py"
+    lines = [line for line in example.read_text().splitlines() if line.strip()]
+    assert len(lines) <= 15
+    (tmp_path / "data").mkdir()
+    shutil.copy(blocks / "clevr.h5", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(example))
+    with h5py.File("predictions.h5") as file:
+        assert set(file) == {f"{prefix}{name}" for prefix in ("", "train_", "val_")
+                             for name in ("masks", "slots")}  # fmt: skip
+    request = Request("clevr", data_dir=Path("data"), results_dir=Path("results"))
+    _, document = evaluate_predictions(Path("predictions.h5"), "random numbers", request)
+    assert values(document)["ari/attention"] < 0.2
+
+
+def test_entries_of_one_name_are_seeds_of_one_row(tmp_path, blocks):
+    for seed in (0, 1):
+        judge(tmp_path, blocks, "masks", seed=seed, name="SLATE | [b]x[/b]")
+    board = leaderboard(tmp_path / "results")
+    (row,) = board.to_json()["rows"]
+    assert (row["objective"], row["seeds"], row["external"]) == ("SLATE | [b]x[/b]", 2, True)
+    assert row["family"] == "external"
+    assert "· external" in board.to_markdown()
+
+
+OPTIONS = {
+    "nothing": ({}, "nothing to evaluate"),
+    "two": ({"runs": ["0-a"], "baseline": "kmeans"}, "RUN and --baseline"),
+    "no dataset": ({"baseline": "kmeans"}, "--baseline needs --dataset"),
+    "no name": ({"predictions": Path("a.npz"), "dataset": "clevr"}, "--predictions needs --name"),
+    "name": ({"baseline": "kmeans", "dataset": "clevr", "name": "a"}, "a baseline has a name"),
+    "split": ({"baseline": "kmeans", "dataset": "clevr", "split": "val"}, "judged on test"),
+    "run": ({"runs": ["0-a"], "dataset": "clevr"}, "--dataset goes with"),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_options_that_do_not_fit_are_explained(case):
+    given, message = OPTIONS[case]
+    plain = {"runs": None, "predictions": None, "baseline": None, "dataset": None, "name": None,
+             "split": "test"}  # fmt: skip
+    with pytest.raises(UserError, match=message):
+        check_options(**{**plain, **given})
+
+
+def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, monkeypatch, capsys):
+    path = tmp_path / "masks.npz"
+    np.savez(path, **arrays_of(blocks, "masks"))
+    where = ("--dataset", "clevr", "--data-dir", str(blocks), "--results-dir", str(tmp_path / "r"))
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["slotbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
+
+    code, out, _ = call("evaluate", "--baseline", "voronoi", *where, "--json")
+    assert code == 0
+    (entry,) = json.loads(out)["runs"]
+    assert Path(entry, "evaluation.json").is_file()
+    named = ("--predictions", str(path), "--name", "mine")
+    assert call("evaluate", *named, *where, "--metrics", "segmentation", "--json")[0] == 0
+    code, out, _ = call("leaderboard", "--results-dir", str(tmp_path / "r"), "--json", "--scale")
+    rows = json.loads(out)["rows"]
+    assert [(row["objective"], row["external"]) for row in rows] == [
+        ("mine", True), ("baseline:voronoi", False)]  # fmt: skip
+    for words, message in (
+        (("evaluate", "--baseline", "k-means", *where), "Did you mean 'kmeans'"),
+        (("evaluate", *named, *where, "--metrics", "segmentatoin"), "Did you mean 'segmentation'"),
+        (("evaluate", "--predictions", str(path), *where), "needs --name"),
+        (("evaluate", *where[2:]), "nothing to evaluate"),
+        (("evaluate", "--predictions", "none.npz", "--name", "a", *where), "no such file"),
+    ):
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert message in err

@@ -1,0 +1,242 @@
+"""Average precision of sets, beside a brute-force count and scikit-learn; and the probe."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from slotbench.datasets.schema import Layout, Property
+from slotbench.evaluation.properties import SlotData
+from slotbench.evaluation.set_prediction import (
+    THRESHOLDS,
+    ObjectSets,
+    average_precision,
+    scale_position,
+    true_sets,
+)
+from slotbench.evaluation.set_probe import predict_sets, set_loss
+from slotbench.evaluation.targets import Encoding
+
+COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
+SHAPE = Property("shape", "categorical", classes=("cube", "ball"))
+POSITION = Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]")
+LAYOUT = Layout(8, 8, 5, (COLOR, POSITION, SHAPE))
+
+
+def sets(n, elements, seed, spread=3.0):
+    generator = np.random.default_rng(seed)
+    return ObjectSets(
+        generator.uniform(-spread, spread, (n, elements, 3)),
+        np.stack([generator.integers(0, 3, (n, elements)), generator.integers(0, 2, (n, elements))],
+                 axis=2),
+        generator.random((n, elements)),
+    )  # fmt: skip
+
+
+def truth_of(n, elements, seed, spread=3.0):
+    truth = sets(n, elements, seed, spread)
+    counts = np.random.default_rng(seed).integers(1, elements + 1, (n, 1))
+    truth.confidence = (np.arange(elements) < counts).astype(float)
+    return truth
+
+
+def brute_force(predicted, truth, threshold):
+    """Detection by detection, from the definition; precision at each recall is the best later."""
+    images, slots = predicted.confidence.shape
+    detections = sorted(
+        ((i, k) for i in range(images) for k in range(slots)),
+        key=lambda place: -predicted.confidence[place],
+    )
+    taken, hits = set(), []
+    for image, slot in detections:
+        nearest = None
+        for item in range(truth.confidence.shape[1]):
+            if not truth.confidence[image, item]:
+                continue
+            if list(predicted.classes[image, slot]) != list(truth.classes[image, item]):
+                continue
+            offset = predicted.position[image, slot] - truth.position[image, item]
+            distance = float(np.sqrt((offset**2).sum()))
+            if nearest is None or distance < nearest[0]:
+                nearest = distance, item
+        hit = nearest is not None and nearest[0] < threshold and (image, nearest[1]) not in taken
+        if hit:
+            taken.add((image, nearest[1]))
+        hits.append(hit)
+    total, area = truth.confidence.sum(), 0.0
+    precision = [sum(hits[: end + 1]) / (end + 1) for end in range(len(hits))]
+    for end, hit in enumerate(hits):
+        if hit:
+            area += max(precision[end:]) / total
+    return area
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_equals_a_count_by_brute_force(seed):
+    predicted, truth = sets(25, 6, seed, spread=0.6), truth_of(25, 4, seed + 100, spread=0.6)
+    found = average_precision(predicted, truth, seed=0)
+    for threshold in THRESHOLDS:
+        expected = brute_force(predicted, truth, threshold)
+        assert found[f"ap/{threshold:g}"].value == pytest.approx(expected, abs=1e-9)
+    assert found["ap/inf"].value > found["ap/0.5"].value > 0
+
+
+def test_it_equals_scikit_learn_where_precision_falls_with_recall():
+    # One object and one slot an image; right ones are the surest, so the envelope is the curve.
+    truth = truth_of(40, 1, 0)
+    right = np.arange(40) < 25
+    predicted = ObjectSets(
+        truth.position + np.where(right, 0.1, 5.0)[:, None, None], truth.classes.copy(),
+        (np.where(right, 1.0, 0.0) + np.linspace(0.5, 0, 40))[:, None],
+    )  # fmt: skip
+    value = average_precision(predicted, truth, seed=0)["ap/1"].value
+    # scikit-learn's recall is over the positives that are detected; ours over all objects.
+    expected = average_precision_score(right, predicted.confidence[:, 0]) * 25 / 40
+    assert value == pytest.approx(expected)
+
+
+def test_the_envelope_is_never_below_scikit_learn():
+    generator = np.random.default_rng(1)
+    truth = truth_of(200, 1, 1)
+    right = generator.random(200) < 0.5
+    predicted = ObjectSets(
+        truth.position + np.where(right, 0.0, 9.0)[:, None, None], truth.classes.copy(),
+        (right * 0.5 + generator.random(200))[:, None],
+    )  # fmt: skip
+    value = average_precision(predicted, truth, seed=0)["ap/0.125"].value
+    expected = average_precision_score(right, predicted.confidence[:, 0]) * right.mean()
+    assert expected <= value < expected + 0.03
+
+
+def test_perfect_sets_score_1_and_order_does_not_matter():
+    truth = truth_of(30, 5, 2)
+    generator = np.random.default_rng(0)
+    order = generator.random((30, 5)).argsort(axis=1)
+    predicted = ObjectSets(
+        np.take_along_axis(truth.position, order[:, :, None], 1),
+        np.take_along_axis(truth.classes, order[:, :, None], 1),
+        np.take_along_axis(truth.confidence, order, 1) * generator.uniform(0.5, 1, (30, 5)),
+    )
+    found = average_precision(predicted, truth, seed=0)
+    for result in found.values():
+        assert result.value == result.low == result.high == 1
+        assert result.n == truth.confidence.sum()
+
+
+def test_thresholds_moves_and_wrong_classes_only_lower_it():
+    truth = truth_of(40, 4, 3)
+    values = []
+    for shift in (0.0, 0.1, 0.3, 0.8, 2.0):
+        predicted = ObjectSets(truth.position + shift / 3**0.5, truth.classes, truth.confidence)
+        found = average_precision(predicted, truth, seed=0)
+        by_threshold = [found[f"ap/{threshold:g}"].value for threshold in THRESHOLDS]
+        assert by_threshold == sorted(by_threshold, reverse=True)
+        values.append(by_threshold)
+    assert (np.diff(values, axis=0) <= 1e-12).all()
+    wrong = ObjectSets(truth.position, truth.classes.copy(), truth.confidence)
+    wrong.classes[:20, :, 1] += 7
+    assert average_precision(wrong, truth, seed=0)["ap/inf"].value < 0.8
+
+
+def test_a_second_prediction_of_one_object_is_wrong():
+    truth = ObjectSets(np.zeros((1, 1, 3)), np.zeros((1, 1, 2), int), np.ones((1, 1)))
+    twice = ObjectSets(np.zeros((1, 2, 3)), np.zeros((1, 2, 2), int), np.array([[0.9, 0.8]]))
+    assert average_precision(twice, truth, seed=0)["ap/1"].value == 1
+    # The surer one is too far: the other comes second, at half the precision.
+    twice.position[0, 0] = 0.9
+    assert average_precision(twice, truth, seed=0)["ap/1"].value == 0.5
+
+
+def test_no_object_and_no_slot_and_bad_input():
+    truth = truth_of(3, 2, 0)
+    empty = ObjectSets(truth.position, truth.classes, np.zeros((3, 2)))
+    found = average_precision(sets(3, 4, 0), empty, seed=0)["ap/1"]
+    assert (found.value, found.n) == (None, 0)
+    assert average_precision(sets(3, 1, 0), truth, seed=0)["ap/inf"].n == truth.confidence.sum()
+    broken = sets(3, 2, 0)
+    broken.confidence[0, 0] = np.nan
+    with pytest.raises(ValueError, match="confidence holds NaN"):
+        average_precision(broken, truth, seed=0)
+    with pytest.raises(ValueError, match="do not fit"):
+        average_precision(sets(4, 2, 0), truth, seed=0)
+
+
+def test_the_interval_holds_the_value_and_depends_on_the_seed_alone():
+    predicted, truth = sets(60, 6, 5, spread=0.5), truth_of(60, 4, 6, spread=0.5)
+    first, again, other = (
+        average_precision(predicted, truth, seed=seed)["ap/1"] for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert first.low < first.value < first.high
+
+
+def test_coordinates_are_scaled_by_the_range_that_the_unit_names():
+    values = np.array([[0.0, 0.5], [1.0, 0.25]])
+    unit = Property("position", "numeric", dim=2, unit="x and y in [0, 1]")
+    np.testing.assert_allclose(scale_position(values, unit, values), [[-3, 0], [3, -1.5]])
+    np.testing.assert_array_equal(scale_position(values, POSITION, values), values)
+    bare = Property("position", "numeric", dim=2, unit="pixels")
+    np.testing.assert_allclose(scale_position(values, bare, values), [[-3, 3], [3, -3]])
+
+
+def data(n, seed, told=True, slots=6):
+    """Slots that hold their object's properties, and whether there is one."""
+    generator = np.random.default_rng(seed)
+    visible = np.arange(5) < generator.integers(1, 6, (n, 1))
+    color = np.where(visible, generator.integers(0, 3, (n, 5)), -1).astype(np.int16)
+    shape = np.where(visible, generator.integers(0, 2, (n, 5)), -1).astype(np.int16)
+    position = generator.uniform(-3, 3, (n, 5, 3)).astype(np.float32)
+    content = np.zeros((n, slots, 9), np.float32)
+    content[:, :5] = np.concatenate(
+        [np.eye(4)[color][..., :3], np.eye(3)[shape][..., :2], position / 2, visible[..., None]],
+        axis=2,
+    ) * visible[..., None] * 4  # fmt: skip
+    if not told:
+        content = generator.normal(size=content.shape).astype(np.float32)
+    order = generator.random((n, slots)).argsort(axis=1)[:, :, None]
+    properties = {"color": color, "shape": shape, "position": position}
+    overlap = np.zeros((n, slots, 5), np.float32)
+    return SlotData(np.take_along_axis(content, order, 1), overlap, visible, properties)
+
+
+def test_slots_that_hold_the_properties_are_found_and_noise_is_not():
+    told = [data(n, seed) for seed, n in enumerate((300, 60, 150))]
+    found = predict_sets(*told, LAYOUT, seed=0, steps=400)
+    assert found["ap/inf"].value > 0.95
+    assert found["ap/1"].value > 0.85
+    untold = [data(n, seed, told=False) for seed, n in enumerate((200, 60, 150))]
+    nothing = predict_sets(*untold, LAYOUT, seed=0, steps=150)
+    assert nothing["ap/0.5"].value < 0.05
+
+
+def test_the_loss_does_not_depend_on_the_order_of_slots_or_objects():
+    made = data(8, 3)
+    encoding = Encoding.fit(LAYOUT, made.properties, made.visible)
+    targets, visible = encoding.encode(made.properties), torch.from_numpy(made.visible)
+    output = torch.randn(8, 6, encoding.width + 1, generator=torch.Generator().manual_seed(0))
+    value = float(set_loss(encoding, output, targets, visible))
+    turned = float(set_loss(encoding, output.flip(1), targets.flip(1), visible.flip(1)))
+    assert turned == pytest.approx(value, rel=1e-5)
+    # The pairing is the best there is: no other order of slots by index is cheaper.
+    from itertools import permutations
+
+    predicted, logit = encoding.normalise(output[0, :, :-1]), output[0, :, -1]
+    count = int(visible[0].sum())
+    costs = []
+    for order in permutations(range(6), count):
+        chosen = list(order)
+        pairs = encoding.pair_loss(predicted[chosen], targets[0, :count]).sum()
+        exists = torch.zeros(6)
+        exists[chosen] = 1
+        sure = torch.nn.functional.binary_cross_entropy_with_logits(logit, exists, reduction="sum")
+        costs.append(float(pairs + sure) / count)
+    alone = float(set_loss(encoding, output[:1], targets[:1], visible[:1]))
+    assert alone == pytest.approx(min(costs), rel=1e-4)
+
+
+def test_without_positions_there_is_no_set_prediction():
+    made = data(10, 0)
+    with pytest.raises(ValueError, match="no property 'position'"):
+        predict_sets(made, made, made, Layout(8, 8, 5, (COLOR,)), seed=0)
+    with pytest.raises(KeyError):
+        true_sets(Layout(8, 8, 5, (COLOR,)), made.properties, made.visible, np.zeros((1, 3)))

@@ -1,0 +1,146 @@
+"""Two-step matching and the scores of changed and unchanged objects."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.segmentation import scores
+from slotbench.evaluation.shifts import (
+    shifted_masks,
+    shifted_properties,
+    two_step,
+    without_properties,
+)
+from slotbench.evaluation.targets import Encoding
+from slotbench.matching import assign
+from tests.evaluation.test_properties import LAYOUT, make
+
+
+def by_hand(without, cost, visible, changed):
+    """The definition for one image, by trying every assignment."""
+
+    def least(matrix, rows, columns):
+        best = {}
+        total = np.inf
+        size = min(len(rows), len(columns))
+        for kept in permutations(rows, size):
+            for chosen in permutations(columns, size):
+                value = sum(matrix[row, column] for row, column in zip(kept, chosen, strict=True))
+                if value < total:
+                    best, total = dict(zip(kept, chosen, strict=True)), value
+        return best
+
+    objects = np.flatnonzero(visible)
+    first = least(without, objects, range(cost.shape[1]))
+    held = {row: column for row, column in first.items() if changed[row]}
+    left = [column for column in range(cost.shape[1]) if column not in held.values()]
+    second = least(cost, [row for row in objects if not changed[row]], left)
+    order = np.full(len(visible), -1)
+    for row, column in {**held, **second}.items():
+        order[row] = column
+    return order
+
+
+@pytest.mark.parametrize(("objects", "slots"), [(4, 5), (4, 4), (4, 2), (3, 1)])
+def test_equals_the_definition_by_hand(objects, slots):
+    generator = np.random.default_rng(objects * 10 + slots)
+    shape = (12, objects, slots)
+    without, cost = (torch.from_numpy(generator.normal(size=shape)) for _ in range(2))
+    visible = torch.from_numpy(generator.random(shape[:2]) < 0.8)
+    changed = torch.from_numpy(generator.random(shape[:2]) < 0.3)
+    found = two_step(without, cost, visible, changed)
+    for image in range(12):
+        parts = (without, cost, visible, changed)
+        expected = by_hand(*(part[image].numpy() for part in parts))
+        assert found[image].tolist() == expected.tolist(), image
+
+
+def test_without_a_changed_object_the_full_cost_decides():
+    generator = torch.Generator().manual_seed(0)
+    without, cost = (torch.rand(8, 4, 5, generator=generator) for _ in range(2))
+    visible = torch.rand(8, 4, generator=generator) < 0.7
+    none = torch.zeros_like(visible)
+    assert torch.equal(two_step(without, cost, visible, none), assign(cost, visible))
+    everything = torch.ones_like(visible)
+    assert torch.equal(two_step(without, cost, visible, everything), assign(without, visible))
+
+
+def test_a_new_colour_does_not_lead_the_matching_astray():
+    """Slots hold the objects' true properties, and one object has a colour never seen: its own
+    slot predicts some known colour, so that the full loss would rather give it another."""
+    data = make(60, 0, slots=4)
+    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
+    targets = encoding.encode(data.properties)
+    # Predictions by slot: exact, and as sure of a wrong class where the object is changed.
+    changed = torch.zeros(60, 4, dtype=torch.bool)
+    changed[:, 0] = True
+    predicted = targets.clone()
+    color = encoding.columns[0]
+    predicted[..., color] = predicted[..., color] * 20
+    wrong = torch.roll(predicted[:, 0, color], 1, dims=1)
+    predicted[:, 0, color] = wrong
+    predicted = encoding.normalise(predicted)
+    visible = torch.from_numpy(data.visible)
+    cost = encoding.cost(predicted, targets)
+    blind = without_properties(encoding, ["color"]).cost(predicted, targets)
+    right = torch.arange(4).expand(60, -1)
+    order = two_step(blind, cost, visible, changed)
+    assert (order == right)[visible].all()
+    assert not (assign(cost, visible) == right)[visible].all()
+    # What is left out counts nothing, and the rest counts as before.
+    flat = predicted.clone()
+    flat[..., color] = 0
+    torch.testing.assert_close(without_properties(encoding, ["color"]).cost(flat, targets), blind)
+    everything = without_properties(encoding, ["color", "position", "angle"])
+    assert everything.cost(predicted, targets).abs().max() == 0
+
+
+def test_properties_of_a_subset_are_those_of_its_objects():
+    generator = np.random.default_rng(0)
+    data = make(50, 1)
+    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
+    targets = encoding.encode(data.properties)
+    predicted = targets + torch.from_numpy(generator.normal(size=targets.shape)).float()
+    order = generator.integers(0, 5, data.visible.shape)
+    changed = generator.random(data.visible.shape) < 0.4
+    found = shifted_properties(encoding, predicted, targets, data.visible, changed, order, seed=0)
+    everything = property_results(encoding, predicted, targets, data.visible, order, seed=0)
+    assert {name: found[f"all/{name}"] for name in everything} == everything
+    assert found["changed/mean"].n + found["unchanged/mean"].n == found["all/mean"].n
+    weights = [found[f"{part}/color"].n for part in ("changed", "unchanged")]
+    values = [found[f"{part}/color"].value for part in ("changed", "unchanged")]
+    assert found["all/color"].value == pytest.approx(np.average(values, weights=weights))
+    none = shifted_properties(
+        encoding, predicted, targets, data.visible, np.zeros_like(changed), order, seed=0
+    )
+    assert none["changed/mean"].value is None
+    assert none["unchanged/mean"] == everything["mean"]
+
+
+def test_masks_of_subsets_are_scored_after_one_matching_of_all():
+    generator = np.random.default_rng(1)
+    truth = torch.from_numpy(generator.integers(0, 5, (20, 12, 12)).astype(np.uint8))
+    labels = torch.from_numpy(generator.integers(0, 6, truth.shape))
+    changed = torch.from_numpy(generator.random((20, 6)) < 0.4)
+    found = shifted_masks(labels, truth, changed, 6)
+    whole = scores(labels, truth, 6)
+    for name in ("fg_ari", "miou", "mbo"):
+        torch.testing.assert_close(found["all"][name], whole[name])
+    number = changed[:, :4].double().sum(dim=1)
+    for name in ("miou", "mbo"):
+        joined = found["changed"][name].nan_to_num() * number
+        joined += found["unchanged"][name].nan_to_num() * (4 - number)
+        torch.testing.assert_close(joined / 4, whole[name])
+        assert torch.equal(found["changed"][name].isnan(), number == 0)
+
+
+def test_costs_that_are_not_finite_are_refused():
+    cost = torch.zeros(1, 2, 2)
+    flags = torch.ones(1, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match="NaN"):
+        two_step(torch.full_like(cost, torch.nan), cost, flags, flags)
+    with pytest.raises(ValueError, match="NaN"):
+        two_step(cost, torch.full_like(cost, torch.nan), flags, ~flags)

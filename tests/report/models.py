@@ -1,0 +1,83 @@
+"""Models whose masks are known: they see colours, and nothing is trained."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.base import SlotOutput
+from slotbench.cores.decoders import Decoded
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import Layout
+from slotbench.objectives.base import Objective
+from tests.conftest import LAYOUT, blocks_batch
+
+COLORS = torch.tensor([[100, 100, 100], [255, 0, 0], [0, 255, 0], [0, 0, 255]]) / 255
+
+
+class ByColor(nn.Module):
+    """Slot k is where the image has colour k: grey ground, red, green, blue; the rest is empty.
+
+    Objects of one colour share a slot. A slot holds its colour, its share and its centre.
+    """
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.num_slots = slots
+
+    def noise(self, *_: object) -> None:
+        """It draws none."""
+
+    def forward(self, images: Tensor, _: Tensor | None = None) -> SlotOutput:
+        nearest = (images[:, None] - COLORS[:, :, None, None]).abs().sum(dim=2).argmin(dim=1)
+        slots = torch.arange(self.num_slots)[:, None, None]
+        attention = (nearest[:, None].clamp(max=self.num_slots - 1) == slots).float()
+        y, x = torch.meshgrid(*(torch.arange(n).float() for n in images.shape[2:]), indexing="ij")
+        area = attention.sum(dim=(2, 3)).clamp(min=1)
+        parts = [(attention * grid).sum(dim=(2, 3)) / area / 4 - 4 for grid in (x, y)]
+        parts += [(area > 1).float() * (slots[:, 0, 0] == k) for k in range(4)]
+        features = images.flatten(2).mT
+        return SlotOutput(torch.stack([*parts, area / 64], dim=2), attention, features)
+
+
+class Model(Objective):
+    """Such a core, with a decoder that shows each slot its own pixels, or without one."""
+
+    def __init__(self, slots: int = 5, decoder: bool = True) -> None:
+        super().__init__(ByColor(slots))
+        self.decoder = decoder
+
+    def loss(self, batch):
+        raise NotImplementedError
+
+    def decode(self, output: SlotOutput) -> Decoded | None:
+        if not self.decoder:
+            return None
+        masks = output.attention.roll(1, dims=3)  # one pixel to the right: other than attention
+        parts = COLORS[torch.arange(masks.shape[1]) % 4][None, :, :, None, None]
+        parts = parts.expand(len(masks), -1, -1, *masks.shape[2:])
+        return Decoded((parts * masks[:, :, None]).sum(dim=1), masks, parts)
+
+
+def write(path: Path, layout: Layout = LAYOUT, sizes: tuple[int, int, int] = (96, 24, 24)) -> Path:
+    """A prepared dataset of blocks; images past 32 pixels are cut, smaller ones padded."""
+    splits = {}
+    for seed, (split, n) in enumerate(zip(("train", "val", "test"), sizes, strict=True)):
+        made = blocks_batch(n, seed)
+        cut = layout.empty(n)
+        height, width = min(layout.height, 32), min(layout.width, 32)
+        cut["image"][:] = 100
+        for key in ("image", "mask"):
+            cut[key][:, :height, :width] = made[key][:, :height, :width]
+        for key in set(cut) - {"image", "mask"}:
+            cut[key] = made[key]
+        labels = np.arange(1, layout.objects + 1)
+        cut["visible"] = (cut["mask"][:, None, :, :] == labels[:, None, None]).any(axis=(2, 3))
+        splits[split] = [cut]
+    attributes = {
+        "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
+        "generator": "tests", "seed": 0, "image_size": layout.height, "licence": "CC0",
+    }  # fmt: skip
+    join(path, layout, splits, attributes)
+    return path

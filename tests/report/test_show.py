@@ -1,0 +1,224 @@
+"""The pictures of a run: which files, which images, which colours, and that bytes repeat."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import adjusted_rand_score
+
+from slotbench import workflow
+from slotbench.cli import main
+from slotbench.datasets.schema import DatasetFile, Layout
+from slotbench.errors import UserError
+from slotbench.report import predictions
+from slotbench.report.palette import BACKGROUND, PALETTE
+from slotbench.report.panels import SIDE
+from slotbench.report.pictures import GAP, LABEL, MARGIN
+from slotbench.report.show import Drawn, Wish, draw, extremes
+from tests.conftest import LAYOUT
+from tests.report.models import COLORS, Model, write
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the probe says is tested elsewhere; here it is enough that it says something."""
+    monkeypatch.setattr(predictions, "STEPS", 50)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data") / "clevr.h5")
+
+
+def drawn(path: Path, folder: Path, model: Model, wish: Wish) -> Drawn:
+    with DatasetFile(path) as dataset:
+        return draw(model, dataset, wish, folder, title="a title", seed=0, device=CPU)
+
+
+def pixels(file: Path) -> np.ndarray:
+    return np.array(Image.open(file).convert("RGB"))
+
+
+def column(page: np.ndarray, number: int) -> set[tuple[int, ...]]:
+    """The colours of one column of panels, the legend below being cut off."""
+    start = MARGIN + LABEL + number * (SIDE + GAP)
+    strip = page[:-60, start : start + SIDE].reshape(-1, 3)
+    return {tuple(map(int, color)) for color in np.unique(strip, axis=0)}
+
+
+def test_files_are_written_and_hold_a_panel_for_each_column(data: Path, tmp_path: Path) -> None:
+    said = drawn(data, tmp_path, Model(), Wish(images=3))
+    names = {"test.png", "test-fg-ari-attention.png", "test-fg-ari-decoder.png"}
+    assert {file.name for file in tmp_path.iterdir()} == names | {"test-properties.png"}
+    assert [one["index"] for one in said.images] == [0, 1, 2]
+    assert said.skipped == {}
+    page = pixels(tmp_path / "test.png")
+    columns = 5 + 5  # image, truth, attention, decoder, reconstruction, and the slots
+    assert page.shape[1] == LABEL + columns * (SIDE + GAP) - GAP + 2 * MARGIN
+    assert page.shape[0] > 3 * SIDE
+
+
+def test_without_a_decoder_nothing_of_it_is_drawn(data: Path, tmp_path: Path) -> None:
+    said = drawn(data, tmp_path, Model(decoder=False), Wish(images=2))
+    assert not (tmp_path / "test-fg-ari-decoder.png").exists()
+    assert set(said.extremes) == {"attention"}
+    assert all(set(one["fg_ari"]) == {"attention"} for one in said.images)
+    assert pixels(tmp_path / "test.png").shape[1] == LABEL + 8 * (SIDE + GAP) - GAP + 2 * MARGIN
+
+
+def test_a_slot_has_one_colour_in_every_panel(data: Path, tmp_path: Path) -> None:
+    with DatasetFile(data) as dataset:
+        images = dataset.read("test")["image"].astype(float) / 255
+    for index in range(4):
+        drawn(data, tmp_path, Model(), Wish(indices=(index,), ranked=0, properties=False))
+        page = pixels(tmp_path / "test.png")
+        present = {
+            slot
+            for slot in (1, 2, 3)
+            if (np.abs(images[index] - COLORS[slot].numpy()).sum(axis=2) < 0.1).any()
+        }
+        for slot in range(1, 4):
+            color = tuple(map(int, PALETTE[slot]))
+            shown = slot in present
+            # True masks, attention, decoder: the colour of a slot that wins pixels, and no other.
+            assert [color in column(page, panel) for panel in (1, 2, 3)] == [shown] * 3
+            assert color in column(page, 5 + slot)  # the frame of its own panel
+            others = {tuple(map(int, PALETTE[other])) for other in range(1, 5)} - {color}
+            assert not others & column(page, 5 + slot)
+        assert BACKGROUND in column(page, 2)  # slot 1 is the ground, and nothing but the ground
+
+
+def test_best_and_worst_agree_with_scikit_learn(data: Path, tmp_path: Path) -> None:
+    said = drawn(data, tmp_path, Model(), Wish(ranked=24, properties=False))
+    with DatasetFile(data) as dataset:
+        batch = dataset.read("test")
+    images = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).float() / 255
+    model = Model()
+    output = model.core(images)
+    masks = {"attention": output.attention, "decoder": model.decode(output).masks}
+    assert set(said.extremes) == set(masks)
+    for source, found in masks.items():
+        expected = []
+        for labels, truth in zip(found.argmax(dim=1).numpy(), batch["mask"], strict=True):
+            expected.append(adjusted_rand_score(truth[truth > 0], labels[truth > 0]))
+        ranks = said.extremes[source]
+        assert ranks["mean"] == pytest.approx(np.mean(expected))
+        for name, order in (("best", sorted(expected)[::-1]), ("worst", sorted(expected))):
+            assert [one["fg_ari"] for one in ranks[name]] == pytest.approx(order[:4])
+            for one in ranks[name]:
+                assert one["fg_ari"] == pytest.approx(expected[one["index"]])
+    # The model merges objects of one colour, so that images differ.
+    assert said.extremes["attention"]["best"][0]["fg_ari"] == 1
+    assert said.extremes["attention"]["worst"][0]["fg_ari"] < 0.5
+
+
+def test_extremes_leave_out_images_without_objects_and_never_share_an_image() -> None:
+    found = extremes([0.5, None, 0.9, 0.5, None, 0.1])
+    assert [one["index"] for one in found["best"]] == [2, 0]
+    assert [one["index"] for one in found["worst"]] == [5, 3]
+    assert found["mean"] == pytest.approx(0.5)
+    assert extremes([None]) == {"mean": None, "best": [], "worst": []}
+    assert extremes([0.3])["best"] == []
+
+
+@pytest.mark.parametrize("model", [Model(), Model(decoder=False), Model(slots=1)])
+def test_the_same_run_gives_the_same_bytes(data: Path, tmp_path: Path, model: Model) -> None:
+    for folder in ("one", "two"):
+        drawn(data, tmp_path / folder, model, Wish(images=2))
+    files = sorted((tmp_path / "one").iterdir())
+    assert len(files) >= 3
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+def test_one_slot_finds_one_object_or_none(data: Path, tmp_path: Path) -> None:
+    said = drawn(data, tmp_path, Model(slots=1), Wish(images=24, properties=False))
+    with DatasetFile(data) as dataset:
+        counts = dataset.read("test")["visible"].sum(axis=1)
+    expected = [1.0 if count == 1 else 0.0 for count in counts]
+    assert [one["fg_ari"]["attention"] for one in said.images] == expected
+
+
+@pytest.mark.parametrize("size", [(35, 35), (21, 35), (300, 20)])
+def test_odd_sizes_are_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
+    layout = Layout(*size, LAYOUT.objects, LAYOUT.properties)
+    path = write(tmp_path / "odd.h5", layout, (12, 6, 6))
+    said = drawn(path, tmp_path / "out", Model(), Wish(images=2, ranked=6))
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert len(said.images) == 2
+
+
+def test_a_dataset_without_properties_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "plain.h5", Layout(32, 32, 3, ()), (8, 4, 4))
+    said = drawn(path, tmp_path / "out", Model(), Wish(images=2))
+    assert "no properties" in said.skipped["properties"]
+    assert not (tmp_path / "out" / "test-properties.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "named"),
+    [
+        (Wish(indices=(3, 24)), "--index 24: test has images 0 to 23"),
+        (Wish(images=0), "--images 0"),
+        (Wish(ranked=-1), "--ranked -1"),
+        (Wish(split="tset"), "no split 'tset'"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_names_the_option(
+    data: Path, tmp_path: Path, wish: Wish, named: str
+) -> None:
+    with pytest.raises(UserError, match=named):
+        drawn(data, tmp_path, Model(), wish)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A user's folder with a run of two steps."""
+    folder = tmp_path_factory.mktemp("home")
+    choice = workflow.Choice(
+        str(data), preset="quick", steps=2,
+        overrides=("encoder.channels=8", "train.batch_size=4", "decoder.channels=8"),
+    )  # fmt: skip
+    host = workflow.host("cpu")
+    workflow.start(choice, host, data.parent, folder / "results", evaluate=False)
+    return folder
+
+
+def show(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
+    where = ["--results-dir", str(home / "results"), "--data-dir", str(data.parent)]
+    monkeypatch.setattr(sys, "argv", ["slotbench", "show", "0-", *words, *where])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_the_command_draws_what_is_asked_and_prints_one_document(
+    home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--index", "7,2", "--no-properties", "--ranked", "8", "--json")
+    assert show(home, data, monkeypatch, *words) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [one["index"] for one in facts["drawn"]["images"]] == [7, 2]
+    names = {Path(picture).name for picture in facts["pictures"]}
+    assert {"test.png", "test-fg-ari-attention.png", "test-fg-ari-decoder.png"} <= names
+    assert "test-properties.png" not in names
+    assert all(Path(picture).is_file() for picture in facts["pictures"])
+
+
+@pytest.mark.parametrize("typed", ["3,x", "-1", "1,,2", "99"])
+def test_a_wrong_index_exits_with_2_and_is_named(
+    home: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+) -> None:
+    assert show(home, data, monkeypatch, "--index", typed) == 2
+    assert f"--index {typed}" in " ".join(capsys.readouterr().err.split())

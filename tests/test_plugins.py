@@ -1,0 +1,298 @@
+"""Names of one's own: from a package that is installed, and from a file that is not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench import plugins, registry
+from slotbench.cli import main
+from slotbench.errors import UserError
+from slotbench.files import read_json
+from slotbench.runs import Run
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
+SMALL = (
+    "--preset", "quick", "--steps", "2", "--no-evaluate", "--device", "cpu", "--set",
+    "encoder.channels=8", "--set", "train.batch_size=8",
+)  # fmt: skip
+DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
+REGISTERS = 'register("objectives", "mine", "m", "m", f"{__name__}:Mine")\n'
+MINE = f"from slotbench.registry import register\n\nclass Mine: ...\n\n{REGISTERS}"
+
+
+def slotbench(
+    *words: str, cwd: Path, **variables: str
+) -> "subprocess.CompletedProcess[str]":  # fmt: skip
+    environment = {key: value for key, value in os.environ.items() if key != plugins.VARIABLE}
+    return subprocess.run(
+        [sys.executable, "-m", "slotbench", *words], cwd=cwd, capture_output=True, text=True,
+        env={**environment, **variables}, check=False,
+    )  # fmt: skip
+
+
+def listed(done: "subprocess.CompletedProcess[str]", kind: str) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return [entry["name"] for entry in json.loads(done.stdout)[kind]]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example package, installed beside this environment and without a network."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = shutil.copytree(EXAMPLE, folder / "source")  # pip builds in the source's folder
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps")
+    options = ("--no-build-isolation", "--disable-pip-version-check")
+    subprocess.run([*pip, *options, "--target", folder / "site", source], check=True)
+    return folder / "site"
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test loads is gone after it."""
+    before = {kind: registry.entries(kind) for kind in registry.KINDS}
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    yield
+    registry.restore(before)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., int]:
+    """A command in this process, in an empty folder; returns its exit code."""
+    request.getfixturevalue("clean")
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["slotbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return call
+
+
+def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
+    installed: Path,
+    tmp_path: Path,
+    command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = {"PYTHONPATH": str(installed)}
+    lists = slotbench("list", "--json", cwd=tmp_path, **found)
+    assert "alignment-uniformity" in listed(lists, "objectives")
+    assert "cells" in listed(lists, "cores")
+    assert "dots" in listed(lists, "datasets")
+    assert slotbench(*DOTS, "--workers", "1", cwd=tmp_path, **found).returncode == 0
+    chosen = ("--dataset", "dots", "--core", "cells", "--objective", "alignment-uniformity")
+    done = slotbench("train", *chosen, *SMALL, cwd=tmp_path, **found)
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / done.stdout.strip())
+    assert run.status()["state"] == "done"
+    assert run.status()["step"] == 2
+    assert command("evaluate", run.id) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Unknown core 'cells'" in said
+    assert "If from a package, install it" in said
+
+
+def test_the_examples_objective_is_short_and_is_its_formula(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    from slotbench_example.objective import AlignmentUniformity, AlignmentUniformityConfig
+
+    assert len((EXAMPLE / "slotbench_example/objective.py").read_text().splitlines()) < 40
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(2, 5, 6, generator=generator), dim=2)
+
+    class Rows(AlignmentUniformity):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.config, self.projector = AlignmentUniformityConfig(0.5), torch.nn.Identity()
+
+        def rows(self, _: object) -> object:
+            return type("Rows", (), {"vectors": 3 * vectors})
+
+    one, two = vectors.tolist()
+
+    def square(a: list[float], b: list[float]) -> float:
+        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+    near = sum(map(square, one, two)) / 5
+    spread = [
+        torch.tensor([-2 * square(view[i], view[j]) for i in range(5) for j in range(i)])
+        .exp().mean().log().item()
+        for view in (one, two)
+    ]  # fmt: skip
+    loss = Rows().loss(None)["loss"]  # type: ignore[arg-type]
+    assert float(loss) == pytest.approx(near + 0.5 * sum(spread) / 2, abs=1e-5)
+
+
+def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
+    tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = EXAMPLE / "slotbench_example"
+    plugin = tmp_path / "my names.py"
+    plugin.write_text(
+        "\n".join((source / f"{name}.py").read_text() for name in ("dataset", "objective"))
+        + "from slotbench.registry import register\n"
+        'register("datasets", "dots", "d", "d", f"{__name__}:Dots", variants=("three",))\n'
+        'register("objectives", "mine", "m", "m", f"{__name__}:AlignmentUniformity")\n'
+    )
+    # By the variable: the rendering process is another one, and is told of it.
+    variable = {plugins.VARIABLE: plugin.name}
+    made = slotbench(*DOTS, "--workers", "1", cwd=tmp_path, **variable)
+    assert made.returncode == 0, made.stderr
+    chosen = ("--dataset", "dots", "--objective", "mine", "--set", "objective.weight=2")
+    before = {kind: registry.entries(kind) for kind in registry.KINDS}
+    assert command("train", *chosen, *SMALL, "--plugin", plugin.name) == 0
+    run = Run(Path(capsys.readouterr().out.strip()))
+    (stored,) = read_json(run.path / "environment.json")["plugins"]
+    assert stored["file"] == str(plugin)
+    assert stored["names"] == ["datasets/dots", "objectives/mine"]
+    registry.restore(before)  # as in a process that was not told
+    plugins._loaded.clear()
+    os.environ[plugins.VARIABLE] = ""
+    assert command("evaluate", run.id) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Unknown objective 'mine'" in said
+    assert f"Add: --plugin '{plugin}'" in said
+    assert command("--plugin", plugin.name, "show", run.id, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["config"]["objective"]["weight"] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--plugin", "mine.py", "list", "objectives"), ("list", "objectives", "--plugin=mine.py"),
+     ("list", "--plugin", "mine.py", "objectives", "--plugin", "./mine.py")],
+)  # fmt: skip
+def test_the_option_is_understood_wherever_it_stands(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    Path("mine.py").write_text(MINE)
+    assert command(*words, "--json") == 0
+    assert "mine" in [entry["name"] for entry in json.loads(capsys.readouterr().out)["objectives"]]
+    assert os.environ[plugins.VARIABLE] == str(Path("mine.py").resolve())
+
+
+MISTAKES = {
+    "missing": (None, "there is no such file"),
+    "raises": ("x = 1\nx.y\n", "line 2: AttributeError"),
+    "leaves": ("raise SystemExit(3)\n", "line 1: SystemExit"),
+    "syntax": ("x = 1\n\ndef (\n", "line 3: SyntaxError"),
+    "exists": (MINE.replace('"mine"', '"random"'), "'random' is registered already"),
+    "twice": (MINE + REGISTERS, "'mine' is registered already"),
+    "nothing": ("x = 1\n", "registers nothing"),
+    "half": (MINE + "raise ValueError('too late')\n", "line 6: ValueError: too late"),
+    "class": (MINE.replace(":Mine", ":Thine"), ":Thine' of 'mine' cannot be found"),
+    "module": (MINE.replace('f"{__name__}:Mine"', '"bad:Mine"'), "'bad:Mine' of 'mine'"),
+    "colon": (MINE.replace('f"{__name__}:Mine"', '"json"'), "'json' of 'mine'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], mistake: str
+) -> None:
+    text, message = MISTAKES[mistake]
+    if text is not None:
+        Path("bad.py").write_text(text)
+    names = {kind: registry.names(kind) for kind in registry.KINDS}
+    modules = set(sys.modules)
+    assert command("list", "--plugin", "bad.py") == 2
+    shown = capsys.readouterr()
+    said = " ".join(shown.err.split())
+    assert "--plugin bad.py" in said
+    assert message in said
+    assert "Traceback" not in said
+    assert shown.out == ""
+    assert {kind: registry.names(kind) for kind in registry.KINDS} == names
+    assert not [name for name in set(sys.modules) - modules if "bad" in name]
+    assert plugins.loaded() == []
+
+
+@pytest.mark.parametrize(
+    "words", [("list", "--plugin"), ("list", "--plugin="), ("--plugin", "--json", "list")]
+)
+def test_an_option_without_a_file_is_explained(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert command(*words) == 2
+    assert "--plugin: expected a file" in capsys.readouterr().err
+
+
+def test_a_file_of_another_kind_is_refused(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.txt").write_text(MINE)
+    assert command("list", "--plugin", "mine.txt") == 2
+    assert "mine.txt: expected a Python file" in capsys.readouterr().err
+
+
+def test_a_bad_file_in_the_variable_is_named_with_it(
+    command: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(plugins.VARIABLE, "none.py")
+    assert command("list") == 2
+    assert f"{plugins.VARIABLE} none.py: there is no such file" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("clean")
+def test_files_of_one_name_and_of_a_modules_name_do_not_disturb_each_other(tmp_path: Path) -> None:
+    classes = []
+    for folder in ("a", "b"):
+        file = tmp_path / folder / "json.py"
+        file.parent.mkdir()
+        file.write_text(MINE.replace('"mine"', f'"mine-{folder}"'))
+        plugins.load(str(file))
+        classes.append(registry.get("objectives", f"mine-{folder}").load())
+    assert classes[0] is not classes[1]
+    assert sys.modules["json"] is json
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_file_is_loaded_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    first = plugins.load(str(file))
+    assert plugins.load(str(tmp_path / "." / "mine.py")) is first
+    assert first.names == ("objectives/mine",)
+
+
+def test_words_after_two_dashes_are_not_read() -> None:
+    assert plugins.take(["list", "--", "--plugin", "x"]) == (["list", "--", "--plugin", "x"], [])
+    assert plugins.take(["--plugin=a=b.py", "list"]) == (["list"], ["a=b.py"])
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken_names.py").write_text(
+        "from slotbench.registry import register\n"
+        'def cores():\n    register("cores", "half", "h", "h", "h:h")\n    1 / 0\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = registry.names("cores")
+    registry._add(EntryPoint("x", "broken_names:cores", "slotbench.cores"))
+    assert registry.names("cores") == before
+    said = capsys.readouterr().err
+    assert "broken_names:cores cannot add its cores (ZeroDivisionError: division by zero)" in said
+
+
+def test_hints_speak_of_unknown_names_alone() -> None:
+    with pytest.raises(UserError, match="schema") as other, plugins.hints(None):
+        raise UserError("schema")
+    assert other.value.advice == ""
