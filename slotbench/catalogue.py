@@ -70,6 +70,20 @@ register(
     "slotbench, docs/log.md", "slotbench.cores.encoders:StridedCnn",
 )  # fmt: skip
 register(
+    "encoders", "resnet18", "ResNet-18 without pooling, group normalisation",
+    "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594",
+    "slotbench.cores.encoders_resnet:ResNet18",
+)  # fmt: skip
+register(
+    "encoders", "resnet34", "ResNet-34 without pooling, group normalisation",
+    "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594",
+    "slotbench.cores.encoders_resnet:ResNet34",
+)  # fmt: skip
+register(
+    "encoders", "vit", "a vision transformer of timm's, from scratch or pretrained and frozen",
+    "Dosovitskiy et al. 2020, arXiv 2010.11929", "slotbench.cores.encoders_vit:ViT",
+)  # fmt: skip
+register(
     "decoders", "broadcast", "spatial broadcast to 8x8, doubled by transposed convolutions",
     "Watters et al. 2019, arXiv 1901.07017; Locatello et al. 2020, Appendix E",
     "slotbench.cores.decoders:Broadcast",
@@ -80,9 +94,23 @@ register(
     "slotbench.cores.decoders:Bilinear",
 )  # fmt: skip
 register(
+    "decoders", "patch-mlp", "an MLP on slot and position draws patches",
+    "Seitzer et al. 2022, arXiv 2209.14860", "slotbench.cores.decoders_patch:PatchMLP",
+)  # fmt: skip
+register(
+    "decoders", "transformer", "autoregressive over patches; masks are its attention to slots",
+    "Singh et al. 2021, arXiv 2110.11405; Seitzer et al. 2022, arXiv 2209.14860",
+    "slotbench.cores.decoders_patch:Transformer",
+)  # fmt: skip
+register(
     "objectives", "reconstruction", "mean squared error of the image mixed from the slots",
     "Locatello et al. 2020, arXiv 2006.15055",
     "slotbench.objectives.reconstruction:Reconstruction", family="reconstruction",
+)  # fmt: skip
+register(
+    "objectives", "feature-reconstruction", "a frozen network's features, from the slots",
+    "Seitzer et al. 2022, arXiv 2209.14860",
+    "slotbench.objectives.feature_reconstruction:FeatureReconstruction", family="reconstruction",
 )  # fmt: skip
 register(
     "objectives", "covariance", "reconstruction, and a penalty on the slots' covariance",
@@ -240,4 +268,8 @@ register(
 register(
     "metrics", "decoder-probe", "masks of one decoder for all, trained on frozen slots: minutes",
     "slotbench, docs/evaluation.md", "slotbench.evaluation.metrics.decoder_probe:DecoderProbe",
+)  # fmt: skip
+register(
+    "metrics", "shifts", "masks and probes on shifted test sets: all, changed, unchanged objects",
+    "Dittadi et al. 2022, arXiv 2107.00637", "slotbench.evaluation.metrics.shifts:Shifts",
 )  # fmt: skip

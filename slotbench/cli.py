@@ -173,6 +173,14 @@ def train(
     steps: Annotated[
         int | None, Option(help="Optimiser steps; none: the preset's.", rich_help_panel=HOW)
     ] = None,
+    teacher: Annotated[
+        str | None,
+        Option(
+            metavar="timm:MODEL|RUN",
+            help="Whose features feature-reconstruction learns; short for --set objective.teacher.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         Option(
@@ -202,8 +210,9 @@ def train(
 
     host = workflow.host(device, checkpoint_every)
     if resume is None:
+        told = [] if teacher is None else [f"objective.teacher={teacher}"]
         choice = workflow.Choice(
-            dataset, core, objective, alignment, preset, seed, steps, tuple(overrides or ())
+            dataset, core, objective, alignment, preset, seed, steps, (*told, *(overrides or ()))
         )
         run = workflow.start(choice, host, data_dir, results_dir, evaluate=evaluate)
     else:

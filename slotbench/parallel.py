@@ -6,9 +6,10 @@ the mean of the processes' gradients, as DistributedDataParallel takes it, is th
 one process with the whole batch.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn.functional import all_gather
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -25,5 +26,25 @@ def gather(values: Tensor, dim: int = 0) -> Tensor:
     """
     if rank_and_world()[1] == 1:
         return values
-    pieces = all_gather(values.contiguous())  # type: ignore[no-untyped-call]
-    return torch.cat(list(pieces), dim=dim)
+    return torch.cat(_Gather.apply(values).unbind(0), dim=dim)
+
+
+class _Gather(torch.autograd.Function):
+    """(...) -> (processes, ...). torch's own differentiable collectives are deprecated."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        del ctx
+        pieces = [
+            torch.empty_like(values, memory_format=torch.contiguous_format)
+            for _ in range(distributed.get_world_size())
+        ]
+        distributed.all_gather(pieces, values.contiguous())
+        return torch.stack(pieces)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        del ctx
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total[distributed.get_rank()]

@@ -14,12 +14,13 @@ from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialis
 class Decoded(NamedTuple):
     """What a decoder makes of B sets of K slots, at its own resolution h x w."""
 
-    image: Tensor
-    """float (B, 3, h, w): the mixture; pixels of the training images lie in [0, 1]."""
+    image: Tensor | None
+    """float (B, 3, h, w): the mixture; pixels of the training images lie in [0, 1]. None where
+    features are decoded."""
     masks: Tensor
-    """float (B, K, h, w), in [0, 1]; sums to 1 over K at each pixel."""
-    parts: Tensor
-    """float (B, K, 3, h, w): each slot's own image."""
+    """float (B, K, h', w'), in [0, 1]; sums to 1 over K at each position."""
+    parts: Tensor | None
+    """float (B, K, 3, h, w): each slot's own image; none where slots are not decoded alone."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +43,37 @@ class BilinearConfig:
     """Side of the grid on which slot and position meet."""
     size: int = 32
     """Side of the decoded image, a multiple of the grid; the target is area-averaged to it."""
+    bounded: bool = True
+    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask with a colour darker
+    than black draws the same picture as a full mask, and small objects stay half background."""
     frequencies: tuple[float, float, float, float] = (0.5, 1.0, 2.0, 4.0)
     """Half-waves across the frame of the position's sines and cosines."""
 
 
-class MixtureDecoder(nn.Module, ABC):
+class ImageDecoder(nn.Module, ABC):
+    """What makes an image and masks of slots; ``size`` is the side of the image."""
+
+    Config: ClassVar[type]
+    size: int
+
+    @abstractmethod
+    def forward(self, slots: Tensor, images: Tensor) -> Decoded:
+        """Slots (B, K, D), and the images (B, 3, H, W) they come from, which few decoders read."""
+
+
+class MixtureDecoder(ImageDecoder):
     """Decodes every slot by itself and mixes the results (paper, Section 3.1).
 
     A subclass sets ``size`` and defines ``decode``: slots (B*K, D) -> (B*K, 4, size, size), the
     channels being red, green, blue and the logit of the mask.
     """
 
-    Config: ClassVar[type] = BroadcastConfig
-    size: int
-
     @abstractmethod
     def decode(self, slots: Tensor) -> Tensor:
         """Each slot by itself."""
 
-    def forward(self, slots: Tensor) -> Decoded:
+    def forward(self, slots: Tensor, images: Tensor | None = None) -> Decoded:
+        del images
         flat = self.decode(slots.flatten(0, 1))
         decoded = flat.view(*slots.shape[:2], *flat.shape[1:])
         parts, masks = decoded[:, :, :3], decoded[:, :, 3:].softmax(dim=1)
@@ -115,6 +128,7 @@ class Bilinear(MixtureDecoder):
                 f"and divide the image size {image_size}"
             )
         self.size, self.grid, channels = config.size, config.grid, config.channels
+        self.bounded = config.bounded
         code = fourier_grid(config.grid, config.frequencies).flatten(0, 1)
         self.register_buffer(
             "code", torch.cat([code, torch.ones(len(code), 1)], 1), persistent=False
@@ -147,4 +161,8 @@ class Bilinear(MixtureDecoder):
         hidden = torch.baddbmm(self.bias(slots)[:, :, None], form, code).relu()
         drawn: Tensor = self.layers(hidden.view(*hidden.shape[:2], self.grid, self.grid))
         color, logits = self.color(slots)[:, :, None, None], drawn[:, 3:]
-        return torch.cat([drawn[:, :3] + color, logits], dim=1)
+        colors = drawn[:, :3] + color
+        if self.bounded:
+            # Near the identity in the middle of the range.
+            colors = (4 * (colors - 0.5)).sigmoid()
+        return torch.cat([colors, logits], dim=1)

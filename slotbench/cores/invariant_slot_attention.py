@@ -103,7 +103,7 @@ class InvariantSlotAttention(IteratedAttention):
                 slots, frame = self.round(slots, frame, keys, values, grid)
         if self.last_only:
             slots = self.restart(slots)
-        for _ in range(self.early, self.config.iterations):
+        for _ in range(self.early, self.rounds):
             slots, frame = self.round(slots, frame, keys, values, grid)
         attention = self.attend(slots, keys, self.places(frame, grid))
         return slots, attention, measured_frame(attention, grid)

@@ -21,6 +21,8 @@ class IterationConfig(CoreConfig):
 
     iterations: int = 3
     """Rounds of attention and update."""
+    eval_iterations: int | None = None
+    """Rounds outside training; none: as many as in training. More find more (2006.15055, 4.1)."""
     mlp_width: int = 128
     """Hidden width of the residual MLP that follows the GRU."""
 
@@ -63,11 +65,19 @@ class LearnedStart(Core):
     def __init__(self, config: IterationConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
         check_positive(config, "iterations", "mlp_width")
+        if config.eval_iterations is not None:
+            check_positive(config, "eval_iterations")
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds there are, in training or outside it."""
+        outside = self.config.eval_iterations
+        return self.config.iterations if self.training or outside is None else outside
 
     @property
     def early(self) -> int:
-        """How many rounds, from the first, pass no gradient."""
-        return self.config.iterations - 1 if self.last_only else 0
+        """How many of the rounds, from the first, pass no gradient."""
+        return self.rounds - 1 if self.last_only else 0
 
     def build_start(self, kind: str, spread: float) -> None:
         """Makes ``mean``, one for all (``gaussian``) or one each (``learned``), and spread."""
@@ -132,7 +142,7 @@ class IteratedAttention(LearnedStart):
                 slots, _ = self.step(slots, keys, values)
         if self.last_only:
             slots = self.restart(slots)
-        for _ in range(self.early, self.config.iterations):
+        for _ in range(self.early, self.rounds):
             slots, attention = self.step(slots, keys, values)
         return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
 

@@ -89,7 +89,7 @@ class SlotMixture(LearnedStart):
                 mixture = self.round(points, mixture)[0]
         if self.last_only:
             mixture = self.restarted(mixture)
-        for _ in range(self.early, self.config.iterations):
+        for _ in range(self.early, self.rounds):
             mixture, attention = self.round(points, mixture)
         slots = self.to_slot(torch.cat([mixture.mean, mixture.variance.log() / 2], dim=2))
         return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)

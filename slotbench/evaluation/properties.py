@@ -121,18 +121,43 @@ def probe_predictions(
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """The predictions that :func:`predict_properties` scores; the same arguments and errors."""
+    if layout.properties and not test.visible.any():
+        raise ValueError("test shows no object whose properties could be predicted")
+    encoding, probe = train_probe(
+        train, val, layout, seed=seed, protocol=protocol, hidden=hidden, steps=steps,
+        progress=progress,
+    )  # fmt: skip
+    prepared = _prepare(test, encoding, protocol)
+    order, predicted = _predict(probe, encoding, prepared)
+    return Predictions(encoding, order, predicted, prepared.targets)
+
+
+def train_probe(
+    train: SlotData,
+    val: SlotData,
+    layout: Layout,
+    *,
+    seed: int,
+    protocol: Protocol,
+    hidden: int = 0,
+    steps: int = 6000,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Encoding, nn.Module]:
+    """The trained probe, slots (..., D) -> (..., P), and what its P columns mean.
+
+    The arguments and errors are those of :func:`predict_properties`.
+    """
     if not layout.properties:
         raise ValueError("the layout has no properties to predict")
-    for name, data in (("train", train), ("val", val), ("test", test)):
+    for name, data in (("train", train), ("val", val)):
         if not data.visible.any():
             raise ValueError(f"{name} shows no object whose properties could be predicted")
     encoding = Encoding.fit(layout, train.properties, train.visible)
-    prepared = [_prepare(data, encoding, protocol) for data in (train, val, test)]
+    prepared = [_prepare(data, encoding, protocol) for data in (train, val)]
     with building(seed, "probe", protocol, hidden):
         probe = _probe(train.slots.shape[2], encoding.width, hidden)
     _train(probe, encoding, prepared[0], prepared[1], steps, seed, progress)
-    order, predicted = _predict(probe, encoding, prepared[2])
-    return Predictions(encoding, order, predicted, prepared[2].targets)
+    return encoding, probe
 
 
 def _prepare(data: SlotData, encoding: Encoding, protocol: Protocol) -> _Split:

@@ -17,7 +17,7 @@ from slotbench.evaluation.scoring import attention_entropy, mask_overlap, recons
 from slotbench.evaluation.segmentation import labels_from_masks, resize
 from slotbench.rng import torch_generator
 
-Decode = Callable[[SlotOutput], Decoded | None]
+Decode = Callable[[SlotOutput, Tensor], Decoded | None]
 Progress = Callable[[int, int], None]
 DRAWS = ("first", "second", "third")
 """Draws of the initial noise; everything but label maps is that of the first."""
@@ -167,7 +167,7 @@ def collect(
                 names = {name for name in wanted if _draw(name) == draw}
                 made = _of_core(output, truth, dataset.layout.objects, draw, names)
                 if decode is not None and any(_of_decoder(name) for name in names):
-                    decoded = decode(output)
+                    decoded = decode(output, images)
                     if decoded is not None:
                         _check(core, {"decoder masks": decoded.masks}, split, start)
                         made |= _of_decoding(decoded, images, draw)
@@ -225,7 +225,7 @@ def _of_core(
 def _of_decoding(decoded: Decoded, images: Tensor, draw: str) -> dict[str, Array]:
     size = (images.shape[2], images.shape[3])
     made = {f"labels/decoder/{draw}": _labels(decoded.masks.float(), size)}
-    if draw == DRAWS[0]:
+    if draw == DRAWS[0] and decoded.image is not None:
         error = reconstruction_error(decoded.image, images)
         made["recon_mse"] = error.double().cpu().numpy()
     return made

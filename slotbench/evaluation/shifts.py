@@ -65,21 +65,35 @@ def shifted_properties(
     changed: Array,
     order: Array,
     seed: int,
+    new: Iterable[str] = (),
 ) -> dict[str, Result]:
     """``<subset>/<property or mean>[/dropped]`` for each of :data:`SUBSETS`.
 
     ``predicted`` and ``targets`` float (n, O, P), ``visible`` and ``changed`` bool (n, O),
     ``order`` int64 (n, O); see :func:`slotbench.evaluation.property_scores.property_results`.
-    A subset without an object has results without a value.
+    ``new`` names properties that the shift gave values that no probe has seen: they are scored
+    for unchanged objects alone. A subset without an object has results without a value.
     """
     subsets = {"all": visible, "changed": visible & changed, "unchanged": visible & ~changed}
-    return {
-        f"{subset}/{name}": result
-        for subset, counted in subsets.items()
-        for name, result in property_results(
-            encoding, predicted, targets, counted, order, seed
-        ).items()
-    }
+    known = _only_known(encoding, set(new))
+    results: dict[str, Result] = {}
+    for subset, counted in subsets.items():
+        scored = encoding if subset == "unchanged" else known
+        if not scored.properties:
+            continue
+        found = property_results(scored, predicted, targets, counted, order, seed)
+        results |= {f"{subset}/{name}": result for name, result in found.items()}
+    return results
+
+
+def _only_known(encoding: Encoding, new: set[str]) -> Encoding:
+    pairs = zip(encoding.properties, encoding.columns, strict=True)
+    kept = [(prop, columns) for prop, columns in pairs if prop.name not in new]
+    return replace(
+        encoding,
+        properties=tuple(prop for prop, _ in kept),
+        columns=tuple(columns for _, columns in kept),
+    )
 
 
 def shifted_masks(

@@ -1,9 +1,10 @@
 """What every objective is, and what the loop gives it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,31 @@ class NoOptions:
     """The configuration of an objective without options."""
 
 
+SHARES = ("momentum", "center_momentum", "group_weight")
+DIVISORS = ("temperature", "student_temperature", "teacher_temperature", "epsilon", "sigma")
+
+
+def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
+    """ValueError naming the first number of an objective's configuration that cannot be used.
+
+    Whole numbers are at least 1, those in ``SHARES`` lie in [0, 1], ``DIVISORS`` are above 0,
+    and all others, weights, are not below 0; ``ranges`` are exceptions, by name.
+    """
+    for name, value in vars(config).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, high = ranges.get(name, (0, 1) if name in SHARES else (0, math.inf))
+        if isinstance(value, int):
+            fits, expected = value >= 1, "1 or above"
+        elif name in DIVISORS:
+            fits, expected = 0 < value < math.inf, "a number above 0"
+        else:
+            fits = low <= value <= high and math.isfinite(value)
+            expected = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or above"
+        if not fits:
+            raise ValueError(f"{name}={value}: expected {expected}")
+
+
 class Objective(nn.Module, ABC):
     """A loss on a core's slots, with whatever the loss needs.
 
@@ -95,12 +121,15 @@ class Objective(nn.Module, ABC):
     def after_step(self, step: int) -> None:
         """Moves momentum copies and queues after the optimiser's step ``step``, from 0."""
 
-    def decode(self, output: SlotOutput) -> Decoded | None:
-        """The decoder's image and masks, where the objective has a decoder."""
-        del output
+    def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
+        """The decoder's image and masks, where the objective has a decoder.
+
+        ``output`` is the core's for ``images`` (B, 3, H, W), which autoregressive decoders read.
+        """
+        del output, images
         return None
 
     def masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
         """Decoder masks float (B, K, h, w) of images (B, 3, H, W); none without a decoder."""
-        decoded = self.decode(self.core(images) if output is None else output)
+        decoded = self.decode(self.core(images) if output is None else output, images)
         return None if decoded is None else decoded.masks

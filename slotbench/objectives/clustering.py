@@ -7,7 +7,7 @@ from torch import Tensor
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.distillation import distillation
 from slotbench.objectives.heads import Prototypes, projector, sinkhorn
 from slotbench.objectives.two_views import TwoViews
@@ -38,6 +38,7 @@ class SwAV(TwoViews):
 
     def __init__(self, core: Core, config: SwAVConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
         self.projector = projector(core.config.width, config.hidden, config.projection)
         self.prototypes = Prototypes(config.projection, config.prototypes)

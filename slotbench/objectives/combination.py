@@ -52,8 +52,8 @@ class Combination(Objective):
         for part in self.parts:
             part.after_step(step)
 
-    def decode(self, output: SlotOutput) -> Decoded | None:
-        decoded = (part.decode(output) for part in self.parts)
+    def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
+        decoded = (part.decode(output, images) for part in self.parts)
         return next((made for made in decoded if made is not None), None)
 
 

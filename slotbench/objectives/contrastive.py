@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import projector
+from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
 
 
@@ -34,9 +35,10 @@ class SimCLR(TwoViews):
 
     def __init__(self, core: Core, config: SimCLRConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
         self.projector = projector(core.config.width, config.hidden, config.projection)
-        self.temperature = positive_temperature(config.temperature, alignment.temperature)
+        self.temperature = config.temperature or alignment.temperature
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         vectors, image = self.rows(batch)
@@ -76,10 +78,8 @@ class MoCo(MomentumTwoViews):
 
     def __init__(self, core: Core, config: MoCoConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        if config.queue < 1:
-            raise ValueError(f"objective.queue={config.queue}: expected 1 or above")
+        check_fields(config)
         self.config = config
-        self.temperature = positive_temperature(config.temperature, 0.2)
         self.projector = projector(core.config.width, config.hidden, config.projection)
         self.follow("projector")
         start = functional.normalize(torch.randn(config.queue, config.projection), dim=1)
@@ -93,7 +93,7 @@ class MoCo(MomentumTwoViews):
         with torch.no_grad():
             key = functional.normalize(self.teacher["projector"](teacher[0]).float(), dim=1)
         self._keys = key
-        loss = info_nce(query, key, self.queue, self.temperature)
+        loss = info_nce(query, key, self.queue, self.config.temperature)
         return {"loss": loss, "positive_similarity": (query * key).sum(dim=1).mean().detach()}
 
     def momentum(self, step: int) -> float:
@@ -118,6 +118,7 @@ def enqueue(queue: Tensor, position: Tensor, keys: Tensor) -> None:
     position.copy_((position + len(keys)) % size)
 
 
+@full_precision
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of each query's key against all negatives; a scalar.
 
@@ -128,14 +129,7 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) 
     return functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
 
 
-def positive_temperature(given: float | None, default: float) -> float:
-    """The temperature to use; ValueError where it is not above 0."""
-    value = default if given is None else given
-    if value <= 0:
-        raise ValueError(f"objective.temperature={given}: expected a number above 0")
-    return value
-
-
+@full_precision
 def nt_xent(
     first: Tensor, second: Tensor, temperature: float, image: Tensor | None = None
 ) -> Tensor:
@@ -145,7 +139,7 @@ def nt_xent(
     are anchors, each against the 2M - 1 others. Where ``image`` int64 (M,) is given, rows of
     the anchor's own image are no negatives.
     """
-    rows = functional.normalize(torch.cat([first, second]).float(), dim=1)
+    rows = functional.normalize(torch.cat([first, second]), dim=1)
     similarity = rows @ rows.T / temperature
     pairs = len(first)
     positive = (torch.arange(2 * pairs, device=rows.device) + pairs) % (2 * pairs)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import Prototypes, mlp, view_by_view
 from slotbench.objectives.momentum import cosine
 from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
@@ -33,6 +33,7 @@ class SimSiam(TwoViews):
 
     def __init__(self, core: Core, config: SimSiamConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config, width = config, config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch", last_norm=True)
         self.predictor = mlp((width, config.bottleneck, width), "batch")
@@ -66,6 +67,7 @@ class BYOL(MomentumTwoViews):
 
     def __init__(self, core: Core, config: BYOLConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
         self.projector = mlp((core.config.width, config.hidden, config.projection), "batch")
         self.predictor = mlp((config.projection, config.hidden, config.projection), "batch")
@@ -137,6 +139,7 @@ class DINO(MomentumTwoViews):
 
     def __init__(self, core: Core, config: DINOConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
         self.head = DINOHead(core.config.width, config)
         self.follow("head")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slotbench.objectives.precision import full_precision
+
 Norm = Literal["none", "batch", "layer"]
 
 
@@ -55,22 +57,21 @@ class Prototypes(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(functional.normalize(torch.randn(count, width), dim=1))
 
+    @full_precision
     def forward(self, vectors: Tensor) -> Tensor:
-        vectors = functional.normalize(vectors.float(), dim=-1)
-        return vectors @ functional.normalize(self.weight.float(), dim=1).mT
+        vectors = functional.normalize(vectors, dim=-1)
+        return vectors @ functional.normalize(self.weight, dim=1).mT
 
 
 @torch.no_grad()
+@full_precision
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     """Codes of M rows that use P prototypes equally: float (M, P) -> (M, P), rows sum to 1.
 
     Entropic optimal transport by alternate normalisation (Cuturi 2013), as SwAV has it (Caron
-    et al. 2020, arXiv 2006.09882, Listing 1), from scores in [-1, 1].
+    et al. 2020, arXiv 2006.09882, Listing 1), on logarithms, so that no epsilon is too small.
     """
-    # Less the greatest score: the plan is the same, and a small epsilon does not overflow.
-    plan = ((scores.float() - scores.max()) / epsilon).exp().T
-    prototypes, rows = plan.shape
+    log_plan = scores / epsilon
     for _ in range(iterations):
-        plan = plan / plan.sum(dim=1, keepdim=True).clamp_min(1e-30) / prototypes
-        plan = plan / plan.sum(dim=0, keepdim=True).clamp_min(1e-30) / rows
-    return (plan * rows).T
+        log_plan = log_plan.log_softmax(dim=0).log_softmax(dim=1)
+    return log_plan.exp()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.base import Core, SlotOutput
-from slotbench.cores.decoders import Decoded, MixtureDecoder
+from slotbench.cores.decoders import Decoded, ImageDecoder
 from slotbench.objectives.base import Objective, TrainBatch
 
 
@@ -28,7 +28,7 @@ class Reconstruction(Objective):
     Config = ReconstructionConfig
     takes_decoder = True
 
-    def __init__(self, core: Core, config: ReconstructionConfig, decoder: MixtureDecoder) -> None:
+    def __init__(self, core: Core, config: ReconstructionConfig, decoder: ImageDecoder) -> None:
         super().__init__(core)
         self.config, self.decoder = config, decoder
 
@@ -37,7 +37,8 @@ class Reconstruction(Objective):
 
     def error(self, output: SlotOutput, images: Tensor) -> Tensor:
         """The mean error of what the decoder makes of ``output``; a scalar."""
-        decoded = self.decode(output)
+        decoded = self.decode(output, images)
+        assert decoded.image is not None  # decoders of images make one
         target = functional.adaptive_avg_pool2d(images, self.decoder.size)
         if self.config.error == "bce":
             # The mixture is a convex sum of what may lie a little outside [0, 1]. Half
@@ -46,6 +47,6 @@ class Reconstruction(Objective):
             return -(target * likely.log() + (1 - target) * (1 - likely).log()).mean()
         return functional.mse_loss(decoded.image, target)
 
-    def decode(self, output: SlotOutput) -> Decoded:
-        decoded: Decoded = self.decoder(output.slots)
+    def decode(self, output: SlotOutput, images: Tensor) -> Decoded:
+        decoded: Decoded = self.decoder(output.slots, images)
         return decoded

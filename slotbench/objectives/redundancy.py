@@ -7,8 +7,9 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import mlp, view_by_view
+from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews
 
 
@@ -33,6 +34,7 @@ class VICReg(TwoViews):
 
     def __init__(self, core: Core, config: VICRegConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config, width = config, config.hidden
         self.expander = mlp((core.config.width, width, width, width), "batch")
 
@@ -56,6 +58,7 @@ def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
     return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
 
 
+@full_precision
 def off_diagonal_covariance(rows: Tensor) -> Tensor:
     """Sum of the squared covariances between dimensions of float (M, D), over D (Equation 4)."""
     centred = rows - rows.mean(dim=0)
@@ -80,6 +83,7 @@ class BarlowTwins(TwoViews):
 
     def __init__(self, core: Core, config: BarlowTwinsConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config, width = config, config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch")
 
@@ -91,6 +95,7 @@ class BarlowTwins(TwoViews):
         return {"loss": on + self.config.redundancy * off, "on_diagonal": on.detach()}
 
 
+@full_precision
 def cross_correlation(first: Tensor, second: Tensor, epsilon: float = 1e-5) -> Tensor:
     """Correlation of each dimension of one with each of the other: float (M, D) -> (D, D)."""
     standard = [

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.base import Core
-from slotbench.cores.decoders import MixtureDecoder
-from slotbench.objectives.base import TrainBatch
+from slotbench.cores.decoders import ImageDecoder
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import mlp
+from slotbench.objectives.precision import full_precision
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
 from slotbench.parallel import gather
@@ -41,8 +42,9 @@ class Covariance(Reconstruction):
     Config = CovarianceConfig
     config: CovarianceConfig
 
-    def __init__(self, core: Core, config: CovarianceConfig, decoder: MixtureDecoder) -> None:
+    def __init__(self, core: Core, config: CovarianceConfig, decoder: ImageDecoder) -> None:
         super().__init__(core, config, decoder)
+        check_fields(config)
         width = config.hidden
         self.projector = mlp((core.config.width, width, width, width), "layer")
 
@@ -78,6 +80,10 @@ class Cosine(Reconstruction):
     Config = CosineConfig
     config: CosineConfig
 
+    def __init__(self, core: Core, config: CosineConfig, decoder: ImageDecoder) -> None:
+        super().__init__(core, config, decoder)
+        check_fields(config, margin=(-1, 1))
+
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
         reconstruction = self.error(output, batch.images)
@@ -86,9 +92,10 @@ class Cosine(Reconstruction):
         return {"loss": loss, "reconstruction": reconstruction.detach(), "cosine": penalty.detach()}
 
 
+@full_precision
 def pairwise_cosine(slots: Tensor, margin: float) -> Tensor:
     """Mean over all ordered pairs of an image's slots, float (B, K, D), of the embedding loss."""
-    unit = functional.normalize(slots.float(), dim=2)
+    unit = functional.normalize(slots, dim=2)
     similarity = unit @ unit.mT
     own = torch.eye(slots.shape[1], device=slots.device)
     return (own * (1 - similarity) + (1 - own) * (similarity - margin).relu()).mean()

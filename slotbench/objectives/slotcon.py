@@ -15,9 +15,10 @@ from torch.nn import functional
 from slotbench.cores.base import Core, SlotOutput
 from slotbench.datasets.views import Views, to_original
 from slotbench.objectives.alignment import Alignment, by_view
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import Prototypes, mlp
 from slotbench.objectives.momentum import cosine
+from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import MomentumTwoViews
 from slotbench.parallel import gather
 
@@ -56,8 +57,7 @@ class SlotCon(MomentumTwoViews):
 
     def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        if not 0 <= config.group_weight <= 1:
-            raise ValueError(f"objective.group_weight={config.group_weight}: expected 0 to 1")
+        check_fields(config)
         self.config = config
         features = int(core.encoder.width)  # type: ignore[arg-type]
         self.dense = nn.Sequential(
@@ -137,6 +137,7 @@ class SlotCon(MomentumTwoViews):
         self.center.lerp_(self._mean, 1 - self.config.center_momentum)
 
 
+@full_precision
 def slot_contrast(
     queries: Tensor, keys: Tensor, counted: Tensor, shown: Tensor, temperature: float
 ) -> Tensor:
@@ -144,7 +145,7 @@ def slot_contrast(
 
     Keys that are not ``shown`` bool (M,) are no negatives.
     """
-    one, two = (functional.normalize(rows.float(), dim=1) for rows in (queries, keys))
+    one, two = (functional.normalize(rows, dim=1) for rows in (queries, keys))
     hidden = ~shown[None] & ~torch.eye(len(one), dtype=torch.bool, device=one.device)
     logits = (one @ two.mT / temperature).masked_fill(hidden, -torch.inf)
     losses = -logits.log_softmax(dim=1).diagonal()

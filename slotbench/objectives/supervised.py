@@ -10,7 +10,7 @@ from torch.nn import functional
 from slotbench.cores.base import Core
 from slotbench.datasets.schema import NOT_LABELLED, Layout
 from slotbench.matching import assign
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.base import Objective, TrainBatch, check_fields
 from slotbench.objectives.heads import mlp
 from slotbench.parallel import gather
 
@@ -41,6 +41,7 @@ class Supervised(Objective):
 
     def __init__(self, core: Core, config: SupervisedConfig, layout: Layout) -> None:
         super().__init__(core)
+        check_fields(config)
         self.config, self.properties, self.objects = config, layout.properties, layout.objects
         self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
         self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import Objective, TrainBatch
-from slotbench.objectives.contrastive import positive_temperature
+from slotbench.objectives.base import Objective, TrainBatch, check_fields
 from slotbench.objectives.heads import mlp, projector
+from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews, expected_views
 from slotbench.parallel import gather
 
@@ -44,8 +44,8 @@ class ContrastingSets(Objective):
 
     def __init__(self, core: Core, config: ContrastingSetsConfig) -> None:
         super().__init__(core)
+        check_fields(config)
         self.config, width = config, core.config.width
-        self.temperature = positive_temperature(config.temperature, 0.5)
         self.transition = projector(width, config.hidden, width)
         self.each = projector(width, config.hidden, config.hidden)
         self.whole = projector(config.hidden, config.hidden, config.projection)
@@ -57,7 +57,7 @@ class ContrastingSets(Objective):
         slots = gather(slots.view(2, -1, *slots.shape[1:]), dim=1)
         predicted = self.aggregate(slots[0] + self.transition(slots[0]))
         actual = self.aggregate(slots[1])
-        return {"loss": batch_nce(predicted, actual, self.temperature)}
+        return {"loss": batch_nce(predicted, actual, self.config.temperature)}
 
     def aggregate(self, slots: Tensor) -> Tensor:
         """Sets float (B, K, D) as vectors (B, D'), whatever the order of the slots."""
@@ -89,21 +89,24 @@ class SlotContrastNext(TwoViews):
 
     def __init__(self, core: Core, config: SlotContrastNextConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
-        self.temperature = positive_temperature(config.temperature, 0.1)
         self.projector = projector(core.config.width, config.hidden, config.projection)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         now, later = self.projector(self.rows(batch).vectors)
-        return {"loss": batch_nce(now, later, self.temperature)}
+        return {"loss": batch_nce(now, later, self.config.temperature)}
 
 
+@full_precision
 def batch_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE of row m of ``first`` (M, D) for row m of ``second`` among all its rows."""
-    one, two = (functional.normalize(rows.float(), dim=1) for rows in (first, second))
-    return functional.cross_entropy(
-        one @ two.mT / temperature, torch.arange(len(one), device=one.device)
-    )
+    """InfoNCE of row m of ``first``, float (..., M, D), for row m of ``second`` among its M rows.
+
+    A scalar: the mean over all rows.
+    """
+    one, two = (functional.normalize(rows, dim=-1) for rows in (first, second))
+    own = (one @ two.mT / temperature).log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1)
+    return -own.mean()
 
 
 @dataclass(frozen=True)
@@ -130,14 +133,15 @@ class CSWM(TwoViews):
 
     def __init__(self, core: Core, config: CSWMConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config, width = config, core.config.width
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.edge = mlp((2 * width, config.hidden, config.hidden), "layer")
         self.node = mlp((width + config.hidden, config.hidden, width), "layer")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        vectors, image = self.rows(batch)
-        slots = int((image == image[0]).sum())
+        vectors = self.rows(batch).vectors
+        slots = vectors.shape[1] // batch.total
         state, later = self.norm(vectors).float().view(2, -1, slots, vectors.shape[2])
         positive = self.energy(state + self.move(state), later).mean()
         # The state of the next scene of the batch; a random permutation may keep some in place.
@@ -189,21 +193,15 @@ class SCN(TwoViews):
 
     def __init__(self, core: Core, config: SCNConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
+        check_fields(config)
         self.config = config
-        self.temperature = positive_temperature(config.temperature, 0.1)
         self.projector = projector(core.config.width, config.hidden, config.projection)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        vectors, image = self.rows(batch)
-        slots = int((image == image[0]).sum())
-        unit = functional.normalize(self.projector(vectors).float(), dim=2)
-        now, later = unit.view(2, -1, slots, unit.shape[2])
-        across = torch.einsum("bkd,ckd->kbc", now, later) / self.temperature
-        within = now @ later.mT / self.temperature
-        time, diversity = own_index(across), own_index(within)
+        vectors = self.rows(batch).vectors
+        slots = vectors.shape[1] // batch.total
+        now, later = self.projector(vectors).unflatten(1, (-1, slots))
+        temperature = self.config.temperature
+        time = batch_nce(now.transpose(0, 1), later.transpose(0, 1), temperature)
+        diversity = batch_nce(now, later, temperature)
         return {"loss": time + diversity, "time": time.detach(), "diversity": diversity.detach()}
-
-
-def own_index(logits: Tensor) -> Tensor:
-    """Cross-entropy of row i to column i, over float (N, R, R); a scalar."""
-    return -logits.log_softmax(dim=2).diagonal(dim1=1, dim2=2).mean()

@@ -128,14 +128,18 @@ def _look(
     images = _floats(batch["image"], device)
     noise = initial_noise(objective.core, split, index, index + 1, seed=seed)
     output = objective.core(images, noise)
-    decoded = objective.decode(output)
+    decoded = objective.decode(output, images)
     truth = torch.from_numpy(batch["mask"])
     size = (truth.shape[1], truth.shape[2])
     labels = {"attention": labels_from_masks(output.attention.float(), size).cpu()}
     parts, shares = images[0].expand(output.attention.shape[1], -1, -1, -1), output.attention
     if decoded is not None:
         labels["decoder"] = labels_from_masks(decoded.masks.float(), size).cpu()
-        parts, shares = resize(decoded.parts[0], size), decoded.masks
+        shares = decoded.masks
+        if decoded.parts is not None:
+            parts = resize(decoded.parts[0], size)
+        else:
+            parts = images[0].expand(shares.shape[1], -1, -1, -1)
     opacity = resize(shares.float(), size)[0][:, None]
     return Seen(
         split, index, batch["image"][0], batch["mask"][0],
@@ -147,7 +151,7 @@ def _look(
 
 
 def _decoded(decoded: Decoded | None, images: torch.Tensor) -> tuple[Array | None, float | None]:
-    if decoded is None:
+    if decoded is None or decoded.image is None:
         return None, None
     picture = resize(decoded.image.float(), (images.shape[2], images.shape[3]))
     return _bytes(picture)[0], float(reconstruction_error(decoded.image, images)[0])

@@ -92,14 +92,14 @@ class Plain(nn.Module):
         super().__init__()
         self.core = core
 
-    def decode(self, output):
-        del output
+    def decode(self, output, images):
+        del output, images
 
 
 class WithDecoder(Plain):
     """Its masks are the attention maps at half the size; its image is grey."""
 
-    def decode(self, output):
+    def decode(self, output, images):  # noqa: ARG002
         masks = output.attention[:, :, ::2, ::2]
         return Decoded(torch.full((len(masks), 3, 8, 8), 0.5), masks, masks[:, :, None])
 
@@ -158,7 +158,7 @@ def test_a_core_that_finds_every_object_scores_1(dataset):
     assert document["resolution"] == [SIZE, SIZE]
     assert document["dataset"] == "squares:tiny"
     assert document["fingerprint"] == dataset.fingerprint
-    assert document["skipped"] == {}
+    assert document["skipped"] == {"shifts": "the dataset has no shifted test sets"}
     shares = [done / total for done, total in seen]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
@@ -201,9 +201,9 @@ def test_only_what_is_wanted_is_made(dataset):
             return super().forward(images, noise)
 
     class Decoding(WithDecoder):
-        def decode(self, output):
+        def decode(self, output, images):
             calls.append("decoder")
-            return super().decode(output)
+            return super().decode(output, images)
 
     objective = Decoding(Counting())
 
@@ -268,6 +268,7 @@ def test_what_cannot_be_computed_is_skipped_with_its_reason(tmp_path):
             ("properties", "properties-mlp", "linear-probe", "set-prediction", "dci"),
             "val has no images",
         ),
+        "shifts": "the dataset has no shifted test sets",
     }
     assert document["metrics"]["health/consistency"]["value"] is None
     kept = {key for key in document["metrics"] if not key.startswith("health/")}

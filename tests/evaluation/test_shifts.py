@@ -2,10 +2,15 @@
 
 from itertools import permutations
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import DatasetFile
+from slotbench.evaluation import metrics
+from slotbench.evaluation.metrics.shifts import NEW
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import (
@@ -16,7 +21,11 @@ from slotbench.evaluation.shifts import (
 )
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
+from tests.evaluation.test_evaluate import ATTRIBUTES, dataset, judge, squares
+from tests.evaluation.test_evaluate import LAYOUT as SQUARES
 from tests.evaluation.test_properties import LAYOUT, make
+
+__all__ = ["dataset"]
 
 
 def by_hand(without, cost, visible, changed):
@@ -113,6 +122,13 @@ def test_properties_of_a_subset_are_those_of_its_objects():
     weights = [found[f"{part}/color"].n for part in ("changed", "unchanged")]
     values = [found[f"{part}/color"].value for part in ("changed", "unchanged")]
     assert found["all/color"].value == pytest.approx(np.average(values, weights=weights))
+    new = shifted_properties(
+        encoding, predicted, targets, data.visible, changed, order, seed=0, new=["color"]
+    )
+    assert {"all/color", "changed/color"}.isdisjoint(new)
+    assert new["unchanged/color"] == found["unchanged/color"]
+    rest = [new[f"changed/{name}"].value for name in ("position", "angle")]
+    assert new["changed/mean"].value == pytest.approx(np.mean(rest))
     none = shifted_properties(
         encoding, predicted, targets, data.visible, np.zeros_like(changed), order, seed=0
     )
@@ -144,3 +160,51 @@ def test_costs_that_are_not_finite_are_refused():
         two_step(torch.full_like(cost, torch.nan), cost, flags, flags)
     with pytest.raises(ValueError, match="NaN"):
         two_step(cost, torch.full_like(cost, torch.nan), flags, ~flags)
+
+
+@pytest.fixture
+def shifted(tmp_path):
+    """Squares, and a test set in which one object of each image has a shade never seen."""
+    path = tmp_path / "shifted.h5"
+    moved = squares(60, 3)
+    flags = np.zeros_like(moved["visible"])
+    flags[:, 0] = True
+    for image in range(60):
+        moved["image"][image][moved["mask"][image] == 1] = 225
+    moved["property/shade"][:, 0] = -1
+    splits = {"train": [squares(150, 0)], "val": [squares(40, 1)], "test": [squares(30, 2)]}
+    join(path, SQUARES, {**splits, "test-object_color": [moved], "test-crop": [squares(30, 4)]},
+         ATTRIBUTES)  # fmt: skip
+    with h5py.File(path, "a") as file:
+        file["test-object_color"]["shift/changed"] = flags
+    with DatasetFile(path) as file:
+        yield file
+
+
+def test_shifted_test_sets_are_judged_with_the_probes_of_training(shifted, monkeypatch):
+    monkeypatch.setitem(NEW, "object_color", ("shade",))
+    document = judge(shifted, groups=("shifts",), probe_steps=300)
+    assert document["skipped"] == {}
+    found = {key: cell["value"] for key, cell in document["metrics"].items()}
+    moved, crop = "shifts/object_color", "shifts/crop"
+    # No mask holds a shade that the core does not know: it falls to the first slot, whatever
+    # else that slot has taken.
+    changed, unchanged = (
+        found[f"{moved}/{subset}/miou/attention"] for subset in ("changed", "unchanged")
+    )
+    assert changed + 0.05 < unchanged < 1
+    assert found[f"{crop}/all/miou/attention"] == 1
+    assert f"{crop}/changed/miou/attention" not in found
+    probes = f"{moved}/unchanged/properties/linear/mask"
+    assert found[f"{probes}/shade"] > 0.9
+    assert f"{moved}/changed/properties/linear/mask/shade" not in found
+    assert f"{moved}/all/properties/linear/loss/position" in found
+    counted = document["metrics"][f"{moved}/changed/properties/linear/loss/mean"]
+    assert counted["n"] == 60
+    assert metrics.group_of(f"{moved}/all/fg_ari/decoder") == "shifts"
+
+
+def test_without_shifted_test_sets_it_is_skipped(dataset):
+    document = judge(dataset, groups=("shifts",))
+    assert document["skipped"] == {"shifts": "the dataset has no shifted test sets"}
+    assert document["metrics"] == {}

@@ -76,6 +76,7 @@ def _scored(decoder: "FrozenDecoder", made: "Representations") -> "dict[str, Ten
             decoded = decoder(torch.from_numpy(made.slots[start:stop]).to(device))
         labels = labels_from_masks(decoded.masks, (truth.shape[1], truth.shape[2])).cpu()
         found = scores(labels, truth, decoded.masks.shape[1])
+        assert decoded.image is not None  # it is a decoder of images
         found["recon_mse"] = reconstruction_error(decoded.image, images).cpu().double()
         for name, values in found.items():
             kept.setdefault(name, []).append(values)

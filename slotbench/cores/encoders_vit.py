@@ -1,0 +1,116 @@
+"""A vision transformer of timm's as an encoder: from scratch, or pretrained and frozen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Options of the encoder ``vit``."""
+
+    model: str = "vit_tiny_patch16_224"
+    """The name that timm knows the architecture by."""
+    patch: int | None = 8
+    """Pixels of a patch's side; none: the model's own, as its pretrained weights need."""
+    pretrained: bool = False
+    """Whether timm fetches the model's pretrained weights."""
+    weights: str | None = None
+    """A file with weights instead: .safetensors, or a state dict that torch saved."""
+    frozen: bool = False
+    """Whether the weights stay as they are."""
+
+
+class ViT(nn.Module):
+    """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), behind its last norm.
+
+    Positions are embedded within, so no channel holds coordinates alone. ValueError where timm
+    is not installed, has no such model, or cannot get the weights.
+    """
+
+    Config: ClassVar[type] = ViTConfig
+    coordinates = 0
+
+    def __init__(self, config: ViTConfig, image_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.model = create(config.model, image_size, config.patch, config.pretrained)
+        if config.weights is not None:
+            load_weights(self.model, Path(config.weights))
+        data = self.model.default_cfg
+        for name, key in (("mean", "mean"), ("deviation", "std")):
+            self.register_buffer(name, torch.tensor(data[key])[:, None, None], persistent=False)
+        self.width = int(self.model.num_features)
+        self.patches = tuple(self.model.patch_embed.grid_size)
+        if config.frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode: bool = True) -> "ViT":
+        super().train(mode and not self.config.frozen)
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Images (B, 3, H, W) in [0, 1] -> patch tokens (B, N, F) and their grid."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
+            inputs = (images - self.get_buffer("mean")) / self.get_buffer("deviation")
+            tokens: Tensor = self.model.forward_features(inputs)
+        height, width = self.patches
+        return tokens[:, self.model.num_prefix_tokens :], (height, width)
+
+
+def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> Any:
+    """A model of timm's without its classifier, for square images; ValueError as for ViT."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError(
+            "the encoder and teacher ViT need timm; type: pip install 'slotbench[vit]'"
+        ) from error
+    options: dict[str, Any] = {} if patch is None else {"patch_size": patch}
+    try:
+        model = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, img_size=image_size, **options
+        )
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"timm cannot make {name!r} for {image_size} pixels: {error}") from error
+    except Exception as error:
+        # The hub's client raises errors of several libraries, all of them without a network.
+        raise ValueError(
+            f"the pretrained weights of {name!r} cannot be fetched "
+            f"({type(error).__name__}); name a file of them instead"
+        ) from error
+    if not hasattr(model, "patch_embed") or not hasattr(model, "num_prefix_tokens"):
+        raise ValueError(f"{name!r} is no vision transformer")
+    return model
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Weights from a file, without running anything in it; ValueError where they do not fit."""
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"no weights at {path}") from error
+    except Exception as error:
+        raise ValueError(f"{path} holds no weights that can be read safely: {error}") from error
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    # A classifier is left out; everything that the model has must be there.
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name not in state]
+    if missing:
+        raise ValueError(f"{path} lacks {len(missing)} of the model's weights: {missing[0]}, ...")
+    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
+    if wrong:
+        raise ValueError(
+            f"{path}: {wrong[0]} is {tuple(state[wrong[0]].shape)}, the model's "
+            f"{tuple(wanted[wrong[0]].shape)}"
+        )
+    model.load_state_dict({name: state[name] for name in wanted})
