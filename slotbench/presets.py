@@ -49,7 +49,7 @@ def quick() -> Sections:
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
         "train": {
-            "steps": 1_500, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
-            "log_every": 25, "val_every": 500, "picture_every": 500,
+            "steps": 5_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
+            "log_every": 25, "val_every": 1_000, "picture_every": 1_000,
         },
     }  # fmt: skip
