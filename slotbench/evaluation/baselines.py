@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from slotbench.datasets.schema import Array
 from slotbench.errors import UserError
