@@ -3,7 +3,6 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +15,43 @@ EXAMPLES = "For example: timm:vit_base_patch16_224.dino, or the directory or id 
 class Teacher:
     """A frozen encoder: images float32 (B, 3, H, W) in [0, 1] -> features float32 (B, N, F).
 
-    It stays in evaluation mode, passes no gradient, and takes images of any device to its own.
+    It stays in evaluation mode, passes no gradient, computes in single precision under autocast
+    too, and takes images of any device and size to its own.
     """
 
-    def __init__(self, name: str, encoder: nn.Module, source: str) -> None:
-        self.name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+    def __init__(self, name: str, encoder: nn.Module, image_size: int, source: str) -> None:
+        self.name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip(".")
         self.encoder = encoder.requires_grad_(False).eval()
+        self.image_size = image_size
         digest = hashlib.sha256()
         for key, value in sorted(encoder.state_dict().items()):
             digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        self.description = f"{source}, weights {digest.hexdigest()[:16]}"
+        self.description = f"{source}, {image_size} pixels, weights {digest.hexdigest()[:16]}"
         """What made the features, down to a hash of its weights."""
+
+    def to(self, device: torch.device) -> "Teacher":
+        """The same teacher, on that device from now on."""
+        self.encoder.to(device)
+        return self
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         device = next(self.encoder.parameters()).device
-        features: Tensor = self.encoder(images.to(device))[0]
-        return features.float()
+        images = resized(images.to(device), self.image_size)
+        with torch.autocast(device.type, enabled=False):
+            features: Tensor = self.encoder(images.float())[0]
+        # Coordinates say nothing about the image.
+        coordinates = int(getattr(self.encoder, "coordinates", 0))
+        return features[..., : features.shape[2] - coordinates].float()
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Images (B, 3, H, W) as (B, 3, size, size), by bilinear interpolation with antialiasing."""
+    if images.shape[2:] == (size, size):
+        return images
+    return nn.functional.interpolate(
+        images, (size, size), mode="bilinear", align_corners=False, antialias=True
+    ).clamp(0, 1)
 
 
 def load_teacher(
@@ -40,9 +59,11 @@ def load_teacher(
 ) -> Teacher:
     """``timm:MODEL``, or an earlier run, whose encoder becomes the teacher.
 
-    A ViT takes images of ``image_size`` pixels (its own weights, or those of the file
-    ``weights``). :class:`UserError` where there is no such model or run, or its weights cannot
-    be had.
+    A ViT of timm's sees images of ``image_size`` pixels; its weights are fetched or, where
+    ``weights`` names a file, read. Its features are ``forward_features`` without the class token,
+    so behind the last LayerNorm; the code of DINOSAUR takes them before it. A run's encoder sees
+    the size that it was trained on, and its features are those without coordinates.
+    :class:`UserError` where there is no such model or run, or its weights cannot be had.
     """
     kind, colon, model = text.partition(":")
     if kind == "timm" and colon:
@@ -55,14 +76,12 @@ def load_teacher(
 def _of_timm(model: str, weights: Path | None, image_size: int) -> Teacher:
     from slotbench.cores.encoders_vit import ViT, ViTConfig
 
+    file = None if weights is None else str(weights)
     try:
-        config = ViTConfig(
-            model, None, weights is None, None if weights is None else str(weights), True
-        )
-        encoder = Resized(ViT(config, image_size), image_size)
+        encoder = ViT(ViTConfig(model, None, weights is None, file, frozen=True), image_size)
     except ValueError as error:
         raise UserError(f"timm:{model}: {error}.", EXAMPLES) from error
-    return Teacher(model, encoder, f"timm:{model} at {image_size} pixels")
+    return Teacher(model, encoder, image_size, f"timm:{model}")
 
 
 def _of_run(reference: str, results_dir: Path) -> Teacher:
@@ -71,19 +90,5 @@ def _of_run(reference: str, results_dir: Path) -> Teacher:
 
     run = find(reference, results_dir)
     config = run.config()
-    return Teacher(f"run-{config.id}", trained(run, config).core.encoder, f"run {config.id}")
-
-
-class Resized(nn.Module):
-    """An encoder behind a bilinear resize of its images to the size that it was made for."""
-
-    def __init__(self, encoder: nn.Module, size: int) -> None:
-        super().__init__()
-        self.encoder, self.size = encoder, size
-
-    def forward(self, images: Tensor) -> Any:
-        if images.shape[-1] != self.size:
-            images = nn.functional.interpolate(
-                images, (self.size, self.size), mode="bilinear", antialias=True
-            ).clamp(0, 1)
-        return self.encoder(images)
+    encoder = trained(run, config).core.encoder
+    return Teacher(f"run-{config.id}", encoder, config.dataset.image_size, f"run {config.id}")

@@ -31,7 +31,7 @@ class CoreConfig:
     """Slot width D."""
 
 
-def check_positive(config: CoreConfig, *fields: str) -> None:
+def check_positive(config: Any, *fields: str) -> None:
     """ValueError naming the first of these fields that is not above 0."""
     for field in fields:
         value = getattr(config, field)

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from slotbench.cores.base import check_positive
 from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialise
 
 
@@ -87,6 +88,7 @@ class Broadcast(MixtureDecoder):
 
     def __init__(self, config: BroadcastConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "channels")
         doublings = math.log2(image_size / 8)
         if doublings < 0 or doublings % 1:
             raise ValueError(
@@ -122,6 +124,7 @@ class Bilinear(MixtureDecoder):
 
     def __init__(self, config: BilinearConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "channels", "grid", "size")
         if config.size % config.grid or image_size % config.size:
             raise ValueError(
                 f"decoder.size={config.size} must be a multiple of decoder.grid={config.grid} "

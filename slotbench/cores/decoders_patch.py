@@ -1,7 +1,7 @@
 """Decoders of patches: an MLP for each slot, and an autoregressive transformer.
 
-Both as DINOSAUR has them (Seitzer et al. 2022, arXiv 2209.14860, Appendix E). They decode
-P positions of C channels each: patches of pixels, or a frozen network's features.
+Both after DINOSAUR (Seitzer et al. 2022, arXiv 2209.14860) and its code. They decode P positions
+of C channels each: patches of pixels, or a frozen network's features.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slotbench.cores.base import check_positive
 from slotbench.cores.decoders import Decoded, ImageDecoder, MixtureDecoder
 
 
@@ -62,6 +63,7 @@ class PatchMLP(MixtureDecoder):
 
     def __init__(self, config: PatchMLPConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "hidden", "depth", "patch", "size")
         _check_patches(config.size, config.patch, image_size)
         self.size, self.patch, self.side = config.size, config.patch, config.size // config.patch
         self.mlp = SlotMLP(
@@ -114,17 +116,16 @@ class Autoregressive(nn.Module):
     """Slots (B, K, D) and a target (B, P, C) -> its prediction (B, P, C) and masks (B, K, P).
 
     Position p is predicted from the slots and the target's positions before p. The masks are
-    the last block's attention to the slots, the mean over heads.
+    the last block's attention to the slots, the mean over heads. Positions are embedded, which
+    the paper leaves to the features; ``heads`` divide ``width``.
     """
 
     def __init__(
         self, slot_width: int, positions: int, channels: int, width: int, depth: int, heads: int
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width={width} must be a multiple of heads={heads}")
-        self.of_target = nn.Linear(channels, width)
-        self.of_slots = nn.Sequential(nn.Linear(slot_width, width), nn.LayerNorm(width))
+        self.of_target = nn.Sequential(nn.Linear(channels, width, bias=False), nn.LayerNorm(width))
+        self.of_slots = nn.Sequential(nn.Linear(slot_width, width, bias=False), nn.LayerNorm(width))
         self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positions = nn.Parameter(torch.randn(positions, width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
@@ -152,6 +153,11 @@ class Transformer(ImageDecoder):
 
     def __init__(self, config: TransformerConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "width", "depth", "heads", "patch", "size")
+        if config.width % config.heads:
+            raise ValueError(
+                f"decoder.width={config.width} must be a multiple of decoder.heads={config.heads}"
+            )
         _check_patches(config.size, config.patch, image_size)
         self.size, self.patch, self.side = config.size, config.patch, config.size // config.patch
         self.decoder = Autoregressive(

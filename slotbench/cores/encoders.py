@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from slotbench.cores.base import check_positive
 from slotbench.cores.layers import PositionEmbedding, he_initialise, pixel_centres
 
 
@@ -47,6 +48,7 @@ class Cnn(nn.Module):
 
     def __init__(self, config: CnnConfig, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "channels", "depth")
         self.width = channels = config.channels
         layers: list[nn.Module] = []
         for index in range(config.depth):
@@ -80,6 +82,7 @@ class StridedCnn(nn.Module):
 
     def __init__(self, config: StridedCnnConfig, image_size: int) -> None:
         super().__init__()
+        check_positive(config, "channels", "stride", "input_deviation")
         stride, channels = config.stride, config.channels
         if image_size % stride:
             raise ValueError(f"encoder.stride={stride} does not divide the image size {image_size}")

@@ -1,5 +1,7 @@
 """A vision transformer of timm's as an encoder: from scratch, or pretrained and frozen."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +18,7 @@ class ViTConfig:
     model: str = "vit_tiny_patch16_224"
     """The name that timm knows the architecture by."""
     patch: int | None = 8
-    """Pixels of a patch's side; none: the model's own, as its pretrained weights need."""
+    """Pixels of a patch's side; none: the model's own, which its pretrained weights are for."""
     pretrained: bool = False
     """Whether timm fetches the model's pretrained weights."""
     weights: str | None = None
@@ -28,8 +30,9 @@ class ViTConfig:
 class ViT(nn.Module):
     """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), behind its last norm.
 
-    Positions are embedded within, so no channel holds coordinates alone. ValueError where timm
-    is not installed, has no such model, or cannot get the weights.
+    Positions are embedded within, so no channel holds coordinates alone. Weights of another
+    image or patch size are resampled by timm. ValueError where timm is not installed, has no
+    such model, or cannot get the weights, and where the patches do not divide the image.
     """
 
     Config: ClassVar[type] = ViTConfig
@@ -37,15 +40,17 @@ class ViT(nn.Module):
 
     def __init__(self, config: ViTConfig, image_size: int) -> None:
         super().__init__()
+        if config.pretrained and config.weights is not None:
+            raise ValueError("pretrained=true and weights=FILE: choose one of them")
         self.config = config
         self.model = create(config.model, image_size, config.patch, config.pretrained)
         if config.weights is not None:
             load_weights(self.model, Path(config.weights))
-        data = self.model.default_cfg
+        data = self.model.pretrained_cfg
         for name, key in (("mean", "mean"), ("deviation", "std")):
             self.register_buffer(name, torch.tensor(data[key])[:, None, None], persistent=False)
         self.width = int(self.model.num_features)
-        self.patches = tuple(self.model.patch_embed.grid_size)
+        self.grid = tuple(self.model.patch_embed.grid_size)
         if config.frozen:
             self.requires_grad_(False)
             self.eval()
@@ -59,7 +64,7 @@ class ViT(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             inputs = (images - self.get_buffer("mean")) / self.get_buffer("deviation")
             tokens: Tensor = self.model.forward_features(inputs)
-        height, width = self.patches
+        height, width = self.grid
         return tokens[:, self.model.num_prefix_tokens :], (height, width)
 
 
@@ -69,39 +74,60 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
         import timm
     except ImportError as error:
         raise ValueError(
-            "the encoder and teacher ViT need timm; type: pip install 'slotbench[vit]'"
+            "vision transformers need timm; type: pip install 'slotbench[vit]'"
         ) from error
-    options: dict[str, Any] = {} if patch is None else {"patch_size": patch}
+    if patch is not None and patch < 1:
+        raise ValueError(f"patch={patch}: expected 1 or above, or none")
+    if not timm.is_model(name):
+        raise ValueError(f"timm knows no model {name!r}")
+    options: dict[str, Any] = {"num_classes": 0, "img_size": image_size}
+    if patch is not None:
+        options["patch_size"] = patch
     try:
-        model = timm.create_model(
-            name, pretrained=pretrained, num_classes=0, img_size=image_size, **options
-        )
-    except (RuntimeError, AssertionError, TypeError) as error:
+        model: Any = timm.create_model(name, **options)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"timm cannot make {name!r} for {image_size} pixels: {error}") from error
+    if not hasattr(model, "patch_embed") or not hasattr(model, "num_prefix_tokens"):
+        raise ValueError(f"{name!r} is no vision transformer")
+    side = model.patch_embed.patch_size[0]
+    if image_size % side:
+        raise ValueError(f"patches of {side} pixels do not divide the image size {image_size}")
+    if not pretrained:
+        return model
+    try:
+        return timm.create_model(name, pretrained=True, **options)
     except Exception as error:
         # The hub's client raises errors of several libraries, all of them without a network.
         raise ValueError(
-            f"the pretrained weights of {name!r} cannot be fetched "
-            f"({type(error).__name__}); name a file of them instead"
+            f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); give "
+            "the path of a file of them: encoder.weights, or for a teacher objective.weights "
+            "(prepare: --features-weights)"
         ) from error
-    if not hasattr(model, "patch_embed") or not hasattr(model, "num_prefix_tokens"):
-        raise ValueError(f"{name!r} is no vision transformer")
-    return model
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Weights from a file, without running anything in it; ValueError where they do not fit."""
+    """Weights from a file, without running anything in it; ValueError where they do not fit.
+
+    Position and patch embeddings of other sizes are resampled, and the names of other
+    repositories translated, as timm does with the weights that it fetches.
+    """
     try:
         if path.suffix == ".safetensors":
             state: Any = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"no weights at {path}") from error
+    except OSError as error:
+        raise ValueError(f"no weights can be read at {path}: {error.strerror or error}") from error
     except Exception as error:
         raise ValueError(f"{path} holds no weights that can be read safely: {error}") from error
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path} holds a {type(state).__name__}, expected tensors by name")
+    translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if translate is not None:
+        try:
+            state = translate(dict(state), model)
+        except (RuntimeError, AttributeError, KeyError, IndexError) as error:
+            raise ValueError(f"the weights of {path} are of another model: {error}") from error
     # A classifier is left out; everything that the model has must be there.
     wanted = model.state_dict()
     missing = [name for name in wanted if name not in state]

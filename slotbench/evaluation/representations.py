@@ -13,6 +13,7 @@ from slotbench.cores.base import Core, SlotOutput
 from slotbench.cores.decoders import Decoded
 from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
 from slotbench.errors import SlotbenchError
+from slotbench.evaluation.position import centroids
 from slotbench.evaluation.scoring import attention_entropy, mask_overlap, reconstruction_error
 from slotbench.evaluation.segmentation import labels_from_masks, resize
 from slotbench.rng import torch_generator
@@ -22,13 +23,14 @@ Progress = Callable[[int, int], None]
 DRAWS = ("first", "second", "third")
 """Draws of the initial noise; everything but label maps is that of the first."""
 ARRAYS = (
-    "slots", "features", "overlap", "labelled", "entropy", "recon_mse",
+    "slots", "features", "overlap", "centroids", "labelled", "entropy", "recon_mse",
     *(f"labels/{source}/{draw}" for source in ("attention", "decoder") for draw in DRAWS),
 )  # fmt: skip
 """What a pass can give, for n images:
 
 - ``slots`` float32 (n, K, D); ``features`` float32 (n, F): the encoder's, averaged over positions;
 - ``overlap`` float32 (n, K, O) in [0, 1]: cosine similarity of attention masks with true masks;
+- ``centroids`` float64 (n, K, 2): centres of the attention masks, x before y, in [-1, 1];
 - ``labelled`` bool (n,): the image has a labelled pixel;
 - ``entropy`` float64 (n,) in [0, 1]: of the attention, over log K; NaN for one slot;
 - ``recon_mse`` float64 (n,): of the decoder's image;
@@ -213,6 +215,8 @@ def _of_core(
     if "overlap" in names:
         overlap = mask_overlap(resize(attention, size), truth.to(attention.device), objects)
         made["overlap"] = overlap.cpu().numpy()
+    if "centroids" in names:
+        made["centroids"] = centroids(attention).cpu().numpy()
     if "entropy" in names:
         made["entropy"] = attention_entropy(attention).numpy()
     return made | {

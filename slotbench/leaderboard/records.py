@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slotbench import entries, registry
+from slotbench.evaluation.collapse import collapse_warning
 
 Document = dict[str, Any]
 Found = dict[str, Any]
@@ -47,6 +48,9 @@ def describe(name: str, config: Any, status: Any, evaluation: Any, *, published:
         evaluation, config, again(found)
     )
     found["counts"] = bool(found["cells"])
+    collapsed = collapse_warning({key: value for key, (value, _) in found["cells"].items()})
+    if collapsed:
+        found["warnings"].append(f"seed {found['seed']}: {collapsed}")
     return found
 
 

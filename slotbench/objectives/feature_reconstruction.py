@@ -17,8 +17,9 @@ from slotbench.cores.base import Core, SlotOutput
 from slotbench.cores.decoders import Decoded
 from slotbench.cores.decoders_patch import Autoregressive, SlotMLP
 from slotbench.datasets.schema import Feature, Layout
+from slotbench.errors import UserError
 from slotbench.features import Teacher, load_teacher
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.base import Objective, TrainBatch, check_fields
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class FeatureReconstruction(Objective):
     """Mean squared error of features, float (B, N, F), that the slots are decoded to.
 
     Features stored by ``slotbench prepare NAME --features TEACHER`` are read with the images;
-    others are computed as training goes. Decoder masks have the resolution of the features.
+    others are computed as training goes. As in the paper, features are targets as the teacher
+    gives them, neither centred nor scaled. Decoder masks have the resolution of the features.
+    ValueError where a field cannot be used or the teacher's features lie on no square grid.
     """
 
     Config = FeatureReconstructionConfig
@@ -52,6 +55,9 @@ class FeatureReconstruction(Objective):
 
     def __init__(self, core: Core, config: FeatureReconstructionConfig, layout: Layout) -> None:
         super().__init__(core)
+        check_fields(config)
+        if config.decoder == "transformer" and config.hidden % config.heads:
+            raise ValueError(f"hidden={config.hidden}: expected a multiple of heads={config.heads}")
         self.config = config
         self.key: str | None = None
         # No submodule: the teacher's weights belong to its own run or file, not to this one's.
@@ -86,6 +92,8 @@ class FeatureReconstruction(Objective):
             wanted = next(iter(known))
         if wanted not in known:
             return None
+        if self.config.weights is not None:
+            raise ValueError(f"weights={self.config.weights}: the features {wanted} are stored")
         self.key = known[wanted].key
         self.reads = (self.key,)
         return known[wanted]
@@ -93,9 +101,20 @@ class FeatureReconstruction(Objective):
     def _computed(self, layout: Layout) -> Feature:
         """The shape of what a teacher makes of this dataset's images."""
         weights = None if self.config.weights is None else Path(self.config.weights)
-        self.teacher = [load_teacher(str(self.config.teacher), weights)]
-        made = self.teacher[0](torch.zeros(1, 3, layout.height, layout.width))
-        return Feature(self.teacher[0].name, made.shape[1], made.shape[2])
+        try:
+            # The decoder starts from the same weights, wherever the features come from.
+            with torch.random.fork_rng(devices=[]):
+                teacher = load_teacher(str(self.config.teacher), weights)
+        except UserError as error:
+            held = ", ".join(feature.name for feature in layout.features) or "none"
+            raise UserError(
+                f"objective.teacher={self.config.teacher}: {error.message} Features in the "
+                f"dataset's file: {held}.",
+                error.advice,
+            ) from error
+        self.teacher = [teacher]
+        made = teacher(torch.zeros(1, 3, layout.height, layout.width))
+        return Feature(teacher.name, made.shape[1], made.shape[2])
 
     def target(self, batch: TrainBatch) -> Tensor:
         """Features float32 (B, N, F) of the batch's images."""
@@ -105,8 +124,7 @@ class FeatureReconstruction(Objective):
 
     def features(self, images: Tensor) -> Tensor:
         """What the teacher, which follows the images to their device, makes of them."""
-        self.teacher[0].encoder.to(images.device)
-        return self.teacher[0](images)
+        return self.teacher[0].to(images.device)(images)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         target = self.target(batch)
