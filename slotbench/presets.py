@@ -28,7 +28,7 @@ def base() -> Sections:
     return {
         "core": {
             "width": 64, "mlp_width": 128, "slot_init": "gaussian", "key_position_scale": 0.05,
-            "gradient": "last", "reading": "sum", "eval_iterations": 7,
+            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
         "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 64},
@@ -44,12 +44,12 @@ def quick() -> Sections:
     return {
         "core": {
             "width": 48, "mlp_width": 96, "slot_init": "gaussian", "key_position_scale": 0.05,
-            "gradient": "last", "reading": "sum", "eval_iterations": 7,
+            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
         },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
         "train": {
-            "steps": 5_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
+            "steps": 4_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
             "log_every": 25, "val_every": 1_000, "picture_every": 1_000,
         },
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from slotbench import registry
@@ -25,7 +26,8 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
         raise UserError(f"{dataset.path}: images are {layout.height}x{layout.width}, not square.")
     return DatasetInfo(
         str(attributes["name"]), str(attributes["variant"]), str(attributes["origin"]),
-        dataset.fingerprint, layout.height, layout.objects, json.loads(layout.to_json()),
+        dataset.fingerprint, layout.height, layout.objects,
+        {**json.loads(layout.to_json()), "features": [asdict(each) for each in layout.features]},
     )  # fmt: skip
 
 

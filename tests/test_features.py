@@ -1,59 +1,168 @@
-"""Teachers: frozen encoders of timm's and of earlier runs."""
+"""Teachers: what they compute is what their network computes, whatever surrounds them."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import timm
+import safetensors.torch
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
+from slotbench.build import build
+from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.datasets.features import add_features
+from slotbench.datasets.loader import images_on
+from slotbench.datasets.schema import DatasetFile, Feature
 from slotbench.errors import UserError
-from slotbench.features import load_teacher
+from slotbench.features import Teacher, load_teacher, resized
+from slotbench.resolve import resolve
+from slotbench.rng import building, torch_generator
+from slotbench.runs import Run
+from tests.conftest import write_blocks
 
-TINY = "vit_tiny_patch16_224"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "vit.pth"
-    torch.save(
-        timm.create_model(TINY, pretrained=False, num_classes=0, img_size=32).state_dict(), path
-    )
-    return path
+SMALL = (
+    "core.width=8", "core.mlp_width=8", "encoder.channels=6", "encoder.depth=1",
+    "encoder.stride=8",
+)  # fmt: skip
 
 
-def test_a_teacher_is_frozen_resizes_and_gives_timms_features(weights: Path) -> None:
-    teacher = load_teacher(f"timm:{TINY}", weights, image_size=32)
-    images = torch.rand(2, 3, 64, 64)
-    made = teacher(images.requires_grad_())
-    assert made.shape == (2, 4, 192)
-    assert not made.requires_grad
-    model = timm.create_model(TINY, pretrained=False, num_classes=0, img_size=32).eval()
-    model.load_state_dict(torch.load(weights, weights_only=True))
-    small = torch.nn.functional.interpolate(images, (32, 32), mode="bilinear", antialias=True)
-    mean, deviation = (torch.tensor(model.default_cfg[key]) for key in ("mean", "std"))
-    inputs = (small.clamp(0, 1) - mean[:, None, None]) / deviation[:, None, None]
+def images(size: int = 32) -> Tensor:
+    return torch.rand(3, 3, size, size, generator=torch_generator(0, "images"))
+
+
+def strided(seed: int = 0, **fields: Any) -> Teacher:
+    with building(seed, "encoder"):
+        encoder = StridedCnn(StridedCnnConfig(**{"channels": 6, "stride": 8, **fields}), 32)
+    return Teacher("strided", encoder, 32, "tests")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[DatasetFile]:
+    with DatasetFile(write_blocks(tmp_path / "clevr.h5", 5, 3, 3)) as file:
+        yield file
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    timm = pytest.importorskip("timm")
+    with building(0, "teacher"):
+        model = timm.create_model("test_vit", img_size=32)
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "vit.safetensors")
+    return tmp_path / "vit.safetensors"
+
+
+def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
+    """A run with weights that no seed would give, and its encoder."""
+    config = resolve(
+        dataset, core="slot-attention", objective="random", alignment=None, preset="quick",
+        seed=0, overrides=SMALL,
+    )  # fmt: skip
+    run, objective = Run.of(config, results), build(config)
+    run.create(config)
     with torch.no_grad():
-        torch.testing.assert_close(made, model.forward_features(inputs)[:, 1:])
+        for weight in objective.parameters():
+            weight.add_(0.1)
+    safetensors.torch.save_file(objective.state_dict(), run.model)
+    return run, objective.core.encoder
 
 
-def test_the_description_tells_weights_apart(weights: Path, tmp_path: Path) -> None:
-    state = torch.load(weights, weights_only=True)
-    state["norm.bias"] += 1
-    torch.save(state, tmp_path / "other.pth")
-    first = load_teacher(f"timm:{TINY}", weights, image_size=32)
-    again = load_teacher(f"timm:{TINY}", weights, image_size=32)
-    other = load_teacher(f"timm:{TINY}", tmp_path / "other.pth", image_size=32)
-    assert first.description == again.description != other.description
-    assert first.name == TINY
+def test_a_vits_features_are_timms(weights: Path) -> None:
+    import timm
+
+    teacher = load_teacher("timm:test_vit", weights, image_size=32)
+    reference = timm.create_model("test_vit", img_size=32).eval()
+    reference.load_state_dict(safetensors.torch.load_file(weights))
+    data = timm.data.resolve_model_data_config(reference)
+    mean, deviation = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+    expected = reference.forward_features((images() - mean) / deviation)[:, 1:]
+    torch.testing.assert_close(teacher(images()), expected.detach())
+    assert teacher.name == "test_vit"
 
 
-def test_what_is_no_teacher_is_named(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="timm:vit_of_no_kind"):
-        load_teacher("timm:vit_of_no_kind", weights)
-    with pytest.raises(UserError, match="no weights at"):
-        load_teacher(f"timm:{TINY}", tmp_path / "nowhere.pth", image_size=32)
-    with pytest.raises(UserError, match=r"no run|No run"):
-        load_teacher("0-nowhere", results_dir=tmp_path)
-    with pytest.raises(UserError, match="weights of its own"):
-        load_teacher("0-nowhere", weights, results_dir=tmp_path)
+def test_a_run_gives_its_trained_encoder_without_coordinates(
+    dataset: DatasetFile, tmp_path: Path
+) -> None:
+    run, encoder = finished(dataset, tmp_path)
+    for reference in (str(run.path), run.id, run.id.partition("-")[2][:5]):
+        teacher = load_teacher(reference, results_dir=tmp_path)
+        assert teacher.name == f"run-{run.config().id}"
+        found = teacher(images())
+        assert found.shape == (3, 16, 6)
+        torch.testing.assert_close(found, encoder(images())[0][:, :, :6].detach())
+    torch.testing.assert_close(teacher(images(64)), teacher(resized(images(64), 32)))
+
+
+def test_images_of_another_size_are_resized() -> None:
+    teacher = strided()
+    small = functional.interpolate(
+        images(96), (32, 32), mode="bilinear", antialias=True, align_corners=False
+    )
+    torch.testing.assert_close(teacher(images(96)), teacher(small))
+    assert resized(images(), 32) is not None
+    assert torch.equal(resized(images(), 32), images())
+    sharp = (images(64) > 0.5).float()
+    assert 0 <= resized(sharp, 224).min() <= resized(sharp, 224).max() <= 1
+
+
+def test_a_teacher_is_frozen_and_computes_in_single_precision() -> None:
+    teacher = strided()
+    inputs = images().requires_grad_()
+    plain = teacher(inputs)
+    assert not plain.requires_grad
+    assert not any(weight.requires_grad for weight in teacher.encoder.parameters())
+    assert not teacher.encoder.training
+    with torch.autocast("cpu", torch.bfloat16):
+        under = teacher(inputs)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, plain)
+    # The coordinates that end a convolution's features are no part of them.
+    assert plain.shape == (3, 16, 6)
+
+
+def test_the_description_tells_networks_apart() -> None:
+    made = {
+        teacher.description
+        for teacher in (strided(), strided(1), strided(input_mean=0.6), strided(channels=7))
+    }
+    assert len(made) == 3
+    assert strided().description == strided().description
+
+
+def test_a_teacher_writes_its_features_into_a_file(dataset: DatasetFile, tmp_path: Path) -> None:
+    run, _ = finished(dataset, tmp_path)
+    teacher = load_teacher(str(run.path))
+    expected = teacher(images_on(dataset.read("val"), torch.device("cpu")))
+    dataset.close()
+    assert add_features(dataset.path, teacher) == Feature(teacher.name, 16, 6)
+    with DatasetFile(dataset.path) as file:
+        key = f"feature/{teacher.name}"
+        found = torch.from_numpy(file.read("val", keys=(key,))[key]).float()
+        assert file.teacher(teacher.name) == teacher.description
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "hub:x y", ".hidden"])
+def test_any_name_becomes_the_name_of_an_array(name: str) -> None:
+    made = Teacher(f"{name}z", nn.Linear(1, 1), 32, "tests").name
+    assert Feature(made, 1, 1).key == f"feature/{made}"
+
+
+def test_teachers_that_cannot_be_had_are_named(
+    dataset: DatasetFile, tmp_path: Path, weights: Path
+) -> None:
+    run, _ = finished(dataset, tmp_path)
+    for reference, file, message in (
+        ("timm:vit_nothing", weights, "timm:vit_nothing: timm knows no model 'vit_nothing'"),
+        ("timm:test_vit", tmp_path / "x.pth", "timm:test_vit: no weights can be read at"),
+        ("timm:test_vit2", weights, "timm:test_vit2: .*vit.safetensors"),
+        ("timm:", weights, "timm knows no model ''"),
+        (run.id, weights, "a run has weights of its own"),
+        ("nothing", None, "No run 'nothing'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_teacher(reference, file, results_dir=tmp_path)
+    run.model.unlink()
+    with pytest.raises(UserError, match="has no trained model"):
+        load_teacher(run.id, results_dir=tmp_path)

@@ -175,9 +175,12 @@ class Layout:
         properties = tuple(
             Property(**{**prop, "classes": tuple(prop["classes"])}) for prop in fields["properties"]
         )
+        # Those of a run's configuration; in a file they have an attribute of their own.
+        features = tuple(Feature(**feature) for feature in fields.get("features", ()))
         return cls(
-            fields["height"], fields["width"], fields["objects"], properties, fields.get("frames")
-        )
+            fields["height"], fields["width"], fields["objects"], properties,
+            fields.get("frames"), features,
+        )  # fmt: skip
 
 
 class DatasetFile:
