@@ -27,7 +27,7 @@ def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
     return {
         "core": {
-            "width": 64, "mlp_width": 128, "slot_init": "gaussian", "key_position_scale": 0.05,
+            "width": 64, "mlp_width": 128, "slot_init": "gaussian",
             "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
@@ -43,7 +43,7 @@ def quick() -> Sections:
     """Two CPU cores, minutes; what led to it is in docs/log.md."""
     return {
         "core": {
-            "width": 48, "mlp_width": 96, "slot_init": "gaussian", "key_position_scale": 0.05,
+            "width": 48, "mlp_width": 96, "slot_init": "gaussian",
             "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
         },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
