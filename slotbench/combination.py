@@ -31,4 +31,19 @@ def parse(text: str) -> tuple[Part, ...]:
         parts.append(Part(name, weight))
     if len({part.name for part in parts}) < len(parts):
         raise UserError(f"--objective {text}: names an objective twice.")
+    if len(parts) == 1 and ":" in text:
+        raise UserError(
+            f"--objective {text}: a single objective has no weight.",
+            f"Type: --objective {parts[0].name}",
+        )
     return tuple(parts)
+
+
+def canonical(text: str) -> str:
+    """The one spelling of a combination: without blanks, weights as short as they are exact.
+
+    So that ``a + b:0.10`` and ``a+b:0.1`` are the same run.
+    """
+    return "+".join(
+        part.name if part.weight == 1 else f"{part.name}:{part.weight:.12g}" for part in parse(text)
+    )

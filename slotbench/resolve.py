@@ -3,11 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from slotbench import registry
-from slotbench.combination import parse
+from slotbench.combination import canonical, parse
 from slotbench.config import (
     COMPONENTS,
     DatasetInfo,
@@ -22,12 +21,13 @@ from slotbench.errors import UserError
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
     attributes, layout = dataset.attributes, dataset.layout
+    features = [dataclasses.asdict(feature) for feature in layout.features]
     if layout.height != layout.width:
         raise UserError(f"{dataset.path}: images are {layout.height}x{layout.width}, not square.")
     return DatasetInfo(
         str(attributes["name"]), str(attributes["variant"]), str(attributes["origin"]),
         dataset.fingerprint, layout.height, layout.objects,
-        {**json.loads(layout.to_json()), "features": [asdict(each) for each in layout.features]},
+        {**json.loads(layout.to_json()), "features": features},
     )  # fmt: skip
 
 
@@ -57,6 +57,7 @@ def resolve_for(
     typed = [parse_override(text) for text in overrides]
     if steps is not None:
         typed.append(("train", "steps", str(steps)))
+    objective = canonical(objective)
     given = registry.get("presets", preset).load()()
     names = _names(core, objective, given, typed)
     sections = {

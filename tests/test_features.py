@@ -79,6 +79,14 @@ def test_a_vits_features_are_timms(weights: Path) -> None:
     expected = reference.forward_features((images() - mean) / deviation)[:, 1:]
     torch.testing.assert_close(teacher(images()), expected.detach())
     assert teacher.name == "test_vit"
+    larger = images(64).requires_grad_()
+    assert torch.equal(teacher(larger), teacher(resized(larger.detach(), 32)))
+    assert not teacher(larger).requires_grad
+    # Other weights under the same name are another teacher.
+    first = teacher.description
+    state = safetensors.torch.load_file(weights)
+    safetensors.torch.save_file({**state, "norm.bias": state["norm.bias"] + 1}, weights)
+    assert load_teacher("timm:test_vit", weights, image_size=32).description != first
 
 
 def test_a_run_gives_its_trained_encoder_without_coordinates(
@@ -154,10 +162,10 @@ def test_teachers_that_cannot_be_had_are_named(
 ) -> None:
     run, _ = finished(dataset, tmp_path)
     for reference, file, message in (
-        ("timm:vit_nothing", weights, "timm:vit_nothing: timm knows no model 'vit_nothing'"),
-        ("timm:test_vit", tmp_path / "x.pth", "timm:test_vit: no weights can be read at"),
+        ("timm:vit_nothing", weights, "timm:vit_nothing: timm cannot make 'vit_nothing'"),
+        ("timm:test_vit", tmp_path / "x.pth", "timm:test_vit: no weights at"),
         ("timm:test_vit2", weights, "timm:test_vit2: .*vit.safetensors"),
-        ("timm:", weights, "timm knows no model ''"),
+        ("timm:", weights, "timm cannot make ''"),
         (run.id, weights, "a run has weights of its own"),
         ("nothing", None, "No run 'nothing'"),
     ):

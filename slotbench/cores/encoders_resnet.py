@@ -12,6 +12,8 @@ from slotbench.cores.base import check_positive
 from slotbench.cores.layers import he_initialise, pixel_centres
 
 GROUPS = 32
+STRIDES = {1: 1, 2: 2, 3: 4, 4: 8}
+"""Pixels from one position to the next, by the number of stages."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig, image_size: int) -> None:
         super().__init__()
-        check_positive(config, "channels", "base", "stages", "input_deviation")
-        if config.stages > len(self.blocks):
-            raise ValueError(f"encoder.stages={config.stages}: expected 1 to {len(self.blocks)}")
-        stride = 2 ** (config.stages - 1)
+        check_positive(config, "channels", "base", "input_deviation")
+        if config.stages not in STRIDES:
+            raise ValueError(f"encoder.stages={config.stages}: expected 1 to 4")
+        stride = STRIDES[config.stages]
         if image_size % stride:
             raise ValueError(
                 f"encoder.stages={config.stages} needs an image size that {stride} divides, "

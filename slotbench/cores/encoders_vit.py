@@ -79,7 +79,7 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
     if patch is not None and patch < 1:
         raise ValueError(f"patch={patch}: expected 1 or above, or none")
     if not timm.is_model(name):
-        raise ValueError(f"timm knows no model {name!r}")
+        raise ValueError(f"timm cannot make {name!r}: it knows no such model")
     options: dict[str, Any] = {"num_classes": 0, "img_size": image_size}
     if patch is not None:
         options["patch_size"] = patch
@@ -117,7 +117,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise ValueError(f"no weights can be read at {path}: {error.strerror or error}") from error
+        raise ValueError(f"no weights at {path}: {error.strerror or error}") from error
     except Exception as error:
         raise ValueError(f"{path} holds no weights that can be read safely: {error}") from error
     if not isinstance(state, Mapping):

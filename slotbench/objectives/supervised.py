@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class Supervised(Objective):
 
     Config = SupervisedConfig
     takes_layout = True
-    sums: Tensor
+    moments: Tensor
 
     def __init__(self, core: Core, config: SupervisedConfig, layout: Layout) -> None:
         super().__init__(core)
@@ -46,10 +47,10 @@ class Supervised(Objective):
         self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
         self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]
         self.head = mlp((core.config.width, config.hidden, sum(self.sizes)))
-        # Count, sum and sum of squares of every number that training has seen: numeric targets
-        # are standardised with them.
+        # Count, mean and sum of squared deviations of every number that training has seen:
+        # numeric targets are standardised with them.
         numbers = sum(prop.dim for prop in layout.properties if prop.kind == "numeric")
-        self.register_buffer("sums", torch.zeros(3, numbers, dtype=torch.float64))
+        self.register_buffer("moments", torch.zeros(3, numbers))
         self._new: Tensor | None = None
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -99,23 +100,40 @@ class Supervised(Objective):
         if not numbers:
             return []
         values = torch.cat(numbers, dim=2)
-        rows = (values * visible[..., None]).double()
-        count = visible.sum().double().expand(values.shape[2])
-        fresh = torch.stack([count, rows.sum(dim=(0, 1)), rows.square().sum(dim=(0, 1))])
-        fresh = gather(fresh[None]).sum(dim=0)
+        fresh = reduce(merged, gather(moments_of(values, visible)[None]))
         if self.training:
             self._new = fresh
         # On the first step there is nothing else to go by.
-        seen = self.sums if bool(self.sums[0].any()) else fresh
-        mean = seen[1] / seen[0].clamp_min(1)
-        variance = (seen[2] / seen[0].clamp_min(1) - mean.square()).clamp_min(1e-6)
-        standard = (values - mean.float()) * variance.rsqrt().float()
+        count, mean, squares = self.moments if bool(self.moments[0].any()) else fresh
+        variance = (squares / count.clamp_min(1)).clamp_min(1e-6)
+        standard = (values - mean) * variance.rsqrt()
         return list(torch.split(standard, [part.shape[2] for part in numbers], dim=2))
 
     def after_step(self, step: int) -> None:
         del step
         if self._new is not None:
-            self.sums += self._new
+            self.moments.copy_(merged(self.moments, self._new))
+
+
+def moments_of(values: Tensor, visible: Tensor) -> Tensor:
+    """Count, mean and sum of squared deviations, (3, P), of float (B, O, P) where visible."""
+    kept = visible[..., None].to(values.dtype)
+    count = kept.sum(dim=(0, 1)).expand(values.shape[2])
+    mean = (values * kept).sum(dim=(0, 1)) / count.clamp_min(1)
+    squares = ((values - mean).square() * kept).sum(dim=(0, 1))
+    return torch.stack([count, mean, squares])
+
+
+def merged(one: Tensor, two: Tensor) -> Tensor:
+    """The moments of two groups together, (3, P) each, without their difference cancelling.
+
+    Chan et al. 1979, Equation 2.1; sums of squares would need double precision, which not every
+    device has.
+    """
+    count = one[0] + two[0]
+    share, apart = two[0] / count.clamp_min(1), two[1] - one[1]
+    squares = one[2] + two[2] + apart.square() * one[0] * share
+    return torch.stack([count, one[1] + apart * share, squares])
 
 
 def object_masks(labels: Tensor, objects: int, size: tuple[int, int]) -> Tensor:

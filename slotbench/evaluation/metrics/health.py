@@ -14,9 +14,9 @@ class Health(Metric):
     ``empty_slots``, ``slot_cosine``, ``attention_entropy``, ``consistency`` and
     ``effective_rank`` are those of :mod:`slotbench.evaluation.health`, which gives sources and
     edge cases; ``position_share``, ``position_places`` and ``position_objects`` are those of
-    :mod:`slotbench.evaluation.position`. Label maps are those of the attention at the image's size. Without initial noise
-    ``consistency`` has no value; without attention (predictions from elsewhere) only
-    ``slot_cosine`` and ``effective_rank`` are there.
+    :mod:`slotbench.evaluation.position`. Label maps are those of the attention at the image's
+    size. Without initial noise ``consistency`` has no value; without attention (predictions from
+    elsewhere) only ``slot_cosine`` and ``effective_rank`` are there.
     """
 
     name = "health"

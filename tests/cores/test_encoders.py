@@ -1,0 +1,244 @@
+"""Larger encoders against torchvision and timm, under a core, and in half precision."""
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from slotbench.cores.encoders import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders_resnet import ResNet, ResNet18, ResNet34, ResNetConfig
+from slotbench.cores.encoders_vit import ViT, ViTConfig, load_weights
+from slotbench.cores.slot_attention import SlotAttention
+from slotbench.rng import building, torch_generator
+
+timm = pytest.importorskip("timm")
+TINY = ResNetConfig(channels=12, base=8)
+VIT = ViTConfig("test_vit")
+"""timm's own model for tests: 6 blocks of width 64, made for 160 pixels and patches of 16."""
+
+
+def images(count: int = 2, size: int = 32) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch_generator(0, "images"))
+
+
+def vit(size: int = 32, seed: int = 0, **fields: Any) -> ViT:
+    with building(seed, "vit"):
+        return ViT(ViTConfig(**{"model": "test_vit", **fields}), size)
+
+
+ENCODERS: dict[str, Callable[[], nn.Module]] = {
+    "resnet18": lambda: ResNet18(TINY, 32),
+    "resnet34": lambda: ResNet34(TINY, 32),
+    "vit": lambda: ViT(VIT, 32),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_lie_on_their_grid_and_feed_a_core(name: str) -> None:
+    with building(0, "core"):
+        encoder = ENCODERS[name]()
+        core = SlotAttention(SlotAttention.Config(slots=3, width=16, mlp_width=16), encoder)
+    features, grid = encoder(images())
+    assert grid == (4, 4)
+    assert features.shape == (2, 16, encoder.width)
+    slots, attention, _ = core(images())
+    assert attention.shape == (2, 3, 4, 4)
+    slots.square().sum().backward()
+    found = [weight.grad for weight in encoder.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in found)
+    assert max(float(gradient.abs().max()) for gradient in found if gradient is not None) > 0
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_bfloat16_autocast(name: str) -> None:
+    with building(0, "core"):
+        encoder = ENCODERS[name]()
+    plain, _ = encoder(images())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = encoder(images())
+    rounded.float().square().sum().backward()
+    assert all(weight.grad is not None for weight in encoder.parameters())
+    assert nn.functional.cosine_similarity(rounded.float(), plain, dim=2).min() > 0.98
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_image_is_encoded_alike_alone_and_among_others(name: str) -> None:
+    with building(0, "core"):
+        encoder = ENCODERS[name]()
+    together, alone = encoder(images(3))[0][1:2], encoder(images(3)[1:2])[0]
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "blocks"), [(ResNet18, [2, 2, 2, 2]), (ResNet34, [3, 4, 6, 3])])
+@pytest.mark.parametrize("stages", [1, 2, 3, 4])
+def test_the_trunk_is_torchvisions_with_savis_stem(
+    kind: type[ResNet], blocks: list[int], stages: int
+) -> None:
+    with building(stages, "resnet"):
+        mine = kind(ResNetConfig(channels=8, stages=stages), 16)
+        theirs = resnet.ResNet(
+            resnet.BasicBlock, blocks, norm_layer=lambda channels: nn.GroupNorm(32, channels)
+        )
+    theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    parts = [theirs.conv1, theirs.bn1, theirs.relu, theirs.layer1, theirs.layer2, theirs.layer3]
+    reference = nn.Sequential(*[*parts, theirs.layer4][: 3 + stages])
+    # Zero in every block, the last scales would hide half of the weights.
+    with torch.no_grad():
+        for weight in mine.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch_generator(0, "shake")))
+    reference.load_state_dict(mine.trunk.state_dict())
+    inputs = torch.randn(2, 3, 16, 16, generator=torch_generator(0, "inputs"))
+    found = mine.trunk(inputs)
+    assert found.shape == (2, 64 * 2 ** (stages - 1), *[16 // 2 ** (stages - 1)] * 2)
+    torch.testing.assert_close(found, reference(inputs))
+
+
+def test_resnet_blocks_start_as_the_identity() -> None:
+    with building(0, "resnet"):
+        encoder = ResNet18(TINY, 32)
+    blocks = encoder.trunk[3]
+    inputs = torch.rand(1, 8, 6, 6, generator=torch_generator(0, "inputs"))
+    torch.testing.assert_close(blocks(inputs), inputs)
+
+
+@pytest.mark.parametrize("patch", [4, 8, 16])
+@pytest.mark.parametrize("size", [32, 48])
+def test_vit_features_are_timms_without_the_class_token(size: int, patch: int) -> None:
+    encoder = vit(size, patch=patch)
+    reference = timm.create_model("test_vit", img_size=size, patch_size=patch)
+    reference.load_state_dict(encoder.model.state_dict(), strict=False)
+    data = timm.data.resolve_model_data_config(reference)
+    mean, deviation = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+    features, grid = encoder.eval()(images(size=size))
+    expected = reference.eval().forward_features((images(size=size) - mean) / deviation)
+    assert grid == (size // patch, size // patch)
+    torch.testing.assert_close(features, expected[:, reference.num_prefix_tokens :])
+
+
+def trained(encoder: nn.Module) -> dict[str, Tensor]:
+    """The encoder's weights after two steps of a core on top of it."""
+    core = SlotAttention(SlotAttention.Config(slots=3, width=16, mlp_width=16), encoder).train()
+    optimizer = torch.optim.Adam(core.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        core(images()).slots.square().mean().backward()
+        optimizer.step()
+    return {key: value.clone() for key, value in encoder.state_dict().items()}
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_only_a_vit_that_is_not_frozen_learns(frozen: bool) -> None:
+    encoder = vit(frozen=frozen)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    after = trained(encoder)
+    changed = [key for key, value in before.items() if not torch.equal(value, after[key])]
+    assert bool(changed) != frozen
+    assert all((weight.grad is None) == frozen for weight in encoder.parameters())
+    assert encoder(images())[0].requires_grad != frozen
+
+
+def test_weights_for_other_sizes_are_resampled(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    large = timm.create_model("test_vit", num_classes=0)
+    with torch.no_grad():
+        # An embedding that is linear in y stays so, whatever its resolution.
+        ramp = torch.linspace(-0.95, 0.95, 10)[:, None].expand(10, 10).reshape(1, 100, 1)
+        large.pos_embed[:, 1:] = ramp.expand(-1, -1, 64)
+    safetensors.torch.save_file(large.state_dict(), path)
+    encoder = vit(64, weights=str(path), patch=16)
+    assert encoder.model.pos_embed.shape == (1, 17, 64)
+    found = encoder.model.pos_embed[0, 1:].unflatten(0, (4, 4))
+    torch.testing.assert_close(found, found[:, :1].expand(-1, 4, -1))
+    assert (found[1:] - found[:-1]).min() > 0.3
+    assert torch.equal(encoder.model.blocks[3].mlp.fc1.weight, large.blocks[3].mlp.fc1.weight)
+    finer = vit(64, weights=str(path), patch=8)
+    assert finer.model.patch_embed.proj.weight.shape == (64, 3, 8, 8)
+    assert finer(images(size=64))[0].shape == (2, 64, 64)
+
+
+def test_files_that_hold_no_such_weights_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = vit().model.state_dict()
+    torch.save(torch.zeros(3), "tensor.pth")
+    torch.save({key: value for key, value in state.items() if "norm1" not in key}, "few.pth")
+    torch.save(timm.create_model("test_vit2", num_classes=0).state_dict(), "other.pth")
+    torch.save({**state, "blocks.0.attn.proj.weight": torch.zeros(3, 3)}, "shape.pth")
+    Path("broken.safetensors").write_bytes(b"\0" * 20)
+    for name, message in {
+        "nothing.pth": "no weights at nothing.pth: No such file",
+        ".": "no weights at",
+        "broken.safetensors": "no weights that can be read safely",
+        "tensor.pth": "holds a Tensor",
+        "few.pth": r"lacks 12 of the model's weights: blocks\.0\.norm1\.weight",
+        "other.pth": "the weights of other.pth are of another model|lacks|the model's",
+        "shape.pth": r"blocks\.0\.attn\.proj\.weight is \(3, 3\), the model's \(64, 64\)",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            vit(weights=name)
+
+
+def test_refused_weights_leave_the_model_as_it_was(tmp_path: Path) -> None:
+    model = vit().model
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.save({"cls_token": torch.ones(1, 1, 64)}, tmp_path / "few.pth")
+    with pytest.raises(ValueError, match="lacks"):
+        load_weights(model, tmp_path / "few.pth")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
+        if pretrained:
+            raise ConnectionError("no network")
+        made: nn.Module = make(name, **options)
+        return made
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ValueError, match=r"cannot be fetched \(ConnectionError\); give the path"):
+        vit(pretrained=True)
+
+
+def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *arguments: Any, **named: Any) -> Any:
+        if name == "timm":
+            raise ImportError("No module named 'timm'")
+        return real(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ValueError, match=r"pip install 'slotbench\[vit\]'"):
+        vit()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: vit(model="vit_tinny"), "timm cannot make 'vit_tinny': it knows no such"),
+        (lambda: vit(model="test_vit.nothing"), "timm cannot make 'test_vit.nothing'"),
+        (lambda: vit(model="resnet18"), "timm cannot make 'resnet18'"),
+        (lambda: vit(model="test_efficientnet"), "timm cannot make|is no vision transformer"),
+        (lambda: vit(patch=5), "patches of 5 pixels do not divide the image size 32"),
+        (lambda: vit(patch=0), "patch=0: expected 1 or above"),
+        (lambda: vit(pretrained=True, weights="x.pth"), "choose one of them"),
+        (lambda: ResNet18(ResNetConfig(stages=5), 32), r"encoder\.stages=5: expected 1 to 4"),
+        (lambda: ResNet18(ResNetConfig(stages=0), 32), "stages=0: expected 1 to 4"),
+        (lambda: ResNet18(ResNetConfig(base=0), 32), "base=0: expected above 0"),
+        (lambda: ResNet34(ResNetConfig(), 36), "needs an image size that 8 divides, not 36"),
+        (lambda: Cnn(CnnConfig(channels=0), 32), "channels=0: expected above 0"),
+        (lambda: StridedCnn(StridedCnnConfig(stride=0), 32), "stride=0: expected above 0"),
+    ],
+)
+def test_fields_that_do_not_fit_are_named(make: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,87 @@
+"""One of several processes that share a batch: ``python -m tests.objectives.processes``.
+
+Arguments: rank, number of processes, the folder of the data, and a folder to meet in, where
+``<rank>.pt`` tells for every case the loss, the averaged gradients and the state after a step.
+"""
+
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from slotbench import registry
+from slotbench.combination import parse
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import Views
+from slotbench.objectives.base import Objective, TrainBatch
+from tests.objectives import tiny
+
+SUMS = ("reconstruction+moco:0.1+slotcon:0.5", "supervised+simsiam:0.5")
+CASES = [
+    (name, alignment)
+    for name, kind in tiny.kinds().items()
+    if kind.trains
+    for alignment in (registry.names("alignments") if kind.takes_alignment else (None,))
+] + [(name, None) for name in SUMS]
+Outcome = dict[str, Any]
+
+
+def share(batch: TrainBatch, rank: int, world: int) -> TrainBatch:
+    """The images of one process: its rows of images, views and labels."""
+    each = len(batch.images) // world
+    own = slice(rank * each, (rank + 1) * each)
+    views = batch.views and Views(*(part[:, own] for part in batch.views))
+    labels = {key: values[own] for key, values in batch.labels.items()}
+    return replace(
+        batch, images=batch.images[own], views=views, labels=labels, rank=rank, world=world
+    )
+
+
+def outcome(made: Objective, batch: TrainBatch) -> Outcome:
+    """Loss, gradients by name, and the state after a step, of this process alone."""
+    loss = made.loss(batch)["loss"]
+    loss.backward()
+    gradients = {
+        name: weight.grad for name, weight in made.named_parameters() if weight.grad is not None
+    }
+    made.after_step(0)
+    return {"loss": loss.detach(), "gradients": gradients, "state": made.state_dict()}
+
+
+def averaged(found: Outcome, world: int) -> Outcome:
+    """Loss and gradients as DistributedDataParallel averages them."""
+    for value in (found["loss"], *found["gradients"].values()):
+        distributed.all_reduce(value)
+        value /= world
+    return found
+
+
+def made_of(
+    data: dict[bool, DatasetFile], name: str, alignment: str | None
+) -> tuple[Objective, TrainBatch]:
+    temporal = any(tiny.kinds()[part.name].temporal for part in parse(name))
+    made = tiny.objective(data[temporal], name, alignment=alignment)
+    return made, tiny.batch_of(data, made)
+
+
+def main(rank: int, world: int, data: Path, meeting: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world,
+        timeout=timedelta(seconds=60),
+    )  # fmt: skip
+    files = {video: DatasetFile(data / tiny.FILES[video]) for video in (False, True)}
+    found = {}
+    for case in CASES:
+        made, batch = made_of(files, *case)
+        found[case] = averaged(outcome(made, share(batch, rank, world)), world)
+    torch.save(found, meeting / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))

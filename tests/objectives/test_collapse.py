@@ -1,0 +1,152 @@
+"""Collapse is seen: slot health tells it, and the leaderboard's row says so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from slotbench import registry
+from slotbench.build import build
+from slotbench.datasets.loader import Loader, images_on
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import ViewConfig, make_views
+from slotbench.evaluation import health
+from slotbench.evaluation.collapse import GREATEST_COSINE, LEAST_RANK, collapse_warning
+from slotbench.leaderboard import leaderboard
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.distillation import SimSiam
+from slotbench.rng import torch_generator
+from tests.leaderboard.results import add_run, only, text_of
+from tests.objectives import tiny
+
+STEPS = 100
+SIZES = ("core.width=16", "core.slots=4", "encoder.stride=4", "encoder.channels=16")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def scenes(blocks: Path) -> DatasetFile:
+    return DatasetFile(blocks / "clevr.h5")
+
+
+@torch.no_grad()
+def measured(made: Objective, scenes: DatasetFile) -> dict[str, float]:
+    """Slot health on the test images, by the evaluation's keys."""
+    images = images_on(Loader(scenes, "test", 24, 0).batch(0), CPU)
+    slots = made.eval().core(images, made.core.noise(24, torch_generator("health"))).slots
+    return {
+        "health/effective_rank": health.effective_rank(slots),
+        "health/slot_cosine": float(health.slot_cosine(slots).mean()),
+    }
+
+
+def train(made: Objective, scenes: DatasetFile, rate: float) -> float:
+    """Train on two views of the images; the last loss."""
+    loader, optimizer = Loader(scenes, "train", 16, 0), torch.optim.Adam(made.parameters(), rate)
+    for step in range(STEPS):
+        images = images_on(loader.batch(step), CPU)
+        views = make_views(images, ViewConfig(), (0, "train", step))
+        loss = made.loss(TrainBatch(images, views, 0, step))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        made.after_step(step)
+    return float(loss.detach())
+
+
+def simsiam(scenes: DatasetFile, seed: int, stop: str) -> SimSiam:
+    """SimSiam on the slots themselves.
+
+    Its projector, which ends in batch normalisation, can take a collapse upon itself and leave
+    the slots as they are, sometimes for long.
+    """
+    fields = ("objective.hidden=16", "objective.bottleneck=8", f"objective.stop_gradient={stop}")
+    choices = tiny.config(scenes, "simsiam", *SIZES, *fields, alignment="hungarian", seed=seed)
+    made = build(choices).train()
+    assert isinstance(made, SimSiam)
+    made.projector = nn.Identity()  # type: ignore[assignment]
+    return made
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_simsiam_collapses_without_its_stop_gradient_and_health_says_so(
+    scenes: DatasetFile, seed: int
+) -> None:
+    collapsed, healthy = simsiam(scenes, seed, "false"), simsiam(scenes, seed, "true")
+    before = measured(collapsed, scenes)
+    assert collapse_warning(before) is None
+    collapsed.train()
+    # It looks like success: views agree, better than where the gradient is stopped.
+    loss, with_stop = (train(made, scenes, 3e-3) for made in (collapsed, healthy))
+    assert loss < -0.97
+    assert loss < with_stop
+    found = measured(collapsed, scenes)
+    assert (
+        found["health/slot_cosine"] > 0.99 > 0.9 > measured(healthy, scenes)["health/slot_cosine"]
+    )
+    assert "the representation collapsed" in str(collapse_warning(found))
+
+
+def test_a_contrast_does_not_collapse(scenes: DatasetFile) -> None:
+    made = build(tiny.config(scenes, "simclr", *SIZES, alignment="hungarian")).train()
+    train(made, scenes, 3e-3)
+    found = measured(made, scenes)
+    assert collapse_warning(found) is None
+    assert found["health/effective_rank"] > 2
+
+
+@pytest.mark.parametrize("core", registry.names("cores"))
+def test_no_untrained_core_looks_collapsed(scenes: DatasetFile, core: str) -> None:
+    sizes = ("core.width=32", "encoder.channels=32", "encoder.stride=4")
+    made = tiny.objective(scenes, "random", *sizes, core=core)
+    assert collapse_warning(measured(made, scenes)) is None
+
+
+def test_the_rule_against_representations_made_by_hand() -> None:
+    generator = torch_generator("collapse")
+    full = torch.randn(200, 4, 16, generator=generator)
+    line = full[..., :1] * torch.randn(16, generator=generator) + 0.01 * full
+    point = torch.ones(16) + 0.01 * full
+    by_image = full[:, :1] + 0.01 * torch.randn(200, 4, 16, generator=generator)
+    told = []
+    for slots in (full, line, point, by_image, torch.ones(200, 4, 16)):
+        told.append(
+            collapse_warning(
+                {
+                    "health/effective_rank": health.effective_rank(slots),
+                    "health/slot_cosine": float(health.slot_cosine(slots).mean()),
+                }
+            )
+        )
+    assert told[0] is None
+    assert "along one line at most (effective rank 1.0" in str(told[1])
+    assert "all slots of an image are alike (cosine similarity 1.000)" in str(told[2])
+    assert "all slots of an image are alike" in str(told[3])
+    assert "effective rank 0.00" in str(told[4])
+
+
+def test_missing_values_say_nothing_and_the_thresholds_are_where_they_are_said_to_be() -> None:
+    assert collapse_warning({}) is None
+    assert collapse_warning({"health/effective_rank": None, "health/slot_cosine": None}) is None
+    assert collapse_warning({"health/effective_rank": LEAST_RANK}) is None
+    assert collapse_warning({"health/effective_rank": LEAST_RANK - 0.01}) is not None
+    assert collapse_warning({"health/slot_cosine": GREATEST_COSINE}) is None
+    assert collapse_warning({"health/slot_cosine": GREATEST_COSINE + 0.001}) is not None
+
+
+def test_the_row_on_the_leaderboard_says_which_seeds_collapsed(tmp_path: Path) -> None:
+    for seed, rank in enumerate((1.04, 6.2, 1.1)):
+        numbers = {
+            "fg_ari/attention": 0.1,
+            "health/effective_rank": rank,
+            "health/slot_cosine": 0.5,
+        }
+        add_run(tmp_path, numbers, objective="simsiam", alignment="pool", seed=seed)
+    board = leaderboard(tmp_path)
+    row = only(board)
+    assert row["seeds"] == 3
+    assert [text[:38] for text in row["warnings"]] == [
+        "seed 0: the representation collapsed: ", "seed 2: the representation collapsed: ",
+    ]  # fmt: skip
+    assert "effective rank 1.04" in text_of(board)

@@ -1,0 +1,185 @@
+"""Sums of objectives on one core."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench.build import build
+from slotbench.combination import parse
+from slotbench.config import RunConfig
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import Views
+from slotbench.errors import UserError
+from slotbench.objectives.combination import Combination
+from tests.objectives import tiny
+
+Data = dict[bool, DatasetFile]
+THREE = "reconstruction+simclr:0.1+byol:2"
+
+
+def combination(data: Data, name: str, *extra: str, **choices: str) -> Combination:
+    made = tiny.objective(data[False], name, *extra, **choices)
+    assert isinstance(made, Combination)
+    return made
+
+
+def test_the_loss_is_the_weighted_sum_of_the_parts_on_views_of_their_own(data: Data) -> None:
+    made = combination(data, THREE, alignment="shared")
+    assert made.views == 4
+    batch = tiny.batch_of(data, made)
+    assert batch.views is not None
+    total = 0.0
+    losses = made.loss(batch)
+    for number, (name, weight, own) in enumerate(
+        (("reconstruction", 1, None), ("simclr", 0.1, slice(0, 2)), ("byol", 2, slice(2, 4)))
+    ):
+        # The part by itself, with the weights that it has in the sum.
+        alone = tiny.objective(data[False], name, alignment=None if own is None else "shared")
+        prefix = f"members.{number}."
+        state = {key.removeprefix(prefix): value for key, value in made.state_dict().items()}
+        alone.load_state_dict({key: state[key] for key in alone.state_dict()})
+        views = None if own is None else Views(*(part[own] for part in batch.views))
+        expected = alone.loss(replace(batch, views=views))["loss"]
+        torch.testing.assert_close(losses[f"{name}/loss"], expected.detach())
+        assert not losses[f"{name}/loss"].requires_grad
+        total = total + weight * expected
+    torch.testing.assert_close(losses["loss"], total)
+
+
+def test_the_gradient_is_the_weighted_sum_too(data: Data) -> None:
+    made = combination(data, THREE)
+    batch = tiny.batch_of(data, made)
+    weight = made.core.encoder.trunk[0].weight  # type: ignore[union-attr,index]
+    (whole,) = torch.autograd.grad(made.loss(batch)["loss"], weight)
+    parts, first = torch.zeros_like(whole), 0
+    for factor, part in zip(made.weights, made.parts, strict=True):
+        views = Views(*(v[first : first + part.views] for v in batch.views or ()))
+        first += part.views
+        loss = part.loss(replace(batch, views=views if part.views else None))["loss"]
+        parts += factor * torch.autograd.grad(loss, weight)[0]
+    torch.testing.assert_close(whole, parts)
+
+
+def test_there_is_one_core_and_it_starts_as_under_any_other_objective(data: Data) -> None:
+    made = combination(data, THREE)
+    alone = tiny.objective(data[False], "reconstruction").core.state_dict()
+    stored = made.state_dict()
+    assert {key for key in stored if key.startswith("core.")} == {f"core.{key}" for key in alone}
+    assert all(torch.equal(stored[f"core.{key}"], value) for key, value in alone.items())
+    doubled = [key for key in stored if key.startswith("members.") and key.split(".")[2] == "core"]
+    assert doubled == []
+    assert len({id(weight) for weight in made.parameters()}) == len(list(made.parameters()))
+    for moved in (made, made.double(), copy.deepcopy(made)):
+        assert all(part.core is moved.core for part in moved.parts)
+        assert {w.dtype for w in moved.core.parameters()} == {next(moved.parameters()).dtype}
+
+
+def test_every_part_knows_the_steps_and_moves_its_state(data: Data) -> None:
+    made = combination(data, "moco+byol:0.5+dino:0.5", steps=7)  # type: ignore[arg-type]
+    assert {part.steps for part in made.parts} == {7}
+    batch = tiny.batch_of(data, made)
+    made.loss(batch)["loss"].backward()
+    before = tiny.state(made)
+    with torch.no_grad():
+        for weight in made.core.parameters():
+            weight.add_(0.01)
+    made.after_step(0)
+    changed = {key for key in tiny.differences(before, made.state_dict()) if "members" in key}
+    assert {"members.0.queue", "members.0.position", "members.2.center"} < changed
+    for number in range(3):
+        assert f"members.{number}.teacher.core.encoder.trunk.0.weight" in changed
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reconstruction+moco:0.1+slotcon:0.5",
+        "supervised+vicreg:0.01",
+        "contrasting-sets+cswm:0.5",
+        "supervised+scn:0.5+feature-reconstruction:2",
+    ],
+)
+def test_resumed_is_bit_identical(data: Data, tmp_path: Path, name: str) -> None:
+    dataset = data[any(tiny.kinds()[part.name].temporal for part in parse(name))]
+    made = tiny.config(dataset, name)
+    going = tiny.trainer(tmp_path / "run", dataset, made)
+    for step in range(4):
+        if step == 2:
+            going.save()
+        going.train_step(tiny.batch(going, step))
+        going.step += 1
+    resumed = tiny.trainer(tmp_path / "run", dataset, made)
+    assert resumed.step == 2
+    for step in (2, 3):
+        resumed.train_step(tiny.batch(resumed, step))
+    assert tiny.differences(going.objective.state_dict(), resumed.objective.state_dict()) == []
+
+
+def test_a_configuration_is_read_back_as_it_was(data: Data) -> None:
+    made = tiny.config(data[False], THREE, "simclr.temperature=0.3", "byol.momentum=0.5")
+    read = RunConfig.from_dict(json.loads(json.dumps(made.to_dict())))
+    assert read == made
+    assert read.id == made.id
+    first, second = (build(each).state_dict() for each in (made, read))
+    assert tiny.differences(first, second) == []
+    other = tiny.config(data[False], THREE.replace("0.1", "0.2"), "simclr.temperature=0.3")
+    assert other.id != made.id
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["reconstruction+simclr:0.10", " reconstruction + simclr:.1", "reconstruction:1+simclr:1e-1"],
+)
+def test_one_sum_has_one_spelling_and_so_one_run(data: Data, text: str) -> None:
+    plain, other = (tiny.config(data[False], each) for each in ("reconstruction+simclr:0.1", text))
+    assert other.names["objective"] == "reconstruction+simclr:0.1"
+    assert other.id == plain.id
+
+
+def test_masks_are_those_of_the_part_that_decodes(data: Data) -> None:
+    made = combination(data, "simclr+reconstruction:0.5")
+    images = tiny.batch_of(data, made).images
+    masks = made.masks(images)
+    assert masks is not None
+    alone = made.parts[1].masks(images)
+    assert alone is not None
+    torch.testing.assert_close(masks, alone)
+    assert combination(data, "simclr+byol").masks(images) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("reconstruction+simclrr:0.1", "Unknown objective 'simclrr'. Did you mean 'simclr'"),
+        ("reconstruction+simclr+simclr:2", "names an objective twice"),
+        ("reconstruction+simclr:0", "'simclr:0' is no NAME or NAME:WEIGHT"),
+        ("reconstruction+simclr:-1", "'simclr:-1' is no NAME"),
+        ("reconstruction+simclr:nan", "'simclr:nan' is no NAME"),
+        ("reconstruction+simclr:inf", "'simclr:inf' is no NAME"),
+        ("reconstruction+simclr:", "'simclr:' is no NAME"),
+        ("reconstruction+simclr:much", "'simclr:much' is no NAME"),
+        ("reconstruction+", "'' is no NAME"),
+        ("simclr:0.5", "a single objective has no weight"),
+        ("+simclr", "'' is no NAME"),
+        ("reconstruction+covariance:0.1", "reconstruction and covariance have a decoder each"),
+        ("reconstruction+random", "'random' trains nothing"),
+        ("cswm+simclr:0.1", "do not go together"),
+    ],
+)
+def test_sums_that_make_no_sense_are_refused(data: Data, text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        tiny.config(data[False], text)
+    assert message in str(caught.value)
+
+
+def test_fields_are_those_of_the_parts_by_their_names(data: Data) -> None:
+    with pytest.raises(UserError, match="temperatur"):
+        combination(data, THREE, "simclr.temperatur=0.1")
+    with pytest.raises(UserError, match=r"temperature=-1\.0: expected a number above 0"):
+        combination(data, THREE, "simclr.temperature=-1")
+    made = combination(data, THREE, "simclr.temperature=0.7")
+    assert made.parts[1].temperature == 0.7  # type: ignore[attr-defined]

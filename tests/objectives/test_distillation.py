@@ -1,0 +1,193 @@
+"""SimSiam, BYOL, DINO and momentum copies, against lightly."""
+
+import pytest
+import torch
+from lightly.loss import DINOLoss, NegativeCosineSimilarity
+from lightly.utils.scheduler import cosine_schedule
+from torch import Tensor, nn
+
+from slotbench.datasets.schema import DatasetFile
+from slotbench.objectives.distillation import BYOL, DINO, SimSiam, crossed_cosine, distillation
+from slotbench.objectives.heads import Prototypes
+from slotbench.objectives.momentum import cosine, momentum_copy, move
+from slotbench.objectives.two_views import Rows
+from slotbench.rng import building
+from tests.objectives import tiny
+from tests.objectives.tiny import rows
+
+Data = dict[bool, DatasetFile]
+
+
+def test_simsiams_cosine_equals_lightly_in_value_and_gradient() -> None:
+    ours, theirs = rows(0, 2, 6, 5), rows(0, 2, 6, 5)
+    target = rows(1, 2, 6, 5).detach()
+    value, criterion = -crossed_cosine(ours, target), NegativeCosineSimilarity()
+    expected = (criterion(theirs[0], target[1]) + criterion(theirs[1], target[0])) / 2
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def simsiam(data: Data, *extra: str) -> tuple[SimSiam, Tensor, Tensor]:
+    """SimSiam, and its projections z1 and z2 of a batch."""
+    made = tiny.objective(data[False], "simsiam", *extra)
+    assert isinstance(made, SimSiam)
+    first, second = made.rows(tiny.batch_of(data, made)).vectors
+    return made, made.projector(first), made.projector(second)
+
+
+def test_simsiam_stops_the_gradient_of_what_is_predicted(data: Data) -> None:
+    made, one, two = simsiam(data)
+    criterion = NegativeCosineSimilarity()
+    expected = sum(
+        criterion(made.predictor(seen), other.detach()) / 2
+        for seen, other in ((one, two), (two, one))
+    )
+    loss = made.loss(tiny.batch_of(data, made))["loss"]
+    torch.testing.assert_close(loss, expected)
+    weights = [*made.core.parameters(), *made.projector.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, weights, allow_unused=True),
+        torch.autograd.grad(expected, weights, allow_unused=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_without_it_the_gradient_is_another_one(data: Data) -> None:
+    found = []
+    for stop in ("true", "false"):
+        made, *_ = simsiam(data, f"objective.stop_gradient={stop}")
+        loss = made.loss(tiny.batch_of(data, made))["loss"]
+        found.append((loss, torch.autograd.grad(loss, made.projector[0].weight)[0]))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    assert not torch.allclose(found[0][1], found[1][1], rtol=0.1)
+
+
+def test_simsiams_spread_is_1_for_unrelated_vectors_and_0_for_equal_ones(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, *_ = simsiam(data)
+    batch = tiny.batch_of(data, made)
+    made.projector = made.predictor = nn.Identity()  # type: ignore[assignment]
+    found = []
+    for vectors in (rows(0, 2, 4000, 16), rows(0, 1, 1, 16).expand(2, 50, 16)):
+        monkeypatch.setattr(made, "rows", lambda _, given=vectors: Rows(given, torch.zeros(1)))
+        found.append(float(made.loss(batch)["spread"]))
+    assert found == pytest.approx([1, 0], abs=0.02)
+
+
+def test_byol_is_2_minus_2_cosine_to_the_teachers_projection(data: Data) -> None:
+    made = tiny.objective(data[False], "byol", alignment="shared")
+    assert isinstance(made, BYOL)
+    with torch.no_grad():
+        for weight in (*made.core.parameters(), *made.projector.parameters()):
+            weight.mul_(1.1)
+    batch = tiny.batch_of(data, made)
+    student, teacher = tiny.by_hand(made, batch)
+    criterion, total = NegativeCosineSimilarity(), torch.zeros(())
+    for view in range(2):
+        predicted = made.predictor(made.projector(student[view]))
+        target = made.teacher["projector"](teacher[1 - view]).detach()
+        total = total + (2 + 2 * criterion(predicted, target)) / 2
+    torch.testing.assert_close(made.loss(batch)["loss"], total)
+
+
+def dino_loss(center: Tensor) -> DINOLoss:
+    theirs = DINOLoss(center.shape[0], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
+    theirs.center = center[None, None].clone()
+    return theirs
+
+
+def test_dinos_loss_equals_lightly_in_value_and_gradient() -> None:
+    ours, theirs, center = rows(0, 2, 6, 8), rows(0, 2, 6, 8), rows(2, 8).detach()
+    taught = rows(1, 2, 6, 8).detach()
+    value = distillation(ours / 0.1, ((taught - center) / 0.04).softmax(dim=2))
+    expected = dino_loss(center)(list(taught), list(theirs))
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_dino_and_its_centre_equal_lightly_over_steps(data: Data) -> None:
+    made = tiny.objective(data[False], "dino", alignment="shared", steps=10)
+    assert isinstance(made, DINO)
+    theirs = dino_loss(made.center)
+    for step in range(3):
+        batch = tiny.batch_of(data, made, step)
+        student, teacher = tiny.by_hand(made, batch)
+        scores = [made.head(view) for view in student]
+        taught = [made.teacher["head"](view).detach() for view in teacher]
+        expected = theirs(taught, scores)
+        torch.testing.assert_close(made.loss(batch)["loss"], expected)
+        assert not torch.equal(made.center, theirs.center[0, 0])  # ours waits for after_step
+        with torch.no_grad():
+            made.head[0].weight.add_(0.1)
+        made.after_step(step)
+        torch.testing.assert_close(made.center, theirs.center[0, 0])
+
+
+def test_prototypes_are_lightlys_frozen_in_norm() -> None:
+    """Caron's weight_norm with a fixed gain of 1 is our normalisation where they are used."""
+    with building(0, "prototypes"):
+        ours = Prototypes(5, 7)
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(5, 7, bias=False))
+    layer.parametrizations.weight.original0.data.fill_(1)
+    layer.parametrizations.weight.original1.data.copy_(ours.weight)
+    with torch.no_grad():
+        ours.weight.mul_(3)  # the length of a row says nothing
+    vectors = rows(0, 6, 5)
+    torch.testing.assert_close(ours(vectors), layer(nn.functional.normalize(vectors, dim=1)))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps"), [(0.99, 1.0, 7), (0.996, 1.0, 1000), (0.5, 0.1, 2)]
+)
+def test_the_schedule_equals_lightly_and_ends_on_the_last_step(
+    start: float, end: float, steps: int
+) -> None:
+    for step in range(steps):
+        assert cosine(start, end, step, steps) == pytest.approx(
+            cosine_schedule(step, steps, start, end), abs=1e-12
+        )
+    assert cosine(start, end, 0, steps) == pytest.approx(start)
+    assert cosine(start, end, steps - 1, steps) == end
+    # Not yet on the step before, unless that is the first.
+    assert steps == 2 or cosine(start, end, steps - 2, steps) != end
+
+
+@pytest.mark.parametrize("name", ["byol", "dino", "slotcon"])
+def test_the_momentum_is_1_on_the_last_step_of_the_run(data: Data, name: str) -> None:
+    made = tiny.objective(data[False], name, steps=5)
+    momenta = [made.momentum(step) for step in range(5)]  # type: ignore[operator]
+    assert momenta[0] == pytest.approx(made.config.momentum)  # type: ignore[union-attr]
+    assert momenta == sorted(momenta)
+    assert momenta[-1] == 1.0 > momenta[-2]
+    made.loss(tiny.batch_of(data, made))
+    before = tiny.state(made.teacher)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for weight in made.core.parameters():
+            weight.add_(1)
+    made.after_step(4)
+    assert tiny.differences(before, made.teacher.state_dict()) == []  # type: ignore[union-attr]
+    made.after_step(3)
+    assert tiny.differences(before, made.teacher.state_dict())  # type: ignore[union-attr]
+
+
+def test_a_momentum_copy_averages_weights_and_copies_buffers() -> None:
+    student = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    teacher = momentum_copy(student)
+    before = tiny.state(teacher)
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight.add_(1)
+    student(rows(0, 5, 3))  # the running statistics move
+    move(teacher, student, 0.75)
+    for name, value in teacher.named_parameters():
+        torch.testing.assert_close(value, before[name] + 0.25)
+        assert not value.requires_grad
+    for name, kept in teacher.named_buffers():
+        assert torch.equal(kept, student.get_buffer(name))
+        assert not torch.equal(kept, before[name])

@@ -1,0 +1,103 @@
+"""Every core trains under every objective with every alignment, and goes on where it stopped.
+
+What is tried comes from the registry, so that a new name is tried too.
+"""
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from slotbench import registry
+from slotbench.datasets.schema import DatasetFile
+from slotbench.objectives.base import TrainBatch
+from slotbench.train import Trainer
+from tests.objectives import tiny
+
+CASES = [
+    (core, name, alignment)
+    for core in registry.names("cores")
+    for name, entry in registry.entries("objectives").items()
+    for alignment in (registry.names("alignments") if entry.load().takes_alignment else (None,))
+]
+
+
+class Stream:
+    """The loop's batches. Objectives that ask for the same share one copy."""
+
+    def __init__(self) -> None:
+        self.made: dict[object, TrainBatch] = {}
+
+    def batch(self, going: Trainer, step: int) -> TrainBatch:
+        asked = going.objective
+        key = (going.dataset.path, asked.views, asked.temporal, asked.reads, step)
+        if key not in self.made:
+            self.made[key] = tiny.batch(going, step)
+        return self.made[key]
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    return Stream()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One for all, emptied after each: a folder a test would take longer than its steps."""
+    path = tmp_path_factory.mktemp("matrix") / "run"
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def test_the_cases_are_all_there_are() -> None:
+    assert {case[0] for case in CASES} == set(registry.names("cores"))
+    assert {case[1] for case in CASES} == set(registry.names("objectives"))
+    assert {case[2] for case in CASES} == {None, *registry.names("alignments")}
+
+
+@pytest.mark.parametrize(("core", "name", "alignment"), CASES)
+def test_trains_saves_and_goes_on(
+    data: dict[bool, DatasetFile],
+    stream: Stream,
+    folder: Path,
+    core: str,
+    name: str,
+    alignment: str | None,
+) -> None:
+    kind = registry.get("objectives", name).load()
+    dataset = data[kind.temporal]
+    made = tiny.config(dataset, name, core=core, alignment=alignment)
+    shutil.rmtree(folder, ignore_errors=True)
+    going = tiny.trainer(folder, dataset, made)
+    going.objective.train()
+    before = tiny.state(going.objective.core)
+    for step in range(min(3, going.steps)):
+        losses = going.train_step(stream.batch(going, step))
+        assert all(math.isfinite(float(value)) for value in losses.values()), losses
+        assert encoder_gradient(going.objective.core.encoder) > 0
+        going.step += 1
+    going.save()
+    resumed = tiny.trainer(folder, dataset, made)
+    resumed.objective.train()
+    assert resumed.step == going.step
+    saved = tiny.state(going.objective)
+    assert tiny.differences(saved, resumed.objective.state_dict()) == []
+    # What trains has moved; the floor is what it was.
+    assert bool(tiny.differences(before, going.objective.core.state_dict())) == kind.trains
+    if not kind.trains:
+        assert going.steps == 0
+        return
+    one, two = (each.train_step(stream.batch(each, 3)) for each in (going, resumed))
+    assert one == two
+    after = going.objective.state_dict()
+    assert tiny.differences(after, resumed.objective.state_dict()) == []
+    assert tiny.differences(saved, after)
+
+
+def encoder_gradient(encoder: nn.Module) -> float:
+    """The greatest absolute gradient of an encoder's weights."""
+    found = [weight.grad for weight in encoder.parameters() if weight.grad is not None]
+    return max((float(gradient.abs().max()) for gradient in found), default=0.0)

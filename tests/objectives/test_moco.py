@@ -1,0 +1,102 @@
+"""MoCo's InfoNCE and queue, against lightly's NTXentLoss with a memory bank."""
+
+import pytest
+import torch
+from lightly.loss import NTXentLoss
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.datasets.schema import DatasetFile
+from slotbench.objectives.contrastive import MoCo, enqueue, info_nce
+from tests.objectives import tiny
+from tests.objectives.tiny import rows
+
+
+def unit(values: Tensor) -> Tensor:
+    return functional.normalize(values, dim=1)
+
+
+def lightly_loss(queue: Tensor, position: int = 0) -> NTXentLoss:
+    loss = NTXentLoss(temperature=0.2, memory_bank_size=tuple(queue.shape))
+    loss.memory_bank.bank = queue.clone()
+    loss.memory_bank.bank_ptr[0] = position
+    return loss
+
+
+def test_info_nce_equals_lightly_in_value_and_gradient() -> None:
+    queue = unit(rows(9, 10, 5).detach())
+    ours, theirs = rows(0, 4, 5), rows(0, 4, 5)
+    key = unit(rows(1, 4, 5).detach())
+    value = info_nce(unit(ours), key, queue, 0.2)
+    expected = lightly_loss(queue)(theirs, key)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_the_queue_is_lightlys_where_its_size_is_a_multiple_of_the_rows() -> None:
+    queue, position = unit(rows(9, 12, 5).detach()), torch.zeros((), dtype=torch.int64)
+    theirs = lightly_loss(queue)
+    for step in range(5):
+        keys = unit(rows(step, 4, 5).detach())
+        enqueue(queue, position, keys)
+        theirs(rows(50 + step, 4, 5), keys)
+        torch.testing.assert_close(queue, theirs.memory_bank.bank)
+        assert int(position) == int(theirs.memory_bank.bank_ptr) == 4 * (step + 1) % 12
+
+
+def test_where_it_is_none_lightly_drops_keys_and_ours_goes_on_at_the_start() -> None:
+    queue, position = unit(rows(9, 10, 5).detach()), torch.tensor(8)
+    theirs, keys, before = lightly_loss(queue, 8), unit(rows(0, 4, 5).detach()), queue.clone()
+    enqueue(queue, position, keys)
+    theirs(rows(1, 4, 5), keys)
+    bank = theirs.memory_bank.bank
+    torch.testing.assert_close(bank[8:], keys[:2])
+    torch.testing.assert_close(bank[:8], before[:8])  # keys 2 and 3 are lost
+    torch.testing.assert_close(queue[8:], keys[:2])
+    torch.testing.assert_close(queue[:2], keys[2:])
+    torch.testing.assert_close(queue[2:8], before[2:8])
+    assert int(position) == 2
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 10])
+@pytest.mark.parametrize("count", [1, 3, 4, 25])
+def test_the_queue_holds_the_newest_keys_whatever_the_sizes(size: int, count: int) -> None:
+    queue, position = torch.full((size, 1), -1.0), torch.zeros((), dtype=torch.int64)
+    for step in range(9):
+        enqueue(queue, position, torch.arange(step * count, (step + 1) * count).float()[:, None])
+    held = sorted(int(value) for value in queue[:, 0])
+    newest = list(range(max(0, 9 * count - size), 9 * count))
+    assert held == [-1] * (size - len(newest)) + newest
+    assert int(position) == 9 * count % size
+    # The next key takes the place of the oldest.
+    assert queue[int(position), 0] == (held[0] if len(newest) == size else -1)
+
+
+def test_queries_are_the_students_and_keys_the_teachers(data: dict[bool, DatasetFile]) -> None:
+    made = tiny.objective(data[False], "moco", alignment="shared")
+    assert isinstance(made, MoCo)
+    with torch.no_grad():  # student and teacher differ, as they do after a step
+        for weight in (*made.core.parameters(), *made.projector.parameters()):
+            weight.mul_(1.1)
+    batch = tiny.batch_of(data, made)
+    student, teacher = tiny.by_hand(made, batch)
+    query, key = unit(made.projector(student[0])), unit(made.teacher["projector"](teacher[1]))
+    expected = info_nce(query, key.detach(), made.queue, 0.2)
+    torch.testing.assert_close(made.loss(batch)["loss"], expected)
+    before = made.queue.clone()
+    made.after_step(0)
+    torch.testing.assert_close(made.queue, torch.cat([key[10:], key[2:10]]).detach())
+    assert not torch.equal(made.queue, before)
+
+
+def test_a_key_leaves_the_queue_as_it_went_in_and_the_momentum_is_constant(
+    data: dict[bool, DatasetFile],
+) -> None:
+    made = tiny.objective(data[False], "moco", "objective.momentum=0.75")
+    assert isinstance(made, MoCo)
+    assert {made.momentum(step) for step in range(9)} == {0.75}
+    made.loss(tiny.batch_of(data, made))
+    made.after_step(0)
+    torch.testing.assert_close(made.queue.norm(dim=1), torch.ones(10))

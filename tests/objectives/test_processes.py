@@ -1,0 +1,74 @@
+"""Two processes with half the batch each do what one does with the whole of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench.datasets.schema import DatasetFile
+from tests.objectives import processes
+from tests.objectives.processes import CASES, Outcome
+
+WORLD, SECONDS = 2, 120
+ROOT = Path(__file__).parents[2]
+Data = dict[bool, DatasetFile]
+Case = tuple[str, str | None]
+
+
+@pytest.fixture(scope="module")
+def shared(data: Data, tmp_path_factory: pytest.TempPathFactory) -> list[dict[Case, Outcome]]:
+    """What each process found, for every case."""
+    meeting = tmp_path_factory.mktemp("meeting")
+    command = [sys.executable, "-W", "error", "-m", "tests.objectives.processes"]
+    # The loopback alone: no name of this machine is looked up.
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    started = []
+    for rank in range(WORLD):
+        numbers = [str(rank), str(WORLD), str(data[False].path.parent), str(meeting)]
+        with (meeting / f"{rank}.txt").open("w") as said:
+            started.append(
+                subprocess.Popen(
+                    [*command, *numbers], cwd=ROOT, env=environment, stdout=said, stderr=said
+                )
+            )
+    try:
+        for rank, process in enumerate(started):
+            assert process.wait(SECONDS) == 0, (meeting / f"{rank}.txt").read_text()
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return [torch.load(meeting / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(filter(None, case)))
+def test_gradients_and_state_are_those_of_one_process(
+    data: Data, shared: list[dict[Case, Outcome]], case: Case
+) -> None:
+    whole = processes.outcome(*processes.made_of(data, *case))
+    for found in (part[case] for part in shared):
+        torch.testing.assert_close(found["loss"], whole["loss"], rtol=1e-5, atol=1e-6)
+        assert found["gradients"].keys() == whole["gradients"].keys()
+        scale = torch.stack([g.norm() for g in whole["gradients"].values()]).norm()
+        for name, gradient in whole["gradients"].items():
+            assert (found["gradients"][name] - gradient).norm() <= 2e-5 * scale, name
+        for name, value in whole["state"].items():
+            torch.testing.assert_close(found["state"][name], value, rtol=1e-5, atol=1e-6)
+    one, two = (part[case]["state"] for part in shared)
+    assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
+
+
+def test_a_loss_of_half_the_batch_is_another_one(data: Data) -> None:
+    """So that the test above can fail: what couples samples is not the mean of two halves."""
+    for name in ("simclr", "vicreg", "swav", "covariance", "cswm", "supervised"):
+        made, batch = processes.made_of(data, name, None)
+        whole = made.loss(batch)["loss"].detach()
+        halves = [
+            made.loss(processes.replace(processes.share(batch, rank, WORLD), world=1, rank=0))
+            for rank in range(WORLD)
+        ]
+        mean = torch.stack([half["loss"].detach() for half in halves]).mean()
+        assert not torch.allclose(mean, whole, rtol=1e-3)

@@ -1,0 +1,185 @@
+"""What holds for every objective: where its state is, when it changes, what has no say."""
+
+import dataclasses
+import math
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.views import Views
+from slotbench.errors import UserError
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.two_views import MomentumTwoViews
+from tests.objectives import tiny
+
+Data = dict[bool, DatasetFile]
+KINDS = tiny.kinds()
+TRAINED = [name for name, kind in KINDS.items() if kind.trains]
+WITH_STATE = {
+    "moco": ("queue", "position"), "dino": ("center",), "slotcon": ("center",),
+    "supervised": ("moments",), "byol": (),
+}  # fmt: skip
+"""Buffers that a step moves, by the objectives that have any, or a momentum copy."""
+
+
+def made_of(data: Data, name: str, *extra: str, **choices: str) -> tuple[Objective, TrainBatch]:
+    made = tiny.objective(data[KINDS[name].temporal], name, *extra, **choices)
+    return made, tiny.batch_of(data, made)
+
+
+def running(name: str) -> bool:
+    """Statistics that batch normalisation keeps in training mode, in every torch module."""
+    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_loss_changes_nothing_but_running_statistics(data: Data, name: str) -> None:
+    made, batch = made_of(data, name)
+    before = tiny.state(made)
+    one, two = (made.loss(batch)["loss"].detach() for _ in range(2))
+    assert torch.equal(one, two)
+    changed = tiny.differences(before, made.state_dict())
+    assert [key for key in changed if not running(key)] == []
+    before, _ = tiny.state(made), made.eval()
+    with torch.no_grad():
+        made.loss(batch)
+    assert tiny.differences(before, made.state_dict()) == []
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_after_step_moves_what_the_objective_says_and_no_weight(data: Data, name: str) -> None:
+    made, batch = made_of(data, name)
+    made.loss(batch)["loss"].backward()
+    with torch.no_grad():
+        for weight in made.core.parameters():
+            weight.add_(0.01)
+    before = tiny.state(made)
+    made.after_step(0)
+    changed = tiny.differences(before, made.state_dict())
+    assert {key for key in changed if not key.startswith("teacher.")} == set(
+        WITH_STATE.get(name, ())
+    )
+    assert any(key.startswith("teacher.core.") for key in changed) == isinstance(
+        made, MomentumTwoViews
+    )
+    assert (name in WITH_STATE) == bool(changed)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name in WITH_STATE])
+def test_the_value_of_the_next_loss_depends_on_that_state(data: Data, name: str) -> None:
+    made, batch = made_of(data, name)
+    before = made.loss(batch)["loss"].detach()
+    with torch.no_grad():
+        # Momentum copies that are equal to their originals do not move.
+        for weight in made.parameters():
+            if not weight.requires_grad:
+                weight.mul_(1.5)
+        for key in WITH_STATE[name]:
+            if made.get_buffer(key).is_floating_point():
+                made.get_buffer(key).copy_(torch.rand(made.get_buffer(key).shape).abs() + 5)
+    assert not torch.allclose(made.loss(batch)["loss"].detach(), before, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*KINDS, "reconstruction+moco:0.1+dino"])
+def test_all_state_is_saved_once_and_read_back(data: Data, name: str) -> None:
+    dataset = data[name in KINDS and KINDS[name].temporal]
+    made, other = (tiny.objective(dataset, name) for _ in range(2))
+    if name != "random":
+        made.loss(tiny.batch_of(data, made))["loss"].backward()
+        with torch.no_grad():
+            for weight in made.parameters():
+                weight.add_(0.01)
+        made.after_step(0)
+    stored = made.state_dict()
+    pointers = [value.data_ptr() for value in stored.values()]
+    assert len(set(pointers)) == len(pointers)
+    # What is left out are constants, which the configuration gives again.
+    held = {**dict(made.named_parameters()), **dict(made.named_buffers())}
+    again = {**dict(other.named_parameters()), **dict(other.named_buffers())}
+    for key in held.keys() - stored.keys():
+        assert torch.equal(held[key], again[key]), key
+    with torch.no_grad():
+        for value in other.state_dict().values():
+            value.zero_()
+    other.load_state_dict(safetensors.torch.load(safetensors.torch.save(stored)))
+    assert tiny.differences(stored, other.state_dict()) == []
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, kind in KINDS.items() if issubclass(kind, MomentumTwoViews)]
+)
+def test_no_gradient_reaches_a_momentum_copy(data: Data, name: str) -> None:
+    made, batch = made_of(data, name)
+    assert isinstance(made, MomentumTwoViews)
+    copied = {key.split(".")[0] for key in made.teacher.state_dict()}
+    assert copied == set(made.teacher)
+    assert "core" in copied
+    for key, module in made.teacher.items():
+        assert tiny.differences(module.state_dict(), made.get_submodule(key).state_dict()) == []
+    made.loss(batch)["loss"].backward()
+    for weight in made.teacher.parameters():
+        assert weight.grad is None
+        assert not weight.requires_grad
+    for key in copied:
+        assert any(weight.grad is not None for weight in made.get_submodule(key).parameters())
+
+
+def permuted(batch: TrainBatch, order: Tensor) -> TrainBatch:
+    views = batch.views
+    if views is not None:
+        views = Views(views.images[:, order], views.matrices[:, order])
+    labels = {key: values[order] for key, values in batch.labels.items()}
+    return dataclasses.replace(batch, images=batch.images[order], views=views, labels=labels)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_order_of_the_images_has_no_say(data: Data, name: str) -> None:
+    """With a core that draws no noise, since noise goes by the place in the batch."""
+    made, batch = made_of(data, name, core="bo-qsa")
+    # The negatives of cswm are the scene before: turning the batch round leaves them.
+    order = torch.tensor([3, 0, 1, 2] if name == "cswm" else [2, 0, 3, 1])
+    value, other = (made.loss(each)["loss"].detach() for each in (batch, permuted(batch, order)))
+    torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-5)
+
+
+def numbers(name: str) -> list[tuple[str, str]]:
+    """Every number of an objective's configuration, with values that make no sense."""
+    found = []
+    for item in dataclasses.fields(KINDS[name].Config):
+        value = item.default
+        if isinstance(value, int) and not isinstance(value, bool):
+            found += [(item.name, "0"), (item.name, "-3")]
+        elif isinstance(value, float):
+            found += [(item.name, "-2.0"), (item.name, "nan"), (item.name, "inf")]
+    return found
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_numbers_that_no_loss_can_use_are_refused_by_name(data: Data, name: str) -> None:
+    for field, value in numbers(name):
+        with pytest.raises(UserError, match=rf"{field}={value}: expected"):
+            made_of(data, name, f"objective.{field}={value}")
+
+
+def test_the_edges_of_what_can_be_used_are_not_refused(data: Data) -> None:
+    for text in ("momentum=1", "momentum=0", "center_momentum=1.0"):
+        made_of(data, "dino", f"objective.{text}")
+    made_of(data, "cosine", "objective.margin=-0.5", "objective.weight=0")
+    made_of(data, "simclr", "objective.temperature=none")
+    with pytest.raises(UserError, match=r"temperature=0.0: expected a number above 0"):
+        made_of(data, "simclr", "objective.temperature=0")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_half_precision_gives_about_the_same_loss(data: Data, name: str) -> None:
+    """Cores and heads round to 8 bits; what is computed from their results does not."""
+    made, batch = made_of(data, name, alignment="shared" if KINDS[name].takes_alignment else None)
+    with torch.no_grad():
+        exact = made.loss(batch)["loss"]
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = made.loss(batch)["loss"]
+    assert rounded.dtype == torch.float32
+    assert math.isclose(float(rounded), float(exact), rel_tol=0.05, abs_tol=0.05)

@@ -1,0 +1,146 @@
+"""The ceiling's targets, matching and losses."""
+
+from functools import reduce
+
+import pytest
+import torch
+from torch import Tensor
+
+from slotbench.cores.base import SlotOutput
+from slotbench.datasets.schema import DatasetFile
+from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.supervised import (
+    Supervised,
+    mask_loss,
+    merged,
+    moments_of,
+    object_masks,
+)
+from tests.objectives import tiny
+
+Data = dict[bool, DatasetFile]
+
+
+def supervised(data: Data, *extra: str) -> tuple[Supervised, TrainBatch]:
+    made = tiny.objective(data[False], "supervised", *extra)
+    assert isinstance(made, Supervised)
+    return made, tiny.batch_of(data, made)
+
+
+def test_object_masks_are_shares_of_a_cell_and_unlabelled_pixels_are_nobodys() -> None:
+    labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 255]]], dtype=torch.uint8)
+    masks = object_masks(labels, 3, (1, 2))
+    expected = [[0.75, 0], [0, 0.75], [0.25, 0], [0, 0]]
+    torch.testing.assert_close(masks, torch.tensor(expected).view(1, 4, 1, 2))
+
+
+def test_the_mask_loss_against_a_loop() -> None:
+    attention = torch.rand(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    attention = attention / attention.sum(dim=1, keepdim=True)
+    truth = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    slot = torch.tensor([[2, 0], [1, -1]])
+    total, weight = 0.0, 0.0
+    for image in range(2):
+        taken = [int(each) for each in slot[image] if each >= 0]
+        free = [k for k in range(4) if k not in taken]
+        for owner in range(3):
+            number = int(slot[image, owner - 1])
+            owners = free if owner == 0 else [number]
+            if number < 0 and owner:
+                continue
+            share = attention[image, owners].sum(dim=0)
+            total -= float((truth[image, owner] * share.log()).sum())
+            weight += float(truth[image, owner].sum())
+    assert float(mask_loss(attention, truth, slot)) == pytest.approx(total / weight, rel=1e-5)
+
+
+def test_without_a_free_slot_the_background_does_not_count() -> None:
+    attention, slot = torch.full((1, 2, 2, 2), 0.5), torch.tensor([[1, 0]])
+    truth = torch.ones(1, 3, 2, 2)
+    assert float(mask_loss(attention, truth, slot)) == pytest.approx(0.5**0 * 0.6931, abs=1e-3)
+
+
+def perfect(made: Supervised, batch: TrainBatch) -> Tensor:
+    """What the head would say if it knew, object by object: (B, O, P)."""
+    numbers = made.standardise([batch.labels["property/position"]], batch.labels["visible"])
+    index = batch.labels["property/color"].long().clamp_min(0)
+    return torch.cat([20 * torch.nn.functional.one_hot(index, 3).float(), *numbers], dim=2)
+
+
+def test_errors_are_0_for_the_true_properties_and_else_not(data: Data) -> None:
+    made, batch = supervised(data)
+    visible = batch.labels["visible"]
+    errors = made.errors(perfect(made, batch), batch.labels, visible)
+    own = errors.diagonal(dim1=1, dim2=2)
+    assert own[visible].max() < 1e-6
+    others = errors + 1e3 * torch.eye(3)
+    assert others[visible].min() > 0.01
+
+
+def test_the_matching_undoes_a_permutation_of_the_slots(data: Data) -> None:
+    """The loss of a head that knows is 0, whichever slot holds which object."""
+    made, batch = supervised(data, "objective.mask_weight=0")
+    known = perfect(made, batch)
+    for order in ([0, 1, 2], [2, 0, 1]):
+        made.head = torch.nn.Identity()  # type: ignore[assignment]
+        made.core.forward = (  # type: ignore[method-assign]
+            lambda *_, order=order: made_output(known[:, order])
+        )
+        assert float(made.loss(batch)["loss"]) < 1e-6
+
+
+def made_output(slots: Tensor) -> SlotOutput:
+    attention = torch.full((len(slots), slots.shape[1], 4, 4), 1 / slots.shape[1])
+    return SlotOutput(slots, attention, torch.zeros(len(slots), 16, 12))
+
+
+def test_numbers_are_standardised_by_all_that_training_has_seen(data: Data) -> None:
+    made, _ = supervised(data)
+    seen = []
+    for step in range(3):
+        batch = tiny.batch_of(data, made, step)
+        made.loss(batch)
+        made.after_step(step)
+        seen.append(batch.labels["property/position"][batch.labels["visible"]].double())
+    values = torch.cat(seen)
+    assert made.moments[0].tolist() == [len(values)] * 2
+    torch.testing.assert_close(made.moments[1], values.mean(dim=0).float())
+    given = batch.labels["property/position"]
+    (found,) = made.standardise([given], batch.labels["visible"])
+    expected = (given - values.mean(dim=0)) / values.std(dim=0, correction=0)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_moments_keep_their_precision_far_from_0() -> None:
+    values = 1000 + tiny.rows(0, 50, 4, 1).detach()
+    visible = torch.ones(4, dtype=torch.bool).expand(50, -1)
+    groups = [moments_of(part, visible[:10]) for part in values.split(10)]
+    count, mean, squares = reduce(merged, groups)
+    assert count == 200
+    torch.testing.assert_close(mean, values.double().mean(dim=(0, 1)).float())
+    torch.testing.assert_close(squares / count, values.double().var(correction=0).float()[None])
+
+
+def test_invisible_objects_and_unlabelled_pixels_have_no_say(data: Data) -> None:
+    made, batch = supervised(data)
+    before = made.loss(batch)["loss"].detach()
+    hidden = ~batch.labels["visible"]
+    assert hidden.any()
+    batch.labels["property/position"][hidden] = 1e4
+    batch.labels["property/color"][hidden] = 1
+    torch.testing.assert_close(made.loss(batch)["loss"].detach(), before)
+
+
+def test_training_finds_the_objects(data: Data) -> None:
+    """The error falls on one batch: what is matched is what is learned."""
+    made, batch = supervised(data)
+    optimizer = torch.optim.Adam(made.parameters(), 1e-2)
+    losses = []
+    for step in range(40):
+        loss = made.loss(batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        made.after_step(step)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,163 @@
+"""The objectives on frames, against loops over scenes and slots."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from slotbench.datasets.schema import DatasetFile
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.temporal import CSWM, SCN, ContrastingSets, SlotContrastNext
+from slotbench.objectives.two_views import TwoViews
+from tests.objectives import tiny
+
+Data = dict[bool, DatasetFile]
+SCENES, SLOTS = tiny.BATCH, 3
+
+
+def made_of(data: Data, name: str, *extra: str) -> tuple[Objective, TrainBatch]:
+    made = tiny.objective(data[True], name, *extra)
+    return made, tiny.batch_of(data, made)
+
+
+def slots_of(made: Objective, batch: TrainBatch) -> list[list[list[Tensor]]]:
+    """Aligned slots, by frame, scene and slot."""
+    assert isinstance(made, TwoViews)
+    vectors = made.rows(batch).vectors
+    assert vectors.shape == (2, SCENES * SLOTS, 8)
+    return [
+        [list(frame[SLOTS * scene : SLOTS * (scene + 1)]) for scene in range(SCENES)]
+        for frame in vectors
+    ]
+
+
+def entropy(anchor: Tensor, candidates: list[Tensor], positive: int, temperature: float) -> float:
+    """Cross-entropy of one anchor to its positive by cosine similarity."""
+    scores = [float(torch.cosine_similarity(anchor, each, dim=0)) for each in candidates]
+    total = math.fsum(math.exp(score / temperature) for score in scores)
+    return math.log(total) - scores[positive] / temperature
+
+
+def mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+@torch.no_grad()
+def test_contrasting_sets_compares_the_moved_set_with_all_next_sets(data: Data) -> None:
+    made, batch = made_of(data, "contrasting-sets")
+    assert isinstance(made, ContrastingSets)
+    assert batch.views is not None
+    noise = made.core.noise(2 * SCENES, batch.generator("slots"))
+    assert noise is not None
+    sets = [
+        [
+            made.core(frame[scene : scene + 1], noise[SCENES * index + scene][None]).slots[0]
+            for scene in range(SCENES)
+        ]
+        for index, frame in enumerate(batch.views.images)
+    ]
+
+    def vector(slots: Tensor) -> Tensor:
+        return made.whole(torch.stack([made.each(slot) for slot in slots]).mean(dim=0))
+
+    moved = [vector(slots + made.transition(slots)) for slots in sets[0]]
+    later = [vector(slots) for slots in sets[1]]
+    expected = mean([entropy(moved[scene], later, scene, 0.5) for scene in range(SCENES)])
+    assert float(made.loss(batch)["loss"]) == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(vector(sets[0][0].flip(0)), vector(sets[0][0]))
+
+
+@torch.no_grad()
+def test_slot_contrast_next_compares_each_slot_with_all_slots_of_the_batch(data: Data) -> None:
+    made, batch = made_of(data, "slot-contrast-next")
+    assert isinstance(made, SlotContrastNext)
+    now, later = (
+        [made.projector(slot) for scene in frame for slot in scene]
+        for frame in slots_of(made, batch)
+    )
+    expected = mean([entropy(now[row], later, row, 0.1) for row in range(SCENES * SLOTS)])
+    assert float(made.loss(batch)["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_scn_finds_a_slot_among_its_index_and_among_its_image(data: Data) -> None:
+    made, batch = made_of(data, "scn")
+    assert isinstance(made, SCN)
+    now, later = (
+        [[made.projector(slot) for slot in scene] for scene in frame]
+        for frame in slots_of(made, batch)
+    )
+    time, diversity = [], []
+    for scene in range(SCENES):
+        for slot in range(SLOTS):
+            anchor = now[scene][slot]
+            same_index = [later[other][slot] for other in range(SCENES)]
+            time.append(entropy(anchor, same_index, scene, 0.1))
+            diversity.append(entropy(anchor, later[scene], slot, 0.1))
+    losses = made.loss(batch)
+    assert float(losses["time"]) == pytest.approx(mean(time), rel=1e-5)
+    assert float(losses["diversity"]) == pytest.approx(mean(diversity), rel=1e-5)
+    assert float(losses["loss"]) == pytest.approx(mean(time) + mean(diversity), rel=1e-5)
+
+
+@torch.no_grad()
+def test_cswm_is_the_energy_of_the_transition_and_a_hinge(data: Data) -> None:
+    """Kipf sums an energy over dimensions; here it is a mean, of slots in units of their norm."""
+    made, batch = made_of(data, "cswm", "objective.hinge=3")
+    assert isinstance(made, CSWM)
+    now, later = (
+        [[(slot - slot.mean()) / (slot.var(correction=0) + 1e-5).sqrt() for slot in scene]
+         for scene in frame]
+        for frame in slots_of(made, batch)
+    )  # fmt: skip
+
+    def energy(first: Tensor, second: Tensor) -> float:
+        return float((first - second).square().mean()) / (2 * 0.5**2)
+
+    positive, hinge = [], []
+    for scene in range(SCENES):
+        negative = []
+        for slot in range(SLOTS):
+            own = now[scene][slot]
+            others = [now[scene][other] for other in range(SLOTS) if other != slot]
+            message = sum(made.edge(torch.cat([own, other])) for other in others)
+            moved = own + made.node(torch.cat([own, message]))
+            positive.append(energy(moved, later[scene][slot]))
+            negative.append(energy(now[scene - 1][slot], later[scene][slot]))
+        hinge.append(max(0.0, 3 - mean(negative)))
+    losses = made.loss(batch)
+    assert float(losses["positive"]) == pytest.approx(mean(positive), rel=1e-4)
+    assert float(losses["loss"]) == pytest.approx(mean(positive) + mean(hinge), rel=1e-4)
+    assert mean(hinge) > 0
+
+
+@pytest.mark.parametrize("alignment", ["shared", "hungarian", "pool"])
+def test_a_slots_transition_does_not_depend_on_the_order_of_the_others(
+    data: Data, alignment: str
+) -> None:
+    made = tiny.objective(data[True], "cswm", alignment=alignment)
+    assert isinstance(made, CSWM)
+    state = tiny.rows(0, 2, 4, 8).detach()
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(made.move(state[:, order]), made.move(state)[:, order])
+
+
+@pytest.mark.parametrize("name", ["contrasting-sets", "slot-contrast-next", "cswm", "scn"])
+def test_frames_that_show_the_same_scene_score_better_than_frames_of_others(
+    data: Data, name: str
+) -> None:
+    """With the same noise, a still scene is its own best partner."""
+    made, batch = made_of(data, name)
+    views = batch.views
+    assert views is not None
+    still = views._replace(images=views.images[:1].expand(2, -1, -1, -1, -1))
+    mixed = views._replace(images=torch.stack([views.images[0], views.images[0].roll(2, 0)]))
+    fixed = torch.zeros(1, SLOTS, 8)
+    fixed[0] = torch.randn(SLOTS, 8, generator=batch.generator("fixed"))
+    made.core.noise = lambda count, _: fixed.expand(count, -1, -1)  # type: ignore[method-assign]
+    losses = [
+        float(made.loss(TrainBatch(batch.images, each, 0, 0))["loss"].detach())
+        for each in (still, mixed)
+    ]
+    assert losses[0] < losses[1]

@@ -1,0 +1,172 @@
+"""Runs as small as they can be: what the tests of objectives share."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slotbench import registry
+from slotbench.build import build
+from slotbench.combination import parse
+from slotbench.config import RunConfig, section_type
+from slotbench.datasets.features import add_features
+from slotbench.datasets.loader import Loader, images_on
+from slotbench.datasets.parts import join
+from slotbench.datasets.schema import DatasetFile, Layout
+from slotbench.datasets.views import ViewConfig, frames_as_views, make_views
+from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.two_views import MomentumTwoViews
+from slotbench.resolve import resolve
+from slotbench.rng import torch_generator
+from slotbench.runs import Run
+from slotbench.train import Host, Trainer
+from tests.conftest import LAYOUT, blocks_batch
+
+FRAMES, STEPS, BATCH = 4, 4, 4
+FILES = {False: "images.h5", True: "video.h5"}
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "core": {"slots": 3, "width": 8, "mlp_width": 8, "iterations": 2},
+    "encoder": {"channels": 8, "depth": 1, "stride": 8},
+    "decoder": {"channels": 8, "grid": 4, "size": 8},
+    "train": {"batch_size": BATCH, "warmup": 0, "learning_rate": 1e-2},
+}
+HEADS = {"hidden": 16, "projection": 8, "prototypes": 12, "bottleneck": 8, "queue": 10}
+"""Whichever of them an objective has; the queue is no multiple of a batch's rows."""
+
+
+def kinds() -> dict[str, type[Objective]]:
+    """Every objective of the registry."""
+    return {name: entry.load() for name, entry in registry.entries("objectives").items()}
+
+
+class Teacher:
+    """Features that are a fixed function of the image, on a grid of 4x4."""
+
+    name, description = "fake", "tests"
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        cells = torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(2).mT
+        return torch.cat([cells, cells.square()], dim=2)
+
+
+def write_data(folder: Path) -> dict[bool, DatasetFile]:
+    """Images (False) and video (True) of 32x32 with labels and a teacher's features."""
+    files = {}
+    for video in (False, True):
+        frames = FRAMES if video else 1
+        layout = Layout(32, 32, LAYOUT.objects, LAYOUT.properties, FRAMES if video else None)
+        splits = {}
+        for index, split in enumerate(("train", "val", "test")):
+            batch = blocks_batch(8 * frames, index)
+            if video:
+                batch = {k: v.reshape(8, frames, *v.shape[1:]) for k, v in batch.items()}
+            splits[split] = [batch]
+        path = folder / FILES[video]
+        attributes = {
+            "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
+            "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
+        }  # fmt: skip
+        join(path, layout, splits, attributes)
+        add_features(path, Teacher())
+        files[video] = DatasetFile(path)
+    return files
+
+
+def small(section: str, kind: Any) -> list[str]:
+    """What makes a section small, of the fields that it has."""
+    known = {item.name for item in dataclasses.fields(kind)}
+    wanted = SMALL.get(section, HEADS)
+    return [f"{section}.{key}={value}" for key, value in wanted.items() if key in known]
+
+
+def config(
+    dataset: DatasetFile,
+    objective: str,
+    *extra: str,
+    core: str = "slot-attention",
+    alignment: str | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
+) -> RunConfig:
+    """A run of ``objective``, as small as its components let it be."""
+    parts = parse(objective)
+    kinds = [registry.get("objectives", part.name).load() for part in parts]
+    overrides = small("train", section_type("train", None))
+    kind = registry.get("cores", core).load().Config
+    # A core that always makes one slot says so itself.
+    overrides += [text for text in small("core", kind)
+                  if kind().slots is None or not text.startswith("core.slots")]  # fmt: skip
+    overrides += small("encoder", registry.get("encoders", "strided-cnn").load().Config)
+    if any(kind.takes_decoder for kind in kinds):
+        overrides += small("decoder", registry.get("decoders", "bilinear").load().Config)
+    for part, kind in zip(parts, kinds, strict=True):
+        overrides += small("objective" if len(parts) == 1 else part.name, kind.Config)
+    return resolve(
+        dataset, core=core, objective=objective, alignment=alignment, preset="quick",
+        seed=seed, steps=steps, overrides=[*overrides, *extra],
+    )  # fmt: skip
+
+
+def trainer(folder: Path, dataset: DatasetFile, made: RunConfig) -> Trainer:
+    """The loop's modules; from its checkpoint, where ``folder`` holds one."""
+    folder.mkdir(exist_ok=True)
+    return Trainer(Run(folder), made, dataset, Host(torch.device("cpu")))
+
+
+def batch(going: Trainer, step: int) -> TrainBatch:
+    """What the loop gives the objective at a step."""
+    return going.batch(going.loader("train", BATCH), step)
+
+
+def objective(dataset: DatasetFile, name: str, *extra: str, **choices: Any) -> Objective:
+    """The modules of a small run, in training mode."""
+    return build(config(dataset, name, *extra, **choices)).train()
+
+
+def state(module: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of the state dict."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def differences(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> list[str]:
+    """Names whose tensors are not bit-identical."""
+    assert one.keys() == two.keys()
+    return [name for name, value in one.items() if not torch.equal(value, two[name])]
+
+
+def rows(seed: int, *shape: int) -> Tensor:
+    """Normal numbers that ask for a gradient."""
+    return torch.randn(*shape, generator=torch_generator(seed, "rows")).requires_grad_()
+
+
+def batch_of(data: Mapping[bool, DatasetFile], made: Objective, step: int = 0) -> TrainBatch:
+    """What the loop gives this objective at a step, without a loop."""
+    views = None
+    frames = made.views if made.temporal else 1
+    keys = ("image", *made.reads)
+    read = Loader(data[made.temporal], "train", BATCH, 0, keys=keys, frames=frames).batch(step)
+    labels = {key: torch.from_numpy(read[key]) for key in made.reads}
+    if made.temporal:
+        views = frames_as_views(torch.from_numpy(read["image"]))
+        labels = {key: values[:, 0] for key, values in labels.items()}
+        return TrainBatch(views.images[0], views, 0, step, labels=labels)
+    images = images_on(read, torch.device("cpu"))
+    if made.views:
+        views = make_views(images, ViewConfig(), (0, "train", step), made.views)
+    return TrainBatch(images, views, 0, step, labels=labels)
+
+
+def by_hand(made: MomentumTwoViews, batch: TrainBatch) -> tuple[list[Tensor], list[Tensor]]:
+    """Slots (M, D) of both views by student and by teacher, with the alignment ``shared``."""
+    assert batch.views is not None
+    noise = made.core.noise(1, batch.generator("slots"))
+    assert noise is not None
+    repeated = noise.expand(len(batch.images), -1, -1)
+    made_of = [
+        [core(view, repeated).slots.flatten(0, 1) for view in batch.views.images]
+        for core in (made.core, made.teacher["core"])
+    ]
+    return made_of[0], made_of[1]
