@@ -8,6 +8,7 @@ import torch
 from slotbench import workflow
 from slotbench.evaluation import evaluate as module
 from slotbench.evaluation.metrics.health import Health
+from slotbench.evaluation.metrics.segmentation import Segmentation
 from slotbench.evaluation.segmentation import METRICS
 from slotbench.evaluation.stored import left_to_do, merged
 from slotbench.files import read_json, write_json
@@ -17,6 +18,7 @@ from slotbench.train import Host
 from tests.leaderboard.results import add_run
 
 CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
+VERSIONS = {"segmentation": Segmentation.version, "health": Health.version}
 TINY = ("encoder.channels=8", "core.width=8", "core.mlp_width=8")
 
 
@@ -25,8 +27,11 @@ def document(groups, **fields):
     keys = {"health": "health/slot_cosine", "segmentation": "fg_ari/attention"}
     same = dict.fromkeys(("split", "fingerprint", "resolution", "images", "objects", "slots"), 1)
     return {
-        "schema": 1, **same, "seed": 0, "groups": dict.fromkeys(groups, 1),
-        "metrics": {keys[name]: {"value": value, "version": 1} for name, value in groups.items()},
+        "schema": 1, **same, "seed": 0, "groups": {name: VERSIONS[name] for name in groups},
+        "metrics": {
+            keys[name]: {"value": value, "version": VERSIONS[name]}
+            for name, value in groups.items()
+        },
         "skipped": {}, **fields,
     }  # fmt: skip
 
@@ -52,7 +57,7 @@ def test_other_groups_are_kept_and_the_same_group_is_replaced_whole():
         "fg_ari/attention": 0.1, "health/slot_cosine": 0.3,
     }  # fmt: skip
     assert joined["skipped"] == {"dci": "another"}
-    assert joined["groups"] == {"segmentation": 1, "health": 1}
+    assert joined["groups"] == VERSIONS
 
 
 @pytest.mark.parametrize("field", ["images", "seed", "fingerprint", "slots"])
@@ -102,13 +107,13 @@ def test_evaluate_computes_what_is_missing(
     assert passes == []
     assert "nothing is missing" in capsys.readouterr().err
     # A definition that changed is computed anew, from what is kept of the model.
-    monkeypatch.setattr(Health, "version", 2)
+    monkeypatch.setattr(Health, "version", newest := Health.version + 1)
     monkeypatch.setattr(Health, "keys", ("health/slot_cosine",))
     monkeypatch.setattr(Health, "needs", ("slots",))
     monkeypatch.setattr(Health, "compute", lambda *_: {})
     newer = evaluate("segmentation,health")
     assert passes == []
-    assert newer["groups"] == {"segmentation": 1, "health": 2}
+    assert newer["groups"] == {"segmentation": 1, "health": newest}
     assert newer["metrics"]["fg_ari/attention"] == first["metrics"]["fg_ari/attention"]
     assert "health/slot_cosine" not in newer["metrics"]
 
@@ -152,7 +157,7 @@ def test_the_leaderboard_shows_no_stale_result(tmp_path, monkeypatch):
     run = add_run(tmp_path, {"fg_ari/attention": 0.9, "health/slot_cosine": 0.1}, seed=0)
     before = leaderboard(tmp_path)
     assert before.warnings == ()
-    current = {"fg_ari/attention": 2, "health/slot_cosine": 1}
+    current = {"fg_ari/attention": 2, "health/slot_cosine": Health.version}
     monkeypatch.setattr(runs, "current_version", lambda key: current[key])
     board = leaderboard(tmp_path, metrics=("all",))
     assert set(board.rows[0].metrics) == {"health/slot_cosine"}

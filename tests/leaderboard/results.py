@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from slotbench.evaluation.metrics import current_version
 from slotbench.leaderboard import Board
 from slotbench.leaderboard.wording import DEFAULT_METRICS
 
@@ -69,11 +70,11 @@ def make_status(state: str = "done", **fields: Any) -> dict[str, Any]:
 
 
 def make_evaluation(
-    config: dict[str, Any], numbers: Numbers, *, version: int = 1, **fields: Any
+    config: dict[str, Any], numbers: Numbers, *, version: int | None = None, **fields: Any
 ) -> dict[str, Any]:
     cells = {
         key: {"value": value, "low": None, "high": None, "n": 2000, "left_out": 0,
-              "version": version}
+              "version": current_version(key) if version is None else version}
         for key, value in numbers.items()
     }  # fmt: skip
     return {
@@ -91,7 +92,7 @@ def add_run(
     numbers: Numbers | None = None,
     *,
     status: dict[str, Any] | None = None,
-    version: int = 1,
+    version: int | None = None,
     evaluation: dict[str, Any] | None = None,
     **config_fields: Any,
 ) -> Path:

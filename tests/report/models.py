@@ -51,7 +51,7 @@ class Model(Objective):
     def loss(self, batch):
         raise NotImplementedError
 
-    def decode(self, output: SlotOutput) -> Decoded | None:
+    def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:  # noqa: ARG002
         if not self.decoder:
             return None
         masks = output.attention.roll(1, dims=3)  # one pixel to the right: other than attention

@@ -144,6 +144,6 @@ def test_what_is_seen_is_what_the_model_gives(tmp_path) -> None:
         assert (one.labels["attention"] == labels[0].numpy()).all()
         truth = torch.from_numpy(batch["mask"][one.index])[None]
         assert one.fg_ari["attention"] == float(scores(labels, truth, 5)["fg_ari"])
-        expected = float((model.decode(output).image - image).square().mean())
+        expected = float((model.decode(output, image).image - image).square().mean())
         assert one.error == pytest.approx(expected)
         assert one.objects == sorted(set(truth.unique().tolist()) - {0})

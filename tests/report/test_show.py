@@ -101,7 +101,7 @@ def test_best_and_worst_agree_with_scikit_learn(data: Path, tmp_path: Path) -> N
     images = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).float() / 255
     model = Model()
     output = model.core(images)
-    masks = {"attention": output.attention, "decoder": model.decode(output).masks}
+    masks = {"attention": output.attention, "decoder": model.decode(output, images).masks}
     assert set(said.extremes) == set(masks)
     for source, found in masks.items():
         expected = []

@@ -38,13 +38,12 @@ class DecoderProbe(Metric):
         return {JUDGED: self.needs, "train": ("slots",)}
 
     def compute(self, context: Context) -> "dict[str, Result]":
-        from slotbench.cores.decoders import BilinearConfig
-        from slotbench.evaluation.frozen_decoder import STEPS, targets, train_decoder
+        from slotbench.evaluation.frozen_decoder import DECODER, STEPS, targets, train_decoder
         from slotbench.evaluation.result import mean_result
 
         train, made = context.made["train"], context.judged
         decoder = train_decoder(
-            train.slots, targets(train.dataset, train.split, train.n, BilinearConfig().size),
+            train.slots, targets(train.dataset, train.split, train.n, DECODER.size),
             seed=context.seed, steps=min(STEPS, context.probe_steps), device=context.device,
             progress=context.progress(),
         )  # fmt: skip
