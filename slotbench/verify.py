@@ -1,5 +1,6 @@
 """Checks that a dataset or a run is whole and is what it says it is."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import numpy as np
 from slotbench import checkpoint
 from slotbench.config import RunConfig
 from slotbench.datasets.features import damaged_features
-from slotbench.datasets.schema import NOT_LABELLED, Batch, DatasetFile, Layout, fingerprint_of
+from slotbench.datasets.schema import (
+    NOT_LABELLED,
+    Batch,
+    DatasetFile,
+    Layout,
+    fingerprint_of,
+    split_digest,
+)
 from slotbench.errors import UserError
 from slotbench.files import read_json
 from slotbench.runs import Run, find, read_model
@@ -38,6 +46,13 @@ def dataset(path: Path) -> dict[str, Any]:
                 f"{file.fingerprint[:12]}).",
                 "Prepare the dataset again, with --force.",
             )
+        manifest = json.loads(file.attributes.get("manifest", "{}"))
+        for split, stored in manifest.items():
+            if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
+                raise UserError(
+                    f"{path}: {split} is not what the manifest says.",
+                    "Prepare the dataset again, with --force.",
+                )
         for feature in file.layout.features:
             for split in damaged_features(file, feature):
                 raise UserError(
@@ -55,6 +70,7 @@ def dataset(path: Path) -> dict[str, Any]:
             "objects": file.layout.objects,
             "properties": ", ".join(prop.name for prop in file.layout.properties),
             "images": {split: file.size(split) for split in file.splits},
+            "manifest": manifest,
             **({"frames": file.layout.frames} if file.layout.frames else {}),
             **({"features": _features(file)} if file.layout.features else {}),
             "fingerprint": found,

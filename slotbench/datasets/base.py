@@ -35,6 +35,17 @@ class Importer(ABC):
     def identity(self) -> dict[str, Any]:
         """What tells that a source is the one that an interrupted import had begun with."""
 
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:
+        """Which records form each split, first and past the last; asked when all are read.
+
+        The rule where a source says nothing: first 70 %, next 15 %, last 15 %. On the 100,000
+        scenes of CLEVR it is the usual one: 70,000 for training, the last 15,000 for testing. A
+        source with splits of its own presents them one after the other; test sets beside the
+        usual one are called ``test-<what>``.
+        """
+        train, val = records * 70 // 100, records * 85 // 100
+        return {"train": (0, train), "val": (train, val), "test": (val, records)}
+
 
 class Dataset(ABC):
     """A dataset of one variant, image size and seed.
@@ -79,13 +90,3 @@ class Dataset(ABC):
         raise UserError(
             f"--from {path}: {self.name} has no importer.", f"Type: slotbench prepare {self.name}"
         )
-
-    @classmethod
-    def split_records(cls, total: int) -> dict[str, tuple[int, int]]:
-        """Which records of an original file form each split: first 70 %, next 15 %, last 15 %.
-
-        On the 100,000 scenes of CLEVR this is the usual rule: 70,000 for training, the last
-        15,000 for testing.
-        """
-        train, val = total * 70 // 100, total * 85 // 100
-        return {"train": (0, train), "val": (train, val), "test": (val, total)}

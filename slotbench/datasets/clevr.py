@@ -58,9 +58,9 @@ class Clevr(Dataset):
     def generator(self) -> str:
         import mitsuba
 
-        from slotbench.datasets.clevr_render import SAMPLES
+        from slotbench.datasets.mitsuba_render import MitsubaRenderer
 
-        return f"slotbench clevr 1, mitsuba {mitsuba.__version__}, {SAMPLES} samples a pixel"
+        return f"slotbench clevr 1, mitsuba {mitsuba.__version__}, {MitsubaRenderer.samples} samples a pixel"
 
     @cached_property
     def _renderer(self):  # type: ignore[no-untyped-def]  # mitsuba is imported in the workers

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.schema import Batch, Layout, fingerprint_of
+from slotbench.datasets.schema import Batch, Layout, fingerprint_of, split_digest
 from slotbench.files import replacing, write_whole
 
 SUFFIX = ".parts"
@@ -77,7 +77,11 @@ def join(
             for batch in batches:
                 _append(group, layout, batch)
         fingerprint = fingerprint_of(file, layout)
-        stored = {"schema": layout.schema, "layout": layout.to_json(), **attributes}
+        manifest = json.dumps({split: split_digest(file, layout, split) for split in file})
+        stored = {
+            "schema": layout.schema, "layout": layout.to_json(), "manifest": manifest,
+            **attributes,
+        }  # fmt: skip
         for key, value in {**stored, "fingerprint": fingerprint}.items():
             file.attrs[key] = value
     return fingerprint

@@ -219,7 +219,7 @@ def _import(
         except UserError:
             parts.remove()  # the source is damaged: what was read of it is of no use
             raise
-    splits = dataset.split_records(records)
+    splits = importer.splits(records)
     for split, (start, stop) in splits.items():
         if start >= stop:
             parts.remove()

@@ -18,9 +18,10 @@ dataset                dtype, shape                 meaning
 In a video file n counts clips of T frames, and every shape goes on with T: ``image`` is
 (n, T, H, W, 3). Whoever asks for no clips reads it as n * T images, frame after frame.
 
-The fingerprint covers the layout, images, masks, visibility and properties: what a result is
-about. Features are derived from the images, may be added later, and do not change it; each
-array has a sha256 of its own, over its content, its teacher and the fingerprint.
+The fingerprint covers the layout, and images, masks, visibility and properties of ``train``,
+``val`` and ``test``: what a result is about. The attribute ``manifest`` has a sha256 of every
+split. Features are derived from the images, may be added later, and change neither; each array
+of them has a sha256 of its own, over its content, its teacher and the fingerprint.
 """
 
 import hashlib
@@ -40,6 +41,10 @@ SCHEMA_VERSION = 2
 """The newest that is read. A file says the oldest that describes it: 1 for images, 2 for video."""
 NOT_LABELLED = 255
 SPLITS = ("train", "val", "test")
+SHIFTED = "test-"
+"""What the names of shifted test sets begin with."""
+SHIFT_FLAGS = "shift/changed"
+"""bool (n, [T,] O), in shifted test sets alone, where objects were changed and not the image."""
 REQUIRED_ATTRIBUTES = (
     "schema", "name", "variant", "origin", "sources", "generator", "seed", "image_size",
     "licence", "layout", "fingerprint",
@@ -375,19 +380,32 @@ class DatasetFile:
 
 
 def fingerprint_of(file: h5py.File, layout: Layout) -> str:
-    """sha256 over the layout and every array of every split but the features, in a fixed order.
+    """sha256 over the layout and every array of ``train``, ``val`` and ``test`` but the features.
 
     It is a function of the content alone: compression, chunking, the number of workers and
-    interruptions do not change it.
+    interruptions do not change it. Shifted test sets may be added later: they are no part of
+    it, and have their own digests in the manifest.
     """
     digest = hashlib.sha256(layout.to_json().encode())
-    for split in sorted(file):
-        for key in sorted(layout.arrays()):
-            array = file[split][key]
-            digest.update(f"{split}/{key}:{array.shape}".encode())
-            for block in _blocks(array, layout):
-                digest.update(block)
+    for split in sorted(set(SPLITS) & set(file)):
+        _update(digest, file, layout, split)
     return digest.hexdigest()
+
+
+def split_digest(file: h5py.File, layout: Layout, split: str) -> str:
+    """sha256 over the layout and every array of one split but the features."""
+    digest = hashlib.sha256(layout.to_json().encode())
+    _update(digest, file, layout, split)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, file: h5py.File, layout: Layout, split: str) -> None:
+    extra = (SHIFT_FLAGS,) if SHIFT_FLAGS in file[split] else ()
+    for key in sorted((*layout.arrays(), *extra)):
+        array = file[split][key]
+        digest.update(f"{split}/{key}:{array.shape}".encode())
+        for block in _blocks(array, layout):
+            digest.update(block)
 
 
 def feature_digest(

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from slotbench.datasets.schema import SHIFT_FLAGS, SHIFTED
 from slotbench.evaluation.metrics.base import Context, Metric
 from slotbench.evaluation.metrics.properties import slot_data
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
     from slotbench.evaluation.targets import Encoding
 
-PREFIX = "test-"
-FLAGS = "shift/changed"
 NEW = {"object_color": ("color",), "object_shape": ("shape",)}
 """Shift -> properties to which it gives values that are not in training."""
 
@@ -38,14 +37,14 @@ class Shifts(Metric):
 
     def splits(self, dataset: Any) -> dict[str, tuple[str, ...]]:
         labels = ("labels/attention/first", "labels/decoder/first")
-        found = [split for split in dataset.splits if split.startswith(PREFIX)]
+        found = [split for split in dataset.splits if split.startswith(SHIFTED)]
         if not found:
             return {}
         wanted = dict.fromkeys(("train", "val"), self.trains)
         return wanted | dict.fromkeys(found, (*self.trains, *labels))
 
     def compute(self, context: Context) -> "dict[str, Result]":
-        shifts = [role for role in context.made if role.startswith(PREFIX)]
+        shifts = [role for role in context.made if role.startswith(SHIFTED)]
         if not shifts:
             return context.skip(self.name, "the dataset has no shifted test sets")
         results: dict[str, Result] = {}
@@ -60,15 +59,15 @@ class Shifts(Metric):
 
 
 def _prefix(made: "Representations") -> str:
-    return f"shifts/{made.split.removeprefix(PREFIX)}"
+    return f"shifts/{made.split.removeprefix(SHIFTED)}"
 
 
 def _changed(made: "Representations") -> Any:
     """Which objects the shift changed, bool (n, O); None where it changed the whole image."""
     group = made.dataset.file[made.split]
-    if FLAGS not in group:
+    if SHIFT_FLAGS not in group:
         return None
-    return group[FLAGS][()].reshape(-1, made.dataset.layout.objects)[: made.n]
+    return group[SHIFT_FLAGS][()].reshape(-1, made.dataset.layout.objects)[: made.n]
 
 
 def _of_masks(context: Context, made: "Representations") -> "dict[str, Result]":
@@ -117,7 +116,7 @@ def _of_probe(
     for role in shifts:
         split, flags = made[role], _changed(made[role])
         changed = split.visible & False if flags is None else flags
-        new = NEW.get(role.removeprefix(PREFIX), ())
+        new = NEW.get(role.removeprefix(SHIFTED), ())
         order, predicted, targets = _predicted(encoding, probe, split, changed, new, protocol)
         found = shifted_properties(
             encoding, predicted, targets, split.visible, changed, order.numpy(), context.seed, new
