@@ -58,9 +58,10 @@ class Clevr(Dataset):
     def generator(self) -> str:
         import mitsuba
 
-        from slotbench.datasets.mitsuba_render import MitsubaRenderer
+        from slotbench.datasets.clevr_render import Renderer
 
-        return f"slotbench clevr 1, mitsuba {mitsuba.__version__}, {MitsubaRenderer.samples} samples a pixel"
+        samples = f"{Renderer.samples} samples a pixel"
+        return f"slotbench clevr 1, mitsuba {mitsuba.__version__}, {samples}"
 
     @cached_property
     def _renderer(self):  # type: ignore[no-untyped-def]  # mitsuba is imported in the workers
