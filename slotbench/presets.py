@@ -28,7 +28,7 @@ def base() -> Sections:
     return {
         "core": {
             "width": 64, "mlp_width": 128, "slot_init": "gaussian",
-            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
+            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 9,
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
         "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 64},
@@ -44,7 +44,7 @@ def quick() -> Sections:
     return {
         "core": {
             "width": 48, "mlp_width": 96, "slot_init": "gaussian",
-            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 7,
+            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 9,
         },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
