@@ -31,7 +31,7 @@ def base() -> Sections:
             "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 9,
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
-        "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 64},
+        "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 32},
         "train": {
             "steps": 30_000, "batch_size": 64, "learning_rate": 1e-3, "warmup": 1_000,
             "clip": 0.1,
