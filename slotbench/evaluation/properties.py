@@ -4,7 +4,7 @@ The protocol of Dittadi et al. 2022, arXiv 2107.00637, Section 3 and Appendix B:
 all slots share is trained on frozen slots to predict every property of the paired object.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,17 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.datasets.schema import Array, Layout
+from slotbench.evaluation.fitting import Progress, fit
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.rng import building, numpy_generator
 
-BATCH = 64
-LEARNING_RATE = 1e-3
-HALVED_AT = (2000, 4000)
-CHECK_EVERY = 250
-PATIENCE = 1000
 """Steps without a better validation loss after which training ends early."""
 Protocol = Literal["loss", "mask"]
 
@@ -65,15 +61,13 @@ def predict_properties(
     protocol: Protocol,
     hidden: int = 0,
     steps: int = 6000,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Result]:
     """R2 of each numeric property, accuracy of each categorical one, and their ``mean``.
 
     The probe is linear, or an MLP with one layer of ``hidden`` units and LeakyReLU. It is
-    trained with Adam at 1e-3, halved at steps 2,000 and 4,000, on 64 images a step, for at
-    most ``steps`` steps: the validation loss is taken every 250 steps, training ends when it
-    has not improved for 1,000, and the probe with the best one is used. Weights and batches
-    are drawn from (seed, "probe").
+    trained as :mod:`slotbench.evaluation.fitting` says, for at most ``steps`` steps. Weights and
+    batches are drawn from (seed, "probe").
 
     Objects and slots are paired by the Hungarian algorithm, anew for every batch:
 
@@ -118,7 +112,7 @@ def probe_predictions(
     protocol: Protocol,
     hidden: int = 0,
     steps: int = 6000,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Predictions:
     """The predictions that :func:`predict_properties` scores; the same arguments and errors."""
     if layout.properties and not test.visible.any():
@@ -141,7 +135,7 @@ def train_probe(
     protocol: Protocol,
     hidden: int = 0,
     steps: int = 6000,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Encoding, nn.Module]:
     """The trained probe, slots (..., D) -> (..., P), and what its P columns mean.
 
@@ -156,7 +150,12 @@ def train_probe(
     prepared = [_prepare(data, encoding, protocol) for data in (train, val)]
     with building(seed, "probe", protocol, hidden):
         probe = _probe(train.slots.shape[2], encoding.width, hidden)
-    _train(probe, encoding, prepared[0], prepared[1], steps, seed, progress)
+    ours, theirs = prepared
+    fit(
+        probe, len(ours.slots), lambda index: _loss(probe, encoding, ours.rows(index)),
+        lambda: _loss(probe, encoding, theirs), steps=steps,
+        generator=numpy_generator(seed, "probe", "batches"), progress=progress,
+    )  # fmt: skip
     return encoding, probe
 
 
@@ -192,48 +191,6 @@ def _loss(probe: nn.Module, encoding: Encoding, batch: _Split) -> Tensor:
     chosen = predicted[image, order[image, objects]]
     losses = encoding.pair_loss(chosen, batch.targets[image, objects])
     return losses.sum() / max(1, len(losses))
-
-
-def _train(
-    probe: nn.Module,
-    encoding: Encoding,
-    train: _Split,
-    val: _Split,
-    steps: int,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Trains the probe in place and leaves it with the weights of the best validation loss."""
-    generator = numpy_generator(seed, "probe", "batches")
-    optimizer = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, HALVED_AT, gamma=0.5)
-    best, best_step, kept = float("inf"), 0, _weights_of(probe)
-    queue = np.empty(0, np.int64)
-    for step in range(1, steps + 1):
-        if len(queue) < min(BATCH, len(train.slots)):
-            queue = generator.permutation(len(train.slots))
-        index, queue = torch.from_numpy(queue[:BATCH]), queue[BATCH:]
-        optimizer.zero_grad()
-        _loss(probe, encoding, train.rows(index)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        if step % CHECK_EVERY and step != steps:
-            continue
-        with torch.no_grad():
-            current = float(_loss(probe, encoding, val))
-        if current < best:
-            best, best_step, kept = current, step, _weights_of(probe)
-        if progress is not None:
-            progress(step, steps)
-        if step - best_step >= PATIENCE:
-            break
-    probe.load_state_dict(kept)
-    if progress is not None:
-        progress(steps, steps)
-
-
-def _weights_of(probe: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in probe.state_dict().items()}
 
 
 @torch.no_grad()

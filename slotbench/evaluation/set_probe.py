@@ -7,7 +7,7 @@ here the core is judged; the probe is linear unless ``hidden`` is given; and the
 the property probe (squared error and cross-entropy), not a Huber loss on all outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.datasets.schema import Array, Layout
-from slotbench.evaluation.properties import BATCH, HALVED_AT, LEARNING_RATE, SlotData
+from slotbench.evaluation.fitting import Progress, fit
+from slotbench.evaluation.properties import SlotData
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.set_prediction import (
     COORDINATES,
@@ -27,9 +28,6 @@ from slotbench.evaluation.set_prediction import (
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.rng import building, numpy_generator
-
-CHECK_EVERY, PATIENCE = 250, 1000
-Progress = Callable[[int, int], None]
 
 
 def predict_sets(
@@ -45,8 +43,7 @@ def predict_sets(
 ) -> dict[str, Result]:
     """``ap/<threshold>`` of the probe's sets on ``test``; masks are not used.
 
-    Trained as the property probe: Adam at 1e-3, halved at steps 2,000 and 4,000, on 64 images a
-    step, at most ``steps`` steps; the weights of the best validation loss are used. At test time
+    Trained as :mod:`slotbench.evaluation.fitting` says, for at most ``steps`` steps. At test time
     no label is seen. Weights and batches are drawn from (seed, "sets").
 
     ValueError where the layout has no ``position``, where a split shows no object or where slots
@@ -56,7 +53,16 @@ def predict_sets(
     encoding = Encoding.fit(layout, train.properties, train.visible)
     with building(seed, "sets", hidden):
         probe = _probe(train.slots.shape[2], encoding.width + 1, hidden)
-    _train(probe, encoding, train, val, steps, seed, progress)
+    ours, theirs = (_tensors(data, encoding) for data in (train, val))
+
+    def loss(batch: Sequence[Tensor]) -> Tensor:
+        return set_loss(encoding, probe(batch[0]), batch[1], batch[2])
+
+    fit(
+        probe, len(ours[0]), lambda index: loss([part[index] for part in ours]),
+        lambda: loss(theirs), steps=steps, generator=numpy_generator(seed, "sets", "batches"),
+        progress=progress,
+    )  # fmt: skip
     shown = np.asarray(train.properties[COORDINATES])[train.visible].reshape(
         int(train.visible.sum()), -1
     )
@@ -79,6 +85,12 @@ def _check(layout: Layout, splits: dict[str, SlotData]) -> None:
 
 def _tensor(slots: Array) -> Tensor:
     return torch.from_numpy(np.asarray(slots, np.float32))
+
+
+def _tensors(data: SlotData, encoding: Encoding) -> tuple[Tensor, Tensor, Tensor]:
+    """Slots (n, K, D), targets (n, O, P) and visible bool (n, O)."""
+    visible = torch.from_numpy(np.asarray(data.visible, bool))
+    return _tensor(data.slots), encoding.encode(data.properties), visible
 
 
 def _probe(width: int, outputs: int, hidden: int) -> nn.Module:
@@ -105,53 +117,6 @@ def set_loss(encoding: Encoding, output: Tensor, targets: Tensor, visible: Tenso
     exists[image, slot] = 1
     sure = functional.binary_cross_entropy_with_logits(logit, exists, reduction="sum")
     return (losses.sum() + sure) / max(1, len(losses))
-
-
-def _train(
-    probe: nn.Module,
-    encoding: Encoding,
-    train: SlotData,
-    val: SlotData,
-    steps: int,
-    seed: int,
-    progress: Progress | None,
-) -> None:
-    """Trains the probe in place and leaves it with the weights of the best validation loss."""
-    slots, targets = _tensor(train.slots), encoding.encode(train.properties)
-    visible = torch.from_numpy(np.asarray(train.visible, bool))
-    val_slots, val_targets = _tensor(val.slots), encoding.encode(val.properties)
-    val_visible = torch.from_numpy(np.asarray(val.visible, bool))
-    generator = numpy_generator(seed, "sets", "batches")
-    optimizer = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, HALVED_AT, gamma=0.5)
-    best, best_step, kept = float("inf"), 0, _weights_of(probe)
-    queue = np.empty(0, np.int64)
-    for step in range(1, steps + 1):
-        if len(queue) < min(BATCH, len(slots)):
-            queue = generator.permutation(len(slots))
-        index, queue = torch.from_numpy(queue[:BATCH]), queue[BATCH:]
-        optimizer.zero_grad()
-        loss = set_loss(encoding, probe(slots[index]), targets[index], visible[index])
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        if step % CHECK_EVERY and step != steps:
-            continue
-        with torch.no_grad():
-            current = float(set_loss(encoding, probe(val_slots), val_targets, val_visible))
-        if current < best:
-            best, best_step, kept = current, step, _weights_of(probe)
-        if progress is not None:
-            progress(step, steps)
-        if step - best_step >= PATIENCE:
-            break
-    probe.load_state_dict(kept)
-    if progress is not None:
-        progress(steps, steps)
-
-
-def _weights_of(probe: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in probe.state_dict().items()}
 
 
 def _sets(output: Tensor, encoding: Encoding, shown: Array) -> ObjectSets:
