@@ -1,0 +1,58 @@
+"""The command ``report``. Thin, as in :mod:`slotbench.cli`."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from slotbench import completion
+
+WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
+
+
+def report(
+    out: Annotated[
+        Path | None, Option(help="Folder of the site; none: <results-dir>/report.",
+                            rich_help_panel=WHERE)
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        Option(help="Only this dataset.", autocompletion=completion.dataset_references,
+               rich_help_panel=WHAT),
+    ] = None,
+    question: Annotated[
+        str, Option(help="The question that stands above the answer.", rich_help_panel=WHAT)
+    ] = "Does a slot-based model need reconstruction, or can self-supervision train it?",
+    pictures: Annotated[
+        bool, Option(help="Draw the same images through every row's first run.",
+                     rich_help_panel=WHAT)
+    ] = True,
+    show: Annotated[
+        bool, Option("--open", help="Open it in the browser.", rich_help_panel=OUT)
+    ] = False,
+    device: Annotated[
+        str, Option(help="auto, cpu, cuda or mps.", metavar="NAME", rich_help_panel=WHERE)
+    ] = "auto",
+    data_dir: Annotated[
+        Path, Option(help="Folder of prepared datasets.", rich_help_panel=WHERE)
+    ] = Path("data"),
+    results_dir: Annotated[Path, Option(help="Folder of runs.", rich_help_panel=WHERE)] = Path(
+        "results"
+    ),
+) -> None:  # fmt: skip
+    """Write the leaderboard, its plots and a page a run as a static site."""
+    from slotbench import workflow
+    from slotbench.progress import say
+    from slotbench.report.site import write_site
+
+    site = write_site(
+        results_dir, out or results_dir / "report", data_dir=data_dir,
+        host=workflow.host(device), pictures=pictures, question=question, dataset=dataset,
+    )  # fmt: skip
+    say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
+    say("Open it in a browser, or type: slotbench report --open")
+    typer.echo(site.index)
+    if show:
+        webbrowser.open(site.index.resolve().as_uri())

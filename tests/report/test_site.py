@@ -1,0 +1,170 @@
+"""The static site: what it says, what it links, what it survives. No browser here."""
+
+import itertools
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench.errors import UserError
+from slotbench.leaderboard import leaderboard
+from slotbench.report.site import Site, write_site
+from slotbench.report.site.charts import pareto
+from slotbench.report.site.pages import MOST_POINTS, learning_curve
+from slotbench.runs import Run
+from slotbench.train import Host
+from tests.leaderboard.results import ALL, add_run, make_status, publish
+
+CPU = Host(torch.device("cpu"))
+
+
+class Page(HTMLParser):
+    """Links, pictures, ids and text of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.text = path, path.read_text()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.words = ""
+        self.tags: list[str] = []
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.links.append(value)
+            if name == "id" and value:
+                self.ids.append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def fill(results: Path) -> None:
+    """Three objectives on three seeds, one run that failed, published ones."""
+    for seed, (objective, value) in itertools.product(
+        range(3), (("reconstruction", 0.8), ("simclr", 0.3), ("random", 0.1))
+    ):
+        numbers = {key: value + seed / 100 for key in ALL if key != "fg_ari/decoder"}
+        run = add_run(results, numbers, objective=objective, seed=seed)
+        lines = (f'{{"step": {step}, "loss": {1 / (step + 1)}}}' for step in range(500))
+        (run / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 500, "lo')
+    failed = make_status("failed", reason="<script>alert(1)</script> & more")
+    add_run(results, None, objective="simclr", seed=7, status=failed)
+    publish(results, ALL, [20, 21])
+
+
+def site(results: Path, out: Path, **options: object) -> Site:
+    options = {"data_dir": results / "nothing", "host": CPU, "pictures": False, **options}
+    return write_site(results, out, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    results = tmp_path_factory.mktemp("results")
+    fill(results)
+    site(results, results / "report")
+    return results, results / "report"
+
+
+def test_every_link_leads_to_something_on_this_disk(written: tuple[Path, Path]) -> None:
+    pages = sorted(written[1].rglob("*.html"))
+    assert len(pages) == 1 + 10
+    for page in map(Page, pages):
+        for link in page.links:
+            if link.startswith("#"):
+                assert link[1:] in page.ids
+            elif link != "data:,":
+                assert (page.path.parent / link).is_file(), link
+        assert len(page.ids) == len(set(page.ids))
+        # Nothing is fetched, from anywhere.
+        assert not re.findall(r"(?:src|href)=.(?:https?:)?//", page.text)
+        assert "@import" not in page.text
+
+
+def test_the_answer_is_the_leaderboards(written: tuple[Path, Path]) -> None:
+    page = Page(written[1] / "index.html")
+    board = leaderboard(written[0])
+    assert board.verdict.sentence in page.words
+    for note in board.verdict.notes:
+        assert note in page.words
+    assert "Does it?" not in page.words
+
+
+def test_numbers_that_are_missing_and_runs_that_failed_are_seen(
+    written: tuple[Path, Path],
+) -> None:
+    page = Page(written[1] / "index.html")
+    assert "1 failed" in page.words
+    assert "—" in page.words
+    assert "2 published" in page.words
+    assert "failed: <script>alert(1)</script> & more" in page.words
+    assert "<script>alert" not in page.text
+
+
+def test_a_run_has_its_numbers_its_fields_and_its_curve(written: tuple[Path, Path]) -> None:
+    run = next((written[0] / "runs").glob("*/*simclr/0-*"))
+    page = Page(written[1] / "runs" / f"{run.name}.html")
+    for words in ("linear_probe/slots/map", "core.name", "train.steps", "seconds", "simclr"):
+        assert words in page.words
+    points = learning_curve(Run(run))
+    assert points[0] == (0, 1)
+    assert 0 < len(points) <= MOST_POINTS
+    assert learning_curve(Run(run.parent)) == []
+
+
+def test_the_same_results_give_the_same_bytes(written: tuple[Path, Path], tmp_path: Path) -> None:
+    site(written[0], tmp_path)
+    for file in sorted(written[1].rglob("*.html")):
+        assert (tmp_path / file.relative_to(written[1])).read_bytes() == file.read_bytes()
+
+
+def test_a_question_stands_above_and_is_text(written: tuple[Path, Path], tmp_path: Path) -> None:
+    site(written[0], tmp_path, question="Is <b> better?")
+    assert "Is <b> better?" in Page(tmp_path / "index.html").words
+
+
+def test_without_results_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        site(tmp_path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_model_that_is_not_here_gives_a_page_without_pictures(
+    written: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site(written[0], tmp_path, pictures=True).pictures == 0
+    assert "no pictures" in capsys.readouterr().err
+    assert (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_stay_below_two_megabytes(tmp_path: Path) -> None:
+    for seed in range(1000):
+        objective = ("reconstruction", "simclr")[seed % 2]
+        add_run(tmp_path, dict.fromkeys(ALL, seed / 1000), objective=objective, seed=seed)
+    site(tmp_path, tmp_path / "report")
+    assert (tmp_path / "report" / "index.html").stat().st_size < 2e6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_front_is_what_nothing_beats(sign: int) -> None:
+    generator = torch.Generator().manual_seed(sign)
+    for _ in range(50):
+        drawn = torch.randint(0, 6, (8, 2), generator=generator)
+        points = [(float(cost), float(value)) for cost, value in drawn.tolist()]
+        front = pareto(points, sign)
+        beaten = [
+            any(
+                cost <= point[0] and sign * value >= sign * point[1] and (cost, value) != point
+                for cost, value in points
+            )
+            for point in points
+        ]
+        best = {point for point, loses in zip(points, beaten, strict=True) if not loses}
+        assert set(front) == best
+        assert front == sorted(front)
