@@ -36,10 +36,15 @@ def build(config: RunConfig) -> Objective:
     if len(members) > 1:
         weights = tuple(part.weight for part in config.parts)
         objective = Combination(core, members, weights)
+    set_steps(objective, config.train.steps)
+    return objective
+
+
+def set_steps(objective: Objective, steps: int) -> None:
+    """Tell an objective, and each part of a combination, how many steps there are."""
     for module in objective.modules():
         if isinstance(module, Objective):
-            module.steps = config.train.steps
-    return objective
+            module.steps = steps
 
 
 def _objective(config: RunConfig, section: str, core: Core) -> Objective:

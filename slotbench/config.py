@@ -31,6 +31,9 @@ class TrainConfig:
 
     steps: int = 20_000
     """Optimiser steps."""
+    budget: str = ""
+    """``600:seconds`` of training ends a run early; ``2e15:flops`` sets its steps. Types
+    ``--budget``, which takes steps and images too."""
     batch_size: int = 64
     """Images a step."""
     learning_rate: float = 4e-4
@@ -120,6 +123,9 @@ class RunConfig:
         for section, options in self.sections.items():
             name = {"name": self.names[section]} if section in self.names else {}
             document[section] = {**name, **dataclasses.asdict(options)}
+        # A field of later days: runs without it stay the runs they were.
+        if not document["train"]["budget"]:
+            del document["train"]["budget"]
         if self.alignment is not None:
             document["objective"]["alignment"] = self.alignment
         versions: dict[str, Any] = {"core": self.component("core").version}

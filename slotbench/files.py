@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slotbench.errors import UserError
+from slotbench.errors import SlotbenchError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -45,6 +45,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist.") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """One line for ``status.json``."""
+    known = explain(error) if isinstance(error, OSError) else error
+    text = (
+        known.message if isinstance(known, SlotbenchError) else f"{type(error).__name__}: {error}"
+    )
+    return " ".join(text.split())
 
 
 def explain(error: OSError) -> UserError | None:

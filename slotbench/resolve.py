@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slotbench import registry
+from slotbench.budget import Budget
 from slotbench.combination import canonical, parse
 from slotbench.config import (
     COMPONENTS,
@@ -46,6 +47,7 @@ def resolve_for(
     seed: int,
     steps: int | None = None,
     overrides: Sequence[str] = (),
+    budget: str | None = None,
 ) -> RunConfig:
     """The configuration of a run.
 
@@ -55,8 +57,11 @@ def resolve_for(
     if seed < 0:
         raise UserError(f"--seed {seed}: expected 0 or above.")
     typed = [parse_override(text) for text in overrides]
+    allowed = None if budget is None else Budget.parse(budget)
     if steps is not None:
         typed.append(("train", "steps", str(steps)))
+    if allowed is not None and allowed.unit not in ("steps", "images"):
+        typed.append(("train", "budget", str(allowed)))
     objective = canonical(objective)
     given = registry.get("presets", preset).load()()
     names = _names(core, objective, given, typed)
@@ -76,6 +81,10 @@ def resolve_for(
             raise _no_section(section, objective, sections)
         if name != "name":
             sections[section] = with_field(section, sections[section], name, value)
+    if allowed is not None and allowed.unit in ("steps", "images"):
+        if steps is not None:
+            raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
+        sections["train"] = _with_steps(sections["train"], allowed)
     _check_train(sections["train"])
     differs = _differences(before, sections)
     for section in ("encoder", "decoder"):
@@ -145,8 +154,19 @@ def _no_section(section: str, objective: str, sections: dict[str, Any]) -> UserE
     return registry.unknown("section", section, sections)
 
 
+def _with_steps(train: Any, budget: Budget) -> Any:
+    _check_train(train)
+    each = 1 if budget.unit == "steps" else train.batch_size
+    return dataclasses.replace(train, steps=budget.steps(each))
+
+
 def _check_train(train: Any) -> None:
     """Values that no loop can use."""
+    if train.budget and Budget.parse(train.budget, "train.budget").unit in ("steps", "images"):
+        raise UserError(
+            f"train.budget={train.budget}: here, expected seconds or flops.",
+            f"Type: --budget {train.budget}",
+        )
     for name, least in {"steps": 1, "batch_size": 1, "log_every": 1, "val_every": 1,
                         "warmup": 0, "picture_every": 0, "half_life": 1}.items():  # fmt: skip
         if getattr(train, name) < least:

@@ -7,7 +7,6 @@ at all, and the directories are the only truth: all tables are derived from them
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -23,8 +22,13 @@ from slotbench import plugins, registry
 from slotbench.config import RunConfig
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import read_json, write_json, write_whole
+from slotbench.locks import Held, Lock
 
 State = Literal["new", "running", "done", "failed", "interrupted"]
+
+
+class RunLocked(UserError):  # noqa: N818  # says what is so
+    """Another process has the run in hand."""
 
 
 class Run:
@@ -32,6 +36,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = False
 
     @classmethod
     def of(cls, config: RunConfig, results_dir: Path) -> "Run":
@@ -88,7 +93,10 @@ class Run:
             return {"state": "new", "reason": "", "step": 0, "seconds": 0.0, "warnings": []}
         status: dict[str, Any] = read_json(file)
         if status["state"] == "running" and not self.locked():
-            status |= {"state": "interrupted", "reason": "its process ended without a word"}
+            # It may have ended, and said so, since the file was read.
+            status = read_json(file)
+            if status["state"] == "running":
+                status |= {"state": "interrupted", "reason": "its process ended without a word"}
         return status
 
     def write_status(self, state: State, reason: str = "", **fields: Any) -> None:
@@ -100,27 +108,29 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run: the kernel lets go of it when the process ends, however it ends."""
-        with (self.path / ".lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"{self.path} is being trained by another process.",
-                    f"To look at it, type: slotbench show {self.id}",
-                ) from error
+        """Hold the run: the kernel lets go of it when the process ends, however it ends.
+
+        :class:`RunLocked` where another process holds it. Whoever holds it may ask again.
+        """
+        if self._held:
             yield
+            return
+        try:
+            with Lock(self.path / ".lock").hold():
+                self._held = True
+                try:
+                    yield
+                finally:
+                    self._held = False
+        except Held as error:
+            raise RunLocked(
+                f"{self.path} is being trained or evaluated by another process.",
+                f"To look at it, type: slotbench show {self.id}",
+            ) from error
 
     def locked(self) -> bool:
         """Whether a living process holds the run."""
-        try:
-            with (self.path / ".lock").open("r") as stream:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return Lock(self.path / ".lock").held()
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; a last line that is not whole is left out."""

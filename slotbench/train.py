@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import safetensors.torch
@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from slotbench import checkpoint
-from slotbench.build import build
+from slotbench.budget import Budget, flops_of_step
+from slotbench.build import build, set_steps
 from slotbench.config import RunConfig, TrainConfig
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.views import frames_as_views, make_views
 from slotbench.devices import describe
 from slotbench.errors import TrainingError
-from slotbench.files import write_whole
+from slotbench.files import reason_of, write_whole
 from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.progress import Bar, bar, say
 from slotbench.report.pictures import draw_slots
@@ -60,7 +61,9 @@ class Trainer:
         self.run, self.config, self.host = run, config, host
         self.dataset = dataset
         self.objective = build(config).to(host.device)
-        self.steps = config.train.steps if self.objective.trains else 0
+        self.settings = config.train
+        self.budget = Budget.parse(config.train.budget) if config.train.budget else None
+        self.flops_per_step = 0
         self.optimizer = torch.optim.Adam(
             self.objective.parameters(), config.train.learning_rate, fused=True
         )
@@ -76,6 +79,29 @@ class Trainer:
         self.objective.load_state_dict(saved.objective)
         self.optimizer.load_state_dict(saved.optimizer)
         self.step, self.seconds = saved.step, saved.seconds
+
+    @property
+    def steps(self) -> int:
+        return self.settings.steps if self.objective.trains else 0
+
+    def measure(self, loader: Loader) -> None:
+        """Count what a step costs; a budget of FLOPs thereby says how many there are."""
+        if not self.objective.trains:
+            return
+        with self.autocast():
+            self.flops_per_step = flops_of_step(self.objective, self.batch(loader, 0))
+        if self.budget is not None and self.budget.unit == "flops":
+            self.settings = replace(self.settings, steps=self.budget.steps(self.flops_per_step))
+            set_steps(self.objective, self.settings.steps)
+
+    def at_end(self) -> bool:
+        """Whether all steps are done, or all seconds of the budget are used up."""
+        spent = (
+            self.budget is not None
+            and self.budget.unit == "seconds"
+            and self.seconds >= self.budget.amount
+        )
+        return self.step >= self.steps or spent
 
     def loader(self, split: str, batch_size: int) -> Loader:
         return Loader(
@@ -103,7 +129,7 @@ class Trainer:
 
     def train_step(self, batch: TrainBatch) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses and the norm of the gradient."""
-        settings = self.config.train
+        settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, batch.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -159,6 +185,7 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
         try:
             with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
                 _loop(trainer, metrics, progress)
+            _finish(trainer)
         except StopRequest as stop:
             trainer.save()
             run.write_status("interrupted", str(stop), **_progress(trainer))
@@ -169,28 +196,31 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
         except Exception as error:
             # On a full disk not even this can be written; the run then reads as interrupted.
             with suppress(OSError):
-                run.write_status("failed", str(error), **_progress(trainer))
+                run.write_status("failed", reason_of(error), **_progress(trainer))
             raise
-        _finish(trainer)
 
 
 def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
-    settings = trainer.config.train
-    loader = trainer.loader("train", settings.batch_size)
-    val = trainer.loader("val", min(settings.batch_size, trainer.dataset.size("val")))
+    batch_size = trainer.settings.batch_size
+    loader = trainer.loader("train", batch_size)
+    val = trainer.loader("val", min(batch_size, trainer.dataset.size("val")))
     trainer.objective.train()
+    trainer.measure(loader)
+    settings = trainer.settings
+    trainer.run.write_status("running", **_progress(trainer))
+    progress.set(trainer.step, trainer.steps)
     saved = mark = time.monotonic()
-    while trainer.step < trainer.steps:
+    while not trainer.at_end():
         losses = trainer.train_step(trainer.batch(loader, trainer.step))
         trainer.step += 1
         now = time.monotonic()
         trainer.seconds, mark = trainer.seconds + now - mark, now
-        step, last = trainer.step, trainer.step == trainer.steps
+        step, last = trainer.step, trainer.at_end()
         row = {}
         if step % settings.log_every == 0 or last:
             row = {name: float(value) for name, value in losses.items()}
             row["learning_rate"] = learning_rate(settings, step - 1)
-            rate = step * settings.batch_size / trainer.seconds
+            rate = step * batch_size / trainer.seconds
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
@@ -246,8 +276,10 @@ def _progress(trainer: Trainer) -> dict[str, Any]:
     images = trainer.step * trainer.config.train.batch_size
     return {
         "step": trainer.step,
-        "steps": trainer.steps,
+        "steps": trainer.step if trainer.at_end() else trainer.steps,
         "seconds": round(trainer.seconds, 3),
+        "flops_per_step": trainer.flops_per_step,
+        "flops": trainer.flops_per_step * trainer.step,
         "images_per_second": round(images / trainer.seconds, 1) if trainer.seconds else None,
     }
 

@@ -1,9 +1,11 @@
 """What the commands do, for the command line and for scripts alike."""
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from slotbench import devices
 from slotbench.config import RunConfig
@@ -14,11 +16,11 @@ from slotbench.evaluation import metrics as groups_of_metrics
 from slotbench.evaluation.cache import Cache, file_hash, prune
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.evaluate import evaluate as judge
-from slotbench.evaluation.stored import last, left_to_do, merged
+from slotbench.evaluation.stored import groups_left, last, left_to_do, merged
 from slotbench.files import read_json, write_json
 from slotbench.progress import bar, say
 from slotbench.report.show import Wish, draw
-from slotbench.resolve import resolve
+from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run, find
 from slotbench.train import Host, trained
 from slotbench.train import train as run_training
@@ -38,6 +40,7 @@ class Choice:
     seed: int = 0
     steps: int | None = None
     overrides: tuple[str, ...] = ()
+    budget: str | None = None
 
 
 def host(device: str, checkpoint_seconds: float = 120.0) -> Host:
@@ -46,16 +49,23 @@ def host(device: str, checkpoint_seconds: float = 120.0) -> Host:
 
 def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
     """Train a configuration, or go on with it where it has been begun."""
-    preset = choice.preset
-    if preset == "auto":
-        preset = "quick" if host.device.type == "cpu" else "base"
-        say(f"Preset: {preset} (device {devices.describe(host.device)}).")
+    if choice.preset == "auto":
+        choice = replace(choice, preset=preset_for(host.device))
+        say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
-        config = resolve(
-            dataset, core=choice.core, objective=choice.objective, alignment=choice.alignment,
-            preset=preset, seed=choice.seed, steps=choice.steps, overrides=choice.overrides,
-        )  # fmt: skip
-        return _finish(Run.of(config, results_dir), config, dataset, host, evaluate)
+        config = resolve_for(dataset_info(dataset), **options(choice))
+        groups = GROUPS if evaluate else ()
+        return carry_out(Run.of(config, results_dir), config, dataset, host, groups)
+
+
+def preset_for(device: torch.device) -> str:
+    """What the preset ``auto`` stands for."""
+    return "quick" if device.type == "cpu" else "base"
+
+
+def options(choice: Choice) -> dict[str, Any]:
+    """The options of :func:`slotbench.resolve.resolve_for`: all but the dataset."""
+    return {key: value for key, value in vars(choice).items() if key != "dataset"}
 
 
 def resume(reference: str, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
@@ -63,23 +73,31 @@ def resume(reference: str, host: Host, data_dir: Path, results_dir: Path, *, eva
     run = find(reference, results_dir)
     config = run.config()
     with open_dataset(config, data_dir) as dataset:
-        return _finish(run, config, dataset, host, evaluate)
+        return carry_out(run, config, dataset, host, GROUPS if evaluate else ())
 
 
-def _finish(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, judged: bool) -> Run:
-    status = run.status()
-    if status["state"] == "done":
-        say(f"This run is done already: {run.path}")
-    else:
-        if status["state"] != "new":
-            say(f"Going on from step {status['step']:,}: {run.path}")
-        run_training(run, config, dataset, host)
-    if judged and not run.evaluation.is_file():
-        _judge(run, config, dataset, host, "test", GROUPS)
-    elif not judged:
-        say(f"Next, type: slotbench evaluate {run.id}")
-    if judged:
+def carry_out(
+    run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
+) -> Run:
+    """Whatever is left to do of a run: training, and evaluation by these groups of metrics.
+
+    :class:`slotbench.runs.RunLocked` where another process has it in hand.
+    """
+    run.create(config)
+    with run.lock():
+        status = run.status()
+        if status["state"] == "done":
+            say(f"This run is done already: {run.path}")
+        else:
+            if status["state"] != "new":
+                say(f"Going on from step {status['step']:,}: {run.path}")
+            run_training(run, config, dataset, host)
+        if groups_left(run, groups):
+            _judge(run, config, dataset, host, "test", groups)
+    if groups:
         say("Next, type: slotbench leaderboard")
+    else:
+        say(f"Next, type: slotbench evaluate {run.id}")
     return run
 
 
@@ -101,7 +119,7 @@ def evaluate(
     """
     groups = groups_of_metrics.chosen(metrics)
     config = run.config()
-    with open_dataset(config, data_dir) as dataset:
+    with open_dataset(config, data_dir) as dataset, run.lock():
         return _judge(run, config, dataset, host, split, groups, force=force, cached=cached)
 
 
@@ -167,7 +185,8 @@ def describe(run: Run, host: Host, data_dir: Path, wish: Wish) -> dict[str, Any]
             drawn = asdict(
                 draw(
                     trained(run, config).to(host.device), dataset, wish, run.pictures,
-                    title=_title(run, config), seed=config.seed, device=host.device, progress=told,
+                    title=run_title(run, config), seed=config.seed, device=host.device,
+                    progress=told,
                 )
             )  # fmt: skip
     command = f"slotbench train --resume {shlex.quote(str(run.path))}"
@@ -182,7 +201,7 @@ def describe(run: Run, host: Host, data_dir: Path, wish: Wish) -> dict[str, Any]
     }
 
 
-def _title(run: Run, config: RunConfig) -> str:
+def run_title(run: Run, config: RunConfig) -> str:
     names = f"{config.names['core']} + {config.names['objective']}"
     names += f" ({config.alignment})" if config.alignment else ""
     data = f"{config.dataset.reference} ({config.dataset.origin})"

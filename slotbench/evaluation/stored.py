@@ -8,6 +8,7 @@ from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation import metrics
 from slotbench.files import read_json
+from slotbench.runs import Run
 
 Document = dict[str, Any]
 _SAME = ("schema", "split", "fingerprint", "resolution", "images", "objects", "slots", "seed")
@@ -36,6 +37,15 @@ def left_to_do(before: Document, groups: Iterable[str]) -> tuple[str, ...]:
     """The groups that are not in a document, or there in another version than this one's."""
     done = before.get("groups", {})
     return tuple(name for name in groups if done.get(name) != metrics.load(name).version)
+
+
+def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
+    """The groups that a run is still to be judged by, on the test split."""
+    try:
+        before = read_json(run.evaluation) if run.evaluation.is_file() else {}
+    except UserError:
+        before = {}
+    return left_to_do(before, groups)
 
 
 def merged(before: Document, new: Document) -> Document:

@@ -1,0 +1,1 @@
+"""Suites: whole studies, one TOML file each, that survive anything (docs/suites.md)."""

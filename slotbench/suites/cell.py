@@ -1,0 +1,84 @@
+"""The process of one cell: ``python -m slotbench.suites.cell REQUEST``, a JSON document.
+
+It trains and evaluates as ``slotbench train`` does, and writes down in the run's directory why
+it could not. When the process that started it dies, it is told to save and leave.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from slotbench.suites.process import ELSEWHERE
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
+
+
+def main() -> None:
+    request: dict[str, Any] = json.loads(sys.argv[1])
+    _end_with(int(request["parent"]))
+
+    from slotbench.errors import SlotbenchError
+    from slotbench.files import reason_of
+    from slotbench.runs import Run, RunLocked
+    from slotbench.suites.state import record_failure
+
+    try:
+        _carry_out(request)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RunLocked:
+        sys.exit(ELSEWHERE)
+    except Exception as error:
+        if not isinstance(error, SlotbenchError):
+            traceback.print_exc()
+        reason = reason_of(error)
+        record_failure(Run(Path(request["run"])), reason)
+        print(reason, file=sys.stderr)
+        sys.exit(1)
+
+
+def _carry_out(request: dict[str, Any]) -> None:
+    import torch
+
+    from slotbench import plugins, workflow
+    from slotbench.datasets.prepare import locate
+    from slotbench.datasets.schema import DatasetFile
+    from slotbench.errors import UserError
+    from slotbench.resolve import dataset_info, resolve_for
+    from slotbench.runs import Run
+
+    plugins.load_all()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    choice = workflow.Choice(
+        **{**request["choice"], "overrides": tuple(request["choice"]["overrides"])}
+    )
+    host = workflow.host(request["device"])
+    with DatasetFile(locate(choice.dataset, Path(request["data_dir"]))) as dataset:
+        config = resolve_for(dataset_info(dataset), **workflow.options(choice))
+        run = Run(Path(request["run"]))
+        if config.id != request["id"]:
+            raise UserError(
+                f"{dataset.path} is not the data that the suite was planned with, or this is "
+                "another slotbench.",
+                "Run the suite again.",
+            )
+        workflow.carry_out(run, config, dataset, host, tuple(request["metrics"]))
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent dies; elsewhere than on Linux, go on alone."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before
+        sys.exit(-signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

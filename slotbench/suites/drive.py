@@ -1,0 +1,193 @@
+"""Driving a suite: what is left to do is given to an engine until nothing is left."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from slotbench.suites.clock import Clock
+from slotbench.suites.engines import Ended, Engine, Task
+from slotbench.suites.plan import Cell, Plan
+from slotbench.suites.state import (
+    AT_WORK,
+    TO_DO,
+    CancelWatch,
+    Journal,
+    Progress,
+    counts,
+)
+
+TICK = 0.5
+LOOK = 10.0
+"""Seconds between looks at cells that are none of this driver's."""
+ATTEMPTS = 3
+"""How often a cell is begun that keeps being stopped from outside."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A suite at one moment, for whoever shows it."""
+
+    plan: Plan
+    progress: dict[str, Progress]
+    seconds_to_go: float | None
+    engine: str = ""
+    workers: int | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return counts(self.progress.values())
+
+    def cells(self, *states: str) -> list[tuple[Cell, Progress]]:
+        found = [(cell, self.progress[cell.key]) for cell in self.plan.cells]
+        return [(cell, progress) for cell, progress in found if progress.state in states]
+
+
+def look(plan: Plan) -> Picture:
+    """Every cell's state, from the run directories."""
+    return Picture(plan, {cell.key: cell.progress() for cell in plan.cells}, None)
+
+
+class Driver:
+    """Gives cells to an engine and sees what comes of them."""
+
+    def __init__(
+        self, plan: Plan, engine: Engine, journal: Journal, data_dir: Path, results_dir: Path,
+        *, retry: bool = False,
+    ) -> None:  # fmt: skip
+        self.plan, self.engine, self.journal = plan, engine, journal
+        self.data_dir, self.results_dir = data_dir.absolute(), results_dir.absolute()
+        self.by_key = {cell.key: cell for cell in plan.cells}
+        self.progress = look(plan).progress
+        self.again = {
+            key for key, progress in self.progress.items() if retry and progress.state == "failed"
+        }
+        """Cells that had failed before and are to be run once more."""
+        self.given: set[str] = set()
+        self.lost: dict[str, str] = {}
+        """Failures that could not be written down, as on a full disk."""
+        self.attempts: dict[str, int] = {}
+        self.clock = Clock()
+        self._looked = time.monotonic()
+        self.cancelled = False
+
+    def run(self, show: Callable[[Picture], None]) -> Picture:
+        """Until all that can be done is done, or somebody cancels; the engine is left running."""
+        watch = CancelWatch(self.journal)
+        self.adopt()
+        while True:
+            for ended in self.engine.poll():
+                self._note(ended)
+            self._refresh()
+            self._submit()
+            show(self.picture())
+            if not self.given and not self._elsewhere() and not self._left():
+                return self.picture()
+            if watch.asked():
+                self.cancelled = True
+                return self.picture()
+            time.sleep(TICK)
+
+    def stop(self) -> None:
+        """Have all tasks save and leave, and note how each ended."""
+        self.engine.cancel()
+        for ended in self.engine.poll():
+            self._note(ended)
+        self._refresh(everything=True)
+
+    def picture(self) -> Picture:
+        workers = self.engine.capacity
+        to_go = self.clock.to_go(self.plan.cells, self.progress, workers or len(self.given) or 1)
+        return Picture(self.plan, dict(self.progress), to_go, self.engine.name, workers)
+
+    def adopt(self) -> None:
+        """Jobs that an earlier driver left in a queue go on being ours."""
+        for key, handle in self.journal.open_handles(self.engine.name).items():
+            cell = self.by_key.get(key)
+            if cell is None or self.progress[key].state == "done":
+                continue
+            if self.engine.adopt(self._task(cell), handle):
+                self.given.add(key)
+            else:
+                self.journal.write("withdraw", run=key)
+
+    def _note(self, ended: Ended) -> None:
+        self.given.discard(ended.run)
+        cell = self.by_key[ended.run]
+        now = cell.progress()
+        if ended.outcome == "failed" and now.state not in ("failed", "done", *AT_WORK):
+            self.lost[ended.run] = ended.reason
+        self.clock.ended(cell, counted=now.state == "done")
+        self.journal.write("end", run=ended.run, outcome=ended.outcome, reason=ended.reason)
+        self.progress[ended.run] = now
+
+    def _refresh(self, *, everything: bool = False) -> None:
+        """Look at what may have changed; what is done stays done."""
+        now = time.monotonic()
+        everything |= now - self._looked >= LOOK
+        for cell in self.plan.cells:
+            before = self.progress[cell.key].state
+            if before == "done" or not (everything or cell.key in self.given or before in AT_WORK):
+                continue
+            self.progress[cell.key] = self._seen(cell)
+        if everything:
+            self._looked = now
+
+    def _seen(self, cell: Cell) -> Progress:
+        found = cell.progress()
+        if found.state not in TO_DO and found.state != "failed":
+            self.lost.pop(cell.key, None)
+        elif cell.key in self.lost:
+            return Progress("failed", self.lost[cell.key], found.step, found.steps, found.seconds)
+        if cell.key in self.given and found.state not in (*AT_WORK, "done"):
+            # Given to the engine, and not at work yet: waiting, whatever it was before.
+            return Progress("waiting", "", found.step, found.steps, found.seconds)
+        return found
+
+    def _may(self, key: str) -> bool:
+        """Whether a cell is to be begun now."""
+        if key in self.given or key in self.lost or self.attempts.get(key, 0) >= ATTEMPTS:
+            return False
+        state = self.progress[key].state
+        return state in TO_DO or (state == "failed" and key in self.again)
+
+    def _left(self) -> list[Cell]:
+        return [cell for cell in self.plan.cells if self._may(cell.key)]
+
+    def _elsewhere(self) -> bool:
+        """Whether another process has a cell in hand: it is waited for."""
+        return any(
+            progress.state in AT_WORK and key not in self.given
+            for key, progress in self.progress.items()
+        )
+
+    def _submit(self) -> None:
+        capacity = self.engine.capacity
+        free = len(self.plan.cells) if capacity is None else capacity - len(self.given)
+        chosen: list[Cell] = []
+        for cell in self._left():
+            if len(chosen) >= free:
+                break
+            # Another suite may have begun or ended it since we looked.
+            self.progress[cell.key] = self._seen(cell)
+            if self._may(cell.key):
+                chosen.append(cell)
+        if chosen:
+            self._begin(chosen)
+
+    def _begin(self, cells: Iterable[Cell]) -> None:
+        tasks = [self._task(cell) for cell in cells]
+        for task in tasks:
+            self.again.discard(task.run)
+            self.attempts[task.run] = self.attempts.get(task.run, 0) + 1
+            self.clock.begun(self.by_key[task.run], self.progress[task.run])
+        handles = self.engine.submit(tasks)
+        for task, handle in zip(tasks, handles, strict=True):
+            self.given.add(task.run)
+            self.journal.write("submit", run=task.run, engine=self.engine.name, handle=handle)
+
+    def _task(self, cell: Cell) -> Task:
+        return Task(
+            cell.key, cell.config.id, asdict(cell.choice), str(self.data_dir),
+            str(self.results_dir), self.engine.settings.device, self.plan.suite.metrics,
+        )  # fmt: skip

@@ -1,0 +1,90 @@
+"""The engine ``local``: processes on this machine, one a cell."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from slotbench.devices import choose
+from slotbench.files import reason_of
+from slotbench.runs import Run
+from slotbench.suites.engines import (
+    MEMORY,
+    Ended,
+    Engine,
+    Settings,
+    Task,
+    cores,
+    environment,
+    threads_each,
+)
+from slotbench.suites.process import SAVE_SECONDS, CellProcess
+from slotbench.suites.state import record_failure
+
+
+class Local(Engine):
+    """Each process has its share of the cores, and a GPU of its own where there are GPUs."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.gpus = _gpus() if choose(settings.device).type == "cuda" else ()
+        self.capacity: int = settings.workers or len(self.gpus) or _workers()
+        self.threads = threads_each(self.capacity)
+        self._running: dict[int, CellProcess] = {}
+        """Place -> process; a place has its GPU."""
+        self._not_begun: list[Ended] = []
+
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
+        return [self._begin(task) for task in tasks]
+
+    def _begin(self, task: Task) -> str:
+        place = next(place for place in range(self.capacity) if place not in self._running)
+        told = environment(self.threads)
+        if self.gpus:
+            told["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
+        try:
+            self._running[place] = CellProcess(task, told)
+        except OSError as error:
+            reason = reason_of(error)
+            record_failure(Run(Path(task.run)), reason)
+            self._not_begun.append(Ended(task.run, "failed", reason))
+            return ""
+        return str(self._running[place].process.pid)
+
+    def poll(self) -> list[Ended]:
+        ended, self._not_begun = self._not_begun, []
+        for place, process in list(self._running.items()):
+            found = process.poll()
+            if found is not None:
+                del self._running[place]
+                ended.append(found)
+        return ended
+
+    def cancel(self) -> None:
+        for process in self._running.values():
+            process.ask_to_stop()
+        until = time.monotonic() + SAVE_SECONDS
+        for process in self._running.values():
+            process.stop(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        self.cancel()
+
+
+def _workers() -> int:
+    """One a core, as long as there is memory for each."""
+    from slotbench.datasets.loader import available_memory
+
+    return max(1, min(cores(), available_memory() // MEMORY))
+
+
+def _gpus() -> tuple[str, ...]:
+    """As CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named:
+        return tuple(named.split(","))
+    import torch
+
+    return tuple(str(number) for number in range(torch.cuda.device_count()))

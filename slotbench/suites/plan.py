@@ -1,0 +1,215 @@
+"""From a suite to its cells: each one run, fully resolved, with the directory it has.
+
+A cell is a run like any other: its identity is the run's, so that what has been done is never
+done again, whoever did it and whichever suite it was for.
+"""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from slotbench.config import DatasetInfo, RunConfig
+from slotbench.datasets.prepare import locate
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from slotbench.resolve import dataset_info, resolve_for
+from slotbench.runs import Run
+from slotbench.suites.document import CHOICES, Combination, Suite, Value
+from slotbench.suites.state import Progress, progress_of
+from slotbench.workflow import Choice, options
+
+NAMES = ("encoder.name", "decoder.name")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a suite."""
+
+    values: Mapping[str, Value]
+    """What the axes say, of those that the cell has."""
+    choice: Choice
+    config: RunConfig
+    run: Run
+    metrics: tuple[str, ...]
+
+    def progress(self) -> Progress:
+        """How far it has come, from its run's directory."""
+        return progress_of(self.run, self.metrics)
+
+    @cached_property
+    def key(self) -> str:
+        """Names the cell: its run's directory."""
+        return str(self.run.path)
+
+    @property
+    def label(self) -> str:
+        """``clevr:clevr6 simclr hungarian core.width=32 seed 0``."""
+        texts = [
+            text_of(value) if key in CHOICES else f"{key}={text_of(value)}"
+            for key, value in self.values.items()
+            if key != "seed"
+        ]
+        return " ".join([*texts, f"seed {self.choice.seed}"])
+
+    @property
+    def words(self) -> list[str]:
+        """The ``slotbench train`` call that is this run."""
+        words = ["slotbench", "train"]
+        for key, default in vars(Choice()).items():
+            value = getattr(self.choice, key)
+            if key == "overrides":
+                words += [word for text in value for word in ("--set", text)]
+            elif value != default:
+                words += [f"--{key}", str(value)]
+        return words
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A suite's cells, in the order in which they are run."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    unprepared: Mapping[str, int]
+    """Datasets that are not there, by reference, with how many combinations wait for each."""
+
+    def prepare_commands(self) -> list[list[str]]:
+        """What makes the datasets that are missing."""
+        return [prepare_words(self.suite, reference) for reference in self.unprepared]
+
+
+def text_of(value: Value) -> str:
+    """A value as ``--set`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def prepare_words(suite: Suite, reference: str) -> list[str]:
+    name, _, variant = reference.partition(":")
+    words = ["slotbench", "prepare", name, *(["--variant", variant] if variant else [])]
+    for key, value in suite.prepare.items():
+        words += [f"--{key.replace('_', '-')}", text_of(value)]
+    return words
+
+
+def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
+    """Resolve every combination; combinations that come to the same run are one cell.
+
+    ``preset`` is what ``auto`` stands for.
+
+    What a cell does not have is left out of it: an alignment where the objective takes none, a
+    field that its core, objective or decoder lacks. :class:`UserError` for a field that no
+    combination has, and for an objective on data that it cannot be trained on.
+    """
+    data, unprepared = _data(suite, data_dir)
+    cells: dict[str, Cell] = {}
+    used: set[str] = set()
+    for values in suite.combinations():
+        settings: Combination = {**suite.fixed, **values}
+        reference = str(settings.get("dataset", "clevr"))
+        if reference in unprepared:
+            unprepared[reference] += 1
+            continue
+        try:
+            choice, applied = _choice(values, settings, data[reference], preset)
+            config = resolve_for(data[reference], **options(choice))
+            _check_video(config)
+        except UserError as error:
+            shown = " ".join(f"{key}={text_of(value)}" for key, value in values.items())
+            raise UserError(f"{suite.file} ({shown}): {error.message}", error.advice) from error
+        cell = Cell(applied, choice, config, Run.of(config, results_dir.absolute()), suite.metrics)
+        used |= _keys(choice)
+        cells.setdefault(cell.key, cell)
+    if cells:
+        _check_used(suite, used, data, preset)
+    return Plan(suite, tuple(cells.values()), unprepared)
+
+
+def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[str, int]]:
+    """What each dataset is, and a zero for each that is not prepared."""
+    found: dict[str, DatasetInfo] = {}
+    missing: dict[str, int] = {}
+    for reference in suite.datasets():
+        try:
+            path = locate(reference, data_dir)
+        except UserError:
+            if reference.endswith((".h5", ".hdf5")):
+                raise
+            missing[reference] = 0
+            continue
+        with DatasetFile(path) as dataset:
+            found[reference] = dataset_info(dataset)
+    return found, missing
+
+
+def _choice(
+    values: Combination, settings: Combination, info: DatasetInfo, preset: str
+) -> tuple[Choice, Combination]:
+    """What to type for a combination, and its values without those that do not apply."""
+    chosen: dict[str, Any] = {key: value for key, value in settings.items() if key in CHOICES}
+    fields = {key: value for key, value in settings.items() if key not in CHOICES}
+    if chosen.get("preset", "auto") == "auto":
+        chosen["preset"] = preset
+    choice = Choice(**{**chosen, "alignment": None})
+    if "alignment" in chosen and resolve_for(info, **options(choice)).alignment is not None:
+        choice = dataclasses.replace(choice, alignment=chosen["alignment"])
+    for names in (True, False):
+        wanted = [key for key in fields if (key in NAMES) == names]
+        sections = resolve_for(info, **options(choice)).sections
+        kept = [f"{key}={text_of(fields[key])}" for key in wanted if _has(sections, key)]
+        choice = dataclasses.replace(choice, overrides=(*choice.overrides, *kept))
+    return choice, {key: value for key, value in values.items() if key in _keys(choice)}
+
+
+def _keys(choice: Choice) -> set[str]:
+    """The axes that a choice has."""
+    fields = {text.partition("=")[0] for text in choice.overrides}
+    return fields | set(CHOICES) - ({"alignment"} if choice.alignment is None else set())
+
+
+def _has(sections: Mapping[str, Any], key: str) -> bool:
+    section, _, field = key.partition(".")
+    if section not in sections:
+        return False
+    return field == "name" or field in {item.name for item in dataclasses.fields(sections[section])}
+
+
+def _check_video(config: RunConfig) -> None:
+    temporal = any(config.component(config.part_section(part)).temporal for part in config.parts)
+    if temporal and not config.dataset.layout.get("frames"):
+        raise UserError(
+            f"the objective {config.names['objective']} follows frames of a video, and "
+            f"{config.dataset.reference} holds images.",
+            "Leave it out with [[skip]], naming dataset and objective.",
+        )
+
+
+def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], preset: str) -> None:
+    """A field that no cell has is a mistake: the error is that of ``--set``."""
+    keys = {*suite.axes, *suite.fixed}
+    for key in sorted(key for key in keys if key not in used and "." in key):
+        value = suite.fixed.get(key) or suite.axes[key][0]
+        chosen = {**suite.fixed, **suite.combinations()[0]}
+        choice = Choice(
+            objective=str(chosen.get("objective", Choice.objective)),
+            core=str(chosen.get("core", Choice.core)),
+            preset=preset, overrides=(f"{key}={text_of(value)}",),
+        )  # fmt: skip
+        try:
+            resolve_for(next(iter(data.values())), **options(choice))
+        except UserError as error:
+            raise UserError(f"{suite.file}: {key}: {error.message}", error.advice) from error
+    if "alignment" in keys and "alignment" not in used:
+        raise UserError(f"{suite.file}: alignment: no objective of this suite takes any.")
+
+
+def shell(words: Sequence[str]) -> str:
+    """Words as one types them."""
+    return " ".join(shlex.quote(word) for word in words)

@@ -1,0 +1,105 @@
+"""The process of one cell, as seen from whoever started it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from slotbench.runs import Run
+from slotbench.suites.engines import Ended, Task
+from slotbench.suites.state import record_failure
+
+ELSEWHERE = 75
+"""Exit code of a cell that another process has in hand (EX_TEMPFAIL)."""
+STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+LOG, KEPT = "stderr.txt", 200
+"""The file of a run's directory with the last lines its process wrote, and how many are kept."""
+SAVE_SECONDS = 60.0
+VMSTAT = Path("/proc/vmstat")
+
+
+class CellProcess:
+    """``python -m slotbench.suites.cell``; what it writes goes to ``stderr.txt`` of its run."""
+
+    def __init__(self, task: Task, environment: Mapping[str, str]) -> None:
+        self.task = task
+        self.log = Path(task.run) / LOG
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._oom_before = oom_kills()
+        request = json.dumps({**asdict(task), "parent": os.getpid()})
+        with self.log.open("wb") as stream:
+            # A session of its own: Ctrl-C reaches the driver, which asks each cell to save.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "slotbench.suites.cell", request],
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                env={**os.environ, **environment}, start_new_session=True,
+            )  # fmt: skip
+
+    def poll(self) -> Ended | None:
+        """How it ended, written down in its directory; None while it runs."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        lines = trim(self.log)
+        if code == 0:
+            return Ended(self.task.run, "done")
+        if code == ELSEWHERE:
+            return Ended(self.task.run, "elsewhere")
+        if code in STOPPED:
+            return Ended(self.task.run, "stopped", "stopped")
+        reason = self._reason(code, lines)
+        run = Run(Path(self.task.run))
+        record_failure(run, reason)
+        return Ended(self.task.run, "failed", reason)
+
+    def _reason(self, code: int, lines: list[str]) -> str:
+        if code < 0:
+            name = signal.Signals(-code).name
+            if -code != signal.SIGKILL:
+                return f"killed by {name}"
+            if oom_kills() > self._oom_before:
+                return "killed by SIGKILL: the machine ran out of memory"
+            return "killed by SIGKILL, as the system does when memory runs out"
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1] if said else f"ended with exit code {code}"
+
+    def ask_to_stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+
+    def stop(self, seconds: float = SAVE_SECONDS) -> None:
+        """Have it save and leave; after ``seconds``, make it."""
+        self.ask_to_stop()
+        until = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def trim(log: Path) -> list[str]:
+    """The last lines of a log, which then holds no others."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+        if len(lines) > KEPT:
+            lines = lines[-KEPT:]
+            log.write_text("\n".join(lines) + "\n")
+    except OSError:
+        return []
+    return lines
+
+
+def oom_kills() -> int:
+    """How many processes Linux has killed for lack of memory since it was started."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in VMSTAT.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,114 @@
+"""The engine ``ray``: tasks on a Ray cluster, or on one that it starts on this machine.
+
+Every node needs slotbench and must see the same folders of data and results.
+"""
+
+import contextlib
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, threads_each
+from slotbench.suites.process import CellProcess
+
+PAUSE = 0.2
+
+
+class Ray(Engine):
+    """A Ray task a cell, with its share of CPUs, and a GPU where the device is one."""
+
+    name = "ray"
+    takes_address = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        try:
+            ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise UserError(
+                "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
+            ) from error
+        self.ray = ray
+        started = {} if settings.address else {"num_cpus": cores()}
+        try:
+            ray.init(
+                address=settings.address, include_dashboard=False, log_to_driver=False,
+                configure_logging=False, **started,
+            )  # fmt: skip
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"--address {settings.address}: no Ray cluster answers ({error}).",
+                "Type: ray start --head, or leave --address out.",
+            ) from error
+        self.capacity = settings.workers
+        workers = settings.workers or cores()
+        self.threads = 1 if settings.address else threads_each(workers)
+        there = ray.cluster_resources().get("GPU", 0) > 0
+        gpu = settings.device == "cuda" or (settings.device == "auto" and there)
+        self._task = ray.remote(carry_out).options(
+            num_cpus=self.threads, num_gpus=int(gpu), max_retries=0
+        )
+        self._running: dict[Any, str] = {}
+        """Ray's reference -> run."""
+
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
+        handles = []
+        for task in tasks:
+            reference = self._task.remote(asdict(task), self.threads)
+            self._running[reference] = task.run
+            handles.append(str(reference.hex()))
+        return handles
+
+    def poll(self) -> list[Ended]:
+        if not self._running:
+            return []
+        waiting = list(self._running)
+        ready, _ = self.ray.wait(waiting, num_returns=len(waiting), timeout=0)
+        return [self._ended(reference) for reference in ready]
+
+    def _ended(self, reference: Any) -> Ended:
+        run, known = self._running.pop(reference), self.ray.exceptions
+        try:
+            return Ended(*self.ray.get(reference))
+        except known.TaskCancelledError:
+            return Ended(run, "stopped", "cancelled")
+        except known.OutOfMemoryError:
+            return Ended(run, "failed", "killed by Ray: the node ran out of memory")
+        except (known.WorkerCrashedError, known.NodeDiedError, known.ObjectLostError) as error:
+            return Ended(run, "stopped", f"Ray lost the process that ran it ({_name(error)})")
+        except known.RayError as error:
+            if not self.ray.is_initialized():
+                raise SlotbenchError(
+                    "Ray is gone.", "Run the suite again: what was done stays done."
+                ) from error
+            return Ended(run, "stopped", f"Ray: {_name(error)}")
+
+    def cancel(self) -> None:
+        for reference in self._running:
+            with contextlib.suppress(self.ray.exceptions.RayError):
+                self.ray.cancel(reference, force=False)
+        if self._running:
+            self.ray.wait(list(self._running), num_returns=len(self._running), timeout=90)
+
+    def close(self) -> None:
+        self.cancel()
+        self.ray.shutdown()
+
+
+def carry_out(task: dict[str, Any], threads: int) -> tuple[str, str, str]:
+    """Run a cell's process to its end, in a worker of Ray's; (run, outcome, reason)."""
+    process = CellProcess(Task(**task), environment(threads))
+    try:
+        while (ended := process.poll()) is None:
+            time.sleep(PAUSE)
+    except BaseException:  # Ray cancels a task by raising KeyboardInterrupt in it
+        process.stop()
+        raise
+    return ended.run, ended.outcome, ended.reason
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__

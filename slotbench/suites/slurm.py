@@ -1,0 +1,196 @@
+"""The engine ``slurm``: job arrays through submitit.
+
+Jobs go on when the driver ends, and the next driver takes them over. A job that is preempted, or
+comes to its time limit, has its cell save, and is queued again.
+"""
+
+import importlib
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from slotbench.errors import UserError
+from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment
+from slotbench.suites.process import SAVE_SECONDS, CellProcess
+
+HOURS = 24
+REQUEUES = 100
+ASK_SECONDS = 10.0
+PAUSE = 0.2
+STOPPED = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "TIMEOUT")
+WHY = {"OUT_OF_MEMORY": "killed by Slurm: out of memory", "DEADLINE": "Slurm: DEADLINE"}
+
+
+class Slurm(Engine):
+    """A job a cell; cells that are submitted together are one array.
+
+    ``--option`` takes what submitit's executors take, such as ``slurm_partition=gpu``,
+    ``timeout_min=600``, ``mem_gb=8`` or ``cpus_per_task=4``, and ``cluster=local``, which runs
+    the jobs here, without Slurm.
+    """
+
+    name = "slurm"
+    takes = None
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        try:
+            submitit: Any = importlib.import_module("submitit")
+        except ImportError as error:
+            raise UserError(
+                "The engine 'slurm' needs the package submitit.",
+                "Type: pip install 'slotbench[slurm]'",
+            ) from error
+        self.submitit = submitit
+        options: dict[str, Any] = {key: _number(value) for key, value in settings.options.items()}
+        self.cluster = options.pop("cluster", None)
+        self.jobs = settings.folder / "slurm"
+        try:
+            self.executor = submitit.AutoExecutor(
+                self.jobs, cluster=self.cluster, slurm_max_num_timeout=REQUEUES
+            )
+        except RuntimeError as error:
+            raise UserError(
+                "This machine knows no Slurm: sbatch is not found.",
+                "Type it on a login node, or name another --engine.",
+            ) from error
+        self.detached = self.executor.cluster == "slurm"
+        self.threads = int(options.get("cpus_per_task", 2))
+        here = settings.workers or max(1, cores() // self.threads)
+        self.capacity = None if self.detached else here
+        parameters = {
+            "name": "slotbench", "timeout_min": 60 * HOURS, "cpus_per_task": self.threads,
+            "gpus_per_node": int(settings.device == "cuda"), "tasks_per_node": 1, "nodes": 1,
+            **options,
+        }  # fmt: skip
+        if settings.workers is not None:
+            parameters["slurm_array_parallelism"] = settings.workers
+        try:
+            self.executor.update_parameters(**parameters)
+        except (NameError, TypeError, ValueError, AssertionError) as error:
+            raise UserError(f"--option: submitit does not take this: {error}.") from error
+        self._running: dict[str, Any] = {}
+        """Run -> job."""
+        self._asked, self._cancelled = -ASK_SECONDS, False
+        self._missing: set[str] = set()
+
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
+        self.jobs.mkdir(parents=True, exist_ok=True)
+        with self.executor.batch():
+            jobs = [self.executor.submit(Attempt(), vars(task), self.threads) for task in tasks]
+        self._running |= {task.run: job for task, job in zip(tasks, jobs, strict=True)}
+        return [str(job.job_id) for job in jobs]
+
+    def adopt(self, task: Task, handle: str) -> bool:
+        if not self.detached:
+            return False
+        job = self.submitit.SlurmJob(folder=self.jobs, job_id=handle, tasks=[0])
+        queue = _queue()
+        if queue is not None and handle not in queue and not job.paths.result_pickle.exists():
+            return False
+        self._running[task.run] = job
+        return True
+
+    def poll(self) -> list[Ended]:
+        gone = self._gone()
+        ended = []
+        for run, job in list(self._running.items()):
+            if job.paths.result_pickle.exists() or job.job_id in gone:
+                del self._running[run]
+                ended.append(self._ended(run, job))
+        return ended
+
+    def _gone(self) -> set[str]:
+        """Jobs that have left the queue, and had left it when last asked, too."""
+        if not self.detached:
+            return {job.job_id for job in self._running.values() if job.done()}
+        now = time.monotonic()
+        if now - self._asked < ASK_SECONDS:
+            return set()
+        queue, self._asked = _queue(), now
+        if queue is None:
+            return set()
+        missing = {job.job_id for job in self._running.values()} - queue
+        # What a job leaves behind may be seen here later than its end.
+        gone, self._missing = missing & self._missing, missing
+        return gone
+
+    def _ended(self, run: str, job: Any) -> Ended:
+        utils = self.submitit.core.utils
+        try:
+            return Ended(*job.result())
+        except utils.FailedJobError as error:
+            said = str(error).strip().splitlines()
+            return Ended(run, "failed", said[-1] if said else "the job failed")
+        except (utils.UncompletedJobError, OSError, EOFError):
+            state = str(job.state).split(" ")[0].upper()
+            if self._cancelled or state in STOPPED:
+                return Ended(run, "stopped", f"Slurm: {state}")
+            return Ended(run, "failed", WHY.get(state, f"its job left nothing (Slurm: {state})"))
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        for job in self._running.values():
+            job.cancel(check=False)
+        until = time.monotonic() + SAVE_SECONDS
+        while time.monotonic() < until and not self._all_gone():
+            time.sleep(PAUSE)
+        self._asked = -ASK_SECONDS
+        self._missing = {job.job_id for job in self._running.values()}
+
+    def _all_gone(self) -> bool:
+        queue = _queue() if self.detached else None
+        return all(
+            job.paths.result_pickle.exists()
+            or (job.done() if queue is None else job.job_id not in queue)
+            for job in self._running.values()
+        )
+
+    def close(self) -> None:
+        if not self.detached:
+            self.cancel()
+
+
+def _queue() -> set[str] | None:
+    """The jobs of Slurm's queue; None where it does not answer."""
+    try:
+        asked = subprocess.run(
+            ["squeue", "--noheader", "--array", "--format=%i"],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(asked.stdout.split())
+
+
+class Attempt:
+    """What a job calls; pickled, so that it must be found by name on the node."""
+
+    def __init__(self) -> None:
+        self.process: CellProcess | None = None
+
+    def __call__(self, task: dict[str, Any], threads: int) -> tuple[str, str, str]:
+        self.process = CellProcess(Task(**task), environment(threads))
+        try:
+            while (ended := self.process.poll()) is None:
+                time.sleep(PAUSE)
+        except BaseException:
+            self.process.stop()
+            raise
+        if ended.outcome == "stopped" and "SLURM_JOB_ID" in os.environ:
+            # Preempted or cancelled: Slurm ends the job itself, and queues it again or not.
+            time.sleep(SAVE_SECONDS)
+        return ended.run, ended.outcome, ended.reason
+
+    def checkpoint(self, task: dict[str, Any], threads: int) -> Any:
+        """Called when the job is preempted or out of time: the cell saves, the job is queued."""
+        if self.process is not None:
+            self.process.stop()
+        helpers: Any = importlib.import_module("submitit.helpers")
+        return helpers.DelayedSubmission(Attempt(), task, threads)
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text

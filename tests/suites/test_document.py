@@ -1,0 +1,126 @@
+"""A suite's file: what it means, and how its mistakes are explained."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from slotbench import registry
+from slotbench.errors import UserError
+from slotbench.suites.document import Suite, read
+
+HEAD = 'name = "a"\nquestion = "Why?"\n'
+
+
+def suite(tmp_path: Path, text: str, head: str = HEAD) -> Suite:
+    file = tmp_path / "a.toml"
+    file.write_text(head + text)
+    return read(file)
+
+
+def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path: Path) -> None:
+    found = suite(
+        tmp_path,
+        """
+        [axes]
+        objective = ["simclr", "byol", "vicreg"]
+        alignment = ["pool", "hungarian"]
+        seed = [0, 1]
+        core.width = [8, 16]
+        [[skip]]
+        objective = ["byol", "vicreg"]
+        alignment = "pool"
+        [[skip]]
+        objective = "simclr"
+        core.width = 16
+        """,
+    )
+    product = itertools.product(*found.axes.values())
+    expected = [
+        dict(zip(found.axes, values, strict=True)) for values in product
+        if not (values[0] in ("byol", "vicreg") and values[1] == "pool")
+        and not (values[0] == "simclr" and values[3] == 16)
+    ]  # fmt: skip
+    combinations = found.combinations()
+    assert len(combinations) == len(expected) == 12
+    assert all(values in expected for values in combinations)
+    assert [values["seed"] for values in combinations] == [0] * 6 + [1] * 6
+
+
+def test_both_ways_of_writing_a_field_are_the_same(tmp_path: Path) -> None:
+    plain = suite(tmp_path, "[axes]\ncore.width = [8]\n[axes.encoder]\nchannels = [8]\n")
+    quoted = suite(tmp_path, '[axes]\n"core.width" = [8]\n"encoder.channels" = [8]\n')
+    assert plain.axes == quoted.axes == {"core.width": (8,), "encoder.channels": (8,)}
+
+
+def test_a_core_and_its_fields_are_axes_together(tmp_path: Path) -> None:
+    found = suite(tmp_path, '[axes]\ncore = ["slot-attention"]\n"core.width" = [8, 16]\n')
+    assert len(found.combinations()) == 2
+
+
+def test_short_forms(tmp_path: Path) -> None:
+    found = suite(
+        tmp_path,
+        'seeds = 3\nbudget = "100:images"\nmetrics = "segmentation,health"\n'
+        '[axes]\nencoder = ["cnn"]\nviews.crop = [[0.2, 1.0]]\n',
+    )
+    assert found.axes["seed"] == (0, 1, 2)
+    assert found.axes["encoder.name"] == ("cnn",)
+    assert found.axes["views.crop"] == ((0.2, 1.0),)
+    assert found.fixed == {"budget": "100:images"}
+    assert found.metrics == ("segmentation", "health")
+
+
+AXES = '[axes]\nobjective = ["simclr"]\n'
+MISTAKES = {
+    "toml": ("[axes", "not valid TOML"),
+    "key": (f"sedes = 2\n{AXES}", "Did you mean 'seeds'"),
+    "no axes": ("", "no axes"),
+    "axis": ("[axes]\nobjektive = ['simclr']\n", "Did you mean 'objective'"),
+    "name": ("[axes]\nobjective = ['simcrl']\n", r"axes.objective: .*Did you mean 'simclr'"),
+    "sum": ("[axes]\nobjective = ['simclr+bjol']\n", "Did you mean 'byol'"),
+    "core": (f"{AXES}core = ['slot-atention']\n", "Did you mean 'slot-attention'"),
+    "dataset": (f"{AXES}dataset = ['clever']\n", "Did you mean 'clevr'"),
+    "variant": (f"{AXES}dataset = ['clevr:clevr7']\n", "Did you mean 'clevr"),
+    "alignment": (f"{AXES}alignment = ['pol']\n", "Did you mean 'pool'"),
+    "encoder": (f"{AXES}encoder = ['cnnn']\n", "Did you mean 'cnn'"),
+    "no list": ("[axes]\nobjective = 'simclr'\n", "expected a list"),
+    "empty": ("[axes]\nobjective = []\n", "no run"),
+    "twice": ("[axes]\nobjective = ['simclr', 'simclr']\n", "twice"),
+    "seed": (f"{AXES}seed = ['0']\n", "expected a whole number"),
+    "seeds": (f"seeds = 2\n{AXES}seed = [0]\n", "which"),
+    "no seeds": (f"seeds = 0\n{AXES}", "1 or more"),
+    "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
+    "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
+    "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is an axis and fixed"),
+    "metrics": (f"metrics = 'segmentatio'\n{AXES}", "Did you mean 'segmentation'"),
+    "skip axis": (f"{AXES}[[skip]]\nobjectiv = 'simclr'\n", "Did you mean 'objective'"),
+    "skip other": (f"{AXES}[[skip]]\ncore = 'kmeans'\n", "Unknown axis in skip 1"),
+    "skip value": (f"{AXES}[[skip]]\nobjective = 'simcl'\n", "Did you mean 'simclr'"),
+    "skip all": (f"{AXES}[[skip]]\nobjective = 'simclr'\n", "all runs are skipped"),
+    "skip nothing": (f"{AXES}[[skip]]\n", "names no axis"),
+    "skip table": (f"skip = 3\n{AXES}", r"\[\[skip\]\]"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_explained_and_names_the_file(tmp_path: Path, mistake: str) -> None:
+    text, message = MISTAKES[mistake]
+    with pytest.raises(UserError, match=message) as error:
+        suite(tmp_path, text)
+    assert error.value.message.startswith(str(tmp_path / "a.toml"))
+
+
+def test_a_suite_has_a_question_and_a_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no question"):
+        suite(tmp_path, AXES, head="")
+    with pytest.raises(UserError, match="small letters"):
+        suite(tmp_path, AXES, head='name = "../b"\nquestion = "Why?"\n')
+
+
+@pytest.mark.parametrize("name", registry.names("suites"))
+def test_the_list_asks_what_the_file_asks(name: str) -> None:
+    entry = registry.get("suites", name)
+    found = read(entry.load()())
+    assert (found.name, found.question) == (name, entry.summary)
+    assert found.combinations()

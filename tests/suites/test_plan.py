@@ -1,0 +1,146 @@
+"""A suite's cells: runs like any other, each once."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slotbench import registry, workflow
+from slotbench.cli import main
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from slotbench.resolve import dataset_info, resolve_for
+from slotbench.runs import Run
+from slotbench.suites.plan import Plan
+from tests.suites import tiny
+
+Make = Callable[..., Plan]
+
+
+@pytest.fixture
+def make(tmp_path: Path, blocks: Path) -> Make:
+    """The plan of a suite with these axes."""
+
+    def planned(axes: str, fixed: str = '[fixed]\npreset = "quick"\n') -> Plan:
+        head = 'name = "tiny"\nquestion = "Why?"\n'
+        file = tiny.write(tmp_path, f"{head}{axes}\n", fixed)
+        return tiny.planned(file, blocks, tmp_path / "results")
+
+    return planned
+
+
+def test_a_cell_is_the_run_that_its_words_train(
+    make: Make, tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cell tells the user to type resolves to the cell's own directory."""
+    plan = make(
+        '[axes]\nobjective = ["simclr", "reconstruction"]\nalignment = ["pool", "shared"]\n'
+        'core.width = [8, 16]\ncore.gradient = ["last"]\nviews.crop = [[0.3, 0.9]]\nseed = [0, 3]'
+    )
+    trained: list[Path] = []
+
+    def carry_out(run: Run, *_: object) -> Run:
+        trained.append(run.path.resolve())
+        return run
+
+    monkeypatch.setattr(workflow, "carry_out", carry_out)
+    for cell in plan.cells:
+        where = ["--data-dir", str(blocks), "--results-dir", str(tmp_path / "results")]
+        monkeypatch.setattr("sys.argv", [*cell.words, *where, "--device", "cpu"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    assert trained == [cell.run.path.resolve() for cell in plan.cells]
+
+
+def test_what_a_cell_does_not_have_is_left_out_of_it(make: Make) -> None:
+    """Pairing means nothing to reconstruction, and a decoder's field nothing to SimCLR."""
+    plan = make(
+        '[axes]\nobjective = ["reconstruction", "simclr"]\nalignment = ["pool", "shared"]\n'
+        "decoder.channels = [8, 16, 24]\n"
+    )
+    found = [dict(cell.values) for cell in plan.cells]
+    assert found == [
+        {"objective": "reconstruction", "decoder.channels": 8},
+        {"objective": "reconstruction", "decoder.channels": 16},
+        {"objective": "reconstruction", "decoder.channels": 24},
+        {"objective": "simclr", "alignment": "pool"},
+        {"objective": "simclr", "alignment": "shared"},
+    ]
+    assert len({cell.key for cell in plan.cells}) == 5
+
+
+def test_an_encoder_brings_its_fields(make: Make) -> None:
+    plan = make('[axes]\nencoder.name = ["cnn", "strided-cnn"]\nencoder.stride = [2, 4]\n')
+    assert [dict(cell.values) for cell in plan.cells] == [
+        {"encoder.name": "cnn"},
+        {"encoder.name": "strided-cnn", "encoder.stride": 2},
+        {"encoder.name": "strided-cnn", "encoder.stride": 4},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ("[axes]\ncore.widht = [8]", "Did you mean 'width'"),
+        ("[axes]\ncor.width = [8]", "Did you mean 'core'"),
+        ("[axes]\ncore.width = ['wide']", "expected a whole number"),
+        ("[axes]\nobjective = ['random']\ndecoder.channels = [8]", "no decoder"),
+        ("[axes]\nobjective = ['random']\nalignment = ['pool']", "no objective"),
+        ("[axes]\nobjective = ['simclr', 'cswm']", "follows frames"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_runs(make: Make, axes: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make(axes)
+
+
+def test_budgets_are_budgets_of_the_runs(make: Make) -> None:
+    plan = make(
+        '[axes]\nbudget = ["64:images", "5:steps", "9:seconds", "1e9:flops"]\n',
+        '[fixed]\npreset = "quick"\n"train.batch_size" = 8\n',
+    )
+    settings = [cell.config.train for cell in plan.cells]
+    assert [each.steps for each in settings[:2]] == [8, 5]
+    assert [each.budget for each in settings] == ["", "", "9:seconds", "1000000000:flops"]
+
+
+def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make: Make) -> None:
+    plan = make(
+        "seeds = 2\n[prepare]\nimage_size = 32\n"
+        '[axes]\ndataset = ["clevr", "multi-dsprites:binarized"]\n'
+    )
+    assert len(plan.cells) == 2
+    assert plan.unprepared == {"multi-dsprites:binarized": 2}
+    assert plan.prepare_commands() == [
+        ["slotbench", "prepare", "multi-dsprites", "--variant", "binarized", "--image-size", "32"]
+    ]
+
+
+@pytest.mark.parametrize("name", registry.names("suites"))
+def test_every_shipped_suite_can_be_run(name: str, tmp_path: Path, blocks: Path) -> None:
+    data = tiny.data(tmp_path, blocks)
+    plan = tiny.planned(registry.get("suites", name).load()(), data, tmp_path)
+    assert not plan.unprepared
+    assert len(plan.cells) == len(plan.suite.combinations())
+    assert len({cell.key for cell in plan.cells}) == len(plan.cells)
+
+
+def test_the_demo_is_what_the_three_commands_train(tmp_path: Path, blocks: Path) -> None:
+    plan = tiny.planned(registry.get("suites", "demo").load()(), blocks, tmp_path)
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    typed = [
+        resolve_for(info, **workflow.options(workflow.Choice(objective=name, preset="quick"))).id
+        for name in ("random", "simclr", "reconstruction")
+    ]
+    assert [cell.config.id for cell in plan.cells] == typed
+
+
+def test_settings_that_travel_survive_json(make: Make) -> None:
+    plan = make('[axes]\ncore.width = [8]\nbudget = ["3:steps"]')
+    (cell,) = plan.cells
+    there = json.loads(json.dumps(vars(cell.choice)))
+    choice = workflow.Choice(**{**there, "overrides": tuple(there["overrides"])})
+    assert choice == cell.choice
