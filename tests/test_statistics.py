@@ -229,3 +229,60 @@ def test_the_verdict_claims_no_more_than_the_test(
     found: Comparison, corrected: float, words: str
 ) -> None:
     assert verdict(found, corrected) == words
+
+
+# Exactness
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_few_values_have_the_quantiles_of_all_their_resamples(n: int, level: float) -> None:
+    values = generator("exact", n).normal(size=n)
+    means = [np.mean(drawn) for drawn in itertools.product(values, repeat=n)]
+    tail = (1 - level) / 2
+    low = np.quantile(means, tail, method="inverted_cdf")
+    high = -np.quantile([-mean for mean in means], tail, method="inverted_cdf")
+    assert bootstrap_interval([values], generator(), level=level) == pytest.approx((low, high))
+
+
+def test_exact_and_drawn_intervals_agree_where_one_goes_over_into_the_other() -> None:
+    values = generator("over").normal(size=8)
+    exact = bootstrap_interval([values], generator())
+    drawn = [values[generator("draws").integers(8, size=(100_000, 8))].mean(axis=1)]
+    assert exact == pytest.approx(np.quantile(drawn, (0.025, 0.975)), abs=0.02)
+
+
+def test_the_interval_of_a_mirror_image_is_mirrored() -> None:
+    values = generator("mirror").normal(size=7)
+    low, high = bootstrap_interval([values], generator()) or (0, 0)
+    assert bootstrap_interval([-values], generator()) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize("n", [4, 6, 9, 12, 30, 50])
+def test_the_rank_test_is_scipys(n: int) -> None:
+    differences = generator("scipy", n).normal(0.4, 1, size=n)
+    expected = stats.wilcoxon(differences, method="exact").pvalue
+    assert signed_rank(differences) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8, 11])
+def test_the_rank_test_with_ties_is_that_of_every_sign_pattern(n: int) -> None:
+    differences = np.round(generator("ties", n).normal(0.2, 1, size=n), 0)
+    values = differences[differences != 0]
+    ranks = stats.rankdata(abs(values))
+    observed = ranks[values > 0].sum()
+    sums = np.array(
+        [np.dot(ranks, signs) for signs in itertools.product((0, 1), repeat=len(values))]
+    )
+    tail = min(np.mean(sums >= observed - 1e-9), np.mean(sums <= observed + 1e-9))
+    assert signed_rank(differences) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_the_rank_test_of_many_pairs_is_scipys_approximation() -> None:
+    differences = generator("many").normal(0.1, 1, size=400)
+    expected = stats.wilcoxon(differences, method="asymptotic", correction=False).pvalue
+    assert signed_rank(differences) == pytest.approx(expected)
+    # The two sides of the limit agree.
+    fewer = generator("limit").normal(0.1, 1, size=200)
+    normal = stats.wilcoxon(fewer, method="asymptotic").pvalue
+    assert signed_rank(fewer) == pytest.approx(normal, abs=0.005)

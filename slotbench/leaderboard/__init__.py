@@ -8,6 +8,7 @@ from the run directories, each time anew.
 
 from slotbench.leaderboard.board import Board, leaderboard
 from slotbench.leaderboard.grouping import Row, rows
+from slotbench.leaderboard.index import Index
 from slotbench.leaderboard.runs import collect
 
-__all__ = ["Board", "Row", "collect", "leaderboard", "rows"]
+__all__ = ["Board", "Index", "Row", "collect", "leaderboard", "rows"]

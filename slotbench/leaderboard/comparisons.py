@@ -5,12 +5,13 @@ settings and budget, on the seeds that both have. Only metrics that both familie
 same means are compared: attention masks with attention masks, never with a decoder's.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slotbench.leaderboard.grouping import Row
-from slotbench.rng import numpy_generator
-from slotbench.statistics import LEAST_FOR_A_CLAIM, Comparison, compare, holm, verdict
+from slotbench.leaderboard.memo import Memo
+from slotbench.statistics import LEAST_FOR_A_CLAIM, Comparison, holm, verdict
 
 METRICS = (
     "fg_ari/attention",
@@ -49,25 +50,32 @@ class Family:
     result: Comparison
     corrected: float | None
     """p after Holm's correction over the metrics."""
+    strata: tuple[tuple[float, ...], ...] = ()
+    """The paired differences, a tuple for each reconstruction row."""
 
     @property
     def verdict(self) -> str:
         return verdict(self.result, self.corrected)
 
 
-def comparisons(rows: Sequence[Row]) -> list[Paired]:
+def comparisons(rows: Sequence[Row], memo: Memo | None = None) -> list[Paired]:
     """Every self-supervised row against reconstruction, on each of :data:`METRICS`.
 
     The family of Holm's correction is everything that is returned, so hand in all rows, not
     those that a filter leaves: the choice of what to look at must not change a p-value.
     """
+    alike: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.family == "reconstruction" and row.seeds:
+            alike[row.pair].append(row)
     pairs = [
         (row, baseline, metric)
         for row in rows if row.family == "self-supervised" and row.seeds
-        for baseline in _baselines(row, rows)
+        for baseline in _baselines(alike.get(row.pair, []))
         for metric in METRICS if metric in row.metrics or metric in baseline.metrics
     ]  # fmt: skip
-    results = [_compare(*pair) for pair in pairs]
+    known = memo or Memo()
+    results = [_compare(*pair, known) for pair in pairs]
     corrected = holm([result.p for result in results])
     return [
         Paired(metric, row, baseline, _shared(row, baseline, metric), result, p)
@@ -75,47 +83,44 @@ def comparisons(rows: Sequence[Row]) -> list[Paired]:
     ]
 
 
-def families(paired: Sequence[Paired]) -> list[Family]:
+def families(paired: Sequence[Paired], memo: Memo | None = None) -> list[Family]:
     """Self-supervision as a whole against reconstruction, one entry a metric.
 
     A stratum is a reconstruction row. One pair is one of its seeds: the mean over the
     self-supervised rows of their difference to it, so that a seed of reconstruction counts once
     however many rows are compared with it. Rows below three shared seeds take no part.
     """
-    found = [_family(metric, [pair for pair in paired if pair.metric == metric])
+    known = memo or Memo()
+    found = [_family(metric, [pair for pair in paired if pair.metric == metric], known)
              for metric in METRICS]  # fmt: skip
-    corrected = holm([result.p for _, _, result in found])
-    return [
-        Family(metric, rows, datasets, result, p)
-        for metric, (rows, datasets, result), p in zip(METRICS, found, corrected, strict=True)
-    ]
+    corrected = holm([family.result.p for family in found])
+    return [replace(family, corrected=p) for family, p in zip(found, corrected, strict=True)]
 
 
-def _family(metric: str, paired: Sequence[Paired]) -> tuple[int, int, Comparison]:
-    usable = [pair for pair in paired if len(pair.seeds) >= LEAST_FOR_A_CLAIM]
+def _family(metric: str, paired: Sequence[Paired], memo: Memo) -> Family:
+    groups: dict[int, list[Paired]] = defaultdict(list)
+    for pair in paired:
+        if len(pair.seeds) >= LEAST_FOR_A_CLAIM:
+            groups[id(pair.baseline)].append(pair)
     strata, rows, datasets = [], 0, set()
-    for baseline in {id(pair.baseline): pair.baseline for pair in usable}.values():
-        group = [pair for pair in usable if pair.baseline is baseline]
+    for group in groups.values():
+        baseline = group[0].baseline
         seeds = sorted(set.intersection(*(set(pair.seeds) for pair in group)))
         if len(seeds) < LEAST_FOR_A_CLAIM:
             continue
-        strata.append([
+        strata.append(tuple(
             sum(_difference(pair.row, baseline, metric, seed) for pair in group) / len(group)
             for seed in seeds
-        ])  # fmt: skip
+        ))  # fmt: skip
         rows += len(group)
         datasets.add(baseline.group)
-    return rows, len(datasets), compare(strata, numpy_generator(0, "families", metric))
+    result = memo.comparison(strata, "families", metric)
+    return Family(metric, rows, len(datasets), result, None, tuple(strata))
 
 
-def _baselines(row: Row, rows: Sequence[Row]) -> list[Row]:
+def _baselines(alike: Sequence[Row]) -> Sequence[Row]:
     """The reconstruction rows to compare with: the one with its own defaults, else all."""
-    found = [
-        other for other in rows
-        if other.family == "reconstruction" and other.pair == row.pair and other.seeds
-    ]  # fmt: skip
-    plain = [other for other in found if not _own_settings(other)]
-    return plain or found
+    return [other for other in alike if not _own_settings(other)] or alike
 
 
 def _own_settings(row: Row) -> bool:
@@ -132,8 +137,8 @@ def _difference(row: Row, baseline: Row, metric: str, seed: int) -> float:
     return row.values[metric][seed] - baseline.values[metric][seed]
 
 
-def _compare(row: Row, baseline: Row, metric: str) -> Comparison:
+def _compare(row: Row, baseline: Row, metric: str, memo: Memo) -> Comparison:
     seeds = _shared(row, baseline, metric)
-    differences = [_difference(row, baseline, metric, seed) for seed in seeds]
-    generator = numpy_generator(0, "comparison", row.label, baseline.label, str(row.group), metric)
-    return compare([differences], generator)
+    strata = [[_difference(row, baseline, metric, seed) for seed in seeds]] if seeds else []
+    keys = ("comparison", row.label, baseline.label, row.group.fingerprint, metric)
+    return memo.comparison(strata, *keys)

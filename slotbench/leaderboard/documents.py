@@ -6,6 +6,8 @@ from typing import Any
 
 from slotbench.leaderboard.comparisons import Family, Paired
 from slotbench.leaderboard.grouping import Row
+from slotbench.leaderboard.ranks import Overall, Standing
+from slotbench.leaderboard.verdict import Verdict
 
 _NO_VALUE = {"mean": None, "low": None, "high": None, "n": 0, "iqm": None}
 
@@ -33,13 +35,17 @@ def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> di
         "failed": row.failed,
         "published": row.published,
         "metrics": {key: _cell(row, key) for key in present},
-        "cost": asdict(row.cost),
+        "cost": {
+            # FLOPs are there where they were counted.
+            key: value for key, value in asdict(row.cost).items()
+            if key != "flops" or value is not None
+        },
         "warnings": list(row.warnings),
-    }
+    }  # fmt: skip
 
 
 def _cell(row: Row, key: str) -> dict[str, Any]:
-    cell = asdict(row.metrics[key]) if key in row.metrics else dict(_NO_VALUE)
+    cell = vars(row.metrics[key]) if key in row.metrics else dict(_NO_VALUE)
     return {**cell, "scaled": asdict(row.scales[key])} if key in row.scales else cell
 
 
@@ -82,8 +88,48 @@ def _result(pair: Paired | Family) -> dict[str, Any]:
         "difference": result.difference,
         "low": result.low,
         "high": result.high,
+        "effect": result.effect,
         "probability_of_improvement": result.probability,
         "p": result.p,
         "p_holm": pair.corrected,
         "verdict": pair.verdict,
     }
+
+
+def verdict_document(found: Verdict) -> dict[str, Any]:
+    """The answer in words, and how many seeds more would settle what is open."""
+    return {
+        "claim": found.claim,
+        "sentence": found.sentence,
+        "notes": list(found.notes),
+        "seeds_needed": {
+            metric: {"more": need.more, "power": need.power, "limit": need.limit}
+            for metric, need in found.needs
+        },
+    }
+
+
+def standing_document(found: Standing) -> dict[str, Any]:
+    """A place: ``rank`` and ``last`` are the best and the worst that the intervals allow."""
+    row = found.row
+    return {
+        "metric": found.metric,
+        "dataset": row.group.dataset,
+        "fingerprint": row.group.fingerprint,
+        "core": row.core,
+        "objective": row.objective,
+        "alignment": row.alignment,
+        "preset": row.preset,
+        "settings": row.settings,
+        "rank": found.rank,
+        "last": found.last,
+        "reason": found.reason,
+    }
+
+
+def overall_document(found: Overall) -> dict[str, Any]:
+    """One configuration over all datasets of the document, in the order of their rows."""
+    return {
+        "metric": found.metric, "label": found.label, "ranks": list(found.ranks),
+        "mean": found.mean,
+    }  # fmt: skip

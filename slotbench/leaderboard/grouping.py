@@ -1,16 +1,13 @@
 """The leaderboard's rows: runs that differ in their seed alone, and what they have in common."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from slotbench.leaderboard.runs import metric_keys
-from slotbench.rng import numpy_generator
-from slotbench.statistics import Summary, summarise
-
-if TYPE_CHECKING:
-    import pandas as pd
+from slotbench.leaderboard.memo import Memo
+from slotbench.leaderboard.records import Found
+from slotbench.statistics import Summary
 
 FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "external", "unknown")
 """In the order in which a table shows them."""
@@ -44,6 +41,8 @@ class Cost:
     images_per_second: float | None
     parameters: float | None
     device: str
+    flops: float | None = None
+    """Floating point operations of the whole training, where they were counted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,56 @@ class Scale:
     ceiling: float | None
     reason: str
     """Why there is no scaled number; "" where there is one."""
+
+
+class Values(Mapping[str, Mapping[int, float]]):
+    """Metric -> seed -> value, of runs' own numbers; what is missing is not there."""
+
+    def __init__(self, runs: Sequence[Found]) -> None:
+        self._runs = [(int(run["seed"]), run["values"]) for run in runs]
+        self._known: dict[str, dict[int, float]] = {}
+
+    def __getitem__(self, metric: str) -> Mapping[int, float]:
+        found = self._known.get(metric)
+        if found is None:
+            found = {seed: cells[metric] for seed, cells in self._runs if metric in cells}
+            if not found:
+                raise KeyError(metric)
+            self._known[metric] = found
+        return found
+
+    def __contains__(self, metric: object) -> bool:
+        return any(metric in cells for _, cells in self._runs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key for _, cells in self._runs for key in cells))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Summaries(Mapping[str, Summary]):
+    """Metric -> summary over seeds; computed when asked for, because most are never shown."""
+
+    def __init__(self, values: Values, row: str, memo: Memo) -> None:
+        self._values, self._row, self._memo = values, row, memo
+        self._known: dict[str, Summary] = {}
+
+    def __getitem__(self, metric: str) -> Summary:
+        found = self._known.get(metric)
+        if found is None:
+            values = list(self._values[metric].values())
+            found = self._known[metric] = self._memo.summary(values, self._row, metric)
+        return found
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 @dataclass(frozen=True)
@@ -102,19 +151,19 @@ class Row:
         return f"{self.core} + {self.name}, {self.preset}{settings}"
 
 
-def rows(frame: "pd.DataFrame") -> list[Row]:
+def rows(found: Iterable[Found], memo: Memo | None = None) -> list[Row]:
     """Rows of the runs that count or failed, sorted by dataset, family and name.
 
-    Raises nothing; runs that neither count nor failed are passed over (their ``problems`` say
-    why). Rows that only a hidden difference separates get that difference into ``settings``.
+    ``found`` is what :func:`slotbench.leaderboard.runs.find` gives. Raises nothing; runs that
+    neither count nor failed are passed over (their ``problems`` say why). Rows that only a
+    hidden difference separates get that difference into ``settings``.
     """
-    keys = metric_keys(frame)
-    members: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in frame.to_dict("records"):
-        if record["counts"] or record["state"] == "failed":
-            members[record["row"]].append({str(key): value for key, value in record.items()})
-    found = [_row(runs, key, keys) for key, runs in members.items()]
-    return sorted(_distinguish(found), key=_order)
+    members: dict[str, list[Found]] = defaultdict(list)
+    for run in found:
+        if run["counts"] or run["state"] == "failed":
+            members[run["row"]].append(run)
+    known = memo or Memo()
+    return sorted(_distinguish([_row(*item, known) for item in members.items()]), key=_order)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -124,20 +173,11 @@ def _order(row: Row) -> tuple[Any, ...]:
     return row.group, not row.preset, *names
 
 
-def _row(runs: Sequence[dict[str, Any]], key: str, metrics: Sequence[str]) -> Row:
+def _row(key: str, runs: Sequence[Found], memo: Memo) -> Row:
     first = runs[0]
     counting = sorted((run for run in runs if run["counts"]), key=lambda run: run["seed"])
     failed = [run for run in runs if not run["counts"]]
-    # NaN marks a missing value, and is the only number that differs from itself.
-    values = {
-        metric: {run["seed"]: run[metric] for run in counting if run[metric] == run[metric]}
-        for metric in metrics
-    }
-    summaries = {
-        metric: summarise(list(cells.values()), numpy_generator(0, "leaderboard", key, metric))
-        for metric, cells in values.items()
-        if cells
-    }
+    values = Values(counting)
     cost, mixed = _cost(counting or failed)
     warnings = [text for run in runs for text in run["warnings"]]
     warnings += [
@@ -148,8 +188,9 @@ def _row(runs: Sequence[dict[str, Any]], key: str, metrics: Sequence[str]) -> Ro
         core=first["core"], objective=first["objective"], alignment=first["alignment"],
         preset=first["preset"], settings=first["settings"], family=first["family"],
         seeds=tuple(run["seed"] for run in counting), failed=len(failed),
-        published=sum(run["published"] for run in counting), values=values, metrics=summaries,
-        cost=cost, warnings=tuple(dict.fromkeys(warnings + mixed)),
+        published=sum(run["published"] for run in counting), values=values,
+        metrics=Summaries(values, key, memo), cost=cost,
+        warnings=tuple(dict.fromkeys(warnings + mixed)),
         config={name: value for name, value in first["config"].items() if name != "seed"},
         pair=first["pair"], external=bool(first.get("external")),
     )  # fmt: skip
@@ -157,15 +198,17 @@ def _row(runs: Sequence[dict[str, Any]], key: str, metrics: Sequence[str]) -> Ro
 
 def _cost(runs: Sequence[dict[str, Any]]) -> tuple[Cost, list[str]]:
     """The cost, and a warning where several devices were used: their times do not average."""
-    devices = Counter(run["device"] for run in runs)
+    devices: dict[str, int] = {}
+    for run in runs:  # a Counter takes ten times as long for so few
+        devices[run["device"]] = devices.get(run["device"], 0) + 1
     device, count = max(devices.items(), key=lambda item: (item[1], item[0]))
     on_it = [run for run in runs if run["device"] == device]
 
     def mean(name: str) -> float | None:
-        known = [run[name] for run in on_it if run[name] is not None]
+        known = [run[name] for run in on_it if run.get(name) is not None]
         return sum(known) / len(known) if known else None
 
-    names = ("steps", "seconds", "images_per_second", "parameters")
+    names = ("steps", "seconds", "images_per_second", "parameters", "flops")
     cost = Cost(**{name: mean(name) for name in names}, device=device)
     if len(devices) == 1:
         return cost, []
@@ -179,6 +222,9 @@ def _distinguish(found: Sequence[Row]) -> list[Row]:
         alike[(row.group, row.label)].append(row)
     result = []
     for same in alike.values():
+        if len(same) == 1:
+            result += same
+            continue
         flat = [_flat(row.config) for row in same]
         fields = sorted(set().union(*flat))
         differ = [key for key in fields if len({str(config.get(key)) for config in flat}) > 1]

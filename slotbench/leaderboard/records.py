@@ -14,10 +14,8 @@ from slotbench.evaluation.collapse import collapse_warning
 
 Document = dict[str, Any]
 Found = dict[str, Any]
-"""One run: the columns of ``runs.COLUMNS``, ``cells`` (metric -> :data:`Cell`), ``protocol``."""
-
-Cell = tuple[float | None, int]
-"""A metric's value and its version."""
+"""One run: the columns of ``runs.COLUMNS``, ``values`` (metric -> float, without the missing),
+``versions`` (metric -> version, of all that were evaluated) and ``protocol``."""
 Protocol = tuple[int, str]
 """How many images, at which resolution."""
 
@@ -30,7 +28,8 @@ def unreadable(name: str, *, published: bool, why: str) -> Found:
     problems = [f"cannot be read: {why}"]
     return {
         "run": name, "published": published, "state": "unreadable", "reason": why,
-        "counts": False, "problems": problems, "warnings": [], "cells": {},
+        "counts": False, "problems": problems, "warnings": [], "values": {},
+        "versions": {}, "protocol": _NO_PROTOCOL,
     }  # fmt: skip
 
 
@@ -41,14 +40,15 @@ def describe(name: str, config: Any, status: Any, evaluation: Any, *, published:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         why = f"a field is missing or of another kind ({type(error).__name__}: {error})"
         return unreadable(name, published=published, why=why)
-    found |= {"counts": False, "problems": [], "cells": {}}
+    found |= {"counts": False, "problems": [], "values": {}, "versions": {}}
+    found["protocol"] = _NO_PROTOCOL
     if found["state"] != "done":
         return found
-    found["problems"], found["cells"], found["protocol"] = _evaluated(
-        evaluation, config, again(found)
-    )
-    found["counts"] = bool(found["cells"])
-    collapsed = collapse_warning({key: value for key, (value, _) in found["cells"].items()})
+    found["problems"], cells, found["protocol"] = _evaluated(evaluation, config, again(found))
+    found["values"] = {key: value for key, (value, _) in cells.items() if value is not None}
+    found["versions"] = {key: version for key, (_, version) in cells.items()}
+    found["counts"] = bool(cells)
+    collapsed = collapse_warning(found["values"])
     if collapsed:
         found["warnings"].append(f"seed {found['seed']}: {collapsed}")
     return found
@@ -120,10 +120,12 @@ def _progress(status: Document) -> Found:
     return {
         "state": str(status["state"]),
         "reason": str(status.get("reason") or ""),
+        "step": number("step"),
         "steps": number("steps"),
         "seconds": number("seconds"),
         "images_per_second": number("images_per_second"),
         "parameters": number("parameters"),
+        "flops": number("flops"),
         "device": str(status.get("device") or ""),
         "warnings": [str(text) for text in status.get("warnings") or []],
     }
@@ -159,11 +161,13 @@ def _shared_with_baseline(config: Document) -> Document:
         "preset": config["preset"],
         "core": config["core"],
         "encoder": config.get("encoder"),
-        "budget": [train.get("steps"), train.get("batch_size")],
+        # Runs of one budget in seconds or FLOPs may take other numbers of steps.
+        "budget": [train.get("budget") or train.get("steps"), train.get("batch_size")],
         "version": (config.get("versions") or {}).get("core"),
         "overrides": {
             key: value for key, value in overrides.items()
             if key.split(".")[0] in ("core", "encoder", "train")
+            and not (train.get("budget") and key == "train.steps")
         },
     }  # fmt: skip
 
@@ -174,7 +178,7 @@ def _digest(document: Any) -> str:
 
 def _evaluated(
     evaluation: Any, config: Document, advice: str
-) -> tuple[list[str], dict[str, Cell], Protocol]:
+) -> tuple[list[str], dict[str, tuple[float | None, int]], Protocol]:
     """Problems, cells and protocol of a finished run; no cells where it cannot count."""
     if evaluation is None:
         return [f"is done and not evaluated.{advice}"], {}, _NO_PROTOCOL

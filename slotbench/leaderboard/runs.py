@@ -14,8 +14,8 @@ from slotbench.entries import FOLDERS
 from slotbench.errors import UserError
 from slotbench.evaluation.metrics import current_version
 from slotbench.files import read_json
-from slotbench.leaderboard.records import Cell, Found, Protocol, again, describe, unreadable
-from slotbench.runs import Run
+from slotbench.leaderboard.index import Index, read, reason
+from slotbench.leaderboard.records import Found, Protocol, again, describe, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "run", "published", "state", "reason", "counts", "problems", "dataset", "origin", "image_size",
     "fingerprint", "core", "objective", "alignment", "preset", "settings", "family", "external",
-    "seed", "row", "pair", "steps", "seconds", "images_per_second", "parameters", "device",
+    "seed", "row", "pair", "steps", "seconds", "images_per_second", "parameters", "flops", "device",
     "warnings", "config",
 )  # fmt: skip
 """The frame's columns that are no metric; metrics are the columns with a ``/`` or none of these.
@@ -34,53 +34,45 @@ reconstruction row must share.
 """
 
 
+def find(results_dir: Path, index: Index | None = None) -> list[Found]:
+    """Every run under ``results_dir``: run directories, baselines, external and published.
+
+    ``index`` is one of the same folder; without it, everything is read anew.
+    """
+    found = (index or Index(results_dir, use=False)).runs()
+    for kind in FOLDERS.values():
+        for path in sorted((results_dir / kind).glob("*/*")):
+            if path.is_dir() and not path.name.startswith("."):
+                found.append(read(path, str(path.relative_to(results_dir))))
+    for file in sorted((results_dir / "published").glob("*.json")):
+        found.extend(_published(file, results_dir))
+    found = _once(found)
+    _same_protocol(found)
+    _newest_versions(found)
+    return found
+
+
 def collect(results_dir: Path) -> "pd.DataFrame":
-    """One row a run, under ``results_dir``: runs, baselines, external and published.
+    """:func:`find` as a table, one row a run.
 
     Columns: :data:`COLUMNS`, then one float64 column for each metric key (NaN: missing). Runs
     that cannot be read have the state ``unreadable`` and no configuration.
     """
     import pandas as pd
 
-    found = [_directory(path, results_dir) for path in _directories(results_dir)]
-    for file in sorted((results_dir / "published").glob("*.json")):
-        found.extend(_published(file, results_dir))
-    found = _once(found)
-    _same_protocol(found)
-    _newest_versions(found)
-    keys = sorted({key for run in found if run["counts"] for key in run["cells"]})
+    found = find(results_dir)
     frame = pd.DataFrame({name: [run.get(name) for run in found] for name in COLUMNS}, dtype=object)
     metrics = {
-        key: [run["cells"].get(key, (None, 0))[0] if run["counts"] else None for run in found]
-        for key in keys
+        key: [run["values"].get(key) if run["counts"] else None for run in found]
+        for key in metric_keys(found)
     }
     return pd.concat([frame, pd.DataFrame(metrics, index=frame.index, dtype="float64")], axis=1)
 
 
-def metric_keys(frame: "pd.DataFrame") -> list[str]:
-    """The frame's metric columns, sorted."""
-    return [str(name) for name in frame.columns if name not in COLUMNS]
-
-
-def _directories(results_dir: Path) -> list[Path]:
-    found = sorted((results_dir / "runs").glob("*/*/*"))
-    for kind in FOLDERS.values():
-        found += sorted((results_dir / kind).glob("*/*"))
-    return [path for path in found if path.is_dir() and not path.name.startswith(".")]
-
-
-def _directory(path: Path, results_dir: Path) -> Found:
-    run, name = Run(path), str(path.relative_to(results_dir))
-    try:
-        config = read_json(run.config_file)
-        status = run.status()
-    except (UserError, OSError, KeyError, TypeError, AttributeError) as error:
-        return unreadable(name, published=False, why=_reason(error, path))
-    try:
-        evaluation = read_json(run.evaluation) if run.evaluation.exists() else None
-    except (UserError, OSError) as error:
-        evaluation = _reason(error, path)
-    return describe(name, config, status, evaluation, published=False)
+def metric_keys(found: Iterable[Found]) -> list[str]:
+    """The metrics that runs which count have, sorted."""
+    distinct = {id(run["versions"]): run["versions"] for run in found if run["counts"]}
+    return sorted({key for versions in distinct.values() for key in versions})
 
 
 def _published(file: Path, results_dir: Path) -> list[Found]:
@@ -88,7 +80,7 @@ def _published(file: Path, results_dir: Path) -> list[Found]:
     try:
         records = read_json(file)
     except (UserError, OSError) as error:
-        return [unreadable(name, published=True, why=_reason(error, file))]
+        return [unreadable(name, published=True, why=reason(error, file))]
     if not isinstance(records, list):
         return [unreadable(name, published=True, why="expected a list of runs")]
     found = []
@@ -100,11 +92,6 @@ def _published(file: Path, results_dir: Path) -> list[Found]:
         else:
             found.append(unreadable(where, published=True, why="'config' or 'status' is missing"))
     return found
-
-
-def _reason(error: Exception, path: Path) -> str:
-    """The error in words, without the folder that the warning names anyway."""
-    return str(error).replace(f"{path}/", "").replace(f"{path} ", "").rstrip(".")
 
 
 def _once(found: list[Found]) -> list[Found]:
@@ -119,14 +106,16 @@ def _once(found: list[Found]) -> list[Found]:
         key = (run["row"], run["seed"]) if "row" in run else ("unreadable", index)
         groups[key].append(run)
     for group in groups.values():
+        if len(group) == 1:
+            continue
         counting = [run for run in group if run["counts"]]
         local = [run for run in counting if not run["published"]]
         chosen = local or counting
-        clash = any(run["cells"] != chosen[0]["cells"] for run in chosen)
+        clash = any(_numbers(run) != _numbers(chosen[0]) for run in chosen)
         if clash:
             others = " and ".join(run["run"] for run in chosen[1:])
             chosen[0]["problems"].append(f"has other numbers in its copy {others}: none counts")
-        elif local and any(run["cells"] != local[0]["cells"] for run in counting):
+        elif local and any(_numbers(run) != _numbers(local[0]) for run in counting):
             local[0]["problems"].append("is published with other numbers: this machine's count")
         # A duplicate that does not count says nothing of its own: not even that it failed.
         keep = chosen[:1] or [run for run in group if not run["published"]][:1] or group[:1]
@@ -135,6 +124,10 @@ def _once(found: list[Found]) -> list[Found]:
                 run["state"], run["counts"] = "duplicate", False
         keep[0]["counts"] = keep[0]["counts"] and not clash
     return found
+
+
+def _numbers(run: Found) -> tuple[object, object]:
+    return run["values"], run["versions"]
 
 
 def _same_protocol(found: Iterable[Found]) -> None:
@@ -163,15 +156,22 @@ def _same_protocol(found: Iterable[Found]) -> None:
 def _newest_versions(found: Iterable[Found]) -> None:
     """Stale cells become missing, with a word about it: their metric has a newer version, in this
     slotbench or in another run."""
+    # Runs share their versions, mostly: what follows is done once for each set of them.
+    sets = {id(run["versions"]): run["versions"] for run in found if run["counts"]}
     newest: dict[str, int] = {}
-    for run in (run for run in found if run["counts"]):
-        for key, (_, version) in run["cells"].items():
+    for versions in sets.values():
+        for key, version in versions.items():
             newest[key] = max(version, newest.get(key) or current_version(key))
+    stale = {
+        number: sorted(key for key, version in versions.items() if version < newest[key])
+        for number, versions in sets.items()
+    }
     for run in (run for run in found if run["counts"]):
-        cells: dict[str, Cell] = run["cells"]
-        old = sorted(key for key, (_, version) in cells.items() if version < newest[key])
+        old = stale[id(run["versions"])]
         if old:
-            run["cells"] = {key: cell for key, cell in cells.items() if key not in old}
-            run["counts"] = bool(run["cells"])
+            gone = set(old)
+            for part in ("values", "versions"):
+                run[part] = {key: it for key, it in run[part].items() if key not in gone}
+            run["counts"] = bool(run["versions"])
             text = f"is stale, of an older version of {', '.join(old)}: left out.{again(run)}"
             run["problems"].append(text)

@@ -5,8 +5,9 @@ import io
 from collections.abc import Sequence
 from itertools import groupby
 
-from slotbench.leaderboard.comparisons import Family, Paired
+from slotbench.leaderboard.comparisons import Paired
 from slotbench.leaderboard.grouping import Group, Row
+from slotbench.leaderboard.verdict import Verdict
 from slotbench.leaderboard.wording import (
     MISSING,
     TEST,
@@ -15,7 +16,6 @@ from slotbench.leaderboard.wording import (
     comparison_lines,
     cost_words,
     fewer,
-    headline,
     interval,
     number,
     titles,
@@ -34,7 +34,8 @@ _LATEX = {
 _CSV = (
     "dataset", "origin", "image_size", "fingerprint", "core", "objective", "alignment", "preset",
     "settings", "family", "external", "seeds", "failed", "published", "metric", "mean", "low",
-    "high", "n", "iqm", "steps", "seconds", "images_per_second", "parameters", "device", "warnings",
+    "high", "n", "iqm", "steps", "seconds", "images_per_second", "parameters",
+    "flops", "device", "warnings",
 )  # fmt: skip
 _EMPTY = Summary(None, None, None, 0, None)
 
@@ -62,16 +63,20 @@ def to_csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
                     row.objective, row.alignment, row.preset, row.settings, row.family,
                     row.external, len(row.seeds), row.failed, row.published, metric, cell.mean,
                     cell.low, cell.high, cell.n, cell.iqm, cost.steps, cost.seconds,
-                    cost.images_per_second, cost.parameters, cost.device, "; ".join(row.warnings),
+                    cost.images_per_second, cost.parameters, cost.flops, cost.device,
+                    "; ".join(row.warnings),
                 ))  # fmt: skip
     return text.getvalue()
 
 
-def _headings(wanted: Sequence[str]) -> list[str]:
-    return [
-        "objective", "core", "family", "preset", "seeds", "failed", *wanted,
-        "steps", "time", "images/s", "parameters", "device",
-    ]  # fmt: skip
+def _headings(wanted: Sequence[str], costs: Sequence[dict[str, str]]) -> list[str]:
+    return ["objective", "core", "family", "preset", "seeds", "failed", *wanted, *costs[0]]
+
+
+def _costs(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The cost columns of each row; FLOPs where any of them has it."""
+    counted = any(row.cost.flops is not None for row in rows)
+    return [cost_words(row.cost, with_flops=counted) for row in rows]
 
 
 def _labels(row: Row) -> list[str]:
@@ -84,20 +89,21 @@ def to_markdown(
     rows: Sequence[Row],
     metrics: Sequence[str],
     paired: Sequence[Paired],
-    families: Sequence[Family],
+    answer: Verdict,
     warnings: Sequence[str],
     scale: str = "",
 ) -> str:
     """A table a dataset, then the comparison, then warnings."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_markdown(cell) for cell in cells) + " |"
+        return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"
 
     lines: list[str] = []
     named = titles([group for group, _ in groups(rows)])
     for group, members in groups(rows):
         wanted = columns(members, metrics)
-        headings = _headings(wanted)
+        costs = _costs(members)
+        headings = _headings(wanted, costs)
         lines += [f"### {named[group]}", "", line(headings), "|" + " --- |" * len(headings)]
         marked = {metric: best(members, metric) for metric in wanted}
         for index, row in enumerate(members):
@@ -105,14 +111,14 @@ def to_markdown(
             for metric in wanted:
                 text, rest = _cell(row, metric)
                 cells.append(f"**{text}**{rest}" if index in marked[metric] else text + rest)
-            lines.append(line([*_labels(row), *cells, *cost_words(row.cost).values()]))
+            lines.append(line([*_labels(row), *cells, *costs[index].values()]))
         notes = [f"- {row.label}: {text}" for row in members for text in row.warnings]
         lines += ["", *notes, ""] if notes else [""]
     lines += [f"{NOTE} {scale}".strip(), "", "### Self-supervision against reconstruction", ""]
     for title, found in comparison_lines(paired):
         lines += [f"- {title}", *(f"  - {text}" for text in found)]
     lines += ["", TEST, ""] if paired else []
-    lines += [headline(families, paired)]
+    lines += [answer.sentence, "", *(f"- {note}" for note in answer.notes)]
     lines += ["", "### Left out", "", *(f"- {text}" for text in warnings)] if warnings else []
     return "\n".join(lines) + "\n"
 
@@ -126,7 +132,7 @@ def _cell(row: Row, metric: str) -> tuple[str, str]:
     return number(summary.mean), "".join(f" {text}" for text in rest)
 
 
-def _markdown(text: str) -> str:
+def markdown_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
@@ -141,7 +147,8 @@ def to_latex(rows: Sequence[Row], metrics: Sequence[str], scale: str = "") -> st
     named = titles([group for group, _ in groups(rows)])
     for group, members in groups(rows):
         wanted = columns(members, metrics)
-        headings = _headings(wanted)
+        costs = _costs(members)
+        headings = _headings(wanted, costs)
         lines += [
             r"\begin{table}", r"\centering",
             rf"\caption{{{latex_escape(f'{named[group]}. {NOTE} {scale}'.strip())}}}",
@@ -156,7 +163,7 @@ def to_latex(rows: Sequence[Row], metrics: Sequence[str], scale: str = "") -> st
                 cells.append(
                     rf"\textbf{{{text}}}{rest}" if index in marked[metric] else text + rest
                 )
-            cells += [latex_escape(text) for text in cost_words(row.cost).values()]
+            cells += [latex_escape(text) for text in costs[index].values()]
             lines.append(" & ".join(cells) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)

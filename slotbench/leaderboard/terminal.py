@@ -9,9 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from slotbench.leaderboard.comparisons import Family, Paired
+from slotbench.leaderboard import compact
+from slotbench.leaderboard.comparisons import Paired
 from slotbench.leaderboard.grouping import Row
 from slotbench.leaderboard.tables import groups
+from slotbench.leaderboard.verdict import Verdict
 from slotbench.leaderboard.wording import (
     MISSING,
     TEST,
@@ -20,7 +22,7 @@ from slotbench.leaderboard.wording import (
     comparison_lines,
     cost_words,
     fewer,
-    headline,
+    flops,
     interval,
     number,
     titles,
@@ -39,11 +41,40 @@ def render(
     rows: Sequence[Row],
     metrics: Sequence[str],
     paired: Sequence[Paired],
-    families: Sequence[Family],
+    answer: Verdict,
     warnings: Sequence[str],
     scale: str = "",
 ) -> None:
     """Print everything; metrics that do not fit the width go on in a further table."""
+    if len(rows) >= compact.MANY:
+        _write(console, compact.tables(rows, metrics, console.width))
+    else:
+        _tables(console, rows, metrics)
+    console.print(Text(f"{LEGEND} {scale}".strip(), style="dim"))
+    console.print()
+    console.print(Text("Self-supervision against reconstruction", style="bold"))
+    if len(paired) >= compact.MANY:
+        _write(console, compact.comparison(paired))
+    else:
+        for title, lines in comparison_lines(paired):
+            console.print(Text(title))
+            _notes(console, lines)
+    if paired:
+        console.print(Text(TEST, style="dim"))
+    console.print(Text(answer.sentence, style="bold"))
+    _notes(console, answer.notes)
+    if warnings:
+        console.print()
+        console.print(Text("Left out", style="bold"))
+        _notes(console, warnings)
+
+
+def _write(console: Console, lines: Iterable[str]) -> None:
+    """Plain text, past Rich: it takes a second for a thousand lines."""
+    console.file.write("".join(f"{line}\n" for line in lines))
+
+
+def _tables(console: Console, rows: Sequence[Row], metrics: Sequence[str]) -> None:
     named = titles([group for group, _ in groups(rows)])
     for group, members in groups(rows):
         wanted = columns(members, metrics)
@@ -52,13 +83,6 @@ def render(
             console.print(_table(members, part, with_cost=part[-1:] == wanted[-1:]))
         _notes(console, [f"{row.label}: {text}" for row in members for text in row.warnings])
         console.print()
-    console.print(Text(f"{LEGEND} {scale}".strip(), style="dim"))
-    console.print()
-    _comparison(console, paired, families)
-    if warnings:
-        console.print()
-        console.print(Text("Left out", style="bold"))
-        _notes(console, warnings)
 
 
 def _parts(console: Console, rows: Sequence[Row], wanted: Sequence[str]) -> list[list[str]]:
@@ -145,19 +169,10 @@ def _cost(row: Row) -> Text:
         words["time"] if row.cost.seconds is not None else "",
         f"{words['images/s']} images/s" if row.cost.images_per_second is not None else "",
         f"{words['parameters']} params" if row.cost.parameters is not None else "",
+        f"{flops(row.cost.flops)} FLOPs" if row.cost.flops is not None else "",
         row.cost.device,
     ]
     return Text("\n".join(line for line in known if line) or MISSING)
-
-
-def _comparison(console: Console, paired: Sequence[Paired], families: Sequence[Family]) -> None:
-    console.print(Text("Self-supervision against reconstruction", style="bold"))
-    for title, lines in comparison_lines(paired):
-        console.print(Text(title))
-        _notes(console, lines)
-    if paired:
-        console.print(Text(TEST, style="dim"))
-    console.print(Text(headline(families, paired), style="bold"))
 
 
 def _notes(console: Console, lines: Iterable[str]) -> None:

@@ -100,8 +100,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def cost_words(cost: Cost) -> dict[str, str]:
-    """Every part of a cost by its column's heading."""
+def flops(count: float | None) -> str:
+    """``1.24e+15``; "" where they were not counted."""
+    return "" if count is None else f"{count:.3g}"
+
+
+def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
+    """Every part of a cost by its column's heading; FLOPs only where a table has the column."""
     return {
         "steps": MISSING if cost.steps is None else f"{cost.steps:,.0f}",
         "time": duration(cost.seconds),
@@ -109,6 +114,7 @@ def cost_words(cost: Cost) -> dict[str, str]:
             MISSING if cost.images_per_second is None else f"{cost.images_per_second:,.0f}"
         ),
         "parameters": MISSING if cost.parameters is None else f"{cost.parameters / 1e6:.2f} M",
+        **({"FLOPs": flops(cost.flops) or MISSING} if with_flops else {}),
         "device": cost.device or MISSING,
     }
 
@@ -126,14 +132,14 @@ def finding(pair: Paired) -> str:
         return pair.verdict
     share = 100 * (result.probability or 0.0)
     return (
-        f"{_difference(result)}, {result.n} pairs, better in {share:.0f} %, "
-        f"{p_value(pair.corrected)}: {pair.verdict}"
+        f"{signed(result.difference)} {interval(result)}, {result.n} pairs, "
+        f"better in {share:.0f} %, {p_value(pair.corrected)}: {pair.verdict}"
     )
 
 
-def _difference(result: Comparison) -> str:
-    sign = "+" if result.difference is not None and result.difference > 0 else ""
-    return f"{sign}{number(result.difference)} {interval(result)}".rstrip()
+def signed(value: float | None) -> str:
+    """``+0.12``, ``-0.12``."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
 def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
@@ -160,30 +166,7 @@ def _title(pair: Paired) -> str:
     )
 
 
-def headline(families: Sequence[Family], paired: Sequence[Paired]) -> str:
-    """One sentence on self-supervision as a whole."""
-    start = "Self-supervision against reconstruction"
-    if not paired:
-        return (
-            f"{start}: nothing to compare yet; it takes runs of both with the same data, core, "
-            "preset and settings."
-        )
-    clear = [family for family in families if family.result.n >= LEAST_FOR_A_CLAIM]
-    if not clear:
-        most = max(len(pair.seeds) for pair in paired)
-        if most < LEAST_FOR_A_CLAIM:
-            return f"{start}: too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})."
-        return f"{start}: too few seeds that all rows share to say more than the lines above."
-    said: dict[str, list[str]] = {}
-    for family in clear:
-        text = f"{family.metric} ({_difference(family.result)})"
-        said.setdefault(family.verdict, []).append(text)
-    parts = "; ".join(f"{words}: {', '.join(texts)}" for words, texts in said.items())
-    extent = f"{_span(clear, 'rows', 'row')} on {_span(clear, 'datasets', 'dataset')}"
-    return f"{start}, mean over {extent} - {parts}."
-
-
-def _span(families: Sequence[Family], field: str, noun: str) -> str:
+def span(families: Sequence[Family], field: str, noun: str) -> str:
     """``1 row``, ``3 rows``, ``2 to 3 rows``: metrics may differ in how many rows have them."""
     counts = sorted({int(getattr(family, field)) for family in families})
     number_of = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -1,0 +1,200 @@
+"""Results bundles: finished runs with their weights, and a sha256 of every file.
+
+A bundle is a folder or a .zip file: ``manifest.json`` and, for each run,
+``runs/<dataset>/<core>+<objective>/<seed>-<id>/`` with :data:`FILES`. It may come from anyone,
+so reading one trusts nothing: names stay inside it, links are refused, sizes are bounded before
+anything is read, and weights are safetensors, which hold no code.
+"""
+
+import hashlib
+import json
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from slotbench.errors import UserError
+
+SCHEMA_VERSION = 1
+KIND = "slotbench results"
+MANIFEST = "manifest.json"
+FILES = ("config.json", "status.json", "evaluation.json", "environment.json", "model.safetensors")
+MOST_FILES = 100_000
+MOST_TOTAL = 256 << 30
+MOST_BYTES: Mapping[str, int] = {".json": 64 << 20, ".safetensors": 16 << 30}
+"""By the end of a name; no other names are in a bundle."""
+_CHUNK = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
+"""A part of a path: nothing hidden, no separator, nothing that a system reads in its own way."""
+_HEX = re.compile(r"[0-9a-f]{64}")
+_SPOILED = (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError,
+            EOFError, ValueError)  # fmt: skip
+
+
+class Bundle:
+    """A bundle that is open for reading; use :func:`open_bundle`."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
+        self.path = path
+        self._archive = archive
+        self._total = 0
+        self.sizes = self._archived(archive) if archive is not None else self._in_folder()
+        """File -> bytes, of everything that is there."""
+        self.manifest = self._manifest()
+
+    @property
+    def runs(self) -> list[str]:
+        """The folders of the runs, sorted."""
+        return sorted({str(PurePosixPath(name).parent) for name in self.manifest["files"]})
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A file's bytes; the caller reads no more than ``sizes`` says."""
+        if self._archive is not None:
+            with self._archive.open(name) as stream:
+                yield stream
+        else:
+            with (self.path / name).open("rb") as stream:
+                yield stream
+
+    def read(self, name: str) -> bytes:
+        """A small file, whole."""
+        with self.open(name) as stream:
+            content = stream.read(self.sizes[name] + 1)
+        if len(content) != self.sizes[name]:
+            raise self.bad(f"{name} is not as long as it is said to be")
+        return content
+
+    def document(self, name: str) -> Any:
+        """A JSON file; :class:`UserError` where it is none."""
+        try:
+            return json.loads(self.read(name))
+        except (ValueError, RecursionError) as error:
+            raise self.bad(f"{name} is not valid JSON") from error
+
+    def digest(self, name: str) -> str:
+        """sha256 of a file, read in pieces and no further than its size."""
+        found, left = hashlib.sha256(), self.sizes[name]
+        with self.open(name) as stream:
+            while piece := stream.read(min(_CHUNK, left + 1)):
+                left -= len(piece)
+                if left < 0:
+                    break
+                found.update(piece)
+        if left:
+            raise self.bad(f"{name} is not as long as it is said to be")
+        return found.hexdigest()
+
+    def bad(self, what: str) -> UserError:
+        return UserError(f"{self.path}: {what}.", "Ask for the bundle anew; use nothing of it.")
+
+    def _archived(self, archive: zipfile.ZipFile) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            if info.filename in sizes:
+                raise self.bad(f"holds {info.filename!r} twice")
+            if info.flag_bits & 1:
+                raise self.bad(f"{info.filename!r} is encrypted")
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            self._add(sizes, info.filename, info.file_size, plain=kind in (0, stat.S_IFREG))
+        return sizes
+
+    def _in_folder(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
+        for path in sorted(self.path.rglob("*")):
+            facts = path.lstat()
+            if not stat.S_ISDIR(facts.st_mode):
+                name = path.relative_to(self.path).as_posix()
+                self._add(sizes, name, facts.st_size, plain=stat.S_ISREG(facts.st_mode))
+        return sizes
+
+    def _add(self, sizes: dict[str, int], name: str, size: int, *, plain: bool) -> None:
+        problem = bad_name(name)
+        if problem:
+            raise self.bad(f"holds a file named {name[:200]!r}: {problem}")
+        if not plain:
+            raise self.bad(f"{name!r} is a link or a device, not a file")
+        if size > MOST_BYTES[PurePosixPath(name).suffix]:
+            raise self.bad(f"{name!r} is too large: {size:,} bytes")
+        self._total += size
+        if len(sizes) >= MOST_FILES or self._total > MOST_TOTAL:
+            raise self.bad(f"holds more than {MOST_FILES:,} files or {MOST_TOTAL:,} bytes")
+        sizes[name] = size
+
+    def _manifest(self) -> dict[str, Any]:
+        if MANIFEST not in self.sizes:
+            raise self.bad(f"holds no {MANIFEST}")
+        found = self.document(MANIFEST)
+        if not isinstance(found, dict) or found.get("kind") != KIND:
+            raise self.bad(f"{MANIFEST} is not that of a results bundle")
+        if found.get("schema") != SCHEMA_VERSION:
+            raise self.bad(f"{MANIFEST} has schema {found.get('schema')!r}, not {SCHEMA_VERSION}")
+        files = found.get("files")
+        if not isinstance(files, dict) or not files:
+            raise self.bad(f"{MANIFEST} lists no files")
+        for name, facts in files.items():
+            fine = isinstance(facts, dict) and _HEX.fullmatch(str(facts.get("sha256")))
+            if not fine or bad_name(name) or name == MANIFEST:
+                raise self.bad(f"{MANIFEST} has a bad entry for {name[:200]!r}")
+        return found
+
+
+@contextmanager
+def open_bundle(path: Path) -> Iterator[Bundle]:
+    """A bundle to read; :class:`UserError` for what is none, is damaged, or oversteps a bound."""
+    try:
+        if path.is_dir():
+            yield Bundle(path, None)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield Bundle(path, archive)
+    except _SPOILED as error:
+        raise UserError(
+            f"{path} cannot be read as a results bundle ({type(error).__name__}: {error}).",
+            "A bundle is what slotbench publish writes: a folder or a .zip file.",
+        ) from error
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path looks like a bundle rather than a dataset or a run."""
+    return (path.is_file() and path.suffix == ".zip") or (path / MANIFEST).is_file()
+
+
+def bad_name(name: str) -> str:
+    """Why a name may not stand in a bundle; "" where it may."""
+    parts = name.split("/")
+    if len(name) > 500 or len(parts) > 6:
+        return "it is too long"
+    if not all(_NAME.fullmatch(part) for part in parts):
+        return "it is no plain relative path"
+    if name != MANIFEST and (len(parts) != 5 or parts[0] != "runs" or parts[-1] not in FILES):
+        return "no such file belongs into a bundle"
+    return ""
+
+
+def check_hashes(bundle: Bundle) -> list[str]:
+    """What is wrong, a line a file; empty where every file is there and has its sha256."""
+    listed = bundle.manifest["files"]
+    lines = [
+        f"{name}: in the manifest, but missing" for name in listed.keys() - bundle.sizes.keys()
+    ]
+    lines += [
+        f"{name}: not in the manifest" for name in bundle.sizes.keys() - listed.keys() - {MANIFEST}
+    ]
+    lines += [
+        f"{folder}/{name}: every run of a bundle has one, and it is missing"
+        for folder in bundle.runs
+        for name in FILES
+        if f"{folder}/{name}" not in listed
+    ]
+    lines += [
+        f"{name}: its sha256 is not the manifest's"
+        for name in listed.keys() & bundle.sizes.keys()
+        if bundle.digest(name) != listed[name]["sha256"]
+    ]
+    return sorted(lines)
