@@ -23,6 +23,35 @@ register(
     variants=("colored_on_grayscale", "colored_on_colored", "binarized"),
 )  # fmt: skip
 register(
+    "datasets", "tetrominoes", "three pieces of four blocks on black, drawn or imported",
+    "multi_object_datasets, DeepMind 2019", "slotbench.datasets.tetrominoes:Tetrominoes",
+    variants=("default",),
+)  # fmt: skip
+register(
+    "datasets", "objects-room", "a walled room with up to six objects; three shifted test sets",
+    "multi_object_datasets, DeepMind 2019; room: Eslami et al. 2018, Science 360(6394)",
+    "slotbench.datasets.objects_room:ObjectsRoom", variants=("default",),
+)  # fmt: skip
+register(
+    "datasets", "folder", "images of your own, with masks and properties where you have them",
+    "slotbench, docs/datasets.md", "slotbench.datasets.folder:Folder", variants=("default",),
+)  # fmt: skip
+register(
+    "datasets", "coco", "photographs with 80 classes of objects, imported: instances or classes",
+    "Lin et al. 2014, arXiv 1405.0312", "slotbench.datasets.coco:Coco",
+    variants=("instances", "classes"),
+)  # fmt: skip
+register(
+    "datasets", "shapestacks", "rendered towers of 2 to 6 shapes, some unstable, imported",
+    "Groth et al. 2018, arXiv 1804.08018", "slotbench.datasets.shapestacks:ShapeStacks",
+    variants=("default", "ccs_all", "blocks_all"),
+)  # fmt: skip
+register(
+    "datasets", "movi", "clips of falling objects, simple or scanned, imported",
+    "Greff et al. 2022, arXiv 2203.03570", "slotbench.datasets.movi:Movi",
+    variants=("a", "c", "e"),
+)  # fmt: skip
+register(
     "cores", "slot-attention", "slots compete for positions by iterated attention",
     "Locatello et al. 2020, arXiv 2006.15055",
     "slotbench.cores.slot_attention:SlotAttention",
@@ -272,4 +301,38 @@ register(
 register(
     "metrics", "shifts", "masks and probes on shifted test sets: all, changed, unchanged objects",
     "Dittadi et al. 2022, arXiv 2107.00637", "slotbench.evaluation.metrics.shifts:Shifts",
+)  # fmt: skip
+register(
+    "suites", "demo", "Does a slot-based model need reconstruction, or can contrast train it?",
+    "slotbench, docs/suites.md", "slotbench.suites.shipped:demo",
+)  # fmt: skip
+register(
+    "suites", "ssl-vs-reconstruction",
+    "Does a slot-based model need reconstruction, or can self-supervision train it?",
+    "slotbench, docs/suites.md", "slotbench.suites.shipped:ssl_vs_reconstruction",
+)  # fmt: skip
+register(
+    "suites", "bottleneck",
+    "Do objects need a narrow slot: width, the encoder's capacity, or decorrelated slots?",
+    "slotbench, docs/suites.md", "slotbench.suites.shipped:bottleneck",
+)  # fmt: skip
+register(
+    "suites", "alignment", "Does it matter how the slots of two views are paired?",
+    "slotbench, docs/suites.md", "slotbench.suites.shipped:alignment",
+)  # fmt: skip
+register(
+    "suites", "shifts", "Which objective's slots lose least where test images differ?",
+    "slotbench, docs/suites.md", "slotbench.suites.shipped:shifts",
+)  # fmt: skip
+register(
+    "engines", "local", "processes on this machine: a GPU each, else a share of the cores",
+    "slotbench, docs/suites.md", "slotbench.suites.local:Local",
+)  # fmt: skip
+register(
+    "engines", "ray", "tasks on a Ray cluster, or on one started on this machine",
+    "Moritz et al. 2017, arXiv 1712.05889", "slotbench.suites.ray_engine:Ray",
+)  # fmt: skip
+register(
+    "engines", "slurm", "job arrays through submitit, queued again when preempted",
+    "Yoo et al. 2003; submitit", "slotbench.suites.slurm:Slurm",
 )  # fmt: skip

@@ -2,16 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
 
-from slotbench import completion, plugins, registry
+from slotbench import cli_report, cli_results, cli_suite, completion, plugins, registry
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.output import put, put_json, to_json
+from slotbench.output import put, put_json
 
 if TYPE_CHECKING:
     from slotbench.datasets.features import Teacher
@@ -70,9 +69,19 @@ def prepare(
     ] = None,
     source: Annotated[
         Path | None,
-        Option("--from", help="Import this original file instead.", rich_help_panel=WHAT),
+        Option(
+            "--from", help="Import this original file, folder or archive.", rich_help_panel=WHAT
+        ),
     ] = None,
-    image_size: Annotated[int, Option(help="Side in pixels.", rich_help_panel=WHAT)] = 64,
+    download: Annotated[
+        bool,
+        Option("--download", help="Fetch the original files and import them.",
+               rich_help_panel=WHAT),
+    ] = False,
+    image_size: Annotated[
+        int | None,
+        Option(help="Side in pixels; none: the dataset's own, mostly 64.", rich_help_panel=WHAT),
+    ] = None,
     train: Annotated[
         int | None, Option(help="Training images; of video, clips.", rich_help_panel=WHAT)
     ] = None,
@@ -98,23 +107,34 @@ def prepare(
     workers: Annotated[
         str, Option(help="Processes; all: one a core.", rich_help_panel=HOW)
     ] = "all",
+    engine: Annotated[
+        str, Option(help="What renders: local, or ray (a cluster).", rich_help_panel=HOW)
+    ] = "local",
+    address: Annotated[
+        str | None,
+        Option(help="Of a Ray cluster; none: one started here.", rich_help_panel=HOW),
+    ] = None,
     force: Annotated[
         bool, Option("--force", help="Replace a file made otherwise.", rich_help_panel=HOW)
     ] = False,
     data_dir: DataDir = DATA,
 ) -> None:  # fmt: skip
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
+    from rich.markup import escape
+
     from slotbench.datasets.prepare import Request
     from slotbench.datasets.prepare import prepare as make
     from slotbench.datasets.schema import DatasetFile
     from slotbench.datasets.sheet import draw_sheet
+    from slotbench.datasets.summary import summary
     from slotbench.progress import say
 
     given = {"train": train, "val": val, "test": test}
     sizes = {split: size for split, size in given.items() if size is not None}
     request = Request(
-        name, variant, source, image_size, sizes, seed, _workers(workers), data_dir, force
-    )
+        name, variant, source, image_size, sizes, seed, _workers(workers), data_dir, force,
+        download, engine, address,
+    )  # fmt: skip
     # A teacher that cannot be had is known before hours of rendering.
     teacher = _teacher(features, features_weights)
     path = make(request)
@@ -126,6 +146,8 @@ def prepare(
         sheet = draw_sheet(dataset, path.with_suffix(".png"))
         counts = ", ".join(f"{split} {dataset.rows(split):,}" for split in dataset.splits)
         what, reference = dataset.layout.rows_are.capitalize(), dataset.reference
+        for line in summary(dataset):
+            say(escape(line))
     say(f"{what}: {counts}. Contact sheet: {sheet}")
     say(f"Next, type: slotbench train --dataset {reference}")
     typer.echo(path)
@@ -173,6 +195,13 @@ def train(
     steps: Annotated[
         int | None, Option(help="Optimiser steps; none: the preset's.", rich_help_panel=HOW)
     ] = None,
+    budget: Annotated[
+        str | None,
+        Option(
+            metavar="N:UNIT", rich_help_panel=HOW,
+            help="How much to spend: 4000:steps, 64000:images, 600:seconds or 2e15:flops.",
+        ),
+    ] = None,
     teacher: Annotated[
         str | None,
         Option(
@@ -212,7 +241,15 @@ def train(
     if resume is None:
         told = [] if teacher is None else [f"objective.teacher={teacher}"]
         choice = workflow.Choice(
-            dataset, core, objective, alignment, preset, seed, steps, (*told, *(overrides or ()))
+            dataset,
+            core,
+            objective,
+            alignment,
+            preset,
+            seed,
+            steps,
+            (*told, *(overrides or ())),
+            budget,
         )
         run = workflow.start(choice, host, data_dir, results_dir, evaluate=evaluate)
     else:
@@ -313,63 +350,6 @@ def evaluate(
             put(evaluation_table(title, document))
 
 
-@app.command()
-def leaderboard(
-    dataset: Annotated[
-        str | None,
-        Option(
-            help="Only this dataset.", autocompletion=completion.dataset_references,
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        Option(help="Columns: keys or beginnings of keys.", rich_help_panel=WHAT),
-    ] = None,
-    core: Annotated[
-        str | None,
-        Option(help="Only this core.", autocompletion=completion.cores, rich_help_panel=WHAT),
-    ] = None,
-    family: Annotated[
-        str | None,
-        Option(
-            help="reconstruction, self-supervised, control or external.", rich_help_panel=WHAT
-        ),
-    ] = None,
-    scale: Annotated[
-        bool,
-        Option(
-            "--scale", help="Show numbers between floor (random: 0) and ceiling (supervised: 1).",
-            rich_help_panel=OUT,
-        ),
-    ] = False,
-    form: Annotated[
-        str, Option("--format", help="table, csv, markdown, latex or json.", rich_help_panel=OUT)
-    ] = "table",
-    as_json: Json = False,
-    results_dir: ResultsDir = RESULTS,
-) -> None:  # fmt: skip
-    """Compare all runs: every seed counts, missing cells stay missing."""
-    from slotbench.leaderboard import leaderboard as collect
-
-    board = collect(
-        results_dir, dataset=dataset, metrics=tuple(metric or ()), core=core, family=family,
-        scale=scale,
-    )  # fmt: skip
-    forms: dict[str, Callable[[], str]] = {
-        "csv": board.to_csv, "markdown": board.to_markdown, "latex": board.to_latex,
-        "json": lambda: to_json(board.to_json()),
-    }  # fmt: skip
-    if form == "table" and not as_json:
-        from rich.console import Console
-
-        board.render(Console())
-    elif form in forms or as_json:
-        typer.echo(forms["json" if as_json else form]())
-    else:
-        raise registry.unknown("format", form, ("table", *forms))
-
-
 @app.command(name="list")
 def list_(
     kind: Annotated[
@@ -439,32 +419,6 @@ def show(
 
 
 @app.command()
-def verify(
-    target: Annotated[
-        str,
-        Argument(
-            metavar="FILE|RUN", help="A prepared dataset or a run.",
-            autocompletion=completion.runs,
-        ),
-    ],
-    results_dir: ResultsDir = RESULTS,
-    as_json: Json = False,
-) -> None:  # fmt: skip
-    """Check that a dataset or a run is whole and is what it says it is."""
-    from slotbench import verify as check
-
-    if Path(target).is_file() or target.endswith(".h5"):
-        facts = check.dataset(Path(target))
-    else:
-        facts = check.run(target, results_dir)
-    if as_json:
-        put_json(facts)
-    else:
-        for key, value in facts.items():
-            typer.echo(f"{key}: {value}")
-
-
-@app.command()
 def bench(
     preset: Annotated[
         str, Option(help=f"One of: {_known('presets')}.", autocompletion=completion.presets)
@@ -514,6 +468,11 @@ def _workers(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise UserError(f"--workers {text}: expected all, or a number from 1.")
     return int(text)
+
+
+app.add_typer(cli_results.app)
+app.add_typer(cli_suite.app, name="suite")
+app.command()(cli_report.report)
 
 
 def main() -> None:

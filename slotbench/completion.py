@@ -46,6 +46,14 @@ def presets(incomplete: str) -> Found:
     return _names("presets", incomplete)
 
 
+def suites(incomplete: str) -> Found:
+    return _names("suites", incomplete)
+
+
+def engines(incomplete: str) -> Found:
+    return _names("engines", incomplete)
+
+
 def metrics(incomplete: str) -> Found:
     """Groups of metrics; after a comma, the next one."""
     head, comma, last = incomplete.rpartition(",")

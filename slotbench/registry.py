@@ -18,10 +18,20 @@ from typing import Any, Literal
 from slotbench.errors import UserError
 
 Kind = Literal[
-    "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics"
+    "datasets",
+    "cores",
+    "objectives",
+    "alignments",
+    "encoders",
+    "decoders",
+    "presets",
+    "metrics",
+    "suites",
+    "engines",
 ]
 KINDS: tuple[Kind, ...] = (
     "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics",
+    "suites", "engines",
 )  # fmt: skip
 
 

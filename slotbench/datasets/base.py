@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from slotbench.datasets.download import Download
 from slotbench.datasets.schema import Batch, Layout
 from slotbench.errors import UserError
 
@@ -18,6 +19,8 @@ class Importer(ABC):
     """
 
     layout: Layout
+    rule: str = ""
+    """How the splits are made, in words; stored with the bounds of each."""
 
     @abstractmethod
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
@@ -58,6 +61,14 @@ class Dataset(ABC):
     licence: ClassVar[str]
     sizes: ClassVar[dict[str, int]]
     """How many images (of video: clips) each split gets where nobody says otherwise."""
+    shifted: ClassVar[tuple[str, ...]] = ()
+    """Test sets ``test-<what>`` made with the others, each with as many images as ``test``."""
+    image_size: int = 64
+    """Pixels a side; of the class: where nobody says otherwise."""
+    obtain: ClassVar[str] = ""
+    """Where the original files are, and what to type; for datasets without ``downloads``."""
+    unpacks: ClassVar[bool] = False
+    """Its original files are a folder: archives are unpacked before an importer sees them."""
 
     def __init__(self, variant: str, image_size: int, seed: int) -> None:
         from slotbench.registry import unknown
@@ -84,6 +95,17 @@ class Dataset(ABC):
 
         Each is a function of (seed, split, index) alone.
         """
+
+    def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
+        """Attributes that tell apart what is imported from different sources.
+
+        None where every user's original files are the same.
+        """
+        return {}
+
+    def downloads(self) -> tuple[Download, ...]:
+        """The published files of this variant; none: ``obtain`` says where they are."""
+        return ()
 
     def importer(self, path: Path) -> Importer:
         """A reader of the original file at ``path``."""

@@ -14,6 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from slotbench.datasets import addresses
+from slotbench.datasets.archives import is_zip
 from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.clevr_scene import (
     COLORS,
@@ -24,6 +26,7 @@ from slotbench.datasets.clevr_scene import (
     project,
     sample_scene,
 )
+from slotbench.datasets.download import Download
 from slotbench.datasets.schema import Array, Batch, Layout, Property
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
@@ -105,7 +108,17 @@ class Clevr(Dataset):
             pixels = (x * self.image_size, y * self.image_size, depth)
             batch["property/pixel_coords"][row, slot] = pixels
 
+    def downloads(self) -> tuple[Download, ...]:
+        return addresses.multi_object("clevr_with_masks/clevr_with_masks_train.tfrecords")
+
+    def provenance(self, source: Path) -> dict[str, str]:
+        return {"original": "CLEVR_v1.0, without masks" if is_zip(source) else "clevr_with_masks"}
+
     def importer(self, path: Path) -> Importer:
+        if is_zip(path):
+            from slotbench.datasets.clevr_zip import ClevrZipImporter
+
+            return ClevrZipImporter(path, self.variant, self.image_size)
         from slotbench.datasets.multi_object import clevr_importer
 
         return clevr_importer(path, self.variant, self.image_size)

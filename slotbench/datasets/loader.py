@@ -63,7 +63,7 @@ class Loader:
         self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
         _check_batch_size(dataset, split, batch_size, self.size, frames)
         self.batches_per_epoch = self.size // batch_size
-        budget = _available_memory() // 4 if memory_budget is None else memory_budget
+        budget = available_memory() // 4 if memory_budget is None else memory_budget
         self.in_memory = self._bytes() <= budget
         self._all = self._read_all(progress) if self.in_memory else None
         # Two windows, because a batch may lie across the border between them.
@@ -210,7 +210,7 @@ def images_on(batch: Batch, device: torch.device) -> Tensor:
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
     """Bytes that can be had without swapping; what caches hold counts, as they give way."""
     if MEMINFO.is_file():
         for line in MEMINFO.read_text().splitlines():

@@ -11,7 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from slotbench.datasets import addresses
 from slotbench.datasets.base import Dataset, Importer
+from slotbench.datasets.download import Download
 from slotbench.datasets.schema import Batch, Layout
 from slotbench.datasets.sprites import COUNTS, Colors, Sprites, all_shown, properties
 from slotbench.rng import numpy_generator
@@ -58,6 +60,9 @@ class MultiDSprites(Dataset):
         colors = Colors.draw(self.variant, count, generator)
         sprites.store(batch, row, mask, place)
         colors.store(batch, row, mask)
+
+    def downloads(self) -> tuple[Download, ...]:
+        return addresses.multi_object(f"multi_dsprites/multi_dsprites_{self.variant}.tfrecords")
 
     def importer(self, path: Path) -> Importer:
         from slotbench.datasets.multi_object import multi_dsprites_importer

@@ -1,4 +1,4 @@
-"""Importers of DeepMind's multi_object_datasets: CLEVR with masks, and Multi-dSprites.
+"""Importers of DeepMind's multi_object_datasets; here: CLEVR with masks, and Multi-dSprites.
 
 Entity 0 of a mask is the background; entity i becomes label i. CLEVR's codes of colour, shape,
 size and material start at 1, and the source does not say what they stand for: they keep their
@@ -8,16 +8,21 @@ numbers as names.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from slotbench.datasets.base import Importer
+from slotbench.datasets.images import resize
 from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.tfrecord import RecordFile, parse_example, read_bytes, read_floats
 
 Arrays = dict[str, Array]
+
+
+def visible_entities(stored: Arrays) -> Array:
+    """The entities that the record calls visible, int64 (n,); entity 0 is the background."""
+    return np.flatnonzero(stored["visibility"][1:, 0] > 0) + 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,12 @@ class Format:
     """``objects`` is the most that a kept image has."""
     describe: Callable[[Arrays], Arrays]
     """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
+    backgrounds: int = 1
+    """So many of the first entities are background where they are no objects."""
+    objects: Callable[[Arrays], Array] = visible_entities
+    """Stored arrays -> which entities are objects, int64 (n,), rising."""
+    enlarge: Literal["average", "nearest"] = "average"
+    """How an image becomes a whole multiple of its size."""
 
 
 class MultiObjectImporter(Importer):
@@ -79,8 +90,8 @@ class MultiObjectImporter(Importer):
         """One image as a batch of one; None where it has more objects than the variant keeps."""
         stored = self._read(data)
         form, layout = self.form, self.layout
-        present = stored["visibility"][1:, 0] > 0
-        if present.sum() > layout.objects:
+        columns = form.objects(stored)
+        if len(columns) > layout.objects:
             return None
         image = stored["image"][form.crop]
         masks = stored["mask"][form.crop] if form.entities_last else stored["mask"]
@@ -90,12 +101,12 @@ class MultiObjectImporter(Importer):
         size = (layout.width, layout.height)
         batch = layout.empty(1)
         color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-        batch["image"][0] = _resize(color, size, Image.Resampling.BOX)
-        mask = _resize(labels.astype(np.uint8), size, Image.Resampling.NEAREST)
+        whole = layout.width % image.shape[1] == 0
+        batch["image"][0] = resize(color, size, form.enlarge if whole else "average")
+        mask = resize(labels.astype(np.uint8), size, "nearest")
         # Objects stand in any of the columns: those that are there move to the first.
-        columns = np.flatnonzero(present) + 1
         table = np.full(256, NOT_LABELLED, np.uint8)
-        table[0] = 0
+        table[: form.backgrounds] = 0
         table[columns] = np.arange(1, len(columns) + 1)
         batch["mask"][0] = table[mask]
         shown = np.isin(np.arange(1, layout.objects + 1), batch["mask"][0])
@@ -148,19 +159,10 @@ class MultiObjectImporter(Importer):
                     f"feature {key!r} has {values.size} numbers, expected {expected}"
                 )
             arrays[key] = values.reshape(shape)
-        if not np.isfinite(arrays["visibility"]).all():
+        if "visibility" in arrays and not np.isfinite(arrays["visibility"]).all():
             raise self.file.bad_record("feature 'visibility' has a number that is not finite")
         arrays["mask"] = arrays["mask"][..., 0]
         return arrays
-
-
-def _resize(image: Array, size: tuple[int, int], how: Image.Resampling) -> Array:
-    if image.shape[1::-1] == size:
-        return image
-    # Enlarging by a box would repeat pixels; shrinking by it averages them.
-    smooth = how is Image.Resampling.BOX and size[0] > image.shape[1]
-    method = Image.Resampling.BILINEAR if smooth else how
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, method))
 
 
 CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}

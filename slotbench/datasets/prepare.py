@@ -4,23 +4,21 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slotbench import registry
 from slotbench.datasets.base import Dataset, Importer
+from slotbench.datasets.engines import Engine, engine_of
+from slotbench.datasets.originals import downloaded, given
 from slotbench.datasets.parts import Parts, join
-from slotbench.datasets.render_worker import begin, render
 from slotbench.datasets.schema import SPLITS, Batch, DatasetFile, Layout
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import UserError
 from slotbench.progress import bar, say
 
 RENDER_PART, IMPORT_PART = 50, 500
-"""Images (or clips) a part: seconds of work, so that little is lost on a kill."""
+"""Images (rendered: or clips) a part: seconds of work, so that little is lost on a kill."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,21 @@ class Request:
     name: str
     variant: str | None = None
     source: Path | None = None
-    image_size: int = 64
+    image_size: int | None = None
+    """None: the dataset's own."""
     sizes: dict[str, int] | None = None
     """Images (of video: clips) a split; one that is left out has the dataset's own number."""
     seed: int = 0
     workers: int | None = None
-    """Processes; none: one for each core."""
+    """Processes; none: one for each core (of a cluster: its cores)."""
     data_dir: Path = Path("data")
     force: bool = False
+    download: bool = False
+    """Fetch the original files; in place of ``source``."""
+    engine: str = "local"
+    """What renders: ``local``, or ``ray``."""
+    address: str | None = None
+    """Of a Ray cluster; none: one that is started here."""
 
 
 def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
@@ -73,22 +78,35 @@ def prepare(request: Request) -> Path:
     Raises :class:`UserError` for bad options, a bad source, and a file at the same place that
     was made by another recipe.
     """
+    if request.download and request.source is not None:
+        raise UserError(f"--download and --from {request.source}: type one of them.")
+    engine = engine_of(request.engine, request.workers, request.address)
+    if request.engine != "local" and (request.download or request.source is not None):
+        raise UserError(f"--engine {request.engine}: only rendering is spread, not importing.")
     entry = registry.get("datasets", request.name)
     variant = request.variant or entry.variants[0]
     target = path_of(request.name, variant, request.data_dir)
-    dataset: Dataset = entry.load()(variant, request.image_size, request.seed)
+    kind: type[Dataset] = entry.load()
+    image_size = kind.image_size if request.image_size is None else request.image_size
+    dataset = kind(variant, image_size, request.seed)
     sizes = {**dataset.sizes, **(request.sizes or {})}
+    sizes |= {split: sizes.get(split, sizes["test"]) for split in dataset.shifted}
     for split, size in sizes.items():
         if size < 1:
             raise UserError(f"--{split} {size}: expected at least 1.")
+    if request.source is not None:
+        request = replace(request, source=given(dataset, request.source, request.data_dir))
     recipe = _recipe(dataset, request, sizes)
     if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
         say(f"[green]{target} is prepared already.[/]")
         return target
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
+    if request.download:
+        request = replace(request, source=downloaded(dataset, request.data_dir))
+        recipe = _recipe(dataset, request, sizes)
     if request.source is None:
-        _render(dataset, target, recipe, sizes, request.workers or os.cpu_count() or 1)
+        _render(dataset, target, recipe, sizes, engine)
     else:
         importer = dataset.importer(request.source)
         _import(dataset, importer, target, recipe, request.sizes or {})
@@ -98,16 +116,18 @@ def prepare(request: Request) -> Path:
 
 def _recipe(dataset: Dataset, request: Request, sizes: dict[str, int]) -> dict[str, Any]:
     """What the content depends on; it is stored in the file's attributes."""
+    rendered = request.source is None and not request.download
     return {
         "name": dataset.name,
         "variant": dataset.variant,
-        "origin": "rendered" if request.source is None else "original",
-        "generator": dataset.generator if request.source is None else "slotbench import 1",
+        "origin": "rendered" if rendered else "original",
+        "generator": dataset.generator if rendered else "slotbench import 1",
         "seed": request.seed,
-        "image_size": request.image_size,
+        "image_size": dataset.image_size,
         "licence": dataset.licence,
-        "sizes": ",".join(f"{split}={sizes[split]}" for split in SPLITS)
-        if request.source is None
+        **(dataset.provenance(request.source) if request.source else {}),
+        "sizes": ",".join(f"{split}={sizes[split]}" for split in (*SPLITS, *dataset.shifted))
+        if rendered
         else ",".join(f"{split}={size}" for split, size in (request.sizes or {}).items()),
     }
 
@@ -133,18 +153,19 @@ def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -
 
 
 def _render(
-    dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], workers: int
+    dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], engine: Engine
 ) -> None:
     # Parts do not depend on how many images were asked for, so these may change between calls.
     parts = Parts(target, {key: value for key, value in recipe.items() if key != "sizes"})
+    splits = (*SPLITS, *dataset.shifted)
     tasks = {
         f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
             split, start, min(start + RENDER_PART, sizes[split]),
         )
-        for split in SPLITS
+        for split in splits
         for start in range(0, sizes[split], RENDER_PART)
     }  # fmt: skip
-    total, what = sum(sizes[split] for split in SPLITS), dataset.layout.rows_are
+    total, what = sum(sizes[split] for split in splits), dataset.layout.rows_are
     done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
     if done:
         say(f"Going on: {done:,} of {total:,} {what} were made before.")
@@ -152,47 +173,18 @@ def _render(
     with bar(f"Rendering {dataset.name}:{dataset.variant}", total) as progress:
         started, fresh = time.monotonic(), 0
         progress.set(done)
-        for name, batch in _rendered(dataset, missing, workers):
+        settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+        for name, batch in engine.render_all(settings, missing):
             parts.write(name, batch)
             fresh += len(batch["image"])
             rate = fresh / (time.monotonic() - started)
             progress.set(done + fresh, detail=f"{rate:.1f} {what}/s")
-    splits = {
+    batches = {
         split: map(parts.read, [name for name, task in tasks.items() if task[0] == split])
-        for split in SPLITS
+        for split in splits
     }
-    join(target, dataset.layout, splits, {**recipe, "sources": "[]"})
+    join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
     parts.remove()
-
-
-def _rendered(
-    dataset: Dataset, tasks: dict[str, tuple[str, int, int]], workers: int
-) -> Iterator[tuple[str, Batch]]:
-    """Parts as they are finished; one process each, so that no thread is shared."""
-    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
-    if not tasks:
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks)), get_context("spawn"), initializer=begin, initargs=settings
-    )
-    try:
-        queue = iter(tasks.items())
-        running: dict[Future[Batch], str] = {}
-        while True:
-            # A short queue keeps few finished parts in memory at a time.
-            while len(running) < 2 * workers and (item := next(queue, None)) is not None:
-                running[pool.submit(render, *item[1])] = item[0]
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise SlotbenchError(
-            "A rendering process was killed, perhaps for lack of memory.",
-            "Type the same command again: it goes on where it stopped. --workers 1 needs least.",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _import(
@@ -211,7 +203,8 @@ def _import(
     with bar(f"Reading {dataset.name}:{dataset.variant}", 1, count=False) as progress:
         started, fresh = time.monotonic(), 0
         try:
-            for read, batch in importer.batches(records, IMPORT_PART):
+            size = max(1, IMPORT_PART // importer.layout.row_images)
+            for read, batch in importer.batches(records, size):
                 parts.write(f"{records:08d}-{read:08d}", batch)
                 fresh, records = fresh + read - records, read
                 rate = fresh / (time.monotonic() - started)
@@ -229,6 +222,7 @@ def _import(
         for split, bounds in splits.items()
     }
     rule = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
+    rule = f"{importer.rule}; {rule}" if importer.rule else rule
     join(
         target, importer.layout, batches,
         {**recipe, "sources": json.dumps(importer.sources()), "split_rule": rule},

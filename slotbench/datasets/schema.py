@@ -35,16 +35,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from slotbench.datasets.splits import SHIFT_FLAGS as SHIFT_FLAGS
+from slotbench.datasets.splits import SHIFTED as SHIFTED
+from slotbench.datasets.splits import SPLITS as SPLITS
 from slotbench.errors import UserError
 
 SCHEMA_VERSION = 2
 """The newest that is read. A file says the oldest that describes it: 1 for images, 2 for video."""
 NOT_LABELLED = 255
-SPLITS = ("train", "val", "test")
-SHIFTED = "test-"
-"""What the names of shifted test sets begin with."""
-SHIFT_FLAGS = "shift/changed"
-"""bool (n, [T,] O), in shifted test sets alone, where objects were changed and not the image."""
 REQUIRED_ATTRIBUTES = (
     "schema", "name", "variant", "origin", "sources", "generator", "seed", "image_size",
     "licence", "layout", "fingerprint",

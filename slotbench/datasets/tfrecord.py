@@ -1,10 +1,10 @@
 """The TFRecord wire format and the part of protobuf that ``tf.Example`` needs.
 
 A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a
-masked CRC-32C of the data. Files of DeepMind's multi_object_datasets are gzipped, and hold
-images in which every byte is its own entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>,
-over and over. Read as every third byte of a buffer this takes milliseconds; by way of
-protobuf objects it takes a hundred times as long.
+masked CRC-32C of the data. Files are plain, as those of TFDS are, or gzipped, as those of
+DeepMind's multi_object_datasets are. The latter hold images in which every byte is its own
+entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>, over and over. Read as every third byte
+of a buffer this takes milliseconds; by way of protobuf objects it takes a hundred times as long.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 
 
 class RecordFile:
-    """A TFRecord file, read as a stream; memory stays flat whatever its size.
+    """A TFRecord file, gzipped or not, read as a stream; memory stays flat whatever its size.
 
-    ``bytes_read`` counts bytes of the compressed file; ``sha256`` is its hash, known when every
+    ``bytes_read`` counts bytes of the file as it is; ``sha256`` is its hash, known when every
     record has been read. Every error is a :class:`UserError` that names the file, the record
     (from 0) and the byte offset in the decompressed stream.
     """
@@ -48,8 +48,7 @@ class RecordFile:
 
     def __iter__(self) -> Iterator[bytes]:
         self.record, self.offset = 0, 0
-        self._check_kind()
-        with _Hashed(self.path) as raw, _decompressed(raw) as stream:
+        with _Hashed(self.path) as raw, self._records(raw) as stream:
             while header := self._take(stream, 12, at_start=True):
                 length, check = struct.unpack("<QI", header)
                 if _masked(header[:8]) != check:
@@ -69,27 +68,39 @@ class RecordFile:
             raw.drain()
             self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
 
-    def _check_kind(self) -> None:
+    def _records(self, raw: "_Hashed") -> IO[bytes]:
+        """The stream of records, decompressed where the file is gzipped."""
         with self.path.open("rb") as stream:
-            if stream.read(2) != GZIP_MAGIC:
-                raise self._error(
-                    "this is no gzip file", "Expected the gzipped TFRecord file as it is published."
-                )
+            begin = stream.read(12)
+        # The first bytes of a record are its length, which may look like gzip's magic bytes:
+        # the checksum of that length tells the two apart.
+        if len(begin) == 12 and _masked(begin[:8]) == struct.unpack("<I", begin[8:])[0]:
+            return io.BufferedReader(raw)
+        if not begin.startswith(GZIP_MAGIC):
+            raise self._error(
+                "this is no TFRecord file, gzipped or not",
+                "Expected the TFRecord file as it is published.",
+            )
+        return _decompressed(raw)
 
     def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes:
         """The next ``count`` bytes; none at the end of the file where a record may begin."""
         try:
             data = stream.read(count)
         except GZIP_ERRORS as error:
-            raise self._error(f"the gzip stream is damaged or truncated ({error})") from error
+            raise self._error(
+                f"it cannot be read, or the gzip stream is damaged or truncated ({error})"
+            ) from error
         if len(data) < count and not (at_start and not data):
             raise self._error("the file ends in the middle of a record")
         return data
 
     def _error(self, what: str, advice: str = "The file is damaged; fetch it again.") -> UserError:
-        return UserError(
-            f"{self.path}: record {self.record}, byte {self.offset:,}: {what}.", advice
-        )
+        return UserError(f"{self.place(what)}.", advice)
+
+    def place(self, what: str) -> str:
+        """``what``, with the file, the record and its offset before it."""
+        return f"{self.path}: record {self.record}, byte {self.offset:,}: {what}"
 
     def bad_record(self, what: str) -> UserError:
         """The error for a record whose content is not what the dataset's should be."""
@@ -216,6 +227,18 @@ def read_bytes(feature: memoryview) -> Array:
     for entry in _entries(content, (2,), "bytes_list"):
         joined += entry
     return np.frombuffer(joined, np.uint8)
+
+
+def read_entries(feature: memoryview, count: int) -> list[memoryview]:
+    """The entries of a ``bytes_list``, as they are; ValueError where there are not ``count``."""
+    entries: list[memoryview] = []
+    for entry in _entries(_list_of(feature, 1, "bytes_list"), (2,), "bytes_list"):
+        if len(entries) == count:
+            raise ValueError(f"more than {count} entries")
+        entries.append(entry)
+    if len(entries) < count:
+        raise ValueError(f"{len(entries)} entries, expected {count}")
+    return entries
 
 
 def read_floats(feature: memoryview) -> Array:

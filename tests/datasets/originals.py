@@ -113,3 +113,47 @@ def sprites_record(
         **{key: packed_floats(values) for key, values in numbers.items()},
         **replaced,
     })  # fmt: skip
+
+
+def tetrominoes_record(index: int, **replaced: bytes) -> bytes:
+    """Three squares of 10x10 pixels at (3 + 10 i, 4 + 10 i), of the colours red, cyan, yellow.
+
+    Entity 0, the background, has zeros for every number but its visibility.
+    """
+    colors = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0)])
+    image, mask = np.zeros((35, 35, 3), np.uint8), np.zeros((4, 35, 35, 1), np.uint8)
+    numbers: dict[str, Values] = {key: np.zeros(4) for key in ("x", "y", "shape")}
+    for entity in (1, 2, 3):
+        x, y = 10 * entity - 7, 10 * entity - 6
+        place = (slice(y, y + 10), slice(x, x + 10))
+        image[place], mask[entity][place] = 255 * colors[entity], 255
+        numbers["x"][entity], numbers["y"][entity] = x, y
+        numbers["shape"][entity] = (index + 6 * entity) % 19 + 1
+    mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
+    numbers = {**numbers, "color": colors, "visibility": np.ones(4)}
+    return example({
+        "mask": single_bytes(mask), "image": single_bytes(image),
+        **{key: packed_floats(values) if index % 2 else loose_floats(values)
+           for key, values in numbers.items()},
+        **replaced,
+    })  # fmt: skip
+
+
+def room_record(
+    index: int, objects: int, entities: int = 7, walls: int = 2, **replaced: bytes
+) -> bytes:
+    """Sky, floor, one or two halves of the wall, then objects: 6x12 pixels, 20 brighter each.
+
+    The wall is rows 20 to 31; its halves meet at column 30. The first object stands at its foot.
+    """
+    labels = np.zeros((64, 64), np.int64)
+    labels[32:] = 1
+    labels[20:32] = 2
+    if walls == 2:
+        labels[20:32, 30:] = 3
+    for entity in range(objects):
+        row, column = 29 + 5 * entity, 4 + 9 * entity
+        labels[row : row + 6, column : column + 12] = 2 + walls + entity
+    image = np.repeat(20 * labels[..., None] + index % 10, 3, axis=2).astype(np.uint8)
+    mask = 255 * (np.arange(entities)[:, None, None, None] == labels[..., None]).astype(np.uint8)
+    return example({"image": single_bytes(image), "mask": single_bytes(mask), **replaced})

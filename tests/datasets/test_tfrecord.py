@@ -16,6 +16,7 @@ from slotbench.datasets.tfrecord import (
     RecordFile,
     parse_example,
     read_bytes,
+    read_entries,
     read_floats,
     read_ints,
 )
@@ -96,6 +97,35 @@ def test_integers_are_read_in_either_form(tmp_path: Path, packed: bool) -> None:
     assert theirs["i"].tolist() == INTS
 
 
+ENTRIES = [b"", b"one", b"\x0a\x01\x05", bytes(300)]
+
+
+def test_entries_of_any_length_are_read(tmp_path: Path) -> None:
+    content = field(1, b"".join(field(1, entry) for entry in ENTRIES))
+    path = write(tmp_path / "entries.tfrecords", [example({"e": content})])
+    (data,) = RecordFile(path)
+    feature = parse_example(data)["e"]
+    assert [bytes(entry) for entry in read_entries(feature, 4)] == ENTRIES
+    (theirs,) = tfrecord_loader(str(path), None, compression_type="gzip")
+    # The package's NumPy strings lose zero bytes at the end.
+    assert theirs["e"].tolist() == [entry.rstrip(b"\0") for entry in ENTRIES]
+    with pytest.raises(ValueError, match="more than 3 entries"):
+        read_entries(feature, 3)
+    with pytest.raises(ValueError, match="4 entries, expected 5"):
+        read_entries(feature, 5)
+    with pytest.raises(ValueError, match="not a bytes_list"):
+        read_entries(memoryview(field(2, b"")), 1)
+
+
+def test_countless_entries_are_refused_before_they_are_held() -> None:
+    feature = memoryview(field(1, b"\x0a\x00" * 200_000))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 24 entries"):
+        read_entries(feature, 24)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
 def test_a_list_of_another_kind_is_an_error() -> None:
     kinds = {"a": single_bytes(BYTES), "f": packed_floats(FLOATS), "i": field(3, b"\x08\x01")}
     feature = parse_example(example(kinds))
@@ -163,13 +193,45 @@ def test_a_flipped_bit_is_found(path: Path, place: int, what: str) -> None:
         list(RecordFile(path))
 
 
-def test_what_is_no_gzip_is_named(tmp_path: Path) -> None:
+def test_a_plain_file_is_read_as_a_gzipped_one_is(path: Path) -> None:
+    records, raw = list(RecordFile(path)), gzip.decompress(path.read_bytes())
+    path.write_bytes(raw)
+    file = RecordFile(path)
+    assert list(file) == records
+    assert (file.sha256, file.bytes_read) == (hashlib.sha256(raw).hexdigest(), len(raw))
+
+
+def test_a_length_that_looks_like_gzip_is_a_length(tmp_path: Path) -> None:
+    data = bytes(0x00088B1F)  # its length begins with gzip's magic bytes
+    (tmp_path / "plain").write_bytes(frame(data))
+    assert (tmp_path / "plain").read_bytes().startswith(b"\x1f\x8b\x08")
+    assert list(RecordFile(write(tmp_path / "gzipped", [data]))) == [data]
+    assert list(RecordFile(tmp_path / "plain")) == [data]
+
+
+def test_every_cut_and_every_flipped_byte_of_a_plain_file_is_found(path: Path) -> None:
+    whole = gzip.decompress(path.read_bytes())
+    size = len(whole) // 5
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(
+            UserError, match=f"record {place // size}, byte {place // size * size}:"
+        ):
+            list(RecordFile(path))
+        path.write_bytes(whole[:place])
+        if place and place % size == 0:  # whole records: only a count of them could tell
+            assert len(list(RecordFile(path))) == place // size
+            continue
+        with pytest.raises(
+            UserError, match=f"record {place // size}, byte {place // size * size}:"
+        ):
+            list(RecordFile(path))
+
+
+def test_what_is_no_tfrecord_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.tfrecords"
-    path.write_bytes(b"not a gzip file at all")
-    with pytest.raises(UserError, match="record 0, byte 0: this is no gzip file"):
-        list(RecordFile(path))
-    path.write_bytes(frame(b"not compressed"))
-    with pytest.raises(UserError, match="record 0, byte 0: this is no gzip file"):
+    path.write_bytes(b"not a TFRecord file at all")
+    with pytest.raises(UserError, match="record 0, byte 0: this is no TFRecord file, gzipped or"):
         list(RecordFile(path))
     with pytest.raises(UserError, match="no such file"):
         RecordFile(tmp_path / "none")

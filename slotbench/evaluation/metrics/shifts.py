@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from slotbench.datasets.schema import SHIFT_FLAGS, SHIFTED
+from slotbench.datasets.splits import SHIFT_FLAGS, SHIFTED
 from slotbench.evaluation.metrics.base import Context, Metric
 from slotbench.evaluation.metrics.properties import slot_data
 

@@ -1,0 +1,88 @@
+"""A small ``CLEVR_v1.0.zip``, written byte by byte: zip, PNG and JSON."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.datasets.originals_images import rgb
+
+COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
+SIZES = {"large": 0.7, "small": 0.35}
+
+
+def zip_bytes(files: dict[str, bytes], *, stored: bool = False) -> bytes:
+    """A zip archive: local headers and content, then the directory and its end."""
+    body, directory = b"", b""
+    for name, content in files.items():
+        packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+        data = content if stored else packer.compress(content) + packer.flush()
+        numbers = (zlib.crc32(content), len(data), len(content))
+        fields = (20, 0x800, 0 if stored else 8, 0, 33, *numbers, len(name.encode()), 0)
+        directory += struct.pack("<4sH5H3I2H", b"PK\1\2", 20, *fields)
+        directory += struct.pack("<3H2I", 0, 0, 0, 0o100644 << 16, len(body)) + name.encode()
+        body += struct.pack("<4s5H3I2H", b"PK\3\4", *fields) + name.encode() + data
+    counts = (len(files), len(files), len(directory), len(body))
+    return body + directory + struct.pack("<4s2H2H2IH", b"PK\5\6", 0, 0, *counts, 0)
+
+
+def image(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """240x320: a gradient that differs between images, a white bar in the crop's first row."""
+    picture = np.zeros((240, 320, 3), np.uint8)
+    picture[..., 0] = np.arange(320) // 2
+    picture[..., 1] = np.arange(240)[:, None]
+    picture[..., 2] = index % 256
+    picture[29, 64:256] = 255
+    return picture
+
+
+def thing(
+    index: int, x: float, y: float = 120.0, depth: float = 10.0, **more: Any
+) -> dict[str, Any]:
+    return {
+        "color": COLORS[index % 8], "size": ("large", "small")[index % 2],
+        "rotation": 10.5 * index, "shape": ("cube", "sphere", "cylinder")[index % 3],
+        "material": ("rubber", "metal")[index % 2], "3d_coords": [index - 3, 0.25, 0.7],
+        "pixel_coords": [x, y, depth], **more,
+    }  # fmt: skip
+
+
+def scene(split: str, index: int, count: int, /, **more: Any) -> dict[str, Any]:
+    """Objects stand at columns 70, 90, ...: from the eleventh on they would leave the crop."""
+    return {
+        "split": split, "image_index": index, "image_filename": f"CLEVR_{split}_{index:06d}.png",
+        "directions": {"left": [-0.65, -0.75, 0.0], "above": [0.0, 0.0, 1.0]},
+        "objects": [thing(index + i, 70 + 20 * i) for i in range(count)],
+        "relationships": {"left": [[] for _ in range(count)]}, **more,
+    }  # fmt: skip
+
+
+def scenes(split: str, listed: list[dict[str, Any]]) -> bytes:
+    info = {"split": split, "license": "Creative Commons Attribution (CC-BY 4.0)", "version": "1.0"}
+    return json.dumps({"info": info, "scenes": listed}).encode()
+
+
+def clevr_files(train: list[int], val: list[int], root: str = "CLEVR_v1.0/") -> dict[str, bytes]:
+    """Scenes with so many objects each; two test images that nobody can use."""
+    files = {f"{root}README.txt": b"CLEVR", f"{root}images/test/CLEVR_test_000000.png": b"x"}
+    for split, counts in (("train", train), ("val", val)):
+        listed = [scene(split, index, count) for index, count in enumerate(counts)]
+        files[f"{root}scenes/CLEVR_{split}_scenes.json"] = scenes(split, listed)
+        for index in range(len(counts)):
+            name = f"{root}images/{split}/CLEVR_{split}_{index:06d}.png"
+            files[name] = rgb(image(index + 100 * (split == "val")))
+    return files
+
+
+def write_clevr(path: Path, train: list[int], val: list[int], **replaced: bytes) -> Path:
+    """``replaced`` are members by the end of their name, ``/`` written as ``__``."""
+    files = clevr_files(train, val)
+    for key, content in replaced.items():
+        ending = key.replace("__", "/")
+        (name,) = [name for name in files if name.rsplit(".", 1)[0].endswith(ending)]
+        files[name] = content
+    path.write_bytes(zip_bytes(files))
+    return path

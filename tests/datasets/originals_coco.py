@@ -1,0 +1,93 @@
+"""COCO's folders, written here: images, and the JSON text of their annotations."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+HEIGHT, WIDTH = 20, 28
+NAMES = {3: "cat", 1: "person", 7: "kite"}
+"""Category id -> name; the ids have gaps, and are not in order in the file."""
+
+
+def corners(x: float, y: float, width: float, height: float) -> list[float]:
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
+def runs(mask: Any) -> list[int]:
+    """The lengths of the runs of a mask, column after column, 0 first."""
+    flat = mask.T.ravel().astype(int)
+    borders = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *borders, flat.size]).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def box_of(x: int, y: int, width: int, height: int) -> Any:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def annotation(id_: int, image: int, category: int, **fields: Any) -> dict[str, Any]:
+    """A square of 6 pixels, at row 5 and column 6 where ``fields`` say nothing else."""
+    return {
+        "id": id_, "image_id": image, "category_id": category, "iscrowd": 0, "area": 36.0,
+        "bbox": [6.0, 5.0, 6.0, 6.0], "segmentation": [corners(6, 5, 6, 6)], **fields,
+    }  # fmt: skip
+
+
+def image(id_: int) -> dict[str, Any]:
+    return {"id": id_, "file_name": f"{id_:012d}.jpg", "width": WIDTH, "height": HEIGHT,
+            "license": 1, "coco_url": "none"}  # fmt: skip
+
+
+def document(ids: list[int], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "info": {}, "licenses": [], "images": [image(id_) for id_ in ids],
+        "annotations": annotations,
+        "categories": [{"id": id_, "name": name, "supercategory": "thing"}
+                       for id_, name in NAMES.items()],
+    }  # fmt: skip
+
+
+def pixels(id_: int) -> bytes:
+    """A picture of one colour, which its id determines, as a JPEG."""
+    color = np.full((HEIGHT, WIDTH, 3), (id_ % 250, 100, 50), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(color).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+TRAIN, VAL = [9, 4, 30, 12], [8, 2, 6, 5, 40]
+
+
+def documents() -> dict[str, Any]:
+    """Images out of order; what image 4 holds is asserted in the tests; 30 and 5 hold nothing."""
+    train = [
+        annotation(50, 9, 1),
+        # Of image 4: two instances that overlap in 2 columns, and one as run lengths.
+        annotation(12, 4, 3),
+        annotation(11, 4, 7, segmentation=[corners(10, 5, 6, 6)], bbox=[10.0, 5.0, 6.0, 6.0]),
+        annotation(13, 4, 3, segmentation={"size": [HEIGHT, WIDTH],
+                                           "counts": runs(box_of(20, 2, 4, 10))}),
+        annotation(14, 4, 1, iscrowd=1, segmentation={"size": [HEIGHT, WIDTH],
+                                                      "counts": runs(box_of(5, 15, 9, 4))}),
+        annotation(60, 12, 7, segmentation=[corners(4, 4, 3, 3), corners(14, 8, 5, 5)]),
+    ]  # fmt: skip
+    val = [annotation(100 + id_, id_, 1) for id_ in (8, 2, 6, 40)]
+    return {"train2017": document(TRAIN, train), "val2017": document(VAL, val)}
+
+
+def write(root: Path, parts: dict[str, Any] | None = None) -> Path:
+    for folder, content in (parts or documents()).items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / "annotations").mkdir(exist_ok=True)
+        text = content if isinstance(content, str) else json.dumps(content)
+        (root / "annotations" / f"instances_{folder}.json").write_text(text)
+    for folder, ids in (("train2017", TRAIN), ("val2017", VAL)):
+        for id_ in ids:
+            (root / folder / f"{id_:012d}.jpg").write_bytes(pixels(id_))
+    return root

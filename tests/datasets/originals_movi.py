@@ -1,0 +1,176 @@
+"""Folders of TFDS with MOVi's clips, written byte by byte; nothing here uses the code under test.
+
+Keys and kinds are those of TFDS's ``example_serializer``: nested keys joined by ``/``, sequences
+of objects as one flat list, lists of several lengths as ``ragged_flat_values`` and
+``ragged_row_lengths_0``, whole numbers and booleans as int64, encoded images as bytes.
+"""
+
+import json
+import struct
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.datasets.originals import example, field, frame, packed_floats, varint
+from tests.datasets.originals_images import grey, rgb
+
+Values = NDArray[np.generic]
+FRAMES = 24
+SIDE = 16
+SIZES = {"train": (3, 4), "validation": (2, 1)}
+"""Split -> clips of each shard."""
+
+
+def entries(values: list[bytes]) -> bytes:
+    return field(1, b"".join(field(1, value) for value in values))
+
+
+def ints(values: Values) -> bytes:
+    return field(3, field(1, b"".join(varint(int(value) % 2**64) for value in values.ravel())))
+
+
+def objects_of(index: int) -> int:
+    """How many objects clip ``index`` has: 1 to 4."""
+    return 1 + index % 4
+
+
+def labels(index: int, time: int, side: int = SIDE) -> Values:
+    """Object i is a bar of ``side // 4`` columns and ``side // 8`` rows that moves to the right.
+
+    The last object is hidden in the second half of the clip.
+    """
+    found = np.zeros((side, side), np.uint8)
+    n = objects_of(index)
+    for label in range(1, n + 1):
+        if label == n and time >= FRAMES // 2:
+            continue
+        left, top = (time + index) % (side - side // 4), (side // 4) * (label - 1)
+        found[top : top + side // 8, left : left + side // 4] = label
+    return found
+
+
+def image(index: int, time: int, side: int = SIDE) -> Values:
+    """Red is 50 times the label, green the clip, blue the frame."""
+    found = np.empty((side, side, 3), np.uint8)
+    found[..., 0] = 50 * labels(index, time, side)
+    found[..., 1], found[..., 2] = index, time
+    return found
+
+
+def positions(index: int, dim: int) -> Values:
+    """float (objects, frames, dim): object + frame / 100 + dimension / 10, and the clip."""
+    n = objects_of(index)
+    parts = np.arange(n)[:, None, None] + np.arange(FRAMES)[:, None] / 100 + np.arange(dim) / 10
+    return (parts + 10 * index).astype(np.float32)
+
+
+def codes(index: int, classes: int) -> Values:
+    return (np.arange(objects_of(index)) + index) % classes
+
+
+CODES = {
+    "a": {"shape_label": 3, "size_label": 2, "color_label": 8, "material_label": 2},
+    "c": {"category": 17},
+    "e": {"category": 17},
+}
+
+
+@lru_cache(256)
+def record(index: int, variant: str = "a", side: int = SIDE, **replaced: bytes) -> bytes:
+    """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
+    n = objects_of(index)
+    generator = np.random.default_rng(index)
+    visible = [[(labels(index, time, side) == i + 1).sum() for time in range(FRAMES)]
+               for i in range(n)]  # fmt: skip
+    shown = np.array([sum(count > 0 for count in row) for row in visible])
+    each = {"mass": (), "friction": (), "restitution": (), "quaternions": (FRAMES, 4),
+            "velocities": (FRAMES, 3), "angular_velocities": (FRAMES, 3),
+            "bboxes_3d": (FRAMES, 8, 3)}  # fmt: skip
+    if variant == "a":
+        each["color"] = (3,)
+    features = {
+        "metadata/video_name": entries([str(index).encode()]),
+        "metadata/width": ints(np.array([side])), "metadata/height": ints(np.array([side])),
+        "metadata/num_frames": ints(np.array([FRAMES])),
+        "metadata/num_instances": ints(np.array([n])),
+        "metadata/depth_range": packed_floats(np.array([1.0, 20.0])),
+        "camera/positions": packed_floats(generator.random((FRAMES, 3))),
+        "events/collisions/frame": ints(np.arange(3)),
+        "events/collisions/force": packed_floats(np.arange(3.0)),
+        "video": entries([rgb(image(index, time, side)) for time in range(FRAMES)]),
+        "segmentations": entries([grey(labels(index, time, side)) for time in range(FRAMES)]),
+        "depth": entries(
+            [grey(labels(index, time, side).astype(int) * 1000, 16) for time in range(FRAMES)]
+        ),
+        "forward_flow": ints(generator.integers(0, 2**16, (FRAMES, 2, 2, 2))),
+        "instances/positions": packed_floats(positions(index, 3)),
+        "instances/image_positions": packed_floats(positions(index, 2)),
+        "instances/visibility": ints(np.array(visible)),
+        "instances/bboxes/ragged_flat_values": packed_floats(generator.random((shown.sum(), 4))),
+        "instances/bboxes/ragged_row_lengths_0": ints(shown),
+        "instances/bbox_frames/ragged_flat_values": ints(np.arange(shown.sum())),
+        "instances/bbox_frames/ragged_row_lengths_0": ints(shown),
+        **{f"instances/{key}": packed_floats(generator.random((n, *shape)))
+           for key, shape in each.items()},
+        **{f"instances/{key}": ints(codes(index, classes))
+           for key, classes in CODES[variant].items()},
+    }  # fmt: skip
+    if variant != "a":
+        features |= {
+            "background": entries([b"abandoned_church"]),
+            "instances/asset_id": entries([b"Asset"] * n),
+            "instances/scale": packed_floats(0.75 + np.arange(n) / 4),
+        }
+    if variant == "e":
+        features["instances/is_dynamic"] = ints(np.arange(n) % 2)
+    features |= {key.replace("__", "/"): value for key, value in replaced.items()}
+    return example({key: value for key, value in sorted(features.items()) if value})
+
+
+def shard_name(variant: str, split: str, index: int, shards: int) -> str:
+    return f"movi_{variant}-{split}.tfrecord-{index:05d}-of-{shards:05d}"
+
+
+def information(variant: str, sizes: dict[str, tuple[int, ...]]) -> dict[str, object]:
+    """``dataset_info.json``; protobuf writes long whole numbers as text."""
+    splits = [
+        {"name": split, "numBytes": "1000", "shardLengths": [str(n) for n in lengths],
+         "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"}
+        for split, lengths in sizes.items()
+    ]  # fmt: skip
+    return {"name": f"movi_{variant}", "version": "1.0.0", "fileFormat": "tfrecord",
+            "splits": splits}  # fmt: skip
+
+
+def write(
+    root: Path,
+    variant: str = "a",
+    sizes: dict[str, tuple[int, ...]] = SIZES,
+    side: int = SIDE,
+    replaced: dict[int, bytes] | None = None,
+) -> Path:
+    """A folder of TFDS; clips are numbered through all shards, ``replaced`` are other records."""
+    root.mkdir(parents=True, exist_ok=True)
+    index = 0
+    for split, lengths in sizes.items():
+        for number, n in enumerate(lengths):
+            records = []
+            for _ in range(n):
+                records.append((replaced or {}).get(index) or record(index, variant, side))
+                index += 1
+            name = shard_name(variant, split, number, len(lengths))
+            (root / name).write_bytes(b"".join(frame(data) for data in records))
+    (root / "dataset_info.json").write_text(json.dumps(information(variant, sizes)))
+    (root / "features.json").write_text(json.dumps({"pythonClassName": "FeaturesDict"}))
+    return root
+
+
+def places(shard: bytes) -> list[int]:
+    """Where each record of a plain file begins."""
+    found, place = [], 0
+    while place < len(shard):
+        found.append(place)
+        place += 16 + struct.unpack("<Q", shard[place : place + 8])[0]
+    return found

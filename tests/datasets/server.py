@@ -1,0 +1,175 @@
+"""An HTTP server on loopback that misbehaves as it is told; written on sockets alone."""
+
+import contextlib
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Headers = dict[str, str]
+Behaviour = Callable[["Server", socket.socket, Headers], None]
+Extra = dict[str, str]
+
+
+class Server:
+    """Answers the n-th request by the n-th behaviour, later ones by the last; keeps what it got.
+
+    ``requests`` has the headers of each, names in lower case, and ``path``.
+    """
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.behaviours, self.requests = list(behaviours), list[Headers]()
+        self.stopped = threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    @property
+    def base(self) -> str:
+        return "http://{}:{}".format(*self._socket.getsockname())
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [request.get("range") for request in self.requests]
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _accept(self) -> None:
+        while not self.stopped.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self._start(self._answer, connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        # A client that gives up breaks the pipe: that is its right.
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(20)
+            text = b""
+            while b"\r\n\r\n" not in text:
+                piece = connection.recv(4096)
+                if not piece:
+                    return
+                text += piece
+            first, *lines = text.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
+            headers = {"path": first.split(" ")[1]}
+            for line in lines:
+                name, _, value = line.partition(":")
+                headers[name.lower()] = value.strip()
+            behaviour = self.behaviours[min(len(self.requests), len(self.behaviours) - 1)]
+            self.requests.append(headers)
+            behaviour(self, connection, headers)
+
+    def stop(self) -> None:
+        self.stopped.set()
+        # Closing alone does not wake a thread that waits in accept.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+@contextmanager
+def serving(*behaviours: Behaviour) -> Iterator[Server]:
+    server = Server(*behaviours)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def head(status: str, headers: Extra) -> bytes:
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *(f"{k}: {v}" for k, v in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def wanted(content: bytes, headers: Headers, extra: Extra) -> tuple[str, int, Extra]:
+    """(status, where the body begins, headers), by the rules of RFC 9110."""
+    asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+    condition = headers.get("if-range")
+    holds = condition in (None, extra.get("ETag"), extra.get("Last-Modified"))
+    if asked is None or not holds:
+        return "200 OK", 0, {"Content-Length": str(len(content)), **extra}
+    start = int(asked[1])
+    if start >= len(content):
+        return "416 Range Not Satisfiable", len(content), {
+            "Content-Range": f"bytes */{len(content)}", "Content-Length": "0", **extra,
+        }  # fmt: skip
+    return "206 Partial Content", start, {
+        "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}",
+        "Content-Length": str(len(content) - start), **extra,
+    }  # fmt: skip
+
+
+def good(content: bytes, **extra: str) -> Behaviour:
+    """A server that does all as it should; header names have ``_`` for ``-``."""
+    return cut(content, None, **extra)
+
+
+def cut(
+    content: bytes, sent: int | None, *, end: str = "close", begin: int | None = None, **extra: str
+) -> Behaviour:
+    """Says the full length and sends ``sent`` bytes; then closes, resets or stalls."""
+    named = {key.replace("_", "-"): value for key, value in extra.items()}
+
+    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:
+        status, start, fields = wanted(content, headers if begin is None else {}, named)
+        start = start if begin is None else begin
+        connection.sendall(head(status, {**fields, **named}))
+        body = content[start:]
+        connection.sendall(body if sent is None else body[:sent])
+        if end == "stall":
+            server.stopped.wait(20)
+        elif end == "reset":
+            # Closing a socket that lingers for no time sends RST.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return behave
+
+
+def raw(answer: bytes) -> Behaviour:
+    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+        connection.sendall(answer)
+
+    return behave
+
+
+def status(code: str, body: bytes = b"", **extra: str) -> Behaviour:
+    named = {key.replace("_", "-"): value for key, value in extra.items()}
+    return raw(head(code, {"Content-Length": str(len(body)), **named}) + body)
+
+
+def chunked(content: bytes, *, finished: bool = True) -> Behaviour:
+    pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+    body = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces)
+    last = b"0\r\n\r\n" if finished else b""
+    return raw(head("200 OK", {"Transfer-Encoding": "chunked"}) + body + last)
+
+
+def dripping(content: bytes, pause: float) -> Behaviour:
+    """A byte, a pause, a byte: never silent for long, never done."""
+
+    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+        connection.sendall(head("200 OK", {"Content-Length": str(len(content))}))
+        for byte in content:
+            connection.sendall(bytes([byte]))
+            if server.stopped.wait(pause):
+                return
+
+    return behave
+
+
+def silent(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+    """Takes the request and says nothing."""
+    server.stopped.wait(20)
+
+
+def hangs_up(server: Server, connection: socket.socket, headers: Headers) -> None:
+    """Closes without a word."""

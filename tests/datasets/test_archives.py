@@ -1,0 +1,388 @@
+"""Archives of people we do not trust: what they hold is read, what they try is refused."""
+
+import gzip
+import io
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotbench.datasets import archives
+from slotbench.datasets.archives import Limits, Zip, extract, folder_of, is_archive, members
+from slotbench.errors import UserError
+
+FILES = {
+    "b/2.txt": b"two" * 1000, "a/1.txt": bytes(range(256)) * 20, "empty.json": b"", "ä/ö.png": b"x",
+}  # fmt: skip
+PACKED = {"a/b": b"text" * 30, "c": b"1234"}
+SMALL = Limits(member=100_000, total=200_000, members=50, ratio=20, free=1000)
+
+
+def zip_of(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as out:
+        out.writestr("b/", b"")
+        for name, data in files.items():
+            out.writestr(name, data)
+    return path
+
+
+def tar_of(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as out:
+        folder = tarfile.TarInfo("./b")
+        folder.type = tarfile.DIRTYPE
+        out.addfile(folder)
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return path
+
+
+def special(path: Path, kind: bytes, name: str = "link", target: str = "/etc/passwd") -> Path:
+    with tarfile.open(path, "w") as out:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, target
+        out.addfile(info)
+    return path
+
+
+def read(archive: Path, limits: Limits = archives.LIMITS) -> dict[str, bytes]:
+    return {name: stream.read() for name, stream in members(archive, limits)}
+
+
+KINDS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
+    "deflated.zip": zip_of,
+    "stored.zip": lambda path, files: zip_of(path, files, zipfile.ZIP_STORED),
+    "a.tar": lambda path, files: tar_of(path, files, "w:"),
+    "a.tar.gz": tar_of,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_are_read_and_unpacked_as_they_were_packed(kind: str, tmp_path: Path) -> None:
+    archive = KINDS[kind](tmp_path / kind, FILES)
+    assert is_archive(archive)
+    order = [name for name, _ in members(archive)]
+    assert order == (sorted(FILES) if "zip" in kind else list(FILES))
+    assert read(archive) == FILES
+    # Streams that are left unread, or half read, disturb no other.
+    halves = {name: stream.read(7) for name, stream in members(archive)}
+    assert halves == {name: data[:7] for name, data in FILES.items()}
+    folder = extract([archive], tmp_path / "out")
+    found = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != archives.RECORD
+    }
+    assert found == FILES
+
+
+def test_a_zip_is_read_in_any_order_and_by_turns(tmp_path: Path) -> None:
+    with Zip(zip_of(tmp_path / "a.zip", FILES)) as source:
+        assert source.names == sorted(FILES)
+        one, two = source.open("b/2.txt"), source.open("a/1.txt")
+        pieces = [(one.read(100), two.read(100)) for _ in range(3)]
+        assert b"".join(piece for piece, _ in pieces) == FILES["b/2.txt"][:300]
+        assert b"".join(piece for _, piece in pieces) == FILES["a/1.txt"][:300]
+        assert source.read("b/2.txt") == FILES["b/2.txt"]
+        with pytest.raises(UserError, match=r"member b/2.txt: 3,000 bytes, expected at most 2,999"):
+            source.read("b/2.txt", 2999)
+        with pytest.raises(UserError, match="member c: there is no such member"):
+            source.read("c")
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("../x", "leads out"), ("a/../../x", "leads out"), ("a/..", "leads out"),
+        ("/etc/x", "absolute"), ("C:/x", "absolute"), ("c:x", "absolute"),
+        ("..\\x", "backslash"), ("a\nb", "control characters"), ("a\x9bb", "control characters"),
+        ("a" * 300, "too long"), ("a/" * 600 + "b", "too long"),
+    ],
+)  # fmt: skip
+def test_names_that_lead_elsewhere_are_refused(
+    kind: str, name: str, what: str, tmp_path: Path
+) -> None:
+    make = zip_of if kind == "a.zip" else KINDS["a.tar"]
+    archive = make(tmp_path / kind, {"first": b"1", name: b"evil"})
+    with pytest.raises(UserError, match=f"{kind}, member .*{what}"):
+        extract([archive], tmp_path / "deep" / "out")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == [kind, "deep"]
+
+
+def test_a_name_may_hold_dots_and_empty_parts(tmp_path: Path) -> None:
+    archive = KINDS["a.tar"](tmp_path / "a.tar", {"./a//b/./c..txt": b"1"})
+    assert read(archive) == {"a/b/c..txt": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (tarfile.SYMTYPE, "symbolic link"), (tarfile.LNKTYPE, "hard link"),
+        (tarfile.CHRTYPE, "device"), (tarfile.BLKTYPE, "device"), (tarfile.FIFOTYPE, "pipe"),
+        (tarfile.GNUTYPE_SPARSE, "no plain file"),
+    ],
+)  # fmt: skip
+def test_special_members_of_tar_are_refused(kind: bytes, what: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"a.tar, member link: it is (a )?{what}"):
+        read(special(tmp_path / "a.tar", kind))
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_special_members_of_zip_are_refused(mode: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (mode | 0o777) << 16
+        out.writestr(info, "/etc/passwd")
+    what = "symbolic link" if mode == stat.S_IFLNK else "special file"
+    with pytest.raises(UserError, match=f"member link: it is .*{what}"):
+        extract([tmp_path / "a.zip"], tmp_path / "out")
+
+
+def test_a_link_cannot_carry_a_later_member_outside(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        link = tarfile.TarInfo("door")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "target")
+        out.addfile(link)
+        out.addfile(tarfile.TarInfo("door/evil"))
+    with pytest.raises(UserError, match="member door"):
+        extract([tmp_path / "a.tar"], tmp_path / "out")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
+def test_two_members_of_one_name_are_refused(kind: str, tmp_path: Path) -> None:
+    if kind == "a.zip":
+        with zipfile.ZipFile(tmp_path / kind, "w") as out:
+            out.writestr("a", "1")
+            out.writestr("./a", "2")
+    else:
+        KINDS["a.tar"](tmp_path / kind, {"a": b"1", "./a": b"2"})
+    with pytest.raises(UserError, match="member a: there are two members"):
+        read(tmp_path / kind)
+
+
+def test_a_file_where_a_folder_stands_is_refused(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"x": b"1", "x/y": b"2"})
+    with pytest.raises(UserError, match="member x/y: another file stands in its place"):
+        extract([archive], tmp_path / "out")
+
+
+def test_encrypted_and_rare_compressions_are_refused(tmp_path: Path) -> None:
+    zip_of(tmp_path / "a.zip", {"a": b"1"}, zipfile.ZIP_BZIP2)
+    with pytest.raises(UserError, match="member a: its compression, number 12"):
+        read(tmp_path / "a.zip")
+    data = bytearray(zip_of(tmp_path / "a.zip", {"a": b"1"}).read_bytes())
+    place = data.rindex(b"PK\1\2")
+    data[place + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(UserError, match="member a: it is encrypted"):
+        read(tmp_path / "a.zip")
+
+
+def lying_zip(path: Path, content: bytes, declared: int) -> Path:
+    """A zip whose only member is larger than both of its headers say, with a fitting CRC."""
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = packed.compress(content) + packed.flush()
+    numbers = (zlib.crc32(content[:declared]), len(data), declared)
+    name = b"bomb"
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 33, *numbers, len(name), 0) + name
+    listed = struct.pack(
+        "<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 33, *numbers, len(name), 0, 0, 0, 0, 0, 0
+    )
+    start = len(local) + len(data)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(listed) + len(name), start, 0)
+    path.write_bytes(local + data + listed + name + end)
+    return path
+
+
+def test_a_member_larger_than_it_declares_is_refused(tmp_path: Path) -> None:
+    archive = lying_zip(tmp_path / "a.zip", b"0" * 5_000_000, 100)
+    with zipfile.ZipFile(archive) as known:
+        assert len(known.read("bomb")) == 100  # zipfile sees nothing wrong
+    with pytest.raises(UserError, match="member bomb: it holds more than the 100 bytes"):
+        read(archive)
+
+
+def test_a_member_smaller_than_it_declares_is_refused(tmp_path: Path) -> None:
+    archive = lying_zip(tmp_path / "a.zip", b"0" * 50, 100)
+    with pytest.raises(UserError, match="member bomb: 50 bytes of the 100 declared"):
+        read(archive)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        ({"zeros": b"\0" * 90_000}, "this is taken for an attack"),
+        ({"large": os.urandom(100_001)}, "100,001 bytes, expected at most 100,000"),
+        ({str(i): os.urandom(70_000) for i in range(3)}, "it holds more than 200,000 bytes"),
+        ({str(i): os.urandom(500) for i in range(51)}, "it has more than 50 members"),
+    ],
+)
+def test_limits(kind: str, files: dict[str, bytes], what: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{kind}.*: {what}"):
+        read(KINDS.get(kind, zip_of)(tmp_path / kind, files), SMALL)
+
+
+def test_a_bomb_of_gzip_is_stopped_early(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    header = tarfile.TarInfo("zeros")
+    header.size = 1 << 31
+    with gzip.open(archive, "wb", 9) as out:
+        out.write(header.tobuf())
+        for _ in range(120):
+            out.write(b"\0" * (1 << 20))
+    taken = 0
+    with pytest.raises(UserError, match="this is taken for an attack"):  # noqa: PT012
+        for _, stream in members(archive):
+            while piece := stream.read(1 << 20):
+                taken += len(piece)
+    assert taken <= archives.LIMITS.free + 250 * archive.stat().st_size
+
+
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    """Fifield's construction: one kernel, listed many times."""
+    with zipfile.ZipFile(zip_of(tmp_path / "a.zip", {"aaaa": b"0" * 500, "bbbb": b""})) as known:
+        one, two = known.getinfo("aaaa"), known.getinfo("bbbb")
+        offset, start = two.header_offset, known.start_dir
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    at = data.index(b"bbbb", start) - 46
+    data[at + 42 : at + 46] = struct.pack("<I", one.header_offset)
+    data[at + 16 : at + 28] = struct.pack("<3I", one.CRC, one.compress_size, one.file_size)
+    assert offset != one.header_offset
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(UserError, match="shares bytes with another"):
+        read(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_truncation_is_refused(kind: str, tmp_path: Path) -> None:
+    archive = KINDS[kind](tmp_path / kind, {"a": b"1" * 700, "b": b"2" * 100})
+    whole = archive.read_bytes()
+    # A plain tar ends with an empty block, and more padding that nobody needs.
+    end = 3584 if kind == "a.tar" else len(whole)
+    for cut in range(0, end, max(1, end // 60)):
+        archive.write_bytes(whole[:cut])
+        with pytest.raises(UserError, match=kind):
+            read(archive)
+
+
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    cut=st.floats(0.3, 1),
+)
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_damaged_archives_give_what_was_packed_or_an_error(
+    kind: str, places: list[tuple[float, int]], cut: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    archive = KINDS[kind](folder / kind, PACKED)
+    data = bytearray(archive.read_bytes())
+    for where, value in places:
+        data[int(where * len(data))] = value
+    archive.write_bytes(data[: int(cut * len(data))])
+    try:
+        out = extract([archive], folder / "out", SMALL)
+    except UserError as error:
+        message, left = error.message, set()
+    else:
+        message, left = kind, {"out"}
+        found = {path.read_bytes() for path in out.rglob("[!.]*") if path.is_file()}
+        # A plain tar has no checksum of its content.
+        assert kind == "a.tar" or found <= set(PACKED.values())
+    assert kind in message
+    assert {file.name for file in folder.iterdir()} == {kind, *left}
+
+
+def test_what_was_unpacked_is_kept_until_its_archive_changes(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": b"1"})
+    out = extract([archive], tmp_path / "out")
+    (out / "mark").touch()
+    assert (extract([archive], tmp_path / "out") / "mark").exists()
+    zip_of(archive, {"a": b"22"})
+    assert not (extract([archive], tmp_path / "out") / "mark").exists()
+    assert (out / "a").read_bytes() == b"22"
+
+
+def test_a_folder_of_the_users_own_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis").touch()
+    with pytest.raises(UserError, match="was not unpacked by slotbench"):
+        extract([zip_of(tmp_path / "a.zip", FILES)], tmp_path / "out")
+    assert (tmp_path / "out" / "thesis").exists()
+
+
+def test_an_interrupted_call_leaves_nothing_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = zip_of(tmp_path / "a.zip", FILES)
+    write, written = archives._write, []
+
+    def write_two(stream: io.BufferedReader, target: Path) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(target)
+        write(stream, target)
+
+    with monkeypatch.context() as context:
+        context.setattr(archives, "_write", write_two)
+        with pytest.raises(KeyboardInterrupt):
+            extract([archive], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # What a killed call would leave.
+    (tmp_path / ".out.tmp" / "old").mkdir(parents=True)
+    assert not (extract([archive], tmp_path / "out") / "old").exists()
+    assert len(written) == 2
+
+
+def test_several_archives_become_one_folder(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    source = tmp_path / "parts"
+    source.mkdir()
+    (source / "one.md5").touch()
+    tar_of(source / "one.tar.gz", {"set/images/1.png": b"1", "set/LICENSE": b"free"})
+    zip_of(source / "two.zip", {"set/masks/1.png": b"2", "set/LICENSE": b"free"})
+    folder = folder_of(source, home)
+    assert folder == home / "parts.unpacked" / "set"
+    assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "images", "masks"]
+    assert folder_of(folder, home) == folder
+    assert folder_of(tmp_path / "missing", home) == tmp_path / "missing"
+
+
+def test_archives_that_disagree_are_refused(tmp_path: Path) -> None:
+    packed = [zip_of(tmp_path / f"{n}.zip", {"a": n.encode()}) for n in ("one", "two")]
+    with pytest.raises(UserError, match=r"two\.zip, member a: another file stands in its place"):
+        extract(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage(0, 0, 1000))
+    with pytest.raises(UserError, match=r"a\.zip holds 0\.0 GB, and the disk"):
+        extract([zip_of(tmp_path / "a.zip", FILES)], tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello" * 200, gzip.compress(b"hello" * 200)])
+def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+    archive = tmp_path / "thing.tar.gz"
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"thing\.tar\.gz: this is no tar archive"):
+        read(archive)

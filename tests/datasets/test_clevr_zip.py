@@ -1,0 +1,344 @@
+"""Import of CLEVR_v1.0.zip: properties without masks."""
+
+import hashlib
+import io
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotbench import verify
+from slotbench.datasets.clevr_zip import ClevrZipImporter
+from slotbench.datasets.json_stream import items
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.summary import summary
+from slotbench.errors import UserError
+from slotbench.rng import numpy_generator
+from tests.datasets.originals_clevr_zip import (
+    SIZES,
+    clevr_files,
+    image,
+    scene,
+    scenes,
+    thing,
+    write_clevr,
+    zip_bytes,
+)
+from tests.datasets.trees import (
+    CHANGES,
+    CUT,
+    changed,
+    fingerprint,
+    prepared_or_refused,
+    resumed_everywhere,
+    train_and_evaluate,
+)
+
+TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clevr(tmp_path_factory.mktemp("original") / "CLEVR_v1.0.zip", TRAIN, VAL)
+
+
+def request(source: Path, data: Path, variant: str = "clevr6", **fields: Any) -> Request:
+    return Request("clevr", variant, source, data_dir=data, **fields)
+
+
+def test_the_zip_of_the_tests_is_one(source: Path) -> None:
+    with zipfile.ZipFile(source) as known:
+        assert known.testzip() is None
+        assert len(known.namelist()) == len(TRAIN) + len(VAL) + 4
+
+
+@pytest.mark.parametrize(("variant", "most"), [("clevr6", 6), ("clevr10", 10)])
+def test_splits_and_variants(source: Path, tmp_path: Path, variant: str, most: int) -> None:
+    path = prepare(request(source, tmp_path, variant))
+    facts = verify.dataset(path)
+    assert (facts["origin"], facts["objects"]) == ("original", most)
+    splits = {"train": TRAIN, "val": VAL[:2], "test": VAL[2:]}
+    with DatasetFile(path) as dataset:
+        for split, objects in splits.items():
+            counted = dataset.read(split)["visible"].sum(axis=1).tolist()
+            assert counted == [count for count in objects if count <= most]
+            assert (dataset.read(split)["mask"] == 255).all()
+        assert "its own test images have no scenes" in dataset.attributes["split_rule"]
+        assert "val: records 7 to 8, test: records 9 to 11" in dataset.attributes["split_rule"]
+        (stored,) = json.loads(dataset.attributes["sources"])
+        assert stored == {
+            "file": "CLEVR_v1.0.zip", "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        }  # fmt: skip
+        assert summary(dataset)[-1].startswith("No pixel is labelled: segmentation cannot be")
+
+
+def test_images_are_cropped_and_properties_kept(source: Path, tmp_path: Path) -> None:
+    with DatasetFile(prepare(request(source, tmp_path, image_size=192))) as dataset:
+        batch, layout = dataset.read("train"), dataset.layout
+    kept = [index for index, count in enumerate(TRAIN) if count <= 6]
+    for row, index in enumerate(kept):
+        np.testing.assert_array_equal(batch["image"][row], image(index)[29:221, 64:256])
+        for slot in range(TRAIN[index]):
+            known = thing(index + slot, 70 + 20 * slot)
+            for prop in layout.properties[:4]:
+                code = batch[prop.key][row, slot]
+                assert prop.classes[code] == known[prop.name]
+            numbers = {"3d_coords": "position", "pixel_coords": "pixel_coords"}
+            for key, name in {**numbers, "rotation": "rotation"}.items():
+                np.testing.assert_allclose(
+                    batch[f"property/{name}"][row, slot], np.float32(known[key])
+                )
+        assert (batch["property/shape"][row, TRAIN[index] :] == -1).all()
+        assert not batch["property/position"][row, TRAIN[index] :].any()
+
+
+@pytest.mark.parametrize("index", [0, 1])  # large, small
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("side", [0, 1])
+def test_objects_beside_the_crop_are_not_visible(
+    index: int, axis: int, side: int, tmp_path: Path
+) -> None:
+    """35 mm on 32 mm of 320 pixels: radius r at depth d covers 350 r / d pixels."""
+    depth = 12.0
+    radius = SIZES[("large", "small")[index]] * 350 / depth
+    edge = ((64, 256), (29, 221))[axis][side]
+    objects = []
+    for gap in (-1.0, 1.0):  # inside by a pixel, outside by one
+        place = [160.0, 120.0]
+        place[axis] = edge + (1 if side else -1) * (radius + gap)
+        objects.append(thing(index, *place, depth))
+    listed = scenes("train", [scene("train", 0, 2, objects=objects)])
+    path = write_clevr(tmp_path / "a.zip", [2], [2, 2], scenes__CLEVR_train_scenes=listed)
+    ((_, batch),) = ClevrZipImporter(path, "clevr6", 16).batches(0, 10)
+    assert batch["visible"][0].tolist() == [True, False, False, False, False, False]
+    assert (batch["property/shape"][0, :2] >= 0).all()
+
+
+def test_prepare_verify_train_evaluate(source: Path, tmp_path: Path) -> None:
+    path = prepare(request(source, tmp_path, image_size=32))
+    verify.dataset(path)
+    train_and_evaluate(path, tmp_path / "results")
+
+
+def test_an_import_that_stops_anywhere_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(request(source, tmp_path / "whole", image_size=16))
+    again = request(source, tmp_path / "again", image_size=16)
+    assert len(set(resumed_everywhere(whole, again, monkeypatch))) == 1
+
+
+def test_the_two_originals_are_told_apart(source: Path, tmp_path: Path) -> None:
+    from tests.datasets.originals import clevr_record, write
+
+    records = write(tmp_path / "clevr.tfrecords", [clevr_record(i, 3) for i in range(10)])
+    assert prepare(request(source, tmp_path)) == prepare(request(source, tmp_path))
+    with pytest.raises(UserError, match=r"with original 'CLEVR_v1\.0, without masks' instead of"):
+        prepare(request(records, tmp_path))
+
+
+def bad(tmp_path: Path, **replaced: bytes) -> str:
+    path = write_clevr(tmp_path / "a.zip", [3, 3], [3, 3], **replaced)
+    with pytest.raises(UserError) as caught:
+        prepare(request(path, tmp_path / "data", image_size=16))
+    assert list((tmp_path / "data").iterdir()) == []
+    assert str(path) in caught.value.message
+    return caught.value.message.removeprefix(f"{path}, member CLEVR_v1.0/")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("shape", "cone", "'shape' is none of cube, sphere, cylinder"),
+        ("color", ["red"], "'color' is none of gray, red"),
+        ("material", None, "'material' is none of"),
+        ("size", 0.7, "'size' is none of"),
+        ("rotation", "12", "'rotation' is not a number"),
+        ("rotation", True, "'rotation' is not a number"),
+        ("rotation", [1], "'rotation' is not a number"),
+        ("rotation", math.nan, "'rotation' is not a number"),
+        ("rotation", 10**400, "'rotation' is not a number"),
+        ("3d_coords", [1, 2], "'3d_coords' is not a list of 3 numbers"),
+        ("3d_coords", [1, 2, math.inf], "'3d_coords' is not a list of 3 numbers"),
+        ("3d_coords", {"x": 1}, "'3d_coords' is not a list of 3 numbers"),
+        ("pixel_coords", ["1", 2, 3], "'pixel_coords' is not a list of 3 numbers"),
+        ("pixel_coords", [1, 2, 0], "'pixel_coords' has no positive depth"),
+    ],
+)
+def test_a_property_that_is_not_as_it_should_be_is_named(
+    key: str, value: object, what: str, tmp_path: Path
+) -> None:
+    first, second = scene("val", 0, 3), scene("val", 1, 3)
+    second["objects"][2][key] = value
+    text = scenes("val", [first, second])
+    found = bad(tmp_path, scenes__CLEVR_val_scenes=text)
+    assert found.startswith(f"scenes/CLEVR_val_scenes.json, scene 1, object 2: {what}")
+    del second["objects"][2][key]
+    assert "object 2: " in bad(tmp_path, scenes__CLEVR_val_scenes=scenes("val", [first, second]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"image_filename": "../../etc/passwd"}, "'image_filename' is no name of a file"),
+        ({"image_filename": 3}, "'image_filename' is no name of a file"),
+        (
+            {"image_filename": "CLEVR_train_000009.png"},
+            "there is no image CLEVR_v1.0/images/train/",
+        ),
+        ({"objects": None}, "'objects' is no list of at most 10"),
+        ({"objects": {}}, "'objects' is no list of at most 10"),
+        ({"objects": [thing(0, 100)] * 11}, "'objects' is no list of at most 10"),
+        ({"objects": [3]}, "object 0: it is no object of JSON"),
+    ],
+)
+def test_a_scene_that_is_not_as_it_should_be_is_named(
+    fields: dict[str, object], what: str, tmp_path: Path
+) -> None:
+    text = scenes("train", [scene("train", 0, 3), scene("train", 1, 3, **fields)])
+    found = bad(tmp_path, scenes__CLEVR_train_scenes=text)
+    assert re.match(f"scenes/CLEVR_train_scenes.json, scene 1[:,].* ?{what}", found)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"", "expected '{', found its end"),
+        (b"[]", r"expected '{', found '\['"),
+        (b"{}", "'scenes' is missing"),
+        (b'{"info": {}}', "'scenes' is missing"),
+        (b'{"scenes": {}}', r"expected '\['"),
+        (b'{"scenes": []} x', "more follows its end"),
+        (b'{"scenes": [], "scenes": []}', "'scenes' stands twice"),
+        (b'{"scenes": [] "info": {}}', "expected ',' or '}'"),
+        (b'{"scenes": [{"a": 1}', "scene 0: 'image_filename'"),
+        (b'{"scenes": [' + b"[" * 100_000, "nested too deep"),
+        (b'{"scenes": ["' + b"a" * (5 << 20) + b'"]}', "an item is too long|Unterminated"),
+        (b'{"scenes": ["\xff"]}', "codec can't decode"),
+        (b'{"scenes": [3]}', "scene 0: it is no object"),
+    ],
+)
+def test_json_of_another_shape_is_refused(text: bytes, what: str, tmp_path: Path) -> None:
+    found = bad(tmp_path, scenes__CLEVR_train_scenes=text)
+    assert re.search(what, found)
+    assert found.startswith("scenes/CLEVR_train_scenes.json")
+
+
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
+    from tests.datasets.originals_images import rgb
+
+    small = rgb(np.zeros((120, 160, 3), np.uint8))
+    found = bad(tmp_path, CLEVR_train_000001=small)
+    assert found.startswith("images/train/CLEVR_train_000001.png: 160x120 pixels, expected 320x240")
+    assert "no PNG" in bad(tmp_path, CLEVR_val_000001=b"PNG")
+
+
+def test_other_zips_are_refused(tmp_path: Path) -> None:
+    files = clevr_files([3], [3, 3])
+    without = {name: data for name, data in files.items() if "train_scenes" not in name}
+    (tmp_path / "a.zip").write_bytes(zip_bytes(without))
+    with pytest.raises(UserError, match=r"holds 0 files scenes/CLEVR_train_scenes\.json"):
+        prepare(request(tmp_path / "a.zip", tmp_path / "data"))
+    without = {name: data for name, data in files.items() if "val_scenes" not in name}
+    (tmp_path / "a.zip").write_bytes(zip_bytes(without))
+    with pytest.raises(UserError, match=r"CLEVR_val_scenes\.json: there is no such member"):
+        prepare(request(tmp_path / "a.zip", tmp_path / "data"))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_too_few_scenes_are_told(split: str, tmp_path: Path) -> None:
+    counts = {"train": [3], "val": [3, 3]} | {split: []}
+    path = write_clevr(tmp_path / "a.zip", counts["train"], counts["val"])
+    with pytest.raises(UserError, match=f"too few for a {split} split"):
+        prepare(request(path, tmp_path / "data"))
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+FUZZED = clevr_files([3, 4], [3, 3], "")
+MEMBERS = sorted(name for name in FUZZED if "test" not in name and "README" not in name)
+
+
+@given(member=st.sampled_from([*MEMBERS, *MEMBERS[-2:] * 3, ""]), changes=CHANGES, cut=CUT)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_whatever_a_zip_holds_the_file_is_whole_or_there_is_an_error(
+    member: str, changes: list[tuple[int, bytes, str]], cut: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    """One member is changed, its checksum being right; or the zip as a whole (no member)."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    files = {**FUZZED, member: changed(FUZZED[member], changes, cut)} if member else FUZZED
+    data = zip_bytes(files, stored=bool(member))
+    path = folder / "CLEVR.zip"
+    path.write_bytes(data if member else changed(data, changes, cut))
+    (folder / "data").mkdir()
+    message = prepared_or_refused("clevr", "clevr10", path, folder / "data")
+    assert not message or str(path) in message or "too few" in message
+
+
+@given(
+    document=st.dictionaries(
+        st.text(max_size=3),
+        st.recursive(
+            st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+            max_leaves=5,
+        ),
+    ),
+    wanted=st.lists(st.integers() | st.text() | st.dictionaries(st.text(), st.floats(0, 1))),
+    spaces=st.sampled_from([None, 1, "\t"]),
+    piece=st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_items_are_those_that_json_reads(
+    document: dict[str, Any], wanted: list[Any], spaces: int | str | None, piece: int
+) -> None:
+    text = json.dumps({**document, "wanted": wanted}, indent=spaces, ensure_ascii=piece % 2 == 0)
+
+    class Slow(io.BytesIO):
+        def read(self, _: int | None = -1) -> bytes:
+            return super().read(piece)
+
+    assert list(items(Slow(text.encode()), "wanted")) == wanted
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_run(tmp_path: Path) -> None:
+    files = clevr_files([], [])
+    for split, count in (("train", 3000), ("val", 1000)):
+        listed = [scene(split, index, 3, image_filename="a.png") for index in range(count)]
+        files[f"CLEVR_v1.0/scenes/CLEVR_{split}_scenes.json"] = scenes(split, listed)
+        files[f"CLEVR_v1.0/images/{split}/a.png"] = clevr_files([3], [])[
+            "CLEVR_v1.0/images/train/CLEVR_train_000000.png"
+        ]
+    source = tmp_path / "CLEVR_v1.0.zip"
+    source.write_bytes(zip_bytes(files))
+
+    def start(folder: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "slotbench", "prepare", "clevr", "--from", str(source),
+             "--data-dir", str(folder)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    assert start(tmp_path / "quiet").wait() == 0
+    generator = numpy_generator(0, "kill", "clevr-zip")
+    for _ in range(10):
+        process = start(tmp_path / "killed")
+        time.sleep(1.0 + 4.0 * generator.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(tmp_path / "killed").wait() == 0
+    quiet, killed = (fingerprint(tmp_path / part / "clevr.h5") for part in ("quiet", "killed"))
+    assert quiet == killed

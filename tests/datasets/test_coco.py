@@ -1,0 +1,345 @@
+"""COCO 2017, from folders that the tests write."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as pycoco
+
+from slotbench import verify
+from slotbench.datasets.coco_json import counts_of
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from tests.datasets import originals_coco as coco
+from tests.datasets import trees
+
+HEIGHT, WIDTH = coco.HEIGHT, coco.WIDTH
+LEFT = (WIDTH - HEIGHT) // 2
+"""Columns that the square crop cuts off; at 20 pixels nothing is resized."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return coco.write(tmp_path / "coco")
+
+
+def request(root: Path, variant: str | None = None, **fields: Any) -> Request:
+    size = fields.pop("image_size", HEIGHT)
+    return Request("coco", variant, root, image_size=size, data_dir=root.parent / "data", **fields)
+
+
+def cropped(mask: Any) -> Any:
+    return mask[:, LEFT : LEFT + HEIGHT]
+
+
+def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder: Path) -> None:
+    path = prepare(request(folder))
+    facts = verify.dataset(path)
+    assert facts["images"] == {"train": 4, "val": 3, "test": 2}
+    with DatasetFile(path) as dataset:
+        batch = dataset.read("train")
+        (category,) = dataset.layout.properties
+        assert category.classes == ("person", "cat", "kite")
+        assert dataset.layout.objects == 3
+    # Images by id: 4, 9, 12, 30. Of image 4, annotations by id: 11 kite, 12 cat, 13 cat.
+    assert np.abs(batch["image"][:, 0, 0, 0].astype(int) - [4, 9, 12, 30]).max() <= 3
+    expected = np.zeros((HEIGHT, WIDTH), int)
+    expected[coco.box_of(10, 5, 6, 6)] = 1
+    expected[coco.box_of(6, 5, 6, 6)] = 2
+    expected[coco.box_of(20, 2, 4, 10)] = 3
+    expected[coco.box_of(10, 5, 2, 6)] = 255
+    expected[coco.box_of(5, 15, 9, 4)] = 255
+    np.testing.assert_array_equal(batch["mask"][0], cropped(expected))
+    assert batch["property/category"][0].tolist() == [2, 1, 1]
+    assert batch["visible"].sum(axis=1).tolist() == [3, 1, 1, 0]
+    two = coco.box_of(4, 4, 3, 3) | coco.box_of(14, 8, 5, 5)
+    np.testing.assert_array_equal(batch["mask"][2], cropped(two.astype(int)))
+    assert (batch["mask"][3] == 0).all()
+    assert (batch["property/category"][3] == -1).all()
+
+
+def test_classes_join_the_instances_of_a_category(folder: Path) -> None:
+    path = prepare(request(folder, "classes"))
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        batch = dataset.read("train", 0, 1)
+        assert dataset.layout.objects == 2
+    expected = np.zeros((HEIGHT, WIDTH), int)
+    expected[coco.box_of(6, 5, 6, 6) | coco.box_of(20, 2, 4, 10)] = 1
+    expected[coco.box_of(12, 5, 4, 6)] = 2
+    expected[coco.box_of(10, 5, 2, 6) | coco.box_of(5, 15, 9, 4)] = 255
+    np.testing.assert_array_equal(batch["mask"][0], cropped(expected))
+    assert batch["property/category"][0].tolist() == [1, 2]
+
+
+def test_instances_of_one_category_may_overlap_in_classes(tmp_path: Path) -> None:
+    parts = coco.documents()
+    for item in parts["train2017"]["annotations"]:
+        item["category_id"] = 7
+    root = coco.write(tmp_path / "coco", parts)
+    with DatasetFile(prepare(request(root, "classes"))) as dataset:
+        mask = dataset.read("train", 0, 1)["mask"][0]
+    assert (mask[cropped(coco.box_of(6, 5, 10, 6))] == 1).all()
+
+
+def test_val_is_split_by_the_order_of_ids(folder: Path) -> None:
+    with DatasetFile(prepare(request(folder))) as dataset:
+        reds = {
+            split: dataset.read(split)["image"][:, 0, 0, 0].astype(int) for split in ("val", "test")
+        }
+        assert "val2017" in dataset.attributes["split_rule"]
+        sources = dataset.attributes["sources"]
+    # Ids 2, 5, 6, 8, 40.
+    assert np.abs(reds["val"] - [2, 6, 40]).max() <= 3
+    assert np.abs(reds["test"] - [5, 8]).max() <= 3
+    assert [source["file"] for source in json.loads(sources)] == [
+        "instances_train2017.json", "instances_val2017.json", "coco: 9 files",
+    ]  # fmt: skip
+
+
+def test_the_published_archives_need_not_be_unpacked(folder: Path, tmp_path: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    archives = tmp_path / "zips" / "coco"
+    archives.mkdir(parents=True)
+    for part in ("train2017", "val2017", "annotations"):
+        shutil.make_archive(str(archives / part), "zip", folder, part)
+    assert trees.fingerprint(prepare(request(archives))) == expected
+
+
+def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
+    result = trees.train_and_evaluate(prepare(request(folder, image_size=16)), tmp_path / "r")
+    assert "fg_ari/decoder" in str(result)
+
+
+def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare(request(folder))
+    again = Request("coco", source=folder, image_size=HEIGHT, data_dir=folder.parent / "again")
+    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 5
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_run_lengths_as_text_are_those_that_pycocotools_writes(
+    seed: int, height: int, width: int, share: float
+) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+    assert counts_of(text).tolist() == coco.runs(mask)
+
+
+def test_run_lengths_as_text_are_drawn(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
+    text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    parts = coco.documents()
+    parts["train2017"]["annotations"][0]["segmentation"] = {
+        "size": [HEIGHT, WIDTH], "counts": text,
+    }  # fmt: skip
+    root = coco.write(tmp_path / "coco", parts)
+    with DatasetFile(prepare(request(root))) as dataset:
+        drawn = dataset.read("train", 1, 2)["mask"][0]
+    np.testing.assert_array_equal(drawn, cropped(mask.astype(int)))
+
+
+def of(key: str, place: int, **fields: Any) -> Callable[[Any], None]:
+    """A change of one item of ``train2017``; ``None`` removes a field."""
+
+    def change(parts: Any) -> None:
+        item = parts["train2017"][key][place]
+        for name, value in fields.items():
+            if value is None:
+                del item[name]
+            else:
+                item[name] = value
+
+    return change
+
+
+def whole(value: Any) -> Callable[[Any], None]:
+    return lambda parts: parts.update(train2017=value)
+
+
+def polygon(*points: Any) -> Callable[[Any], None]:
+    return of("annotations", 0, segmentation=[list(points)])
+
+
+def rle(size: Any, counts: Any) -> Callable[[Any], None]:
+    return of("annotations", 0, segmentation={"size": size, "counts": counts})
+
+
+NAN, INFINITE = float("nan"), float("inf")
+SIZE = [HEIGHT, WIDTH]
+ALL = HEIGHT * WIDTH
+BAD: dict[str, tuple[Callable[[Any], None], str]] = {
+    "text": (whole("{"), "this is no valid JSON"),
+    "deep": (whole("[" * 100_000), "this is no valid JSON"),
+    "digits": (whole('{"images": ' + "9" * 5000 + "}"), "this is no valid JSON"),
+    "list": (whole([]), "'images' is no list of objects"),
+    "no annotations": (whole({"images": [], "categories": []}), "'annotations' is no list"),
+    "categories": (whole({"images": [], "annotations": [], "categories": []}), "no category"),
+    "image id": (of("images", 1, id=None), "image at place 1: 'id' is no whole number"),
+    "image id twice": (of("images", 1, id=9), "image 9: its id stands twice"),
+    "text id": (of("images", 1, id="4"), "image at place 1: 'id'"),
+    "parent": (of("images", 1, file_name="../x.jpg"), "image 4: 'file_name' '../x.jpg' leads out"),
+    "absolute": (of("images", 1, file_name="/etc/passwd"), "image 4: .* leads out"),
+    "drive": (of("images", 1, file_name="C:x.jpg"), "image 4: .* leads out"),
+    "null": (of("images", 1, file_name="a\0.jpg"), "image 4: 'file_name' is no file name"),
+    "surrogate": (of("images", 1, file_name="\ud800.jpg"), "image 4: 'file_name' is no file name"),
+    "no file": (of("images", 1, file_name="x.jpg"), r"train2017/x\.jpg: there is no such file|"
+                r"train2017/x\.jpg: cannot be read"),
+    "width": (of("images", 1, width=0), "image 4: 0x20 pixels"),
+    "30,000": (of("images", 1, width=30_000), "image 4: 30000x20 pixels"),
+    "other size": (of("images", 2, width=29), r"30\.jpg: 28x20 pixels, but the annotations say"),
+    "category id": (of("categories", 1, id=True), "category at place 1: 'id'"),
+    "category twice": (of("categories", 1, name="cat"), "category 1: its id or name stands twice"),
+    "category name": (of("categories", 1, name="\x1b[2J"), "category 1: 'name' is no text"),
+    "other categories": (of("categories", 1, name="dog"), "different categories"),
+    "annotation id": (of("annotations", 0, id=-1), "annotation at place 0: 'id'"),
+    "annotation twice": (of("annotations", 0, id=12), "annotation 12: its id stands twice"),
+    "of no image": (of("annotations", 0, image_id=77), "annotation 50: there is no image 77"),
+    "of no category": (of("annotations", 0, category_id=2), "annotation 50: there is no cat"),
+    "no image_id": (of("annotations", 0, image_id=None), "annotation 50: 'image_id' is no whole"),
+    "crowd": (of("annotations", 0, iscrowd="no"), "annotation 50: 'iscrowd' is neither"),
+    "negative box": (of("annotations", 0, bbox=[5, 5, -2, 3]), "annotation 50: .* negative size"),
+    "box outside": (of("annotations", 0, bbox=[500, 5, 2, 3]), "annotation 50: .* lies outside"),
+    "box of 3": (of("annotations", 0, bbox=[5, 2, 3]), "annotation 50: 'bbox' is not four"),
+    "box nan": (of("annotations", 0, bbox=[5, 2, NAN, 1]), "annotation 50: 'bbox' is not four"),
+    "no segmentation": (of("annotations", 0, segmentation=None), "annotation 50: .* neither"),
+    "odd": (polygon(1, 1, 5, 1, 5), "annotation 50: .* 5 numbers, an odd count"),
+    "nan": (polygon(1, 1, 5, 1, 5, NAN), "annotation 50: .* outside its image, or not finite"),
+    "infinite": (polygon(1, 1, 5, INFINITE, 5, 5), "annotation 50: .* outside its image"),
+    "outside": (polygon(1, 1, 5, 1, 1000, 5), "annotation 50: .* outside its image"),
+    "far": (polygon(1, 1, 1e300, 1, 5, 5), "annotation 50: .* outside its image"),
+    "huge": (polygon(1, 1, 10**400, 1, 5, 5), "annotation 50: .* no list of numbers"),
+    "texts": (polygon("1", "1", "2", "2", "3", "3"), "annotation 50: .* no list of numbers"),
+    "nested": (polygon([1, 1, 2, 2, 3, 3]), "annotation 50: .* no list of numbers"),
+    "long": (polygon(*([0, 0, 20, 20] * 20_000)), "annotation 50: .* pixels long"),
+    "rle size": (rle([WIDTH, HEIGHT], [ALL]), "annotation 50: the size of its run lengths"),
+    "rle short": (rle(SIZE, [ALL - 1]), "annotation 50: .* do not add up"),
+    "rle long": (rle(SIZE, [ALL, 1]), "annotation 50: .* do not add up"),
+    "rle negative": (rle(SIZE, [ALL + 1, -1]), "annotation 50: .* no numbers of 0 and above"),
+    "rle half": (rle(SIZE, [ALL - 0.5, 0.5]), "annotation 50: .* do not add up"),
+    "rle nan": (rle(SIZE, [ALL, NAN]), "annotation 50: .* no numbers of 0"),
+    "rle many": (rle(SIZE, [0] * 1000 + [ALL]), "annotation 50: .* do not add up"),
+    "rle none": (rle(SIZE, None), "annotation 50: .* no numbers of 0"),
+    "rle code": (rle(SIZE, "0\x07"), "annotation 50: .* damaged .*none of the code"),
+    "rle cut": (rle(SIZE, "PP"), "annotation 50: .* damaged .*cut off"),
+    "rle endless": (rle(SIZE, "o" * 50), "annotation 50: .* damaged .*(60 bits|cut off)"),
+    "rle minus": (rle(SIZE, "O"), "annotation 50: .* damaged .*negative"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_named_with_file_and_item(tmp_path: Path, case: str) -> None:
+    change, message = BAD[case]
+    parts = coco.documents()
+    change(parts)
+    root = coco.write(tmp_path / "coco", parts)
+    with pytest.raises(UserError, match=message) as caught:
+        prepare(request(root))
+    assert "train2017" in caught.value.message or "categories" in caught.value.message
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_more_objects_than_labels_are_refused(tmp_path: Path) -> None:
+    parts = coco.documents()
+    parts["train2017"]["annotations"] = [coco.annotation(1 + k, 9, 1) for k in range(255)]
+    root = coco.write(tmp_path / "coco", parts)
+    with pytest.raises(UserError, match=r"000009\.jpg \(image 9\) has 255 annotations"):
+        prepare(request(root))
+    prepare(request(root, "classes"))
+
+
+def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path: Path) -> None:
+    parts = coco.documents()
+    items = parts["train2017"]["annotations"]
+    items[0]["segmentation"] = [[1, 1, 5, 5], [3, 3], [], coco.corners(-1, -1, WIDTH + 2, 9)]
+    items[5]["segmentation"] = []
+    root = coco.write(tmp_path / "coco", parts)
+    with DatasetFile(prepare(request(root))) as dataset:
+        masks = dataset.read("train")["mask"]
+    assert (masks[1][:8] == 1).all()
+    assert (masks[1][9:] == 0).all()
+    assert (masks[2] == 0).all()
+
+
+def test_without_pycocotools_it_says_what_to_type(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    with pytest.raises(UserError, match=r"pip install 'slotbench\[coco\]'"):
+        prepare(request(folder))
+
+
+def test_what_to_type_is_said(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="slotbench prepare coco --from DIR"):
+        prepare(Request("coco", data_dir=tmp_path))
+    with pytest.raises(UserError, match="Expected a folder that holds train2017, val2017"):
+        prepare(Request("coco", source=tmp_path, data_dir=tmp_path / "data"))
+    (folder / "annotations" / "instances_val2017.json").unlink()
+    with pytest.raises(UserError, match=r"instances_val2017\.json: there is no such file"):
+        prepare(request(folder))
+
+
+JUNK: list[Any] = [
+    None, True, -1, 0, 1, 10**30, 1.5, NAN, INFINITE, "", "1", "../x", "\ud800", [], [[]], {},
+    [1, 2, 3], [[1, 2, 3, 4, 5, 6]], [[1e9] * 6], {"size": SIZE, "counts": [ALL]},
+    {"size": SIZE, "counts": "1"}, {"counts": {}}, 28, 20, 9, 4,
+]  # fmt: skip
+
+
+def places(document: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) of a JSON document."""
+    found: list[tuple[Any, Any]] = []
+    if isinstance(document, dict | list):
+        pairs = list(document.items() if isinstance(document, dict) else enumerate(document))
+        for key, value in pairs:
+            found += [(document, key), *places(value)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coco.write(tmp_path_factory.mktemp("shared") / "coco")
+
+
+@given(
+    what=st.sampled_from(("fields", "fields", "fields", "text", "image")),
+    chosen=st.lists(
+        st.tuples(st.integers(0, 10**6), st.sampled_from(JUNK)), min_size=1, max_size=3
+    ),
+    changes=trees.CHANGES, cut=trees.CUT, variant=st.sampled_from(("instances", "classes")),
+)  # fmt: skip
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_whatever_the_files_hold_they_are_prepared_or_refused(
+    shared: Path,
+    what: str,
+    chosen: list[tuple[int, Any]],
+    changes: list[tuple[int, bytes, str]],
+    cut: int,
+    variant: str,
+) -> None:
+    parts = coco.documents()
+    document = parts["train2017"]
+    if what == "fields":
+        for place, value in chosen:
+            container, key = (found := places(document))[place % len(found)]
+            container[key] = value
+    data = json.dumps(document).encode()
+    if what == "text":
+        data = trees.changed(data, changes, cut)
+    (shared / "annotations" / "instances_train2017.json").write_bytes(data)
+    picture = coco.pixels(9) if what != "image" else trees.changed(coco.pixels(9), changes, cut)
+    (shared / "train2017" / "000000000009.jpg").write_bytes(picture)
+    folder = shared.parent / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    message = trees.prepared_or_refused("coco", variant, shared, folder)
+    assert not message or "2017" in message or "categories" in message or "annotations" in message

@@ -1,0 +1,127 @@
+"""Engines of rendering: whichever makes a file, it is the same file."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotbench.datasets.engines import ENGINES, Engine, Local, engine_of
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.render_worker import render_of
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import SlotbenchError, UserError
+
+SIZES = {"train": 120, "val": 20, "test": 10}
+SETTINGS = ("multi-dsprites", "binarized", 32, 0)
+TASKS = {"a": ("train", 0, 3), "b": ("train", 3, 7), "c": ("test", 0, 2)}
+
+
+def request(folder: Path, **fields: object) -> Request:
+    asked = {"sizes": SIZES, "image_size": 32, "workers": 1, **fields}
+    return Request("multi-dsprites", data_dir=folder, **asked)  # type: ignore[arg-type]
+
+
+def fingerprint(path: Path) -> str:
+    with DatasetFile(path) as dataset:
+        return dataset.fingerprint
+
+
+def test_local_gives_every_task_once() -> None:
+    found = dict(Local(workers=2).render_all(SETTINGS, TASKS))
+    assert {name: len(batch["image"]) for name, batch in found.items()} == {"a": 3, "b": 4, "c": 2}
+    for name, task in TASKS.items():
+        expected = render_of(SETTINGS, "", *task)
+        assert all((found[name][key] == array).all() for key, array in expected.items())
+    assert list(Local().render_all(SETTINGS, {})) == []
+
+
+def test_a_dataset_that_cannot_render_says_so_through_the_engine() -> None:
+    with pytest.raises(UserError, match="shapestacks is not made here") as error:
+        list(Local(workers=1).render_all(("shapestacks", "default", 32, 0), TASKS))
+    assert error.value.advice.startswith("Fetch")
+
+
+def test_unknown_engines_and_addresses_of_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="engine 'rai'"):
+        prepare(request(tmp_path, engine="rai"))
+    with pytest.raises(UserError, match="--address: the engine 'local' runs on this machine"):
+        prepare(request(tmp_path, address="10.0.0.1:6379"))
+    with pytest.raises(UserError, match="--engine ray: only rendering is spread"):
+        prepare(request(tmp_path, engine="ray", source=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_ray_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="needs the package ray") as error:
+        prepare(request(tmp_path, engine="ray"))
+    assert error.value.advice == "Type: pip install 'slotbench[ray]'"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Engine):
+        name = "broken"
+
+        def render_all(self, settings, tasks):  # type: ignore[no-untyped-def]
+            (name, task), *_ = tasks.items()
+            yield name, render_of(settings, "", *task)
+            raise SlotbenchError("lost")
+
+    expected = fingerprint(prepare(request(tmp_path / "whole")))
+    monkeypatch.setitem(ENGINES, "broken", Broken)
+    with pytest.raises(SlotbenchError, match="lost"):
+        prepare(request(tmp_path / "again", engine="broken"))
+    assert len(list((tmp_path / "again").glob("*.parts/*.npz"))) == 1
+    assert fingerprint(prepare(request(tmp_path / "again"))) == expected
+    assert isinstance(engine_of("local", None, None), Local)
+
+
+PLUGIN = """
+from slotbench.datasets.multi_dsprites import MultiDSprites
+from slotbench.registry import register
+
+class Mine(MultiDSprites):
+    name = "mine"
+
+    def render(self, split, start, stop):
+        if split == "test":
+            from slotbench.errors import UserError
+            raise UserError("no such part", "Type: nothing")
+        return super().render(split, start, stop)
+
+register("datasets", "mine", "one", "none", f"{__name__}:Mine", variants=("binarized",))
+"""
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_file_and_stops(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    sizes = [word for split, n in SIZES.items() for word in (f"--{split}", str(n))]
+
+    def run(
+        engine: str, *words: str, name: str = "multi-dsprites"
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "slotbench", *words, "prepare", name, *sizes, "--image-size",
+             "32", "--workers", "2", "--engine", engine, "--data-dir", str(tmp_path / engine)],
+            capture_output=True, text=True, timeout=240,
+            env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+        )  # fmt: skip
+
+    one, two = run("local"), run("ray")
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    paths = [tmp_path / engine / "multi-dsprites.h5" for engine in ("local", "ray")]
+    assert fingerprint(paths[0]) == fingerprint(paths[1])
+    assert "Traceback" not in two.stderr
+    # What a dataset of a plugin raises comes back as it was raised.
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    three = run("ray", "--plugin", str(tmp_path / "mine.py"), name="mine")
+    assert three.returncode == 2, three.stderr
+    assert "no such part" in three.stderr
+    assert "Traceback" not in three.stderr
+    assert not (tmp_path / "ray" / "mine.h5").exists()

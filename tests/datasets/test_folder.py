@@ -1,0 +1,397 @@
+"""``folder``: any images, with or without masks and properties."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from slotbench import verify
+from slotbench.cli import main
+from slotbench.datasets.folder import TABLE, UNKNOWN
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from tests.datasets import trees
+from tests.datasets.originals_images import grey, palette, rgb, with_checksums
+
+SIZE = 16
+
+
+def squares(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels (24, 32): object k is a square of 8 pixels in colour (index, k, 200)."""
+    image = np.full((24, 32, 3), 90, np.uint8)
+    labels = np.zeros((24, 32), np.uint8)
+    for label in range(1, index % 3 + 2):
+        place = (slice(8, 16), slice(8 * label - 4, 8 * label + 4))
+        image[place], labels[place] = (index, label, 200), label
+    return image, labels
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def table(count: int, folder: str = "") -> str:
+    lines = ["image,object,color,size"]
+    for index in range(count):
+        for label in range(1, index % 3 + 2):
+            color = ("red", "blue", "green")[label - 1]
+            lines.append(f"{folder}{index:02d}.png,{label},{color},{index + label / 4}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten images, masks beside them, and a table."""
+    root = tmp_path / "mine"
+    for index in range(10):
+        image, labels = squares(index)
+        write(root / f"{index:02d}.png", rgb(image))
+        write(root / f"{index:02d}_mask.png", palette(labels) if index % 2 else grey(labels))
+    (root / "properties.csv").write_text(table(10))
+    return root
+
+
+def request(root: Path, **fields: object) -> Request:
+    return Request("folder", source=root, image_size=SIZE, data_dir=root.parent / "data", **fields)  # type: ignore[arg-type]
+
+
+def test_images_masks_and_properties_belong_together(folder: Path) -> None:
+    path = prepare(request(folder))
+    facts = verify.dataset(path)
+    assert facts["images"] == {"train": 7, "val": 1, "test": 2}
+    assert facts["origin"] == "original"
+    with DatasetFile(path) as dataset:
+        color, size = dataset.layout.properties
+        assert (color.kind, color.classes) == ("categorical", ("blue", "green", "red"))
+        assert size.kind == "numeric"
+        assert "sorted by name" in dataset.attributes["split_rule"]
+        assert "properties.csv" in dataset.attributes["sources"]
+        for split, first in (("train", 0), ("val", 7), ("test", 8)):
+            batch = dataset.read(split)
+            for row, index in enumerate(range(first, first + len(batch["image"]))):
+                # The middle 24 columns stay; object 3 is at 20 to 28 of 32, cut off at 28.
+                count = index % 3 + 1
+                assert batch["visible"][row].tolist() == [label <= count for label in (1, 2, 3)]
+                for label in range(1, count + 1):
+                    inside = batch["mask"][row] == label
+                    # A pixel of 16 covers 1.5 of 24: those within are of one colour.
+                    colors = batch["image"][row][inside].reshape(-1, 3)
+                    assert (colors == (index, label, 200)).all(axis=1).sum() >= 16
+                    code = batch["property/color"][row, label - 1]
+                    assert color.classes[code] == ("red", "blue", "green")[label - 1]
+                    assert batch["property/size"][row, label - 1] == index + label / 4
+                assert (batch["property/color"][row, count:] == -1).all()
+
+
+def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
+    result = trees.train_and_evaluate(prepare(request(folder)), tmp_path / "results")
+    assert "fg_ari/decoder" in str(result)
+
+
+@pytest.mark.parametrize("masks", ["{stem}_mask.png", "masks/{stem}.png"])
+@pytest.mark.parametrize("base", ["", "a/b/"])
+def test_masks_are_found_beside_and_in_a_folder(tmp_path: Path, base: str, masks: str) -> None:
+    root = tmp_path / "mine"
+    for index in range(7):
+        image, labels = squares(index)
+        write(root / f"{base}{index}.png", rgb(image))
+        write(root / base / masks.format(stem=index), grey(labels))
+    verify.dataset(prepare(request(root)))
+    with DatasetFile(prepare(request(root))) as dataset:
+        assert dataset.read("train")["visible"].any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("images/x{}.jpg", "masks/x{}.png"), ("images/a/{}.jpeg", "masks/a/{}.png"),
+     ("a/b/{}.JPG", "masks/a/b/{}.png"), ("a/images/{}.png", "a/masks/{}.png")],
+)  # fmt: skip
+def test_a_folder_of_masks_repeats_the_names(tmp_path: Path, image: str, mask: str) -> None:
+    root = tmp_path / "mine"
+    for index in range(7):
+        pixels, labels = squares(index)
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG" if image.endswith("png") else "JPEG")
+        write(root / image.format(index), stream.getvalue())
+        write(root / mask.format(index), grey(labels))
+    with DatasetFile(prepare(request(root))) as dataset:
+        assert dataset.read("train")["visible"].any(axis=1).all()
+
+
+def test_without_masks_nothing_is_labelled(folder: Path, tmp_path: Path) -> None:
+    for mask in folder.glob("*_mask.png"):
+        mask.unlink()
+    with DatasetFile(prepare(request(folder))) as dataset:
+        batch = dataset.read("train")
+        assert (batch["mask"] == 255).all()
+        # The table alone says which objects are there.
+        assert batch["visible"].sum(axis=1).tolist() == [1, 2, 3, 1, 2, 3, 1]
+    (folder / "properties.csv").unlink()
+    path = prepare(request(folder, force=True))
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        assert not dataset.read("train")["visible"].any()
+        assert dataset.layout.objects == UNKNOWN
+    assert trees.train_and_evaluate(path, tmp_path / "results")
+
+
+def test_an_image_without_a_mask_among_others_is_not_labelled(folder: Path) -> None:
+    (folder / "03_mask.png").unlink()
+    path = prepare(request(folder))
+    verify.dataset(path)
+    with DatasetFile(path) as dataset:
+        batch = dataset.read("train")
+    unlabelled = (batch["mask"] == 255).all(axis=(1, 2))
+    assert unlabelled.tolist() == [False, False, False, True, False, False, False]
+    assert not batch["visible"][3].any()
+
+
+@pytest.mark.parametrize("inner", ["", "images/"])
+def test_folders_are_the_splits(tmp_path: Path, inner: str) -> None:
+    root = tmp_path / "mine"
+    counts = {"train": 3, "val": 2, "test": 1, "test-night": 2}
+    for split, count in counts.items():
+        for index in range(count):
+            image, labels = squares(index)
+            write(root / f"{inner}{split}/{index}.png", rgb(image + len(split)))
+            if split != "test-night":
+                write(root / f"masks/{split}/{index}.png", grey(labels))
+    write(root / f"{inner}other/1.png", rgb(squares(0)[0]))
+    path = prepare(request(root))
+    assert verify.dataset(path)["images"] == counts
+    with DatasetFile(path) as dataset:
+        for split in counts:
+            assert (dataset.read(split)["image"][:, 0, 0] == 90 + len(split)).all()
+        assert "folders" in dataset.attributes["split_rule"]
+
+
+def test_what_is_no_image_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    for name in (".DS_Store", "._00.png", "__MACOSX/00.png", ".git/x.png", "notes.txt", "x.webp"):
+        write(folder / name, b"nothing")
+    assert trees.fingerprint(prepare(request(folder, force=True))) == expected
+    assert "Left out, being neither PNG nor JPEG: 1 .txt, 1 .webp" in capsys.readouterr().err
+
+
+def test_data_may_be_prepared_below_the_folder_itself(folder: Path) -> None:
+    asked = Request("folder", source=folder, image_size=SIZE, data_dir=folder / "data")
+    path = prepare(asked)
+    path.with_suffix(".png").write_bytes(rgb(squares(0)[0]))  # the contact sheet
+    expected = trees.fingerprint(path)
+    assert prepare(asked) == path
+    assert trees.fingerprint(prepare(Request(**{**vars(asked), "force": True}))) == expected
+
+
+def test_another_folder_is_not_mistaken_for_this_one(folder: Path) -> None:
+    path = prepare(request(folder))
+    assert prepare(request(folder)) == path
+    write(folder / "10.png", rgb(squares(1)[0]))
+    with pytest.raises(UserError, match=r"exists, with folder 'mine: 21 files.*'mine: 22 files"):
+        prepare(request(folder))
+
+
+def test_links_are_followed_once(folder: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    shutil.move(folder / "00.png", folder.parent / "elsewhere.png")
+    (folder / "00.png").symlink_to(folder.parent / "elsewhere.png")
+    (folder / "loop").symlink_to(folder)
+    assert trees.fingerprint(prepare(request(folder, force=True))) == expected
+
+
+def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare(request(folder))
+    again = Request("folder", source=folder, image_size=SIZE, data_dir=folder.parent / "again")
+    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 5
+
+
+def test_parts_of_a_folder_that_has_changed_are_not_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.killed_after(request(folder), 2, monkeypatch)
+    image, labels = squares(2)
+    write(folder / "00.png", rgb(image + 1))
+    write(folder / "00_mask.png", grey(labels))
+    (folder / "properties.csv").write_text(table(10).replace("red", "pink") + "00.png,2,blue,1\n"
+                                           "00.png,3,blue,1\n")  # fmt: skip
+    with DatasetFile(prepare(request(folder))) as dataset:
+        assert dataset.read("train")["visible"][0].tolist() == [True, True, True]
+        assert dataset.layout.properties[0].classes == ("blue", "green", "pink")
+
+
+def test_the_command_says_what_was_made_and_what_is_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["slotbench", "prepare", "folder", "--from", str(folder), "--image-size", "32"]
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code in (0, None)
+    assert (folder.parent / "data" / "folder.png").is_file()
+    assert capsys.readouterr().out == "data/folder.h5\n"
+    write(folder / "x.png", b"no image")
+    monkeypatch.setattr(sys, "argv", [*words, "--force"])
+    with pytest.raises(SystemExit) as failed:
+        main()
+    assert failed.value.code == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "x.png: this is no PNG or JPEG" in shown
+    verify.dataset(folder.parent / "data" / "folder.h5")  # the old one is still there, whole
+
+
+TABLES = {
+    "no column": ("image,label\n00.png,1\n", "the column 'object' is missing"),
+    "empty file": ("", "the column 'image' is missing"),
+    "twice": ("image,object,a,a\n", "two columns are called 'a'"),
+    "slash": ("image,object,a/b\n", "a column cannot be called 'a/b'"),
+    "no image": ("image,object,a\n../00.png,1,2\n", r"line 2: there is no image '\.\./00\.png'"),
+    "object 0": ("image,object,a\n00.png,0,2\n", "line 2: object '0', expected a label from 1"),
+    "object 255": ("image,object,a\n00.png,255,2\n", "line 2: object '255', expected"),
+    "object 1.0": ("image,object,a\n00.png,1.0,2\n", r"line 2: object '1\.0', expected"),
+    "second row": ("image,object,a\n00.png,1,2\n00.png,1,2\n", "line 3: a second row"),
+    "empty cell": ("image,object,a\n00.png,1,\n", "line 2, column 'a': the cell is empty"),
+    "nan": ("image,object,a\n00.png,1,nan\n", "line 2, column 'a': nan is not finite"),
+    "large": ("image,object,a\n00.png,1,1e39\n", "line 2, column 'a': 1e39 is not finite"),
+    "cells": ("image,object,a\n00.png,1\n", "line 2: 2 cells, expected 3"),
+    "quote": ('image,object,a\n00.png,1,"2\n', "this is no CSV in UTF-8"),
+    "missing row": ("image,object,a\n00.png,1,2\n", r"no row for image 01\.png, object 1"),
+    "terminal": ("image,object,a\n00.png,1,\x1b[31mred\n", "cannot be printed"),
+    "code": ("image,object,a\n00.png,1,\udcff\n", "this is no CSV in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_bad_table_is_named_with_line_and_column(folder: Path, case: str) -> None:
+    text, message = TABLES[case]
+    (folder / "properties.csv").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"properties\.csv.*" + message):
+        prepare(request(folder))
+    assert list((folder.parent / "data").iterdir()) == []
+
+
+def test_too_many_classes_are_refused(folder: Path) -> None:
+    lines = ["image,object,a", *(f"00.png,{i % 254 + 1},t{i}" for i in range(254))]
+    for index in range(1, 10):
+        lines += [f"{index:02d}.png,{i % 254 + 1},t{index}-{i}" for i in range(254)]
+    (folder / "properties.csv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="2,540 different texts are no classes"):
+        prepare(request(folder))
+
+
+def _colours(root: Path) -> None:
+    write(root / "04_mask.png", rgb(squares(4)[0]))
+
+
+def _size(root: Path) -> None:
+    write(root / "04_mask.png", grey(squares(4)[1][:, :20]))
+
+
+def _alone(root: Path) -> None:
+    write(root / "44_mask.png", grey(squares(4)[1]))
+
+
+def _twice(root: Path) -> None:
+    write(root / "masks/04.png", grey(squares(4)[1]))
+
+
+def _binary(root: Path) -> None:
+    for mask in root.glob("*_mask.png"):
+        mask.write_bytes(grey(squares(0)[1] * 255))
+
+
+def _deep(root: Path) -> None:
+    write(root / "04_mask.png", grey(squares(4)[1].astype(int) * 300, 16))
+
+
+def _truncated(root: Path) -> None:
+    write(root / "04.png", (root / "04.png").read_bytes()[:-20])
+
+
+def _pixel(root: Path) -> None:
+    write(root / "04.png", rgb(np.zeros((1, 1, 3))))
+
+
+def _pipe(root: Path) -> None:
+    (root / "04.png").unlink()
+    (root / "04.png").symlink_to("/dev/zero")
+
+
+def _huge(root: Path) -> None:
+    with (root / "04.png").open("r+b") as stream:
+        stream.truncate(300 << 20)  # a hole; the disk holds none of it
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(_colours, r"04_mask\.png: this PNG has colours"),
+     (_size, r"04_mask\.png: 20x24 pixels, but the image has 32x24"),
+     (_alone, r"44_mask\.png: this mask belongs to no image"),
+     (_twice, r"04\.png: it has two masks"),
+     (_binary, "all masks hold 0 and 255 alone"),
+     (_deep, r"04_mask\.png: label 600, expected 0 to 254"),
+     (_truncated, r"04\.png: the image is damaged or truncated"),
+     (_pixel, r"04\.png: 1x1 pixels, expected at least 8"),
+     (_pipe, r"04_mask\.png: this mask belongs to no image"),
+     (_huge, r"04\.png: 314,572,800 bytes are more than")],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)  # fmt: skip
+def test_what_is_wrong_is_named(folder: Path, damage: object, message: str) -> None:
+    damage(folder)  # type: ignore[operator]
+    with pytest.raises(UserError, match=message):
+        prepare(request(folder))
+    assert list((folder.parent / "data").iterdir()) == []
+
+
+def test_what_to_type_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="slotbench prepare folder --from DIR"):
+        prepare(Request("folder", data_dir=tmp_path))
+    with pytest.raises(UserError, match="no such folder"):
+        prepare(Request("folder", source=tmp_path / "x", data_dir=tmp_path))
+    (tmp_path / "x").mkdir()
+    with pytest.raises(UserError, match="it holds no image"):
+        prepare(Request("folder", source=tmp_path / "x", data_dir=tmp_path))
+    (tmp_path / "y.txt").write_bytes(b"")
+    with pytest.raises(UserError, match="this is no folder"):
+        prepare(Request("folder", source=tmp_path / "y.txt", data_dir=tmp_path))
+
+
+IMAGES = {f"{index}.png": rgb(squares(index)[0][:10, :10]) for index in range(4)}
+MASKS = {f"{index}_mask.png": grey(squares(index)[1][6:16, 2:12]) for index in range(3)}
+CSV = "image,object,a,b\n" + "".join(f"{i}.png,{k},x{k},{k}\n" for i in range(4) for k in (1, 2, 3))
+FILES = {**IMAGES, **MASKS, "properties.csv": CSV.encode()}
+
+
+@given(
+    name=st.sampled_from([*FILES, *["properties.csv"] * 5]), changes=trees.CHANGES, cut=trees.CUT,
+    mend=st.booleans(), labels=st.lists(st.integers(0, 400), max_size=3),
+)  # fmt: skip
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_whatever_the_files_hold_it_is_prepared_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    changes: list[tuple[int, bytes, str]],
+    cut: int,
+    mend: bool,
+    labels: list[int],
+) -> None:
+    root = tmp_path_factory.mktemp("fuzz")
+    for file, data in FILES.items():
+        write(root / "mine" / file, data)
+    if name in MASKS and labels:
+        values = np.resize(np.array(labels), (10, 10))
+        data = grey(values, 16) if max(labels) > 255 else palette(values)
+    else:
+        data = trees.changed(FILES[name], changes, cut)
+    (root / "mine" / name).write_bytes(with_checksums(data) if mend else data)
+    (root / "data").mkdir()
+    message = trees.prepared_or_refused("folder", None, root / "mine", root / "data")
+    assert not message or name in message or "mask" in message or TABLE in message
+    shutil.rmtree(root)

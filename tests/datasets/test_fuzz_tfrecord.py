@@ -1,0 +1,201 @@
+"""Damaged and hostile TFRecord files: each is imported or refused, never more than that."""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from slotbench import verify
+from slotbench.datasets.base import Importer
+from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.objects_room_import import ObjectsRoomImporter
+from slotbench.datasets.tetrominoes import tetrominoes_importer
+from slotbench.errors import UserError
+from tests.datasets import trees
+from tests.datasets.originals import (
+    clevr_record,
+    frame,
+    room_record,
+    sprites_record,
+    tetrominoes_record,
+    write,
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One published file: a record of it, its usual name, and what reads it."""
+
+    record: bytes
+    name: str
+    importer: Callable[[Path], Importer]
+
+    @property
+    def places(self) -> list[int]:
+        """Where the lengths and the kinds of features stand: beside their names."""
+        keys = (b"image", b"mask", b"visibility", b"shape", b"color", b"x")
+        found = [self.record.find(bytes([10, len(key)]) + key) for key in keys]
+        return [0, *(place for place in found if place >= 0)]
+
+
+FORMATS = {
+    "clevr": Format(
+        clevr_record(0, 3),
+        "clevr_with_masks_train",
+        lambda path: clevr_importer(path, "clevr6", 16),
+    ),
+    "colored_on_grayscale": Format(
+        sprites_record(0), "multi_dsprites_colored_on_grayscale",
+        lambda path: multi_dsprites_importer(path, "colored_on_grayscale", 16),
+    ),
+    "binarized": Format(
+        sprites_record(1, 2, 4, 1), "multi_dsprites_binarized",
+        lambda path: multi_dsprites_importer(path, "binarized", 16),
+    ),
+    "tetrominoes": Format(
+        tetrominoes_record(0), "tetrominoes_train", lambda path: tetrominoes_importer(path, 32)
+    ),
+    "room": Format(
+        room_record(0, 3), "objects_room_train", lambda path: ObjectsRoomImporter(path, 16)
+    ),
+    "six_objects": Format(
+        room_record(0, 6, 10), "objects_room_test_six_objects",
+        lambda path: ObjectsRoomImporter(path.parent, 16),
+    ),
+}  # fmt: skip
+ODD = (
+    b"\x00",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"\xff" * 9 + b"\x7f",
+    b"\x00\x00\xc0\x7f",
+    b"\xff\xff\x7f\x7f",
+)
+"""Ends of ranges: of bytes, of variable-length numbers, of floats (NaN and the largest)."""
+CHANGES = st.lists(
+    st.tuples(
+        st.integers(0, 40), st.integers(0, 1 << 24),
+        st.one_of(st.sampled_from(ODD), st.binary(min_size=1, max_size=3)),
+        st.sampled_from(("replace", "replace", "insert", "remove")),
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
+LEVELS = st.sampled_from(("record", "record", "record", "stream", "file"))
+"""What is changed: a record whose checksums are right, the stream with them, or the file."""
+
+
+def changed(data: bytes, places: list[int], changes: list[tuple[int, int, bytes, str]]) -> bytes:
+    """``data`` with some bytes changed, most of them near one of ``places``."""
+    for near, far, new, kind in changes:
+        place = places[far % len(places)] + near if near else far
+        start = place % (len(data) + 1)
+        stop = start if kind == "insert" else start + len(new)
+        data = data[:start] + (b"" if kind == "remove" else new) + data[stop:]
+    return data
+
+
+def damaged(
+    form: Format, level: str, changes: list[tuple[int, int, bytes, str]], cut: int
+) -> bytes:
+    """The bytes of a file of two records, the second one damaged; some lose their end."""
+
+    def short(data: bytes) -> bytes:
+        return data[: len(data) - cut % (len(data) + 1)] if cut else data
+
+    good = frame(form.record)
+    if level == "record":
+        bad = frame(short(changed(form.record, form.places, changes)))
+        return gzip.compress(good + bad, 0)
+    if level == "stream":
+        stream = short(changed(good + good, [0, len(good), len(good) - 4], changes))
+        return gzip.compress(stream, 0)
+    whole = gzip.compress(good + good, 0)
+    return short(changed(whole, [0, len(whole) // 2, len(whole) - 50], changes))
+
+
+def imported_or_refused(form: Format, path: Path) -> str:
+    """The error's message, or nothing where the file was read and all of it is sound."""
+    try:
+        importer = form.importer(path)
+        for _, batch in importer.batches(0, 10):
+            assert len(batch.pop("record")) == importer.layout.check(batch)
+            assert verify._problem(batch, importer.layout) == ""
+    except UserError as error:
+        refusal = error.message
+    else:
+        return ""
+    assert path.name in refusal
+    return refusal
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where Objects Room has its training file."""
+    path = tmp_path_factory.mktemp("fuzz")
+    write(path / "objects_room_train.tfrecords", [room_record(0, 3)])
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_undamaged_file_is_imported(name: str, tmp_path: Path) -> None:
+    form = FORMATS[name]
+    write(tmp_path / "objects_room_train.tfrecords", [room_record(0, 3)])
+    path = tmp_path / f"{form.name}.tfrecords"
+    path.write_bytes(gzip.compress(frame(form.record) * 2, 0))
+    assert imported_or_refused(form, path) == ""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_input_brings_an_importer_down(name: str, folder: Path) -> None:
+    form = FORMATS[name]
+    own = folder / name
+    own.mkdir()
+    write(own / "objects_room_train.tfrecords", [room_record(0, 3)])
+    path = own / f"{form.name}.tfrecords"
+
+    @settings(max_examples=200, derandomize=True, deadline=None, database=None)
+    @given(LEVELS, CHANGES, st.one_of(st.just(0), st.just(0), st.integers(1, 1 << 20)))
+    def check(level: str, changes: list[tuple[int, int, bytes, str]], cut: int) -> None:
+        path.write_bytes(damaged(form, level, changes, cut))
+        event(level + (": refused" if imported_or_refused(form, path) else ": read"))
+
+    check()
+
+
+NAMES = ("tetrominoes", "colored_on_grayscale", "room")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_input_leaves_half_a_file(name: str, tmp_path: Path) -> None:
+    form, data = FORMATS[name], tmp_path / "data"
+    dataset = dict(zip(NAMES, ("tetrominoes", "multi-dsprites", "objects-room"), strict=True))[name]
+    path = tmp_path / f"{form.name}.tfrecords"
+    good = frame(form.record) * 4
+    seen = set()
+
+    @settings(max_examples=15, derandomize=True, deadline=None, database=None)
+    @given(CHANGES)
+    def check(changes: list[tuple[int, int, bytes, str]]) -> None:
+        bad = frame(changed(form.record, form.places, changes))
+        path.write_bytes(gzip.compress(good + bad, 0))
+        data.mkdir(exist_ok=True)
+        seen.add(bool(trees.prepared_or_refused(dataset, None, path, data)))
+
+    check()
+    assert True in seen
+
+
+def test_masks_that_are_all_empty_are_not_labelled(tmp_path: Path) -> None:
+    from tests.datasets.originals import single_bytes
+
+    empty = single_bytes(np.zeros((4, 35, 35, 1), np.uint8))
+    path = write(tmp_path / "tetrominoes.tfrecords", [tetrominoes_record(0, mask=empty)])
+    ((_, batch),) = tetrominoes_importer(path, 32).batches(0, 10)
+    assert (batch["mask"] == 255).all()
+    assert not batch["visible"].any()

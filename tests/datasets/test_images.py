@@ -1,0 +1,238 @@
+"""Decoding of images and label images that may be anything."""
+
+import contextlib
+import io
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from slotbench.datasets.images import fit, read_image, read_labels, resize
+from slotbench.errors import UserError
+from tests.datasets.originals_images import chunk, png, rows_of, with_checksums
+
+COLORS = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+
+
+def encode(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def test_pixels_are_those_that_were_stored() -> None:
+    np.testing.assert_array_equal(read_image(encode(Image.fromarray(COLORS)), "x"), COLORS)
+    grey = Image.fromarray(COLORS[..., 0])
+    np.testing.assert_array_equal(
+        read_image(encode(grey), "x"), np.stack([COLORS[..., 0]] * 3, axis=-1)
+    )
+    jpeg = read_image(encode(Image.fromarray(COLORS * 0 + 90), "JPEG", quality=95), "x")
+    assert abs(jpeg.astype(int) - 90).max() <= 1
+    assert jpeg.shape == COLORS.shape
+    assert jpeg.dtype == np.uint8
+
+
+def test_alpha_is_dropped_and_never_blended() -> None:
+    alpha = np.concatenate([COLORS, np.zeros_like(COLORS[..., :1])], axis=2)
+    np.testing.assert_array_equal(read_image(encode(Image.fromarray(alpha)), "x"), COLORS)
+    values = np.arange(120).reshape(10, 12) % 3
+    palette = b"PLTE" + bytes([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    data = png(rows_of(values, 8), 12, 10, 8, 3, palette, b"tRNS" + bytes([0, 9, 255]))
+    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[values]
+    np.testing.assert_array_equal(read_image(data, "x"), expected)
+
+
+def test_of_16_bits_the_upper_eight_are_kept() -> None:
+    values = np.arange(120).reshape(10, 12) * 500
+    grey = read_image(png(rows_of(values, 16), 12, 10, 16, 0), "x")
+    np.testing.assert_array_equal(grey, np.stack([values >> 8] * 3, axis=-1))
+    triples = np.repeat(values, 3, axis=1)
+    color = read_image(png(rows_of(triples, 16), 12, 10, 16, 2), "x")
+    np.testing.assert_array_equal(color, grey)
+
+
+def test_the_orientation_that_exif_asks_for_is_ignored() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    data = encode(Image.fromarray(COLORS), exif=exif)
+    np.testing.assert_array_equal(read_image(data, "x"), COLORS)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_labels_are_the_values(bits: int) -> None:
+    values = np.arange(120).reshape(10, 12) % min(2**bits, 120)
+    np.testing.assert_array_equal(
+        read_labels(png(rows_of(values, bits), 12, 10, bits, 0), "x"), values
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_palette_labels_are_the_indices_whatever_the_colours(bits: int) -> None:
+    values = np.arange(120).reshape(10, 12) % min(2**bits, 120)
+    palette = b"PLTE" + bytes(7 for _ in range(3 * min(2**bits, 256)))
+    data = png(rows_of(values, bits), 12, 10, bits, 3, palette)
+    np.testing.assert_array_equal(read_labels(data, "x"), values)
+
+
+def test_labels_above_the_most_are_refused_and_255_is_not_labelled() -> None:
+    values = np.full((8, 8), 255)
+    values[0, 0] = 7
+    data = png(rows_of(values, 8), 8, 8, 8, 0)
+    np.testing.assert_array_equal(read_labels(data, "x", 7), values)
+    with pytest.raises(UserError, match=r"a/b\.png: label 7, expected 0 to 6, or 255"):
+        read_labels(data, "a/b.png", 6)
+    deep = png(rows_of(values * 100, 16), 8, 8, 16, 0)
+    with pytest.raises(UserError, match="x: label 25500, expected 0 to 254"):
+        read_labels(deep, "x")
+
+
+def test_colours_are_no_labels() -> None:
+    with pytest.raises(UserError, match=r"m\.png: this PNG has colours \(RGB\)"):
+        read_labels(encode(Image.fromarray(COLORS)), "m.png")
+    with pytest.raises(UserError, match=r"m\.jpg: this is no PNG"):
+        read_labels(encode(Image.fromarray(COLORS[..., 0]), "JPEG"), "m.jpg")
+
+
+@pytest.mark.parametrize(
+    ("side", "what"),
+    [
+        ((30_000, 10), "larger than the 8,192"),
+        ((30_000, 30_000), "larger than the 8,192"),
+        ((2**31 - 1, 2**31 - 1), "larger than the 8,192"),
+        ((1, 1), "x.png: 1x1 pixels, expected at least 8 a side"),
+        ((0, 10), "header is damaged"),
+    ],
+    ids=str,
+)
+def test_sizes_beyond_the_limits_are_refused_by_the_header(
+    side: tuple[int, int], what: str
+) -> None:
+    for reader in (read_image, read_labels):
+        with pytest.raises(UserError, match=what):
+            reader(png(b"\0\0", *side, 8, 0), "x.png")  # type: ignore[operator]
+
+
+def test_limits_are_the_callers() -> None:
+    tiny = png(b"\0\x05", 1, 1, 8, 0)
+    assert read_image(tiny, "x", least=1).tolist() == [[[5, 5, 5]]]
+    with pytest.raises(UserError, match="12x10 pixels, larger than the 11"):
+        read_image(encode(Image.fromarray(COLORS)), "x", most=11)
+
+
+@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "WEBP"])
+def test_other_formats_are_refused(form: str) -> None:
+    with pytest.raises(UserError, match="x: this is no PNG or JPEG"):
+        read_image(encode(Image.fromarray(COLORS), form), "x")
+
+
+def test_a_changed_pixel_does_not_pass_the_checksum() -> None:
+    stored = png(rows_of(COLORS[..., 0], 8), 12, 10, 8, 0)
+    place = stored.index(b"IDAT") + 30
+    data = stored[:place] + bytes([stored[place] ^ 4]) + stored[place + 1 :]
+    with pytest.raises(UserError, match="x: the image is damaged or truncated"):
+        read_image(data, "x")
+
+
+def test_what_unpacks_to_far_more_than_it_says_costs_nothing() -> None:
+    engine = zlib.compressobj(1)
+    rows = rows_of(COLORS[..., 0], 8)
+    packed = engine.compress(rows) + b"".join(engine.compress(bytes(1 << 20)) for _ in range(100))
+    packed += engine.flush()
+    parts = png(rows, 12, 10, 8, 0).split(b"IDAT")
+    pixels = parts[0][:-4] + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    text = png(rows, 12, 10, 8, 0, b"zTXtkey\0\0" + packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="x: "):
+            read_image(text, "x")
+        np.testing.assert_array_equal(read_labels(pixels, "x", 254), COLORS[..., 0])
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+WHOLE = {
+    "png": encode(Image.fromarray(COLORS)),
+    "palette": encode(Image.fromarray(COLORS).quantize(9)),
+    "grey": encode(Image.fromarray(COLORS[..., 0] // 9)),
+    "jpeg": encode(Image.fromarray(COLORS), "JPEG"),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("share", [0, 0.2, 0.5, 0.7])
+def test_truncated_files_are_refused(kind: str, share: float) -> None:
+    data = WHOLE[kind]
+    with pytest.raises(UserError, match=r"^x\.y: "):
+        read_image(data[: int(len(data) * share)], "x.y")
+
+
+@given(
+    st.sampled_from(sorted(WHOLE)),
+    st.integers(0, 400),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
+    st.booleans(),
+)
+@settings(max_examples=400, derandomize=True, deadline=None)
+def test_anything_gives_an_image_within_the_limits_or_a_user_error(
+    kind: str, cut: int, changes: list[tuple[int, int]], mend: bool
+) -> None:
+    data = bytearray(WHOLE[kind])
+    for place, value in changes:
+        data[place % len(data)] = value
+    if mend and kind != "jpeg":
+        data = bytearray(with_checksums(bytes(data)))
+    del data[len(data) - cut % len(data) :]
+    for reader, dims in ((read_image, 3), (read_labels, 2)):
+        array = None
+        with contextlib.suppress(UserError):
+            array = reader(bytes(data), "x.y")  # type: ignore[operator]
+        if array is not None:
+            assert array.dtype == np.uint8
+            assert array.ndim == dims
+            assert 8 <= min(array.shape[:2]) <= max(array.shape[:2]) <= 8192
+
+
+def test_the_centre_is_cut_out() -> None:
+    image = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
+    labels = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    picture, mask = fit(image, labels, 10)
+    np.testing.assert_array_equal(picture, image[:, 5:15])
+    np.testing.assert_array_equal(mask, labels[:, 5:15])
+    picture, mask = fit(image, labels, 8, crop=0.8)
+    np.testing.assert_array_equal(picture, image[1:9, 6:14])
+    np.testing.assert_array_equal(mask, labels[1:9, 6:14])
+    assert fit(image, None, 10)[1] is None
+
+
+def test_shrinking_averages_images_and_picks_labels() -> None:
+    generator = np.random.default_rng(1)
+    image = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    labels = generator.integers(0, 5, (32, 32), dtype=np.uint8)
+    picture, mask = fit(image, labels, 8)
+    mean = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3))
+    assert np.abs(picture - mean).max() <= 1
+    cells = labels.reshape(8, 4, 8, 4)
+    assert (cells == mask[:, None, :, None]).any(axis=(1, 3)).all()
+
+
+def test_enlarging_is_smooth_for_images_and_exact_for_labels() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:, 4:] = 200
+    picture, mask = fit(image, image[..., 0], 32)
+    assert len(np.unique(picture)) > 2
+    assert set(np.unique(mask)) == {0, 200}
+    np.testing.assert_array_equal(mask, np.kron(image[..., 0], np.ones((4, 4), np.uint8)))
+
+
+def test_labels_of_another_size_are_a_bug() -> None:
+    with pytest.raises(ValueError, match="labels"):
+        fit(COLORS, COLORS[:4, :, 0], 8)
+
+
+def test_a_size_that_fits_is_left_alone() -> None:
+    assert resize(COLORS, (12, 10), "average") is COLORS

@@ -1,0 +1,390 @@
+"""MOVi, from folders of TFDS that the tests write."""
+
+import json
+import shutil
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tfrecord.reader import tfrecord_loader
+
+from slotbench import verify
+from slotbench.datasets.movi import HELD_OUT, MoviImporter
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.tfrecord import (
+    RecordFile,
+    parse_example,
+    read_entries,
+    read_floats,
+    read_ints,
+)
+from slotbench.errors import UserError
+from tests.datasets import originals_movi as movi
+from tests.datasets import trees, whole
+from tests.datasets.originals import field, frame, packed_floats
+from tests.datasets.originals_images import grey, png, rgb, with_checksums
+
+FRAMES = movi.FRAMES
+
+
+def request(root: Path, variant: str = "a", **fields: Any) -> Request:
+    size = fields.pop("image_size", movi.SIDE)
+    data = fields.pop("data_dir", root.parent / "data")
+    return Request("movi", variant, root, image_size=size, data_dir=data, **fields)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of variant a; do not change it."""
+    return movi.write(tmp_path_factory.mktemp("shared") / "a")
+
+
+@pytest.fixture
+def folder(shared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(shared, tmp_path / "a")
+
+
+@pytest.mark.parametrize("variant", ["a", "c", "e"])
+def test_clips_masks_and_properties_are_those_of_the_records(tmp_path: Path, variant: str) -> None:
+    sizes = {**movi.SIZES, "test": (2,)} if variant == "c" else movi.SIZES
+    path = prepare(request(movi.write(tmp_path / "tfds", variant, sizes), variant))
+    facts = verify.dataset(path)
+    counts = {"train": 6, "val": 1, "test": 3, HELD_OUT: 2}
+    if variant != "c":
+        del counts[HELD_OUT]
+    assert facts["images"] == {split: n * FRAMES for split, n in counts.items()}
+    index = 0
+    with DatasetFile(path) as dataset:
+        most = dataset.layout.objects
+        assert most == {"a": 10, "c": 10, "e": 23}[variant]
+        for split, clips in counts.items():
+            batch = dataset.read_clips(split)
+            for row in range(clips):
+                _is_clip(batch, row, index, variant, most)
+                index += 1
+
+
+def _is_clip(batch: dict[str, Any], row: int, index: int, variant: str, most: int) -> None:
+    n = movi.objects_of(index)
+    for time in range(FRAMES):
+        np.testing.assert_array_equal(batch["image"][row, time], movi.image(index, time))
+        labels = movi.labels(index, time)
+        np.testing.assert_array_equal(batch["mask"][row, time], labels)
+        np.testing.assert_array_equal(
+            batch["visible"][row, time], np.isin(np.arange(most) + 1, labels)
+        )
+    for name, dim in (("position", 3), ("image_position", 2)):
+        found = batch[f"property/{name}"][row]
+        np.testing.assert_array_equal(found[:, :n], movi.positions(index, dim).swapaxes(0, 1))
+        assert (found[:, n:] == 0).all()
+    for key, classes in movi.CODES[variant].items():
+        found = batch[f"property/{key.removesuffix('_label')}"][row]
+        assert (found[:, :n] == movi.codes(index, classes)).all()
+        assert (found[:, n:] == -1).all()
+    if variant != "a":
+        assert (batch["property/scale"][row, :, :n] == 0.75 + np.arange(n) / 4).all()
+
+
+def test_the_file_says_where_it_comes_from(shared: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    with DatasetFile(prepare(request(shared, data_dir=tmp_path))) as dataset:
+        attributes = dataset.attributes
+        color = next(prop for prop in dataset.layout.properties if prop.name == "color")
+    assert color.classes[:3] == ("blue", "brown", "cyan")
+    assert attributes["variant"] == "a"
+    assert "last 5 % is train" in attributes["split_rule"]
+    assert "val: records 6 to 6, test: records 7 to 9" in attributes["split_rule"]
+    shards = sorted(shared.glob("*train*")) + sorted(shared.glob("*validation*"))
+    assert json.loads(attributes["sources"]) == [
+        {"file": shard.name, "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()}
+        for shard in shards
+    ]
+
+
+def test_records_agree_with_the_tfrecord_package(shared: Path) -> None:
+    for path in sorted(shared.glob("*.tfrecord-*")):
+        theirs = list(tfrecord_loader(str(path), None))
+        for data, other in zip(RecordFile(path), theirs, strict=True):
+            features = parse_example(data)
+            assert set(features) == set(other)
+            for key in ("video", "segmentations", "depth"):
+                images = [bytes(entry) for entry in read_entries(features[key], FRAMES)]
+                assert images == other[key].tolist()
+            for key in ("instances/positions", "camera/positions", "instances/color"):
+                np.testing.assert_array_equal(read_floats(features[key]), other[key])
+            for key in ("instances/color_label", "forward_flow", "instances/visibility"):
+                np.testing.assert_array_equal(read_ints(features[key]), other[key])
+
+
+def test_frames_are_averaged_and_labels_are_not(tmp_path: Path) -> None:
+    checks = np.indices((32, 32)).sum(axis=0) % 2
+    gray = np.repeat((200 * checks)[..., None], 3, axis=2)
+    replaced = movi.record(
+        0, side=32, video=movi.entries([rgb(gray)] * FRAMES),
+        segmentations=movi.entries([grey(checks)] * FRAMES),
+    )  # fmt: skip
+    root = movi.write(tmp_path / "a", sizes={"train": (2,), "validation": (1,)}, side=32,
+                      replaced={0: replaced})  # fmt: skip
+    with DatasetFile(prepare(request(root))) as dataset:
+        batch = dataset.read("train", 0, FRAMES)
+    assert (batch["image"] == 100).all()
+    assert set(np.unique(batch["mask"])) <= {0, 1}
+
+
+def test_frames_may_be_jpeg(tmp_path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("RGB", (movi.SIDE, movi.SIDE), (10, 200, 30)).save(stream, "JPEG")
+    record = movi.record(0, video=movi.entries([stream.getvalue()] * FRAMES))
+    root = movi.write(tmp_path / "a", replaced={0: record})
+    with DatasetFile(prepare(request(root))) as dataset:
+        image = dataset.read("train", 0, 1)["image"].astype(int)
+    assert (np.abs(image - (10, 200, 30)) < 4).all()
+
+
+def test_it_can_be_trained_on_and_evaluated(tmp_path: Path) -> None:
+    root = movi.write(tmp_path / "a", side=32, sizes={"train": (4,), "validation": (2,)})
+    whole.whole("movi", tmp_path, variant="a", source=root)
+
+
+def test_numbers_of_clips_are_those_asked_for(shared: Path, tmp_path: Path) -> None:
+    path = prepare(request(shared, data_dir=tmp_path, sizes={"train": 2, "test": 1}))
+    with DatasetFile(path) as dataset:
+        counts = {split: dataset.clips(split) for split in dataset.splits}
+    assert counts == {"train": 2, "val": 1, "test": 1}
+    assert prepare(request(shared, data_dir=tmp_path, sizes={"train": 2})) == path
+
+
+def test_an_import_that_was_stopped_goes_on(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DatasetFile(prepare(request(shared, data_dir=tmp_path / "quiet"))) as dataset:
+        expected = dataset.fingerprint, dataset.attributes["sources"]
+    for parts in (0, 1, 5, 9):  # one clip each
+        again = request(shared, data_dir=tmp_path / "again")
+        assert len(trees.killed_after(again, parts, monkeypatch)) == parts
+        with DatasetFile(prepare(again)) as dataset:
+            assert (dataset.fingerprint, dataset.attributes["sources"]) == expected
+        shutil.rmtree(tmp_path / "again")
+
+
+def test_parts_of_other_shards_are_not_taken_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.killed_after(request(folder), 2, monkeypatch)
+    record = movi.record(0, video=movi.entries([rgb(np.zeros((16, 16, 3)))] * FRAMES))
+    movi.write(folder, replaced={0: record})
+    with DatasetFile(prepare(request(folder))) as dataset:
+        assert not dataset.read("train", 0, 1)["image"].any()
+
+
+def test_memory_is_flat(tmp_path: Path) -> None:
+    def peak(clips: int) -> int:
+        root = movi.write(tmp_path / str(clips), sizes={"train": (clips,), "validation": (1,)})
+        importer = MoviImporter(root, "a", 16)
+        tracemalloc.start()
+        for _ in importer.batches(0, 2):
+            pass
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    peak(2)  # modules and caches
+    assert peak(16) < 1.5 * peak(4)
+
+
+NAME = movi.shard_name("a", "train", 1, 2)
+
+
+def _rename(old: str, new: str) -> Callable[[Path], None]:
+    return lambda root: (root / old).rename(root / new) and None
+
+
+def _information(**fields: object) -> Callable[[Path], None]:
+    content = {**movi.information("a", movi.SIZES), **fields}
+    return lambda root: (root / "dataset_info.json").write_text(json.dumps(content)) and None
+
+
+def _text(text: bytes) -> Callable[[Path], None]:
+    return lambda root: (root / "dataset_info.json").write_bytes(text) and None
+
+
+def _shard(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    return lambda root: (root / NAME).write_bytes(change((root / NAME).read_bytes())) and None
+
+
+def _record(**replaced: bytes) -> Callable[[Path], None]:
+    """Record 1 of the second shard, which is clip 4, has other features."""
+    return lambda root: movi.write(root, replaced={4: movi.record(4, **replaced)}) and None
+
+
+def _flipped(data: bytes) -> bytes:
+    place = movi.places(data)[2] + 100
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def _frames(**replaced: bytes) -> Callable[[Path], None]:
+    """In clip 4 an image of one frame, the third, is another."""
+    ((key, data),) = replaced.items()
+    images = {
+        "video": [rgb(movi.image(4, time)) for time in range(FRAMES)],
+        "segmentations": [grey(movi.labels(4, time)) for time in range(FRAMES)],
+    }[key]
+    images[2] = data
+    return _record(**{key: movi.entries(images)})
+
+
+LENGTHS = [{"name": "train", "shardLengths": ["3", "5"]}]
+BOMB = png(b"", 60_000, 60_000, 8, 2)
+AT = rf"{NAME}: record 1, byte [\d,]+: "
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "missing": (lambda root: (root / NAME).unlink(), rf"{NAME} is missing\. Fetch"),
+    "more": (_rename(NAME, movi.shard_name("a", "train", 7, 9)),
+             "some files of movi_a-train.tfrecord are of 2 shards, some of 9"),
+    "beyond": (_rename(NAME, movi.shard_name("a", "train", 2, 2)), f"{NAME} is missing"),
+    "split": (lambda root: [path.unlink() for path in root.glob("*validation*")] and None,
+              r"the split 'validation' is missing \(movi_a-validation\.tfrecord-\*\)"),
+    "lengths": (_information(splits=LENGTHS), f"{NAME}: it holds 4 records, but .* says 5"),
+    "shards": (_information(splits=[{"name": "train", "shardLengths": ["7"]}]),
+               "it has 1 shards of 'train'; the folder has 2"),
+    "other": (_information(name="movi_c\x1b[2J"), r"json: this is 'movi_c\?\[2J', not 'movi_a'"),
+    "no json": (_text(b"{"), r"dataset_info\.json: it is not as TFDS writes it"),
+    "deep json": (_text(b"[" * 200_000), r"dataset_info\.json: it is not as TFDS writes it"),
+    "list": (_text(b"[1]"), r"dataset_info\.json: it is not as TFDS writes it"),
+    "no splits": (_information(splits=3), r"dataset_info\.json: it is not as TFDS writes it"),
+    "infinite": (_text(b'{"splits": [{"name": "train", "shardLengths": [Infinity]}]}'),
+                 r"dataset_info\.json: it is not as TFDS writes it"),
+    "cut": (_shard(lambda data: data[:-9]), rf"{NAME}: record 3, byte [\d,]+: the file ends in"),
+    "record lost": (_shard(lambda data: data[: movi.places(data)[3]]),
+                    f"{NAME}: it holds 3 records, but"),
+    "flipped": (_shard(_flipped), rf"{NAME}: record 2, byte [\d,]+: the checksum of the data"),
+    "no example": (_shard(lambda data: data + frame(b"\x0a\xff")), "record 4.*is no tf.Example"),
+    "no video": (_record(video=b""), AT + "feature 'video' is missing"),
+    "frames": (_record(video=movi.entries([rgb(movi.image(4, 0))] * 23)),
+               AT + "feature 'video': 23 entries, expected 24"),
+    "many frames": (_record(segmentations=movi.entries([b""] * 25)),
+                    AT + "feature 'segmentations': more than 24 entries"),
+    "code": (_record(instances__shape_label=movi.ints(np.array([3]))),
+             AT + "feature 'instances/shape_label' has a code outside 0 to 2"),
+    "negative": (_record(instances__size_label=movi.ints(np.array([-1]))),
+                 AT + "feature 'instances/size_label' has a code outside 0 to 1"),
+    "too many": (_record(instances__shape_label=movi.ints(np.zeros(11, int))),
+                 AT + "11 objects, expected 1 to 10"),
+    "none": (_record(instances__shape_label=field(3, b"")), AT + "0 objects, expected 1 to 10"),
+    "uneven": (_record(instances__color_label=movi.ints(np.zeros(2, int))),
+               AT + "'color' is of 2 objects, other features of 1"),
+    "kind": (_record(instances__color_label=packed_floats(np.zeros(1))),
+             AT + "feature 'instances/color_label': not a int64_list"),
+    "positions": (_record(instances__positions=packed_floats(np.zeros(71))),
+                  AT + "feature 'instances/positions' has 71 numbers, expected 1x24x3"),
+    "nan": (_record(instances__image_positions=packed_floats(np.full(48, np.nan))),
+            AT + "feature 'instances/image_positions' has a number that is not finite"),
+    "label": (_frames(segmentations=grey(np.full((16, 16), 2))),
+              AT + "feature 'segmentations', frame 2: label 2, expected 0 to 1"),
+    "not labelled": (_frames(segmentations=grey(np.full((16, 16), 255))),
+                     AT + "feature 'segmentations', frame 2: label 255"),
+    "colours": (_frames(segmentations=rgb(movi.image(4, 0))),
+                AT + "feature 'segmentations', frame 2: this PNG has colours"),
+    "size": (_frames(video=rgb(np.zeros((16, 17, 3)))),
+             AT + "feature 'video', frame 2: 17x16 pixels, expected 16x16"),
+    "other size": (_frames(segmentations=grey(np.zeros((32, 32), int))),
+                   AT + "feature 'segmentations', frame 2: 32x32 pixels, expected 16x16"),
+    "tiny": (_frames(video=rgb(np.zeros((1, 1, 3)))), AT + "feature 'video', frame 2: 1x1 pixels"),
+    "bomb": (_frames(video=BOMB), AT + "feature 'video', frame 2: .*larger than"),
+    "no image": (_frames(video=b"GIF89a"), AT + "feature 'video', frame 2: this is no PNG or JPEG"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
+    damage, message = BAD[case]
+    damage(folder)
+    with pytest.raises(UserError, match=message):
+        prepare(request(folder))
+    data = folder.parent / "data"
+    assert not data.exists() or list(data.iterdir()) == []
+
+
+def test_a_shard_of_fewer_records_is_not_known_without_their_number(folder: Path) -> None:
+    (folder / "dataset_info.json").unlink()
+    (folder / "features.json").unlink()
+    path = prepare(request(folder))
+    assert verify.dataset(path)["images"]["train"] == 6 * FRAMES
+
+
+def test_the_wrong_folder_is_refused_with_the_right_one(folder: Path) -> None:
+    with pytest.raises(UserError, match="it holds shards of movi_a, not of movi_c"):
+        prepare(request(folder, "c"))
+    with pytest.raises(
+        UserError, match=f"--from {folder.parent}: it holds no shard of movi_a"
+    ) as at:
+        prepare(request(folder.parent))
+    assert at.value.advice == f"Type: --from {folder}"
+    with pytest.raises(UserError, match="this is no folder"):
+        prepare(request(folder / NAME))
+    with pytest.raises(UserError, match="there is no such folder"):
+        prepare(request(folder / "none"))
+
+
+def test_what_to_type_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="slotbench prepare movi --variant a --from DIR"):
+        prepare(Request("movi", data_dir=tmp_path))
+    with pytest.raises(UserError, match="no address is known"):
+        prepare(Request("movi", data_dir=tmp_path, download=True))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As few clips as make the three splits."""
+    sizes = {"train": (2,), "validation": (1,)}
+    return movi.write(tmp_path_factory.mktemp("small") / "a", sizes=sizes, side=8)
+
+
+def _mend(shard: bytes) -> bytes:
+    """A shard whose lengths and checksums are made right, as far as its parts allow."""
+    out, place = b"", 0
+    while place + 16 <= len(shard):
+        length = struct.unpack("<Q", shard[place : place + 8])[0]
+        body = shard[place + 12 : place + 12 + min(length, len(shard))]
+        out += frame(body)
+        place += 16 + len(body)
+    return out
+
+
+@given(
+    name=st.sampled_from(("train", "train", "validation", "dataset_info.json")),
+    changes=trees.CHANGES, cut=trees.CUT, mend=st.sampled_from(("", "shard", "images")),
+)  # fmt: skip
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_whatever_the_shards_hold_they_are_prepared_or_refused(
+    small: Path, name: str, changes: list[tuple[int, bytes, str]], cut: int, mend: str
+) -> None:
+    path = small / (name if name.endswith("json") else movi.shard_name("a", name, 0, 1))
+    before, data = path.read_bytes(), small.parent / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    if mend == "images" and path.suffix != ".json":
+        # One image is changed, and its checksums and those of its record are right again.
+        images = [rgb(movi.image(0, time, 8)) for time in range(FRAMES)]
+        images[0] = with_checksums(trees.changed(images[0], changes, cut))
+        after = frame(movi.record(0, side=8, video=movi.entries(images))) + before
+    else:
+        after = trees.changed(before, changes, cut)
+        after = _mend(after) if mend == "shard" and path.suffix != ".json" else after
+    try:
+        path.write_bytes(after)
+        message = trees.prepared_or_refused("movi", "a", small, data)
+    finally:
+        path.write_bytes(before)
+    assert not message or path.name in message or "too few" in message

@@ -1,0 +1,330 @@
+"""Objects Room, rendered, and from files that the tests write."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slotbench import verify, workflow
+from slotbench.datasets.objects_room import MIN_VISIBLE, ObjectsRoom
+from slotbench.datasets.objects_room_import import fourth_is_object
+from slotbench.datasets.objects_room_scene import (
+    COLORS,
+    FOV,
+    GAP,
+    HALF,
+    SIZES,
+    Room,
+    footprint,
+    sample_room,
+)
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import Batch, DatasetFile
+from slotbench.errors import UserError
+from slotbench.rng import numpy_generator
+from slotbench.train import Host
+from tests.datasets import trees
+from tests.datasets.originals import room_record, single_bytes, sprites_record, write
+from tests.datasets.whole import TINY, whole
+
+GROUPS = {"train": (1, 3), "test-empty_room": (0, 0), "test-six_objects": (6, 6),
+          "test-identical_color": (4, 6)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Batch]:
+    dataset = ObjectsRoom("default", 64, seed=0)
+    return {group: dataset.render(group, 0, 8) for group in GROUPS}
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_objects_stand_apart_inside_the_room_and_the_frame(count: int) -> None:
+    generator = numpy_generator(0, "rooms", count)
+    for _ in range(30):
+        room = sample_room(count, False, generator)
+        assert len(room.objects) == count
+        assert room.floor != room.walls
+        for i, one in enumerate(room.objects):
+            reach = footprint(one.shape, one.size)
+            assert np.hypot(*one.position[:2]) + reach < HALF
+            assert one.position[2] == one.size
+            assert SIZES[0] <= one.size <= SIZES[1]
+            for two in room.objects[:i]:
+                apart = np.hypot(*np.subtract(one.position, two.position)[:2])
+                assert apart >= reach + footprint(two.shape, two.size) + GAP
+        assert np.hypot(*room.camera[:2]) < HALF
+
+
+def projected(room: Room, point: tuple[float, float, float], size: int) -> np.ndarray:
+    """Where a point appears, in pixels from the left upper corner; a look-at written out."""
+    camera = np.array(room.camera)
+    forward = np.array(room.target) - camera
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, (0, 0, 1))
+    right /= np.linalg.norm(right)
+    between = np.array(point) - camera
+    depth = between @ forward
+    x, y = between @ right / depth, between @ np.cross(right, forward) / depth
+    return (np.array([x, -y]) / np.tan(np.radians(FOV / 2)) + 1) / 2 * size
+
+
+@pytest.mark.parametrize("group", ["train", "test-six_objects"])
+def test_every_object_is_seen_where_it_is_said_to_be(
+    rendered: dict[str, Batch], group: str
+) -> None:
+    batch = rendered[group]
+    for row in range(8):
+        for slot in range(int(batch["visible"][row].sum())):
+            rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
+            assert len(rows) >= MIN_VISIBLE * 64 * 64
+    # The scenes of the stream, made again; those before the last were refused.
+    dataset = ObjectsRoom("default", 64, seed=0)
+    for index in range(4):
+        room, _, mask = dataset._one(group, index)
+        for slot, thing in enumerate(room.objects):
+            np.testing.assert_allclose(batch["property/position"][index, slot], thing.position)
+            rows, columns = np.nonzero(mask == slot + 1)
+            x, y = projected(room, thing.position, 64)
+            assert columns.min() - 8 <= x <= columns.max() + 8
+            assert rows.min() - 8 <= y <= rows.max() + 8
+
+
+def test_an_object_alone_surrounds_its_middle(rendered: dict[str, Batch]) -> None:
+    dataset, seen = ObjectsRoom("default", 64, seed=0), 0
+    for index in range(8):
+        room, _, mask = dataset._one("train", index)
+        if len(room.objects) == 1:
+            x, y = projected(room, room.objects[0].position, 64).astype(int)
+            assert mask[y, x] == 1
+            seen += 1
+    assert seen
+    del rendered
+
+
+@pytest.mark.parametrize(("group", "counts"), GROUPS.items())
+def test_groups_have_their_numbers_of_objects(
+    rendered: dict[str, Batch], group: str, counts: tuple[int, int]
+) -> None:
+    batch = rendered[group]
+    found = batch["visible"].sum(axis=1)
+    assert counts[0] <= found.min()
+    assert found.max() <= counts[1]
+    colors = [set(row[shown]) for row, shown in zip(batch["property/color"], batch["visible"],
+                                                    strict=True)]  # fmt: skip
+    if group == "test-identical_color":
+        assert {len(one) for one in colors} == {1}
+        assert len(set.union(*colors)) > 1
+    if group == "test-six_objects":
+        assert max(len(one) for one in colors) > 2
+
+
+def test_objects_have_their_colour_and_masks_end_where_they_do(
+    rendered: dict[str, Batch],
+) -> None:
+    known = np.array(list(COLORS.values()), float)
+    known /= known.sum(axis=1, keepdims=True)
+    right, edges = [], []
+    for group in ("train", "test-six_objects"):
+        batch = rendered[group]
+        for row in range(8):
+            image, mask = batch["image"][row].astype(float), batch["mask"][row]
+            for slot in range(int(batch["visible"][row].sum())):
+                pixels = image[mask == slot + 1].mean(axis=0)
+                chroma = pixels / pixels.sum()
+                nearest = np.linalg.norm(chroma - known, axis=1).argmin()
+                right.append(nearest == batch["property/color"][row, slot])
+            change = abs(np.diff(image, axis=1)).sum(axis=-1)
+            border = np.diff(mask.astype(int), axis=1) != 0
+            edges.append(change[border].mean() / change[~border].mean())
+    assert np.mean(right) > 0.9
+    # Colours change where labels do, ten times as much as elsewhere.
+    assert np.median(edges) > 10
+
+
+def test_an_image_depends_on_seed_split_and_index_alone(rendered: dict[str, Batch]) -> None:
+    again = ObjectsRoom("default", 64, seed=0).render("train", 3, 5)
+    for key, array in again.items():
+        np.testing.assert_array_equal(array, rendered["train"][key][3:5])
+    other = ObjectsRoom("default", 64, seed=1).render("train", 3, 4)
+    assert (other["image"] != rendered["train"]["image"][3]).any()
+
+
+def test_shifted_sets_are_made_with_the_others_by_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"train": 4, "val": 2, "test": 3}
+
+    def request(folder: str, workers: int) -> Request:
+        return Request(
+            "objects-room", image_size=32, sizes=sizes, workers=workers, data_dir=tmp_path / folder
+        )
+
+    one = verify.dataset(prepare(request("one", 1)))
+    expected = {**sizes, **dict.fromkeys(ObjectsRoom.shifted, 3)}
+    assert one["images"] == expected
+    assert len(trees.killed_after(request("many", 1), 4, monkeypatch)) == 4
+    many = verify.dataset(prepare(request("many", 3)))
+    assert many["fingerprint"] == one["fingerprint"]
+    assert many["manifest"] == one["manifest"]
+    assert len(set(one["manifest"].values())) == 6
+
+
+def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> None:
+    path = whole("objects-room", tmp_path, sizes={"train": 6, "val": 6, "test": 6})
+    host = Host(torch.device("cpu"))
+    choice = workflow.Choice(str(path), preset="quick", steps=3, overrides=TINY)
+    run = workflow.start(choice, host, path.parent, tmp_path / "results", evaluate=False)
+    for split in ("test-six_objects", "test-empty_room"):
+        found = workflow.evaluate(run, host, path.parent, split=split, metrics="segmentation")
+        assert found["split"] == split
+        scored = found["metrics"]["fg_ari/decoder"]["value"]
+        # Where there are no objects there is nothing to score: null, never 0 or NaN.
+        assert (scored is None) == (split == "test-empty_room")
+
+
+NAMES = {"train": (12, 3, 7), "test_empty_room": (3, 0, 4), "test_six_objects": (5, 6, 10),
+         "test_identical_color": (4, 5, 10)}  # fmt: skip
+"""File -> records, objects, entities. In every other record one half of the wall is in sight."""
+
+
+def write_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for name, (records, objects, entities) in NAMES.items():
+        write(
+            folder / f"objects_room_{name}.tfrecords",
+            [room_record(index, objects, entities, 1 + index % 2) for index in range(records)],
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("original") / "room")
+
+
+def test_each_file_is_a_group(folder: Path, tmp_path: Path) -> None:
+    path = prepare(Request("objects-room", source=folder, data_dir=tmp_path))
+    facts = verify.dataset(path)
+    assert facts["images"] == {
+        "train": 8, "val": 2, "test": 2,
+        "test-empty_room": 3, "test-six_objects": 5, "test-identical_color": 4,
+    }  # fmt: skip
+    assert facts["objects"] == 6
+    objects = {"test-empty_room": 0, "test-six_objects": 6, "test-identical_color": 5}
+    with DatasetFile(path) as dataset:
+        first = 0
+        for split in ("train", "val", "test", *objects):
+            batch, count = dataset.read(split), objects.get(split, 3)
+            assert (batch["visible"].sum(axis=1) == count).all()
+            assert (batch["mask"] <= count).all()
+            for row, image in enumerate(batch["image"]):
+                index = first + row if split in ("val", "test") else row
+                walls, brightness = 1 + index % 2, image[..., 0].astype(int)
+                # Entities are told by brightness; background is what comes before the objects.
+                entity = (brightness - index % 10) // 20
+                expected = np.maximum(entity - walls - 1, 0)
+                np.testing.assert_array_equal(batch["mask"][row], expected)
+            first += len(batch["image"]) if split not in objects else 0
+        assert "records 12 to 14" in dataset.attributes["split_rule"]
+        assert "all of objects_room_test_empty_room" in dataset.attributes["split_rule"]
+        for name in NAMES:
+            assert f"objects_room_{name}.tfrecords" in dataset.attributes["sources"]
+
+
+def test_the_training_file_alone_is_enough(folder: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "objects_room_train.tfrecords"
+    shutil.copy(folder / alone.name, alone)
+    path = prepare(Request("objects-room", source=alone, data_dir=tmp_path / "data"))
+    facts = verify.dataset(path)
+    assert set(facts["images"]) == {"train", "val", "test"}
+    whole_folder = prepare(Request("objects-room", source=folder, data_dir=tmp_path / "whole"))
+    # Shifted sets are no part of the fingerprint: it is that of the usual splits.
+    assert trees.fingerprint(whole_folder) == facts["fingerprint"]
+
+
+def test_test_sets_beside_the_training_file_are_read_with_it(folder: Path, tmp_path: Path) -> None:
+    source = folder / "objects_room_train.tfrecords"
+    path = prepare(Request("objects-room", source=source, data_dir=tmp_path))
+    assert len(verify.dataset(path)["images"]) == 6
+
+
+def test_from_the_files_to_an_evaluation(folder: Path, tmp_path: Path) -> None:
+    whole("objects-room", tmp_path, source=folder)
+
+
+def test_an_import_that_was_stopped_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"source": folder, "image_size": 16}
+    expected = prepare(Request("objects-room", data_dir=tmp_path / "quiet", **fields))
+    again = Request("objects-room", data_dir=tmp_path / "stopped", **fields)
+    with DatasetFile(expected) as dataset:
+        manifest = dataset.attributes["manifest"]
+    # Parts of two records end at each file's border: 6 + 2 + 3 + 2 of them.
+    for parts in (0, 1, 5, 6, 7, 8, 11, 12):
+        assert len(trees.killed_after(again, parts, monkeypatch)) == parts
+        path = prepare(again)
+        with DatasetFile(path) as dataset:
+            assert dataset.attributes["manifest"] == manifest
+        path.unlink()
+
+
+def room(walls: int) -> np.ndarray:
+    labels = np.ones((64, 64), np.uint8)
+    labels[:20] = 0
+    labels[20:32] = 2
+    if walls == 2:
+        labels[20:32, 30:] = 3
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ((slice(28, 40), slice(20, 30)), True),  # at the foot of the wall
+        ((slice(40, 50), slice(20, 30)), True),  # on the floor
+        ((slice(15, 22), slice(20, 30)), True),  # before the wall and the sky
+        ((slice(40, 50), slice(0, 10)), False),  # cut off by the border: cannot be told apart
+        ((slice(28, 40), slice(0, 10)), True),  # the same, but the wall is above it
+    ],
+    ids=["foot", "floor", "sky", "border", "corner"],
+)
+def test_the_fourth_entity_is_told_by_where_it_lies(
+    place: tuple[slice, slice], found: bool
+) -> None:
+    labels = room(1)
+    labels[place] = 3
+    assert fourth_is_object(labels) == found
+
+
+def test_halves_of_the_wall_are_no_objects() -> None:
+    assert not fourth_is_object(room(2))
+    assert not fourth_is_object(room(2)[:, ::-1])
+    assert not fourth_is_object(room(1))
+    hidden = room(2)
+    hidden[25:40, 40:50] = 4  # an object before it
+    assert not fourth_is_object(hidden)
+    # The corner of the room leans by a pixel.
+    leaning = room(2)
+    leaning[26:32, 30] = 2
+    assert not fourth_is_object(leaning)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    def refused(source: Path, match: str) -> None:
+        with pytest.raises(UserError, match=match):
+            prepare(Request("objects-room", source=source, data_dir=tmp_path / "data"))
+        assert not list((tmp_path / "data").glob("*"))
+
+    refused(tmp_path, r"there is no objects_room_train\.tfrecords in this folder")
+    refused(tmp_path / "missing.tfrecords", "there is no such file")
+    sprites = write(tmp_path / "sprites.tfrecords", [sprites_record(0)])
+    refused(sprites, "sprites.tfrecords: record 0, byte 0: feature 'mask' has 24576 numbers")
+    copy = write_folder(tmp_path / "copy")
+    six = copy / "objects_room_test_six_objects.tfrecords"
+    shutil.copy(copy / "objects_room_train.tfrecords", six)
+    refused(copy, r"six_objects\.tfrecords: record 0, byte 0: feature 'mask' has 28672 numbers")
+    write(six, [room_record(0, 6, 10, mask=single_bytes(np.zeros(3, np.uint8)))])
+    refused(copy, r"six_objects\.tfrecords: record 0, byte 0: feature 'mask' has 3 numbers")

@@ -1,0 +1,154 @@
+"""``prepare --download`` and ``--from`` an archive, as a user types them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slotbench import verify
+from slotbench.datasets import addresses
+from slotbench.datasets.download import Download
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.registry import entries
+from tests.datasets.originals import sprites_record, write
+from tests.datasets.originals_clevr_zip import zip_bytes
+from tests.datasets.originals_images import grey, rgb
+from tests.datasets.server import cut, good, serving, status
+from tests.datasets.test_archives import tar_of
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> bytes:
+    return write(tmp_path / "x", [sprites_record(index) for index in range(10)]).read_bytes()
+
+
+def test_a_dataset_is_downloaded_and_imported(
+    records: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    data, name = tmp_path / "data", "multi_dsprites_colored_on_grayscale.tfrecords"
+    with serving(good(records)) as server:
+        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        path = prepare(Request("multi-dsprites", data_dir=data, download=True))
+        assert verify.dataset(path)["origin"] == "original"
+        assert (data / "originals" / "multi-dsprites" / name).read_bytes() == records
+        said = capsys.readouterr().err
+        assert said.index("Licence of multi-dsprites") < said.index(f"Downloading {name}")
+        # Neither the file nor what was made of it is fetched again.
+        assert prepare(Request("multi-dsprites", data_dir=data, download=True)) == path
+        prepare(Request("multi-dsprites", data_dir=data, download=True, force=True))
+        assert [request["path"] for request in server.requests] == [f"/multi_dsprites/{name}"]
+
+
+def test_a_download_that_broke_off_goes_on_with_the_same_command(
+    records: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request("multi-dsprites", data_dir=tmp_path / "data", download=True)
+    with serving(cut(records, 1000, ETag='"1"'), status("404 Gone")) as server:
+        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        with pytest.raises(SlotbenchError, match="HTTP 404"):
+            prepare(request)
+        assert not (tmp_path / "data" / "multi-dsprites.h5").exists()
+        server.behaviours = [good(records, ETag='"1"')]
+        verify.dataset(prepare(request))
+        assert server.ranges[-1] == "bytes=1000-"
+
+
+@pytest.mark.parametrize("variant", ["colored_on_grayscale", "colored_on_colored", "binarized"])
+def test_each_variant_has_its_address(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entities, channels = {"colored_on_grayscale": (6, 3), "colored_on_colored": (5, 3),
+                          "binarized": (4, 1)}[variant]  # fmt: skip
+    records = [sprites_record(index, 2, entities, channels) for index in range(10)]
+    content = write(tmp_path / "x", records).read_bytes()
+    with serving(good(content)) as server:
+        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        request = Request("multi-dsprites", variant, data_dir=tmp_path / "data", download=True)
+        verify.dataset(prepare(request))
+        (asked,) = server.requests
+    assert asked["path"] == f"/multi_dsprites/multi_dsprites_{variant}.tfrecords"
+
+
+def test_declarations_are_addresses_with_names_of_their_own() -> None:
+    declared = 0
+    for entry in entries("datasets").values():
+        kind = entry.load()
+        if not kind.__module__.startswith("slotbench."):
+            continue
+        for variant in entry.variants:
+            files = kind(variant, 64, 0).downloads()
+            assert len({file.name for file in files}) == len(files)
+            for file in files:
+                assert isinstance(file, Download)
+                assert file.url.startswith(("https://", "http://"))
+                assert file.name
+                assert len(file.sha256 or "0" * 64) == 64
+                assert len(file.md5 or "0" * 32) == 32
+            declared += len(files)
+    assert declared > 5
+
+
+def test_a_dataset_without_an_address_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no address is known") as caught:
+        prepare(Request("folder", data_dir=tmp_path, download=True))
+    assert "--from" in caught.value.advice
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_download_and_from_exclude_each_other(tmp_path: Path) -> None:
+    request = Request("clevr", None, tmp_path / "x", data_dir=tmp_path, download=True)
+    with pytest.raises(UserError, match=r"--download and --from .*: type one of them"):
+        prepare(request)
+
+
+PICTURES = {
+    f"mine/{split}/{name}": data
+    for split in ("train", "val", "test")
+    for name, data in (
+        ("a.png", rgb(np.full((16, 16, 3), 7))),
+        ("a_mask.png", grey(np.eye(16, dtype="uint8"))),
+    )
+}
+
+
+@pytest.mark.parametrize("kind", ["mine.zip", "mine.tar.gz"])
+def test_a_folder_may_be_an_archive(kind: str, tmp_path: Path) -> None:
+    source, data = tmp_path / kind, tmp_path / "data"
+    if kind.endswith("zip"):
+        source.write_bytes(zip_bytes(PICTURES))
+    else:
+        tar_of(source, PICTURES)
+    path = prepare(Request("folder", None, source, 16, data_dir=data))
+    verify.dataset(path)
+    unpacked = data / "originals" / "folder" / "mine.unpacked"
+    found = list(unpacked.rglob("*.png"))
+    assert len(found) == 6
+    again = prepare(Request("folder", None, source, 16, data_dir=data))
+    assert again == path
+    other = tmp_path / "other.zip"
+    other.write_bytes(zip_bytes({**PICTURES, "mine/train/b.png": b"x"}))
+    with pytest.raises(UserError, match="exists, with folder"):
+        prepare(Request("folder", None, other, 16, data_dir=data))
+
+
+def test_a_hostile_archive_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
+    source = tmp_path / "evil.zip"
+    source.write_bytes(zip_bytes({"../../evil.png": b"x"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "slotbench", "prepare", "folder", "--from", str(source),
+         "--data-dir", str(tmp_path / "data")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "leads out of the archive" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["evil.zip"]

@@ -1,0 +1,229 @@
+"""ShapeStacks, from folders that the tests write."""
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotbench import verify
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from tests.datasets import originals_shapestacks as stacks
+from tests.datasets import trees
+from tests.datasets.originals_images import grey, with_checksums
+
+CROPPED = 28
+"""Pixels that stay of 32; at this size nothing is resized."""
+FIRST = stacks.TOWERS["train"][0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return stacks.write(tmp_path / "shapestacks")
+
+
+def request(root: Path, variant: str | None = None, **fields: Any) -> Request:
+    size = fields.pop("image_size", CROPPED)
+    return Request(
+        "shapestacks", variant, root, image_size=size, data_dir=root.parent / "data", **fields
+    )
+
+
+def test_every_view_of_every_listed_tower_is_there(folder: Path) -> None:
+    path = prepare(request(folder))
+    facts = verify.dataset(path)
+    assert facts["images"] == {"train": 9, "val": 3, "test": 6}
+    assert facts["objects"] == 6
+    # By name, camera 1 comes before 10 before 4, behind the wall (w).
+    cameras = sorted(stacks.CAMERAS, key=stacks.view_name)
+    index = 0
+    with DatasetFile(path) as dataset:
+        for split, name in (("train", "train"), ("val", "eval"), ("test", "test")):
+            batch = dataset.read(split)
+            for row in range(len(batch["image"])):
+                tower = stacks.TOWERS[name][row // 3]
+                height, camera = int(tower.split("h=")[1][0]), cameras[row % 3]
+                expected = stacks.labels(height, camera)[2:30, 2:30]
+                np.testing.assert_array_equal(batch["mask"][row], expected)
+                tall = np.arange(1, 7) <= height
+                np.testing.assert_array_equal(batch["visible"][row], tall)
+                inside = batch["image"][row][expected > 0]
+                assert (inside[:, 0] == 40 * expected[expected > 0]).all()
+                assert (inside[:, 1] == index + row // 3 + 1).all()
+                assert (inside[:, 2] == camera).all()
+            index += len(stacks.TOWERS[name])
+        assert "splits/default" in dataset.attributes["split_rule"]
+        assert "eval.txt" in dataset.attributes["sources"]
+
+
+def test_properties_are_what_the_towers_name_says(folder: Path) -> None:
+    with DatasetFile(prepare(request(folder))) as dataset:
+        level, violation = dataset.layout.properties
+        batch = dataset.read("train")
+    assert violation.classes == ("none", "center-of-mass", "planar-surface")
+    assert batch[violation.key][::3].tolist() == [
+        [0, 0, -1, -1, -1, -1], [0, 0, 0, 0, 1, 0], [0, 2, 0, -1, -1, -1],
+    ]  # fmt: skip
+    assert batch[level.key][3].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_variants_are_the_published_splits(folder: Path) -> None:
+    stacks.write(folder, "ccs_all")
+    lists = folder / "splits" / "ccs_all"
+    (lists / "train.txt").write_text(FIRST)  # no line feed at the end
+    path = prepare(request(folder, "ccs_all"))
+    assert path.name == "shapestacks-ccs_all.h5"
+    assert verify.dataset(path)["images"] == {"train": 3, "val": 3, "test": 6}
+    with pytest.raises(UserError, match=r"splits/blocks_all/train\.txt: there is no such file"):
+        prepare(request(folder, "blocks_all"))
+
+
+def test_labels_may_lie_beside_the_views(folder: Path, tmp_path: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    beside = stacks.write(tmp_path / "other" / "shapestacks", labels_in="recordings")
+    assert not (beside / "iseg").exists()
+    assert trees.fingerprint(prepare(request(beside))) == expected
+
+
+def test_labels_of_shapes_that_are_not_there_are_not_labelled(folder: Path) -> None:
+    values = stacks.labels(2, 1)
+    values[20, 9:11], values[21, 9] = (4, 7), 6
+    (folder / "iseg" / FIRST / stacks.label_name(1)).write_bytes(stacks.label_image(values))
+    with DatasetFile(prepare(request(folder))) as dataset:
+        row = sorted(stacks.CAMERAS, key=stacks.view_name).index(1)
+        mask = dataset.read("train")["mask"][row]
+    expected = np.where(values > 2, 255, values)[2:30, 2:30]
+    np.testing.assert_array_equal(mask, expected)
+    assert (mask == 255).sum() == 3
+
+
+def test_matplotlibs_rounding_is_allowed_for(folder: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    values = stacks.labels(2, 1) * 32
+    stored = grey(np.maximum(values - 1, 0))
+    (folder / "iseg" / FIRST / stacks.label_name(1)).write_bytes(stored)
+    assert trees.fingerprint(prepare(request(folder, force=True))) == expected
+
+
+def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
+    result = trees.train_and_evaluate(prepare(request(folder, image_size=16)), tmp_path / "r")
+    assert "fg_ari/decoder" in str(result)
+
+
+def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare(request(folder, image_size=16))
+    again = Request("shapestacks", source=folder, image_size=16, data_dir=folder.parent / "again")
+    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 9
+
+
+def _list(text: str) -> Callable[[Path], None]:
+    return lambda root: (root / "splits/default/eval.txt").write_text(text) and None
+
+
+def _map(data: bytes) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        (root / "iseg" / FIRST / stacks.label_name(1)).write_bytes(data)
+
+    return damage
+
+
+def _remove(name: str) -> Callable[[Path], None]:
+    def damage(root: Path) -> None:
+        path = root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+    return damage
+
+
+MAP = rf"iseg/{FIRST}/{stacks.label_name(1)}"
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "parent": (_list("../../etc\n"), r"eval\.txt, line 1: '\.\./\.\./etc' is no name of a tower"),
+    "terminal": (_list("\n\x1b[2J\n"), r"eval\.txt, line 2: '\?\[2J' is no name"),
+    "twice": (_list(FIRST), r"eval\.txt: .* stands in train\.txt too"),
+    "tall": (_list(stacks.tower(7, 1)), "a tower has 1 to 6 shapes"),
+    "violation": (_list(stacks.tower(3, 1, vcom=4)), "no violation above them"),
+    "unknown": (_list(stacks.tower(3, 99)), "v=99: there is no such folder"),
+    "empty": (_list("\n\n"), "too few for a val split"),
+    "no view": (_remove(f"recordings/{FIRST}/{stacks.view_name(1)}"), ""),
+    "no list": (_remove("splits/default/test.txt"), r"test\.txt: there is no such file"),
+    "no map": (_remove(MAP), "cam_1-mono-0.map: (cannot be read|there is no such file)"),
+    "no iseg": (_remove("iseg"), "cam_1-mono-0.map: (cannot be read|there is no such file)"),
+    "pickle": (_map(pickle.dumps(np.zeros((32, 32)))), "cam_1-mono-0.map: this is no PNG"),
+    "values": (_map(grey(np.full((32, 32), 17))), "cam_1.*are not multiples of 32"),
+    "size": (_map(grey(np.zeros((30, 32), int))), "cam_1.*: 32x30 pixels, but the image has 32x32"),
+    "cut": (_map(stacks.label_image(stacks.labels(2, 1))[:-30]), "cam_1.*damaged or truncated"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
+    damage, message = BAD[case]
+    damage(folder)
+    if not message:  # a view fewer is no mistake: its label image is left alone
+        assert verify.dataset(prepare(request(folder)))["images"]["train"] == 8
+        return
+    with pytest.raises(UserError, match=message):
+        prepare(request(folder))
+    assert list((folder.parent / "data").iterdir()) == []
+
+
+def test_what_to_type_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="slotbench prepare shapestacks --from DIR"):
+        prepare(Request("shapestacks", data_dir=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three towers, the first seen by three cameras and the others by one."""
+    towers = {name: listed[:1] for name, listed in stacks.TOWERS.items()}
+    root = stacks.write(tmp_path_factory.mktemp("shared") / "shapestacks", towers=towers)
+    for (other,) in (towers["eval"], towers["test"]):
+        for camera in stacks.CAMERAS[1:]:
+            (root / "recordings" / other / stacks.view_name(camera)).unlink()
+    return root
+
+
+FUZZED = (
+    "splits/default/train.txt", "splits/default/test.txt", MAP,
+    f"iseg/{FIRST}/{stacks.label_name(10)}", f"iseg/{FIRST}/{stacks.label_name(4)}",
+    f"recordings/{FIRST}/{stacks.view_name(1)}",
+)  # fmt: skip
+
+
+@given(
+    name=st.sampled_from(FUZZED), changes=trees.CHANGES, cut=trees.CUT, mend=st.booleans(),
+    values=st.lists(st.integers(0, 255), max_size=3),
+)  # fmt: skip
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_whatever_the_files_hold_they_are_prepared_or_refused(
+    shared: Path,
+    name: str,
+    changes: list[tuple[int, bytes, str]],
+    cut: int,
+    mend: bool,
+    values: list[int],
+) -> None:
+    whole = (shared / name).read_bytes()
+    data = trees.changed(whole, changes, cut)
+    if name.endswith(".map") and values:
+        data = grey(np.resize(np.array(values) // 32 * 32 + values[0] % 3, (32, 32)) % 256)
+    folder = shared.parent / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        png = data.startswith(b"\x89PNG")
+        (shared / name).write_bytes(with_checksums(data) if mend and png else data)
+        message = trees.prepared_or_refused("shapestacks", None, shared, folder)
+    finally:
+        (shared / name).write_bytes(whole)
+    assert not message or Path(name).name in message or "env_" in message or "too few" in message

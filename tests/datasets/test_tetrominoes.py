@@ -1,0 +1,232 @@
+"""Tetrominoes, drawn by their definition, and from files that the tests write."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slotbench import verify
+from slotbench.cli import main
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.tetrominoes import BLOCKS, COLORS, SHAPES, Tetrominoes, tetrominoes_importer
+from slotbench.errors import UserError
+from tests.datasets import trees
+from tests.datasets.originals import loose_floats, packed_floats, tetrominoes_record, write
+from tests.datasets.whole import whole
+
+Cells = frozenset[tuple[int, int]]
+SIZES = {"train": 130, "val": 20, "test": 20}
+
+
+def fixed_tetrominoes() -> set[Cells]:
+    """All shapes of four joined cells that no shift makes alike, grown cell by cell."""
+
+    def grown(cells: Cells) -> Iterator[Cells]:
+        for x, y in cells:
+            for one in ((x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)):
+                if one not in cells:
+                    more = cells | {one}
+                    left, top = (min(values) for values in zip(*more, strict=True))
+                    yield frozenset((a - left, b - top) for a, b in more)
+
+    found = {frozenset({(0, 0)})}
+    for _ in range(3):
+        found = {bigger for cells in found for bigger in grown(cells)}
+    return found
+
+
+def test_the_shapes_are_all_turned_pieces() -> None:
+    ours = [frozenset(map(tuple, (blocks // 5).tolist())) for blocks in BLOCKS]
+    assert len(ours) == len(set(ours)) == 19
+    assert set(ours) == fixed_tetrominoes()
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, np.ndarray]:
+    return Tetrominoes("default", 35, seed=0).render("train", 0, 1500)
+
+
+def test_each_piece_is_its_shape_at_its_place_in_its_colour(images: dict[str, np.ndarray]) -> None:
+    colors = 255 * np.array(list(COLORS.values()))
+    assert images["visible"].all()
+    assert (images["image"][images["mask"] == 0] == 0).all()
+    for row in range(200):
+        for slot in range(3):
+            expected = np.zeros((35, 35), bool)
+            x, y = images["property/position"][row, slot].astype(int)
+            for left, top in BLOCKS[images["property/shape"][row, slot]]:
+                expected[y + top : y + top + 5, x + left : x + left + 5] = True
+            # None is hidden by another: every piece shows all of its 100 pixels.
+            assert expected.sum() == 100
+            np.testing.assert_array_equal(images["mask"][row] == slot + 1, expected)
+            color = colors[images["property/color"][row, slot]]
+            assert (images["image"][row][expected] == color).all()
+
+
+def test_shapes_colours_and_places_are_spread_as_defined(images: dict[str, np.ndarray]) -> None:
+    for key, classes in (("shape", len(SHAPES)), ("color", 6)):
+        counts = np.bincount(images[f"property/{key}"].ravel(), minlength=classes)
+        expected = images["visible"].sum() / classes
+        assert len(counts) == classes
+        assert (abs(counts - expected) < 5 * expected**0.5).all()
+    # Those are the values that users find in the original file.
+    assert np.unique(images["property/position"]).tolist() == list(range(30))
+
+
+def test_all_placements_that_do_not_overlap_are_as_likely() -> None:
+    from slotbench.datasets.tetrominoes import PLACES, _places
+
+    # Three upright bars: where they may be is small enough to be counted.
+    shape = np.full(3, list(SHAPES).index("I-90"))
+    generator = np.random.default_rng(0)
+    drawn = np.array([_places(shape, generator) for _ in range(3000)])
+    width, height = PLACES[shape[0]]
+    x, y = np.arange(width), np.arange(height)
+    near_x, near_y = abs(x[:, None] - x) < 5, abs(y[:, None] - y) < 20
+    # Two of the three are apart with this share among all pairs; a third one only lowers it.
+    assert not (
+        (abs(drawn[:, 0] - drawn[:, 1]) < (5, 20)).all(axis=1)
+        | (abs(drawn[:, 0] - drawn[:, 2]) < (5, 20)).all(axis=1)
+        | (abs(drawn[:, 1] - drawn[:, 2]) < (5, 20)).all(axis=1)
+    ).any()
+    # Bars of this height always share rows, so x alone decides: compare with all triples.
+    assert near_y.all()
+    apart = ~near_x
+    weight = np.einsum("ab,ac,bc->a", *(apart.astype(int),) * 3)
+    expected = weight / weight.sum()
+    counts = np.bincount(drawn[..., 0].ravel(), minlength=width)
+    chi_squared = ((counts - 9000 * expected) ** 2 / (9000 * expected)).sum()
+    assert chi_squared < 2 * width + 20
+
+
+def test_an_image_depends_on_seed_split_and_index_alone(images: dict[str, np.ndarray]) -> None:
+    dataset = Tetrominoes("default", 35, seed=0)
+    dataset.layout.check(images)
+    for key, array in dataset.render("train", 5, 9).items():
+        np.testing.assert_array_equal(array, images[key][5:9])
+    for other in (Tetrominoes("default", 35, seed=1).render("train", 0, 4),
+                  dataset.render("val", 0, 4)):  # fmt: skip
+        assert (other["mask"] != images["mask"][:4]).any()
+
+
+def test_other_sizes_are_the_middle_and_whole_multiples(images: dict[str, np.ndarray]) -> None:
+    for size, factor, rows in ((32, 1, slice(2, 34)), (64, 2, slice(2, 34)), (70, 2, slice(35))):
+        batch = Tetrominoes("default", size, seed=0).render("train", 0, 20)
+        for key in ("image", "mask"):
+            middle = images[key][:20, rows, rows]
+            np.testing.assert_array_equal(batch[key], middle.repeat(factor, 1).repeat(factor, 2))
+        shows = [(batch["mask"] == label).any(axis=(1, 2)).all() for label in (1, 2, 3)]
+        assert all(shows)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    records = [tetrominoes_record(index) for index in range(21)]
+    return write(folder / "tetrominoes_train.tfrecords", records)
+
+
+def request(source: Path, folder: Path, **fields: object) -> Request:
+    return Request("tetrominoes", source=source, data_dir=folder, **fields)  # type: ignore[arg-type]
+
+
+def test_original_records_become_images_of_32_pixels(source: Path, tmp_path: Path) -> None:
+    path = prepare(request(source, tmp_path))
+    assert verify.dataset(path)["images"] == {"train": 14, "val": 3, "test": 4}
+    with DatasetFile(path) as dataset:
+        batch, layout = dataset.read("val"), dataset.layout
+    assert (layout.height, layout.objects) == (32, 3)
+    shape, color, _ = layout.properties
+    assert shape.classes == tuple(f"shape-{code}" for code in range(1, 20))
+    assert batch["visible"].all()
+    for row, index in enumerate(range(14, 17)):
+        for slot, name in enumerate(("red", "cyan", "yellow")):
+            assert batch[shape.key][row, slot] == (index + 6 * (slot + 1)) % 19
+            assert color.classes[batch[color.key][row, slot]] == name
+            x, y = batch["property/position"][row, slot].astype(int)
+            assert (x, y) == (10 * slot + 3, 10 * slot + 4)
+            # The crop begins at pixel 2; the last square loses what is beyond pixel 33.
+            inside = np.zeros((32, 32), bool)
+            inside[y - 2 : y + 8, x - 2 : x + 8] = True
+            np.testing.assert_array_equal(batch["mask"][row] == slot + 1, inside)
+            assert (batch["image"][row][inside] == 255 * np.array(COLORS[name])).all()
+    assert (batch["image"][batch["mask"] == 0] == 0).all()
+
+
+@pytest.mark.parametrize("size", [35, 64, 24])
+def test_images_and_masks_agree_at_other_sizes(source: Path, size: int) -> None:
+    ((_, batch),) = tetrominoes_importer(source, size).batches(0, 100)
+    flat = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 255), (255, 255, 0)])[batch["mask"]]
+    agree = (batch["image"] == flat).all(axis=-1).mean()
+    assert agree == 1 if size != 24 else agree > 0.8
+
+
+def test_from_the_file_to_an_evaluation(source: Path, tmp_path: Path) -> None:
+    with DatasetFile(whole("tetrominoes", tmp_path, source=source, image_size=None)) as dataset:
+        assert dataset.layout.height == 32
+
+
+def test_from_drawing_to_an_evaluation(tmp_path: Path) -> None:
+    sizes = {"train": 24, "val": 12, "test": 12}
+    path = whole("tetrominoes", tmp_path, sizes=sizes, image_size=None)
+    with DatasetFile(path) as dataset:
+        assert (dataset.layout.height, dataset.attributes["image_size"]) == (32, 32)
+
+
+def test_the_command_draws_at_its_own_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "slotbench prepare tetrominoes --train 8 --val 4 --test 4 --workers 1"
+    monkeypatch.setattr("sys.argv", words.split())
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code in (0, None)
+    assert capsys.readouterr().out.split() == ["data/tetrominoes.h5"]
+    assert verify.dataset(Path("data/tetrominoes.h5"))["image_size"] == 32
+    assert Path("data/tetrominoes.png").is_file()
+
+
+def test_the_number_of_workers_and_interruptions_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(folder: str, workers: int) -> Request:
+        return Request("tetrominoes", sizes=SIZES, workers=workers, data_dir=tmp_path / folder)
+
+    one = trees.fingerprint(prepare(drawn("one", 1)))
+    assert len(trees.killed_after(drawn("many", 1), 2, monkeypatch)) == 2
+    assert trees.fingerprint(prepare(drawn("many", 3))) == one
+
+
+def test_an_import_that_was_stopped_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = prepare(request(source, tmp_path / "quiet"))
+    again = request(source, tmp_path / "stopped")
+    assert len(list(trees.resumed_everywhere(expected, again, monkeypatch))) == 11
+
+
+FOUR = np.ones(4)
+BLACK = np.zeros((4, 3))
+
+
+@pytest.mark.parametrize(
+    ("key", "feature", "what"),
+    [
+        ("shape", packed_floats(0 * FOUR), "feature 'shape' has a code outside 1 to 19"),
+        ("shape", packed_floats(20 * FOUR), "feature 'shape' has a code outside 1 to 19"),
+        ("color", loose_floats(BLACK), "feature 'color' has a code outside 1 to 6"),
+        ("color", packed_floats(1 - BLACK), "feature 'color' has a code outside 1 to 6"),
+        ("color", packed_floats(FOUR), "feature 'color' has 4 numbers, expected 4x3"),
+        ("x", packed_floats(np.nan * FOUR), "feature 'x' has a number that is not finite"),
+        ("visibility", packed_floats(FOUR[:3]), "feature 'visibility' has 3 numbers"),
+    ],
+    ids=["background", "too-large", "black", "white", "too-few", "nan", "three"],
+)
+def test_a_bad_feature_is_named(tmp_path: Path, key: str, feature: bytes, what: str) -> None:
+    bad = tetrominoes_record(1, **{key: feature})
+    source = write(tmp_path / "tetrominoes.tfrecords", [tetrominoes_record(0), bad])
+    with pytest.raises(UserError, match=f"record 1, byte [1-9][0-9,]*: {what}"):
+        list(tetrominoes_importer(source, 32).batches(0, 10))

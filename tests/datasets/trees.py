@@ -1,0 +1,104 @@
+"""What the tests of datasets that are folders of files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+from slotbench import verify, workflow
+from slotbench.datasets import prepare as module
+from slotbench.datasets.parts import Parts
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from slotbench.train import Host
+
+TINY = (
+    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",
+    "decoder.grid=8", "decoder.size=16", "train.batch_size=4", "train.picture_every=0",
+)  # fmt: skip
+
+
+def fingerprint(path: Path) -> str:
+    with DatasetFile(path) as dataset:
+        return dataset.fingerprint
+
+
+def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
+    """The metrics after three steps on a prepared file."""
+    host = Host(torch.device("cpu"))
+    choice = workflow.Choice(str(path), preset="quick", steps=3, overrides=TINY)
+    run = workflow.start(choice, host, path.parent, results, evaluate=False)
+    metrics = "segmentation"
+    found = workflow.evaluate(run, host, path.parent, split="test", metrics=metrics)
+    return dict(found)
+
+
+def prepared_or_refused(name: str, variant: str | None, source: Path, data: Path) -> str:
+    """The message of the error, or nothing; whichever: no half-written file, no parts."""
+    try:
+        path = prepare(Request(name, variant, source, image_size=16, data_dir=data))
+    except UserError as error:
+        assert list(data.glob("*")) == []
+        return error.message
+    verify.dataset(path)
+    assert [file.name for file in data.iterdir()] == [path.name]
+    path.unlink()
+    return ""
+
+
+def killed_after(request: Request, parts: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Prepare, and be interrupted after so many parts; the names of those."""
+    write, written = Parts.write, []
+
+    def write_some(self: Parts, name: str, batch: object) -> None:
+        if len(written) == parts:
+            raise KeyboardInterrupt
+        written.append(name)
+        write(self, name, batch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as context:
+        context.setattr(module, "IMPORT_PART", 2)
+        context.setattr(Parts, "write", write_some)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(request)
+    return written
+
+
+def resumed_everywhere(
+    whole: Path, request: Request, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, str]]:
+    """(fingerprint, sources) of a whole import, then of one that stopped after k parts, all k."""
+    with DatasetFile(whole) as dataset:
+        expected = dataset.fingerprint, dataset.attributes["sources"]
+        images = sum(dataset.size(split) for split in dataset.splits)
+    for parts in range(-(-images // 2)):
+        assert len(killed_after(request, parts, monkeypatch)) == parts
+        path = prepare(request)
+        with DatasetFile(path) as dataset:
+            assert (dataset.fingerprint, dataset.attributes["sources"]) == expected
+        path.unlink()
+        yield expected
+
+
+KINDS = ("replace", "replace", "replace", "insert", "remove")
+TEXT = st.text('0123456789,.-"\n/\\e[]{}: ax', min_size=1, max_size=3).map(str.encode)
+NEW = st.one_of(TEXT, TEXT, st.binary(min_size=1, max_size=2))
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 10**6), NEW, st.sampled_from(KINDS)),
+    min_size=1, max_size=3,
+)  # fmt: skip
+CUT = st.one_of(st.just(0), st.just(0), st.integers(1, 10**6))
+"""Bytes that are cut off at the end; most files stay whole."""
+
+
+def changed(data: bytes, changes: list[tuple[int, bytes, str]], cut: int) -> bytes:
+    """``data`` with some bytes replaced, inserted or removed, and its end cut off."""
+    for place, new, kind in changes:
+        start = place % (len(data) + 1)
+        stop = start if kind == "insert" else start + len(new)
+        data = data[:start] + (b"" if kind == "remove" else new) + data[stop:]
+    return data[: len(data) - cut % (len(data) + 1)]
