@@ -34,7 +34,7 @@ class Digit:
     verdict: str
     """``same``, ``moved``, ``contradicted``, or why there is nothing to compare."""
     same_decimals: int | None = None
-    """To how many decimals both round to one number; None where nothing moved."""
+    """To how many decimals both round to one number; None where nothing moved, or none is left."""
 
 
 def verify_bundle(
@@ -109,9 +109,9 @@ def compare(stored: dict[str, Any], fresh: dict[str, Any], tolerance: float) -> 
         yield Digit(metric, before, after, moved, verdict, decimals)
 
 
-def same_decimals(one: float, other: float) -> int:
-    """The most decimals, up to 16, to which two different numbers round to the same."""
-    return max((k for k in range(17) if round(one, k) == round(other, k)), default=0)
+def same_decimals(one: float, other: float) -> int | None:
+    """The most decimals, up to 16, to which two numbers round to the same; None: not even 0."""
+    return max((k for k in range(17) if round(one, k) == round(other, k)), default=None)
 
 
 def _number(value: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +139,7 @@ def leaderboard(
     scale: bool = False,
     ranks: bool = False,
     index: Index | None = None,
+    keep: Callable[[Row], bool] | None = None,
 ) -> Board:
     """Read every run and entry below ``results_dir`` and compare.
 
@@ -147,6 +148,7 @@ def leaderboard(
     number: intervals, versions and Holm's correction come from all runs. With ``scale``, numbers
     stand between floor and ceiling (:mod:`slotbench.leaderboard.scaling`); comparisons and
     ``ranks`` stay raw. ``index`` is what was read before; without one, the folder's file is used.
+    ``keep`` is one more filter of rows.
 
     Raises :class:`UserError` where there is nothing to show, and for a dataset, metric, core or
     family that no row has, with the nearest that one has.
@@ -157,7 +159,7 @@ def leaderboard(
     if not everything:
         raise _empty(found, results_dir)
     paired = comparisons(everything, index.memo)
-    shown = raw = select(everything, dataset, core, family)
+    shown = raw = select(everything, dataset, core, family, keep)
     present = [key for key in metric_keys(found) if any(key in row.metrics for row in shown)]
     wanted = choose(metrics, present)
     in_table = wanted if metrics else list(DEFAULT_METRICS)

@@ -101,6 +101,7 @@ def verdict_document(found: Verdict) -> dict[str, Any]:
     return {
         "claim": found.claim,
         "sentence": found.sentence,
+        "headline": found.headline,
         "notes": list(found.notes),
         "seeds_needed": {
             metric: {"more": need.more, "power": need.power, "limit": need.limit}

@@ -30,10 +30,16 @@ def choose(metrics: Iterable[str], present: Sequence[str]) -> list[str]:
 
 
 def select(
-    everything: Sequence[Row], dataset: str | None, core: str | None, family: str | None
+    everything: Sequence[Row],
+    dataset: str | None,
+    core: str | None,
+    family: str | None,
+    keep: Callable[[Row], bool] | None = None,
 ) -> list[Row]:
     """The rows that a user asks for; :class:`UserError` where none fits, naming the nearest."""
-    found = list(everything)
+    found = [row for row in everything if keep is None or keep(row)]
+    if not found:
+        raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
     if dataset is not None:
         found = _of_dataset(found, dataset)
     for what, wish, read in _name_filters(core, family):

@@ -24,7 +24,8 @@ Rows = tuple[str, list[str], list[list[str]]]
 """Title, headings and cells of one table."""
 
 
-def _tables(board: "Board") -> Iterator[Rows]:
+def tables(board: "Board") -> Iterator[Rows]:
+    """A table a dataset and metric, then one a metric over all datasets."""
     named = titles([group for group, _ in groups(board.raw)])
     for (group, metric), members in groupby(
         board.standings(), lambda standing: (standing.row.group, standing.metric)
@@ -66,7 +67,7 @@ def _numbers(standing: Standing) -> list[str]:
 
 def render(console: Console, board: "Board") -> None:
     """Print the rank tables of a board."""
-    for title, headings, cells in _tables(board):
+    for title, headings, cells in tables(board):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for heading in headings:
             table.add_column(Text(heading), overflow="fold")
@@ -80,7 +81,7 @@ def render(console: Console, board: "Board") -> None:
 
 def to_markdown(board: "Board") -> str:
     lines = []
-    for title, headings, cells in _tables(board):
+    for title, headings, cells in tables(board):
         lines += [f"### {title}", "", _line(headings), "|" + " --- |" * len(headings)]
         lines += [*(_line(row) for row in cells), ""]
     return "\n".join([*lines, NOTE, ""])

@@ -5,7 +5,7 @@ for each of ``comparisons.METRICS``, Holm's correction over them. The sentence s
 ``worse`` only where p < 0.05 after correction, and below three shared seeds nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slotbench.leaderboard.comparisons import Family, Paired
@@ -25,6 +25,9 @@ class Verdict:
     """``better``, ``worse``, ``mixed``, ``none shown``, ``too few seeds`` or ``nothing to
     compare``."""
     sentence: str
+    """What is claimed, with its evidence."""
+    headline: str
+    """The same without numbers, in words that need no key."""
     notes: tuple[str, ...]
     """What belongs to the sentence: single rows, further seeds, what failed or is missing."""
     needs: tuple[tuple[str, Need], ...]
@@ -38,7 +41,7 @@ def verdict(
     clear = [family for family in families if family.result.n >= LEAST_FOR_A_CLAIM]
     if not clear:
         claim, sentence = _nothing(paired)
-        return Verdict(claim, sentence, tuple(_losses(paired)), ())
+        return Verdict(claim, sentence, sentence, tuple(_losses(paired)), ())
     needs = tuple(
         (family.metric, need) for family in clear
         if family.verdict not in ("better", "worse")
@@ -47,7 +50,7 @@ def verdict(
     shown = {family.verdict for family in clear} & {"better", "worse"}
     claim = "mixed" if len(shown) == 2 else shown.pop() if shown else "none shown"
     notes = (*_single_rows(paired), *_further(needs, clear), *_losses(paired))
-    return Verdict(claim, _sentence(clear), notes, needs)
+    return Verdict(claim, _sentence(clear), _headline(claim, clear), notes, needs)
 
 
 def _nothing(paired: Sequence[Paired]) -> tuple[str, str]:
@@ -74,15 +77,44 @@ _PHRASES = {
 }
 
 
+PLAIN = {
+    "fg_ari/attention": "segmentation (FG-ARI)",
+    "properties/linear/loss/mean": "object properties",
+    "properties/linear/mask/mean": "object properties matched by masks",
+    "linear_probe/slots/map": "scene attributes",
+}
+"""The metrics that are compared, in words."""
+
+
+def plain(metric: str) -> str:
+    return PLAIN.get(metric, metric)
+
+
 def _sentence(clear: Sequence[Family]) -> str:
+    extent = f"{span(clear, 'rows', 'row')} on {span(clear, 'datasets', 'dataset')}"
+    said = _said(clear, _evidence)
+    return f"Mean over {extent} ({_pairs(clear)} pairs of one seed), {OURS} {said}."
+
+
+def _headline(claim: str, clear: Sequence[Family]) -> str:
+    extent = f"{span(clear, 'rows', 'row')} on {span(clear, 'datasets', 'dataset')}"
+    said = _said(clear, lambda family: plain(family.metric))
+    start = "Not settled: over" if claim == "none shown" else "Over"
+    return f"{start} {_pairs(clear)} paired seeds of {extent}, {OURS} {said}."
+
+
+def _said(clear: Sequence[Family], words: Callable[[Family], str]) -> str:
     said: dict[str, list[str]] = {}
     for family in clear:
-        said.setdefault(family.verdict, []).append(_evidence(family))
-    parts = [f"{phrase} {_listed(said[key])}" for key, phrase in _PHRASES.items() if key in said]
-    extent = f"{span(clear, 'rows', 'row')} on {span(clear, 'datasets', 'dataset')}"
+        said.setdefault(family.verdict, []).append(words(family))
+    return "; it ".join(
+        f"{phrase} {_listed(said[key])}" for key, phrase in _PHRASES.items() if key in said
+    )
+
+
+def _pairs(clear: Sequence[Family]) -> str:
     counts = sorted({family.result.n for family in clear})
-    pairs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"Mean over {extent} ({pairs} pairs of one seed), {OURS} {'; it '.join(parts)}."
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _evidence(family: Family) -> str:

@@ -112,7 +112,7 @@ def _slot_data(
         mask = torch.from_numpy(batch.pop("mask")).to(device)
         labelled = labelled or bool((mask != NOT_LABELLED).any())
         attention = resize(output.attention.float(), (mask.shape[1], mask.shape[2]))
-        overlap = mask_overlap(attention, mask, dataset.layout.objects)
+        overlap = mask_overlap(attention, mask, dataset.layout_of(split).objects)
         batch |= {"slots": output.slots.float().cpu().numpy(), "overlap": overlap.cpu().numpy()}
         kept.append(batch)
         if report is not None:

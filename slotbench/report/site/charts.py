@@ -6,12 +6,12 @@ same bytes. Families differ in colour and in mark; the colours are those of Okab
 
 import io
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slotbench.leaderboard import Row
@@ -28,59 +28,94 @@ STYLE: Mapping[str, tuple[str, str]] = {
     "unknown": ("#808080", "x"),
 }
 """Colour and mark of each family."""
+AXES = {"seconds": "seconds of training", "flops": "FLOPs of training"}
+"""What a cost is counted in, and what its axis says."""
+MOST_ROWS = 40
+"""Of an interval plot; the table has all of them."""
+MOST_NAMES = 12
+"""Beyond so many rows, a cost plot names those of the front only."""
 _SETTINGS: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "text.color": _INK,
     "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
     "axes.spines.top": False, "axes.spines.right": False,
 }  # fmt: skip
-Curve = Sequence[tuple[float, float]]
+Point = tuple[float, float, Row]
 
 
 def intervals(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """Mean and 95 % interval of each row, a panel a metric; a row without a value has no mark."""
+    """Mean and 95 % interval of each row, a panel a metric; a row without a value has no mark.
+
+    Of more than :data:`MOST_ROWS` rows, the first are shown.
+    """
+    rows = rows[:MOST_ROWS]
     with mpl.rc_context(_SETTINGS):
-        figure = Figure((2.6 * len(metrics) + 2.4, 0.26 * len(rows) + 0.9))
+        figure = Figure((2.1 * len(metrics) + 2.4, 0.26 * len(rows) + 0.9))
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
-            for place, row in enumerate(rows):
-                cell = row.metrics.get(metric)
-                if cell is None or cell.mean is None:
-                    continue
-                color, mark = STYLE[row.family]
-                axes.plot([cell.mean], [place], mark, color=color, markersize=5)
-                if cell.low is not None and cell.high is not None:
-                    axes.plot([cell.low, cell.high], [place, place], color=color, linewidth=1.5)
-            axes.set_title(metric, fontsize=9)
+            for family, members in _by_family(rows, metric).items():
+                color, mark = STYLE[family]
+                places = [place for place, _ in members]
+                cells = [rows[place].metrics[metric] for place in places]
+                axes.plot([mean for _, mean in members], places, mark, color=color, markersize=5)
+                known = [(cell.low, cell.high, place) for cell, place in
+                         zip(cells, places, strict=True) if cell.low is not None]  # fmt: skip
+                axes.hlines([at for *_, at in known], [low for low, *_ in known],
+                            [high for _, high, _ in known], color=color, linewidth=1.5)  # fmt: skip
+            axes.set_title(metric.replace("properties/", "properties/\n"), fontsize=9)
             axes.grid(axis="x", alpha=0.25)
+            axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(rows)), [_name(row) for row in rows])
-        panels[0].invert_yaxis()
-        return _svg(figure, f"intervals {metrics}")
+        panels[0].set_ylim(len(rows) - 0.4, -0.6)
+        return _svg(figure, f"intervals {metrics} {rows[0].group}")
 
 
-def costs(rows: Sequence[Row], metric: str) -> str:
-    """A metric against seconds of training, with the line of those that no other row beats."""
-    known = [
-        (row.cost.seconds, cell.mean, row)
+def _by_family(rows: Sequence[Row], metric: str) -> dict[str, list[tuple[int, float]]]:
+    """Family -> place and mean of the rows that have the metric."""
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        cell = row.metrics.get(metric)
+        if cell is not None and cell.mean is not None:
+            found[row.family].append((place, cell.mean))
+    return found
+
+
+def costs(rows: Sequence[Row], metric: str, cost: str = "seconds") -> str:
+    """A metric against a cost of :data:`AXES`, with the line of those that no other row beats.
+
+    Rows whose cost is not known are left out; "" where fewer than two are left.
+    """
+    known: list[Point] = [
+        (spent, cell.mean, row)
         for row in rows
-        if (cell := row.metrics.get(metric)) and cell.mean is not None and row.cost.seconds
-    ]
+        if (cell := row.metrics.get(metric)) and cell.mean is not None
+        and (spent := getattr(row.cost, cost)) is not None
+    ]  # fmt: skip
     if len(known) < 2:
         return ""
+    front = pareto([(spent, mean) for spent, mean, _ in known], direction(metric) or 1)
     with mpl.rc_context(_SETTINGS):
-        figure = Figure((4.9, 3.3))
+        figure = Figure((4.4, 3.2))
         axes = figure.subplots()
-        for seconds, mean, row in known:
-            color, mark = STYLE[row.family]
-            axes.plot([seconds], [mean], mark, color=color, markersize=6)
-            axes.annotate(
-                row.name, (seconds, mean), xytext=(5, 3), textcoords="offset points", fontsize=8
-            )
-        front = pareto([(seconds, mean) for seconds, mean, _ in known], direction(metric) or 1)
+        for family in dict.fromkeys(row.family for *_, row in known):
+            color, mark = STYLE[family]
+            members = [(spent, mean) for spent, mean, row in known if row.family == family]
+            # A mark at no cost stands on the axis, and whole.
+            axes.plot(*zip(*members, strict=True), mark, color=color, markersize=6, clip_on=False)
+        for spent, mean, row in known:
+            if len(known) <= MOST_NAMES or (spent, mean) in front:
+                # Names grow towards the middle: none leaves the picture.
+                right = spent > 0.6 * max(each for each, *_ in known)
+                axes.annotate(
+                    _name(row), (spent, mean), xytext=(-6 if right else 6, 4), fontsize=8,
+                    textcoords="offset points", ha="right" if right else "left",
+                )  # fmt: skip
         axes.step(*zip(*front, strict=True), where="post", color=_INK, alpha=0.4, linewidth=1)
-        axes.set_xlabel("seconds of training")
+        axes.set_xlabel(AXES[cost])
         axes.set_ylabel(metric)
+        axes.set_xlim(0, 1.06 * max(spent for spent, *_ in known) or 1)
+        axes.margins(y=0.12)
         axes.grid(alpha=0.25)
-        return _svg(figure, f"costs {metric}")
+        return _svg(figure, f"costs {cost} {metric} {rows[0].group}")
 
 
 def _name(row: Row) -> str:
@@ -104,26 +139,6 @@ def pareto(points: Sequence[tuple[float, float]], sign: int) -> list[tuple[float
     return front
 
 
-def curves(title: str, family: str, seeds: Mapping[int, Curve]) -> str:
-    """The training loss of each seed of a row by step."""
-    with mpl.rc_context(_SETTINGS):
-        figure = Figure((2.9, 1.9))
-        axes = figure.subplots()
-        for points in seeds.values():
-            axes.plot(*zip(*points, strict=True), color=STYLE[family][0], linewidth=1, alpha=0.8)
-        if all(loss > 0 for points in seeds.values() for _, loss in points):
-            axes.set_yscale("log")
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("step")
-        _few_ticks(axes)
-        return _svg(figure, f"curves {title}")
-
-
-def _few_ticks(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, integer=True))
-    axes.grid(alpha=0.25)
-
-
 def _svg(figure: Figure, name: str) -> str:
     """The figure as an ``<svg>`` element whose ids no other figure of the page has."""
     figure.set_layout_engine("tight")
@@ -135,6 +150,12 @@ def _svg(figure: Figure, name: str) -> str:
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[a-z0-9_.]+">', "<g>", svg)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    # A page may hold dozens: what says nothing goes. Numbers in the text stay as they are.
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)
+    svg = re.sub(r" font-family: [^;\"]*;?| transform=\"rotate\(-0 [^\"]*\"", "", svg)
+    svg = re.sub(r'style="fill: (#\w+); stroke: \1[^"]*"', r'fill="\1" stroke="\1"', svg)
+    svg = re.sub(r"\n\s*", "\n", svg)
     # The page scales it; and what it shows is said in words beside it.
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', _opening, svg, count=1)
 

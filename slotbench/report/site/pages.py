@@ -20,12 +20,13 @@ from slotbench.leaderboard.wording import (
     number,
     titles,
 )
-from slotbench.report.site.charts import Curve
+from slotbench.report.site.curves import Curve
 from slotbench.runs import Run
 
-MOST_POINTS = 120
+MOST_POINTS = 60
 """Of a learning curve; more would not be seen."""
-COSTS = ("steps", "seconds", "images_per_second", "parameters")
+COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
+"""Fields of a cost, in the order of ``cost_words``; FLOPs only where a table has the column."""
 _HEALTH = ("health/effective_rank", "health/slot_cosine", "health/consistency")
 
 
@@ -35,7 +36,8 @@ class Cell:
 
     text: str
     value: str = ""
-    """What it is sorted by; "" comes last, whatever the order."""
+    """What it is sorted by; "" comes last, whatever the order. Said only where it is not what
+    stands in the cell: a page of a thousand runs has 30,000 cells."""
     small: str = ""
     best: bool = False
     link: str = ""
@@ -56,8 +58,6 @@ class Line:
 
     cells: list[Cell]
     family: str
-    search: str
-    """All that a reader may search for, in small letters."""
     warnings: tuple[str, ...] = ()
 
 
@@ -84,7 +84,8 @@ def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, st
         and (direction(key) or key in _HEALTH)
     ]  # fmt: skip
     metrics = [*default, *more]
-    costs = list(cost_words(rows[0].cost))
+    counted = any(row.cost.flops is not None for row in rows)
+    costs = list(cost_words(rows[0].cost, with_flops=counted))
     heads = [
         Column("objective", numeric=False), Column("core", numeric=False),
         Column("family", numeric=False), Column("preset", numeric=False), Column("seeds"),
@@ -96,14 +97,13 @@ def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, st
     for place, row in enumerate(rows):
         cells = _names(row, links)
         cells += [_metric(row, key, place in winners[key]) for key in metrics]
-        values = [getattr(row.cost, name) for name in COSTS]
-        numbers = ["" if value is None else repr(value) for value in values] + [row.cost.device]
-        words = cost_words(row.cost).values()
-        spare = len(costs) - len(numbers)
+        words = cost_words(row.cost, with_flops=counted).values()
+        fields = [name for name in COSTS if counted or name != "flops"]
         cells += [
-            Cell(text, value) for text, value in zip(words, numbers + [""] * spare, strict=False)
+            Cell(text, _value(getattr(row.cost, name)))
+            for text, name in zip(words, fields, strict=True)
         ]
-        lines.append(Line(cells, row.family, _search(row), row.warnings))
+        lines.append(Line(cells, row.family, row.warnings))
     return Table(title, heads, lines)
 
 
@@ -124,12 +124,12 @@ def _metric(row: Row, key: str, wins: bool) -> Cell:
     if cell is None or cell.mean is None:
         return Cell(MISSING)
     small = " ".join(part for part in (interval(cell), fewer(row, key)) if part)
-    return Cell(number(cell.mean), repr(float(cell.mean)), small, wins)
+    return Cell(number(cell.mean), _value(cell.mean), small, wins)
 
 
-def _search(row: Row) -> str:
-    words = (row.name, row.core, row.family, row.preset, row.settings, row.group.dataset)
-    return " ".join(words).lower()
+def _value(value: float | str | None) -> str:
+    """What is sorted by: six digits are enough for that."""
+    return f"{value:.6g}" if isinstance(value, float | int) else value or ""
 
 
 def key_of(config: Mapping[str, Any]) -> str:
@@ -157,12 +157,11 @@ def runs_table(records: Sequence[Mapping[str, Any]], metric: str) -> Table:
             Cell(words[0], words[0]), Cell(objective, objective), Cell(words[2], words[2]),
             Cell(str(record.get("seed", MISSING)), str(record.get("seed", ""))),
             Cell(state, state, small=str(record.get("reason") or "")),
-            Cell(number(value) if known else MISSING, repr(value) if known else ""),
-            Cell(f"{seconds:.0f}" if seconds else MISSING, repr(seconds) if seconds else ""),
+            Cell(number(value) if known else MISSING, _value(value) if known else ""),
+            Cell(f"{seconds:.0f}" if seconds else MISSING, _value(seconds) if seconds else ""),
         ]  # fmt: skip
-        search = " ".join((record["name"], *words, objective, state)).lower()
         problems = tuple(record["problems"]) + tuple(record["warnings"])
-        lines.append(Line(cells, str(record.get("family") or "unknown"), search, problems))
+        lines.append(Line(cells, str(record.get("family") or "unknown"), problems))
     return Table("Runs", heads, lines)
 
 

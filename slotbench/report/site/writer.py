@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,24 @@ from markupsafe import Markup, escape
 from slotbench import __version__
 from slotbench.files import write_whole
 from slotbench.leaderboard import Board, Row, collect, leaderboard
+from slotbench.leaderboard.rank_tables import NOTE as RANK_NOTE
 from slotbench.leaderboard.tables import groups
 from slotbench.leaderboard.wording import comparison_lines, titles
 from slotbench.progress import bar, say
 from slotbench.report.show import draw
 from slotbench.report.site import charts, pages
+from slotbench.report.site.curves import curves
+from slotbench.report.site.findings import findings, ranks
 from slotbench.report.site.gallery import WISH, Gallery, copy_pictures, draw_gallery
+from slotbench.report.site.study import Study, study
 from slotbench.runs import Run
+from slotbench.suites.commands import Where
 from slotbench.train import Host
 
-MOST_PANELS = 4
+MOST_PANELS = 5
 """Metrics of the interval plot."""
+MOST_CURVES = 24
+"""Learning curves of the index; beyond, they have a page of their own."""
 Record = dict[str, Any]
 
 
@@ -37,16 +45,24 @@ class Site:
 
 def write_site(
     results_dir: Path, out: Path, *, data_dir: Path, host: Host, pictures: bool = True,
-    question: str = "", dataset: str | None = None,
+    question: str | None = None, dataset: str | None = None, suite: str | None = None,
 ) -> Site:  # fmt: skip
     """Write ``index.html``, ``runs/`` and ``pictures/`` into ``out``.
 
     With ``pictures``, the first run of each row shows the same test images, and is drawn if it
-    has no pictures yet; that takes its model and its dataset. Raises :class:`UserError` as
-    :func:`slotbench.leaderboard.leaderboard` does.
+    has no pictures yet; that takes its model and its dataset. ``suite``, a file or a name, makes
+    the page one of its runs and its question. Raises :class:`UserError` as
+    :func:`slotbench.leaderboard.leaderboard` does, and for a suite that is not known.
     """
-    board = leaderboard(results_dir, dataset=dataset)
     records = _records(results_dir)
+    asked = study(records, Where(data_dir, results_dir, str(host.device)), suite, question)
+    if suite and asked.runs is not None:
+        records = [record for record in records if record["run"] in asked.runs]
+    kept = {pages.key_of(record["config"]) for record in records if record["config"]}
+    board = leaderboard(
+        results_dir, dataset=dataset,
+        keep=(lambda row: pages.key_of(row.config) in kept) if suite else None,
+    )  # fmt: skip
     first = {pages.key_of(record["config"]): record for record in reversed(records)
              if record["counts"] and record["page"]}  # fmt: skip
     galleries = _galleries(board, first, out, data_dir, host) if pictures else []
@@ -54,34 +70,50 @@ def write_site(
         drawn = 0
         for done, record in enumerate(records, start=1):
             if record["page"]:
-                shown = copy_pictures(record["directory"], out)
-                drawn += len(shown)
-                _write(out / record["page"], "run.html.j2", root="../", record=record,
-                       facts=pages.run_facts(record["directory"]), pictures=shown)  # fmt: skip
+                drawn += _write_run(record, out)
             progress.set(done)
-        _write(out / "index.html", "index.html.j2", root="", question=question,
-               **_index(board, records, first, galleries))  # fmt: skip
+        _write_index(board, asked, records, first, galleries, out)
         progress.set(len(records) + 1)
     return Site(out / "index.html", sum(bool(record["page"]) for record in records), drawn)
 
 
-def _index(
-    board: Board, records: Sequence[Record], first: Mapping[str, Record], galleries: list[Gallery]
-) -> Record:
+def _write_run(record: Record, out: Path) -> int:
+    """The page of one run; returns how many pictures it has."""
+    shown = copy_pictures(record["directory"], out)
+    points = pages.learning_curve(record["directory"])
+    color = charts.STYLE.get(str(record["family"]), charts.STYLE["unknown"])[0]
+    _write(
+        out / record["page"], "run.html.j2", root="../", record=record, pictures=shown,
+        facts=pages.run_facts(record["directory"]),
+        curve=curves("training loss", color, {int(record["seed"]): points}) if points else "",
+    )  # fmt: skip
+    return len(shown)
+
+
+def _write_index(
+    board: Board, asked: Study, records: Sequence[Record], first: Mapping[str, Record],
+    galleries: list[Gallery], out: Path,
+) -> None:  # fmt: skip
     links = {key: record["page"] for key, record in first.items()}
-    return {
-        "answer": board.verdict.sentence,
-        "notes": board.verdict.notes,
-        "tables": pages.board_tables(board, links),
-        "plots": [_plots(board, rows, title) for title, rows in _titled(board)],
-        "curves": _curves(board, records),
-        "galleries": galleries,
-        "comparisons": comparison_lines(board.comparisons),
-        "warnings": board.warnings,
-        "runs": pages.runs_table(records, board.shown[0]),
-        "families": sorted({row.family for row in board.rows}),
-        "style": charts.STYLE,
-    }
+    drawn = _curves(board, records)
+    apart = len(drawn) > MOST_CURVES
+    if apart:
+        _write(out / "curves.html", "curves.html.j2", root="", curves=drawn)
+    over_all, single = ranks(board)
+    _write(
+        out / "index.html", "index.html.j2", root="",
+        found=findings(board, asked),
+        tables=pages.board_tables(board, links),
+        overall=over_all, ranks=single, rank_note=RANK_NOTE,
+        plots=[_plots(board, rows, title) for title, rows in _titled(board)],
+        curves=[] if apart else drawn, curves_apart=len(drawn) if apart else 0,
+        galleries=galleries,
+        comparisons=comparison_lines(board.comparisons),
+        warnings=board.warnings,
+        runs=pages.runs_table(records, board.shown[0]),
+        families=sorted({row.family for row in board.rows}),
+        style=charts.STYLE,
+    )  # fmt: skip
 
 
 def _titled(board: Board) -> list[tuple[str, list[Row]]]:
@@ -94,7 +126,13 @@ def _plots(board: Board, rows: Sequence[Row], title: str) -> Record:
     return {
         "title": title,
         "intervals": charts.intervals(rows, metrics) if metrics else "",
-        "costs": [(key, svg) for key in metrics if (svg := charts.costs(rows, key))],
+        "more": max(0, len(rows) - charts.MOST_ROWS),
+        "costs": [
+            (f"{key} against {words}", svg)
+            for cost, words in charts.AXES.items()
+            for key in metrics
+            if (svg := charts.costs(rows, key, cost))
+        ],
     }
 
 
@@ -113,7 +151,7 @@ def _curves(board: Board, records: Sequence[Record]) -> list[tuple[str, str]]:
         }
         if seeds:
             words = f"{row.label} on {row.group.dataset}: loss by step, {len(seeds)} seeds"
-            found.append((words, charts.curves(row.name, row.family, seeds)))
+            found.append((words, curves(row.name, charts.STYLE[row.family][0], seeds)))
     return found
 
 
@@ -169,14 +207,18 @@ def _draw(run: Run, data_dir: Path, host: Host) -> None:
 
 def _write(path: Path, template: str, **values: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    loader = PackageLoader("slotbench.report.site")
+    text = _environment().get_template(template).render(version=__version__, **values)
+    write_whole(path, text.encode())
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("slotbench.report.site"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["breakable"] = _breakable
-    text = environment.get_template(template).render(version=__version__, **values)
-    write_whole(path, text.encode())
+    return environment
 
 
 def _breakable(text: str) -> Markup:

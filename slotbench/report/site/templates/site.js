@@ -2,6 +2,8 @@
 (() => {
   const all = (query, root = document) => [...root.querySelectorAll(query)];
   const tables = all("table.sortable");
+  // What a cell is sorted and searched by is what it says, where it does not say otherwise.
+  const valueOf = (cell) => cell.dataset.v ?? cell.textContent;
   const columnOf = (th) => [...th.parentNode.children].indexOf(th);
 
   // What has no value stands last, whichever way the column is sorted.
@@ -12,7 +14,7 @@
   };
 
   const sort = (table, th) => {
-    const numeric = th.classList.contains("number");
+    const numeric = th.classList.contains("n");
     // Numbers are first shown from the highest, words from A.
     const first = numeric ? "descending" : "ascending";
     const other = numeric ? "ascending" : "descending";
@@ -21,9 +23,19 @@
     th.setAttribute("aria-sort", order);
     const index = columnOf(th);
     const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => ({ row, value: row.cells[index].dataset.value }));
+    const rows = [...body.rows].map((row) => ({ row, value: valueOf(row.cells[index]) }));
     rows.sort(compare(numeric, order === "ascending" ? 1 : -1));
     body.append(...rows.map((each) => each.row));
+  };
+
+  const words = new WeakMap();
+  const wordsOf = (table, row) => {
+    if (!words.has(row)) {
+      const texts = [...row.cells].filter((cell) => !cell.classList.contains("n"))
+        .map((cell) => `${valueOf(cell)} ${cell.textContent}`);
+      words.set(row, [table.caption.firstChild.textContent, ...texts].join(" ").toLowerCase());
+    }
+    return words.get(row);
   };
 
   const filter = () => {
@@ -32,10 +44,10 @@
     for (const table of tables) {
       const ofRuns = table.id === "table-runs";
       const box = document.getElementById(ofRuns ? "search-runs" : "search");
-      const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const wanted = box.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const row of table.tBodies[0].rows) {
-        const fits = words.every((word) => row.dataset.search.includes(word)) &&
+        const fits = wanted.every((word) => wordsOf(table, row).includes(word)) &&
           (ofRuns || families.has(row.dataset.family));
         row.hidden = !fits;
         shown += fits;
@@ -50,11 +62,12 @@
 
   const showColumn = (name, shown) => {
     for (const table of tables.filter((each) => each.closest(".board"))) {
-      for (const th of all("th", table.tHead).filter((each) => each.dataset.column === name)) {
-        const index = columnOf(th);
-        th.hidden = !shown;
-        for (const row of table.tBodies[0].rows) row.cells[index].hidden = !shown;
-      }
+      const heads = all("th", table.tHead);
+      for (const th of heads) if (th.dataset.column === name) th.hidden = !shown;
+      const cells = heads.filter((th) => th.hidden)
+        .map((th) => `#${table.id} td:nth-child(${columnOf(th) + 1})`);
+      document.getElementById(`hide-${table.id}`).textContent =
+        cells.length ? `${cells.join(", ")} { display: none; }` : "";
     }
   };
 

@@ -1,0 +1,107 @@
+"""The findings on the page: the answer and its evidence, the axes of a suite, and the ranks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from slotbench.leaderboard import Board, rank_tables
+from slotbench.leaderboard.comparisons import Family
+from slotbench.leaderboard.factors import Contrast
+from slotbench.leaderboard.verdict import plain
+from slotbench.leaderboard.wording import MISSING, interval, p_value, signed
+from slotbench.report.site.study import Study
+from slotbench.statistics import LEAST_FOR_A_CLAIM
+from slotbench.statistics_power import Need
+
+HEADINGS = (
+    "measure", "difference", "95 % interval", "effect d", "p (Holm)", "pairs", "finding",
+    "seeds more",
+)  # fmt: skip
+CONTRAST_HEADINGS = ("axis", "measure", "levels", *HEADINGS[1:-1])
+MOST_CONTRASTS = 200
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A table that is only read."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What stands at the top of the page."""
+
+    question: str
+    answer: str
+    notes: tuple[str, ...]
+    evidence: Plain | None
+    axes: Plain | None
+
+
+def findings(board: Board, study: Study) -> Findings:
+    """Question, answer and evidence; the answer is the suite's where it asks of its axes."""
+    verdict = board.verdict
+    evidence = [_evidence(family, dict(verdict.needs)) for family in board.families]
+    of_families = not study.answer
+    notes = (*study.notes, *(verdict.notes if of_families else ()))
+    return Findings(
+        study.question, study.answer or verdict.headline,
+        notes,
+        Plain("Self-supervision minus reconstruction, all rows together", HEADINGS, evidence)
+        if evidence and of_families else None,
+        _axes(study),
+    )  # fmt: skip
+
+
+def _evidence(family: Family, needs: dict[str, Need]) -> list[str]:
+    name = f"{plain(family.metric)}: {family.metric}"
+    if family.result.n < LEAST_FOR_A_CLAIM:
+        return [name, *(MISSING,) * 4, str(family.result.n), family.verdict, MISSING]
+    need = needs.get(family.metric)
+    more = MISSING if need is None else f"> {need.limit}" if need.more is None else str(need.more)
+    return [name, *_numbers(family), family.verdict, more]
+
+
+def _axes(study: Study) -> Plain | None:
+    if not study.contrasts:
+        return None
+    found = sorted(
+        study.contrasts, key=lambda each: 1.0 if each.corrected is None else each.corrected
+    )
+    left = len(found) - MOST_CONTRASTS
+    note = f"and {left:,} more comparisons with a larger p." if left > 0 else ""
+    rows = [_contrast(each) for each in found[:MOST_CONTRASTS]]
+    return Plain(f"Axes of the suite {study.name}", CONTRAST_HEADINGS, rows, note)
+
+
+def _contrast(each: Contrast) -> list[str]:
+    names = [each.axis, plain(each.metric), f"{each.level} over {each.other}"]
+    if each.result.n < LEAST_FOR_A_CLAIM:
+        return [*names, *(MISSING,) * 4, str(each.result.n), each.verdict]
+    return [*names, *_numbers(each), each.verdict]
+
+
+def _numbers(found: Family | Contrast) -> list[str]:
+    result = found.result
+    effect = MISSING if result.effect is None else f"{result.effect:+.1f}"
+    return [
+        signed(result.difference), interval(result) or MISSING, effect,
+        p_value(found.corrected).removeprefix("p = "), str(result.n),
+    ]  # fmt: skip
+
+
+def ranks(board: Board) -> tuple[list[Plain], list[Plain]]:
+    """Rank tables over all datasets, and those of single ones; both empty without any rank."""
+    found = list(_rank_tables(board))
+    if not any(place.rank is not None for place in board.standings()):
+        return [], []
+    overall = [table for table in found if table.headings[0] == "mean rank"]
+    return overall, [table for table in found if table.headings[0] != "mean rank"]
+
+
+def _rank_tables(board: Board) -> Iterator[Plain]:
+    for title, headings, rows in rank_tables.tables(board):
+        yield Plain(title, headings, rows)
