@@ -33,6 +33,11 @@ register(
     "slotbench.datasets.objects_room:ObjectsRoom", variants=("default",),
 )  # fmt: skip
 register(
+    "datasets", "clevrtex", "3 to 10 textured objects on a textured ground, rendered or imported",
+    "Karazija et al. 2021, arXiv 2111.10265", "slotbench.datasets.clevrtex:ClevrTex",
+    variants=("full", "pbg", "vbg", "grassbg", "camo", "outd"),
+)  # fmt: skip
+register(
     "datasets", "folder", "images of your own, with masks and properties where you have them",
     "slotbench, docs/datasets.md", "slotbench.datasets.folder:Folder", variants=("default",),
 )  # fmt: skip

@@ -90,6 +90,14 @@ def prepare(
     ] = None,
     test: Annotated[int | None, Option(help="Test images or clips.", rich_help_panel=WHAT)] = None,
     seed: Annotated[int, Option(help="Seed of the images made here.", rich_help_panel=WHAT)] = 0,
+    shifts: Annotated[
+        str | None,
+        Option(
+            metavar="LIST", rich_help_panel=WHAT,
+            help="Add shifted test sets: all, or of occlusion, crop, object_color, object_shape, "
+            "object_style, num_objects, with commas between.",
+        ),
+    ] = None,
     features: Annotated[
         str | None,
         Option(
@@ -125,7 +133,8 @@ def prepare(
     from slotbench.datasets.prepare import Request
     from slotbench.datasets.prepare import prepare as make
     from slotbench.datasets.schema import DatasetFile
-    from slotbench.datasets.sheet import draw_sheet
+    from slotbench.datasets.sheet import draw_sheet, draw_shifts
+    from slotbench.datasets.shifts import parse
     from slotbench.datasets.summary import summary
     from slotbench.progress import say
 
@@ -133,7 +142,7 @@ def prepare(
     sizes = {split: size for split, size in given.items() if size is not None}
     request = Request(
         name, variant, source, image_size, sizes, seed, _workers(workers), data_dir, force,
-        download, engine, address,
+        download, engine, address, () if shifts is None else parse(shifts),
     )  # fmt: skip
     # A teacher that cannot be had is known before hours of rendering.
     teacher = _teacher(features, features_weights)
@@ -143,12 +152,13 @@ def prepare(
 
         add_features(path, teacher)
     with DatasetFile(path) as dataset:
-        sheet = draw_sheet(dataset, path.with_suffix(".png"))
-        counts = ", ".join(f"{split} {dataset.rows(split):,}" for split in dataset.splits)
-        what, reference = dataset.layout.rows_are.capitalize(), dataset.reference
+        sheet = str(draw_sheet(dataset, path.with_suffix(".png")))
+        if shifts is not None:
+            sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
+        reference = dataset.reference
         for line in summary(dataset):
             say(escape(line))
-    say(f"{what}: {counts}. Contact sheet: {sheet}")
+    say(f"Contact sheet: {sheet}")
     say(f"Next, type: slotbench train --dataset {reference}")
     typer.echo(path)
 

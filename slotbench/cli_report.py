@@ -22,9 +22,16 @@ def report(
         Option(help="Only this dataset.", autocompletion=completion.dataset_references,
                rich_help_panel=WHAT),
     ] = None,
+    suite: Annotated[
+        str | None,
+        Option(help="Only this suite's runs, and its question; a file or a name.",
+               autocompletion=completion.suites, rich_help_panel=WHAT),
+    ] = None,
     question: Annotated[
-        str, Option(help="The question that stands above the answer.", rich_help_panel=WHAT)
-    ] = "Does a slot-based model need reconstruction, or can self-supervision train it?",
+        str | None,
+        Option(help="What stands above the answer; none: the suite's question, or the project's.",
+               rich_help_panel=WHAT),
+    ] = None,
     pictures: Annotated[
         bool, Option(help="Draw the same images through every row's first run.",
                      rich_help_panel=WHAT)
@@ -50,6 +57,7 @@ def report(
     site = write_site(
         results_dir, out or results_dir / "report", data_dir=data_dir,
         host=workflow.host(device), pictures=pictures, question=question, dataset=dataset,
+        suite=suite,
     )  # fmt: skip
     say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     say("Open it in a browser, or type: slotbench report --open")

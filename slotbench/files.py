@@ -15,9 +15,13 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; renamed to it when the block ends well, else removed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
+
+    With ``folder``, of the same file system, the temporary name lies there: what a killed
+    process leaves behind goes with that folder.
+    """
+    temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}.tmp"
     try:
         yield temporary
         with temporary.open("rb") as stream:

@@ -6,15 +6,30 @@ the mean of the processes' gradients, as DistributedDataParallel takes it, is th
 one process with the whole batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+_alone = False
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In here this process computes for itself, as if there were no others."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
 
 def rank_and_world() -> tuple[int, int]:
     """This process's number, from 0, and how many there are; (0, 1) outside ``torchrun``."""
-    if distributed.is_available() and distributed.is_initialized():
+    if not _alone and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 

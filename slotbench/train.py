@@ -21,9 +21,11 @@ from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.views import frames_as_views, make_views
 from slotbench.devices import describe
+from slotbench.distributed import Loss, agree, flops_of_whole_step, mean, own_rows, shared
 from slotbench.errors import TrainingError
 from slotbench.files import reason_of, write_whole
 from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.parallel import alone, rank_and_world
 from slotbench.progress import Bar, bar, say
 from slotbench.report.pictures import draw_slots
 from slotbench.runs import Run
@@ -38,6 +40,10 @@ class Host:
     device: torch.device
     checkpoint_seconds: float = 120.0
     memory_budget: int | None = None
+    processes: int = 1
+    """How many share each batch, a GPU each where the device is one."""
+    trackers: tuple[str, ...] = ()
+    """Where metrics go beside ``metrics.jsonl``, by name."""
 
 
 class StopRequest(Exception):  # noqa: N818  # no error: the user asked
@@ -67,11 +73,11 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.objective.parameters(), config.train.learning_rate, fused=True
         )
-        self.loss = (
+        self.loss: Loss = (
             torch.compile(self.objective.loss) if config.train.compile else self.objective.loss
         )
         self.bfloat16 = _bfloat16(config.train, host.device)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.mark, self.stopped = 0, 0.0, time.monotonic(), False
         if run.checkpoint.is_file():
             self._restore(checkpoint.load(run.checkpoint, config.id))
 
@@ -88,8 +94,13 @@ class Trainer:
         """Count what a step costs; a budget of FLOPs thereby says how many there are."""
         if not self.objective.trains:
             return
-        with self.autocast():
-            self.flops_per_step = flops_of_step(self.objective, self.batch(loader, 0))
+        joined = rank_and_world()[1] > 1
+        with self.autocast(), alone():
+            batch = self.batch(loader, 0)
+            count = flops_of_whole_step if joined else flops_of_step
+            self.flops_per_step = count(self.objective, batch)
+            if joined:
+                self.loss = shared(self.objective, self.loss, batch)
         if self.budget is not None and self.budget.unit == "flops":
             self.settings = replace(self.settings, steps=self.budget.steps(self.flops_per_step))
             set_steps(self.objective, self.settings.steps)
@@ -103,6 +114,14 @@ class Trainer:
         )
         return self.step >= self.steps or spent
 
+    def begin(self) -> Loader:
+        """What batches come from; from here on the time of training counts."""
+        loader = self.loader("train", self.settings.batch_size)
+        self.objective.train()
+        self.measure(loader)
+        self.mark = time.monotonic()
+        return loader
+
     def loader(self, split: str, batch_size: int) -> Loader:
         return Loader(
             self.dataset, split, batch_size, self.config.seed,
@@ -113,19 +132,35 @@ class Trainer:
     def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
         """What the objective sees at a step: a function of (seed, step) alone."""
         read = loader.batch(step)
+        rank, world = rank_and_world()
+        own = own_rows(loader.batch_size)
+        read = {key: values[own] for key, values in read.items()}
         labels = {
             key: torch.from_numpy(read[key]).to(self.host.device) for key in self.objective.reads
         }
         if self.objective.temporal:
             views = frames_as_views(torch.from_numpy(read["image"]).to(self.host.device))
             labels = {key: values[:, 0] for key, values in labels.items()}
-            return TrainBatch(views.images[0], views, self.config.seed, step, purpose, labels)
+            return TrainBatch(
+                views.images[0], views, self.config.seed, step, purpose, labels, rank, world
+            )
         images = images_on(read, self.host.device)
         made = None
         if self.objective.views:
             keys = (self.config.seed, purpose, step)
-            made = make_views(images, self.config.sections["views"], keys, self.objective.views)
-        return TrainBatch(images, made, self.config.seed, step, purpose, labels)
+            made = make_views(
+                images, self.config.sections["views"], keys, self.objective.views, first=own.start
+            )
+        return TrainBatch(images, made, self.config.seed, step, purpose, labels, rank, world)
+
+    def advance(self, loader: Loader) -> dict[str, Tensor]:
+        """Take the next step; returns what :meth:`train_step` does."""
+        losses = self.train_step(self.batch(loader, self.step))
+        self.step += 1
+        now = time.monotonic()
+        self.seconds, self.stopped = agree(self.seconds + now - self.mark, bool(_stopped))
+        self.mark = now
+        return losses
 
     def train_step(self, batch: TrainBatch) -> dict[str, Tensor]:
         """One step of the optimiser; returns the losses and the norm of the gradient."""
@@ -136,7 +171,7 @@ class Trainer:
         with self.autocast():
             losses = self.loss(batch)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        losses = {name: value.detach() for name, value in losses.items()}
+        losses = mean({name: value.detach() for name, value in losses.items()})
         norm = torch.nn.utils.clip_grad_norm_(
             self.objective.parameters(), settings.clip or math.inf
         )
@@ -152,7 +187,7 @@ class Trainer:
         self.objective.eval()
         total = 0.0
         count = min(VAL_BATCHES, loader.batches_per_epoch)
-        with torch.no_grad(), self.autocast():
+        with torch.no_grad(), self.autocast(), alone():
             for index in range(count):
                 total += float(self.objective.loss(self.batch(loader, index, "val"))["loss"])
         self.objective.train()
@@ -177,10 +212,10 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
     after Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
     """
     run.create(config)
-    with run.lock(), _signals():
+    with run.lock(), signals():
         trainer = Trainer(run, config, dataset, host)
         run.write_status("running", **_facts(trainer, dataset))
-        run.write_environment(describe(host.device), torch.get_num_threads())
+        run.write_environment(_device(host), torch.get_num_threads())
         run.rewind_metrics(trainer.step)
         try:
             with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
@@ -202,19 +237,14 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
 
 def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
     batch_size = trainer.settings.batch_size
-    loader = trainer.loader("train", batch_size)
     val = trainer.loader("val", min(batch_size, trainer.dataset.size("val")))
-    trainer.objective.train()
-    trainer.measure(loader)
+    loader = trainer.begin()
     settings = trainer.settings
     trainer.run.write_status("running", **_progress(trainer))
     progress.set(trainer.step, trainer.steps)
-    saved = mark = time.monotonic()
+    saved = time.monotonic()
     while not trainer.at_end():
-        losses = trainer.train_step(trainer.batch(loader, trainer.step))
-        trainer.step += 1
-        now = time.monotonic()
-        trainer.seconds, mark = trainer.seconds + now - mark, now
+        losses = trainer.advance(loader)
         step, last = trainer.step, trainer.at_end()
         row = {}
         if step % settings.log_every == 0 or last:
@@ -232,7 +262,7 @@ def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
             trainer.save()
             trainer.run.write_status("running", **_progress(trainer))
             saved = time.monotonic()
-        _raise_if_stopped()
+        raise_if_stopped(trainer)
 
 
 def _finish(trainer: Trainer) -> None:
@@ -265,7 +295,7 @@ def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, Any]:
     return {
         **_progress(trainer),
         "warnings": warnings,
-        "device": describe(trainer.host.device),
+        "device": _device(trainer.host),
         "parameters": sum(
             weights.numel() for weights in trainer.objective.parameters() if weights.requires_grad
         ),
@@ -284,6 +314,11 @@ def _progress(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def _device(host: Host) -> str:
+    name = describe(host.device)
+    return name if host.processes == 1 else f"{host.processes} x {name}"
+
+
 def _bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if config.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -294,7 +329,7 @@ _stopped: list[str] = []
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM are noted; the loop leaves between two steps, where it can save."""
 
     def note(number: int, _frame: object) -> None:
@@ -311,9 +346,11 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _raise_if_stopped() -> None:
-    if _stopped:
-        raise StopRequest(f"stopped by {_stopped[0]}")
+def raise_if_stopped(trainer: Trainer) -> None:
+    # Of several processes none leaves before the others know: they would wait for it.
+    free = trainer.at_end() or rank_and_world()[1] == 1
+    if trainer.stopped or (_stopped and free):
+        raise StopRequest(f"stopped by {_stopped[0] if _stopped else 'a signal'}")
 
 
 def trained(run: Run, config: RunConfig) -> Objective:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from slotbench import devices
+from slotbench import devices, launch
 from slotbench.config import RunConfig
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.schema import SHIFTED, DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation import metrics as groups_of_metrics
 from slotbench.evaluation.cache import Cache, file_hash, prune
@@ -43,8 +43,10 @@ class Choice:
     budget: str | None = None
 
 
-def host(device: str, checkpoint_seconds: float = 120.0) -> Host:
-    return Host(devices.choose(device), checkpoint_seconds)
+def host(device: str, checkpoint_seconds: float = 120.0, gpus: int = 1) -> Host:
+    chosen = devices.choose(device)
+    launch.check(chosen, gpus)
+    return Host(chosen, checkpoint_seconds, processes=gpus)
 
 
 def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
@@ -84,14 +86,19 @@ def carry_out(
     :class:`slotbench.runs.RunLocked` where another process has it in hand.
     """
     run.create(config)
+    status = run.status()
+    # Several processes hold the run themselves: whoever writes has the lock.
+    shared = host.processes > 1 and status["state"] not in ("done", "running")
+    if shared:
+        _say_where(run, status)
+        launch.train(run, config, dataset, host)
     with run.lock():
         status = run.status()
-        if status["state"] == "done":
-            say(f"This run is done already: {run.path}")
-        else:
-            if status["state"] != "new":
-                say(f"Going on from step {status['step']:,}: {run.path}")
+        if status["state"] != "done":
+            _say_where(run, status)
             run_training(run, config, dataset, host)
+        elif not shared:
+            say(f"This run is done already: {run.path}")
         if groups_left(run, groups):
             _judge(run, config, dataset, host, "test", groups)
     if groups:
@@ -99,6 +106,11 @@ def carry_out(
     else:
         say(f"Next, type: slotbench evaluate {run.id}")
     return run
+
+
+def _say_where(run: Run, status: dict[str, Any]) -> None:
+    if status["state"] != "new":
+        say(f"Going on from step {status['step']:,}: {run.path}")
 
 
 def evaluate(
@@ -139,7 +151,12 @@ def _judge(
     objective = trained(run, config).to(host.device)
     model = file_hash(run.model)
     before = last(file, dataset, split, config.seed, model)
-    left = groups if force else left_to_do(before, groups)
+    # Shifted test sets may join a file later, and are no part of its fingerprint.
+    shifted = {role: dataset.digest(role) for role in dataset.splits if role.startswith(SHIFTED)}
+    stale = ["shifts"] if before.get("shifted", {}) != shifted else []
+    if split in shifted and stale:
+        stale = list(groups)
+    left = groups if force else left_to_do(before, groups, stale)
     if not left:
         say(f"{run.id}: nothing is missing. To compute it again, add --force.")
         return before
@@ -147,7 +164,7 @@ def _judge(
         "model": model, "fingerprint": dataset.fingerprint, "seed": config.seed,
         "core": objective.core.version, "objective": objective.version,
     }  # fmt: skip
-    cache = Cache(run.path / "cache", key, say) if cached else None
+    cache = Cache(run.path / "cache", key, say, shifted) if cached else None
     if cache is not None and force:
         cache.clear()
     with bar("Evaluating", 1.0, count=False) as progress:
@@ -155,7 +172,8 @@ def _judge(
             objective, dataset, split=split, seed=config.seed, device=host.device,
             groups=left, progress=progress, cache=cache,
         )  # fmt: skip
-    result = merged(before, {**result, "model": model})
+    judged = shifted if {"shifts", *stale} & set(left) else before.get("shifted", {})
+    result = merged(before, {**result, "model": model, **({"shifted": judged} if judged else {})})
     write_json(file, result)
     prune(run.path.parents[3])
     return result

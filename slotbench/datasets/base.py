@@ -63,6 +63,14 @@ class Dataset(ABC):
     """How many images (of video: clips) each split gets where nobody says otherwise."""
     shifted: ClassVar[tuple[str, ...]] = ()
     """Test sets ``test-<what>`` made with the others, each with as many images as ``test``."""
+    drawn_shifts: ClassVar[tuple[str, ...]] = ()
+    """Shifts (see :mod:`slotbench.datasets.shifts`) whose images ``render`` makes.
+
+    Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. Where
+    single objects were changed the batch has one more array, ``shift/changed`` bool (n, [T,] O).
+    """
+    occluder: ClassVar[int] = 128
+    """Grey of the square that the shift ``occlusion`` puts before the scene, 0 to 255."""
     image_size: int = 64
     """Pixels a side; of the class: where nobody says otherwise."""
     obtain: ClassVar[str] = ""
@@ -95,6 +103,14 @@ class Dataset(ABC):
 
         Each is a function of (seed, split, index) alone.
         """
+
+    def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
+        """Why a shift has no meaning for images of this origin; empty where it has one."""
+        return ""
+
+    def shifted_layout(self, shift: str) -> Layout:  # noqa: ARG002
+        """The layout of a drawn shift: with more objects where ``num_objects`` needs them."""
+        return self.layout
 
     def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
         """Attributes that tell apart what is imported from different sources.

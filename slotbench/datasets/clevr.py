@@ -8,9 +8,10 @@ sides: an object is placed where its centre is in the frame, and the least numbe
 it must show (200 of 320x240) is counted in the crop.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -27,9 +28,13 @@ from slotbench.datasets.clevr_scene import (
     sample_scene,
 )
 from slotbench.datasets.download import Download
-from slotbench.datasets.schema import Array, Batch, Layout, Property
+from slotbench.datasets.schema import Batch, Layout, Property
+from slotbench.datasets.shifts import code, empty, flag, shift_of, split_of
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
+
+if TYPE_CHECKING:
+    from slotbench.datasets.shift_scenes import Drawn
 
 MIN_VISIBLE = 200 / (192 * 192)
 """Share of the frame that every object shows: 200 pixels at the scale of 320x240."""
@@ -43,6 +48,9 @@ class Clevr(Dataset):
     variants = ("clevr6", "clevr10")
     licence = "rendered scenes: CC0; original files: CC BY 4.0 (CLEVR), Apache 2.0 (masks)"
     sizes: ClassVar[dict[str, int]] = {"train": 6000, "val": 500, "test": 1000}
+    drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
+    # That of Dittadi et al.: the floor is as gray as their other occluders.
+    occluder = 51
 
     @property
     def layout(self) -> Layout:
@@ -72,16 +80,52 @@ class Clevr(Dataset):
 
         return Renderer(self.image_size)
 
+    @cached_property
+    def _zoomed(self):  # type: ignore[no-untyped-def]
+        from slotbench.datasets.clevr_render import Renderer
+        from slotbench.datasets.shift_scenes import ZOOM
+
+        return Renderer(self.image_size, ZOOM)
+
+    def why_not(self, shift: str, origin: str) -> str:
+        if shift != "num_objects":
+            return ""
+        if self.variant == "clevr10":
+            return "its training scenes have up to ten objects already; clevr:clevr6 can have it"
+        if origin != "rendered":
+            return "scenes of more objects are in the original file, and clevr:clevr10 has them"
+        return ""
+
+    def shifted_layout(self, shift: str) -> Layout:
+        most = COUNTS["clevr10"][1]
+        return replace(self.layout, objects=most) if shift == "num_objects" else self.layout
+
     def render(self, split: str, start: int, stop: int) -> Batch:
-        batch = self.layout.empty(stop - start)
+        shift = shift_of(split)
+        batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
         for row, index in enumerate(range(start, stop)):
-            scene, image, mask = self._one(split, index)
-            batch["image"][row], batch["mask"][row] = image, mask
-            self._describe(batch, row, scene)
+            drawn = self._shifted(shift, index) if shift else self._one(split, index)
+            batch["mask"][row] = drawn.mask
+            seed = seed_of(self.seed, "test" if shift else split, index) % 2**31
+            renderer = self._zoomed if shift == "crop" else self._renderer
+            batch["image"][row] = renderer.image(drawn.loaded, seed)
+            self._describe(batch, row, drawn.scene)
+            flag(batch, row, shift, drawn.changed)
         return batch
 
-    def _one(self, split: str, index: int) -> tuple[Scene, Array, Array]:
+    def _shifted(self, shift: str, index: int) -> "Drawn":
+        from slotbench.datasets.clevr_shifts import ClevrShifts
+
+        scene = self._one("test", index).scene
+        generator = numpy_generator(self.seed, self.name, self.variant, split_of(shift), index)
+        renderer = self._zoomed if shift == "crop" else self._renderer
+        least = MIN_VISIBLE * self.image_size**2
+        return ClevrShifts().draw(shift, scene, renderer, least, generator)
+
+    def _one(self, split: str, index: int) -> "Drawn":
         """The first scene of the stream of (seed, split, index) whose objects are all visible."""
+        from slotbench.datasets.shift_scenes import Drawn
+
         generator = numpy_generator(self.seed, self.name, self.variant, split, index)
         low, high = COUNTS[self.variant]
         count = int(generator.integers(low, high + 1))
@@ -91,17 +135,16 @@ class Clevr(Dataset):
             loaded = self._renderer.load(scene)
             mask = self._renderer.mask(loaded)
             if np.bincount(mask.ravel(), minlength=count + 1)[1 : count + 1].min() >= least:
-                image = self._renderer.image(loaded, seed_of(self.seed, split, index) % 2**31)
-                return scene, image, mask
+                return Drawn(scene, loaded, mask)
         raise SlotbenchError(f"clevr: no scene of {count} visible objects in 1,000 tries.")
 
     def _describe(self, batch: Batch, row: int, scene: Scene) -> None:
         for slot, thing in enumerate(scene.objects):
-            batch["visible"][row, slot] = True
-            batch["property/shape"][row, slot] = list(SHAPES).index(thing.shape)
-            batch["property/color"][row, slot] = list(COLORS).index(thing.color)
-            batch["property/material"][row, slot] = list(MATERIALS).index(thing.material)
-            batch["property/size"][row, slot] = list(SIZES).index(thing.size)
+            batch["visible"][row, slot] = (batch["mask"][row] == slot + 1).any()
+            batch["property/shape"][row, slot] = code(SHAPES, thing.shape)
+            batch["property/color"][row, slot] = code(tuple(COLORS), thing.color)
+            batch["property/material"][row, slot] = MATERIALS.index(thing.material)
+            batch["property/size"][row, slot] = code(tuple(SIZES), thing.size)
             batch["property/position"][row, slot] = thing.position
             batch["property/rotation"][row, slot] = thing.rotation
             x, y, depth = project(np.array([thing.position]), scene.camera)[0]

@@ -5,10 +5,12 @@ from typing import Any
 
 import mitsuba as mi
 
+from slotbench.datasets import mitsuba_shifts
 from slotbench.datasets.clevr_scene import (
     COLORS,
     HALF_WIDTH,
     MATERIALS,
+    NEW_COLORS,
     ROW_OFFSET,
     Scene,
     Thing,
@@ -27,15 +29,16 @@ SURFACES: dict[str, dict[str, Any]] = {
 class Renderer(MitsubaRenderer):
     """Draws scenes of CLEVR."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, zoom: float = 1.0) -> None:
+        super().__init__(size, zoom)
         self.surfaces = {
             (color, material): mi.load_dict(
                 {"type": "principled", "base_color": linear_rgb(rgb), **SURFACES[material]}
             )
-            for color, rgb in COLORS.items()
+            for color, rgb in (COLORS | NEW_COLORS).items()
             for material in MATERIALS
         }
+        self.styled: dict[tuple[str, str, str, str], Any] = {}
         self.ground = mi.load_dict(
             {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.5}}
         )
@@ -68,8 +71,13 @@ class Renderer(MitsubaRenderer):
         return parts
 
     def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:
-        surface = self.surfaces[thing.color, thing.material]
+        surface = self._surface(thing, thing.shape)
         x, y, z = thing.position
+        if thing.shape in mitsuba_shifts.SHAPES:
+            mesh = mitsuba_shifts.pointed(
+                name, thing.shape, thing.radius, 2 * z, thing.rotation, (x, y), surface
+            )
+            return {name: mesh}
         transform = mi.ScalarTransform4f
         if thing.shape == "sphere":
             return {
@@ -86,5 +94,18 @@ class Renderer(MitsubaRenderer):
                 "type": "cylinder", "p0": [x, y, 0], "p1": [x, y, 2 * z],
                 "radius": thing.radius, "bsdf": surface,
             },
-            f"{name}-lid": {"type": "disk", "to_world": lid, "bsdf": surface},
+            f"{name}-lid": {
+                "type": "disk", "to_world": lid, "bsdf": self._surface(thing, "disk"),
+            },
         }  # fmt: skip
+
+    def _surface(self, thing: Thing, shape: str) -> Any:
+        if not thing.style:
+            return self.surfaces[thing.color, thing.material]
+        key = (thing.color, thing.material, thing.style, shape)
+        if key not in self.styled:
+            texture = mitsuba_shifts.texture(thing.style, COLORS[thing.color], shape)
+            self.styled[key] = mi.load_dict(
+                {"type": "principled", "base_color": texture, **SURFACES[thing.material]}
+            )
+        return self.styled[key]

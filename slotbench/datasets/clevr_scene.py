@@ -1,7 +1,7 @@
 """Scenes of CLEVR: what stands where, in what colour, seen from where. No rendering here."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +14,8 @@ COLORS = {
     "yellow": (255, 238, 51),
 }  # fmt: skip
 """sRGB, 0 to 255."""
+NEW_COLORS = {"orange": (255, 135, 0), "pink": (255, 120, 200), "lime": (150, 230, 40)}
+"""Colours of the shift ``object_color`` alone."""
 SHAPES = ("cube", "sphere", "cylinder")
 MATERIALS = ("rubber", "metal")
 SIZES = {"large": 0.7, "small": 0.35}
@@ -40,6 +42,8 @@ class Thing:
     radius: float
     position: tuple[float, float, float]
     rotation: float
+    style: str = ""
+    """A pattern, in shifted test sets alone."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,17 @@ def sample_scene(count: int, generator: np.random.Generator) -> Scene:
             objects.append(thing)
         else:
             return Scene(tuple(objects), camera, lights)
+
+
+def add_things(scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
+    """The scene with objects added until it has ``count``; none where one finds no place."""
+    objects = list(scene.objects)
+    while len(objects) < count:
+        thing = _place(objects, scene.camera, generator)
+        if thing is None:
+            return None
+        objects.append(thing)
+    return replace(scene, objects=tuple(objects))
 
 
 def _place(others: list[Thing], camera: Array, generator: np.random.Generator) -> Thing | None:

@@ -4,6 +4,7 @@ The LLVM variants crash on some machines. One thread a process: the work is shar
 processes, and the image does not depend on how many there are.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -17,6 +18,8 @@ from slotbench.datasets.schema import Array
 class MitsubaRenderer(ABC):
     """Draws scenes at ``size`` x ``size`` pixels, ``samples`` samples a pixel.
 
+    ``zoom`` above 1 draws the middle of the frame alone, enlarged.
+
     A subclass builds the scene. Its sensor 0 is for the image, its sensor 1 for the labels, made
     by :meth:`sensor`; the shapes of object i (from 1) are called ``object<i>`` or
     ``object<i>-<part>``. Materials that scenes share should be built once, which brings loading
@@ -25,10 +28,10 @@ class MitsubaRenderer(ABC):
 
     samples = 8
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, zoom: float = 1.0) -> None:
         mi.set_variant("scalar_rgb")
         drjit.set_thread_count(1)
-        self.size = size
+        self.size, self.zoom = size, zoom
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 4, "bsdf_samples": 1})
         self.labels = mi.load_dict({"type": "aov", "aovs": "label:shape_index"})
 
@@ -61,7 +64,15 @@ class MitsubaRenderer(ABC):
         return labels
 
     def sensors(self, to_world: Any, fov: float, **options: Any) -> dict[str, Any]:
-        """Sensors 0 and 1 at one place; ``fov`` is that of a side, in degrees."""
+        """Sensors 0 and 1 at one place; ``fov`` is that of a side, in degrees.
+
+        ``zoom`` of the renderer enlarges what is in the middle of the frame.
+        """
+        if self.zoom != 1:
+            fov = 2 * math.degrees(math.atan(math.tan(math.radians(fov / 2)) / self.zoom))
+        for key in ("principal_point_offset_x", "principal_point_offset_y"):
+            if key in options:
+                options[key] *= self.zoom
         return {
             "camera": self._sensor(to_world, fov, "multijitter", self.samples, options),
             # Labels are those at the middle of each pixel, so that outlines are not ragged.

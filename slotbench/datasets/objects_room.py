@@ -9,17 +9,21 @@ are our own, because the original's are not published.
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from slotbench.datasets import addresses
 from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.download import Download
-from slotbench.datasets.objects_room_scene import COLORS, SHAPES, Room, sample_room
-from slotbench.datasets.schema import Array, Batch, Layout, Property
+from slotbench.datasets.objects_room_scene import COLORS, SHAPES, sample_room
+from slotbench.datasets.schema import Batch, Layout, Property
+from slotbench.datasets.shifts import code, empty, flag, shift_of, split_of
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
+
+if TYPE_CHECKING:
+    from slotbench.datasets.shift_scenes import Drawn
 
 MOST = 6
 COUNTS = {
@@ -39,6 +43,7 @@ class ObjectsRoom(Dataset):
     licence = "rendered scenes: CC0; original files: Apache 2.0"
     sizes: ClassVar[dict[str, int]] = {"train": 6000, "val": 500, "test": 1000}
     shifted = tuple(COUNTS)
+    drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
 
     @property
     def layout(self) -> Layout:
@@ -69,22 +74,50 @@ class ObjectsRoom(Dataset):
 
         return Renderer(self.image_size)
 
+    @cached_property
+    def _zoomed(self):  # type: ignore[no-untyped-def]
+        from slotbench.datasets.objects_room_render import Renderer
+        from slotbench.datasets.shift_scenes import ZOOM
+
+        return Renderer(self.image_size, ZOOM)
+
+    def why_not(self, shift: str, origin: str) -> str:
+        if shift == "num_objects" and origin != "rendered":
+            return "that is its own test set test-six_objects"
+        return ""
+
     def render(self, split: str, start: int, stop: int) -> Batch:
-        batch = self.layout.empty(stop - start)
+        shift = shift_of(split)
+        batch = empty(self.layout, stop - start, shift)
         for row, index in enumerate(range(start, stop)):
-            scene, image, mask = self._one(split, index)
-            batch["image"][row], batch["mask"][row] = image, mask
-            for slot, thing in enumerate(scene.objects):
-                batch["visible"][row, slot] = True
-                batch["property/shape"][row, slot] = SHAPES.index(thing.shape)
-                batch["property/color"][row, slot] = list(COLORS).index(thing.color)
+            drawn = self._shifted(shift, index) if shift else self._one(split, index)
+            batch["mask"][row] = drawn.mask
+            renderer = self._zoomed if shift == "crop" else self._renderer
+            seed = seed_of(self.seed, "test" if shift else split, index) % 2**31
+            batch["image"][row] = renderer.image(drawn.loaded, seed)
+            for slot, thing in enumerate(drawn.scene.objects):
+                batch["visible"][row, slot] = (drawn.mask == slot + 1).any()
+                batch["property/shape"][row, slot] = code(SHAPES, thing.shape)
+                batch["property/color"][row, slot] = code(tuple(COLORS), thing.color)
                 batch["property/size"][row, slot] = thing.size
                 batch["property/position"][row, slot] = thing.position
                 batch["property/rotation"][row, slot] = thing.rotation
+            flag(batch, row, shift, drawn.changed)
         return batch
 
-    def _one(self, split: str, index: int) -> tuple[Room, Array, Array]:
+    def _shifted(self, shift: str, index: int) -> "Drawn":
+        from slotbench.datasets.objects_room_shifts import ObjectsRoomShifts
+
+        scene = self._one("test", index).scene
+        generator = numpy_generator(self.seed, self.name, split_of(shift), index)
+        renderer = self._zoomed if shift == "crop" else self._renderer
+        least = MIN_VISIBLE * self.image_size**2
+        return ObjectsRoomShifts().draw(shift, scene, renderer, least, generator)
+
+    def _one(self, split: str, index: int) -> "Drawn":
         """The first room of the stream of (seed, split, index) whose objects are all visible."""
+        from slotbench.datasets.shift_scenes import Drawn
+
         generator = numpy_generator(self.seed, self.name, split, index)
         low, high = COUNTS.get(split, USUAL)
         count, identical = int(generator.integers(low, high + 1)), split == "test-identical_color"
@@ -94,8 +127,7 @@ class ObjectsRoom(Dataset):
             loaded = self._renderer.load(scene)
             mask = self._renderer.mask(loaded)
             if (np.bincount(mask.ravel(), minlength=count + 1)[1 : count + 1] >= least).all():
-                seed = seed_of(self.seed, split, index) % 2**31
-                return scene, self._renderer.image(loaded, seed), mask
+                return Drawn(scene, loaded, mask)
         raise SlotbenchError(f"objects-room: no room of {count} visible objects in 1,000 tries.")
 
     def downloads(self) -> tuple[Download, ...]:

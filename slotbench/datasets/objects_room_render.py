@@ -6,8 +6,19 @@ from typing import Any
 import mitsuba as mi
 import numpy as np
 
+from slotbench.datasets import mitsuba_shifts
 from slotbench.datasets.mitsuba_render import MitsubaRenderer, linear_rgb
-from slotbench.datasets.objects_room_scene import COLORS, FOV, HALF, HEIGHT, TINTS, Room, Thing
+from slotbench.datasets.objects_room_scene import (
+    COLORS,
+    FOV,
+    HALF,
+    HEIGHT,
+    NEW_COLORS,
+    NEW_SHAPES,
+    TINTS,
+    Room,
+    Thing,
+)
 from slotbench.datasets.schema import Array
 
 SUN, SUN_HEIGHT = 1.7, 60.0
@@ -16,6 +27,7 @@ AMBIENT, FROM_WHERE = 0.42, np.array([0.1, -0.06, 0.12], np.float32)
 """Light that is everywhere, and how much more of it comes along x, y and z."""
 SKY = ((205, 228, 250), (105, 165, 235))
 """sRGB at the horizon and above; put in where a ray meets nothing."""
+SURFACE = {"type": "principled", "roughness": 0.5, "specular": 0.4}
 SIDES = 40
 """Flat faces of a cone; its shading is smooth."""
 
@@ -23,20 +35,18 @@ SIDES = 40
 class Renderer(MitsubaRenderer):
     """Draws rooms."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, zoom: float = 1.0) -> None:
+        super().__init__(size, zoom)
         # One light of one direction leaves nothing to chance, and so no noise. What is everywhere
         # is added to it, from the colours and normals of surfaces; apart they take half the time.
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 1, "bsdf_samples": 0})
         self.around = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
-        self.sky = _sky(size)
+        self.sky = _sky(size, zoom)
         self.surfaces = {
-            color: mi.load_dict(
-                {"type": "principled", "base_color": linear_rgb(rgb),
-                 "roughness": 0.5, "specular": 0.4}
-            )
-            for color, rgb in COLORS.items()
-        }  # fmt: skip
+            color: mi.load_dict({"base_color": linear_rgb(rgb), **SURFACE})
+            for color, rgb in (COLORS | NEW_COLORS).items()
+        }
+        self.styled: dict[tuple[str, str, str], Any] = {}
         self.tints = [
             mi.load_dict({"type": "diffuse", "reflectance": linear_rgb(rgb)}) for rgb in TINTS
         ]
@@ -86,9 +96,14 @@ class Renderer(MitsubaRenderer):
         return seen
 
     def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:
-        surface, size = self.surfaces[thing.color], thing.size
+        surface, size = self._surface(thing, thing.shape), thing.size
         x, y, z = thing.position
         transform = mi.ScalarTransform4f
+        if thing.shape in NEW_SHAPES:
+            mesh = mitsuba_shifts.pointed(
+                name, thing.shape, size, 2 * size, thing.rotation, (x, y), surface
+            )
+            return {name: mesh}
         if thing.shape == "cube":
             turned = transform().translate([x, y, z]).rotate([0, 0, 1], thing.rotation)
             return {name: {"type": "cube", "to_world": turned.scale(size), "bsdf": surface}}
@@ -100,8 +115,10 @@ class Renderer(MitsubaRenderer):
             lid = transform().translate([x, y, 2 * size]).scale(size)
             return {
                 name: _cylinder([x, y], 0, 2 * size, size, surface),
-                f"{name}-lid": {"type": "disk", "to_world": lid, "bsdf": surface},
-            }
+                f"{name}-lid": {
+                    "type": "disk", "to_world": lid, "bsdf": self._surface(thing, "disk"),
+                },
+            }  # fmt: skip
         radius = 0.6 * size
         top = 2 * size - radius
         return {
@@ -110,11 +127,20 @@ class Renderer(MitsubaRenderer):
             f"{name}-foot": _sphere([x, y, radius], radius, surface),
         }
 
+    def _surface(self, thing: Thing, shape: str) -> Any:
+        if not thing.style:
+            return self.surfaces[thing.color]
+        key = (thing.color, thing.style, shape)
+        if key not in self.styled:
+            texture = mitsuba_shifts.texture(thing.style, COLORS[thing.color], shape)
+            self.styled[key] = mi.load_dict({"base_color": texture, **SURFACE})
+        return self.styled[key]
 
-def _sky(size: int) -> Array:
+
+def _sky(size: int, zoom: float) -> Array:
     """Linear colours from the top of the frame to its middle and on, (size, 1, 3)."""
     low, high = (np.array(linear_rgb(color)["value"]) for color in SKY)
-    share = np.clip(1 - 2 * np.arange(size) / size, 0, 1)[:, None, None]
+    share = np.clip((1 - 2 * np.arange(size) / size) / zoom, 0, 1)[:, None, None]
     return low + share * (high - low)  # type: ignore[no-any-return]
 
 
@@ -133,20 +159,29 @@ def _cylinder(
 
 def _cone(name: str, thing: Thing, surface: Any) -> Any:
     """A cone as high as it is wide. It stands on the floor, so it has no bottom."""
-    angles = np.arange(SIDES) * (2 * math.pi / SIDES)
-    around = np.stack([np.cos(angles), np.sin(angles), np.zeros(SIDES)], axis=1)
+    # A texture begins and ends at an edge, whose corner then stands there twice.
+    corners = SIDES + bool(thing.style)
+    angles = np.arange(corners) * (2 * math.pi / SIDES)
+    around = np.stack([np.cos(angles), np.sin(angles), np.zeros(corners)], axis=1)
     x, y, _ = thing.position
     foot = np.array([x, y, 0]) + thing.size * around
     # The apex stands there once for each face, so that each has a normal of its own.
-    apex = np.tile([x, y, 2 * thing.size], (SIDES, 1))
+    apex = np.tile([x, y, 2 * thing.size], (corners, 1))
     middle = angles + math.pi / SIDES
     normals = np.concatenate([_leaning(angles), _leaning(middle)])
     this = np.arange(SIDES)
-    faces = np.stack([this, (this + 1) % SIDES, this + SIDES], axis=1)
+    faces = np.stack([this, (this + 1) % corners, this + corners], axis=1)
     properties = mi.Properties()
     properties["mesh_bsdf"] = surface
-    mesh = mi.Mesh(name, 2 * SIDES, SIDES, has_vertex_normals=True, props=properties)
+    mesh = mi.Mesh(
+        name, 2 * corners, SIDES, has_vertex_normals=True,
+        has_vertex_texcoords=bool(thing.style), props=properties,
+    )  # fmt: skip
     stored = mi.traverse(mesh)
+    if thing.style:
+        turns = np.arange(corners) / SIDES
+        texels = [np.stack([turns, np.full(corners, up)], axis=1) for up in (0, 1)]
+        stored["vertex_texcoords"] = np.concatenate(texels).astype(np.float32).ravel()
     stored["vertex_positions"] = np.concatenate([foot, apex]).astype(np.float32).ravel()
     stored["vertex_normals"] = normals.astype(np.float32).ravel()
     stored["faces"] = faces.astype(np.uint32).ravel()

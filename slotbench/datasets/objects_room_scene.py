@@ -21,6 +21,9 @@ COLORS = {
     "purple": (138, 43, 200), "pink": (245, 105, 180),
 }  # fmt: skip
 """sRGB, 0 to 255."""
+NEW_SHAPES = ("pyramid", "diamond")
+NEW_COLORS = {"brown": (105, 62, 28), "lime": (185, 255, 40), "black": (22, 22, 24)}
+"""Those of the shifts ``object_shape`` and ``object_color`` alone."""
 TINTS = (
     (203, 140, 132), (212, 174, 132), (214, 205, 150), (152, 186, 132), (132, 196, 172),
     (136, 172, 206), (146, 146, 206), (186, 146, 198), (216, 216, 210), (150, 150, 150),
@@ -51,6 +54,8 @@ class Thing:
     size: float
     position: Point
     rotation: float
+    style: str = ""
+    """A pattern, in shifted test sets alone."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,17 @@ def sample_room(count: int, identical: bool, generator: np.random.Generator) -> 
         else:
             things.append(replace(thing, color=shared) if identical else thing)
     return Room(tuple(things), floor, walls, turn, camera, target, sun)
+
+
+def add_things(scene: Room, count: int, generator: np.random.Generator) -> Room | None:
+    """The room with objects added until it has ``count``; none where one finds no place."""
+    things = list(scene.objects)
+    while len(things) < count:
+        thing = _place(things, scene.camera, scene.target, generator)
+        if thing is None:
+            return None
+        things.append(thing)
+    return replace(scene, objects=tuple(things))
 
 
 def _place(

@@ -68,14 +68,18 @@ def join(
 ) -> str:
     """Write the batches of every split as one HDF5 file at ``target``; returns its fingerprint.
 
-    The file has a temporary name until it is whole. ValueError where a batch breaks the layout.
+    The file has a temporary name until it is whole, among the parts where there are any: a call
+    that is killed leaves nothing that their removal does not take away. ValueError where a batch
+    breaks the layout.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
+    parts = target.with_name(target.name + SUFFIX)
+    folder = parts if parts.is_dir() else None
+    with replacing(target, folder) as temporary, h5py.File(temporary, "w") as file:
         for split, batches in splits.items():
-            group = _create(file, split, layout)
+            group = create(file, split, layout)
             for batch in batches:
-                _append(group, layout, batch)
+                append(group, layout, batch)
         fingerprint = fingerprint_of(file, layout)
         manifest = json.dumps({split: split_digest(file, layout, split) for split in file})
         stored = {
@@ -87,7 +91,8 @@ def join(
     return fingerprint
 
 
-def _create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
+def create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
+    """The group of a split, with arrays of no rows yet."""
     group = file.create_group(split)
     lead = () if layout.frames is None else (1,)
     for key, (shape, dtype) in layout.stored().items():
@@ -106,7 +111,8 @@ def _create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
     return group
 
 
-def _append(group: h5py.Group, layout: Layout, batch: Batch) -> None:
+def append(group: h5py.Group, layout: Layout, batch: Batch) -> None:
+    """Add rows; ValueError where the batch breaks the layout."""
     n = layout.check(batch)
     for key, array in batch.items():
         stored = group[key]

@@ -14,6 +14,8 @@ from slotbench.datasets.engines import Engine, engine_of
 from slotbench.datasets.originals import downloaded, given
 from slotbench.datasets.parts import Parts, join
 from slotbench.datasets.schema import SPLITS, Batch, DatasetFile, Layout
+from slotbench.datasets.shift_prepare import add_shifts
+from slotbench.datasets.shifts import chosen
 from slotbench.errors import UserError
 from slotbench.progress import bar, say
 
@@ -43,6 +45,8 @@ class Request:
     """What renders: ``local``, or ``ray``."""
     address: str | None = None
     """Of a Ray cluster; none: one that is started here."""
+    shifts: tuple[str, ...] = ()
+    """Distribution shifts to add as test sets, as :func:`slotbench.datasets.shifts.parse` says."""
 
 
 def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
@@ -96,27 +100,44 @@ def prepare(request: Request) -> Path:
             raise UserError(f"--{split} {size}: expected at least 1.")
     if request.source is not None:
         request = replace(request, source=given(dataset, request.source, request.data_dir))
-    recipe = _recipe(dataset, request, sizes)
+    imported = request.source is not None or request.download or _to_be_shifted(target, request)
+    if request.shifts:  # what cannot be had is known before hours of rendering
+        chosen(dataset, request.shifts, "original" if imported else "rendered")
+    recipe = _recipe(dataset, request, sizes, imported)
     if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
         say(f"[green]{target} is prepared already.[/]")
+        if request.shifts:
+            add_shifts(target, dataset, request.shifts, engine)
         return target
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
     if request.download:
         request = replace(request, source=downloaded(dataset, request.data_dir))
-        recipe = _recipe(dataset, request, sizes)
+        recipe = _recipe(dataset, request, sizes, imported)
     if request.source is None:
         _render(dataset, target, recipe, sizes, engine)
     else:
         importer = dataset.importer(request.source)
         _import(dataset, importer, target, recipe, request.sizes or {})
+    if request.shifts:
+        add_shifts(target, dataset, request.shifts, engine)
     say(f"Prepared in {time.monotonic() - started:.0f} s.")
     return target
 
 
-def _recipe(dataset: Dataset, request: Request, sizes: dict[str, int]) -> dict[str, Any]:
+def _to_be_shifted(target: Path, request: Request) -> bool:
+    """Whether shifts are asked for of an imported file, which need its original files no more."""
+    if not request.shifts or request.force or not target.exists():
+        return False
+    with DatasetFile(target) as existing:
+        return bool(existing.attributes["origin"] == "original")
+
+
+def _recipe(
+    dataset: Dataset, request: Request, sizes: dict[str, int], imported: bool
+) -> dict[str, Any]:
     """What the content depends on; it is stored in the file's attributes."""
-    rendered = request.source is None and not request.download
+    rendered = not imported
     return {
         "name": dataset.name,
         "variant": dataset.variant,

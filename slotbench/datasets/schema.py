@@ -15,6 +15,10 @@ dataset                dtype, shape                 meaning
 ``feature/<teacher>``  float16 (n, N, F)            optional; attributes ``teacher``, ``sha256``
 =====================  ===========================  =============================================
 
+A shifted test set may have more objects than the others (the attribute ``objects`` of its group), a
+flag for each object that was changed (``shift/changed``), and -1 where a changed object has a class
+that the property does not know. It may lack features.
+
 In a video file n counts clips of T frames, and every shape goes on with T: ``image`` is
 (n, T, H, W, 3). Whoever asks for no clips reads it as n * T images, frame after frame.
 
@@ -43,6 +47,8 @@ from slotbench.errors import UserError
 SCHEMA_VERSION = 2
 """The newest that is read. A file says the oldest that describes it: 1 for images, 2 for video."""
 NOT_LABELLED = 255
+OBJECTS = "objects"
+"""Attribute of a shifted test set that has more objects than the file's layout."""
 REQUIRED_ATTRIBUTES = (
     "schema", "name", "variant", "origin", "sources", "generator", "seed", "image_size",
     "licence", "layout", "fingerprint",
@@ -245,7 +251,7 @@ class DatasetFile:
                 raise UserError(f"{self.path}: split {split!r} is missing.")
         for split in self.splits:
             n = None
-            for key, (shape, dtype) in self.layout.stored(features=True).items():
+            for key, (shape, dtype) in self._expected(split).items():
                 if key not in self.file[split]:
                     raise UserError(f"{self.path}: {split}/{key} is missing.")
                 array = self.file[split][key]
@@ -256,9 +262,38 @@ class DatasetFile:
                         f"expected {dtype} {(n, *shape)}."
                     )
 
+    def _expected(self, split: str) -> dict[str, ArraySpec]:
+        stored = self.layout_of(split).stored(features=True)
+        if split.startswith(SHIFTED):
+            group = self.file[split]
+            stored = {
+                key: spec for key, spec in stored.items()
+                if key in group or not key.startswith("feature/")
+            }  # fmt: skip
+            if SHIFT_FLAGS in group:
+                stored[SHIFT_FLAGS] = stored["visible"]
+        return stored
+
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self.file)
+
+    def layout_of(self, split: str) -> Layout:
+        """The layout of one split: a shifted test set may have more objects than the others."""
+        more = self.file[split].attrs.get(OBJECTS) if split in self.file else None
+        return self.layout if more is None else replace(self.layout, objects=int(more))
+
+    def digest(self, split: str) -> str:
+        """The sha256 of a split that the manifest has; empty where it has none."""
+        return str(json.loads(self.attributes.get("manifest", "{}")).get(split, ""))
+
+    def changed(self, split: str) -> Array | None:
+        """Which objects of a shifted test set were changed, bool (n, [T,] O).
+
+        None where the set says nothing about single objects.
+        """
+        group = self.file[split]
+        return group[SHIFT_FLAGS][()] if SHIFT_FLAGS in group else None
 
     @property
     def fingerprint(self) -> str:
@@ -335,6 +370,10 @@ class DatasetFile:
         n = self.clips(split)
         return self._read_rows(split, start, n if stop is None else min(stop, n), keys)
 
+    def read_rows(self, split: str, start: int, stop: int) -> Batch:
+        """Stored rows, images or clips, of every array but features; raises as :meth:`read`."""
+        return self._read_rows(split, start, min(stop, self.rows(split)), None)
+
     def _read_rows(self, split: str, start: int, stop: int, keys: tuple[str, ...] | None) -> Batch:
         self.require(split, keys or ())
         group = self.file[split]
@@ -350,7 +389,7 @@ class DatasetFile:
     def require(self, split: str, keys: Iterable[str]) -> None:
         """:class:`UserError` where a split lacks one of these arrays, or there is no split."""
         self.rows(split)
-        missing = [key for key in keys if key not in self.layout.stored(features=True)]
+        missing = [key for key in keys if key not in self._expected(split)]
         if missing and missing[0].startswith("feature/"):
             held = ", ".join(feature.name for feature in self.layout.features) or "none"
             raise UserError(

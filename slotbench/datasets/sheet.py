@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
+from slotbench.datasets.shifts import shift_of
 from slotbench.files import replacing
 from slotbench.report.palette import BACKGROUND, PALETTE, UNLABELLED
+
+MARGIN = 110
+"""Pixels for the names of test sets."""
 
 
 def paint(mask: Array) -> Array:
@@ -38,6 +42,44 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     picture = picture.resize(
         (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
     )
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png")
+    return path
+
+
+def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
+    """Draw the first test images and, below each, itself in every shifted test set, as a PNG.
+
+    Two lines a set: images, then masks; changed objects alone are painted where some are flagged.
+    Only sets whose images pair up with those of ``test`` are drawn. Of video: first frames.
+    """
+    each = dataset.layout.row_images
+    splits = ["test", *(split for split in dataset.splits if shift_of(split))]
+    lines = []
+    for split in splits:
+        rows = dataset.read_rows(split, 0, columns)
+        images, masks = rows["image"], rows["mask"]
+        flags = dataset.changed(split)
+        if each > 1:
+            images, masks = images[:, 0], masks[:, 0]
+            flags = None if flags is None else flags[:, 0]
+        if flags is not None:
+            kept = np.pad(flags[:columns], ((0, 0), (1, 255 - flags.shape[1])))
+            masks = masks * np.take_along_axis(kept, masks.reshape(len(masks), -1), 1).reshape(
+                masks.shape
+            )
+        for line in (images, paint(masks)):
+            padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)
+            lines.append(np.concatenate(list(padded), axis=1))
+    sheet = np.concatenate(lines)
+    scale = max(1, 128 // dataset.layout.height)
+    picture = Image.fromarray(sheet).resize(
+        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
+    )
+    each_line = picture.height // len(splits)
+    picture = ImageOps.expand(picture, (MARGIN, 0, 0, 0), "white")
+    for number, split in enumerate(splits):
+        ImageDraw.Draw(picture).text((4, (number + 0.4) * each_line), split, "black")
     with replacing(path) as temporary:
         picture.save(temporary, format="png")
     return path

@@ -15,6 +15,8 @@ import numpy as np
 from slotbench.datasets.schema import Array, Batch, Property
 
 SHAPES = ("square", "ellipse", "heart")
+NEW_SHAPE = len(SHAPES)
+"""Code of the triangle, which is in a shifted test set alone."""
 SCALES = np.linspace(0.5, 1.0, 6)
 ORIENTATIONS = 40
 COUNTS = {"colored_on_grayscale": (2, 5), "colored_on_colored": (1, 4), "binarized": (2, 3)}
@@ -60,7 +62,7 @@ class Sprites:
         count = len(self)
         batch["mask"][at] = mask
         batch["visible"][at][:count] = shown(mask, count) > 0
-        batch["property/shape"][at][:count] = self.shape
+        batch["property/shape"][at][:count] = np.where(self.shape == NEW_SHAPE, -1, self.shape)
         batch["property/scale"][at][:count] = SCALES[self.scale]
         batch["property/orientation"][at][:count] = self.turn * (2 * math.pi / ORIENTATIONS)
         batch["property/position"][at][:count] = place
@@ -84,10 +86,14 @@ class Colors:
 
     def store(self, batch: Batch, at: int | tuple[int, int], mask: Array) -> None:
         """Fill the image of entry ``at`` from its label map, and the colours where it has them."""
-        table = np.rint(np.vstack([self.ground, self.sprites]) * 255).astype(np.uint8)
-        batch["image"][at] = table[mask]
+        batch["image"][at] = self.paint(mask)
         if "property/color" in batch:
             batch["property/color"][at][: len(self.sprites)] = self.sprites
+
+    def paint(self, mask: Array) -> Array:
+        """The image uint8 (H, W, 3) of a label map."""
+        table = np.rint(np.vstack([self.ground, self.sprites]) * 255).astype(np.uint8)
+        return np.asarray(table[mask])
 
 
 def properties(variant: str, position: str) -> tuple[Property, ...]:
@@ -113,7 +119,7 @@ def all_shown(mask: Array, area: Array) -> bool:
     return bool((shown(mask, len(area)) >= np.maximum(1, MIN_VISIBLE * area)).all())
 
 
-@lru_cache(maxsize=len(SHAPES) * len(SCALES) * ORIENTATIONS)
+@lru_cache(maxsize=2 * (len(SHAPES) + 1) * len(SCALES) * ORIENTATIONS)
 def template(shape: int, scale: int, turn: int, size: int) -> Array:
     """A sprite in the middle of a small square of odd side, bool (side, side)."""
     unit = HALF_SIDE * size * SCALES[scale]
@@ -121,6 +127,10 @@ def template(shape: int, scale: int, turn: int, size: int) -> Array:
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / unit
     angle = turn * (2 * math.pi / ORIENTATIONS)
     x, y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    if shape == NEW_SHAPE:
+        # Equal sides; its corners are as far out as a heart's reach.
+        sides = (y <= 0.7, 3**0.5 * abs(x) <= y + 1.4)
+        return np.asarray(sides[0] & sides[1])
     if SHAPES[shape] == "square":
         return np.asarray(np.maximum(abs(x), abs(y)) <= 1)
     if SHAPES[shape] == "ellipse":

@@ -66,19 +66,21 @@ def summary(dataset: DatasetFile) -> list[str]:
 
 
 def _of(found: Split) -> str:
-    mean = found.objects / found.images if found.images else 0.0
-    return (
-        f"{found.images:,} images, {found.fewest} to {found.most} visible objects each (mean "
-        f"{mean:.2f}), {_percent(found.share)} of pixels labelled"
-    )
+    objects = f"{found.most}"
+    if found.fewest < found.most:
+        mean = found.objects / found.images
+        objects = f"{found.fewest} to {found.most} (mean {mean:.2f})"
+    return f"{found.images:,} images, objects visible: {objects}, labelled: {_percent(found.share)}"
 
 
 def _percent(share: float) -> str:
     """Never 100 % where something is missing, never 0 % where something is there."""
+    if share in (0, 1):
+        return "all pixels" if share else "no pixel"
     text = f"{100 * share:.1f} %"
-    if 0 < share < 1 and text in ("0.0 %", "100.0 %"):
-        return "under 0.1 %" if share < 0.5 else "over 99.9 %"
-    return text
+    if text in ("0.0 %", "100.0 %"):
+        text = "under 0.1 %" if share < 0.5 else "over 99.9 %"
+    return f"{text} of pixels"
 
 
 def _property(prop: Property, train: Split) -> str:

@@ -10,6 +10,7 @@ positions are drawn: here all that do not overlap are as likely.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,8 @@ from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.download import Download
 from slotbench.datasets.multi_object import Arrays, Format, MultiObjectImporter
 from slotbench.datasets.schema import Array, Batch, Layout, Property
+from slotbench.datasets.shifts import empty, flag, shift_of
+from slotbench.datasets.tetrominoes_shifts import MORE, ZOOM, Piece, paint, shift_pieces
 from slotbench.rng import numpy_generator
 
 SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
@@ -67,6 +70,7 @@ class Tetrominoes(Dataset):
     variants = ("default",)
     licence = "drawn images: CC0; original file: Apache 2.0"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
+    drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     image_size = CROP
 
     @property
@@ -77,34 +81,63 @@ class Tetrominoes(Dataset):
     def generator(self) -> str:
         return "slotbench tetrominoes 1"
 
+    def shifted_layout(self, shift: str) -> Layout:
+        return replace(self.layout, objects=MORE[1]) if shift == "num_objects" else self.layout
+
     def render(self, split: str, start: int, stop: int) -> Batch:
-        batch = self.layout.empty(stop - start)
-        batch["visible"][:] = True
-        # The pixel of 35 in the middle of each pixel of the image.
-        kept = np.arange(SIDE)[window(self.image_size)]
-        lines = kept[(2 * np.arange(self.image_size) + 1) * len(kept) // (2 * self.image_size)]
-        colors = np.array([(0, 0, 0), *COLORS.values()], np.uint8) * 255
+        shift = shift_of(split)
+        batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
+        lines = self._lines(ZOOM if shift == "crop" else 1.0)
         for row, index in enumerate(range(start, stop)):
-            generator = numpy_generator(self.seed, self.name, split, index)
-            shape = generator.integers(len(SHAPES), size=COUNT)
-            color = generator.integers(len(COLORS), size=COUNT)
-            place = _places(shape, generator)
-            mask = np.zeros((SIDE, SIDE), np.uint8)
-            for label, blocks in enumerate(BLOCKS[shape] + place[:, None], start=1):
-                for x, y in blocks.tolist():
-                    mask[y : y + BLOCK, x : x + BLOCK] = label
+            pieces = self._pieces("test" if shift else split, index)
+            changed: tuple[int, ...] = ()
+            if shift is not None:
+                generator = numpy_generator(self.seed, self.name, split, index)
+                pieces, changed = shift_pieces(shift, pieces, SIDE, BLOCK, _any_piece, generator)
+            mask, image = paint(pieces, SIDE, BLOCK)
             batch["mask"][row] = mask[np.ix_(lines, lines)]
-            batch["image"][row] = colors[np.array([0, *(color + 1)])][batch["mask"][row]]
-            batch["property/shape"][row] = shape
-            batch["property/color"][row] = color
-            batch["property/position"][row] = place
+            batch["image"][row] = image[np.ix_(lines, lines)]
+            for slot, piece in enumerate(pieces):
+                batch["visible"][row, slot] = (batch["mask"][row] == slot + 1).any()
+                batch["property/shape"][row, slot] = piece.shape
+                batch["property/color"][row, slot] = piece.color
+                batch["property/position"][row, slot] = piece.place
+            flag(batch, row, shift, changed)
         return batch
+
+    def _lines(self, zoom: float) -> Array:
+        """The pixel of 35 in the middle of each pixel of the image, along one side."""
+        kept, size = np.arange(SIDE)[window(self.image_size)], self.image_size
+        if zoom == 1:
+            return np.asarray(kept[(2 * np.arange(size) + 1) * len(kept) // (2 * size)])
+        middle = 0.5 + ((np.arange(size) + 0.5) / size - 0.5) / zoom
+        return np.asarray(kept[(middle * len(kept)).astype(int)])
+
+    def _pieces(self, split: str, index: int) -> list[Piece]:
+        """The pieces of the stream of (seed, split, index)."""
+        generator = numpy_generator(self.seed, self.name, split, index)
+        shape = generator.integers(len(SHAPES), size=COUNT)
+        color = generator.integers(len(COLORS), size=COUNT)
+        place = _places(shape, generator)
+        parts = zip(shape.tolist(), color.tolist(), place.tolist(), strict=True)
+        return [_piece(*one) for one in parts]
 
     def downloads(self) -> tuple[Download, ...]:
         return addresses.multi_object("tetrominoes/tetrominoes_train.tfrecords")
 
     def importer(self, path: Path) -> Importer:
         return tetrominoes_importer(path, self.image_size)
+
+
+def _piece(shape: int, color: int, place: list[int]) -> Piece:
+    red, green, blue = tuple(COLORS.values())[color]
+    blocks = BLOCKS[shape] + np.array(place)
+    return Piece(shape, color, (place[0], place[1]), blocks, (255 * red, 255 * green, 255 * blue))
+
+
+def _any_piece(generator: np.random.Generator) -> Piece:
+    shape, color = int(generator.integers(len(SHAPES))), int(generator.integers(len(COLORS)))
+    return _piece(shape, color, generator.integers(PLACES[shape]).tolist())
 
 
 def _places(shape: Array, generator: np.random.Generator) -> Array:

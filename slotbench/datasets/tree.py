@@ -144,11 +144,11 @@ def folder_at(path: Path, what: str) -> Path:
     raise UserError(f"--from {shown(path)}: there is no such folder.", f"Expected {what}.")
 
 
-def listing(root: Path) -> list[PurePosixPath]:
+def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixPath]:
     """Every regular file below ``root``, relative to it, sorted by name.
 
     Links are followed, to each folder once. Names that begin with a dot and ``__MACOSX``, which
-    systems leave behind, are left out.
+    systems leave behind, are left out; so are files whose own name is not ``named`` so.
     """
     found: list[PurePosixPath] = []
     seen: set[tuple[int, int]] = set()
@@ -163,7 +163,8 @@ def listing(root: Path) -> list[PurePosixPath]:
             continue
         seen.add((status.st_dev, status.st_ino))
         names[:] = sorted(name for name in names if _counts(name))
-        paths = (Path(folder, name) for name in files if _counts(name))
+        wanted = (name for name in files if named is None or named.fullmatch(name))
+        paths = (Path(folder, name) for name in wanted if _counts(name))
         found += (PurePosixPath(path.relative_to(root)) for path in paths if path.is_file())
     return sorted(found, key=str)
 

@@ -115,16 +115,19 @@ def make_views(
     keys: tuple[Key, ...],
     count: int = 2,
     size: tuple[int, int] | None = None,
+    first: int = 0,
 ) -> Views:
     """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
 
-    With a ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices
-    are the same at any size.
+    ``first`` is the place of these images in the batch, where they are a part of it. With a
+    ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices are the
+    same at any size.
     """
     settings = config.resolved()
     # Row by row: what sample i gets does not depend on how many samples follow it.
+    rows, numbers = first + len(images), len(Draws._fields)
     drawn = [
-        torch.rand(len(images), len(Draws._fields), generator=torch_generator(*keys, "view", view))
+        torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
         for view in range(count)
     ]
     draws = Draws(*torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1))

@@ -46,13 +46,26 @@ class Stored:
 class Cache:
     """The arrays of one model by split; ``key`` is all that they depend on.
 
+    ``digests`` has what those of single splits depend on beside it: that of a shifted test set,
+    which is no part of the dataset's fingerprint.
+
     A file that is damaged, or whose key is another, counts as empty and is replaced; ``note``
     is then called with one line.
     """
 
-    def __init__(self, folder: Path, key: Key, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: Key,
+        note: Callable[[str], None],
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.note = folder, note
-        self.key = json.dumps({**key, "cache": VERSION}, sort_keys=True)
+        self._all, self._digests = {**key, "cache": VERSION}, dict(digests or {})
+
+    def key(self, split: str) -> str:
+        own = {"digest": self._digests[split]} if split in self._digests else {}
+        return json.dumps({**self._all, **own}, sort_keys=True)
 
     def path(self, split: str) -> Path:
         return self.folder / f"{split}.h5"
@@ -69,7 +82,7 @@ class Cache:
             return Stored()
         try:
             with h5py.File(path, "r") as file:
-                if file.attrs.get("key") != self.key:
+                if file.attrs.get("key") != self.key(split):
                     self.note(f"{path} is of another model or version: computed anew.")
                     return Stored()
                 absent = frozenset(json.loads(str(file.attrs["absent"])))
@@ -92,17 +105,17 @@ class Cache:
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             absent = set(made.absent)
             if path.is_file():
-                absent |= self._keep(path, file, made)
+                absent |= self._keep(split, file, made)
             for name, array in made.arrays.items():
                 _put(file, name, array)
-            file.attrs["key"] = self.key
+            file.attrs["key"] = self.key(split)
             file.attrs["absent"] = json.dumps(sorted(absent))
 
-    def _keep(self, path: Path, file: h5py.File, made: Stored) -> set[str]:
+    def _keep(self, split: str, file: h5py.File, made: Stored) -> set[str]:
         """Copy what the new arrays do not replace; returns what was absent before."""
         try:
-            with h5py.File(path, "r") as before:
-                if before.attrs.get("key") != self.key:
+            with h5py.File(self.path(split), "r") as before:
+                if before.attrs.get("key") != self.key(split):
                     return set()
                 for name in _names(before):
                     if name not in made.arrays:

@@ -40,7 +40,8 @@ def from_file(
     slots = read_slots(file, given)
     if slots is not None:
         arrays["slots"] = slots
-        arrays["overlap"] = np.zeros((*slots.shape[:2], dataset.layout.objects), np.float32)
+        objects = dataset.layout_of(given.split).objects
+        arrays["overlap"] = np.zeros((*slots.shape[:2], objects), np.float32)
     arrays["labelled"] = np.zeros(given.count, bool)
     for number, source in enumerate(source for source in SOURCES if source in given.masks):
         reader = MaskReader.of(file, given, source)
@@ -94,6 +95,7 @@ def _of_masks(
     progress: Progress | None,
 ) -> dict[str, Array]:
     size = (dataset.layout.height, dataset.layout.width)
+    objects = dataset.layout_of(given.split).objects
     kept: dict[str, list[Array]] = {}
     start = 0
     for masks in blocks:
@@ -101,7 +103,7 @@ def _of_masks(
         truth = torch.from_numpy(dataset.read(given.split, start, stop, ("mask",))["mask"])
         made = {
             f"labels/{source}/first": labels_from_masks(masks, size).numpy().astype(np.uint8),
-            "overlap": mask_overlap(resize(masks, size), truth, dataset.layout.objects).numpy(),
+            "overlap": mask_overlap(resize(masks, size), truth, objects).numpy(),
             "entropy": health.attention_entropy(masks).numpy(),
             "labelled": (truth != NOT_LABELLED).flatten(1).any(dim=1).numpy(),
         }

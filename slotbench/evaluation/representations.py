@@ -167,7 +167,7 @@ def collect(
                 output = core(images, noise)
                 _check(core, output._asdict(), split, start)
                 names = {name for name in wanted if _draw(name) == draw}
-                made = _of_core(output, truth, dataset.layout.objects, draw, names)
+                made = _of_core(output, truth, dataset.layout_of(split).objects, draw, names)
                 if decode is not None and any(_of_decoder(name) for name in names):
                     decoded = decode(output, images)
                     if decoded is not None:

@@ -33,9 +33,14 @@ def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) ->
     return before if same else {}
 
 
-def left_to_do(before: Document, groups: Iterable[str]) -> tuple[str, ...]:
-    """The groups that are not in a document, or there in another version than this one's."""
-    done = before.get("groups", {})
+def left_to_do(
+    before: Document, groups: Iterable[str], stale: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The groups that are not in a document, or there in another version than this one's.
+
+    ``stale`` names those that count as missing, because their images have changed.
+    """
+    done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
     return tuple(name for name in groups if done.get(name) != metrics.load(name).version)
 
 

@@ -284,7 +284,7 @@ def test_every_truncation_is_refused(kind: str, tmp_path: Path) -> None:
     places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     cut=st.floats(0.3, 1),
 )
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True, deadline=None, database=None)
 def test_damaged_archives_give_what_was_packed_or_an_error(
     kind: str, places: list[tuple[float, int]], cut: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

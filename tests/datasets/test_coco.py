@@ -126,7 +126,7 @@ def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.Mo
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_run_lengths_as_text_are_those_that_pycocotools_writes(
     seed: int, height: int, width: int, share: float
 ) -> None:
@@ -317,7 +317,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ),
     changes=trees.CHANGES, cut=trees.CUT, variant=st.sampled_from(("instances", "classes")),
 )  # fmt: skip
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_they_are_prepared_or_refused(
     shared: Path,
     what: str,

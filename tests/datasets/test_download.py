@@ -455,7 +455,7 @@ ANSWERS = st.one_of(
 
 
 @given(answers=st.lists(ANSWERS, max_size=4))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True, deadline=None, database=None)
 def test_whatever_servers_do_the_file_is_right_or_there_is_none(
     answers: list[Behaviour], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -373,7 +373,7 @@ FILES = {**IMAGES, **MASKS, "properties.csv": CSV.encode()}
     name=st.sampled_from([*FILES, *["properties.csv"] * 5]), changes=trees.CHANGES, cut=trees.CUT,
     mend=st.booleans(), labels=st.lists(st.integers(0, 400), max_size=3),
 )  # fmt: skip
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_it_is_prepared_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
     name: str,

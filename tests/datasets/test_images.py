@@ -177,7 +177,7 @@ def test_truncated_files_are_refused(kind: str, share: float) -> None:
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
     st.booleans(),
 )
-@settings(max_examples=400, derandomize=True, deadline=None)
+@settings(max_examples=400, derandomize=True, deadline=None, database=None)
 def test_anything_gives_an_image_within_the_limits_or_a_user_error(
     kind: str, cut: int, changes: list[tuple[int, int]], mend: bool
 ) -> None:

@@ -366,7 +366,7 @@ def _mend(shard: bytes) -> bytes:
     name=st.sampled_from(("train", "train", "validation", "dataset_info.json")),
     changes=trees.CHANGES, cut=trees.CUT, mend=st.sampled_from(("", "shard", "images")),
 )  # fmt: skip
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_shards_hold_they_are_prepared_or_refused(
     small: Path, name: str, changes: list[tuple[int, bytes, str]], cut: int, mend: str
 ) -> None:

@@ -1,9 +1,5 @@
 """Preparation as a user does it: any number of workers, killed and taken up again."""
 
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +8,6 @@ from slotbench.datasets import prepare as module
 from slotbench.datasets.prepare import Request, locate, prepare
 from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
-from slotbench.rng import numpy_generator
 
 SIZES = {"train": 130, "val": 20, "test": 20}
 
@@ -125,36 +120,6 @@ def test_a_call_that_was_interrupted_goes_on(
     path = prepare(sprites(tmp_path, workers=1))
     assert not set(rendered) & set(written)
     assert fingerprint(path) == fingerprint(one_worker)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["clevr", "multi-dsprites", "multi-dsprites-video"])
-def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_run(tmp_path: Path, name: str) -> None:
-    counts = {
-        "clevr": (150, 50, 50),
-        "multi-dsprites": (20_000, 2_000, 2_000),
-        "multi-dsprites-video": (3_000, 200, 200),
-    }[name]
-
-    def start(folder: Path) -> "subprocess.Popen[bytes]":
-        sizes = [
-            word for key, n in zip(SIZES, counts, strict=True) for word in (f"--{key}", str(n))
-        ]
-        return subprocess.Popen(
-            [sys.executable, "-m", "slotbench", "prepare", name, *sizes, "--data-dir", str(folder)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    assert start(tmp_path / "quiet").wait() == 0
-    generator = numpy_generator(0, "kill", name)
-    for _ in range(10):
-        process = start(tmp_path / "killed")
-        time.sleep(1.0 + 4.0 * generator.random())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert start(tmp_path / "killed").wait() == 0
-    quiet, killed = (fingerprint(tmp_path / part / f"{name}.h5") for part in ("quiet", "killed"))
-    assert quiet == killed
 
 
 def test_a_file_that_is_there_is_kept(one_worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,7 +204,7 @@ FUZZED = (
     name=st.sampled_from(FUZZED), changes=trees.CHANGES, cut=trees.CUT, mend=st.booleans(),
     values=st.lists(st.integers(0, 255), max_size=3),
 )  # fmt: skip
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_they_are_prepared_or_refused(
     shared: Path,
     name: str,

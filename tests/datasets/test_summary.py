@@ -36,9 +36,9 @@ def test_lines_of_a_known_dataset(tmp_path: Path) -> None:
     batch["property/color"][3, 0] = 1  # of an object that does not show
     with stored(tmp_path / "a.h5", layout, batch) as dataset:
         assert summary(dataset) == [
-            "train  4 images, 0 to 3 visible objects each (mean 1.50), 87.5 % of pixels labelled",
-            "val    4 images, 0 to 3 visible objects each (mean 1.50), 87.5 % of pixels labelled",
-            "test   4 images, 0 to 3 visible objects each (mean 1.50), 87.5 % of pixels labelled",
+            "train  4 images, objects visible: 0 to 3 (mean 1.50), labelled: 87.5 % of pixels",
+            "val    4 images, objects visible: 0 to 3 (mean 1.50), labelled: 87.5 % of pixels",
+            "test   4 images, objects visible: 0 to 3 (mean 1.50), labelled: 87.5 % of pixels",
             "color: 3 classes, red 5, green 0, blue 1",
             "position: 2 numbers (pixels)",
         ]
@@ -67,7 +67,7 @@ def test_a_few_pixels_are_not_rounded_away(labelled: int, text: str, tmp_path: P
     batch["mask"][:] = 255 if labelled == 1 else 0
     batch["mask"][0, 0, 0] = 0 if labelled == 1 else 255
     with stored(tmp_path / "a.h5", layout, batch) as dataset:
-        assert f"{text} of pixels labelled" in summary(dataset)[0]
+        assert f"labelled: {text} of pixels" in summary(dataset)[0]
 
 
 @pytest.mark.parametrize("properties", [(), (Property("size", "numeric"),)])

@@ -67,7 +67,7 @@ def _changed(made: "Representations") -> Any:
     group = made.dataset.file[made.split]
     if SHIFT_FLAGS not in group:
         return None
-    return group[SHIFT_FLAGS][()].reshape(-1, made.dataset.layout.objects)[: made.n]
+    return group[SHIFT_FLAGS][()].reshape(-1, made.dataset.layout_of(made.split).objects)[: made.n]
 
 
 def _of_masks(context: Context, made: "Representations") -> "dict[str, Result]":
@@ -79,7 +79,7 @@ def _of_masks(context: Context, made: "Representations") -> "dict[str, Result]":
     if not made.labelled:
         return context.skip(_prefix(made), "no pixel of the images is labelled")
     flags, truth = _changed(made), torch.from_numpy(made.truth)
-    objects = made.dataset.layout.objects
+    objects = made.dataset.layout_of(made.split).objects
     changed = torch.zeros(made.n, objects, dtype=torch.bool)
     if flags is not None:
         changed = torch.from_numpy(flags)

@@ -1,0 +1,191 @@
+"""ClevrTex, rendered; what is imported is in test_clevrtex_import.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slotbench import verify
+from slotbench.datasets.clevr_scene import COLORS, GAP, MARGIN
+from slotbench.datasets.clevrtex import MIN_VISIBLE, ClevrTex
+from slotbench.datasets.clevrtex_materials import OUTD, PLAIN, USUAL
+from slotbench.datasets.clevrtex_scene import KINDS, Scene, sample_scene
+from slotbench.datasets.meshes import mesh
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import Batch
+from slotbench.errors import UserError
+from slotbench.rng import numpy_generator
+from tests.datasets import trees
+from tests.datasets.whole import whole
+
+IMAGES = 4
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Batch]:
+    return {variant: ClevrTex(variant, 64, seed=0).render("train", 0, IMAGES) for variant in KINDS}
+
+
+def projected(scene: Scene, point: tuple[float, float, float]) -> np.ndarray:
+    """Where a point appears in the frame, [0, 1]; a look-at of 35 mm on 32 mm, written out."""
+    forward = -scene.camera / np.linalg.norm(scene.camera)
+    right = np.cross(forward, (0, 0, 1))
+    right /= np.linalg.norm(right)
+    between = np.array(point) - scene.camera
+    x, y = between @ right, between @ np.cross(right, forward)
+    columns, rows = 160 + 350 * x / (between @ forward), 120 - 350 * y / (between @ forward)
+    return np.array([columns - 64, rows - 24]) / 192
+
+
+@pytest.mark.parametrize("variant", KINDS)
+def test_scenes_follow_the_rules_of_the_published_generator(variant: str) -> None:
+    kind, generator = KINDS[variant], numpy_generator(0, "scenes", variant)
+    for count in (3, 6, 10):
+        scene = sample_scene(kind, count, generator)
+        assert len(scene.objects) == count
+        away = np.array([0, 0, 0]) - scene.camera
+        away = away[:2] / np.hypot(*away[:2])
+        for i, one in enumerate(scene.objects):
+            assert np.abs(one.position[:2]).max() <= 3
+            assert one.position[2] == pytest.approx(mesh(one.shape).rest * one.radius)
+            assert dict(kind.sizes)[one.size] == one.radius
+            assert ((projected(scene, one.position) >= 0) & (projected(scene, one.position) <= 1)
+                    ).all()  # fmt: skip
+            for two in scene.objects[:i]:
+                between = np.subtract(one.position, two.position)[:2]
+                assert np.hypot(*between) >= one.radius + two.radius + GAP
+                assert abs(between @ away) >= MARGIN
+                assert abs(between @ [away[1], -away[0]]) >= MARGIN
+
+
+@pytest.mark.parametrize("variant", KINDS)
+def test_every_object_is_seen_where_it_is_said_to_be(
+    rendered: dict[str, Batch], variant: str
+) -> None:
+    batch = rendered[variant]
+    for row in range(IMAGES):
+        count = int(batch["visible"][row].sum())
+        assert 3 <= count <= 10
+        assert set(np.unique(batch["mask"][row])) == set(range(count + 1))
+        for slot in range(count):
+            rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
+            assert len(rows) >= MIN_VISIBLE * 64 * 64
+            x, y, depth = batch["property/pixel_coords"][row, slot]
+            assert columns.min() - 9 <= x <= columns.max() + 9
+            assert rows.min() - 9 <= y <= rows.max() + 9
+            assert 5 < depth < 20
+
+
+def ground(batch: Batch) -> list[np.ndarray]:
+    """The background's pixels of each image."""
+    return [image[mask == 0] for image, mask in zip(batch["image"], batch["mask"], strict=True)]
+
+
+def test_variants_differ_as_the_originals_do(rendered: dict[str, Batch]) -> None:
+    full = ClevrTex("full", 64, 0).layout.properties
+    for variant in ("pbg", "grassbg", "camo"):  # so that a probe may go from one to the other
+        assert ClevrTex(variant, 64, 0).layout.properties == full
+    for pixels in ground(rendered["pbg"]):
+        grey = pixels.astype(float)
+        # Metal objects throw some of their colour on it.
+        tint = np.abs(grey - grey.mean(axis=1, keepdims=True)).max(axis=1)
+        assert np.quantile(tint, 0.98) <= 4
+    for pixels in ground(rendered["grassbg"]):
+        red, green, blue = pixels.mean(axis=0)
+        assert green > 1.2 * max(red, blue)
+    means = np.stack([pixels.mean(axis=0) for pixels in ground(rendered["full"])])
+    assert means.std(axis=0).max() > 15
+    for row in range(IMAGES):
+        batch = rendered["camo"]
+        assert len(set(batch["property/material"][row][batch["visible"][row]])) == 1
+    shapes = {name: set(ClevrTex(name, 64, 0).layout.properties[0].classes) for name in KINDS}
+    assert not shapes["outd"] & shapes["full"]
+    assert not set(KINDS["outd"].materials) & set(KINDS["full"].materials)
+    assert set(KINDS["vbg"].materials) == set(PLAIN)
+
+
+def test_camouflage_is_of_the_grounds_material() -> None:
+    generator = numpy_generator(0, "camouflage")
+    scenes = [sample_scene(KINDS["camo"], 5, generator) for _ in range(10)]
+    assert all({thing.material for thing in scene.objects} == {scene.ground} for scene in scenes)
+    assert len({scene.ground for scene in scenes}) > 3
+    # The same texture lies differently on each.
+    assert len({thing.coat for scene in scenes for thing in scene.objects}) == 50
+
+
+def test_plain_objects_have_their_colour(rendered: dict[str, Batch]) -> None:
+    known = np.array(list(COLORS.values()), float)
+    known /= known.sum(axis=1, keepdims=True)
+    batch, right = rendered["vbg"], []
+    names = list(KINDS["vbg"].materials)
+    for row, slot in np.argwhere(batch["visible"]):
+        if names[batch["property/material"][row, slot]] == "rubber":
+            pixels = batch["image"][row][batch["mask"][row] == slot + 1].astype(float).sum(axis=0)
+            nearest = np.linalg.norm(pixels / pixels.sum() - known, axis=1).argmin()
+            right.append(nearest == batch["property/color"][row, slot])
+    assert len(right) > 5
+    assert np.mean(right) > 0.7
+
+
+def test_masks_end_where_objects_do(rendered: dict[str, Batch]) -> None:
+    """On a plain ground colours change at the border of masks far more than beside it."""
+    batch, edges = rendered["pbg"], []
+    for image, mask in zip(batch["image"].astype(float), batch["mask"].astype(int), strict=True):
+        change = abs(np.diff(image, axis=1)).sum(axis=-1)
+        border = np.diff(mask, axis=1) != 0
+        beside = (np.roll(border, 2, axis=1) | np.roll(border, -2, axis=1)) & ~border
+        beside &= mask[:, 1:] == 0
+        edges.append(change[border].mean() / change[beside].mean())
+    assert min(edges) > 3
+
+
+def test_textures_show_on_objects_and_ground(rendered: dict[str, Batch]) -> None:
+    """In a textured scene neighbouring pixels of one label differ more than in a plain one."""
+
+    def rough(variant: str, background: bool) -> float:
+        batch, found = rendered[variant], []
+        for image, mask in zip(batch["image"].astype(float), batch["mask"], strict=True):
+            same = (mask[:, 1:] == mask[:, :-1]) & ((mask[:, 1:] == 0) == background)
+            found.append(abs(np.diff(image, axis=1)).sum(axis=-1)[same].mean())
+        return float(np.mean(found))
+
+    assert rough("grassbg", True) > 2 * rough("pbg", True)
+    assert rough("pbg", False) > 1.2 * rough("vbg", False)
+
+
+def test_an_image_depends_on_seed_split_and_index_alone(rendered: dict[str, Batch]) -> None:
+    again = ClevrTex("full", 64, seed=0).render("train", 2, 3)
+    for key, array in again.items():
+        np.testing.assert_array_equal(array, rendered["full"][key][2:3])
+    for seed, split in ((1, "train"), (0, "val")):
+        other = ClevrTex("full", 64, seed).render(split, 2, 3)
+        assert (other["image"] != again["image"]).any()
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_makes_one_file_also_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def request(folder: str, workers: int) -> Request:
+        return Request("clevrtex", "outd", image_size=16, sizes={"train": 3, "val": 2, "test": 2},
+                       workers=workers, data_dir=tmp_path / folder)  # fmt: skip
+
+    one = verify.dataset(prepare(request("one", 1)))
+    assert len(trees.killed_after(request("many", 1), 2, monkeypatch)) == 2
+    many = verify.dataset(prepare(request("many", 3)))
+    assert many["manifest"] == one["manifest"]
+    assert many["fingerprint"] == one["fingerprint"]
+
+
+def test_from_rendering_to_an_evaluation(tmp_path: Path) -> None:
+    path = whole("clevrtex", tmp_path, variant="camo", sizes={"train": 6, "val": 6, "test": 6})
+    assert path.name == "clevrtex-camo.h5"
+
+
+def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="variant of clevrtex"):
+        prepare(Request("clevrtex", "grass", data_dir=tmp_path))
+    with pytest.raises(UserError, match="no address is known") as error:
+        prepare(Request("clevrtex", "grassbg", download=True, data_dir=tmp_path))
+    assert "--from ARCHIVE" in error.value.advice
+    assert {len(USUAL), len(OUTD)} == {36, 14}

@@ -1,0 +1,217 @@
+"""ClevrTex, from folders and archives that the tests write."""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slotbench import verify
+from slotbench.datasets import clevrtex_import
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.errors import UserError
+from tests.datasets import originals_clevrtex as tex
+from tests.datasets import trees
+from tests.datasets.originals_images import grey, palette, rgb, with_checksums
+from tests.datasets.whole import whole
+
+CROPPED = 24
+"""At this size nothing is resized."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tex.write(tmp_path)
+
+
+def request(root: Path, variant: str = "full", **fields: Any) -> Request:
+    data = fields.pop("data_dir", root.parent / "data")
+    return Request(
+        "clevrtex", variant, root, image_size=fields.pop("image_size", CROPPED), data_dir=data,
+        **fields,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", ["full", "vbg", "outd"])
+def test_every_image_is_there_with_its_labels_and_properties(tmp_path: Path, variant: str) -> None:
+    path = prepare(request(tex.write(tmp_path, variant), variant))
+    assert verify.dataset(path)["images"] == {"train": 16, "val": 2, "test": 2}
+    with DatasetFile(path) as dataset:
+        classes = {prop.name: prop.classes for prop in dataset.layout.properties}
+        assert ("color" in classes) == (variant == "vbg")
+        assert "first 10 % test" in dataset.attributes["split_rule"]
+        for split, first in (("test", 0), ("val", 2), ("train", 4)):
+            batch = dataset.read(split)
+            for row in range(len(batch["image"])):
+                index = first + row
+                np.testing.assert_array_equal(batch["image"][row], tex.picture(index)[tex.CROP])
+                np.testing.assert_array_equal(batch["mask"][row], tex.labels(index)[tex.CROP])
+                shown = np.arange(10) < tex.count(index)
+                shown[0] = index % 2 == 0
+                np.testing.assert_array_equal(batch["visible"][row], shown)
+                for k in range(tex.count(index)):
+                    thing = tex.thing(variant, index, k)
+                    for name, known in classes.items():
+                        value = batch[f"property/{name}"][row, k]
+                        if known:
+                            assert known[value] == thing[name]
+                        else:
+                            key = {"position": "3d_coords"}.get(name, name)
+                            np.testing.assert_allclose(value, thing[key])
+                assert (batch["property/shape"][row, tex.count(index) :] == -1).all()
+
+
+def test_names_are_those_of_the_published_files() -> None:
+    """As many as MATERIALS.md of the generator lists."""
+    assert len(set(clevrtex_import.MATERIALS)) == 60
+    assert len(set(clevrtex_import.MATERIALS_OUTD)) == 25
+    assert not set(clevrtex_import.MATERIALS) & set(clevrtex_import.MATERIALS_OUTD)
+
+
+def test_other_variants_beside_it_are_left_alone(folder: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    tex.write(folder.parent / "both", "camo", 3)
+    tex.write(folder.parent / "both")
+    found = prepare(request(folder.parent / "both", data_dir=folder.parent / "again"))
+    assert trees.fingerprint(found) == expected
+
+
+def test_archives_in_parts_are_read_like_their_folder(folder: Path, tmp_path: Path) -> None:
+    expected = trees.fingerprint(prepare(request(folder)))
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for part in range(3):
+        with tarfile.open(parts / f"clevrtex_full_part{part}.tar.gz", "w:gz") as archive:
+            archive.add(folder / str(part), f"clevrtex_full/{part}")
+    found = prepare(request(parts, data_dir=tmp_path / "again"))
+    assert trees.fingerprint(found) == expected
+
+
+def test_from_the_files_to_an_evaluation(folder: Path, tmp_path: Path) -> None:
+    whole("clevrtex", tmp_path, variant="full", source=folder)
+
+
+def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = prepare(request(folder, image_size=16))
+    again = request(folder, image_size=16, data_dir=folder.parent / "again")
+    assert len(list(trees.resumed_everywhere(expected, again, monkeypatch))) == 10
+
+
+FIRST = tex.stem("full", 3)
+
+
+def _file(ending: str, data: bytes) -> Callable[[Path], None]:
+    return lambda root: (root / f"{FIRST}{ending}").write_bytes(data) and None
+
+
+def _scene(**fields: Any) -> Callable[[Path], None]:
+    return _file(".json", json.dumps({**tex.scene("full", 3), **fields}).encode())
+
+
+def _thing(**fields: Any) -> Callable[[Path], None]:
+    objects = tex.scene("full", 3)["objects"]
+    return _scene(objects=[objects[0], {**objects[1], **fields}, *objects[2:]])
+
+
+def _gone(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).unlink()
+
+
+def _twice(root: Path) -> None:
+    shutil.copy(root / f"{FIRST}.png", root / "2" / "CLEVRTEX_full_000003.png")
+
+
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no labels": (_gone(f"{FIRST}_flat.png"), "000003_flat.png: cannot be read"),
+    "no scene": (_gone(f"{FIRST}.json"), "000003.json: cannot be read"),
+    "a gap": (_gone(f"{FIRST}.png"), "full_000003.png is missing, and there is one of index 19"),
+    "twice": (_twice, "000003.png has this index too"),
+    "cut": (_file("_flat.png", palette(tex.labels(3))[:-30]), "000003_flat.png: .*truncated"),
+    "size": (_file("_flat.png", palette(tex.labels(3)[:-1])), "flat.png: 40x29 pixels, but the"),
+    "label": (_file("_flat.png", palette(tex.labels(3) * 2)), "flat.png: label 12, expected 0 to"),
+    "colours": (_file("_flat.png", rgb(tex.picture(3))), "000003_flat.png: this PNG has colours"),
+    "one pixel": (_file(".png", grey(np.zeros((1, 1), int))), "full_000003.png: 1x1 pixels"),
+    "text": (_file(".json", b"\xff{"), "000003.json: this is no JSON"),
+    "nested": (_file(".json", b"[" * 99_999), "000003.json: this is no JSON"),
+    "long": (_file(".json", b" " * (1 << 20) + b"{}"), "000003.json: 1,048,578 bytes are too many"),
+    "list": (_file(".json", b"[]"), "'objects' is no list of at most 10"),
+    "eleven": (_scene(objects=[tex.thing("full", 3, 0)] * 11), "'objects' is no list of at most"),
+    "thing": (_scene(objects=[7]), "000003.json, object 1: it is no object of JSON"),
+    "shape": (_thing(shape="\x1b[2Jcone"), r"object 2: 'shape' is '\?\[2Jcone', not one of this"),
+    "material": (_thing(material=["rubber"]), "object 2: 'material' is no text"),
+    "index": (_thing(index=3), "object 2: its 'index' is another"),
+    "rotation": (_thing(rotation=True), "object 2: 'rotation' is not a number within a million"),
+    "nan": (_thing(**{"3d_coords": [0, float("nan"), 0]}), "'3d_coords' is not a list of 3"),
+    "huge": (_thing(pixel_coords=[10**400, 0, 0]), "'pixel_coords' is not a list of 3 numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
+    damage, message = BAD[case]
+    damage(folder)
+    with pytest.raises(UserError, match=message):
+        prepare(request(folder))
+    assert list((folder.parent / "data").iterdir()) == []
+
+
+def test_what_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no image of the variant camo.*It holds those of full"):
+        prepare(request(folder, "camo"))
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UserError, match=r"no image of the variant full \(CLEVRTEX_full_000000"):
+        prepare(request(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="this is no folder"):
+        prepare(request(folder / f"{FIRST}.json", data_dir=tmp_path / "data"))
+    few = tex.write(tmp_path / "few", images=9)
+    with pytest.raises(UserError, match="9 records: too few for a test split"):
+        prepare(request(few))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tex.write(tmp_path_factory.mktemp("shared"), images=10)
+
+
+ENDINGS = (".json", ".json", ".json", "_flat.png", "_flat.png", ".png")
+
+
+@given(
+    ending=st.sampled_from(ENDINGS), index=st.integers(0, 9), changes=trees.CHANGES,
+    cut=trees.CUT, mend=st.booleans(), value=st.none() | st.integers(0, 255),
+)  # fmt: skip
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_whatever_the_files_hold_they_are_prepared_or_refused(
+    shared: Path,
+    ending: str,
+    index: int,
+    changes: list[tuple[int, bytes, str]],
+    cut: int,
+    mend: bool,
+    value: int | None,
+) -> None:
+    path = shared / f"{tex.stem('full', index)}{ending}"
+    before = path.read_bytes()
+    if value is not None and ending == "_flat.png":
+        values = tex.labels(index)
+        values[changes[0][0] % tex.HEIGHT] = value
+        data = palette(values)
+    else:
+        data = trees.changed(before, changes, cut)
+        data = with_checksums(data) if mend and data.startswith(b"\x89PNG") else data
+    folder = shared.parent / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        path.write_bytes(data)
+        message = trees.prepared_or_refused("clevrtex", None, shared, folder)
+    finally:
+        path.write_bytes(before)
+    assert not message or path.name in message or "too few" in message
