@@ -341,3 +341,16 @@ register(
     "engines", "slurm", "job arrays through submitit, queued again when preempted",
     "Yoo et al. 2003; submitit", "slotbench.suites.slurm:Slurm",
 )  # fmt: skip
+register(
+    "trackers", "tensorboard", "event files in the run's directory", "TensorFlow; tensorboard",
+    "slotbench.tracking.tensorboard:TensorBoard",
+)  # fmt: skip
+register(
+    "trackers", "wandb", "Weights & Biases, with or without a network", "wandb",
+    "slotbench.tracking.wandb:WandB",
+)  # fmt: skip
+register(
+    "trackers", "mlflow", "an MLflow server, or a database in the results folder",
+    "Zaharia et al. 2018, IEEE Data Eng. Bull. 41(4); mlflow",
+    "slotbench.tracking.mlflow:MLflow",
+)  # fmt: skip

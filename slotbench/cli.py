@@ -237,6 +237,21 @@ def train(
     evaluate: Annotated[
         bool, Option(help="Evaluate at the end.", rich_help_panel=HOW)
     ] = True,
+    track: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help=f"Send metrics there too: {_known('trackers')}; may be given several times.",
+            autocompletion=completion.trackers, rich_help_panel=OUT,
+        ),
+    ] = None,
+    gpus: Annotated[
+        int,
+        Option(
+            help="GPUs that share each batch; with --device cpu, as many processes, to try it.",
+            rich_help_panel=WHERE,
+        ),
+    ] = 1,
     device: Device = "auto",
     checkpoint_every: Annotated[
         float, Option(help="Seconds from one checkpoint to the next.", rich_help_panel=WHERE)
@@ -247,7 +262,7 @@ def train(
     """Train a core by an objective, evaluate it, and print the run's directory."""
     from slotbench import workflow
 
-    host = workflow.host(device, checkpoint_every)
+    host = workflow.host(device, checkpoint_every, gpus, tuple(track or ()))
     if resume is None:
         told = [] if teacher is None else [f"objective.teacher={teacher}"]
         choice = workflow.Choice(

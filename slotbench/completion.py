@@ -54,6 +54,10 @@ def engines(incomplete: str) -> Found:
     return _names("engines", incomplete)
 
 
+def trackers(incomplete: str) -> Found:
+    return _names("trackers", incomplete)
+
+
 def metrics(incomplete: str) -> Found:
     """Groups of metrics; after a comma, the next one."""
     head, comma, last = incomplete.rpartition(",")

@@ -3,7 +3,8 @@
 The kernel lets go of ``flock`` when a process dies, so on one machine, and on network file
 systems that pass locks on (NFS), no clock is asked and no lock is ever left behind. On file
 systems that keep locks to each machine, the holder's beat says that it lives: the file names
-the kernel it runs under, and its time of change is renewed every few seconds.
+the kernel it runs under, and its time of change is renewed every few seconds. It is compared with
+that of a file made now, in the same folder: this machine's clock may be wrong, or jump.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import fcntl
 import json
 import os
 import platform
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -40,7 +42,7 @@ class Lock:
         """Hold the lock; :class:`Held` at once where another process does."""
         with self.file.open("a+") as stream:
             _take(stream.fileno())
-            if _elsewhere(stream.fileno()):
+            if _elsewhere(stream.fileno(), self.file.parent):
                 raise Held(self.file)
             # Who holds it matters to other machines alone: a full disk is no reason to stop.
             with contextlib.suppress(OSError):
@@ -63,7 +65,7 @@ class Lock:
         try:
             with self.file.open("r") as stream:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return _elsewhere(stream.fileno())
+                return _elsewhere(stream.fileno(), self.file.parent)
         except FileNotFoundError:
             return False
         except BlockingIOError:
@@ -96,13 +98,24 @@ def _take(handle: int) -> None:
     raise Held
 
 
-def _elsewhere(handle: int) -> bool:
+def _elsewhere(handle: int, folder: Path) -> bool:
     """Whether a process under another kernel holds a lock that is not seen from here."""
     try:
         holder = json.loads(os.pread(handle, 4096, 0))["kernel"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return holder != kernel() and abs(time.time() - os.fstat(handle).st_mtime) < DEAD
+    if holder == kernel():
+        return False
+    return abs(_now(folder) - os.fstat(handle).st_mtime) < DEAD
+
+
+def _now(folder: Path) -> float:
+    """The time by the clock that stamps the files of a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError:  # a folder to look at only, or a full disk
+        return time.time()
 
 
 def _beat(handle: int, ended: threading.Event) -> None:

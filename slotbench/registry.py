@@ -28,10 +28,11 @@ Kind = Literal[
     "metrics",
     "suites",
     "engines",
+    "trackers",
 ]
 KINDS: tuple[Kind, ...] = (
     "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics",
-    "suites", "engines",
+    "suites", "engines", "trackers",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from slotbench.parallel import alone, rank_and_world
 from slotbench.progress import Bar, bar, say
 from slotbench.report.pictures import draw_slots
 from slotbench.runs import Run
+from slotbench.tracking.base import Tracked, Trackers, flat
 
 VAL_BATCHES = 8
 
@@ -217,9 +218,11 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
         run.write_status("running", **_facts(trainer, dataset))
         run.write_environment(_device(host), torch.get_num_threads())
         run.rewind_metrics(trainer.step)
+        told = Tracked(run.path, flat(config.to_dict()), trainer.step)
+        trackers = Trackers(host.trackers, told)
         try:
             with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
-                _loop(trainer, metrics, progress)
+                _loop(trainer, metrics, trackers, progress)
             _finish(trainer)
         except StopRequest as stop:
             trainer.save()
@@ -233,9 +236,11 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
             with suppress(OSError):
                 run.write_status("failed", reason_of(error), **_progress(trainer))
             raise
+        finally:
+            trackers.close(run.status()["state"])
 
 
-def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
+def _loop(trainer: Trainer, metrics: IO[str], trackers: Trackers, progress: Bar) -> None:
     batch_size = trainer.settings.batch_size
     val = trainer.loader("val", min(batch_size, trainer.dataset.size("val")))
     loader = trainer.begin()
@@ -256,6 +261,7 @@ def _loop(trainer: Trainer, metrics: IO[str], progress: Bar) -> None:
             row["val_loss"] = trainer.val_loss(val)
         if row:
             metrics.write(json.dumps({"step": step, **row}) + "\n")
+            trackers.log(step, row)
         if settings.picture_every and step % settings.picture_every == 0 and not last:
             picture(trainer)
         if time.monotonic() - saved >= trainer.host.checkpoint_seconds and not last:

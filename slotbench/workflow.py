@@ -22,6 +22,7 @@ from slotbench.progress import bar, say
 from slotbench.report.show import Wish, draw
 from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run, find
+from slotbench.tracking import base as tracking
 from slotbench.train import Host, trained
 from slotbench.train import train as run_training
 
@@ -43,10 +44,13 @@ class Choice:
     budget: str | None = None
 
 
-def host(device: str, checkpoint_seconds: float = 120.0, gpus: int = 1) -> Host:
+def host(
+    device: str, checkpoint_seconds: float = 120.0, gpus: int = 1, trackers: tuple[str, ...] = ()
+) -> Host:
     chosen = devices.choose(device)
     launch.check(chosen, gpus)
-    return Host(chosen, checkpoint_seconds, processes=gpus)
+    tracking.check(trackers)
+    return Host(chosen, checkpoint_seconds, processes=gpus, trackers=trackers)
 
 
 def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:

@@ -59,6 +59,11 @@ class Core(nn.Module, ABC):
     def num_slots(self) -> int:
         return int(self.config.slots)
 
+    @property
+    def any_slots(self) -> bool:
+        """Whether the same weights give any number of slots: none belongs to one slot."""
+        return False
+
     def noise(self, batch: int, generator: torch.Generator) -> Tensor | None:
         """Standard normal noise (B, K, D) for the slots' start, on the CPU; none if unused.
 

@@ -69,6 +69,10 @@ class LearnedStart(Core):
             check_positive(config, "eval_iterations")
 
     @property
+    def any_slots(self) -> bool:
+        return len(self.mean) == 1
+
+    @property
     def rounds(self) -> int:
         """How many rounds there are, in training or outside it."""
         outside = self.config.eval_iterations

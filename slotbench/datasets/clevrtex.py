@@ -7,7 +7,7 @@ the original's may not be passed on.
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -16,10 +16,14 @@ from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.clevr_scene import COLORS
 from slotbench.datasets.clevrtex_scene import COUNTS, KINDS, Scene, project, sample_scene
 from slotbench.datasets.download import Download
-from slotbench.datasets.schema import Array, Batch, Layout, Property
+from slotbench.datasets.schema import Batch, Layout, Property
+from slotbench.datasets.shifts import code, empty, flag, shift_of, split_of
 from slotbench.datasets.tree import folder_at
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
+
+if TYPE_CHECKING:
+    from slotbench.datasets.shift_scenes import Drawn
 
 MIN_VISIBLE = 200 / (192 * 192)
 """Share of the frame that every object shows: 200 pixels at the scale of 320x240."""
@@ -33,6 +37,7 @@ class ClevrTex(Dataset):
     licence = "rendered scenes: CC0; original files: see the project's page, textures of Poliigon"
     sizes: ClassVar[dict[str, int]] = {"train": 6000, "val": 500, "test": 1000}
     unpacks = True
+    drawn_shifts = ("crop", "object_shape", "object_style")
     obtain: ClassVar[str] = (
         "Fetch the variant's archive from the project's page, "
         "www.robots.ox.ac.uk/~vgg/data/clevrtex, and type: "
@@ -70,16 +75,44 @@ class ClevrTex(Dataset):
 
         return Renderer(self.image_size)
 
+    @cached_property
+    def _zoomed(self):  # type: ignore[no-untyped-def]
+        from slotbench.datasets.clevrtex_render import Renderer
+        from slotbench.datasets.shift_scenes import ZOOM
+
+        return Renderer(self.image_size, ZOOM)
+
+    def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
+        if shift == "num_objects":
+            return "its training scenes have up to ten objects already"
+        return ""
+
     def render(self, split: str, start: int, stop: int) -> Batch:
-        batch = self.layout.empty(stop - start)
+        shift = shift_of(split)
+        batch = empty(self.layout, stop - start, shift)
         for row, index in enumerate(range(start, stop)):
-            scene, image, mask = self._one(split, index)
-            batch["image"][row], batch["mask"][row] = image, mask
-            self._describe(batch, row, scene)
+            drawn = self._shifted(shift, index) if shift else self._one(split, index)
+            seed = seed_of(self.seed, "test" if shift else split, index) % 2**31
+            renderer = self._zoomed if shift == "crop" else self._renderer
+            batch["image"][row] = renderer.image(drawn.loaded, seed)
+            batch["mask"][row] = drawn.mask
+            self._describe(batch, row, drawn.scene)
+            flag(batch, row, shift, drawn.changed)
         return batch
 
-    def _one(self, split: str, index: int) -> tuple[Scene, Array, Array]:
+    def _shifted(self, shift: str, index: int) -> "Drawn":
+        from slotbench.datasets.clevrtex_shifts import ClevrTexShifts
+
+        scene = self._one("test", index).scene
+        generator = numpy_generator(self.seed, self.name, self.variant, split_of(shift), index)
+        renderer = self._zoomed if shift == "crop" else self._renderer
+        least = MIN_VISIBLE * self.image_size**2
+        return ClevrTexShifts(KINDS[self.variant]).draw(shift, scene, renderer, least, generator)
+
+    def _one(self, split: str, index: int) -> "Drawn":
         """The first scene of the stream of (seed, split, index) whose objects are all visible."""
+        from slotbench.datasets.shift_scenes import Drawn
+
         generator = numpy_generator(self.seed, self.name, self.variant, split, index)
         count = int(generator.integers(COUNTS[0], COUNTS[1] + 1))
         least = MIN_VISIBLE * self.image_size**2
@@ -88,16 +121,15 @@ class ClevrTex(Dataset):
             loaded = self._renderer.load(scene)
             mask = self._renderer.mask(loaded)
             if np.bincount(mask.ravel(), minlength=count + 1)[1 : count + 1].min() >= least:
-                image = self._renderer.image(loaded, seed_of(self.seed, split, index) % 2**31)
-                return scene, image, mask
+                return Drawn(scene, loaded, mask)
         raise SlotbenchError(f"clevrtex: no scene of {count} visible objects in 10,000 tries.")
 
     def _describe(self, batch: Batch, row: int, scene: Scene) -> None:
         classes = {prop.name: prop.classes for prop in self.layout.properties if prop.classes}
         for slot, thing in enumerate(scene.objects):
-            batch["visible"][row, slot] = True
+            batch["visible"][row, slot] = (batch["mask"][row] == slot + 1).any()
             for name, names in classes.items():
-                batch[f"property/{name}"][row, slot] = names.index(getattr(thing, name))
+                batch[f"property/{name}"][row, slot] = code(names, getattr(thing, name))
             batch["property/position"][row, slot] = thing.position
             batch["property/rotation"][row, slot] = thing.rotation
             x, y, depth = project(np.array([thing.position]), scene.camera)[0]

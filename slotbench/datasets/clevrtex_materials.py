@@ -79,7 +79,7 @@ USUAL = {
     "wall": _material(textures.cells(3, 0.25), 0xA09078, 0x6A5C48, 0xC8B48E),
 }  # fmt: skip
 OUTD = {
-    "acoustic-foam": _material(textures.blocks(5, 5, 0.3, shifted=False), 0x101012, 0x303036),
+    "acoustic-foam": _material(textures.blocks(5, 5, 0.3, shifted=False), 0x1C1C22, 0x585864),
     "brick-old": _material(textures.blocks(6, 2, 0.22), 0x8C8474, 0x4A2018, 0x7E3A2A),
     "ceramic": _material(textures.stripes(4, zigzag=1), 0x0E4C5E, 0x2FA6A0, roughness=0.2),
     "chainmail-gold": _material(textures.weave(4), 0x3A2806, 0xB0862A, 0xFFE08A,

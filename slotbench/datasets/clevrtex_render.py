@@ -25,8 +25,8 @@ REACH = 40.0
 class Renderer(MitsubaRenderer):
     """Draws scenes of ClevrTex."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
+    def __init__(self, size: int, zoom: float = 1.0) -> None:
+        super().__init__(size, zoom)
         self._surfaces: dict[tuple[str, str], Any] = {}
 
     def parts(self, scene: Scene) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class Kind:
     """Objects have one of CLEVR's colours."""
     same: bool = False
     """Ground and objects are of one material."""
+    new_shapes: tuple[str, ...] = ("cone", "torus", "teapot")
+    new_materials: tuple[str, ...] = tuple(OUTD)
+    """What the shifts object_shape and object_style bring in; shapes as high as they rest low."""
 
 
 KINDS = {
@@ -56,6 +59,8 @@ KINDS = {
         sizes=(("large", 1.0), ("medium", 0.8), ("small", 0.6)),
         materials=tuple(OUTD),
         ground=tuple(OUTD),
+        new_shapes=("sphere", "cylinder", "head"),
+        new_materials=tuple(USUAL),
     ),
 }
 

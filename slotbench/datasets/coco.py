@@ -64,6 +64,11 @@ class Coco(OriginalOnly):
         "slotbench prepare coco --download"
     )
 
+    def why_not(self, shift: str, origin: str) -> str:
+        if shift == "object_color":
+            return "photographs have things of every colour, so that none is new"
+        return super().why_not(shift, origin)
+
     def downloads(self) -> tuple[Download, ...]:
         return DOWNLOADS
 

@@ -9,22 +9,20 @@ Where several frames are asked for, clips take the place of images: a block hold
 worth of them, and where in each clip the frames begin is drawn from (seed, step).
 """
 
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from slotbench.datasets.memory import available_memory as available_memory
 from slotbench.datasets.schema import Array, ArraySpec, Batch, DatasetFile
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 
 BLOCK, WINDOW = 256, 32
-MEMINFO = Path("/proc/meminfo")
 
 Progress = Callable[[int, int], None]
 """Called with (images read so far, images in all); clips where several frames are asked for."""
@@ -208,13 +206,3 @@ def images_on(batch: Batch, device: torch.device) -> Tensor:
         pixels = pixels.pin_memory()
     # Bytes travel, and become numbers there: a quarter of the transfer.
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-
-
-def available_memory() -> int:
-    """Bytes that can be had without swapping; what caches hold counts, as they give way."""
-    if MEMINFO.is_file():
-        for line in MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    # macOS tells only how much there is in all: half of it is taken to be in use.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

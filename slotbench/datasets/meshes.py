@@ -194,7 +194,7 @@ def _head() -> Mesh:
 
 def _teapot() -> Mesh:
     """A round pot with spout, handle and knob: its own, not Newell's."""
-    spout = _arc((0.4, 0.3), 0.5, -80, 0)
+    spout = _arc((0.38, 0.3), 0.5, -80, 0)
     handle = _arc((-0.54, -0.25), 0.32, 80, 280)
     return joined(
         _ball(0.68, (0, 0, -0.32)),

@@ -18,6 +18,7 @@ from slotbench.registry import unknown
 
 if TYPE_CHECKING:
     from slotbench.datasets.base import Dataset
+    from slotbench.datasets.schema import DatasetFile
 
 VERSION = 1
 """Raised when a shift of the same dataset would give other images."""
@@ -83,6 +84,18 @@ def parse(text: str) -> tuple[str, ...]:
     if ALL in names and len(names) > 1:
         raise UserError(f"--shifts {text}: {ALL} stands alone.")
     return tuple(name for name in (*SHIFTS, ALL) if name in names)
+
+
+def lacking(file: "DatasetFile", text: str) -> tuple[str, ...]:
+    """The shifts of a list (none, if it is empty) that a file does not have.
+
+    Of ``all`` nothing lacks where there is any, as not every dataset can have every shift.
+    """
+    asked = parse(text) if text else ()
+    there = tuple(shift for shift in SHIFTS if split_of(shift) in file.splits)
+    if asked == (ALL,):
+        return () if there else asked
+    return tuple(shift for shift in asked if shift not in there)
 
 
 def why_not(dataset: "Dataset", shift: str, origin: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -111,6 +111,20 @@ def frozen(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+@contextmanager
+def raised(core: Core, more: int) -> Iterator[None]:
+    """A core with so many slots more, if the same weights can give them."""
+    if more <= 0 or not core.any_slots:
+        yield
+        return
+    config = core.config
+    try:
+        core.config = replace(config, slots=config.slots + more)
+        yield
+    finally:
+        core.config = config
+
+
 def initial_noise(
     core: Core, split: str, start: int, stop: int, *, seed: int, draw: str = "first"
 ) -> Tensor | None:
@@ -143,7 +157,10 @@ def collect(
     """The arrays ``wanted`` for the first ``limit`` images of a split (or all, if fewer).
 
     ``device`` is where the core is. Only the draws that are wanted are made, and the decoder
-    runs only for its own arrays. What the model cannot give is left out: all draws but the first
+    runs only for its own arrays. Where images of a shifted split may have more objects than those
+    of training, the core has as many slots more, if it can (``Core.any_slots``).
+
+    What the model cannot give is left out: all draws but the first
     of a core without noise, and what comes from a decoder where there is none.
 
     :class:`SlotbenchError` where slots or masks are not finite or the split has no images;
@@ -154,7 +171,8 @@ def collect(
         raise SlotbenchError(f"{dataset.path}: split {split!r} has no images to evaluate.")
     draws = [draw for draw in DRAWS if any(_draw(name) == draw for name in wanted)]
     kept: dict[str, list[Array]] = {}
-    with frozen(core):
+    more = dataset.layout_of(split).objects - dataset.layout.objects
+    with frozen(core), raised(core, more):
         for start in range(0, total, batch_size):
             stop = min(start + batch_size, total)
             batch = dataset.read(split, start, stop, ("image", "mask"))

@@ -95,15 +95,19 @@ def _phrase(found: Sequence[Contrast]) -> str:
     leaning = [each for each in tested if each.verdict.startswith("leans")]
     if clear:
         return (
-            f"it matters, {len(clear)} of {len(tested)} comparisons are clear, the largest "
-            f"difference being {_largest(clear).words}"
+            f"it matters, clear in {len(clear)} of {_counted(tested)}, the largest difference "
+            f"being {_largest(clear).words}"
         )
     if leaning:
         return (
-            f"not settled, {len(leaning)} of {len(tested)} comparisons lean and none is "
-            f"significant, the largest difference being {_largest(leaning).words}"
+            f"not settled, leaning in {len(leaning)} of {_counted(tested)} and significant in "
+            f"none, the largest difference being {_largest(leaning).words}"
         )
-    return f"no difference shown in {len(tested)} comparisons"
+    return f"no difference shown in {_counted(tested)}"
+
+
+def _counted(tested: Sequence[Contrast]) -> str:
+    return f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
 
 
 def _largest(found: Iterable[Contrast]) -> Contrast:

@@ -97,7 +97,8 @@ class Driver:
 
     def picture(self) -> Picture:
         workers = self.engine.capacity
-        to_go = self.clock.to_go(self.plan.cells, self.progress, workers or len(self.given) or 1)
+        busy = sum(progress.state in AT_WORK for progress in self.progress.values())
+        to_go = self.clock.to_go(self.plan.cells, self.progress, workers or busy or 1)
         return Picture(self.plan, dict(self.progress), to_go, self.engine.name, workers)
 
     def adopt(self) -> None:
@@ -117,6 +118,8 @@ class Driver:
         now = cell.progress()
         if ended.outcome == "failed" and now.state not in ("failed", "done", *AT_WORK):
             self.lost[ended.run] = ended.reason
+        if ended.outcome == "elsewhere":  # it was not begun
+            self.attempts[ended.run] = self.attempts.get(ended.run, 1) - 1
         self.clock.ended(cell, counted=now.state == "done")
         self.journal.write("end", run=ended.run, outcome=ended.outcome, reason=ended.reason)
         self.progress[ended.run] = now

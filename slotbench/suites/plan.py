@@ -15,6 +15,7 @@ from typing import Any
 from slotbench.config import DatasetInfo, RunConfig
 from slotbench.datasets.prepare import locate
 from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.shifts import lacking
 from slotbench.errors import UserError
 from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run
@@ -145,7 +146,10 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
             missing[reference] = 0
             continue
         with DatasetFile(path) as dataset:
-            found[reference] = dataset_info(dataset)
+            if lacking(dataset, str(suite.prepare.get("shifts", ""))):
+                missing[reference] = 0
+            else:
+                found[reference] = dataset_info(dataset)
     return found, missing
 
 
@@ -195,7 +199,7 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
     """A field that no cell has is a mistake: the error is that of ``--set``."""
     keys = {*suite.axes, *suite.fixed}
     for key in sorted(key for key in keys if key not in used and "." in key):
-        value = suite.fixed.get(key) or suite.axes[key][0]
+        value = suite.fixed[key] if key in suite.fixed else suite.axes[key][0]
         chosen = {**suite.fixed, **suite.combinations()[0]}
         choice = Choice(
             objective=str(chosen.get("objective", Choice.objective)),

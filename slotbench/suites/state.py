@@ -167,7 +167,6 @@ class Journal:
         drivers = self.folder / "drivers"
         drivers.mkdir(parents=True, exist_ok=True)
         write_whole(self.snapshot, text)
-        self.drivers()
         mine = drivers / f"{self.session}.lock"
         try:
             with Lock(mine).hold():

@@ -7,6 +7,7 @@ of objects as one flat list, lists of several lengths as ``ragged_flat_values`` 
 
 import json
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def shard_name(variant: str, split: str, index: int, shards: int) -> str:
     return f"movi_{variant}-{split}.tfrecord-{index:05d}-of-{shards:05d}"
 
 
-def information(variant: str, sizes: dict[str, tuple[int, ...]]) -> dict[str, object]:
+def information(variant: str, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
     """``dataset_info.json``; protobuf writes long whole numbers as text."""
     splits = [
         {"name": split, "numBytes": "1000", "shardLengths": [str(n) for n in lengths],
@@ -147,7 +148,7 @@ def information(variant: str, sizes: dict[str, tuple[int, ...]]) -> dict[str, ob
 def write(
     root: Path,
     variant: str = "a",
-    sizes: dict[str, tuple[int, ...]] = SIZES,
+    sizes: Mapping[str, tuple[int, ...]] = SIZES,
     side: int = SIDE,
     replaced: dict[int, bytes] | None = None,
 ) -> Path:

@@ -37,7 +37,6 @@ from tests.datasets.trees import (
     changed,
     prepared_or_refused,
     resumed_everywhere,
-    train_and_evaluate,
 )
 
 TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
@@ -118,12 +117,6 @@ def test_objects_beside_the_crop_are_not_visible(
     ((_, batch),) = ClevrZipImporter(path, "clevr6", 16).batches(0, 10)
     assert batch["visible"][0].tolist() == [True, False, False, False, False, False]
     assert (batch["property/shape"][0, :2] >= 0).all()
-
-
-def test_prepare_verify_train_evaluate(source: Path, tmp_path: Path) -> None:
-    path = prepare(request(source, tmp_path, image_size=32))
-    verify.dataset(path)
-    train_and_evaluate(path, tmp_path / "results")
 
 
 def test_an_import_that_stops_anywhere_goes_on(

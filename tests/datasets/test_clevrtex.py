@@ -16,7 +16,6 @@ from slotbench.datasets.schema import Batch
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 from tests.datasets import trees
-from tests.datasets.whole import whole
 
 IMAGES = 4
 
@@ -175,11 +174,6 @@ def test_any_number_of_workers_makes_one_file_also_after_a_kill(
     many = verify.dataset(prepare(request("many", 3)))
     assert many["manifest"] == one["manifest"]
     assert many["fingerprint"] == one["fingerprint"]
-
-
-def test_from_rendering_to_an_evaluation(tmp_path: Path) -> None:
-    path = whole("clevrtex", tmp_path, variant="camo", sizes={"train": 6, "val": 6, "test": 6})
-    assert path.name == "clevrtex-camo.h5"
 
 
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:

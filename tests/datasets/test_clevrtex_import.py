@@ -20,7 +20,6 @@ from slotbench.errors import UserError
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets import trees
 from tests.datasets.originals_images import grey, palette, rgb, with_checksums
-from tests.datasets.whole import whole
 
 CROPPED = 24
 """At this size nothing is resized."""
@@ -94,10 +93,6 @@ def test_archives_in_parts_are_read_like_their_folder(folder: Path, tmp_path: Pa
     assert trees.fingerprint(found) == expected
 
 
-def test_from_the_files_to_an_evaluation(folder: Path, tmp_path: Path) -> None:
-    whole("clevrtex", tmp_path, variant="full", source=folder)
-
-
 def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = prepare(request(folder, image_size=16))
     again = request(folder, image_size=16, data_dir=folder.parent / "again")
@@ -108,7 +103,10 @@ FIRST = tex.stem("full", 3)
 
 
 def _file(ending: str, data: bytes) -> Callable[[Path], None]:
-    return lambda root: (root / f"{FIRST}{ending}").write_bytes(data) and None
+    def damage(root: Path) -> None:
+        (root / f"{FIRST}{ending}").write_bytes(data)
+
+    return damage
 
 
 def _scene(**fields: Any) -> Callable[[Path], None]:
@@ -180,6 +178,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tex.write(tmp_path_factory.mktemp("shared"), images=10)
 
 
+ODD = (0, -1.5, 1e30, float("inf"), True, None, "", "CUBE", "small", "whitemarble", [], [1, 2, 3],
+       [1, "2", 3], {}, 10**400, 2, 350.25)  # fmt: skip
+"""Values that are put in the place of others; some of them fit."""
 ENDINGS = (".json", ".json", ".json", "_flat.png", "_flat.png", ".png")
 
 
@@ -203,6 +204,11 @@ def test_whatever_the_files_hold_they_are_prepared_or_refused(
         values = tex.labels(index)
         values[changes[0][0] % tex.HEIGHT] = value
         data = palette(values)
+    elif value is not None and ending == ".json":
+        document = tex.scene("full", index)
+        thing = document["objects"][value % tex.count(index)]
+        thing[sorted(thing)[changes[0][0] % len(thing)]] = ODD[value % len(ODD)]
+        data = json.dumps(document).encode()
     else:
         data = trees.changed(before, changes, cut)
         data = with_checksums(data) if mend and data.startswith(b"\x89PNG") else data

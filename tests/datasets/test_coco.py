@@ -114,11 +114,6 @@ def test_the_published_archives_need_not_be_unpacked(folder: Path, tmp_path: Pat
     assert trees.fingerprint(prepare(request(archives))) == expected
 
 
-def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
-    result = trees.train_and_evaluate(prepare(request(folder, image_size=16)), tmp_path / "r")
-    assert "fg_ari/decoder" in str(result)
-
-
 def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = prepare(request(folder))
     again = Request("coco", source=folder, image_size=HEIGHT, data_dir=folder.parent / "again")

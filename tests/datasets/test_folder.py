@@ -91,11 +91,6 @@ def test_images_masks_and_properties_belong_together(folder: Path) -> None:
                 assert (batch["property/color"][row, count:] == -1).all()
 
 
-def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
-    result = trees.train_and_evaluate(prepare(request(folder)), tmp_path / "results")
-    assert "fg_ari/decoder" in str(result)
-
-
 @pytest.mark.parametrize("masks", ["{stem}_mask.png", "masks/{stem}.png"])
 @pytest.mark.parametrize("base", ["", "a/b/"])
 def test_masks_are_found_beside_and_in_a_folder(tmp_path: Path, base: str, masks: str) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from slotbench.datasets import loader as module
+from slotbench.datasets import memory
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
@@ -137,7 +138,7 @@ def test_memory_is_used_where_a_quarter_of_what_is_available_is_enough(
     numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     needed = 100 * 32 * 32 * 3  # bytes; 300 KiB
-    monkeypatch.setattr(module, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
     for kilobytes, fits in ((4 * needed // 1024, True), (4 * needed // 1024 - 1, False)):
         text = f"MemFree: 1 kB\nMemAvailable:   {kilobytes} kB\n"
         (tmp_path / "meminfo").write_text(text)

@@ -27,7 +27,7 @@ from slotbench.datasets.tfrecord import (
 )
 from slotbench.errors import UserError
 from tests.datasets import originals_movi as movi
-from tests.datasets import trees, whole
+from tests.datasets import trees
 from tests.datasets.originals import field, frame, packed_floats
 from tests.datasets.originals_images import grey, png, rgb, with_checksums
 
@@ -151,11 +151,6 @@ def test_frames_may_be_jpeg(tmp_path: Path) -> None:
     with DatasetFile(prepare(request(root))) as dataset:
         image = dataset.read("train", 0, 1)["image"].astype(int)
     assert (np.abs(image - (10, 200, 30)) < 4).all()
-
-
-def test_it_can_be_trained_on_and_evaluated(tmp_path: Path) -> None:
-    root = movi.write(tmp_path / "a", side=32, sizes={"train": (4,), "validation": (2,)})
-    whole.whole("movi", tmp_path, variant="a", source=root)
 
 
 def test_numbers_of_clips_are_those_asked_for(shared: Path, tmp_path: Path) -> None:

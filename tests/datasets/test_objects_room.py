@@ -82,7 +82,8 @@ def test_every_object_is_seen_where_it_is_said_to_be(
     # The scenes of the stream, made again; those before the last were refused.
     dataset = ObjectsRoom("default", 64, seed=0)
     for index in range(4):
-        room, _, mask = dataset._one(group, index)
+        drawn = dataset._one(group, index)
+        room, mask = drawn.scene, drawn.mask
         for slot, thing in enumerate(room.objects):
             np.testing.assert_allclose(batch["property/position"][index, slot], thing.position)
             rows, columns = np.nonzero(mask == slot + 1)
@@ -94,7 +95,8 @@ def test_every_object_is_seen_where_it_is_said_to_be(
 def test_an_object_alone_surrounds_its_middle(rendered: dict[str, Batch]) -> None:
     dataset, seen = ObjectsRoom("default", 64, seed=0), 0
     for index in range(8):
-        room, _, mask = dataset._one("train", index)
+        drawn = dataset._one("train", index)
+        room, mask = drawn.scene, drawn.mask
         if len(room.objects) == 1:
             x, y = projected(room, room.objects[0].position, 64).astype(int)
             assert mask[y, x] == 1
@@ -248,10 +250,6 @@ def test_test_sets_beside_the_training_file_are_read_with_it(folder: Path, tmp_p
     source = folder / "objects_room_train.tfrecords"
     path = prepare(Request("objects-room", source=source, data_dir=tmp_path))
     assert len(verify.dataset(path)["images"]) == 6
-
-
-def test_from_the_files_to_an_evaluation(folder: Path, tmp_path: Path) -> None:
-    whole("objects-room", tmp_path, source=folder)
 
 
 def test_an_import_that_was_stopped_goes_on(

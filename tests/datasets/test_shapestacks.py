@@ -112,11 +112,6 @@ def test_matplotlibs_rounding_is_allowed_for(folder: Path) -> None:
     assert trees.fingerprint(prepare(request(folder, force=True))) == expected
 
 
-def test_training_and_evaluation_run_on_it(folder: Path, tmp_path: Path) -> None:
-    result = trees.train_and_evaluate(prepare(request(folder, image_size=16)), tmp_path / "r")
-    assert "fg_ari/decoder" in str(result)
-
-
 def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = prepare(request(folder, image_size=16))
     again = Request("shapestacks", source=folder, image_size=16, data_dir=folder.parent / "again")

@@ -14,7 +14,6 @@ from slotbench.datasets.tetrominoes import BLOCKS, COLORS, SHAPES, Tetrominoes, 
 from slotbench.errors import UserError
 from tests.datasets import trees
 from tests.datasets.originals import loose_floats, packed_floats, tetrominoes_record, write
-from tests.datasets.whole import whole
 
 Cells = frozenset[tuple[int, int]]
 SIZES = {"train": 130, "val": 20, "test": 20}
@@ -161,18 +160,6 @@ def test_images_and_masks_agree_at_other_sizes(source: Path, size: int) -> None:
     flat = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 255), (255, 255, 0)])[batch["mask"]]
     agree = (batch["image"] == flat).all(axis=-1).mean()
     assert agree == 1 if size != 24 else agree > 0.8
-
-
-def test_from_the_file_to_an_evaluation(source: Path, tmp_path: Path) -> None:
-    with DatasetFile(whole("tetrominoes", tmp_path, source=source, image_size=None)) as dataset:
-        assert dataset.layout.height == 32
-
-
-def test_from_drawing_to_an_evaluation(tmp_path: Path) -> None:
-    sizes = {"train": 24, "val": 12, "test": 12}
-    path = whole("tetrominoes", tmp_path, sizes=sizes, image_size=None)
-    with DatasetFile(path) as dataset:
-        assert (dataset.layout.height, dataset.attributes["image_size"]) == (32, 32)
 
 
 def test_the_command_draws_at_its_own_size(

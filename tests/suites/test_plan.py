@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
 from slotbench import registry, workflow
@@ -121,7 +122,13 @@ def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make: Make) -> N
 @pytest.mark.parametrize("name", registry.names("suites"))
 def test_every_shipped_suite_can_be_run(name: str, tmp_path: Path, blocks: Path) -> None:
     data = tiny.data(tmp_path, blocks)
-    plan = tiny.planned(registry.get("suites", name).load()(), data, tmp_path)
+    suite = registry.get("suites", name).load()()
+    plan = tiny.planned(suite, data, tmp_path)
+    if "shifts" in plan.suite.prepare:
+        assert plan.prepare_commands() == [["slotbench", "prepare", "clevr", "--shifts", "all"]]
+        with h5py.File(data / "clevr.h5", "r+") as file:
+            file.copy("test", "test-crop")
+        plan = tiny.planned(suite, data, tmp_path)
     assert not plan.unprepared
     assert len(plan.cells) == len(plan.suite.combinations())
     assert len({cell.key for cell in plan.cells}) == len(plan.cells)

@@ -27,7 +27,8 @@ class Shifts(Metric):
     ``shift/changed`` bool (n, O) of the split says; where there is none, the whole image was
     changed, and there is ``all`` alone. Probes are those of the training distribution; pairing
     by loss is two-step. Definitions and edge cases are those of
-    :mod:`slotbench.evaluation.shifts`. The number of slots is that of the core.
+    :mod:`slotbench.evaluation.shifts`. The number of slots is that of the core, and as many more
+    as images of the split may have objects more, where the core's weights can give them.
     """
 
     name = "shifts"

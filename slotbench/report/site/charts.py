@@ -149,6 +149,7 @@ def _svg(figure: Figure, name: str) -> str:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[a-z0-9_.]+"/>\s*', "", svg)
     svg = re.sub(r'<g id="[a-z0-9_.]+">', "<g>", svg)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     # A page may hold dozens: what says nothing goes. Numbers in the text stay as they are.

@@ -27,6 +27,8 @@ MOST_POINTS = 60
 """Of a learning curve; more would not be seen."""
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """Fields of a cost, in the order of ``cost_words``; FLOPs only where a table has the column."""
+SHOWN_COSTS = ("steps", "time", "FLOPs")
+"""Columns of cost that a reader sees at once."""
 _HEALTH = ("health/effective_rank", "health/slot_cosine", "health/consistency")
 
 
@@ -90,7 +92,7 @@ def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, st
         Column("objective", numeric=False), Column("core", numeric=False),
         Column("family", numeric=False), Column("preset", numeric=False), Column("seeds"),
         *(Column(key, shown=key in default) for key in metrics),
-        *(Column(name, numeric=name != "device", shown=name != "device") for name in costs),
+        *(Column(name, numeric=name != "device", shown=name in SHOWN_COSTS) for name in costs),
     ]  # fmt: skip
     winners = {key: best(rows, key) for key in metrics}
     lines = []
@@ -128,8 +130,8 @@ def _metric(row: Row, key: str, wins: bool) -> Cell:
 
 
 def _value(value: float | str | None) -> str:
-    """What is sorted by: six digits are enough for that."""
-    return f"{value:.6g}" if isinstance(value, float | int) else value or ""
+    """What is sorted by: five digits are enough for that."""
+    return f"{value:.5g}" if isinstance(value, float | int) else value or ""
 
 
 def key_of(config: Mapping[str, Any]) -> str:

@@ -6,11 +6,11 @@
   const valueOf = (cell) => cell.dataset.v ?? cell.textContent;
   const columnOf = (th) => [...th.parentNode.children].indexOf(th);
 
+  const letters = new Intl.Collator();
   // What has no value stands last, whichever way the column is sorted.
   const compare = (numeric, sign) => (a, b) => {
     if (a.value === "" || b.value === "") return (a.value === "") - (b.value === "");
-    if (numeric) return sign * (Number(a.value) - Number(b.value));
-    return sign * a.value.localeCompare(b.value);
+    return sign * (numeric ? a.number - b.number : letters.compare(a.value, b.value));
   };
 
   const sort = (table, th) => {
@@ -23,7 +23,10 @@
     th.setAttribute("aria-sort", order);
     const index = columnOf(th);
     const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => ({ row, value: valueOf(row.cells[index]) }));
+    const rows = [...body.rows].map((row) => {
+      const value = valueOf(row.cells[index]);
+      return { row, value, number: Number(value) };
+    });
     rows.sort(compare(numeric, order === "ascending" ? 1 : -1));
     body.append(...rows.map((each) => each.row));
   };
@@ -62,12 +65,11 @@
 
   const showColumn = (name, shown) => {
     for (const table of tables.filter((each) => each.closest(".board"))) {
-      const heads = all("th", table.tHead);
-      for (const th of heads) if (th.dataset.column === name) th.hidden = !shown;
-      const cells = heads.filter((th) => th.hidden)
-        .map((th) => `#${table.id} td:nth-child(${columnOf(th) + 1})`);
-      document.getElementById(`hide-${table.id}`).textContent =
-        cells.length ? `${cells.join(", ")} { display: none; }` : "";
+      for (const th of all("th", table.tHead).filter((each) => each.dataset.column === name)) {
+        const index = columnOf(th);
+        th.hidden = !shown;
+        for (const row of table.tBodies[0].rows) row.cells[index].classList.toggle("h", !shown);
+      }
     }
   };
 

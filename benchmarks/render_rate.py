@@ -1,0 +1,58 @@
+"""Images a second of every dataset that is made here, with all cores, and of one core.
+
+The time is that of a whole preparation: starting processes, writing parts and joining them
+included. Type: python benchmarks/render_rate.py [--scale 1] [NAME ...]
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+
+IMAGES = {
+    "clevr:clevr6": 800, "clevr:clevr10": 800, "objects-room:default": 2_000,
+    "clevrtex:full": 100, "multi-dsprites:colored_on_grayscale": 10_000,
+    "multi-dsprites:colored_on_colored": 10_000, "multi-dsprites:binarized": 10_000,
+    "multi-dsprites-video:colored_on_grayscale": 1_000, "tetrominoes:default": 10_000,
+}  # fmt: skip
+"""Name and variant -> images (of video: clips); about ten seconds each on two cores."""
+
+
+def rendered(reference: str, images: int, workers: int, folder: Path) -> tuple[int, float]:
+    """How many images (of video: frames) were made, and in how many seconds."""
+    name, variant = reference.split(":")
+    sizes = {"train": images, "val": 1, "test": 1}
+    begun = time.perf_counter()
+    path = prepare(Request(name, variant, sizes=sizes, workers=workers, data_dir=folder))
+    spent = time.perf_counter() - begun
+    with DatasetFile(path) as dataset:
+        return sum(dataset.size(split) for split in dataset.splits), spent
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("names", nargs="*", metavar="NAME", help="datasets; none: all")
+    options.add_argument("--scale", type=float, default=1.0, help="times as many images")
+    asked = options.parse_args()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"{cores} cores; load of the machine {os.getloadavg()[0]:.1f}")
+    for reference, count in IMAGES.items():
+        if asked.names and reference.split(":")[0] not in asked.names:
+            continue
+        for workers in sorted({1, cores or 1}):
+            with tempfile.TemporaryDirectory() as folder:
+                images = max(1, round(count * asked.scale))
+                made, spent = rendered(reference, images, workers, Path(folder))
+            rate, each = made / spent, 1000 * spent / made
+            print(
+                f"{reference}, {workers} worker(s): {rate:,.1f} images/s, {each:.2f} ms each",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

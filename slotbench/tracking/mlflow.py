@@ -1,0 +1,61 @@
+"""MLflow: the server that ``MLFLOW_TRACKING_URI`` names, else ``<results>/mlflow.db``."""
+
+import logging
+import os
+import time
+from typing import Any
+
+from slotbench.tracking.base import Tracked, Tracker, Values
+
+STATES = {"done": "FINISHED", "interrupted": "KILLED"}
+LIMIT, BATCH = 500, 100
+"""Characters of a parameter's value, and parameters a request, that every server takes."""
+
+
+class MLflow(Tracker):
+    """One MLflow run in the experiment ``slotbench`` (or ``MLFLOW_EXPERIMENT_NAME``)."""
+
+    packages = ("mlflow", "sqlalchemy", "alembic")
+
+    def __init__(self, run: Tracked) -> None:
+        # It tells of every table that it makes.
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        from mlflow.entities import Param
+        from mlflow.tracking import MlflowClient
+
+        database = f"sqlite:///{(run.results_dir / 'mlflow.db').resolve()}"
+        self.client: Any = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", database))
+        known = run.known("mlflow")
+        if known is not None:
+            self.id = known
+            self.client.update_run(self.id, status="RUNNING")
+            return
+        made = self.client.create_run(
+            self._experiment(run), run_name=run.name, tags={"group": run.group}
+        )
+        self.id = str(made.info.run_id)
+        settings = [Param(key, str(value)[:LIMIT]) for key, value in run.settings.items()]
+        for first in range(0, len(settings), BATCH):
+            self.client.log_batch(self.id, params=settings[first : first + BATCH])
+        run.remember("mlflow", self.id)
+
+    def _experiment(self, run: Tracked) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "slotbench")
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        here = "MLFLOW_TRACKING_URI" not in os.environ
+        place = (run.results_dir / "mlflow").resolve().as_uri() if here else None
+        return str(self.client.create_experiment(name, artifact_location=place))
+
+    def log(self, step: int, values: Values) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            self.id, metrics=[Metric(name, value, now, step) for name, value in values.items()]
+        )
+
+    def close(self, state: str) -> None:
+        self.client.set_terminated(self.id, STATES.get(state, "FAILED"))

@@ -1,0 +1,120 @@
+"""A small source in the original format of every dataset, for tests that go through them all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.datasets import (
+    originals,
+    originals_clevrtex,
+    originals_coco,
+    originals_movi,
+    originals_shapestacks,
+)
+from tests.datasets.originals_clevr_zip import write_clevr
+from tests.datasets.originals_images import grey, rgb
+from tests.datasets.test_folder import squares, table
+
+
+def clevr(root: Path, images: int) -> Path:
+    few = [originals.clevr_record(index, 3 + index) for index in range(4)]
+    records = [few[index % 4] for index in range(images)]
+    return originals.write(root / "clevr_with_masks_train.tfrecords", records)
+
+
+def clevr_zip(root: Path, images: int) -> Path:
+    counts = [3 + index % 4 for index in range(images)]
+    half = images // 2
+    return write_clevr(root / "CLEVR_v1.0.zip", counts[:half], counts[half:])
+
+
+def multi_dsprites(root: Path, images: int) -> Path:
+    records = [originals.sprites_record(index) for index in range(images)]
+    return originals.write(root / "multi_dsprites_colored_on_grayscale.tfrecords", records)
+
+
+def tetrominoes(root: Path, images: int) -> Path:
+    records = [originals.tetrominoes_record(index) for index in range(images)]
+    return originals.write(root / "tetrominoes_train.tfrecords", records)
+
+
+def objects_room(root: Path, images: int) -> Path:
+    for name, entities, objects in (
+        ("train", 7, 3), ("test_empty_room", 4, 0), ("test_six_objects", 10, 6),
+        ("test_identical_color", 10, 5),
+    ):  # fmt: skip
+        count = images if name == "train" else 4
+        records = [originals.room_record(index, objects, entities) for index in range(count)]
+        originals.write(root / f"objects_room_{name}.tfrecords", records)
+    return root
+
+
+def folder(root: Path, images: int) -> Path:
+    for index in range(images):
+        image, labels = squares(index)
+        (root / f"{index:02d}.png").write_bytes(rgb(image))
+        (root / f"{index:02d}_mask.png").write_bytes(grey(labels))
+    (root / "properties.csv").write_text(table(images))
+    return root
+
+
+def coco(root: Path, images: int) -> Path:
+    parts = originals_coco.documents()
+    originals_coco.write(root, parts)
+    for split, count in (("train2017", images - 10), ("val2017", 10)):
+        for id_ in range(100, 100 + count):
+            item = originals_coco.image(id_)
+            parts[split]["images"].append(item)
+            parts[split]["annotations"].append(originals_coco.annotation(1000 + id_, id_, 1))
+            (root / split / item["file_name"]).write_bytes(originals_coco.pixels(id_))
+    return originals_coco.write(root, parts)
+
+
+def shapestacks(root: Path, images: int) -> Path:
+    cameras = len(originals_shapestacks.CAMERAS)
+    towers = {
+        split: [originals_shapestacks.tower(3, 100 * number + index) for index in range(count)]
+        for number, (split, count) in enumerate(
+            {"train": images // cameras, "eval": 3, "test": 3}.items(), start=1
+        )
+    }
+    return originals_shapestacks.write(root, towers=towers)
+
+
+def movi(root: Path, images: int) -> Path:
+    """As many clips."""
+    sizes = {"train": (images // 2, images // 4), "validation": (images // 4,)}
+    return originals_movi.write(root, sizes=sizes, side=32)
+
+
+def clevrtex(root: Path, images: int) -> Path:
+    return originals_clevrtex.write(root, images=images)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What makes the original files of a dataset below a folder, and returns what to read."""
+
+    name: str
+    make: Callable[[Path, int], Path]
+    images: int = 40
+    """As few as make three splits of a batch each."""
+    masks: bool = True
+
+    def written(self, root: Path, images: int | None = None) -> Path:
+        root.mkdir()
+        return self.make(root, images or self.images)
+
+
+SOURCES: Mapping[str, Source] = {
+    "clevr": Source("clevr", clevr), "clevr-zip": Source("clevr", clevr_zip, masks=False),
+    "multi-dsprites": Source("multi-dsprites", multi_dsprites),
+    "tetrominoes": Source("tetrominoes", tetrominoes),
+    "objects-room": Source("objects-room", objects_room),
+    "clevrtex": Source("clevrtex", clevrtex), "shapestacks": Source("shapestacks", shapestacks),
+    "movi": Source("movi", movi, images=4), "coco": Source("coco", coco),
+    "folder": Source("folder", folder),
+}  # fmt: skip
+RENDERED = (
+    "clevr", "multi-dsprites", "multi-dsprites-video", "tetrominoes", "objects-room", "clevrtex",
+)  # fmt: skip

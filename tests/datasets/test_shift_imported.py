@@ -1,0 +1,76 @@
+"""Shifts of imported datasets: on finished images, or refused with the reason."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotbench.cli import main
+from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import SPLITS, DatasetFile
+from slotbench.datasets.shifts import parse
+from slotbench.errors import UserError
+from tests.datasets.originals import clevr_record, write
+from tests.datasets.originals_clevr_zip import write_clevr
+from tests.datasets.test_shift_prepare import content, digests
+
+
+def command(monkeypatch: pytest.MonkeyPatch, path: Path, shifts: str) -> int:
+    """The exit status."""
+    words = ["prepare", "clevr", "--shifts", shifts, "--data-dir", str(path.parent)]
+    monkeypatch.setattr(sys, "argv", ["slotbench", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    source = folder / "clevr_with_masks_train.tfrecords"
+    write(source, [clevr_record(index, 3 + index % 4) for index in range(10)])
+    path = prepare(Request("clevr", source=source, data_dir=folder, shifts=parse("crop")))
+    source.unlink()
+    return path
+
+
+def test_imported_images_are_changed_without_their_original_files(
+    imported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DatasetFile(imported) as dataset:
+        assert dataset.attributes["origin"] == "original"
+        fingerprint = dataset.fingerprint
+    assert command(monkeypatch, imported, "all") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    for shift in ("object_shape", "object_style", "num_objects"):
+        assert f"Without {shift}: " in told
+    assert (imported.parent / "clevr-shifts.png").is_file()
+    assert {"test-crop", "test-occlusion", "test-object_color"} < set(digests(imported))
+    with DatasetFile(imported) as dataset:
+        assert dataset.fingerprint == fingerprint
+        flags, colors = dataset.changed("test-object_color"), dataset.read("test-object_color")
+        assert flags is not None
+        assert flags.any(axis=1).all()
+        assert (colors["property/color"][flags] == -1).all()
+        # Occluders are gray as the authors' are for CLEVR.
+        assert (dataset.read("test-occlusion")["image"] == 51).all(axis=-1).mean() > 0.1
+
+
+@pytest.mark.parametrize("shift", ["object_style", "object_shape", "num_objects"])
+def test_a_shift_that_cannot_be_is_refused_by_name(
+    imported: Path,
+    shift: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = content(imported)
+    assert command(monkeypatch, imported, shift) == 2
+    assert f"--shifts {shift}" in capsys.readouterr().err
+    assert content(imported) == state
+
+
+def test_without_masks_images_are_not_changed(tmp_path: Path) -> None:
+    source = write_clevr(tmp_path / "CLEVR_v1.0.zip", [3] * 6, [4] * 4)
+    with pytest.raises(UserError, match="no masks"):
+        prepare(Request("clevr", source=source, data_dir=tmp_path, shifts=parse("all")))
+    assert set(digests(tmp_path / "clevr.h5")) == set(SPLITS)

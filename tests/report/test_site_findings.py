@@ -1,0 +1,175 @@
+"""Ranks, costs, suites and gaps on the page."""
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slotbench.errors import UserError
+from slotbench.leaderboard import leaderboard
+from slotbench.report.site.charts import MOST_ROWS
+from tests.leaderboard.results import (
+    add_run,
+    add_seeds,
+    make_evaluation,
+    make_status,
+    write,
+)
+from tests.report.test_site import Page, site
+from tests.suites.tiny import data, planned
+from tests.suites.tiny import write as write_suite
+
+METRIC = "fg_ari/attention"
+ALIGNMENTS = """
+name = "tiny"
+question = "Does it matter how slots are paired?"
+metrics = "segmentation"
+seeds = 3
+
+[axes]
+objective = ["simclr", "vicreg"]
+alignment = ["hungarian", "pool"]
+"""
+FAMILIES = """
+name = "families"
+question = "Need it reconstruct?"
+metrics = "segmentation"
+seeds = 3
+
+[axes]
+objective = ["simclr", "reconstruction"]
+"""
+
+
+def row_of(page: Page, *words: str) -> str:
+    """The text of the first table row of the page with all of these words."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.text, re.DOTALL)
+    texts = (" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in rows)
+    return next(text for text in texts if all(word in text for word in words))
+
+
+def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path: Path) -> None:
+    for variant in ("clevr6", "clevr10"):
+        add_seeds(tmp_path, METRIC, [0.8, 0.81, 0.82], objective="simclr", variant=variant)
+        add_seeds(tmp_path, METRIC, [0.79, 0.8, 0.82], objective="byol", variant=variant)
+        add_seeds(tmp_path, METRIC, [0.1, 0.11, 0.12], objective="random", variant=variant)
+    add_seeds(tmp_path, METRIC, [0.9, 0.91, 0.92], objective="vicreg")
+    add_run(tmp_path, objective="moco", status=make_status("failed"))
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert "ranks" in page.ids
+    assert "over 2 datasets" in page.words
+    assert row_of(page, "3.50 slot-attention + random")  # the fourth of four and the third of three
+    places = [place for place in leaderboard(tmp_path).overall() if place.metric == METRIC]
+    means = {place.label.split(" + ")[1].split(",")[0]: place.mean for place in places}
+    assert means == {"simclr": 1.5, "byol": 1.5, "random": 3.5, "vicreg": None, "moco": None}
+
+
+def test_flops_are_a_cost_where_they_were_counted(tmp_path: Path) -> None:
+    for seed, (objective, count) in itertools.product(
+        range(3), (("reconstruction", 2e15), ("simclr", 5e14), ("random", None))
+    ):
+        status = make_status(flops=count) if count else make_status()
+        add_run(tmp_path, {METRIC: 0.5}, objective=objective, seed=seed, status=status)
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert "2e+15" in row_of(page, "reconstruction", "quick")
+    assert 'data-column="FLOPs"' in page.text
+    assert f"{METRIC} against FLOPs of training" in page.words
+    # One without it is no point of the plot, and no zero.
+    (figure,) = re.findall(rf"<figure>(?:(?!<figure>).)*{METRIC} against FLOPs", page.text, re.S)
+    assert "random" not in figure
+    plain = tmp_path / "plain"
+    add_seeds(plain, METRIC, [0.1, 0.2])
+    assert "FLOPs" not in Page(site(plain, plain / "report").index).words
+
+
+def test_more_rows_than_a_plot_has_room_for_are_counted(tmp_path: Path) -> None:
+    for number in range(MOST_ROWS + 3):
+        add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert "The table has 3 more rows." in page.words
+    assert (tmp_path / "report" / "curves.html").exists() is False  # no run wrote a curve
+
+
+def test_curves_of_many_rows_have_a_page_of_their_own(tmp_path: Path) -> None:
+    for number in range(26):
+        run = add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
+        (run / "metrics.jsonl").write_text('{"step": 0, "loss": 2}\n{"step": 9, "loss": 0.5}\n')
+    index = site(tmp_path, tmp_path / "report").index
+    assert "curves.html" in Page(index).links
+    curves = Page(index.with_name("curves.html"))
+    assert curves.text.count("<polyline") == 26
+    assert "index.html" in curves.links
+
+
+@pytest.fixture
+def home(tmp_path: Path, blocks: Path) -> Path:
+    data(tmp_path, blocks)
+    return tmp_path
+
+
+def fill_suite(home: Path, text: str, values: dict[str, float], skip: tuple[str, int]) -> Path:
+    """The suite's runs with made-up numbers, by objective or alignment; one of them failed."""
+    file = write_suite(home, text)
+    for cell in planned(file, home / "data", home / "results").cells:
+        path, seed = cell.run.path, cell.choice.seed
+        level = str(cell.values.get("alignment") or cell.values["objective"])
+        document = cell.config.to_dict()
+        write(path / "config.json", document)
+        if (cell.values["objective"], seed) == skip and level == min(values):
+            write(path / "status.json", make_status("failed", reason="no memory left"))
+            continue
+        write(path / "status.json", make_status())
+        numbers = {METRIC: values[level] + 0.001 * seed * (level == max(values))}
+        write(path / "evaluation.json", make_evaluation(document, numbers))
+    return file
+
+
+def suite_site(home: Path, suite: str | None) -> Page:
+    places = {"data_dir": home / "data", "suite": suite}
+    return Page(site(home / "results", home / "report", **places).index)
+
+
+def test_a_suites_question_is_answered_by_its_axes(home: Path) -> None:
+    file = fill_suite(home, ALIGNMENTS, {"hungarian": 0.5, "pool": 0.4}, ("vicreg", 2))
+    add_seeds(home / "results", METRIC, [0.9, 0.9, 0.9], objective="byol")  # of no suite
+    page = suite_site(home, str(file))
+    answer = page.words.index("alignment: not settled, leaning in 1 of 1 comparison")
+    assert page.words.index("Does it matter how slots are paired?") < answer
+    assert "hungarian over pool on segmentation (FG-ARI) (+0.10" in page.words
+    assert "objective: no difference shown" in page.words
+    assert "11 of 12 runs of the suite count; 1 failed." in page.words
+    assert "byol" not in page.words
+    assert "no memory left" in page.words
+    assert "0.500" in row_of(page, "alignment", "hungarian over pool")
+
+
+def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home: Path) -> None:
+    file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
+    folder = home / "results" / "suites" / "families"
+    folder.mkdir(parents=True)
+    shutil.copy(file, folder / "suite.toml")
+    page = suite_site(home, None)
+    board = leaderboard(home / "results")
+    assert "Need it reconstruct?" in page.words
+    # Both families are its one axis: their comparison is the answer.
+    assert board.verdict.headline in page.words
+    assert "6 of 6 runs of the suite count." in page.words
+
+
+def test_a_suite_that_is_not_known_is_an_error(home: Path) -> None:
+    add_run(home / "results", {METRIC: 0.5})
+    with pytest.raises(UserError, match="suite"):
+        suite_site(home, "alignmnt")
+
+
+def test_where_the_data_is_gone_the_page_says_what_it_leaves_out(home: Path) -> None:
+    file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
+    folder = home / "results" / "suites" / "families"
+    folder.mkdir(parents=True)
+    shutil.copy(file, folder / "suite.toml")
+    shutil.rmtree(home / "data")
+    page = suite_site(home, None)
+    assert "Not prepared here" in page.words
+    assert "Need it reconstruct?" in page.words

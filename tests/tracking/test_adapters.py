@@ -1,0 +1,147 @@
+"""Each tracker is read back by its own tools: begun, gone on with, and with its settings."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.tracking.base import Tracked
+from slotbench.tracking.mlflow import LIMIT, MLflow
+from slotbench.tracking.tensorboard import TensorBoard
+from slotbench.tracking.wandb import WandB
+
+SETTINGS = {"train.steps": 4, "train.learning_rate": 4e-4, "core.name": "slot-attention"}
+LOSSES = {1: 0.75, 2: 0.5, 3: 0.25, 4: 0.125}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "results/runs/clevr-clevr6/slot-attention+simclr/0-0123abcd"
+    path.mkdir(parents=True)
+    return path
+
+
+def tell(kind: Any, run: Path, begin: int, end: int, state: str) -> None:
+    """What the loop tells from one step to another, in one process."""
+    tracker = kind(Tracked(run, SETTINGS, begin))
+    for step in range(begin + 1, end + 1):
+        tracker.log(step, {"loss": LOSSES[step], "learning_rate": 0.5})
+    tracker.close(state)
+
+
+def in_two_parts(kind: Any, run: Path) -> None:
+    """Interrupted after step 3, whose checkpoint is that of step 2."""
+    tell(kind, run, 0, 3, "interrupted")
+    tell(kind, run, 2, 4, "done")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_has_each_step_once(run: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    in_two_parts(TensorBoard, run)
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert {event.step: event.value for event in events.Scalars("loss")} == LOSSES
+    assert len(events.Scalars("loss")) == len(events.Scalars("learning_rate")) == 4
+    (settings,) = events.Tensors("settings/text_summary")
+    table = settings.tensor_proto.string_val[0].decode()
+    assert "| core.name | slot-attention |" in table
+    assert "| train.steps | 4 |" in table
+
+
+def records(folder: Path) -> list[Any]:
+    """What W&B has kept for the day there is a network."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (file,) = folder.glob("*.wandb")
+    data, at, whole, found = file.read_bytes(), 7, b"", []
+    assert data.startswith(b":W&B")
+    while at < len(data):
+        # LevelDB's log: blocks of 32 KiB, in which no header of 7 bytes is cut in two.
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, at + 4)
+        whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            found.append(Record.FromString(whole))
+            whole = b""
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_wandb_offline_keeps_one_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    in_two_parts(WandB, run)
+    parts = sorted((run / "wandb").glob("offline-run-*"))
+    name = json.loads((run / "tracking.json").read_text())["wandb"]
+    assert name.startswith("0-0123abcd-")
+    assert len(parts) == 2
+    losses: list[dict[int, float]] = []
+    for part in parts:
+        assert part.name.endswith(name)
+        held = records(part)
+        losses.append({})
+        for record in held:
+            if record.HasField("history"):
+                row = {
+                    item.key or item.nested_key[0]: json.loads(item.value_json)
+                    for item in record.history.item
+                }
+                losses[-1][row["_step"]] = row["loss"]
+            if record.HasField("run"):
+                told = {item.key: item.value_json for item in record.run.config.update}
+                assert record.run.run_id == name
+                assert record.run.project == "slotbench"
+                assert json.loads(told["train.steps"]) == 4
+    assert losses == [{step: LOSSES[step] for step in steps} for steps in ((1, 2, 3), (3, 4))]
+
+
+def assert_mlflow(uri: str, run: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("slotbench")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.run_name == run.name
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {key: str(value) for key, value in SETTINGS.items()}
+    assert found.data.tags["group"] == "clevr-clevr6/slot-attention+simclr"
+    history = client.get_metric_history(found.info.run_id, "loss")
+    assert {metric.step: metric.value for metric in history} == LOSSES
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_in_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    uri = (tmp_path / "mlruns").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    in_two_parts(MLflow, run)
+    assert_mlflow(uri, run)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_in_its_own_database(run: Path, tmp_path: Path) -> None:
+    in_two_parts(MLflow, run)
+    assert_mlflow(f"sqlite:///{tmp_path}/results/mlflow.db", run)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_takes_any_number_of_settings_of_any_length(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    uri = (tmp_path / "mlruns").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    settings = {f"views.field_{number}": "x" * 9000 for number in range(230)}
+    tracker = MLflow(Tracked(run, settings))
+    tracker.close("failed")
+    found = MlflowClient(uri).get_run(tracker.id)
+    assert found.data.params == dict.fromkeys(settings, "x" * LIMIT)
+    assert found.info.status == "FAILED"

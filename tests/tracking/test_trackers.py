@@ -1,0 +1,168 @@
+"""What holds for every tracker: what it is told, and that it can do the training no harm."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from slotbench import registry, train, workflow
+from slotbench.errors import UserError
+from slotbench.registry import Entry
+from slotbench.runs import Run
+from slotbench.tracking import base
+from slotbench.tracking.base import Tracked, Tracker, Trackers, Values, check, flat
+from slotbench.train import Host
+from tests.test_train import choice
+
+
+class Notes(Tracker):
+    """Notes what it is told."""
+
+    told: ClassVar[list[Any]] = []
+
+    def __init__(self, run: Tracked) -> None:
+        self.run = run
+        Notes.told.append(("begin", run.step, run.known("notes")))
+        run.remember("notes", "one")
+
+    def log(self, step: int, values: Values) -> None:
+        Notes.told.append({"step": step, **values})
+
+    def close(self, state: str) -> None:
+        Notes.told.append(state)
+
+
+class Fails(Notes):
+    """Fails in the middle."""
+
+    error: ClassVar[BaseException] = OSError("the network is gone")
+
+    def log(self, step: int, values: Values) -> None:
+        super().log(step, values)
+        if step == 2:
+            raise self.error
+
+
+class Never(Notes):
+    """Fails at once."""
+
+    def __init__(self, run: Tracked) -> None:
+        del run
+        raise SystemExit(1)
+
+
+class Hangs(Notes):
+    """Never comes back."""
+
+    def log(self, step: int, values: Values) -> None:
+        del step, values
+        threading.Event().wait(20)
+
+
+class Missing(Notes):
+    packages = ("slotbench_no_such_package",)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    Notes.told.clear()
+    known = dict(registry.entries("trackers"))
+    for kind in (Notes, Fails, Never, Hangs, Missing):
+        name = kind.__name__.lower()
+        known[name] = Entry("trackers", name, "-", "-", f"{__name__}:{kind.__name__}")
+    monkeypatch.setitem(registry._ENTRIES, "trackers", known)
+
+
+def trained(blocks: Path, results: Path, *names: str, steps: int = 4) -> Run:
+    host = Host(torch.device("cpu"), checkpoint_seconds=0.0, trackers=names)
+    return workflow.start(choice(steps), host, blocks, results, evaluate=False)
+
+
+def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks: Path, tmp_path: Path) -> None:
+    run = trained(blocks, tmp_path, "notes")
+    assert Notes.told == [("begin", 0, None), *run.metrics(), "done"]
+
+
+def test_a_resumed_run_goes_on_under_the_name_it_had(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = train.Trainer.train_step
+
+    def broken(self: train.Trainer, batch: Any) -> Any:
+        if self.step == 2:
+            raise MemoryError
+        return step(self, batch)
+
+    monkeypatch.setattr(train.Trainer, "train_step", broken)
+    with pytest.raises(MemoryError):
+        trained(blocks, tmp_path, "notes")
+    assert Notes.told[-1] == "failed"
+    monkeypatch.undo()
+    known = {**registry.entries("trackers")}
+    known["notes"] = Entry("trackers", "notes", "-", "-", f"{__name__}:Notes")
+    monkeypatch.setitem(registry._ENTRIES, "trackers", known)
+    Notes.told.clear()
+    run = trained(blocks, tmp_path, "notes")
+    assert Notes.told == [("begin", 2, "one"), *run.metrics()[2:], "done"]
+
+
+@pytest.mark.parametrize("name", ["fails", "never"])
+@pytest.mark.parametrize("error", [OSError("the network is gone"), SystemExit(3)])
+def test_one_that_fails_is_named_once_and_stops_nothing(
+    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
+    error: BaseException, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Fails, "error", error)
+    run = trained(blocks, tmp_path, name, "notes")
+    assert run.status()["state"] == "done"
+    assert len(run.metrics()) == 4
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count(f"Warning: {name} has failed and is told no more") == 1
+    assert Notes.told[-1] == "done"
+
+
+def test_one_that_hangs_stops_nothing(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(base, "CLOSE_SECONDS", 0.1)
+    begun = time.monotonic()
+    assert trained(blocks, tmp_path, "hangs").status()["state"] == "done"
+    assert time.monotonic() - begun < 15
+    assert "hangs does not answer" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_name_given_twice_is_one_tracker(tmp_path: Path) -> None:
+    trackers = Trackers(("notes", "notes"), Tracked(tmp_path, {}))
+    trackers.log(1, {"loss": 2.0})
+    trackers.close("done")
+    assert Notes.told == [("begin", 0, None), {"step": 1, "loss": 2.0}, "done"]
+
+
+def test_a_missing_package_is_named_with_its_extra() -> None:
+    with pytest.raises(UserError, match=r"pip install 'slotbench\[missing\]'"):
+        check(["notes", "missing"])
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
+def test_each_extra_is_asked_for_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = registry.get("trackers", name).load().packages[0]
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
+        workflow.host("cpu", trackers=(name,))
+
+
+def test_an_unknown_tracker_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
+        workflow.host("cpu", trackers=("tensorbord",))
+
+
+def test_settings_are_flat() -> None:
+    nested = {"train": {"steps": 3, "clip": None}, "views": {"crop": (0.5, 1.0)}, "seed": 0}
+    assert flat(nested) == {
+        "train.steps": 3, "train.clip": "None", "views.crop": "(0.5, 1.0)", "seed": 0,
+    }  # fmt: skip
