@@ -4,17 +4,19 @@ A prepared file of more than ``--cap`` GB is made (its images repeat; they compr
 rendered scenes do). A process whose heap may not grow beyond the cap (RLIMIT_DATA) trains the
 preset ``quick`` in turns, a step from that file and a step from a dataset that is held in memory.
 Before each window of 8,192 images the file is put out of the system's cache, so that the disk is
-read, as it is where memory is too small for the file. Reading a window counts as a part of its
-steps. Type: python -m benchmarks.larger_than_memory [--cap 2] [--windows 2] [--steps 256]
+read, as it is where memory is too small for the file. Reading a window, by the clock, counts as a
+part of its steps; of these it is the processor's time that counts, divided by the threads,
+because other work on the machine stretches the clock.
+Type: python -m benchmarks.larger_than_memory [--cap 2] [--windows 2] [--steps N]
 """
 
 import argparse
 import json
 import os
 import resource
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,32 +24,16 @@ import h5py
 import numpy as np
 import torch
 
+from benchmarks.loader import ATTRIBUTES, LAYOUT, scenes
 from slotbench.build import build
 from slotbench.config import DatasetInfo, RunConfig
 from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, DatasetFile, Layout
+from slotbench.datasets.schema import DatasetFile
 from slotbench.objectives.base import TrainBatch
 from slotbench.resolve import resolve_for
-from slotbench.rng import numpy_generator
 
-LAYOUT = Layout(64, 64, 6, ())
 DIFFERENT = 2048
-ATTRIBUTES = {
-    "name": "scenes", "variant": "benchmark", "origin": "rendered", "sources": "[]",
-    "generator": "benchmark", "seed": 0, "image_size": 64, "licence": "MIT",
-}  # fmt: skip
-
-
-def scenes(n: int) -> Iterator[Batch]:
-    """Smooth ground with a little noise: it compresses as rendered scenes do, to a third."""
-    generator = numpy_generator(0, "benchmark")
-    ground = np.linspace(80, 160, 64)[:, None, None]
-    for start in range(0, n, 1024):
-        batch = LAYOUT.empty(min(1024, n - start))
-        noise = generator.normal(0, 3, (len(batch["image"]), 64, 64, 1))
-        batch["image"][:] = (ground + noise).clip(0, 255)
-        yield batch
 
 
 def make(path: Path, bytes_: float) -> int:
@@ -124,31 +110,29 @@ def _compare(
     """The steps of each window take turns with steps from memory, so that both see one machine."""
     for number in range(3):  # warm
         step(memory, number)
-    reading, taken, disk = 0.0, {"file": 0.0, "memory": 0.0}, from_disk()
+    reading, disk = 0.0, from_disk()
+    taken: dict[str, list[float]] = {"memory": [], "file": []}
+    loaders = {"memory": memory, "file": file}
     for window in range(windows):
         first = window * whole
         forget(file.dataset.path)
         begun = time.perf_counter()
         file.batch(first)
-        reading += time.perf_counter() - begun
+        reading += (time.perf_counter() - begun) / windows
         for number in range(first, first + steps):
-            for way, loader in (("file", file), ("memory", memory)):
-                begun = time.perf_counter()
-                step(loader, number)
-                taken[way] += time.perf_counter() - begun
-    disk = from_disk() - disk
-    count = windows * steps
-    # Of a window that is not trained on to its end, the share of its reading.
-    spent = taken["file"] + reading * steps / whole
-    rates = {
-        way: count * memory.batch_size / seconds
-        for way, seconds in (("file", spent), ("memory", taken["memory"]))
-    }
-    print(f"a window is read in {reading / windows:.2f} s, {disk / windows / 1e6:.0f} MB from disk")
-    print(
-        f"from memory: {rates['memory']:.1f} images/s; from the file: {rates['file']:.1f} images/s"
-    )
-    print(f"ratio: {rates['file'] / rates['memory']:.1%} ({count} steps each)")
+            for way in sorted(loaders, reverse=bool(number % 2)):
+                begun = time.process_time()
+                step(loaders[way], number)
+                taken[way].append((time.process_time() - begun) / torch.get_num_threads())
+    megabytes = (from_disk() - disk) / windows / 1e6
+    print(f"a window is read in {reading:.2f} s, {megabytes:.0f} MB of it from the disk")
+    # Each step bears its share of the reading, also where a window is not trained on to its end.
+    spent = {way: statistics.median(times) for way, times in taken.items()}
+    spent["file"] += reading / whole
+    for way, seconds in spent.items():
+        rate = memory.batch_size / seconds
+        print(f"{way}: {rate:.1f} images/s, {1000 * seconds:.1f} ms a step")
+    print(f"ratio: {spent['memory'] / spent['file']:.1%} ({windows * steps} steps each)")
 
 
 def _peak() -> float:

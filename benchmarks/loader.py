@@ -3,8 +3,9 @@
 A split of 9,000 images of 64x64 is loaded 32 at a time, in memory and from the file; then two
 views of each image are made with every preset. "from the file" is the mean over the steps of a
 window, the reading of the window (8,192 images, once in 256 steps) included; all others are
-the median and the least. A training step of the preset ``quick`` is what they stand beside:
-see ``benchmarks/train_step.py``.
+the median and the least. "a DataLoader" is what users have today: samples read one by one from
+the file, in shuffled order, by PyTorch's ``DataLoader`` in this process. A training step of the
+preset ``quick`` is what they stand beside: see ``benchmarks/train_step.py``.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
 from slotbench.datasets.parts import join
@@ -27,6 +30,10 @@ from slotbench.rng import numpy_generator
 LAYOUT = Layout(64, 64, 6, ())
 BATCH, IMAGES = 32, 9000
 CPU = torch.device("cpu")
+ATTRIBUTES = {
+    "name": "scenes", "variant": "benchmark", "origin": "rendered", "sources": "[]",
+    "generator": "benchmark", "seed": 0, "image_size": 64, "licence": "MIT",
+}  # fmt: skip
 
 
 def scenes(n: int) -> Iterator[Batch]:
@@ -69,6 +76,22 @@ def loading(dataset: DatasetFile) -> None:
     print(f"loader from the file: {took / steps * 1000:.2f} ms; {took:.2f} s for a window")
 
 
+def per_sample(path: Path) -> None:
+    class Samples(Dataset[torch.Tensor]):
+        def __init__(self) -> None:
+            self.images = h5py.File(path)["train/image"]
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return torch.from_numpy(self.images[index]).permute(2, 0, 1).float().div_(255)
+
+    generator = torch.Generator().manual_seed(0)
+    batches = iter(DataLoader(Samples(), BATCH, shuffle=True, generator=generator))
+    report("a DataLoader", times(lambda _: next(batches), 100))
+
+
 def viewing(dataset: DatasetFile) -> None:
     images = images_on(Loader(dataset, "train", BATCH, 0).batch(0), CPU)
     for name, config in PRESETS.items():
@@ -87,16 +110,13 @@ def main() -> None:
     # As after the first training step: memory of this size, once freed, is kept for what follows.
     torch.ones(30 << 20, dtype=torch.uint8)
     print(f"{BATCH} images, {threads} threads; load of the machine {os.getloadavg()[0]:.1f}")
-    attributes = {
-        "name": "scenes", "variant": "benchmark", "origin": "rendered", "sources": "[]",
-        "generator": "benchmark", "seed": 0, "image_size": 64, "licence": "MIT",
-    }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenes.h5"
         splits = {"train": scenes(IMAGES), "val": scenes(1), "test": scenes(1)}
-        join(path, LAYOUT, splits, attributes)
+        join(path, LAYOUT, splits, ATTRIBUTES)
         with DatasetFile(path) as dataset:
             loading(dataset)
+            per_sample(path)
             viewing(dataset)
 
 

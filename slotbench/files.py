@@ -21,7 +21,9 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     With ``folder``, of the same file system, the temporary name lies there: what a killed
     process leaves behind goes with that folder.
     """
-    temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}.tmp"
+    # Processes of the same number may write at once, on several machines or in containers.
+    ours = f"{os.getpid()}-{os.urandom(4).hex()}"
+    temporary = (folder or path.parent) / f".{path.name}.{ours}.tmp"
     try:
         yield temporary
         with temporary.open("rb") as stream:

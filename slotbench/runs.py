@@ -118,6 +118,7 @@ class Run:
         try:
             with Lock(self.path / ".lock").hold():
                 self._held = True
+                self._sweep()
                 try:
                     yield
                 finally:
@@ -127,6 +128,12 @@ class Run:
                 f"{self.path} is being trained or evaluated by another process.",
                 f"To look at it, type: slotbench show {self.id}",
             ) from error
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half written; whoever holds the run may."""
+        for file in self.path.glob(".*.tmp"):
+            if not file.name.startswith(f".{self.config_file.name}."):  # written without the lock
+                file.unlink(missing_ok=True)
 
     def locked(self) -> bool:
         """Whether a living process holds the run."""

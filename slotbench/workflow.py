@@ -104,7 +104,11 @@ def carry_out(
         elif not shared:
             say(f"This run is done already: {run.path}")
         if groups_left(run, groups):
-            _judge(run, config, dataset, host, "test", groups)
+            found = _judge(run, config, dataset, host, "test", groups)
+            tracked = tracking.Tracked(
+                run.path, tracking.flat(config.to_dict()), run.status()["step"]
+            )
+            tracking.tell_evaluation(host.trackers, tracked, found)
     if groups:
         say("Next, type: slotbench leaderboard")
     else:

@@ -119,7 +119,12 @@ def test_a_killed_rank_fails_the_run_with_its_reason(blocks: Path, plugin: Path)
     run = assert_failed(plugin.parent, code, err, reason)
     assert out == ""
     assert run.status()["step"] == 2
-    # It goes on, here without any plugin's mischief, in two processes again.
+
+
+@pytest.mark.slow
+def test_a_run_that_failed_goes_on(blocks: Path, plugin: Path) -> None:
+    ended(start(blocks, plugin, "killed"))
+    run = only_run(plugin.parent)
     code, out, err = ended(start(blocks, plugin, ""))
     assert code == 0, err
     assert out.strip() == str(run.path.relative_to(plugin.parent))
@@ -190,17 +195,3 @@ def test_a_run_that_is_held_is_left_alone(blocks: Path, plugin: Path) -> None:
     assert only_run(plugin.parent).status()["state"] == "running"
     first.terminate()
     assert ended(first)[0] == 130
-
-
-def test_a_batch_that_cannot_be_shared_is_a_users_mistake(blocks: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "slotbench", "train", "--preset", "quick", "--device", "cpu",
-            "--gpus", "3", "--set", "train.batch_size=32", "--data-dir", str(blocks),
-        ],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "--gpus 3: train.batch_size=32 cannot be divided by it." in done.stderr
-    assert "--set train.batch_size=33" in done.stderr

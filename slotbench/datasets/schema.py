@@ -281,7 +281,14 @@ class DatasetFile:
     def layout_of(self, split: str) -> Layout:
         """The layout of one split: a shifted test set may have more objects than the others."""
         more = self.file[split].attrs.get(OBJECTS) if split in self.file else None
-        return self.layout if more is None else replace(self.layout, objects=int(more))
+        if more is None:
+            return self.layout
+        if not isinstance(_python(more), int) or not split.startswith(SHIFTED):
+            raise UserError(
+                f"{self.path}: attribute {OBJECTS!r} of {split} is not as it was written.",
+                "Prepare it again, with --force.",
+            )
+        return replace(self.layout, objects=int(more))
 
     def digest(self, split: str) -> str:
         """The sha256 of a split that the manifest has; empty where it has none."""

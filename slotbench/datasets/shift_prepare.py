@@ -81,14 +81,15 @@ def _drawn(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
     return file.attributes["origin"] == "rendered" and shift in dataset.drawn_shifts
 
 
-def _description(file: DatasetFile, dataset: Dataset, shift: str) -> dict[str, Any]:
-    return {
+def _description(file: DatasetFile, dataset: Dataset, shift: str) -> str:
+    described = {
         "shift": shift,
         "version": VERSION,
         "made": "drawn" if _drawn(file, dataset, shift) else "on finished images",
         "changes": SHIFTS[shift].summary,
         "new": list(SHIFTS[shift].new),
     }
+    return json.dumps(described, sort_keys=True)
 
 
 def _there(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
@@ -101,10 +102,8 @@ def _there(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
             f"{file.path} has a test set {split} of its own: --shifts {shift} would replace it.",
             "Name other shifts.",
         )
-    stored = json.loads(file.file[split].attrs[DESCRIPTION])
-    manifest = json.loads(file.attributes.get("manifest", "{}"))
-    same = stored == _description(file, dataset, shift)
-    if same and manifest.get(split) == split_digest(file.file, file.layout, split):
+    same = file.file[split].attrs[DESCRIPTION] == _description(file, dataset, shift)
+    if same and file.digest(split) == split_digest(file.file, file.layout, split):
         return True
     say(f"{split} is {'damaged' if same else 'of another version'}: it is made again.")
     return False
@@ -195,7 +194,7 @@ def _insert(path: Path, dataset: Dataset, shifts: list[str], parts: Parts) -> No
             flags = [_append(group, layout, parts.read(name), shift) for name in names]
             if flags[0] is not None:
                 group[SHIFT_FLAGS] = np.concatenate(flags)
-            group.attrs[DESCRIPTION] = json.dumps(description, sort_keys=True)
+            group.attrs[DESCRIPTION] = description
             if layout.objects != base.objects:
                 group.attrs[OBJECTS] = layout.objects
             manifest[split] = split_digest(stored, base, split)

@@ -4,24 +4,20 @@ It trains and evaluates as ``slotbench train`` does, and writes down in the run'
 it could not. When the process that started it dies, it is told to save and leave.
 """
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
+from slotbench.orphans import end_with
 from slotbench.suites.process import ELSEWHERE
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2)."""
 
 
 def main() -> None:
     request: dict[str, Any] = json.loads(sys.argv[1])
-    _end_with(int(request["parent"]))
+    end_with(int(request["parent"]))
 
     from slotbench.errors import SlotbenchError
     from slotbench.files import reason_of
@@ -69,15 +65,6 @@ def _carry_out(request: dict[str, Any]) -> None:
                 "Run the suite again.",
             )
         workflow.carry_out(run, config, dataset, host, tuple(request["metrics"]))
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel send SIGTERM when the parent dies; elsewhere than on Linux, go on alone."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before
-        sys.exit(-signal.SIGTERM)
 
 
 if __name__ == "__main__":

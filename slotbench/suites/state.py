@@ -21,7 +21,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.stored import groups_left
 from slotbench.files import write_whole
 from slotbench.locks import Lock
-from slotbench.runs import Run, RunLocked
+from slotbench.runs import Run
 
 CellState = Literal["waiting", "running", "evaluating", "done", "failed", "interrupted"]
 STATES: tuple[CellState, ...] = (
@@ -99,9 +99,11 @@ def _last_step(run: Run) -> int:
 def record_failure(run: Run, reason: str) -> None:
     """Write down why a run ended, where it could not do so itself and nobody has it in hand.
 
+    Nothing is written where the disk is full, or where the status is damaged.
+
     A run that is trained stays so: it then says why it could not be evaluated.
     """
-    with contextlib.suppress(OSError, RunLocked), run.lock():
+    with contextlib.suppress(OSError, UserError), run.lock():
         state = run.status()["state"]
         if state == "done":
             run.write_status("done", evaluation_error=reason)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.markup import escape
+
 from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.files import read_json, write_json
@@ -103,6 +105,18 @@ def check(names: Iterable[str]) -> None:
                 ) from error
 
 
+def tell_evaluation(names: Sequence[str], run: Tracked, evaluation: Mapping[str, Any]) -> None:
+    """Add the metrics of ``evaluation.json`` to the run's last step, as ``test/<metric>``."""
+    values = {
+        f"{evaluation['split']}/{name}": float(found["value"])
+        for name, found in evaluation["metrics"].items()
+        if found["value"] is not None
+    }
+    trackers = Trackers(names, run)
+    trackers.log(run.step, values)
+    trackers.close("done")
+
+
 class Guarded:
     """A tracker in a thread of its own: one that hangs or fails stops nothing but itself."""
 
@@ -125,8 +139,8 @@ class Guarded:
         except BaseException as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             say(
-                f"[yellow]Warning:[/] {self.name} has failed and is told no more ({why}). "
-                f"Every number is in metrics.jsonl."
+                f"[yellow]Warning:[/] {self.name} has failed and is told no more ({escape(why)}). "
+                "Every number is in metrics.jsonl."
             )
 
     def log(self, step: int, values: Values) -> None:

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import re
 import time
 from typing import Any
 
 from slotbench.tracking.base import Tracked, Tracker, Values
 
 STATES = {"done": "FINISHED", "interrupted": "KILLED"}
+UNKNOWN = re.compile(r"[^\w\-./ :]")
+"""What no name of a metric may hold."""
 LIMIT, BATCH = 500, 100
 """Characters of a parameter's value, and parameters a request, that every server takes."""
 
@@ -54,7 +57,10 @@ class MLflow(Tracker):
 
         now = int(time.time() * 1000)
         self.client.log_batch(
-            self.id, metrics=[Metric(name, value, now, step) for name, value in values.items()]
+            self.id,
+            metrics=[
+                Metric(UNKNOWN.sub("_", name), value, now, step) for name, value in values.items()
+            ],
         )
 
     def close(self, state: str) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 
-from slotbench import verify, workflow
+from slotbench import verify
 from slotbench.datasets import shift_prepare
 from slotbench.datasets.engines import Local, Task
 from slotbench.datasets.features import add_features
@@ -24,12 +23,8 @@ from slotbench.datasets.render_worker import Settings, built
 from slotbench.datasets.schema import SHIFT_FLAGS, SPLITS, Batch, DatasetFile
 from slotbench.datasets.shifts import SHIFTS, parse, split_of
 from slotbench.errors import UserError
-from slotbench.evaluation.representations import collect
 from slotbench.rng import numpy_generator
-from slotbench.train import Host, trained
 from tests.datasets.test_features import Means
-from tests.datasets.whole import TINY
-from tests.evaluation.test_evaluate import judge
 
 SIZES = {"train": 60, "val": 10, "test": 70}
 
@@ -168,9 +163,13 @@ def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_call(copy: Path, whol
              "--data-dir", str(copy.parent)]  # fmt: skip
     generator = numpy_generator(0, "kill", "shifts")
     usual = {split: digests(whole)[split] for split in SPLITS}
-    for _ in range(10):
+    parts = copy.with_name(f"{copy.name}.shifts.parts")
+    for moment in range(10):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(float(generator.uniform(0.5, 6)))
+        # While parts are made: there are eleven, and then the copy is written.
+        while process.poll() is None and len(list(parts.glob("*.npz"))) < min(moment + 1, 11):
+            time.sleep(0.01)
+        time.sleep(float(generator.uniform(0, 0.3)))
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert {split: digests(copy)[split] for split in SPLITS} == usual
@@ -201,6 +200,15 @@ def test_a_class_that_is_not_known_is_for_changed_objects_alone(whole: Path, cop
         verify.dataset(copy)
 
 
+def test_a_damaged_number_of_objects_is_named(whole: Path, copy: Path) -> None:
+    for split, value in (("test-num_objects", "many"), ("val", 5)):
+        copy.write_bytes(whole.read_bytes())
+        with h5py.File(copy, "r+") as file:
+            file[split].attrs["objects"] = value
+        with pytest.raises(UserError, match=f"'objects' of {split}"):
+            DatasetFile(copy)
+
+
 def test_a_test_set_of_that_name_from_elsewhere_is_not_replaced(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         file.copy("test", "test-crop")
@@ -227,29 +235,3 @@ def test_what_cannot_be_is_known_before_anything_is_made(tmp_path: Path) -> None
     with pytest.raises(UserError, match="every colour"):
         prepare(sprites(tmp_path, "object_color", variant="colored_on_grayscale"))
     assert not list(tmp_path.iterdir())
-
-
-def test_a_prepared_file_is_judged_under_every_shift(whole: Path, tmp_path: Path) -> None:
-    host = Host(torch.device("cpu"))
-    choice = workflow.Choice(str(whole), preset="quick", steps=2, overrides=TINY)
-    run = workflow.start(choice, host, whole.parent, tmp_path, evaluate=False)
-    with DatasetFile(whole) as dataset:
-        objective = trained(run, run.config())
-        # As many slots more as images may have objects more, and only there.
-        for split, slots in (("test", 4), ("test-crop", 4), ("test-num_objects", 6)):
-            seen = collect(objective.core, None, dataset, split, 3, seed=0, wanted=("overlap",))
-            assert seen["overlap"].shape[:2] == (3, slots)
-        document = judge(dataset, objective, groups=("shifts",), probe_steps=20)
-        assert document["skipped"] == {}
-        for shift in SHIFTS:
-            found = {key: cell for key, cell in document["metrics"].items() if f"/{shift}/" in key}
-            subsets = {key.split("/")[2] for key in found}
-            single = shift.startswith("object_")
-            assert subsets == ({"all", "changed", "unchanged"} if single else {"all"})
-            counted = found[f"shifts/{shift}/all/properties/linear/loss/mean"]["n"]
-            visible = int(dataset.read(split_of(shift))["visible"].sum())
-            assert counted == visible
-            if single:
-                key = f"shifts/{shift}/changed/properties/linear/loss"
-                assert found[f"{key}/mean"]["n"] == SIZES["test"]
-                assert (f"{key}/shape" in found) == (shift != "object_shape")

@@ -1,5 +1,6 @@
-"""Shifted test sets that join a file after a run was judged: what was known of them is stale."""
+"""Runs judged on a prepared file's shifted test sets, also where these join it later."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,14 @@ import torch
 
 from slotbench import workflow
 from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.shifts import SHIFTS, split_of
 from slotbench.evaluation.cache import Cache, Stored
-from slotbench.train import Host
+from slotbench.evaluation.representations import collect
+from slotbench.runs import Run
+from slotbench.train import Host, trained
 from tests.datasets.whole import TINY
+from tests.evaluation.test_evaluate import judge
 
 
 def request(folder: Path, *shifts: str) -> Request:
@@ -20,12 +26,16 @@ def request(folder: Path, *shifts: str) -> Request:
     )
 
 
+def trained_on(path: Path, folder: Path) -> Run:
+    host = Host(torch.device("cpu"))
+    choice = workflow.Choice(str(path), preset="quick", steps=1, overrides=TINY)
+    return workflow.start(choice, host, folder, folder / "results", evaluate=False)
+
+
 def test_a_run_is_judged_again_by_shifts_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, host = prepare(request(tmp_path)), Host(torch.device("cpu"))
-    choice = workflow.Choice(str(path), preset="quick", steps=1, overrides=TINY)
-    run = workflow.start(choice, host, tmp_path, tmp_path / "results", evaluate=False)
+    run, host = trained_on(prepare(request(tmp_path)), tmp_path), Host(torch.device("cpu"))
     judged: list[tuple[str, ...]] = []
     judge = workflow.judge
 
@@ -68,3 +78,28 @@ def test_what_a_core_made_of_other_images_is_not_read(tmp_path: Path) -> None:
         assert not other.read("test-crop", 3, ("slots",)).arrays
     assert len(told) == 2
     assert cache(crop="a", occlusion="c").read("test-crop", 3, ("slots",)).arrays
+
+
+def test_a_prepared_file_is_judged_under_every_shift(tmp_path: Path) -> None:
+    path = prepare(replace(request(tmp_path, "all"), variant="binarized"))
+    run = trained_on(path, tmp_path)
+    with DatasetFile(path) as dataset:
+        objective = trained(run, run.config())
+        # As many slots more as images may have objects more, and only there.
+        for split, slots in (("test", 4), ("test-crop", 4), ("test-num_objects", 6)):
+            seen = collect(objective.core, None, dataset, split, 3, seed=0, wanted=("overlap",))
+            assert seen["overlap"].shape[:2] == (3, slots)
+        document = judge(dataset, objective, groups=("shifts",), probe_steps=20)
+        assert document["skipped"] == {}
+        for shift in SHIFTS:
+            found = {key: cell for key, cell in document["metrics"].items() if f"/{shift}/" in key}
+            subsets = {key.split("/")[2] for key in found}
+            single = shift.startswith("object_")
+            assert subsets == ({"all", "changed", "unchanged"} if single else {"all"})
+            counted = found[f"shifts/{shift}/all/properties/linear/loss/mean"]["n"]
+            visible = int(dataset.read(split_of(shift))["visible"].sum())
+            assert counted == visible
+            if single:
+                key = f"shifts/{shift}/changed/properties/linear/loss"
+                assert found[f"{key}/mean"]["n"] == 4
+                assert (f"{key}/shape" in found) == (shift != "object_shape")

@@ -22,7 +22,8 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
     shown = re.findall(r"!\[[^\]]+\]\(pictures/([\w]+\.png)\)", TEXT)
-    assert sorted(shown) == sorted(file.name for file in (DOCS / "pictures").iterdir())
+    drawn = {file.name for file in (DOCS / "pictures").glob("*.png")}
+    assert sorted(shown) == sorted(drawn - {"report.png"})  # docs/leaderboard.md shows that one
     import make_pictures
 
     assert {name + ".png" for name in make_pictures.everything()} == set(shown)
@@ -38,7 +39,7 @@ def test_every_link_leads_somewhere() -> None:
         if target.startswith("#"):
             assert target[1:] in anchors
         else:
-            assert (DOCS / target).is_file()
+            assert (DOCS / target.partition("#")[0]).is_file()
 
 
 def test_every_metric_is_explained() -> None:

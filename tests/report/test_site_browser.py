@@ -114,16 +114,15 @@ def test_search_families_and_columns(browser: Any) -> None:
     press(browser, ".family[value=control]", " ")
     assert column(browser, "objective") == [name for name in everything if name != "random"]
     browser.find_element("css selector", ".columns summary").click()
-    shown = "return document.querySelector(\"#table-0 th[data-column='core']\").hidden"
-    assert browser.execute_script(shown) is False
+    head = "document.querySelector(\"#table-0 th[data-column='time']\")"
+    cell = f"document.querySelector('#table-0 tbody tr').cells[{head}.cellIndex]"
+    assert browser.execute_script(f"return {head}.hidden") is False
+    assert browser.execute_script(f"return getComputedStyle({cell}).display") == "table-cell"
     for label in browser.find_elements("css selector", "#columns label"):
-        if label.text.strip() == "core":
+        if label.text.strip() == "time":
             label.click()
-    assert browser.execute_script(shown) is True
-    cell = (
-        "return getComputedStyle(document.querySelector('#table-0 tbody td:nth-child(2)')).display"
-    )
-    assert browser.execute_script(cell) == "none"
+    assert browser.execute_script(f"return {head}.hidden") is True
+    assert browser.execute_script(f"return getComputedStyle({cell}).display") == "none"
     press(browser, "#search-runs", "failed")
     assert column(browser, "state", "table-runs") == ["failed"]
 

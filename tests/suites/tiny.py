@@ -1,12 +1,18 @@
-"""Suites as small as they can be, and engines that run nothing."""
+"""Suites as small as they can be, and engines that start no process."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from slotbench.suites.document import Suite, read
+from slotbench.suites.drive import Driver, Picture
 from slotbench.suites.engines import Ended, Engine, Outcome, Settings, Task
-from slotbench.suites.plan import Plan, plan
+from slotbench.suites.plan import Cell, Plan, plan
+from slotbench.suites.state import Journal
 from tests.conftest import write_blocks
 
 FIXED = """
@@ -18,6 +24,7 @@ core.mlp_width = 8
 encoder.channels = 8
 train.batch_size = 8
 train.picture_every = 0
+train.log_every = 1
 """
 TWO = """
 name = "tiny"
@@ -27,6 +34,14 @@ seeds = 2
 
 [axes]
 dataset = ["clevr", "multi-dsprites"]
+objective = ["random", "simclr"]
+"""
+ONE = """
+name = "tiny"
+question = "Does anything happen?"
+metrics = "segmentation"
+
+[axes]
 objective = ["random", "simclr"]
 """
 
@@ -94,3 +109,43 @@ def finish(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     run.write_status("done", step=4, steps=4)
     write_json(run.evaluation, {"groups": {"segmentation": load("segmentation").version}})
+
+
+def drive(plan: Plan, engine: Engine, results: Path, *, retry: bool = False) -> Picture:
+    """Drive a suite to its end, as ``suite run`` does."""
+    journal = Journal(results, plan.suite.name)
+    with journal.driving(b""):
+        return Driver(plan, engine, journal, results, results, retry=retry).run(lambda _: None)
+
+
+def command(folder: Path, *words: str, limit: int | None = None) -> "subprocess.Popen[str]":
+    """``slotbench suite ...`` in a process of its own, one thread each; files up to ``limit``."""
+    import resource
+
+    def lower() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "slotbench", "suite", *words, "--device", "cpu"], cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lower,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+    )  # fmt: skip
+
+
+def whole(cells: Sequence[Cell]) -> None:
+    """Every cell is done; its log has each step once; nothing half written is left."""
+    for cell in cells:
+        status = json.loads((cell.run.path / "status.json").read_text())
+        assert (status["state"], status["reason"]) == ("done", ""), cell.label
+        assert cell.progress().state == "done", cell.label
+        assert not cell.run.locked()
+        steps = [row["step"] for row in cell.run.metrics()]
+        assert steps == list(range(1, status["step"] + 1)), cell.label
+        assert not list(cell.run.path.rglob("*.tmp"))
+
+
+def submitted(results: Path) -> list[str]:
+    """What engines were given, by run, in order."""
+    events = Journal(results, "tiny").events()
+    return [event["run"] for event in events if event["event"] == "submit"]

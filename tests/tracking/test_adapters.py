@@ -74,8 +74,11 @@ def records(folder: Path) -> list[Any]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_wandb_offline_keeps_one_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
     monkeypatch.setenv("WANDB_MODE", "offline")
     in_two_parts(WandB, run)
+    wandb.teardown()  # as the end of a process does: what its service holds is written
     parts = sorted((run / "wandb").glob("offline-run-*"))
     name = json.loads((run / "tracking.json").read_text())["wandb"]
     assert name.startswith("0-0123abcd-")
@@ -131,7 +134,7 @@ def test_mlflow_in_its_own_database(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_takes_any_number_of_settings_of_any_length(
+def test_mlflow_takes_any_number_of_settings_of_any_length_and_any_name(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from mlflow.tracking import MlflowClient
@@ -141,7 +144,9 @@ def test_mlflow_takes_any_number_of_settings_of_any_length(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     settings = {f"views.field_{number}": "x" * 9000 for number in range(230)}
     tracker = MLflow(Tracked(run, settings))
+    tracker.log(1, {"test/ap@0.125": 0.5})
     tracker.close("failed")
     found = MlflowClient(uri).get_run(tracker.id)
+    assert found.data.metrics == {"test/ap_0.125": 0.5}
     assert found.data.params == dict.fromkeys(settings, "x" * LIMIT)
     assert found.info.status == "FAILED"

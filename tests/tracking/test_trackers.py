@@ -111,7 +111,7 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(
 
 
 @pytest.mark.parametrize("name", ["fails", "never"])
-@pytest.mark.parametrize("error", [OSError("the network is gone"), SystemExit(3)])
+@pytest.mark.parametrize("error", [OSError("the [network] is gone"), SystemExit("[Errno 3]")])
 def test_one_that_fails_is_named_once_and_stops_nothing(
     blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
     error: BaseException, monkeypatch: pytest.MonkeyPatch,
@@ -134,6 +134,21 @@ def test_one_that_hangs_stops_nothing(
     assert trained(blocks, tmp_path, "hangs").status()["state"] == "done"
     assert time.monotonic() - begun < 15
     assert "hangs does not answer" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_evaluation_is_told_at_the_last_step(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"fg_ari/attention": {"value": 0.5}, "miou/decoder": {"value": None}}
+    found = {"split": "test", "metrics": metrics}
+    monkeypatch.setattr(workflow, "_judge", lambda *_: found)
+    host = Host(torch.device("cpu"), trackers=("notes",))
+    workflow.start(choice(2), host, blocks, tmp_path, evaluate=True)
+    assert Notes.told[-3:] == [
+        ("begin", 2, "one"),
+        {"step": 2, "test/fg_ari/attention": 0.5},
+        "done",
+    ]
 
 
 def test_a_name_given_twice_is_one_tracker(tmp_path: Path) -> None:

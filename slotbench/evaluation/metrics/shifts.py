@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from slotbench.datasets.shifts import SHIFTS
 from slotbench.datasets.splits import SHIFT_FLAGS, SHIFTED
 from slotbench.evaluation.metrics.base import Context, Metric
 from slotbench.evaluation.metrics.properties import slot_data
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
     from slotbench.evaluation.targets import Encoding
 
-NEW = {"object_color": ("color",), "object_shape": ("shape",)}
+NEW = {name: shift.new for name, shift in SHIFTS.items() if shift.new}
 """Shift -> properties to which it gives values that are not in training."""
 
 

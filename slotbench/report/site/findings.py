@@ -46,12 +46,13 @@ def findings(board: Board, study: Study) -> Findings:
     verdict = board.verdict
     evidence = [_evidence(family, dict(verdict.needs)) for family in board.families]
     of_families = not study.answer
+    clear = any(family.result.n >= LEAST_FOR_A_CLAIM for family in board.families)
     notes = (*study.notes, *(verdict.notes if of_families else ()))
     return Findings(
         study.question, study.answer or verdict.headline,
         notes,
         Plain("Self-supervision minus reconstruction, all rows together", HEADINGS, evidence)
-        if evidence and of_families else None,
+        if clear and of_families else None,
         _axes(study),
     )  # fmt: skip
 

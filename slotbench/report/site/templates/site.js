@@ -93,6 +93,10 @@
   }
   all("#search, #search-runs, #dataset, .family").forEach((box) =>
     box.addEventListener("input", filter));
+  // On a phone, numbers come first: what is left out is a tap away under Columns.
+  if (matchMedia("(max-width: 40rem)").matches) {
+    for (const name of ["core", "family", "steps"]) showColumn(name, false);
+  }
   columns();
   filter();
 })();

@@ -1,0 +1,121 @@
+"""A Slurm cluster of one node on loopback: munged, slurmctld and slurmd of Debian's slurm-wlm."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
+CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge
+SlurmctldPort={ctld}
+SlurmdPort={d}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0
+ReturnToService=2
+KillWait=20
+MpiDefault=none
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1000 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> list[str]:
+    """The programs that are not installed; daemons lie where no PATH of a user leads."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+@contextmanager
+def slurm(cpus: int = 2) -> Iterator[dict[str, str]]:
+    """The environment variables by which Slurm's commands find the cluster."""
+    # A path short enough for a socket's.
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        for inner in ("state", "spool"):
+            (folder / inner).mkdir()
+        key = folder / "key"
+        key.write_bytes(os.urandom(256))
+        key.chmod(0o600)
+        ctld, d = _free_ports(2)
+        conf = folder / "slurm.conf"
+        conf.write_text(
+            CONF.format(
+                host=socket.gethostname().partition(".")[0], user=getpass.getuser(),
+                folder=folder, ctld=ctld, d=d, cpus=cpus,
+            )
+        )  # fmt: skip
+        told = {"SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        munge = (
+            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge",
+            f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/seed",
+        )  # fmt: skip
+        daemons = []
+        try:
+            for words in (munge, ("slurmctld", "-D", "-f", str(conf)), ("slurmd", "-D")):
+                with (folder / f"{words[0]}.out").open("wb") as log:
+                    daemons.append(
+                        subprocess.Popen(
+                            words, env={**os.environ, **told}, stdout=log, stderr=log,
+                            start_new_session=True,
+                        )
+                    )  # fmt: skip
+                if words is munge:
+                    _until(lambda: (folder / "munge").exists(), folder)
+            _until(lambda: "idle" in _said(told, "sinfo", "--noheader", "--format=%T"), folder)
+            yield told
+        finally:
+            _said(told, "scancel", "--full", "--user", getpass.getuser())
+            for daemon in reversed(daemons):
+                daemon.terminate()
+                try:
+                    daemon.wait(30)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+                    daemon.wait()
+
+
+def _said(told: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        words, env={**os.environ, **told}, capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+def _until(so: "object", folder: Path) -> None:
+    assert callable(so)
+    until = time.monotonic() + 90
+    while not so():
+        if time.monotonic() > until:
+            logs = {file.name: file.read_text()[-1500:] for file in folder.glob("*.out")}
+            raise RuntimeError(f"Slurm does not start: {logs}")
+        time.sleep(0.2)

@@ -1,0 +1,29 @@
+"""What tests of suites share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slotbench.suites import drive, process
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver looks at everything all the time."""
+    monkeypatch.setattr(drive, "TICK", 0.001)
+    monkeypatch.setattr(drive, "LOOK", 0.0)
+
+
+@pytest.fixture
+def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """What a cell's process does, as a shell script: cells are then over in no time."""
+
+    def put(script: str) -> None:
+        # A new file each time: a shell that has been started may still be reading the last.
+        file = tmp_path / f"instead-{len(list(tmp_path.glob('instead-*')))}"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        monkeypatch.setattr(process.sys, "executable", str(file))
+
+    return put

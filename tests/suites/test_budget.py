@@ -1,0 +1,181 @@
+"""Budgets: what a run may cost, and that this is what it costs."""
+
+import copy
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slotbench import workflow
+from slotbench.budget import UNITS, Budget, flops_of_step
+from slotbench.cli import main
+from slotbench.errors import UserError
+from slotbench.objectives.base import TrainBatch
+from slotbench.runs import Run
+
+OVERRIDES = (
+    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
+    "train.picture_every=0", "train.log_every=1", "train.warmup=0",
+)  # fmt: skip
+
+
+def trained(
+    blocks: Path, results: Path, budget: str | None, objective: str = "simclr", **fields: object
+) -> Run:
+    choice = workflow.Choice(
+        objective=objective, preset="quick", overrides=OVERRIDES, budget=budget
+    )
+    choice = replace(choice, **fields)
+    return workflow.start(choice, workflow.host("cpu"), blocks, results, evaluate=False)
+
+
+class Known(nn.Module):
+    """A loss whose FLOPs are known by counting: a linear map, then a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.convolution = nn.Linear(5, 7), nn.Conv2d(3, 4, 3, padding=1)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        self.seen += 1
+        vectors = self.linear(images.new_ones(len(images), 5))
+        return {"loss": vectors.sum() + self.convolution(images).square().sum()}
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_flops_are_those_of_products_and_convolutions_forth_and_back(batch: int) -> None:
+    """A multiplication and an addition are two. Back, only the weights want a gradient here:
+    as many again."""
+    images = torch.rand(batch, 3, 8, 8)
+    linear = 2 * batch * 5 * 7
+    convolution = 2 * batch * 8 * 8 * 4 * 3 * 3 * 3
+    assert flops_of_step(Known(), images) == 2 * (linear + convolution)  # type: ignore[arg-type]
+
+
+def test_counting_changes_nothing() -> None:
+    objective = Known()
+    before = copy.deepcopy(objective.state_dict())
+    flops_of_step(objective, torch.rand(2, 3, 8, 8))  # type: ignore[arg-type]
+    after = objective.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(weights.grad is None for weights in objective.parameters())
+
+
+def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(blocks, tmp_path / "a", None, steps=3)
+    status = run.status()
+    assert status["flops"] == 3 * status["flops_per_step"] > 0
+    monkeypatch.setattr("slotbench.train.flops_of_step", lambda *_: 0)
+    other = trained(blocks, tmp_path / "b", None, steps=3)
+    assert run.model.read_bytes() == other.model.read_bytes()
+
+
+def test_steps_and_images_are_ways_to_say_steps(blocks: Path, tmp_path: Path) -> None:
+    runs = [trained(blocks, tmp_path, budget) for budget in ("3:steps", "31:images")]
+    runs.append(trained(blocks, tmp_path, None, steps=3))
+    assert {run.path for run in runs} == {runs[0].path}
+    assert runs[0].status()["step"] == 3
+
+
+def test_flops_pay_for_the_steps_they_pay_for(blocks: Path, tmp_path: Path) -> None:
+    """The dearer objective takes fewer steps; the schedule spans them; the cost is the same."""
+    each = {}
+    for objective in ("simclr", "reconstruction"):
+        run = trained(blocks, tmp_path / objective, None, objective, steps=1)
+        each[objective] = run.status()["flops_per_step"]
+    budget = 5.5 * max(each.values())
+    for objective, flops in each.items():
+        run = trained(blocks, tmp_path / objective, f"{budget:.0f}:flops", objective)
+        status = run.status()
+        assert status["step"] == status["steps"] == int(budget // flops)
+        assert budget - flops < status["flops"] <= budget
+        rates = [row["learning_rate"] for row in run.metrics()]
+        assert len(rates) == status["step"]
+    assert len({*each.values()}) == 2
+    with pytest.raises(UserError, match="one step takes"):
+        trained(blocks, tmp_path, "10:flops")
+
+
+def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of 10 seconds a step."""
+    now = [0.0]
+
+    def monotonic() -> float:
+        return now[0]
+
+    from slotbench import train
+
+    step = train.Trainer.train_step
+
+    def ten_seconds(self: train.Trainer, batch: TrainBatch) -> dict[str, Tensor]:
+        now[0] += 10
+        if now[0] == 30 and self.step == 2:
+            train._stopped.append("SIGTERM")
+        return step(self, batch)
+
+    monkeypatch.setattr(train.time, "monotonic", monotonic)
+    monkeypatch.setattr(train.Trainer, "train_step", ten_seconds)
+    with pytest.raises(KeyboardInterrupt):
+        trained(blocks, tmp_path, "45:seconds", steps=100)
+    now[0] += 10**6  # between the two, no time is paid for
+    run = trained(blocks, tmp_path, "45:seconds", steps=100)
+    status = run.status()
+    assert (status["state"], status["step"], status["seconds"]) == ("done", 5, 50.0)
+    assert status["steps"] == 5
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_budget_is_read_as_it_is_written(unit: str) -> None:
+    budget = Budget.parse(f"2.5e3:{unit}")
+    assert (budget.amount, budget.unit) == (2500.0, unit)
+    assert Budget.parse(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("5", "expected a number"), ("x:steps", "expected a number"), ("0:steps", "above 0"),
+     ("-1:seconds", "above 0"), ("nan:flops", "above 0"), ("inf:flops", "above 0"),
+     ("5:stepz", "Did you mean 'steps'"), ("", "expected a number")],
+)  # fmt: skip
+def test_mistakes(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Budget.parse(text)
+
+
+def test_steps_and_a_budget_are_one_too_many(blocks: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="which"):
+        trained(blocks, tmp_path, "3:steps", steps=4)
+    with pytest.raises(UserError, match="--budget 3:steps"):
+        trained(blocks, tmp_path, None, overrides=("train.budget=3:steps",))
+
+
+def test_the_leaderboard_has_a_column_of_cost(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    run = trained(blocks, tmp_path, "2:steps")
+    workflow.evaluate(run, workflow.host("cpu"), blocks, split="test", metrics="segmentation")
+    capsys.readouterr()
+
+    def shown(*words: str) -> str:
+        monkeypatch.setattr(
+            sys, "argv", ["slotbench", "leaderboard", "--results-dir", str(tmp_path), *words]
+        )
+        with pytest.raises(SystemExit):
+            main()
+        return capsys.readouterr().out
+
+    (row,) = json.loads(shown("--json"))["rows"]
+    assert row["cost"]["flops"] == run.status()["flops"] > 0
+    assert row["cost"]["steps"] == 2
+    assert "FLOPs" in shown("--format", "markdown")

@@ -1,0 +1,167 @@
+"""``slotbench suite`` as a user meets it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slotbench import registry
+from slotbench.cli import main
+from slotbench.suites.local import Local
+from slotbench.suites.state import STATES, Journal, record_failure
+from tests.suites import tiny
+
+pytestmark = pytest.mark.usefixtures("at_once")
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def call(tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """A command in this process, in a folder with ``tiny.toml`` of eight cells and its data."""
+    tiny.data(tmp_path, blocks)
+    tiny.write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "150")
+
+    def typed(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["slotbench", "suite", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return typed
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of the engine ``local`` are done at once."""
+    monkeypatch.setattr(
+        Local, "__init__", lambda self, told: tiny.Script.__init__(self, told.folder)
+    )
+    for name in ("submit", "poll", "cancel", "close"):
+        monkeypatch.setattr(Local, name, getattr(tiny.Script, name))
+    monkeypatch.setattr(Local, "outcome", tiny.Script.outcome, raising=False)
+
+
+MISTAKES = {
+    "suite": (("run", "dmo"), "Did you mean 'demo'"),
+    "status": (("status", "shfts"), "Did you mean 'shifts'"),
+    "cancel": (("cancel", "bottlenek"), "Did you mean 'bottleneck'"),
+    "no file": (("run", "none.toml"), "none.toml does not exist"),
+    "engine": (("run", "tiny.toml", "--engine", "slrum"), "Did you mean 'slurm'"),
+    "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
+    "its option": (("run", "tiny.toml", "--option", "mem_gb=4"), "Unknown option of the engine"),
+    "address": (("run", "tiny.toml", "--address", "auto"), "on this machine alone"),
+    "workers": (("run", "tiny.toml", "--workers", "0"), "0 is not in the range"),
+    "device": (("run", "tiny.toml", "--device", "gpu"), "Unknown device"),
+    "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_explained_and_exits_with_2(
+    call: Call, capsys: pytest.CaptureFixture[str], mistake: str, tmp_path: Path
+) -> None:
+    words, message = MISTAKES[mistake]
+    assert call(*words) == 2
+    shown = capsys.readouterr()
+    assert message in " ".join(shown.err.replace("│", " ").split())
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert not list(tmp_path.glob("results/runs/*"))
+
+
+FILES = {
+    "no toml": ("name = ", "not valid TOML"),
+    "field": ('[axes]\n"core.widht" = [8]\n', "Did you mean 'width'"),
+    "value": ('[axes]\n"core.width" = ["wide"]\n', "expected a whole number"),
+    "axis": ("[axes]\nobjektive = ['simclr']\n", "Did you mean 'objective'"),
+    "name": ("[axes]\nobjective = ['simcrl']\n", "Did you mean 'simclr'"),
+}
+
+
+@pytest.mark.parametrize("mistake", FILES)
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_a_wrong_file_is_explained_and_exits_with_2(
+    call: Call, capsys: pytest.CaptureFixture[str], mistake: str, command: str, tmp_path: Path
+) -> None:
+    text, message = FILES[mistake]
+    (tmp_path / "wrong.toml").write_text(f'question = "Why?"\n{text}')
+    assert call(command, "wrong.toml") == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert message in shown
+    assert "wrong.toml" in shown
+
+
+@pytest.mark.usefixtures("scripted")
+def test_run_then_status_by_file_and_by_name(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("run", "tiny.toml", "--device", "cpu") == 0
+    shown = capsys.readouterr()
+    assert "All 8 runs are done. Next, type: slotbench leaderboard" in shown.err
+    assert "[8/8] done" in shown.err
+    assert "8 done" in shown.out
+    for reference in ("tiny.toml", "tiny"):
+        assert call("status", reference, "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["suite"] == "tiny"
+        assert document["question"] == "Does anything happen?"
+        assert document["counts"] == {**dict.fromkeys(STATES, 0), "done": 8}
+        assert document["drivers"] == []
+    assert len({cell["run"] for cell in document["cells"]}) == 8
+    assert {cell["state"] for cell in document["cells"]} == {"done"}
+    assert document["cells"][0]["values"] == {"dataset": "clevr", "objective": "random", "seed": 0}
+    assert document["cells"][0]["command"].startswith("slotbench train --objective random")
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_failure_is_shown_exits_with_1_and_is_retried(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, blocks: Path
+) -> None:
+    plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
+    failed = plan.cells[3]
+    failed.run.path.mkdir(parents=True)
+    record_failure(failed.run, "the loss is not finite at step 3")
+    assert call("run", "tiny.toml", "--json") == 1
+    shown = capsys.readouterr()
+    assert "1 of 8 runs failed." in shown.err
+    assert "slotbench suite retry tiny.toml" in shown.err
+    document = json.loads(shown.out)
+    (cell,) = [cell for cell in document["cells"] if cell["state"] == "failed"]
+    assert (cell["run"], cell["reason"]) == (failed.key, "the loss is not finite at step 3")
+    assert call("status", "tiny") == 0
+    assert "the loss is not finite at step 3" in capsys.readouterr().out
+    assert call("retry", "tiny") == 0
+    assert "All 8 runs are done" in capsys.readouterr().err
+
+
+def test_status_before_anything_was_run(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("status", "tiny.toml") == 0
+    assert "8 waiting" in capsys.readouterr().out
+    assert not Path("results").exists()
+    assert call("status", "alignment", "--data-dir", "none") == 0
+    assert "slotbench prepare clevr" in capsys.readouterr().err
+
+
+def test_cancel(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call("cancel", "tiny.toml") == 0
+    assert "Nobody runs it" in capsys.readouterr().err
+    journal = Journal(tmp_path / "results", "tiny")
+    with journal.driving((tmp_path / "tiny.toml").read_bytes()):
+        assert call("cancel", "tiny") == 0
+    assert "Asked to stop" in capsys.readouterr().err
+    assert [event["event"] for event in journal.events()] == ["cancel"]
+
+
+def test_suites_and_engines_are_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["slotbench", "list", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    document = json.dumps(json.loads(capsys.readouterr().out))
+    for name in (*registry.names("suites"), *registry.names("engines")):
+        assert f'"{name}"' in document

@@ -1,0 +1,234 @@
+"""The driver: what is to be run, when, how often, and what is left alone."""
+
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slotbench.runs import Run, RunLocked
+from slotbench.suites import clock, drive
+from slotbench.suites.engines import Ended, Outcome, Task
+from slotbench.suites.plan import Plan
+from slotbench.suites.state import Journal, Progress, record_failure
+from tests.suites import tiny
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+
+@pytest.fixture
+def eight(tmp_path: Path, blocks: Path) -> Plan:
+    """Two datasets, two objectives, two seeds."""
+    data = tiny.data(tmp_path, blocks)
+    return tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
+
+
+class Told(tiny.Script):
+    """Ends tasks as it is told, one outcome after the other; then as :class:`Script` does."""
+
+    def __init__(self, folder: Path, *outcomes: tuple[Outcome, str], capacity: int = 2) -> None:
+        super().__init__(folder, capacity)
+        self.outcomes: Iterator[tuple[Outcome, str]] = iter(outcomes)
+
+    def outcome(self, task: Task) -> tuple[Outcome, str]:
+        return next(self.outcomes, None) or super().outcome(task)
+
+
+def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(
+    eight: Plan, tmp_path: Path
+) -> None:
+    for capacity in (1, 3, 8):
+        results = tmp_path / str(capacity)
+        plan = tiny.planned(eight.suite, tmp_path / "data", results)
+        engine = tiny.Script(results, capacity)
+        picture = tiny.drive(plan, engine, results)
+        assert picture.counts["done"] == 8
+        assert engine.given == [cell.key for cell in plan.cells]
+        assert engine.most == capacity
+        assert tiny.submitted(results) == engine.given
+
+
+def test_what_is_done_is_never_run_again(eight: Plan, tmp_path: Path) -> None:
+    for cell in eight.cells[::3]:
+        tiny.finish(cell.run.path)
+    first, second = (tiny.Script(tmp_path) for _ in range(2))
+    for engine in (first, second):
+        assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
+    assert set(first.given) == {cell.key for cell in eight.cells} - {
+        cell.key for cell in eight.cells[::3]
+    }
+    assert second.given == []
+
+
+def test_what_failed_waits_for_retry(eight: Plan, tmp_path: Path) -> None:
+    failed = eight.cells[0]
+
+    class Failing(tiny.Script):
+        def outcome(self, task: Task) -> tuple[Outcome, str]:
+            if task.run == failed.key and len(self.given) < 9:
+                record_failure(Run(Path(task.run)), "no memory")
+                return "failed", "no memory"
+            return super().outcome(task)
+
+    failed.run.path.mkdir(parents=True)
+    picture = tiny.drive(eight, Failing(tmp_path), tmp_path)
+    assert (picture.counts["done"], picture.counts["failed"]) == (7, 1)
+    again = tiny.Script(tmp_path)
+    assert tiny.drive(eight, again, tmp_path).counts["failed"] == 1
+    assert again.given == []
+    assert drive.look(eight).cells("failed")[0][1].reason == "no memory"
+    assert tiny.drive(eight, again, tmp_path, retry=True).counts["done"] == 8
+    assert again.given == [failed.key]
+
+
+def test_a_cell_that_keeps_being_stopped_is_begun_three_times(eight: Plan, tmp_path: Path) -> None:
+    engine = Told(tmp_path, *[("stopped", "preempted")] * 3, capacity=1)
+    picture = tiny.drive(eight, engine, tmp_path)
+    assert Counter(engine.given)[eight.cells[0].key] == drive.ATTEMPTS == 3
+    assert (picture.counts["done"], picture.counts["waiting"]) == (7, 1)
+
+
+def test_a_cell_that_others_began_first_is_no_attempt(eight: Plan, tmp_path: Path) -> None:
+    engine = Told(tmp_path, *[("elsewhere", "")] * 5, capacity=1)
+    assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
+    assert Counter(engine.given)[eight.cells[0].key] == 6
+
+
+def test_a_failure_that_could_not_be_written_down_is_shown_and_ends(
+    eight: Plan, tmp_path: Path
+) -> None:
+    engine = Told(tmp_path, ("failed", "The disk is full"), capacity=1)
+    picture = tiny.drive(eight, engine, tmp_path)
+    ((cell, progress),) = picture.cells("failed")
+    assert (cell.key, progress.reason) == (eight.cells[0].key, "The disk is full")
+    assert Counter(engine.given)[cell.key] == 1
+
+
+def test_a_full_disk_does_not_end_a_suite(
+    eight: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is nothing that the suite depends on."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("slotbench.suites.state.os.write", full)
+    assert tiny.drive(eight, tiny.Script(tmp_path), tmp_path).counts["done"] == 8
+
+
+def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight: Plan, tmp_path: Path) -> None:
+    taken = eight.cells[2].run
+    taken.path.mkdir(parents=True)
+    taken.write_status("running")
+
+    class Slow(tiny.Script):
+        def poll(self) -> list[Ended]:
+            if not self.waiting and len(self.given) == 7:
+                tiny.finish(taken.path)
+                let_go.set()
+            return super().poll()
+
+    let_go, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with taken.lock():
+            held.set()
+            let_go.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(60)
+    engine = Slow(tmp_path)
+    try:
+        assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
+    finally:
+        let_go.set()
+        other.join()
+    assert str(taken.path) not in engine.given
+
+
+def test_two_suites_at_once_run_each_cell_once(eight: Plan, tmp_path: Path) -> None:
+    finished: list[str] = []
+
+    class Sharing(tiny.Script):
+        def outcome(self, task: Task) -> tuple[Outcome, str]:
+            run = Run(Path(task.run))
+            run.path.mkdir(parents=True, exist_ok=True)
+            try:
+                with run.lock():
+                    if run.status()["state"] != "done":
+                        finished.append(task.run)
+                        tiny.finish(run.path)
+            except RunLocked:
+                return "elsewhere", ""
+            return "done", ""
+
+    results = tmp_path / "results"
+    pictures = []
+    threads = [
+        threading.Thread(
+            target=lambda: pictures.append(tiny.drive(eight, Sharing(tmp_path, 4), results))
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [picture.counts["done"] for picture in pictures] == [8, 8]
+    assert sorted(finished) == sorted(cell.key for cell in eight.cells)
+
+
+def test_cancel_ends_the_driver(eight: Plan, tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "tiny")
+
+    class Asked(tiny.Script):
+        def poll(self) -> list[Ended]:
+            if len(self.given) == 4:
+                journal.ask_to_cancel()
+            return super().poll()
+
+    engine = Asked(tmp_path, 1)
+    driver = drive.Driver(eight, engine, journal, tmp_path, tmp_path)
+    journal.ask_to_cancel()  # meant for those before
+    counts = driver.run(lambda _: None).counts
+    assert driver.cancelled
+    assert 3 <= counts["done"] < 8
+
+
+def test_jobs_that_an_earlier_driver_left_are_taken_over(eight: Plan, tmp_path: Path) -> None:
+    class Queue(tiny.Script):
+        def adopt(self, task: Task, handle: str) -> bool:
+            if handle == "17":
+                self.waiting.append(task)
+            return handle == "17"
+
+    kept, gone = eight.cells[:2]
+    journal = Journal(tmp_path, "tiny")
+    for cell, handle in ((kept, "17"), (gone, "18")):
+        journal.write("submit", run=cell.key, engine="local", handle=handle)
+    with journal.file.open("ab") as stream:
+        stream.write(b'{"event": "end", "run": "half a li')
+    engine = Queue(tmp_path)
+    assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
+    assert set(engine.given) == {cell.key for cell in eight.cells} - {kept.key}
+
+
+def test_time_to_go(eight: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+    timer, cells = clock.Clock(), eight.cells
+    progress = {cell.key: Progress("waiting", steps=4) for cell in cells}
+    assert timer.to_go(cells, progress, 2) is None
+    timer.begun(cells[0], progress[cells[0].key])
+    now[0] += 30
+    progress[cells[0].key] = Progress("running", step=2, steps=4)
+    assert timer.to_go(cells, progress, 2) == pytest.approx((30 + 7 * 60) / 2)
+    now[0] += 30
+    progress[cells[0].key] = Progress("done")
+    timer.ended(cells[0], counted=True)
+    assert timer.to_go(cells, progress, 2) == pytest.approx(7 * 60 / 2)
+    assert timer.to_go(cells, progress, 8) == pytest.approx(60)

@@ -1,0 +1,208 @@
+"""The engine ``local``: a process a cell, with its share of the machine."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slotbench.errors import UserError
+from slotbench.runs import Run
+from slotbench.suites import commands, local, process
+from slotbench.suites.engines import Ended, Outcome, Settings, Task
+from slotbench.suites.local import Local
+from tests.suites import tiny
+
+Instead = Callable[[str], None]
+
+
+def task(folder: Path, name: str = "run") -> Task:
+    return Task(str(folder / name), "0" * 8, {}, "data", "results", "cpu", ("segmentation",))
+
+
+def ended(engine: Local, count: int) -> list[Ended]:
+    found: list[Ended] = []
+    until = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < until:
+        found += engine.poll()
+        time.sleep(0.01)
+    return found
+
+
+def settings(folder: Path, workers: int | None = None, device: str = "cpu") -> Settings:
+    return Settings(workers, device, None, folder)
+
+
+ENDS: dict[str, tuple[str, Outcome, str]] = {
+    "done": ("exit 0", "done", ""),
+    "elsewhere": ("exit 75", "elsewhere", ""),
+    "saved and left": ("exit 130", "stopped", "stopped"),
+    "terminated": ("kill -TERM $$", "stopped", "stopped"),
+    "killed": ("kill -KILL $$", "failed", "killed by SIGKILL, as the system does when memory"),
+    "crashed": ("kill -SEGV $$", "failed", "killed by SIGSEGV"),
+    "says why": ("echo first; echo ' the loss is not finite ' >&2; exit 1", "failed", "the loss"),
+    "says nothing": ("exit 7", "failed", "ended with exit code 7"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
+    case: str, tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, outcome, reason = ENDS[case]
+    monkeypatch.setattr(process, "oom_kills", lambda: 0)
+    instead(script)
+    engine = Local(settings(tmp_path, 1))
+    engine.submit([task(tmp_path)])
+    (found,) = ended(engine, 1)
+    assert (found.run, found.outcome) == (task(tmp_path).run, outcome)
+    assert found.reason.startswith(reason)
+    status = Run(tmp_path / "run").status()
+    written = ("failed", found.reason) if outcome == "failed" else ("new", "")
+    assert (status["state"], status["reason"]) == written
+
+
+def test_a_kill_for_lack_of_memory_is_told_from_another(
+    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux counts the processes that it has killed for that."""
+    count = iter((3, 4))
+    monkeypatch.setattr(process, "oom_kills", lambda: next(count))
+    instead("kill -KILL $$")
+    engine = Local(settings(tmp_path, 1))
+    engine.submit([task(tmp_path)])
+    assert "the machine ran out of memory" in ended(engine, 1)[0].reason
+
+
+def test_a_failure_does_not_undo_a_training(tmp_path: Path, instead: Instead) -> None:
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    run.write_status("done", step=4)
+    instead("echo 'no such metric'; exit 1")
+    engine = Local(settings(tmp_path, 1))
+    engine.submit([task(tmp_path)])
+    ended(engine, 1)
+    assert (run.status()["state"], run.status()["step"]) == ("done", 4)
+    assert run.status()["evaluation_error"] == "no such metric"
+
+
+def test_cores_are_shared_and_threads_pinned(
+    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
+    instead("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $CUDA_VISIBLE_DEVICES-")
+    for workers, threads in ((1, 8), (3, 2), (8, 1), (20, 1)):
+        folder = tmp_path / str(workers)
+        engine = Local(settings(folder, workers))
+        engine.submit([task(folder)])
+        ended(engine, 1)
+        said = (folder / "run" / process.LOG).read_text()
+        assert said.startswith(f"{threads} {threads} ")
+
+
+def test_as_many_at_once_as_there_are_cores_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    for memory, workers in ((3 * 2**30, 1), (9 * 2**30, 4), (2**40, 8), (0, 1)):
+        monkeypatch.setattr("slotbench.datasets.loader.available_memory", lambda m=memory: m)
+        assert Local(settings(tmp_path)).capacity == workers
+
+
+def test_a_gpu_each(tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with two GPUs: two at once, each sees its own; the next takes the free one."""
+    monkeypatch.setattr(local, "choose", lambda _: type("Device", (), {"type": "cuda"}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b")
+    engine = Local(settings(tmp_path, device="cuda"))
+    assert engine.capacity == 2
+    instead("echo $CUDA_VISIBLE_DEVICES; until [ -e $(dirname $0)/stop ]; do sleep 0.01; done")
+    engine.submit([task(tmp_path / "runs", "a")])
+    instead("echo $CUDA_VISIBLE_DEVICES")
+    for name in "bc":
+        engine.submit([task(tmp_path / "runs", name)])
+        assert [end.outcome for end in ended(engine, 1)] == ["done"]
+    (tmp_path / "stop").touch()
+    engine.cancel()
+    seen = [(tmp_path / "runs" / name / process.LOG).read_text().strip() for name in "abc"]
+    assert seen == ["3", "GPU-b", "GPU-b"]
+
+
+def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process.sys, "executable", str(tmp_path / "nothing"))
+    engine = Local(settings(tmp_path, 1))
+    engine.submit([task(tmp_path)])
+    (found,) = ended(engine, 1)
+    assert found.outcome == "failed"
+    assert Run(tmp_path / "run").status()["reason"] == found.reason != ""
+
+
+def test_cells_are_asked_to_save_and_made_to_leave(
+    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "SAVE_SECONDS", 0.5)
+    engine = Local(settings(tmp_path, 2))
+    wait = "touch ready; while :; do sleep 0.02; done"
+    instead(f"cd $(dirname $0)/saves; trap 'touch saved; exit 130' TERM; {wait}")
+    engine.submit([task(tmp_path, "saves")])
+    instead(f"cd $(dirname $0)/hangs; trap '' TERM; {wait}")
+    engine.submit([task(tmp_path, "hangs")])
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("*/ready"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    engine.cancel()
+    assert (tmp_path / "saves" / "saved").is_file()
+    outcomes = {Path(end.run).name: end.outcome for end in engine.poll()}
+    assert outcomes == {"saves": "stopped", "hangs": "failed"}
+
+
+def test_a_log_keeps_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"{line}\n" for line in range(5000)))
+    assert process.trim(log) == log.read_text().splitlines()
+    assert log.read_text().splitlines() == [str(line) for line in range(4800, 5000)]
+    assert process.trim(tmp_path / "none") == []
+
+
+def test_the_engine_takes_no_address(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="on this machine alone"):
+        Local(replace(settings(tmp_path), address="auto"))
+    with pytest.raises(UserError, match="option of the engine 'local'"):
+        Local(replace(settings(tmp_path), options={"mem_gb": "4"}))
+
+
+def test_a_suite_by_processes(tmp_path: Path, blocks: Path) -> None:
+    """Two cells by real processes; the second time there is nothing to do."""
+    suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
+    where = commands.Where(blocks, tmp_path / "results", "cpu")
+    for _ in range(2):
+        picture = commands.run(suite, where, commands.How(workers=2))
+        assert picture.counts["done"] == 2
+    tiny.whole(picture.plan.cells)
+    assert sorted(tiny.submitted(where.results_dir)) == sorted(
+        cell.key for cell in picture.plan.cells
+    )
+    for cell in picture.plan.cells:
+        assert Run(cell.run.path).config().id == cell.config.id
+
+
+@pytest.mark.slow
+def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> None:
+    data = tiny.data(tmp_path, blocks)
+    suite = commands.find(str(tiny.write(tmp_path)), tmp_path)
+    where = commands.Where(data, tmp_path / "results", "cpu")
+    picture = commands.run(suite, where, commands.How())
+    assert picture.counts["done"] == 8
+    tiny.whole(picture.plan.cells)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")
+def test_a_cell_whose_parent_has_died_does_not_begin() -> None:
+    words = [sys.executable, "-m", "slotbench.suites.cell", json.dumps({"parent": 1})]
+    assert subprocess.run(words, check=False).returncode == 256 - signal.SIGTERM

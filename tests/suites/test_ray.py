@@ -1,0 +1,149 @@
+"""The engine ``ray``, on a cluster of Ray's own on this machine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.errors import UserError
+from slotbench.suites import commands, ray_engine
+from slotbench.suites.engines import Settings, Task
+from slotbench.suites.ray_engine import Ray
+from tests.suites import tiny
+
+ray = pytest.importorskip("ray")
+
+pytestmark = [
+    # Ray leaves sockets, logs and processes of a cluster to the garbage collector, and warns of
+    # changes to come in its own defaults.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+]
+
+
+class Task0:
+    """Stands for ``ray.remote(...)``: remembers what it was given."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self.calls = calls
+
+    def options(self, **options: Any) -> "Task0":
+        self.calls.append(options)
+        return self
+
+    def remote(self, task: dict[str, Any], threads: int) -> Any:
+        self.calls.append((task["run"], threads))
+        return bytes([len(self.calls)])
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """No cluster, but what one would say: resources, and how tasks end."""
+    said: dict[str, Any] = {"resources": {"CPU": 8.0}, "calls": [], "ends": [], "up": True}
+
+    def get(_: Any) -> Any:
+        end = said["ends"].pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    monkeypatch.setattr(ray, "init", lambda **given: said.update(given=given))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "is_initialized", lambda: said["up"])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: said["resources"])
+    monkeypatch.setattr(ray, "remote", lambda _: Task0(said["calls"]))
+    monkeypatch.setattr(ray, "wait", lambda waiting, **_: (waiting, []))
+    monkeypatch.setattr(ray, "cancel", lambda *_, **__: None)
+    monkeypatch.setattr(ray, "get", get)
+    return said
+
+
+def engine(folder: Path, workers: int | None = None, **given: Any) -> Ray:
+    return Ray(Settings(workers, given.get("device", "auto"), given.get("address"), folder))
+
+
+def task(name: str) -> Task:
+    return Task(name, "0" * 8, {}, "", "", "cpu", ())
+
+
+def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(
+    tmp_path: Path, cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "cores", lambda: 8)
+    monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
+    assert engine(tmp_path, 2).threads == 4
+    assert cluster["given"]["num_cpus"] == 8
+    assert engine(tmp_path).capacity is None
+    assert engine(tmp_path, 2, address="auto").threads == 1
+    assert "num_cpus" not in cluster["given"]
+    cluster["resources"] = {"CPU": 8.0, "GPU": 2.0}
+    engine(tmp_path)
+    engine(tmp_path, device="cpu")
+    assert [(call["num_cpus"], call["num_gpus"]) for call in cluster["calls"]] == [
+        (4, 0), (1, 0), (1, 0), (1, 1), (1, 0),
+    ]  # fmt: skip
+    assert all(call["max_retries"] == 0 for call in cluster["calls"])
+
+
+def test_what_ray_says_of_the_end_of_a_task(tmp_path: Path, cluster: dict[str, Any]) -> None:
+    """A lost worker or node is no failure of the cell: it goes on when it is run again."""
+    known = ray.exceptions
+    found = engine(tmp_path, 8)
+    ends = {
+        "a": (("a", "done", ""), ("done", "")),
+        "b": (known.WorkerCrashedError(), ("stopped", "lost the process")),
+        "c": (known.NodeDiedError("gone"), ("stopped", "lost the process")),
+        "d": (known.OutOfMemoryError("much"), ("failed", "ran out of memory")),
+        "e": (known.TaskCancelledError(), ("stopped", "cancelled")),
+        "f": (known.RaySystemError("what"), ("stopped", "RaySystemError")),
+    }
+    cluster["ends"] = [end for end, _ in ends.values()]
+    handles = found.submit([task(name) for name in ends])
+    assert len(set(handles)) == len(ends)
+    told = {end.run: (end.outcome, end.reason) for end in found.poll()}
+    assert list(told) == list(ends)
+    for name, (_, (outcome, reason)) in ends.items():
+        assert told[name][0] == outcome
+        assert reason in told[name][1]
+    assert found.poll() == []
+
+
+def test_without_an_answer_it_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(**_: Any) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    with pytest.raises(UserError, match="no Ray cluster answers") as error:
+        engine(tmp_path, address="127.0.0.1:9")
+    assert "ray start --head" in error.value.advice
+
+
+@pytest.mark.slow
+def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> None:
+    data = tiny.data(tmp_path, blocks)
+    plan = tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
+    process = tiny.command(tmp_path, "run", "tiny.toml", "--engine", "ray")
+    _, said = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    tiny.whole(plan.cells)
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path: Path, blocks: Path) -> None:
+    """In this process: the driver's own Ray, a damaged dataset, and a cluster that is left."""
+    data = tiny.data(tmp_path, blocks)
+    where = commands.Where(data, tmp_path / "results", "cpu")
+    suite = commands.find(str(tiny.write(tmp_path, tiny.TWO.replace("seeds = 2", ""))), tmp_path)
+    plan = commands.planned(suite, where)
+    lost = next(cell for cell in plan.cells if cell.values["objective"] == "simclr")
+    lost.run.path.mkdir(parents=True)
+    (lost.run.path / "checkpoint.pt").write_bytes(b"nothing that can be read")
+    picture = commands.run(suite, where, commands.How("ray", workers=2))
+    ((cell, progress),) = picture.cells("failed")
+    assert cell.key == lost.key
+    assert "checkpoint.pt" in progress.reason
+    assert picture.counts["done"] == 3
+    assert not ray.is_initialized()

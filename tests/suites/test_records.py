@@ -1,0 +1,212 @@
+"""What run directories, locks and the journal say of cells, whatever clocks and crashes do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench import locks
+from slotbench.locks import Held, Lock
+from slotbench.runs import Run
+from slotbench.suites import drive
+from slotbench.suites.state import CancelWatch, Journal, progress_of, record_failure
+from tests.suites import tiny
+
+HOURS = (-(10**6), -7, 7, 10**6)
+"""By how much clocks jump."""
+
+
+def run_with(folder: Path, evaluated: bool = False, **status: Any) -> Run:
+    if evaluated:
+        tiny.finish(folder)
+    run = Run(folder)
+    folder.mkdir(exist_ok=True)
+    if status:
+        run.write_status(**status)
+    return run
+
+
+STATES: dict[str, tuple[dict[str, Any], bool, tuple[str, str]]] = {
+    "nothing": ({}, False, ("waiting", "")),
+    "just begun": ({}, True, ("running", "")),
+    "running": ({"state": "running"}, True, ("running", "")),
+    "dead": ({"state": "running"}, False, ("interrupted", "its process ended without a word")),
+    "stopped": (
+        {"state": "interrupted", "reason": "stopped by SIGTERM"}, False,
+        ("interrupted", "stopped by SIGTERM"),
+    ),
+    "begun again": ({"state": "failed", "reason": "x"}, True, ("running", "")),
+    "failed": ({"state": "failed", "reason": "x"}, False, ("failed", "x")),
+    "judged now": ({"state": "done"}, True, ("evaluating", "")),
+    "not judged": (
+        {"state": "done"}, False, ("interrupted", "trained, not judged by all metrics"),
+    ),
+    "judged in vain": (
+        {"state": "done", "evaluation_error": "x"}, False, ("failed", "evaluation: x"),
+    ),
+    "done": ({"state": "done", "evaluated": True}, False, ("done", "")),
+    "done, looked at": ({"state": "done", "evaluated": True}, True, ("done", "")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_the_state_of_a_cell(case: str, tmp_path: Path) -> None:
+    status, held, expected = STATES[case]
+    run = run_with(tmp_path / "run", **status)
+    if held:
+        with run.lock():
+            found = progress_of(Run(run.path), ("segmentation",))
+    else:
+        found = progress_of(run, ("segmentation",))
+    assert (found.state, found.reason) == expected
+
+
+def test_a_damaged_status_is_no_end(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run")
+    (run.path / "status.json").write_text('{"state": "runn')
+    found = progress_of(run, ("segmentation",))
+    assert found.state == "interrupted"
+    assert "not valid JSON" in found.reason
+    record_failure(run, "damaged")
+    assert progress_of(run, ("segmentation",)) == found
+
+
+def test_the_step_of_a_run_is_that_of_its_log(tmp_path: Path) -> None:
+    """The status is written every two minutes, the log at every few steps."""
+    run = run_with(tmp_path / "run", state="running", step=3, steps=100)
+    rows = [json.dumps({"step": step, "loss": 0.5}) for step in range(1, 41)]
+    (run.path / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    with run.lock():
+        found = progress_of(Run(run.path), ())
+    assert (found.step, found.share) == (40, 0.4)
+
+
+def test_a_failure_is_written_once_and_not_over_one_who_is_at_work(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run", state="failed", reason="the loss is not finite")
+    record_failure(run, "ended with exit code 1")
+    assert run.status()["reason"] == "the loss is not finite"
+    run.write_status("running")
+    with Run(run.path).lock():
+        record_failure(run, "killed by SIGKILL")
+        assert run.status()["state"] == "running"
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run")
+    for name in (".checkpoint.pt.7-ab.tmp", ".config.json.7-ab.tmp", "notes.tmp"):
+        (run.path / name).touch()
+    with run.lock():
+        left = {file.name for file in run.path.iterdir()} - {".lock"}
+    assert left == {".config.json.7-ab.tmp", "notes.tmp"}
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from slotbench.locks import Lock\n"
+        "with Lock(Path(sys.argv[1])).hold(): print('held', flush=True); time.sleep(60)"
+    )
+    lock = Lock(tmp_path / "lock")
+    words = [sys.executable, "-c", code, str(lock.file)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert lock.holder() == {"kernel": locks.kernel(), "pid": process.pid}
+        with pytest.raises(Held), lock.hold():
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not lock.held()
+    with lock.hold():
+        assert Lock(lock.file).holder()["pid"] == os.getpid()
+
+
+def test_a_lock_on_another_machine_is_known_by_its_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On file systems that keep locks to each machine; and this machine's clock may jump."""
+    lock = Lock(tmp_path / "lock")
+    lock.file.write_text(json.dumps({"kernel": "another", "pid": 7}))
+    real = time.time
+    for hours in HOURS:
+        monkeypatch.setattr(locks.time, "time", lambda hours=hours: real() + 3600 * hours)
+        assert lock.held()
+        with pytest.raises(Held), lock.hold():
+            pass
+    monkeypatch.undo()
+    before = real() - locks.DEAD - 5
+    os.utime(lock.file, (before, before))
+    assert not lock.held()
+    with lock.hold():
+        assert json.loads(lock.file.read_text())["pid"] == os.getpid()
+
+
+def test_who_holds_a_lock_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "BEAT", 0.01)
+    lock = Lock(tmp_path / "lock")
+    with lock.hold():
+        os.utime(lock.file, (0, 0))
+        until = time.monotonic() + 30
+        while lock.file.stat().st_mtime == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert lock.file.stat().st_mtime > 10**9
+
+
+@pytest.mark.usefixtures("at_once")
+def test_no_jump_of_a_clock_changes_what_is_run(
+    tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first cell, and between any two, the clock and the times of all files jump."""
+    plan = tiny.planned(tiny.write(tmp_path, tiny.ONE), blocks, tmp_path / "results")
+    jumps = iter(HOURS * 1000)
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 + 3600 * next(jumps))
+    held, other = plan.cells
+    run_with(tmp_path / "results")
+    held.run.path.mkdir(parents=True)
+    held.run.write_status("running")
+    with held.run.lock():
+        for hours in HOURS:
+            for file in tmp_path.rglob("*"):
+                os.utime(file, (1.7e9 + 3600 * hours,) * 2)
+            states = [progress.state for progress in drive.look(plan).progress.values()]
+            assert states == ["running", "waiting"]
+    engine = tiny.Script(tmp_path)
+    picture = tiny.drive(plan, engine, tmp_path / "results")
+    assert picture.counts["done"] == 2
+    assert sorted(engine.given) == sorted([held.key, other.key])
+
+
+def test_eight_writers_lose_no_line_of_the_journal(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        journal = Journal(tmp_path, "tiny")
+        for line in range(50):
+            journal.write("submit", engine=f"e{number}", run=f"{line}", handle="x" * 400)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    journal = Journal(tmp_path, "tiny")
+    assert len(journal.events()) == len(journal.file.read_text().splitlines()) == 400
+    assert all(len(journal.open_handles(f"e{number}")) == 50 for number in range(8))
+
+
+def test_only_what_is_asked_later_cancels(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "tiny")
+    journal.ask_to_cancel()
+    watch = CancelWatch(journal)
+    assert not watch.asked()
+    with journal.file.open("ab") as stream:
+        stream.write(b'{"event": "can')
+    assert not watch.asked()
+    with journal.file.open("ab") as stream:
+        stream.write(b'cel"}\n')
+    assert watch.asked()
+    assert not watch.asked()
