@@ -40,6 +40,8 @@ TITLES: Mapping[str, str] = {
     "2107.00637": "Generalization and Robustness Implications in Object-Centric Learning",
     "2108.13264": "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
     "2110.11405": "Illiterate DALL-E Learns to Compose",
+    "2111.10265": "ClevrTex: A Texture-Rich Benchmark for Unsupervised Multi-Object "
+                  "Segmentation",
     "2111.12594": "Conditional Object-Centric Learning from Video",
     "2203.03570": "Kubric: A Scalable Dataset Generator",
     "2205.15288": "Self-Supervised Visual Representation Learning with Semantic Grouping",

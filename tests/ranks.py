@@ -36,7 +36,12 @@ CASES: dict[str, dict[str, Any]] = {
     "reconstruction": {"overrides": (*TINY, *DECODER)},
     "simclr": {"objective": "simclr", "overrides": TINY},
     "moco": {"objective": "moco", "overrides": (*TINY, "objective.queue=30")},
-    "flops": {"objective": "vicreg", "overrides": TINY, "budget": "200e6:flops"},
+    "flops": {
+        "core": "bo-qsa",
+        "objective": "vicreg",
+        "overrides": TINY,
+        "budget": "200e6:flops",
+    },
     "seconds": {"objective": "simclr", "overrides": TINY, "budget": "0.3:seconds", "steps": 5000},
     "stopped": {"objective": "simclr", "overrides": TINY, "seed": 1, "steps": 6},
 }

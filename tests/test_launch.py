@@ -1,5 +1,6 @@
 """``slotbench train --gpus 2 --device cpu`` as a user meets it, and what befalls its processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import workflow
+from slotbench import launch, workflow
+from slotbench.errors import SlotbenchError, UserError
 from slotbench.runs import Run
 from tests.ranks import TINY
 
@@ -100,6 +102,53 @@ def steps_done(folder: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in folder.rglob("metrics.jsonl"))
 
 
+LOST = {"kind": "", "message": "RuntimeError: connection closed", "advice": "", "traceback": "t"}
+MISTAKE = {"kind": "UserError", "message": "train.x: no", "advice": "Type y", "traceback": ""}
+
+
+@pytest.mark.parametrize(
+    ("codes", "reports", "kind", "said"),
+    [
+        (
+            {0: 1, 1: -signal.SIGKILL},
+            {0: LOST},
+            SlotbenchError,
+            "rank 1 of 3 was killed by SIGKILL",
+        ),
+        (
+            {0: 1, 2: -signal.SIGSEGV},
+            {0: LOST},
+            SlotbenchError,
+            "rank 2 of 3 was killed by SIGSEGV",
+        ),
+        ({0: 1, 1: 1}, {0: LOST, 1: MISTAKE}, UserError, "train.x: no Type y"),
+        ({0: -signal.SIGTERM, 1: 1}, {1: MISTAKE}, UserError, "train.x: no"),
+        ({0: 1, 1: 9}, {0: LOST}, SlotbenchError, "rank 1 of 3 ended with exit code 9"),
+        ({0: 1}, {0: LOST}, SlotbenchError, "rank 0 of 3: RuntimeError: connection closed"),
+        ({2: -signal.SIGTERM}, {}, SlotbenchError, "rank 2 of 3 was killed by SIGTERM"),
+    ],
+)
+def test_the_reason_is_that_of_the_process_that_failed_first(
+    tmp_path: Path,
+    codes: dict[int, int],
+    reports: dict[int, dict[str, str]],
+    kind: type[SlotbenchError],
+    said: str,
+) -> None:
+    folder, run = tmp_path / "reports", Run(tmp_path / "run")
+    folder.mkdir()
+    run.path.mkdir()
+    for rank, report in reports.items():
+        # Who reports a mistake does so before the others lose the connection.
+        told = {**report, "time": 1.0 if report is MISTAKE else 2.0}
+        (folder / f"{rank}.json").write_text(json.dumps(told))
+    error = launch._failure(run, codes, 3, folder)
+    assert type(error) is kind
+    assert said in str(error)
+    if kind is SlotbenchError:
+        assert said in run.status()["reason"]
+
+
 def assert_failed(folder: Path, code: int, err: str, reason: str) -> Run:
     run = only_run(folder)
     assert code == 1, err
@@ -113,6 +162,7 @@ def assert_failed(folder: Path, code: int, err: str, reason: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_killed_rank_fails_the_run_with_its_reason(blocks: Path, plugin: Path) -> None:
     code, out, err = ended(start(blocks, plugin, "killed"))
     reason = "rank 1 of 2 was killed by SIGKILL, as the system does when memory runs out"

@@ -1,12 +1,14 @@
 """Preparation as a user does it: any number of workers, killed and taken up again."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from slotbench.datasets import prepare as module
+from slotbench.datasets.parts import Parts, join
 from slotbench.datasets.prepare import Request, locate, prepare
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.schema import Batch, DatasetFile, Layout
 from slotbench.errors import UserError
 
 SIZES = {"train": 130, "val": 20, "test": 20}
@@ -64,8 +66,6 @@ def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
 def test_video_that_was_interrupted_goes_on(
     one_worker_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slotbench.datasets.parts import Parts
-
     write, written = Parts.write, []
 
     def write_two(self: Parts, name: str, batch: object) -> None:
@@ -96,8 +96,6 @@ def test_clevr_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
 def test_a_call_that_was_interrupted_goes_on(
     one_worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slotbench.datasets.parts import Parts
-
     write, written = Parts.write, []
 
     def write_two(self: Parts, name: str, batch: object) -> None:
@@ -120,6 +118,21 @@ def test_a_call_that_was_interrupted_goes_on(
     path = prepare(sprites(tmp_path, workers=1))
     assert not set(rendered) & set(written)
     assert fingerprint(path) == fingerprint(one_worker)
+
+
+def test_a_file_that_is_not_whole_lies_among_the_parts(tmp_path: Path) -> None:
+    layout, target = Layout(16, 16, 1, ()), tmp_path / "a.h5"
+    Parts(target, {})
+    seen = []
+
+    def batches() -> Iterator[Batch]:
+        seen.extend(file.name for file in tmp_path.iterdir())
+        yield layout.empty(2)
+
+    join(target, layout, {split: batches() for split in SIZES}, {})
+    # So that the removal of the parts takes away what a killed call has left, too.
+    assert set(seen) == {"a.h5.parts"}
+    assert target.is_file()
 
 
 def test_a_file_that_is_there_is_kept(one_worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:

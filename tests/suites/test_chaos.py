@@ -19,7 +19,7 @@ from slotbench.suites.state import Journal
 from tests.suites import tiny
 
 pytestmark = pytest.mark.slow
-LONG = tiny.FIXED.replace("steps = 4", "steps = 300")
+LONG = tiny.FIXED.replace("steps = 4", "steps = 800")
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def said(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def at_work(cells: tuple[Cell, ...]) -> bool:
-    return all(cell.progress().step >= 5 for cell in cells)
+    found = [cell.progress() for cell in cells]
+    return all(progress.state == "running" and progress.step >= 5 for progress in found)
 
 
 def pid_of(run: Run) -> int:
@@ -179,7 +180,7 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
 
 
 def test_the_raylet_is_killed(plan: Plan, tmp_path: Path) -> None:
-    """Ray's own process on a node: the suite ends with an error, cells save, none is stuck."""
+    """Ray's own process on a node: its cells end or save, none is stuck, and a suite goes on."""
     pytest.importorskip("ray")
     words = ("run", "tiny.toml", "--engine", "ray", "--workers", "2")
     process = tiny.command(tmp_path, *words)
@@ -187,7 +188,7 @@ def test_the_raylet_is_killed(plan: Plan, tmp_path: Path) -> None:
     (raylet,) = [pid for pid, name in descendants(process.pid) if name == "raylet"]
     os.kill(raylet, signal.SIGKILL)
     code, text = said(process)
-    assert code != 0, text
+    assert code == 0 or "slotbench suite run" in text or "Run the suite again" in text, text
     end = time.monotonic() + 60
     while any(cell.run.locked() for cell in plan.cells) and time.monotonic() < end:
         time.sleep(0.05)

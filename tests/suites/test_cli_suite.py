@@ -9,7 +9,7 @@ import pytest
 
 from slotbench import registry
 from slotbench.cli import main
-from slotbench.suites.local import Local
+from slotbench.suites import commands
 from slotbench.suites.state import STATES, Journal, record_failure
 from tests.suites import tiny
 
@@ -36,13 +36,8 @@ def call(tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells of the engine ``local`` are done at once."""
-    monkeypatch.setattr(
-        Local, "__init__", lambda self, told: tiny.Script.__init__(self, told.folder)
-    )
-    for name in ("submit", "poll", "cancel", "close"):
-        monkeypatch.setattr(Local, name, getattr(tiny.Script, name))
-    monkeypatch.setattr(Local, "outcome", tiny.Script.outcome, raising=False)
+    """Cells are done at once."""
+    monkeypatch.setattr(commands, "_engine", lambda _how, _device, folder: tiny.Script(folder))
 
 
 MISTAKES = {
@@ -54,7 +49,7 @@ MISTAKES = {
     "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
     "its option": (("run", "tiny.toml", "--option", "mem_gb=4"), "Unknown option of the engine"),
     "address": (("run", "tiny.toml", "--address", "auto"), "on this machine alone"),
-    "workers": (("run", "tiny.toml", "--workers", "0"), "0 is not in the range"),
+    "workers": (("run", "tiny.toml", "--workers", "0"), "'--workers'"),
     "device": (("run", "tiny.toml", "--device", "gpu"), "Unknown device"),
     "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
 }
@@ -119,7 +114,7 @@ def test_run_then_status_by_file_and_by_name(
 
 @pytest.mark.usefixtures("scripted")
 def test_a_failure_is_shown_exits_with_1_and_is_retried(
-    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, blocks: Path
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
     failed = plan.cells[3]

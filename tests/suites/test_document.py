@@ -1,14 +1,17 @@
 """A suite's file: what it means, and how its mistakes are explained."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.suites.document import Suite, read
+from slotbench.suites.document import KEYS, Suite, read
+from slotbench.suites.state import STATES
 
+PAGE = (Path(__file__).parents[2] / "docs" / "suites.md").read_text()
 HEAD = 'name = "a"\nquestion = "Why?"\n'
 
 
@@ -124,3 +127,19 @@ def test_the_list_asks_what_the_file_asks(name: str) -> None:
     found = read(entry.load()())
     assert (found.name, found.question) == (name, entry.summary)
     assert found.combinations()
+
+
+def test_the_page_shows_a_file_that_can_be_read(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    found = suite(tmp_path, example, head="")
+    assert len(found.combinations()) == 5 * (2 * 2 * 3 + 2 * 2)
+
+
+def test_the_page_names_every_field_state_engine_and_suite() -> None:
+    rows = {row for text in re.findall(r"^\| `([^|]+)` ", PAGE, re.MULTILINE) for row in [text]}
+    assert {key.strip("[]") for key in rows} >= {*KEYS, *STATES} - {"axes", "fixed", "skip"}
+    assert {"[axes]", "[fixed]", "[[skip]]"} <= rows
+    assert {*registry.names("suites"), *registry.names("engines")} <= rows
+    for name in registry.names("suites"):
+        runs = len(read(registry.get("suites", name).load()()).combinations())
+        assert re.search(rf"^\| `{name}` \|.*\| {runs} \|$", PAGE, re.MULTILINE)
