@@ -14,6 +14,7 @@ import pytest
 from slotbench import workflow
 from slotbench.locks import Lock
 from slotbench.runs import Run, read_model
+from slotbench.suites import commands
 from slotbench.suites.plan import Cell, Plan
 from slotbench.suites.state import Journal
 from tests.suites import tiny
@@ -46,6 +47,14 @@ def said(process: "subprocess.Popen[str]") -> tuple[int, str]:
 def at_work(cells: tuple[Cell, ...]) -> bool:
     found = [cell.progress() for cell in cells]
     return all(progress.state == "running" and progress.step >= 5 for progress in found)
+
+
+def let_go(cells: tuple[Cell, ...]) -> None:
+    """Wait until nobody has a cell in hand."""
+    end = time.monotonic() + 60
+    while any(cell.run.locked() for cell in cells):
+        assert time.monotonic() < end, "somebody still has a cell in hand"
+        time.sleep(0.02)
 
 
 def pid_of(run: Run) -> int:
@@ -87,9 +96,7 @@ def test_the_driver_is_killed(plan: Plan, tmp_path: Path) -> None:
     until(lambda: at_work(plan.cells), process)
     process.kill()
     process.communicate()
-    end = time.monotonic() + 60
-    while any(cell.run.locked() for cell in plan.cells) and time.monotonic() < end:
-        time.sleep(0.05)
+    let_go(plan.cells)
     for cell in plan.cells:
         assert cell.progress().state == "interrupted"
         assert cell.run.status()["reason"] == "stopped by SIGTERM"
@@ -109,6 +116,7 @@ def test_driver_and_workers_are_killed_at_one_stroke(plan: Plan, tmp_path: Path)
     for pid in (process.pid, *(pid_of(cell.run) for cell in plan.cells)):
         os.kill(pid, signal.SIGKILL)
     process.communicate()
+    let_go(plan.cells)
     for cell in plan.cells:
         assert json.loads((cell.run.path / "status.json").read_text())["state"] == "running"
         assert cell.progress().state == "interrupted"
@@ -120,7 +128,8 @@ def test_driver_and_workers_are_killed_at_one_stroke(plan: Plan, tmp_path: Path)
 def test_cancel_has_cells_save(plan: Plan, tmp_path: Path) -> None:
     process = tiny.command(tmp_path, "run", "tiny.toml", "--workers", "2")
     until(lambda: at_work(plan.cells), process)
-    assert said(tiny.command(tmp_path, "cancel", "tiny.toml"))[0] == 0
+    where = commands.Where(tmp_path / "data", tmp_path / "results", "cpu")
+    assert commands.cancel(plan.suite, where) == 1
     assert said(process)[0] == 130
     assert [cell.progress().state for cell in plan.cells] == ["interrupted"] * 2
     assert said(tiny.command(tmp_path, "run", "tiny.toml"))[0] == 0
@@ -189,9 +198,7 @@ def test_the_raylet_is_killed(plan: Plan, tmp_path: Path) -> None:
     os.kill(raylet, signal.SIGKILL)
     code, text = said(process)
     assert code == 0 or "slotbench suite run" in text or "Run the suite again" in text, text
-    end = time.monotonic() + 60
-    while any(cell.run.locked() for cell in plan.cells) and time.monotonic() < end:
-        time.sleep(0.05)
+    let_go(plan.cells)
     assert {cell.progress().state for cell in plan.cells} <= {"interrupted", "done"}
     code, text = said(tiny.command(tmp_path, *words))
     assert code == 0, text
