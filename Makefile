@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A process a core, each with one thread.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint format bench clean
@@ -22,10 +25,10 @@ demo: $(READY)  ## suites/demo.toml from nothing to a leaderboard: under 20 minu
 	$(BIN)/slotbench leaderboard
 
 test: $(READY)  ## the test suite, without what is slow
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(READY)  ## every test
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
