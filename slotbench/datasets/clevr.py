@@ -29,7 +29,8 @@ from slotbench.datasets.clevr_scene import (
 )
 from slotbench.datasets.download import Download
 from slotbench.datasets.schema import Batch, Layout, Property
-from slotbench.datasets.shifts import code, empty, flag, shift_of, split_of
+from slotbench.datasets.shift_batch import code, empty, flag
+from slotbench.datasets.shifts import shift_of, split_of
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
 

@@ -17,7 +17,8 @@ from slotbench.datasets.clevr_scene import COLORS
 from slotbench.datasets.clevrtex_scene import COUNTS, KINDS, Scene, project, sample_scene
 from slotbench.datasets.download import Download
 from slotbench.datasets.schema import Batch, Layout, Property
-from slotbench.datasets.shifts import code, empty, flag, shift_of, split_of
+from slotbench.datasets.shift_batch import code, empty, flag
+from slotbench.datasets.shifts import shift_of, split_of
 from slotbench.datasets.tree import folder_at
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of

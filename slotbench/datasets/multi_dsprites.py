@@ -17,7 +17,8 @@ from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.download import Download
 from slotbench.datasets.multi_dsprites_shifts import MORE, Scene, shift_scene
 from slotbench.datasets.schema import Array, Batch, Layout
-from slotbench.datasets.shifts import empty, flag, shift_of
+from slotbench.datasets.shift_batch import empty, flag
+from slotbench.datasets.shifts import shift_of
 from slotbench.datasets.sprites import COUNTS, Colors, Sprites, all_shown, properties
 from slotbench.rng import numpy_generator
 

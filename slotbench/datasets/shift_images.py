@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from slotbench.datasets.schema import NOT_LABELLED, SHIFT_FLAGS, Array, Batch, Layout
-from slotbench.datasets.shifts import SHIFTS, shuffled
+from slotbench.datasets.shift_batch import shuffled
+from slotbench.datasets.shifts import SHIFTS
 from slotbench.rng import numpy_generator
 
 OCCLUSION, TRIES = 0.4, 5

@@ -21,7 +21,8 @@ from slotbench.datasets.base import Dataset, Importer
 from slotbench.datasets.download import Download
 from slotbench.datasets.multi_object import Arrays, Format, MultiObjectImporter
 from slotbench.datasets.schema import Array, Batch, Layout, Property
-from slotbench.datasets.shifts import empty, flag, shift_of
+from slotbench.datasets.shift_batch import empty, flag
+from slotbench.datasets.shifts import shift_of
 from slotbench.datasets.tetrominoes_shifts import MORE, ZOOM, Piece, paint, shift_pieces
 from slotbench.rng import numpy_generator
 
