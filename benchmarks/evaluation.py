@@ -21,8 +21,9 @@ from slotbench.cores.base import Core
 from slotbench.cores.decoders import Bilinear, BilinearConfig
 from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Array, Batch, DatasetFile, Layout, Property
+from slotbench.datasets.schema import Array, Batch, Layout, Property
 from slotbench.evaluation.cache import Cache
 from slotbench.evaluation.evaluate import GROUPS, evaluate
 from slotbench.evaluation.result import mean_result

@@ -27,9 +27,9 @@ import torch
 from benchmarks.loader import ATTRIBUTES, LAYOUT, scenes
 from slotbench.build import build
 from slotbench.config import DatasetInfo, RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import DatasetFile
 from slotbench.objectives.base import TrainBatch
 from slotbench.resolve import resolve_for
 

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, DatasetFile, Layout
+from slotbench.datasets.schema import Batch, Layout
 from slotbench.datasets.views import PRESETS, ViewConfig, make_views
 from slotbench.rng import numpy_generator
 

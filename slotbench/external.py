@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 
 from slotbench import entries
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation import baselines, metrics
 from slotbench.evaluation.external import LIMITS, evaluate_given

@@ -21,14 +21,14 @@ from typing import Any
 import torch
 
 from slotbench.config import RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import available_memory
-from slotbench.datasets.schema import DatasetFile
 from slotbench.distributed import check_batch
 from slotbench.errors import SlotbenchError, TrainingError, UserError
 from slotbench.progress import say
 from slotbench.rank import STOPPED
 from slotbench.runs import Run, RunLocked
-from slotbench.train import Host
+from slotbench.trainer import Host
 
 SAVE_SECONDS, TOGETHER = 120, 5.0
 """Seconds to save after Ctrl-C; and within which failures may have one cause."""

@@ -32,10 +32,11 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     import torch
 
     from slotbench import devices, plugins
-    from slotbench.datasets.schema import DatasetFile
+    from slotbench.datasets.dataset_file import DatasetFile
     from slotbench.distributed import meeting
     from slotbench.runs import Run
-    from slotbench.train import Host, train
+    from slotbench.train import train
+    from slotbench.trainer import Host
 
     plugins.load_all()
     torch.set_num_threads(request["threads"])
@@ -60,7 +61,8 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
 
 def follow(run: Any, config: Any, dataset: Any, host: Any) -> None:
     """Take the steps that rank 0 takes, and write nothing; KeyboardInterrupt where it stops."""
-    from slotbench.train import StopRequest, Trainer, raise_if_stopped, signals
+    from slotbench.stopping import StopRequest, signals
+    from slotbench.trainer import Trainer
 
     with signals():
         trainer = Trainer(run, config, dataset, host)
@@ -68,7 +70,7 @@ def follow(run: Any, config: Any, dataset: Any, host: Any) -> None:
         try:
             while not trainer.at_end():
                 trainer.advance(loader)
-                raise_if_stopped(trainer)
+                trainer.raise_if_stopped()
         except StopRequest as stop:
             raise KeyboardInterrupt from stop
 

@@ -16,7 +16,7 @@ from slotbench.config import (
     section_type,
     with_field,
 )
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.errors import UserError
 
 

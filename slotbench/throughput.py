@@ -12,9 +12,10 @@ from torch import Tensor
 from slotbench import registry
 from slotbench.build import build
 from slotbench.config import DatasetInfo, RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import DatasetFile, Layout, Property
+from slotbench.datasets.schema import Layout, Property
 from slotbench.datasets.views import Views, make_views
 from slotbench.devices import describe
 from slotbench.objectives.base import Objective, TrainBatch

@@ -8,16 +8,10 @@ import numpy as np
 
 from slotbench import checkpoint
 from slotbench.config import RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.digests import fingerprint_of, split_digest
 from slotbench.datasets.features import damaged_features
-from slotbench.datasets.schema import (
-    NOT_LABELLED,
-    Array,
-    Batch,
-    DatasetFile,
-    Layout,
-    fingerprint_of,
-    split_digest,
-)
+from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.errors import UserError
 from slotbench.files import read_json
 from slotbench.runs import Run, find, read_model

@@ -9,8 +9,9 @@ import torch
 
 from slotbench import devices, launch
 from slotbench.config import RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import SHIFTED, DatasetFile
+from slotbench.datasets.splits import SHIFTED
 from slotbench.errors import UserError
 from slotbench.evaluation import metrics as groups_of_metrics
 from slotbench.evaluation.cache import Cache, file_hash, prune
@@ -23,8 +24,9 @@ from slotbench.report.show import Wish, draw
 from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run, find
 from slotbench.tracking import base as tracking
-from slotbench.train import Host, trained
 from slotbench.train import train as run_training
+from slotbench.train import trained
+from slotbench.trainer import Host
 
 __all__ = ["Choice", "Host", "Wish", "describe", "evaluate", "find", "host", "resume", "start"]
 

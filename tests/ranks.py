@@ -15,17 +15,17 @@ from typing import Any
 
 import torch
 
-from slotbench import train
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.distributed import meeting
 from slotbench.objectives.base import TrainBatch
 from slotbench.rank import follow
 from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run
-from slotbench.train import Host
+from slotbench.train import train
+from slotbench.trainer import Host, Trainer
 from slotbench.workflow import Choice, options
 
-WORLD, TRAIN_STEP = 2, train.Trainer.train_step
+WORLD, TRAIN_STEP = 2, Trainer.train_step
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
     "train.log_every=1", "train.val_every=2", "train.picture_every=0", "train.warmup=0",
@@ -51,7 +51,7 @@ def choice(case: str) -> Choice:
     return Choice(**{"preset": "quick", "steps": 3, **CASES[case]})
 
 
-def at(case: str, rank: int, going: train.Trainer) -> None:
+def at(case: str, rank: int, going: Trainer) -> None:
     """What befalls a process before a step."""
     if case == "seconds" and rank == 1:
         time.sleep(0.005)  # its clock tells another time
@@ -61,10 +61,10 @@ def at(case: str, rank: int, going: train.Trainer) -> None:
 
 def watched(
     case: str, rank: int, seen: list[int]
-) -> Callable[[train.Trainer, TrainBatch], dict[str, torch.Tensor]]:
+) -> Callable[[Trainer, TrainBatch], dict[str, torch.Tensor]]:
     """A step of a case, which is noted in ``seen`` and may go wrong."""
 
-    def step(going: train.Trainer, batch: TrainBatch) -> dict[str, torch.Tensor]:
+    def step(going: Trainer, batch: TrainBatch) -> dict[str, torch.Tensor]:
         at(case, rank, going)
         seen.append(going.step)
         return TRAIN_STEP(going, batch)
@@ -79,9 +79,9 @@ def main(data: Path, results: Path) -> None:
     with DatasetFile(data / "clevr.h5") as dataset, meeting(host.device):
         for case in CASES:
             seen: list[int] = []
-            train.Trainer.train_step = watched(case, rank, seen)  # type: ignore[method-assign]
+            Trainer.train_step = watched(case, rank, seen)  # type: ignore[method-assign]
             config = resolve_for(dataset_info(dataset), **options(choice(case)))
-            going: Callable[..., None] = follow if rank else train.train
+            going: Callable[..., None] = follow if rank else train
             stopped = False
             try:
                 going(Run.of(config, results), config, dataset, host)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.config import RunConfig, parse, parse_override
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.resolve import resolve
 

@@ -14,13 +14,13 @@ import torch
 from slotbench import checkpoint, launch, workflow
 from slotbench.budget import flops_of_step
 from slotbench.build import build
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.views import ViewConfig, make_views
 from slotbench.distributed import check_batch, flops_of_whole_step, take
 from slotbench.errors import UserError
 from slotbench.parallel import alone, rank_and_world
 from slotbench.runs import Run, read_model
-from slotbench.train import Host
+from slotbench.trainer import Host
 from tests import ranks
 from tests.objectives import tiny
 from tests.ranks import WORLD

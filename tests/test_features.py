@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from slotbench.build import build
 from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.features import add_features
 from slotbench.datasets.loader import images_on
-from slotbench.datasets.schema import DatasetFile, Feature
+from slotbench.datasets.schema import Feature
 from slotbench.errors import UserError
 from slotbench.features import Teacher, load_teacher, resized
 from slotbench.resolve import resolve

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench import checkpoint, train, workflow
+from slotbench import checkpoint, workflow
 from slotbench.config import TrainConfig
 from slotbench.errors import TrainingError, UserError
+from slotbench.objectives.base import TrainBatch
 from slotbench.runs import Run, read_model
-from slotbench.train import Host
+from slotbench.trainer import Host, Trainer, learning_rate
 
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
@@ -77,14 +78,14 @@ def test_stopped_and_resumed_is_bit_identical(
     blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]
 ) -> None:
     whole = run(blocks, tmp_path / "a", choice(**fields))
-    step = train.Trainer.train_step
+    step = Trainer.train_step
 
-    def stop_at_four(self: train.Trainer, batch: object) -> object:
+    def stop_at_four(self: Trainer, batch: object) -> object:
         if self.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train.Trainer, "train_step", stop_at_four)
+    monkeypatch.setattr(Trainer, "train_step", stop_at_four)
     with pytest.raises(KeyboardInterrupt):
         run(blocks, tmp_path / "b", choice(**fields))
     monkeypatch.undo()
@@ -158,7 +159,7 @@ def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
 
     loss = Reconstruction.loss
 
-    def broken(self: Reconstruction, batch: train.TrainBatch) -> dict[str, torch.Tensor]:
+    def broken(self: Reconstruction, batch: TrainBatch) -> dict[str, torch.Tensor]:
         losses = loss(self, batch)
         return {"loss": losses["loss"] * (float("nan") if batch.step == 3 else 1.0)}
 
@@ -224,7 +225,7 @@ def test_the_learning_rate_is_a_function_of_the_step(decay: str, step: int, rate
     config = TrainConfig(
         steps=100, learning_rate=1.0, warmup=10, half_life=20, decay=decay,  # type: ignore[arg-type]
     )  # fmt: skip
-    assert train.learning_rate(config, step) == pytest.approx(rate)
+    assert learning_rate(config, step) == pytest.approx(rate)
 
 
 def test_bfloat16_trains(blocks: Path, tmp_path: Path) -> None:

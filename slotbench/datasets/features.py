@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.digests import feature_digest
 from slotbench.datasets.loader import images_on
 from slotbench.datasets.parts import Parts
-from slotbench.datasets.schema import Array, DatasetFile, Feature, feature_digest
+from slotbench.datasets.schema import Array, Feature
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import replacing
 from slotbench.progress import bar, say

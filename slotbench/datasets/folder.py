@@ -17,7 +17,8 @@ from rich.markup import escape
 from slotbench.datasets.base import Importer
 from slotbench.datasets.folder_table import Table, read_table
 from slotbench.datasets.images import fit, read_image, read_labels
-from slotbench.datasets.schema import NOT_LABELLED, SHIFTED, SPLITS, Array, Batch, Layout
+from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, Layout
+from slotbench.datasets.splits import SHIFTED, SPLITS
 from slotbench.datasets.tree import (
     OriginalOnly,
     Split,

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.memory import available_memory as available_memory
-from slotbench.datasets.schema import Array, ArraySpec, Batch, DatasetFile
+from slotbench.datasets.schema import Array, ArraySpec, Batch
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 

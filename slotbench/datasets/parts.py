@@ -15,7 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.schema import Batch, Layout, fingerprint_of, split_digest
+from slotbench.datasets.digests import fingerprint_of, split_digest
+from slotbench.datasets.schema import Batch, Layout
 from slotbench.files import replacing, write_whole
 
 SUFFIX = ".parts"

@@ -10,12 +10,14 @@ from typing import Any
 
 from slotbench import registry
 from slotbench.datasets.base import Dataset, Importer
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.engines import Engine, engine_of
 from slotbench.datasets.originals import downloaded, given
 from slotbench.datasets.parts import Parts, join
-from slotbench.datasets.schema import SPLITS, Batch, DatasetFile, Layout
+from slotbench.datasets.schema import Batch, Layout
 from slotbench.datasets.shift_prepare import add_shifts
 from slotbench.datasets.shifts import chosen
+from slotbench.datasets.splits import SPLITS
 from slotbench.errors import UserError
 from slotbench.progress import bar, say
 

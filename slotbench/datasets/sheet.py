@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array
 from slotbench.datasets.shifts import shift_of
 from slotbench.files import replacing
 from slotbench.report.palette import BACKGROUND, PALETTE, UNLABELLED

@@ -7,9 +7,10 @@ Arrays of a row are read with a frame axis, (T, H, W, ...) with T = 1 for images
 import numpy as np
 from PIL import Image
 
-from slotbench.datasets.schema import NOT_LABELLED, SHIFT_FLAGS, Array, Batch, Layout
+from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.shift_batch import shuffled
 from slotbench.datasets.shifts import SHIFTS
+from slotbench.datasets.splits import SHIFT_FLAGS
 from slotbench.rng import numpy_generator
 
 OCCLUSION, TRIES = 0.4, 5

@@ -17,19 +17,14 @@ import h5py
 import numpy as np
 
 from slotbench.datasets.base import Dataset
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.digests import split_digest
 from slotbench.datasets.engines import Engine, Task
 from slotbench.datasets.parts import Parts, append, create
-from slotbench.datasets.schema import (
-    NOT_LABELLED,
-    OBJECTS,
-    SHIFT_FLAGS,
-    Batch,
-    DatasetFile,
-    Layout,
-    split_digest,
-)
+from slotbench.datasets.schema import NOT_LABELLED, OBJECTS, Batch, Layout
 from slotbench.datasets.shift_images import change
 from slotbench.datasets.shifts import SHIFTS, VERSION, chosen, refused, split_of
+from slotbench.datasets.splits import SHIFT_FLAGS
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import replacing
 from slotbench.progress import bar, say

@@ -16,7 +16,7 @@ from slotbench.registry import unknown
 
 if TYPE_CHECKING:
     from slotbench.datasets.base import Dataset
-    from slotbench.datasets.schema import DatasetFile
+    from slotbench.datasets.dataset_file import DatasetFile
 
 VERSION = 1
 """Raised when a shift of the same dataset would give other images."""

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from slotbench.datasets.schema import NOT_LABELLED, SPLITS, Array, DatasetFile, Property
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array, Property
+from slotbench.datasets.splits import SPLITS
 
 BLOCK = 256
 

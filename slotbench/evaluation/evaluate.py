@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.evaluation import metrics
 from slotbench.evaluation.cache import Cache, Stored
 from slotbench.evaluation.metrics.base import JUDGED, Context, Metric

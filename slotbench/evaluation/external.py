@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.evaluation import metrics
 from slotbench.evaluation.evaluate import GROUPS, Progress, compute, document
 from slotbench.evaluation.metrics.base import JUDGED, Context, Metric

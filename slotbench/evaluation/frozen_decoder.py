@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.decoders import Bilinear, BilinearConfig, Decoded
-from slotbench.datasets.schema import Array, DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import Array
 from slotbench.rng import building, numpy_generator
 
 VERSION = 1

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from slotbench.cores.base import Core, SlotOutput
 from slotbench.cores.decoders import Decoded
-from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.position import centroids
 from slotbench.evaluation.scoring import attention_entropy, mask_overlap, reconstruction_error

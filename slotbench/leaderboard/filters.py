@@ -66,7 +66,7 @@ def _name_filters(
 
 def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
     if dataset.endswith(".h5"):
-        from slotbench.datasets.schema import DatasetFile
+        from slotbench.datasets.dataset_file import DatasetFile
 
         file = DatasetFile(Path(dataset))
         fingerprint = file.fingerprint

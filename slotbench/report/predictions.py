@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, DatasetFile, Property
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array, Batch, Property
 from slotbench.evaluation.properties import Predictions, SlotData, probe_predictions
 from slotbench.evaluation.representations import frozen, initial_noise
 from slotbench.evaluation.scoring import mask_overlap

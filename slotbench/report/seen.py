@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from slotbench.cores.decoders import Decoded
-from slotbench.datasets.schema import NOT_LABELLED, Array, DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import NOT_LABELLED, Array
 from slotbench.evaluation.representations import frozen, initial_noise
 from slotbench.evaluation.scoring import reconstruction_error
 from slotbench.evaluation.segmentation import labels_from_masks, resize, scores

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.objectives.base import Objective
 from slotbench.report import predictions

@@ -43,8 +43,8 @@ def _carry_out(request: dict[str, Any]) -> None:
     import torch
 
     from slotbench import plugins, workflow
+    from slotbench.datasets.dataset_file import DatasetFile
     from slotbench.datasets.prepare import locate
-    from slotbench.datasets.schema import DatasetFile
     from slotbench.errors import UserError
     from slotbench.resolve import dataset_info, resolve_for
     from slotbench.runs import Run

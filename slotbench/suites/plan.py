@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from slotbench.config import DatasetInfo, RunConfig
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.shifts import lacking
 from slotbench.errors import UserError
 from slotbench.resolve import dataset_info, resolve_for

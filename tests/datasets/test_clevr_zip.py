@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from slotbench import verify
 from slotbench.datasets.clevr_zip import ClevrZipImporter
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.json_stream import items
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.summary import summary
 from slotbench.errors import UserError
 from tests.datasets.originals_clevr_zip import (

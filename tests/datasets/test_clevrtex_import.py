@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from slotbench import verify
 from slotbench.datasets import clevrtex_import
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets import trees

@@ -8,10 +8,12 @@ import pytest
 from slotbench import verify
 from slotbench.datasets.clevrtex import ClevrTex
 from slotbench.datasets.clevrtex_scene import KINDS
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.meshes import mesh
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import SHIFT_FLAGS, Batch, DatasetFile
+from slotbench.datasets.schema import Batch
 from slotbench.datasets.shifts import ALL, SHIFTS, chosen
+from slotbench.datasets.splits import SHIFT_FLAGS
 from slotbench.errors import UserError
 from tests.datasets import originals_clevrtex
 

@@ -15,8 +15,8 @@ from pycocotools import mask as pycoco
 
 from slotbench import verify
 from slotbench.datasets.coco_json import counts_of
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.datasets import originals_coco as coco
 from tests.datasets import trees

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from slotbench import verify
 from slotbench.cli import app
 from slotbench.datasets import features as module
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.features import add_features
 from slotbench.datasets.loader import Loader
-from slotbench.datasets.schema import DatasetFile, Feature
+from slotbench.datasets.schema import Feature
 from slotbench.errors import SlotbenchError, UserError
 from tests.conftest import write_blocks
 from tests.datasets.test_video import FRAMES, write_clips

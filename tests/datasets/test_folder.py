@@ -13,9 +13,9 @@ from PIL import Image
 
 from slotbench import verify
 from slotbench.cli import main
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.folder import TABLE, UNKNOWN
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.datasets import trees
 from tests.datasets.originals_images import grey, palette, rgb, with_checksums

@@ -5,8 +5,8 @@ import pytest
 
 from slotbench.datasets import loader as module
 from slotbench.datasets import memory
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import Loader, images_on
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.conftest import blocks_batch, write_blocks
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tfrecord.reader import tfrecord_loader
 
 from slotbench import verify
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.movi import HELD_OUT, MoviImporter
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.tfrecord import (
     RecordFile,
     parse_example,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from slotbench import verify
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.datasets.originals import (
     clevr_record,

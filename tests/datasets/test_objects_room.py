@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from slotbench import verify, workflow
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.objects_room import MIN_VISIBLE, ObjectsRoom
 from slotbench.datasets.objects_room_import import fourth_is_object
 from slotbench.datasets.objects_room_scene import (
@@ -21,10 +22,10 @@ from slotbench.datasets.objects_room_scene import (
     sample_room,
 )
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import Batch, DatasetFile
+from slotbench.datasets.schema import Batch
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
-from slotbench.train import Host
+from slotbench.trainer import Host
 from tests.datasets import trees
 from tests.datasets.originals import room_record, single_bytes, sprites_record, write
 from tests.datasets.whole import TINY, whole

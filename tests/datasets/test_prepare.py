@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from slotbench.datasets import prepare as module
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import Parts, join
 from slotbench.datasets.prepare import Request, locate, prepare
-from slotbench.datasets.schema import Batch, DatasetFile, Layout
+from slotbench.datasets.schema import Batch, Layout
 from slotbench.errors import UserError
 
 SIZES = {"train": 130, "val": 20, "test": 20}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from slotbench import verify
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import Parts, join
-from slotbench.datasets.schema import DatasetFile, Layout
+from slotbench.datasets.schema import Layout
 from slotbench.errors import UserError
 from tests.conftest import LAYOUT, blocks_batch
 

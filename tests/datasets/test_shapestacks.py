@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotbench import verify
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
 from tests.datasets import originals_shapestacks as stacks
 from tests.datasets import trees

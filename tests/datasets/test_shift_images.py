@@ -7,8 +7,9 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from slotbench.datasets.schema import SHIFT_FLAGS, Batch, Layout, Property
+from slotbench.datasets.schema import Batch, Layout, Property
 from slotbench.datasets.shift_images import OCCLUSION, TINT, TURN, change, turned
+from slotbench.datasets.splits import SHIFT_FLAGS
 
 SIDE, OBJECTS = 50, 4
 LAYOUT = Layout(

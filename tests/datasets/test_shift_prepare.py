@@ -15,13 +15,15 @@ import pytest
 
 from slotbench import verify
 from slotbench.datasets import shift_prepare
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.engines import Local, Task
 from slotbench.datasets.features import add_features
 from slotbench.datasets.parts import Parts
 from slotbench.datasets.prepare import Request, prepare
 from slotbench.datasets.render_worker import Settings, built
-from slotbench.datasets.schema import SHIFT_FLAGS, SPLITS, Batch, DatasetFile
+from slotbench.datasets.schema import Batch
 from slotbench.datasets.shifts import SHIFTS, parse, split_of
+from slotbench.datasets.splits import SHIFT_FLAGS, SPLITS
 from slotbench.errors import UserError
 from slotbench.rng import numpy_generator
 from tests.datasets.test_features import Means

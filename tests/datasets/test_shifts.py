@@ -7,8 +7,9 @@ import pytest
 
 from slotbench import registry
 from slotbench.datasets.base import Dataset
-from slotbench.datasets.schema import SHIFT_FLAGS, Batch
+from slotbench.datasets.schema import Batch
 from slotbench.datasets.shifts import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
+from slotbench.datasets.splits import SHIFT_FLAGS
 from slotbench.errors import UserError
 
 DATASETS = {

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, DatasetFile, Layout, Property
+from slotbench.datasets.schema import Batch, Layout, Property
 from slotbench.datasets.summary import count, summary
 from tests.conftest import LAYOUT, blocks_batch
 

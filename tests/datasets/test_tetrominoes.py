@@ -8,8 +8,8 @@ import pytest
 
 from slotbench import verify
 from slotbench.cli import main
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.tetrominoes import BLOCKS, COLORS, SHAPES, Tetrominoes, tetrominoes_importer
 from slotbench.errors import UserError
 from tests.datasets import trees

@@ -10,9 +10,10 @@ import pytest
 
 from slotbench import verify
 from slotbench.datasets import loader as module
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import Loader
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, DatasetFile, Layout
+from slotbench.datasets.schema import Batch, Layout
 from slotbench.datasets.sheet import draw_sheet
 from slotbench.errors import UserError
 from tests.conftest import LAYOUT, blocks_batch, write_blocks

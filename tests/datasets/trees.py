@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from slotbench import verify, workflow
 from slotbench.datasets import prepare as module
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import Parts
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.errors import UserError
-from slotbench.train import Host
+from slotbench.trainer import Host
 
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from slotbench import verify, workflow
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import SPLITS, DatasetFile
-from slotbench.train import Host
+from slotbench.datasets.splits import SPLITS
+from slotbench.trainer import Host
 
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",

@@ -9,8 +9,9 @@ from torch import nn
 
 from slotbench.cores.base import Core, CoreConfig, SlotOutput
 from slotbench.cores.decoders import Decoded
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import DatasetFile, Layout, Property
+from slotbench.datasets.schema import Layout, Property
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.representations import (

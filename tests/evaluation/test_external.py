@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from slotbench.cli import main
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.external import evaluate_given

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import DatasetFile
 from slotbench.evaluation import metrics
 from slotbench.evaluation.metrics.shifts import NEW
 from slotbench.evaluation.property_scores import property_results

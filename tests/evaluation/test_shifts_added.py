@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from slotbench import workflow
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.shifts import SHIFTS, split_of
 from slotbench.evaluation.cache import Cache, Stored
 from slotbench.evaluation.representations import collect
 from slotbench.runs import Run
-from slotbench.train import Host, trained
+from slotbench.train import trained
+from slotbench.trainer import Host
 from tests.datasets.whole import TINY
 from tests.evaluation.test_evaluate import judge
 

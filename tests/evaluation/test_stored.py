@@ -14,7 +14,7 @@ from slotbench.evaluation.stored import left_to_do, merged
 from slotbench.files import read_json, write_json
 from slotbench.leaderboard import leaderboard, runs
 from slotbench.runs import Run
-from slotbench.train import Host
+from slotbench.trainer import Host
 from tests.leaderboard.results import add_run
 
 CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)

@@ -15,7 +15,7 @@ from torch import distributed
 
 from slotbench import registry
 from slotbench.combination import parse
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.views import Views
 from slotbench.objectives.base import Objective, TrainBatch
 from tests.objectives import tiny

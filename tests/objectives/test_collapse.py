@@ -8,8 +8,8 @@ from torch import nn
 
 from slotbench import registry
 from slotbench.build import build
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import Loader, images_on
-from slotbench.datasets.schema import DatasetFile
 from slotbench.datasets.views import ViewConfig, make_views
 from slotbench.evaluation import health
 from slotbench.evaluation.collapse import GREATEST_COSINE, LEAST_RANK, collapse_warning

@@ -11,7 +11,7 @@ import torch
 from slotbench.build import build
 from slotbench.combination import parse
 from slotbench.config import RunConfig
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.views import Views
 from slotbench.errors import UserError
 from slotbench.objectives.combination import Combination

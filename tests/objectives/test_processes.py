@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from tests.objectives import processes
 from tests.objectives.processes import CASES, Outcome
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slotbench.cores.base import SlotOutput
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.views import Views
 from slotbench.objectives.slotcon import SlotCon, slot_contrast, wins
 from tests.objectives import tiny

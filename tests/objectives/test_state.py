@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.views import Views
 from slotbench.errors import UserError
 from slotbench.objectives.base import Objective, TrainBatch

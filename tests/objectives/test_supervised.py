@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slotbench.cores.base import SlotOutput
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.supervised import (
     Supervised,

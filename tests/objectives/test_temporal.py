@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.objectives.temporal import CSWM, SCN, ContrastingSets, SlotContrastNext
 from slotbench.objectives.two_views import TwoViews

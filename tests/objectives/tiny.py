@@ -12,17 +12,18 @@ from slotbench import registry
 from slotbench.build import build
 from slotbench.combination import parse
 from slotbench.config import RunConfig, section_type
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.features import add_features
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.parts import join
-from slotbench.datasets.schema import DatasetFile, Layout
+from slotbench.datasets.schema import Layout
 from slotbench.datasets.views import ViewConfig, frames_as_views, make_views
 from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.objectives.two_views import MomentumTwoViews
 from slotbench.resolve import resolve
 from slotbench.rng import torch_generator
 from slotbench.runs import Run
-from slotbench.train import Host, Trainer
+from slotbench.trainer import Host, Trainer
 from tests.conftest import LAYOUT, blocks_batch
 
 FRAMES, STEPS, BATCH = 4, 4, 4

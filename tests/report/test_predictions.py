@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from slotbench.datasets.schema import DatasetFile, Layout, Property
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import Layout, Property
 from slotbench.report import cards
 from slotbench.report.cards import prediction_page
 from slotbench.report.palette import PALETTE

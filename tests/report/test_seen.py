@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.evaluation.segmentation import scores
 from slotbench.report.palette import BACKGROUND, PALETTE
 from slotbench.report.panels import (

@@ -12,7 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from slotbench import workflow
 from slotbench.cli import main
-from slotbench.datasets.schema import DatasetFile, Layout
+from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.schema import Layout
 from slotbench.errors import UserError
 from slotbench.report import predictions
 from slotbench.report.palette import BACKGROUND, PALETTE

@@ -17,7 +17,7 @@ from slotbench.report.site.charts import pareto
 from slotbench.report.site.pages import MOST_POINTS, learning_curve
 from slotbench.report.site.study import QUESTION
 from slotbench.runs import Run
-from slotbench.train import Host
+from slotbench.trainer import Host
 from tests.leaderboard.results import ALL, add_run, make_status, publish
 
 CPU = Host(torch.device("cpu"))

@@ -72,7 +72,7 @@ def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
     run = trained(blocks, tmp_path / "a", None, steps=3)
     status = run.status()
     assert status["flops"] == 3 * status["flops_per_step"] > 0
-    monkeypatch.setattr("slotbench.train.flops_of_step", lambda *_: 0)
+    monkeypatch.setattr("slotbench.trainer.flops_of_step", lambda *_: 0)
     other = trained(blocks, tmp_path / "b", None, steps=3)
     assert run.model.read_bytes() == other.model.read_bytes()
 
@@ -112,18 +112,18 @@ def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
     def monotonic() -> float:
         return now[0]
 
-    from slotbench import train
+    from slotbench import stopping, trainer
 
-    step = train.Trainer.train_step
+    step = trainer.Trainer.train_step
 
-    def ten_seconds(self: train.Trainer, batch: TrainBatch) -> dict[str, Tensor]:
+    def ten_seconds(self: trainer.Trainer, batch: TrainBatch) -> dict[str, Tensor]:
         now[0] += 10
         if now[0] == 30 and self.step == 2:
-            train._stopped.append("SIGTERM")
+            stopping._noted.append("SIGTERM")
         return step(self, batch)
 
-    monkeypatch.setattr(train.time, "monotonic", monotonic)
-    monkeypatch.setattr(train.Trainer, "train_step", ten_seconds)
+    monkeypatch.setattr(trainer.time, "monotonic", monotonic)
+    monkeypatch.setattr(trainer.Trainer, "train_step", ten_seconds)
     with pytest.raises(KeyboardInterrupt):
         trained(blocks, tmp_path, "45:seconds", steps=100)
     now[0] += 10**6  # between the two, no time is paid for

@@ -9,7 +9,7 @@ import pytest
 
 from slotbench import registry, workflow
 from slotbench.cli import main
-from slotbench.datasets.schema import DatasetFile
+from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.resolve import dataset_info, resolve_for
 from slotbench.runs import Run

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from slotbench import registry, train, workflow
+from slotbench import registry, workflow
 from slotbench.errors import UserError
 from slotbench.registry import Entry
 from slotbench.runs import Run
 from slotbench.tracking import base
 from slotbench.tracking.base import Tracked, Tracker, Trackers, Values, check, flat
-from slotbench.train import Host
+from slotbench.trainer import Host, Trainer
 from tests.test_train import choice
 
 
@@ -90,14 +90,14 @@ def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks: Path, tmp_path: Pa
 def test_a_resumed_run_goes_on_under_the_name_it_had(
     blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = train.Trainer.train_step
+    step = Trainer.train_step
 
-    def broken(self: train.Trainer, batch: Any) -> Any:
+    def broken(self: Trainer, batch: Any) -> Any:
         if self.step == 2:
             raise MemoryError
         return step(self, batch)
 
-    monkeypatch.setattr(train.Trainer, "train_step", broken)
+    monkeypatch.setattr(Trainer, "train_step", broken)
     with pytest.raises(MemoryError):
         trained(blocks, tmp_path, "notes")
     assert Notes.told[-1] == "failed"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from slotbench.datasets.schema import DatasetFile
+    from slotbench.datasets.dataset_file import DatasetFile
     from slotbench.evaluation.representations import Representations
     from slotbench.evaluation.result import Result
 

@@ -8,7 +8,7 @@ from slotbench.evaluation.metrics.segmentation import NAMES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from slotbench.datasets.schema import DatasetFile
+    from slotbench.datasets.dataset_file import DatasetFile
     from slotbench.evaluation.frozen_decoder import FrozenDecoder
     from slotbench.evaluation.representations import Representations
     from slotbench.evaluation.result import Result

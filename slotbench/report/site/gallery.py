@@ -13,7 +13,7 @@ from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
 from slotbench.report.seen import Seen, look
 from slotbench.report.show import Wish
 from slotbench.runs import Run
-from slotbench.train import Host
+from slotbench.trainer import Host
 
 IMAGES = (0, 1, 2, 3)
 """The test images that are shown."""

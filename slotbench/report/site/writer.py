@@ -25,7 +25,7 @@ from slotbench.report.site.gallery import WISH, Gallery, copy_pictures, draw_gal
 from slotbench.report.site.study import Study, study
 from slotbench.runs import Run
 from slotbench.suites.commands import Where
-from slotbench.train import Host
+from slotbench.trainer import Host
 
 MOST_PANELS = 5
 """Metrics of the interval plot."""

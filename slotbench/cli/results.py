@@ -1,4 +1,4 @@
-"""Commands on results: compare, export, publish, verify. Thin, as in :mod:`slotbench.cli`."""
+"""The commands ``leaderboard`` and ``export``."""
 
 import gc
 from collections.abc import Callable
@@ -6,23 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
 from slotbench import completion, registry
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.cli.options import HOW, OUT, RESULTS, WHAT, Json, ResultsDir
+from slotbench.errors import UserError
 from slotbench.files import write_whole
-from slotbench.output import put, put_json
-
-app = typer.Typer()
-WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
-
-DataDir = Annotated[Path, Option(help="Folder of prepared datasets.", rich_help_panel=WHERE)]
-ResultsDir = Annotated[Path, Option(help="Folder of runs.", rich_help_panel=WHERE)]
-Json = Annotated[bool, Option("--json", help="Print one JSON document.", rich_help_panel=OUT)]
-DATA, RESULTS = Path("data"), Path("results")
 
 
-@app.command()
 def leaderboard(
     dataset: Annotated[
         str | None,
@@ -108,7 +99,6 @@ def leaderboard(
     return index.save()
 
 
-@app.command()
 def export(
     form: Annotated[
         str | None,
@@ -159,107 +149,3 @@ def _citation(form: str, results_dir: Path) -> str:
     if form == "bibtex":
         return citations.to_bibtex(rows)
     return citations.to_markdown(rows, board.verdict.sentence)
-
-
-@app.command()
-def publish(
-    runs: Annotated[
-        list[str],
-        Argument(metavar="RUN...", help="Directories or ids.", autocompletion=completion.runs),
-    ],
-    out: Annotated[
-        Path,
-        Option(
-            metavar="BUNDLE", rich_help_panel=OUT,
-            help="A folder or .zip to write; .json: records without weights, for "
-            "results/published.",
-        ),
-    ],
-    force: Annotated[
-        bool, Option("--force", help="Replace a bundle that is there.", rich_help_panel=HOW)
-    ] = False,
-    results_dir: ResultsDir = RESULTS,
-    as_json: Json = False,
-) -> None:  # fmt: skip
-    """Finished runs with their weights and a sha256 of every file, for others to verify."""
-    from slotbench.publish import publish as write
-    from slotbench.runs import find
-
-    facts = write([find(run, results_dir) for run in runs], out, force=force)
-    if as_json:
-        put_json({"schema": 1, **facts})
-        return
-    from slotbench.progress import say
-
-    if facts["weights"]:
-        say(f"Whoever has it can type: slotbench verify {out}")
-    typer.echo(out)
-
-
-@app.command()
-def verify(
-    target: Annotated[
-        str,
-        Argument(
-            metavar="FILE|RUN|BUNDLE", help="A prepared dataset, a run or a results bundle.",
-            autocompletion=completion.runs,
-        ),
-    ],
-    recompute: Annotated[
-        bool,
-        Option(help="Compute a bundle's numbers again from its weights.", rich_help_panel=HOW),
-    ] = True,
-    tolerance: Annotated[
-        float, Option(help="How far a number of a bundle may move.", rich_help_panel=HOW)
-    ] = 0.01,
-    device: Annotated[
-        str,
-        Option(help="auto, cpu, cuda or mps, for bundles.", metavar="NAME", rich_help_panel=WHERE),
-    ] = "auto",
-    data_dir: DataDir = DATA,
-    results_dir: ResultsDir = RESULTS,
-    as_json: Json = False,
-) -> None:  # fmt: skip
-    """Check that a dataset, a run or a bundle is whole and is what it says it is.
-
-    Of a bundle, every hash is checked and every number is computed again where its dataset is
-    prepared; the digits that moved are shown. A bundle that is not as it was published is an
-    error (exit code 2), numbers that moved further than allowed are a failure (1).
-    """
-    from slotbench.bundles import is_bundle
-
-    path = Path(target)
-    if is_bundle(path):
-        from slotbench.progress import say
-        from slotbench.recompute import verify_bundle
-        from slotbench.report.bundle_table import bundle_table
-
-        facts = verify_bundle(
-            path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say
-        )
-        if as_json:
-            put_json(facts)
-        else:
-            for shown in bundle_table(facts):
-                put(shown)
-        if facts["hashes"]["wrong"]:
-            raise UserError(
-                f"{path} is not as it was published.", "Ask for it anew; use nothing of it."
-            )
-        if not facts["ok"]:
-            raise SlotbenchError(
-                f"{facts['contradicted']} numbers of {path} are contradicted.",
-                f"Or allow them to move further: --tolerance {2 * tolerance:g}",
-            )
-        return
-    from slotbench import verify as check
-
-    if path.is_file() or target.endswith(".h5"):
-        facts = check.dataset(path)
-    else:
-        facts = check.run(target, results_dir)
-    if as_json:
-        put_json(facts)
-    else:
-        for key, value in facts.items():
-            typer.echo(f"{key}: {value}")

@@ -7,6 +7,7 @@ import typer
 from typer import Argument, Option
 
 from slotbench import completion, registry
+from slotbench.cli.options import DATA, HOW, RESULTS, DataDir, Device, Json, ResultsDir, known
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.output import put, put_json
 
@@ -18,20 +19,18 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich",
     help="Whole studies: run, look at, retry and cancel the runs of a file.",
 )  # fmt: skip
-HOW, WHERE, OUT = "How", "Where", "Output"
-DATA, RESULTS = Path("data"), Path("results")
 
 Reference = Annotated[
     str,
     Argument(
         metavar="FILE|NAME", autocompletion=completion.suites,
-        help=f"A suite's file, or one of: {', '.join(registry.names('suites'))}.",
+        help=f"A suite's file, or one of: {known('suites')}.",
     ),
 ]  # fmt: skip
 EngineName = Annotated[
     str,
     Option(
-        help=f"Who runs them: {', '.join(registry.names('engines'))}.",
+        help=f"Who runs them: {known('engines')}.",
         autocompletion=completion.engines, rich_help_panel=HOW,
     ),
 ]  # fmt: skip
@@ -56,12 +55,6 @@ Options = Annotated[
 Prepare = Annotated[
     bool, Option("--prepare", help="Prepare missing datasets first.", rich_help_panel=HOW)
 ]
-DataDir = Annotated[Path, Option(help="Folder of prepared datasets.", rich_help_panel=WHERE)]
-ResultsDir = Annotated[Path, Option(help="Folder of runs.", rich_help_panel=WHERE)]
-Device = Annotated[
-    str, Option(help="auto, cpu, cuda or mps.", metavar="NAME", rich_help_panel=WHERE)
-]
-Json = Annotated[bool, Option("--json", help="Print one JSON document.", rich_help_panel=OUT)]
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The command ``report``. Thin, as in :mod:`slotbench.cli`."""
+"""The command ``report``."""
 
 import webbrowser
 from pathlib import Path
@@ -8,8 +8,7 @@ import typer
 from typer import Option
 
 from slotbench import completion
-
-WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
+from slotbench.cli.options import DATA, OUT, RESULTS, WHAT, WHERE, DataDir, Device, ResultsDir
 
 
 def report(
@@ -39,15 +38,9 @@ def report(
     show: Annotated[
         bool, Option("--open", help="Open it in the browser.", rich_help_panel=OUT)
     ] = False,
-    device: Annotated[
-        str, Option(help="auto, cpu, cuda or mps.", metavar="NAME", rich_help_panel=WHERE)
-    ] = "auto",
-    data_dir: Annotated[
-        Path, Option(help="Folder of prepared datasets.", rich_help_panel=WHERE)
-    ] = Path("data"),
-    results_dir: Annotated[Path, Option(help="Folder of runs.", rich_help_panel=WHERE)] = Path(
-        "results"
-    ),
+    device: Device = "auto",
+    data_dir: DataDir = DATA,
+    results_dir: ResultsDir = RESULTS,
 ) -> None:  # fmt: skip
     """Write the leaderboard, its plots and a page a run as a static site."""
     from slotbench import workflow

@@ -1,0 +1,86 @@
+"""The command line: one thin function a command. Whatever imports torch is imported inside."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from slotbench import plugins
+from slotbench.cli import bundles, data, judging, looking, results, site, suite, training
+from slotbench.errors import SlotbenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Train any slot core with any objective, and judge them all alike.",
+    epilog="Start with: slotbench prepare clevr",
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, Option("--debug", help="Show tracebacks.")] = False,
+    plugin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="FILE",
+            help="Load this file's names first; may be given several times, "
+            f"or in {plugins.VARIABLE} with {os.pathsep!r} between.",
+        ),
+    ] = None,
+    version: Annotated[bool, Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Options of all commands; ``--debug`` and ``--plugin`` are read in :func:`main`."""
+    del debug, plugin
+    if version:
+        from slotbench import __version__
+
+        typer.echo(f"slotbench {__version__}")
+        raise typer.Exit
+
+
+app.command()(data.prepare)
+app.command()(training.train)
+app.command()(judging.evaluate)
+app.command(name="list")(looking.list_)
+app.command()(looking.show)
+app.command()(looking.bench)
+app.command()(results.leaderboard)
+app.command()(results.export)
+app.command()(bundles.publish)
+app.command()(bundles.verify)
+app.add_typer(suite.app, name="suite")
+app.command()(site.report)
+
+
+def main() -> None:
+    """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
+    debug = "--debug" in sys.argv[1:]
+    # `--debug` and `--plugin` are understood wherever they stand.
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        arguments, files = plugins.take(arguments)
+        plugins.load_all(files)
+        app(args=arguments, prog_name="slotbench")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (SlotbenchError, OSError) as error:
+        if debug:
+            raise
+        _fail(error)
+
+
+def _fail(error: SlotbenchError | OSError) -> None:
+    from rich.markup import escape
+
+    from slotbench.files import explain
+    from slotbench.progress import errors
+
+    known = error if isinstance(error, SlotbenchError) else explain(error)
+    message = known.message if known else f"{type(error).__name__}: {error}"
+    errors.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
+    errors.print(escape(known.advice if known else "--debug shows the traceback."), soft_wrap=True)
+    sys.exit(known.exit_code if known else 1)

@@ -1,0 +1,108 @@
+"""The commands ``list``, ``show`` and ``bench``."""
+
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from slotbench import completion, registry
+from slotbench.cli.options import DATA, RESULTS, WHAT, DataDir, Device, Json, ResultsDir, known
+from slotbench.errors import UserError
+from slotbench.output import put, put_json
+
+
+def list_(
+    kind: Annotated[
+        str | None, Argument(help="One of: " + ", ".join(registry.KINDS) + "; none: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What there is: datasets, cores, objectives, alignments, presets, with their sources."""
+    if kind is not None and kind not in registry.KINDS:
+        raise registry.unknown("list", kind, registry.KINDS)
+    shown = [item for item in registry.KINDS if kind in (None, item)]
+    if as_json:
+        from dataclasses import asdict
+
+        found = {item: list(registry.entries(item).values()) for item in shown}
+        put_json({key: [asdict(entry) for entry in value] for key, value in found.items()})
+    else:
+        from slotbench.report.tables import registry_table
+
+        for item in shown:
+            put(registry_table(item, registry.entries(item)))
+
+
+def show(
+    run: Annotated[
+        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
+    ],
+    images: Annotated[
+        int, Option(help="How many of the first images to draw.", rich_help_panel=WHAT)
+    ] = 6,
+    index: Annotated[
+        str | None,
+        Option(metavar="3,17,40", help="Draw these images instead.", rich_help_panel=WHAT),
+    ] = None,
+    split: Annotated[str, Option(help="The split to draw from.", rich_help_panel=WHAT)] = "test",
+    ranked: Annotated[
+        int,
+        Option(
+            help="Score this many images to find the best and the worst; 0: none.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 500,
+    properties: Annotated[
+        bool, Option(help="Draw property predictions.", rich_help_panel=WHAT)
+    ] = True,
+    device: Device = "auto",
+    data_dir: DataDir = DATA,
+    results_dir: ResultsDir = RESULTS,
+    as_json: Json = False,
+) -> None:
+    """What a run is, its numbers, and its pictures."""
+    from slotbench import workflow
+    from slotbench.report.tables import evaluation_table, run_table
+
+    found = workflow.find(run, results_dir)
+    wish = workflow.Wish(images, _indices(index), split, ranked, properties)
+    facts = workflow.describe(found, workflow.host(device), data_dir, wish)
+    if as_json:
+        put_json(facts)
+        return
+    put(run_table(facts))
+    if facts["evaluation"]:
+        put(evaluation_table(found.id, facts["evaluation"]))
+    for picture in facts["pictures"]:
+        typer.echo(picture)
+
+
+def bench(
+    preset: Annotated[
+        str, Option(help=f"One of: {known('presets')}.", autocompletion=completion.presets)
+    ] = "quick",
+    dataset: Annotated[
+        str | None, Option(help="Also time loading from this dataset.", rich_help_panel=WHAT)
+    ] = None,
+    device: Device = "auto",
+    data_dir: DataDir = DATA,
+    as_json: Json = False,
+) -> None:
+    """Throughput on this machine: seconds a step for every objective."""
+    from slotbench import throughput, workflow
+
+    rows = throughput.measure(preset, workflow.host(device).device, dataset, data_dir)
+    if as_json:
+        put_json({"schema": 1, "rows": rows})
+    else:
+        from slotbench.report.tables import throughput_table
+
+        put(throughput_table(rows))
+
+
+def _indices(text: str | None) -> tuple[int, ...]:
+    words = [] if text is None else text.split(",")
+    for word in words:
+        if not (word.strip().isascii() and word.strip().isdigit()):
+            raise UserError(f"--index {text}: expected numbers with commas between, from 0.")
+    return tuple(int(word) for word in words)
