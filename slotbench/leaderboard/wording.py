@@ -1,5 +1,6 @@
 """How numbers and findings are put into words; every format uses these."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -143,26 +144,33 @@ def signed(value: float | None) -> str:
 
 
 def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
-    """For each self-supervised row a title, and a line a metric; one alone below three seeds."""
-    found = []
-    for title, members in groupby(paired, _title):
+    """For each self-supervised row a title, and a line a metric.
+
+    Rows with too few seeds to say stand together at the end, one entry a baseline.
+    """
+    found, short = [], defaultdict[tuple[str, str], list[str]](list)
+    for (ours, theirs), members in groupby(paired, lambda pair: (_ours(pair), _theirs(pair))):
         group = list(members)
         if all(pair.result.n < LEAST_FOR_A_CLAIM for pair in group):
-            lines = [finding(max(group, key=lambda pair: pair.result.n))]
+            short[theirs, finding(max(group, key=lambda pair: pair.result.n))].append(ours)
         else:
             lines = [f"{pair.metric}: {finding(pair)}" for pair in group]
-        found.append((title, lines))
-    return found
+            found.append((f"{ours} {theirs}", lines))
+    together = [(f"{', '.join(names)} {theirs}", [why]) for (theirs, why), names in short.items()]
+    return found + together
 
 
-def _title(pair: Paired) -> str:
-    """What is compared; origin and size tell apart two datasets of one name."""
-    ours = f" ({pair.row.settings})" if pair.row.settings else ""
-    theirs = f" ({pair.baseline.settings})" if pair.baseline.settings else ""
+def _ours(pair: Paired) -> str:
+    return pair.row.name + (f" ({pair.row.settings})" if pair.row.settings else "")
+
+
+def _theirs(pair: Paired) -> str:
+    """What it is compared with; origin and size tell apart two datasets of one name."""
+    settings = f" ({pair.baseline.settings})" if pair.baseline.settings else ""
     group = pair.row.group
     return (
-        f"{pair.row.name}{ours} against {pair.baseline.name}{theirs}: {pair.row.core}, "
-        f"{pair.row.preset}, {group.dataset} ({group.origin}, {group.image_size} px)"
+        f"against {pair.baseline.name}{settings}: {pair.row.core}, {pair.row.preset}, "
+        f"{group.dataset} ({group.origin}, {group.image_size} px)"
     )
 
 

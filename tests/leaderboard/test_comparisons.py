@@ -8,6 +8,7 @@ import pytest
 from slotbench.errors import UserError
 from slotbench.leaderboard import leaderboard
 from slotbench.leaderboard.comparisons import METRICS
+from slotbench.leaderboard.wording import comparison_lines
 from tests.leaderboard.results import ALL, add_run, add_seeds, make_status, text_of
 
 
@@ -29,6 +30,19 @@ def test_below_three_seeds_no_claim_is_made(tmp_path: Path, seeds: int) -> None:
         assert (found["low"], found["high"], found["p"], found["p_holm"]) == (None,) * 4
     assert f"too few seeds to say ({seeds} of 3)" in text_of(board)
     assert f"too few seeds to say ({seeds} of 3)" in board.to_markdown()
+
+
+def test_rows_with_too_few_seeds_stand_in_one_line_after_those_that_say_something(
+    tmp_path: Path,
+) -> None:
+    add_pair(tmp_path, [0.9, 0.8, 0.7], [0.1] * 5)
+    for objective in ("byol", "moco"):
+        add_run(tmp_path, dict.fromkeys(METRICS, 0.5), objective=objective, alignment="pool")
+    lines = comparison_lines(leaderboard(tmp_path).comparisons)
+    titles = [title.split(" against ")[0] for title, _ in lines]
+    assert titles == ["simclr · pool", "byol · pool, moco · pool"]
+    assert [len(found) for _, found in lines] == [len(METRICS), 1]
+    assert lines[1][1] == ["too few seeds to say (1 of 3)"]
 
 
 def test_pairs_are_those_of_the_same_seed(tmp_path: Path) -> None:
