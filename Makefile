@@ -20,8 +20,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY)  ## suites/demo.toml from nothing to a leaderboard: under 20 minutes on two cores
+demo: $(READY)  ## suites/demo.toml from nothing to a page and a leaderboard: 11 minutes on two cores
 	$(BIN)/slotbench suite run demo --prepare --device cpu
+	$(BIN)/slotbench report --device cpu
 	$(BIN)/slotbench leaderboard
 
 test: $(READY)  ## the test suite, without what is slow

@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 
 from slotbench.errors import UserError
 
+_results_dir: ContextVar[Path] = ContextVar("results_dir", default=Path("results"))
 EXAMPLES = "For example: timm:vit_base_patch16_224.dino, or the directory or id of a run"
 
 
@@ -54,9 +58,17 @@ def resized(images: Tensor, size: int) -> Tensor:
     ).clamp(0, 1)
 
 
-def load_teacher(
-    text: str, weights: Path | None = None, image_size: int = 224, results_dir: Path | None = None
-) -> Teacher:
+@contextmanager
+def runs_in(results_dir: Path) -> Iterator[None]:
+    """Inside, a teacher that is named by a run's id is looked for in this folder of runs."""
+    token = _results_dir.set(results_dir)
+    try:
+        yield
+    finally:
+        _results_dir.reset(token)
+
+
+def load_teacher(text: str, weights: Path | None = None, image_size: int = 224) -> Teacher:
     """``timm:MODEL``, or an earlier run, whose encoder becomes the teacher.
 
     A ViT of timm's sees images of ``image_size`` pixels; its weights are fetched or, where
@@ -70,7 +82,7 @@ def load_teacher(
         return _of_timm(model, weights, image_size)
     if weights is not None:
         raise UserError(f"{text}: a run has weights of its own.", "Leave the weights' file out.")
-    return _of_run(text, Path("results") if results_dir is None else results_dir)
+    return _of_run(text, _results_dir.get())
 
 
 def _of_timm(model: str, weights: Path | None, image_size: int) -> Teacher:

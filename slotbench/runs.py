@@ -69,6 +69,12 @@ class Run:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def results_dir(self) -> Path:
+        """The folder of runs that it stands in, as :meth:`of` places it."""
+        parents = self.path.resolve().parents
+        return parents[min(3, len(parents) - 1)]
+
     def create(self, config: RunConfig) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config_file.exists():

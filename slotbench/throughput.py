@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from slotbench.config import DatasetInfo, RunConfig
 from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.prepare import locate
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.schema import Feature, Layout, Property
 from slotbench.datasets.views import Views, make_views
 from slotbench.devices import describe
 from slotbench.objectives.base import Objective, TrainBatch
@@ -24,11 +25,14 @@ from slotbench.rng import torch_generator
 
 WARM, COUNTED = 3, 21
 LAYOUT = Layout(
-    64, 64, 6, (Property("position", "numeric", 3), Property("shape", "categorical", 1, ("a", "b")))
-)
+    64, 64, 6,
+    (Property("position", "numeric", 3), Property("shape", "categorical", 1, ("a", "b"))),
+    features=(Feature("vit-base-16", 196, 768),),
+)  # fmt: skip
 NOWHERE = DatasetInfo(
-    "random", "pixels", "rendered", "", LAYOUT.height, LAYOUT.objects, json.loads(LAYOUT.to_json())
-)
+    "random", "pixels", "rendered", "", LAYOUT.height, LAYOUT.objects,
+    {**json.loads(LAYOUT.to_json()), "features": [asdict(each) for each in LAYOUT.features]},
+)  # fmt: skip
 
 
 def measure(
@@ -36,8 +40,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Without a dataset the images are random pixels and loading is not timed. Labels and frames
-    of a video are random in any case.
+    Without a dataset loading is not timed. What is trained on is random: pixels, labels, frames of
+    a video, and stored features of the size of a ViT-B/16's.
     """
     rows: list[dict[str, Any]] = []
     for name, entry in registry.entries("objectives").items():
@@ -67,7 +71,7 @@ def _times(
             loader = Loader(file, "train", batch, 0)
             for step in range(WARM + COUNTED):
                 loading.append(_clock(device))
-                images = images_on(loader.batch(step), device)
+                images_on(loader.batch(step), device)
                 loading[-1] = _clock(device) - loading[-1]
     labels = _labels(objective, batch, device)
     viewing, stepping = [], []
@@ -108,12 +112,10 @@ def _labels(objective: Objective, batch: int, device: torch.device) -> dict[str,
     generator = torch_generator("bench", "labels")
     labels = {}
     for key in objective.reads:
-        shape, dtype = LAYOUT.arrays()[key]
+        shape, dtype = (LAYOUT.arrays() | LAYOUT.feature_arrays())[key]
         drawn = torch.rand(batch, *shape, generator=generator)
         most = {"mask": LAYOUT.objects + 1, "property/shape": 2}.get(key, 1)
-        labels[key] = (
-            drawn if dtype == "float32" else torch.from_numpy((drawn * most).numpy().astype(dtype))
-        ).to(device)
+        labels[key] = torch.from_numpy((drawn * most).numpy().astype(dtype)).to(device)
     if "visible" in labels:
         labels["visible"] = torch.ones_like(labels["visible"])
     return labels

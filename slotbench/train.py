@@ -8,7 +8,6 @@ from typing import IO, Any
 import safetensors.torch
 import torch
 
-from slotbench.build import build
 from slotbench.config import RunConfig
 from slotbench.datasets.dataset_file import DatasetFile
 from slotbench.devices import describe
@@ -19,7 +18,7 @@ from slotbench.report.pictures import draw_slots
 from slotbench.runs import Run
 from slotbench.stopping import StopRequest, signals
 from slotbench.tracking.base import Tracked, Trackers, flat
-from slotbench.trainer import Host, Trainer, learning_rate
+from slotbench.trainer import Host, Trainer, built, learning_rate
 
 
 def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
@@ -145,6 +144,6 @@ def trained(run: Run, config: RunConfig) -> Objective:
     """The objective of a finished run with its trained weights, for evaluation."""
     from slotbench.runs import read_model
 
-    objective = build(config)
+    objective = built(run, config)
     objective.load_state_dict(read_model(run))
     return objective.eval()

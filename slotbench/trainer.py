@@ -17,7 +17,8 @@ from slotbench.datasets.loader import Loader, images_on
 from slotbench.datasets.views import frames_as_views, make_views
 from slotbench.distributed import Loss, agree, flops_of_whole_step, mean, own_rows, shared
 from slotbench.errors import TrainingError
-from slotbench.objectives.base import TrainBatch
+from slotbench.features import runs_in
+from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.parallel import alone, rank_and_world
 from slotbench.runs import Run
 from slotbench.stopping import StopRequest, asked
@@ -38,6 +39,12 @@ class Host:
     """Where metrics go beside ``metrics.jsonl``, by name."""
 
 
+def built(run: Run, config: RunConfig) -> Objective:
+    """The untrained objective of a run; a teacher that is a run stands in the same folder."""
+    with runs_in(run.results_dir):
+        return build(config)
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     """The rate of step ``step``, from 0; a function of the step alone."""
     rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
@@ -54,7 +61,7 @@ class Trainer:
     def __init__(self, run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
         self.run, self.config, self.host = run, config, host
         self.dataset = dataset
-        self.objective = build(config).to(host.device)
+        self.objective = built(run, config).to(host.device)
         self.settings = config.train
         self.budget = Budget.parse(config.train.budget) if config.train.budget else None
         self.flops_per_step = 0

@@ -1,6 +1,7 @@
 """What the commands do, for the command line and for scripts alike."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,27 @@ def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, eval
         choice = replace(choice, preset=preset_for(host.device))
         say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
+        stored = {feature.name for feature in dataset.layout.features}
+        told = tuple(_teacher_by_id(text, stored, results_dir) for text in choice.overrides)
+        choice = replace(choice, overrides=told)
         config = resolve_for(dataset_info(dataset), **options(choice))
         groups = GROUPS if evaluate else ()
         return carry_out(Run.of(config, results_dir), config, dataset, host, groups)
+
+
+def _teacher_by_id(override: str, stored: set[str], results_dir: Path) -> str:
+    """A teacher that is a run of this folder by its id: so the folder can be moved, and published.
+
+    ``stored`` are the features of the dataset's file, whose names come first.
+    """
+    field, _, named = override.partition("=")
+    if not field.endswith(".teacher") or named in stored or named.startswith("timm:"):
+        return override
+    with suppress(UserError):
+        run = find(named, results_dir)
+        if run.results_dir == results_dir.resolve():
+            return f"{field}={run.id}"
+    return override
 
 
 def preset_for(device: torch.device) -> str:

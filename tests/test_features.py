@@ -17,7 +17,7 @@ from slotbench.datasets.features import add_features
 from slotbench.datasets.loader import images_on
 from slotbench.datasets.schema import Feature
 from slotbench.errors import UserError
-from slotbench.features import Teacher, load_teacher, resized
+from slotbench.features import Teacher, load_teacher, resized, runs_in
 from slotbench.resolve import resolve
 from slotbench.rng import building, torch_generator
 from slotbench.runs import Run
@@ -95,7 +95,8 @@ def test_a_run_gives_its_trained_encoder_without_coordinates(
 ) -> None:
     run, encoder = finished(dataset, tmp_path)
     for reference in (str(run.path), run.id, run.id.partition("-")[2][:5]):
-        teacher = load_teacher(reference, results_dir=tmp_path)
+        with runs_in(tmp_path):
+            teacher = load_teacher(reference)
         assert teacher.name == f"run-{run.config().id}"
         found = teacher(images())
         assert found.shape == (3, 16, 6)
@@ -170,8 +171,8 @@ def test_teachers_that_cannot_be_had_are_named(
         (run.id, weights, "a run has weights of its own"),
         ("nothing", None, "No run 'nothing'"),
     ):
-        with pytest.raises(UserError, match=message):
-            load_teacher(reference, file, results_dir=tmp_path)
+        with pytest.raises(UserError, match=message), runs_in(tmp_path):
+            load_teacher(reference, file)
     run.model.unlink()
-    with pytest.raises(UserError, match="has no trained model"):
-        load_teacher(run.id, results_dir=tmp_path)
+    with pytest.raises(UserError, match="has no trained model"), runs_in(tmp_path):
+        load_teacher(run.id)

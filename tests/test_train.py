@@ -27,7 +27,8 @@ CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 
 
 def choice(steps: int = 6, **fields: object) -> workflow.Choice:
-    decoder = () if fields.get("objective") in ("simclr", "random") else (
+    plain = ("simclr", "random", "feature-reconstruction")
+    decoder = () if fields.get("objective") in plain else (
         "decoder.channels=8", "decoder.grid=8", "decoder.size=16",
     )  # fmt: skip
     overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
@@ -150,6 +151,23 @@ def test_killed_at_random_moments_and_resumed_is_bit_identical(
     assert last.wait() == 0
     first, second = (workflow.find("0-", tmp_path / name) for name in "ab")
     assert_same(first, second)
+
+
+def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
+    blocks: Path, tmp_path: Path
+) -> None:
+    teacher = run(blocks, tmp_path / "here", choice(1, objective="random"))
+    taught = choice(
+        2, objective="feature-reconstruction",
+        overrides=(f"objective.teacher={teacher.path}", "objective.hidden=8"),
+    )  # fmt: skip
+    learner = run(blocks, tmp_path / "here", taught)
+    assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
+    assert str(tmp_path) not in learner.config_file.read_text()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = workflow.find(learner.id, tmp_path / "there")
+    found = workflow.evaluate(moved, CPU, blocks, split="test", metrics="segmentation")
+    assert "fg_ari/decoder" in found["metrics"]
 
 
 def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
