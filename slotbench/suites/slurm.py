@@ -119,16 +119,19 @@ class Slurm(Engine):
 
     def _ended(self, run: str, job: Any) -> Ended:
         utils = self.submitit.core.utils
-        try:
-            return Ended(*job.result())
-        except utils.FailedJobError as error:
-            said = str(error).strip().splitlines()
-            return Ended(run, "failed", said[-1] if said else "the job failed")
-        except (utils.UncompletedJobError, OSError, EOFError):
-            state = str(job.state).split(" ")[0].upper()
-            if self._cancelled or state in STOPPED:
-                return Ended(run, "stopped", f"Slurm: {state}")
-            return Ended(run, "failed", WHY.get(state, f"its job left nothing (Slurm: {state})"))
+        # Without a result `job.result()` waits, where Slurm keeps no accounts, for ever.
+        if job.paths.result_pickle.exists():
+            try:
+                return Ended(*job.result())
+            except utils.FailedJobError as error:
+                said = str(error).strip().splitlines()
+                return Ended(run, "failed", said[-1] if said else "the job failed")
+            except (utils.UncompletedJobError, OSError, EOFError):
+                pass
+        state = str(job.state).split(" ")[0].upper()
+        if self._cancelled or state in STOPPED:
+            return Ended(run, "stopped", f"Slurm: {state}")
+        return Ended(run, "failed", WHY.get(state, f"its job left nothing (Slurm: {state})"))
 
     def cancel(self) -> None:
         self._cancelled = True
