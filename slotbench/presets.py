@@ -32,6 +32,7 @@ def base() -> Sections:
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
         "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 32},
+        "objective": {"alone": 1.0},
         "train": {
             "steps": 30_000, "batch_size": 64, "learning_rate": 1e-3, "warmup": 1_000,
             "clip": 0.1,
@@ -48,6 +49,7 @@ def quick() -> Sections:
         },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
+        "objective": {"alone": 1.0},
         "train": {
             "steps": 4_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
             "log_every": 25, "val_every": 1_000, "picture_every": 1_000,

@@ -65,11 +65,14 @@ def resolve_for(
     objective = canonical(objective)
     given = registry.get("presets", preset).load()()
     names = _names(core, objective, given, typed)
+    kinds = _kinds(objective)
+    # What a preset says of the objective holds for each part of a sum.
     sections = {
-        section: _from_preset(section, name, given.get(section, {}))
+        section: _from_preset(
+            section, name, given.get("objective" if section in kinds else section, {})
+        )
         for section, name in names.items()
     }
-    kinds = _kinds(objective)
     if any(kind.views and not kind.temporal for kind in kinds.values()):
         sections["views"] = section_type("views", None)()
     sections["train"] = _from_preset("train", None, given["train"])

@@ -60,7 +60,7 @@ class NoOptions:
     """The configuration of an objective without options."""
 
 
-SHARES = ("momentum", "center_momentum", "group_weight")
+SHARES = ("momentum", "center_momentum", "group_weight", "alone")
 DIVISORS = ("temperature", "student_temperature", "teacher_temperature", "epsilon", "sigma")
 
 

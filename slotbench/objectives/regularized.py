@@ -5,6 +5,7 @@ Regularization*, arXiv 2306.02577, and the code of that paper.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from slotbench.cores.base import Core
 from slotbench.cores.decoders import ImageDecoder
-from slotbench.objectives.base import TrainBatch, check_fields
+from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.heads import mlp
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
@@ -44,13 +45,12 @@ class Covariance(Reconstruction):
 
     def __init__(self, core: Core, config: CovarianceConfig, decoder: ImageDecoder) -> None:
         super().__init__(core, config, decoder)
-        check_fields(config)
         width = config.hidden
         self.projector = mlp((core.config.width, width, width, width), "layer")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
-        reconstruction = self.error(output, batch.images)
+        reconstruction = self.error(output, batch)
         rows = self.projector(gather(output.slots).flatten(0, 1)).float()
         covariance = off_diagonal_covariance(rows) / rows.shape[1]
         loss = reconstruction + self.config.weight * covariance
@@ -79,14 +79,11 @@ class Cosine(Reconstruction):
 
     Config = CosineConfig
     config: CosineConfig
-
-    def __init__(self, core: Core, config: CosineConfig, decoder: ImageDecoder) -> None:
-        super().__init__(core, config, decoder)
-        check_fields(config, margin=(-1, 1))
+    ranges: ClassVar = {"margin": (-1, 1)}
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
-        reconstruction = self.error(output, batch.images)
+        reconstruction = self.error(output, batch)
         penalty = pairwise_cosine(output.slots, self.config.margin)
         loss = reconstruction + self.config.weight * penalty
         return {"loss": loss, "reconstruction": reconstruction.detach(), "cosine": penalty.detach()}

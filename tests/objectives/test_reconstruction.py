@@ -1,0 +1,111 @@
+"""The error of the mixture, and of what each slot draws alone."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from slotbench.cores.decoders import Bilinear, BilinearConfig, Decoded
+from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
+from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
+from slotbench.objectives.regularized import Cosine, CosineConfig
+from slotbench.rng import building, torch_generator
+
+STEPS = 80
+
+
+def make(**fields: object) -> Reconstruction:
+    with building(0, "tests"):
+        encoder = StridedCnn(StridedCnnConfig(channels=8), 32)
+        core = SlotAttention(SlotAttentionConfig(slots=3, width=8, mlp_width=8), encoder)
+        decoder = Bilinear(BilinearConfig(channels=8, grid=8, size=16), 8, 32)
+        made = Reconstruction(core, ReconstructionConfig(**fields), decoder)  # type: ignore[arg-type]
+    made.steps = STEPS
+    return made
+
+
+def batch(step: int = STEPS - 1, purpose: str = "train") -> TrainBatch:
+    images = torch.rand(4, 3, 32, 32, generator=torch_generator("tests", "images"))
+    return TrainBatch(images, None, 0, step, purpose)
+
+
+def drawn(made: Reconstruction, asked: TrainBatch) -> tuple[Decoded, Tensor]:
+    output = made.core(asked.images, asked.noise(made.core))
+    return made.decode(output, asked.images), torch.nn.functional.avg_pool2d(asked.images, 2)
+
+
+def by_hand(made: Reconstruction, asked: TrainBatch, error: str) -> Tensor:
+    """sum_k m_k e(x, x_k), slot by slot."""
+    decoded, target = drawn(made, asked)
+    assert decoded.parts is not None
+    total = torch.zeros(())
+    for slot in range(3):
+        part, mask = decoded.parts[:, slot], decoded.masks[:, slot]
+        if error == "squared":
+            pixels = (part - target) ** 2
+        else:
+            clamped = part.clamp(1e-4, 1 - 1e-4)
+            pixels = torch.nn.functional.binary_cross_entropy(clamped, target, reduction="none")
+        total = total + (mask[:, None] * pixels).sum()
+    return total / target.numel()
+
+
+@pytest.mark.parametrize("error", ["squared", "bce"])
+def test_what_slots_draw_alone_is_weighted_by_their_masks(error: str) -> None:
+    made = make(alone=1.0, error=error)
+    torch.testing.assert_close(made.loss(batch())["loss"], by_hand(made, batch(), error))
+
+
+@pytest.mark.parametrize("error", ["squared", "bce"])
+def test_no_mixture_is_worse_than_what_it_is_mixed_of(error: str) -> None:
+    together, alone = (make(alone=share, error=error).loss(batch())["loss"] for share in (0.0, 1.0))
+    assert together < alone
+
+
+def test_a_share_mixes_the_two() -> None:
+    none, half, whole = (make(alone=share).loss(batch())["loss"] for share in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(half, (none + whole) / 2)
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 0.0), (30, 0.0), (35, 0.2), (40, 0.4), (50, 0.8), (79, 0.8)]
+)
+def test_the_share_rises_with_the_steps_and_not_in_validation(step: int, share: float) -> None:
+    made = make(alone=0.8)
+    assert made.share(batch(step)) == pytest.approx(share)
+    assert made.share(batch(step, "val")) == 0
+
+
+def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone() -> None:
+    """Half of white over black is the same grey as all of grey."""
+    made, grey = make(alone=1.0), torch.full((1, 3, 16, 16), 0.5)
+    white, black = torch.ones_like(grey), torch.zeros_like(grey)
+    half = torch.full((1, 3, 16, 16), 0.5)
+    half[:, 2] = 0
+    faint = Decoded(grey, half, torch.stack([white, black, black], 1))
+    sure = torch.zeros(1, 3, 16, 16)
+    sure[:, 0] = 1
+    full = Decoded(grey, sure, torch.stack([grey, black, black], 1))
+    asked = TrainBatch(torch.full((1, 3, 32, 32), 0.5), None, 0, STEPS - 1)
+    errors = []
+    for decoded in (faint, full):
+        made.decode = lambda *_, decoded=decoded: decoded  # type: ignore[method-assign,misc]
+        made.config = ReconstructionConfig(alone=0.0)
+        assert float(made.error(None, asked)) == 0  # type: ignore[arg-type]
+        made.config = ReconstructionConfig(alone=1.0)
+        errors.append(float(made.error(None, asked)))  # type: ignore[arg-type]
+    assert errors == [0.25, 0.0]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_outside_0_and_1_is_named(share: float) -> None:
+    with pytest.raises(ValueError, match="alone="):
+        make(alone=share)
+
+
+def test_a_margin_may_be_negative_and_a_share_may_not() -> None:
+    made = make()
+    Cosine(made.core, CosineConfig(margin=-0.5), made.decoder)
+    with pytest.raises(ValueError, match="alone=2"):
+        Cosine(made.core, CosineConfig(alone=2.0), made.decoder)
