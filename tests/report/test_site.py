@@ -141,6 +141,16 @@ def test_without_results_nothing_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "report").exists()
 
 
+def test_pictures_that_are_there_are_copied_where_none_are_drawn(tmp_path: Path) -> None:
+    fill(tmp_path)
+    run = next((tmp_path / "runs").glob("*/*/*"))
+    (run / "pictures").mkdir()
+    (run / "pictures" / "test.png").write_bytes(b"a picture")
+    assert site(tmp_path, tmp_path / "out").pictures == 1
+    (copy,) = (tmp_path / "out" / "pictures").iterdir()
+    assert (copy.name, copy.read_bytes()) == (f"{run.name}-test.png", b"a picture")
+
+
 def test_a_model_that_is_not_here_gives_a_page_without_pictures(
     written: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

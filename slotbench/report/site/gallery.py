@@ -109,6 +109,7 @@ def copy_pictures(run: Run, out: Path) -> list[Panel]:
     found = []
     for file in sorted(run.pictures.glob("test*.png")):
         name = f"pictures/{run.id}-{file.name}"
+        (out / "pictures").mkdir(parents=True, exist_ok=True)
         with replacing(out / name) as temporary:
             temporary.write_bytes(file.read_bytes())
         found.append(Panel(name, file.stem.replace("-", " ")))
