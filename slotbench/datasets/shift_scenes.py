@@ -42,8 +42,11 @@ class SceneShifts(ABC):
         """An object with another colour, shape or style, for a shift of single objects."""
 
     def add(self, scene: Any, count: int, generator: np.random.Generator) -> Any | None:
-        """The scene with objects added until it has ``count``; none where no place was found."""
-        raise NotImplementedError
+        """The scene with objects added until it has ``count``; none where no place was found.
+
+        Asked for by the shift ``num_objects`` alone, which not every dataset draws.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no num_objects")
 
     def draw(
         self, shift: str, scene: Any, renderer: MitsubaRenderer, least: float,

@@ -7,6 +7,7 @@ are read in blocks of images, so that a file can ask for no more memory than its
 import math
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,14 +86,14 @@ def open_predictions(path: Path, wanted: tuple[str, ...]) -> PredictionFile:
     )
 
 
-class _Base:
+class _Base(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.arrays: dict[str, ArrayInfo] = {}
         self.others: tuple[str, ...] = ()
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     def __enter__(self) -> Any:
         return self

@@ -1,5 +1,6 @@
 """What objectives on two views have in common: encode, align, gather."""
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -105,9 +106,9 @@ class MomentumTwoViews(TwoViews):
         output: SlotOutput = core(images, noise)
         return output
 
+    @abstractmethod
     def momentum(self, step: int) -> float:
         """The share of the teacher that stays after step ``step``."""
-        raise NotImplementedError
 
     def after_step(self, step: int) -> None:
         for name, copied in self.teacher.items():
