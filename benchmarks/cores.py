@@ -12,9 +12,9 @@ import time
 import torch
 
 from slotbench import registry
-from slotbench.config import DatasetInfo
-from slotbench.cores.base import Core
-from slotbench.resolve import resolve_for
+from slotbench.config.resolve import resolve_for
+from slotbench.config.run_config import DatasetInfo
+from slotbench.cores.core import Core
 from slotbench.rng import building, torch_generator
 
 INFO = DatasetInfo("clevr", "clevr6", "rendered", "", 64, 6)

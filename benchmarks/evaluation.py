@@ -17,13 +17,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench.cores.base import Core
-from slotbench.cores.decoders import Bilinear, BilinearConfig
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.core import Core
+from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Array, Batch, Layout, Property
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property
+from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation.cache import Cache
 from slotbench.evaluation.evaluate import GROUPS, evaluate
 from slotbench.evaluation.result import mean_result

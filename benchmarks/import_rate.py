@@ -26,14 +26,19 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import _import_sources as sources
-from slotbench.datasets.base import Importer
-from slotbench.datasets.coco import CocoImporter
-from slotbench.datasets.folder import FolderImporter
-from slotbench.datasets.movi import MoviImporter
-from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
-from slotbench.datasets.objects_room_import import ObjectsRoomImporter
-from slotbench.datasets.tetrominoes import tetrominoes_importer
-from slotbench.datasets.tfrecord import RecordFile, parse_example, read_bytes, read_entries
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
+from slotbench.datasets.originals.tfrecord import (
+    RecordFile,
+    parse_example,
+    read_bytes,
+    read_entries,
+)
+from slotbench.datasets.sets.coco import CocoImporter
+from slotbench.datasets.sets.folder import FolderImporter
+from slotbench.datasets.sets.movi import MoviImporter
+from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 
 Way = Callable[[Path], None]
 IMPORTERS: dict[str, Callable[[Path], Importer]] = {

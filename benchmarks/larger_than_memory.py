@@ -25,13 +25,13 @@ import numpy as np
 import torch
 
 from benchmarks.loader import ATTRIBUTES, LAYOUT, scenes
-from slotbench.build import build
-from slotbench.config import DatasetInfo, RunConfig
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
-from slotbench.datasets.parts import join
-from slotbench.objectives.base import TrainBatch
-from slotbench.resolve import resolve_for
+from slotbench.config.resolve import resolve_for
+from slotbench.config.run_config import DatasetInfo, RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import BLOCK, WINDOW, Loader, images_on
+from slotbench.datasets.prepare.parts import join
+from slotbench.objectives.objective import TrainBatch
+from slotbench.training.build import build
 
 DIFFERENT = 2048
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from slotbench.evaluation.metrics import current_version
-from slotbench.leaderboard.index import NAME
+from slotbench.evaluation.groups import current_version
+from slotbench.results.leaderboard.index import NAME
 from slotbench.rng import numpy_generator
 
 METRICS = (

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.loader import BLOCK, WINDOW, Loader, images_on
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, Layout
-from slotbench.datasets.views import PRESETS, ViewConfig, make_views
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import BLOCK, WINDOW, Loader, images_on
+from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.format.views import PRESETS, ViewConfig, make_views
+from slotbench.datasets.prepare.parts import join
 from slotbench.rng import numpy_generator
 
 LAYOUT = Layout(64, 64, 6, ())

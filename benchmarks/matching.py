@@ -18,13 +18,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from slotbench import registry
-from slotbench.build import build
-from slotbench.datasets.views import ViewConfig, make_views
+from slotbench.config.resolve import resolve_for
+from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.matching import assign
-from slotbench.objectives.base import TrainBatch
-from slotbench.resolve import resolve_for
+from slotbench.objectives.objective import TrainBatch
 from slotbench.rng import torch_generator
-from slotbench.throughput import NOWHERE
+from slotbench.training.bench import NOWHERE
+from slotbench.training.build import build
 
 
 def loop(cost: Tensor) -> Tensor:

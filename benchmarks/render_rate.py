@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request, prepare
 
 IMAGES = {
     "clevr:clevr6": 800, "clevr:clevr10": 800, "objects-room:default": 2_000,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.throughput import measure
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.training.bench import measure
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import DatasetFile
-from slotbench.datasets.sheet import draw_sheet
+from slotbench.datasets.format.schema import DatasetFile
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.sheet import draw_sheet
 
 FOLDER = Path(__file__).parent / "pictures" / "datasets"
 LIMIT = 150_000

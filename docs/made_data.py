@@ -5,12 +5,12 @@ from functools import cache
 import numpy as np
 import torch
 
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.palette import PALETTE
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.frozen_decoder import train_decoder
 from slotbench.evaluation.properties import SlotData, predict_properties
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import labels_from_masks, scores
-from slotbench.report.palette import PALETTE
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray

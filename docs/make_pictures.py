@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from slotbench.datasets.format.palette import PALETTE
 from slotbench.evaluation import health
 from slotbench.evaluation.scoring import reconstruction_error
 from slotbench.evaluation.segmentation import scores
@@ -29,7 +30,6 @@ from slotbench.report.canvas import (
     stacked,
     tick,
 )  # fmt: skip
-from slotbench.report.palette import PALETTE
 from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
 from slotbench.report.seen import background_slot
 from slotbench.rng import numpy_generator

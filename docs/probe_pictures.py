@@ -4,6 +4,7 @@ import made_data
 import numpy as np
 from PIL import Image, ImageDraw
 
+from slotbench.datasets.format.palette import PALETTE
 from slotbench.evaluation import dci as dci_metric
 from slotbench.evaluation.probes import SceneData, knn_count, linear_probe, scene_labels
 from slotbench.evaluation.set_prediction import ObjectSets, average_precision
@@ -24,7 +25,6 @@ from slotbench.report.canvas import (
     tick,
     write,
 )  # fmt: skip
-from slotbench.report.palette import PALETTE
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray

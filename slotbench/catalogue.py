@@ -8,52 +8,52 @@ from slotbench.registry import register
 register(
     "datasets", "clevr", "3-D scenes of 3 to 10 simple objects, rendered or imported",
     "Johnson et al. 2017, arXiv 1612.06890; masks: multi_object_datasets",
-    "slotbench.datasets.clevr:Clevr", variants=("clevr6", "clevr10"),
+    "slotbench.datasets.sets.clevr:Clevr", variants=("clevr6", "clevr10"),
 )  # fmt: skip
 register(
     "datasets", "multi-dsprites", "2 to 5 flat sprites that occlude each other, drawn or imported",
     "multi_object_datasets, DeepMind 2019; dSprites, Matthey et al. 2017",
-    "slotbench.datasets.multi_dsprites:MultiDSprites",
+    "slotbench.datasets.sets.multi_dsprites:MultiDSprites",
     variants=("colored_on_grayscale", "colored_on_colored", "binarized"),
 )  # fmt: skip
 register(
     "datasets", "multi-dsprites-video", "clips of sprites that move, turn, bounce and occlude",
     "slotbench, docs/datasets.md; sprites as in multi-dsprites",
-    "slotbench.datasets.multi_dsprites_video:MultiDSpritesVideo",
+    "slotbench.datasets.sets.multi_dsprites_video:MultiDSpritesVideo",
     variants=("colored_on_grayscale", "colored_on_colored", "binarized"),
 )  # fmt: skip
 register(
     "datasets", "tetrominoes", "three pieces of four blocks on black, drawn or imported",
-    "multi_object_datasets, DeepMind 2019", "slotbench.datasets.tetrominoes:Tetrominoes",
+    "multi_object_datasets, DeepMind 2019", "slotbench.datasets.sets.tetrominoes:Tetrominoes",
     variants=("default",),
 )  # fmt: skip
 register(
     "datasets", "objects-room", "a walled room with up to six objects; three shifted test sets",
     "multi_object_datasets, DeepMind 2019; room: Eslami et al. 2018, Science 360(6394)",
-    "slotbench.datasets.objects_room:ObjectsRoom", variants=("default",),
+    "slotbench.datasets.sets.objects_room:ObjectsRoom", variants=("default",),
 )  # fmt: skip
 register(
     "datasets", "clevrtex", "3 to 10 textured objects on a textured ground, rendered or imported",
-    "Karazija et al. 2021, arXiv 2111.10265", "slotbench.datasets.clevrtex:ClevrTex",
+    "Karazija et al. 2021, arXiv 2111.10265", "slotbench.datasets.sets.clevrtex:ClevrTex",
     variants=("full", "pbg", "vbg", "grassbg", "camo", "outd"),
 )  # fmt: skip
 register(
     "datasets", "folder", "images of your own, with masks and properties where you have them",
-    "slotbench, docs/datasets.md", "slotbench.datasets.folder:Folder", variants=("default",),
+    "slotbench, docs/datasets.md", "slotbench.datasets.sets.folder:Folder", variants=("default",),
 )  # fmt: skip
 register(
     "datasets", "coco", "photographs with 80 classes of objects, imported: instances or classes",
-    "Lin et al. 2014, arXiv 1405.0312", "slotbench.datasets.coco:Coco",
+    "Lin et al. 2014, arXiv 1405.0312", "slotbench.datasets.sets.coco:Coco",
     variants=("instances", "classes"),
 )  # fmt: skip
 register(
     "datasets", "shapestacks", "rendered towers of 2 to 6 shapes, some unstable, imported",
-    "Groth et al. 2018, arXiv 1804.08018", "slotbench.datasets.shapestacks:ShapeStacks",
+    "Groth et al. 2018, arXiv 1804.08018", "slotbench.datasets.sets.shapestacks:ShapeStacks",
     variants=("default", "ccs_all", "blocks_all"),
 )  # fmt: skip
 register(
     "datasets", "movi", "clips of falling objects, simple or scanned, imported",
-    "Greff et al. 2022, arXiv 2203.03570", "slotbench.datasets.movi:Movi",
+    "Greff et al. 2022, arXiv 2203.03570", "slotbench.datasets.sets.movi:Movi",
     variants=("a", "c", "e"),
 )  # fmt: skip
 register(
@@ -97,44 +97,44 @@ register(
 )  # fmt: skip
 register(
     "encoders", "cnn", "four 5x5 convolutions at the image's resolution",
-    "Locatello et al. 2020, arXiv 2006.15055, Appendix E", "slotbench.cores.encoders:Cnn",
+    "Locatello et al. 2020, arXiv 2006.15055, Appendix E", "slotbench.cores.encoders.cnn:Cnn",
 )  # fmt: skip
 register(
     "encoders", "strided-cnn", "a convolution with a stride, then 3x3 convolutions",
-    "slotbench, docs/log.md", "slotbench.cores.encoders:StridedCnn",
+    "slotbench, docs/log.md", "slotbench.cores.encoders.cnn:StridedCnn",
 )  # fmt: skip
 register(
     "encoders", "resnet18", "ResNet-18 without pooling, group normalisation",
     "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594",
-    "slotbench.cores.encoders_resnet:ResNet18",
+    "slotbench.cores.encoders.resnet:ResNet18",
 )  # fmt: skip
 register(
     "encoders", "resnet34", "ResNet-34 without pooling, group normalisation",
     "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594",
-    "slotbench.cores.encoders_resnet:ResNet34",
+    "slotbench.cores.encoders.resnet:ResNet34",
 )  # fmt: skip
 register(
     "encoders", "vit", "a vision transformer of timm's, from scratch or pretrained and frozen",
-    "Dosovitskiy et al. 2020, arXiv 2010.11929", "slotbench.cores.encoders_vit:ViT",
+    "Dosovitskiy et al. 2020, arXiv 2010.11929", "slotbench.cores.encoders.vit:ViT",
 )  # fmt: skip
 register(
     "decoders", "broadcast", "spatial broadcast to 8x8, doubled by transposed convolutions",
     "Watters et al. 2019, arXiv 1901.07017; Locatello et al. 2020, Appendix E",
-    "slotbench.cores.decoders:Broadcast",
+    "slotbench.cores.decoders.spatial:Broadcast",
 )  # fmt: skip
 register(
     "decoders", "bilinear", "bilinear form of slot and position, a convolution, a pixel shuffle",
     "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158",
-    "slotbench.cores.decoders:Bilinear",
+    "slotbench.cores.decoders.spatial:Bilinear",
 )  # fmt: skip
 register(
     "decoders", "patch-mlp", "an MLP on slot and position draws patches",
-    "Seitzer et al. 2022, arXiv 2209.14860", "slotbench.cores.decoders_patch:PatchMLP",
+    "Seitzer et al. 2022, arXiv 2209.14860", "slotbench.cores.decoders.patch:PatchMLP",
 )  # fmt: skip
 register(
     "decoders", "transformer", "autoregressive over patches; masks are its attention to slots",
     "Singh et al. 2021, arXiv 2110.11405; Seitzer et al. 2022, arXiv 2209.14860",
-    "slotbench.cores.decoders_patch:Transformer",
+    "slotbench.cores.decoders.patch:Transformer",
 )  # fmt: skip
 register(
     "objectives", "reconstruction", "mean squared error of the image mixed from the slots",
@@ -253,59 +253,59 @@ register(
 )  # fmt: skip
 register(
     "presets", "quick", "two CPU cores, minutes", "slotbench, docs/log.md",
-    "slotbench.presets:quick",
+    "slotbench.config.presets:quick",
 )  # fmt: skip
 register(
-    "presets", "base", "one GPU, minutes", "slotbench, docs/log.md", "slotbench.presets:base",
+    "presets", "base", "one GPU, minutes", "slotbench, docs/log.md", "slotbench.config.presets:base",
 )  # fmt: skip
 register(
     "presets", "paper", "the architecture, optimiser and schedule of the paper: GPU, days",
-    "Locatello et al. 2020, arXiv 2006.15055, Appendix E", "slotbench.presets:paper",
+    "Locatello et al. 2020, arXiv 2006.15055, Appendix E", "slotbench.config.presets:paper",
 )  # fmt: skip
 register(
     "metrics", "segmentation", "masks against true objects: ARI, FG-ARI, mIoU, mBO, SC",
     "Hubert and Arabie 1985; Pont-Tuset et al. 2017; Arbelaez et al. 2011",
-    "slotbench.evaluation.metrics.segmentation:Segmentation",
+    "slotbench.evaluation.metric_segmentation:Segmentation",
 )  # fmt: skip
 register(
     "metrics", "draws", "the same scores over three draws of the initial noise",
-    "slotbench, docs/evaluation.md", "slotbench.evaluation.metrics.draws:Draws",
+    "slotbench, docs/evaluation.md", "slotbench.evaluation.metric_draws:Draws",
 )  # fmt: skip
 register(
     "metrics", "health", "empty slots, similarity, rank, entropy, consistency",
     "Roy and Vetterli 2007; slotbench, docs/evaluation.md",
-    "slotbench.evaluation.metrics.health:Health",
+    "slotbench.evaluation.metric_health:Health",
 )  # fmt: skip
 register(
     "metrics", "properties", "a linear probe of each object's properties, shared by all slots",
     "Dittadi et al. 2022, arXiv 2107.00637",
-    "slotbench.evaluation.metrics.properties:LinearProperties",
+    "slotbench.evaluation.metric_properties:LinearProperties",
 )  # fmt: skip
 register(
     "metrics", "properties-mlp", "the same with one hidden layer of 256",
     "Dittadi et al. 2022, arXiv 2107.00637",
-    "slotbench.evaluation.metrics.properties:MlpProperties",
+    "slotbench.evaluation.metric_properties:MlpProperties",
 )  # fmt: skip
 register(
     "metrics", "linear-probe", "what is in the scene, from one vector an image; k-NN",
-    "Wu et al. 2018, arXiv 1805.01978", "slotbench.evaluation.metrics.linear_probe:LinearProbe",
+    "Wu et al. 2018, arXiv 1805.01978", "slotbench.evaluation.metric_linear_probe:LinearProbe",
 )  # fmt: skip
 register(
     "metrics", "set-prediction", "average precision of predicted sets of objects",
     "Locatello et al. 2020, arXiv 2006.15055",
-    "slotbench.evaluation.metrics.set_prediction:SetPrediction",
+    "slotbench.evaluation.metric_set_prediction:SetPrediction",
 )  # fmt: skip
 register(
     "metrics", "dci", "disentanglement, completeness and informativeness of slots",
-    "Eastwood and Williams 2018", "slotbench.evaluation.metrics.dci:Dci",
+    "Eastwood and Williams 2018", "slotbench.evaluation.metric_dci:Dci",
 )  # fmt: skip
 register(
     "metrics", "decoder-probe", "masks of one decoder for all, trained on frozen slots: minutes",
-    "slotbench, docs/evaluation.md", "slotbench.evaluation.metrics.decoder_probe:DecoderProbe",
+    "slotbench, docs/evaluation.md", "slotbench.evaluation.metric_decoder_probe:DecoderProbe",
 )  # fmt: skip
 register(
     "metrics", "shifts", "masks and probes on shifted test sets: all, changed, unchanged objects",
-    "Dittadi et al. 2022, arXiv 2107.00637", "slotbench.evaluation.metrics.shifts:Shifts",
+    "Dittadi et al. 2022, arXiv 2107.00637", "slotbench.evaluation.metric_shifts:Shifts",
 )  # fmt: skip
 register(
     "suites", "demo", "Does a slot-based model need reconstruction, or can contrast train it?",

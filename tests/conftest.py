@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, Layout, Property
+from slotbench.datasets.format.schema import Batch, Layout, Property
+from slotbench.datasets.prepare.parts import join
 
 # Processes that tests start take it over.
 os.environ["OMP_NUM_THREADS"] = "1"

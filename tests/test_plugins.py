@@ -16,7 +16,7 @@ from slotbench import plugins, registry
 from slotbench.cli import main
 from slotbench.errors import UserError
 from slotbench.files import read_json
-from slotbench.runs import Run
+from slotbench.results.run import Run
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 SMALL = (

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from slotbench import completion
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, OUT, RESULTS, DataDir, Device, Json, ResultsDir
+from slotbench.cli.output import put, put_json
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.output import put, put_json
 
 
 def publish(
@@ -32,8 +32,8 @@ def publish(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Finished runs with their weights and a sha256 of every file, for others to verify."""
-    from slotbench.publish import publish as write
-    from slotbench.runs import find
+    from slotbench.results.publish import publish as write
+    from slotbench.results.run import find
 
     facts = write([find(run, results_dir) for run in runs], out, force=force)
     if as_json:
@@ -72,8 +72,8 @@ def verify(
     prepared; the digits that moved are shown. A bundle that is not as it was published is an
     error (exit code 2), numbers that moved further than allowed are a failure (1).
     """
-    from slotbench import verify as check
-    from slotbench.bundles import is_bundle
+    from slotbench.results import verify as check
+    from slotbench.results.bundle import is_bundle
 
     path = Path(target)
     if is_bundle(path):
@@ -90,9 +90,9 @@ def verify(
 def _verify_bundle(
     path: Path, data_dir: Path, device: str, recompute: bool, tolerance: float, as_json: bool
 ) -> None:
+    from slotbench.cli.bundle_table import bundle_table
     from slotbench.progress import say
-    from slotbench.recompute import verify_bundle
-    from slotbench.report.bundle_table import bundle_table
+    from slotbench.results.recompute import verify_bundle
 
     facts = verify_bundle(path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say)
     if as_json:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from slotbench import completion
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, WHAT, DataDir, known
 from slotbench.errors import UserError
 
 if TYPE_CHECKING:
-    from slotbench.datasets.features import Teacher
+    from slotbench.datasets.prepare.stored_features import Teacher
 
 
 def prepare(
@@ -84,12 +84,12 @@ def prepare(
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
     from rich.markup import escape
 
-    from slotbench.datasets.dataset_file import DatasetFile
-    from slotbench.datasets.prepare import Request
-    from slotbench.datasets.prepare import prepare as make
-    from slotbench.datasets.sheet import draw_sheet, draw_shifts
-    from slotbench.datasets.shifts import parse
-    from slotbench.datasets.summary import summary
+    from slotbench.datasets.format.dataset_file import DatasetFile
+    from slotbench.datasets.format.summary import summary
+    from slotbench.datasets.prepare.preparation import Request
+    from slotbench.datasets.prepare.preparation import prepare as make
+    from slotbench.datasets.prepare.sheet import draw_sheet, draw_shifts
+    from slotbench.datasets.shifts.kinds import parse
     from slotbench.progress import say
 
     given = {"train": train, "val": val, "test": test}
@@ -102,7 +102,7 @@ def prepare(
     teacher = _teacher(features, features_weights)
     path = make(request)
     if teacher is not None:
-        from slotbench.datasets.features import add_features
+        from slotbench.datasets.prepare.stored_features import add_features
 
         add_features(path, teacher)
     with DatasetFile(path) as dataset:
@@ -124,7 +124,7 @@ def _teacher(features: str | None, weights: Path | None) -> "Teacher | None":
                 f"--features-weights {weights}: of which teacher?", "Type --features TEACHER too."
             )
         return None
-    from slotbench.features import load_teacher
+    from slotbench.results.teachers import load_teacher
 
     return load_teacher(features, weights)
 

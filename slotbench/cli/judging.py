@@ -5,9 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from slotbench import completion
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, RESULTS, WHAT, DataDir, Device, Json, ResultsDir, known
-from slotbench.output import put, put_json
+from slotbench.cli.output import put, put_json
 
 
 def evaluate(
@@ -72,7 +72,8 @@ def evaluate(
     What is missing is computed, and what an older version computed; the rest is read from the
     run's evaluation.json.
     """
-    from slotbench import external, workflow
+    from slotbench import api as workflow
+    from slotbench.results import judge_external as external
 
     external.check_options(runs, predictions, baseline, dataset, name, split)
     request = external.Request(str(dataset), metrics, seed, data_dir, results_dir, force)
@@ -96,7 +97,7 @@ def evaluate(
     if as_json:
         put_json({"schema": 1, "runs": results})
     else:
-        from slotbench.report.tables import evaluation_table
+        from slotbench.cli.printing import evaluation_table
 
         for title, document in results.items():
             put(evaluation_table(title, document))

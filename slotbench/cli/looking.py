@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from slotbench import completion, registry
+from slotbench import registry
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, RESULTS, WHAT, DataDir, Device, Json, ResultsDir, known
+from slotbench.cli.output import put, put_json
 from slotbench.errors import UserError
-from slotbench.output import put, put_json
 
 
 def list_(
@@ -27,7 +28,7 @@ def list_(
         found = {item: list(registry.entries(item).values()) for item in shown}
         put_json({key: [asdict(entry) for entry in value] for key, value in found.items()})
     else:
-        from slotbench.report.tables import registry_table
+        from slotbench.cli.printing import registry_table
 
         for item in shown:
             put(registry_table(item, registry.entries(item)))
@@ -61,8 +62,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """What a run is, its numbers, and its pictures."""
-    from slotbench import workflow
-    from slotbench.report.tables import evaluation_table, run_table
+    from slotbench import api as workflow
+    from slotbench.cli.printing import evaluation_table, run_table
 
     found = workflow.find(run, results_dir)
     wish = workflow.Wish(images, _indices(index), split, ranked, properties)
@@ -89,13 +90,14 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Throughput on this machine: seconds a step for every objective."""
-    from slotbench import throughput, workflow
+    from slotbench import api as workflow
+    from slotbench.training import bench as throughput
 
     rows = throughput.measure(preset, workflow.host(device).device, dataset, data_dir)
     if as_json:
         put_json({"schema": 1, "rows": rows})
     else:
-        from slotbench.report.tables import throughput_table
+        from slotbench.cli.printing import throughput_table
 
         put(throughput_table(rows))
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from slotbench import completion, registry
+from slotbench import registry
+from slotbench.cli import completion
 from slotbench.cli.options import HOW, OUT, RESULTS, WHAT, Json, ResultsDir
 from slotbench.errors import UserError
 from slotbench.files import write_whole
@@ -63,8 +64,8 @@ def leaderboard(
     results_dir: ResultsDir = RESULTS,
 ) -> None:  # fmt: skip
     """Compare all runs: every seed counts, missing cells stay missing."""
-    from slotbench.leaderboard import Board, Index
-    from slotbench.leaderboard import leaderboard as collect
+    from slotbench.results.leaderboard import Board, Index
+    from slotbench.results.leaderboard import leaderboard as collect
 
     form = "json" if as_json else form
     forms: dict[str, Callable[[Board], str]] = {
@@ -89,7 +90,7 @@ def leaderboard(
     if form == "table":
         from rich.console import Console
 
-        from slotbench.leaderboard.watch import watch as go_on
+        from slotbench.results.leaderboard.watch import watch as go_on
 
         if watch:
             return go_on(board, Console(), every=every)
@@ -118,8 +119,8 @@ def export(
     results_dir: ResultsDir = RESULTS,
 ) -> None:  # fmt: skip
     """Every result of every run with its provenance: a row a run and metric."""
-    from slotbench import export as exporting
     from slotbench.progress import say
+    from slotbench.results import export as exporting
 
     if cite:
         text = _citation(form or "markdown", results_dir)
@@ -138,9 +139,9 @@ def export(
 
 
 def _citation(form: str, results_dir: Path) -> str:
-    from slotbench import citations
-    from slotbench.export import results
-    from slotbench.leaderboard import leaderboard as collect
+    from slotbench.results import citations
+    from slotbench.results.export import results
+    from slotbench.results.leaderboard import leaderboard as collect
 
     if form not in ("markdown", "bibtex"):
         raise registry.unknown("format of --cite", form, ("markdown", "bibtex"))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from slotbench import completion
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, OUT, RESULTS, WHAT, WHERE, DataDir, Device, ResultsDir
 
 
@@ -43,7 +43,7 @@ def report(
     results_dir: ResultsDir = RESULTS,
 ) -> None:  # fmt: skip
     """Write the leaderboard, its plots and a page a run as a static site."""
-    from slotbench import workflow
+    from slotbench import api as workflow
     from slotbench.progress import say
     from slotbench.report.site import write_site
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from slotbench import completion, registry
+from slotbench import registry
+from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, RESULTS, DataDir, Device, Json, ResultsDir, known
+from slotbench.cli.output import put, put_json
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.output import put, put_json
 
 if TYPE_CHECKING:
     from slotbench.suites.commands import How, Where

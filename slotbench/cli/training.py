@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from slotbench import completion
+from slotbench.cli import completion
 from slotbench.cli.options import (
     DATA,
     HOW,
@@ -116,7 +116,7 @@ def train(
     results_dir: ResultsDir = RESULTS,
 ) -> None:  # fmt: skip
     """Train a core by an objective, evaluate it, and print the run's directory."""
-    from slotbench import workflow
+    from slotbench import api as workflow
 
     host = workflow.host(device, checkpoint_every, gpus, tuple(track or ()))
     if resume is None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import CoreConfig
+from slotbench.cores.core import CoreConfig
 from slotbench.cores.iterated import AttentionConfig, IteratedAttention
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import CoreConfig, SlotOutput, check_positive
+from slotbench.cores.core import CoreConfig, SlotOutput, check_positive
 from slotbench.cores.iterated import IteratedAttention, IterationConfig, normalised
 from slotbench.cores.layers import at_least_float32, cell_centres
 

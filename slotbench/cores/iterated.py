@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
 
 EPSILON = 1e-8
 

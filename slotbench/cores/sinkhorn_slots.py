@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.base import CoreConfig, check_positive
+from slotbench.cores.core import CoreConfig, check_positive
 from slotbench.cores.layers import at_least_float32
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 

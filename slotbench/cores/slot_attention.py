@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from slotbench.cores.base import CoreConfig
+from slotbench.cores.core import CoreConfig
 from slotbench.cores.iterated import IteratedAttention, SampledConfig
 
 

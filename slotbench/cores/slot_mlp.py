@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.registry import unknown
 from slotbench.rng import numpy_generator, seed_of

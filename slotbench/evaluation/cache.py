@@ -21,7 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.files import replacing
 
 VERSION = 1

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
-from slotbench.datasets.schema import Array, Property
+from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.result import Result, bootstrap, finite
 from slotbench.matching import assign
 from slotbench.rng import numpy_generator, seed_of

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.evaluation import metrics
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.cache import Cache, Stored
-from slotbench.evaluation.metrics.base import JUDGED, Context, Metric
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.representations import DRAWS, Representations, collect, frozen
 from slotbench.evaluation.result import Result
-from slotbench.objectives.base import Objective
+from slotbench.objectives.objective import Objective
 
 SCHEMA_VERSION = 1
 GROUPS = metrics.default_groups()
@@ -39,7 +39,7 @@ def evaluate(
 
     ``objective`` is on ``device``; its core is judged, and its decoder where it has one. Its
     weights and modes are not changed. ``groups`` names groups of metrics; what each gives stands
-    in :mod:`slotbench.evaluation.metrics`, a file a group.
+    in :mod:`slotbench.evaluation.groups`, a file a group.
 
     Scores are over the first ``test_images`` images of ``split``; probes are trained on the
     first images of train (for at most ``probe_steps`` steps) and chosen on those of val. The

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.evaluation import metrics
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.evaluate import GROUPS, Progress, compute, document
-from slotbench.evaluation.metrics.base import JUDGED, Context, Metric
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.representations import ARRAYS, Representations
 from slotbench.evaluation.result import Result
 

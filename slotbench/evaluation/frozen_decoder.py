@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.decoders import Bilinear, BilinearConfig, Decoded
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import Array
+from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Array
 from slotbench.rng import building, numpy_generator
 
 VERSION = 1

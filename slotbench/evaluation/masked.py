@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import NOT_LABELLED, Array
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.evaluation import health
 from slotbench.evaluation.baselines import mask_images
 from slotbench.evaluation.prediction_file import PredictionFile

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import Array, Layout
+from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.targets import Encoding
 
 VERSION = 1

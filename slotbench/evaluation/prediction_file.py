@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 
 BLOCK_BYTES = 1 << 26

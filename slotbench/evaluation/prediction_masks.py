@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.evaluation.prediction_file import PredictionFile
 from slotbench.evaluation.predictions import MOST_SLOTS, Given, Notes

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.prediction_file import PredictionFile
 

@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from slotbench.datasets.schema import Array, Layout
+from slotbench.datasets.format.schema import Array, Layout
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.result import Result, mean_result
 

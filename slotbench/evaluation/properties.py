@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slotbench.datasets.schema import Array, Layout
+from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.fitting import Progress, fit
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.result import Result

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from slotbench.datasets.schema import Array, Property
+from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.result import Result, bootstrap, finite
 from slotbench.evaluation.targets import Encoding
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.cores.decoders import Decoded
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import NOT_LABELLED, Array
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.position import centroids
 from slotbench.evaluation.scoring import attention_entropy, mask_overlap, reconstruction_error

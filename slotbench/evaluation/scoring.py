@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.schema import NOT_LABELLED
+from slotbench.datasets.format.schema import NOT_LABELLED
 from slotbench.evaluation import health
 from slotbench.evaluation.segmentation import resize
 

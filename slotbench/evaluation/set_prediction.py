@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slotbench.datasets.schema import Array, Layout, Property
+from slotbench.datasets.format.schema import Array, Layout, Property
 from slotbench.evaluation.result import RESAMPLES, Result
 from slotbench.rng import numpy_generator
 

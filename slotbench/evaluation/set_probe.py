@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.datasets.schema import Array, Layout
+from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.fitting import Progress, fit
 from slotbench.evaluation.properties import SlotData
 from slotbench.evaluation.result import Result

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import adjusted_rand, contingency

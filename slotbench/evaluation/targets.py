@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slotbench.datasets.schema import Array, Layout, Property
+from slotbench.datasets.format.schema import Array, Layout, Property
 
 
 @dataclass(frozen=True)

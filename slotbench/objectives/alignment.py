@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.datasets.views import Views, to_original
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.datasets.format.views import Views, to_original
 from slotbench.matching import assign
 
 

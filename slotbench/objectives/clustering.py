@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slotbench.cores.base import Core
+from slotbench.cores.core import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.distillation import distillation
 from slotbench.objectives.heads import Prototypes, projector, sinkhorn
+from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.two_views import TwoViews
 
 

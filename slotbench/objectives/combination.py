@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.cores.decoders import Decoded
-from slotbench.datasets.views import Views
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
-from slotbench.objectives.base import NoOptions, Objective, TrainBatch
+from slotbench.objectives.objective import NoOptions, Objective, TrainBatch
 
 
 class Combination(Objective):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from slotbench.cores.base import Core
-from slotbench.objectives.base import NoOptions, Objective, TrainBatch
+from slotbench.cores.core import Core
+from slotbench.objectives.objective import NoOptions, Objective, TrainBatch
 
 
 class Random(Objective):

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.base import Core
+from slotbench.cores.core import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import Prototypes, mlp, view_by_view
 from slotbench.objectives.momentum import cosine
+from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
 
 

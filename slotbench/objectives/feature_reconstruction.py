@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.cores.decoders import Decoded
-from slotbench.cores.decoders_patch import Autoregressive, SlotMLP
-from slotbench.datasets.schema import Feature, Layout
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.patch import Autoregressive, SlotMLP
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
-from slotbench.features import Teacher, load_teacher
-from slotbench.objectives.base import Objective, TrainBatch, check_fields
+from slotbench.objectives.objective import Objective, TrainBatch, check_fields
+from slotbench.results.teachers import Teacher, load_teacher
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.cores.decoders import Decoded, ImageDecoder
-from slotbench.objectives.base import Objective, TrainBatch, check_fields
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
+from slotbench.objectives.objective import Objective, TrainBatch, check_fields
 
 RISE = (3 / 8, 5 / 8)
 """Between which shares of the steps the slots' own errors come in."""

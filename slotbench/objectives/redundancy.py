@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core
+from slotbench.cores.core import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch, check_fields
 from slotbench.objectives.heads import mlp, view_by_view
+from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core
-from slotbench.cores.decoders import ImageDecoder
-from slotbench.objectives.base import TrainBatch
+from slotbench.cores.core import Core
+from slotbench.cores.decoders.spatial import ImageDecoder
+from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import mlp
+from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
-from slotbench.parallel import gather
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.datasets.views import Views, to_original
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.datasets.format.views import Views, to_original
 from slotbench.objectives.alignment import Alignment, by_view
-from slotbench.objectives.base import TrainBatch, check_fields
+from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import Prototypes, mlp
 from slotbench.objectives.momentum import cosine
+from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import MomentumTwoViews
-from slotbench.parallel import gather
 
 MARK = 1e-4
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core
-from slotbench.datasets.schema import NOT_LABELLED, Layout
+from slotbench.cores.core import Core
+from slotbench.datasets.format.schema import NOT_LABELLED, Layout
 from slotbench.matching import assign
-from slotbench.objectives.base import Objective, TrainBatch, check_fields
+from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import mlp
-from slotbench.parallel import gather
+from slotbench.objectives.objective import Objective, TrainBatch, check_fields
 
 
 @dataclass(frozen=True)

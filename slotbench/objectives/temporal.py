@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.base import Core
+from slotbench.cores.core import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import Objective, TrainBatch, check_fields
+from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import mlp, projector
+from slotbench.objectives.objective import Objective, TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews, expected_views
-from slotbench.parallel import gather
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, SlotOutput
-from slotbench.datasets.views import Views
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.datasets.format.views import Views
 from slotbench.objectives.alignment import Alignment, by_view
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.gather import gather
 from slotbench.objectives.momentum import momentum_copy, move
-from slotbench.parallel import gather
+from slotbench.objectives.objective import Objective, TrainBatch
 
 
 class Rows(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from slotbench.datasets.schema import Array
+from slotbench.datasets.format.schema import Array
 from slotbench.report.canvas import (
     FAINT,
     INK,
@@ -28,7 +28,7 @@ from slotbench.report.canvas import (
     write,
 )  # fmt: skip
 from slotbench.report.panels import contrast, inner_points, panel_size, photo, slot_colors
-from slotbench.report.predictions import FAR, Prediction, Value
+from slotbench.report.predicted import FAR, Prediction, Value
 from slotbench.report.seen import Seen
 
 PICTURE, GUTTER, PAD = 384, 36, 6

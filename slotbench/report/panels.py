@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from slotbench.datasets.schema import NOT_LABELLED, Array
+from slotbench.datasets.format.palette import BACKGROUND, PALETTE, UNLABELLED
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.report.canvas import Color, font
-from slotbench.report.palette import BACKGROUND, PALETTE, UNLABELLED
 
 SIDE = 128
 """Pixels of a panel's longer side."""

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.objectives.base import Objective
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.palette import BACKGROUND, PALETTE
+from slotbench.objectives.objective import Objective
 from slotbench.report.canvas import (
     FAINT,
     INK,
@@ -26,7 +27,6 @@ from slotbench.report.canvas import (
     text_width,
     write,
 )  # fmt: skip
-from slotbench.report.palette import BACKGROUND, PALETTE
 from slotbench.report.panels import (
     SIDE,
     chip,

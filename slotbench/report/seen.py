@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from slotbench.cores.decoders import Decoded
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import NOT_LABELLED, Array
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.evaluation.representations import frozen, initial_noise
 from slotbench.evaluation.scoring import reconstruction_error
 from slotbench.evaluation.segmentation import labels_from_masks, resize, scores
 from slotbench.matching import assign
-from slotbench.objectives.base import Objective
+from slotbench.objectives.objective import Objective
 
 BATCH = 64
 PURE = 0.95

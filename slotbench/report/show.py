@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.objectives.base import Objective
-from slotbench.report import predictions
+from slotbench.objectives.objective import Objective
+from slotbench.report import predicted as predictions
 from slotbench.report.canvas import save
 from slotbench.report.cards import prediction_page
 from slotbench.report.pictures import Section, number, page

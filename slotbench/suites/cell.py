@@ -11,8 +11,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from slotbench.orphans import end_with
 from slotbench.suites.process import ELSEWHERE
+from slotbench.training.orphans import end_with
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
 
     from slotbench.errors import SlotbenchError
     from slotbench.files import reason_of
-    from slotbench.runs import Run, RunLocked
+    from slotbench.results.run import Run, RunLocked
     from slotbench.suites.state import record_failure
 
     try:
@@ -42,12 +42,13 @@ def main() -> None:
 def _carry_out(request: dict[str, Any]) -> None:
     import torch
 
-    from slotbench import plugins, workflow
-    from slotbench.datasets.dataset_file import DatasetFile
-    from slotbench.datasets.prepare import locate
+    from slotbench import api as workflow
+    from slotbench import plugins
+    from slotbench.config.resolve import dataset_info, resolve_for
+    from slotbench.datasets.format.dataset_file import DatasetFile
+    from slotbench.datasets.prepare.preparation import locate
     from slotbench.errors import UserError
-    from slotbench.resolve import dataset_info, resolve_for
-    from slotbench.runs import Run
+    from slotbench.results.run import Run
 
     plugins.load_all()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from slotbench import devices, registry
+from slotbench import registry
+from slotbench.api import preset_for
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
 from slotbench.suites.document import Suite, read
@@ -20,7 +21,7 @@ from slotbench.suites.engines import Engine, Settings
 from slotbench.suites.live import Shown
 from slotbench.suites.plan import Plan, plan, shell, text_of
 from slotbench.suites.state import Journal
-from slotbench.workflow import preset_for
+from slotbench.training import devices
 
 SCHEMA_VERSION = 1
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from slotbench import registry
-from slotbench.budget import Budget
-from slotbench.combination import parse as parse_objective
+from slotbench.config.budget import Budget
+from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
-from slotbench.evaluation import metrics
+from slotbench.evaluation import groups as metrics
 from slotbench.registry import unknown
 
 Value = str | int | float | bool | tuple[str | int | float, ...]

@@ -29,7 +29,7 @@ class Task:
     """The run's directory, absolute."""
     id: str
     choice: Mapping[str, Any]
-    """The fields of :class:`slotbench.workflow.Choice`."""
+    """The fields of :class:`slotbench.api.Choice`."""
     data_dir: str
     results_dir: str
     device: str

@@ -5,9 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slotbench.devices import choose
 from slotbench.files import reason_of
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites.engines import (
     MEMORY,
     Ended,
@@ -20,6 +19,7 @@ from slotbench.suites.engines import (
 )
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 from slotbench.suites.state import record_failure
+from slotbench.training.devices import choose
 
 
 class Local(Engine):
@@ -75,7 +75,7 @@ class Local(Engine):
 
 def _workers() -> int:
     """One a core, as long as there is memory for each."""
-    from slotbench.datasets.loader import available_memory
+    from slotbench.datasets.format.loader import available_memory
 
     return max(1, min(cores(), available_memory() // MEMORY))
 

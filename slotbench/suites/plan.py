@@ -12,16 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slotbench.config import DatasetInfo, RunConfig
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import locate
-from slotbench.datasets.shifts import lacking
+from slotbench.api import Choice, options
+from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.config.run_config import DatasetInfo, RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import locate
+from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
-from slotbench.resolve import dataset_info, resolve_for
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites.document import CHOICES, Combination, Suite, Value
 from slotbench.suites.state import Progress, progress_of
-from slotbench.workflow import Choice, options
 
 NAMES = ("encoder.name", "decoder.name")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites.engines import Ended, Task
 from slotbench.suites.state import record_failure
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slotbench.errors import UserError
-from slotbench.evaluation.stored import groups_left
 from slotbench.files import write_whole
 from slotbench.locks import Lock
-from slotbench.runs import Run
+from slotbench.results.run import Run
+from slotbench.results.stored import groups_left
 
 CellState = Literal["waiting", "running", "evaluating", "done", "failed", "interrupted"]
 STATES: tuple[CellState, ...] = (

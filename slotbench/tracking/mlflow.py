@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any
 
-from slotbench.tracking.base import Tracked, Tracker, Values
+from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 STATES = {"done": "FINISHED", "interrupted": "KILLED"}
 UNKNOWN = re.compile(r"[^\w\-./ :]")

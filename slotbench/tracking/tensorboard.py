@@ -1,6 +1,6 @@
 """TensorBoard: event files in the run's directory; ``tensorboard --logdir results/runs``."""
 
-from slotbench.tracking.base import Tracked, Tracker, Values
+from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 
 class TensorBoard(Tracker):

@@ -3,7 +3,7 @@
 import os
 import uuid
 
-from slotbench.tracking.base import Tracked, Tracker, Values
+from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 
 class WandB(Tracker):

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans as ReferenceKMeans
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
-from slotbench.config import with_field
+from slotbench.config.run_config import with_field
 from slotbench.cores.global_vector import GlobalConfig
 from slotbench.cores.kmeans import KMeans, assignment, means, starting_centres
 from slotbench.cores.slot_mixture import Mixture, SlotMixture, log_densities, responsibilities

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from slotbench import registry
-from slotbench.cores.base import Core
-from slotbench.cores.encoders import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.core import Core
+from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
 from slotbench.rng import building, torch_generator
 
 CORES = [

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slotbench.cores.decoders import (
+from slotbench.cores.decoders.spatial import (
     Bilinear,
     BilinearConfig,
     Broadcast,

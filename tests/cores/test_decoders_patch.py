@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.decoders import ImageDecoder
-from slotbench.cores.decoders_patch import (
+from slotbench.cores.decoders.patch import (
     Autoregressive,
     PatchMLP,
     PatchMLPConfig,
@@ -16,6 +15,7 @@ from slotbench.cores.decoders_patch import (
     Transformer,
     TransformerConfig,
 )
+from slotbench.cores.decoders.spatial import ImageDecoder
 from slotbench.rng import building, torch_generator
 
 WIDTH, PATCHES, CHANNELS = 12, 9, 5

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet
 
-from slotbench.cores.encoders import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
-from slotbench.cores.encoders_resnet import ResNet, ResNet18, ResNet34, ResNetConfig
-from slotbench.cores.encoders_vit import ViT, ViTConfig, load_weights
+from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.resnet import ResNet, ResNet18, ResNet34, ResNetConfig
+from slotbench.cores.encoders.vit import ViT, ViTConfig, load_weights
 from slotbench.cores.slot_attention import SlotAttention
 from slotbench.rng import building, torch_generator
 

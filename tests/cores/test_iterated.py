@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from torch.nn import functional
 
 from slotbench.cores.bo_qsa import BoQsa
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.implicit_slot_attention import ImplicitSlotAttention
 from slotbench.cores.invariant_slot_attention import (
     Frame,

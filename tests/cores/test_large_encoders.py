@@ -8,8 +8,8 @@ import safetensors.torch
 import timm
 import torch
 
-from slotbench.cores.encoders_resnet import STRIDES, ResNet18, ResNet34, ResNetConfig
-from slotbench.cores.encoders_vit import ViT, ViTConfig, load_weights
+from slotbench.cores.encoders.resnet import STRIDES, ResNet18, ResNet34, ResNetConfig
+from slotbench.cores.encoders.vit import ViT, ViTConfig, load_weights
 from slotbench.cores.layers import pixel_centres
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slotbench import registry
-from slotbench.cores.decoders_patch import (
+from slotbench.cores.decoders.patch import (
     Autoregressive,
     PatchMLP,
     PatchMLPConfig,

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.encoders import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.rng import building, torch_generator
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slotbench import verify
+from slotbench.results import verify
 from slotbench.rng import numpy_generator
 
 KILLS, JOINING = 10, 3

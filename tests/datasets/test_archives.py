@@ -15,8 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotbench.datasets import archives
-from slotbench.datasets.archives import Limits, Zip, extract, folder_of, is_archive, members
+from slotbench.datasets.originals import archives
+from slotbench.datasets.originals.archives import (
+    Limits,
+    Zip,
+    extract,
+    folder_of,
+    is_archive,
+    members,
+)
 from slotbench.errors import UserError
 
 FILES = {

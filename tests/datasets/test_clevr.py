@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.clevr import COUNTS, MIN_VISIBLE, Clevr
-from slotbench.datasets.clevr_scene import GAP, MARGIN, SIZES, camera_frame, project, sample_scene
-from slotbench.datasets.schema import Batch
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.render.clevr_scene import (
+    GAP,
+    MARGIN,
+    SIZES,
+    camera_frame,
+    project,
+    sample_scene,
+)
+from slotbench.datasets.sets.clevr import COUNTS, MIN_VISIBLE, Clevr
 from slotbench.rng import numpy_generator
 
 
@@ -34,7 +41,7 @@ def test_scenes_keep_the_rules_of_the_recipe(count: int) -> None:
 
 
 def test_the_middle_of_the_scene_is_where_the_crop_puts_it() -> None:
-    from slotbench.datasets.clevr_scene import CAMERA
+    from slotbench.datasets.render.clevr_scene import CAMERA
 
     x, y, depth = project(np.zeros((1, 3)), np.array(CAMERA))[0]
     # Row 120 of 240 is the middle of the image; the crop begins at row 29 and has 192.
@@ -58,7 +65,7 @@ def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
 
 
 def test_objects_have_their_colour(batch: Batch) -> None:
-    from slotbench.datasets.clevr_scene import COLORS
+    from slotbench.datasets.render.clevr_scene import COLORS
 
     right = total = 0
     for row in range(len(batch["image"])):

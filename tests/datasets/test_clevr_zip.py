@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotbench import verify
-from slotbench.datasets.clevr_zip import ClevrZipImporter
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.json_stream import items
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.summary import summary
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.summary import summary
+from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
+from slotbench.datasets.originals.json_stream import items
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets.originals_clevr_zip import (
     SIZES,
     clevr_files,

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets.clevr_scene import COLORS, GAP, MARGIN
-from slotbench.datasets.clevrtex import MIN_VISIBLE, ClevrTex
-from slotbench.datasets.clevrtex_materials import OUTD, PLAIN, USUAL
-from slotbench.datasets.clevrtex_scene import KINDS, Scene, sample_scene
-from slotbench.datasets.meshes import mesh
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import Batch
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.render.clevr_scene import COLORS, GAP, MARGIN
+from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
+from slotbench.datasets.render.clevrtex_scene import KINDS, Scene, sample_scene
+from slotbench.datasets.render.meshes import mesh
+from slotbench.datasets.sets.clevrtex import MIN_VISIBLE, ClevrTex
 from slotbench.errors import UserError
+from slotbench.results import verify
 from slotbench.rng import numpy_generator
 from tests.datasets import trees
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotbench import verify
-from slotbench.datasets import clevrtex_import
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.originals import clevrtex_import
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets import trees
 from tests.datasets.originals_images import grey, palette, rgb, with_checksums

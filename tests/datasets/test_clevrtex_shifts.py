@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets.clevrtex import ClevrTex
-from slotbench.datasets.clevrtex_scene import KINDS
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.meshes import mesh
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import Batch
-from slotbench.datasets.shifts import ALL, SHIFTS, chosen
-from slotbench.datasets.splits import SHIFT_FLAGS
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.render.clevrtex_scene import KINDS
+from slotbench.datasets.render.meshes import mesh
+from slotbench.datasets.sets.clevrtex import ClevrTex
+from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import originals_clevrtex
 
 IMAGES = 3

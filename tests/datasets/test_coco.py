@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as pycoco
 
-from slotbench import verify
-from slotbench.datasets.coco_json import counts_of
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.originals.coco_json import counts_of
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import originals_coco as coco
 from tests.datasets import trees
 

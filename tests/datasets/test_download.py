@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotbench.datasets import download as module
-from slotbench.datasets.download import Download, Patience, download
+from slotbench.datasets.originals import download as module
+from slotbench.datasets.originals.download import Download, Patience, download
 from slotbench.errors import SlotbenchError, UserError
 from tests.datasets.server import (
     Behaviour,
@@ -380,7 +380,7 @@ def test_https_is_not_left_for_http() -> None:
     from http.client import HTTPMessage
     from io import BytesIO
 
-    from slotbench.datasets.download_http import Final, _Redirects
+    from slotbench.datasets.originals.download_http import Final, _Redirects
 
     request = urllib.request.Request("https://a/b")
     arguments = (request, BytesIO(), 302, "", HTTPMessage())

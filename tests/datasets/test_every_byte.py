@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from tfrecord.reader import tfrecord_loader
 
-from slotbench.datasets.base import Importer
-from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
-from slotbench.datasets.objects_room_import import ObjectsRoomImporter
-from slotbench.datasets.tetrominoes import tetrominoes_importer
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
+from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 from tests.datasets import originals
 
 Values = originals.Values

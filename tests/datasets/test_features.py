@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from slotbench import verify
 from slotbench.cli import app
-from slotbench.datasets import features as module
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.features import add_features
-from slotbench.datasets.loader import Loader
-from slotbench.datasets.schema import Feature
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader
+from slotbench.datasets.format.schema import Feature
+from slotbench.datasets.prepare import stored_features as module
+from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.results import verify
 from tests.conftest import write_blocks
 from tests.datasets.test_video import FRAMES, write_clips
 
@@ -274,9 +274,9 @@ def test_the_command_loads_the_teacher_and_writes_its_features(
         asked.append((text, weights))
         return Means()
 
-    fake = ModuleType("slotbench.features")
+    fake = ModuleType("slotbench.results.teachers")
     fake.load_teacher = load_teacher  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "slotbench.features", fake)
+    monkeypatch.setitem(sys.modules, "slotbench.results.teachers", fake)
     words = ["prepare", "multi-dsprites-video", "--train", "3", "--val", "2", "--test", "2"]
     words += ["--image-size", "32", "--workers", "1", "--data-dir", str(tmp_path)]
     more = ["--features", "timm:vit", "--features-weights", str(tmp_path / "weights.pt")]

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from slotbench import verify
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.folder import TABLE, UNKNOWN
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import trees
 from tests.datasets.originals_images import grey, palette, rgb, with_checksums
 

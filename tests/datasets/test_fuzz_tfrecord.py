@@ -11,12 +11,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from slotbench import verify
-from slotbench.datasets.base import Importer
-from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
-from slotbench.datasets.objects_room_import import ObjectsRoomImporter
-from slotbench.datasets.tetrominoes import tetrominoes_importer
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
+from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import trees
 from tests.datasets.originals import (
     clevr_record,

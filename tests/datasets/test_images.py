@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from slotbench.datasets.images import fit, read_image, read_labels, resize
+from slotbench.datasets.originals.images import fit, read_image, read_labels, resize
 from slotbench.errors import UserError
 from tests.datasets.originals_images import chunk, png, rows_of, with_checksums
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench.datasets import loader as module
-from slotbench.datasets import memory
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.loader import Loader, images_on
+from slotbench.datasets.format import loader as module
+from slotbench.datasets.format import memory
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader, images_on
 from slotbench.errors import UserError
 from tests.conftest import blocks_batch, write_blocks
 

@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfrecord.reader import tfrecord_loader
 
-from slotbench import verify
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.movi import HELD_OUT, MoviImporter
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.tfrecord import (
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.originals.tfrecord import (
     RecordFile,
     parse_example,
     read_entries,
     read_floats,
     read_ints,
 )
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.sets.movi import HELD_OUT, MoviImporter
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import originals_movi as movi
 from tests.datasets import trees
 from tests.datasets.originals import field, frame, packed_floats

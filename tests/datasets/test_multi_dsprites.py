@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.multi_dsprites import MultiDSprites
-from slotbench.datasets.sprites import COUNTS, MIN_VISIBLE, template
+from slotbench.datasets.render.sprites import COUNTS, MIN_VISIBLE, template
+from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 
 
 @pytest.mark.parametrize("variant", MultiDSprites.variants)

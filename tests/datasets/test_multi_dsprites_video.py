@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.multi_dsprites_video import FRAMES, SPEED, MultiDSpritesVideo, bounce
-from slotbench.datasets.schema import Batch
-from slotbench.datasets.sprites import COUNTS, MIN_VISIBLE, extent, template
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.render.sprites import COUNTS, MIN_VISIBLE, extent, template
+from slotbench.datasets.sets.multi_dsprites_video import FRAMES, SPEED, MultiDSpritesVideo, bounce
 
 SIZE = 64
 

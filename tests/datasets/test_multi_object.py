@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.multi_object import clevr_importer, multi_dsprites_importer
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets.originals import (
     clevr_record,
     frame,
@@ -159,8 +159,8 @@ def test_a_corrupt_file_leaves_nothing(clevr: Path, tmp_path: Path) -> None:
 def test_an_interrupted_import_goes_on(
     clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slotbench.datasets import prepare as module
-    from slotbench.datasets.parts import Parts
+    from slotbench.datasets.prepare import preparation as module
+    from slotbench.datasets.prepare.parts import Parts
 
     monkeypatch.setattr(module, "IMPORT_PART", 3)
     whole = prepare(request(clevr, tmp_path / "a"))

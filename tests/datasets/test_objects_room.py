@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench import verify, workflow
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.objects_room import MIN_VISIBLE, ObjectsRoom
-from slotbench.datasets.objects_room_import import fourth_is_object
-from slotbench.datasets.objects_room_scene import (
+from slotbench import api as workflow
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.originals.objects_room_import import fourth_is_object
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.render.objects_room_scene import (
     COLORS,
     FOV,
     GAP,
@@ -21,11 +22,11 @@ from slotbench.datasets.objects_room_scene import (
     footprint,
     sample_room,
 )
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.schema import Batch
+from slotbench.datasets.sets.objects_room import MIN_VISIBLE, ObjectsRoom
 from slotbench.errors import UserError
+from slotbench.results import verify
 from slotbench.rng import numpy_generator
-from slotbench.trainer import Host
+from slotbench.training.trainer import Host
 from tests.datasets import trees
 from tests.datasets.originals import room_record, single_bytes, sprites_record, write
 from tests.datasets.whole import TINY, whole

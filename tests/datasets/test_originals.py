@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets import addresses
-from slotbench.datasets.download import Download
-from slotbench.datasets.prepare import Request, prepare
+from slotbench.datasets.originals import addresses
+from slotbench.datasets.originals.download import Download
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import entries
+from slotbench.results import verify
 from tests.datasets.originals import sprites_record, write
 from tests.datasets.originals_clevr_zip import zip_bytes
 from tests.datasets.originals_images import grey, rgb

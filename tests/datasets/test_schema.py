@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import Parts, join
-from slotbench.datasets.schema import Layout
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Layout
+from slotbench.datasets.prepare.parts import Parts, join
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.conftest import LAYOUT, blocks_batch
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.shifts import parse
-from slotbench.datasets.splits import SPLITS
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.shifts.kinds import parse
 from slotbench.errors import UserError
 from tests.datasets.originals import clevr_record, write
 from tests.datasets.originals_clevr_zip import write_clevr

@@ -13,18 +13,18 @@ import h5py
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets import shift_prepare
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.engines import Local, Task
-from slotbench.datasets.features import add_features
-from slotbench.datasets.parts import Parts
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.render_worker import Settings, built
-from slotbench.datasets.schema import Batch
-from slotbench.datasets.shifts import SHIFTS, parse, split_of
-from slotbench.datasets.splits import SHIFT_FLAGS, SPLITS
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.format.splits import SHIFT_FLAGS, SPLITS
+from slotbench.datasets.prepare.parts import Parts
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.render_worker import Settings, built
+from slotbench.datasets.prepare.stored_features import add_features
+from slotbench.datasets.prepare.workers import Local, Task
+from slotbench.datasets.shifts import shift_prepare
+from slotbench.datasets.shifts.kinds import SHIFTS, parse, split_of
 from slotbench.errors import UserError
+from slotbench.results import verify
 from slotbench.rng import numpy_generator
 from tests.datasets.test_features import Means
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from slotbench import registry
-from slotbench.datasets.base import Dataset
-from slotbench.datasets.schema import Batch
-from slotbench.datasets.shifts import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
-from slotbench.datasets.splits import SHIFT_FLAGS
+from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
 from slotbench.errors import UserError
 
 DATASETS = {

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, Layout, Property
-from slotbench.datasets.summary import count, summary
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Batch, Layout, Property
+from slotbench.datasets.format.summary import count, summary
+from slotbench.datasets.prepare.parts import join
 from tests.conftest import LAYOUT, blocks_batch
 
 ATTRIBUTES = {

@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench import verify
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.tetrominoes import BLOCKS, COLORS, SHAPES, Tetrominoes, tetrominoes_importer
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.sets.tetrominoes import (
+    BLOCKS,
+    COLORS,
+    SHAPES,
+    Tetrominoes,
+    tetrominoes_importer,
+)
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.datasets import trees
 from tests.datasets.originals import loose_floats, packed_floats, tetrominoes_record, write
 
@@ -75,7 +81,7 @@ def test_shapes_colours_and_places_are_spread_as_defined(images: dict[str, np.nd
 
 
 def test_all_placements_that_do_not_overlap_are_as_likely() -> None:
-    from slotbench.datasets.tetrominoes import PLACES, _places
+    from slotbench.datasets.sets.tetrominoes import PLACES, _places
 
     # Three upright bars: where they may be is small enough to be counted.
     shape = np.full(3, list(SHAPES).index("I-90"))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets import meshes, textures
-from slotbench.datasets.clevrtex_materials import OUTD, USUAL, tile
+from slotbench.datasets.render import meshes, textures
+from slotbench.datasets.render.clevrtex_materials import OUTD, USUAL, tile
 from slotbench.rng import numpy_generator
 
 MATERIALS = (*USUAL, *OUTD)

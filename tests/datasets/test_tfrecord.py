@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tfrecord.reader import tfrecord_loader
 
-from slotbench.datasets.tfrecord import (
+from slotbench.datasets.originals.tfrecord import (
     MAX_FEATURES,
     RecordFile,
     parse_example,

@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from slotbench import verify
-from slotbench.datasets import loader as module
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.loader import Loader
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Batch, Layout
-from slotbench.datasets.sheet import draw_sheet
+from slotbench.datasets.format import loader as module
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader
+from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.prepare.parts import join
+from slotbench.datasets.prepare.sheet import draw_sheet
 from slotbench.errors import UserError
+from slotbench.results import verify
 from tests.conftest import LAYOUT, blocks_batch, write_blocks
 
 FRAMES = 5

@@ -7,9 +7,16 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as reference
 
-from slotbench.config import with_field
-from slotbench.datasets import colors
-from slotbench.datasets.views import PRESETS, ViewConfig, invert, make_views, to_original, warp
+from slotbench.config.run_config import with_field
+from slotbench.datasets.format import colors
+from slotbench.datasets.format.views import (
+    PRESETS,
+    ViewConfig,
+    invert,
+    make_views,
+    to_original,
+    warp,
+)
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from slotbench import registry
-from slotbench.datasets.base import Dataset
-from slotbench.datasets.tree import OriginalOnly
+from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.originals.tree import OriginalOnly
 from tests.datasets.sources import RENDERED, SOURCES
 from tests.datasets.whole import whole
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from slotbench import verify, workflow
-from slotbench.datasets import prepare as module
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import Parts
-from slotbench.datasets.prepare import Request, prepare
+from slotbench import api as workflow
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare import preparation as module
+from slotbench.datasets.prepare.parts import Parts
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
-from slotbench.trainer import Host
+from slotbench.results import verify
+from slotbench.training.trainer import Host
 
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from slotbench import verify, workflow
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.splits import SPLITS
-from slotbench.trainer import Host
+from slotbench import api as workflow
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.results import verify
+from slotbench.training.trainer import Host
 
 TINY = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",

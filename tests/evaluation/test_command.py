@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slotbench import workflow
+from slotbench import api as workflow
 from slotbench.cli import main
 from tests.evaluation.test_stored import CPU, TINY
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy, ortho_group
 
-from slotbench.datasets.schema import Property
+from slotbench.datasets.format.schema import Property
 from slotbench.evaluation import dci as module
 from slotbench.evaluation.dci import Codes, completeness, dci, disentanglement, matched_codes
 

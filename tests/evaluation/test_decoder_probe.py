@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import join
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.frozen_decoder import targets, train_decoder
 from slotbench.evaluation.segmentation import METRICS

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput
-from slotbench.cores.decoders import Decoded
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Layout, Property
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Layout, Property
+from slotbench.datasets.prepare.parts import join
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.representations import (

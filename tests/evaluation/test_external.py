@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.external import evaluate_given
 from slotbench.evaluation.masked import from_baseline
 from slotbench.evaluation.segmentation import METRICS
-from slotbench.external import Request, check_options, evaluate_baseline, evaluate_predictions
-from slotbench.leaderboard import leaderboard
+from slotbench.results.judge_external import (
+    Request,
+    check_options,
+    evaluate_baseline,
+    evaluate_predictions,
+)
+from slotbench.results.leaderboard import leaderboard
 
 SLOTS = 4
 
@@ -27,7 +32,7 @@ def _short_probes(monkeypatch):
     """Few steps and trees: what the probes find is the matter of their own tests."""
     monkeypatch.setattr("slotbench.evaluation.dci.STAGES", 5)
     monkeypatch.setattr(
-        "slotbench.external.evaluate_given",
+        "slotbench.results.judge_external.evaluate_given",
         lambda *args, **options: evaluate_given(*args, **{**options, "probe_steps": 40}),
     )
 
@@ -95,7 +100,7 @@ def test_only_what_is_missing_is_computed_and_another_file_starts_anew(
     second = judge(tmp_path, blocks, metrics="segmentation,health")
     assert set(second[1]["groups"]) == {"segmentation", "health"}
     assert first[1]["metrics"].items() <= second[1]["metrics"].items()
-    monkeypatch.setattr("slotbench.external.evaluate_given", None)
+    monkeypatch.setattr("slotbench.results.judge_external.evaluate_given", None)
     assert judge(tmp_path, blocks, metrics="health") == second
     monkeypatch.undo()
     other = judge(tmp_path, blocks, "masks", metrics="health")

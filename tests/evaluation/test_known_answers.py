@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.properties import SlotData, predict_properties
 
 SHAPE = Property("shape", "categorical", classes=("cube", "ball", "cone"))

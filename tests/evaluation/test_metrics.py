@@ -8,9 +8,9 @@ import torch
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.evaluation import metrics
+from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.evaluate import evaluate
-from slotbench.evaluation.metrics.base import Metric
+from slotbench.evaluation.metric import Metric
 from slotbench.evaluation.representations import ARRAYS
 from slotbench.evaluation.result import Result
 from tests.evaluation.test_evaluate import ByShade, WithDecoder, dataset, judge
@@ -44,7 +44,7 @@ def test_keys_belong_to_one_group_and_are_all_known(dataset):
 
 def test_names_are_read_without_torch():
     code = (
-        "import sys; from slotbench.evaluation.metrics import default_groups, current_version\n"
+        "import sys; from slotbench.evaluation.groups import default_groups, current_version\n"
         "assert 'segmentation' in default_groups() and current_version('fg_ari/decoder')\n"
         "print(sorted({'torch', 'numpy', 'h5py'} & set(sys.modules)))"
     )

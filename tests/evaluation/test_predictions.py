@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.external import LIMITS
 from slotbench.evaluation.masked import from_file

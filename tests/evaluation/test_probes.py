@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation import probes
 from slotbench.evaluation.probes import SceneData, knn_count, linear_probe, scene_labels

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import r2_score
 
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.properties import SlotData, predict_properties
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.targets import Encoding

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.properties import SlotData
 from slotbench.evaluation.set_prediction import (
     THRESHOLDS,

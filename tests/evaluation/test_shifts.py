@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.parts import join
-from slotbench.evaluation import metrics
-from slotbench.evaluation.metrics.shifts import NEW
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.parts import join
+from slotbench.evaluation import groups as metrics
+from slotbench.evaluation.metric_shifts import NEW
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import (

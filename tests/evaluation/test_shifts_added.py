@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench import workflow
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.prepare import Request, prepare
-from slotbench.datasets.shifts import SHIFTS, split_of
+from slotbench import api as workflow
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.shifts.kinds import SHIFTS, split_of
 from slotbench.evaluation.cache import Cache, Stored
 from slotbench.evaluation.representations import collect
-from slotbench.runs import Run
-from slotbench.train import trained
-from slotbench.trainer import Host
+from slotbench.results.run import Run
+from slotbench.training.loop import trained
+from slotbench.training.trainer import Host
 from tests.datasets.whole import TINY
 from tests.evaluation.test_evaluate import judge
 

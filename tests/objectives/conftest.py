@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from tests.objectives import tiny
 
 

@@ -14,10 +14,10 @@ import torch
 from torch import distributed
 
 from slotbench import registry
-from slotbench.combination import parse
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.views import Views
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.config.mixture import parse
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.views import Views
+from slotbench.objectives.objective import Objective, TrainBatch
 from tests.objectives import tiny
 
 SUMS = ("reconstruction+moco:0.1+slotcon:0.5", "supervised+simsiam:0.5")

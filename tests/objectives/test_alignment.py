@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput
-from slotbench.datasets.views import ViewConfig, Views, make_views, warp
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
 from slotbench.matching import assign
 from slotbench.objectives import alignment as module
 from slotbench.objectives.alignment import (

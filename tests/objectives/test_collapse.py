@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from slotbench import registry
-from slotbench.build import build
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.loader import Loader, images_on
-from slotbench.datasets.views import ViewConfig, make_views
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.evaluation import health
 from slotbench.evaluation.collapse import GREATEST_COSINE, LEAST_RANK, collapse_warning
-from slotbench.leaderboard import leaderboard
-from slotbench.objectives.base import Objective, TrainBatch
 from slotbench.objectives.distillation import SimSiam
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.results.leaderboard import leaderboard
 from slotbench.rng import torch_generator
-from tests.leaderboard.results import add_run, only, text_of
+from slotbench.training.build import build
 from tests.objectives import tiny
+from tests.results.results import add_run, only, text_of
 
 STEPS = 100
 SIZES = ("core.width=16", "core.slots=4", "encoder.stride=4", "encoder.channels=16")

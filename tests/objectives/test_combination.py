@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench.build import build
-from slotbench.combination import parse
-from slotbench.config import RunConfig
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.views import Views
+from slotbench.config.mixture import parse
+from slotbench.config.run_config import RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
 from slotbench.objectives.combination import Combination
+from slotbench.training.build import build
 from tests.objectives import tiny
 
 Data = dict[bool, DatasetFile]

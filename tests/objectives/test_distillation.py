@@ -6,7 +6,7 @@ from lightly.loss import DINOLoss, NegativeCosineSimilarity
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.distillation import BYOL, DINO, SimSiam, crossed_cosine, distillation
 from slotbench.objectives.heads import Prototypes
 from slotbench.objectives.momentum import cosine, momentum_copy, move

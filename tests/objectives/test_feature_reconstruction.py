@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention
-from slotbench.datasets.schema import Feature, Layout
+from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
-from slotbench.features import Teacher
 from slotbench.objectives import feature_reconstruction as module
-from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.feature_reconstruction import (
     FeatureReconstruction,
     FeatureReconstructionConfig,
 )
+from slotbench.objectives.objective import TrainBatch
+from slotbench.results.teachers import Teacher
 from slotbench.rng import building, torch_generator
 
 LAYOUT = Layout(32, 32, 3, (), features=(Feature("fake", 16, 6),))

@@ -12,9 +12,9 @@ import pytest
 from torch import nn
 
 from slotbench import registry
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.objectives.base import TrainBatch
-from slotbench.trainer import Trainer
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.objective import TrainBatch
+from slotbench.training.trainer import Trainer
 from tests.objectives import tiny
 
 CASES = [

@@ -6,7 +6,7 @@ from lightly.loss import NTXentLoss
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.contrastive import MoCo, enqueue, info_nce
 from tests.objectives import tiny
 from tests.objectives.tiny import rows

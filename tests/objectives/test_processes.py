@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from tests.objectives import processes
 from tests.objectives.processes import CASES, Outcome
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.cores.decoders import Bilinear, BilinearConfig, Decoded
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
-from slotbench.objectives.base import TrainBatch
+from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.objectives.regularized import Cosine, CosineConfig
 from slotbench.rng import building, torch_generator

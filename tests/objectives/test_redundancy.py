@@ -6,7 +6,7 @@ from lightly.loss import BarlowTwinsLoss, VICRegLoss
 from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 from torch import Tensor
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.reconstruction import Reconstruction
 from slotbench.objectives.redundancy import (
     BarlowTwins,

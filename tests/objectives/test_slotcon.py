@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.cores.base import SlotOutput
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.views import Views
+from slotbench.cores.core import SlotOutput
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.views import Views
 from slotbench.objectives.slotcon import SlotCon, slot_contrast, wins
 from tests.objectives import tiny
 from tests.objectives.tiny import rows

@@ -8,10 +8,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.views import Views
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import MomentumTwoViews
 from tests.objectives import tiny
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.cores.base import SlotOutput
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.objectives.base import TrainBatch
+from slotbench.cores.core import SlotOutput
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.supervised import (
     Supervised,
     mask_loss,

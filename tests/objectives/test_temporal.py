@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.temporal import CSWM, SCN, ContrastingSets, SlotContrastNext
 from slotbench.objectives.two_views import TwoViews
 from tests.objectives import tiny

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput
-from slotbench.cores.encoders import StridedCnn, StridedCnnConfig
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
-from slotbench.datasets.views import ViewConfig, Views, make_views, warp
+from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
 from slotbench.evaluation.position import centroids, position_share
 from slotbench.matching import assign
 from slotbench.objectives.alignment import Alignment, Hungarian, Shared
-from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.contrastive import SimCLR, SimCLRConfig, nt_xent
+from slotbench.objectives.objective import TrainBatch
 from slotbench.rng import building, torch_generator
 
 BATCH, SLOTS, WIDTH, SIDE = 8, 3, 32, 16

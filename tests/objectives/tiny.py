@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 from slotbench import registry
-from slotbench.build import build
-from slotbench.combination import parse
-from slotbench.config import RunConfig, section_type
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.features import add_features
-from slotbench.datasets.loader import Loader, images_on
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Layout
-from slotbench.datasets.views import ViewConfig, frames_as_views, make_views
-from slotbench.objectives.base import Objective, TrainBatch
+from slotbench.config.mixture import parse
+from slotbench.config.resolve import resolve
+from slotbench.config.run_config import RunConfig, section_type
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.schema import Layout
+from slotbench.datasets.format.views import ViewConfig, frames_as_views, make_views
+from slotbench.datasets.prepare.parts import join
+from slotbench.datasets.prepare.stored_features import add_features
+from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import MomentumTwoViews
-from slotbench.resolve import resolve
+from slotbench.results.run import Run
 from slotbench.rng import torch_generator
-from slotbench.runs import Run
-from slotbench.trainer import Host, Trainer
+from slotbench.training.build import build
+from slotbench.training.trainer import Host, Trainer
 from tests.conftest import LAYOUT, blocks_batch
 
 FRAMES, STEPS, BATCH = 4, 4, 4

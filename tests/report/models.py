@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import SlotOutput
-from slotbench.cores.decoders import Decoded
-from slotbench.datasets.parts import join
-from slotbench.datasets.schema import Layout
-from slotbench.objectives.base import Objective
+from slotbench.cores.core import SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.schema import Layout
+from slotbench.datasets.prepare.parts import join
+from slotbench.objectives.objective import Objective
 from tests.conftest import LAYOUT, blocks_batch
 
 COLORS = torch.tensor([[100, 100, 100], [255, 0, 0], [0, 255, 0], [0, 0, 255]]) / 255

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import Layout, Property
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.palette import PALETTE
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.report import cards
 from slotbench.report.cards import prediction_page
-from slotbench.report.palette import PALETTE
-from slotbench.report.predictions import Prediction, Value, predict_objects
+from slotbench.report.predicted import Prediction, Value, predict_objects
 from slotbench.report.seen import look
 from tests.report.models import Model, write
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.palette import BACKGROUND, PALETTE
 from slotbench.evaluation.segmentation import scores
-from slotbench.report.palette import BACKGROUND, PALETTE
 from slotbench.report.panels import (
     contrast,
     inner_points,

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench import workflow
+from slotbench import api as workflow
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
-from slotbench.datasets.schema import Layout
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.palette import BACKGROUND, PALETTE
+from slotbench.datasets.format.schema import Layout
 from slotbench.errors import UserError
-from slotbench.report import predictions
-from slotbench.report.palette import BACKGROUND, PALETTE
+from slotbench.report import predicted as predictions
 from slotbench.report.panels import SIDE
 from slotbench.report.pictures import GAP, LABEL, MARGIN
 from slotbench.report.show import Drawn, Wish, draw, extremes

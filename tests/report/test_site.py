@@ -10,15 +10,15 @@ import torch
 
 from benchmarks.leaderboard_scale import make
 from slotbench.errors import UserError
-from slotbench.leaderboard import leaderboard
-from slotbench.leaderboard.wording import interval
 from slotbench.report.site import Site, write_site
 from slotbench.report.site.charts import pareto
 from slotbench.report.site.pages import MOST_POINTS, learning_curve
 from slotbench.report.site.study import QUESTION
-from slotbench.runs import Run
-from slotbench.trainer import Host
-from tests.leaderboard.results import ALL, add_run, make_status, publish
+from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.wording import interval
+from slotbench.results.run import Run
+from slotbench.training.trainer import Host
+from tests.results.results import ALL, add_run, make_status, publish
 
 CPU = Host(torch.device("cpu"))
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.leaderboard import leaderboard
 from slotbench.report.site.charts import MOST_ROWS
-from tests.leaderboard.results import (
+from slotbench.results.leaderboard import leaderboard
+from tests.report.test_site import Page, site
+from tests.results.results import (
     add_run,
     add_seeds,
     make_evaluation,
     make_status,
     write,
 )
-from tests.report.test_site import Page, site
 from tests.suites.tiny import data, planned
 from tests.suites.tiny import write as write_suite
 

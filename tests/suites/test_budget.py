@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slotbench import workflow
-from slotbench.budget import UNITS, Budget, flops_of_step
+from slotbench import api as workflow
 from slotbench.cli import main
+from slotbench.config.budget import UNITS, Budget, flops_of_step
 from slotbench.errors import UserError
-from slotbench.objectives.base import TrainBatch
-from slotbench.runs import Run
+from slotbench.objectives.objective import TrainBatch
+from slotbench.results.run import Run
 
 OVERRIDES = (
     "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
@@ -72,7 +72,7 @@ def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
     run = trained(blocks, tmp_path / "a", None, steps=3)
     status = run.status()
     assert status["flops"] == 3 * status["flops_per_step"] > 0
-    monkeypatch.setattr("slotbench.trainer.flops_of_step", lambda *_: 0)
+    monkeypatch.setattr("slotbench.training.trainer.flops_of_step", lambda *_: 0)
     other = trained(blocks, tmp_path / "b", None, steps=3)
     assert run.model.read_bytes() == other.model.read_bytes()
 
@@ -112,7 +112,8 @@ def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
     def monotonic() -> float:
         return now[0]
 
-    from slotbench import stopping, trainer
+    from slotbench.training import signals as stopping
+    from slotbench.training import trainer
 
     step = trainer.Trainer.train_step
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from slotbench import workflow
+from slotbench import api as workflow
 from slotbench.locks import Lock
-from slotbench.runs import Run, read_model
+from slotbench.results.run import Run, read_model
 from slotbench.suites import commands
 from slotbench.suites.plan import Cell, Plan
 from slotbench.suites.state import Journal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slotbench.runs import Run, RunLocked
+from slotbench.results.run import Run, RunLocked
 from slotbench.suites import clock, drive
 from slotbench.suites.engines import Ended, Outcome, Task
 from slotbench.suites.plan import Plan

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites import commands, local, process
 from slotbench.suites.engines import Ended, Outcome, Settings, Task
 from slotbench.suites.local import Local
@@ -110,7 +110,7 @@ def test_as_many_at_once_as_there_are_cores_and_memory(
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
     for memory, workers in ((3 * 2**30, 1), (9 * 2**30, 4), (2**40, 8), (0, 1)):
-        monkeypatch.setattr("slotbench.datasets.loader.available_memory", lambda m=memory: m)
+        monkeypatch.setattr("slotbench.datasets.format.loader.available_memory", lambda m=memory: m)
         assert Local(settings(tmp_path)).capacity == workers
 
 

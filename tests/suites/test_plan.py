@@ -7,12 +7,13 @@ from pathlib import Path
 import h5py
 import pytest
 
-from slotbench import registry, workflow
+from slotbench import api as workflow
+from slotbench import registry
 from slotbench.cli import main
-from slotbench.datasets.dataset_file import DatasetFile
+from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.resolve import dataset_info, resolve_for
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites.plan import Plan
 from tests.suites import tiny
 

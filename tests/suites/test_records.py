@@ -14,7 +14,7 @@ import pytest
 
 from slotbench import locks
 from slotbench.locks import Held, Lock
-from slotbench.runs import Run
+from slotbench.results.run import Run
 from slotbench.suites import drive
 from slotbench.suites.state import CancelWatch, Journal, progress_of, record_failure
 from tests.suites import tiny

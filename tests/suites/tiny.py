@@ -101,9 +101,9 @@ class Script(Engine):
 
 def finish(path: Path) -> None:
     """Leave what a run leaves that is trained and judged by ``segmentation``."""
-    from slotbench.evaluation.metrics import load
+    from slotbench.evaluation.groups import load
     from slotbench.files import write_json
-    from slotbench.runs import Run
+    from slotbench.results.run import Run
 
     run = Run(path)
     path.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from slotbench.tracking.base import Tracked
 from slotbench.tracking.mlflow import LIMIT, MLflow
 from slotbench.tracking.tensorboard import TensorBoard
+from slotbench.tracking.tracker import Tracked
 from slotbench.tracking.wandb import WandB
 
 SETTINGS = {"train.steps": 4, "train.learning_rate": 4e-4, "core.name": "slot-attention"}

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from slotbench import registry, workflow
+from slotbench import api as workflow
+from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.registry import Entry
-from slotbench.runs import Run
-from slotbench.tracking import base
-from slotbench.tracking.base import Tracked, Tracker, Trackers, Values, check, flat
-from slotbench.trainer import Host, Trainer
+from slotbench.results.run import Run
+from slotbench.tracking import tracker as base
+from slotbench.tracking.tracker import Tracked, Tracker, Trackers, Values, check, flat
+from slotbench.training.trainer import Host, Trainer
 from tests.test_train import choice
 
 

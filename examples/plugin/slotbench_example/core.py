@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.base import Core, CoreConfig, SlotOutput
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
 
 
 class Cells(Core):

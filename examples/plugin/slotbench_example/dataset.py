@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.base import Dataset
-from slotbench.datasets.schema import Batch, Layout, Property
+from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.format.schema import Batch, Layout, Property
 from slotbench.rng import numpy_generator
 
 MOST, GREY = 3, 128

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.cores.base import Core
+from slotbench.cores.core import Core
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.base import TrainBatch
 from slotbench.objectives.heads import projector
+from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.two_views import TwoViews
 
 

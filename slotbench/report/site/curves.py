@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from slotbench.leaderboard.wording import number
+from slotbench.results.leaderboard.wording import number
 
 Curve = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 230, 132

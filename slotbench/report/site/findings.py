@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from slotbench.leaderboard import Board, rank_tables
-from slotbench.leaderboard.comparisons import Family
-from slotbench.leaderboard.factors import Contrast
-from slotbench.leaderboard.verdict import plain
-from slotbench.leaderboard.wording import MISSING, interval, p_value, signed
 from slotbench.report.site.study import Study
-from slotbench.statistics import LEAST_FOR_A_CLAIM
-from slotbench.statistics_power import Need
+from slotbench.results.leaderboard import Board, rank_tables
+from slotbench.results.leaderboard.comparisons import Family
+from slotbench.results.leaderboard.factors import Contrast
+from slotbench.results.leaderboard.power import Need
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
+from slotbench.results.leaderboard.verdict import plain
+from slotbench.results.leaderboard.wording import MISSING, interval, p_value, signed
 
 HEADINGS = (
     "measure", "difference", "95 % interval", "effect d", "p (Holm)", "pairs", "finding",

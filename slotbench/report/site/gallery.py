@@ -6,14 +6,14 @@ from pathlib import Path
 
 from slotbench.errors import UserError
 from slotbench.files import replacing
-from slotbench.leaderboard import Row
-from slotbench.leaderboard.grouping import Group
 from slotbench.report.canvas import beside, save
 from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
 from slotbench.report.seen import Seen, look
 from slotbench.report.show import Wish
-from slotbench.runs import Run
-from slotbench.trainer import Host
+from slotbench.results.leaderboard import Row
+from slotbench.results.leaderboard.grouping import Group
+from slotbench.results.run import Run
+from slotbench.training.trainer import Host
 
 IMAGES = (0, 1, 2, 3)
 """The test images that are shown."""
@@ -73,8 +73,8 @@ def draw_gallery(
 
 
 def _seen(run: Run, data_dir: Path, host: Host) -> list[Seen]:
-    from slotbench.train import trained
-    from slotbench.workflow import open_dataset
+    from slotbench.api import open_dataset
+    from slotbench.training.loop import trained
 
     config = run.config()
     with open_dataset(config, data_dir) as dataset:

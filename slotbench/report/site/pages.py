@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from slotbench.files import read_json
-from slotbench.leaderboard import Board, Row
-from slotbench.leaderboard.tables import groups
-from slotbench.leaderboard.wording import (
+from slotbench.report.site.curves import Curve
+from slotbench.results.leaderboard import Board, Row
+from slotbench.results.leaderboard.tables import groups
+from slotbench.results.leaderboard.wording import (
     MISSING,
     best,
     columns,
@@ -20,8 +21,7 @@ from slotbench.leaderboard.wording import (
     number,
     titles,
 )
-from slotbench.report.site.curves import Curve
-from slotbench.runs import Run
+from slotbench.results.run import Run
 
 MOST_POINTS = 60
 """Of a learning curve; more would not be seen."""

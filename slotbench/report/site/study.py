@@ -8,9 +8,9 @@ from typing import Any
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.leaderboard.comparisons import METRICS
-from slotbench.leaderboard.factors import Contrast, Observation, answer, contrasts
-from slotbench.leaderboard.verdict import plain
+from slotbench.results.leaderboard.comparisons import METRICS
+from slotbench.results.leaderboard.factors import Contrast, Observation, answer, contrasts
+from slotbench.results.leaderboard.verdict import plain
 from slotbench.suites.commands import Where, find, planned
 from slotbench.suites.document import Suite, read
 from slotbench.suites.plan import Plan, text_of
@@ -39,7 +39,7 @@ class Study:
 def study(
     records: Sequence[Mapping[str, Any]], where: Where, suite: str | None, question: str | None
 ) -> Study:
-    """What to ask of ``records``, the frame of :func:`slotbench.leaderboard.collect` by rows.
+    """What to ask of ``records``, the frame of :func:`slotbench.results.leaderboard.collect` by rows.
 
     ``suite`` is a file or a name; without one, the page is of the suite that was run here if
     there was one only, and else of all results. :class:`UserError` for a suite that is not known.

@@ -12,10 +12,6 @@ from markupsafe import Markup, escape
 
 from slotbench import __version__
 from slotbench.files import write_whole
-from slotbench.leaderboard import Board, Row, collect, leaderboard
-from slotbench.leaderboard.rank_tables import NOTE as RANK_NOTE
-from slotbench.leaderboard.tables import groups
-from slotbench.leaderboard.wording import comparison_lines, titles
 from slotbench.progress import bar, say
 from slotbench.report.show import draw
 from slotbench.report.site import charts, pages
@@ -23,9 +19,13 @@ from slotbench.report.site.curves import curves
 from slotbench.report.site.findings import findings, ranks
 from slotbench.report.site.gallery import WISH, Gallery, copy_pictures, draw_gallery
 from slotbench.report.site.study import Study, study
-from slotbench.runs import Run
+from slotbench.results.leaderboard import Board, Row, collect, leaderboard
+from slotbench.results.leaderboard.rank_tables import NOTE as RANK_NOTE
+from slotbench.results.leaderboard.tables import groups
+from slotbench.results.leaderboard.wording import comparison_lines, titles
+from slotbench.results.run import Run
 from slotbench.suites.commands import Where
-from slotbench.trainer import Host
+from slotbench.training.trainer import Host
 
 MOST_PANELS = 5
 """Metrics of the interval plot."""
@@ -52,7 +52,7 @@ def write_site(
     With ``pictures``, the first run of each row shows the same test images, and is drawn if it
     has no pictures yet; that takes its model and its dataset. ``suite``, a file or a name, makes
     the page one of its runs and its question. Raises :class:`UserError` as
-    :func:`slotbench.leaderboard.leaderboard` does, and for a suite that is not known.
+    :func:`slotbench.results.leaderboard.leaderboard` does, and for a suite that is not known.
     """
     records = _records(results_dir)
     asked = study(records, Where(data_dir, results_dir, str(host.device)), suite, question)
@@ -187,9 +187,9 @@ def _galleries(
 
 def _draw(run: Run, data_dir: Path, host: Host) -> None:
     """The pictures of ``slotbench show``, where a run has none that are newer than its model."""
+    from slotbench.api import open_dataset, run_title
     from slotbench.errors import UserError
-    from slotbench.train import trained
-    from slotbench.workflow import open_dataset, run_title
+    from slotbench.training.loop import trained
 
     page = run.pictures / "test.png"
     if page.is_file() and page.stat().st_mtime_ns >= run.model.stat().st_mtime_ns:

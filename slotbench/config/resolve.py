@@ -1,0 +1,188 @@
+"""From what a user types to a :class:`RunConfig`: preset first, then ``--set``."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from slotbench import registry
+from slotbench.config.budget import Budget
+from slotbench.config.mixture import canonical, parse
+from slotbench.config.run_config import (
+    COMPONENTS,
+    DatasetInfo,
+    RunConfig,
+    parse_override,
+    section_type,
+    with_field,
+)
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import UserError
+
+
+def dataset_info(dataset: DatasetFile) -> DatasetInfo:
+    attributes, layout = dataset.attributes, dataset.layout
+    features = [dataclasses.asdict(feature) for feature in layout.features]
+    if layout.height != layout.width:
+        raise UserError(f"{dataset.path}: images are {layout.height}x{layout.width}, not square.")
+    return DatasetInfo(
+        str(attributes["name"]), str(attributes["variant"]), str(attributes["origin"]),
+        dataset.fingerprint, layout.height, layout.objects,
+        {**json.loads(layout.to_json()), "features": features},
+    )  # fmt: skip
+
+
+def resolve(dataset: DatasetFile, **choices: Any) -> RunConfig:
+    """:func:`resolve_for` on a prepared dataset."""
+    return resolve_for(dataset_info(dataset), **choices)
+
+
+def resolve_for(
+    info: DatasetInfo,
+    *,
+    core: str,
+    objective: str,
+    alignment: str | None,
+    preset: str,
+    seed: int,
+    steps: int | None = None,
+    overrides: Sequence[str] = (),
+    budget: str | None = None,
+) -> RunConfig:
+    """The configuration of a run.
+
+    Raises :class:`UserError` for a name, section or field that does not exist (with the nearest
+    that does), a value of the wrong type, and an alignment where the objective takes none.
+    """
+    if seed < 0:
+        raise UserError(f"--seed {seed}: expected 0 or above.")
+    typed = [parse_override(text) for text in overrides]
+    allowed = None if budget is None else Budget.parse(budget)
+    if steps is not None:
+        typed.append(("train", "steps", str(steps)))
+    if allowed is not None and allowed.unit not in ("steps", "images"):
+        typed.append(("train", "budget", str(allowed)))
+    objective = canonical(objective)
+    given = registry.get("presets", preset).load()()
+    names = _names(core, objective, given, typed)
+    kinds = _kinds(objective)
+    # What a preset says of the objective holds for each part of a sum.
+    sections = {
+        section: _from_preset(
+            section, name, given.get("objective" if section in kinds else section, {})
+        )
+        for section, name in names.items()
+    }
+    if any(kind.views and not kind.temporal for kind in kinds.values()):
+        sections["views"] = section_type("views", None)()
+    sections["train"] = _from_preset("train", None, given["train"])
+    if sections["core"].slots is None:
+        sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
+    before = dict(sections)
+    for section, name, value in typed:
+        if section not in sections:
+            raise _no_section(section, objective, sections)
+        if name != "name":
+            sections[section] = with_field(section, sections[section], name, value)
+    if allowed is not None and allowed.unit in ("steps", "images"):
+        if steps is not None:
+            raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
+        sections["train"] = _with_steps(sections["train"], allowed)
+    _check_train(sections["train"])
+    differs = _differences(before, sections)
+    for section in ("encoder", "decoder"):
+        if names.get(section) not in (None, given.get(section, {}).get("name")):
+            differs[f"{section}.name"] = names[section]
+    return RunConfig(
+        seed, preset, info, names, _alignment(objective, kinds, alignment), sections,
+        dict(sorted(differs.items())),
+    )  # fmt: skip
+
+
+def _names(
+    core: str, objective: str, given: Any, typed: Sequence[tuple[str, str, str]]
+) -> dict[str, str | None]:
+    """Which component each section has: those typed, else the preset's."""
+    kinds = _kinds(objective)
+    chosen = {"core": core, "encoder": given["encoder"]["name"], "objective": objective}
+    if len(kinds) > 1:
+        chosen |= {name: name for name in kinds}
+    chosen["decoder"] = given["decoder"]["name"]
+    for section, name, value in typed:
+        if name == "name":
+            if section not in ("encoder", "decoder"):
+                raise UserError(
+                    f"--set {section}.name={value}: only encoder and decoder are chosen so.",
+                    "Type: --core NAME or --objective NAME",
+                )
+            chosen[section] = value
+    for section in ("core", "encoder", "decoder"):
+        registry.get(COMPONENTS[section], chosen[section])
+    if not any(kind.takes_decoder for kind in kinds.values()):
+        del chosen["decoder"]
+    return dict(chosen)
+
+
+def _kinds(objective: str) -> dict[str, Any]:
+    """The classes of the objectives that are named, by name."""
+    kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
+    if len(kinds) > 1:
+        from slotbench.objectives.combination import check
+
+        check(objective, kinds)
+    return kinds
+
+
+def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:
+    kind = section_type(section, name)
+    known = {item.name for item in dataclasses.fields(kind)}
+    # A preset's fields for its own encoder say nothing about another one of the same field name.
+    if "name" in fields and fields["name"] != name:
+        fields = {}
+    return kind(**{key: value for key, value in fields.items() if key in known})
+
+
+def _alignment(objective: str, kinds: dict[str, Any], alignment: str | None) -> str | None:
+    if not any(kind.takes_alignment for kind in kinds.values()):
+        if alignment is not None:
+            raise UserError(f"--alignment {alignment}: the objective {objective!r} takes none.")
+        return None
+    name = alignment or registry.names("alignments")[0]
+    return registry.get("alignments", name).name
+
+
+def _no_section(section: str, objective: str, sections: dict[str, Any]) -> UserError:
+    if section in ("decoder", "views"):
+        return UserError(f"--set {section}...: the objective {objective!r} has no {section}.")
+    return registry.unknown("section", section, sections)
+
+
+def _with_steps(train: Any, budget: Budget) -> Any:
+    _check_train(train)
+    each = 1 if budget.unit == "steps" else train.batch_size
+    return dataclasses.replace(train, steps=budget.steps(each))
+
+
+def _check_train(train: Any) -> None:
+    """Values that no loop can use."""
+    if train.budget and Budget.parse(train.budget, "train.budget").unit in ("steps", "images"):
+        raise UserError(
+            f"train.budget={train.budget}: here, expected seconds or flops.",
+            f"Type: --budget {train.budget}",
+        )
+    for name, least in {"steps": 1, "batch_size": 1, "log_every": 1, "val_every": 1,
+                        "warmup": 0, "picture_every": 0, "half_life": 1}.items():  # fmt: skip
+        if getattr(train, name) < least:
+            raise UserError(f"train.{name}={getattr(train, name)}: expected {least} or above.")
+    for name in ("learning_rate", "clip"):
+        if not 0 <= getattr(train, name) < float("inf"):
+            raise UserError(f"train.{name}={getattr(train, name)}: expected 0 or above.")
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{item.name}": getattr(after[section], item.name)
+        for section in after
+        for item in dataclasses.fields(after[section])
+        if getattr(after[section], item.name) != getattr(before[section], item.name)
+    }

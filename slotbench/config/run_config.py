@@ -1,0 +1,247 @@
+"""What a run is: its configuration, fully resolved, and how a user changes a field of it.
+
+A configuration has sections: ``core``, ``encoder``, ``objective``, ``decoder``, ``views`` and
+``train``. Each is a frozen dataclass; those of cores, encoders, objectives and decoders belong
+to the class that the registry names, so a new component brings its own fields.
+"""
+
+import dataclasses
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from slotbench import registry
+from slotbench.config.mixture import Part
+from slotbench.config.mixture import parse as parse_objective
+from slotbench.errors import UserError
+from slotbench.registry import Kind
+
+SCHEMA_VERSION = 1
+COMPONENTS: dict[str, Kind] = {
+    "core": "cores", "encoder": "encoders", "objective": "objectives", "decoder": "decoders",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop's fields."""
+
+    steps: int = 20_000
+    """Optimiser steps."""
+    budget: str = ""
+    """``600:seconds`` of training ends a run early; ``2e15:flops`` sets its steps. Types
+    ``--budget``, which takes steps and images too."""
+    batch_size: int = 64
+    """Images a step."""
+    learning_rate: float = 4e-4
+    """Adam's rate, after warm-up and before decay."""
+    warmup: int = 1_000
+    """Steps over which the rate rises linearly from 0."""
+    decay: Literal["none", "cosine", "exponential"] = "cosine"
+    """``cosine``: to 0 at the last step; ``exponential``: halved every ``half_life`` steps."""
+    half_life: int = 100_000
+    """Steps in which an exponential decay halves the rate."""
+    clip: float = 1.0
+    """Greatest norm of the gradient; 0: no clipping."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 where a GPU computes in it, else float32."""
+    compile: bool = False
+    """Whether the objective's loss is compiled (torch.compile)."""
+    log_every: int = 20
+    """Steps from one line of ``metrics.jsonl`` to the next."""
+    val_every: int = 500
+    """Steps from one loss on ``val`` to the next."""
+    picture_every: int = 2_000
+    """Steps from one picture of the slots to the next; 0: none while training."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Which data a run has seen; ``fingerprint`` is that of the prepared file's content."""
+
+    name: str
+    variant: str
+    origin: str
+    fingerprint: str
+    image_size: int
+    objects: int
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """The layout's JSON, for objectives that need it. No part of a run's identity: the
+    fingerprint says as much."""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}:{self.variant}"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run, fully resolved; everything that its result depends on and nothing else."""
+
+    seed: int
+    preset: str
+    dataset: DatasetInfo
+    names: Mapping[str, str | None]
+    """Section -> the name of its component; none where the objective has no decoder."""
+    alignment: str | None
+    sections: Mapping[str, Any]
+    """Section -> dataclass of its fields."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """``section.field`` -> value, where the user set something else than the preset."""
+
+    @property
+    def train(self) -> TrainConfig:
+        section: TrainConfig = self.sections["train"]
+        return section
+
+    def component(self, section: str) -> Any:
+        """The class that the registry names for ``core``, ``encoder``, ``objective``, ..."""
+        name = self.names[section]
+        assert name is not None
+        return registry.get(COMPONENTS.get(section, "objectives"), name).load()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The objectives: one, or those of a combination."""
+        return parse_objective(str(self.names["objective"]))
+
+    def part_section(self, part: Part) -> str:
+        """The section that holds a part's fields: in a combination, the part's own name."""
+        return "objective" if len(self.parts) == 1 else part.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        document: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "seed": self.seed,
+            "preset": self.preset,
+            "dataset": dataclasses.asdict(self.dataset),
+        }
+        for section, options in self.sections.items():
+            name = {"name": self.names[section]} if section in self.names else {}
+            document[section] = {**name, **dataclasses.asdict(options)}
+        # A field of later days: runs without it stay the runs they were.
+        if not document["train"]["budget"]:
+            del document["train"]["budget"]
+        if self.alignment is not None:
+            document["objective"]["alignment"] = self.alignment
+        versions: dict[str, Any] = {"core": self.component("core").version}
+        for part in self.parts:
+            section = self.part_section(part)
+            versions[section] = self.component(section).version
+        return {**document, "overrides": dict(self.overrides), "versions": versions}
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits of a hash over the configuration, fingerprint and versions."""
+        document = self.to_dict()
+        # What was typed is no part of the identity: the same fields are the same run.
+        for key in ("overrides", "preset"):
+            document.pop(key)
+        document["dataset"] = {**document["dataset"]}
+        document["dataset"].pop("layout")
+        text = json.dumps(document, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "RunConfig":
+        """Read ``config.json`` back; :class:`UserError` naming what does not fit."""
+        if document.get("schema") != SCHEMA_VERSION:
+            raise UserError(f"config.json: schema {document.get('schema')}, not {SCHEMA_VERSION}.")
+        names: dict[str, str | None] = {}
+        sections: dict[str, Any] = {}
+        try:
+            alignment = document["objective"].get("alignment")
+            parts = parse_objective(document["objective"]["name"])
+            own = tuple(part.name for part in parts if len(parts) > 1)
+            for section in (key for key in ("core", "encoder", "objective", *own, "decoder",
+                                            "views", "train") if key in document):  # fmt: skip
+                # JSON has no tuples.
+                stored: dict[str, Any] = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in document[section].items()
+                }
+                stored.pop("alignment", None)
+                if section not in ("views", "train"):
+                    names[section] = stored.pop("name")
+                sections[section] = section_type(section, names.get(section))(**stored)
+            return cls(
+                document["seed"], document["preset"], DatasetInfo(**document["dataset"]), names,
+                alignment, sections, document["overrides"],
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"config.json is not that of this slotbench: {error}.") from error
+
+
+def section_type(section: str, name: str | None) -> Any:
+    """The dataclass of a section's fields."""
+    if section == "train":
+        return TrainConfig
+    if section == "views":
+        from slotbench.datasets.format.views import ViewConfig
+
+        return ViewConfig
+    assert name is not None
+    if section == "objective" and len(parse_objective(name)) > 1:
+        from slotbench.objectives.objective import NoOptions
+
+        return NoOptions
+    return registry.get(COMPONENTS.get(section, "objectives"), name).load().Config
+
+
+def parse(text: str, wanted: Any, label: str) -> Any:
+    """``text`` as a value of the type ``wanted``; :class:`UserError` naming ``label``."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (Union, types.UnionType):
+        if text.lower() == "none" and type(None) in arguments:
+            return None
+        return parse(text, next(kind for kind in arguments if kind is not type(None)), label)
+    if origin is Literal:
+        if text not in arguments:
+            raise registry.unknown(label, text, arguments)
+        return text
+    if origin is tuple:
+        parts = text.split(",")
+        if len(parts) != len(arguments):
+            raise UserError(
+                f"{label}={text}: expected {len(arguments)} values with commas between."
+            )
+        return tuple(parse(part, kind, label) for part, kind in zip(parts, arguments, strict=True))
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"{label}={text}: expected true or false.")
+        return text.lower() == "true"
+    if wanted in (int, float):
+        try:
+            return wanted(float(text)) if wanted is int and "e" in text.lower() else wanted(text)
+        except ValueError as error:
+            noun = "a whole number" if wanted is int else "a number"
+            raise UserError(f"{label}={text}: expected {noun}.") from error
+    return text
+
+
+def parse_override(text: str) -> tuple[str, str, str]:
+    """``section.field=value`` as its three parts; :class:`UserError` where it has another form."""
+    path, equals, value = text.partition("=")
+    section, dot, name = path.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise UserError(
+            f"--set {text}: expected SECTION.FIELD=VALUE.", "For example: --set train.steps=1000"
+        )
+    return section, name, value.strip()
+
+
+def with_field(section: str, options: Any, name: str, value: str) -> Any:
+    """A section with one field set from text."""
+    hints = get_type_hints(type(options))
+    known = [item.name for item in dataclasses.fields(options)]
+    if name not in known:
+        raise registry.unknown(f"field of section {section!r}", name, known)
+    parsed = parse(value, hints[name], f"{section}.{name}")
+    try:
+        return dataclasses.replace(options, **{name: parsed})
+    except ValueError as error:
+        raise UserError(f"{section}.{name}={value}: {error}.") from error

@@ -1,0 +1,1 @@
+"""Decoders: slots to images or patches, with masks."""

@@ -1,0 +1,171 @@
+"""Decoders: slots (B, K, D) -> each slot's image and mask, mixed by a softmax over slots."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.core import check_positive
+from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialise
+
+
+class Decoded(NamedTuple):
+    """What a decoder makes of B sets of K slots, at its own resolution h x w."""
+
+    image: Tensor | None
+    """float (B, 3, h, w): the mixture; pixels of the training images lie in [0, 1]. None where
+    features are decoded."""
+    masks: Tensor
+    """float (B, K, h', w'), in [0, 1]; sums to 1 over K at each position."""
+    parts: Tensor | None
+    """float (B, K, 3, h, w): each slot's own image; none where slots are not decoded alone."""
+
+
+@dataclass(frozen=True)
+class BroadcastConfig:
+    """Options of the decoder ``broadcast``."""
+
+    channels: int = 64
+    """Channels of every layer."""
+
+
+@dataclass(frozen=True)
+class BilinearConfig:
+    """Options of the decoder ``bilinear``."""
+
+    channels: int = 32
+    """Channels of every layer, and the rank of the bilinear form."""
+    depth: int = 1
+    """Number of 3x3 convolutions on the grid."""
+    grid: int = 16
+    """Side of the grid on which slot and position meet."""
+    size: int = 32
+    """Side of the decoded image, a multiple of the grid; the target is area-averaged to it."""
+    bounded: bool = True
+    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask with a colour darker
+    than black draws the same picture as a full mask, and small objects stay half background."""
+    frequencies: tuple[float, float, float, float] = (0.5, 1.0, 2.0, 4.0)
+    """Half-waves across the frame of the position's sines and cosines."""
+
+
+class ImageDecoder(nn.Module, ABC):
+    """What makes an image and masks of slots; ``size`` is the side of the image."""
+
+    Config: ClassVar[type]
+    size: int
+
+    @abstractmethod
+    def forward(self, slots: Tensor, images: Tensor) -> Decoded:
+        """Slots (B, K, D), and the images (B, 3, H, W) they come from, which few decoders read."""
+
+
+class MixtureDecoder(ImageDecoder):
+    """Decodes every slot by itself and mixes the results (paper, Section 3.1).
+
+    A subclass sets ``size`` and defines ``decode``: slots (B*K, D) -> (B*K, 4, size, size), the
+    channels being red, green, blue and the logit of the mask.
+    """
+
+    @abstractmethod
+    def decode(self, slots: Tensor) -> Tensor:
+        """Each slot by itself."""
+
+    def forward(self, slots: Tensor, images: Tensor | None = None) -> Decoded:
+        del images
+        flat = self.decode(slots.flatten(0, 1))
+        decoded = flat.view(*slots.shape[:2], *flat.shape[1:])
+        parts, masks = decoded[:, :, :3], decoded[:, :, 3:].softmax(dim=1)
+        return Decoded((parts * masks).sum(dim=1), masks.squeeze(2), parts)
+
+
+class Broadcast(MixtureDecoder):
+    """The paper's spatial broadcast decoder: 8x8, doubled by transposed 5x5 convolutions."""
+
+    Config = BroadcastConfig
+
+    def __init__(self, config: BroadcastConfig, slot_width: int, image_size: int) -> None:
+        super().__init__()
+        check_positive(config, "channels")
+        doublings = math.log2(image_size / 8)
+        if doublings < 0 or doublings % 1:
+            raise ValueError(
+                f"decoder.name=broadcast doubles 8 pixels; the image size {image_size} is no "
+                "power of two"
+            )
+        self.size = image_size
+        self.position = PositionEmbedding(slot_width, 8, 8)
+        layers: list[nn.Module] = []
+        inputs, channels = slot_width, config.channels
+        for _ in range(int(doublings)):
+            layers += [nn.ConvTranspose2d(inputs, channels, 5, 2, 2, 1), nn.ReLU()]
+            inputs = channels
+        layers += [nn.ConvTranspose2d(inputs, channels, 5, 1, 2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(channels, 4, 3, 1, 1))
+
+    def decode(self, slots: Tensor) -> Tensor:
+        grid = slots[:, :, None, None].expand(-1, -1, 8, 8)
+        return self.layers(self.position(grid))  # type: ignore[no-any-return]
+
+
+class Bilinear(MixtureDecoder):
+    """A low-rank bilinear form of slot and position, 3x3 convolutions, and a pixel shuffle.
+
+    h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position: each slot
+    draws its own pattern of waves, which finds objects in far fewer steps than adding
+    coordinates to the slot does (docs/log.md). A slot has one colour, and the grid's pixels
+    hold corrections to it.
+    """
+
+    Config = BilinearConfig
+    code: Tensor
+
+    def __init__(self, config: BilinearConfig, slot_width: int, image_size: int) -> None:
+        super().__init__()
+        check_positive(config, "channels", "grid", "size")
+        if config.size % config.grid or image_size % config.size:
+            raise ValueError(
+                f"decoder.size={config.size} must be a multiple of decoder.grid={config.grid} "
+                f"and divide the image size {image_size}"
+            )
+        self.size, self.grid, channels = config.size, config.grid, config.channels
+        self.bounded = config.bounded
+        code = fourier_grid(config.grid, config.frequencies).flatten(0, 1)
+        self.register_buffer(
+            "code", torch.cat([code, torch.ones(len(code), 1)], 1), persistent=False
+        )
+        self.of_position = nn.Parameter(
+            torch.randn(channels, self.code.shape[1]) * self.code.shape[1] ** -0.5
+        )
+        self.of_slot = nn.Linear(slot_width, channels)
+        self.bias = nn.Linear(slot_width, channels)
+        self.mix = nn.Linear(channels, channels, bias=False)
+        layers: list[nn.Module] = []
+        for _ in range(config.depth):
+            layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
+        factor = config.size // config.grid
+        last = nn.Conv2d(channels, 4 * factor**2, 1)
+        self.layers = nn.Sequential(*layers, last, nn.PixelShuffle(factor))
+        he_initialise(self)
+        nn.init.normal_(self.of_slot.weight, std=slot_width**-0.5)
+        with torch.no_grad():
+            last.weight.mul_(0.3)
+        self.color = nn.Linear(slot_width, 3)
+        nn.init.normal_(self.color.weight, std=0.1 * slot_width**-0.5)
+        nn.init.constant_(self.color.bias, 0.6)
+
+    def decode(self, slots: Tensor) -> Tensor:
+        # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot, and no product of size
+        # (slots, positions, channels) on the way.
+        form = (self.mix.weight * self.of_slot(slots)[:, None]) @ self.of_position
+        code = self.code.to(form.dtype).T.expand(len(slots), -1, -1)
+        hidden = torch.baddbmm(self.bias(slots)[:, :, None], form, code).relu()
+        drawn: Tensor = self.layers(hidden.view(*hidden.shape[:2], self.grid, self.grid))
+        color, logits = self.color(slots)[:, :, None, None], drawn[:, 3:]
+        colors = drawn[:, :3] + color
+        if self.bounded:
+            # Near the identity in the middle of the range.
+            colors = (4 * (colors - 0.5)).sigmoid()
+        return torch.cat([colors, logits], dim=1)

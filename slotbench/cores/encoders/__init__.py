@@ -1,0 +1,1 @@
+"""Encoders: images to a grid of features."""

@@ -1,0 +1,130 @@
+"""What one dataset's file provides: how it is made here, and how original files are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.originals.download import Download
+from slotbench.errors import UserError
+
+
+class Importer(ABC):
+    """A streaming reader of a dataset's original files.
+
+    ``batches`` yields batches in the order of the source, each with one more array,
+    ``record`` int64 (n,): the position of each image in the source. Records that the variant
+    leaves out are missing from it. Memory stays flat whatever the size of the source.
+    """
+
+    layout: Layout
+    rule: str = ""
+    """How the splits are made, in words; stored with the bounds of each."""
+
+    @abstractmethod
+    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
+        """(records read so far, batch) for every ``size`` records after the first ``skip``."""
+
+    @abstractmethod
+    def progress(self) -> tuple[int, int]:
+        """(bytes of the source read, bytes in all)."""
+
+    @abstractmethod
+    def sources(self) -> list[dict[str, str]]:
+        """File name and sha256 of all that was read; complete when ``batches`` has ended."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What tells that a source is the one that an interrupted import had begun with."""
+
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:
+        """Which records form each split, first and past the last; asked when all are read.
+
+        The rule where a source says nothing: first 70 %, next 15 %, last 15 %. On the 100,000
+        scenes of CLEVR it is the usual one: 70,000 for training, the last 15,000 for testing. A
+        source with splits of its own presents them one after the other; test sets beside the
+        usual one are called ``test-<what>``.
+        """
+        train, val = records * 70 // 100, records * 85 // 100
+        return {"train": (0, train), "val": (train, val), "test": (val, records)}
+
+
+class Dataset(ABC):
+    """A dataset of one variant, image size and seed.
+
+    Raises :class:`UserError` where the variant is unknown or the image size is not usable.
+    """
+
+    name: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]]
+    licence: ClassVar[str]
+    sizes: ClassVar[dict[str, int]]
+    """How many images (of video: clips) each split gets where nobody says otherwise."""
+    shifted: ClassVar[tuple[str, ...]] = ()
+    """Test sets ``test-<what>`` made with the others, each with as many images as ``test``."""
+    drawn_shifts: ClassVar[tuple[str, ...]] = ()
+    """Shifts (see :mod:`slotbench.datasets.shifts.kinds`) whose images ``render`` makes.
+
+    Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. Where
+    single objects were changed the batch has one more array, ``shift/changed`` bool (n, [T,] O).
+    """
+    occluder: ClassVar[int] = 128
+    """Grey of the square that the shift ``occlusion`` puts before the scene, 0 to 255."""
+    image_size: int = 64
+    """Pixels a side; of the class: where nobody says otherwise."""
+    obtain: ClassVar[str] = ""
+    """Where the original files are, and what to type; for datasets without ``downloads``."""
+    unpacks: ClassVar[bool] = False
+    """Its original files are a folder: archives are unpacked before an importer sees them."""
+
+    def __init__(self, variant: str, image_size: int, seed: int) -> None:
+        from slotbench.registry import unknown
+
+        if variant not in self.variants:
+            raise unknown(f"variant of {self.name}", variant, self.variants)
+        if not 16 <= image_size <= 1024:
+            raise UserError(f"--image-size {image_size}: expected 16 to 1024 pixels.")
+        self.variant, self.image_size, self.seed = variant, image_size, seed
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The layout of the images that ``render`` makes."""
+
+    @property
+    @abstractmethod
+    def generator(self) -> str:
+        """What renders the images and its version; stored in the file."""
+
+    @abstractmethod
+    def render(self, split: str, start: int, stop: int) -> Batch:
+        """Images (of video: clips) ``start`` to ``stop`` of a split.
+
+        Each is a function of (seed, split, index) alone.
+        """
+
+    def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
+        """Why a shift has no meaning for images of this origin; empty where it has one."""
+        return ""
+
+    def shifted_layout(self, shift: str) -> Layout:  # noqa: ARG002
+        """The layout of a drawn shift: with more objects where ``num_objects`` needs them."""
+        return self.layout
+
+    def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
+        """Attributes that tell apart what is imported from different sources.
+
+        None where every user's original files are the same.
+        """
+        return {}
+
+    def downloads(self) -> tuple[Download, ...]:
+        """The published files of this variant; none: ``obtain`` says where they are."""
+        return ()
+
+    def importer(self, path: Path) -> Importer:
+        """A reader of the original file at ``path``."""
+        raise UserError(
+            f"--from {path}: {self.name} has no importer.", f"Type: slotbench prepare {self.name}"
+        )

@@ -1,0 +1,1 @@
+"""The prepared HDF5 file: layout, reading, batches, views."""

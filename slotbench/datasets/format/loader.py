@@ -1,0 +1,209 @@
+"""The loader: the images of a step are a function of (seed, step), whatever the memory.
+
+The order of an epoch: blocks of 256 neighbouring images are shuffled; 32 blocks in that order
+form a window of 8,192 images; the images of a window are shuffled among themselves. A dataset
+of one window is thus wholly shuffled. The order is the same whether the images lie in memory
+or are read from the file a window at a time, so that a run does not depend on the machine.
+
+Where several frames are asked for, clips take the place of images: a block holds 256 frames'
+worth of them, and where in each clip the frames begin is drawn from (seed, step).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.memory import available_memory as available_memory
+from slotbench.datasets.format.schema import Array, ArraySpec, Batch
+from slotbench.errors import UserError
+from slotbench.rng import numpy_generator
+
+BLOCK, WINDOW = 256, 32
+
+Progress = Callable[[int, int], None]
+"""Called with (images read so far, images in all); clips where several frames are asked for."""
+
+
+class Loader:
+    """Batches of ``batch_size`` images of a split, of the arrays named by ``keys``.
+
+    With ``frames`` above 1, batches of as many clips, of each ``frames`` consecutive frames:
+    arrays (B, frames, ...).
+
+    The whole split is read into memory, ``progress`` told of it, where it needs no more than
+    ``memory_budget`` bytes (without one: a quarter of the available memory); else windows are
+    read from the file as they come, and the last two kept. Raises :class:`UserError` where the
+    split has fewer images than a batch, holds no clips of so many frames or lacks an array, or,
+    from ``batch`` too, where the file is damaged.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetFile,
+        split: str,
+        batch_size: int,
+        seed: int,
+        *,
+        keys: tuple[str, ...] = ("image",),
+        frames: int = 1,
+        memory_budget: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
+        self.keys, self.frames = keys, frames
+        _check_frames(dataset, frames)
+        dataset.require(split, keys)
+        self.size = dataset.size(split) if frames == 1 else dataset.clips(split)
+        self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
+        _check_batch_size(dataset, split, batch_size, self.size, frames)
+        self.batches_per_epoch = self.size // batch_size
+        budget = available_memory() // 4 if memory_budget is None else memory_budget
+        self.in_memory = self._bytes() <= budget
+        self._all = self._read_all(progress) if self.in_memory else None
+        # Two windows, because a batch may lie across the border between them.
+        self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
+
+    def _bytes(self) -> int:
+        specs = self._specs()
+        each = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in specs.values())
+        return each * self.size
+
+    def _specs(self) -> dict[str, ArraySpec]:
+        """Shape and dtype of what is held of each image, or of each whole clip."""
+        layout = self.dataset.layout
+        if self.frames == 1:
+            known = layout.arrays() | layout.feature_arrays()
+        else:
+            known = layout.stored(features=True)
+        return {key: known[key] for key in self.keys}
+
+    def order(self, epoch: int) -> Array:
+        """The indices of all images (or clips) in the order of an epoch, int64 (n,), read-only."""
+        return self._plan(epoch)[0]
+
+    def _plan(self, epoch: int) -> tuple[Array, Array]:
+        return _plan(self.size, self.seed, epoch, self.block)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0; an epoch's remainder that fills none is dropped."""
+        epoch, index = divmod(step, self.batches_per_epoch)
+        order, starts = self._plan(epoch)
+        first, end = index * self.batch_size, (index + 1) * self.batch_size
+        if self._all is not None:
+            return self._cut(self._all, order[first:end], self._offsets(step))
+        edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
+        pieces, offsets = [], self._offsets(step)
+        for low, high in pairwise(edges):
+            number = int(np.searchsorted(starts, low, side="right")) - 1
+            places = np.arange(low, high) - int(starts[number])
+            window = self._window(epoch, number)
+            pieces.append(self._cut(window, places, offsets[low - first : high - first]))
+        return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
+
+    def _offsets(self, step: int) -> Array:
+        """Where in each clip of a step its frames begin, int64 (B,); all 0 for single images."""
+        if self.frames == 1:
+            return np.zeros(self.batch_size, np.int64)
+        last = self.dataset.layout.row_images - self.frames
+        return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
+
+    def _cut(self, held: Batch, rows: Array, offsets: Array) -> Batch:
+        """Of the images or clips that are held, those in ``rows``; of clips, the frames asked."""
+        if self.frames == 1:
+            return {key: array[rows] for key, array in held.items()}
+        frames = offsets[:, None] + np.arange(self.frames)
+        return {key: array[rows[:, None], frames] for key, array in held.items()}
+
+    def _read(self, start: int, stop: int) -> Batch:
+        read = self.dataset.read if self.frames == 1 else self.dataset.read_clips
+        return read(self.split, start, stop, self.keys)
+
+    def _empty(self, n: int) -> Batch:
+        return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
+
+    def _read_all(self, progress: Progress | None) -> Batch:
+        """The whole split in the order of the file."""
+        held = self._empty(self.size)
+        for start in range(0, self.size, self.block):
+            stop = min(start + self.block, self.size)
+            for key, array in self._read(start, stop).items():
+                held[key][start:stop] = array
+            if progress is not None:
+                progress(stop, self.size)
+        return held
+
+    def _read_window(self, epoch: int, number: int) -> Batch:
+        """The images (or clips) of a window in the epoch's order, read block by block."""
+        order, starts = self._plan(epoch)
+        wanted = order[slice(*[*starts, self.size][number : number + 2])]
+        held = self._empty(len(wanted))
+        # Sorted, the window's images lie as in its blocks; ``places`` says where each belongs.
+        places, done = np.argsort(wanted), 0
+        for block in np.unique(wanted // self.block):
+            read = self._read(block * self.block, (block + 1) * self.block)
+            rows = places[done : done + len(read[self.keys[0]])]
+            done += len(rows)
+            for key, array in read.items():
+                held[key][rows] = array
+        return held
+
+
+@lru_cache(8)
+def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
+    """An epoch's order, int64 (n,), and the places in it where windows begin, int64 (windows,)."""
+    blocks = -(-size // block)
+    shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
+    windows = []
+    for number, first in enumerate(range(0, blocks, WINDOW)):
+        begins = block * shuffled[first : first + WINDOW]
+        indices = np.concatenate([np.arange(at, min(at + block, size)) for at in begins])
+        windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
+    order = np.concatenate(windows)
+    order.setflags(write=False)  # it is cached, and shared by all who ask
+    return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
+
+
+def _check_frames(dataset: DatasetFile, frames: int) -> None:
+    if frames < 1:
+        raise ValueError(f"frames={frames}: expected 1 or above")
+    if frames > 1 and dataset.layout.frames is None:
+        raise UserError(
+            f"{dataset.path} holds images, not video: there are no {frames} frames to follow.",
+            "Type: slotbench prepare multi-dsprites-video, then --dataset multi-dsprites-video",
+        )
+    if frames > dataset.layout.row_images:
+        raise UserError(
+            f"{dataset.path}: clips have {dataset.layout.frames} frames; {frames} are needed."
+        )
+
+
+def _check_batch_size(
+    dataset: DatasetFile, split: str, batch_size: int, size: int, frames: int
+) -> None:
+    what = "images" if frames == 1 else "clips"
+    if size == 0:
+        raise UserError(f"{dataset.path}: {split!r} holds no {what}.", "Prepare it with some.")
+    if batch_size < 1:
+        raise UserError(f"train.batch_size={batch_size}: expected 1 or above.")
+    if size < batch_size:
+        raise UserError(
+            f"train.batch_size={batch_size}: {dataset.path} has only {size} {what} in {split!r}.",
+            f"Type: --set train.batch_size={size}, or prepare more {what}.",
+        )
+
+
+def images_on(batch: Batch, device: torch.device) -> Tensor:
+    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device.
+
+    In memory the channels are last, as in the file: no copy is made for their sake.
+    """
+    pixels = torch.from_numpy(batch["image"])
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()
+    # Bytes travel, and become numbers there: a quarter of the transfer.
+    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)

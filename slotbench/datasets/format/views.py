@@ -1,0 +1,245 @@
+"""Augmented views, made for whole batches on the device, with their geometry kept.
+
+The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a
+fixed order, so that every objective, device and batch sees the same views of a step. Colours
+change after the crop, always in the order brightness, contrast, saturation, hue, gray, blur
+(2002.05709 draws the order of the first four anew for every image).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.datasets.format import colors
+from slotbench.rng import Key, torch_generator
+
+SHARES = ("flip", "jitter", "brightness", "contrast", "saturation", "gray", "blur")
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How views differ from the image. ``preset`` sets every field that is none."""
+
+    preset: Literal["objects", "simclr", "none"] = "objects"
+    """``objects``: gentle crops, flips, brightness, contrast; ``simclr``: the paper's; ``none``."""
+    crop: tuple[float, float] | None = None
+    """Least and greatest share of the image's area that a view shows."""
+    ratio: float | None = None
+    """Greatest ratio of a crop's sides; 1: square."""
+    flip: float | None = None
+    """Probability of a horizontal flip."""
+    jitter: float | None = None
+    """Probability that colours are changed at all."""
+    brightness: float | None = None
+    """Greatest relative change of brightness, 0 to 1."""
+    contrast: float | None = None
+    """Greatest relative change of contrast, 0 to 1."""
+    saturation: float | None = None
+    """Greatest relative change of saturation, 0 to 1."""
+    hue: float | None = None
+    """Greatest shift of hue in turns, 0 to 0.5; a shift erases colour as a property."""
+    gray: float | None = None
+    """Probability that colour is removed."""
+    blur: float | None = None
+    """Probability of a Gaussian blur, sigma from 0.1 to 2 pixels at 224 pixels."""
+
+    def __post_init__(self) -> None:
+        # A tuple that was stored as JSON comes back as a list.
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(self.crop))
+            least, greatest = self.crop
+            if not 0 < least <= greatest <= 1:
+                raise ValueError("expected crop as two shares of the area, above 0 and rising to 1")
+        if self.ratio is not None and not 1 <= self.ratio <= 10:
+            raise ValueError("expected ratio from 1 to 10")
+        for name, most in {**dict.fromkeys(SHARES, 1.0), "hue": 0.5}.items():
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= most:
+                raise ValueError(f"expected {name} from 0 to {most:g}")
+
+    def resolved(self) -> "ViewConfig":
+        """The same with every field set."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(PRESETS[self.preset], **fields)
+
+
+PRESETS = {
+    "none": ViewConfig("none", (1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "objects": ViewConfig("objects", (0.6, 1.0), 1.0, 0.5, 1.0, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0),
+    # Chen et al. 2020, arXiv 2002.05709, Appendix A, with strength 1.
+    "simclr": ViewConfig("simclr", (0.08, 1.0), 4 / 3, 0.5, 0.8, 0.8, 0.8, 0.8, 0.2, 0.2, 0.5),
+}
+
+
+class Views(NamedTuple):
+    """V views of B images."""
+
+    images: Tensor
+    """float32 (V, B, 3, H, W) in [0, 1]."""
+    matrices: Tensor
+    """float32 (V, B, 2, 3): from a view's coordinates to the image's, both in [-1, 1]."""
+
+
+def frames_as_views(clips: Tensor) -> Views:
+    """Frames of clips, uint8 (B, T, H, W, 3), as T views that nothing was done to."""
+    images = clips.permute(1, 0, 4, 2, 3).float().div_(255)
+    identity = torch.eye(2, 3, device=clips.device)
+    return Views(images, identity.expand(*images.shape[:2], -1, -1))
+
+
+class Draws(NamedTuple):
+    """Uniform numbers in [0, 1) that decide a view; each float32 (B,)."""
+
+    area: Tensor
+    ratio: Tensor
+    x: Tensor
+    y: Tensor
+    flip: Tensor
+    jitter: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    gray: Tensor
+    blur: Tensor
+    sigma: Tensor
+
+
+def make_views(
+    images: Tensor,
+    config: ViewConfig,
+    keys: tuple[Key, ...],
+    count: int = 2,
+    size: tuple[int, int] | None = None,
+    first: int = 0,
+) -> Views:
+    """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
+
+    ``first`` is the place of these images in the batch, where they are a part of it. With a
+    ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices are the
+    same at any size.
+    """
+    settings = config.resolved()
+    # Row by row: what sample i gets does not depend on how many samples follow it.
+    rows, numbers = first + len(images), len(Draws._fields)
+    drawn = [
+        torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
+        for view in range(count)
+    ]
+    draws = Draws(*torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1))
+    # In the loss on val the loop computes in bfloat16; views are the same there as in training.
+    with torch.autocast(images.device.type, enabled=False):
+        matrices = _matrices(settings, draws)
+        # All views in one pass: on a CPU the calls cost as much as the pixels.
+        made = warp(images.repeat(count, 1, 1, 1), matrices)
+        if size is not None and size != tuple(images.shape[-2:]):
+            made = functional.interpolate(
+                made, size, mode="bilinear", align_corners=False, antialias=True
+            )
+        made = _recolor(made, settings, draws).clamp_(0, 1)
+    return Views(*(part.view(count, -1, *part.shape[1:]) for part in (made, matrices)))
+
+
+def _matrices(config: ViewConfig, draws: Draws) -> Tensor:
+    """Random resized crops with flips, float32 (B, 2, 3)."""
+    assert config.crop is not None
+    assert config.ratio is not None
+    assert config.flip is not None
+    low, high = config.crop
+    area = low + (high - low) * draws.area
+    stretch = torch.exp((2 * draws.ratio - 1) * math.log(config.ratio)).sqrt()
+    # A crop never leaves the image: its longer side ends at the border.
+    width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+    left, top = (2 * draws.x - 1) * (1 - width), (2 * draws.y - 1) * (1 - height)
+    sign = torch.where(draws.flip < config.flip, -1.0, 1.0)
+    zero = torch.zeros_like(width)
+    rows = (torch.stack([sign * width, zero, left], 1), torch.stack([zero, height, top], 1))
+    return torch.stack(rows, dim=1)
+
+
+def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
+    assert config.jitter is not None
+    on = draws.jitter < config.jitter
+    for name in ("brightness", "contrast", "saturation"):
+        strength = getattr(config, name)
+        if strength:
+            factor = 1 + strength * (2 * getattr(draws, name) - 1)
+            change = getattr(colors, name)
+            # In place: fresh memory for every change costs more than the change.
+            images = change(images, torch.where(on, factor, 1.0)).clamp_(0, 1)
+    if config.hue:
+        shift = config.hue * (2 * draws.hue - 1)
+        images = colors.hue(images, torch.where(on, shift, 0.0))
+    if config.gray:
+        images = colors.saturation(images, (draws.gray >= config.gray).to(images.dtype))
+    if config.blur:
+        sigma = (0.1 + 1.9 * draws.sigma) * images.shape[-1] / 224
+        # The paper's kernel: a tenth of the image, an odd number of taps.
+        blurred = colors.blur(images, sigma, max(3, images.shape[-1] // 10 | 1))
+        images = torch.where((draws.blur < config.blur)[:, None, None, None], blurred, images)
+    return images
+
+
+def warp(images: Tensor, matrices: Tensor) -> Tensor:
+    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; the border goes on outside.
+
+    Floats are interpolated; whole numbers are label maps: the nearest label is taken, and they
+    keep their dtype.
+    """
+    grid = _grid(matrices, *images.shape[-2:])
+    if images.is_floating_point():
+        return _sample(images, grid, "bilinear")
+    return _sample(images.float(), grid, "nearest").to(images.dtype)
+
+
+def invert(matrices: Tensor) -> Tensor:
+    """The way back: from the image's coordinates to the view's, float (..., 2, 3)."""
+    (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrices.unbind(-2))
+    determinant = a * d - b * c
+    first = torch.stack([d, -b, b * y - d * x], dim=-1)
+    second = torch.stack([-c, a, c * x - a * y], dim=-1)
+    return torch.stack([first, second], dim=-2) / determinant[..., None, None]
+
+
+def to_original(
+    masks: Tensor, matrices: Tensor, size: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Masks float (B, K, h, w) of views, brought back into the frame of the images.
+
+    Returns them at ``size`` (by default their own), float (B, K, h', w'), and where the view saw
+    the image, bool (B, h', w'). Outside that the masks are 0. Differentiable in the masks.
+    """
+    grid = _grid(invert(matrices), *(size or masks.shape[-2:]))
+    seen = (grid.abs() <= 1).all(dim=-1)
+    return _sample(masks, grid, "bilinear") * seen[:, None], seen
+
+
+def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """Where each pixel's centre is mapped to: (B, H, W, 2), x before y, the frame in [-1, 1].
+
+    It is functional.affine_grid's without its product of matrices, which autocast computes in
+    bfloat16 (crops end up beside where their matrix says) and which takes longer than the
+    sampling itself.
+    """
+    x, y = (
+        (2 * torch.arange(n, device=matrices.device, dtype=matrices.dtype) + 1) / n - 1
+        for n in (width, height)
+    )
+    grid = matrices.new_empty(len(matrices), height, width, 2)
+    for axis in range(2):
+        a, b, shift = matrices[:, axis, :, None].unbind(1)
+        grid[..., axis] = (a * x)[:, None, :] + (b * y + shift)[:, :, None]
+    return grid
+
+
+def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
+    # Half precision would round positions to whole pixels of a large image.
+    dtype = torch.promote_types(images.dtype, grid.dtype)
+    found = functional.grid_sample(
+        images.to(dtype), grid.to(dtype), mode, padding_mode="border", align_corners=False
+    )
+    return found.to(images.dtype)

@@ -1,0 +1,1 @@
+"""Reads what others wrote: downloads, archives, TFRecord, COCO, folders."""

@@ -1,0 +1,140 @@
+"""The table ``properties.csv`` of a folder: a row an object, a column a property.
+
+The columns ``image`` (the image's path below the folder, with ``/``) and ``object`` (its label in
+the mask, from 1) say which object a row describes. Of the others, a column in which every cell
+is a number is numeric, and any other is categorical; its classes are its texts, sorted.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from slotbench.datasets.format.schema import NOT_LABELLED, Property
+from slotbench.datasets.originals.tree import shown
+from slotbench.errors import UserError
+
+KEYS = ("image", "object")
+MOST_CLASSES, MOST_CHARACTERS = 1000, 200
+LARGEST = 3.4e38
+"""Of float32, in which numbers are stored."""
+
+Rows = dict[PurePosixPath, dict[int, tuple[float, ...]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table says: values of each property, classes as their codes."""
+
+    properties: tuple[Property, ...]
+    rows: Rows
+    """Image -> label -> a value for each property."""
+
+    @property
+    def highest(self) -> int:
+        """The highest label."""
+        return max((label for labels in self.rows.values() for label in labels), default=0)
+
+
+def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table:
+    """The table in ``data``; :class:`UserError` naming ``name``, line and column."""
+    lines, header = _parse(data, name)
+    columns = [column for column in header if column not in KEYS]
+    places = {column: header.index(column) for column in header}
+    known = set(images)
+    keys: list[tuple[PurePosixPath, int]] = []
+    seen: set[tuple[PurePosixPath, int]] = set()
+    for number, cells in lines:
+        image = PurePosixPath(cells[places["image"]])
+        if image not in known:
+            raise UserError(
+                f"{name}, line {number}: there is no image {shown(image)!r}.",
+                "Expected its path below the folder, such as cats/1.png.",
+            )
+        key = image, _label(cells[places["object"]], f"{name}, line {number}")
+        if key in seen:
+            raise UserError(
+                f"{name}, line {number}: a second row for image {shown(image)}, object {key[1]}."
+            )
+        seen.add(key)
+        keys.append(key)
+    described = [
+        _column(column, [(number, cells[places[column]]) for number, cells in lines], name)
+        for column in columns
+    ]
+    rows: Rows = {}
+    for index, (image, label) in enumerate(keys):
+        rows.setdefault(image, {})[label] = tuple(values[index] for _, values in described)
+    return Table(tuple(prop for prop, _ in described), rows)
+
+
+def _parse(data: bytes, name: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """(line number, cells) of every row, and the header; all of one length."""
+    try:
+        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{name}: this is no CSV in UTF-8 ({error}).") from error
+    header = lines.pop(0)[1] if lines else []
+    for key in KEYS:
+        if key not in header:
+            raise UserError(
+                f"{name}: the column {key!r} is missing.",
+                "Expected image, object, and a column for each property.",
+            )
+    for column in header:
+        if header.count(column) > 1:
+            raise UserError(f"{name}: two columns are called {shown(column)!r}.")
+        if not column.isprintable() or not column or "/" in column or column.startswith("."):
+            raise UserError(f"{name}: a column cannot be called {shown(column)!r}.")
+        if len(column) > MOST_CHARACTERS:
+            raise UserError(f"{name}: the name {column[:20]!r}... of a column is too long.")
+    for number, cells in lines:
+        if len(cells) != len(header):
+            raise UserError(f"{name}, line {number}: {len(cells)} cells, expected {len(header)}.")
+    return lines, header
+
+
+def _label(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) < NOT_LABELLED):
+        raise UserError(
+            f"{where}: object {shown(text[:20])!r}, expected a label from 1 to {NOT_LABELLED - 1}."
+        )
+    return int(text)
+
+
+def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Property, list[float]]:
+    """A property and its value in every row."""
+    numbers = [_number(text) for _, text in cells]
+    for (line, text), number in zip(cells, numbers, strict=True):
+        where = f"{name}, line {line}, column {column!r}"
+        if not text:
+            raise UserError(f"{where}: the cell is empty.", "Every object needs every property.")
+        if number is not None and not abs(number) < LARGEST:
+            raise UserError(f"{where}: {shown(text[:20])} is not finite.")
+        if len(text) > MOST_CHARACTERS or not text.isprintable():
+            raise UserError(f"{where}: the text is too long, or cannot be printed.")
+    values = [number for number in numbers if number is not None]
+    if len(values) == len(cells):
+        return Property(column, "numeric"), values
+    classes = sorted({text for _, text in cells})
+    if len(classes) > MOST_CLASSES:
+        raise UserError(
+            f"{name}, column {column!r}: {len(classes):,} different texts are no classes; expected "
+            f"at most {MOST_CLASSES:,}."
+        )
+    codes = {text: float(code) for code, text in enumerate(classes)}
+    prop = Property(column, "categorical", classes=tuple(classes))
+    return prop, [codes[text] for _, text in cells]
+
+
+def _number(text: str) -> float | None:
+    """The number a cell holds; none where it holds a text."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    # Python reads 1_000 as a number; nobody else does.
+    return None if "_" in text else math.inf if math.isnan(value) else value

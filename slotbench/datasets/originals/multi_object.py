@@ -1,0 +1,233 @@
+"""Importers of DeepMind's multi_object_datasets; here: CLEVR with masks, and Multi-dSprites.
+
+Entity 0 of a mask is the background; entity i becomes label i. CLEVR's codes of colour, shape,
+size and material start at 1, and the source does not say what they stand for: they keep their
+numbers as names.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
+from slotbench.datasets.originals.images import resize
+from slotbench.datasets.originals.tfrecord import RecordFile, parse_example, read_bytes, read_floats
+
+Arrays = dict[str, Array]
+
+
+def visible_entities(stored: Arrays) -> Array:
+    """The entities that the record calls visible, int64 (n,); entity 0 is the background."""
+    return np.flatnonzero(stored["visibility"][1:, 0] > 0) + 1
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the records of one file are laid out."""
+
+    image: tuple[int, int, int]
+    mask: tuple[int, ...]
+    entities: int
+    """Entities of a mask, the background among them."""
+    entities_last: bool
+    crop: tuple[slice, slice]
+    bytes_keys: dict[str, int]
+    """Property stored as bytes -> numbers for each entity."""
+    float_keys: dict[str, int]
+    layout: Layout
+    """``objects`` is the most that a kept image has."""
+    describe: Callable[[Arrays], Arrays]
+    """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
+    backgrounds: int = 1
+    """So many of the first entities are background where they are no objects."""
+    objects: Callable[[Arrays], Array] = visible_entities
+    """Stored arrays -> which entities are objects, int64 (n,), rising."""
+    enlarge: Literal["average", "nearest"] = "average"
+    """How an image becomes a whole multiple of its size."""
+
+
+class MultiObjectImporter(Importer):
+    """Streams one file; :class:`UserError` where it is damaged or is another dataset's."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self.file, self.form, self.layout = RecordFile(path), form, form.layout
+
+    def identity(self) -> dict[str, Any]:
+        status = self.file.path.stat()
+        return {"file": self.file.path.name, "bytes": status.st_size, "mtime": status.st_mtime_ns}
+
+    def sources(self) -> list[dict[str, str]]:
+        return [{"file": self.file.path.name, "sha256": self.file.sha256}]
+
+    def progress(self) -> tuple[int, int]:
+        return self.file.bytes_read, self.file.size
+
+    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
+        kept: list[Batch] = []
+        read = 0
+        for record, data in enumerate(self.file):
+            read = record + 1
+            if record >= skip:
+                one = self._image(data, record)
+                if one is not None:
+                    kept.append(one)
+                if read % size == 0:
+                    yield read, self._stack(kept)
+                    kept = []
+        if read % size and read > skip:
+            yield read, self._stack(kept)
+
+    def _stack(self, images: list[Batch]) -> Batch:
+        empty = {**self.layout.empty(0), "record": np.empty(0, np.int64)}
+        return {key: np.concatenate([array, *(one[key] for one in images)])
+                for key, array in empty.items()}  # fmt: skip
+
+    def _image(self, data: bytes, record: int) -> Batch | None:
+        """One image as a batch of one; None where it has more objects than the variant keeps."""
+        stored = self._read(data)
+        form, layout = self.form, self.layout
+        columns = form.objects(stored)
+        if len(columns) > layout.objects:
+            return None
+        image = stored["image"][form.crop]
+        masks = stored["mask"][form.crop] if form.entities_last else stored["mask"]
+        if not form.entities_last:
+            masks = np.moveaxis(masks, 0, -1)[form.crop]
+        labels = np.where(masks.any(axis=-1), masks.argmax(axis=-1), NOT_LABELLED)
+        size = (layout.width, layout.height)
+        batch = layout.empty(1)
+        color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+        whole = layout.width % image.shape[1] == 0
+        batch["image"][0] = resize(color, size, form.enlarge if whole else "average")
+        mask = resize(labels.astype(np.uint8), size, "nearest")
+        # Objects stand in any of the columns: those that are there move to the first.
+        table = np.full(256, NOT_LABELLED, np.uint8)
+        table[: form.backgrounds] = 0
+        table[columns] = np.arange(1, len(columns) + 1)
+        batch["mask"][0] = table[mask]
+        shown = np.isin(np.arange(1, layout.objects + 1), batch["mask"][0])
+        batch["visible"][0] = shown
+        for name, values in self._properties(stored, columns).items():
+            batch[f"property/{name}"][0, : len(columns)] = values
+        return {**batch, "record": np.array([record], np.int64)}
+
+    def _properties(self, stored: Arrays, columns: Array) -> Arrays:
+        """The properties of the objects in ``columns``, checked; padding may hold anything."""
+        form = self.form
+        objects = {key: stored[key][columns] for key in (*form.bytes_keys, *form.float_keys)}
+        for key in form.float_keys:
+            if not np.isfinite(objects[key]).all():
+                raise self.file.bad_record(f"feature {key!r} has a number that is not finite")
+        described = form.describe(objects)
+        for prop in form.layout.properties:
+            values, last = described[prop.name], len(prop.classes) - 1
+            if prop.kind == "categorical" and ((values < 0) | (values > last)).any():
+                raise self.file.bad_record(
+                    f"feature {prop.name!r} has a code outside 1 to {last + 1}"
+                )
+        return described
+
+    def _read(self, data: bytes) -> Arrays:
+        """Every array of a record, numbers of entities first."""
+        form = self.form
+        try:
+            features = parse_example(data)
+        except ValueError as error:
+            raise self.file.bad_record(f"is no tf.Example ({error})") from error
+        wanted: dict[str, tuple[Callable[[memoryview], Array], tuple[int, ...]]] = {
+            "image": (read_bytes, form.image), "mask": (read_bytes, form.mask),
+        }  # fmt: skip
+        for key, dim in form.bytes_keys.items():
+            wanted[key] = read_bytes, (form.entities, dim)
+        for key, dim in form.float_keys.items():
+            wanted[key] = read_floats, (form.entities, dim)
+        arrays = {}
+        for key, (reader, shape) in wanted.items():
+            if key not in features:
+                raise self.file.bad_record(f"feature {key!r} is missing")
+            try:
+                values = reader(features[key])
+            except ValueError as error:
+                raise self.file.bad_record(f"feature {key!r}: {error}") from error
+            if values.size != np.prod(shape):
+                expected = "x".join(map(str, shape))
+                raise self.file.bad_record(
+                    f"feature {key!r} has {values.size} numbers, expected {expected}"
+                )
+            arrays[key] = values.reshape(shape)
+        if "visibility" in arrays and not np.isfinite(arrays["visibility"]).all():
+            raise self.file.bad_record("feature 'visibility' has a number that is not finite")
+        arrays["mask"] = arrays["mask"][..., 0]
+        return arrays
+
+
+CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}
+
+
+def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
+    """``clevr_with_masks_train.tfrecords``: cropped to rows 29:221 and columns 64:256, resized."""
+    codes = tuple(
+        Property(name, "categorical", classes=tuple(f"{name}-{code + 1}" for code in range(count)))
+        for name, count in CLEVR_CODES.items()
+    )
+    properties = (
+        *codes,
+        Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
+        Property("rotation", "numeric", unit="degrees, [0, 360)"),
+        Property("pixel_coords", "numeric", dim=3, unit="x and y in pixels of 320x240, then depth"),
+    )
+
+    def describe(stored: Arrays) -> Arrays:
+        return {
+            **{name: stored[name][:, 0].astype(np.int16) - 1 for name in CLEVR_CODES},
+            "position": np.concatenate([stored["x"], stored["y"], stored["z"]], axis=1),
+            "rotation": stored["rotation"][:, 0],
+            "pixel_coords": stored["pixel_coords"],
+        }
+
+    floats = {"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3}
+    objects = 6 if variant == "clevr6" else 10
+    form = Format(
+        (240, 320, 3), (11, 240, 320, 1), 11, False, (slice(29, 221), slice(64, 256)),
+        dict.fromkeys(CLEVR_CODES, 1), floats,
+        Layout(image_size, image_size, objects, properties), describe,
+    )  # fmt: skip
+    return MultiObjectImporter(path, form)
+
+
+SPRITE_ENTITIES = {"binarized": 4, "colored_on_grayscale": 6, "colored_on_colored": 5}
+
+
+def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
+    """``multi_dsprites_<variant>.tfrecords``; its shape codes 1 to 3 keep their numbers."""
+    channels = 1 if variant == "binarized" else 3
+    entities = SPRITE_ENTITIES[variant]
+    color = () if channels == 1 else (Property("color", "numeric", dim=3, unit="[0, 1]"),)
+    properties = (
+        Property("shape", "categorical", classes=("shape-1", "shape-2", "shape-3")),
+        *color,
+        Property("scale", "numeric"),
+        Property("orientation", "numeric", unit="radians"),
+        Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
+    )
+
+    def describe(stored: Arrays) -> Arrays:
+        found = {
+            "shape": np.rint(stored["shape"][:, 0]) - 1,
+            "scale": stored["scale"][:, 0],
+            "orientation": stored["orientation"][:, 0],
+            "position": np.concatenate([stored["x"], stored["y"]], axis=1),
+        }
+        return {**found, "color": stored["color"]} if color else found
+
+    floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
+    form = Format(
+        (64, 64, channels), (64, 64, entities, 1), entities, True, (slice(None), slice(None)),
+        {}, {**floats, "color": channels},
+        Layout(image_size, image_size, entities - 1, properties), describe,
+    )  # fmt: skip
+    return MultiObjectImporter(path, form)

@@ -1,0 +1,138 @@
+"""Original files of Objects Room: the training file, and its three shifted test sets beside it.
+
+A record has an image and the masks of its entities, and nothing else. By the source's readme the
+first four entities are the sky, the floor and two halves of the wall, and the others are objects;
+which object is of what colour or shape is not stored. But where only one half of the wall is in
+sight, entities have moved up by one, so that the fourth is an object: Dittadi et al. 2022 (arXiv
+2107.00637) tell so by where it lies, and :func:`fourth_is_object` does. All background gets
+label 0.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.format.schema import Array, Batch, Layout
+from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
+from slotbench.datasets.sets.objects_room import MOST
+from slotbench.errors import UserError
+
+TRAIN = "objects_room_train.tfrecords"
+SHIFTED = {
+    "test-empty_room": ("objects_room_test_empty_room.tfrecords", 4),
+    "test-six_objects": ("objects_room_test_six_objects.tfrecords", 10),
+    "test-identical_color": ("objects_room_test_identical_color.tfrecords", 10),
+}
+"""Group -> file, entities of its records."""
+BACKGROUNDS, GROUND, WALL, FOURTH = 4, 2, 2, 3
+"""Background entities; those below GROUND are sky and floor; a half of the wall; the fourth."""
+TOUCHING = 3
+"""Pixels along which two entities meet where it is not by chance."""
+
+
+def fourth_is_object(labels: Array) -> bool:
+    """Whether entity 3 is no half of the wall, from a label map uint8 (H, W) of entities.
+
+    A half of the wall reaches from the corner of the room to the left or the right border of
+    the image, between sky and floor. It meets the other half side by side, not one above the
+    other, and has sky or floor at one side at most: never at that where it reaches the border.
+    """
+    fourth, wall, ground = labels == FOURTH, labels == WALL, labels < GROUND
+    if not fourth.any():
+        return False
+
+    def meet(first: Array, second: Array) -> bool:
+        return int(np.count_nonzero(first & second)) >= TOUCHING
+
+    above, below = meet(wall[:-1], fourth[1:]), meet(fourth[:-1], wall[1:])
+    right, left = meet(fourth[:, :-1], ground[:, 1:]), meet(fourth[:, 1:], ground[:, :-1])
+    return bool(
+        above or below or (left and right)
+        or (right and not fourth[:, 0].any()) or (left and not fourth[:, -1].any())
+    )  # fmt: skip
+
+
+def _labels(stored: Arrays) -> tuple[Array, Array]:
+    """Entities as a label map (H, W), and which of them show a pixel, rising."""
+    masks = stored["mask"] > 0
+    return masks.argmax(axis=0), np.flatnonzero(masks.any(axis=(1, 2)))
+
+
+def none(stored: Arrays) -> Array:  # noqa: ARG001
+    """The objects of an empty room."""
+    return np.empty(0, np.int64)
+
+
+def last_six(stored: Arrays) -> Array:
+    """The objects of ``six_objects``, of which exactly six are visible: the last ones."""
+    shown = _labels(stored)[1]
+    return shown[shown >= FOURTH][-MOST:]
+
+
+def from_the_fourth(stored: Arrays) -> Array:
+    """The objects of the other files."""
+    labels, shown = _labels(stored)
+    full = len(stored["mask"]) - 1 in shown
+    first = FOURTH if not full and fourth_is_object(labels) else BACKGROUNDS
+    return shown[shown >= first]
+
+
+OBJECTS: dict[str, Callable[[Arrays], Array]] = {
+    "test-empty_room": none, "test-six_objects": last_six,
+}  # fmt: skip
+
+
+class ObjectsRoomImporter(Importer):
+    """Streams the training file and then the test files that lie beside it.
+
+    ``path`` is their folder, or the training file. :class:`UserError` where a file is damaged
+    or is another one.
+    """
+
+    def __init__(self, path: Path, image_size: int) -> None:
+        folder, train = (path, path / TRAIN) if path.is_dir() else (path.parent, path)
+        if path.is_dir() and not train.is_file():
+            raise UserError(f"--from {path}: there is no {TRAIN} in this folder.")
+        self.layout = Layout(image_size, image_size, MOST, ())
+        self.files = {"train": self._reader(train, "train", 7)}
+        for group, (name, entities) in SHIFTED.items():
+            if (folder / name).is_file():
+                self.files[group] = self._reader(folder / name, group, entities)
+        beside = [reader.file.path.name for reader in self.files.values()][1:]
+        self.rule = "train, val and test are 70, 15 and 15 % of the training file, in its order"
+        if beside:
+            self.rule += f"; then all of {', '.join(beside)}"
+        self.bounds: dict[str, tuple[int, int]] = {}
+
+    def _reader(self, path: Path, group: str, entities: int) -> MultiObjectImporter:
+        everything = (slice(None), slice(None))
+        form = Format(
+            (64, 64, 3), (entities, 64, 64, 1), entities, False, everything, {}, {}, self.layout,
+            lambda _: {}, BACKGROUNDS, OBJECTS.get(group, from_the_fourth),
+        )  # fmt: skip
+        return MultiObjectImporter(path, form)
+
+    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
+        start = 0
+        for group, reader in self.files.items():
+            for read, batch in reader.batches(max(skip - start, 0), size):
+                yield start + read, {**batch, "record": batch["record"] + start}
+            self.bounds[group] = start, start + reader.file.record
+            start += reader.file.record
+
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:  # noqa: ARG002
+        usual = super().splits(self.bounds["train"][1])
+        return {**usual, **{group: self.bounds[group] for group in SHIFTED if group in self.files}}
+
+    def progress(self) -> tuple[int, int]:
+        done, total = zip(*(reader.progress() for reader in self.files.values()), strict=True)
+        return sum(done), sum(total)
+
+    def sources(self) -> list[dict[str, str]]:
+        return [source for reader in self.files.values() for source in reader.sources()]
+
+    def identity(self) -> dict[str, Any]:
+        return {"files": [reader.identity() for reader in self.files.values()]}

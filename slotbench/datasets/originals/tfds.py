@@ -1,0 +1,187 @@
+"""The shards in which TensorFlow Datasets (TFDS) stores a dataset, as files alone.
+
+A folder holds, for each split, ``<name>-<split>.tfrecord-<i>-of-<n>``, i and n of five digits,
+and ``dataset_info.json``, which says how many records each shard has.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slotbench.datasets.originals.tfrecord import RecordFile
+from slotbench.datasets.originals.tree import folder_at, load, shown, status_of
+from slotbench.errors import UserError
+
+SHARD = re.compile(
+    r"(?P<name>\w+)-(?P<split>\w+)\.tfrecord-(?P<index>\d{5})-of-(?P<shards>\d{5})", re.ASCII
+)
+INFO = "dataset_info.json"
+MOST_INFO = 16 << 20
+"""Bytes of ``dataset_info.json``; a longer file is not read."""
+
+
+@dataclass
+class Shard:
+    """One file of a split."""
+
+    path: Path
+    split: str
+    records: int | None
+    """How many it should hold; none: not known."""
+    size: int
+    sha256: str = ""
+    """Known when all of it has been read."""
+
+
+class Shards:
+    """Every shard of the given splits, in that order, read one after the other.
+
+    Splits in ``optional`` may be missing. Raises :class:`UserError` naming the file where a
+    shard is missing, where the folder holds another dataset, and where ``dataset_info.json`` is
+    not as TFDS writes it.
+    """
+
+    def __init__(
+        self, root: Path, name: str, splits: Sequence[str], optional: Sequence[str] = ()
+    ) -> None:
+        self.root, self.name = folder_at(root, f"the folder of TFDS with {name}'s shards"), name
+        found = self._found()
+        lengths = self._lengths()
+        self.shards: list[Shard] = []
+        for split in splits:
+            if split in optional and split not in found:
+                continue
+            self.shards += self._whole(split, found.get(split, {}), lengths.get(split))
+        self.count: dict[str, int] = {}
+        """Records of each split that were read."""
+        self._done, self._current = 0, None
+
+    _current: RecordFile | None
+
+    def __iter__(self) -> Iterator[tuple[RecordFile, bytes]]:
+        """Each record with the file it is in, whose ``bad_record`` makes errors."""
+        self.count, self._done = {shard.split: 0 for shard in self.shards}, 0
+        for shard in self.shards:
+            self._current = file = RecordFile(shard.path)
+            before = self.count[shard.split]
+            for data in file:
+                self.count[shard.split] += 1
+                yield file, data
+            read, shard.sha256 = self.count[shard.split] - before, file.sha256
+            if shard.records not in (None, read):
+                raise UserError(
+                    f"{shown(shard.path)}: it holds {read} records, but {INFO} says "
+                    f"{shard.records}.",
+                    "The file is damaged; fetch it again.",
+                )
+            self._done, self._current = self._done + shard.size, None
+
+    def progress(self) -> tuple[int, int]:
+        """(bytes read, bytes in all)."""
+        now = self._current.bytes_read if self._current else 0
+        return self._done + now, sum(shard.size for shard in self.shards)
+
+    def sources(self) -> list[dict[str, str]]:
+        return [{"file": shard.path.name, "sha256": shard.sha256} for shard in self.shards]
+
+    def identity(self) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        for shard in self.shards:
+            changed = status_of(shard.path).st_mtime_ns
+            digest.update(f"{shard.path.name} {shard.size} {changed}\n".encode())
+        return {"shards": digest.hexdigest()}
+
+    def _found(self) -> dict[str, dict[tuple[int, int], Path]]:
+        """Split -> (index, of how many) -> file, of this dataset alone."""
+        found: dict[str, dict[tuple[int, int], Path]] = {}
+        others = set()
+        for path in sorted(self.root.iterdir()):
+            match = SHARD.fullmatch(path.name)
+            if match is None:
+                continue
+            if match["name"] != self.name:
+                others.add(match["name"])
+                continue
+            place = int(match["index"]), int(match["shards"])
+            found.setdefault(match["split"], {})[place] = path
+        if not found and others:
+            raise UserError(
+                f"--from {shown(self.root)}: it holds shards of {', '.join(sorted(others))}, not "
+                f"of {self.name}."
+            )
+        if not found:
+            below = sorted(self.root.glob(f"**/{self.name}-*.tfrecord-00000-of-*"))
+            raise UserError(
+                f"--from {shown(self.root)}: it holds no shard of {self.name}, such as "
+                f"{self.name}-train.tfrecord-00000-of-00032.",
+                f"Type: --from {shown(below[0].parent)}" if below else "",
+            )
+        return found
+
+    def _whole(
+        self, split: str, found: dict[tuple[int, int], Path], lengths: list[int] | None
+    ) -> list[Shard]:
+        """The shards of a split in order; :class:`UserError` where the set is not complete."""
+        prefix = f"{self.name}-{split}.tfrecord"
+        if not found:
+            raise UserError(f"{shown(self.root)}: the split {split!r} is missing ({prefix}-*).")
+        counts = {shards for _, shards in found}
+        if len(counts) > 1:
+            raise UserError(
+                f"{shown(self.root)}: some files of {prefix} are of {min(counts)} shards, some of "
+                f"{max(counts)}."
+            )
+        (shards,) = counts
+        missing = [index for index in range(shards) if (index, shards) not in found]
+        if missing or len(found) != shards:
+            name = f"{prefix}-{(missing or [shards])[0]:05d}-of-{shards:05d}"
+            more = f", and {len(missing) - 1} more of the {shards}" if len(missing) > 1 else ""
+            what = "missing" if missing else "more than there can be"
+            raise UserError(f"{shown(self.root / name)} is {what}{more}.", "Fetch all shards.")
+        if lengths is not None and len(lengths) != shards:
+            raise UserError(
+                f"{shown(self.root / INFO)}: it has {len(lengths)} shards of {split!r}; the "
+                f"folder has {shards}."
+            )
+        records: Sequence[int | None] = lengths or [None] * shards
+        paths = [found[index, shards] for index in range(shards)]
+        return [
+            Shard(path, split, count, status_of(path).st_size)
+            for path, count in zip(paths, records, strict=True)
+        ]
+
+    def _lengths(self) -> dict[str, list[int]]:
+        """Split -> records of each shard, as far as the folder says."""
+        path = self.root / INFO
+        if not path.exists():
+            return {}
+        try:
+            info = json.loads(load(path, shown(path), MOST_INFO))
+            if info.get("name", self.name) != self.name:
+                raise UserError(
+                    f"{shown(path)}: this is {shown(str(info['name'])[:60])!r}, not {self.name!r}."
+                )
+            listed = [
+                (entry["name"], entry.get("shardLengths")) for entry in info.get("splits", [])
+            ]
+            return {
+                str(name): [int(length) for length in lengths]
+                for name, lengths in listed
+                if lengths
+            }
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            raise UserError(
+                f"{shown(path)}: it is not as TFDS writes it ({type(error).__name__}).",
+                "Fetch it again, or take it away: the shards alone are enough.",
+            ) from error

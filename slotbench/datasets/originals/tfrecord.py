@@ -1,0 +1,264 @@
+"""The TFRecord wire format and the part of protobuf that ``tf.Example`` needs.
+
+A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a
+masked CRC-32C of the data. Files are plain, as those of TFDS are, or gzipped, as those of
+DeepMind's multi_object_datasets are. The latter hold images in which every byte is its own
+entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>, over and over. Read as every third byte
+of a buffer this takes milliseconds; by way of protobuf objects it takes a hundred times as long.
+"""
+
+import hashlib
+import io
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import google_crc32c
+import numpy as np
+from isal import igzip, igzip_lib
+
+from slotbench.datasets.format.schema import Array
+from slotbench.errors import UserError
+
+MAX_RECORD = 64 << 20
+"""Bytes; the longest record that is believed. The longest of CLEVR's have 3.2 million."""
+MAX_FEATURES = 1000
+MASK_DELTA = 0xA282EAD8
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
+
+
+class RecordFile:
+    """A TFRecord file, gzipped or not, read as a stream; memory stays flat whatever its size.
+
+    ``bytes_read`` counts bytes of the file as it is; ``sha256`` is its hash, known when every
+    record has been read. Every error is a :class:`UserError` that names the file, the record
+    (from 0) and the byte offset in the decompressed stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"--from {path}: there is no such file.")
+        self.path, self.size = path, path.stat().st_size
+        self.record, self.offset = 0, 0
+        self.bytes_read, self.sha256 = 0, ""
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.record, self.offset = 0, 0
+        with _Hashed(self.path) as raw, self._records(raw) as stream:
+            while header := self._take(stream, 12, at_start=True):
+                length, check = struct.unpack("<QI", header)
+                if _masked(header[:8]) != check:
+                    raise self._error("the checksum of the length does not match")
+                if length > MAX_RECORD:
+                    raise self._error(f"a record of {length:,} bytes is longer than any")
+                # Two reads: to cut the checksum off would copy megabytes of data.
+                data, footer = self._take(stream, length), self._take(stream, 4)
+                if _masked(data) != struct.unpack("<I", footer)[0]:
+                    raise self._error("the checksum of the data does not match")
+                self.bytes_read = raw.count
+                yield data
+                self.record += 1
+                self.offset += 16 + length
+            if not self.record:
+                raise self._error("the file holds no record")
+            raw.drain()
+            self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
+
+    def _records(self, raw: "_Hashed") -> IO[bytes]:
+        """The stream of records, decompressed where the file is gzipped."""
+        with self.path.open("rb") as stream:
+            begin = stream.read(12)
+        # The first bytes of a record are its length, which may look like gzip's magic bytes:
+        # the checksum of that length tells the two apart.
+        if len(begin) == 12 and _masked(begin[:8]) == struct.unpack("<I", begin[8:])[0]:
+            return io.BufferedReader(raw)
+        if not begin.startswith(GZIP_MAGIC):
+            raise self._error(
+                "this is no TFRecord file, gzipped or not",
+                "Expected the TFRecord file as it is published.",
+            )
+        return _decompressed(raw)
+
+    def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes:
+        """The next ``count`` bytes; none at the end of the file where a record may begin."""
+        try:
+            data = stream.read(count)
+        except GZIP_ERRORS as error:
+            raise self._error(
+                f"it cannot be read, or the gzip stream is damaged or truncated ({error})"
+            ) from error
+        if len(data) < count and not (at_start and not data):
+            raise self._error("the file ends in the middle of a record")
+        return data
+
+    def _error(self, what: str, advice: str = "The file is damaged; fetch it again.") -> UserError:
+        return UserError(f"{self.place(what)}.", advice)
+
+    def place(self, what: str) -> str:
+        """``what``, with the file, the record and its offset before it."""
+        return f"{self.path}: record {self.record}, byte {self.offset:,}: {what}"
+
+    def bad_record(self, what: str) -> UserError:
+        """The error for a record whose content is not what the dataset's should be."""
+        return self._error(what, "Is this the right file for this dataset and variant?")
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is hashed as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("rb")
+        self.count, self.digest = 0, hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self.digest.update(memoryview(buffer)[:count])
+        self.count += count
+        return int(count)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def drain(self) -> None:
+        """Read what follows the gzip stream, so that the hash is that of the whole file."""
+        while self.read(1 << 20):
+            pass
+
+
+def _decompressed(raw: _Hashed) -> IO[bytes]:
+    # isal has no types; what it opens reads as every binary file does.
+    stream: IO[bytes] = igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
+    return stream
+
+
+def _masked(data: bytes) -> int:
+    crc = int(google_crc32c.value(data))
+    return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
+
+
+def _varint(data: memoryview, place: int) -> tuple[int, int]:
+    value = 0
+    for index in range(10):
+        if place + index >= len(data):
+            raise ValueError("a number is cut off")
+        byte = data[place + index]
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, place + index + 1
+    raise ValueError("a number has more than ten bytes")
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """(field number, wire type, content) of a message; ValueError where it is malformed."""
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            end = _varint(data, place)[1]
+        elif wire in (1, 5):
+            end = place + (8 if wire == 1 else 4)
+        elif wire == 2:
+            length, place = _varint(data, place)
+            end = place + length
+        else:
+            raise ValueError(f"wire type {wire} is none of protobuf's")
+        if end > len(data):
+            raise ValueError("a field is cut off")
+        yield number, wire, data[place:end]
+        place = end
+
+
+def parse_example(data: bytes) -> dict[str, memoryview]:
+    """The features of a ``tf.Example`` by name, not decoded; ValueError where malformed."""
+    features: dict[str, memoryview] = {}
+    for number, wire, content in _fields(memoryview(data)):
+        if (number, wire) != (1, 2):
+            continue
+        for inner, kind, entry in _fields(content):
+            if (inner, kind) != (1, 2):
+                continue
+            parts = {field: value for field, _, value in _fields(entry) if field in (1, 2)}
+            if len(parts) == 2:
+                features[str(parts[1], "utf-8")] = parts[2]
+            if len(features) > MAX_FEATURES:
+                raise ValueError(f"it has more than {MAX_FEATURES:,} features")
+    return features
+
+
+def _list_of(feature: memoryview, number: int, kind: str) -> memoryview:
+    """The content of a feature's only list, which is field ``number``."""
+    found = None
+    for field, wire, content in _fields(feature):
+        if (field, wire) != (number, 2) or found is not None:
+            raise ValueError(f"not a {kind}")
+        found = content
+    if found is None:
+        raise ValueError(f"not a {kind}")
+    return found
+
+
+def _entries(content: memoryview, wires: tuple[int, ...], kind: str) -> Iterator[memoryview]:
+    """The entries of a list; ValueError where one is of another wire type."""
+    for field, wire, entry in _fields(content):
+        if field != 1 or wire not in wires:
+            raise ValueError(f"not a {kind}")
+        yield entry
+
+
+def read_bytes(feature: memoryview) -> Array:
+    """A ``bytes_list`` as uint8 (n,), whether each byte is its own entry or all are one."""
+    content = _list_of(feature, 1, "bytes_list")
+    raw = np.frombuffer(content, np.uint8)
+    if len(raw) % 3 == 0:
+        triples = raw.reshape(-1, 3)
+        if (triples[:, 0] == 0x0A).all() and (triples[:, 1] == 1).all():
+            return triples[:, 2]
+    # Joined as they come: a list of millions of empty entries takes no memory.
+    joined = bytearray()
+    for entry in _entries(content, (2,), "bytes_list"):
+        joined += entry
+    return np.frombuffer(joined, np.uint8)
+
+
+def read_entries(feature: memoryview, count: int) -> list[memoryview]:
+    """The entries of a ``bytes_list``, as they are; ValueError where there are not ``count``."""
+    entries: list[memoryview] = []
+    for entry in _entries(_list_of(feature, 1, "bytes_list"), (2,), "bytes_list"):
+        if len(entries) == count:
+            raise ValueError(f"more than {count} entries")
+        entries.append(entry)
+    if len(entries) < count:
+        raise ValueError(f"{len(entries)} entries, expected {count}")
+    return entries
+
+
+def read_floats(feature: memoryview) -> Array:
+    """A ``float_list`` as float32 (n,), packed or not."""
+    joined = bytearray()
+    for entry in _entries(_list_of(feature, 2, "float_list"), (2, 5), "float_list"):
+        if len(entry) % 4:
+            raise ValueError("a float is cut off")
+        joined += entry
+    return np.frombuffer(joined, "<f4").astype(np.float32)
+
+
+def read_ints(feature: memoryview) -> Array:
+    """An ``int64_list`` as int64 (n,), packed or not."""
+    values = array("q")
+    for entry in _entries(_list_of(feature, 3, "int64_list"), (0, 2), "int64_list"):
+        place = 0
+        while place < len(entry):
+            value, place = _varint(entry, place)
+            value &= (1 << 64) - 1
+            # A negative number is stored as its two's complement, in ten bytes.
+            values.append(value - (1 << 64) if value >> 63 else value)
+    return np.array(values, np.int64)

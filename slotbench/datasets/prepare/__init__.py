@@ -1,0 +1,1 @@
+"""Writes a prepared file: parts, workers, contact sheet."""

@@ -1,0 +1,269 @@
+"""Preparing a dataset: render or import it in parts, join them, draw a contact sheet."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slotbench import registry
+from slotbench.datasets.dataset import Dataset, Importer
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.originals.obtain import downloaded, given
+from slotbench.datasets.prepare.parts import Parts, join
+from slotbench.datasets.prepare.workers import Engine, engine_of
+from slotbench.datasets.shifts.kinds import chosen
+from slotbench.datasets.shifts.shift_prepare import add_shifts
+from slotbench.errors import UserError
+from slotbench.progress import bar, say
+
+RENDER_PART, IMPORT_PART = 50, 500
+"""Images (rendered: or clips) a part: seconds of work, so that little is lost on a kill."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    name: str
+    variant: str | None = None
+    source: Path | None = None
+    image_size: int | None = None
+    """None: the dataset's own."""
+    sizes: dict[str, int] | None = None
+    """Images (of video: clips) a split; one that is left out has the dataset's own number."""
+    seed: int = 0
+    workers: int | None = None
+    """Processes; none: one for each core (of a cluster: its cores)."""
+    data_dir: Path = Path("data")
+    force: bool = False
+    download: bool = False
+    """Fetch the original files; in place of ``source``."""
+    engine: str = "local"
+    """What renders: ``local``, or ``ray``."""
+    address: str | None = None
+    """Of a Ray cluster; none: one that is started here."""
+    shifts: tuple[str, ...] = ()
+    """Distribution shifts to add as test sets, as :func:`slotbench.datasets.shifts.kinds.parse` says."""
+
+
+def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
+    """``<name>.h5`` for the default variant, ``<name>-<variant>.h5`` for the others."""
+    variants = registry.get("datasets", name).variants
+    if variant is None or variant == variants[0]:
+        return data_dir / f"{name}.h5"
+    if variant not in variants:
+        raise registry.unknown(f"variant of {name}", variant, variants)
+    return data_dir / f"{name}-{variant}.h5"
+
+
+def locate(reference: str, data_dir: Path) -> Path:
+    """The file of ``name``, ``name:variant`` or a path; :class:`UserError` if not prepared."""
+    if reference.endswith((".h5", ".hdf5")) or os.sep in reference:
+        if not Path(reference).is_file():
+            raise UserError(f"--dataset {reference}: there is no such file.")
+        return Path(reference)
+    name, _, variant = reference.partition(":")
+    path = path_of(name, variant or None, data_dir)
+    if not path.is_file():
+        option = f" --variant {variant}" if variant else ""
+        raise UserError(
+            f"Dataset {reference!r} is not prepared: {path} does not exist.",
+            f"Type: slotbench prepare {name}{option}",
+        )
+    return path
+
+
+def prepare(request: Request) -> Path:
+    """Make the dataset's file, or find it made already; returns its path.
+
+    Raises :class:`UserError` for bad options, a bad source, and a file at the same place that
+    was made by another recipe.
+    """
+    if request.download and request.source is not None:
+        raise UserError(f"--download and --from {request.source}: type one of them.")
+    engine = engine_of(request.engine, request.workers, request.address)
+    if request.engine != "local" and (request.download or request.source is not None):
+        raise UserError(f"--engine {request.engine}: only rendering is spread, not importing.")
+    entry = registry.get("datasets", request.name)
+    variant = request.variant or entry.variants[0]
+    target = path_of(request.name, variant, request.data_dir)
+    kind: type[Dataset] = entry.load()
+    image_size = kind.image_size if request.image_size is None else request.image_size
+    dataset = kind(variant, image_size, request.seed)
+    sizes = {**dataset.sizes, **(request.sizes or {})}
+    sizes |= {split: sizes.get(split, sizes["test"]) for split in dataset.shifted}
+    for split, size in sizes.items():
+        if size < 1:
+            raise UserError(f"--{split} {size}: expected at least 1.")
+    if request.source is not None:
+        request = replace(request, source=given(dataset, request.source, request.data_dir))
+    imported = request.source is not None or request.download or _to_be_shifted(target, request)
+    if request.shifts:  # what cannot be had is known before hours of rendering
+        chosen(dataset, request.shifts, "original" if imported else "rendered")
+    recipe = _recipe(dataset, request, sizes, imported)
+    if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
+        say(f"[green]{target} is prepared already.[/]")
+        if request.shifts:
+            add_shifts(target, dataset, request.shifts, engine)
+        return target
+    started = time.monotonic()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if request.download:
+        request = replace(request, source=downloaded(dataset, request.data_dir))
+        recipe = _recipe(dataset, request, sizes, imported)
+    if request.source is None:
+        _render(dataset, target, recipe, sizes, engine)
+    else:
+        importer = dataset.importer(request.source)
+        _import(dataset, importer, target, recipe, request.sizes or {})
+    if request.shifts:
+        add_shifts(target, dataset, request.shifts, engine)
+    say(f"Prepared in {time.monotonic() - started:.0f} s.")
+    return target
+
+
+def _to_be_shifted(target: Path, request: Request) -> bool:
+    """Whether shifts are asked for of an imported file, which need its original files no more."""
+    if not request.shifts or request.force or not target.exists():
+        return False
+    with DatasetFile(target) as existing:
+        return bool(existing.attributes["origin"] == "original")
+
+
+def _recipe(
+    dataset: Dataset, request: Request, sizes: dict[str, int], imported: bool
+) -> dict[str, Any]:
+    """What the content depends on; it is stored in the file's attributes."""
+    rendered = not imported
+    return {
+        "name": dataset.name,
+        "variant": dataset.variant,
+        "origin": "rendered" if rendered else "original",
+        "generator": dataset.generator if rendered else "slotbench import 1",
+        "seed": request.seed,
+        "image_size": dataset.image_size,
+        "licence": dataset.licence,
+        **(dataset.provenance(request.source) if request.source else {}),
+        "sizes": ",".join(f"{split}={sizes[split]}" for split in (*SPLITS, *dataset.shifted))
+        if rendered
+        else ",".join(f"{split}={size}" for split, size in (request.sizes or {}).items()),
+    }
+
+
+def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> bool:
+    """True, or :class:`UserError` where the file at ``target`` is not what was asked for.
+
+    A number of images that was not asked for may be any.
+    """
+    with DatasetFile(target) as existing:
+        what = existing.layout.rows_are
+        found = {key: existing.attributes.get(key) for key in recipe if key != "sizes"}
+        asked = {key: value for key, value in recipe.items() if key != "sizes"}
+        for split, size in sizes.items():
+            found[f"{what} in {split}"], asked[f"{what} in {split}"] = existing.rows(split), size
+    for key, value in asked.items():
+        if found[key] != value:
+            raise UserError(
+                f"{target} exists, with {key} {found[key]!r} instead of {value!r}.",
+                "Type --force to replace it, or --data-dir to keep both.",
+            )
+    return True
+
+
+def _render(
+    dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], engine: Engine
+) -> None:
+    # Parts do not depend on how many images were asked for, so these may change between calls.
+    parts = Parts(target, {key: value for key, value in recipe.items() if key != "sizes"})
+    splits = (*SPLITS, *dataset.shifted)
+    tasks = {
+        f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
+            split, start, min(start + RENDER_PART, sizes[split]),
+        )
+        for split in splits
+        for start in range(0, sizes[split], RENDER_PART)
+    }  # fmt: skip
+    total, what = sum(sizes[split] for split in splits), dataset.layout.rows_are
+    done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
+    if done:
+        say(f"Going on: {done:,} of {total:,} {what} were made before.")
+    missing = {name: task for name, task in tasks.items() if not parts.has(name)}
+    with bar(f"Rendering {dataset.name}:{dataset.variant}", total) as progress:
+        started, fresh = time.monotonic(), 0
+        progress.set(done)
+        settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+        for name, batch in engine.render_all(settings, missing):
+            parts.write(name, batch)
+            fresh += len(batch["image"])
+            rate = fresh / (time.monotonic() - started)
+            progress.set(done + fresh, detail=f"{rate:.1f} {what}/s")
+    batches = {
+        split: map(parts.read, [name for name, task in tasks.items() if task[0] == split])
+        for split in splits
+    }
+    join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
+    parts.remove()
+
+
+def _import(
+    dataset: Dataset,
+    importer: Importer,
+    target: Path,
+    recipe: dict[str, Any],
+    limits: dict[str, int],
+) -> None:
+    identity = json.dumps({**recipe, "sizes": "", **importer.identity()}, sort_keys=True)
+    parts = Parts(target, json.loads(identity))
+    before = [name.split("-") for name in parts.names()]
+    records = max((int(stop) for _, stop in before), default=0)
+    if records:
+        say(f"Going on after {records:,} records that were read before.")
+    with bar(f"Reading {dataset.name}:{dataset.variant}", 1, count=False) as progress:
+        started, fresh = time.monotonic(), 0
+        try:
+            size = max(1, IMPORT_PART // importer.layout.row_images)
+            for read, batch in importer.batches(records, size):
+                parts.write(f"{records:08d}-{read:08d}", batch)
+                fresh, records = fresh + read - records, read
+                rate = fresh / (time.monotonic() - started)
+                progress.set(*importer.progress(), detail=f"{rate:.0f} records/s")
+        except UserError:
+            parts.remove()  # the source is damaged: what was read of it is of no use
+            raise
+    splits = importer.splits(records)
+    for split, (start, stop) in splits.items():
+        if start >= stop:
+            parts.remove()
+            raise UserError(f"The source holds {records} records: too few for a {split} split.")
+    batches = {
+        split: _select(parts, importer.layout, bounds, limits.get(split))
+        for split, bounds in splits.items()
+    }
+    rule = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
+    rule = f"{importer.rule}; {rule}" if importer.rule else rule
+    join(
+        target, importer.layout, batches,
+        {**recipe, "sources": json.dumps(importer.sources()), "split_rule": rule},
+    )  # fmt: skip
+    parts.remove()
+
+
+def _select(
+    parts: Parts, layout: Layout, bounds: tuple[int, int], limit: int | None
+) -> Iterator[Batch]:
+    """The images of a split, in the order of the source, at most ``limit`` of them."""
+    left = limit if limit is not None else 1 << 62
+    for name in parts.names():
+        start, stop = map(int, name.split("-"))
+        if stop <= bounds[0] or start >= bounds[1] or left <= 0:
+            continue
+        batch = parts.read(name)
+        record = batch.pop("record")
+        keep = ((record >= bounds[0]) & (record < bounds[1])).nonzero()[0][:left]
+        left -= len(keep)
+        yield {key: batch[key][keep] for key in layout.arrays()}

@@ -1,0 +1,86 @@
+"""A contact sheet: the first images of a dataset with their masks beside them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.palette import BACKGROUND, PALETTE, UNLABELLED
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
+from slotbench.datasets.shifts.kinds import shift_of
+from slotbench.files import replacing
+
+MARGIN = 110
+"""Pixels for the names of test sets."""
+
+
+def paint(mask: Array) -> Array:
+    """Label map uint8 (..., H, W) -> uint8 (..., H, W, 3): one colour an object."""
+    table = np.empty((256, 3), np.uint8)
+    table[:] = PALETTE[(np.arange(256) - 1) % len(PALETTE)]
+    table[0], table[NOT_LABELLED] = BACKGROUND, UNLABELLED
+    return table[mask]
+
+
+def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5) -> Path:
+    """Draw at most ``columns * rows`` training images, each with its mask, as a PNG.
+
+    Of video, the first ``rows`` clips, one a line: frame beside frame, masks below.
+    """
+    frames = dataset.layout.frames
+    columns = frames or columns
+    batch = dataset.read("train", 0, columns * rows, ("image", "mask"))
+    side = 1 if frames else 2
+    pairs = np.concatenate([batch["image"], paint(batch["mask"])], axis=side)
+    pairs = np.pad(pairs, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
+    missing = -len(pairs) % columns
+    pairs = np.pad(pairs, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
+    lines = pairs.reshape(-1, columns, *pairs.shape[1:])
+    sheet = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
+    scale = max(1, 1600 // sheet.shape[1])
+    picture = Image.fromarray(sheet)
+    picture = picture.resize(
+        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
+    )
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png")
+    return path
+
+
+def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
+    """Draw the first test images and, below each, itself in every shifted test set, as a PNG.
+
+    Two lines a set: images, then masks; changed objects alone are painted where some are flagged.
+    Only sets whose images pair up with those of ``test`` are drawn. Of video: first frames.
+    """
+    each = dataset.layout.row_images
+    splits = ["test", *(split for split in dataset.splits if shift_of(split))]
+    lines = []
+    for split in splits:
+        rows = dataset.read_rows(split, 0, columns)
+        images, masks = rows["image"], rows["mask"]
+        flags = dataset.changed(split)
+        if each > 1:
+            images, masks = images[:, 0], masks[:, 0]
+            flags = None if flags is None else flags[:, 0]
+        if flags is not None:
+            kept = np.pad(flags[:columns], ((0, 0), (1, 255 - flags.shape[1])))
+            masks = masks * np.take_along_axis(kept, masks.reshape(len(masks), -1), 1).reshape(
+                masks.shape
+            )
+        for line in (images, paint(masks)):
+            padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)
+            lines.append(np.concatenate(list(padded), axis=1))
+    sheet = np.concatenate(lines)
+    scale = max(1, 128 // dataset.layout.height)
+    picture = Image.fromarray(sheet).resize(
+        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
+    )
+    each_line = picture.height // len(splits)
+    picture = ImageOps.expand(picture, (MARGIN, 0, 0, 0), "white")
+    for number, split in enumerate(splits):
+        ImageDraw.Draw(picture).text((4, (number + 0.4) * each_line), split, "black")
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png")
+    return path

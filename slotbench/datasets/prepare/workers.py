@@ -1,0 +1,187 @@
+"""What carries out rendering: parts are shared out over processes here, or over a Ray cluster.
+
+A part is a function of the dataset's settings, the split and its first and last image alone, so
+that every engine makes the same file.
+"""
+
+import contextlib
+import importlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, ClassVar
+
+from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.prepare.render_worker import Settings, begin, render, render_of
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.plugins import VARIABLE
+from slotbench.registry import unknown
+
+Task = tuple[str, int, int]
+"""Split, first image (of video: clip) and the one past the last."""
+AGAIN = "Type the same command again: it goes on where it stopped."
+
+
+class Engine(ABC):
+    """Renders parts, in any order."""
+
+    name: ClassVar[str]
+    takes_address: ClassVar[bool] = False
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        self.workers, self.address = workers, address
+        if address is not None and not self.takes_address:
+            raise UserError(f"--address: the engine {self.name!r} runs on this machine alone.")
+
+    @abstractmethod
+    def render_all(
+        self, settings: Settings, tasks: Mapping[str, Task]
+    ) -> Iterator[tuple[str, Batch]]:
+        """(name, batch) of each task as it is finished.
+
+        :class:`SlotbenchError` where a process is lost; what a dataset raises is passed on.
+        """
+
+
+class Local(Engine):
+    """Processes of this machine, one a core where nobody says otherwise."""
+
+    name = "local"
+
+    def render_all(
+        self, settings: Settings, tasks: Mapping[str, Task]
+    ) -> Iterator[tuple[str, Batch]]:
+        if not tasks:
+            return
+        # A process each, so that no thread is shared.
+        workers = min(self.workers or os.cpu_count() or 1, len(tasks))
+        pool = ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=begin, initargs=settings
+        )
+        try:
+            yield from _as_finished(
+                tasks, 2 * workers, {},
+                submit=lambda task: pool.submit(render, *task),
+                first=lambda running: wait(running, return_when=FIRST_COMPLETED).done,
+                result=lambda future: future.result(),
+            )  # fmt: skip
+        except BrokenProcessPool as error:
+            raise SlotbenchError(
+                "A rendering process was killed, perhaps for lack of memory.",
+                f"{AGAIN} --workers 1 needs least.",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Ray(Engine):
+    """Tasks of one CPU each on a Ray cluster; without an address, on one that it starts here.
+
+    Every node needs this slotbench, and plugins at the same paths. Parts come back to this
+    process, which alone writes files.
+    """
+
+    name = "ray"
+    takes_address = True
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        super().__init__(workers, address or os.environ.get("RAY_ADDRESS"))
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            self.ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise UserError(
+                "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
+            ) from error
+
+    def render_all(
+        self, settings: Settings, tasks: Mapping[str, Task]
+    ) -> Iterator[tuple[str, Batch]]:
+        if not tasks:
+            return
+        ray = self.ray
+        begun = not ray.is_initialized()
+        if begun:
+            self._begin()
+        workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
+        task_of = ray.remote(render_of).options(num_cpus=1)
+        plugins = os.environ.get(VARIABLE, "")
+        # A cluster runs all that it is given: there the number of tasks is that of workers.
+        most = self.workers if self.workers and self.address else 2 * workers
+        running: dict[Any, str] = {}
+        try:
+            yield from _as_finished(
+                tasks, most, running,
+                submit=lambda task: task_of.remote(settings, plugins, *task),
+                first=lambda references: ray.wait(references, num_returns=1)[0],
+                result=self._result,
+            )  # fmt: skip
+        finally:
+            for reference in running:
+                with contextlib.suppress(ray.exceptions.RayError, RuntimeError):
+                    ray.cancel(reference, force=True)
+            if begun:
+                ray.shutdown()
+
+    def _begin(self) -> None:
+        quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+        try:
+            if self.address:
+                self.ray.init(address=self.address, **quiet)
+            else:
+                self.ray.init("local", num_cpus=self.workers or os.cpu_count(), **quiet)
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            if not self.address:
+                raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error
+            raise UserError(
+                f"--address {self.address}: no Ray cluster answers ({error}).",
+                "Type: ray start --head, or leave --address out.",
+            ) from error
+
+    def _result(self, reference: Any) -> Batch:
+        try:
+            batch: Batch = self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise (cause if isinstance(cause, Exception) else error) from error
+        except self.ray.exceptions.RayError as error:
+            raise SlotbenchError(
+                f"Ray lost a part that was being rendered ({type(error).__name__}).", AGAIN
+            ) from error
+        return batch
+
+
+def _as_finished(
+    tasks: Mapping[str, Task],
+    most: int,
+    running: dict[Any, str],
+    *,
+    submit: Callable[[Task], Any],
+    first: Callable[[list[Any]], Any],
+    result: Callable[[Any], Batch],
+) -> Iterator[tuple[str, Batch]]:
+    """Keep at most ``most`` tasks submitted, so that few finished parts are held at a time.
+
+    ``running`` has, at any moment, the handles of those.
+    """
+    queue = iter(tasks.items())
+    while True:
+        while len(running) < most and (item := next(queue, None)) is not None:
+            running[submit(item[1])] = item[0]
+        if not running:
+            return
+        for handle in first(list(running)):
+            yield running.pop(handle), result(handle)
+
+
+ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Local, Ray)}
+
+
+def engine_of(name: str, workers: int | None, address: str | None) -> Engine:
+    """The engine of that name; :class:`UserError` where there is none, or its package is not."""
+    if name not in ENGINES:
+        raise unknown("engine", name, tuple(ENGINES))
+    return ENGINES[name](workers, address)

@@ -1,0 +1,1 @@
+"""What drawn scenes share: geometry, materials, Mitsuba, sprites."""

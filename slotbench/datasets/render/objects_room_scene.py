@@ -1,0 +1,140 @@
+"""Scenes of Objects Room: a square room, what stands in it, seen from where. No rendering here.
+
+Lengths are in scene units. The floor is z = 0, its middle the origin; x is to the right as the
+camera looks, y is away from it. So it is the room that is turned, and where an object is can be
+told from the image.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from slotbench.datasets.format.schema import Array
+
+Point = tuple[float, float, float]
+
+SHAPES = ("cube", "sphere", "cylinder", "cone", "capsule")
+COLORS = {
+    "red": (214, 39, 40), "orange": (255, 136, 14), "yellow": (250, 220, 40),
+    "green": (44, 160, 44), "cyan": (40, 205, 215), "blue": (45, 80, 220),
+    "purple": (138, 43, 200), "pink": (245, 105, 180),
+}  # fmt: skip
+"""sRGB, 0 to 255."""
+NEW_SHAPES = ("pyramid", "diamond")
+NEW_COLORS = {"brown": (105, 62, 28), "lime": (185, 255, 40), "black": (22, 22, 24)}
+"""Those of the shifts ``object_shape`` and ``object_color`` alone."""
+TINTS = (
+    (203, 140, 132), (212, 174, 132), (214, 205, 150), (152, 186, 132), (132, 196, 172),
+    (136, 172, 206), (146, 146, 206), (186, 146, 198), (216, 216, 210), (150, 150, 150),
+)  # fmt: skip
+"""Colours of floors and walls, paler than those of objects."""
+
+HALF, HEIGHT = 3.5, 2.0
+"""Half the side of the room, and how high its walls are; above them is the sky."""
+FOV = 62.0
+"""Degrees across the frame."""
+CAMERA_RADIUS, CAMERA_HEIGHT, CAMERA_JITTER = (2.9, 3.3), (1.3, 2.0), 0.25
+REACH, OFFSET = 2.0, 0.6
+"""Objects stand in a disc of radius REACH, whose middle is OFFSET behind that of the room."""
+SIZES = (0.38, 0.6)
+"""Half the height of an object; all are as wide as high but capsules, which are 0.6 times so."""
+GAP = 0.15
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object; it stands on the floor, turned by ``rotation`` degrees about the vertical.
+
+    ``position`` is its middle, ``size`` half its height.
+    """
+
+    shape: str
+    color: str
+    size: float
+    position: Point
+    rotation: float
+    style: str = ""
+    """A pattern, in shifted test sets alone."""
+
+
+@dataclass(frozen=True)
+class Room:
+    objects: tuple[Thing, ...]
+    floor: int
+    walls: int
+    """Which of the TINTS."""
+    turn: float
+    """Degrees that the room is turned about the vertical, [0, 90)."""
+    camera: Point
+    target: Point
+    sun: float
+    """Where the light comes from: degrees about the vertical."""
+
+
+def footprint(shape: str, size: float) -> float:
+    """Radius of the circle on the floor that an object needs."""
+    return size * {"cube": math.sqrt(2), "capsule": 0.6}.get(shape, 1.0)
+
+
+def sample_room(count: int, identical: bool, generator: np.random.Generator) -> Room:
+    """A room with ``count`` objects that do not touch; all of one colour where ``identical``."""
+    radius, height = generator.uniform(*CAMERA_RADIUS), generator.uniform(*CAMERA_HEIGHT)
+    x, y = generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 2).tolist()
+    floor, walls = generator.choice(len(TINTS), 2, replace=False).tolist()
+    turn, sun = float(generator.uniform(0, 90)), float(generator.uniform(0, 360))
+    shared = _choose(tuple(COLORS), generator)
+    camera, target = (0.0, -radius, height), (x, y, 0.5)
+    things: list[Thing] = []
+    while len(things) < count:
+        thing = _place(things, camera, target, generator)
+        if thing is None:
+            things = []
+        else:
+            things.append(replace(thing, color=shared) if identical else thing)
+    return Room(tuple(things), floor, walls, turn, camera, target, sun)
+
+
+def add_things(scene: Room, count: int, generator: np.random.Generator) -> Room | None:
+    """The room with objects added until it has ``count``; none where one finds no place."""
+    things = list(scene.objects)
+    while len(things) < count:
+        thing = _place(things, scene.camera, scene.target, generator)
+        if thing is None:
+            return None
+        things.append(thing)
+    return replace(scene, objects=tuple(things))
+
+
+def _place(
+    others: list[Thing], camera: Point, target: Point, generator: np.random.Generator
+) -> Thing | None:
+    """An object whose middle is in the frame; none where 50 places are all taken."""
+    shape, color = _choose(SHAPES, generator), _choose(tuple(COLORS), generator)
+    size, rotation = float(generator.uniform(*SIZES)), float(generator.uniform(0, 360))
+    # The square root spreads places evenly over the disc.
+    radius = REACH * np.sqrt(generator.random(50))
+    angle = generator.uniform(0, 2 * math.pi, 50)
+    places = np.stack([radius * np.cos(angle), OFFSET + radius * np.sin(angle)], axis=1)
+    free = _framed(np.concatenate([places, np.full((50, 1), size)], axis=1), camera, target)
+    for other in others:
+        apart = np.hypot(*(places - other.position[:2]).T)
+        needed = footprint(shape, size) + footprint(other.shape, other.size) + GAP
+        free &= apart >= needed
+    if not free.any():
+        return None
+    x, y = places[int(free.argmax())].tolist()
+    return Thing(shape, color, size, (x, y, size), rotation)
+
+
+def _framed(points: Array, camera: Point, target: Point) -> Array:
+    """Whether points (n, 3) are seen, bool (n,)."""
+    forward = np.subtract(target, camera) / math.dist(target, camera)
+    right = np.array([forward[1], -forward[0], 0]) / math.hypot(forward[0], forward[1])
+    seen = np.stack([right, np.cross(right, forward), forward]) @ (points - camera).T
+    half = math.tan(math.radians(FOV / 2)) * seen[2]
+    return (np.abs(seen[:2]) < half).all(axis=0)  # type: ignore[no-any-return]
+
+
+def _choose(values: tuple[str, ...], generator: np.random.Generator) -> str:
+    return values[int(generator.integers(len(values)))]

@@ -1,0 +1,105 @@
+"""Multi-dSprites in motion: the sprites of ``multi-dsprites`` move, turn, bounce and occlude.
+
+A clip is a scene of :mod:`slotbench.datasets.render.sprites` in one of the variants of
+``multi-dsprites``. Each sprite keeps its shape, scale, colour and depth. It moves at a constant
+velocity, 1 to 4 of 64 pixels a frame in any direction, and bounces where it would leave the
+frame, so that all of it stays inside. It turns by -1, 0 or 1 fortieths of a full turn a frame.
+Later sprites cover earlier ones. In the first frame every sprite shows at least
+``MIN_VISIBLE`` of its pixels; later it may be wholly hidden: ``visible`` then says so, and its
+properties are what they are behind the others.
+
+The position of a sprite is its centre as shares of the frame, not as the 32 x 32 places of
+``multi-dsprites``: a small sprite comes nearer to the border than a large one. The velocity is
+no property, as no single frame shows it; it is the difference of two positions.
+"""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.format.schema import Array, Batch, Layout
+from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, extent, properties
+from slotbench.rng import numpy_generator
+
+FRAMES = 10
+SPEED = (1 / 64, 4 / 64)
+"""Least and greatest, in sides of the frame for each frame of the clip."""
+
+
+class MultiDSpritesVideo(Dataset):
+    """Clips of ``FRAMES`` frames; images and masks agree at every pixel."""
+
+    name = "multi-dsprites-video"
+    variants = tuple(COUNTS)
+    licence = "CC0"
+    sizes: ClassVar[dict[str, int]] = {"train": 2_000, "val": 100, "test": 200}
+
+    @property
+    def layout(self) -> Layout:
+        known = properties(self.variant, "x and y in [0, 1], shares of the frame")
+        size = self.image_size
+        return Layout(size, size, COUNTS[self.variant][1], known, frames=FRAMES)
+
+    @property
+    def generator(self) -> str:
+        return "slotbench multi-dsprites-video 1"
+
+    def why_not(self, shift: str, origin: str) -> str:
+        if shift == "object_color" and self.variant != "binarized":
+            return "its training clips have sprites of every colour, so that none is new"
+        return super().why_not(shift, origin)
+
+    def render(self, split: str, start: int, stop: int) -> Batch:
+        batch = self.layout.empty(stop - start)
+        for row, index in enumerate(range(start, stop)):
+            generator = numpy_generator(self.seed, self.name, self.variant, split, index)
+            self._draw(batch, row, generator)
+        return batch
+
+    def _draw(self, batch: Batch, row: int, generator: np.random.Generator) -> None:
+        low, high = COUNTS[self.variant]
+        count, size = int(generator.integers(low, high + 1)), self.image_size
+        while True:
+            sprites = Sprites.draw(count, generator)
+            places = self._paths(sprites, generator)
+            if all_shown(*sprites.mask(self._pixels(places[0]), size)):
+                break
+        turns = generator.integers(-1, 2, size=count)
+        colors = Colors.draw(self.variant, count, generator)
+        for frame in range(FRAMES):
+            turned = sprites.turned(frame * turns)
+            mask, _ = turned.mask(self._pixels(places[frame]), size)
+            turned.store(batch, (row, frame), mask, places[frame])
+            colors.store(batch, (row, frame), mask)
+
+    def _paths(self, sprites: Sprites, generator: np.random.Generator) -> Array:
+        """Centres of the sprites as shares of the frame, float64 (frames, count, 2)."""
+        count = len(sprites)
+        reach = np.array(
+            [
+                extent(int(shape), int(scale), self.image_size)
+                for shape, scale in zip(sprites.shape, sprites.scale, strict=True)
+            ]
+        )
+        margin = (reach / (self.image_size - 1))[:, None]
+        start = generator.random((count, 2))
+        angle = 2 * math.pi * generator.random(count)
+        speed = generator.uniform(*SPEED, size=count)
+        velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        room = 1 - 2 * margin
+        moved = start * room + np.arange(FRAMES)[:, None, None] * velocity
+        return np.asarray(margin + bounce(moved, room))
+
+    def _pixels(self, place: Array) -> Array:
+        return np.asarray(np.rint(place * (self.image_size - 1)), int)
+
+
+def bounce(moved: Array, room: Array) -> Array:
+    """Where a point is that would have ``moved`` freely, between walls at 0 and ``room``.
+
+    Seen in the mirrors that the walls are, a bouncing path is straight.
+    """
+    folded = moved % (2 * room)
+    return np.asarray(np.minimum(folded, 2 * room - folded))

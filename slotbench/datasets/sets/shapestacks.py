@@ -1,0 +1,170 @@
+"""ShapeStacks: towers of blocks, cylinders and spheres, from the folders as published.
+
+Groth et al. 2018, arXiv 1804.08018. ``recordings/<env>/rgb-*-cam_<n>-mono-0.png`` are views of a
+tower, ``iseg-*-cam_<n>-mono-0.map`` beside them their labels, ``splits/<name>/*.txt`` lists of
+towers. Where there is a folder ``iseg``, as GENESIS has it, labels are in ``iseg/<env>``. A
+``.map`` is a PNG, in colours or grey, whose first channel is 32 times the label. The crop is that
+of GENESIS (Engelcke et al. 2020, arXiv 1907.13052): 196 of 224 pixels.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from slotbench.datasets.dataset import Importer
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
+from slotbench.datasets.originals.images import read_image
+from slotbench.datasets.originals.tree import (
+    OriginalOnly,
+    TreeImporter,
+    folder_at,
+    listing,
+    load,
+    shown,
+)
+from slotbench.errors import UserError
+
+LISTS = {"train": "train.txt", "val": "eval.txt", "test": "test.txt"}
+SHAPES = 6
+"""The most a tower has; of the eight labels, 0 is background and 7 no label."""
+CROP = 196 / 224
+STEP = 32
+LABELS = (np.arange(256) + STEP // 2) // STEP
+NO_LABEL = np.flatnonzero(np.abs(np.arange(256) - STEP * LABELS) > 1)
+"""Values of the first channel; matplotlib's rounding is allowed for."""
+VIOLATIONS = ("none", "center-of-mass", "planar-surface")
+EXPECTED = "a folder that holds recordings and splits"
+TOWER = re.compile(r"env_[a-z]+-[a-z]+-h=(?P<h>\d)-vcom=(?P<vcom>\d)-vpsf=(?P<vpsf>\d)-v=\d+")
+VIEW = re.compile(r"rgb-.*-cam_(\d+)-mono-0\.png")
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What a tower's name says."""
+
+    name: str
+    height: int
+    """Shapes in the tower; shape 1 is the lowest."""
+    off_center: int
+    """The shape that has too much above it beside its centre of mass; 0: none."""
+    on_curved: int
+    """The shape that does not rest on a planar surface; 0: none."""
+
+
+class ShapeStacks(OriginalOnly):
+    """Every view of every tower that a published split lists."""
+
+    name = "shapestacks"
+    variants = ("default", "ccs_all", "blocks_all")
+    licence = "see ShapeStacks-Manual.md at the source"
+    unpacks = True
+    obtain: ClassVar[str] = (
+        "Fetch shapestacks-rgb, shapestacks-iseg and shapestacks-meta (.tar.gz) from "
+        "ogroth.github.io/shapestacks, put them into one folder DIR, and type: "
+        "slotbench prepare shapestacks --from DIR"
+    )
+
+    def importer(self, path: Path) -> Importer:
+        return ShapeStacksImporter(folder_at(path, EXPECTED), self.variant, self.image_size)
+
+
+class ShapeStacksImporter(TreeImporter):
+    """Streams train, then val, then test; towers as listed, their views sorted by name."""
+
+    def __init__(self, root: Path, variant: str, image_size: int) -> None:
+        self.rule = f"splits/{variant}: train.txt, eval.txt (val) and test.txt, all views"
+        self.towers: list[Tower] = []  # of each record
+        records: list[tuple[str, ...]] = []
+        splits, sources, seen = [], [], dict[str, str]()
+        for split, file in LISTS.items():
+            path = root / "splits" / variant / file
+            data = load(path, shown(path))
+            sources.append({"file": file, "sha256": hashlib.sha256(data).hexdigest()})
+            before = len(records)
+            for tower in _towers(data, shown(path)):
+                if tower.name in seen:
+                    raise UserError(
+                        f"{shown(path)}: {tower.name} stands in {seen[tower.name]} too."
+                    )
+                seen[tower.name] = file
+                views = _views(root, tower)
+                records += views
+                self.towers += [tower] * len(views)
+            splits.append((split, len(records) - before))
+        properties = (
+            Property("level", "numeric", unit="place in the tower, 1 the lowest"),
+            Property("violation", "categorical", classes=VIOLATIONS),
+        )
+        layout = Layout(image_size, image_size, SHAPES, properties)
+        super().__init__(root, layout, records, splits, sources)
+
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
+        tower, (view, map_) = self.towers[record], map(self.name_of, self.records[record])
+        image, labels = read_image(contents[0], view), _labels(contents[1], map_, tower.height)
+        fitted = self.fitted(map_, image, labels, CROP)
+        more = self.layout.empty(1)
+        level, violation = more["property/level"], more["property/violation"]
+        level[0, : tower.height] = np.arange(1, tower.height + 1)
+        violation[0, : tower.height] = 0
+        for code, shape in enumerate((tower.off_center, tower.on_curved), start=1):
+            if shape:
+                violation[0, shape - 1] = code
+        return *fitted, {"property/level": level, "property/violation": violation}
+
+
+def _labels(data: bytes, name: str, height: int) -> Array:
+    """uint8 (H, W) of a ``.map``: 0, the shape from 1 on, or 255.
+
+    Where the colours of two shapes were blended at their border, the source may have the label
+    of a shape that the tower does not have; such pixels are not labelled.
+    """
+    stored = read_image(data, name)[..., 0]
+    if np.isin(np.flatnonzero(np.bincount(stored.ravel())), NO_LABEL).any():
+        raise UserError(
+            f"{name}: its values are not multiples of {STEP}; this is no label image of "
+            "ShapeStacks."
+        )
+    return np.where(height < LABELS, NOT_LABELLED, LABELS).astype(np.uint8)[stored]
+
+
+def _towers(data: bytes, name: str) -> list[Tower]:
+    """The towers of a list, one a line."""
+    towers = []
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
+        text = line.strip()
+        if not text:
+            continue
+        match = TOWER.fullmatch(text)
+        if match is None:
+            raise UserError(
+                f"{name}, line {number}: {shown(text[:60])!r} is no name of a tower.",
+                "Expected names such as env_ccs-hard-h=4-vcom=2-vpsf=0-v=60.",
+            )
+        tower = Tower(text, *(int(match[key]) for key in ("h", "vcom", "vpsf")))
+        violation = max(tower.off_center, tower.on_curved)
+        if not 1 <= tower.height <= SHAPES or violation > tower.height:
+            raise UserError(
+                f"{name}, line {number}: {text}: a tower has 1 to {SHAPES} shapes, and no "
+                "violation above them."
+            )
+        towers.append(tower)
+    return towers
+
+
+def _views(root: Path, tower: Tower) -> list[tuple[str, ...]]:
+    """The views of a tower and their labels, sorted by name."""
+    folder = folder_at(root / "recordings" / tower.name, EXPECTED)
+    apart = "iseg" if (root / "iseg").is_dir() else "recordings"
+    views: list[tuple[str, ...]] = []
+    for file in listing(folder):
+        match = VIEW.fullmatch(str(file))
+        if match:
+            labels = f"iseg-w=0-f=0-l=0-c=original-cam_{match[1]}-mono-0.map"
+            views.append((f"recordings/{tower.name}/{file}", f"{apart}/{tower.name}/{labels}"))
+    if not views:
+        raise UserError(f"{shown(folder)}: it holds no view, rgb-*-cam_*-mono-0.png.")
+    return views

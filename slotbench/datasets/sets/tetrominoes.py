@@ -1,0 +1,189 @@
+"""Tetrominoes: three pieces of four blocks on black, drawn here or read from TFRecords.
+
+What DeepMind's multi_object_datasets say of it: images of 35x35 pixels, three tetrominoes each,
+one of six colours (red, green, blue, yellow, magenta, cyan). Its readme counts 17 shapes and
+orientations; its files have the codes 1 to 19, and 19 is how many the seven pieces have when
+they are turned but not mirrored. Users of the files write that x and y are the whole numbers 0
+to 29, so pieces stand at whole pixels, at least one pixel from the right and the lower border.
+Blocks are 5x5 pixels, and pieces do not overlap. Not known is which code is which shape, and how
+positions are drawn: here all that do not overlap are as likely.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from slotbench.datasets.dataset import Dataset, Importer
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property
+from slotbench.datasets.originals import addresses
+from slotbench.datasets.originals.download import Download
+from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
+from slotbench.datasets.shifts.kinds import shift_of
+from slotbench.datasets.shifts.shift_batch import empty, flag
+from slotbench.datasets.shifts.tetrominoes_shifts import MORE, ZOOM, Piece, paint, shift_pieces
+from slotbench.rng import numpy_generator
+
+SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
+COLORS = {
+    "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0),
+    "magenta": (1, 0, 1), "cyan": (0, 1, 1),
+}  # fmt: skip
+PIECES = {
+    "I": ("####",), "O": ("##", "##"), "T": ("###", ".#."), "S": (".##", "##."),
+    "Z": ("##.", ".##"), "L": ("#..", "###"), "J": ("..#", "###"),
+}  # fmt: skip
+TRIES = 16
+
+
+def _turned() -> Iterator[tuple[str, Array]]:
+    """(name, blocks int64 (4, 2) as x and y) of each piece in each orientation, degrees in it."""
+    for piece, rows in PIECES.items():
+        cells, seen = np.array([[cell == "#" for cell in row] for row in rows]), set()
+        for turn in range(4):
+            blocks = np.argwhere(np.rot90(cells, -turn))[:, ::-1]
+            if blocks.tobytes() not in seen:
+                seen.add(blocks.tobytes())
+                yield f"{piece}-{90 * turn}", blocks
+
+
+SHAPES = dict(_turned())
+BLOCKS = BLOCK * np.stack(list(SHAPES.values()))
+"""Left upper corners of the blocks in pixels, int64 (shapes, 4, 2), x and y."""
+PLACES = SIDE - BLOCK - BLOCKS.max(axis=1)
+"""How many places each shape can have along x and y, int64 (shapes, 2)."""
+
+
+def window(image_size: int) -> slice:
+    """Rows and columns of the 35x35 pixels that are kept: all for multiples of 35, else 32.
+
+    The 32 are those of torchvision's ``center_crop``.
+    """
+    return slice(0, SIDE) if image_size % SIDE == 0 else slice(2, 2 + CROP)
+
+
+class Tetrominoes(Dataset):
+    """Three pieces of Tetris that do not overlap; edges are sharp, in images and masks alike."""
+
+    name = "tetrominoes"
+    variants = ("default",)
+    licence = "drawn images: CC0; original file: Apache 2.0"
+    sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
+    drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
+    image_size = CROP
+
+    @property
+    def layout(self) -> Layout:
+        return _layout(self.image_size, tuple(SHAPES))
+
+    @property
+    def generator(self) -> str:
+        return "slotbench tetrominoes 1"
+
+    def shifted_layout(self, shift: str) -> Layout:
+        return replace(self.layout, objects=MORE[1]) if shift == "num_objects" else self.layout
+
+    def render(self, split: str, start: int, stop: int) -> Batch:
+        shift = shift_of(split)
+        batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
+        lines = self._lines(ZOOM if shift == "crop" else 1.0)
+        for row, index in enumerate(range(start, stop)):
+            pieces = self._pieces("test" if shift else split, index)
+            changed: tuple[int, ...] = ()
+            if shift is not None:
+                generator = numpy_generator(self.seed, self.name, split, index)
+                pieces, changed = shift_pieces(shift, pieces, SIDE, BLOCK, _any_piece, generator)
+            mask, image = paint(pieces, SIDE, BLOCK)
+            batch["mask"][row] = mask[np.ix_(lines, lines)]
+            batch["image"][row] = image[np.ix_(lines, lines)]
+            for slot, piece in enumerate(pieces):
+                batch["visible"][row, slot] = (batch["mask"][row] == slot + 1).any()
+                batch["property/shape"][row, slot] = piece.shape
+                batch["property/color"][row, slot] = piece.color
+                batch["property/position"][row, slot] = piece.place
+            flag(batch, row, shift, changed)
+        return batch
+
+    def _lines(self, zoom: float) -> Array:
+        """The pixel of 35 in the middle of each pixel of the image, along one side."""
+        kept, size = np.arange(SIDE)[window(self.image_size)], self.image_size
+        if zoom == 1:
+            return np.asarray(kept[(2 * np.arange(size) + 1) * len(kept) // (2 * size)])
+        middle = 0.5 + ((np.arange(size) + 0.5) / size - 0.5) / zoom
+        return np.asarray(kept[(middle * len(kept)).astype(int)])
+
+    def _pieces(self, split: str, index: int) -> list[Piece]:
+        """The pieces of the stream of (seed, split, index)."""
+        generator = numpy_generator(self.seed, self.name, split, index)
+        shape = generator.integers(len(SHAPES), size=COUNT)
+        color = generator.integers(len(COLORS), size=COUNT)
+        place = _places(shape, generator)
+        parts = zip(shape.tolist(), color.tolist(), place.tolist(), strict=True)
+        return [_piece(*one) for one in parts]
+
+    def downloads(self) -> tuple[Download, ...]:
+        return addresses.multi_object("tetrominoes/tetrominoes_train.tfrecords")
+
+    def importer(self, path: Path) -> Importer:
+        return tetrominoes_importer(path, self.image_size)
+
+
+def _piece(shape: int, color: int, place: list[int]) -> Piece:
+    red, green, blue = tuple(COLORS.values())[color]
+    blocks = BLOCKS[shape] + np.array(place)
+    return Piece(shape, color, (place[0], place[1]), blocks, (255 * red, 255 * green, 255 * blue))
+
+
+def _any_piece(generator: np.random.Generator) -> Piece:
+    shape, color = int(generator.integers(len(SHAPES))), int(generator.integers(len(COLORS)))
+    return _piece(shape, color, generator.integers(PLACES[shape]).tolist())
+
+
+def _places(shape: Array, generator: np.random.Generator) -> Array:
+    """Left upper corners of pieces that do not overlap, int64 (3, 2), x and y in pixels.
+
+    Uniform over all such: places are drawn for all three at once until they fit.
+    """
+    first, second = np.triu_indices(COUNT, 1)
+    while True:
+        place = generator.integers(PLACES[shape], size=(TRIES, COUNT, 2))
+        corners = BLOCKS[shape] + place[:, :, None]
+        apart = np.abs(corners[:, first, :, None] - corners[:, second, None]) >= BLOCK
+        fits = apart.any(axis=-1).all(axis=(1, 2, 3))
+        if fits.any():
+            found: Array = place[int(fits.argmax())]
+            return found
+
+
+def _layout(image_size: int, shapes: tuple[str, ...]) -> Layout:
+    properties = (
+        Property("shape", "categorical", classes=shapes),
+        Property("color", "categorical", classes=tuple(COLORS)),
+        Property("position", "numeric", dim=2, unit="x and y in pixels of 35"),
+    )
+    return Layout(image_size, image_size, COUNT, properties)
+
+
+def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
+    """``tetrominoes_train.tfrecords``; its shape codes 1 to 19 keep their numbers."""
+    # Colours are stored as red, green and blue, each 0 or 1: a number of three bits.
+    bits = np.array((4, 2, 1))
+    codes = np.full(8, -1, np.int64)
+    codes[np.array(list(COLORS.values())) @ bits] = np.arange(len(COLORS))
+
+    def describe(stored: Arrays) -> Arrays:
+        return {
+            "shape": np.rint(stored["shape"][:, 0]) - 1,
+            "color": codes[(stored["color"] > 0.5) @ bits],
+            "position": np.concatenate([stored["x"], stored["y"]], axis=1),
+        }
+
+    form = Format(
+        (SIDE, SIDE, 3), (COUNT + 1, SIDE, SIDE, 1), COUNT + 1, False, (window(image_size),) * 2,
+        {}, {**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
+        _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))), describe,
+        enlarge="nearest",
+    )  # fmt: skip
+    return MultiObjectImporter(path, form)

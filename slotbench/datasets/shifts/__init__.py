@@ -1,0 +1,1 @@
+"""Shifted test sets."""

@@ -1,0 +1,136 @@
+"""Shifts made on finished images, as the authors of Dittadi et al. 2022 make them.
+
+Rows are of images or of clips: what is drawn at random for a row is the same in all its frames.
+Arrays of a row are read with a frame axis, (T, H, W, ...) with T = 1 for images.
+"""
+
+import numpy as np
+from PIL import Image
+
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
+from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.shifts.kinds import SHIFTS
+from slotbench.datasets.shifts.shift_batch import shuffled
+from slotbench.rng import numpy_generator
+
+OCCLUSION, TRIES = 0.4, 5
+"""Side of the square as a share of the image's; places tried, of which the emptiest is taken."""
+CROP = 1.5
+TURN = (1 / 6, 5 / 6)
+"""Turns of the hue: at least a sixth of the circle from where it was."""
+COLORFUL = 0.2
+"""Mean saturation below which an object has no hue to turn: its saturation becomes TINT."""
+TINT = 0.6
+
+
+def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, start: int) -> Batch:
+    """Rows of ``test`` as rows of ``test-<shift>``; the first is row ``start``.
+
+    ``batch`` has every array of the layout, and is not changed. Each row is a function of its
+    content, (seed, shift) and its index alone. ``visible`` follows the masks; other properties
+    stay as they were, as in the authors' code, but that a changed object's new colour is -1.
+    """
+    made = {key: array.copy() for key, array in batch.items()}
+    if shift == "object_color":
+        made[SHIFT_FLAGS] = np.zeros_like(batch["visible"])
+    lead = layout.frames or 1
+    for row in range(len(batch["image"])):
+        generator = numpy_generator(seed, "shift", shift, start + row)
+        images = made["image"][row].reshape(lead, layout.height, layout.width, 3)
+        masks = made["mask"][row].reshape(lead, layout.height, layout.width)
+        if shift == "occlusion":
+            _occlude(images, masks, occluder, generator)
+        elif shift == "crop":
+            _crop(images, masks)
+        elif shift == "object_color":
+            _recolor(made, row, images, masks, generator)
+        else:
+            raise ValueError(f"{shift!r} is not made on images")
+        shown = [(masks == label).any(axis=(1, 2)) for label in range(1, layout.objects + 1)]
+        made["visible"][row] = np.stack(shown, axis=-1).reshape(made["visible"][row].shape)
+    return made
+
+
+def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Generator) -> None:
+    """Where it covers fewest pixels of objects, of five places; the square is background."""
+    height, width = masks.shape[1:]
+    spans = int(OCCLUSION * height), int(OCCLUSION * width)
+    things = (masks != 0) & (masks != NOT_LABELLED)
+    places = generator.integers(
+        (height - spans[0] + 1, width - spans[1] + 1), size=(TRIES, 2)
+    ).tolist()
+    squares = [
+        (slice(None), slice(top, top + spans[0]), slice(left, left + spans[1]))
+        for top, left in places
+    ]
+    square = min(squares, key=lambda where: int(things[where].sum()))
+    images[square], masks[square] = grey, 0
+
+
+def _crop(images: Array, masks: Array) -> None:
+    """The middle, back to the size that it had: images bilinearly, masks by nearest."""
+    height, width = masks.shape[1:]
+    inner = int(height // CROP), int(width // CROP)
+    # As torchvision's center_crop rounds.
+    top, left = round((height - inner[0]) / 2), round((width - inner[1]) / 2)
+    box = (left, top, left + inner[1], top + inner[0])
+    for array, how in ((images, Image.Resampling.BILINEAR), (masks, Image.Resampling.NEAREST)):
+        for frame in range(len(array)):
+            picture = Image.fromarray(array[frame]).crop(box)
+            array[frame] = np.asarray(picture.resize((width, height), how))
+
+
+def _recolor(
+    batch: Batch, row: int, images: Array, masks: Array, generator: np.random.Generator
+) -> None:
+    """Turn the hue of one object: one with a hue if there is any, else it is tinted."""
+    shown = batch["visible"][row].reshape(len(images), -1).any(axis=0)
+    order = shuffled(shown, generator)
+    turn = float(generator.uniform(*TURN))
+    if not order:
+        return
+    slot = max(order, key=lambda one: _colorful(images[masks == one + 1]))
+    pixels = masks == slot + 1
+    tinted = not _colorful(images[pixels])
+    images[pixels] = turned(images[pixels], turn, TINT if tinted else 0.0)
+    batch[SHIFT_FLAGS][row, ..., slot] = batch["visible"][row, ..., slot]
+    for name in SHIFTS["object_color"].new:
+        values = batch.get(f"property/{name}")
+        if values is not None and values.dtype == np.int16:
+            values[row, ..., slot] = -1
+
+
+def _colorful(pixels: Array) -> bool:
+    return float(_hsv(pixels)[:, 1].mean()) >= COLORFUL
+
+
+def _hsv(pixels: Array) -> Array:
+    """uint8 (n, 3) RGB -> float64 (n, 3) in [0, 1]."""
+    rgb = pixels.astype(np.float64) / 255
+    top, low = rgb.max(axis=1), rgb.min(axis=1)
+    spread = top - low
+    divisor = np.where(spread == 0, 1, spread)
+    red, green, blue = rgb.T
+    sector = np.select(
+        [top == red, top == green],
+        [(green - blue) / divisor, (blue - red) / divisor + 2],
+        (red - green) / divisor + 4,
+    )
+    saturation = spread / np.where(top == 0, 1, top)
+    hue = np.where(spread == 0, 0, sector / 6 % 1)
+    return np.asarray(np.stack([hue, saturation, top], axis=1))
+
+
+def turned(pixels: Array, turn: float, least: float = 0.0) -> Array:
+    """Pixels uint8 (n, 3) with the hue turned by ``turn``, and a saturation of at least ``least``.
+
+    A pixel without a hue counts as red.
+    """
+    hue, saturation, value = _hsv(pixels).T
+    sector = 6 * ((hue + turn) % 1)
+    spread = value * np.maximum(saturation, least)
+    channels = []
+    for offset in (5.0, 3.0, 1.0):
+        place = (offset + sector) % 6
+        channels.append(value - spread * np.clip(np.minimum(place, 4 - place), 0, 1))
+    return np.asarray(np.rint(np.stack(channels, axis=1) * 255).astype(np.uint8))

@@ -1,0 +1,205 @@
+"""Shifted test sets, written into a prepared dataset: all that were asked for, or none.
+
+They are first made in small parts beside the file, so that a call that was killed goes on where
+it stopped. Then a copy of the file gets them and takes the file's place: at no moment is the file
+itself written to. Train, val and test, and with them the fingerprint, stay as they are.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.digests import split_digest
+from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, Batch, Layout
+from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.prepare.parts import Parts, append, create
+from slotbench.datasets.prepare.workers import Engine, Task
+from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, split_of
+from slotbench.datasets.shifts.shift_images import change
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import replacing
+from slotbench.progress import bar, say
+
+DRAWN_PART, IMAGES_PART = 50, 500
+"""Rows a part, of images that are drawn and of finished images that are changed."""
+DESCRIPTION = "shift"
+"""Attribute of a shifted test set: how it was made."""
+
+
+def add_shifts(
+    path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Engine
+) -> tuple[str, ...]:
+    """Add the test sets ``test-<shift>``; returns the shifts that the file then has of those.
+
+    Those that are there and whole stay as they are. :class:`UserError` where the dataset cannot
+    have one that was named, where the file has a test set of that name from elsewhere, and where
+    it was replaced meanwhile.
+    """
+    with DatasetFile(path) as file:
+        shifts, left_out = chosen(dataset, asked, file.attributes["origin"])
+        for shift, reason in left_out.items():
+            say(f"Without {shift}: {reason}.")
+        missing = [shift for shift in shifts if not _there(file, dataset, shift)]
+        if not missing:
+            say(f"[green]{path} has these shifted test sets already.[/]")
+            return shifts
+        _check_labels(file, dataset, missing)
+        recipe = {"fingerprint": file.fingerprint, "version": VERSION}
+        parts = Parts(path.with_name(f"{path.name}.shifts"), recipe)
+        inode = path.stat().st_ino
+        _make(file, dataset, missing, parts, engine)
+        features = bool(file.layout.features)
+    # In the folder of the parts, what a kill leaves of the copy goes with them at the end.
+    whole = parts.folder / path.name
+    with replacing(whole) as temporary:
+        shutil.copyfile(path, temporary)
+        _insert(temporary, dataset, missing, parts)
+    if path.stat().st_ino != inode:
+        raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
+    whole.replace(path)
+    parts.remove()
+    if features:
+        say("The new test sets have no frozen features yet: type --features TEACHER again.")
+    return shifts
+
+
+def _drawn(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
+    return file.attributes["origin"] == "rendered" and shift in dataset.drawn_shifts
+
+
+def _description(file: DatasetFile, dataset: Dataset, shift: str) -> str:
+    described = {
+        "shift": shift,
+        "version": VERSION,
+        "made": "drawn" if _drawn(file, dataset, shift) else "on finished images",
+        "changes": SHIFTS[shift].summary,
+        "new": list(SHIFTS[shift].new),
+    }
+    return json.dumps(described, sort_keys=True)
+
+
+def _there(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
+    """Whether the file has this test set, whole and of this version."""
+    split = split_of(shift)
+    if split not in file.splits:
+        return False
+    if DESCRIPTION not in file.file[split].attrs:
+        raise UserError(
+            f"{file.path} has a test set {split} of its own: --shifts {shift} would replace it.",
+            "Name other shifts.",
+        )
+    same = file.file[split].attrs[DESCRIPTION] == _description(file, dataset, shift)
+    if same and file.digest(split) == split_digest(file.file, file.layout, split):
+        return True
+    say(f"{split} is {'damaged' if same else 'of another version'}: it is made again.")
+    return False
+
+
+def _check_labels(file: DatasetFile, dataset: Dataset, shifts: list[str]) -> None:
+    """:class:`UserError` where masks are needed and no test image has any."""
+    needing = [shift for shift in shifts if not _drawn(file, dataset, shift)]
+    if needing:
+        for start in range(0, file.size("test"), 256):
+            if (file.read("test", start, start + 256, ("mask",))["mask"] != NOT_LABELLED).any():
+                return
+        reason = "its images have no masks, so what an object shows is not known"
+        raise refused(dataset, needing[0], reason)
+
+
+def _layout(file: DatasetFile, dataset: Dataset, shift: str) -> Layout:
+    if not _drawn(file, dataset, shift):
+        return replace(file.layout, features=())
+    return dataset.shifted_layout(shift)
+
+
+def _pieces(file: DatasetFile, dataset: Dataset, shift: str) -> dict[str, Task]:
+    """Part -> split, first and past the last row."""
+    rows, split = file.rows("test"), split_of(shift)
+    size = DRAWN_PART if _drawn(file, dataset, shift) else IMAGES_PART
+    bounds = [(start, min(start + size, rows)) for start in range(0, rows, size)]
+    return {f"{split}-{start:08d}-{stop:08d}": (split, start, stop) for start, stop in bounds}
+
+
+def _make(
+    file: DatasetFile, dataset: Dataset, shifts: list[str], parts: Parts, engine: Engine
+) -> None:
+    """Make the parts that are missing."""
+    pieces = {shift: _pieces(file, dataset, shift) for shift in shifts}
+    left = {
+        shift: {name: task for name, task in tasks.items() if not parts.has(name)}
+        for shift, tasks in pieces.items()
+    }
+    total = len(shifts) * file.rows("test")
+    fresh = sum(stop - start for tasks in left.values() for _, start, stop in tasks.values())
+    done, what = total - fresh, file.layout.rows_are
+    if done:
+        say(f"Going on: {done:,} of {total:,} {what} were made before.")
+    started, before = time.monotonic(), done
+    with bar(f"Shifts of {file.reference}", total) as progress:
+        progress.set(done)
+        for name, batch in _batches(file, dataset, left, engine):
+            parts.write(name, batch)
+            done += len(batch["image"])
+            rate = (done - before) / (time.monotonic() - started)
+            progress.set(done, detail=f"{rate:.1f} {what}/s")
+
+
+def _batches(
+    file: DatasetFile, dataset: Dataset, left: dict[str, dict[str, Task]], engine: Engine
+) -> Iterator[tuple[str, Batch]]:
+    drawn: dict[str, Task] = {}
+    seed = int(file.attributes["seed"])
+    for shift, tasks in left.items():
+        if _drawn(file, dataset, shift):
+            drawn |= tasks
+            continue
+        for name, (_, start, stop) in tasks.items():
+            rows = file.read_rows("test", start, stop)
+            made = change(rows, file.layout, shift, dataset.occluder, seed, start)
+            yield name, made
+    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+    yield from engine.render_all(settings, drawn)
+
+
+def _insert(path: Path, dataset: Dataset, shifts: list[str], parts: Parts) -> None:
+    """Write the parts as one group a shift into the file at ``path``; bring the manifest up."""
+    with DatasetFile(path) as file:
+        plans = [
+            (shift, _layout(file, dataset, shift), _description(file, dataset, shift),
+             list(_pieces(file, dataset, shift)))
+            for shift in shifts
+        ]  # fmt: skip
+        base = file.layout
+        manifest = json.loads(file.attributes.get("manifest", "{}"))
+    with h5py.File(path, "r+") as stored:
+        for shift, layout, description, names in plans:
+            split = split_of(shift)
+            if split in stored:
+                del stored[split]
+            group = create(stored, split, layout)
+            flags = [_append(group, layout, parts.read(name), shift) for name in names]
+            if flags[0] is not None:
+                group[SHIFT_FLAGS] = np.concatenate(flags)
+            group.attrs[DESCRIPTION] = description
+            if layout.objects != base.objects:
+                group.attrs[OBJECTS] = layout.objects
+            manifest[split] = split_digest(stored, base, split)
+        stored.attrs["manifest"] = json.dumps(manifest)
+
+
+def _append(group: h5py.Group, layout: Layout, batch: Batch, shift: str) -> Any:
+    """Add the rows of a part; returns its flags, or none."""
+    flags = batch.pop(SHIFT_FLAGS, None)
+    if shift.startswith("object_") != (flags is not None):
+        raise SlotbenchError(f"{shift}: flags are for shifts of single objects, and only those.")
+    append(group, layout, batch)
+    return flags

@@ -1,0 +1,135 @@
+"""What every objective is, and what the loop gives it."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.views import Views
+from slotbench.rng import torch_generator
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """The images of one step, and the views and labels that the objective asked for."""
+
+    images: Tensor
+    """float32 (B, 3, H, W) in [0, 1]; of a video, the first frame of each clip."""
+    views: Views | None
+    """V augmented copies with their geometry, or V neighbouring frames of a video with matrices
+    that change nothing; none where the objective asks for none."""
+    seed: int
+    step: int
+    purpose: str = "train"
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    """The arrays of the dataset that the objective ``reads``, by key, (B, ...), on the device."""
+    rank: int = 0
+    """Which of ``world`` processes holds these images: they are images ``rank * B`` and on of
+    the step's ``world * B``."""
+    world: int = 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator for (seed, purpose, step): the same numbers for every objective."""
+        return torch_generator(self.seed, self.purpose, purpose, self.step)
+
+    @property
+    def total(self) -> int:
+        """How many images the step has, over all processes."""
+        return self.world * len(self.images)
+
+    def own(self, drawn: Tensor | None, views: int = 1) -> Tensor | None:
+        """This process's rows of what was drawn for all: (V * total, ...) -> (V * B, ...)."""
+        if drawn is None or self.world == 1:
+            return drawn
+        first, count = self.rank * len(self.images), len(self.images)
+        return drawn.view(views, -1, *drawn.shape[1:])[:, first : first + count].flatten(0, 1)
+
+    def noise(self, core: Core) -> Tensor | None:
+        """The slots' initial noise for the plain images, (B, K, D); none if unused."""
+        return self.own(core.noise(self.total, self.generator("slots")))
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The configuration of an objective without options."""
+
+
+SHARES = ("momentum", "center_momentum", "group_weight", "alone")
+DIVISORS = ("temperature", "student_temperature", "teacher_temperature", "epsilon", "sigma")
+
+
+def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
+    """ValueError naming the first number of an objective's configuration that cannot be used.
+
+    Whole numbers are at least 1, those in ``SHARES`` lie in [0, 1], ``DIVISORS`` are above 0,
+    and all others, weights, are not below 0; ``ranges`` are exceptions, by name.
+    """
+    for name, value in vars(config).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, high = ranges.get(name, (0, 1) if name in SHARES else (0, math.inf))
+        if isinstance(value, int):
+            fits, expected = value >= 1, "1 or above"
+        elif name in DIVISORS:
+            fits, expected = 0 < value < math.inf, "a number above 0"
+        else:
+            fits = low <= value <= high and math.isfinite(value)
+            expected = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or above"
+        if not fits:
+            raise ValueError(f"{name}={value}: expected {expected}")
+
+
+class Objective(nn.Module, ABC):
+    """A loss on a core's slots, with whatever the loss needs.
+
+    All state (decoder, projector, queue, momentum copy) belongs to ``state_dict``. The core is
+    a submodule, ``core``, so that one state dict holds a whole run. State that is no weight
+    changes in :meth:`after_step` alone, never in :meth:`loss`, which is also called on val.
+    """
+
+    version: ClassVar[int] = 1
+    Config: ClassVar[type] = NoOptions
+    views: ClassVar[int] = 0
+    """How many views of each image the loss takes; 0: the plain images."""
+    temporal: ClassVar[bool] = False
+    """Whether the views are neighbouring frames of a video, not augmented copies."""
+    takes_alignment: ClassVar[bool] = False
+    takes_decoder: ClassVar[bool] = False
+    takes_layout: ClassVar[bool] = False
+    """Whether the constructor wants the dataset's :class:`Layout`, as ``layout``."""
+    trains: ClassVar[bool] = True
+    """False where there is nothing to train: the run is done after no step."""
+    reads: tuple[str, ...] = ()
+    """Arrays of the dataset beside the image that ``loss`` finds in ``batch.labels``."""
+    steps: int = 1
+    """How many steps the run has, so that schedules end on the last; set after construction."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__()
+        self.core = core
+
+    @abstractmethod
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """Scalars: ``loss``, which is minimised, and the parts to log."""
+
+    def after_step(self, step: int) -> None:
+        """Moves momentum copies and queues after the optimiser's step ``step``, from 0."""
+
+    def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
+        """The decoder's image and masks, where the objective has a decoder.
+
+        ``output`` is the core's for ``images`` (B, 3, H, W), which autoregressive decoders read.
+        """
+        del output, images
+        return None
+
+    def masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
+        """Decoder masks float (B, K, h, w) of images (B, 3, H, W); none without a decoder."""
+        decoded = self.decode(self.core(images) if output is None else output, images)
+        return None if decoded is None else decoded.masks

@@ -1,0 +1,1 @@
+"""Run directories, and everything derived from them."""

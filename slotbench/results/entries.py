@@ -1,0 +1,92 @@
+"""Results of what was not trained here: baselines, and predictions of models from elsewhere.
+
+``results/external/<dataset>/<name>-<id>/`` and ``results/baselines/<dataset>/<name>-<id>/`` hold
+``config.json`` (what it is: name, seed, dataset, and for predictions the file's name, sha256 and
+arrays), ``status.json``, ``environment.json`` and ``evaluation.json``, as a run's directory does.
+The id is a hash of name, seed and dataset: evaluating the same name again replaces the entry.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from slotbench.errors import UserError
+from slotbench.files import read_json, write_json
+from slotbench.results.run import Run
+
+SCHEMA_VERSION = 1
+FOLDERS = {"external": "external", "baseline": "baselines"}
+"""Kind of entry -> its folder below the results directory."""
+NAME_LENGTH = 80
+
+Document = dict[str, Any]
+
+
+def identity(config: Document) -> Document:
+    """What makes two entries the same one; all but ``seed`` makes them one row."""
+    keys = ("kind", "name", "seed", "slots", "version")
+    same = {key: config.get(key) for key in keys}
+    return {**same, "dataset": config["dataset"]["fingerprint"]}
+
+
+def check_name(name: str) -> str:
+    """The name of an external entry; :class:`UserError` where it is no name for a table."""
+    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
+        raise UserError(
+            f"--name {name!r}: expected 1 to {NAME_LENGTH} printable characters.",
+            'For example: --name "SLATE (authors\' code)"',
+        )
+    return name.strip()
+
+
+def directory(config: Document, results_dir: Path) -> Path:
+    """Where an entry lives."""
+    text = json.dumps(identity(config), sort_keys=True)
+    slug = re.sub(r"[^a-z0-9]+", "-", config["name"].lower()).strip("-")[:40] or "entry"
+    dataset = f"{config['dataset']['name']}-{config['dataset']['variant']}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return results_dir / FOLDERS[config["kind"]] / dataset / f"{slug}-{digest}"
+
+
+def previous(config: Document, results_dir: Path) -> Document | None:
+    """The configuration of the entry that :func:`store` would replace, where there is one."""
+    file = directory(config, results_dir) / "config.json"
+    found: Document | None = read_json(file) if file.is_file() else None
+    return found
+
+
+def store(
+    config: Document, evaluation: Document, warnings: list[str], results_dir: Path, threads: int
+) -> Path:
+    """Write an entry; returns its directory. Any file is written whole or not at all."""
+    run = Run(directory(config, results_dir))
+    run.path.mkdir(parents=True, exist_ok=True)
+    # Without an evaluation an entry counts for nothing: it goes first and comes last.
+    run.evaluation.unlink(missing_ok=True)
+    write_json(run.config_file, {"schema": SCHEMA_VERSION, **config})
+    run.write_environment("cpu", threads)
+    write_json(run.path / "status.json", {"state": "done", "reason": "", "warnings": warnings})
+    write_json(run.evaluation, evaluation)
+    return run.path
+
+
+def command(config: Document) -> str:
+    """What to type to evaluate an entry again."""
+    dataset = f"{config['dataset']['name']}:{config['dataset']['variant']}"
+    seed = f" --seed {config['seed']}" if config["seed"] else ""
+    if config["kind"] == "baseline":
+        name = str(config["name"]).removeprefix("baseline:")
+        return f"slotbench evaluate --baseline {name} --dataset {dataset}{seed}"
+    named = f"--dataset {dataset} --name {shlex.quote(str(config['name']))}"
+    source = config["source"]
+    decoder = " --mask-source decoder" if source.get("mask_source") == "decoder" else ""
+    file = shlex.quote(str(source["file"]))
+    return f"slotbench evaluate --predictions {file} {named}{decoder}{seed}"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

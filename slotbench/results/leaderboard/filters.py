@@ -1,0 +1,88 @@
+"""Which rows and which metrics a user asks for."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from slotbench import registry
+from slotbench.errors import UserError
+from slotbench.results.leaderboard.grouping import Row
+
+
+def choose(metrics: Iterable[str], present: Sequence[str]) -> list[str]:
+    """The keys that are meant, in the order asked for; all of them where nothing is asked for.
+
+    :class:`UserError` with the nearest name where a wish fits none.
+    """
+    chosen: dict[str, None] = {}
+    wishes = [part.strip().rstrip("/") for text in metrics for part in text.split(",")]
+    for wish in wishes or ["all"]:
+        # A key that is there is meant itself, though it may begin others: `mean`, `mean/dropped`.
+        found = [key for key in present if key == wish] or [
+            key for key in present if wish == "all" or key.startswith(f"{wish}/")
+        ]
+        if not found and wish != "all":
+            parts = (key.split("/") for key in present)
+            prefixes = {"/".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
+            advice = "Every metric is shown by: slotbench leaderboard --metric all"
+            raise registry.unknown("metric", wish, sorted(prefixes), advice)
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def select(
+    everything: Sequence[Row],
+    dataset: str | None,
+    core: str | None,
+    family: str | None,
+    keep: Callable[[Row], bool] | None = None,
+) -> list[Row]:
+    """The rows that a user asks for; :class:`UserError` where none fits, naming the nearest."""
+    found = [row for row in everything if keep is None or keep(row)]
+    if not found:
+        raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
+    if dataset is not None:
+        found = _of_dataset(found, dataset)
+    for what, wish, read in _name_filters(core, family):
+        known = sorted({read(row) for row in everything})
+        if wish not in known:
+            raise registry.unknown(what, wish, known, "That is what the results hold.")
+        found = [row for row in found if read(row) == wish]
+    if not found:
+        wishes = {"--dataset": dataset, "--core": core, "--family": family}
+        typed = " ".join(f"{option} {wish}" for option, wish in wishes.items() if wish)
+        raise UserError(f"No row fits {typed}.", "Leave one of them out.")
+    return found
+
+
+def _name_filters(
+    core: str | None, family: str | None
+) -> list[tuple[str, str, Callable[[Row], str]]]:
+    filters: list[tuple[str, str | None, Callable[[Row], str]]] = [
+        ("core", core, lambda row: row.core),
+        ("family", family, lambda row: row.family),
+    ]
+    return [(what, wish, read) for what, wish, read in filters if wish is not None]
+
+
+def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
+    if dataset.endswith(".h5"):
+        from slotbench.datasets.format.dataset_file import DatasetFile
+
+        file = DatasetFile(Path(dataset))
+        fingerprint = file.fingerprint
+        file.file.close()
+        kept = [row for row in found if row.group.fingerprint == fingerprint]
+        if not kept:
+            raise UserError(
+                f"No run was trained on {dataset}.", f"Type: slotbench train --dataset {dataset}"
+            )
+        return kept
+    references = {row.group.dataset for row in found}
+    known = references | {reference.partition(":")[0] for reference in references}
+    if dataset not in known:
+        advice = f"Without a run of it there is no row; type: slotbench train --dataset {dataset}"
+        raise registry.unknown("dataset", dataset, sorted(known), advice)
+    return [
+        row for row in found
+        if dataset in (row.group.dataset, row.group.dataset.partition(":")[0])
+    ]  # fmt: skip

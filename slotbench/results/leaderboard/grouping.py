@@ -1,0 +1,244 @@
+"""The leaderboard's rows: runs that differ in their seed alone, and what they have in common."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from slotbench.results.leaderboard.memo import Memo
+from slotbench.results.leaderboard.records import Found
+from slotbench.results.leaderboard.statistics import Summary
+
+FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "external", "unknown")
+"""In the order in which a table shows them."""
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """The data that rows must share to stand in one table."""
+
+    dataset: str
+    origin: str
+    image_size: int
+    fingerprint: str
+
+    @property
+    def title(self) -> str:
+        """``clevr:clevr6 · 64 px · rendered (not the original clevr)``."""
+        name = self.dataset.partition(":")[0]
+        origin = (
+            self.origin if self.origin == "original" else f"{self.origin} (not the original {name})"
+        )
+        return f"{self.dataset} · {self.image_size} px · {origin}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means over the runs that count, on the device that most of them used; None: not known."""
+
+    steps: float | None
+    seconds: float | None
+    images_per_second: float | None
+    parameters: float | None
+    device: str
+    flops: float | None = None
+    """Floating point operations of the whole training, where they were counted."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a row's number on one metric came from, before it was scaled."""
+
+    raw: float | None
+    floor: float | None
+    ceiling: float | None
+    reason: str
+    """Why there is no scaled number; "" where there is one."""
+
+
+class Values(Mapping[str, Mapping[int, float]]):
+    """Metric -> seed -> value, of runs' own numbers; what is missing is not there."""
+
+    def __init__(self, runs: Sequence[Found]) -> None:
+        self._runs = [(int(run["seed"]), run["values"]) for run in runs]
+        self._known: dict[str, dict[int, float]] = {}
+
+    def __getitem__(self, metric: str) -> Mapping[int, float]:
+        found = self._known.get(metric)
+        if found is None:
+            found = {seed: cells[metric] for seed, cells in self._runs if metric in cells}
+            if not found:
+                raise KeyError(metric)
+            self._known[metric] = found
+        return found
+
+    def __contains__(self, metric: object) -> bool:
+        return any(metric in cells for _, cells in self._runs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key for _, cells in self._runs for key in cells))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Summaries(Mapping[str, Summary]):
+    """Metric -> summary over seeds; computed when asked for, because most are never shown."""
+
+    def __init__(self, values: Values, row: str, memo: Memo) -> None:
+        self._values, self._row, self._memo = values, row, memo
+        self._known: dict[str, Summary] = {}
+
+    def __getitem__(self, metric: str) -> Summary:
+        found = self._known.get(metric)
+        if found is None:
+            values = list(self._values[metric].values())
+            found = self._known[metric] = self._memo.summary(values, self._row, metric)
+        return found
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration, all seeds."""
+
+    group: Group
+    core: str
+    objective: str
+    alignment: str | None
+    preset: str
+    settings: str
+    family: str
+    seeds: tuple[int, ...]
+    """Those that count: done and evaluated."""
+    failed: int
+    published: int
+    """How many of the seeds that count are published results, not runs of this machine."""
+    values: Mapping[str, Mapping[int, float]]
+    """Metric -> seed -> value; missing values are not there."""
+    metrics: Mapping[str, Summary]
+    cost: Cost
+    warnings: tuple[str, ...]
+    config: Mapping[str, Any]
+    """The resolved configuration, the seed aside."""
+    pair: str
+    """Equal for rows whose core, data, preset and budget are the same."""
+    external: bool = False
+    """Predictions of a model that was not trained here; see docs/predictions.md."""
+    scales: Mapping[str, "Scale"] = field(default_factory=dict)
+    """Metric -> how its numbers were scaled between floor and ceiling; empty: they are raw."""
+
+    @property
+    def name(self) -> str:
+        if self.external:
+            return f"{self.objective} · external"
+        return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"
+
+    @property
+    def label(self) -> str:
+        """The row in words, for warnings and comparisons within one dataset."""
+        settings = f" ({self.settings})" if self.settings else ""
+        if not self.preset:  # nothing was trained here: a baseline, or predictions from elsewhere
+            return f"{self.name}{settings}"
+        return f"{self.core} + {self.name}, {self.preset}{settings}"
+
+
+def rows(found: Iterable[Found], memo: Memo | None = None) -> list[Row]:
+    """Rows of the runs that count or failed, sorted by dataset, family and name.
+
+    ``found`` is what :func:`slotbench.results.leaderboard.collect.find` gives. Raises nothing; runs that
+    neither count nor failed are passed over (their ``problems`` say why). Rows that only a
+    hidden difference separates get that difference into ``settings``.
+    """
+    members: dict[str, list[Found]] = defaultdict(list)
+    for run in found:
+        if run["counts"] or run["state"] == "failed":
+            members[run["row"]].append(run)
+    known = memo or Memo()
+    return sorted(_distinguish([_row(*item, known) for item in members.items()]), key=_order)
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    family = FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES)
+    # What was not trained here comes after what was.
+    names = (row.core, family, row.objective, row.alignment or "", row.preset, row.settings)
+    return row.group, not row.preset, *names
+
+
+def _row(key: str, runs: Sequence[Found], memo: Memo) -> Row:
+    first = runs[0]
+    counting = sorted((run for run in runs if run["counts"]), key=lambda run: run["seed"])
+    failed = [run for run in runs if not run["counts"]]
+    values = Values(counting)
+    cost, mixed = _cost(counting or failed)
+    warnings = [text for run in runs for text in run["warnings"]]
+    warnings += [
+        f"seed {run['seed']} failed: {run['reason'] or 'no reason given'}" for run in failed
+    ]
+    return Row(
+        group=Group(first["dataset"], first["origin"], first["image_size"], first["fingerprint"]),
+        core=first["core"], objective=first["objective"], alignment=first["alignment"],
+        preset=first["preset"], settings=first["settings"], family=first["family"],
+        seeds=tuple(run["seed"] for run in counting), failed=len(failed),
+        published=sum(run["published"] for run in counting), values=values,
+        metrics=Summaries(values, key, memo), cost=cost,
+        warnings=tuple(dict.fromkeys(warnings + mixed)),
+        config={name: value for name, value in first["config"].items() if name != "seed"},
+        pair=first["pair"], external=bool(first.get("external")),
+    )  # fmt: skip
+
+
+def _cost(runs: Sequence[dict[str, Any]]) -> tuple[Cost, list[str]]:
+    """The cost, and a warning where several devices were used: their times do not average."""
+    devices: dict[str, int] = {}
+    for run in runs:  # a Counter takes ten times as long for so few
+        devices[run["device"]] = devices.get(run["device"], 0) + 1
+    device, count = max(devices.items(), key=lambda item: (item[1], item[0]))
+    on_it = [run for run in runs if run["device"] == device]
+
+    def mean(name: str) -> float | None:
+        known = [run[name] for run in on_it if run.get(name) is not None]
+        return sum(known) / len(known) if known else None
+
+    names = ("steps", "seconds", "images_per_second", "parameters", "flops")
+    cost = Cost(**{name: mean(name) for name in names}, device=device)
+    if len(devices) == 1:
+        return cost, []
+    return cost, [f"cost is of the {count} of {len(runs)} runs on {device or 'an unknown device'}"]
+
+
+def _distinguish(found: Sequence[Row]) -> list[Row]:
+    """Rows that would read the same say in which fields of the configuration they differ."""
+    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in found:
+        alike[(row.group, row.label)].append(row)
+    result = []
+    for same in alike.values():
+        if len(same) == 1:
+            result += same
+            continue
+        flat = [_flat(row.config) for row in same]
+        fields = sorted(set().union(*flat))
+        differ = [key for key in fields if len({str(config.get(key)) for config in flat}) > 1]
+        for row, config in zip(same, flat, strict=True):
+            hidden = [f"{key}={config.get(key)}" for key in differ]
+            text = ", ".join([row.settings, *hidden] if row.settings else hidden)
+            result.append(replace(row, settings=text) if hidden else row)
+    return result
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": value
+        for section, fields in config.items()
+        if isinstance(fields, dict) and section not in ("dataset", "overrides")
+        for key, value in fields.items()
+    }

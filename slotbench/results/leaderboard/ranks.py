@@ -1,0 +1,109 @@
+"""Ranks with ties: a row is behind another only where their intervals do not overlap.
+
+The rank of a row is one more than the number of rows that are clearly better, as on the Chatbot
+Arena (Chiang et al. 2024, arXiv 2403.04132); ``last`` counts the rows that are clearly worse. A
+row with rank 1 and last 4 may be anything from first to fourth. Below three seeds there is no
+rank, and nobody is ranked against such a row.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slotbench.results.leaderboard.grouping import Row
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
+from slotbench.results.leaderboard.wording import direction
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row's place on one metric, among the rows of its data."""
+
+    row: Row
+    metric: str
+    rank: int | None
+    """The best place that the intervals allow; None: no rank."""
+    last: int | None
+    """The worst one."""
+    reason: str
+    """Why there is no rank; "" where there is one."""
+
+
+@dataclass(frozen=True)
+class Overall:
+    """One configuration over several datasets, on one metric."""
+
+    label: str
+    metric: str
+    ranks: tuple[int | None, ...]
+    """Its rank on each dataset, None where it is missing."""
+    mean: float | None
+    """Mean rank; None unless it is ranked on every dataset: nothing is averaged over a gap."""
+
+
+def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
+    """The places of ``rows``, which share their data, best first and without rank last.
+
+    Empty for a metric that is neither better high nor low.
+    """
+    sign = direction(metric)
+    if sign == 0:
+        return []
+    spans = {index: span for index, row in enumerate(rows) if (span := _span(row, metric, sign))}
+    lows, highs = (
+        sorted(low for low, _ in spans.values()),
+        sorted(high for _, high in spans.values()),
+    )
+    found = []
+    for index, row in enumerate(rows):
+        if index in spans:
+            low, high = spans[index]
+            rank = 1 + len(spans) - bisect_right(lows, high)
+            last = len(spans) - bisect_left(highs, low)
+            found.append(Standing(row, metric, rank, last, ""))
+        else:
+            found.append(Standing(row, metric, None, None, _reason(row, metric)))
+    return sorted(found, key=lambda standing: _order(standing, sign))
+
+
+def overall(groups: Sequence[Sequence[Row]], metric: str) -> list[Overall]:
+    """Ranks over datasets, ``groups`` being the rows of each; best mean rank first."""
+    ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
+    for place, rows in enumerate(groups):
+        for standing in standings(rows, metric):
+            ranks[standing.row.label][place] = standing.rank
+    found = []
+    for label, known in ranks.items():
+        each = tuple(known.get(place) for place in range(len(groups)))
+        present = [rank for rank in each if rank is not None]
+        mean = sum(present) / len(present) if len(present) == len(groups) else None
+        found.append(Overall(label, metric, each, mean))
+    return sorted(found, key=lambda item: (item.mean is None, item.mean or 0.0, item.label))
+
+
+def _span(row: Row, metric: str, sign: int) -> tuple[float, float] | None:
+    """The interval, turned so that higher is better."""
+    summary = row.metrics.get(metric)
+    if summary is None or summary.n < LEAST_FOR_A_CLAIM:
+        return None
+    if summary.low is None or summary.high is None:
+        return None
+    return (summary.low, summary.high) if sign > 0 else (-summary.high, -summary.low)
+
+
+def _reason(row: Row, metric: str) -> str:
+    summary = row.metrics.get(metric)
+    n = summary.n if summary is not None else 0
+    if n == 0:
+        return "failed" if row.failed and not row.seeds else "missing"
+    return f"too few seeds ({n} of {LEAST_FOR_A_CLAIM})"
+
+
+def _order(standing: Standing, sign: int) -> tuple[bool, int, int, float, str]:
+    summary = standing.row.metrics.get(standing.metric)
+    mean = summary.mean if summary is not None and summary.mean is not None else 0.0
+    return (
+        standing.rank is None, standing.rank or 0, standing.last or 0, -sign * mean,
+        standing.row.label,
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""``slotbench leaderboard --watch``: the tables again whenever a run has ended."""
+
+import io
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.text import Text
+
+from slotbench.errors import UserError
+from slotbench.results.leaderboard.board import Board
+
+LEAST_SECONDS = 0.2
+
+
+def watch(
+    collect: Callable[[], Board],
+    console: Console,
+    *,
+    every: float = 5.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show the board that ``collect`` gives every ``every`` seconds, until Ctrl-C.
+
+    On a terminal the page is replaced; elsewhere a page is printed only when it differs from
+    the last one. Ctrl-C ends it without an error, at any moment.
+    :class:`UserError` for an interval below 0.2 s; errors of ``collect`` are shown, and may pass.
+    """
+    if not every >= LEAST_SECONDS:
+        raise UserError(f"--every {every:g}: expected {LEAST_SECONDS} seconds or more.")
+    last = ""
+    try:
+        while True:
+            page = _page(collect, console)
+            if page != last:
+                if console.is_terminal:
+                    console.clear()
+                console.print(Text.from_ansi(page), soft_wrap=True)
+                if console.is_terminal:
+                    console.print(Text(f"Every {every:g} s; Ctrl-C ends.", style="dim"))
+                last = page
+            sleep(every)
+    except KeyboardInterrupt:
+        return
+
+
+def _page(collect: Callable[[], Board], console: Console) -> str:
+    """What is to be seen, drawn aside, so that an interrupt leaves no half page."""
+    stream = io.StringIO()
+    aside = Console(
+        file=stream, width=console.width, force_terminal=console.is_terminal,
+        no_color=console.no_color,
+    )  # fmt: skip
+    try:
+        board = collect()
+        board.render(aside)
+        board.index.save()
+        for line in board.running:
+            aside.print(Text(line))
+    except UserError as error:
+        aside.print(Text(str(error)))
+    return stream.getvalue()

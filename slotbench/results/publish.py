@@ -1,0 +1,127 @@
+"""``slotbench publish``: finished runs as one bundle, or as records for ``results/published``."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slotbench import __version__
+from slotbench.errors import UserError
+from slotbench.files import read_json, write_json
+from slotbench.results.bundle import FILES, KIND, MANIFEST, SCHEMA_VERSION, bad_name
+from slotbench.results.run import Run
+
+_TIME = (1980, 1, 1, 0, 0, 0)
+"""Of every file in an archive: the same runs give the same bytes."""
+
+
+def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str, Any]:
+    """Write ``out`` from finished, evaluated runs; returns what it holds.
+
+    ``out`` ending in .zip is an archive; in .json, records without weights as
+    ``results/published`` holds them; anything else a folder. It is written whole or not at all.
+    :class:`UserError` for a run that is not done or not evaluated, and where ``out`` is there
+    and ``force`` is not set.
+    """
+    chosen = {run.path.resolve(): run for run in runs}
+    if not chosen:
+        raise UserError("No run to publish.", "Name one: slotbench publish RUN --out BUNDLE")
+    sources: dict[str, Path] = {}
+    for run in chosen.values():
+        sources |= _files(run)
+    if out.exists() and not force:
+        raise UserError(f"{out} is there already.", "Choose another name, or add --force.")
+    if out.exists() and out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UserError(f"{out} is a folder with other things in it; it is left alone.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".json":
+        write_json(out, [_record(run) for run in chosen.values()])
+        return {"bundle": str(out), "runs": len(chosen), "weights": False}
+    listed = {name: _facts(path) for name, path in sorted(sources.items())}
+    manifest = {
+        "schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        made = Path(folder) / "bundle"
+        write = _archive if out.suffix == ".zip" else _folder
+        write(made, manifest, sources)
+        _put(made, out, Path(folder) / "before")
+    return {
+        "bundle": str(out), "runs": len(chosen), "weights": True, "files": len(sources),
+        "bytes": sum(facts["bytes"] for facts in listed.values()),
+    }  # fmt: skip
+
+
+def _files(run: Run) -> dict[str, Path]:
+    """The run's files by their name in the bundle; :class:`UserError` where one is missing."""
+    state = run.status()["state"]
+    if state != "done":
+        raise UserError(
+            f"{run.path} is {state}: only finished runs are published.",
+            f"Type: slotbench train --resume {run.id}",
+        )
+    if not run.evaluation.is_file():
+        raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.id}")
+    folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
+    found = {}
+    for name in FILES:
+        if not (run.path / name).is_file():
+            raise UserError(f"{run.path} has no {name}; it cannot be published.")
+        inside = f"{folder}/{name}"
+        if bad_name(inside):
+            raise UserError(f"{inside} is no name for a file of a bundle: {bad_name(inside)}.")
+        found[inside] = run.path / name
+    return found
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What ``results/published`` holds of a run."""
+    _files(run)
+    names = ("config", "status", "evaluation", "environment")
+    return {name: read_json(run.path / f"{name}.json") for name in names}
+
+
+def _folder(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+    made.mkdir()
+    for name, path in sources.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, made / name)
+    write_json(made / MANIFEST, manifest)
+
+
+def _archive(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+    with zipfile.ZipFile(made, "w", allowZip64=True) as archive:
+        text = json.dumps(manifest, indent=2) + "\n"
+        archive.writestr(_info(MANIFEST), text)
+        for name, path in sorted(sources.items()):
+            with path.open("rb") as stream, archive.open(
+                _info(name), "w", force_zip64=path.stat().st_size > 1 << 30
+            ) as target:  # fmt: skip
+                shutil.copyfileobj(stream, target, 1 << 20)
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _TIME)
+    info.external_attr = 0o100644 << 16
+    # Weights are noise to a compressor.
+    json_file = name.endswith(".json")
+    info.compress_type = zipfile.ZIP_DEFLATED if json_file else zipfile.ZIP_STORED
+    return info
+
+
+def _put(made: Path, out: Path, before: Path) -> None:
+    """Rename ``made`` to ``out``; what was there goes to ``before`` first if it is a folder."""
+    if out.is_dir():
+        os.replace(out, before)  # noqa: PTH105
+    os.replace(made, out)  # noqa: PTH105

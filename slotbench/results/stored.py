@@ -1,0 +1,83 @@
+"""What an ``evaluation.json`` holds already, and how new results join it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import UserError
+from slotbench.evaluation import groups as metrics
+from slotbench.files import read_json
+from slotbench.results.run import Run
+
+Document = dict[str, Any]
+_SAME = ("schema", "split", "fingerprint", "resolution", "images", "objects", "slots", "seed")
+
+
+def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) -> Document:
+    """The evaluation in ``file``; empty where it is of another model, split, seed or data.
+
+    ``model`` is the sha256 of the model's file. A file that is damaged counts as empty.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        before: Document = read_json(file)
+    except UserError:
+        return {}
+    expected = {
+        "split": split, "seed": seed, "fingerprint": dataset.fingerprint,
+        "model": before.get("model", model),
+    }  # fmt: skip
+    same = {key: before.get(key) for key in expected} == {**expected, "model": model}
+    return before if same else {}
+
+
+def left_to_do(
+    before: Document, groups: Iterable[str], stale: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The groups that are not in a document, or there in another version than this one's.
+
+    ``stale`` names those that count as missing, because their images have changed.
+    """
+    done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
+    return tuple(name for name in groups if done.get(name) != metrics.load(name).version)
+
+
+def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
+    """The groups that a run is still to be judged by, on the test split."""
+    try:
+        before = read_json(run.evaluation) if run.evaluation.is_file() else {}
+    except UserError:
+        before = {}
+    return left_to_do(before, groups)
+
+
+def merged(before: Document, new: Document) -> Document:
+    """``new``, and the results that ``before`` has of other groups.
+
+    Nothing is taken from an evaluation of other images; what ``before`` has of a group that
+    ``new`` computed is gone, whatever its keys.
+    """
+    if any(before.get(key) != new[key] for key in _SAME):
+        return new
+    joined = dict(new)
+    for part in ("metrics", "skipped"):
+        kept = {
+            key: value
+            for key, value in before.get(part, {}).items()
+            if metrics.group_of(key) not in new["groups"]
+        }
+        joined[part] = _ordered({**kept, **new[part]})
+    joined["groups"] = {**before.get("groups", {}), **new["groups"]}
+    return joined
+
+
+def _ordered(results: Document) -> Document:
+    """By the order of the groups, unknown keys last."""
+    order = {name: index for index, name in enumerate(metrics.names())}
+
+    def place(key: str) -> int:
+        return order.get(metrics.group_of(key) or "", len(order))
+
+    return {key: results[key] for key in sorted(results, key=place)}

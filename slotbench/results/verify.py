@@ -1,0 +1,138 @@
+"""Checks that a dataset or a run is whole and is what it says it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slotbench.config.run_config import RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.digests import fingerprint_of, split_digest
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
+from slotbench.datasets.prepare.stored_features import damaged_features
+from slotbench.errors import UserError
+from slotbench.files import read_json
+from slotbench.results.run import Run, find, read_model
+from slotbench.training import checkpoint
+
+
+def dataset(path: Path) -> dict[str, Any]:
+    """Read every array of a dataset; returns what it holds.
+
+    Raises :class:`UserError` for the first thing that breaks the schema: a label above the
+    number of objects, visibility that does not follow from the mask, a class code out of range,
+    a number that is not finite, content that does not match the fingerprint, features that do
+    not match theirs.
+    """
+    with DatasetFile(path) as file:
+        for split in file.splits:
+            layout, flags = file.layout_of(split), file.changed(split)
+            for index, batch in enumerate(file.blocks(split)):
+                changed = np.zeros_like(batch["visible"])
+                if flags is not None:
+                    first = index * 256
+                    changed = flags.reshape(-1, layout.objects)[first : first + len(changed)]
+                problem = _problem(batch, layout, changed)
+                if problem:
+                    raise UserError(
+                        f"{path}: {split}, images from {index * 256}: {problem}.",
+                        "Prepare the dataset again, with --force.",
+                    )
+        found = fingerprint_of(file.file, file.layout)
+        if found != file.fingerprint:
+            raise UserError(
+                f"{path}: the content does not match the fingerprint ({found[:12]}, stored "
+                f"{file.fingerprint[:12]}).",
+                "Prepare the dataset again, with --force.",
+            )
+        manifest = json.loads(file.attributes.get("manifest", "{}"))
+        for split, stored in manifest.items():
+            if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
+                raise UserError(
+                    f"{path}: {split} is not what the manifest says.",
+                    "Prepare the dataset again, with --force.",
+                )
+        for feature in file.layout.features:
+            for split in damaged_features(file, feature):
+                if feature.key not in file.file[split]:
+                    continue  # a shifted test set that was added after them
+                raise UserError(
+                    f"{path}: {split}/{feature.key} does not match its sha256.",
+                    f"Type: slotbench prepare {file.attributes['name']} --variant "
+                    f"{file.attributes['variant']} --features TEACHER; it makes them again.",
+                )
+        return {
+            "file": str(path),
+            "ok": True,
+            "dataset": file.reference,
+            "origin": file.attributes["origin"],
+            "generator": file.attributes["generator"],
+            "image_size": file.layout.height,
+            "objects": file.layout.objects,
+            "properties": ", ".join(prop.name for prop in file.layout.properties),
+            "images": {split: file.size(split) for split in file.splits},
+            "manifest": manifest,
+            **({"frames": file.layout.frames} if file.layout.frames else {}),
+            **({"features": _features(file)} if file.layout.features else {}),
+            "fingerprint": found,
+        }
+
+
+def _features(file: DatasetFile) -> dict[str, str]:
+    """Each array of features and its teacher."""
+    return {feature.name: file.teacher(feature.name) for feature in file.layout.features}
+
+
+def _problem(batch: Batch, layout: Layout, changed: Array) -> str:
+    """What breaks the schema; ``changed`` bool (n, O) are objects changed by a shift."""
+    mask, visible = batch["mask"], batch["visible"]
+    labels = mask[(mask != NOT_LABELLED) & (mask > layout.objects)]
+    if labels.size:
+        return f"mask has label {labels[0]}, expected 0 to {layout.objects} or {NOT_LABELLED}"
+    shows = np.stack(
+        [(mask == label).any(axis=(1, 2)) for label in range(1, layout.objects + 1)], axis=1
+    )
+    # Files without masks label no pixel at all; there, visibility is all that is known.
+    if (mask != NOT_LABELLED).any() and (shows != visible).any():
+        return "visible does not say which objects show a pixel"
+    if (changed & ~visible).any():
+        return "an object that is not visible is flagged as changed"
+    for prop in layout.properties:
+        values = batch[prop.key][visible]
+        if prop.kind == "categorical":
+            # A changed object may have a class that the others never have.
+            new = changed[visible] & (values == -1)
+            if not ((values >= 0) & (values < len(prop.classes)) | new).all():
+                return f"{prop.key} has a code outside 0 to {len(prop.classes) - 1}"
+        elif not np.isfinite(values).all():
+            return f"{prop.key} is not finite"
+    return ""
+
+
+def run(reference: str, results_dir: Path) -> dict[str, Any]:
+    """Check that a run's files belong together; :class:`UserError` for the first that does not."""
+    found: Run = find(reference, results_dir)
+    config: RunConfig = found.config()
+    if not found.id.endswith(config.id):
+        raise UserError(
+            f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",
+            "The configuration was changed after the run, or slotbench has a newer version.",
+        )
+    status = found.status()
+    if found.checkpoint.is_file():
+        saved = checkpoint.load(found.checkpoint, config.id)
+        if saved.step < status["step"]:
+            raise UserError(f"{found.checkpoint} is of step {saved.step}, status.json says more.")
+    if status["state"] == "done":
+        read_model(found)
+    judged = found.evaluation.is_file()
+    if judged and read_json(found.evaluation)["fingerprint"] != config.dataset.fingerprint:
+        raise UserError(f"{found.evaluation} is of other data than config.json.")
+    return {
+        "run": str(found.path),
+        "ok": True,
+        "state": status["state"],
+        "step": status["step"],
+        "evaluated": judged,
+    }

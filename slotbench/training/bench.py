@@ -1,0 +1,131 @@
+"""``slotbench bench``: how fast this machine trains."""
+
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slotbench import registry
+from slotbench.config.resolve import resolve_for
+from slotbench.config.run_config import DatasetInfo, RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.schema import Feature, Layout, Property
+from slotbench.datasets.format.views import Views, make_views
+from slotbench.datasets.prepare.preparation import locate
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.rng import torch_generator
+from slotbench.training.build import build
+from slotbench.training.devices import describe
+
+WARM, COUNTED = 3, 21
+LAYOUT = Layout(
+    64, 64, 6,
+    (Property("position", "numeric", 3), Property("shape", "categorical", 1, ("a", "b"))),
+    features=(Feature("vit-base-16", 196, 768),),
+)  # fmt: skip
+NOWHERE = DatasetInfo(
+    "random", "pixels", "rendered", "", LAYOUT.height, LAYOUT.objects,
+    {**json.loads(LAYOUT.to_json()), "features": [asdict(each) for each in LAYOUT.features]},
+)  # fmt: skip
+
+
+def measure(
+    preset: str, device: torch.device, dataset: str | None, data_dir: Path
+) -> list[dict[str, Any]]:
+    """Median milliseconds of a training step, of its views and of loading its images.
+
+    Without a dataset loading is not timed. What is trained on is random: pixels, labels, frames of
+    a video, and stored features of the size of a ViT-B/16's.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, entry in registry.entries("objectives").items():
+        kind = entry.load()
+        if not kind.trains:
+            continue
+        config = resolve_for(
+            NOWHERE, core="slot-attention", objective=name, alignment=None, preset=preset, seed=0
+        )
+        times = _times(config, device, dataset, data_dir)
+        # The first objective of the list is reconstruction, to which all others are compared.
+        relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
+        rows.append({"objective": name, **times, "relative": round(relative, 2)})
+    return rows
+
+
+def _times(
+    config: RunConfig, device: torch.device, dataset: str | None, data_dir: Path
+) -> dict[str, Any]:
+    batch, size = config.train.batch_size, config.dataset.image_size
+    objective = build(config).to(device)
+    optimizer = torch.optim.Adam(objective.parameters(), 1e-4, fused=True)
+    images = torch.rand(batch, 3, size, size, generator=torch_generator("bench")).to(device)
+    loading: list[float] = []
+    if dataset is not None:
+        with DatasetFile(locate(dataset, data_dir)) as file:
+            loader = Loader(file, "train", batch, 0)
+            for step in range(WARM + COUNTED):
+                loading.append(_clock(device))
+                images_on(loader.batch(step), device)
+                loading[-1] = _clock(device) - loading[-1]
+    labels = _labels(objective, batch, device)
+    viewing, stepping = [], []
+    for step in range(WARM + COUNTED):
+        begun = _clock(device)
+        views = _views(objective, config, images, step)
+        viewed = _clock(device)
+        optimizer.zero_grad(set_to_none=True)
+        batch_of_step = TrainBatch(images, views, 0, step, labels=labels)
+        objective.loss(batch_of_step)["loss"].backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.clip or math.inf)
+        optimizer.step()
+        objective.after_step(step)
+        viewing.append(viewed - begun)
+        stepping.append(_clock(device) - begun)
+    step_time = _median(stepping)
+    return {
+        "preset": config.preset,
+        "device": describe(device),
+        "batch_size": batch,
+        "step_ms": round(step_time * 1000, 2),
+        "views_ms": round(_median(viewing) * 1000, 2),
+        "loading_ms": round(_median(loading) * 1000, 3) if loading else None,
+        "images_per_second": round(batch / step_time, 1),
+    }
+
+
+def _views(objective: Objective, config: RunConfig, images: Tensor, step: int) -> Views | None:
+    if not objective.views:
+        return None
+    if objective.temporal:
+        frames = torch.stack([images] * objective.views)
+        return Views(frames, torch.eye(2, 3, device=images.device).expand(*frames.shape[:2], 2, 3))
+    return make_views(images, config.sections["views"], (0, "bench", step), objective.views)
+
+
+def _labels(objective: Objective, batch: int, device: torch.device) -> dict[str, Tensor]:
+    generator = torch_generator("bench", "labels")
+    labels = {}
+    for key in objective.reads:
+        shape, dtype = (LAYOUT.arrays() | LAYOUT.feature_arrays())[key]
+        drawn = torch.rand(batch, *shape, generator=generator)
+        most = {"mask": LAYOUT.objects + 1, "property/shape": 2}.get(key, 1)
+        labels[key] = torch.from_numpy((drawn * most).numpy().astype(dtype)).to(device)
+    if "visible" in labels:
+        labels["visible"] = torch.ones_like(labels["visible"])
+    return labels
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _median(times: list[float]) -> float:
+    return sorted(times[WARM:])[(len(times) - WARM) // 2]

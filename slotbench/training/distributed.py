@@ -1,0 +1,159 @@
+"""One run in several processes: each takes its part of every batch, and all take the same step.
+
+What is drawn for a step (images, views, noise) is drawn for the whole batch, and each process
+takes its rows. So the gradient is that of one process with the whole batch, up to rounding, and
+nothing that is saved depends on the number of processes.
+"""
+
+import copy
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from slotbench.config.budget import flops_of_step
+from slotbench.datasets.format.views import Views
+from slotbench.errors import UserError
+from slotbench.objectives.gather import alone, rank_and_world
+from slotbench.objectives.objective import Objective, TrainBatch
+
+PATIENCE = timedelta(minutes=30)
+"""How long the others wait for the first process, which alone computes the loss on val."""
+SIZES = (2, 4, 6)
+"""Images on which the cost of a step is counted, where the whole batch may not fit."""
+NO_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
+"""What newer and older versions of torch call the sending of buffers before each step."""
+Loss = Callable[[TrainBatch], dict[str, Tensor]]
+
+
+@contextmanager
+def meeting(device: torch.device) -> Iterator[None]:
+    """Join the processes that the launcher has started: NCCL between GPUs, Gloo between CPUs."""
+    # All are on one machine: no name of it is looked up, and no other machine is let in.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    on_gpus = device.type == "cuda"
+    if on_gpus:
+        torch.cuda.set_device(device)
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def check_batch(batch_size: int, processes: int) -> None:
+    """:class:`UserError` where a batch cannot be shared equally."""
+    if batch_size % processes:
+        more = -(-batch_size // processes) * processes
+        raise UserError(
+            f"--gpus {processes}: train.batch_size={batch_size} cannot be divided by it.",
+            f"Choose another number, or type: --set train.batch_size={more}",
+        )
+
+
+def own_rows(total: int) -> slice:
+    """This process's rows of ``total``."""
+    rank, world = rank_and_world()
+    each = total // world
+    return slice(rank * each, (rank + 1) * each)
+
+
+class LossOf(nn.Module):
+    """An objective whose forward pass is its loss, as DistributedDataParallel wants it."""
+
+    def __init__(self, objective: Objective, loss: Loss) -> None:
+        super().__init__()
+        self.objective, self.loss = objective, loss
+
+    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+        return self.loss(batch)
+
+
+def shared(objective: Objective, loss: Loss, batch: TrainBatch) -> Loss:
+    """The loss, such that its gradient becomes the mean over all processes.
+
+    ``batch`` is any with at least two images. :class:`UserError` where a part of the model that
+    sees this process's images alone computes statistics of its batch.
+    """
+    for name, module in objective.named_modules():
+        if name.startswith(("core.", "decoder.")) and isinstance(
+            module, nn.modules.batchnorm._BatchNorm
+        ):
+            raise UserError(
+                f"--gpus: {name} is a batch normalisation, which would see a part of each batch.",
+                "Use another normalisation, or one GPU.",
+            )
+    # State that is no weight changes alike in every process: nothing is to be sent.
+    wrap: Any = nn.parallel.DistributedDataParallel
+    known = inspect.signature(wrap).parameters
+    no_buffers = next(name for name in NO_BUFFERS if name in known)
+    joined: Loss = wrap(
+        LossOf(objective, loss),
+        find_unused_parameters=_any_unused(objective, batch),
+        **{no_buffers: False},
+    )
+    return joined
+
+
+def _any_unused(objective: Objective, batch: TrainBatch) -> bool:
+    """Whether the gradient leaves out a weight; to look for those at every step takes time."""
+    twin = copy.deepcopy(objective)
+    with alone():
+        twin.loss(take(batch, SIZES[0]))["loss"].backward()  # type: ignore[no-untyped-call]
+    return any(weight.requires_grad and weight.grad is None for weight in twin.parameters())
+
+
+def mean(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scalars, averaged over the processes: as of the whole batch."""
+    world = rank_and_world()[1]
+    if world == 1:
+        return dict(losses)
+    values = torch.stack([value.float() for value in losses.values()])
+    distributed.all_reduce(values)
+    return dict(zip(losses, (values / world).unbind(), strict=True))
+
+
+def agree(seconds: float, stop: bool) -> tuple[float, bool]:
+    """The greatest time, and whether any process was told to stop: all leave at the same step."""
+    if rank_and_world()[1] == 1:
+        return seconds, stop
+    told = torch.tensor([seconds, float(stop)], dtype=torch.float64)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return float(told[0]), bool(told[1])
+
+
+def take(batch: TrainBatch, count: int) -> TrainBatch:
+    """The first images of a batch, as a batch of one process."""
+    views = batch.views and Views(*(part[:, :count] for part in batch.views))
+    labels = {key: values[:count] for key, values in batch.labels.items()}
+    return replace(
+        batch, images=batch.images[:count], views=views, labels=labels, rank=0, world=1
+    )  # fmt: skip
+
+
+def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
+    """:func:`slotbench.config.budget.flops_of_step` of a batch that may not fit one process.
+
+    Products of matrices grow with the number of images, or with its square where all are
+    compared with all: three small numbers of them tell the parabola.
+    """
+    total = len(batch.images)
+    with alone():
+        if total <= max(SIZES):
+            return flops_of_step(objective, batch)
+        counted = {size: flops_of_step(objective, take(batch, size)) for size in SIZES}
+    found = Fraction(0)
+    for size, flops in counted.items():
+        term = Fraction(flops)
+        for other in counted.keys() - {size}:
+            term *= Fraction(total - other, size - other)
+        found += term
+    return int(found)

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from slotbench.config.resolve import resolve
+from slotbench.config.run_config import RunConfig, parse, parse_override
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import UserError
+
+
+def make(blocks: Path, *overrides: str, **choices: object) -> RunConfig:
+    asked = {
+        "core": "slot-attention", "objective": "reconstruction", "alignment": None,
+        "preset": "quick", "seed": 0, **choices,
+    }  # fmt: skip
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        return resolve(dataset, overrides=overrides, **asked)
+
+
+def test_a_config_survives_its_file(blocks: Path) -> None:
+    config = make(blocks, "core.slot_init=learned", objective="simclr", alignment="pool")
+    document = json.loads(json.dumps(config.to_dict()))
+    assert RunConfig.from_dict(document).id == config.id
+    assert document["overrides"] == {"core.slot_init": "learned"}
+    assert document["objective"]["alignment"] == "pool"
+
+
+def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks: Path) -> None:
+    config = make(blocks)
+    same = make(blocks, f"train.steps={config.train.steps}")
+    assert same.id == config.id
+    different = [
+        make(blocks, seed=1), make(blocks, steps=7), make(blocks, "encoder.channels=8"),
+        make(blocks, objective="simclr"), make(blocks, preset="base"),
+    ]  # fmt: skip
+    assert len({config.id, *(other.id for other in different)}) == 6
+
+
+def test_slots_default_to_one_more_than_the_objects(blocks: Path) -> None:
+    assert make(blocks).sections["core"].slots == 4
+    assert make(blocks, "core.slots=2").sections["core"].slots == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.stepps=3", "Did you mean 'steps'"),
+        ("trian.steps=3", "Did you mean 'train'"),
+        ("train.steps=many", "expected a whole number"),
+        ("train.learning_rate=fast", "expected a number"),
+        ("train.compile=perhaps", "expected true or false"),
+        ("train.decay=cosin", "Did you mean 'cosine'"),
+        ("core.slot_init=learnt", "Did you mean 'learned'"),
+        ("encoder.name=strided-cn", "Did you mean 'strided-cnn'"),
+        ("core.name=x", "--core NAME"),
+        ("views.flip=0.5", "has no views"),
+        ("train.steps", "SECTION.FIELD=VALUE"),
+        ("steps=3", "SECTION.FIELD=VALUE"),
+        ("train.steps=0", "expected 1 or above"),
+        ("train.learning_rate=nan", "expected 0 or above"),
+    ],
+)
+def test_a_bad_override_is_named(blocks: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        make(blocks, override)
+    assert message in str(caught.value)
+
+
+def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks: Path) -> None:
+    with pytest.raises(UserError, match="takes none"):
+        make(blocks, alignment="pool")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "value"),
+    [("3", int, 3), ("1e4", int, 10_000), ("1e-3", float, 1e-3), ("true", bool, True),
+     ("none", float | None, None), ("2", float | None, 2.0),
+     ("0.5,1", tuple[float, float], (0.5, 1.0))],
+)  # fmt: skip
+def test_values_are_read_by_type(text: str, wanted: object, value: object) -> None:
+    assert parse(text, wanted, "field") == value
+
+
+def test_an_override_has_three_parts() -> None:
+    assert parse_override("a.b=c=d") == ("a", "b", "c=d")

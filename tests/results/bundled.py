@@ -1,0 +1,74 @@
+"""A small run that is trained, judged and published, for the tests of bundles."""
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.cli import main
+from slotbench.results.bundle import MANIFEST
+
+SMALL = (
+    "--preset", "quick", "--steps", "2", "--set", "encoder.channels=8", "--set",
+    "train.batch_size=8", "--set", "train.picture_every=0", "--device", "cpu",
+)  # fmt: skip
+Command = Callable[..., tuple[int, str, str]]
+
+
+def run_command(*words: str) -> int:
+    """The entry point in this process; its exit code."""
+    before = sys.argv
+    sys.argv = ["slotbench", *words]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        sys.argv = before
+    return int(ended.value.code or 0)
+
+
+def train_one(results: Path, data: Path) -> Path:
+    """A run with weights and the results of two groups; seconds of work."""
+    places = ("--data-dir", str(data), "--results-dir", str(results))
+    assert run_command("train", "--no-evaluate", *SMALL, *places) == 0
+    (run,) = results.glob("runs/*/*/*")
+    groups = ("--metrics", "segmentation,health", "--device", "cpu")
+    assert run_command("evaluate", str(run), *groups, *places) == 0
+    return run
+
+
+def seal(bundle: Path) -> None:
+    """Write the manifest anew, as one who tampers would, for the files that are there."""
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    manifest["files"] = {
+        path.relative_to(bundle).as_posix(): {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
+        }
+        for path in sorted(bundle.rglob("*")) if path.is_file() and path.name != MANIFEST
+    }  # fmt: skip
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+
+
+def change(bundle: Path, name: str, edit: Callable[[Any], None]) -> None:
+    """Edit a JSON file of the bundle's only run, and seal the bundle again."""
+    (file,) = bundle.glob(f"runs/*/*/*/{name}")
+    document = json.loads(file.read_text())
+    edit(document)
+    file.write_text(json.dumps(document))
+    seal(bundle)
+
+
+def zipped(bundle: Path, out: Path, *extra: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+    """The folder as an archive, with what does not belong there."""
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(bundle.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(bundle).as_posix())
+        for name, content in extra:
+            archive.writestr(name, content)
+    return out

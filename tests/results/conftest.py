@@ -1,0 +1,53 @@
+"""One trained run for all tests of bundles, and the command line on it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.results.bundled import Command, run_command, train_one
+
+
+@pytest.fixture(scope="session")
+def trained_once(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results with one finished run; do not change it."""
+    results = tmp_path_factory.mktemp("bundled")
+    train_one(results, blocks)
+    return results
+
+
+@pytest.fixture
+def results(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(trained_once, tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def run(results: Path) -> Path:
+    (found,) = results.glob("runs/*/*/*")
+    return found
+
+
+@pytest.fixture
+def command(results: Path, blocks: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs ``publish`` or ``verify``; exit code, stdout, stderr in one line."""
+
+    def call(name: str, *words: str) -> tuple[int, str, str]:
+        places = ["--results-dir", str(results)]
+        places += ["--data-dir", str(blocks), "--device", "cpu"] if name == "verify" else []
+        if "--data-dir" in words:
+            places = places[:2] + places[4:]
+        capsys.readouterr()
+        code = run_command(name, *words, *places)
+        shown = capsys.readouterr()
+        return code, shown.out, " ".join(shown.err.split())
+
+    return call
+
+
+@pytest.fixture
+def bundle(command: Command, run: Path, tmp_path: Path) -> Path:
+    """The run as a folder that is a bundle."""
+    assert command("publish", str(run), "--out", str(tmp_path / "bundle"))[0] == 0
+    return tmp_path / "bundle"

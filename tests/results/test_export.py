@@ -1,0 +1,179 @@
+"""Every result of every run, with where it came from; nothing missing in silence."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.cli import main
+from slotbench.results.export import COLUMNS, results, to_csv
+from slotbench.results.leaderboard import leaderboard
+from tests.results.results import (
+    ALL,
+    add_run,
+    make_config,
+    make_status,
+    publish,
+    write,
+)
+
+METRIC = "fg_ari/attention"
+ENVIRONMENT = {
+    "slotbench": "0.1.0", "python": "3.11.7", "threads": 2,
+    "git": {"commit": "c" * 40, "clean": False}, "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
+}  # fmt: skip
+
+
+def fill(results_dir: Path) -> None:
+    """Two runs that count, one that failed, one not evaluated, one of other data, one published."""
+    run = add_run(
+        results_dir, ALL, seed=1, objective="simclr", alignment="pool",
+        overrides={"core.slots": 9}, status=make_status(flops=1.5e15),
+        evaluation={"model": "a" * 64, "groups": {"segmentation": 1}},
+    )  # fmt: skip
+    write(run / "environment.json", ENVIRONMENT)
+    add_run(results_dir, {**ALL, METRIC: None}, seed=0)
+    add_run(results_dir, seed=2, status=make_status("failed", reason='out of memory; "oom", \n2'))
+    add_run(results_dir, seed=3)
+    add_run(results_dir, ALL, seed=4, evaluation={"fingerprint": "other"})
+    publish(results_dir, ALL, [20])
+
+
+def by_run(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["run"], []).append(row)
+    return found
+
+
+def test_a_row_says_where_its_number_came_from(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (row,) = [
+        row for row in results(tmp_path) if row["objective"] == "simclr" and row["metric"] == METRIC
+    ]
+    assert tuple(row) == tuple(COLUMNS)
+    config = make_config("simclr", 1, alignment="pool", overrides={"core.slots": 9})
+    assert {key: row[key] for key in COLUMNS if key != "run"} == {
+        "state": "done", "reason": "", "counts": True, "problems": "", "published": False,
+        "external": False, "dataset": "clevr:clevr6",
+        "fingerprint": config["dataset"]["fingerprint"], "origin": "rendered", "image_size": 64,
+        "core": "slot-attention", "core_version": 1, "objective": "simclr",
+        "objective_version": 1, "family": "self-supervised", "alignment": "pool",
+        "preset": "quick", "seed": 1, "overrides": '{"core.slots": 9}', "metric": METRIC,
+        "metric_version": row["metric_version"], "value": 0.5, "low": None, "high": None,
+        "n": 2000, "left_out": 0, "split": "test", "images": 2000, "model_sha256": "a" * 64,
+        "git_commit": "c" * 40, "git_clean": False, "slotbench": "0.1.0", "python": "3.11.7",
+        "torch": "2.15.0", "numpy": "2.4.6", "device": "cpu, 2 threads", "threads": 2,
+        "steps": 3000.0, "seconds": 300.0, "images_per_second": 320.0, "parameters": 210_000.0,
+        "flops": 1.5e15, "warnings": "",
+    }  # fmt: skip
+    assert (tmp_path / row["run"]).is_dir()
+
+
+def test_every_run_is_there_and_says_whether_it_counts(tmp_path: Path) -> None:
+    fill(tmp_path)
+    found = by_run(list(results(tmp_path)))
+    assert len(found) == 6
+    seeds = {rows[0]["seed"]: rows for rows in found.values()}
+    # A value that is missing is a row with no value, not a row that is missing.
+    assert [row["value"] for row in seeds[0] if row["metric"] == METRIC] == [None]
+    assert len(seeds[0]) == len(seeds[1]) == len(ALL)
+    for seed, words in ((2, "out of memory"), (3, "not evaluated")):
+        (alone,) = seeds[seed]
+        assert (alone["metric"], alone["value"], alone["counts"]) == (None, None, False)
+        assert words in alone["reason"] + alone["problems"]
+    assert {row["counts"] for row in seeds[4]} == {False}
+    assert "other data" in seeds[4][0]["problems"]
+    assert {(row["published"], row["counts"]) for row in seeds[20]} == {(True, True)}
+
+
+def test_means_of_what_counts_are_the_leaderboards(tmp_path: Path) -> None:
+    for seed, value in enumerate([0.2, 0.4, 0.9]):
+        add_run(tmp_path, {METRIC: value}, seed=seed)
+    add_run(tmp_path, seed=3, status=make_status("failed"))
+    values = [row["value"] for row in results(tmp_path) if row["counts"] and row["metric"]]
+    (row,) = leaderboard(tmp_path).rows
+    assert row.metrics[METRIC].mean == pytest.approx(sum(values) / 3)
+    assert row.failed == 1
+
+
+def test_csv_reads_back(tmp_path: Path) -> None:
+    fill(tmp_path)
+    rows = list(results(tmp_path))
+    back = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    assert list(back[0]) == list(COLUMNS)
+    expected = [
+        {key: "" if value is None else str(value) for key, value in row.items()} for row in rows
+    ]
+    assert back == expected
+
+
+def test_parquet_keeps_kinds_and_gaps(tmp_path: Path, call: Callable[..., Any]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    fill(tmp_path)
+    out = tmp_path / "all.parquet"
+    assert call("export", "--out", str(out))[0] == 0
+    table = parquet.read_table(out)
+    kinds = {field.name: str(field.type).replace("double", "float64") for field in table.schema}
+    assert kinds == dict(COLUMNS)
+    assert table.to_pylist() == list(results(tmp_path))
+    assert table.schema.metadata[b"schema"] == b"1"
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command on ``tmp_path``; exit code, stdout, stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        line = ["slotbench", *words, "--results-dir", str(tmp_path)]
+        monkeypatch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
+
+    return run
+
+
+def test_the_command_writes_what_it_prints(tmp_path: Path, call: Callable[..., Any]) -> None:
+    fill(tmp_path)
+    code, printed, _ = call("export")
+    assert code == 0
+    code, out, told = call("export", "--out", str(tmp_path / "new" / "all.csv"))
+    assert (code, out) == (0, "")
+    assert (tmp_path / "new" / "all.csv").read_text() == printed
+    assert f"{len(list(results(tmp_path)))} rows of 6 runs" in told
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["all.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--format", "parket", "--out", "x"), "Did you mean 'parquet'"),
+        (("--format", "parquet"), "needs a file"),
+        (("--cite", "--format", "csv"), "Unknown format of --cite"),
+        ((), "No results in"),
+    ],
+)
+def test_a_mistake_exits_with_2(
+    call: Callable[..., Any], words: tuple[str, ...], message: str
+) -> None:
+    code, out, told = call("export", *words)
+    assert (code, out) == (2, "")
+    assert message in told
+
+
+def test_without_pyarrow_it_says_what_to_type(
+    tmp_path: Path, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, told = call("export", "--out", str(tmp_path / "all.parquet"))
+    assert code == 2
+    assert 'pip install "slotbench[parquet]"' in told

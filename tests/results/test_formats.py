@@ -1,0 +1,198 @@
+"""What the table, CSV, Markdown, LaTeX and JSON show."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.tables import latex_escape
+from slotbench.results.leaderboard.wording import DEFAULT_METRICS, direction, number
+from tests.results.results import (
+    ALL,
+    add_run,
+    make_config,
+    make_evaluation,
+    make_status,
+    only,
+    text_of,
+    write,
+)
+
+
+def test_the_json_contract(tmp_path: Path) -> None:
+    warning = make_status(warnings=["7 slots for up to 10 objects"])
+    add_run(tmp_path, ALL, seed=0, status=warning)
+    add_run(tmp_path, ALL, seed=1, status=warning)
+    add_run(tmp_path, ALL, objective="simclr", alignment="pool")
+    add_run(tmp_path, ALL, objective="reconstruction+simclr:0.1")
+    add_run(tmp_path, ALL, objective="mine")
+    document = leaderboard(tmp_path).to_json()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["schema"] == 1
+    for row in document["rows"]:
+        assert {
+            "dataset", "origin", "core", "objective", "alignment", "preset", "family", "seeds",
+            "failed", "metrics", "cost", "warnings", "settings",
+        } <= row.keys()  # fmt: skip
+        for cell in row["metrics"].values():
+            assert {"mean", "low", "high", "n"} <= cell.keys()
+    first = document["rows"][0]
+    assert (first["dataset"], first["origin"]) == ("clevr:clevr6", "rendered")
+    assert first["warnings"] == ["7 slots for up to 10 objects"]
+    assert first["cost"] == {
+        "steps": 3000, "seconds": 300, "images_per_second": 320, "parameters": 210_000,
+        "device": "cpu, 2 threads",
+    }  # fmt: skip
+    assert [(row["objective"], row["family"]) for row in document["rows"]] == [
+        ("reconstruction", "reconstruction"),
+        ("simclr", "self-supervised"),
+        ("reconstruction+simclr:0.1", "combined"),
+        ("mine", "unknown"),
+    ]
+
+
+def test_times_on_other_devices_are_not_averaged(tmp_path: Path) -> None:
+    for seed, seconds in enumerate([300.0, 200.0]):
+        add_run(tmp_path, ALL, seed=seed, status=make_status(seconds=seconds))
+    gpu = make_status(seconds=1.0, device="cuda")
+    add_run(tmp_path, ALL, seed=2, status=gpu)
+    row = only(leaderboard(tmp_path))
+    assert (row["cost"]["seconds"], row["cost"]["device"]) == (250, "cpu, 2 threads")
+    assert row["warnings"] == ["cost is of the 2 of 3 runs on cpu, 2 threads"]
+
+
+def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path: Path) -> None:
+    for objective, alignment in (("reconstruction", None), ("simclr", "hungarian")):
+        for seed in range(5):
+            numbers = dict.fromkeys(DEFAULT_METRICS, 0.5 + 0.1 * seed)
+            add_run(tmp_path, numbers, seed=seed, objective=objective, alignment=alignment)
+    add_run(tmp_path, ALL, origin="original")
+    text = text_of(leaderboard(tmp_path))
+    assert "clevr:clevr6 · 64 px · rendered (not the original clevr)" in text
+    assert "clevr:clevr6 · 64 px · original" in text
+    for word in ("self-supervised", "hungarian", "IQM 0.70", "3,000 steps", "5.0 min", "0.21 M",
+                 "cpu, 2 threads", "320 images/s"):  # fmt: skip
+        assert word in text
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 120
+    # Nothing is split over two tables at this width, and no interval over two lines.
+    assert sum(line.startswith("objective ") for line in lines) == 2
+    low_high = re.findall(r"\[0\.5\d, 0\.8\d\]", text)
+    assert len(low_high) == 10
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_loses_no_metric(tmp_path: Path, width: int) -> None:
+    for seed in range(2):
+        numbers = {key: 0.111 * (index + 1) for index, key in enumerate(DEFAULT_METRICS)}
+        add_run(tmp_path, numbers, seed=seed, objective="simclr")
+    text = text_of(leaderboard(tmp_path), width)
+    assert max(map(len, text.splitlines())) <= width
+    for value in ("0.11", "0.22", "0.33", "0.44", "0.56"):
+        assert f"[{value}, {value}]" in text
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    add_run(tmp_path, ALL)
+    run = add_run(tmp_path, ALL)
+    config = make_config()
+    config["dataset"]["fingerprint"] = "abcdefgh1234"
+    write(run / "config.json", config)
+    write(run / "evaluation.json", make_evaluation(config, {"fg_ari/decoder": 0.2}))
+    text = text_of(leaderboard(tmp_path))
+    assert "· content abcdefgh" in text
+
+
+def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path: Path) -> None:
+    add_run(tmp_path, {"fg_ari/attention": 0.801, "health/rank": 3.0, "recon_mse": 0.02})
+    add_run(tmp_path, {"fg_ari/attention": 0.799, "health/rank": 9.0, "recon_mse": 0.01},
+            objective="simclr")  # fmt: skip
+    add_run(tmp_path, {"fg_ari/attention": 0.7, "health/rank": 1.0}, objective="random")
+    # Alone in its dataset: best of nothing.
+    add_run(tmp_path, {"fg_ari/attention": 0.95}, variant="clevr10")
+    board = leaderboard(tmp_path, metrics=["all"])
+    markdown = board.to_markdown()
+    assert markdown.count("**0.80**") == 2
+    assert markdown.count("**0.01**") == 1
+    assert markdown.count("**") == 6
+    assert text_of(board).count("* 0.80") == 2
+    assert "* 9.00" not in text_of(board)
+    assert "* 0.95" not in text_of(board)
+    assert board.to_latex().count(r"\textbf{0.80}") == 2
+
+
+def test_direction_is_known_for_scores_only() -> None:
+    assert direction("fg_ari/decoder") == direction("knn/slots/count") == 1
+    assert direction("recon_mse") == -1
+    assert direction("health/rank") == direction("properties/linear/loss/unmatched") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.8649, "0.86"), (-0.004, "-0.004"), (0.0, "0.00"), (None, "—"), (1234.5, "1,234.50"),
+     (0.00123, "0.0012"), (-0.5, "-0.50")],
+)  # fmt: skip
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_csv_is_long_and_exact(tmp_path: Path) -> None:
+    add_run(tmp_path, {"fg_ari/decoder": 1 / 3, "ari/decoder": None}, seed=0)
+    add_run(tmp_path, {"ari/attention": 0.25}, objective="simclr", alignment="pool")
+    lines = list(csv.DictReader(io.StringIO(leaderboard(tmp_path).to_csv())))
+    assert [(line["objective"], line["metric"]) for line in lines] == [
+        ("reconstruction", "ari/attention"), ("reconstruction", "fg_ari/decoder"),
+        ("simclr", "ari/attention"), ("simclr", "fg_ari/decoder"),
+    ]  # fmt: skip
+    assert float(lines[1]["mean"]) == 1 / 3
+    assert (lines[1]["low"], lines[1]["n"]) == ("", "1")
+    assert (lines[3]["mean"], lines[3]["n"]) == ("", "0")
+    assert lines[0]["origin"] == "rendered"
+
+
+def test_latex_has_no_bare_special_character(tmp_path: Path) -> None:
+    add_run(tmp_path, {"fg_ari/decoder": 0.5}, overrides={"core.slot_init": "50%_{a}&#$~^\\"},
+            status=make_status(device="<gpu> & co_1"))  # fmt: skip
+    latex = leaderboard(tmp_path).to_latex()
+    assert r"50\%\_\{a\}\&\#\$\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
+    assert r"\textless{}gpu\textgreater{} \& co\_1" in latex
+    assert r"fg\_ari/decoder" in latex
+    assert latex.isascii()
+    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 1
+    (body,) = [line for line in latex.splitlines() if line.startswith("reconstruction &")]
+    columns = latex.split(r"\begin{tabular}{")[1].split("}")[0]
+    assert len(body.replace(r"\&", "").split("&")) == len(columns)
+
+
+def test_latex_escape_leaves_plain_text_alone() -> None:
+    assert latex_escape("slot attention, 0.86 [0.84, 0.88]") == "slot attention, 0.86 [0.84, 0.88]"
+    assert latex_escape("a_b") == r"a\_b"
+
+
+def test_markdown_cells_cannot_break_the_table(tmp_path: Path) -> None:
+    add_run(tmp_path, {"fg_ari/decoder": 0.5}, status=make_status(device="a|b\nc"))
+    lines = [line for line in leaderboard(tmp_path).to_markdown().splitlines() if "|" in line]
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+    assert len(lines) == 3
+
+
+def test_text_with_square_brackets_is_no_markup(tmp_path: Path) -> None:
+    add_run(tmp_path, ALL, status=make_status(warnings=["[bold]7 slots[/bold] for [x]"]))
+    assert "[bold]7 slots[/bold] for [x]" in text_of(leaderboard(tmp_path))
+
+
+def test_reading_the_leaderboard_never_imports_torch(tmp_path: Path) -> None:
+    add_run(tmp_path, ALL)
+    code = (
+        "import sys; from pathlib import Path; import slotbench.results.leaderboard as board\n"
+        "assert 'pandas' not in sys.modules and 'scipy' not in sys.modules\n"
+        "board.leaderboard(Path(sys.argv[1])).to_json()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -1,0 +1,102 @@
+"""A bundle is whole, names every file's sha256, and holds nothing that is not finished."""
+
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from slotbench.results.bundle import FILES, MANIFEST
+from slotbench.results.leaderboard import leaderboard
+from slotbench.results.publish import publish
+from slotbench.results.run import Run
+from tests.results.bundled import Command
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
+                  if path.is_file())  # fmt: skip
+
+
+def test_a_bundle_holds_the_run_and_its_hashes(bundle: Path, run: Path) -> None:
+    inside = "/".join(("runs", *run.parts[-3:]))
+    assert files(bundle) == sorted([MANIFEST, *(f"{inside}/{name}" for name in FILES)])
+    listed = json.loads((bundle / MANIFEST).read_text())["files"]
+    for name in FILES:
+        content = (run / name).read_bytes()
+        assert (bundle / inside / name).read_bytes() == content
+        assert listed[f"{inside}/{name}"] == {
+            "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)
+        }  # fmt: skip
+
+
+def test_the_same_runs_give_the_same_archive(command: Command, run: Path, tmp_path: Path) -> None:
+    for name in ("one.zip", "two.zip"):
+        code, out, _ = command("publish", str(run), "--out", str(tmp_path / name))
+        assert (code, out.strip().endswith(name)) == (0, True)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert len(archive.namelist()) == 1 + len(FILES)
+
+
+def test_records_without_weights_stand_on_the_leaderboard(
+    command: Command, run: Path, results: Path
+) -> None:
+    here = leaderboard(results).to_json()["rows"]
+    out = results / "published" / "mine.json"
+    assert command("publish", run.name, "--out", str(out))[0] == 0
+    shutil.rmtree(results / "runs")
+    there = leaderboard(results).to_json()["rows"]
+    assert [row.pop("published") for row in (*here, *there)] == [0, 1]
+    assert there == here
+
+
+@pytest.mark.parametrize("missing", ["status", "evaluation.json", "model.safetensors"])
+def test_what_is_not_finished_is_not_published(
+    command: Command, run: Path, tmp_path: Path, missing: str
+) -> None:
+    if missing == "status":
+        status = json.loads((run / "status.json").read_text())
+        (run / "status.json").write_text(json.dumps({**status, "state": "failed"}))
+    else:
+        (run / missing).unlink()
+    code, out, told = command("publish", str(run), "--out", str(tmp_path / "bundle"))
+    assert (code, out) == (2, "")
+    words = {"status": "only finished runs", "evaluation.json": "is not evaluated"}
+    assert words.get(missing, f"has no {missing}") in told
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_nothing_is_replaced_unless_asked_and_no_folder_of_other_things(
+    command: Command, run: Path, bundle: Path, tmp_path: Path
+) -> None:
+    (bundle / MANIFEST).write_text("changed")
+    code, _, told = command("publish", str(run), "--out", str(bundle))
+    assert code == 2
+    assert "there already" in told
+    assert command("publish", str(run), "--out", str(bundle), "--force")[0] == 0
+    assert json.loads((bundle / MANIFEST).read_text())["files"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("x")
+    code, _, told = command("publish", str(run), "--out", str(other), "--force")
+    assert code == 2
+    assert "left alone" in told
+    assert files(other) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
+def test_a_disk_that_fills_up_leaves_nothing(
+    run: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        publish([Run(run)], tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

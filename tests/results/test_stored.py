@@ -1,0 +1,167 @@
+"""What is evaluated again, what is kept, and what is stale."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench import api as workflow
+from slotbench.evaluation import evaluate as module
+from slotbench.evaluation.metric_health import Health
+from slotbench.evaluation.metric_segmentation import Segmentation
+from slotbench.evaluation.segmentation import METRICS
+from slotbench.files import read_json, write_json
+from slotbench.results.leaderboard import collect as runs
+from slotbench.results.leaderboard import leaderboard
+from slotbench.results.run import Run
+from slotbench.results.stored import left_to_do, merged
+from slotbench.training.trainer import Host
+from tests.results.results import add_run
+
+CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
+VERSIONS = {"segmentation": Segmentation.version, "health": Health.version}
+TINY = ("encoder.channels=8", "core.width=8", "core.mlp_width=8")
+
+
+def document(groups, **fields):
+    """An evaluation with one key of each group, whose value is that of ``groups``."""
+    keys = {"health": "health/slot_cosine", "segmentation": "fg_ari/attention"}
+    same = dict.fromkeys(("split", "fingerprint", "resolution", "images", "objects", "slots"), 1)
+    return {
+        "schema": 1, **same, "seed": 0, "groups": {name: VERSIONS[name] for name in groups},
+        "metrics": {
+            keys[name]: {"value": value, "version": VERSIONS[name]}
+            for name, value in groups.items()
+        },
+        "skipped": {}, **fields,
+    }  # fmt: skip
+
+
+def test_groups_that_are_missing_or_of_another_version_are_left_to_do():
+    before = document({"segmentation": 0.5, "health": 0.5})
+    assert left_to_do(before, ("segmentation", "health", "dci")) == ("dci",)
+    before["groups"]["health"] = 0
+    assert left_to_do(before, ("segmentation", "health")) == ("health",)
+    # Evaluations of before there were groups do not say what they computed.
+    del before["groups"]
+    assert left_to_do(before, ("segmentation", "health")) == ("segmentation", "health")
+
+
+def test_other_groups_are_kept_and_the_same_group_is_replaced_whole():
+    before = document(
+        {"segmentation": 0.1, "health": 0.2},
+        skipped={"health/consistency": "a reason", "dci": "another"},
+    )
+    before["metrics"]["health/gone"] = {"value": 1.0, "version": 0}
+    joined = merged(before, document({"health": 0.3}))
+    assert {key: cell["value"] for key, cell in joined["metrics"].items()} == {
+        "fg_ari/attention": 0.1, "health/slot_cosine": 0.3,
+    }  # fmt: skip
+    assert joined["skipped"] == {"dci": "another"}
+    assert joined["groups"] == VERSIONS
+
+
+@pytest.mark.parametrize("field", ["images", "seed", "fingerprint", "slots"])
+def test_nothing_is_taken_from_an_evaluation_of_something_else(field):
+    before = document({"segmentation": 0.1}, **{field: 2})
+    new = document({"health": 0.3})
+    assert merged(before, new) == new
+
+
+@pytest.fixture(scope="module")
+def trained(blocks, tmp_path_factory) -> Run:
+    choice = workflow.Choice(objective="random", preset="quick", overrides=TINY)
+    return workflow.start(choice, CPU, blocks, tmp_path_factory.mktemp("results"), evaluate=False)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The splits that the core passed over."""
+    seen = []
+    collect = module.collect
+
+    def noted(core, decode, dataset, split, *rest, **options):
+        seen.append(split)
+        return collect(core, decode, dataset, split, *rest, **options)
+
+    monkeypatch.setattr(module, "collect", noted)
+    return seen
+
+
+def test_evaluate_computes_what_is_missing(
+    trained: Run, blocks: Path, passes, capsys, monkeypatch
+) -> None:
+    def evaluate(metrics, **options):
+        passes.clear()
+        return workflow.evaluate(trained, CPU, blocks, split="test", metrics=metrics, **options)
+
+    first = evaluate("segmentation")
+    assert passes == ["test"]
+    assert set(first["metrics"]) == {f"{name}/attention" for name in METRICS}
+    assert read_json(trained.evaluation) == first
+    both = evaluate("segmentation,health")
+    assert passes == ["test"]  # for the second draw
+    assert both["metrics"].items() > first["metrics"].items()
+    assert next(iter(both["metrics"])).endswith("/attention")
+    capsys.readouterr()
+    assert evaluate("health,segmentation") == both
+    assert passes == []
+    assert "nothing is missing" in capsys.readouterr().err
+    # A definition that changed is computed anew, from what is kept of the model.
+    monkeypatch.setattr(Health, "version", newest := Health.version + 1)
+    monkeypatch.setattr(Health, "keys", ("health/slot_cosine",))
+    monkeypatch.setattr(Health, "needs", ("slots",))
+    monkeypatch.setattr(Health, "compute", lambda *_: {})
+    newer = evaluate("segmentation,health")
+    assert passes == []
+    assert newer["groups"] == {"segmentation": 1, "health": newest}
+    assert newer["metrics"]["fg_ari/attention"] == first["metrics"]["fg_ari/attention"]
+    assert "health/slot_cosine" not in newer["metrics"]
+
+
+def test_force_and_no_cache(trained: Run, blocks: Path, passes) -> None:
+    def evaluate(**options):
+        passes.clear()
+        return workflow.evaluate(
+            trained, CPU, blocks, split="test", metrics="segmentation", **options
+        )
+
+    first = evaluate(force=True)
+    assert passes == ["test"]
+    assert (trained.path / "cache" / "test.h5").is_file()
+    assert evaluate(force=True) == first
+    assert passes == ["test"]
+    (trained.path / "cache" / "test.h5").unlink()
+    assert evaluate(force=True, cached=False) == first
+    assert not (trained.path / "cache" / "test.h5").exists()
+
+
+def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
+    trained: Run, blocks: Path, passes
+) -> None:
+    def evaluate(metrics):
+        passes.clear()
+        return workflow.evaluate(trained, CPU, blocks, split="test", metrics=metrics)
+
+    trained.evaluation.unlink(missing_ok=True)
+    first = evaluate("segmentation")
+    write_json(trained.evaluation, {**first, "model": "another", "metrics": {}})
+    assert evaluate("health,segmentation")["metrics"].items() > first["metrics"].items()
+    trained.evaluation.write_text("{")
+    assert evaluate("segmentation") == first
+    other = workflow.evaluate(trained, CPU, blocks, split="val", metrics="segmentation")
+    assert other["split"] == "val"
+    assert read_json(trained.evaluation) == first
+
+
+def test_the_leaderboard_shows_no_stale_result(tmp_path, monkeypatch):
+    run = add_run(tmp_path, {"fg_ari/attention": 0.9, "health/slot_cosine": 0.1}, seed=0)
+    before = leaderboard(tmp_path)
+    assert before.warnings == ()
+    current = {"fg_ari/attention": 2, "health/slot_cosine": Health.version}
+    monkeypatch.setattr(runs, "current_version", lambda key: current[key])
+    board = leaderboard(tmp_path, metrics=("all",))
+    assert set(board.rows[0].metrics) == {"health/slot_cosine"}
+    (warning,) = board.warnings
+    assert "is stale, of an older version of fg_ari/attention" in warning
+    assert f"slotbench evaluate {run.name}" in warning

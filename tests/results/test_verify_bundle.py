@@ -1,0 +1,215 @@
+"""``verify BUNDLE``: hashes first, then every number again from the weights."""
+
+import json
+import math
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.results.bundle import MANIFEST
+from slotbench.results.recompute import compare, same_decimals
+from tests.results.bundled import Command, change, seal, zipped
+
+METRIC = "fg_ari/attention"
+
+
+def test_every_number_comes_out_again(command: Command, bundle: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "results" / "runs")  # the bundle and the dataset are enough
+    for path in (bundle, zipped(bundle, tmp_path / "bundle.zip")):
+        code, out, _ = command("verify", str(path), "--json")
+        facts = json.loads(out)
+        (found,) = facts["runs"]
+        assert (code, facts["ok"], found["recomputed"]) == (0, True, True)
+        assert METRIC in [cell["metric"] for cell in found["metrics"]]
+        assert {cell["verdict"] for cell in found["metrics"]} == {"same"}
+    code, out, _ = command("verify", str(bundle), "--no-recompute")
+    assert (code, "5 files have the sha256 of the manifest" in out) == (0, True)
+    assert "No number was computed again" in out
+
+
+@pytest.mark.parametrize(("moved", "code"), [(3e-5, 0), (0.3, 1)])
+def test_it_says_which_digits_moved(
+    command: Command, bundle: Path, moved: float, code: int
+) -> None:
+    def edit(document: Any) -> None:
+        document["metrics"][METRIC]["value"] += moved
+
+    change(bundle, "evaluation.json", edit)
+    ended, out, told = command("verify", str(bundle), "--json")
+    (cell,) = [cell for cell in json.loads(out)["runs"][0]["metrics"] if cell["verdict"] != "same"]
+    assert ended == code
+    assert cell["metric"] == METRIC
+    assert cell["difference"] == pytest.approx(-moved)
+    assert cell["verdict"] == ("moved" if code == 0 else "contradicted")
+    assert cell["same_decimals"] == same_decimals(cell["stored"], cell["recomputed"])
+    assert ("contradicted" in told) == bool(code)
+    assert f"{cell['stored']:.8f}" in command("verify", str(bundle))[1]
+    assert command("verify", str(bundle), "--tolerance", "0.5")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [(0.1231, 0.1234, 3), (0.4999, 0.5001, 3), (1.1, 1.2, 0), (0.5, 1.6, None)],
+)
+def test_same_decimals_are_those_to_which_both_round_alike(
+    one: float, other: float, same: int | None
+) -> None:
+    assert same_decimals(one, other) == same
+
+
+def test_versions_gaps_and_numbers_that_are_none() -> None:
+    def cells(**values: Any) -> Any:
+        return {"metrics": {key: {"value": value, "version": 1} for key, value in values.items()}}
+
+    stored = cells(both=None, gone=0.5, came=None, only=0.1)
+    fresh = cells(both=None, gone=None, came=0.5)
+    found = {digit.metric: digit.verdict for digit in compare(stored, fresh, 0.01)}
+    assert found == {
+        "both": "same", "gone": "contradicted", "came": "contradicted",
+        "only": "not computed again",
+    }  # fmt: skip
+    stored["metrics"]["both"]["version"] = 0
+    assert "of version 0" in next(iter(compare(stored, fresh, 0.01))).verdict
+    with pytest.raises(ValueError, match="nan"):
+        list(compare(cells(x=math.nan), cells(x=0.1), 0.01))
+
+
+def tamper(bundle: Path, how: str) -> None:
+    """Change a bundle without its manifest, or with it where ``how`` says so."""
+    (weights,) = bundle.glob("runs/*/*/*/model.safetensors")
+    if how == "tampered":
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(bytes(content))
+    elif how in ("no weights", "no weights, resealed"):
+        weights.unlink()
+        if how.endswith("resealed"):
+            seal(bundle)
+    elif how == "more":
+        shutil.copytree(weights.parent, weights.parent.parent / "9-00000000")
+    elif how == "link":
+        weights.rename(bundle.parent / "elsewhere")
+        weights.symlink_to(bundle.parent / "elsewhere")
+    elif how == "hidden":
+        (bundle / ".profile").write_text("x")
+    elif how == "manifest":
+        (bundle / MANIFEST).write_text("{")
+    else:
+        manifest = json.loads((bundle / MANIFEST).read_text())
+        (entry, *_) = manifest["files"].values()
+        names = {"listed outside": "../../x/y/z/status.json", "listed root": "/etc/passwd"}
+        manifest["files"][names[how]] = entry
+        (bundle / MANIFEST).write_text(json.dumps(manifest))
+
+
+TAMPERED = {
+    "tampered": "model.safetensors: its sha256 is not the manifest's",
+    "no weights": "model.safetensors: in the manifest, but missing",
+    "no weights, resealed": "model.safetensors: every run of a bundle has one",
+    "more": "9-00000000/config.json: not in the manifest",
+    "link": "is a link or a device",
+    "hidden": "no plain relative path",
+    "manifest": "not valid JSON",
+    "listed outside": "bad entry for '../../x/y/z/status.json'",
+    "listed root": "bad entry for '/etc/passwd'",
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_a_bundle_that_is_not_as_published_is_an_error(
+    command: Command, bundle: Path, how: str
+) -> None:
+    tamper(bundle, how)
+    code, out, told = command("verify", str(bundle))
+    assert code == 2
+    assert TAMPERED[how] in " ".join(f"{out} {told}".split())
+    assert "same to the last bit" not in out
+    assert "use nothing of it" in told
+
+
+def link() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("runs/a/b/0-c/status.json")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.json", "/etc/evil.json", "runs/../../../../x/status.json", "C:\\x.json",
+     "runs/a/b/c/evil.py", "runs/a/b/c/d/status.json", MANIFEST, link()],
+    ids=str,
+)  # fmt: skip
+def test_an_archive_that_reaches_outside_is_an_error(
+    command: Command, bundle: Path, tmp_path: Path, name: Any
+) -> None:
+    inside = sorted(path for path in tmp_path.rglob("*"))
+    with pytest.warns(UserWarning, match="Duplicate") if name == MANIFEST else _nothing():
+        archive = zipped(bundle, tmp_path / "bundle.zip", (name, b"{}"))
+    code, out, told = command("verify", str(archive))
+    assert (code, out) == (2, "")
+    assert "Traceback" not in told
+    archive.unlink()
+    assert sorted(path for path in tmp_path.rglob("*")) == inside
+
+
+def _nothing() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive at all", None])
+def test_what_is_no_archive_is_an_error(
+    command: Command, bundle: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "bundle.zip"
+    whole = zipped(bundle, path).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    code, _, told = command("verify", str(path))
+    assert code == 2
+    assert "cannot be read as a results bundle" in told
+
+
+def edit_of(what: str) -> Any:
+    def edit(document: Any) -> None:
+        if what == "width":
+            document["encoder"]["channels"] = 16
+        elif what == "huge":
+            document["core"]["width"] = 10**9
+        elif what == "dataset":
+            document["dataset"]["name"] = "../../secret"
+        elif what == "teacher":
+            document["objective"]["teacher"] = "dino"
+        else:
+            document["core"] = 7
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("width", "not those of the configuration"), ("huge", "holds a number above"),
+     ("dataset", "names no dataset"), ("teacher", "is not in the bundle"),
+     ("core", "is not that of this")],
+)  # fmt: skip
+def test_a_configuration_that_does_not_fit_is_not_computed_and_says_why(
+    command: Command, bundle: Path, what: str, reason: str
+) -> None:
+    change(bundle, "config.json", edit_of(what))
+    _, out, _ = command("verify", str(bundle), "--json")
+    (found,) = json.loads(out)["runs"]
+    assert not found["recomputed"]
+    assert reason in found["reason"]
+
+
+def test_without_the_dataset_it_says_so(command: Command, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ("verify", str(bundle), "--json", "--data-dir", str(tmp_path / "empty"))
+    code, out, _ = command(*words)
+    (found,) = json.loads(out)["runs"]
+    assert (code, found["recomputed"]) == (0, False)
+    assert "prepare" in found["reason"]

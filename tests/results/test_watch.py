@@ -1,0 +1,101 @@
+"""``leaderboard --watch``: in this process with a clock of its own, and in one that is stopped."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from slotbench.errors import UserError
+from slotbench.results.leaderboard import Board, Index, leaderboard
+from slotbench.results.leaderboard.watch import watch
+from tests.results.results import ALL, add_run, make_status, write
+
+
+def test_a_page_is_shown_when_it_changed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    index, looks, slept = Index(tmp_path), [0], []
+    stream = io.StringIO()
+
+    def collect() -> Board:
+        looks[0] += 1
+        return leaderboard(tmp_path, index=index)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            add_run(tmp_path, ALL, objective="simclr")
+        if len(slept) == 4:
+            running = make_status("done")
+            add_run(tmp_path, ALL, seed=1, objective="simclr", status=running)
+        if len(slept) == 6:
+            raise KeyboardInterrupt
+
+    watch(collect, Console(file=stream, width=120), every=3.0, sleep=sleep)
+    text = stream.getvalue()
+    assert looks == [6]
+    assert slept == [3.0] * 6
+    # Nothing yet, one seed, two seeds: three pages for six looks.
+    assert text.count("No results in") == 1
+    assert text.count("Self-supervision against reconstruction: nothing") == 2
+    assert "\x1b" not in text
+
+
+def test_an_interrupt_while_drawing_leaves_no_half_page(tmp_path: Path) -> None:
+    add_run(tmp_path, ALL)
+    stream = io.StringIO()
+
+    def collect() -> Board:
+        leaderboard(tmp_path)
+        raise KeyboardInterrupt
+
+    watch(collect, Console(file=stream, width=120))
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("every", [0.0, -1.0, float("nan")])
+def test_an_interval_must_be_one(tmp_path: Path, every: float) -> None:
+    with pytest.raises(UserError, match="--every"):
+        watch(lambda: leaderboard(tmp_path), Console(), every=every)
+
+
+def test_runs_that_go_on_are_shown_with_their_step(tmp_path: Path) -> None:
+    add_run(tmp_path, ALL)
+    run = add_run(tmp_path, seed=1, objective="simclr", alignment="pool",
+                  status=make_status("running", step=1200))  # fmt: skip
+    import fcntl
+
+    with (run / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        board = leaderboard(tmp_path)
+    assert board.running == (
+        "Running: clevr:clevr6, slot-attention + simclr · pool, seed 1: step 1,200 of 3,000.",
+    )
+    assert leaderboard(tmp_path).running == ()
+
+
+def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path: Path) -> None:
+    run = add_run(tmp_path, ALL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slotbench", "leaderboard", "--watch", "--every", "0.2",
+         "--results-dir", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = ""
+    deadline = time.monotonic() + 60
+    while "nothing to compare" not in seen and time.monotonic() < deadline:
+        seen += process.stdout.readline()
+    write(run / "status.json", make_status("failed", reason="no memory left"))
+    while "no memory left" not in seen and time.monotonic() < deadline:
+        seen += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "no memory left" in seen
+    assert process.returncode == 0
+    assert "Traceback" not in errors

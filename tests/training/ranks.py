@@ -1,0 +1,95 @@
+"""One of two processes that train together: ``python -m tests.training.ranks DATA RESULTS``.
+
+The environment tells rank and meeting place, as the launcher's does. Every case of ``CASES`` is
+trained in turn; ``<results>/<rank>-<case>.json`` tells what this process came to.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slotbench.api import Choice, options
+from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.objective import TrainBatch
+from slotbench.results.run import Run
+from slotbench.training.distributed import meeting
+from slotbench.training.loop import train
+from slotbench.training.rank import follow
+from slotbench.training.trainer import Host, Trainer
+
+WORLD, TRAIN_STEP = 2, Trainer.train_step
+TINY = (
+    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
+    "train.log_every=1", "train.val_every=2", "train.picture_every=0", "train.warmup=0",
+    "train.learning_rate=1e-3",
+)  # fmt: skip
+DECODER = ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
+CASES: dict[str, dict[str, Any]] = {
+    "reconstruction": {"overrides": (*TINY, *DECODER)},
+    "simclr": {"objective": "simclr", "overrides": TINY},
+    "moco": {"objective": "moco", "overrides": (*TINY, "objective.queue=30")},
+    "flops": {
+        "core": "bo-qsa",
+        "objective": "vicreg",
+        "overrides": TINY,
+        "budget": "200e6:flops",
+    },
+    "seconds": {"objective": "simclr", "overrides": TINY, "budget": "0.3:seconds", "steps": 5000},
+    "stopped": {"objective": "simclr", "overrides": TINY, "seed": 1, "steps": 6},
+}
+
+
+def choice(case: str) -> Choice:
+    return Choice(**{"preset": "quick", "steps": 3, **CASES[case]})
+
+
+def at(case: str, rank: int, going: Trainer) -> None:
+    """What befalls a process before a step."""
+    if case == "seconds" and rank == 1:
+        time.sleep(0.005)  # its clock tells another time
+    if case == "stopped" and rank == 1 and going.step == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def watched(
+    case: str, rank: int, seen: list[int]
+) -> Callable[[Trainer, TrainBatch], dict[str, torch.Tensor]]:
+    """A step of a case, which is noted in ``seen`` and may go wrong."""
+
+    def step(going: Trainer, batch: TrainBatch) -> dict[str, torch.Tensor]:
+        at(case, rank, going)
+        seen.append(going.step)
+        return TRAIN_STEP(going, batch)
+
+    return step
+
+
+def main(data: Path, results: Path) -> None:
+    torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
+    host = Host(torch.device("cpu"), 0.0, processes=WORLD)
+    with DatasetFile(data / "clevr.h5") as dataset, meeting(host.device):
+        for case in CASES:
+            seen: list[int] = []
+            Trainer.train_step = watched(case, rank, seen)  # type: ignore[method-assign]
+            config = resolve_for(dataset_info(dataset), **options(choice(case)))
+            going: Callable[..., None] = follow if rank else train
+            stopped = False
+            try:
+                going(Run.of(config, results), config, dataset, host)
+            except KeyboardInterrupt:
+                stopped = True
+            told = {"steps": seen, "stopped": stopped}
+            (results / f"{rank}-{case}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

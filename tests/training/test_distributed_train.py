@@ -1,0 +1,200 @@
+"""Two processes with half of each batch do what one does with the whole of it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slotbench import api as workflow
+from slotbench.config.budget import flops_of_step
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.views import ViewConfig, make_views
+from slotbench.errors import UserError
+from slotbench.objectives.gather import alone, rank_and_world
+from slotbench.results.run import Run, read_model
+from slotbench.training import checkpoint, launch
+from slotbench.training.build import build
+from slotbench.training.distributed import check_batch, flops_of_whole_step, take
+from slotbench.training.trainer import Host
+from tests.objectives import tiny
+from tests.training import ranks
+from tests.training.ranks import WORLD
+
+ROOT, SECONDS = Path(__file__).parents[2], 240
+CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
+NO_SAY = "core.norm_slots.bias"
+"""Moves all queries alike, which attention does not see: its gradient is rounding alone, of which
+Adam makes steps as large as of any other."""
+SAME = ("reconstruction", "simclr", "moco", "flops")
+
+
+@pytest.fixture(scope="module")
+def together(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of two processes that train every case of :mod:`tests.training.ranks`."""
+    results = tmp_path_factory.mktemp("together")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(WORLD):
+        told = {
+            "RANK": str(rank), "WORLD_SIZE": str(WORLD), "LOCAL_RANK": str(rank),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+        with (results / f"{rank}.txt").open("w") as said:
+            command = [sys.executable, "-W", "error", "-m", "tests.training.ranks", blocks, results]
+            started.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, env={**os.environ, **told}, stdout=said, stderr=said
+                )
+            )
+    try:
+        for rank, process in enumerate(started):
+            assert process.wait(SECONDS) == 0, (results / f"{rank}.txt").read_text()
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return results
+
+
+def said(results: Path, case: str) -> list[dict[str, Any]]:
+    return [json.loads((results / f"{rank}-{case}.json").read_text()) for rank in range(WORLD)]
+
+
+def same_run(blocks: Path, results: Path, case: str) -> Run:
+    """The directory of a case, without training anything."""
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        config = workflow.resolve_for(
+            workflow.dataset_info(dataset), **workflow.options(ranks.choice(case))
+        )
+    return Run.of(config, results)
+
+
+def assert_close(one: Run, two: Run) -> None:
+    """To rounding, of which Adam makes more where gradients are near 0."""
+    first, second, start = read_model(one), read_model(two), build(one.config()).state_dict()
+    assert first.keys() == second.keys() == start.keys()
+    apart, moved = [], []
+    for name, value in first.items():
+        if not value.is_floating_point():
+            assert torch.equal(value, second[name])
+        elif not name.endswith(NO_SAY):
+            apart.append((second[name] - value).norm())
+            moved.append((value - start[name]).norm())
+    assert torch.stack(apart).norm() < 0.01 * torch.stack(moved).norm()
+    assert torch.stack(moved).norm() > 0.01
+    assert [row.keys() for row in one.metrics()] == [row.keys() for row in two.metrics()]
+    for row, other in zip(one.metrics(), two.metrics(), strict=True):
+        for key, number in row.items():
+            assert other[key] == pytest.approx(number, rel=2e-3, abs=1e-5), key
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_weights_and_metrics_are_those_of_one_process(
+    blocks: Path, together: Path, tmp_path: Path, case: str
+) -> None:
+    shared = same_run(blocks, together, case)
+    whole = workflow.start(ranks.choice(case), CPU, blocks, tmp_path, evaluate=False)
+    assert shared.id == whole.id
+    assert_close(whole, shared)
+    for key in ("state", "step", "steps", "flops_per_step", "parameters"):
+        assert shared.status()[key] == whole.status()[key]
+    assert shared.status()["device"].startswith("2 x ")
+    assert {path.name for path in whole.path.iterdir()} == {
+        path.name for path in shared.path.iterdir()
+    }
+    saved = [checkpoint.load(run.checkpoint, run.config().id) for run in (whole, shared)]
+    assert saved[0].objective.keys() == saved[1].objective.keys()
+    assert saved[0].optimizer["state"].keys() == saved[1].optimizer["state"].keys()
+
+
+def test_seconds_end_all_processes_at_the_same_step(blocks: Path, together: Path) -> None:
+    first, second = said(together, "seconds")
+    assert first["steps"] == second["steps"]
+    status = same_run(blocks, together, "seconds").status()
+    assert status["state"] == "done"
+    assert 0 < status["step"] == len(first["steps"]) < 5000
+    assert status["seconds"] >= 0.3
+
+
+def test_a_signal_to_one_stops_all_and_one_process_goes_on(
+    blocks: Path, together: Path, tmp_path: Path
+) -> None:
+    first, second = said(together, "stopped")
+    assert first == second == {"steps": [0, 1, 2], "stopped": True}
+    broken = same_run(blocks, together, "stopped")
+    assert broken.status()["state"] == "interrupted"
+    assert broken.status()["step"] == 3
+    whole = workflow.start(ranks.choice("stopped"), CPU, blocks, tmp_path, evaluate=False)
+    assert_close(whole, workflow.resume(broken.path, CPU, blocks, together, evaluate=False))
+
+
+def test_the_others_write_and_say_nothing(together: Path) -> None:
+    assert "Training" in (together / "0.txt").read_text()
+    assert (together / "1.txt").read_text() == ""
+
+
+def test_views_of_a_part_are_the_rows_of_the_whole() -> None:
+    images = torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    keys, config = (0, "train", 3), ViewConfig("simclr")
+    whole = make_views(images, config, keys)
+    for first, last in ((0, 3), (3, 7)):
+        part = make_views(images[first:last], config, keys, first=first)
+        assert torch.equal(part.matrices, whole.matrices[:, first:last])
+        torch.testing.assert_close(part.images, whole.images[:, first:last])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, DatasetFile]:
+    return tiny.write_data(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "vicreg", "slotcon"])
+def test_the_cost_of_a_whole_batch_is_told_by_small_ones(
+    data: dict[bool, DatasetFile], name: str
+) -> None:
+    made = tiny.objective(data[tiny.kinds()[name].temporal], name)
+    batch = tiny.batch_of(data, made)
+    many = take(batch, len(batch.images))
+    for _ in range(2):  # 16 images
+        many = doubled(many)
+    assert flops_of_whole_step(made, many) == flops_of_step(made, many)
+    assert flops_of_whole_step(made, take(many, 5)) == flops_of_step(made, take(many, 5))
+
+
+def doubled(batch: Any) -> Any:
+    from dataclasses import replace
+
+    from slotbench.datasets.format.views import Views
+
+    views = batch.views and Views(*(torch.cat([part, part], 1) for part in batch.views))
+    labels = {key: torch.cat([values, values]) for key, values in batch.labels.items()}
+    return replace(batch, images=torch.cat([batch.images] * 2), views=views, labels=labels)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(
+    blocks: Path, tmp_path: Path
+) -> None:
+    check_batch(64, 4)
+    three = Host(torch.device("cpu"), processes=3)
+    with pytest.raises(UserError, match=r"train\.batch_size=8 .* train\.batch_size=9"):
+        workflow.start(ranks.choice("simclr"), three, blocks, tmp_path, evaluate=False)
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cpu", -1), ("mps", 2)])
+def test_processes_that_a_machine_cannot_run_are_refused(device: str, gpus: int) -> None:
+    with pytest.raises(UserError, match="--gpus"):
+        launch.check(torch.device(device), gpus)
+
+
+def test_outside_a_group_a_process_is_alone() -> None:
+    assert rank_and_world() == (0, 1)
+    with alone():
+        assert rank_and_world() == (0, 1)

@@ -1,0 +1,178 @@
+"""Teachers: what they compute is what their network computes, whatever surrounds them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slotbench.config.resolve import resolve
+from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
+from slotbench.datasets.format.schema import Feature
+from slotbench.datasets.prepare.stored_features import add_features
+from slotbench.errors import UserError
+from slotbench.results.run import Run
+from slotbench.results.teachers import Teacher, load_teacher, resized, runs_in
+from slotbench.rng import building, torch_generator
+from slotbench.training.build import build
+from tests.conftest import write_blocks
+
+SMALL = (
+    "core.width=8", "core.mlp_width=8", "encoder.channels=6", "encoder.depth=1",
+    "encoder.stride=8",
+)  # fmt: skip
+
+
+def images(size: int = 32) -> Tensor:
+    return torch.rand(3, 3, size, size, generator=torch_generator(0, "images"))
+
+
+def strided(seed: int = 0, **fields: Any) -> Teacher:
+    with building(seed, "encoder"):
+        encoder = StridedCnn(StridedCnnConfig(**{"channels": 6, "stride": 8, **fields}), 32)
+    return Teacher("strided", encoder, 32, "tests")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[DatasetFile]:
+    with DatasetFile(write_blocks(tmp_path / "clevr.h5", 5, 3, 3)) as file:
+        yield file
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    timm = pytest.importorskip("timm")
+    with building(0, "teacher"):
+        model = timm.create_model("test_vit", img_size=32)
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "vit.safetensors")
+    return tmp_path / "vit.safetensors"
+
+
+def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
+    """A run with weights that no seed would give, and its encoder."""
+    config = resolve(
+        dataset, core="slot-attention", objective="random", alignment=None, preset="quick",
+        seed=0, overrides=SMALL,
+    )  # fmt: skip
+    run, objective = Run.of(config, results), build(config)
+    run.create(config)
+    with torch.no_grad():
+        for weight in objective.parameters():
+            weight.add_(0.1)
+    safetensors.torch.save_file(objective.state_dict(), run.model)
+    return run, objective.core.encoder
+
+
+def test_a_vits_features_are_timms(weights: Path) -> None:
+    import timm
+
+    teacher = load_teacher("timm:test_vit", weights, image_size=32)
+    reference = timm.create_model("test_vit", img_size=32).eval()
+    reference.load_state_dict(safetensors.torch.load_file(weights))
+    data = timm.data.resolve_model_data_config(reference)
+    mean, deviation = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+    expected = reference.forward_features((images() - mean) / deviation)[:, 1:]
+    torch.testing.assert_close(teacher(images()), expected.detach())
+    assert teacher.name == "test_vit"
+    larger = images(64).requires_grad_()
+    assert torch.equal(teacher(larger), teacher(resized(larger.detach(), 32)))
+    assert not teacher(larger).requires_grad
+    # Other weights under the same name are another teacher.
+    first = teacher.description
+    state = safetensors.torch.load_file(weights)
+    safetensors.torch.save_file({**state, "norm.bias": state["norm.bias"] + 1}, weights)
+    assert load_teacher("timm:test_vit", weights, image_size=32).description != first
+
+
+def test_a_run_gives_its_trained_encoder_without_coordinates(
+    dataset: DatasetFile, tmp_path: Path
+) -> None:
+    run, encoder = finished(dataset, tmp_path)
+    for reference in (str(run.path), run.id, run.id.partition("-")[2][:5]):
+        with runs_in(tmp_path):
+            teacher = load_teacher(reference)
+        assert teacher.name == f"run-{run.config().id}"
+        found = teacher(images())
+        assert found.shape == (3, 16, 6)
+        torch.testing.assert_close(found, encoder(images())[0][:, :, :6].detach())
+    torch.testing.assert_close(teacher(images(64)), teacher(resized(images(64), 32)))
+
+
+def test_images_of_another_size_are_resized() -> None:
+    teacher = strided()
+    small = functional.interpolate(
+        images(96), (32, 32), mode="bilinear", antialias=True, align_corners=False
+    )
+    torch.testing.assert_close(teacher(images(96)), teacher(small))
+    assert resized(images(), 32) is not None
+    assert torch.equal(resized(images(), 32), images())
+    sharp = (images(64) > 0.5).float()
+    assert 0 <= resized(sharp, 224).min() <= resized(sharp, 224).max() <= 1
+
+
+def test_a_teacher_is_frozen_and_computes_in_single_precision() -> None:
+    teacher = strided()
+    inputs = images().requires_grad_()
+    plain = teacher(inputs)
+    assert not plain.requires_grad
+    assert not any(weight.requires_grad for weight in teacher.encoder.parameters())
+    assert not teacher.encoder.training
+    with torch.autocast("cpu", torch.bfloat16):
+        under = teacher(inputs)
+    assert under.dtype == torch.float32
+    assert torch.equal(under, plain)
+    # The coordinates that end a convolution's features are no part of them.
+    assert plain.shape == (3, 16, 6)
+
+
+def test_the_description_tells_networks_apart() -> None:
+    made = {
+        teacher.description
+        for teacher in (strided(), strided(1), strided(input_mean=0.6), strided(channels=7))
+    }
+    assert len(made) == 3
+    assert strided().description == strided().description
+
+
+def test_a_teacher_writes_its_features_into_a_file(dataset: DatasetFile, tmp_path: Path) -> None:
+    run, _ = finished(dataset, tmp_path)
+    teacher = load_teacher(str(run.path))
+    expected = teacher(images_on(dataset.read("val"), torch.device("cpu")))
+    dataset.close()
+    assert add_features(dataset.path, teacher) == Feature(teacher.name, 16, 6)
+    with DatasetFile(dataset.path) as file:
+        key = f"feature/{teacher.name}"
+        found = torch.from_numpy(file.read("val", keys=(key,))[key]).float()
+        assert file.teacher(teacher.name) == teacher.description
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "hub:x y", ".hidden"])
+def test_any_name_becomes_the_name_of_an_array(name: str) -> None:
+    made = Teacher(f"{name}z", nn.Linear(1, 1), 32, "tests").name
+    assert Feature(made, 1, 1).key == f"feature/{made}"
+
+
+def test_teachers_that_cannot_be_had_are_named(
+    dataset: DatasetFile, tmp_path: Path, weights: Path
+) -> None:
+    run, _ = finished(dataset, tmp_path)
+    for reference, file, message in (
+        ("timm:vit_nothing", weights, "timm:vit_nothing: timm cannot make 'vit_nothing'"),
+        ("timm:test_vit", tmp_path / "x.pth", "timm:test_vit: no weights at"),
+        ("timm:test_vit2", weights, "timm:test_vit2: .*vit.safetensors"),
+        ("timm:", weights, "timm cannot make ''"),
+        (run.id, weights, "a run has weights of its own"),
+        ("nothing", None, "No run 'nothing'"),
+    ):
+        with pytest.raises(UserError, match=message), runs_in(tmp_path):
+            load_teacher(reference, file)
+    run.model.unlink()
+    with pytest.raises(UserError, match="has no trained model"), runs_in(tmp_path):
+        load_teacher(run.id)

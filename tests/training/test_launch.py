@@ -1,0 +1,248 @@
+"""``slotbench train --gpus 2 --device cpu`` as a user meets it, and what befalls its processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slotbench import api as workflow
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.results.run import Run
+from slotbench.training import launch
+from tests.training.ranks import TINY
+
+PLUGIN = """
+import os, signal, time
+from slotbench.objectives.contrastive import SimCLR
+from slotbench.registry import register
+
+class Breaks(SimCLR):
+    def loss(self, batch):
+        if batch.rank == 1 and batch.step == 2 and batch.purpose == "train":
+            what = os.environ.get("BREAKS", "")
+            if what == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "raises":
+                raise RuntimeError("the cosmic ray came")
+            if what == "ends":
+                print("last words", flush=True)
+                os._exit(7)
+        if os.environ.get("BREAKS") == "slow":
+            time.sleep(0.02)
+        return super().loss(batch)
+
+register("objectives", "breaks", "-", "-", f"{__name__}:Breaks", family="self-supervised")
+"""
+SECONDS = 240
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    file = tmp_path / "breaks.py"
+    file.write_text(PLUGIN)
+    return file
+
+
+def start(
+    blocks: Path, plugin: Path, what: str, steps: int = 6, *words: str
+) -> "subprocess.Popen[str]":
+    """The command in a folder of its own, ``plugin``'s."""
+    settings = [word for text in TINY for word in ("--set", text)]
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "slotbench", "--plugin", str(plugin), "train", "--preset",
+            "quick", "--objective", "breaks", "--device", "cpu", "--gpus", "2", "--no-evaluate",
+            "--steps", str(steps), "--checkpoint-every", "0", "--data-dir", str(blocks), *settings,
+            *words,
+        ],
+        cwd=plugin.parent, env={**os.environ, "BREAKS": what, "COLUMNS": "200"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def only_run(folder: Path) -> Run:
+    return workflow.find("0-", folder / "results")
+
+
+def ranks_of(folder: Path) -> list[int]:
+    """Processes that train a run below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+            inside = (process / "cwd").resolve() == folder.resolve()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if inside and "slotbench.training.rank" in words:
+            found.append(int(process.name))
+    return found
+
+
+def wait_for(true: Callable[[], bool], seconds: float = SECONDS) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def steps_done(folder: Path) -> int:
+    return sum(len(file.read_text().splitlines()) for file in folder.rglob("metrics.jsonl"))
+
+
+LOST = {"kind": "", "message": "RuntimeError: connection closed", "advice": "", "traceback": "t"}
+MISTAKE = {"kind": "UserError", "message": "train.x: no", "advice": "Type y", "traceback": ""}
+
+
+@pytest.mark.parametrize(
+    ("codes", "reports", "kind", "said"),
+    [
+        (
+            {0: 1, 1: -signal.SIGKILL},
+            {0: LOST},
+            SlotbenchError,
+            "rank 1 of 3 was killed by SIGKILL",
+        ),
+        (
+            {0: 1, 2: -signal.SIGSEGV},
+            {0: LOST},
+            SlotbenchError,
+            "rank 2 of 3 was killed by SIGSEGV",
+        ),
+        ({0: 1, 1: 1}, {0: LOST, 1: MISTAKE}, UserError, "train.x: no Type y"),
+        ({0: -signal.SIGTERM, 1: 1}, {1: MISTAKE}, UserError, "train.x: no"),
+        ({0: 1, 1: 9}, {0: LOST}, SlotbenchError, "rank 1 of 3 ended with exit code 9"),
+        ({0: 1}, {0: LOST}, SlotbenchError, "rank 0 of 3: RuntimeError: connection closed"),
+        ({2: -signal.SIGTERM}, {}, SlotbenchError, "rank 2 of 3 was killed by SIGTERM"),
+    ],
+)
+def test_the_reason_is_that_of_the_process_that_failed_first(
+    tmp_path: Path,
+    codes: dict[int, int],
+    reports: dict[int, dict[str, str]],
+    kind: type[SlotbenchError],
+    said: str,
+) -> None:
+    folder, run = tmp_path / "reports", Run(tmp_path / "run")
+    folder.mkdir()
+    run.path.mkdir()
+    for rank, report in reports.items():
+        # Who reports a mistake does so before the others lose the connection.
+        told = {**report, "time": 1.0 if report is MISTAKE else 2.0}
+        (folder / f"{rank}.json").write_text(json.dumps(told))
+    error = launch._failure(run, codes, 3, folder)
+    assert type(error) is kind
+    assert said in str(error)
+    if kind is SlotbenchError:
+        assert said in run.status()["reason"]
+
+
+def assert_failed(folder: Path, code: int, err: str, reason: str) -> Run:
+    run = only_run(folder)
+    assert code == 1, err
+    assert run.status()["state"] == "failed"
+    assert run.status()["reason"] == reason
+    assert reason in err
+    assert "Traceback" not in err
+    assert str(run.path.name) in err
+    assert ranks_of(folder) == []
+    assert not run.locked()
+    return run
+
+
+@pytest.mark.slow
+def test_a_killed_rank_fails_the_run_with_its_reason(blocks: Path, plugin: Path) -> None:
+    code, out, err = ended(start(blocks, plugin, "killed"))
+    reason = "rank 1 of 2 was killed by SIGKILL, as the system does when memory runs out"
+    run = assert_failed(plugin.parent, code, err, reason)
+    assert out == ""
+    assert run.status()["step"] == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_failed_goes_on(blocks: Path, plugin: Path) -> None:
+    ended(start(blocks, plugin, "killed"))
+    run = only_run(plugin.parent)
+    code, out, err = ended(start(blocks, plugin, ""))
+    assert code == 0, err
+    assert out.strip() == str(run.path.relative_to(plugin.parent))
+    assert "Going on from step 2" in err
+    assert err.count("Training") == 1
+    assert run.status()["state"] == "done"
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "reason", "more"),
+    [
+        ("raises", "rank 1 of 2: RuntimeError: the cosmic ray came", "in loss"),
+        ("ends", "rank 1 of 2 ended with exit code 7", "last words"),
+    ],
+)
+def test_a_rank_that_fails_fails_the_run(
+    blocks: Path, plugin: Path, what: str, reason: str, more: str
+) -> None:
+    code, _, err = ended(start(blocks, plugin, what))
+    run = assert_failed(plugin.parent, code, err, reason)
+    assert more in (run.path / "traceback.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_with_a_checkpoint_and_one_process_goes_on(
+    blocks: Path, plugin: Path, number: signal.Signals
+) -> None:
+    folder = plugin.parent
+    process = start(blocks, plugin, "slow", 5000)
+    wait_for(lambda: steps_done(folder) > 5)
+    process.send_signal(number)
+    code, _, err = ended(process)
+    assert code == 130, err
+    run = only_run(folder)
+    status = run.status()
+    assert (status["state"], status["reason"]) == ("interrupted", f"stopped by {number.name}")
+    assert f"Saved at step {status['step']:,}" in err
+    assert "Traceback" not in err
+    assert ranks_of(folder) == []
+    assert len(run.metrics()) == status["step"]
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_launcher_that_is_killed(blocks: Path, plugin: Path) -> None:
+    folder = plugin.parent
+    process = start(blocks, plugin, "slow", 5000)
+    wait_for(lambda: steps_done(folder) > 5)
+    assert len(ranks_of(folder)) == 2
+    assert only_run(folder).status()["state"] == "running"
+    process.kill()
+    ended(process)
+    wait_for(lambda: ranks_of(folder) == [], 60)
+    status = only_run(folder).status()
+    assert status["state"] == "interrupted"
+    assert status["step"] > 5
+
+
+@pytest.mark.slow
+def test_a_run_that_is_held_is_left_alone(blocks: Path, plugin: Path) -> None:
+    first = start(blocks, plugin, "slow", 5000)
+    wait_for(lambda: steps_done(plugin.parent) > 2)
+    code, _, err = ended(start(blocks, plugin, "slow", 5000))
+    assert code == 2
+    assert "by another process" in err
+    assert only_run(plugin.parent).status()["state"] == "running"
+    first.terminate()
+    assert ended(first)[0] == 130

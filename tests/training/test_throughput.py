@@ -1,0 +1,41 @@
+"""``slotbench bench``: every objective that trains has a row, also one that reads labels."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from slotbench import registry
+from slotbench.cli import app
+from slotbench.training import bench as throughput
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "WARM", 1)
+    monkeypatch.setattr(throughput, "COUNTED", 1)
+
+
+def test_every_objective_that_trains_is_timed() -> None:
+    done = CliRunner().invoke(app, ["bench", "--device", "cpu", "--json"], catch_exceptions=False)
+    rows = json.loads(done.stdout)["rows"]
+    trained = {
+        name for name, entry in registry.entries("objectives").items() if entry.load().trains
+    }
+    assert {row["objective"] for row in rows} == trained
+    assert (rows[0]["objective"], rows[0]["relative"]) == ("reconstruction", 1)
+    for row in rows:
+        assert row["relative"] == pytest.approx(row["step_ms"] / rows[0]["step_ms"], abs=0.006)
+        assert row["views_ms"] <= row["step_ms"]
+        assert row["loading_ms"] is None
+
+
+def test_loading_is_timed_from_a_dataset_of_any_size(blocks: Path) -> None:
+    config = throughput.resolve_for(
+        throughput.NOWHERE, core="slot-attention", objective="supervised", alignment=None,
+        preset="quick", seed=0,
+    )  # fmt: skip
+    times = throughput._times(config, torch.device("cpu"), str(blocks / "clevr.h5"), blocks)
+    assert times["loading_ms"] > 0

@@ -1,0 +1,261 @@
+"""The loop's promises: resuming is bit-identical, a bad loss stops the run, nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench import api as workflow
+from slotbench.config.run_config import TrainConfig
+from slotbench.errors import TrainingError, UserError
+from slotbench.objectives.objective import TrainBatch
+from slotbench.results.run import Run, read_model
+from slotbench.training import checkpoint
+from slotbench.training.trainer import Host, Trainer, learning_rate
+
+TINY = (
+    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
+    "train.log_every=1", "train.val_every=4", "train.picture_every=0",
+)  # fmt: skip
+SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
+CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
+
+
+def choice(steps: int = 6, **fields: object) -> workflow.Choice:
+    plain = ("simclr", "random", "feature-reconstruction")
+    decoder = () if fields.get("objective") in plain else (
+        "decoder.channels=8", "decoder.grid=8", "decoder.size=16",
+    )  # fmt: skip
+    overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
+    return workflow.Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
+
+
+def run(blocks: Path, results: Path, asked: workflow.Choice) -> Run:
+    return workflow.start(asked, CPU, blocks, results, evaluate=False)
+
+
+@pytest.mark.parametrize("fields", [{}, SIMCLR, {"objective": "simclr", "alignment": "pool"}])
+def test_a_run_leaves_what_a_run_directory_holds(
+    blocks: Path, tmp_path: Path, fields: dict[str, str]
+) -> None:
+    done = run(blocks, tmp_path, choice(**fields))
+    names = {path.name for path in done.path.iterdir()}
+    assert names >= {
+        "config.json", "status.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors",
+        "environment.json", "pictures",
+    }  # fmt: skip
+    assert done.status()["state"] == "done"
+    rows = done.metrics()
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(row["loss"] > 0 for row in rows)
+    assert {row["step"] for row in rows if "val_loss" in row} == {4, 6}
+    assert len(list(done.pictures.glob("*.png"))) == 1
+
+
+def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(
+    blocks: Path, tmp_path: Path
+) -> None:
+    floor = read_model(run(blocks, tmp_path, choice(objective="random")))
+    still = ("train.learning_rate=0.0",)
+    other = read_model(run(blocks, tmp_path, choice(1, overrides=still, **SIMCLR)))
+    core = [name for name in floor if name.startswith("core.")]
+    assert core
+    for name in core:
+        assert torch.equal(floor[name], other[name])
+
+
+def test_training_learns(blocks: Path, tmp_path: Path) -> None:
+    rows = run(blocks, tmp_path, choice(60, overrides=("train.warmup=5",))).metrics()
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+
+
+@pytest.mark.parametrize("fields", [{}, SIMCLR])
+def test_stopped_and_resumed_is_bit_identical(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]
+) -> None:
+    whole = run(blocks, tmp_path / "a", choice(**fields))
+    step = Trainer.train_step
+
+    def stop_at_four(self: Trainer, batch: object) -> object:
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "train_step", stop_at_four)
+    with pytest.raises(KeyboardInterrupt):
+        run(blocks, tmp_path / "b", choice(**fields))
+    monkeypatch.undo()
+    broken = workflow.find(whole.id, tmp_path / "b")
+    assert broken.status() | {"state": "interrupted", "step": 4} == broken.status()
+    resumed = workflow.resume(whole.id, CPU, blocks, tmp_path / "b", evaluate=False)
+    assert_same(whole, resumed)
+
+
+def assert_same(one: Run, two: Run) -> None:
+    first, second = read_model(one), read_model(two)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    assert one.metrics() == two.metrics()
+
+
+COMMAND = [
+    sys.executable, "-m", "slotbench", "train", "--preset", "quick", "--device", "cpu",
+    "--no-evaluate", "--checkpoint-every", "0", "--objective", "simclr",
+]  # fmt: skip
+
+
+def start(blocks: Path, results: Path, steps: int) -> "subprocess.Popen[bytes]":
+    asked = [
+        *COMMAND,
+        "--steps",
+        str(steps),
+        "--data-dir",
+        str(blocks),
+        "--results-dir",
+        str(results),
+    ]
+    for text in TINY:
+        asked += ["--set", text]
+    return subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def lines(results: Path) -> int:
+    """How many steps the run has logged; a resumed run drops those after its checkpoint."""
+    return sum(len(file.read_text().splitlines()) for file in results.rglob("metrics.jsonl"))
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_is_bit_identical(
+    blocks: Path, tmp_path: Path
+) -> None:
+    steps = 600
+    whole = start(blocks, tmp_path / "a", steps)
+    assert whole.wait() == 0
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        seen = lines(tmp_path / "b")
+        process = start(blocks, tmp_path / "b", steps)
+        further = int(torch.randint(3, 40, (1,), generator=generator))
+        while lines(tmp_path / "b") < seen + further and process.poll() is None:
+            time.sleep(0.001)
+        assert process.poll() is None, "it ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = start(blocks, tmp_path / "b", steps)
+    assert last.wait() == 0
+    first, second = (workflow.find("0-", tmp_path / name) for name in "ab")
+    assert_same(first, second)
+
+
+def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
+    blocks: Path, tmp_path: Path
+) -> None:
+    teacher = run(blocks, tmp_path / "here", choice(1, objective="random"))
+    taught = choice(
+        2, objective="feature-reconstruction",
+        overrides=(f"objective.teacher={teacher.path}", "objective.hidden=8"),
+    )  # fmt: skip
+    learner = run(blocks, tmp_path / "here", taught)
+    assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
+    assert str(tmp_path) not in learner.config_file.read_text()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = workflow.find(learner.id, tmp_path / "there")
+    found = workflow.evaluate(moved, CPU, blocks, split="test", metrics="segmentation")
+    assert "fg_ari/decoder" in found["metrics"]
+
+
+def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slotbench.objectives.reconstruction import Reconstruction
+
+    loss = Reconstruction.loss
+
+    def broken(self: Reconstruction, batch: TrainBatch) -> dict[str, torch.Tensor]:
+        losses = loss(self, batch)
+        return {"loss": losses["loss"] * (float("nan") if batch.step == 3 else 1.0)}
+
+    monkeypatch.setattr(Reconstruction, "loss", broken)
+    with pytest.raises(TrainingError, match="not finite at step 4"):
+        run(blocks, tmp_path, choice())
+    failed = workflow.find("0-", tmp_path)
+    assert failed.status()["state"] == "failed"
+    saved = checkpoint.load(failed.checkpoint, failed.config().id)
+    assert saved.step == 3
+    assert all(value.isfinite().all() for value in saved.objective.values())
+
+
+def test_a_checkpoint_of_another_config_is_refused(blocks: Path, tmp_path: Path) -> None:
+    one = run(blocks, tmp_path, choice())
+    two = run(blocks, tmp_path, choice(seed=1))
+    one.checkpoint.replace(two.checkpoint)
+    two.write_status("interrupted")
+    with pytest.raises(UserError, match="another configuration"):
+        workflow.resume(two.id, CPU, blocks, tmp_path, evaluate=False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."]
+)
+def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a checkpoint"):
+        checkpoint.load(path, "id")
+
+
+def test_data_that_changed_is_refused(blocks: Path, tmp_path: Path) -> None:
+    from tests.conftest import write_blocks
+
+    done = run(blocks, tmp_path, choice())
+    write_blocks(tmp_path / "clevr.h5", train=40)
+    with pytest.raises(UserError, match="not the data"):
+        workflow.resume(done.id, CPU, tmp_path, tmp_path, evaluate=False)
+
+
+def test_a_run_in_progress_is_not_started_twice(blocks: Path, tmp_path: Path) -> None:
+    done = run(blocks, tmp_path, choice())
+    done.write_status("running")
+    assert done.status()["state"] == "interrupted"  # nobody holds it
+    with done.lock():
+        assert done.status()["state"] == "running"
+        with pytest.raises(UserError, match="another process"):
+            workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
+
+
+def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks: Path, tmp_path: Path) -> None:
+    done = run(blocks, tmp_path, choice(1, overrides=("core.slots=2",)))
+    assert done.status()["warnings"] == ["2 slots for up to 3 objects"]
+
+
+@pytest.mark.parametrize(
+    ("decay", "step", "rate"),
+    [("none", 50, 1.0), ("none", 0, 0.1), ("cosine", 50, 0.5), ("cosine", 100, 0.0),
+     ("exponential", 20, 0.5), ("exponential", 40, 0.25)],
+)  # fmt: skip
+def test_the_learning_rate_is_a_function_of_the_step(decay: str, step: int, rate: float) -> None:
+    config = TrainConfig(
+        steps=100, learning_rate=1.0, warmup=10, half_life=20, decay=decay,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert learning_rate(config, step) == pytest.approx(rate)
+
+
+def test_bfloat16_trains(blocks: Path, tmp_path: Path) -> None:
+    half = ("train.precision=bfloat16",)
+    rows = run(blocks, tmp_path, choice(8, overrides=half, **SIMCLR)).metrics()
+    full = run(blocks, tmp_path, choice(8, **SIMCLR)).metrics()
+    assert rows[0]["loss"] != full[0]["loss"]
+    assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
+
+
+def test_metrics_are_json_lines(blocks: Path, tmp_path: Path) -> None:
+    done = run(blocks, tmp_path, choice(2))
+    for line in (done.path / "metrics.jsonl").read_text().splitlines():
+        assert set(json.loads(line)) >= {"step", "loss", "learning_rate"}
