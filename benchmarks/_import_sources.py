@@ -13,9 +13,14 @@ from tests.datasets import originals, originals_coco, originals_movi
 from tests.datasets.originals_images import grey, rgb
 
 COUNTS = {
-    "clevr": 24, "multi-dsprites": 300, "tetrominoes": 1000, "objects-room": 300, "movi": 6,
-    "folder": 300, "coco": 200,
-}  # fmt: skip
+    "clevr": 24,
+    "multi-dsprites": 300,
+    "tetrominoes": 1000,
+    "objects-room": 300,
+    "movi": 6,
+    "folder": 300,
+    "coco": 200,
+}
 """Records, clips or images."""
 
 
@@ -41,8 +46,9 @@ def make(name: str, folder: Path) -> Path:
     file = {
         "clevr": "clevr_with_masks_train",
         "multi-dsprites": "multi_dsprites_colored_on_grayscale",
-        "tetrominoes": "tetrominoes_train", "objects-room": "objects_room_train",
-    }[name]  # fmt: skip
+        "tetrominoes": "tetrominoes_train",
+        "objects-room": "objects_room_train",
+    }[name]
     different = [records(index) for index in range(min(count, 24))]
     listed = [different[index % len(different)] for index in range(count)]
     return originals.write(folder / f"{file}.tfrecords", listed)
@@ -80,9 +86,11 @@ def _coco(root: Path, count: int) -> Path:
             for k in range(3):
                 x, y, side = 60.0 + 180 * k, 100.0 + 40 * k, 120.0
                 corners = [x, y, x + side, y, x + side, y + side, x, y + side]
-                annotations.append(originals_coco.annotation(
-                    10 * id_ + k, id_, 1, segmentation=[corners], bbox=[x, y, side, side]
-                ))  # fmt: skip
+                annotations.append(
+                    originals_coco.annotation(
+                        10 * id_ + k, id_, 1, segmentation=[corners], bbox=[x, y, side, side]
+                    )
+                )
         document = originals_coco.document(list(ids), annotations)
         for image in document["images"]:
             image["width"], image["height"] = 640, 480

@@ -36,7 +36,9 @@ from slotbench.rng import building, numpy_generator, torch_generator
 SIZE, OBJECTS, SLOTS = 64, 6, 7
 SPLITS = {"train": 10_000, "val": 1_024, "test": 2_000}
 LAYOUT = Layout(
-    SIZE, SIZE, OBJECTS,
+    SIZE,
+    SIZE,
+    OBJECTS,
     (
         Property("shape", "categorical", classes=tuple("abc")),
         Property("color", "categorical", classes=tuple("abcdefgh")),
@@ -46,7 +48,7 @@ LAYOUT = Layout(
         Property("rotation", "numeric"),
         Property("pixel_coords", "numeric", dim=3),
     ),
-)  # fmt: skip
+)
 
 
 def discs(split: str, n: int) -> Batch:
@@ -118,8 +120,9 @@ def segmentation() -> None:
 
     beside(
         "assignment of 2,000 matrices of 7x7, and a loop over scipy's",
-        seconds(lambda: assign(cost)), seconds(loop),
-    )  # fmt: skip
+        seconds(lambda: assign(cost)),
+        seconds(loop),
+    )
 
 
 def small_model() -> Reconstruction:
@@ -163,9 +166,15 @@ def _labels(dataset: DatasetFile, start: int, stop: int) -> tuple[dict[str, Arra
 def whole(groups: Sequence[str], images: int) -> None:
     objective = small_model()
     attributes = {
-        "name": "discs", "variant": "benchmark", "origin": "rendered", "sources": "[]",
-        "generator": "benchmark", "seed": 0, "image_size": SIZE, "licence": "MIT",
-    }  # fmt: skip
+        "name": "discs",
+        "variant": "benchmark",
+        "origin": "rendered",
+        "sources": "[]",
+        "generator": "benchmark",
+        "seed": 0,
+        "image_size": SIZE,
+        "licence": "MIT",
+    }
     sizes = {name: min(n, images) for name, n in SPLITS.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "discs.h5"
@@ -196,9 +205,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument(
-        "--groups", default=",".join(name for name in GROUPS if name != "linear-probe"),
+        "--groups",
+        default=",".join(name for name in GROUPS if name != "linear-probe"),
         help="groups of metrics, with commas between; decoder-probe takes minutes",
-    )  # fmt: skip
+    )
     parser.add_argument("--images", type=int, default=10_000, help="at most, of each split")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

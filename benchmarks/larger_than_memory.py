@@ -75,9 +75,13 @@ def train(large: Path, small: Path, cap: float, windows: int, steps: int | None)
         layout = json.loads(LAYOUT.to_json())
         info = DatasetInfo("scenes", "benchmark", "rendered", "", 64, LAYOUT.objects, layout)
         config = resolve_for(
-            info, core="slot-attention", objective="reconstruction", alignment=None,
-            preset="quick", seed=0,
-        )  # fmt: skip
+            info,
+            core="slot-attention",
+            objective="reconstruction",
+            alignment=None,
+            preset="quick",
+            seed=0,
+        )
         size, budget = config.train.batch_size, int(cap) // 4
         file = Loader(big, "train", size, 0, memory_budget=budget)
         memory = Loader(little, "train", size, 0, memory_budget=budget)
@@ -156,8 +160,9 @@ def main() -> None:
         print(
             f"{images:,} images: {large.stat().st_size / 1e9:.2f} GB on disk, "
             f"{images * 64 * 64 * 3 / 1e9:.2f} GB in memory, under a cap of {asked.cap} GB; "
-            f"made in {took:.0f} s", flush=True,
-        )  # fmt: skip
+            f"made in {took:.0f} s",
+            flush=True,
+        )
         words = (large, small, 1e9 * asked.cap, asked.windows, asked.steps)
         child = get_context("spawn").Process(target=train, args=words)
         child.start()

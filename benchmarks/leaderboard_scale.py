@@ -25,17 +25,36 @@ from slotbench.results.leaderboard.index import NAME
 from slotbench.rng import numpy_generator
 
 METRICS = (
-    *(f"{name}/{source}" for name in ("ari", "fg_ari", "miou", "mbo", "sc", "msc")
-      for source in ("attention", "decoder")),
-    *(f"properties/{probe}/{protocol}/{target}" for probe in ("linear", "mlp")
-      for protocol in ("loss", "mask")
-      for target in ("mean", "color", "shape", "size", "material", "position", "unmatched")),
-    *(f"health/{name}" for name in ("empty_slots", "slot_cosine", "effective_rank",
-                                    "attention_entropy", "consistency")),
-    *(f"linear_probe/{source}/{target}" for source in ("slots", "features")
-      for target in ("map", "count")),
-    "knn/slots/count", "knn/features/count", "recon_mse",
-)  # fmt: skip
+    *(
+        f"{name}/{source}"
+        for name in ("ari", "fg_ari", "miou", "mbo", "sc", "msc")
+        for source in ("attention", "decoder")
+    ),
+    *(
+        f"properties/{probe}/{protocol}/{target}"
+        for probe in ("linear", "mlp")
+        for protocol in ("loss", "mask")
+        for target in ("mean", "color", "shape", "size", "material", "position", "unmatched")
+    ),
+    *(
+        f"health/{name}"
+        for name in (
+            "empty_slots",
+            "slot_cosine",
+            "effective_rank",
+            "attention_entropy",
+            "consistency",
+        )
+    ),
+    *(
+        f"linear_probe/{source}/{target}"
+        for source in ("slots", "features")
+        for target in ("map", "count")
+    ),
+    "knn/slots/count",
+    "knn/features/count",
+    "recon_mse",
+)
 """56 keys, as many as an evaluation of the default groups has."""
 CORES = ("slot-attention", "slot-mlp", "iterated", "slot-mixture")
 OBJECTIVES = ("reconstruction", "random", "supervised", "simclr", "vicreg", "moco", "byol", "dino")
@@ -63,15 +82,24 @@ def config(
     """A ``config.json`` as long as those of real runs."""
     numbers = {f"field_{index}": index / 7 for index in range(12)}
     return {
-        "schema": 1, "seed": seed, "preset": "quick",
-        "dataset": {"name": "clevr", "variant": f"made-up-{data}", "origin": "rendered",
-                    "fingerprint": f"{data:064d}", "image_size": 64, "objects": 6},
+        "schema": 1,
+        "seed": seed,
+        "preset": "quick",
+        "dataset": {
+            "name": "clevr",
+            "variant": f"made-up-{data}",
+            "origin": "rendered",
+            "fingerprint": f"{data:064d}",
+            "image_size": 64,
+            "objects": 6,
+        },
         "core": {"name": core, "slots": 7, **numbers},
         "encoder": {"name": "strided-cnn", **numbers},
         "objective": {"name": objective, **({"alignment": alignment} if alignment else {})},
         "train": {"steps": 3000, "batch_size": 32, **numbers},
-        "overrides": {}, "versions": {"core": 1, "objective": 1},
-    }  # fmt: skip
+        "overrides": {},
+        "versions": {"core": 1, "objective": 1},
+    }
 
 
 def make(results: Path, runs: int, seeds: int) -> None:
@@ -85,22 +113,42 @@ def make(results: Path, runs: int, seeds: int) -> None:
         run.mkdir(parents=True)
         values = draws.uniform(0.2, 0.9, size=(len(METRICS), 3)).tolist()
         evaluation = {
-            "schema": 1, "split": "test", "fingerprint": made["dataset"]["fingerprint"],
-            "resolution": [64, 64], "images": 2000, "objects": 9000, "slots": 7,
+            "schema": 1,
+            "split": "test",
+            "fingerprint": made["dataset"]["fingerprint"],
+            "resolution": [64, 64],
+            "images": 2000,
+            "objects": 9000,
+            "slots": 7,
             "metrics": {
-                key: {"value": value, "low": low, "high": high, "n": 2000, "left_out": 0,
-                      "version": versions[key]}
+                key: {
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "n": 2000,
+                    "left_out": 0,
+                    "version": versions[key],
+                }
                 for key, (value, low, high) in zip(METRICS, values, strict=True)
             },
             "skipped": {},
-        }  # fmt: skip
+        }
         write(run / "config.json", made)
         write(run / "evaluation.json", evaluation)
-        write(run / "status.json", {
-            "state": "done", "reason": "", "step": 3000, "steps": 3000, "seconds": 300.0,
-            "images_per_second": 320.0, "parameters": 210_000, "device": "cpu, 2 threads",
-            "warnings": [],
-        })  # fmt: skip
+        write(
+            run / "status.json",
+            {
+                "state": "done",
+                "reason": "",
+                "step": 3000,
+                "steps": 3000,
+                "seconds": 300.0,
+                "images_per_second": 320.0,
+                "parameters": 210_000,
+                "device": "cpu, 2 threads",
+                "warnings": [],
+            },
+        )
 
 
 def ask(results: Path, *words: str) -> dict[str, float]:
@@ -108,8 +156,10 @@ def ask(results: Path, *words: str) -> dict[str, float]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "slotbench", "leaderboard", "--results-dir", str(results), *words],
-        capture_output=True, check=True, env={**os.environ, "COLUMNS": "120"},
-    )  # fmt: skip
+        capture_output=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall": time.perf_counter() - start, "cpu": used, "bytes": len(done.stdout)}
@@ -132,9 +182,16 @@ def main() -> None:
                 if fresh:
                     (results / NAME).unlink(missing_ok=True)
                 found = ask(results, *words)
-                print(json.dumps({"asked": " ".join(words) or "table", "index": label, **{
-                    key: round(value, 2) for key, value in found.items()
-                }}), flush=True)  # fmt: skip
+                print(
+                    json.dumps(
+                        {
+                            "asked": " ".join(words) or "table",
+                            "index": label,
+                            **{key: round(value, 2) for key, value in found.items()},
+                        }
+                    ),
+                    flush=True,
+                )
         print(json.dumps({"index_bytes": (results / NAME).stat().st_size}))
 
 

@@ -32,9 +32,15 @@ LAYOUT = Layout(64, 64, 6, ())
 BATCH, IMAGES = 32, 9000
 CPU = torch.device("cpu")
 ATTRIBUTES = {
-    "name": "scenes", "variant": "benchmark", "origin": "rendered", "sources": "[]",
-    "generator": "benchmark", "seed": 0, "image_size": 64, "licence": "MIT",
-}  # fmt: skip
+    "name": "scenes",
+    "variant": "benchmark",
+    "origin": "rendered",
+    "sources": "[]",
+    "generator": "benchmark",
+    "seed": 0,
+    "image_size": 64,
+    "licence": "MIT",
+}
 
 
 def scenes(n: int) -> Iterator[Batch]:

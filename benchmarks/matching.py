@@ -97,9 +97,13 @@ def solvers(images: int, slots: int, repeats: int) -> None:
 def step_time(images: int, alignment: str, repeats: int) -> tuple[float, float]:
     """Milliseconds of a whole simclr step of quick, views included, and of its ``pair``."""
     config = resolve_for(
-        NOWHERE, core="slot-attention", objective="simclr", alignment=alignment, preset="quick",
+        NOWHERE,
+        core="slot-attention",
+        objective="simclr",
+        alignment=alignment,
+        preset="quick",
         seed=0,
-    )  # fmt: skip
+    )
     objective = build(config)
     optimizer = torch.optim.Adam(objective.parameters(), 1e-4, fused=True)
     size = NOWHERE.image_size

@@ -14,11 +14,16 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 
 IMAGES = {
-    "clevr:clevr6": 800, "clevr:clevr10": 800, "objects-room:default": 2_000,
-    "clevrtex:full": 100, "multi-dsprites:colored_on_grayscale": 10_000,
-    "multi-dsprites:colored_on_colored": 10_000, "multi-dsprites:binarized": 10_000,
-    "multi-dsprites-video:colored_on_grayscale": 1_000, "tetrominoes:default": 10_000,
-}  # fmt: skip
+    "clevr:clevr6": 800,
+    "clevr:clevr10": 800,
+    "objects-room:default": 2_000,
+    "clevrtex:full": 100,
+    "multi-dsprites:colored_on_grayscale": 10_000,
+    "multi-dsprites:colored_on_colored": 10_000,
+    "multi-dsprites:binarized": 10_000,
+    "multi-dsprites-video:colored_on_grayscale": 1_000,
+    "tetrominoes:default": 10_000,
+}
 """Name and variant -> images (of video: clips); about ten seconds each on two cores."""
 
 

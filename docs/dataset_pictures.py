@@ -17,9 +17,13 @@ from slotbench.datasets.prepare.sheet import draw_sheet
 FOLDER = Path(__file__).parent / "pictures" / "datasets"
 LIMIT = 150_000
 SHEETS = {
-    "clevr": (5, 4), "multi-dsprites": (5, 4), "multi-dsprites-video": (0, 3),
-    "tetrominoes": (7, 4), "objects-room": (5, 4), "clevrtex": (4, 2),
-}  # fmt: skip
+    "clevr": (5, 4),
+    "multi-dsprites": (5, 4),
+    "multi-dsprites-video": (0, 3),
+    "tetrominoes": (7, 4),
+    "objects-room": (5, 4),
+    "clevrtex": (4, 2),
+}
 """Dataset -> columns and rows; a clip has a row of its own."""
 
 

@@ -15,10 +15,15 @@ from slotbench.rng import numpy_generator
 
 Array = np.ndarray
 COLORS = ("red", "green", "blue", "yellow")
-LAYOUT = Layout(64, 64, 5, (
-    Property("color", "categorical", classes=COLORS),
-    Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
-))  # fmt: skip
+LAYOUT = Layout(
+    64,
+    64,
+    5,
+    (
+        Property("color", "categorical", classes=COLORS),
+        Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
+    ),
+)
 OBJECTS, SLOTS, STEPS = 5, 6, 3_000
 CONTENTS = ("own", "neighbour", "noise")
 
@@ -35,9 +40,10 @@ def make(n: int, seed: str, content: str, slots: int = SLOTS) -> SlotData:
     visible = np.arange(OBJECTS) < count
     color = np.where(visible, draw.integers(0, len(COLORS), (n, OBJECTS)), -1)
     position = draw.random((n, OBJECTS, 2)) * visible[:, :, None]
-    held = np.concatenate(
-        [np.eye(len(COLORS) + 1)[color][:, :, :-1], 2 * position - 1], axis=2
-    ) * visible[:, :, None]  # fmt: skip
+    held = (
+        np.concatenate([np.eye(len(COLORS) + 1)[color][:, :, :-1], 2 * position - 1], axis=2)
+        * visible[:, :, None]
+    )
     if content == "neighbour":
         after = np.where(visible, (np.arange(OBJECTS) + 1) % count, np.arange(OBJECTS))
         held = np.take_along_axis(held, after[:, :, None], axis=1)
@@ -48,9 +54,11 @@ def make(n: int, seed: str, content: str, slots: int = SLOTS) -> SlotData:
     overlap = np.zeros((n, filled.shape[1], OBJECTS), np.float32)
     overlap[:, :OBJECTS] = np.eye(OBJECTS) * visible[:, None, :]
     return SlotData(
-        filled[:, :slots], overlap[:, :slots], visible,
+        filled[:, :slots],
+        overlap[:, :slots],
+        visible,
         {"color": color.astype(np.int16), "position": position.astype(np.float32)},
-    )  # fmt: skip
+    )
 
 
 @cache
@@ -84,10 +92,7 @@ def protocol_table(steps: int = STEPS) -> str:
         "neighbour": "those of another object of the image",
         "noise": "noise",
     }
-    lines = [
-        "| each slot holds | protocol | color, accuracy | position, R2 |",
-        "|---|---|---|---|",
-    ]
+    lines = ["| each slot holds | protocol | color, accuracy | position, R2 |", "|---|---|---|---|"]
     for content, text in said.items():
         for protocol in ("mask", "loss"):
             found = probe(content, protocol, steps=steps)
@@ -98,11 +103,15 @@ def protocol_table(steps: int = STEPS) -> str:
 
 def few_slots_table(steps: int = STEPS) -> str:
     """Three slots for up to five objects: those left over as wrong, and dropped."""
-    lines = ["| objects without a slot | objects | color, accuracy | position, R2 |",
-             "|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| objects without a slot | objects | color, accuracy | position, R2 |",
+        "|---|---|---|---|",
+    ]
     found = probe("own", "mask", slots=3, steps=steps)
-    for text, suffix in (("count as wrong (`.../color`)", ""),
-                         ("are dropped (`.../color/dropped`)", "/dropped")):  # fmt: skip
+    for text, suffix in (
+        ("count as wrong (`.../color`)", ""),
+        ("are dropped (`.../color/dropped`)", "/dropped"),
+    ):
         values = [found[name + suffix] for name in ("color", "position")]
         numbers = " | ".join(shown(one) for one in values)
         lines.append(f"| {text} | {values[0].n:,} | {numbers} |")

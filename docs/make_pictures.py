@@ -29,7 +29,7 @@ from slotbench.report.canvas import (
     save,
     stacked,
     tick,
-)  # fmt: skip
+)
 from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
 from slotbench.report.seen import background_slot
 from slotbench.rng import numpy_generator
@@ -105,8 +105,14 @@ def mask_case(
     heading: str, labels: Array, names: tuple[str, ...], good: bool, truth: Array = TRUTH
 ) -> Image.Image:
     found = score(labels, truth)
-    titles = {"ari": "ARI", "fg_ari": "FG-ARI", "miou": "mIoU", "mbo": "mBO", "sc": "SC",
-              "msc": "mSC"}  # fmt: skip
+    titles = {
+        "ari": "ARI",
+        "fg_ari": "FG-ARI",
+        "miou": "mIoU",
+        "mbo": "mBO",
+        "sc": "SC",
+        "msc": "mSC",
+    }
     lines = [f"{titles[name]} {found[name]:.2f}" for name in names]
     return captioned(masks(labels, truth), lines, good, heading)
 
@@ -146,42 +152,54 @@ def halved() -> Array:
 
 def ari() -> Image.Image:
     names = ("ari", "fg_ari")
-    return beside([
-        truth_case(),
-        mask_case("one slot for each object, one for the rest", PERFECT, names, True),
-        mask_case("background in three slots", ground_in_parts(), names, False),
-        mask_case("two objects in one slot", merged(), names, False),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(),
+            mask_case("one slot for each object, one for the rest", PERFECT, names, True),
+            mask_case("background in three slots", ground_in_parts(), names, False),
+            mask_case("two objects in one slot", merged(), names, False),
+        ],
+        14,
+    )
 
 
 def fg_ari() -> Image.Image:
     names = ("fg_ari", "ari")
-    return beside([
-        truth_case(),
-        mask_case("objects whole, the rest anyhow", cells(), names, True),
-        mask_case("one object in two slots", halved(), names, False),
-        mask_case("everything in one slot", np.zeros_like(PERFECT), names, False),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(),
+            mask_case("objects whole, the rest anyhow", cells(), names, True),
+            mask_case("one object in two slots", halved(), names, False),
+            mask_case("everything in one slot", np.zeros_like(PERFECT), names, False),
+        ],
+        14,
+    )
 
 
 def miou() -> Image.Image:
     names = ("miou", "fg_ari")
-    return beside([
-        truth_case(),
-        mask_case("masks that end where objects end", grown(1), names, True),
-        mask_case("masks that take in background", grown(7), names, False),
-        mask_case("two objects in one slot: one of them has none", merged(), names, False),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(),
+            mask_case("masks that end where objects end", grown(1), names, True),
+            mask_case("masks that take in background", grown(7), names, False),
+            mask_case("two objects in one slot: one of them has none", merged(), names, False),
+        ],
+        14,
+    )
 
 
 def mbo() -> Image.Image:
     names = ("mbo", "miou")
-    return beside([
-        truth_case(),
-        mask_case("masks that end where objects end", grown(1), names, True),
-        mask_case("two objects in one slot: it serves both", merged(), names, False),
-        mask_case("no slot is an object", np.mgrid[:SIDE, :SIDE][0] // 16, names, False),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(),
+            mask_case("masks that end where objects end", grown(1), names, True),
+            mask_case("two objects in one slot: it serves both", merged(), names, False),
+            mask_case("no slot is an object", np.mgrid[:SIDE, :SIDE][0] // 16, names, False),
+        ],
+        14,
+    )
 
 
 def sc() -> Image.Image:
@@ -192,12 +210,15 @@ def sc() -> Image.Image:
     quartered = 2 * (rows > 32) + (columns > 24)
     split = np.where(truth == 1, np.array([0, 4, 5, 6])[quartered], whole)
     names = ("sc", "msc")
-    return beside([
-        truth_case(truth),
-        mask_case("every object covered", whole, names, True, truth),
-        mask_case("small objects lost", lost, names, False, truth),
-        mask_case("large object in four", split, names, False, truth),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(truth),
+            mask_case("every object covered", whole, names, True, truth),
+            mask_case("small objects lost", lost, names, False, truth),
+            mask_case("large object in four", split, names, False, truth),
+        ],
+        14,
+    )
 
 
 def painted(drop: int | None = None) -> Array:
@@ -219,16 +240,24 @@ def error_case(heading: str, decoded: Array, good: bool) -> Image.Image:
 
 
 def recon_mse() -> Image.Image:
-    soft = np.array(Image.fromarray(painted()).resize((16, 16), Image.Resampling.BOX)
-                    .resize((SIDE, SIDE), Image.Resampling.BICUBIC))  # fmt: skip
-    return beside([
-        captioned(photo(painted(), WIDTH - 10), [], None, "image"),
-        error_case("a little soft", soft, True),
-        error_case("one object is missing", painted(drop=2), False),
-        error_case("the mean colour alone",
-                   np.full_like(painted(), painted().mean(axis=(0, 1)).astype(np.uint8)),
-                   False),
-    ], 14)  # fmt: skip
+    soft = np.array(
+        Image.fromarray(painted())
+        .resize((16, 16), Image.Resampling.BOX)
+        .resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    )
+    return beside(
+        [
+            captioned(photo(painted(), WIDTH - 10), [], None, "image"),
+            error_case("a little soft", soft, True),
+            error_case("one object is missing", painted(drop=2), False),
+            error_case(
+                "the mean colour alone",
+                np.full_like(painted(), painted().mean(axis=(0, 1)).astype(np.uint8)),
+                False,
+            ),
+        ],
+        14,
+    )
 
 
 def health_case(heading: str, attention: Array, slots: Array, good: bool) -> Image.Image:
@@ -253,12 +282,15 @@ def slot_health() -> Image.Image:
     soft = 0.97 / 4 + 0.03 * sharp
     one = np.zeros_like(sharp)
     one[0] = 1
-    return beside([
-        truth_case(),
-        health_case("each slot has its part and its own content", sharp, apart, True),
-        health_case("attention nearly even: the argmax hides it", soft, alike, False),
-        health_case("one slot takes everything", one, apart, False),
-    ], 14)  # fmt: skip
+    return beside(
+        [
+            truth_case(),
+            health_case("each slot has its part and its own content", sharp, apart, True),
+            health_case("attention nearly even: the argmax hides it", soft, alike, False),
+            health_case("one slot takes everything", one, apart, False),
+        ],
+        14,
+    )
 
 
 def consistency() -> Image.Image:
@@ -283,13 +315,18 @@ def shifts() -> Image.Image:
     for heading, labels, good in (
         ("the changed object is still found", PERFECT, True),
         ("it is lost to the background", np.where(TRUTH == 3, GROUND, PERFECT), False),
-        ("it is found, and the others suffer",
-         np.where((TRUTH > 0) & (TRUTH < 3) & (rows > 20), GROUND, PERFECT), False),
-    ):  # fmt: skip
+        (
+            "it is found, and the others suffer",
+            np.where((TRUTH > 0) & (TRUTH < 3) & (rows > 20), GROUND, PERFECT),
+            False,
+        ),
+    ):
         found = shifted_masks(
-            torch.from_numpy(labels)[None], torch.from_numpy(TRUTH)[None],
-            torch.tensor([[False, False, True]]), SLOTS,
-        )  # fmt: skip
+            torch.from_numpy(labels)[None],
+            torch.from_numpy(TRUTH)[None],
+            torch.tensor([[False, False, True]]),
+            SLOTS,
+        )
         lines = [f"mIoU {subset} {float(value['miou'][0]):.2f}" for subset, value in found.items()]
         cases.append(captioned(masks(labels), lines, good, heading))
     return beside(cases, 14)
@@ -312,9 +349,7 @@ def decoder_probe() -> Image.Image:
 
 def everything() -> dict[str, Callable[[], Image.Image]]:
     """File name -> what draws it."""
-    own = (
-        ari, fg_ari, miou, mbo, sc, recon_mse, decoder_probe, slot_health, consistency, shifts,
-    )  # fmt: skip
+    own = (ari, fg_ari, miou, mbo, sc, recon_mse, decoder_probe, slot_health, consistency, shifts)
     import probe_pictures  # it draws on the scene of this file
 
     return {draw.__name__: draw for draw in own} | probe_pictures.PICTURES

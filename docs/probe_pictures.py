@@ -24,7 +24,7 @@ from slotbench.report.canvas import (
     stacked,
     tick,
     write,
-)  # fmt: skip
+)
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray

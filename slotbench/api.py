@@ -190,17 +190,26 @@ def _judge(
         say(f"{run.id}: nothing is missing. To compute it again, add --force.")
         return before
     key: dict[str, str | int] = {
-        "model": model, "fingerprint": dataset.fingerprint, "seed": config.seed,
-        "core": objective.core.version, "objective": objective.version,
-    }  # fmt: skip
+        "model": model,
+        "fingerprint": dataset.fingerprint,
+        "seed": config.seed,
+        "core": objective.core.version,
+        "objective": objective.version,
+    }
     cache = Cache(run.path / "cache", key, say, shifted) if cached else None
     if cache is not None and force:
         cache.clear()
     with bar("Evaluating", 1.0, count=False) as progress:
         result = judge(
-            objective, dataset, split=split, seed=config.seed, device=host.device,
-            groups=left, progress=progress, cache=cache,
-        )  # fmt: skip
+            objective,
+            dataset,
+            split=split,
+            seed=config.seed,
+            device=host.device,
+            groups=left,
+            progress=progress,
+            cache=cache,
+        )
     judged = shifted if {"shifts", *stale} & set(left) else before.get("shifted", {})
     result = merged(before, {**result, "model": model, **({"shifted": judged} if judged else {})})
     write_json(file, result)
@@ -231,11 +240,16 @@ def describe(run: Run, host: Host, data_dir: Path, wish: Wish) -> dict[str, Any]
         with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
             drawn = asdict(
                 draw(
-                    trained(run, config).to(host.device), dataset, wish, run.pictures,
-                    title=run_title(run, config), seed=config.seed, device=host.device,
+                    trained(run, config).to(host.device),
+                    dataset,
+                    wish,
+                    run.pictures,
+                    title=run_title(run, config),
+                    seed=config.seed,
+                    device=host.device,
                     progress=told,
                 )
-            )  # fmt: skip
+            )
     command = f"slotbench train --resume {shlex.quote(str(run.path))}"
     return {
         "run": str(run.path),

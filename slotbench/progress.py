@@ -39,10 +39,15 @@ def bar(description: str, total: float | None = None, *, count: bool = True) -> 
     """A bar with elapsed time and time to go; where stderr is no terminal, one line at the end."""
     counted = [MofNCompleteColumn()] if count else [TextColumn("{task.percentage:>3.0f} %")]
     with Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), *counted,
-        TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("to go"),
-        TimeRemainingColumn(), console=errors,
-    ) as progress:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        *counted,
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        TextColumn("to go"),
+        TimeRemainingColumn(),
+        console=errors,
+    ) as progress:
         yield Bar(progress, progress.add_task(description, total=total, detail=""))
 
 

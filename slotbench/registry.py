@@ -31,9 +31,18 @@ Kind = Literal[
     "trackers",
 ]
 KINDS: tuple[Kind, ...] = (
-    "datasets", "cores", "objectives", "alignments", "encoders", "decoders", "presets", "metrics",
-    "suites", "engines", "trackers",
-)  # fmt: skip
+    "datasets",
+    "cores",
+    "objectives",
+    "alignments",
+    "encoders",
+    "decoders",
+    "presets",
+    "metrics",
+    "suites",
+    "engines",
+    "trackers",
+)
 
 
 class UnknownName(UserError):  # noqa: N818  # says what is wrong

@@ -15,12 +15,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 LAYOUT = Layout(
-    32, 32, 3,
+    32,
+    32,
+    3,
     (
         Property("color", "categorical", classes=("red", "green", "blue")),
         Property("position", "numeric", dim=2, unit="pixels"),
     ),
-)  # fmt: skip
+)
 
 
 def blocks_batch(n: int, seed: int, layout: Layout = LAYOUT) -> Batch:
@@ -46,9 +48,15 @@ def write_blocks(path: Path, train: int = 48, val: int = 24, test: int = 24) -> 
     sizes = {"train": train, "val": val, "test": test}
     splits = {split: [blocks_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
     attributes = {
-        "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
-        "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
-    }  # fmt: skip
+        "name": "clevr",
+        "variant": "clevr6",
+        "origin": "rendered",
+        "sources": "[]",
+        "generator": "tests",
+        "seed": 0,
+        "image_size": 32,
+        "licence": "CC0",
+    }
     join(path, LAYOUT, splits, attributes)
     return path
 

@@ -20,22 +20,33 @@ from slotbench.results.run import Run
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 SMALL = (
-    "--preset", "quick", "--steps", "2", "--no-evaluate", "--device", "cpu", "--set",
-    "encoder.channels=8", "--set", "train.batch_size=8",
-)  # fmt: skip
+    "--preset",
+    "quick",
+    "--steps",
+    "2",
+    "--no-evaluate",
+    "--device",
+    "cpu",
+    "--set",
+    "encoder.channels=8",
+    "--set",
+    "train.batch_size=8",
+)
 DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
 REGISTERS = 'register("objectives", "mine", "m", "m", f"{__name__}:Mine")\n'
 MINE = f"from slotbench.registry import register\n\nclass Mine: ...\n\n{REGISTERS}"
 
 
-def slotbench(
-    *words: str, cwd: Path, **variables: str
-) -> "subprocess.CompletedProcess[str]":  # fmt: skip
+def slotbench(*words: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = {key: value for key, value in os.environ.items() if key != plugins.VARIABLE}
     return subprocess.run(
-        [sys.executable, "-m", "slotbench", *words], cwd=cwd, capture_output=True, text=True,
-        env={**environment, **variables}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "slotbench", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**environment, **variables},
+        check=False,
+    )
 
 
 def listed(done: "subprocess.CompletedProcess[str]", kind: str) -> list[str]:
@@ -82,10 +93,7 @@ def command(
 
 
 def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
-    installed: Path,
-    tmp_path: Path,
-    command: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
+    installed: Path, tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {"PYTHONPATH": str(installed)}
     lists = slotbench("list", "--json", cwd=tmp_path, **found)
@@ -131,9 +139,12 @@ def test_the_examples_objective_is_short_and_is_its_formula(
     near = sum(map(square, one, two)) / 5
     spread = [
         torch.tensor([-2 * square(view[i], view[j]) for i in range(5) for j in range(i)])
-        .exp().mean().log().item()
+        .exp()
+        .mean()
+        .log()
+        .item()
         for view in (one, two)
-    ]  # fmt: skip
+    ]
     loss = Rows().loss(None)["loss"]  # type: ignore[arg-type]
     assert float(loss) == pytest.approx(near + 0.5 * sum(spread) / 2, abs=1e-5)
 
@@ -173,9 +184,12 @@ def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
 
 @pytest.mark.parametrize(
     "words",
-    [("--plugin", "mine.py", "list", "objectives"), ("list", "objectives", "--plugin=mine.py"),
-     ("list", "--plugin", "mine.py", "objectives", "--plugin", "./mine.py")],
-)  # fmt: skip
+    [
+        ("--plugin", "mine.py", "list", "objectives"),
+        ("list", "objectives", "--plugin=mine.py"),
+        ("list", "--plugin", "mine.py", "objectives", "--plugin", "./mine.py"),
+    ],
+)
 def test_the_option_is_understood_wherever_it_stands(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
@@ -240,9 +254,7 @@ def test_a_file_of_another_kind_is_refused(
 
 
 def test_a_bad_file_in_the_variable_is_named_with_it(
-    command: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(plugins.VARIABLE, "none.py")
     assert command("list") == 2

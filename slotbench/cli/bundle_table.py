@@ -39,8 +39,10 @@ def _run(run: dict[str, Any]) -> Iterator[Table | Text]:
         yield Text(f"{run['run']}: not computed again. {run['reason']}".rstrip())
         return
     moved = [cell for cell in run["metrics"] if cell["verdict"] != "same"]
-    yield Text(f"{run['run']}: {len(run['metrics']) - len(moved)} of {len(run['metrics'])} numbers "
-               "are the same to the last bit.")  # fmt: skip
+    yield Text(
+        f"{run['run']}: {len(run['metrics']) - len(moved)} of {len(run['metrics'])} numbers "
+        "are the same to the last bit."
+    )
     if not moved:
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

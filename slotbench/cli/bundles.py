@@ -20,7 +20,8 @@ def publish(
     out: Annotated[
         Path,
         Option(
-            metavar="BUNDLE", rich_help_panel=OUT,
+            metavar="BUNDLE",
+            rich_help_panel=OUT,
             help="A folder or .zip to write; .json: records without weights, for "
             "results/published.",
         ),
@@ -30,7 +31,7 @@ def publish(
     ] = False,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Finished runs with their weights and a sha256 of every file, for others to verify."""
     from slotbench.results.publish import publish as write
     from slotbench.results.run import find
@@ -50,13 +51,13 @@ def verify(
     target: Annotated[
         str,
         Argument(
-            metavar="FILE|RUN|BUNDLE", help="A prepared dataset, a run or a results bundle.",
+            metavar="FILE|RUN|BUNDLE",
+            help="A prepared dataset, a run or a results bundle.",
             autocompletion=completion.runs,
         ),
     ],
     recompute: Annotated[
-        bool,
-        Option(help="Compute a bundle's numbers again from its weights.", rich_help_panel=HOW),
+        bool, Option(help="Compute a bundle's numbers again from its weights.", rich_help_panel=HOW)
     ] = True,
     tolerance: Annotated[
         float, Option(help="How far a number of a bundle may move.", rich_help_panel=HOW)
@@ -65,7 +66,7 @@ def verify(
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Check that a dataset, a run or a bundle is whole and is what it says it is.
 
     Of a bundle, every hash is checked and every number is computed again where its dataset is

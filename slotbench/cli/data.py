@@ -29,8 +29,9 @@ def prepare(
     ] = None,
     download: Annotated[
         bool,
-        Option("--download", help="Fetch the original files and import them.",
-               rich_help_panel=WHAT),
+        Option(
+            "--download", help="Fetch the original files and import them.", rich_help_panel=WHAT
+        ),
     ] = False,
     image_size: Annotated[
         int | None,
@@ -47,7 +48,8 @@ def prepare(
     shifts: Annotated[
         str | None,
         Option(
-            metavar="LIST", rich_help_panel=WHAT,
+            metavar="LIST",
+            rich_help_panel=WHAT,
             help="Add shifted test sets: all, or of occlusion, crop, object_color, object_shape, "
             "object_style, num_objects, with commas between.",
         ),
@@ -55,14 +57,16 @@ def prepare(
     features: Annotated[
         str | None,
         Option(
-            metavar="TEACHER", rich_help_panel=WHAT,
+            metavar="TEACHER",
+            rich_help_panel=WHAT,
             help="Store frozen features too, such as those of timm:vit_base_patch16_224.dino.",
         ),
     ] = None,
     features_weights: Annotated[
         Path | None,
         Option(
-            metavar="FILE", help="The teacher's weights; none: they are fetched.",
+            metavar="FILE",
+            help="The teacher's weights; none: they are fetched.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -73,14 +77,13 @@ def prepare(
         str, Option(help="What renders: local, or ray (a cluster).", rich_help_panel=HOW)
     ] = "local",
     address: Annotated[
-        str | None,
-        Option(help="Of a Ray cluster; none: one started here.", rich_help_panel=HOW),
+        str | None, Option(help="Of a Ray cluster; none: one started here.", rich_help_panel=HOW)
     ] = None,
     force: Annotated[
         bool, Option("--force", help="Replace a file made otherwise.", rich_help_panel=HOW)
     ] = False,
     data_dir: DataDir = DATA,
-) -> None:  # fmt: skip
+) -> None:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
     from rich.markup import escape
 
@@ -95,9 +98,20 @@ def prepare(
     given = {"train": train, "val": val, "test": test}
     sizes = {split: size for split, size in given.items() if size is not None}
     request = Request(
-        name, variant, source, image_size, sizes, seed, _workers(workers), data_dir, force,
-        download, engine, address, () if shifts is None else parse(shifts),
-    )  # fmt: skip
+        name,
+        variant,
+        source,
+        image_size,
+        sizes,
+        seed,
+        _workers(workers),
+        data_dir,
+        force,
+        download,
+        engine,
+        address,
+        () if shifts is None else parse(shifts),
+    )
     # A teacher that cannot be had is known before hours of rendering.
     teacher = _teacher(features, features_weights)
     path = make(request)

@@ -20,35 +20,39 @@ def evaluate(
         Option(
             help=f"Groups with commas between, of: {known('metrics')}; all: each but "
             "decoder-probe, which takes minutes.",
-            autocompletion=completion.metrics, rich_help_panel=WHAT,
+            autocompletion=completion.metrics,
+            rich_help_panel=WHAT,
         ),
     ] = "all",
     split: Annotated[str, Option(help="The split to judge on.", rich_help_panel=WHAT)] = "test",
     predictions: Annotated[
         Path | None,
         Option(
-            metavar="FILE", help="Judge masks and slots from elsewhere: docs/predictions.md.",
+            metavar="FILE",
+            help="Judge masks and slots from elsewhere: docs/predictions.md.",
             rich_help_panel=WHAT,
         ),
     ] = None,
     baseline: Annotated[
         str | None,
-        Option(help="Judge a trivial masker: one-segment, voronoi or kmeans.",
-               rich_help_panel=WHAT),
+        Option(
+            help="Judge a trivial masker: one-segment, voronoi or kmeans.", rich_help_panel=WHAT
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
         Option(
             help="What predictions or a baseline are judged on.",
-            autocompletion=completion.dataset_references, rich_help_panel=WHAT,
+            autocompletion=completion.dataset_references,
+            rich_help_panel=WHAT,
         ),
     ] = None,
     name: Annotated[
         str | None, Option(help="What predictions are called.", rich_help_panel=WHAT)
     ] = None,
     mask_source: Annotated[
-        str, Option(help="What `masks` of predictions are: attention or decoder.",
-                    rich_help_panel=HOW)
+        str,
+        Option(help="What `masks` of predictions are: attention or decoder.", rich_help_panel=HOW),
     ] = "attention",
     slots: Annotated[
         int | None, Option(help="Slots of a baseline; none: as cores.", rich_help_panel=HOW)
@@ -66,7 +70,7 @@ def evaluate(
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Judge trained runs, predictions from elsewhere or a baseline.
 
     What is missing is computed, and what an older version computed; the rest is read from the

@@ -61,9 +61,13 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
         if metric.get("spread") is not None:
             value += f" ± {metric['spread']:.3f}"
         table.add_row(
-            key, value, interval, f"{metric['n']:,}", str(metric.get("left_out", 0)),
+            key,
+            value,
+            interval,
+            f"{metric['n']:,}",
+            str(metric.get("left_out", 0)),
             str(metric["version"]),
-        )  # fmt: skip
+        )
     for group, reason in result.get("skipped", {}).items():
         table.add_row(f"[dim]{group}[/]", f"[dim]not scored: {reason}[/]")
     return table
@@ -78,7 +82,11 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         loading = "—" if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
         table.add_row(
-            row["objective"], f"{row['step_ms']:.1f}", f"{row['relative']:.2f}",
-            f"{row['views_ms']:.1f}", loading, f"{row['images_per_second']:.0f}",
-        )  # fmt: skip
+            row["objective"],
+            f"{row['step_ms']:.1f}",
+            f"{row['relative']:.2f}",
+            f"{row['views_ms']:.1f}",
+            loading,
+            f"{row['images_per_second']:.0f}",
+        )
     return table

@@ -19,13 +19,13 @@ def leaderboard(
     dataset: Annotated[
         str | None,
         Option(
-            help="Only this dataset.", autocompletion=completion.dataset_references,
+            help="Only this dataset.",
+            autocompletion=completion.dataset_references,
             rich_help_panel=WHAT,
         ),
     ] = None,
     metric: Annotated[
-        list[str] | None,
-        Option(help="Columns: keys or beginnings of keys.", rich_help_panel=WHAT),
+        list[str] | None, Option(help="Columns: keys or beginnings of keys.", rich_help_panel=WHAT)
     ] = None,
     core: Annotated[
         str | None,
@@ -33,26 +33,27 @@ def leaderboard(
     ] = None,
     family: Annotated[
         str | None,
-        Option(
-            help="reconstruction, self-supervised, control or external.", rich_help_panel=WHAT
-        ),
+        Option(help="reconstruction, self-supervised, control or external.", rich_help_panel=WHAT),
     ] = None,
     scale: Annotated[
         bool,
         Option(
-            "--scale", help="Show numbers between floor (random: 0) and ceiling (supervised: 1).",
+            "--scale",
+            help="Show numbers between floor (random: 0) and ceiling (supervised: 1).",
             rich_help_panel=OUT,
         ),
     ] = False,
     ranks: Annotated[
         bool,
-        Option("--ranks", help="Show ranks, with ties where intervals overlap.",
-               rich_help_panel=OUT),
+        Option(
+            "--ranks", help="Show ranks, with ties where intervals overlap.", rich_help_panel=OUT
+        ),
     ] = False,
     watch: Annotated[
         bool,
-        Option("--watch", help="Show it again while runs go on, until Ctrl-C.",
-               rich_help_panel=HOW),
+        Option(
+            "--watch", help="Show it again while runs go on, until Ctrl-C.", rich_help_panel=HOW
+        ),
     ] = False,
     every: Annotated[
         float, Option(help="Seconds from one look to the next, for --watch.", rich_help_panel=HOW)
@@ -62,16 +63,18 @@ def leaderboard(
     ] = "table",
     as_json: Json = False,
     results_dir: ResultsDir = RESULTS,
-) -> None:  # fmt: skip
+) -> None:
     """Compare all runs: every seed counts, missing cells stay missing."""
     from slotbench.results.leaderboard import Board, Index
     from slotbench.results.leaderboard import leaderboard as collect
 
     form = "json" if as_json else form
     forms: dict[str, Callable[[Board], str]] = {
-        "csv": Board.to_csv, "markdown": Board.to_markdown, "latex": Board.to_latex,
+        "csv": Board.to_csv,
+        "markdown": Board.to_markdown,
+        "latex": Board.to_latex,
         "json": Board.to_json_text,
-    }  # fmt: skip
+    }
     if form not in ("table", *forms):
         raise registry.unknown("format", form, ("table", *forms))
     if watch and form != "table":
@@ -83,9 +86,15 @@ def leaderboard(
 
     def board() -> Board:
         return collect(
-            results_dir, dataset=dataset, metrics=tuple(metric or ()), core=core, family=family,
-            scale=scale, ranks=ranks, index=index,
-        )  # fmt: skip
+            results_dir,
+            dataset=dataset,
+            metrics=tuple(metric or ()),
+            core=core,
+            family=family,
+            scale=scale,
+            ranks=ranks,
+            index=index,
+        )
 
     if form == "table":
         from rich.console import Console
@@ -104,7 +113,8 @@ def export(
     form: Annotated[
         str | None,
         Option(
-            "--format", metavar="csv|parquet",
+            "--format",
+            metavar="csv|parquet",
             help="csv or parquet; none: by the file's name. With --cite: markdown or bibtex.",
             rich_help_panel=OUT,
         ),
@@ -117,7 +127,7 @@ def export(
         Option("--cite", help="What a paper should say and cite instead.", rich_help_panel=WHAT),
     ] = False,
     results_dir: ResultsDir = RESULTS,
-) -> None:  # fmt: skip
+) -> None:
     """Every result of every run with its provenance: a row a run and metric."""
     from slotbench.progress import say
     from slotbench.results import export as exporting

@@ -13,27 +13,35 @@ from slotbench.cli.options import DATA, OUT, RESULTS, WHAT, WHERE, DataDir, Devi
 
 def report(
     out: Annotated[
-        Path | None, Option(help="Folder of the site; none: <results-dir>/report.",
-                            rich_help_panel=WHERE)
+        Path | None,
+        Option(help="Folder of the site; none: <results-dir>/report.", rich_help_panel=WHERE),
     ] = None,
     dataset: Annotated[
         str | None,
-        Option(help="Only this dataset.", autocompletion=completion.dataset_references,
-               rich_help_panel=WHAT),
+        Option(
+            help="Only this dataset.",
+            autocompletion=completion.dataset_references,
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     suite: Annotated[
         str | None,
-        Option(help="Only this suite's runs, and its question; a file or a name.",
-               autocompletion=completion.suites, rich_help_panel=WHAT),
+        Option(
+            help="Only this suite's runs, and its question; a file or a name.",
+            autocompletion=completion.suites,
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     question: Annotated[
         str | None,
-        Option(help="What stands above the answer; none: the suite's question, or the project's.",
-               rich_help_panel=WHAT),
+        Option(
+            help="What stands above the answer; none: the suite's question, or the project's.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     pictures: Annotated[
-        bool, Option(help="Draw the same images through every row's first run.",
-                     rich_help_panel=WHAT)
+        bool,
+        Option(help="Draw the same images through every row's first run.", rich_help_panel=WHAT),
     ] = True,
     show: Annotated[
         bool, Option("--open", help="Open it in the browser.", rich_help_panel=OUT)
@@ -41,17 +49,22 @@ def report(
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
-) -> None:  # fmt: skip
+) -> None:
     """Write the leaderboard, its plots and a page a run as a static site."""
     from slotbench import api as workflow
     from slotbench.progress import say
     from slotbench.report.site import write_site
 
     site = write_site(
-        results_dir, out or results_dir / "report", data_dir=data_dir,
-        host=workflow.host(device), pictures=pictures, question=question, dataset=dataset,
+        results_dir,
+        out or results_dir / "report",
+        data_dir=data_dir,
+        host=workflow.host(device),
+        pictures=pictures,
+        question=question,
+        dataset=dataset,
         suite=suite,
-    )  # fmt: skip
+    )
     say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     say("Open it in a browser, or type: slotbench report --open")
     typer.echo(site.index)

@@ -17,31 +17,35 @@ if TYPE_CHECKING:
     from slotbench.suites.drive import Picture
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
     help="Whole studies: run, look at, retry and cancel the runs of a file.",
-)  # fmt: skip
+)
 
 Reference = Annotated[
     str,
     Argument(
-        metavar="FILE|NAME", autocompletion=completion.suites,
+        metavar="FILE|NAME",
+        autocompletion=completion.suites,
         help=f"A suite's file, or one of: {known('suites')}.",
     ),
-]  # fmt: skip
+]
 EngineName = Annotated[
     str,
     Option(
         help=f"Who runs them: {known('engines')}.",
-        autocompletion=completion.engines, rich_help_panel=HOW,
+        autocompletion=completion.engines,
+        rich_help_panel=HOW,
     ),
-]  # fmt: skip
+]
 Workers = Annotated[
     int | None,
     Option(
-        help="Runs at once; none: a GPU each, else a core each as memory allows.", min=1,
+        help="Runs at once; none: a GPU each, else a core each as memory allows.",
+        min=1,
         rich_help_panel=HOW,
     ),
-]  # fmt: skip
+]
 Address = Annotated[
     str | None,
     Option(help="Of a Ray cluster, or auto; none: one on this machine.", rich_help_panel=HOW),
@@ -49,10 +53,12 @@ Address = Annotated[
 Options = Annotated[
     list[str] | None,
     Option(
-        "--option", metavar="KEY=VALUE", rich_help_panel=HOW,
+        "--option",
+        metavar="KEY=VALUE",
+        rich_help_panel=HOW,
         help="What submitit takes, such as slurm_partition=gpu; may be given several times.",
     ),
-]  # fmt: skip
+]
 Prepare = Annotated[
     bool, Option("--prepare", help="Prepare missing datasets first.", rich_help_panel=HOW)
 ]

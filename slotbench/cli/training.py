@@ -25,20 +25,21 @@ def train(
         str,
         Option(
             help=f"NAME, NAME:VARIANT or a file; names: {known('datasets')}.",
-            autocompletion=completion.dataset_references, rich_help_panel=WHAT,
+            autocompletion=completion.dataset_references,
+            rich_help_panel=WHAT,
         ),
     ] = "clevr",
     core: Annotated[
         str,
         Option(
-            help=f"One of: {known('cores')}.", autocompletion=completion.cores,
-            rich_help_panel=WHAT,
+            help=f"One of: {known('cores')}.", autocompletion=completion.cores, rich_help_panel=WHAT
         ),
     ] = "slot-attention",
     objective: Annotated[
         str,
         Option(
-            help=f"One of: {known('objectives')}.", autocompletion=completion.objectives,
+            help=f"One of: {known('objectives')}.",
+            autocompletion=completion.objectives,
             rich_help_panel=WHAT,
         ),
     ] = "reconstruction",
@@ -47,14 +48,16 @@ def train(
         Option(
             help=f"How slots of two views are paired: {known('alignments')}; none: the first, "
             "where the objective takes any.",
-            autocompletion=completion.alignments, rich_help_panel=WHAT,
+            autocompletion=completion.alignments,
+            rich_help_panel=WHAT,
         ),
     ] = None,
     preset: Annotated[
         str,
         Option(
             help=f"One of: {known('presets')}; auto: base on a GPU, quick elsewhere.",
-            autocompletion=completion.presets, rich_help_panel=HOW,
+            autocompletion=completion.presets,
+            rich_help_panel=HOW,
         ),
     ] = "auto",
     seed: Annotated[int, Option(help="Seed of weights, order and views.", rich_help_panel=HOW)] = 0,
@@ -64,7 +67,8 @@ def train(
     budget: Annotated[
         str | None,
         Option(
-            metavar="N:UNIT", rich_help_panel=HOW,
+            metavar="N:UNIT",
+            rich_help_panel=HOW,
             help="How much to spend: 4000:steps, 64000:images, 600:seconds or 2e15:flops.",
         ),
     ] = None,
@@ -79,26 +83,29 @@ def train(
     overrides: Annotated[
         list[str] | None,
         Option(
-            "--set", metavar="SECTION.FIELD=VALUE", help="Set any field of the configuration.",
+            "--set",
+            metavar="SECTION.FIELD=VALUE",
+            help="Set any field of the configuration.",
             rich_help_panel=HOW,
         ),
     ] = None,
     resume: Annotated[
         str | None,
         Option(
-            metavar="RUN", help="Go on with this run; all else is read from it.",
-            autocompletion=completion.runs, rich_help_panel=HOW,
+            metavar="RUN",
+            help="Go on with this run; all else is read from it.",
+            autocompletion=completion.runs,
+            rich_help_panel=HOW,
         ),
     ] = None,
-    evaluate: Annotated[
-        bool, Option(help="Evaluate at the end.", rich_help_panel=HOW)
-    ] = True,
+    evaluate: Annotated[bool, Option(help="Evaluate at the end.", rich_help_panel=HOW)] = True,
     track: Annotated[
         list[str] | None,
         Option(
             metavar="NAME",
             help=f"Send metrics there too: {known('trackers')}; may be given several times.",
-            autocompletion=completion.trackers, rich_help_panel=OUT,
+            autocompletion=completion.trackers,
+            rich_help_panel=OUT,
         ),
     ] = None,
     gpus: Annotated[
@@ -114,7 +121,7 @@ def train(
     ] = 120.0,
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
-) -> None:  # fmt: skip
+) -> None:
     """Train a core by an objective, evaluate it, and print the run's directory."""
     from slotbench import api as workflow
 
@@ -122,9 +129,16 @@ def train(
     if resume is None:
         told = [] if teacher is None else [f"objective.teacher={teacher}"]
         choice = workflow.Choice(
-            dataset, core, objective, alignment, preset, seed, steps, (*told, *(overrides or ())),
+            dataset,
+            core,
+            objective,
+            alignment,
+            preset,
+            seed,
+            steps,
+            (*told, *(overrides or ())),
             budget,
-        )  # fmt: skip
+        )
         run = workflow.start(choice, host, data_dir, results_dir, evaluate=evaluate)
     else:
         run = workflow.resume(resume, host, data_dir, results_dir, evaluate=evaluate)

@@ -16,42 +16,68 @@ def paper() -> Sections:
         "encoder": {"name": "cnn", "channels": 64, "depth": 4},
         "decoder": {"name": "broadcast", "channels": 64},
         "train": {
-            "steps": 500_000, "batch_size": 64, "learning_rate": 4e-4, "warmup": 10_000,
-            "decay": "exponential", "half_life": 100_000, "clip": 0.0, "val_every": 5_000,
-            "picture_every": 20_000, "log_every": 100,
+            "steps": 500_000,
+            "batch_size": 64,
+            "learning_rate": 4e-4,
+            "warmup": 10_000,
+            "decay": "exponential",
+            "half_life": 100_000,
+            "clip": 0.0,
+            "val_every": 5_000,
+            "picture_every": 20_000,
+            "log_every": 100,
         },
-    }  # fmt: skip
+    }
 
 
 def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
     return {
         "core": {
-            "width": 64, "mlp_width": 128, "slot_init": "gaussian",
-            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 9,
+            "width": 64,
+            "mlp_width": 128,
+            "slot_init": "gaussian",
+            "gradient": "last",
+            "reading": "sum",
+            "iterations": 5,
+            "eval_iterations": 9,
         },
         "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
         "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 32},
         "objective": {"alone": 1.0},
         "train": {
-            "steps": 30_000, "batch_size": 64, "learning_rate": 1e-3, "warmup": 1_000,
+            "steps": 30_000,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "warmup": 1_000,
             "clip": 0.1,
         },
-    }  # fmt: skip
+    }
 
 
 def quick() -> Sections:
     """Two CPU cores, minutes; what led to it is in docs/log.md."""
     return {
         "core": {
-            "width": 48, "mlp_width": 96, "slot_init": "gaussian",
-            "gradient": "last", "reading": "sum", "iterations": 5, "eval_iterations": 9,
+            "width": 48,
+            "mlp_width": 96,
+            "slot_init": "gaussian",
+            "gradient": "last",
+            "reading": "sum",
+            "iterations": 5,
+            "eval_iterations": 9,
         },
         "encoder": {"name": "strided-cnn", "channels": 32, "depth": 2},
         "decoder": {"name": "bilinear", "channels": 32, "depth": 1, "size": 32},
         "objective": {"alone": 1.0},
         "train": {
-            "steps": 4_000, "batch_size": 16, "learning_rate": 2e-3, "warmup": 300, "clip": 0.1,
-            "log_every": 25, "val_every": 1_000, "picture_every": 1_000,
+            "steps": 4_000,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "warmup": 300,
+            "clip": 0.1,
+            "log_every": 25,
+            "val_every": 1_000,
+            "picture_every": 1_000,
         },
-    }  # fmt: skip
+    }

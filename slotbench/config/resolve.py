@@ -26,10 +26,14 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
     if layout.height != layout.width:
         raise UserError(f"{dataset.path}: images are {layout.height}x{layout.width}, not square.")
     return DatasetInfo(
-        str(attributes["name"]), str(attributes["variant"]), str(attributes["origin"]),
-        dataset.fingerprint, layout.height, layout.objects,
+        str(attributes["name"]),
+        str(attributes["variant"]),
+        str(attributes["origin"]),
+        dataset.fingerprint,
+        layout.height,
+        layout.objects,
         {**json.loads(layout.to_json()), "features": features},
-    )  # fmt: skip
+    )
 
 
 def resolve(dataset: DatasetFile, **choices: Any) -> RunConfig:
@@ -94,9 +98,14 @@ def resolve_for(
         if names.get(section) not in (None, given.get(section, {}).get("name")):
             differs[f"{section}.name"] = names[section]
     return RunConfig(
-        seed, preset, info, names, _alignment(objective, kinds, alignment), sections,
+        seed,
+        preset,
+        info,
+        names,
+        _alignment(objective, kinds, alignment),
+        sections,
         dict(sorted(differs.items())),
-    )  # fmt: skip
+    )
 
 
 def _names(
@@ -170,8 +179,15 @@ def _check_train(train: Any) -> None:
             f"train.budget={train.budget}: here, expected seconds or flops.",
             f"Type: --budget {train.budget}",
         )
-    for name, least in {"steps": 1, "batch_size": 1, "log_every": 1, "val_every": 1,
-                        "warmup": 0, "picture_every": 0, "half_life": 1}.items():  # fmt: skip
+    for name, least in {
+        "steps": 1,
+        "batch_size": 1,
+        "log_every": 1,
+        "val_every": 1,
+        "warmup": 0,
+        "picture_every": 0,
+        "half_life": 1,
+    }.items():
         if getattr(train, name) < least:
             raise UserError(f"train.{name}={getattr(train, name)}: expected {least} or above.")
     for name in ("learning_rate", "clip"):

@@ -21,8 +21,11 @@ from slotbench.registry import Kind
 
 SCHEMA_VERSION = 1
 COMPONENTS: dict[str, Kind] = {
-    "core": "cores", "encoder": "encoders", "objective": "objectives", "decoder": "decoders",
-}  # fmt: skip
+    "core": "cores",
+    "encoder": "encoders",
+    "objective": "objectives",
+    "decoder": "decoders",
+}
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,11 @@ class RunConfig:
             alignment = document["objective"].get("alignment")
             parts = parse_objective(document["objective"]["name"])
             own = tuple(part.name for part in parts if len(parts) > 1)
-            for section in (key for key in ("core", "encoder", "objective", *own, "decoder",
-                                            "views", "train") if key in document):  # fmt: skip
+            for section in (
+                key
+                for key in ("core", "encoder", "objective", *own, "decoder", "views", "train")
+                if key in document
+            ):
                 # JSON has no tuples.
                 stored: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value
@@ -169,9 +175,14 @@ class RunConfig:
                     names[section] = stored.pop("name")
                 sections[section] = section_type(section, names.get(section))(**stored)
             return cls(
-                document["seed"], document["preset"], DatasetInfo(**document["dataset"]), names,
-                alignment, sections, document["overrides"],
-            )  # fmt: skip
+                document["seed"],
+                document["preset"],
+                DatasetInfo(**document["dataset"]),
+                names,
+                alignment,
+                sections,
+                document["overrides"],
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"config.json is not that of this slotbench: {error}.") from error
 

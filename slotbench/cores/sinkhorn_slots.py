@@ -57,9 +57,12 @@ class SinkhornSlots(SlotAttention):
         cost = -at_least_float32(self.queries(slots) @ keys.mT)
         masses = self.masses(slots, values)
         cost = sharpened(
-            cost, masses, self.config.mesh_steps, self.config.mesh_rate,
+            cost,
+            masses,
+            self.config.mesh_steps,
+            self.config.mesh_rate,
             self.config.sinkhorn_iterations,
-        )  # fmt: skip
+        )
         plan = sinkhorn(cost, masses, self.config.sinkhorn_iterations)
         attention = plan.log_plan.softmax(dim=1)
         return self.update(slots, plan.log_plan.exp() @ values), attention

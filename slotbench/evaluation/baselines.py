@@ -87,8 +87,4 @@ def _grid(height: int, width: int) -> Array:
 
 
 Masker = Callable[[Array, int, int, int], Array]
-BASELINES: dict[str, Masker] = {
-    "one-segment": _one_segment,
-    "voronoi": _voronoi,
-    "kmeans": _kmeans,
-}
+BASELINES: dict[str, Masker] = {"one-segment": _one_segment, "voronoi": _voronoi, "kmeans": _kmeans}

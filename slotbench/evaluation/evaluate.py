@@ -54,9 +54,11 @@ def evaluate(
     limits = {"train": train_images, "val": val_images}
     sizes = {
         JUDGED: (split, min(test_images, dataset.size(split))),
-        **{name: (name, min(limits.get(name, test_images), dataset.size(name)))
-           for name in dataset.splits},
-    }  # fmt: skip
+        **{
+            name: (name, min(limits.get(name, test_images), dataset.size(name)))
+            for name in dataset.splits
+        },
+    }
     usable, skipped = _usable(wanted, dataset, sizes)
     passes = _Passes(objective, dataset, sizes, seed, device, cache)
     for metric in usable:
@@ -174,10 +176,16 @@ class _Passes:
         if missing:
             report = stages.stage(f"pass {role}")
             made = collect(
-                self.objective.core, self.objective.decode, self.dataset, split, n,
-                seed=self.seed, wanted=sorted(missing), device=self.device,
+                self.objective.core,
+                self.objective.decode,
+                self.dataset,
+                split,
+                n,
+                seed=self.seed,
+                wanted=sorted(missing),
+                device=self.device,
                 progress=lambda done, total: report(done / total),
-            )  # fmt: skip
+            )
             arrays = {**arrays, **made}
             if self.cache is not None:
                 self.cache.write(split, Stored(made, frozenset(missing - made.keys())))

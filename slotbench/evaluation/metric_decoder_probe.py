@@ -43,10 +43,13 @@ class DecoderProbe(Metric):
 
         train, made = context.made["train"], context.judged
         decoder = train_decoder(
-            train.slots, targets(train.dataset, train.split, train.n, DECODER.size),
-            seed=context.seed, steps=min(STEPS, context.probe_steps), device=context.device,
+            train.slots,
+            targets(train.dataset, train.split, train.n, DECODER.size),
+            seed=context.seed,
+            steps=min(STEPS, context.probe_steps),
+            device=context.device,
             progress=context.progress(),
-        )  # fmt: skip
+        )
         values = _scored(decoder, made)
         if not made.labelled:
             context.skip(self.name, "no pixel of the images is labelled")

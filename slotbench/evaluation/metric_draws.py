@@ -23,10 +23,7 @@ class Draws(Metric):
 
     name = "draws"
     keys = tuple(f"{name}/{source}/draws" for name in NAMES for source in SOURCES)
-    needs = (
-        *(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS),
-        "labelled",
-    )
+    needs = (*(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS), "labelled")
 
     def compute(self, context: Context) -> "dict[str, Result]":
         from dataclasses import replace

@@ -23,9 +23,13 @@ class Health(Metric):
     keys = ("health/*",)
     version = 2
     needs = (
-        "slots", "overlap", "centroids", "entropy", "labels/attention/first",
+        "slots",
+        "overlap",
+        "centroids",
+        "entropy",
+        "labels/attention/first",
         "labels/attention/second",
-    )  # fmt: skip
+    )
 
     def compute(self, context: Context) -> "dict[str, Result]":
         import torch

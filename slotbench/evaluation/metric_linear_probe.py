@@ -37,9 +37,8 @@ class LinearProbe(Metric):
                 continue
             train, val, test = (scenes(made, context.dataset.layout, source) for made in splits)
             found = linear_probe(
-                train, val, test, seed=context.seed,
-                progress=context.progress(index, len(SOURCES)),
-            )  # fmt: skip
+                train, val, test, seed=context.seed, progress=context.progress(index, len(SOURCES))
+            )
             results |= {f"linear_probe/{source}/{name}": got for name, got in found.items()}
             results[f"knn/{source}/count"] = knn_count(train, test, seed=context.seed)
         return results or context.skip(self.name, "there are no slots and no features")

@@ -48,10 +48,16 @@ class LinearProperties(Metric):
                 context.skip(prefix, "a split has no labelled pixel")
                 continue
             found = predict_properties(
-                train, val, test, context.dataset.layout, seed=context.seed, protocol=protocol,
-                hidden=self.hidden, steps=context.probe_steps,
+                train,
+                val,
+                test,
+                context.dataset.layout,
+                seed=context.seed,
+                protocol=protocol,
+                hidden=self.hidden,
+                steps=context.probe_steps,
                 progress=context.progress(index, len(PROTOCOLS)),
-            )  # fmt: skip
+            )
             results |= {f"{prefix}/{name}": value for name, value in found.items()}
         return results
 

@@ -35,7 +35,12 @@ class SetPrediction(Metric):
             return context.skip(self.name, reason)
         train, val, test = (slot_data(context.made[role]) for role in ("train", "val", JUDGED))
         found = predict_sets(
-            train, val, test, layout, seed=context.seed, steps=context.probe_steps,
+            train,
+            val,
+            test,
+            layout,
+            seed=context.seed,
+            steps=context.probe_steps,
             progress=context.progress(),
-        )  # fmt: skip
+        )
         return {f"set_prediction/linear/{name}": value for name, value in found.items()}

@@ -110,10 +110,14 @@ def _of_probe(
     if protocol == "mask" and not all(split.labelled for split in made.values()):
         return context.skip(f"shifts/{protocol}", "a split has no labelled pixel")
     encoding, probe = train_probe(
-        slot_data(made["train"]), slot_data(made["val"]), context.dataset.layout,
-        seed=context.seed, protocol=protocol, steps=context.probe_steps,
+        slot_data(made["train"]),
+        slot_data(made["val"]),
+        context.dataset.layout,
+        seed=context.seed,
+        protocol=protocol,
+        steps=context.probe_steps,
         progress=context.progress(index, 2),
-    )  # fmt: skip
+    )
     results = {}
     for role in shifts:
         split, flags = made[role], _changed(made[role])

@@ -125,9 +125,7 @@ def _check(slots: Array, centres: Array, objects: Array, order: Array) -> None:
 def _polynomials(at: Array) -> Array:
     """x^i y^j with 0 < i + j <= 3, float64 (n, 9)."""
     x, y = at.T
-    powers = [
-        (i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i) if i + j > 0
-    ]  # fmt: skip
+    powers = [(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i) if i + j > 0]
     return np.stack([x**i * y**j for i, j in powers], axis=1)
 
 

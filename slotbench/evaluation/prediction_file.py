@@ -107,9 +107,10 @@ class _Base(ABC):
     def check(self, name: str, info: ArrayInfo) -> None:
         if info.dtype.hasobject:
             raise self.fail(
-                name, "holds Python objects, which are never unpickled",
+                name,
+                "holds Python objects, which are never unpickled",
                 "Save it as an array of numbers.",
-            )  # fmt: skip
+            )
         if info.dtype.kind not in KINDS:
             raise self.fail(name, f"is of dtype {info.dtype}; expected numbers")
 
@@ -146,17 +147,20 @@ class _Npz(_Base):
                 raise self.fail(name, "is encrypted")
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise self.fail(
-                    name, "is packed by another method than numpy's",
+                    name,
+                    "is packed by another method than numpy's",
                     "Write the file with numpy.savez or numpy.savez_compressed.",
-                )  # fmt: skip
+                )
             with self._open(name) as stream:
                 info = self._header(name, stream)
                 declared = stream.tell() + math.prod(info.shape) * info.dtype.itemsize
             if declared != member.file_size:
                 raise self.fail(
-                    name, f"says that it is {info}, which takes {declared:,} bytes, and has "
-                    f"{member.file_size:,}", "Write the file again.",
-                )  # fmt: skip
+                    name,
+                    f"says that it is {info}, which takes {declared:,} bytes, and has "
+                    f"{member.file_size:,}",
+                    "Write the file again.",
+                )
             self.arrays[name] = info
         self.others = tuple(name for name in names if name not in wanted)
 
@@ -176,8 +180,17 @@ class _Npz(_Base):
             if version != (1, 0):
                 raise ValueError(f"version {version} of the .npy format, expected (1, 0)")
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        except (ValueError, TypeError, SyntaxError, EOFError, OSError, zlib.error,
-                zipfile.BadZipFile, MemoryError, RecursionError) as error:  # fmt: skip
+        except (
+            ValueError,
+            TypeError,
+            SyntaxError,
+            EOFError,
+            OSError,
+            zlib.error,
+            zipfile.BadZipFile,
+            MemoryError,
+            RecursionError,
+        ) as error:
             raise self.fail(name, f"has a header that cannot be read: {error}") from error
         info = ArrayInfo(tuple(int(side) for side in shape), dtype)
         self.check(name, info)
@@ -185,9 +198,8 @@ class _Npz(_Base):
             raise self.fail(name, f"has the shape {info.shape}")
         if fortran and len(info.shape) > 1:
             raise self.fail(
-                name, "is stored in Fortran order",
-                f"Save numpy.ascontiguousarray({name}) instead.",
-            )  # fmt: skip
+                name, "is stored in Fortran order", f"Save numpy.ascontiguousarray({name}) instead."
+            )
         return info
 
     def blocks(self, name: str, count: int) -> Iterator[Array]:

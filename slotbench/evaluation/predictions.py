@@ -59,11 +59,7 @@ class Notes:
 
 
 def plan(
-    file: PredictionFile,
-    dataset: DatasetFile,
-    limits: dict[str, int],
-    source: Source,
-    notes: Notes,
+    file: PredictionFile, dataset: DatasetFile, limits: dict[str, int], source: Source, notes: Notes
 ) -> dict[str, Given]:
     """What the file has for each split that it has anything for, with every shape checked.
 
@@ -91,8 +87,9 @@ def plan(
         )
     if file.others:
         notes.add(f"arrays that are not part of the layout: {', '.join(file.others[:8])}")
-    widths = {given.slots: file.arrays[given.slots].shape[2]
-              for given in found.values() if given.slots}  # fmt: skip
+    widths = {
+        given.slots: file.arrays[given.slots].shape[2] for given in found.values() if given.slots
+    }
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UserError(f"{file.path}: slots differ in width: {listed}; expected one model's.")
@@ -107,8 +104,9 @@ def _masks_of(file: PredictionFile, prefix: str, source: Source) -> dict[str, st
         if source in masks:
             raise UserError(
                 f"{file.path} holds both {plain!r} and {masks[source]!r}, and {plain!r} are taken "
-                f"for {source} masks.", "Leave one of them out, or name the other --mask-source.",
-            )  # fmt: skip
+                f"for {source} masks.",
+                "Leave one of them out, or name the other --mask-source.",
+            )
         masks[source] = plain
     return masks
 
@@ -134,7 +132,7 @@ def _check_shape(
             f"{info.shape[0]:,} images, {many}",
             f"{dataset.reference} has {size:,} images in {split}; write one entry for each, in "
             "their order.",
-        )  # fmt: skip
+        )
     if min(info.shape) < 1:
         raise fail("an axis is empty")
     if slots:

@@ -82,9 +82,16 @@ def predict_properties(
     are not finite.
     """
     found = probe_predictions(
-        train, val, test, layout, seed=seed, protocol=protocol, hidden=hidden, steps=steps,
+        train,
+        val,
+        test,
+        layout,
+        seed=seed,
+        protocol=protocol,
+        hidden=hidden,
+        steps=steps,
         progress=progress,
-    )  # fmt: skip
+    )
     return property_results(
         found.encoding, found.values, found.targets, test.visible, found.order, seed
     )
@@ -118,9 +125,15 @@ def probe_predictions(
     if layout.properties and not test.visible.any():
         raise ValueError("test shows no object whose properties could be predicted")
     encoding, probe = train_probe(
-        train, val, layout, seed=seed, protocol=protocol, hidden=hidden, steps=steps,
+        train,
+        val,
+        layout,
+        seed=seed,
+        protocol=protocol,
+        hidden=hidden,
+        steps=steps,
         progress=progress,
-    )  # fmt: skip
+    )
     prepared = _prepare(test, encoding, protocol)
     order, predicted = _predict(probe, encoding, prepared)
     return Predictions(encoding, order, predicted, prepared.targets)
@@ -152,10 +165,14 @@ def train_probe(
         probe = _probe(train.slots.shape[2], encoding.width, hidden)
     ours, theirs = prepared
     fit(
-        probe, len(ours.slots), lambda index: _loss(probe, encoding, ours.rows(index)),
-        lambda: _loss(probe, encoding, theirs), steps=steps,
-        generator=numpy_generator(seed, "probe", "batches"), progress=progress,
-    )  # fmt: skip
+        probe,
+        len(ours.slots),
+        lambda index: _loss(probe, encoding, ours.rows(index)),
+        lambda: _loss(probe, encoding, theirs),
+        steps=steps,
+        generator=numpy_generator(seed, "probe", "batches"),
+        progress=progress,
+    )
     return encoding, probe
 
 

@@ -13,12 +13,7 @@ Sums = npt.NDArray[np.float64]
 
 
 def property_results(
-    encoding: Encoding,
-    predicted: Tensor,
-    targets: Tensor,
-    visible: Array,
-    order: Array,
-    seed: int,
+    encoding: Encoding, predicted: Tensor, targets: Tensor, visible: Array, order: Array, seed: int
 ) -> dict[str, Result]:
     """Results by property name and ``mean``, each also with the suffix ``/dropped``.
 

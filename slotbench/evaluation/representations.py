@@ -24,9 +24,15 @@ Progress = Callable[[int, int], None]
 DRAWS = ("first", "second", "third")
 """Draws of the initial noise; everything but label maps is that of the first."""
 ARRAYS = (
-    "slots", "features", "overlap", "centroids", "labelled", "entropy", "recon_mse",
+    "slots",
+    "features",
+    "overlap",
+    "centroids",
+    "labelled",
+    "entropy",
+    "recon_mse",
     *(f"labels/{source}/{draw}" for source in ("attention", "decoder") for draw in DRAWS),
-)  # fmt: skip
+)
 """What a pass can give, for n images:
 
 - ``slots`` float32 (n, K, D); ``features`` float32 (n, F): the encoder's, averaged over positions;

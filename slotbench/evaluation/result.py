@@ -55,11 +55,7 @@ class Result:
         return cls(**fields)
 
 
-def bootstrap(
-    totals: Array,
-    statistic: Callable[[Array], Array],
-    seed: int,
-) -> tuple[Array, Array]:
+def bootstrap(totals: Array, statistic: Callable[[Array], Array], seed: int) -> tuple[Array, Array]:
     """The ends (low, high) of the 95 % percentile bootstrap interval over images.
 
     ``totals`` float64 (n, M) holds what each image adds to M sums; ``statistic`` maps sums

@@ -59,10 +59,14 @@ def predict_sets(
         return set_loss(encoding, probe(batch[0]), batch[1], batch[2])
 
     fit(
-        probe, len(ours[0]), lambda index: loss([part[index] for part in ours]),
-        lambda: loss(theirs), steps=steps, generator=numpy_generator(seed, "sets", "batches"),
+        probe,
+        len(ours[0]),
+        lambda index: loss([part[index] for part in ours]),
+        lambda: loss(theirs),
+        steps=steps,
+        generator=numpy_generator(seed, "sets", "batches"),
         progress=progress,
-    )  # fmt: skip
+    )
     shown = np.asarray(train.properties[COORDINATES])[train.visible].reshape(
         int(train.visible.sum()), -1
     )

@@ -121,11 +121,14 @@ class SlotCon(MomentumTwoViews):
             keys = self.teacher["projector"](vectors[2:].detach())
         losses = [
             slot_contrast(
-                queries[view], keys[1 - view], shown[view] & shown[3 - view], shown[3 - view],
+                queries[view],
+                keys[1 - view],
+                shown[view] & shown[3 - view],
+                shown[3 - view],
                 self.config.temperature,
             )
             for view in range(2)
-        ]  # fmt: skip
+        ]
         return torch.stack(losses).mean()
 
     def momentum(self, step: int) -> float:

@@ -153,10 +153,7 @@ class CSWM(TwoViews):
         """How each slot moves, from itself and all others: float (B, K, D) -> (B, K, D)."""
         count = state.shape[1]
         pairs = torch.cat(
-            [
-                state[:, :, None].expand(-1, -1, count, -1),
-                state[:, None].expand(-1, count, -1, -1),
-            ],
+            [state[:, :, None].expand(-1, -1, count, -1), state[:, None].expand(-1, count, -1, -1)],
             dim=3,
         )
         others = ~torch.eye(count, dtype=torch.bool, device=state.device)

@@ -26,7 +26,7 @@ from slotbench.report.canvas import (
     text_width,
     tick,
     write,
-)  # fmt: skip
+)
 from slotbench.report.panels import contrast, inner_points, panel_size, photo, slot_colors
 from slotbench.report.predicted import FAR, Prediction, Value
 from slotbench.report.seen import Seen
@@ -60,8 +60,9 @@ def _widths(objects: Sequence[Prediction]) -> tuple[int, int, int]:
         ["predicted", *(value.predicted for value in values)],
         ["true", *(value.true for value in values)],
     ]
-    name, predicted, true = (max((text_width(text, SMALL) for text in part), default=0)
-                             for part in texts)  # fmt: skip
+    name, predicted, true = (
+        max((text_width(text, SMALL) for text in part), default=0) for part in texts
+    )
     return min(max(name, 90), 120), min(max(predicted, 60), 170), min(max(true, 90), 170)
 
 
@@ -181,10 +182,13 @@ def _key(width: int) -> Image.Image:
     block = blank(width, LINE + 2)
     pen = ImageDraw.Draw(block)
     x = 0
-    for sign, text in enumerate((
-        "right, or near", "wrong class, struck out",
-        f"number more than {FAR:g} standard deviations of the training objects away",
-    )):  # fmt: skip
+    for sign, text in enumerate(
+        (
+            "right, or near",
+            "wrong class, struck out",
+            f"number more than {FAR:g} standard deviations of the training objects away",
+        )
+    ):
         if sign == 0:
             tick(pen, x, 4, MARK, RIGHT)
         elif sign == 1:
@@ -225,8 +229,9 @@ def _place(truth: Array, label: int, size: tuple[int, int]) -> tuple[int, int]:
     places = inner_points(truth == label, least=0)
     x, y = places[0] if places else (0, 0)
     return (
-        round((x + 0.5) * size[0] / truth.shape[1]), round((y + 0.5) * size[1] / truth.shape[0]),
-    )  # fmt: skip
+        round((x + 0.5) * size[0] / truth.shape[1]),
+        round((y + 0.5) * size[1] / truth.shape[0]),
+    )
 
 
 def _shifted(place: tuple[int, int], corner: tuple[int, int]) -> tuple[int, int]:

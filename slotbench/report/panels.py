@@ -78,9 +78,10 @@ def slot_panel(slot: Array, color: Array, side: int = SIDE) -> Image.Image:
     opacity = Image.fromarray(np.ascontiguousarray(slot[:, :, 3]))
     ground = Image.fromarray(np.repeat(_chequered(size)[:, :, None], 3, axis=2))
     ground.paste(
-        picture.resize(size, Image.Resampling.BICUBIC), (0, 0),
+        picture.resize(size, Image.Resampling.BICUBIC),
+        (0, 0),
         opacity.resize(size, Image.Resampling.BILINEAR),
-    )  # fmt: skip
+    )
     return framed(ground, color)
 
 

@@ -26,7 +26,7 @@ from slotbench.report.canvas import (
     stacked,
     text_width,
     write,
-)  # fmt: skip
+)
 from slotbench.report.panels import (
     SIDE,
     chip,
@@ -36,7 +36,7 @@ from slotbench.report.panels import (
     slot_colors,
     slot_panel,
     truth_panel,
-)  # fmt: skip
+)
 from slotbench.report.seen import Seen, look
 
 GAP, MARGIN, LABEL = 6, 16, 64
@@ -102,9 +102,12 @@ def page(title: str, sections: Sequence[Section]) -> Image.Image:
 def _columns(seen: Seen) -> list[str]:
     made = ["reconstruction"] if seen.decoded is not None else []
     return [
-        "image", "true masks", *(f"{source} masks" for source in seen.labels), *made,
+        "image",
+        "true masks",
+        *(f"{source} masks" for source in seen.labels),
+        *made,
         *(f"slot {slot + 1}" for slot in range(len(seen.slots))),
-    ]  # fmt: skip
+    ]
 
 
 def _row_width(seen: Seen) -> int:

@@ -143,12 +143,15 @@ def _look(
             parts = images[0].expand(shares.shape[1], -1, -1, -1)
     opacity = resize(shares.float(), size)[0][:, None]
     return Seen(
-        split, index, batch["image"][0], batch["mask"][0],
+        split,
+        index,
+        batch["image"][0],
+        batch["mask"][0],
         {source: found[0].numpy() for source, found in labels.items()},
         {source: _fg_ari(found, truth, shares.shape[1])[0] for source, found in labels.items()},
         _bytes(torch.cat([parts, opacity], dim=1)),
         *_decoded(decoded, images),
-    )  # fmt: skip
+    )
 
 
 def _decoded(decoded: Decoded | None, images: torch.Tensor) -> tuple[Array | None, float | None]:

@@ -52,8 +52,9 @@ class Wish:
             if not 0 <= index < size:
                 raise UserError(
                     f"--index {index}: {self.split} has images 0 to {size - 1:,}."
-                    if size else f"--index {index}: {self.split} has no images."
-                )  # fmt: skip
+                    if size
+                    else f"--index {index}: {self.split} has no images."
+                )
         return list(dict.fromkeys(self.indices)) or list(range(min(self.images, size)))
 
 
@@ -126,9 +127,14 @@ class _Artist:
 
     def extremes(self, found: Drawn, limit: int, progress: Counted | None) -> None:
         scored = fg_ari(
-            self.objective, self.dataset, self.split, limit, seed=self.seed, device=self.device,
+            self.objective,
+            self.dataset,
+            self.split,
+            limit,
+            seed=self.seed,
+            device=self.device,
             progress=progress,
-        )  # fmt: skip
+        )
         for source, scores in scored.items():
             ranks = extremes(scores)
             found.extremes[source] = ranks
@@ -148,10 +154,16 @@ class _Artist:
     def properties(self, found: Drawn, seen: Sequence[Seen], progress: Counted | None) -> None:
         try:
             said = predictions.predict_objects(
-                self.objective, self.dataset, self.split, [one.index for one in seen],
-                seed=self.seed, device=self.device, train_images=predictions.TRAIN_IMAGES,
-                steps=predictions.STEPS, progress=progress,
-            )  # fmt: skip
+                self.objective,
+                self.dataset,
+                self.split,
+                [one.index for one in seen],
+                seed=self.seed,
+                device=self.device,
+                train_images=predictions.TRAIN_IMAGES,
+                steps=predictions.STEPS,
+                progress=progress,
+            )
         except ValueError as error:
             found.skipped["properties"] = str(error)
             return

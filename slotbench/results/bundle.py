@@ -30,8 +30,15 @@ _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
 """A part of a path: nothing hidden, no separator, nothing that a system reads in its own way."""
 _HEX = re.compile(r"[0-9a-f]{64}")
-_SPOILED = (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError,
-            EOFError, ValueError)  # fmt: skip
+_SPOILED = (
+    OSError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+)
 
 
 class Bundle:

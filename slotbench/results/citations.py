@@ -16,12 +16,12 @@ TITLES: Mapping[str, str] = {
     "1405.0312": "Microsoft COCO: Common Objects in Context",
     "1512.03385": "Deep Residual Learning for Image Recognition",
     "1612.06890": "CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual "
-                  "Reasoning",
+    "Reasoning",
     "1804.08018": "ShapeStacks: Learning Vision-Based Physical Intuition for Generalised Object "
-                  "Stacking",
+    "Stacking",
     "1805.01978": "Unsupervised Feature Learning via Non-Parametric Instance-level Discrimination",
     "1901.07017": "Spatial Broadcast Decoder: A Simple Architecture for Learning Disentangled "
-                  "Representations in VAEs",
+    "Representations in VAEs",
     "1911.05722": "Momentum Contrast for Unsupervised Visual Representation Learning",
     "1911.12247": "Contrastive Learning of Structured World Models",
     "2002.05709": "A Simple Framework for Contrastive Learning of Visual Representations",
@@ -36,26 +36,25 @@ TITLES: Mapping[str, str] = {
     "2103.03230": "Barlow Twins: Self-Supervised Learning via Redundancy Reduction",
     "2104.14294": "Emerging Properties in Self-Supervised Vision Transformers",
     "2105.04906": "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised "
-                  "Learning",
+    "Learning",
     "2107.00637": "Generalization and Robustness Implications in Object-Centric Learning",
     "2108.13264": "Deep Reinforcement Learning at the Edge of the Statistical Precipice",
     "2110.11405": "Illiterate DALL-E Learns to Compose",
-    "2111.10265": "ClevrTex: A Texture-Rich Benchmark for Unsupervised Multi-Object "
-                  "Segmentation",
+    "2111.10265": "ClevrTex: A Texture-Rich Benchmark for Unsupervised Multi-Object Segmentation",
     "2111.12594": "Conditional Object-Centric Learning from Video",
     "2203.03570": "Kubric: A Scalable Dataset Generator",
     "2205.15288": "Self-Supervised Visual Representation Learning with Semantic Grouping",
     "2207.00787": "Object Representations as Fixed Points: Training Iterative Refinement "
-                  "Algorithms with Implicit Differentiation",
+    "Algorithms with Implicit Differentiation",
     "2209.14860": "Bridging the Gap to Real-World Object-Centric Learning",
     "2210.08990": "Improving Object-centric Learning with Query Optimization",
     "2301.13197": "Unlocking Slot Attention by Changing Optimal Transport Costs",
     "2302.04973": "Invariant Slot Attention: Object Discovery with Slot-Centric Reference Frames",
     "2306.02577": "Exploring the Role of the Bottleneck in Slot-Based Models Through Covariance "
-                  "Regularization",
+    "Regularization",
     "2311.04640": "Object-Centric Learning with Slot Mixture Module",
     "2412.14295": "Temporally Consistent Object-Centric Learning by Contrasting Slots",
-}  # fmt: skip
+}
 _STATISTICS = "Agarwal et al. 2021, arXiv 2108.13264"
 _ARXIV = re.compile(r"(?:([^;,:]*?)\s+(?:et al\.\s+)?(\d{4}), )?arXiv (\d{4}\.\d{4,5})")
 
@@ -90,9 +89,11 @@ def works(rows: Iterable[Row]) -> list[Work]:
             before = found.get(arxiv)
             together = (*(before.used_for if before else ()), *names)
             found[arxiv] = Work(
-                arxiv, (before.authors if before else "") or authors.strip(),
-                (before.year if before else "") or year, tuple(dict.fromkeys(together)),
-            )  # fmt: skip
+                arxiv,
+                (before.authors if before else "") or authors.strip(),
+                (before.year if before else "") or year,
+                tuple(dict.fromkeys(together)),
+            )
     return sorted(found.values(), key=lambda work: (work.year, work.arxiv))
 
 
@@ -118,22 +119,28 @@ def to_bibtex(rows: Iterable[Row]) -> str:
     commits = sorted({row["git_commit"] for row in rows if row["git_commit"]})
     note = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
     lines = [
-        "@software{slotbench,", "  title = {slotbench},", f"  version = {{{__version__}}},",
-        *([f"  note = {{{note}}},"] if commits else []), "}",
-    ]  # fmt: skip
+        "@software{slotbench,",
+        "  title = {slotbench},",
+        f"  version = {{{__version__}}},",
+        *([f"  note = {{{note}}},"] if commits else []),
+        "}",
+    ]
     for work in works(rows):
         title = TITLES.get(work.arxiv)
         authors = " and ".join(work.authors.split(" and ")) or "others"
         if " and " not in work.authors and work.authors:
             authors = f"{work.authors} and others"
         lines += [
-            "", f"@misc{{{work.key},",
+            "",
+            f"@misc{{{work.key},",
             *([f"  title = {{{{{title}}}}},"] if title else []),
             f"  author = {{{authors}}},",
             *([f"  year = {{{work.year}}},"] if work.year else []),
-            f"  eprint = {{{work.arxiv}}},", "  archivePrefix = {arXiv},",
-            f"  note = {{for: {', '.join(work.used_for)}}},", "}",
-        ]  # fmt: skip
+            f"  eprint = {{{work.arxiv}}},",
+            "  archivePrefix = {arXiv},",
+            f"  note = {{for: {', '.join(work.used_for)}}},",
+            "}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -152,8 +159,13 @@ def to_markdown(rows: Iterable[Row], sentence: str) -> str:
         "Numbers are means over seeds with 95 % stratified bootstrap intervals; objectives are "
         "compared on shared seeds by Wilcoxon's signed-rank test with Holm's correction "
         f"[@{_key_of(rows, '2108.13264')}].",
-        "", sentence, "", "```bibtex", to_bibtex(rows).rstrip(), "```",
-    ]  # fmt: skip
+        "",
+        sentence,
+        "",
+        "```bibtex",
+        to_bibtex(rows).rstrip(),
+        "```",
+    ]
     return "\n".join(lines) + "\n"
 
 

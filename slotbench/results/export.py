@@ -24,26 +24,79 @@ SCHEMA_VERSION = 1
 FORMATS = ("csv", "parquet")
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "float64", "bool"
 COLUMNS: Mapping[str, str] = {
-    "run": TEXT, "state": TEXT, "reason": TEXT, "counts": FLAG, "problems": TEXT,
-    "published": FLAG, "external": FLAG,
-    "dataset": TEXT, "fingerprint": TEXT, "origin": TEXT, "image_size": WHOLE,
-    "core": TEXT, "core_version": WHOLE, "objective": TEXT, "objective_version": WHOLE,
-    "family": TEXT, "alignment": TEXT, "preset": TEXT, "seed": WHOLE, "overrides": TEXT,
-    "metric": TEXT, "metric_version": WHOLE, "value": REAL, "low": REAL, "high": REAL,
-    "n": WHOLE, "left_out": WHOLE, "split": TEXT, "images": WHOLE, "model_sha256": TEXT,
-    "git_commit": TEXT, "git_clean": FLAG, "slotbench": TEXT, "python": TEXT, "torch": TEXT,
-    "numpy": TEXT, "device": TEXT, "threads": WHOLE, "steps": REAL, "seconds": REAL,
-    "images_per_second": REAL, "parameters": REAL, "flops": REAL, "warnings": TEXT,
-}  # fmt: skip
+    "run": TEXT,
+    "state": TEXT,
+    "reason": TEXT,
+    "counts": FLAG,
+    "problems": TEXT,
+    "published": FLAG,
+    "external": FLAG,
+    "dataset": TEXT,
+    "fingerprint": TEXT,
+    "origin": TEXT,
+    "image_size": WHOLE,
+    "core": TEXT,
+    "core_version": WHOLE,
+    "objective": TEXT,
+    "objective_version": WHOLE,
+    "family": TEXT,
+    "alignment": TEXT,
+    "preset": TEXT,
+    "seed": WHOLE,
+    "overrides": TEXT,
+    "metric": TEXT,
+    "metric_version": WHOLE,
+    "value": REAL,
+    "low": REAL,
+    "high": REAL,
+    "n": WHOLE,
+    "left_out": WHOLE,
+    "split": TEXT,
+    "images": WHOLE,
+    "model_sha256": TEXT,
+    "git_commit": TEXT,
+    "git_clean": FLAG,
+    "slotbench": TEXT,
+    "python": TEXT,
+    "torch": TEXT,
+    "numpy": TEXT,
+    "device": TEXT,
+    "threads": WHOLE,
+    "steps": REAL,
+    "seconds": REAL,
+    "images_per_second": REAL,
+    "parameters": REAL,
+    "flops": REAL,
+    "warnings": TEXT,
+}
 """Column -> kind; empty where it is not known. ``overrides`` is JSON; lists are joined by ``; ``.
 ``low`` and ``high`` are the ends of the 95 % interval over images, not over seeds."""
 
 Row = dict[str, Any]
 _FROM_RUN = (
-    "run", "state", "reason", "counts", "published", "external", "dataset", "fingerprint",
-    "origin", "image_size", "core", "objective", "family", "alignment", "preset", "seed",
-    "device", "steps", "seconds", "images_per_second", "parameters", "flops",
-)  # fmt: skip
+    "run",
+    "state",
+    "reason",
+    "counts",
+    "published",
+    "external",
+    "dataset",
+    "fingerprint",
+    "origin",
+    "image_size",
+    "core",
+    "objective",
+    "family",
+    "alignment",
+    "preset",
+    "seed",
+    "device",
+    "steps",
+    "seconds",
+    "images_per_second",
+    "parameters",
+    "flops",
+)
 
 
 def results(results_dir: Path) -> Iterator[Row]:
@@ -59,9 +112,10 @@ def results(results_dir: Path) -> Iterator[Row]:
         for metric, cell in cells.items():
             known = cell if isinstance(cell, dict) else {}
             yield common | {
-                "metric": str(metric), "metric_version": known.get("version"),
+                "metric": str(metric),
+                "metric_version": known.get("version"),
                 **{key: known.get(key) for key in ("value", "low", "high", "n", "left_out")},
-            }  # fmt: skip
+            }
 
 
 def _common(run: Found, evaluation: Any, environment: Any) -> Row:
@@ -72,16 +126,22 @@ def _common(run: Found, evaluation: Any, environment: Any) -> Row:
     packages = environment.get("packages") or {}
     return dict.fromkeys(COLUMNS) | {
         **{key: run.get(key) for key in _FROM_RUN},
-        "problems": "; ".join(run["problems"]), "warnings": "; ".join(run["warnings"]),
-        "core_version": versions.get("core"), "objective_version": versions.get("objective"),
+        "problems": "; ".join(run["problems"]),
+        "warnings": "; ".join(run["warnings"]),
+        "core_version": versions.get("core"),
+        "objective_version": versions.get("objective"),
         "overrides": json.dumps(config.get("overrides") or {}, sort_keys=True),
-        "split": evaluation.get("split"), "images": evaluation.get("images"),
+        "split": evaluation.get("split"),
+        "images": evaluation.get("images"),
         "model_sha256": evaluation.get("model"),
-        "git_commit": git.get("commit"), "git_clean": git.get("clean"),
-        "slotbench": environment.get("slotbench"), "python": environment.get("python"),
-        "torch": packages.get("torch"), "numpy": packages.get("numpy"),
+        "git_commit": git.get("commit"),
+        "git_clean": git.get("clean"),
+        "slotbench": environment.get("slotbench"),
+        "python": environment.get("python"),
+        "torch": packages.get("torch"),
+        "numpy": packages.get("numpy"),
         "threads": environment.get("threads"),
-    }  # fmt: skip
+    }
 
 
 def _documents(run: Found, results_dir: Path, published: dict[Path, Any]) -> tuple[Any, Any]:

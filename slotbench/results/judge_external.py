@@ -81,9 +81,12 @@ def evaluate_predictions(
                 splits[split] = from_file(file, part, dataset, notes)
                 progress(READING * (index + 1) / len(given), 1.0)
             result = evaluate_given(
-                splits, dataset, seed=request.seed, groups=left,
+                splits,
+                dataset,
+                seed=request.seed,
+                groups=left,
                 progress=lambda done, _: progress(READING + (1 - READING) * done, 1.0),
-            )  # fmt: skip
+            )
     result = merged(done, {**result, "model": model})
     for line in notes.lines:
         say(f"{path.name}: {line}.")
@@ -137,9 +140,14 @@ def evaluate_baseline(
             return entries.directory(config, request.results_dir), done
         with bar("Evaluating", 1.0, count=False) as progress:
             made = from_baseline(
-                baseline, dataset, "test", LIMITS["test"], count, seed=request.seed,
+                baseline,
+                dataset,
+                "test",
+                LIMITS["test"],
+                count,
+                seed=request.seed,
                 progress=lambda done, total: progress(0.9 * done / total, 1.0),
-            )  # fmt: skip
+            )
             result = evaluate_given({"test": made}, dataset, seed=request.seed, groups=left)
             progress(1.0, 1.0)
     result = merged(done, {**result, "model": model})

@@ -43,18 +43,19 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         write_json(out, [_record(run) for run in chosen.values()])
         return {"bundle": str(out), "runs": len(chosen), "weights": False}
     listed = {name: _facts(path) for name, path in sorted(sources.items())}
-    manifest = {
-        "schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed,
-    }  # fmt: skip
+    manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         made = Path(folder) / "bundle"
         write = _archive if out.suffix == ".zip" else _folder
         write(made, manifest, sources)
         _put(made, out, Path(folder) / "before")
     return {
-        "bundle": str(out), "runs": len(chosen), "weights": True, "files": len(sources),
+        "bundle": str(out),
+        "runs": len(chosen),
+        "weights": True,
+        "files": len(sources),
         "bytes": sum(facts["bytes"] for facts in listed.values()),
-    }  # fmt: skip
+    }
 
 
 def _files(run: Run) -> dict[str, Path]:
@@ -105,9 +106,10 @@ def _archive(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path
         text = json.dumps(manifest, indent=2) + "\n"
         archive.writestr(_info(MANIFEST), text)
         for name, path in sorted(sources.items()):
-            with path.open("rb") as stream, archive.open(
-                _info(name), "w", force_zip64=path.stat().st_size > 1 << 30
-            ) as target:  # fmt: skip
+            with (
+                path.open("rb") as stream,
+                archive.open(_info(name), "w", force_zip64=path.stat().st_size > 1 << 30) as target,
+            ):
                 shutil.copyfileobj(stream, target, 1 << 20)
 
 

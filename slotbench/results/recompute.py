@@ -62,11 +62,15 @@ def verify_bundle(
             runs.append(_run(bundle, folder, data_dir, device, tolerance))
     contradicted = sum(cell["verdict"] == "contradicted" for run in runs for cell in run["metrics"])
     return {
-        "schema": 1, "bundle": str(path), "ok": not wrong and not contradicted,
+        "schema": 1,
+        "bundle": str(path),
+        "ok": not wrong and not contradicted,
         "recompute": recompute and not wrong,
         "hashes": {"files": len(bundle.manifest["files"]), "wrong": wrong},
-        "tolerance": tolerance, "contradicted": contradicted, "runs": runs,
-    }  # fmt: skip
+        "tolerance": tolerance,
+        "contradicted": contradicted,
+        "runs": runs,
+    }
 
 
 def _run(
@@ -152,9 +156,14 @@ def _evaluate(
         objective.load_state_dict(load(bundle.read(name)))
         with bar("Evaluating", 1.0, count=False) as progress:
             return judge(
-                objective.eval().to(devices.choose(device)), dataset, split=str(stored["split"]),
-                seed=config.seed, device=devices.choose(device), groups=groups, progress=progress,
-            )  # fmt: skip
+                objective.eval().to(devices.choose(device)),
+                dataset,
+                split=str(stored["split"]),
+                seed=config.seed,
+                device=devices.choose(device),
+                groups=groups,
+                progress=progress,
+            )
 
 
 def shapes(bundle: Bundle, name: str) -> dict[str, tuple[int, ...]]:

@@ -108,8 +108,7 @@ class Run:
     def write_status(self, state: State, reason: str = "", **fields: Any) -> None:
         """Replace the state and reason; other fields stay as they are unless given."""
         write_json(
-            self.path / "status.json",
-            {**self.status(), **fields, "state": state, "reason": reason},
+            self.path / "status.json", {**self.status(), **fields, "state": state, "reason": reason}
         )
 
     @contextmanager
@@ -195,9 +194,10 @@ def find(reference: str, results_dir: Path) -> Run:
         return Run(path)
     runs = all_runs(results_dir)
     found = [
-        run for run in runs
+        run
+        for run in runs
         if run.id.startswith(reference) or run.id.partition("-")[2].startswith(reference)
-    ]  # fmt: skip
+    ]
     if len(found) == 1:
         return found[0]
     if found:

@@ -26,9 +26,11 @@ def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) ->
     except UserError:
         return {}
     expected = {
-        "split": split, "seed": seed, "fingerprint": dataset.fingerprint,
+        "split": split,
+        "seed": seed,
+        "fingerprint": dataset.fingerprint,
         "model": before.get("model", model),
-    }  # fmt: skip
+    }
     same = {key: before.get(key) for key in expected} == {**expected, "model": model}
     return before if same else {}
 

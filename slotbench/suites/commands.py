@@ -101,9 +101,13 @@ def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture
 def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: bool) -> Picture:
     driver = Driver(found, engine, journal, where.data_dir, where.results_dir, retry=retry)
     journal.write(
-        "begin", engine=engine.name, workers=engine.capacity, file=str(found.suite.file),
-        options=dict(engine.settings.options), cells=len(found.cells),
-    )  # fmt: skip
+        "begin",
+        engine=engine.name,
+        workers=engine.capacity,
+        file=str(found.suite.file),
+        options=dict(engine.settings.options),
+        cells=len(found.cells),
+    )
     try:
         with Shown() as show:
             picture = driver.run(show)

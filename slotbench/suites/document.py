@@ -24,16 +24,25 @@ Combination = dict[str, Value]
 
 KEYS = ("name", "question", "seeds", "budget", "metrics", "axes", "fixed", "skip", "prepare")
 CHOICES: dict[str, type] = {
-    "dataset": str, "core": str, "objective": str, "alignment": str, "preset": str,
-    "seed": int, "steps": int, "budget": str,
-}  # fmt: skip
+    "dataset": str,
+    "core": str,
+    "objective": str,
+    "alignment": str,
+    "preset": str,
+    "seed": int,
+    "steps": int,
+    "budget": str,
+}
 """What an axis or a fixed setting may be, beside ``section.field``."""
 NAMED = ("encoder", "decoder")
 """Short for ``encoder.name`` and ``decoder.name``."""
 KINDS: dict[str, registry.Kind] = {
-    "core": "cores", "alignment": "alignments", "encoder.name": "encoders",
-    "decoder.name": "decoders", "preset": "presets",
-}  # fmt: skip
+    "core": "cores",
+    "alignment": "alignments",
+    "encoder.name": "encoders",
+    "decoder.name": "decoders",
+    "preset": "presets",
+}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 

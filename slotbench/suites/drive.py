@@ -8,14 +8,7 @@ from pathlib import Path
 from slotbench.suites.clock import Clock
 from slotbench.suites.engines import Ended, Engine, Task
 from slotbench.suites.plan import Cell, Plan
-from slotbench.suites.state import (
-    AT_WORK,
-    TO_DO,
-    CancelWatch,
-    Journal,
-    Progress,
-    counts,
-)
+from slotbench.suites.state import AT_WORK, TO_DO, CancelWatch, Journal, Progress, counts
 
 TICK = 0.5
 LOOK = 10.0
@@ -52,9 +45,15 @@ class Driver:
     """Gives cells to an engine and sees what comes of them."""
 
     def __init__(
-        self, plan: Plan, engine: Engine, journal: Journal, data_dir: Path, results_dir: Path,
-        *, retry: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        plan: Plan,
+        engine: Engine,
+        journal: Journal,
+        data_dir: Path,
+        results_dir: Path,
+        *,
+        retry: bool = False,
+    ) -> None:
         self.plan, self.engine, self.journal = plan, engine, journal
         self.data_dir, self.results_dir = data_dir.absolute(), results_dir.absolute()
         self.by_key = {cell.key: cell for cell in plan.cells}
@@ -191,6 +190,11 @@ class Driver:
 
     def _task(self, cell: Cell) -> Task:
         return Task(
-            cell.key, cell.config.id, asdict(cell.choice), str(self.data_dir),
-            str(self.results_dir), self.engine.settings.device, self.plan.suite.metrics,
-        )  # fmt: skip
+            cell.key,
+            cell.config.id,
+            asdict(cell.choice),
+            str(self.data_dir),
+            str(self.results_dir),
+            self.engine.settings.device,
+            self.plan.suite.metrics,
+        )

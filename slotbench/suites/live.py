@@ -123,9 +123,12 @@ def status_table(picture: Picture) -> Table:
     """Every cell with its state, for ``suite status``."""
     suite = picture.plan.suite
     found = Table(
-        title=f"{suite.name}: {suite.question}", title_justify="left", title_style="bold",
-        box=None, pad_edge=False,
-    )  # fmt: skip
+        title=f"{suite.name}: {suite.question}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for heading in ("run", "state", "step", "what", "reason"):
         found.add_column(heading, overflow="fold", no_wrap=heading in ("run", "state", "step"))
     for cell in picture.plan.cells:

@@ -204,8 +204,9 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
         choice = Choice(
             objective=str(chosen.get("objective", Choice.objective)),
             core=str(chosen.get("core", Choice.core)),
-            preset=preset, overrides=(f"{key}={text_of(value)}",),
-        )  # fmt: skip
+            preset=preset,
+            overrides=(f"{key}={text_of(value)}",),
+        )
         try:
             resolve_for(next(iter(data.values())), **options(choice))
         except UserError as error:

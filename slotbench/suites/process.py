@@ -37,9 +37,12 @@ class CellProcess:
             # A session of its own: Ctrl-C reaches the driver, which asks each cell to save.
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "slotbench.suites.cell", request],
-                stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                env={**os.environ, **environment}, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
 
     def poll(self) -> Ended | None:
         """How it ended, written down in its directory; None while it runs."""

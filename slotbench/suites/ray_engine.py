@@ -35,9 +35,12 @@ class Ray(Engine):
         started = {} if settings.address else {"num_cpus": cores()}
         try:
             ray.init(
-                address=settings.address, include_dashboard=False, log_to_driver=False,
-                configure_logging=False, **started,
-            )  # fmt: skip
+                address=settings.address,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                **started,
+            )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"--address {settings.address}: no Ray cluster answers ({error}).",

@@ -61,10 +61,14 @@ class Slurm(Engine):
         here = settings.workers or max(1, cores() // self.threads)
         self.capacity = None if self.detached else here
         parameters = {
-            "name": "slotbench", "timeout_min": 60 * HOURS, "cpus_per_task": self.threads,
-            "gpus_per_node": int(settings.device == "cuda"), "tasks_per_node": 1, "nodes": 1,
+            "name": "slotbench",
+            "timeout_min": 60 * HOURS,
+            "cpus_per_task": self.threads,
+            "gpus_per_node": int(settings.device == "cuda"),
+            "tasks_per_node": 1,
+            "nodes": 1,
             **options,
-        }  # fmt: skip
+        }
         if settings.workers is not None:
             parameters["slurm_array_parallelism"] = settings.workers
         try:
@@ -161,8 +165,11 @@ def _queue() -> set[str] | None:
     try:
         asked = subprocess.run(
             ["squeue", "--noheader", "--array", "--format=%i"],
-            capture_output=True, text=True, check=True, timeout=60,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return set(asked.stdout.split())

@@ -25,8 +25,13 @@ from slotbench.results.stored import groups_left
 
 CellState = Literal["waiting", "running", "evaluating", "done", "failed", "interrupted"]
 STATES: tuple[CellState, ...] = (
-    "running", "evaluating", "waiting", "interrupted", "failed", "done",
-)  # fmt: skip
+    "running",
+    "evaluating",
+    "waiting",
+    "interrupted",
+    "failed",
+    "done",
+)
 AT_WORK = ("running", "evaluating")
 TO_DO = ("waiting", "interrupted")
 

@@ -17,10 +17,15 @@ class WandB(Tracker):
         # Not the run's own id: two people may train the same configuration.
         name = run.known("wandb") or f"{run.name}-{uuid.uuid4().hex[:8]}"
         self.run = wandb.init(
-            id=name, name=run.name, group=run.group, config=dict(run.settings), resume="allow",
-            project=os.environ.get("WANDB_PROJECT", "slotbench"), dir=str(run.path),
+            id=name,
+            name=run.name,
+            group=run.group,
+            config=dict(run.settings),
+            resume="allow",
+            project=os.environ.get("WANDB_PROJECT", "slotbench"),
+            dir=str(run.path),
             settings=wandb.Settings(silent=True, console="off"),
-        )  # fmt: skip
+        )
         run.remember("wandb", name)
 
     def log(self, step: int, values: Values) -> None:

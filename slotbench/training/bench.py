@@ -25,14 +25,21 @@ from slotbench.training.devices import describe
 
 WARM, COUNTED = 3, 21
 LAYOUT = Layout(
-    64, 64, 6,
+    64,
+    64,
+    6,
     (Property("position", "numeric", 3), Property("shape", "categorical", 1, ("a", "b"))),
     features=(Feature("vit-base-16", 196, 768),),
-)  # fmt: skip
+)
 NOWHERE = DatasetInfo(
-    "random", "pixels", "rendered", "", LAYOUT.height, LAYOUT.objects,
+    "random",
+    "pixels",
+    "rendered",
+    "",
+    LAYOUT.height,
+    LAYOUT.objects,
     {**json.loads(LAYOUT.to_json()), "features": [asdict(each) for each in LAYOUT.features]},
-)  # fmt: skip
+)
 
 
 def measure(

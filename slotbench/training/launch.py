@@ -60,11 +60,16 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
         folder = Path(name)
         memory = host.memory_budget or available_memory() // 4
         request = {
-            "run": str(run.path), "data": str(dataset.path), "device": host.device.type,
-            "checkpoint_seconds": host.checkpoint_seconds, "trackers": host.trackers,
-            "memory_budget": memory // host.processes, "parent": os.getpid(), "reports": name,
+            "run": str(run.path),
+            "data": str(dataset.path),
+            "device": host.device.type,
+            "checkpoint_seconds": host.checkpoint_seconds,
+            "trackers": host.trackers,
+            "memory_budget": memory // host.processes,
+            "parent": os.getpid(),
+            "reports": name,
             "threads": max(1, torch.get_num_threads() // host.processes),
-        }  # fmt: skip
+        }
         codes = _supervise(host.processes, request, folder)
         if codes and run.status()["state"] != "done":
             if codes.get(0) == STOPPED:
@@ -82,12 +87,19 @@ def _supervise(processes: int, request: dict[str, Any], folder: Path) -> dict[in
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     shown = {0: Std.NONE, **dict.fromkeys(range(1, processes), Std.ALL)}
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, max_restarts=0,
-        run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        local_addr="localhost", monitor_interval=0.1, signals_to_handle="SIGTERM,SIGINT",
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        max_restarts=0,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        monitor_interval=0.1,
+        signals_to_handle="SIGTERM,SIGINT",
         shutdown_timeout=SAVE_SECONDS,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=shown),
-    )  # fmt: skip
+    )
     with _own_signals():
         try:
             elastic_launch(config, sys.executable)(

@@ -101,9 +101,13 @@ def picture(trainer: Trainer) -> None:
     """Slots of the first validation images, as they are at this step."""
     trainer.run.pictures.mkdir(exist_ok=True)
     draw_slots(
-        trainer.objective, trainer.dataset, "val", range(4),
-        trainer.run.pictures / f"val-{trainer.step:07d}.png", trainer.host.device,
-    )  # fmt: skip
+        trainer.objective,
+        trainer.dataset,
+        "val",
+        range(4),
+        trainer.run.pictures / f"val-{trainer.step:07d}.png",
+        trainer.host.device,
+    )
     trainer.objective.train()
 
 

@@ -45,9 +45,12 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     host = Host(
-        device, request["checkpoint_seconds"], request["memory_budget"],
-        int(os.environ["WORLD_SIZE"]), tuple(request["trackers"]),
-    )  # fmt: skip
+        device,
+        request["checkpoint_seconds"],
+        request["memory_budget"],
+        int(os.environ["WORLD_SIZE"]),
+        tuple(request["trackers"]),
+    )
     run = Run(Path(request["run"]))
     carry_out = follow if rank else train
     with DatasetFile(Path(request["data"])) as dataset, meeting(device):

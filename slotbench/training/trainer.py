@@ -119,10 +119,14 @@ class Trainer:
 
     def loader(self, split: str, batch_size: int) -> Loader:
         return Loader(
-            self.dataset, split, batch_size, self.config.seed,
-            keys=("image", *self.objective.reads), memory_budget=self.host.memory_budget,
+            self.dataset,
+            split,
+            batch_size,
+            self.config.seed,
+            keys=("image", *self.objective.reads),
+            memory_budget=self.host.memory_budget,
             frames=self.objective.views if self.objective.temporal else 1,
-        )  # fmt: skip
+        )
 
     def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
         """What the objective sees at a step: a function of (seed, step) alone."""
@@ -195,9 +199,12 @@ class Trainer:
 
     def save(self) -> None:
         checkpoint.Checkpoint(
-            self.config.id, self.step, self.seconds,
-            self.objective.state_dict(), self.optimizer.state_dict(),
-        ).save(self.run.checkpoint)  # fmt: skip
+            self.config.id,
+            self.step,
+            self.seconds,
+            self.objective.state_dict(),
+            self.optimizer.state_dict(),
+        ).save(self.run.checkpoint)
 
     def raise_if_stopped(self) -> None:
         """:class:`StopRequest` after a signal.

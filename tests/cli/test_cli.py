@@ -24,9 +24,14 @@ def slotbench(
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.run(
-        [sys.executable, "-m", "slotbench", *words], cwd=cwd, capture_output=True, text=True,
-        preexec_fn=lower, env={**os.environ, "COLUMNS": "120"}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "slotbench", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        preexec_fn=lower,
+        env={**os.environ, "COLUMNS": "120"},
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -38,9 +43,17 @@ def home(tmp_path: Path, blocks: Path) -> Path:
 
 
 SMALL = (
-    "--preset", "quick", "--steps", "2", "--set", "encoder.channels=8", "--set",
-    "train.batch_size=8", "--device", "cpu",
-)  # fmt: skip
+    "--preset",
+    "quick",
+    "--steps",
+    "2",
+    "--set",
+    "encoder.channels=8",
+    "--set",
+    "train.batch_size=8",
+    "--device",
+    "cpu",
+)
 
 
 def test_help_and_lists_do_not_import_torch(tmp_path: Path) -> None:
@@ -60,13 +73,19 @@ def test_help_and_lists_do_not_import_torch(tmp_path: Path) -> None:
 
 def test_completion_knows_names_without_torch(tmp_path: Path) -> None:
     environment = {
-        **os.environ, "_SLOTBENCH_COMPLETE": "complete_bash",
-        "COMP_WORDS": "slotbench train --objective si", "COMP_CWORD": "3",
-    }  # fmt: skip
+        **os.environ,
+        "_SLOTBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": "slotbench train --objective si",
+        "COMP_CWORD": "3",
+    }
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "slotbench"], env=environment, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-X", "importtime", "-m", "slotbench"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "simclr" in done.stdout
     assert "| torch\n" not in done.stderr
 

@@ -11,9 +11,13 @@ from slotbench.errors import UserError
 
 def make(blocks: Path, *overrides: str, **choices: object) -> RunConfig:
     asked = {
-        "core": "slot-attention", "objective": "reconstruction", "alignment": None,
-        "preset": "quick", "seed": 0, **choices,
-    }  # fmt: skip
+        "core": "slot-attention",
+        "objective": "reconstruction",
+        "alignment": None,
+        "preset": "quick",
+        "seed": 0,
+        **choices,
+    }
     with DatasetFile(blocks / "clevr.h5") as dataset:
         return resolve(dataset, overrides=overrides, **asked)
 
@@ -31,9 +35,12 @@ def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks: Path) ->
     same = make(blocks, f"train.steps={config.train.steps}")
     assert same.id == config.id
     different = [
-        make(blocks, seed=1), make(blocks, steps=7), make(blocks, "encoder.channels=8"),
-        make(blocks, objective="simclr"), make(blocks, preset="base"),
-    ]  # fmt: skip
+        make(blocks, seed=1),
+        make(blocks, steps=7),
+        make(blocks, "encoder.channels=8"),
+        make(blocks, objective="simclr"),
+        make(blocks, preset="base"),
+    ]
     assert len({config.id, *(other.id for other in different)}) == 6
 
 
@@ -74,10 +81,16 @@ def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks: Path) -
 
 @pytest.mark.parametrize(
     ("text", "wanted", "value"),
-    [("3", int, 3), ("1e4", int, 10_000), ("1e-3", float, 1e-3), ("true", bool, True),
-     ("none", float | None, None), ("2", float | None, 2.0),
-     ("0.5,1", tuple[float, float], (0.5, 1.0))],
-)  # fmt: skip
+    [
+        ("3", int, 3),
+        ("1e4", int, 10_000),
+        ("1e-3", float, 1e-3),
+        ("true", bool, True),
+        ("none", float | None, None),
+        ("2", float | None, 2.0),
+        ("0.5,1", tuple[float, float], (0.5, 1.0)),
+    ],
+)
 def test_values_are_read_by_type(text: str, wanted: object, value: object) -> None:
     assert parse(text, wanted, "field") == value
 

@@ -12,9 +12,16 @@ from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnC
 from slotbench.rng import building, torch_generator
 
 CORES = [
-    "slot-attention", "implicit-slot-attention", "bo-qsa", "invariant-slot-attention",
-    "slot-mixture", "sinkhorn-slots", "slot-mlp", "kmeans", "global",
-]  # fmt: skip
+    "slot-attention",
+    "implicit-slot-attention",
+    "bo-qsa",
+    "invariant-slot-attention",
+    "slot-mixture",
+    "sinkhorn-slots",
+    "slot-mlp",
+    "kmeans",
+    "global",
+]
 WITHOUT_NOISE = ["bo-qsa", "slot-mlp", "global"]
 
 

@@ -84,12 +84,15 @@ def clevr_record(index: int, objects: int, **replaced: bytes) -> bytes:
     numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
     numbers["visibility"] = present.astype(float)
     features = {
-        "image": single_bytes(image), "mask": single_bytes(mask),
+        "image": single_bytes(image),
+        "mask": single_bytes(mask),
         **{key: single_bytes(values.astype(np.uint8)) for key, values in codes.items()},
-        **{key: packed_floats(values) if index % 2 else loose_floats(values)
-           for key, values in numbers.items()},
+        **{
+            key: packed_floats(values) if index % 2 else loose_floats(values)
+            for key, values in numbers.items()
+        },
         **replaced,
-    }  # fmt: skip
+    }
     return example(dict(sorted(features.items(), reverse=bool(index % 2))))
 
 
@@ -108,11 +111,14 @@ def sprites_record(
     numbers["shape"] = generator.integers(1, 4, entities).astype(float)
     numbers["color"] = generator.random((entities, channels))
     numbers["visibility"] = (np.arange(entities) <= sprites).astype(float)
-    return example({
-        "image": single_bytes(image), "mask": single_bytes(mask),
-        **{key: packed_floats(values) for key, values in numbers.items()},
-        **replaced,
-    })  # fmt: skip
+    return example(
+        {
+            "image": single_bytes(image),
+            "mask": single_bytes(mask),
+            **{key: packed_floats(values) for key, values in numbers.items()},
+            **replaced,
+        }
+    )
 
 
 def tetrominoes_record(index: int, **replaced: bytes) -> bytes:
@@ -131,12 +137,17 @@ def tetrominoes_record(index: int, **replaced: bytes) -> bytes:
         numbers["shape"][entity] = (index + 6 * entity) % 19 + 1
     mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
     numbers = {**numbers, "color": colors, "visibility": np.ones(4)}
-    return example({
-        "mask": single_bytes(mask), "image": single_bytes(image),
-        **{key: packed_floats(values) if index % 2 else loose_floats(values)
-           for key, values in numbers.items()},
-        **replaced,
-    })  # fmt: skip
+    return example(
+        {
+            "mask": single_bytes(mask),
+            "image": single_bytes(image),
+            **{
+                key: packed_floats(values) if index % 2 else loose_floats(values)
+                for key, values in numbers.items()
+            },
+            **replaced,
+        }
+    )
 
 
 def room_record(

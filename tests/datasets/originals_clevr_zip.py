@@ -43,21 +43,28 @@ def thing(
     index: int, x: float, y: float = 120.0, depth: float = 10.0, **more: Any
 ) -> dict[str, Any]:
     return {
-        "color": COLORS[index % 8], "size": ("large", "small")[index % 2],
-        "rotation": 10.5 * index, "shape": ("cube", "sphere", "cylinder")[index % 3],
-        "material": ("rubber", "metal")[index % 2], "3d_coords": [index - 3, 0.25, 0.7],
-        "pixel_coords": [x, y, depth], **more,
-    }  # fmt: skip
+        "color": COLORS[index % 8],
+        "size": ("large", "small")[index % 2],
+        "rotation": 10.5 * index,
+        "shape": ("cube", "sphere", "cylinder")[index % 3],
+        "material": ("rubber", "metal")[index % 2],
+        "3d_coords": [index - 3, 0.25, 0.7],
+        "pixel_coords": [x, y, depth],
+        **more,
+    }
 
 
 def scene(split: str, index: int, count: int, /, **more: Any) -> dict[str, Any]:
     """Objects stand at columns 70, 90, ...: from the eleventh on they would leave the crop."""
     return {
-        "split": split, "image_index": index, "image_filename": f"CLEVR_{split}_{index:06d}.png",
+        "split": split,
+        "image_index": index,
+        "image_filename": f"CLEVR_{split}_{index:06d}.png",
         "directions": {"left": [-0.65, -0.75, 0.0], "above": [0.0, 0.0, 1.0]},
         "objects": [thing(index + i, 70 + 20 * i) for i in range(count)],
-        "relationships": {"left": [[] for _ in range(count)]}, **more,
-    }  # fmt: skip
+        "relationships": {"left": [[] for _ in range(count)]},
+        **more,
+    }
 
 
 def scenes(split: str, listed: list[dict[str, Any]]) -> bytes:

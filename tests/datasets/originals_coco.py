@@ -34,23 +34,38 @@ def box_of(x: int, y: int, width: int, height: int) -> Any:
 def annotation(id_: int, image: int, category: int, **fields: Any) -> dict[str, Any]:
     """A square of 6 pixels, at row 5 and column 6 where ``fields`` say nothing else."""
     return {
-        "id": id_, "image_id": image, "category_id": category, "iscrowd": 0, "area": 36.0,
-        "bbox": [6.0, 5.0, 6.0, 6.0], "segmentation": [corners(6, 5, 6, 6)], **fields,
-    }  # fmt: skip
+        "id": id_,
+        "image_id": image,
+        "category_id": category,
+        "iscrowd": 0,
+        "area": 36.0,
+        "bbox": [6.0, 5.0, 6.0, 6.0],
+        "segmentation": [corners(6, 5, 6, 6)],
+        **fields,
+    }
 
 
 def image(id_: int) -> dict[str, Any]:
-    return {"id": id_, "file_name": f"{id_:012d}.jpg", "width": WIDTH, "height": HEIGHT,
-            "license": 1, "coco_url": "none"}  # fmt: skip
+    return {
+        "id": id_,
+        "file_name": f"{id_:012d}.jpg",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "license": 1,
+        "coco_url": "none",
+    }
 
 
 def document(ids: list[int], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "info": {}, "licenses": [], "images": [image(id_) for id_ in ids],
+        "info": {},
+        "licenses": [],
+        "images": [image(id_) for id_ in ids],
         "annotations": annotations,
-        "categories": [{"id": id_, "name": name, "supercategory": "thing"}
-                       for id_, name in NAMES.items()],
-    }  # fmt: skip
+        "categories": [
+            {"id": id_, "name": name, "supercategory": "thing"} for id_, name in NAMES.items()
+        ],
+    }
 
 
 def pixels(id_: int) -> bytes:
@@ -71,12 +86,18 @@ def documents() -> dict[str, Any]:
         # Of image 4: two instances that overlap in 2 columns, and one as run lengths.
         annotation(12, 4, 3),
         annotation(11, 4, 7, segmentation=[corners(10, 5, 6, 6)], bbox=[10.0, 5.0, 6.0, 6.0]),
-        annotation(13, 4, 3, segmentation={"size": [HEIGHT, WIDTH],
-                                           "counts": runs(box_of(20, 2, 4, 10))}),
-        annotation(14, 4, 1, iscrowd=1, segmentation={"size": [HEIGHT, WIDTH],
-                                                      "counts": runs(box_of(5, 15, 9, 4))}),
+        annotation(
+            13, 4, 3, segmentation={"size": [HEIGHT, WIDTH], "counts": runs(box_of(20, 2, 4, 10))}
+        ),
+        annotation(
+            14,
+            4,
+            1,
+            iscrowd=1,
+            segmentation={"size": [HEIGHT, WIDTH], "counts": runs(box_of(5, 15, 9, 4))},
+        ),
         annotation(60, 12, 7, segmentation=[corners(4, 4, 3, 3), corners(14, 8, 5, 5)]),
-    ]  # fmt: skip
+    ]
     val = [annotation(100 + id_, id_, 1) for id_ in (8, 2, 6, 40)]
     return {"train2017": document(TRAIN, train), "val2017": document(VAL, val)}
 

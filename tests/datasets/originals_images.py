@@ -17,8 +17,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def png(rows: bytes, width: int, height: int, bits: int, color: int, *between: bytes) -> bytes:
     """``rows`` have a filter byte each; ``between`` are chunks, kind and data."""
     header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
-    parts = [(b"IHDR", header), *((part[:4], part[4:]) for part in between),
-             (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]  # fmt: skip
+    parts = [
+        (b"IHDR", header),
+        *((part[:4], part[4:]) for part in between),
+        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IEND", b""),
+    ]
     return SIGNATURE + b"".join(chunk(*part) for part in parts)
 
 

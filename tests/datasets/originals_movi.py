@@ -83,17 +83,25 @@ def record(index: int, variant: str = "a", side: int = SIDE, **replaced: bytes) 
     """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
     n = objects_of(index)
     generator = np.random.default_rng(index)
-    visible = [[(labels(index, time, side) == i + 1).sum() for time in range(FRAMES)]
-               for i in range(n)]  # fmt: skip
+    visible = [
+        [(labels(index, time, side) == i + 1).sum() for time in range(FRAMES)] for i in range(n)
+    ]
     shown = np.array([sum(count > 0 for count in row) for row in visible])
-    each = {"mass": (), "friction": (), "restitution": (), "quaternions": (FRAMES, 4),
-            "velocities": (FRAMES, 3), "angular_velocities": (FRAMES, 3),
-            "bboxes_3d": (FRAMES, 8, 3)}  # fmt: skip
+    each = {
+        "mass": (),
+        "friction": (),
+        "restitution": (),
+        "quaternions": (FRAMES, 4),
+        "velocities": (FRAMES, 3),
+        "angular_velocities": (FRAMES, 3),
+        "bboxes_3d": (FRAMES, 8, 3),
+    }
     if variant == "a":
         each["color"] = (3,)
     features = {
         "metadata/video_name": entries([str(index).encode()]),
-        "metadata/width": ints(np.array([side])), "metadata/height": ints(np.array([side])),
+        "metadata/width": ints(np.array([side])),
+        "metadata/height": ints(np.array([side])),
         "metadata/num_frames": ints(np.array([FRAMES])),
         "metadata/num_instances": ints(np.array([n])),
         "metadata/depth_range": packed_floats(np.array([1.0, 20.0])),
@@ -113,11 +121,15 @@ def record(index: int, variant: str = "a", side: int = SIDE, **replaced: bytes) 
         "instances/bboxes/ragged_row_lengths_0": ints(shown),
         "instances/bbox_frames/ragged_flat_values": ints(np.arange(shown.sum())),
         "instances/bbox_frames/ragged_row_lengths_0": ints(shown),
-        **{f"instances/{key}": packed_floats(generator.random((n, *shape)))
-           for key, shape in each.items()},
-        **{f"instances/{key}": ints(codes(index, classes))
-           for key, classes in CODES[variant].items()},
-    }  # fmt: skip
+        **{
+            f"instances/{key}": packed_floats(generator.random((n, *shape)))
+            for key, shape in each.items()
+        },
+        **{
+            f"instances/{key}": ints(codes(index, classes))
+            for key, classes in CODES[variant].items()
+        },
+    }
     if variant != "a":
         features |= {
             "background": entries([b"abandoned_church"]),
@@ -137,12 +149,20 @@ def shard_name(variant: str, split: str, index: int, shards: int) -> str:
 def information(variant: str, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
     """``dataset_info.json``; protobuf writes long whole numbers as text."""
     splits = [
-        {"name": split, "numBytes": "1000", "shardLengths": [str(n) for n in lengths],
-         "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"}
+        {
+            "name": split,
+            "numBytes": "1000",
+            "shardLengths": [str(n) for n in lengths],
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        }
         for split, lengths in sizes.items()
-    ]  # fmt: skip
-    return {"name": f"movi_{variant}", "version": "1.0.0", "fileFormat": "tfrecord",
-            "splits": splits}  # fmt: skip
+    ]
+    return {
+        "name": f"movi_{variant}",
+        "version": "1.0.0",
+        "fileFormat": "tfrecord",
+        "splits": splits,
+    }
 
 
 def write(

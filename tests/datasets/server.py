@@ -99,13 +99,20 @@ def wanted(content: bytes, headers: Headers, extra: Extra) -> tuple[str, int, Ex
         return "200 OK", 0, {"Content-Length": str(len(content)), **extra}
     start = int(asked[1])
     if start >= len(content):
-        return "416 Range Not Satisfiable", len(content), {
-            "Content-Range": f"bytes */{len(content)}", "Content-Length": "0", **extra,
-        }  # fmt: skip
-    return "206 Partial Content", start, {
-        "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}",
-        "Content-Length": str(len(content) - start), **extra,
-    }  # fmt: skip
+        return (
+            "416 Range Not Satisfiable",
+            len(content),
+            {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0", **extra},
+        )
+    return (
+        "206 Partial Content",
+        start,
+        {
+            "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}",
+            "Content-Length": str(len(content) - start),
+            **extra,
+        },
+    )
 
 
 def good(content: bytes, **extra: str) -> Behaviour:

@@ -40,9 +40,11 @@ def tetrominoes(root: Path, images: int) -> Path:
 
 def objects_room(root: Path, images: int) -> Path:
     for name, entities, objects in (
-        ("train", 7, 3), ("test_empty_room", 4, 0), ("test_six_objects", 10, 6),
+        ("train", 7, 3),
+        ("test_empty_room", 4, 0),
+        ("test_six_objects", 10, 6),
         ("test_identical_color", 10, 5),
-    ):  # fmt: skip
+    ):
         count = images if name == "train" else 4
         records = [originals.room_record(index, objects, entities) for index in range(count)]
         originals.write(root / f"objects_room_{name}.tfrecords", records)
@@ -107,14 +109,22 @@ class Source:
 
 
 SOURCES: Mapping[str, Source] = {
-    "clevr": Source("clevr", clevr), "clevr-zip": Source("clevr", clevr_zip, masks=False),
+    "clevr": Source("clevr", clevr),
+    "clevr-zip": Source("clevr", clevr_zip, masks=False),
     "multi-dsprites": Source("multi-dsprites", multi_dsprites),
     "tetrominoes": Source("tetrominoes", tetrominoes),
     "objects-room": Source("objects-room", objects_room),
-    "clevrtex": Source("clevrtex", clevrtex), "shapestacks": Source("shapestacks", shapestacks),
-    "movi": Source("movi", movi, images=4), "coco": Source("coco", coco),
+    "clevrtex": Source("clevrtex", clevrtex),
+    "shapestacks": Source("shapestacks", shapestacks),
+    "movi": Source("movi", movi, images=4),
+    "coco": Source("coco", coco),
     "folder": Source("folder", folder),
-}  # fmt: skip
+}
 RENDERED = (
-    "clevr", "multi-dsprites", "multi-dsprites-video", "tetrominoes", "objects-room", "clevrtex",
-)  # fmt: skip
+    "clevr",
+    "multi-dsprites",
+    "multi-dsprites-video",
+    "tetrominoes",
+    "objects-room",
+    "clevrtex",
+)

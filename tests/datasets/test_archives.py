@@ -27,8 +27,11 @@ from slotbench.datasets.originals.archives import (
 from slotbench.errors import UserError
 
 FILES = {
-    "b/2.txt": b"two" * 1000, "a/1.txt": bytes(range(256)) * 20, "empty.json": b"", "ä/ö.png": b"x",
-}  # fmt: skip
+    "b/2.txt": b"two" * 1000,
+    "a/1.txt": bytes(range(256)) * 20,
+    "empty.json": b"",
+    "ä/ö.png": b"x",
+}
 PACKED = {"a/b": b"text" * 30, "c": b"1234"}
 SMALL = Limits(member=100_000, total=200_000, members=50, ratio=20, free=1000)
 
@@ -110,12 +113,19 @@ def test_a_zip_is_read_in_any_order_and_by_turns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("../x", "leads out"), ("a/../../x", "leads out"), ("a/..", "leads out"),
-        ("/etc/x", "absolute"), ("C:/x", "absolute"), ("c:x", "absolute"),
-        ("..\\x", "backslash"), ("a\nb", "control characters"), ("a\x9bb", "control characters"),
-        ("a" * 300, "too long"), ("a/" * 600 + "b", "too long"),
+        ("../x", "leads out"),
+        ("a/../../x", "leads out"),
+        ("a/..", "leads out"),
+        ("/etc/x", "absolute"),
+        ("C:/x", "absolute"),
+        ("c:x", "absolute"),
+        ("..\\x", "backslash"),
+        ("a\nb", "control characters"),
+        ("a\x9bb", "control characters"),
+        ("a" * 300, "too long"),
+        ("a/" * 600 + "b", "too long"),
     ],
-)  # fmt: skip
+)
 def test_names_that_lead_elsewhere_are_refused(
     kind: str, name: str, what: str, tmp_path: Path
 ) -> None:
@@ -134,11 +144,14 @@ def test_a_name_may_hold_dots_and_empty_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        (tarfile.SYMTYPE, "symbolic link"), (tarfile.LNKTYPE, "hard link"),
-        (tarfile.CHRTYPE, "device"), (tarfile.BLKTYPE, "device"), (tarfile.FIFOTYPE, "pipe"),
+        (tarfile.SYMTYPE, "symbolic link"),
+        (tarfile.LNKTYPE, "hard link"),
+        (tarfile.CHRTYPE, "device"),
+        (tarfile.BLKTYPE, "device"),
+        (tarfile.FIFOTYPE, "pipe"),
         (tarfile.GNUTYPE_SPARSE, "no plain file"),
     ],
-)  # fmt: skip
+)
 def test_special_members_of_tar_are_refused(kind: bytes, what: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"a.tar, member link: it is (a )?{what}"):
         read(special(tmp_path / "a.tar", kind))

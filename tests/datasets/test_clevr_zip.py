@@ -31,13 +31,7 @@ from tests.datasets.originals_clevr_zip import (
     write_clevr,
     zip_bytes,
 )
-from tests.datasets.trees import (
-    CHANGES,
-    CUT,
-    changed,
-    prepared_or_refused,
-    resumed_everywhere,
-)
+from tests.datasets.trees import CHANGES, CUT, changed, prepared_or_refused, resumed_everywhere
 
 TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
 
@@ -72,8 +66,9 @@ def test_splits_and_variants(source: Path, tmp_path: Path, variant: str, most: i
         assert "val: records 7 to 8, test: records 9 to 11" in dataset.attributes["split_rule"]
         (stored,) = json.loads(dataset.attributes["sources"])
         assert stored == {
-            "file": "CLEVR_v1.0.zip", "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-        }  # fmt: skip
+            "file": "CLEVR_v1.0.zip",
+            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        }
         assert summary(dataset)[-1].startswith("No pixel is labelled: segmentation cannot be")
 
 
@@ -260,9 +255,11 @@ MEMBERS = sorted(name for name in FUZZED if "test" not in name and "README" not 
 @given(member=st.sampled_from([*MEMBERS, *MEMBERS[-2:] * 3, ""]), changes=CHANGES, cut=CUT)
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_a_zip_holds_the_file_is_whole_or_there_is_an_error(
-    member: str, changes: list[tuple[int, bytes, str]], cut: int,
+    member: str,
+    changes: list[tuple[int, bytes, str]],
+    cut: int,
     tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+) -> None:
     """One member is changed, its checksum being right; or the zip as a whole (no member)."""
     folder = tmp_path_factory.mktemp("fuzz")
     files = {**FUZZED, member: changed(FUZZED[member], changes, cut)} if member else FUZZED

@@ -48,8 +48,9 @@ def test_scenes_follow_the_rules_of_the_published_generator(variant: str) -> Non
             assert np.abs(one.position[:2]).max() <= 3
             assert one.position[2] == pytest.approx(mesh(one.shape).rest * one.radius)
             assert dict(kind.sizes)[one.size] == one.radius
-            assert ((projected(scene, one.position) >= 0) & (projected(scene, one.position) <= 1)
-                    ).all()  # fmt: skip
+            assert (
+                (projected(scene, one.position) >= 0) & (projected(scene, one.position) <= 1)
+            ).all()
             for two in scene.objects[:i]:
                 between = np.subtract(one.position, two.position)[:2]
                 assert np.hypot(*between) >= one.radius + two.radius + GAP
@@ -166,8 +167,14 @@ def test_any_number_of_workers_makes_one_file_also_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def request(folder: str, workers: int) -> Request:
-        return Request("clevrtex", "outd", image_size=16, sizes={"train": 3, "val": 2, "test": 2},
-                       workers=workers, data_dir=tmp_path / folder)  # fmt: skip
+        return Request(
+            "clevrtex",
+            "outd",
+            image_size=16,
+            sizes={"train": 3, "val": 2, "test": 2},
+            workers=workers,
+            data_dir=tmp_path / folder,
+        )
 
     one = verify.dataset(prepare(request("one", 1)))
     assert len(trees.killed_after(request("many", 1), 2, monkeypatch)) == 2

@@ -33,9 +33,13 @@ def folder(tmp_path: Path) -> Path:
 def request(root: Path, variant: str = "full", **fields: Any) -> Request:
     data = fields.pop("data_dir", root.parent / "data")
     return Request(
-        "clevrtex", variant, root, image_size=fields.pop("image_size", CROPPED), data_dir=data,
+        "clevrtex",
+        variant,
+        root,
+        image_size=fields.pop("image_size", CROPPED),
+        data_dir=data,
         **fields,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("variant", ["full", "vbg", "outd"])
@@ -148,7 +152,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "rotation": (_thing(rotation=True), "object 2: 'rotation' is not a number within a million"),
     "nan": (_thing(**{"3d_coords": [0, float("nan"), 0]}), "'3d_coords' is not a list of 3"),
     "huge": (_thing(pixel_coords=[10**400, 0, 0]), "'pixel_coords' is not a list of 3 numbers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -178,16 +182,37 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tex.write(tmp_path_factory.mktemp("shared"), images=10)
 
 
-ODD = (0, -1.5, 1e30, float("inf"), True, None, "", "CUBE", "small", "whitemarble", [], [1, 2, 3],
-       [1, "2", 3], {}, 10**400, 2, 350.25)  # fmt: skip
+ODD = (
+    0,
+    -1.5,
+    1e30,
+    float("inf"),
+    True,
+    None,
+    "",
+    "CUBE",
+    "small",
+    "whitemarble",
+    [],
+    [1, 2, 3],
+    [1, "2", 3],
+    {},
+    10**400,
+    2,
+    350.25,
+)
 """Values that are put in the place of others; some of them fit."""
 ENDINGS = (".json", ".json", ".json", "_flat.png", "_flat.png", ".png")
 
 
 @given(
-    ending=st.sampled_from(ENDINGS), index=st.integers(0, 9), changes=trees.CHANGES,
-    cut=trees.CUT, mend=st.booleans(), value=st.none() | st.integers(0, 255),
-)  # fmt: skip
+    ending=st.sampled_from(ENDINGS),
+    index=st.integers(0, 9),
+    changes=trees.CHANGES,
+    cut=trees.CUT,
+    mend=st.booleans(),
+    value=st.none() | st.integers(0, 255),
+)
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_whatever_the_files_hold_they_are_prepared_or_refused(
     shared: Path,

@@ -78,7 +78,12 @@ def test_what_cannot_be_had_is_left_out(tmp_path: Path) -> None:
         Request("clevrtex", source=source, image_size=24, data_dir=tmp_path, shifts=(ALL,))
     )
     assert set(verify.dataset(path)["images"]) == {
-        "train", "val", "test", "test-occlusion", "test-crop", "test-object_color",
-    }  # fmt: skip
+        "train",
+        "val",
+        "test",
+        "test-occlusion",
+        "test-crop",
+        "test-object_color",
+    }
     with DatasetFile(path) as file:
         assert file.size("test-crop") == file.size("test") == 2

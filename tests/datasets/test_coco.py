@@ -101,8 +101,10 @@ def test_val_is_split_by_the_order_of_ids(folder: Path) -> None:
     assert np.abs(reds["val"] - [2, 6, 40]).max() <= 3
     assert np.abs(reds["test"] - [5, 8]).max() <= 3
     assert [source["file"] for source in json.loads(sources)] == [
-        "instances_train2017.json", "instances_val2017.json", "coco: 9 files",
-    ]  # fmt: skip
+        "instances_train2017.json",
+        "instances_val2017.json",
+        "coco: 9 files",
+    ]
 
 
 def test_the_published_archives_need_not_be_unpacked(folder: Path, tmp_path: Path) -> None:
@@ -134,9 +136,7 @@ def test_run_lengths_as_text_are_drawn(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
     text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     parts = coco.documents()
-    parts["train2017"]["annotations"][0]["segmentation"] = {
-        "size": [HEIGHT, WIDTH], "counts": text,
-    }  # fmt: skip
+    parts["train2017"]["annotations"][0]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": text}
     root = coco.write(tmp_path / "coco", parts)
     with DatasetFile(prepare(request(root))) as dataset:
         drawn = dataset.read("train", 1, 2)["mask"][0]
@@ -187,8 +187,11 @@ BAD: dict[str, tuple[Callable[[Any], None], str]] = {
     "drive": (of("images", 1, file_name="C:x.jpg"), "image 4: .* leads out"),
     "null": (of("images", 1, file_name="a\0.jpg"), "image 4: 'file_name' is no file name"),
     "surrogate": (of("images", 1, file_name="\ud800.jpg"), "image 4: 'file_name' is no file name"),
-    "no file": (of("images", 1, file_name="x.jpg"), r"train2017/x\.jpg: there is no such file|"
-                r"train2017/x\.jpg: cannot be read"),
+    "no file": (
+        of("images", 1, file_name="x.jpg"),
+        r"train2017/x\.jpg: there is no such file|"
+        r"train2017/x\.jpg: cannot be read",
+    ),
     "width": (of("images", 1, width=0), "image 4: 0x20 pixels"),
     "30,000": (of("images", 1, width=30_000), "image 4: 30000x20 pixels"),
     "other size": (of("images", 2, width=29), r"30\.jpg: 28x20 pixels, but the annotations say"),
@@ -228,7 +231,7 @@ BAD: dict[str, tuple[Callable[[Any], None], str]] = {
     "rle cut": (rle(SIZE, "PP"), "annotation 50: .* damaged .*cut off"),
     "rle endless": (rle(SIZE, "o" * 50), "annotation 50: .* damaged .*(60 bits|cut off)"),
     "rle minus": (rle(SIZE, "O"), "annotation 50: .* damaged .*negative"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -284,10 +287,33 @@ def test_what_to_type_is_said(tmp_path: Path, folder: Path) -> None:
 
 
 JUNK: list[Any] = [
-    None, True, -1, 0, 1, 10**30, 1.5, NAN, INFINITE, "", "1", "../x", "\ud800", [], [[]], {},
-    [1, 2, 3], [[1, 2, 3, 4, 5, 6]], [[1e9] * 6], {"size": SIZE, "counts": [ALL]},
-    {"size": SIZE, "counts": "1"}, {"counts": {}}, 28, 20, 9, 4,
-]  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    1,
+    10**30,
+    1.5,
+    NAN,
+    INFINITE,
+    "",
+    "1",
+    "../x",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    [1, 2, 3],
+    [[1, 2, 3, 4, 5, 6]],
+    [[1e9] * 6],
+    {"size": SIZE, "counts": [ALL]},
+    {"size": SIZE, "counts": "1"},
+    {"counts": {}},
+    28,
+    20,
+    9,
+    4,
+]
 
 
 def places(document: Any) -> list[tuple[Any, Any]]:
@@ -310,8 +336,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen=st.lists(
         st.tuples(st.integers(0, 10**6), st.sampled_from(JUNK)), min_size=1, max_size=3
     ),
-    changes=trees.CHANGES, cut=trees.CUT, variant=st.sampled_from(("instances", "classes")),
-)  # fmt: skip
+    changes=trees.CHANGES,
+    cut=trees.CUT,
+    variant=st.sampled_from(("instances", "classes")),
+)
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_they_are_prepared_or_refused(
     shared: Path,

@@ -105,11 +105,16 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 @pytest.mark.parametrize(
     "failure",
     [
-        status("500 Oops"), status("503 Busy"), status("429 Slow down"), silent, hangs_up,
-        raw(b"nonsense\r\n\r\n"), raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        status("500 Oops"),
+        status("503 Busy"),
+        status("429 Slow down"),
+        silent,
+        hangs_up,
+        raw(b"nonsense\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
     ],
     ids=["500", "503", "429", "silent", "hangs-up", "nonsense", "half-a-head"],
-)  # fmt: skip
+)
 def test_a_server_that_recovers(
     failure: Behaviour, tmp_path: Path, patience: Patience, waits: list[float]
 ) -> None:
@@ -207,9 +212,12 @@ def test_a_part_of_another_address_is_not_gone_on_with(tmp_path: Path, patience:
 )
 @pytest.mark.parametrize("obedient", [True, False])
 def test_a_source_that_changes_is_fetched_anew(
-    before: dict[str, str], after: dict[str, str], obedient: bool, tmp_path: Path,
+    before: dict[str, str],
+    after: dict[str, str],
+    obedient: bool,
+    tmp_path: Path,
     patience: Patience,
-) -> None:  # fmt: skip
+) -> None:
     new = good(CONTENT, **after)
     if not obedient:  # sends the rest of the new file whatever If-Range says
         lax = new
@@ -230,9 +238,16 @@ def test_a_server_that_ignores_ranges(tmp_path: Path, patience: Patience) -> Non
 
 
 @pytest.mark.parametrize(
-    "field", ["bytes 10000-49999/50000", "bytes 20000-49999/60000", "bytes 20000-59999/50000",
-              "bytes x-y/z", "", "bytes 20000-49999/*"],
-)  # fmt: skip
+    "field",
+    [
+        "bytes 10000-49999/50000",
+        "bytes 20000-49999/60000",
+        "bytes 20000-59999/50000",
+        "bytes x-y/z",
+        "",
+        "bytes 20000-49999/*",
+    ],
+)
 def test_a_range_that_is_not_the_one_asked_for(
     field: str, tmp_path: Path, patience: Patience
 ) -> None:
@@ -278,7 +293,7 @@ def test_a_part_longer_than_the_file_has_become(tmp_path: Path, patience: Patien
         (status("200 OK", b"<html>log in", Content_Type="text/html; charset=utf-8"), "a web page"),
         (good(CONTENT, Content_Encoding="gzip"), r"changes the file on the way .*gzip"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_right_is_not_tried_again(
     answer: Behaviour, what: str, tmp_path: Path, patience: Patience, waits: list[float]
 ) -> None:
@@ -419,8 +434,11 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
         words = [f"{server.base}/set/data.bin", str(tmp_path)]
         told = subprocess.run(
             [sys.executable, "-c", ON_A_FULL_DISK, *words],
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
     assert "The disk is full" in told.stdout
     assert kept(tmp_path)
     assert CONTENT.startswith(kept(tmp_path))
@@ -448,13 +466,24 @@ ANSWERS = st.one_of(
     st.builds(lambda n, end: cut(CONTENT, n, end=end, ETag='"1"'), st.integers(0, 60_000), ENDS),
     st.builds(lambda n: cut(OTHER, n, ETag='"0"'), st.integers(0, 40_000)),
     st.builds(lambda n: cut(CONTENT, None, begin=n, ETag='"1"'), st.integers(0, 50_000)),
-    st.builds(lambda n: raw(head("206 Partial Content", {
-        "Content-Range": f"bytes {n}-49999/50000", "Content-Length": str(50_000 - n), "ETag": '"1"',
-    }) + CONTENT[n:]), st.integers(0, 50_000)),
+    st.builds(
+        lambda n: raw(
+            head(
+                "206 Partial Content",
+                {
+                    "Content-Range": f"bytes {n}-49999/50000",
+                    "Content-Length": str(50_000 - n),
+                    "ETag": '"1"',
+                },
+            )
+            + CONTENT[n:]
+        ),
+        st.integers(0, 50_000),
+    ),
     st.builds(raw, st.binary(max_size=200)),
     st.builds(lambda text: raw(b"HTTP/1.1 200 OK\r\n" + text), st.binary(max_size=100)),
     st.just(status("500 Oops")),
-)  # fmt: skip
+)
 
 
 @given(answers=st.lists(ANSWERS, max_size=4))
@@ -481,6 +510,9 @@ def test_notes_say_what_the_part_is_of(tmp_path: Path, patience: Patience) -> No
             fetch(server, tmp_path, patience)
         notes = json.loads((tmp_path / "data.bin.part.json").read_bytes())
         assert notes == {
-            "url": f"{server.base}/set/data.bin", "etag": '"1"', "modified": "Mon",
-            "total": len(CONTENT), "sums": {},
-        }  # fmt: skip
+            "url": f"{server.base}/set/data.bin",
+            "etag": '"1"',
+            "modified": "Mon",
+            "total": len(CONTENT),
+            "sums": {},
+        }

@@ -107,11 +107,28 @@ def test_ray_makes_the_same_file_and_stops(tmp_path: Path) -> None:
         engine: str, *words: str, name: str = "multi-dsprites"
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "slotbench", *words, "prepare", name, *sizes, "--image-size",
-             "32", "--workers", "2", "--engine", engine, "--data-dir", str(tmp_path / engine)],
-            capture_output=True, text=True, timeout=240,
+            [
+                sys.executable,
+                "-m",
+                "slotbench",
+                *words,
+                "prepare",
+                name,
+                *sizes,
+                "--image-size",
+                "32",
+                "--workers",
+                "2",
+                "--engine",
+                engine,
+                "--data-dir",
+                str(tmp_path / engine),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=240,
             env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
-        )  # fmt: skip
+        )
 
     one, two = run("local"), run("ray")
     assert (one.returncode, two.returncode) == (0, 0), two.stderr

@@ -37,15 +37,20 @@ class File:
 def sprites(variant: str, entities: int, channels: int) -> File:
     return File(
         lambda **new: originals.sprites_record(0, 2, entities, channels, **new),
-        lambda path: multi_dsprites_importer(path, variant, 64), (64, 64, channels),
-        (64, 64, entities), 2,
-    )  # fmt: skip
+        lambda path: multi_dsprites_importer(path, variant, 64),
+        (64, 64, channels),
+        (64, 64, entities),
+        2,
+    )
 
 
 FILES = {
     "clevr": File(
         lambda **new: originals.clevr_record(0, 4, **new),
-        lambda path: clevr_importer(path, "clevr6", 192), (240, 320, 3), (11, 240, 320), 0,
+        lambda path: clevr_importer(path, "clevr6", 192),
+        (240, 320, 3),
+        (11, 240, 320),
+        0,
         crop=(slice(29, 221), slice(64, 256)),
     ),
     "colored_on_grayscale": sprites("colored_on_grayscale", 6, 3),
@@ -53,13 +58,20 @@ FILES = {
     "binarized": sprites("binarized", 4, 1),
     "tetrominoes": File(
         lambda **new: originals.tetrominoes_record(0, **new),
-        lambda path: tetrominoes_importer(path, 35), (35, 35, 3), (4, 35, 35), 0,
+        lambda path: tetrominoes_importer(path, 35),
+        (35, 35, 3),
+        (4, 35, 35),
+        0,
     ),
     "objects-room": File(
         lambda **new: originals.room_record(0, 3, **new),
-        lambda path: ObjectsRoomImporter(path, 64), (64, 64, 3), (7, 64, 64), 0, 4,
+        lambda path: ObjectsRoomImporter(path, 64),
+        (64, 64, 3),
+        (7, 64, 64),
+        0,
+        4,
     ),
-}  # fmt: skip
+}
 
 
 def stored(path: Path) -> tuple[Values, Values]:

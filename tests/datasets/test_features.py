@@ -235,18 +235,24 @@ class Bad(Means):
     def __call__(self, images: Tensor) -> Tensor:
         found = super().__call__(images)
         return {
-            "map": found.unflatten(1, (4, 4)), "few": found[1:], "large": found + 1e5,
-            "nan": found * torch.nan, "grows": found[:, : 16 - len(self.seen)],
-        }[self.answer]  # fmt: skip
+            "map": found.unflatten(1, (4, 4)),
+            "few": found[1:],
+            "large": found + 1e5,
+            "nan": found * torch.nan,
+            "grows": found[:, : 16 - len(self.seen)],
+        }[self.answer]
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ("map", r"\(4, 4, 4, 3\), expected \(B, N, F\)"), ("few", "expected"),
-        ("large", "do not fit float16"), ("nan", "do not fit float16"), ("grows", "features"),
+        ("map", r"\(4, 4, 4, 3\), expected \(B, N, F\)"),
+        ("few", "expected"),
+        ("large", "do not fit float16"),
+        ("nan", "do not fit float16"),
+        ("grows", "features"),
     ],
-)  # fmt: skip
+)
 def test_a_teacher_that_breaks_its_contract_leaves_the_file(
     path: Path, answer: str, message: str
 ) -> None:
@@ -316,8 +322,10 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(path: Path) -> None:
     for lines in (2, 4):  # while the copy is written
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(path)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         assert process.stdout is not None
         for _ in range(lines):
             assert process.stdout.readline()

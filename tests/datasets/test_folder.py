@@ -106,9 +106,13 @@ def test_masks_are_found_beside_and_in_a_folder(tmp_path: Path, base: str, masks
 
 @pytest.mark.parametrize(
     ("image", "mask"),
-    [("images/x{}.jpg", "masks/x{}.png"), ("images/a/{}.jpeg", "masks/a/{}.png"),
-     ("a/b/{}.JPG", "masks/a/b/{}.png"), ("a/images/{}.png", "a/masks/{}.png")],
-)  # fmt: skip
+    [
+        ("images/x{}.jpg", "masks/x{}.png"),
+        ("images/a/{}.jpeg", "masks/a/{}.png"),
+        ("a/b/{}.JPG", "masks/a/b/{}.png"),
+        ("a/images/{}.png", "a/masks/{}.png"),
+    ],
+)
 def test_a_folder_of_masks_repeats_the_names(tmp_path: Path, image: str, mask: str) -> None:
     root = tmp_path / "mine"
     for index in range(7):
@@ -214,8 +218,9 @@ def test_parts_of_a_folder_that_has_changed_are_not_taken(
     image, labels = squares(2)
     write(folder / "00.png", rgb(image + 1))
     write(folder / "00_mask.png", grey(labels))
-    (folder / "properties.csv").write_text(table(10).replace("red", "pink") + "00.png,2,blue,1\n"
-                                           "00.png,3,blue,1\n")  # fmt: skip
+    (folder / "properties.csv").write_text(
+        table(10).replace("red", "pink") + "00.png,2,blue,1\n00.png,3,blue,1\n"
+    )
     with DatasetFile(prepare(request(folder))) as dataset:
         assert dataset.read("train")["visible"][0].tolist() == [True, True, True]
         assert dataset.layout.properties[0].classes == ("blue", "green", "pink")
@@ -326,18 +331,20 @@ def _huge(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(_colours, r"04_mask\.png: this PNG has colours"),
-     (_size, r"04_mask\.png: 20x24 pixels, but the image has 32x24"),
-     (_alone, r"44_mask\.png: this mask belongs to no image"),
-     (_twice, r"04\.png: it has two masks"),
-     (_binary, "all masks hold 0 and 255 alone"),
-     (_deep, r"04_mask\.png: label 600, expected 0 to 254"),
-     (_truncated, r"04\.png: the image is damaged or truncated"),
-     (_pixel, r"04\.png: 1x1 pixels, expected at least 8"),
-     (_pipe, r"04_mask\.png: this mask belongs to no image"),
-     (_huge, r"04\.png: 314,572,800 bytes are more than")],
+    [
+        (_colours, r"04_mask\.png: this PNG has colours"),
+        (_size, r"04_mask\.png: 20x24 pixels, but the image has 32x24"),
+        (_alone, r"44_mask\.png: this mask belongs to no image"),
+        (_twice, r"04\.png: it has two masks"),
+        (_binary, "all masks hold 0 and 255 alone"),
+        (_deep, r"04_mask\.png: label 600, expected 0 to 254"),
+        (_truncated, r"04\.png: the image is damaged or truncated"),
+        (_pixel, r"04\.png: 1x1 pixels, expected at least 8"),
+        (_pipe, r"04_mask\.png: this mask belongs to no image"),
+        (_huge, r"04\.png: 314,572,800 bytes are more than"),
+    ],
     ids=lambda value: value.__name__ if callable(value) else "",
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(folder: Path, damage: object, message: str) -> None:
     damage(folder)  # type: ignore[operator]
     with pytest.raises(UserError, match=message):
@@ -365,9 +372,12 @@ FILES = {**IMAGES, **MASKS, "properties.csv": CSV.encode()}
 
 
 @given(
-    name=st.sampled_from([*FILES, *["properties.csv"] * 5]), changes=trees.CHANGES, cut=trees.CUT,
-    mend=st.booleans(), labels=st.lists(st.integers(0, 400), max_size=3),
-)  # fmt: skip
+    name=st.sampled_from([*FILES, *["properties.csv"] * 5]),
+    changes=trees.CHANGES,
+    cut=trees.CUT,
+    mend=st.booleans(),
+    labels=st.lists(st.integers(0, 400), max_size=3),
+)
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_it_is_prepared_or_refused(
     tmp_path_factory: pytest.TempPathFactory,

@@ -51,11 +51,13 @@ FORMATS = {
         lambda path: clevr_importer(path, "clevr6", 16),
     ),
     "colored_on_grayscale": Format(
-        sprites_record(0), "multi_dsprites_colored_on_grayscale",
+        sprites_record(0),
+        "multi_dsprites_colored_on_grayscale",
         lambda path: multi_dsprites_importer(path, "colored_on_grayscale", 16),
     ),
     "binarized": Format(
-        sprites_record(1, 2, 4, 1), "multi_dsprites_binarized",
+        sprites_record(1, 2, 4, 1),
+        "multi_dsprites_binarized",
         lambda path: multi_dsprites_importer(path, "binarized", 16),
     ),
     "tetrominoes": Format(
@@ -65,10 +67,11 @@ FORMATS = {
         room_record(0, 3), "objects_room_train", lambda path: ObjectsRoomImporter(path, 16)
     ),
     "six_objects": Format(
-        room_record(0, 6, 10), "objects_room_test_six_objects",
+        room_record(0, 6, 10),
+        "objects_room_test_six_objects",
         lambda path: ObjectsRoomImporter(path.parent, 16),
     ),
-}  # fmt: skip
+}
 ODD = (
     b"\x00",
     b"\x7f",
@@ -81,12 +84,14 @@ ODD = (
 """Ends of ranges: of bytes, of variable-length numbers, of floats (NaN and the largest)."""
 CHANGES = st.lists(
     st.tuples(
-        st.integers(0, 40), st.integers(0, 1 << 24),
+        st.integers(0, 40),
+        st.integers(0, 1 << 24),
         st.one_of(st.sampled_from(ODD), st.binary(min_size=1, max_size=3)),
         st.sampled_from(("replace", "replace", "insert", "remove")),
     ),
-    min_size=1, max_size=4,
-)  # fmt: skip
+    min_size=1,
+    max_size=4,
+)
 LEVELS = st.sampled_from(("record", "record", "record", "stream", "file"))
 """What is changed: a record whose checksums are right, the stream with them, or the file."""
 

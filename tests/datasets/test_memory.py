@@ -9,9 +9,8 @@ from slotbench.datasets.format import memory
 MIB = 1 << 20
 KEYS = {
     2: ("memory.max", "memory.current", "inactive_file", "0::{}"),
-    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
-        "4:cpu,memory:{}"),
-}  # fmt: skip
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "4:cpu,memory:{}"),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -128,11 +128,14 @@ def test_frames_are_averaged_and_labels_are_not(tmp_path: Path) -> None:
     checks = np.indices((32, 32)).sum(axis=0) % 2
     gray = np.repeat((200 * checks)[..., None], 3, axis=2)
     replaced = movi.record(
-        0, side=32, video=movi.entries([rgb(gray)] * FRAMES),
+        0,
+        side=32,
+        video=movi.entries([rgb(gray)] * FRAMES),
         segmentations=movi.entries([grey(checks)] * FRAMES),
-    )  # fmt: skip
-    root = movi.write(tmp_path / "a", sizes={"train": (2,), "validation": (1,)}, side=32,
-                      replaced={0: replaced})  # fmt: skip
+    )
+    root = movi.write(
+        tmp_path / "a", sizes={"train": (2,), "validation": (1,)}, side=32, replaced={0: replaced}
+    )
     with DatasetFile(prepare(request(root))) as dataset:
         batch = dataset.read("train", 0, FRAMES)
     assert (batch["image"] == 100).all()
@@ -245,60 +248,98 @@ BOMB = png(b"", 60_000, 60_000, 8, 2)
 AT = rf"{NAME}: record 1, byte [\d,]+: "
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing": (lambda root: (root / NAME).unlink(), rf"{NAME} is missing\. Fetch"),
-    "more": (_rename(NAME, movi.shard_name("a", "train", 7, 9)),
-             "some files of movi_a-train.tfrecord are of 2 shards, some of 9"),
+    "more": (
+        _rename(NAME, movi.shard_name("a", "train", 7, 9)),
+        "some files of movi_a-train.tfrecord are of 2 shards, some of 9",
+    ),
     "beyond": (_rename(NAME, movi.shard_name("a", "train", 2, 2)), f"{NAME} is missing"),
-    "split": (lambda root: [path.unlink() for path in root.glob("*validation*")] and None,
-              r"the split 'validation' is missing \(movi_a-validation\.tfrecord-\*\)"),
+    "split": (
+        lambda root: [path.unlink() for path in root.glob("*validation*")] and None,
+        r"the split 'validation' is missing \(movi_a-validation\.tfrecord-\*\)",
+    ),
     "lengths": (_information(splits=LENGTHS), f"{NAME}: it holds 4 records, but .* says 5"),
-    "shards": (_information(splits=[{"name": "train", "shardLengths": ["7"]}]),
-               "it has 1 shards of 'train'; the folder has 2"),
+    "shards": (
+        _information(splits=[{"name": "train", "shardLengths": ["7"]}]),
+        "it has 1 shards of 'train'; the folder has 2",
+    ),
     "other": (_information(name="movi_c\x1b[2J"), r"json: this is 'movi_c\?\[2J', not 'movi_a'"),
     "no json": (_text(b"{"), r"dataset_info\.json: it is not as TFDS writes it"),
     "deep json": (_text(b"[" * 200_000), r"dataset_info\.json: it is not as TFDS writes it"),
     "list": (_text(b"[1]"), r"dataset_info\.json: it is not as TFDS writes it"),
     "no splits": (_information(splits=3), r"dataset_info\.json: it is not as TFDS writes it"),
-    "infinite": (_text(b'{"splits": [{"name": "train", "shardLengths": [Infinity]}]}'),
-                 r"dataset_info\.json: it is not as TFDS writes it"),
+    "infinite": (
+        _text(b'{"splits": [{"name": "train", "shardLengths": [Infinity]}]}'),
+        r"dataset_info\.json: it is not as TFDS writes it",
+    ),
     "cut": (_shard(lambda data: data[:-9]), rf"{NAME}: record 3, byte [\d,]+: the file ends in"),
-    "record lost": (_shard(lambda data: data[: movi.places(data)[3]]),
-                    f"{NAME}: it holds 3 records, but"),
+    "record lost": (
+        _shard(lambda data: data[: movi.places(data)[3]]),
+        f"{NAME}: it holds 3 records, but",
+    ),
     "flipped": (_shard(_flipped), rf"{NAME}: record 2, byte [\d,]+: the checksum of the data"),
     "no example": (_shard(lambda data: data + frame(b"\x0a\xff")), "record 4.*is no tf.Example"),
     "no video": (_record(video=b""), AT + "feature 'video' is missing"),
-    "frames": (_record(video=movi.entries([rgb(movi.image(4, 0))] * 23)),
-               AT + "feature 'video': 23 entries, expected 24"),
-    "many frames": (_record(segmentations=movi.entries([b""] * 25)),
-                    AT + "feature 'segmentations': more than 24 entries"),
-    "code": (_record(instances__shape_label=movi.ints(np.array([3]))),
-             AT + "feature 'instances/shape_label' has a code outside 0 to 2"),
-    "negative": (_record(instances__size_label=movi.ints(np.array([-1]))),
-                 AT + "feature 'instances/size_label' has a code outside 0 to 1"),
-    "too many": (_record(instances__shape_label=movi.ints(np.zeros(11, int))),
-                 AT + "11 objects, expected 1 to 10"),
+    "frames": (
+        _record(video=movi.entries([rgb(movi.image(4, 0))] * 23)),
+        AT + "feature 'video': 23 entries, expected 24",
+    ),
+    "many frames": (
+        _record(segmentations=movi.entries([b""] * 25)),
+        AT + "feature 'segmentations': more than 24 entries",
+    ),
+    "code": (
+        _record(instances__shape_label=movi.ints(np.array([3]))),
+        AT + "feature 'instances/shape_label' has a code outside 0 to 2",
+    ),
+    "negative": (
+        _record(instances__size_label=movi.ints(np.array([-1]))),
+        AT + "feature 'instances/size_label' has a code outside 0 to 1",
+    ),
+    "too many": (
+        _record(instances__shape_label=movi.ints(np.zeros(11, int))),
+        AT + "11 objects, expected 1 to 10",
+    ),
     "none": (_record(instances__shape_label=field(3, b"")), AT + "0 objects, expected 1 to 10"),
-    "uneven": (_record(instances__color_label=movi.ints(np.zeros(2, int))),
-               AT + "'color' is of 2 objects, other features of 1"),
-    "kind": (_record(instances__color_label=packed_floats(np.zeros(1))),
-             AT + "feature 'instances/color_label': not a int64_list"),
-    "positions": (_record(instances__positions=packed_floats(np.zeros(71))),
-                  AT + "feature 'instances/positions' has 71 numbers, expected 1x24x3"),
-    "nan": (_record(instances__image_positions=packed_floats(np.full(48, np.nan))),
-            AT + "feature 'instances/image_positions' has a number that is not finite"),
-    "label": (_frames(segmentations=grey(np.full((16, 16), 2))),
-              AT + "feature 'segmentations', frame 2: label 2, expected 0 to 1"),
-    "not labelled": (_frames(segmentations=grey(np.full((16, 16), 255))),
-                     AT + "feature 'segmentations', frame 2: label 255"),
-    "colours": (_frames(segmentations=rgb(movi.image(4, 0))),
-                AT + "feature 'segmentations', frame 2: this PNG has colours"),
-    "size": (_frames(video=rgb(np.zeros((16, 17, 3)))),
-             AT + "feature 'video', frame 2: 17x16 pixels, expected 16x16"),
-    "other size": (_frames(segmentations=grey(np.zeros((32, 32), int))),
-                   AT + "feature 'segmentations', frame 2: 32x32 pixels, expected 16x16"),
+    "uneven": (
+        _record(instances__color_label=movi.ints(np.zeros(2, int))),
+        AT + "'color' is of 2 objects, other features of 1",
+    ),
+    "kind": (
+        _record(instances__color_label=packed_floats(np.zeros(1))),
+        AT + "feature 'instances/color_label': not a int64_list",
+    ),
+    "positions": (
+        _record(instances__positions=packed_floats(np.zeros(71))),
+        AT + "feature 'instances/positions' has 71 numbers, expected 1x24x3",
+    ),
+    "nan": (
+        _record(instances__image_positions=packed_floats(np.full(48, np.nan))),
+        AT + "feature 'instances/image_positions' has a number that is not finite",
+    ),
+    "label": (
+        _frames(segmentations=grey(np.full((16, 16), 2))),
+        AT + "feature 'segmentations', frame 2: label 2, expected 0 to 1",
+    ),
+    "not labelled": (
+        _frames(segmentations=grey(np.full((16, 16), 255))),
+        AT + "feature 'segmentations', frame 2: label 255",
+    ),
+    "colours": (
+        _frames(segmentations=rgb(movi.image(4, 0))),
+        AT + "feature 'segmentations', frame 2: this PNG has colours",
+    ),
+    "size": (
+        _frames(video=rgb(np.zeros((16, 17, 3)))),
+        AT + "feature 'video', frame 2: 17x16 pixels, expected 16x16",
+    ),
+    "other size": (
+        _frames(segmentations=grey(np.zeros((32, 32), int))),
+        AT + "feature 'segmentations', frame 2: 32x32 pixels, expected 16x16",
+    ),
     "tiny": (_frames(video=rgb(np.zeros((1, 1, 3)))), AT + "feature 'video', frame 2: 1x1 pixels"),
     "bomb": (_frames(video=BOMB), AT + "feature 'video', frame 2: .*larger than"),
     "no image": (_frames(video=b"GIF89a"), AT + "feature 'video', frame 2: this is no PNG or JPEG"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -359,8 +400,10 @@ def _mend(shard: bytes) -> bytes:
 
 @given(
     name=st.sampled_from(("train", "train", "validation", "dataset_info.json")),
-    changes=trees.CHANGES, cut=trees.CUT, mend=st.sampled_from(("", "shard", "images")),
-)  # fmt: skip
+    changes=trees.CHANGES,
+    cut=trees.CUT,
+    mend=st.sampled_from(("", "shard", "images")),
+)
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_shards_hold_they_are_prepared_or_refused(
     small: Path, name: str, changes: list[tuple[int, bytes, str]], cut: int, mend: str

@@ -62,9 +62,7 @@ def test_masks_agree_with_images_and_visibility(variant: str) -> None:
                     np.testing.assert_allclose(pixels[0], color * 255, atol=0.51)
 
 
-def test_later_sprites_cover_earlier_ones_and_all_of_each_is_inside_the_frame(
-    clips: Batch,
-) -> None:
+def test_later_sprites_cover_earlier_ones_and_all_of_each_is_inside_the_frame(clips: Batch) -> None:
     hidden = 0
     for clip, frame in np.ndindex(len(clips["mask"]), FRAMES):
         count = present(clips)[clip].sum()

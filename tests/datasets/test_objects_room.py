@@ -31,8 +31,12 @@ from tests.datasets import trees
 from tests.datasets.originals import room_record, single_bytes, sprites_record, write
 from tests.datasets.whole import TINY, whole
 
-GROUPS = {"train": (1, 3), "test-empty_room": (0, 0), "test-six_objects": (6, 6),
-          "test-identical_color": (4, 6)}  # fmt: skip
+GROUPS = {
+    "train": (1, 3),
+    "test-empty_room": (0, 0),
+    "test-six_objects": (6, 6),
+    "test-identical_color": (4, 6),
+}
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +119,10 @@ def test_groups_have_their_numbers_of_objects(
     found = batch["visible"].sum(axis=1)
     assert counts[0] <= found.min()
     assert found.max() <= counts[1]
-    colors = [set(row[shown]) for row, shown in zip(batch["property/color"], batch["visible"],
-                                                    strict=True)]  # fmt: skip
+    colors = [
+        set(row[shown])
+        for row, shown in zip(batch["property/color"], batch["visible"], strict=True)
+    ]
     if group == "test-identical_color":
         assert {len(one) for one in colors} == {1}
         assert len(set.union(*colors)) > 1
@@ -124,9 +130,7 @@ def test_groups_have_their_numbers_of_objects(
         assert max(len(one) for one in colors) > 2
 
 
-def test_objects_have_their_colour_and_masks_end_where_they_do(
-    rendered: dict[str, Batch],
-) -> None:
+def test_objects_have_their_colour_and_masks_end_where_they_do(rendered: dict[str, Batch]) -> None:
     known = np.array(list(COLORS.values()), float)
     known /= known.sum(axis=1, keepdims=True)
     right, edges = [], []
@@ -188,8 +192,12 @@ def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> Non
         assert (scored is None) == (split == "test-empty_room")
 
 
-NAMES = {"train": (12, 3, 7), "test_empty_room": (3, 0, 4), "test_six_objects": (5, 6, 10),
-         "test_identical_color": (4, 5, 10)}  # fmt: skip
+NAMES = {
+    "train": (12, 3, 7),
+    "test_empty_room": (3, 0, 4),
+    "test_six_objects": (5, 6, 10),
+    "test_identical_color": (4, 5, 10),
+}
 """File -> records, objects, entities. In every other record one half of the wall is in sight."""
 
 
@@ -212,9 +220,13 @@ def test_each_file_is_a_group(folder: Path, tmp_path: Path) -> None:
     path = prepare(Request("objects-room", source=folder, data_dir=tmp_path))
     facts = verify.dataset(path)
     assert facts["images"] == {
-        "train": 8, "val": 2, "test": 2,
-        "test-empty_room": 3, "test-six_objects": 5, "test-identical_color": 4,
-    }  # fmt: skip
+        "train": 8,
+        "val": 2,
+        "test": 2,
+        "test-empty_room": 3,
+        "test-six_objects": 5,
+        "test-identical_color": 4,
+    }
     assert facts["objects"] == 6
     objects = {"test-empty_room": 0, "test-six_objects": 6, "test-identical_color": 5}
     with DatasetFile(path) as dataset:

@@ -31,9 +31,11 @@ def records(tmp_path: Path) -> bytes:
 
 
 def test_a_dataset_is_downloaded_and_imported(
-    records: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    records: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     data, name = tmp_path / "data", "multi_dsprites_colored_on_grayscale.tfrecords"
     with serving(good(records)) as server:
         monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
@@ -66,8 +68,11 @@ def test_a_download_that_broke_off_goes_on_with_the_same_command(
 def test_each_variant_has_its_address(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entities, channels = {"colored_on_grayscale": (6, 3), "colored_on_colored": (5, 3),
-                          "binarized": (4, 1)}[variant]  # fmt: skip
+    entities, channels = {
+        "colored_on_grayscale": (6, 3),
+        "colored_on_colored": (5, 3),
+        "binarized": (4, 1),
+    }[variant]
     records = [sprites_record(index, 2, entities, channels) for index in range(10)]
     content = write(tmp_path / "x", records).read_bytes()
     with serving(good(content)) as server:
@@ -144,10 +149,21 @@ def test_a_hostile_archive_ends_with_code_2_and_no_traceback(tmp_path: Path) -> 
     source = tmp_path / "evil.zip"
     source.write_bytes(zip_bytes({"../../evil.png": b"x"}))
     done = subprocess.run(
-        [sys.executable, "-m", "slotbench", "prepare", "folder", "--from", str(source),
-         "--data-dir", str(tmp_path / "data")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "slotbench",
+            "prepare",
+            "folder",
+            "--from",
+            str(source),
+            "--data-dir",
+            str(tmp_path / "data"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "leads out of the archive" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

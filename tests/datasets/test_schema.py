@@ -80,9 +80,10 @@ DAMAGES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "hidden": (lambda file: set_pixel(file, "train/visible", (0, 0), False), "visible"),
     "class": (lambda file: set_pixel(file, "train/property/color", (0, 0), 7), "outside 0 to 2"),
     "number": (
-        lambda file: set_pixel(file, "train/property/position", (0, 0), np.nan), "not finite",
+        lambda file: set_pixel(file, "train/property/position", (0, 0), np.nan),
+        "not finite",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

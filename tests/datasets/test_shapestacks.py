@@ -69,8 +69,10 @@ def test_properties_are_what_the_towers_name_says(folder: Path) -> None:
         batch = dataset.read("train")
     assert violation.classes == ("none", "center-of-mass", "planar-surface")
     assert batch[violation.key][::3].tolist() == [
-        [0, 0, -1, -1, -1, -1], [0, 0, 0, 0, 1, 0], [0, 2, 0, -1, -1, -1],
-    ]  # fmt: skip
+        [0, 0, -1, -1, -1, -1],
+        [0, 0, 0, 0, 1, 0],
+        [0, 2, 0, -1, -1, -1],
+    ]
     assert batch[level.key][3].tolist() == [1, 2, 3, 4, 5, 6]
 
 
@@ -189,16 +191,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FUZZED = (
-    "splits/default/train.txt", "splits/default/test.txt", MAP,
-    f"iseg/{FIRST}/{stacks.label_name(10)}", f"iseg/{FIRST}/{stacks.label_name(4)}",
+    "splits/default/train.txt",
+    "splits/default/test.txt",
+    MAP,
+    f"iseg/{FIRST}/{stacks.label_name(10)}",
+    f"iseg/{FIRST}/{stacks.label_name(4)}",
     f"recordings/{FIRST}/{stacks.view_name(1)}",
-)  # fmt: skip
+)
 
 
 @given(
-    name=st.sampled_from(FUZZED), changes=trees.CHANGES, cut=trees.CUT, mend=st.booleans(),
+    name=st.sampled_from(FUZZED),
+    changes=trees.CHANGES,
+    cut=trees.CUT,
+    mend=st.booleans(),
     values=st.lists(st.integers(0, 255), max_size=3),
-)  # fmt: skip
+)
 @settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_whatever_the_files_hold_they_are_prepared_or_refused(
     shared: Path,

@@ -13,9 +13,11 @@ from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change
 
 SIDE, OBJECTS = 50, 4
 LAYOUT = Layout(
-    SIDE, SIDE, OBJECTS,
+    SIDE,
+    SIDE,
+    OBJECTS,
     (Property("color", "categorical", classes=("a", "b")), Property("place", "numeric", dim=2)),
-)  # fmt: skip
+)
 
 
 def scenes(n: int, seed: int = 0, gray: bool = False) -> Batch:
@@ -104,8 +106,9 @@ def test_one_object_gets_another_hue_and_nothing_else_changes(gray: bool) -> Non
     assert (flags.sum(axis=1) == 1).all()
     assert flags.sum(axis=0).min(initial=99, where=np.arange(OBJECTS) < 3) > 3
     np.testing.assert_array_equal(made["mask"], batch["mask"])
-    np.testing.assert_array_equal(made["property/color"], np.where(flags, -1,
-                                  batch["property/color"]))  # fmt: skip
+    np.testing.assert_array_equal(
+        made["property/color"], np.where(flags, -1, batch["property/color"])
+    )
     for row, slot in np.argwhere(flags):
         pixels = batch["mask"][row] == slot + 1
         np.testing.assert_array_equal(made["image"][row][~pixels], batch["image"][row][~pixels])

@@ -59,10 +59,7 @@ def test_imported_images_are_changed_without_their_original_files(
 
 @pytest.mark.parametrize("shift", ["object_style", "object_shape", "num_objects"])
 def test_a_shift_that_cannot_be_is_refused_by_name(
-    imported: Path,
-    shift: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    imported: Path, shift: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = content(imported)
     assert command(monkeypatch, imported, shift) == 2

@@ -160,9 +160,23 @@ def test_a_call_that_was_interrupted_goes_on(
 
 @pytest.mark.slow
 def test_killed_at_ten_moments_the_file_is_that_of_a_quiet_call(copy: Path, whole: Path) -> None:
-    words = [sys.executable, "-m", "slotbench", "prepare", "multi-dsprites", "--variant",
-             "binarized", "--image-size", "32", "--shifts", "all", "--workers", "1",
-             "--data-dir", str(copy.parent)]  # fmt: skip
+    words = [
+        sys.executable,
+        "-m",
+        "slotbench",
+        "prepare",
+        "multi-dsprites",
+        "--variant",
+        "binarized",
+        "--image-size",
+        "32",
+        "--shifts",
+        "all",
+        "--workers",
+        "1",
+        "--data-dir",
+        str(copy.parent),
+    ]
     generator = numpy_generator(0, "kill", "shifts")
     usual = {split: digests(whole)[split] for split in SPLITS}
     parts = copy.with_name(f"{copy.name}.shifts.parts")

@@ -13,9 +13,12 @@ from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen, parse, shift_of
 from slotbench.errors import UserError
 
 DATASETS = {
-    "clevr:clevr6": 5, "objects-room:default": 5, "multi-dsprites:colored_on_grayscale": 40,
-    "multi-dsprites:binarized": 40, "tetrominoes:default": 40,
-}  # fmt: skip
+    "clevr:clevr6": 5,
+    "objects-room:default": 5,
+    "multi-dsprites:colored_on_grayscale": 40,
+    "multi-dsprites:binarized": 40,
+    "tetrominoes:default": 40,
+}
 """Dataset -> images looked at."""
 
 

@@ -13,9 +13,15 @@ from slotbench.datasets.prepare.parts import join
 from tests.conftest import LAYOUT, blocks_batch
 
 ATTRIBUTES = {
-    "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
-    "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
-}  # fmt: skip
+    "name": "clevr",
+    "variant": "clevr6",
+    "origin": "rendered",
+    "sources": "[]",
+    "generator": "tests",
+    "seed": 0,
+    "image_size": 32,
+    "licence": "CC0",
+}
 
 
 def stored(path: Path, layout: Layout, batch: Batch) -> DatasetFile:
@@ -106,10 +112,27 @@ def test_prepare_prints_it(tmp_path: Path) -> None:
     import sys
 
     done = subprocess.run(
-        [sys.executable, "-m", "slotbench", "prepare", "multi-dsprites", "--train", "20", "--val",
-         "5", "--test", "5", "--workers", "1", "--data-dir", str(tmp_path)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "slotbench",
+            "prepare",
+            "multi-dsprites",
+            "--train",
+            "20",
+            "--val",
+            "5",
+            "--test",
+            "5",
+            "--workers",
+            "1",
+            "--data-dir",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     with DatasetFile(tmp_path / "multi-dsprites.h5") as dataset:
         lines = summary(dataset)
     words = " ".join(done.stderr.split())  # lines are folded at the terminal's width

@@ -111,8 +111,10 @@ def test_an_image_depends_on_seed_split_and_index_alone(images: dict[str, np.nda
     dataset.layout.check(images)
     for key, array in dataset.render("train", 5, 9).items():
         np.testing.assert_array_equal(array, images[key][5:9])
-    for other in (Tetrominoes("default", 35, seed=1).render("train", 0, 4),
-                  dataset.render("val", 0, 4)):  # fmt: skip
+    for other in (
+        Tetrominoes("default", 35, seed=1).render("train", 0, 4),
+        dataset.render("val", 0, 4),
+    ):
         assert (other["mask"] != images["mask"][:4]).any()
 
 

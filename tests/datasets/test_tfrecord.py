@@ -41,8 +41,10 @@ INTS = [0, 1, 127, 128, 300, -1, -(2**63), 2**63 - 1]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    records = [example({"a": single_bytes(BYTES + index), "f": packed_floats(FLOATS * index)})
-               for index in range(5)]  # fmt: skip
+    records = [
+        example({"a": single_bytes(BYTES + index), "f": packed_floats(FLOATS * index)})
+        for index in range(5)
+    ]
     return write(tmp_path / "small.tfrecords", records)
 
 

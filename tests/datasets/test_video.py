@@ -33,9 +33,15 @@ def clips_batch(n: int, seed: int) -> Batch:
 
 def write_clips(path: Path, train: int = 40) -> Path:
     attributes = {
-        "name": "multi-dsprites-video", "variant": "binarized", "origin": "rendered",
-        "sources": "[]", "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
-    }  # fmt: skip
+        "name": "multi-dsprites-video",
+        "variant": "binarized",
+        "origin": "rendered",
+        "sources": "[]",
+        "generator": "tests",
+        "seed": 0,
+        "image_size": 32,
+        "licence": "CC0",
+    }
     sizes = {"train": train, "val": 3, "test": 4}
     splits = {split: [clips_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
     join(path, VIDEO, splits, attributes)

@@ -203,10 +203,14 @@ def test_smaller_views_are_antialiased_and_keep_their_geometry() -> None:
 @pytest.mark.parametrize(
     ("probability", "others"),
     [
-        ("flip", {}), ("gray", {}), ("blur", {}), ("jitter", {"hue": 0.5}),
-        ("jitter", {"brightness": 0.8}), ("jitter", {"contrast": 0.8, "saturation": 0.8}),
+        ("flip", {}),
+        ("gray", {}),
+        ("blur", {}),
+        ("jitter", {"hue": 0.5}),
+        ("jitter", {"brightness": 0.8}),
+        ("jitter", {"contrast": 0.8, "saturation": 0.8}),
     ],
-)  # fmt: skip
+)
 def test_a_change_happens_as_often_as_its_probability_says(
     probability: str, others: dict[str, float]
 ) -> None:

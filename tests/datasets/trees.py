@@ -18,9 +18,16 @@ from slotbench.results import verify
 from slotbench.training.trainer import Host
 
 TINY = (
-    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",
-    "decoder.grid=8", "decoder.size=16", "train.batch_size=4", "train.picture_every=0",
-)  # fmt: skip
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "core.slots=4",
+    "decoder.channels=8",
+    "decoder.grid=8",
+    "decoder.size=16",
+    "train.batch_size=4",
+    "train.picture_every=0",
+)
 
 
 def fingerprint(path: Path) -> str:
@@ -89,9 +96,8 @@ KINDS = ("replace", "replace", "replace", "insert", "remove")
 TEXT = st.text('0123456789,.-"\n/\\e[]{}: ax', min_size=1, max_size=3).map(str.encode)
 NEW = st.one_of(TEXT, TEXT, st.binary(min_size=1, max_size=2))
 CHANGES = st.lists(
-    st.tuples(st.integers(0, 10**6), NEW, st.sampled_from(KINDS)),
-    min_size=1, max_size=3,
-)  # fmt: skip
+    st.tuples(st.integers(0, 10**6), NEW, st.sampled_from(KINDS)), min_size=1, max_size=3
+)
 CUT = st.one_of(st.just(0), st.just(0), st.integers(1, 10**6))
 """Bytes that are cut off at the end; most files stay whole."""
 

@@ -15,9 +15,16 @@ from slotbench.results import verify
 from slotbench.training.trainer import Host
 
 TINY = (
-    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "core.slots=4", "decoder.channels=8",
-    "decoder.grid=8", "decoder.size=16", "train.batch_size=4", "train.picture_every=0",
-)  # fmt: skip
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "core.slots=4",
+    "decoder.channels=8",
+    "decoder.grid=8",
+    "decoder.size=16",
+    "train.batch_size=4",
+    "train.picture_every=0",
+)
 
 
 def whole(

@@ -61,10 +61,7 @@ def test_no_cache_leaves_none(evaluate, results):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        (("x",), "No run 'x'"),
-        ((), "expected one of RUN, --predictions or --baseline"),
-    ],
+    [(("x",), "No run 'x'"), ((), "expected one of RUN, --predictions or --baseline")],
 )
 def test_mistakes_are_explained(evaluate, words, message):
     code, out, err = evaluate(*words)

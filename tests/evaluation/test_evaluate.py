@@ -25,16 +25,24 @@ from slotbench.evaluation.segmentation import METRICS
 
 SIZE, OBJECTS, LEVELS = 16, 3, 4
 LAYOUT = Layout(
-    SIZE, SIZE, OBJECTS,
+    SIZE,
+    SIZE,
+    OBJECTS,
     (
         Property("shade", "categorical", classes=tuple("abcd")),
         Property("position", "numeric", dim=2),
     ),
-)  # fmt: skip
+)
 ATTRIBUTES = {
-    "name": "squares", "variant": "tiny", "origin": "rendered", "sources": "[]",
-    "generator": "test", "seed": 0, "image_size": SIZE, "licence": "MIT",
-}  # fmt: skip
+    "name": "squares",
+    "variant": "tiny",
+    "origin": "rendered",
+    "sources": "[]",
+    "generator": "test",
+    "seed": 0,
+    "image_size": SIZE,
+    "licence": "MIT",
+}
 CORNERS = np.array([(1, 1), (1, 9), (9, 1), (9, 9)])
 
 
@@ -150,10 +158,15 @@ def test_a_core_that_finds_every_object_scores_1(dataset):
     images = batch["image"] / 255
     assert metrics["recon_mse"] == pytest.approx(((images - 0.5) ** 2).mean(), rel=1e-5)
     expected = {
-        "linear_probe/features/map", "linear_probe/features/count", "knn/slots/count",
-        "knn/features/count", "health/slot_cosine", "properties/mlp/loss/mean",
-        "set_prediction/linear/ap/0.125", "dci/disentanglement",
-    }  # fmt: skip
+        "linear_probe/features/map",
+        "linear_probe/features/count",
+        "knn/slots/count",
+        "knn/features/count",
+        "health/slot_cosine",
+        "properties/mlp/loss/mean",
+        "set_prediction/linear/ap/0.125",
+        "dci/disentanglement",
+    }
     assert expected <= set(metrics)
     assert (document["images"], document["objects"]) == (90, objects.sum())
     assert document["resolution"] == [SIZE, SIZE]
@@ -227,9 +240,12 @@ def test_noise_differs_between_images_draws_splits_and_seeds():
     draws = [
         initial_noise(core, split, 0, 2, seed=seed, draw=draw)
         for split, seed, draw in (
-            ("test", 0, "first"), ("test", 0, "second"), ("val", 0, "first"), ("test", 1, "first"),
+            ("test", 0, "first"),
+            ("test", 0, "second"),
+            ("val", 0, "first"),
+            ("test", 1, "first"),
         )
-    ]  # fmt: skip
+    ]
     rows = torch.cat(draws).flatten(1)
     assert len(rows.unique(dim=0)) == 8
 

@@ -53,9 +53,15 @@ def arrays_of(blocks: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def judge(
-    tmp_path, blocks, *names, name="SLATE (authors' code)", seed=0, metrics="all", force=False,
+    tmp_path,
+    blocks,
+    *names,
+    name="SLATE (authors' code)",
+    seed=0,
+    metrics="all",
+    force=False,
     **options,
-):  # fmt: skip
+):
     path = tmp_path / f"predictions-{seed}.npz"
     np.savez(path, **arrays_of(blocks, *names))
     request = Request("clevr", metrics, seed, blocks, tmp_path / "results", force)
@@ -196,8 +202,9 @@ def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example))
     with h5py.File("predictions.h5") as file:
-        assert set(file) == {f"{prefix}{name}" for prefix in ("", "train_", "val_")
-                             for name in ("masks", "slots")}  # fmt: skip
+        assert set(file) == {
+            f"{prefix}{name}" for prefix in ("", "train_", "val_") for name in ("masks", "slots")
+        }
     request = Request("clevr", data_dir=Path("data"), results_dir=Path("results"))
     _, document = evaluate_predictions(Path("predictions.h5"), "random numbers", request)
     assert values(document)["ari/attention"] < 0.2
@@ -227,8 +234,14 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_options_that_do_not_fit_are_explained(case):
     given, message = OPTIONS[case]
-    plain = {"runs": None, "predictions": None, "baseline": None, "dataset": None, "name": None,
-             "split": "test"}  # fmt: skip
+    plain = {
+        "runs": None,
+        "predictions": None,
+        "baseline": None,
+        "dataset": None,
+        "name": None,
+        "split": "test",
+    }
     with pytest.raises(UserError, match=message):
         check_options(**{**plain, **given})
 
@@ -254,7 +267,9 @@ def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, mon
     code, out, _ = call("leaderboard", "--results-dir", str(tmp_path / "r"), "--json", "--scale")
     rows = json.loads(out)["rows"]
     assert [(row["objective"], row["external"]) for row in rows] == [
-        ("mine", True), ("baseline:voronoi", False)]  # fmt: skip
+        ("mine", True),
+        ("baseline:voronoi", False),
+    ]
     for words, message in (
         (("evaluate", "--baseline", "k-means", *where), "Did you mean 'kmeans'"),
         (("evaluate", *named, *where, "--metrics", "segmentatoin"), "Did you mean 'segmentation'"),

@@ -131,33 +131,45 @@ def bad(value, shape=(TEST, SLOTS, SIDE, SIDE), place=(7, 1, 2, 3)):
 
 MISTAKES = {
     "nan": ({"masks": bad(np.nan)}, r"'masks' holds NaN or infinite values in image 7"),
-    "infinite slots": ({"slots": bad(np.inf, (TEST, 4, 8), (3, 0, 0))},
-                       r"'slots' holds NaN or infinite values in image 3"),
+    "infinite slots": (
+        {"slots": bad(np.inf, (TEST, 4, 8), (3, 0, 0))},
+        r"'slots' holds NaN or infinite values in image 3",
+    ),
     "negative": ({"masks": bad(-0.1)}, r"'masks' holds negative values in image 7.*softmax"),
     "fewer images": ({"masks": bad(0.2)[:20]}, r"'masks' is float32 \(20,.*20 images, expected 24"),
     "more images": ({"slots": np.ones((30, 4, 8))}, "30 images, more than there are"),
-    "train": ({"masks": bad(0.2), "train_slots": np.ones((24, 4, 8))},
-              r"'train_slots'.*24 images, expected 48"),
+    "train": (
+        {"masks": bad(0.2), "train_slots": np.ones((24, 4, 8))},
+        r"'train_slots'.*24 images, expected 48",
+    ),
     "axes": ({"masks": np.ones((TEST, SLOTS))}, r"expected float \(n, K, h, w\) or whole numbers"),
     "axes of slots": ({"slots": np.ones((TEST, 4))}, r"expected float \(n, K, D\)"),
     "float labels": ({"masks": np.ones((TEST, SIDE, SIDE))}, "a label map holds whole numbers"),
-    "channels last": ({"masks": np.ones((TEST, SIDE, SIDE, 4))},
-                      r"looks like \(n, h, w, K\).*transpose\(0, 3, 1, 2\)"),
+    "channels last": (
+        {"masks": np.ones((TEST, SIDE, SIDE, 4))},
+        r"looks like \(n, h, w, K\).*transpose\(0, 3, 1, 2\)",
+    ),
     "empty": ({"masks": np.ones((TEST, 0, SIDE, SIDE))}, "an axis is empty"),
     "label 255": ({"masks": np.full((TEST, SIDE, SIDE), 255)}, "holds labels 0 to 255; expected 0"),
     "label below 0": ({"masks": np.full((TEST, SIDE, SIDE), -1)}, "labels -1 to 0"),
-    "label beyond K": ({"masks": np.full((TEST, SIDE, SIDE), 4), "slots": np.ones((TEST, 4, 8))},
-                       "label 4, and there are 4 slots"),
-    "K differs": ({"masks": bad(0.2), "slots": np.ones((TEST, 5, 8))},
-                  r"'masks' has 4, 'slots' has 5 slots an image"),
-    "width differs": ({"slots": np.ones((TEST, 4, 8)), "train_slots": np.ones((48, 4, 9))},
-                      "slots differ in width: slots 8, train_slots 9"),
+    "label beyond K": (
+        {"masks": np.full((TEST, SIDE, SIDE), 4), "slots": np.ones((TEST, 4, 8))},
+        "label 4, and there are 4 slots",
+    ),
+    "K differs": (
+        {"masks": bad(0.2), "slots": np.ones((TEST, 5, 8))},
+        r"'masks' has 4, 'slots' has 5 slots an image",
+    ),
+    "width differs": (
+        {"slots": np.ones((TEST, 4, 8)), "train_slots": np.ones((48, 4, 9))},
+        "slots differ in width: slots 8, train_slots 9",
+    ),
     "nothing": ({"mask": bad(0.2)}, r"neither 'masks' nor 'slots' for the test.*it has 'mask'"),
     "train alone": ({"train_slots": np.ones((48, 4, 8))}, "neither 'masks' nor 'slots'"),
     "complex": ({"slots": np.ones((TEST, 4, 8), complex)}, "dtype complex128; expected numbers"),
     "text": ({"slots": np.full((TEST, 4, 8), b"a")}, "expected numbers"),
     "too wide": ({"slots": np.ones((TEST, 1, 70_000), np.float16)}, "at most 255 slots of width"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5"])

@@ -27,10 +27,12 @@ def sets(n, elements, seed, spread=3.0):
     generator = np.random.default_rng(seed)
     return ObjectSets(
         generator.uniform(-spread, spread, (n, elements, 3)),
-        np.stack([generator.integers(0, 3, (n, elements)), generator.integers(0, 2, (n, elements))],
-                 axis=2),
+        np.stack(
+            [generator.integers(0, 3, (n, elements)), generator.integers(0, 2, (n, elements))],
+            axis=2,
+        ),
         generator.random((n, elements)),
-    )  # fmt: skip
+    )
 
 
 def truth_of(n, elements, seed, spread=3.0):
@@ -86,9 +88,10 @@ def test_it_equals_scikit_learn_where_precision_falls_with_recall():
     truth = truth_of(40, 1, 0)
     right = np.arange(40) < 25
     predicted = ObjectSets(
-        truth.position + np.where(right, 0.1, 5.0)[:, None, None], truth.classes.copy(),
+        truth.position + np.where(right, 0.1, 5.0)[:, None, None],
+        truth.classes.copy(),
         (np.where(right, 1.0, 0.0) + np.linspace(0.5, 0, 40))[:, None],
-    )  # fmt: skip
+    )
     value = average_precision(predicted, truth, seed=0)["ap/1"].value
     # scikit-learn's recall is over the positives that are detected; ours over all objects.
     expected = average_precision_score(right, predicted.confidence[:, 0]) * 25 / 40
@@ -100,9 +103,10 @@ def test_the_envelope_is_never_below_scikit_learn():
     truth = truth_of(200, 1, 1)
     right = generator.random(200) < 0.5
     predicted = ObjectSets(
-        truth.position + np.where(right, 0.0, 9.0)[:, None, None], truth.classes.copy(),
+        truth.position + np.where(right, 0.0, 9.0)[:, None, None],
+        truth.classes.copy(),
         (right * 0.5 + generator.random(200))[:, None],
-    )  # fmt: skip
+    )
     value = average_precision(predicted, truth, seed=0)["ap/0.125"].value
     expected = average_precision_score(right, predicted.confidence[:, 0]) * right.mean()
     assert expected <= value < expected + 0.03
@@ -187,10 +191,19 @@ def data(n, seed, told=True, slots=6):
     shape = np.where(visible, generator.integers(0, 2, (n, 5)), -1).astype(np.int16)
     position = generator.uniform(-3, 3, (n, 5, 3)).astype(np.float32)
     content = np.zeros((n, slots, 9), np.float32)
-    content[:, :5] = np.concatenate(
-        [np.eye(4)[color][..., :3], np.eye(3)[shape][..., :2], position / 2, visible[..., None]],
-        axis=2,
-    ) * visible[..., None] * 4  # fmt: skip
+    content[:, :5] = (
+        np.concatenate(
+            [
+                np.eye(4)[color][..., :3],
+                np.eye(3)[shape][..., :2],
+                position / 2,
+                visible[..., None],
+            ],
+            axis=2,
+        )
+        * visible[..., None]
+        * 4
+    )
     if not told:
         content = generator.normal(size=content.shape).astype(np.float32)
     order = generator.random((n, slots)).argsort(axis=1)[:, :, None]

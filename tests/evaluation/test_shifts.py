@@ -173,8 +173,12 @@ def shifted(tmp_path):
         moved["image"][image][moved["mask"][image] == 1] = 225
     moved["property/shade"][:, 0] = -1
     splits = {"train": [squares(150, 0)], "val": [squares(40, 1)], "test": [squares(30, 2)]}
-    join(path, SQUARES, {**splits, "test-object_color": [moved], "test-crop": [squares(30, 4)]},
-         ATTRIBUTES)  # fmt: skip
+    join(
+        path,
+        SQUARES,
+        {**splits, "test-object_color": [moved], "test-crop": [squares(30, 4)]},
+        ATTRIBUTES,
+    )
     with h5py.File(path, "a") as file:
         file["test-object_color"]["shift/changed"] = flags
     with DatasetFile(path) as file:

@@ -71,9 +71,12 @@ def made_of(
 def main(rank: int, world: int, data: Path, meeting: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world,
+        "gloo",
+        init_method=f"file://{meeting}/store",
+        rank=rank,
+        world_size=world,
         timeout=timedelta(seconds=60),
-    )  # fmt: skip
+    )
     files = {video: DatasetFile(data / tiny.FILES[video]) for video in (False, True)}
     found = {}
     for case in CASES:

@@ -83,9 +83,12 @@ def test_hungarian_maximises_the_sum_of_cosine_similarities() -> None:
     found = torch.cosine_similarity(*paired.vectors, dim=1).unflatten(0, (3, 4)).sum(1)
     for image in range(3):
         best = max(
-            sum(torch.cosine_similarity(first[image, i], second[image, j], dim=0) for i, j in
-                enumerate(order)) for order in itertools.permutations(range(4))
-        )  # fmt: skip
+            sum(
+                torch.cosine_similarity(first[image, i], second[image, j], dim=0)
+                for i, j in enumerate(order)
+            )
+            for order in itertools.permutations(range(4))
+        )
         torch.testing.assert_close(found[image], best)
 
 

@@ -147,6 +147,7 @@ def test_the_row_on_the_leaderboard_says_which_seeds_collapsed(tmp_path: Path) -
     row = only(board)
     assert row["seeds"] == 3
     assert [text[:38] for text in row["warnings"]] == [
-        "seed 0: the representation collapsed: ", "seed 2: the representation collapsed: ",
-    ]  # fmt: skip
+        "seed 0: the representation collapsed: ",
+        "seed 2: the representation collapsed: ",
+    ]
     assert "effective rank 1.04" in text_of(board)

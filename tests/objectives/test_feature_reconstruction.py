@@ -103,8 +103,9 @@ def test_the_teacher_is_no_part_of_the_objective_and_does_not_learn() -> None:
     assert all(weight.grad is None for weight in teacher.parameters())
 
 
-@pytest.mark.parametrize(("decoder", "teacher"), [("mlp", None), ("mlp", "timm:fake"),
-                                                  ("transformer", "timm:fake")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("decoder", "teacher"), [("mlp", None), ("mlp", "timm:fake"), ("transformer", "timm:fake")]
+)
 def test_masks_are_the_decoders_one_for_each_feature(decoder: str, teacher: str | None) -> None:
     made = make(decoder=decoder, teacher=teacher).eval()
     output = made.core(images())
@@ -135,8 +136,9 @@ def test_half_precision_gives_about_the_same_loss_in_single(decoder: str) -> Non
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.02)
     rounded.backward()
-    assert all(weight.grad.isfinite().all() for weight in made.parameters()
-               if weight.grad is not None)  # fmt: skip
+    assert all(
+        weight.grad.isfinite().all() for weight in made.parameters() if weight.grad is not None
+    )
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -44,11 +44,7 @@ def test_variance_and_covariance_equal_lightly_in_value_and_gradient() -> None:
     [("vicreg", VICReg, VICRegLoss()), ("barlow-twins", BarlowTwins, BarlowTwinsLoss())],
 )
 def test_the_loss_equals_lightly_in_value_and_gradient(
-    data: Data,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    kind: type,
-    criterion: torch.nn.Module,
+    data: Data, monkeypatch: pytest.MonkeyPatch, name: str, kind: type, criterion: torch.nn.Module
 ) -> None:
     """The heads are taken away, so that the rows are what the criterion sees."""
     made = tiny.objective(data[False], name)
@@ -63,8 +59,9 @@ def test_the_loss_equals_lightly_in_value_and_gradient(
 
 def test_both_views_pass_the_head_by_themselves(data: Data) -> None:
     for name, head, criterion in (
-        ("vicreg", "expander", VICRegLoss()), ("barlow-twins", "projector", BarlowTwinsLoss()),
-    ):  # fmt: skip
+        ("vicreg", "expander", VICRegLoss()),
+        ("barlow-twins", "projector", BarlowTwinsLoss()),
+    ):
         made = tiny.objective(data[False], name)
         batch = tiny.batch_of(data, made)
         vectors = made.rows(batch).vectors  # type: ignore[operator]

@@ -19,9 +19,12 @@ Data = dict[bool, DatasetFile]
 KINDS = tiny.kinds()
 TRAINED = [name for name, kind in KINDS.items() if kind.trains]
 WITH_STATE = {
-    "moco": ("queue", "position"), "dino": ("center",), "slotcon": ("center",),
-    "supervised": ("moments",), "byol": (),
-}  # fmt: skip
+    "moco": ("queue", "position"),
+    "dino": ("center",),
+    "slotcon": ("center",),
+    "supervised": ("moments",),
+    "byol": (),
+}
 """Buffers that a step moves, by the objectives that have any, or a momentum copy."""
 
 

@@ -107,10 +107,12 @@ def test_cswm_is_the_energy_of_the_transition_and_a_hinge(data: Data) -> None:
     made, batch = made_of(data, "cswm", "objective.hinge=3")
     assert isinstance(made, CSWM)
     now, later = (
-        [[(slot - slot.mean()) / (slot.var(correction=0) + 1e-5).sqrt() for slot in scene]
-         for scene in frame]
+        [
+            [(slot - slot.mean()) / (slot.var(correction=0) + 1e-5).sqrt() for slot in scene]
+            for scene in frame
+        ]
         for frame in slots_of(made, batch)
-    )  # fmt: skip
+    )
 
     def energy(first: Tensor, second: Tensor) -> float:
         return float((first - second).square().mean()) / (2 * 0.5**2)

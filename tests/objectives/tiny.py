@@ -67,9 +67,15 @@ def write_data(folder: Path) -> dict[bool, DatasetFile]:
             splits[split] = [batch]
         path = folder / FILES[video]
         attributes = {
-            "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
-            "generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0",
-        }  # fmt: skip
+            "name": "clevr",
+            "variant": "clevr6",
+            "origin": "rendered",
+            "sources": "[]",
+            "generator": "tests",
+            "seed": 0,
+            "image_size": 32,
+            "licence": "CC0",
+        }
         join(path, layout, splits, attributes)
         add_features(path, Teacher())
         files[video] = DatasetFile(path)
@@ -98,17 +104,26 @@ def config(
     overrides = small("train", section_type("train", None))
     kind = registry.get("cores", core).load().Config
     # A core that always makes one slot says so itself.
-    overrides += [text for text in small("core", kind)
-                  if kind().slots is None or not text.startswith("core.slots")]  # fmt: skip
+    overrides += [
+        text
+        for text in small("core", kind)
+        if kind().slots is None or not text.startswith("core.slots")
+    ]
     overrides += small("encoder", registry.get("encoders", "strided-cnn").load().Config)
     if any(kind.takes_decoder for kind in kinds):
         overrides += small("decoder", registry.get("decoders", "bilinear").load().Config)
     for part, kind in zip(parts, kinds, strict=True):
         overrides += small("objective" if len(parts) == 1 else part.name, kind.Config)
     return resolve(
-        dataset, core=core, objective=objective, alignment=alignment, preset="quick",
-        seed=seed, steps=steps, overrides=[*overrides, *extra],
-    )  # fmt: skip
+        dataset,
+        core=core,
+        objective=objective,
+        alignment=alignment,
+        preset="quick",
+        seed=seed,
+        steps=steps,
+        overrides=[*overrides, *extra],
+    )
 
 
 def trainer(folder: Path, dataset: DatasetFile, made: RunConfig) -> Trainer:

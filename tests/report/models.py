@@ -76,8 +76,14 @@ def write(path: Path, layout: Layout = LAYOUT, sizes: tuple[int, int, int] = (96
         cut["visible"] = (cut["mask"][:, None, :, :] == labels[:, None, None]).any(axis=(2, 3))
         splits[split] = [cut]
     attributes = {
-        "name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]",
-        "generator": "tests", "seed": 0, "image_size": layout.height, "licence": "CC0",
-    }  # fmt: skip
+        "name": "clevr",
+        "variant": "clevr6",
+        "origin": "rendered",
+        "sources": "[]",
+        "generator": "tests",
+        "seed": 0,
+        "image_size": layout.height,
+        "licence": "CC0",
+    }
     join(path, layout, splits, attributes)
     return path

@@ -15,7 +15,7 @@ from slotbench.report.panels import (
     slot_colors,
     slot_panel,
     truth_panel,
-)  # fmt: skip
+)
 from slotbench.report.seen import background_slot, look, matched_slots
 from tests.report.models import Model, write
 

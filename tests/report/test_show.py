@@ -184,9 +184,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A user's folder with a run of two steps."""
     folder = tmp_path_factory.mktemp("home")
     choice = workflow.Choice(
-        str(data), preset="quick", steps=2,
+        str(data),
+        preset="quick",
+        steps=2,
         overrides=("encoder.channels=8", "train.batch_size=4", "decoder.channels=8"),
-    )  # fmt: skip
+    )
     host = workflow.host("cpu")
     workflow.start(choice, host, data.parent, folder / "results", evaluate=False)
     return folder

@@ -102,9 +102,7 @@ def test_the_answer_is_the_leaderboards(written: tuple[Path, Path]) -> None:
         assert interval(family.result) in page.words
 
 
-def test_numbers_that_are_missing_and_runs_that_failed_are_seen(
-    written: tuple[Path, Path],
-) -> None:
+def test_numbers_that_are_missing_and_runs_that_failed_are_seen(written: tuple[Path, Path]) -> None:
     page = Page(written[1] / "index.html")
     assert "1 failed" in page.words
     assert "—" in page.words

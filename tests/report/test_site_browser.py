@@ -20,9 +20,15 @@ pytestmark = [
     ),
 ]
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +86,9 @@ def column(browser: Any, name: str, table: str = "table-0") -> list[str]:
         return [...table.tBodies[0].rows].filter((row) => !row.hidden)
           .map((row) => row.cells[index].dataset.v ?? row.cells[index].textContent.trim());
         """,
-        name, table,
-    )  # fmt: skip
+        name,
+        table,
+    )
 
 
 def press(browser: Any, selector: str, keys: str) -> None:
@@ -150,9 +157,12 @@ def test_axe_finds_nothing(browser: Any) -> None:
 
 
 ACTS = {
-    "sort": "head.click()", "sort again": "head.click()", "search": "search('byol')",
-    "search for all": "search('')", "column": "column.click()",
-}  # fmt: skip
+    "sort": "head.click()",
+    "sort again": "head.click()",
+    "search": "search('byol')",
+    "search for all": "search('')",
+    "column": "column.click()",
+}
 NAMES = """
 const box = document.getElementById("search-runs");
 const search = (text) => { box.value = text; box.dispatchEvent(new Event("input")); };

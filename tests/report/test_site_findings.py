@@ -11,13 +11,7 @@ from slotbench.errors import UserError
 from slotbench.report.site.charts import MOST_ROWS
 from slotbench.results.leaderboard import leaderboard
 from tests.report.test_site import Page, site
-from tests.results.results import (
-    add_run,
-    add_seeds,
-    make_evaluation,
-    make_status,
-    write,
-)
+from tests.results.results import add_run, add_seeds, make_evaluation, make_status, write
 from tests.suites.tiny import data, planned
 from tests.suites.tiny import write as write_suite
 

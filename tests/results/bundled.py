@@ -14,9 +14,19 @@ from slotbench.cli import main
 from slotbench.results.bundle import MANIFEST
 
 SMALL = (
-    "--preset", "quick", "--steps", "2", "--set", "encoder.channels=8", "--set",
-    "train.batch_size=8", "--set", "train.picture_every=0", "--device", "cpu",
-)  # fmt: skip
+    "--preset",
+    "quick",
+    "--steps",
+    "2",
+    "--set",
+    "encoder.channels=8",
+    "--set",
+    "train.batch_size=8",
+    "--set",
+    "train.picture_every=0",
+    "--device",
+    "cpu",
+)
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -47,10 +57,12 @@ def seal(bundle: Path) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest["files"] = {
         path.relative_to(bundle).as_posix(): {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
         }
-        for path in sorted(bundle.rglob("*")) if path.is_file() and path.name != MANIFEST
-    }  # fmt: skip
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
     (bundle / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -42,15 +42,21 @@ def make_config(
         "schema": 1,
         "seed": seed,
         "preset": preset,
-        "dataset": {"name": name, "variant": variant, "origin": origin, "objects": 6,
-                    "fingerprint": f"f-{name}-{variant}-{origin}-{size}", "image_size": size},
+        "dataset": {
+            "name": name,
+            "variant": variant,
+            "origin": origin,
+            "objects": 6,
+            "fingerprint": f"f-{name}-{variant}-{origin}-{size}",
+            "image_size": size,
+        },
         "core": {"name": core, "slots": 7, "slot_init": "learned"},
         "encoder": {"name": "strided-cnn", "channels": 32},
         "objective": {"name": objective},
         "train": {"steps": steps, "batch_size": 32, "learning_rate": learning_rate},
         "overrides": overrides,
         "versions": {"core": 1, "objective": 1},
-    }  # fmt: skip
+    }
     if objective == "reconstruction":
         document["decoder"] = {"name": "shuffle", "channels": 32}
     if alignment is not None:
@@ -63,25 +69,45 @@ def make_config(
 
 def make_status(state: str = "done", **fields: Any) -> dict[str, Any]:
     return {
-        "state": state, "reason": "", "step": 3000, "steps": 3000, "seconds": 300.0,
-        "images_per_second": 320.0, "parameters": 210_000, "device": "cpu, 2 threads",
-        "warnings": [], **fields,
-    }  # fmt: skip
+        "state": state,
+        "reason": "",
+        "step": 3000,
+        "steps": 3000,
+        "seconds": 300.0,
+        "images_per_second": 320.0,
+        "parameters": 210_000,
+        "device": "cpu, 2 threads",
+        "warnings": [],
+        **fields,
+    }
 
 
 def make_evaluation(
     config: dict[str, Any], numbers: Numbers, *, version: int | None = None, **fields: Any
 ) -> dict[str, Any]:
     cells = {
-        key: {"value": value, "low": None, "high": None, "n": 2000, "left_out": 0,
-              "version": current_version(key) if version is None else version}
+        key: {
+            "value": value,
+            "low": None,
+            "high": None,
+            "n": 2000,
+            "left_out": 0,
+            "version": current_version(key) if version is None else version,
+        }
         for key, value in numbers.items()
-    }  # fmt: skip
+    }
     return {
-        "schema": 1, "split": "test", "dataset": "clevr:clevr6", "resolution": [64, 64],
-        "images": 2000, "fingerprint": config["dataset"]["fingerprint"], "objects": 9000,
-        "metrics": cells, "skipped": {}, **fields,
-    }  # fmt: skip
+        "schema": 1,
+        "split": "test",
+        "dataset": "clevr:clevr6",
+        "resolution": [64, 64],
+        "images": 2000,
+        "fingerprint": config["dataset"]["fingerprint"],
+        "objects": 9000,
+        "metrics": cells,
+        "skipped": {},
+        **fields,
+    }
 
 
 _serial = itertools.count()

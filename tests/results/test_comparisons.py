@@ -82,10 +82,16 @@ def test_a_decoder_metric_is_never_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"preset": "base"}, {"variant": "clevr10"}, {"overrides": {"train.steps": 1000}},
-     {"overrides": {"core.slot_init": "gaussian"}}, {"core": "slot-mlp"}, {"origin": "original"},
-     {"steps": 1000}],
-)  # fmt: skip
+    [
+        {"preset": "base"},
+        {"variant": "clevr10"},
+        {"overrides": {"train.steps": 1000}},
+        {"overrides": {"core.slot_init": "gaussian"}},
+        {"core": "slot-mlp"},
+        {"origin": "original"},
+        {"steps": 1000},
+    ],
+)
 def test_only_rows_of_the_same_set_up_are_compared(tmp_path: Path, fields: dict[str, Any]) -> None:
     for seed in range(3):
         add_run(tmp_path, {METRICS[0]: 0.5}, seed=seed)
@@ -99,8 +105,13 @@ def test_settings_of_the_objective_itself_do_not_part_a_pair(tmp_path: Path) -> 
     for seed in range(3):
         add_run(tmp_path, {METRICS[0]: 0.5}, seed=seed)
         add_run(tmp_path, {METRICS[0]: 0.1}, seed=seed, overrides={"decoder.channels": 8})
-        add_run(tmp_path, {METRICS[0]: 0.6}, seed=seed, objective="simclr",
-                overrides={"objective.temperature": 0.2})  # fmt: skip
+        add_run(
+            tmp_path,
+            {METRICS[0]: 0.6},
+            seed=seed,
+            objective="simclr",
+            overrides={"objective.temperature": 0.2},
+        )
     (found,) = leaderboard(tmp_path).to_json()["comparisons"]
     # Against reconstruction as the preset has it, not against its variant.
     assert (found["settings"], found["against_settings"]) == ("objective.temperature=0.2", "")
@@ -131,9 +142,10 @@ def test_filters_change_no_number(tmp_path: Path) -> None:
     ).to_json()
     (row,) = part["rows"]
     (same,) = [
-        other for other in whole["rows"]
+        other
+        for other in whole["rows"]
         if (other["dataset"], other["objective"]) == ("clevr:clevr10", "simclr")
-    ]  # fmt: skip
+    ]
     assert row["metrics"] == {METRICS[3]: same["metrics"][METRICS[3]]}
     assert part["comparisons"] == [
         item for item in whole["comparisons"] if item["dataset"] == "clevr:clevr10"
@@ -150,9 +162,14 @@ def test_no_results_says_what_to_type(tmp_path: Path) -> None:
 
 
 def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
-    numbers = {"fg_ari/decoder": 0.9, "fg_ari/attention": 0.8, "ari/decoder": 0.7,
-               "properties/linear/loss/mean/dropped": 0.6,
-               "properties/linear/loss/mean": 0.6, "properties/linear/loss/color": 0.5}  # fmt: skip
+    numbers = {
+        "fg_ari/decoder": 0.9,
+        "fg_ari/attention": 0.8,
+        "ari/decoder": 0.7,
+        "properties/linear/loss/mean/dropped": 0.6,
+        "properties/linear/loss/mean": 0.6,
+        "properties/linear/loss/color": 0.5,
+    }
     add_run(tmp_path, numbers)
     add_run(tmp_path, numbers, objective="random")
     add_run(tmp_path, numbers, name="multi-dsprites", variant="binarized")
@@ -172,9 +189,11 @@ def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
     assert keys("fg_ari/attention") == ["fg_ari/attention"]
     assert keys("properties/linear/loss/mean") == ["properties/linear/loss/mean"]
     assert keys("properties", "fg_ari/decoder") == [
-        "properties/linear/loss/color", "properties/linear/loss/mean",
-        "properties/linear/loss/mean/dropped", "fg_ari/decoder",
-    ]  # fmt: skip
+        "properties/linear/loss/color",
+        "properties/linear/loss/mean",
+        "properties/linear/loss/mean/dropped",
+        "fg_ari/decoder",
+    ]
     assert keys("ari,fg_ari/") == ["ari/decoder", "fg_ari/attention", "fg_ari/decoder"]
     assert sorted(keys("all")) == sorted(keys()) == sorted(numbers)
 

@@ -13,16 +13,28 @@ from tests.results.results import ALL, Numbers, add_run, make_config, make_evalu
 
 
 def add_entry(
-    results: Path, numbers: Numbers, *, kind: str = "external", name: str = "SLATE (authors' code)",
-    seed: int = 0, warnings: tuple[str, ...] = (), dataset: dict[str, Any] | None = None,
+    results: Path,
+    numbers: Numbers,
+    *,
+    kind: str = "external",
+    name: str = "SLATE (authors' code)",
+    seed: int = 0,
+    warnings: tuple[str, ...] = (),
+    dataset: dict[str, Any] | None = None,
     **fields: Any,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write one entry as ``slotbench evaluate`` does."""
     config: dict[str, Any] = {
-        "kind": kind, "name": name, "seed": seed, "dataset": dataset or make_config()["dataset"],
-        **({"source": {"file": "my masks.npz", "sha256": "0" * 64}} if kind == "external" else
-           {"slots": 7, "version": 1}),
-    }  # fmt: skip
+        "kind": kind,
+        "name": name,
+        "seed": seed,
+        "dataset": dataset or make_config()["dataset"],
+        **(
+            {"source": {"file": "my masks.npz", "sha256": "0" * 64}}
+            if kind == "external"
+            else {"slots": 7, "version": 1}
+        ),
+    }
     evaluation = make_evaluation(config, numbers, **fields)
     return entries.store(config, evaluation, list(warnings), results, 1)
 

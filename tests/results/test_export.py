@@ -12,29 +12,30 @@ import pytest
 from slotbench.cli import main
 from slotbench.results.export import COLUMNS, results, to_csv
 from slotbench.results.leaderboard import leaderboard
-from tests.results.results import (
-    ALL,
-    add_run,
-    make_config,
-    make_status,
-    publish,
-    write,
-)
+from tests.results.results import ALL, add_run, make_config, make_status, publish, write
 
 METRIC = "fg_ari/attention"
 ENVIRONMENT = {
-    "slotbench": "0.1.0", "python": "3.11.7", "threads": 2,
-    "git": {"commit": "c" * 40, "clean": False}, "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
-}  # fmt: skip
+    "slotbench": "0.1.0",
+    "python": "3.11.7",
+    "threads": 2,
+    "git": {"commit": "c" * 40, "clean": False},
+    "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
+}
 
 
 def fill(results_dir: Path) -> None:
     """Two runs that count, one that failed, one not evaluated, one of other data, one published."""
     run = add_run(
-        results_dir, ALL, seed=1, objective="simclr", alignment="pool",
-        overrides={"core.slots": 9}, status=make_status(flops=1.5e15),
+        results_dir,
+        ALL,
+        seed=1,
+        objective="simclr",
+        alignment="pool",
+        overrides={"core.slots": 9},
+        status=make_status(flops=1.5e15),
         evaluation={"model": "a" * 64, "groups": {"segmentation": 1}},
-    )  # fmt: skip
+    )
     write(run / "environment.json", ENVIRONMENT)
     add_run(results_dir, {**ALL, METRIC: None}, seed=0)
     add_run(results_dir, seed=2, status=make_status("failed", reason='out of memory; "oom", \n2'))
@@ -58,19 +59,50 @@ def test_a_row_says_where_its_number_came_from(tmp_path: Path) -> None:
     assert tuple(row) == tuple(COLUMNS)
     config = make_config("simclr", 1, alignment="pool", overrides={"core.slots": 9})
     assert {key: row[key] for key in COLUMNS if key != "run"} == {
-        "state": "done", "reason": "", "counts": True, "problems": "", "published": False,
-        "external": False, "dataset": "clevr:clevr6",
-        "fingerprint": config["dataset"]["fingerprint"], "origin": "rendered", "image_size": 64,
-        "core": "slot-attention", "core_version": 1, "objective": "simclr",
-        "objective_version": 1, "family": "self-supervised", "alignment": "pool",
-        "preset": "quick", "seed": 1, "overrides": '{"core.slots": 9}', "metric": METRIC,
-        "metric_version": row["metric_version"], "value": 0.5, "low": None, "high": None,
-        "n": 2000, "left_out": 0, "split": "test", "images": 2000, "model_sha256": "a" * 64,
-        "git_commit": "c" * 40, "git_clean": False, "slotbench": "0.1.0", "python": "3.11.7",
-        "torch": "2.15.0", "numpy": "2.4.6", "device": "cpu, 2 threads", "threads": 2,
-        "steps": 3000.0, "seconds": 300.0, "images_per_second": 320.0, "parameters": 210_000.0,
-        "flops": 1.5e15, "warnings": "",
-    }  # fmt: skip
+        "state": "done",
+        "reason": "",
+        "counts": True,
+        "problems": "",
+        "published": False,
+        "external": False,
+        "dataset": "clevr:clevr6",
+        "fingerprint": config["dataset"]["fingerprint"],
+        "origin": "rendered",
+        "image_size": 64,
+        "core": "slot-attention",
+        "core_version": 1,
+        "objective": "simclr",
+        "objective_version": 1,
+        "family": "self-supervised",
+        "alignment": "pool",
+        "preset": "quick",
+        "seed": 1,
+        "overrides": '{"core.slots": 9}',
+        "metric": METRIC,
+        "metric_version": row["metric_version"],
+        "value": 0.5,
+        "low": None,
+        "high": None,
+        "n": 2000,
+        "left_out": 0,
+        "split": "test",
+        "images": 2000,
+        "model_sha256": "a" * 64,
+        "git_commit": "c" * 40,
+        "git_clean": False,
+        "slotbench": "0.1.0",
+        "python": "3.11.7",
+        "torch": "2.15.0",
+        "numpy": "2.4.6",
+        "device": "cpu, 2 threads",
+        "threads": 2,
+        "steps": 3000.0,
+        "seconds": 300.0,
+        "images_per_second": 320.0,
+        "parameters": 210_000.0,
+        "flops": 1.5e15,
+        "warnings": "",
+    }
     assert (tmp_path / row["run"]).is_dir()
 
 

@@ -27,16 +27,20 @@ def by_hand(observations: list[Observation], axis: str, one: str, other: str) ->
     for data in DATA:
         cells = {
             (tuple(each.levels.items()), each.seed): each.values[METRIC]
-            for each in observations if each.data == data
-        }  # fmt: skip
+            for each in observations
+            if each.data == data
+        }
         seeds = sorted({seed for _, seed in cells})
         pairs = []
         for seed in seeds:
             values = {
-                level: [value for (levels, at), value in sorted(cells.items())
-                        if at == seed and dict(levels)[axis] == level]
+                level: [
+                    value
+                    for (levels, at), value in sorted(cells.items())
+                    if at == seed and dict(levels)[axis] == level
+                ]
                 for level in (one, other)
-            }  # fmt: skip
+            }
             pairs.append(np.mean(values[one]) - np.mean(values[other]))
         strata.append(np.array(pairs))
     return strata
@@ -81,9 +85,10 @@ def test_a_gap_is_left_out_with_its_partner_and_never_averaged_over() -> None:
     observations = observed()
     gap = ("two", "48", "small", 3)
     holed = [
-        each for each in observations
+        each
+        for each in observations
         if (each.data, each.levels["core.width"], each.levels["encoder"], each.seed) != gap
-    ]  # fmt: skip
+    ]
     (width,) = [each for each in contrasts(holed, [METRIC]) if each.axis == "core.width"]
     # The seed goes as a whole: with one encoder left its mean would be of something else.
     assert width.result.n == 11
@@ -99,8 +104,9 @@ def test_an_axis_that_only_some_runs_have_is_compared_among_those() -> None:
         levels |= {"alignment": level} if level else {}
         value = {"pool": 0.5, "mask": 0.6, None: 0.1}[level] + 0.001 * seed * (level == "mask")
         found.append(Observation("one", seed, levels, {METRIC: value}))
-    axes = [(each.axis, each.level, each.other, each.result.n) for each in
-            contrasts(found, [METRIC])]  # fmt: skip
+    axes = [
+        (each.axis, each.level, each.other, each.result.n) for each in contrasts(found, [METRIC])
+    ]
     # No random run shares its alignment with a simclr run: nothing else equal, nothing compared.
     assert ("alignment", "mask", "pool", 5) in axes
     assert [axis for axis in axes if axis[0] == "objective"] == [
@@ -114,9 +120,10 @@ def test_chance_is_called_a_finding_in_five_per_cent_of_suites_at_most() -> None
         found: list[Contrast] = contrasts(
             [
                 Observation("one", seed, {"alignment": level}, {METRIC: float(draws.normal())})
-                for seed in range(8) for level in "abcd"
+                for seed in range(8)
+                for level in "abcd"
             ],
             [METRIC],
-        )  # fmt: skip
+        )
         claims += any(each.verdict in ("better", "worse") for each in found)
     assert stats.binomtest(claims, trials, 0.05, "greater").pvalue > 0.001

@@ -40,10 +40,15 @@ def fill(results: Path) -> pd.DataFrame:
                     del values[METRICS[1]]
                 add_run(results, values, objective=objective, seed=seed, variant=variant)
                 lines += [
-                    {"data": variant, "objective": objective, "seed": seed, "metric": metric,
-                     "value": value}
+                    {
+                        "data": variant,
+                        "objective": objective,
+                        "seed": seed,
+                        "metric": metric,
+                        "value": value,
+                    }
                     for metric, value in values.items()
-                ]  # fmt: skip
+                ]
     return pd.DataFrame(lines)
 
 
@@ -65,8 +70,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict[s
 def test_effect_interval_and_p_are_scipys(made: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     frame, document = made
     found = {family["metric"]: family for family in document["families"]}
-    tests = {metric: stats.wilcoxon(np.concatenate(pairs(frame, metric)), method="exact").pvalue
-             for metric in METRICS}  # fmt: skip
+    tests = {
+        metric: stats.wilcoxon(np.concatenate(pairs(frame, metric)), method="exact").pvalue
+        for metric in METRICS
+    }
     # Holm by its definition: reject while p_(k) <= alpha / (m - k + 1).
     least = sorted(METRICS, key=lambda metric: tests[metric])
     corrected, upto = {}, 0.0
@@ -87,9 +94,13 @@ def test_effect_interval_and_p_are_scipys(made: tuple[pd.DataFrame, dict[str, An
         share = np.mean([(group > 0).mean() for group in groups])
         assert ours["probability_of_improvement"] == pytest.approx(share)
         interval = stats.bootstrap(
-            groups, lambda *parts, axis=-1: np.mean([p.mean(axis=axis) for p in parts], axis=0),
-            n_resamples=20_000, method="percentile", rng=np.random.default_rng(0), vectorized=True,
-        ).confidence_interval  # fmt: skip
+            groups,
+            lambda *parts, axis=-1: np.mean([p.mean(axis=axis) for p in parts], axis=0),
+            n_resamples=20_000,
+            method="percentile",
+            rng=np.random.default_rng(0),
+            vectorized=True,
+        ).confidence_interval
         width = interval.high - interval.low
         # Two bootstraps of 10,000 and 20,000 draws: their ends differ by some per cent of a width.
         assert ours["low"] == pytest.approx(interval.low, abs=0.05 * width)

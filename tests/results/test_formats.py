@@ -37,18 +37,32 @@ def test_the_json_contract(tmp_path: Path) -> None:
     assert document["schema"] == 1
     for row in document["rows"]:
         assert {
-            "dataset", "origin", "core", "objective", "alignment", "preset", "family", "seeds",
-            "failed", "metrics", "cost", "warnings", "settings",
-        } <= row.keys()  # fmt: skip
+            "dataset",
+            "origin",
+            "core",
+            "objective",
+            "alignment",
+            "preset",
+            "family",
+            "seeds",
+            "failed",
+            "metrics",
+            "cost",
+            "warnings",
+            "settings",
+        } <= row.keys()
         for cell in row["metrics"].values():
             assert {"mean", "low", "high", "n"} <= cell.keys()
     first = document["rows"][0]
     assert (first["dataset"], first["origin"]) == ("clevr:clevr6", "rendered")
     assert first["warnings"] == ["7 slots for up to 10 objects"]
     assert first["cost"] == {
-        "steps": 3000, "seconds": 300, "images_per_second": 320, "parameters": 210_000,
+        "steps": 3000,
+        "seconds": 300,
+        "images_per_second": 320,
+        "parameters": 210_000,
         "device": "cpu, 2 threads",
-    }  # fmt: skip
+    }
     assert [(row["objective"], row["family"]) for row in document["rows"]] == [
         ("reconstruction", "reconstruction"),
         ("simclr", "self-supervised"),
@@ -76,8 +90,16 @@ def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path: Path) -
     text = text_of(leaderboard(tmp_path))
     assert "clevr:clevr6 · 64 px · rendered (not the original clevr)" in text
     assert "clevr:clevr6 · 64 px · original" in text
-    for word in ("self-supervised", "hungarian", "IQM 0.70", "3,000 steps", "5.0 min", "0.21 M",
-                 "cpu, 2 threads", "320 images/s"):  # fmt: skip
+    for word in (
+        "self-supervised",
+        "hungarian",
+        "IQM 0.70",
+        "3,000 steps",
+        "5.0 min",
+        "0.21 M",
+        "cpu, 2 threads",
+        "320 images/s",
+    ):
         assert word in text
     lines = text.splitlines()
     assert max(map(len, lines)) <= 120
@@ -111,8 +133,11 @@ def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path: Path) -> None:
     add_run(tmp_path, {"fg_ari/attention": 0.801, "health/rank": 3.0, "recon_mse": 0.02})
-    add_run(tmp_path, {"fg_ari/attention": 0.799, "health/rank": 9.0, "recon_mse": 0.01},
-            objective="simclr")  # fmt: skip
+    add_run(
+        tmp_path,
+        {"fg_ari/attention": 0.799, "health/rank": 9.0, "recon_mse": 0.01},
+        objective="simclr",
+    )
     add_run(tmp_path, {"fg_ari/attention": 0.7, "health/rank": 1.0}, objective="random")
     # Alone in its dataset: best of nothing.
     add_run(tmp_path, {"fg_ari/attention": 0.95}, variant="clevr10")
@@ -135,9 +160,16 @@ def test_direction_is_known_for_scores_only() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.8649, "0.86"), (-0.004, "-0.004"), (0.0, "0.00"), (None, "—"), (1234.5, "1,234.50"),
-     (0.00123, "0.0012"), (-0.5, "-0.50")],
-)  # fmt: skip
+    [
+        (0.8649, "0.86"),
+        (-0.004, "-0.004"),
+        (0.0, "0.00"),
+        (None, "—"),
+        (1234.5, "1,234.50"),
+        (0.00123, "0.0012"),
+        (-0.5, "-0.50"),
+    ],
+)
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
 
@@ -147,9 +179,11 @@ def test_csv_is_long_and_exact(tmp_path: Path) -> None:
     add_run(tmp_path, {"ari/attention": 0.25}, objective="simclr", alignment="pool")
     lines = list(csv.DictReader(io.StringIO(leaderboard(tmp_path).to_csv())))
     assert [(line["objective"], line["metric"]) for line in lines] == [
-        ("reconstruction", "ari/attention"), ("reconstruction", "fg_ari/decoder"),
-        ("simclr", "ari/attention"), ("simclr", "fg_ari/decoder"),
-    ]  # fmt: skip
+        ("reconstruction", "ari/attention"),
+        ("reconstruction", "fg_ari/decoder"),
+        ("simclr", "ari/attention"),
+        ("simclr", "fg_ari/decoder"),
+    ]
     assert float(lines[1]["mean"]) == 1 / 3
     assert (lines[1]["low"], lines[1]["n"]) == ("", "1")
     assert (lines[3]["mean"], lines[3]["n"]) == ("", "0")
@@ -157,8 +191,12 @@ def test_csv_is_long_and_exact(tmp_path: Path) -> None:
 
 
 def test_latex_has_no_bare_special_character(tmp_path: Path) -> None:
-    add_run(tmp_path, {"fg_ari/decoder": 0.5}, overrides={"core.slot_init": "50%_{a}&#$~^\\"},
-            status=make_status(device="<gpu> & co_1"))  # fmt: skip
+    add_run(
+        tmp_path,
+        {"fg_ari/decoder": 0.5},
+        overrides={"core.slot_init": "50%_{a}&#$~^\\"},
+        status=make_status(device="<gpu> & co_1"),
+    )
     latex = leaderboard(tmp_path).to_latex()
     assert r"50\%\_\{a\}\&\#\$\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
     assert r"\textless{}gpu\textgreater{} \& co\_1" in latex

@@ -16,8 +16,9 @@ from tests.results.bundled import Command
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")
-                  if path.is_file())  # fmt: skip
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_a_bundle_holds_the_run_and_its_hashes(bundle: Path, run: Path) -> None:
@@ -28,8 +29,9 @@ def test_a_bundle_holds_the_run_and_its_hashes(bundle: Path, run: Path) -> None:
         content = (run / name).read_bytes()
         assert (bundle / inside / name).read_bytes() == content
         assert listed[f"{inside}/{name}"] == {
-            "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)
-        }  # fmt: skip
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
 
 
 def test_the_same_runs_give_the_same_archive(command: Command, run: Path, tmp_path: Path) -> None:

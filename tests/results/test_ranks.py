@@ -26,8 +26,11 @@ def test_rows_whose_intervals_overlap_are_tied(tmp_path: Path) -> None:
     add_seeds(tmp_path, METRIC, [0.86, 0.87, 0.89], objective="vicreg")
     add_seeds(tmp_path, METRIC, [0.10, 0.11, 0.12], objective="random")
     assert places(tmp_path) == {
-        "simclr": (1, 1), "vicreg": (2, 3), "byol": (2, 3), "random": (4, 4)
-    }  # fmt: skip
+        "simclr": (1, 1),
+        "vicreg": (2, 3),
+        "byol": (2, 3),
+        "random": (4, 4),
+    }
     text = text_of(leaderboard(tmp_path, metrics=[METRIC], ranks=True))
     assert "2-3" in text
     assert "2-3" in leaderboard(tmp_path, metrics=[METRIC], ranks=True).to_markdown()
@@ -45,9 +48,7 @@ def test_what_has_no_better_or_worse_has_no_ranks(tmp_path: Path) -> None:
     assert places(tmp_path, "health/rank") == {}
 
 
-def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(
-    tmp_path: Path,
-) -> None:
+def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(tmp_path: Path) -> None:
     add_seeds(tmp_path, METRIC, [0.5, 0.51, 0.52], objective="simclr")
     add_seeds(tmp_path, METRIC, [0.98, 0.99], objective="byol")
     add_seeds(tmp_path, "ari/attention", [0.9, 0.9, 0.9], objective="vicreg")
@@ -55,9 +56,11 @@ def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(
     document = leaderboard(tmp_path, metrics=[METRIC]).to_json()
     found = {item["objective"]: (item["rank"], item["reason"]) for item in document["ranks"]}
     assert found == {
-        "simclr": (1, ""), "byol": (None, "too few seeds (2 of 3)"),
-        "vicreg": (None, "missing"), "moco": (None, "failed"),
-    }  # fmt: skip
+        "simclr": (1, ""),
+        "byol": (None, "too few seeds (2 of 3)"),
+        "vicreg": (None, "missing"),
+        "moco": (None, "failed"),
+    }
 
 
 def test_a_rank_counts_the_rows_that_are_clearly_better(tmp_path: Path) -> None:

@@ -48,8 +48,12 @@ def test_missing_cells_are_missing_and_never_averaged_over(tmp_path: Path) -> No
     assert first["metrics"]["fg_ari/decoder"]["n"] == 1
     assert first["metrics"]["fg_ari/attention"]["mean"] == pytest.approx(0.5)
     assert second["metrics"]["fg_ari/decoder"] == {
-        "mean": None, "low": None, "high": None, "n": 0, "iqm": None,
-    }  # fmt: skip
+        "mean": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "iqm": None,
+    }
     assert "n=1" in text_of(board)
     assert "—" in text_of(board)
     assert "| — |" in board.to_markdown()

@@ -31,9 +31,11 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path: Path) -> None:
         assert cell[key] == pytest.approx((raw[key] - 0.2) / 0.7)
     assert cell["n"] == 3
     assert cell["scaled"] == {
-        "raw": pytest.approx(0.6), "floor": pytest.approx(0.2), "ceiling": pytest.approx(0.9),
+        "raw": pytest.approx(0.6),
+        "floor": pytest.approx(0.2),
+        "ceiling": pytest.approx(0.9),
         "reason": "",
-    }  # fmt: skip
+    }
 
 
 def test_raw_numbers_stay_without_the_option(tmp_path: Path) -> None:
@@ -49,10 +51,18 @@ def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path: Path)
     add_run(tmp_path, {FG: 0.5, "fg_ari/decoder": 0.6})
     board = leaderboard(tmp_path, scale=True)
     assert cells(tmp_path)["reconstruction"] == {
-        "mean": None, "low": None, "high": None, "n": 0, "iqm": None,
-        "scaled": {"raw": 0.5, "floor": None, "ceiling": None,
-                   "reason": "no floor: no run of random on this data"},
-    }  # fmt: skip
+        "mean": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "iqm": None,
+        "scaled": {
+            "raw": 0.5,
+            "floor": None,
+            "ceiling": None,
+            "reason": "no floor: no run of random on this data",
+        },
+    }
     assert "not scaled, no floor: no run of random on this data" in " ".join(text_of(board).split())
     assert "not scaled, no floor" in board.to_markdown()
     add_run(tmp_path, {FG: 0.2}, objective="random")

@@ -41,9 +41,11 @@ def test_power_is_that_of_brute_force(more: int, shift: float) -> None:
     old = np.broadcast_to(np.concatenate(strata), (trials, 6))
     # One-sided: significant on the side of the assumed difference.
     tested = stats.wilcoxon(
-        np.concatenate([old, new], axis=1), axis=1, method="exact",
+        np.concatenate([old, new], axis=1),
+        axis=1,
+        method="exact",
         alternative="greater" if shift > 0 else "less",
-    )  # fmt: skip
+    )
     hits = np.mean(tested.pvalue < 0.025)
     # Four standard errors of both simulations.
     assert found == pytest.approx(hits, abs=4 * np.sqrt(0.25 / 1000 + 0.25 / trials))
@@ -68,9 +70,14 @@ def test_seeds_needed_are_the_fewest_that_reach_the_power() -> None:
 
     def at(more: int) -> float:
         return power(
-            strata, more, generator("check", more), difference=difference, deviation=deviation,
-            alpha=0.0125, simulations=4000,
-        )  # fmt: skip
+            strata,
+            more,
+            generator("check", more),
+            difference=difference,
+            deviation=deviation,
+            alpha=0.0125,
+            simulations=4000,
+        )
 
     assert at(need.more) > 0.77
     assert at(need.more - 1) < 0.83

@@ -28,13 +28,17 @@ def document(groups, **fields):
     keys = {"health": "health/slot_cosine", "segmentation": "fg_ari/attention"}
     same = dict.fromkeys(("split", "fingerprint", "resolution", "images", "objects", "slots"), 1)
     return {
-        "schema": 1, **same, "seed": 0, "groups": {name: VERSIONS[name] for name in groups},
+        "schema": 1,
+        **same,
+        "seed": 0,
+        "groups": {name: VERSIONS[name] for name in groups},
         "metrics": {
             keys[name]: {"value": value, "version": VERSIONS[name]}
             for name, value in groups.items()
         },
-        "skipped": {}, **fields,
-    }  # fmt: skip
+        "skipped": {},
+        **fields,
+    }
 
 
 def test_groups_that_are_missing_or_of_another_version_are_left_to_do():
@@ -55,8 +59,9 @@ def test_other_groups_are_kept_and_the_same_group_is_replaced_whole():
     before["metrics"]["health/gone"] = {"value": 1.0, "version": 0}
     joined = merged(before, document({"health": 0.3}))
     assert {key: cell["value"] for key, cell in joined["metrics"].items()} == {
-        "fg_ari/attention": 0.1, "health/slot_cosine": 0.3,
-    }  # fmt: skip
+        "fg_ari/attention": 0.1,
+        "health/slot_cosine": 0.3,
+    }
     assert joined["skipped"] == {"dci": "another"}
     assert joined["groups"] == VERSIONS
 

@@ -21,8 +21,9 @@ def add_differences(results: Path, differences: dict[str, list[float]]) -> None:
         add_run(results, base, seed=seed)
         ours = {
             metric: base[metric] + values[seed]
-            for metric, values in differences.items() if seed < len(values)
-        }  # fmt: skip
+            for metric, values in differences.items()
+            if seed < len(values)
+        }
         add_run(results, ours, seed=seed, objective="simclr", alignment="pool")
 
 

@@ -69,9 +69,11 @@ def test_versions_gaps_and_numbers_that_are_none() -> None:
     fresh = cells(both=None, gone=None, came=0.5)
     found = {digit.metric: digit.verdict for digit in compare(stored, fresh, 0.01)}
     assert found == {
-        "both": "same", "gone": "contradicted", "came": "contradicted",
+        "both": "same",
+        "gone": "contradicted",
+        "came": "contradicted",
         "only": "not computed again",
-    }  # fmt: skip
+    }
     stored["metrics"]["both"]["version"] = 0
     assert "of version 0" in next(iter(compare(stored, fresh, 0.01))).verdict
     with pytest.raises(ValueError, match="nan"):
@@ -139,10 +141,18 @@ def link() -> zipfile.ZipInfo:
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.json", "/etc/evil.json", "runs/../../../../x/status.json", "C:\\x.json",
-     "runs/a/b/c/evil.py", "runs/a/b/c/d/status.json", MANIFEST, link()],
+    [
+        "../evil.json",
+        "/etc/evil.json",
+        "runs/../../../../x/status.json",
+        "C:\\x.json",
+        "runs/a/b/c/evil.py",
+        "runs/a/b/c/d/status.json",
+        MANIFEST,
+        link(),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_archive_that_reaches_outside_is_an_error(
     command: Command, bundle: Path, tmp_path: Path, name: Any
 ) -> None:
@@ -192,10 +202,14 @@ def edit_of(what: str) -> Any:
 
 @pytest.mark.parametrize(
     ("what", "reason"),
-    [("width", "not those of the configuration"), ("huge", "holds a number above"),
-     ("dataset", "names no dataset"), ("teacher", "is not in the bundle"),
-     ("core", "is not that of this")],
-)  # fmt: skip
+    [
+        ("width", "not those of the configuration"),
+        ("huge", "holds a number above"),
+        ("dataset", "names no dataset"),
+        ("teacher", "is not in the bundle"),
+        ("core", "is not that of this"),
+    ],
+)
 def test_a_configuration_that_does_not_fit_is_not_computed_and_says_why(
     command: Command, bundle: Path, what: str, reason: str
 ) -> None:

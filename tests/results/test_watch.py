@@ -65,8 +65,13 @@ def test_an_interval_must_be_one(tmp_path: Path, every: float) -> None:
 
 def test_runs_that_go_on_are_shown_with_their_step(tmp_path: Path) -> None:
     add_run(tmp_path, ALL)
-    run = add_run(tmp_path, seed=1, objective="simclr", alignment="pool",
-                  status=make_status("running", step=1200))  # fmt: skip
+    run = add_run(
+        tmp_path,
+        seed=1,
+        objective="simclr",
+        alignment="pool",
+        status=make_status("running", step=1200),
+    )
     import fcntl
 
     with (run / ".lock").open("w") as stream:
@@ -81,11 +86,22 @@ def test_runs_that_go_on_are_shown_with_their_step(tmp_path: Path) -> None:
 def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path: Path) -> None:
     run = add_run(tmp_path, ALL)
     process = subprocess.Popen(
-        [sys.executable, "-m", "slotbench", "leaderboard", "--watch", "--every", "0.2",
-         "--results-dir", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "slotbench",
+            "leaderboard",
+            "--watch",
+            "--every",
+            "0.2",
+            "--results-dir",
+            str(tmp_path),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     seen = ""
     deadline = time.monotonic() + 60

@@ -69,26 +69,38 @@ def slurm(cpus: int = 2) -> Iterator[dict[str, str]]:
         conf = folder / "slurm.conf"
         conf.write_text(
             CONF.format(
-                host=socket.gethostname().partition(".")[0], user=getpass.getuser(),
-                folder=folder, ctld=ctld, d=d, cpus=cpus,
+                host=socket.gethostname().partition(".")[0],
+                user=getpass.getuser(),
+                folder=folder,
+                ctld=ctld,
+                d=d,
+                cpus=cpus,
             )
-        )  # fmt: skip
+        )
         told = {"SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         munge = (
-            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge",
-            f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log",
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={folder}/munge",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
             f"--seed-file={folder}/seed",
-        )  # fmt: skip
+        )
         daemons = []
         try:
             for words in (munge, ("slurmctld", "-D", "-f", str(conf)), ("slurmd", "-D")):
                 with (folder / f"{words[0]}.out").open("wb") as log:
                     daemons.append(
                         subprocess.Popen(
-                            words, env={**os.environ, **told}, stdout=log, stderr=log,
+                            words,
+                            env={**os.environ, **told},
+                            stdout=log,
+                            stderr=log,
                             start_new_session=True,
                         )
-                    )  # fmt: skip
+                    )
                 if words is munge:
                     _until(lambda: (folder / "munge").exists(), folder)
             _until(lambda: "idle" in _said(told, "sinfo", "--noheader", "--format=%T"), folder)

@@ -18,9 +18,14 @@ from slotbench.objectives.objective import TrainBatch
 from slotbench.results.run import Run
 
 OVERRIDES = (
-    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
-    "train.picture_every=0", "train.log_every=1", "train.warmup=0",
-)  # fmt: skip
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "train.batch_size=8",
+    "train.picture_every=0",
+    "train.log_every=1",
+    "train.warmup=0",
+)
 
 
 def trained(
@@ -144,10 +149,17 @@ def test_a_budget_is_read_as_it_is_written(unit: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("5", "expected a number"), ("x:steps", "expected a number"), ("0:steps", "above 0"),
-     ("-1:seconds", "above 0"), ("nan:flops", "above 0"), ("inf:flops", "above 0"),
-     ("5:stepz", "Did you mean 'steps'"), ("", "expected a number")],
-)  # fmt: skip
+    [
+        ("5", "expected a number"),
+        ("x:steps", "expected a number"),
+        ("0:steps", "above 0"),
+        ("-1:seconds", "above 0"),
+        ("nan:flops", "above 0"),
+        ("inf:flops", "above 0"),
+        ("5:stepz", "Did you mean 'steps'"),
+        ("", "expected a number"),
+    ],
+)
 def test_mistakes(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Budget.parse(text)
@@ -161,9 +173,11 @@ def test_steps_and_a_budget_are_one_too_many(blocks: Path, tmp_path: Path) -> No
 
 
 def test_the_leaderboard_has_a_column_of_cost(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    blocks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     run = trained(blocks, tmp_path, "2:steps")
     workflow.evaluate(run, workflow.host("cpu"), blocks, split="test", metrics="segmentation")
     capsys.readouterr()

@@ -65,9 +65,7 @@ def as_if_never_killed(cells: tuple[Cell, ...], folder: Path) -> None:
     """The weights are those of a run that nobody killed, bit for bit."""
     host = workflow.host("cpu")
     for cell in cells:
-        whole = workflow.start(
-            cell.choice, host, folder / "data", folder / "other", evaluate=False
-        )  # fmt: skip
+        whole = workflow.start(cell.choice, host, folder / "data", folder / "other", evaluate=False)
         expected, found = read_model(whole), read_model(cell.run)
         assert expected.keys() == found.keys()
         assert all(bool((expected[name] == found[name]).all()) for name in expected)

@@ -40,10 +40,11 @@ def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path: Path
     )
     product = itertools.product(*found.axes.values())
     expected = [
-        dict(zip(found.axes, values, strict=True)) for values in product
+        dict(zip(found.axes, values, strict=True))
+        for values in product
         if not (values[0] in ("byol", "vicreg") and values[1] == "pool")
         and not (values[0] == "simclr" and values[3] == 16)
-    ]  # fmt: skip
+    ]
     combinations = found.combinations()
     assert len(combinations) == len(expected) == 12
     assert all(values in expected for values in combinations)

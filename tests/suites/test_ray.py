@@ -81,8 +81,12 @@ def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(
     engine(tmp_path)
     engine(tmp_path, device="cpu")
     assert [(call["num_cpus"], call["num_gpus"]) for call in cluster["calls"]] == [
-        (4, 0), (1, 0), (1, 0), (1, 1), (1, 0),
-    ]  # fmt: skip
+        (4, 0),
+        (1, 0),
+        (1, 0),
+        (1, 1),
+        (1, 0),
+    ]
     assert all(call["max_retries"] == 0 for call in cluster["calls"])
 
 

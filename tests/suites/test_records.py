@@ -39,21 +39,22 @@ STATES: dict[str, tuple[dict[str, Any], bool, tuple[str, str]]] = {
     "running": ({"state": "running"}, True, ("running", "")),
     "dead": ({"state": "running"}, False, ("interrupted", "its process ended without a word")),
     "stopped": (
-        {"state": "interrupted", "reason": "stopped by SIGTERM"}, False,
+        {"state": "interrupted", "reason": "stopped by SIGTERM"},
+        False,
         ("interrupted", "stopped by SIGTERM"),
     ),
     "begun again": ({"state": "failed", "reason": "x"}, True, ("running", "")),
     "failed": ({"state": "failed", "reason": "x"}, False, ("failed", "x")),
     "judged now": ({"state": "done"}, True, ("evaluating", "")),
-    "not judged": (
-        {"state": "done"}, False, ("interrupted", "trained, not judged by all metrics"),
-    ),
+    "not judged": ({"state": "done"}, False, ("interrupted", "trained, not judged by all metrics")),
     "judged in vain": (
-        {"state": "done", "evaluation_error": "x"}, False, ("failed", "evaluation: x"),
+        {"state": "done", "evaluation_error": "x"},
+        False,
+        ("failed", "evaluation: x"),
     ),
     "done": ({"state": "done", "evaluated": True}, False, ("done", "")),
     "done, looked at": ({"state": "done", "evaluated": True}, True, ("done", "")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", STATES)

@@ -127,10 +127,14 @@ def command(folder: Path, *words: str, limit: int | None = None) -> "subprocess.
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.Popen(
-        [sys.executable, "-m", "slotbench", "suite", *words, "--device", "cpu"], cwd=folder,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lower,
+        [sys.executable, "-m", "slotbench", "suite", *words, "--device", "cpu"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lower,
         env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
-    )  # fmt: skip
+    )
 
 
 def whole(cells: Sequence[Cell]) -> None:

@@ -114,9 +114,13 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(
 @pytest.mark.parametrize("name", ["fails", "never"])
 @pytest.mark.parametrize("error", [OSError("the [network] is gone"), SystemExit("[Errno 3]")])
 def test_one_that_fails_is_named_once_and_stops_nothing(
-    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
-    error: BaseException, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    blocks: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Fails, "error", error)
     run = trained(blocks, tmp_path, name, "notes")
     assert run.status()["state"] == "done"
@@ -127,9 +131,11 @@ def test_one_that_fails_is_named_once_and_stops_nothing(
 
 
 def test_one_that_hangs_stops_nothing(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    blocks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(base, "CLOSE_SECONDS", 0.1)
     begun = time.monotonic()
     assert trained(blocks, tmp_path, "hangs").status()["state"] == "done"
@@ -180,5 +186,8 @@ def test_an_unknown_tracker_is_answered_with_the_nearest() -> None:
 def test_settings_are_flat() -> None:
     nested = {"train": {"steps": 3, "clip": None}, "views": {"crop": (0.5, 1.0)}, "seed": 0}
     assert flat(nested) == {
-        "train.steps": 3, "train.clip": "None", "views.crop": "(0.5, 1.0)", "seed": 0,
-    }  # fmt: skip
+        "train.steps": 3,
+        "train.clip": "None",
+        "views.crop": "(0.5, 1.0)",
+        "seed": 0,
+    }

@@ -27,21 +27,22 @@ from slotbench.training.trainer import Host, Trainer
 
 WORLD, TRAIN_STEP = 2, Trainer.train_step
 TINY = (
-    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
-    "train.log_every=1", "train.val_every=2", "train.picture_every=0", "train.warmup=0",
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "train.batch_size=8",
+    "train.log_every=1",
+    "train.val_every=2",
+    "train.picture_every=0",
+    "train.warmup=0",
     "train.learning_rate=1e-3",
-)  # fmt: skip
+)
 DECODER = ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
 CASES: dict[str, dict[str, Any]] = {
     "reconstruction": {"overrides": (*TINY, *DECODER)},
     "simclr": {"objective": "simclr", "overrides": TINY},
     "moco": {"objective": "moco", "overrides": (*TINY, "objective.queue=30")},
-    "flops": {
-        "core": "bo-qsa",
-        "objective": "vicreg",
-        "overrides": TINY,
-        "budget": "200e6:flops",
-    },
+    "flops": {"core": "bo-qsa", "objective": "vicreg", "overrides": TINY, "budget": "200e6:flops"},
     "seconds": {"objective": "simclr", "overrides": TINY, "budget": "0.3:seconds", "steps": 5000},
     "stopped": {"objective": "simclr", "overrides": TINY, "seed": 1, "steps": 6},
 }

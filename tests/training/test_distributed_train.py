@@ -44,9 +44,12 @@ def together(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = []
     for rank in range(WORLD):
         told = {
-            "RANK": str(rank), "WORLD_SIZE": str(WORLD), "LOCAL_RANK": str(rank),
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        }  # fmt: skip
+            "RANK": str(rank),
+            "WORLD_SIZE": str(WORLD),
+            "LOCAL_RANK": str(rank),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
         with (results / f"{rank}.txt").open("w") as said:
             command = [sys.executable, "-W", "error", "-m", "tests.training.ranks", blocks, results]
             started.append(

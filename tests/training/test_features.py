@@ -24,9 +24,12 @@ from slotbench.training.build import build
 from tests.conftest import write_blocks
 
 SMALL = (
-    "core.width=8", "core.mlp_width=8", "encoder.channels=6", "encoder.depth=1",
+    "core.width=8",
+    "core.mlp_width=8",
+    "encoder.channels=6",
+    "encoder.depth=1",
     "encoder.stride=8",
-)  # fmt: skip
+)
 
 
 def images(size: int = 32) -> Tensor:
@@ -57,9 +60,14 @@ def weights(tmp_path: Path) -> Path:
 def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
     """A run with weights that no seed would give, and its encoder."""
     config = resolve(
-        dataset, core="slot-attention", objective="random", alignment=None, preset="quick",
-        seed=0, overrides=SMALL,
-    )  # fmt: skip
+        dataset,
+        core="slot-attention",
+        objective="random",
+        alignment=None,
+        preset="quick",
+        seed=0,
+        overrides=SMALL,
+    )
     run, objective = Run.of(config, results), build(config)
     run.create(config)
     with torch.no_grad():

@@ -56,14 +56,36 @@ def start(
     settings = [word for text in TINY for word in ("--set", text)]
     return subprocess.Popen(
         [
-            sys.executable, "-m", "slotbench", "--plugin", str(plugin), "train", "--preset",
-            "quick", "--objective", "breaks", "--device", "cpu", "--gpus", "2", "--no-evaluate",
-            "--steps", str(steps), "--checkpoint-every", "0", "--data-dir", str(blocks), *settings,
+            sys.executable,
+            "-m",
+            "slotbench",
+            "--plugin",
+            str(plugin),
+            "train",
+            "--preset",
+            "quick",
+            "--objective",
+            "breaks",
+            "--device",
+            "cpu",
+            "--gpus",
+            "2",
+            "--no-evaluate",
+            "--steps",
+            str(steps),
+            "--checkpoint-every",
+            "0",
+            "--data-dir",
+            str(blocks),
+            *settings,
             *words,
         ],
-        cwd=plugin.parent, env={**os.environ, "BREAKS": what, "COLUMNS": "200"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        cwd=plugin.parent,
+        env={**os.environ, "BREAKS": what, "COLUMNS": "200"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:

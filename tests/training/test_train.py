@@ -20,18 +20,25 @@ from slotbench.training import checkpoint
 from slotbench.training.trainer import Host, Trainer, learning_rate
 
 TINY = (
-    "encoder.channels=8", "core.width=8", "core.mlp_width=8", "train.batch_size=8",
-    "train.log_every=1", "train.val_every=4", "train.picture_every=0",
-)  # fmt: skip
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "train.batch_size=8",
+    "train.log_every=1",
+    "train.val_every=4",
+    "train.picture_every=0",
+)
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 
 
 def choice(steps: int = 6, **fields: object) -> workflow.Choice:
     plain = ("simclr", "random", "feature-reconstruction")
-    decoder = () if fields.get("objective") in plain else (
-        "decoder.channels=8", "decoder.grid=8", "decoder.size=16",
-    )  # fmt: skip
+    decoder = (
+        ()
+        if fields.get("objective") in plain
+        else ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
+    )
     overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
     return workflow.Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
 
@@ -47,9 +54,14 @@ def test_a_run_leaves_what_a_run_directory_holds(
     done = run(blocks, tmp_path, choice(**fields))
     names = {path.name for path in done.path.iterdir()}
     assert names >= {
-        "config.json", "status.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors",
-        "environment.json", "pictures",
-    }  # fmt: skip
+        "config.json",
+        "status.json",
+        "metrics.jsonl",
+        "checkpoint.pt",
+        "model.safetensors",
+        "environment.json",
+        "pictures",
+    }
     assert done.status()["state"] == "done"
     rows = done.metrics()
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -106,9 +118,20 @@ def assert_same(one: Run, two: Run) -> None:
 
 
 COMMAND = [
-    sys.executable, "-m", "slotbench", "train", "--preset", "quick", "--device", "cpu",
-    "--no-evaluate", "--checkpoint-every", "0", "--objective", "simclr",
-]  # fmt: skip
+    sys.executable,
+    "-m",
+    "slotbench",
+    "train",
+    "--preset",
+    "quick",
+    "--device",
+    "cpu",
+    "--no-evaluate",
+    "--checkpoint-every",
+    "0",
+    "--objective",
+    "simclr",
+]
 
 
 def start(blocks: Path, results: Path, steps: int) -> "subprocess.Popen[bytes]":
@@ -159,9 +182,10 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
 ) -> None:
     teacher = run(blocks, tmp_path / "here", choice(1, objective="random"))
     taught = choice(
-        2, objective="feature-reconstruction",
+        2,
+        objective="feature-reconstruction",
         overrides=(f"objective.teacher={teacher.path}", "objective.hidden=8"),
-    )  # fmt: skip
+    )
     learner = run(blocks, tmp_path / "here", taught)
     assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
     assert str(tmp_path) not in learner.config_file.read_text()
@@ -237,13 +261,23 @@ def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("decay", "step", "rate"),
-    [("none", 50, 1.0), ("none", 0, 0.1), ("cosine", 50, 0.5), ("cosine", 100, 0.0),
-     ("exponential", 20, 0.5), ("exponential", 40, 0.25)],
-)  # fmt: skip
+    [
+        ("none", 50, 1.0),
+        ("none", 0, 0.1),
+        ("cosine", 50, 0.5),
+        ("cosine", 100, 0.0),
+        ("exponential", 20, 0.5),
+        ("exponential", 40, 0.25),
+    ],
+)
 def test_the_learning_rate_is_a_function_of_the_step(decay: str, step: int, rate: float) -> None:
     config = TrainConfig(
-        steps=100, learning_rate=1.0, warmup=10, half_life=20, decay=decay,  # type: ignore[arg-type]
-    )  # fmt: skip
+        steps=100,
+        learning_rate=1.0,
+        warmup=10,
+        half_life=20,
+        decay=decay,  # type: ignore[arg-type]
+    )
     assert learning_rate(config, step) == pytest.approx(rate)
 
 

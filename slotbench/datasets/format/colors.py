@@ -42,9 +42,10 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     red, green, blue = images.unbind(dim=1)
     divisor = torch.where(spread == 0, 1.0, spread)
     sector = torch.where(
-        top == red, ((green - blue) / divisor) % 6,
+        top == red,
+        ((green - blue) / divisor) % 6,
         torch.where(top == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )  # fmt: skip
+    )
     turned = sector + 6 * shift[:, None, None]
     # Each channel is the top value less the spread times a trapezoid of the hue.
     channels = []

@@ -98,9 +98,10 @@ class DatasetFile:
         if split.startswith(SHIFTED):
             group = self.file[split]
             stored = {
-                key: spec for key, spec in stored.items()
+                key: spec
+                for key, spec in stored.items()
                 if key in group or not key.startswith("feature/")
-            }  # fmt: skip
+            }
             if SHIFT_FLAGS in group:
                 stored[SHIFT_FLAGS] = stored["visible"]
         return stored

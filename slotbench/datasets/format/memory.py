@@ -36,9 +36,12 @@ def _of_groups() -> Iterator[int]:
             yield from _left(MOUNT, path, "memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
             yield from _left(
-                MOUNT / "memory", path,
-                "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
-            )  # fmt: skip
+                MOUNT / "memory",
+                path,
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file",
+            )
 
 
 def _left(mount: Path, path: str, limit: str, used: str, cache: str) -> Iterator[int]:

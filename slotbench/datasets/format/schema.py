@@ -41,9 +41,18 @@ NOT_LABELLED = 255
 OBJECTS = "objects"
 """Attribute of a shifted test set that has more objects than the file's layout."""
 REQUIRED_ATTRIBUTES = (
-    "schema", "name", "variant", "origin", "sources", "generator", "seed", "image_size",
-    "licence", "layout", "fingerprint",
-)  # fmt: skip
+    "schema",
+    "name",
+    "variant",
+    "origin",
+    "sources",
+    "generator",
+    "seed",
+    "image_size",
+    "licence",
+    "layout",
+    "fingerprint",
+)
 
 Array = npt.NDArray[Any]
 Batch = dict[str, Array]
@@ -178,6 +187,10 @@ class Layout:
         # Those of a run's configuration; in a file they have an attribute of their own.
         features = tuple(Feature(**feature) for feature in fields.get("features", ()))
         return cls(
-            fields["height"], fields["width"], fields["objects"], properties,
-            fields.get("frames"), features,
-        )  # fmt: skip
+            fields["height"],
+            fields["width"],
+            fields["objects"],
+            properties,
+            fields.get("frames"),
+            features,
+        )

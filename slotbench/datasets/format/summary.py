@@ -46,8 +46,9 @@ def count(dataset: DatasetFile, split: str) -> Split:
         for prop in classes:
             codes = batch[prop.key][batch["visible"]]
             size = len(prop.classes)
-            found.codes[prop.name] += np.bincount(codes[(codes >= 0) & (codes < size)],
-                                                  minlength=size)  # fmt: skip
+            found.codes[prop.name] += np.bincount(
+                codes[(codes >= 0) & (codes < size)], minlength=size
+            )
     return found
 
 

@@ -87,8 +87,9 @@ class Rules:
         if held > self.limits.free and held > self.limits.ratio * max(stored, 1):
             raise self.error(
                 f"{stored:,} bytes would unpack to {held:,} or more: this is taken for an attack",
-                member, HOSTILE,
-            )  # fmt: skip
+                member,
+                HOSTILE,
+            )
 
 
 class Chunks(io.RawIOBase):

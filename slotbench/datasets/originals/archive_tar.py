@@ -20,9 +20,12 @@ from slotbench.datasets.originals.tfrecord import GZIP_ERRORS, GZIP_MAGIC
 from slotbench.errors import UserError
 
 KINDS = {
-    tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link",
-    tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe",
-}  # fmt: skip
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
 
 
 class Tar:

@@ -79,9 +79,10 @@ class Zip:
             raise self.rules.error("it is encrypted", name, "Unpack the archive yourself.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise self.rules.error(
-                f"its compression, number {info.compress_type}, is not read", name,
+                f"its compression, number {info.compress_type}, is not read",
+                name,
                 "Stored and deflated members are. Unpack the archive yourself.",
-            )  # fmt: skip
+            )
         self.rules.volume(info.file_size, info.compress_size, name)
         return name
 
@@ -135,9 +136,10 @@ class Zip:
             real += len(piece)
             if real > info.file_size:
                 raise self.rules.error(
-                    f"it holds more than the {info.file_size:,} bytes that it declares", name,
+                    f"it holds more than the {info.file_size:,} bytes that it declares",
+                    name,
                     HOSTILE,
-                )  # fmt: skip
+                )
             crc = zlib.crc32(piece, crc)
             yield piece
         if real != info.file_size:

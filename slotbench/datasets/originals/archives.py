@@ -20,8 +20,16 @@ from slotbench.errors import UserError
 from slotbench.progress import Bar, bar
 
 __all__ = [
-    "Limits", "Tar", "Zip", "extract", "folder_of", "is_archive", "is_zip", "members", "unpacked",
-]  # fmt: skip
+    "Limits",
+    "Tar",
+    "Zip",
+    "extract",
+    "folder_of",
+    "is_archive",
+    "is_zip",
+    "members",
+    "unpacked",
+]
 
 RECORD = ".slotbench-unpacked.json"
 """In an unpacked folder: the archives that it came from."""
@@ -112,8 +120,10 @@ def extract(archives: Sequence[Path], folder: Path, limits: Limits = LIMITS) -> 
         if _record(folder) == record:
             return folder
         if not (folder / RECORD).is_file():
-            raise UserError(f"{shown(folder)} exists and was not unpacked by slotbench.",
-                            "Move it away, or choose another --data-dir.")  # fmt: skip
+            raise UserError(
+                f"{shown(folder)} exists and was not unpacked by slotbench.",
+                "Move it away, or choose another --data-dir.",
+            )
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -112,8 +112,10 @@ class ClevrZipImporter(Importer):
 
     def _stack(self, images: list[Batch]) -> Batch:
         empty = {**self.layout.empty(0), "record": np.empty(0, np.int64)}
-        return {key: np.concatenate([array, *(one[key] for one in images)])
-                for key, array in empty.items()}  # fmt: skip
+        return {
+            key: np.concatenate([array, *(one[key] for one in images)])
+            for key, array in empty.items()
+        }
 
     def _records(self, source: Zip) -> Iterator[tuple[str, str, list[Batch]]]:
         """(split, the image's name in the zip, its objects), one after the other."""
@@ -195,9 +197,11 @@ def _in_crop(thing: Batch) -> bool:
     radius = list(SIZES.values())[int(thing["size"])] * FOCAL / depth
     rows, columns = CROP
     beside = (
-        x + radius <= columns.start or x - radius >= columns.stop
-        or y + radius <= rows.start or y - radius >= rows.stop
-    )  # fmt: skip
+        x + radius <= columns.start
+        or x - radius >= columns.stop
+        or y + radius <= rows.start
+        or y - radius >= rows.stop
+    )
     return not beside
 
 

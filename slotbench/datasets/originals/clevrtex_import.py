@@ -34,40 +34,102 @@ SHAPES_OUTD = ("cone", "icosahedron", "torus", "teapot")
 MATERIALS_VBG = ("mymetal", "rubber")
 # Names as they are in the files; all but the last begin with "poliigon" there.
 MATERIALS = (
-    *(f"poliigon{name}" for name in (
-        "bricks01", "bricksflemishred001", "brickspaintedwhite001", "carpettwistnatural001",
-        "chainmailcopperroundedthin001", "citystreetasphaltgenericcracked002",
-        "citystreetroadasphalttwolaneworn001", "cliffjagged004", "cobblestonearches002",
-        "concretewall001", "fabricdenim003", "fabricfleece001", "fabricleatherbuffalorustic001",
-        "fabricrope001", "fabricupholsterybrightanglepattern001", "groundclay002",
-        "grounddirtforest014", "grounddirtrocky002", "groundforest003", "groundforest008",
-        "groundforestmulch001", "groundforestroots001", "groundmoss001", "groundsnowpitted003",
-        "groundtiretracks001", "interiordesignrugstarrynight001", "marble062", "marble13",
-        "metalcorrodedheavy001", "metalcorrugatedironsheet002", "metaldesignerweavesteel002",
-        "metalpanelrectangular001", "metalspottydiscoloration001", "metalstainlesssteelbrushed",
-        "plaster07", "plaster17", "roadcityworn001", "rooftilesterracotta004",
-        "rustmixedonpaint012", "rustplain007", "solarpanelspolycrystallinetypebframedclean001",
-        "stonebricksbeige015", "stonemarblecalacatta004", "terrazzovenetianmattewhite001",
-        "tiles05", "tilesmarblechevroncreamgrey001", "tilesmarblesagegreenbrickbondhoned001",
-        "tilesonyxopaloblack001", "tilesrectangularmirrorgray001", "wallmedieval003",
-        "waterdropletsmixedbubbled001", "woodfinedark004", "woodflooring044", "woodflooring061",
-        "woodflooringmahoganyafricansanded001", "woodflooringmerbaubrickbondnatural001",
-        "woodplanks028", "woodplanksworn33", "woodquarteredchiffon001",
-    )),
+    *(
+        f"poliigon{name}"
+        for name in (
+            "bricks01",
+            "bricksflemishred001",
+            "brickspaintedwhite001",
+            "carpettwistnatural001",
+            "chainmailcopperroundedthin001",
+            "citystreetasphaltgenericcracked002",
+            "citystreetroadasphalttwolaneworn001",
+            "cliffjagged004",
+            "cobblestonearches002",
+            "concretewall001",
+            "fabricdenim003",
+            "fabricfleece001",
+            "fabricleatherbuffalorustic001",
+            "fabricrope001",
+            "fabricupholsterybrightanglepattern001",
+            "groundclay002",
+            "grounddirtforest014",
+            "grounddirtrocky002",
+            "groundforest003",
+            "groundforest008",
+            "groundforestmulch001",
+            "groundforestroots001",
+            "groundmoss001",
+            "groundsnowpitted003",
+            "groundtiretracks001",
+            "interiordesignrugstarrynight001",
+            "marble062",
+            "marble13",
+            "metalcorrodedheavy001",
+            "metalcorrugatedironsheet002",
+            "metaldesignerweavesteel002",
+            "metalpanelrectangular001",
+            "metalspottydiscoloration001",
+            "metalstainlesssteelbrushed",
+            "plaster07",
+            "plaster17",
+            "roadcityworn001",
+            "rooftilesterracotta004",
+            "rustmixedonpaint012",
+            "rustplain007",
+            "solarpanelspolycrystallinetypebframedclean001",
+            "stonebricksbeige015",
+            "stonemarblecalacatta004",
+            "terrazzovenetianmattewhite001",
+            "tiles05",
+            "tilesmarblechevroncreamgrey001",
+            "tilesmarblesagegreenbrickbondhoned001",
+            "tilesonyxopaloblack001",
+            "tilesrectangularmirrorgray001",
+            "wallmedieval003",
+            "waterdropletsmixedbubbled001",
+            "woodfinedark004",
+            "woodflooring044",
+            "woodflooring061",
+            "woodflooringmahoganyafricansanded001",
+            "woodflooringmerbaubrickbondnatural001",
+            "woodplanks028",
+            "woodplanksworn33",
+            "woodquarteredchiffon001",
+        )
+    ),
     "whitemarble",
-)  # fmt: skip
+)
 MATERIALS_OUTD = tuple(
-    f"poliigon{name}" for name in (
-        "brickoldred001", "carpetplushdesignerrhombus001", "chainmailgoldrounded001",
-        "chippedpaint015", "cliffjagged007", "drywallprepared007",
-        "fabricupholsterypyramidspattern001", "groundclay006", "groundclay008",
-        "grounddirtforestroots004", "grounddirtrocky006", "groundgrassgreen", "groundrocky006",
-        "groundrocky014", "groundsandfootprintsleaves001", "metalsiding004",
-        "metalstainlesssteelbraided001", "panelsacousticfoamtiles004", "plastersloppy",
-        "rooftilesceramic001", "rooftilescopper003", "rooftilesquarry001", "rustplain030",
-        "steelfloordiamond001", "tilesterrazzopalladianahonedgreen001",
+    f"poliigon{name}"
+    for name in (
+        "brickoldred001",
+        "carpetplushdesignerrhombus001",
+        "chainmailgoldrounded001",
+        "chippedpaint015",
+        "cliffjagged007",
+        "drywallprepared007",
+        "fabricupholsterypyramidspattern001",
+        "groundclay006",
+        "groundclay008",
+        "grounddirtforestroots004",
+        "grounddirtrocky006",
+        "groundgrassgreen",
+        "groundrocky006",
+        "groundrocky014",
+        "groundsandfootprintsleaves001",
+        "metalsiding004",
+        "metalstainlesssteelbraided001",
+        "panelsacousticfoamtiles004",
+        "plastersloppy",
+        "rooftilesceramic001",
+        "rooftilescopper003",
+        "rooftilesquarry001",
+        "rustplain030",
+        "steelfloordiamond001",
+        "tilesterrazzopalladianahonedgreen001",
     )
-)  # fmt: skip
+)
 NUMBERS = {
     "position": ("3d_coords", 3),
     "rotation": ("rotation", 1),
@@ -83,13 +145,16 @@ class ClevrTexImporter(TreeImporter):
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
         self.classes = _classes(variant)
         properties = (
-            *(Property(name, "categorical", classes=classes)
-              for name, classes in self.classes.items()),
+            *(
+                Property(name, "categorical", classes=classes)
+                for name, classes in self.classes.items()
+            ),
             Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
             Property("rotation", "numeric", unit="[0, 360), drawn as radians by the original"),
-            Property("pixel_coords", "numeric", dim=3,
-                     unit="x and y in pixels of 320x240, then depth"),
-        )  # fmt: skip
+            Property(
+                "pixel_coords", "numeric", dim=3, unit="x and y in pixels of 320x240, then depth"
+            ),
+        )
         layout = Layout(image_size, image_size, OBJECTS, properties)
         super().__init__(root, layout, _records(root, variant))
 
@@ -133,8 +198,7 @@ class ClevrTexImporter(TreeImporter):
             if not isinstance(value, str) or value.lower() not in classes:
                 what = f"{shown(value[:60])!r}" if isinstance(value, str) else "no text"
                 raise UserError(
-                    f"{where}: {key!r} is {what}, not one of this variant's {len(classes)}.",
-                    ADVICE,
+                    f"{where}: {key!r} is {what}, not one of this variant's {len(classes)}.", ADVICE
                 )
             found[f"property/{key}"] = np.array(classes.index(value.lower()), np.int16)
         for key, (stored, dim) in NUMBERS.items():

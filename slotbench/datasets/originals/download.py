@@ -133,8 +133,9 @@ def _complete(file: Download, part: Part, patience: Patience, progress: Bar) -> 
                     f"{file.url}: {error}; {failures} tries failed.",
                     f"{part.size:,} bytes are kept. {AGAIN}",
                 ) from error
-            wait = min(max(patience.first_wait * 2 ** (failures - 1), error.wait),
-                       patience.longest_wait)  # fmt: skip
+            wait = min(
+                max(patience.first_wait * 2 ** (failures - 1), error.wait), patience.longest_wait
+            )
             meter.wait(str(error), wait)
             patience.sleep(wait)
         except Final as error:

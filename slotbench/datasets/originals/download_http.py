@@ -137,9 +137,14 @@ class Gone(Retry):
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage,
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
         newurl: str,
-    ) -> urllib.request.Request | None:  # fmt: skip
+    ) -> urllib.request.Request | None:
         _check_scheme(newurl)
         if req.type == "https" and urlsplit(newurl).scheme == "http":
             raise Final(f"it leads from https to http ({_plain(newurl)})")
@@ -156,10 +161,14 @@ def _opener() -> urllib.request.OpenerDirector:
     """One that speaks http and https alone: not file, ftp or data, as the usual one does."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(), urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(), _Redirects(), urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(), urllib.request.UnknownHandler(),
-    ):  # fmt: skip
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.UnknownHandler(),
+    ):
         opener.add_handler(handler)
     return opener
 

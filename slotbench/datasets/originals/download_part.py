@@ -72,9 +72,12 @@ class Part:
         """Forget what is there, and note what comes instead."""
         self.discard()
         self._notes = {
-            "url": self.url, "etag": answer.etag, "modified": answer.modified, "total": total,
+            "url": self.url,
+            "etag": answer.etag,
+            "modified": answer.modified,
+            "total": total,
             "sums": answer.sums,
-        }  # fmt: skip
+        }
         write_json(self.notes_path, self._notes)
 
     def note_total(self, total: int) -> None:
@@ -98,8 +101,9 @@ class Part:
 
         Published ones, and those that the server states (``x-goog-hash`` of Google's storage).
         """
-        expected = {name: text for name, text in self._notes.get("sums", {}).items()
-                    if name in ALGORITHMS}  # fmt: skip
+        expected = {
+            name: text for name, text in self._notes.get("sums", {}).items() if name in ALGORITHMS
+        }
         expected |= {"sha256": sha256} if sha256 else {"md5": md5} if md5 else {}
         found = _sums(self.path, list(expected)) if expected else {}
         for name, text in expected.items():

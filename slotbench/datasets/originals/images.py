@@ -82,8 +82,9 @@ def _decode(data: bytes, name: str, formats: tuple[str, ...], least: int, most: 
             raise UserError(f"{name}: {_over(most)}.") from error
         except Exception as error:  # decoders of hostile bytes raise errors of every kind
             kinds = " or ".join(formats)
-            raise UserError(f"{name}: this is no {kinds} image, or its header is damaged.",
-                            DAMAGED) from error  # fmt: skip
+            raise UserError(
+                f"{name}: this is no {kinds} image, or its header is damaged.", DAMAGED
+            ) from error
         width, height = image.size
         if max(image.size) > most:
             raise UserError(f"{name}: {width}x{height} pixels, {_over(most)}.")

@@ -83,8 +83,10 @@ class MultiObjectImporter(Importer):
 
     def _stack(self, images: list[Batch]) -> Batch:
         empty = {**self.layout.empty(0), "record": np.empty(0, np.int64)}
-        return {key: np.concatenate([array, *(one[key] for one in images)])
-                for key, array in empty.items()}  # fmt: skip
+        return {
+            key: np.concatenate([array, *(one[key] for one in images)])
+            for key, array in empty.items()
+        }
 
     def _image(self, data: bytes, record: int) -> Batch | None:
         """One image as a batch of one; None where it has more objects than the variant keeps."""
@@ -139,8 +141,9 @@ class MultiObjectImporter(Importer):
         except ValueError as error:
             raise self.file.bad_record(f"is no tf.Example ({error})") from error
         wanted: dict[str, tuple[Callable[[memoryview], Array], tuple[int, ...]]] = {
-            "image": (read_bytes, form.image), "mask": (read_bytes, form.mask),
-        }  # fmt: skip
+            "image": (read_bytes, form.image),
+            "mask": (read_bytes, form.mask),
+        }
         for key, dim in form.bytes_keys.items():
             wanted[key] = read_bytes, (form.entities, dim)
         for key, dim in form.float_keys.items():
@@ -192,10 +195,16 @@ def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImpo
     floats = {"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3}
     objects = 6 if variant == "clevr6" else 10
     form = Format(
-        (240, 320, 3), (11, 240, 320, 1), 11, False, (slice(29, 221), slice(64, 256)),
-        dict.fromkeys(CLEVR_CODES, 1), floats,
-        Layout(image_size, image_size, objects, properties), describe,
-    )  # fmt: skip
+        (240, 320, 3),
+        (11, 240, 320, 1),
+        11,
+        False,
+        (slice(29, 221), slice(64, 256)),
+        dict.fromkeys(CLEVR_CODES, 1),
+        floats,
+        Layout(image_size, image_size, objects, properties),
+        describe,
+    )
     return MultiObjectImporter(path, form)
 
 
@@ -226,8 +235,14 @@ def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiO
 
     floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
     form = Format(
-        (64, 64, channels), (64, 64, entities, 1), entities, True, (slice(None), slice(None)),
-        {}, {**floats, "color": channels},
-        Layout(image_size, image_size, entities - 1, properties), describe,
-    )  # fmt: skip
+        (64, 64, channels),
+        (64, 64, entities, 1),
+        entities,
+        True,
+        (slice(None), slice(None)),
+        {},
+        {**floats, "color": channels},
+        Layout(image_size, image_size, entities - 1, properties),
+        describe,
+    )
     return MultiObjectImporter(path, form)

@@ -50,9 +50,12 @@ def fourth_is_object(labels: Array) -> bool:
     above, below = meet(wall[:-1], fourth[1:]), meet(fourth[:-1], wall[1:])
     right, left = meet(fourth[:, :-1], ground[:, 1:]), meet(fourth[:, 1:], ground[:, :-1])
     return bool(
-        above or below or (left and right)
-        or (right and not fourth[:, 0].any()) or (left and not fourth[:, -1].any())
-    )  # fmt: skip
+        above
+        or below
+        or (left and right)
+        or (right and not fourth[:, 0].any())
+        or (left and not fourth[:, -1].any())
+    )
 
 
 def _labels(stored: Arrays) -> tuple[Array, Array]:
@@ -81,8 +84,9 @@ def from_the_fourth(stored: Arrays) -> Array:
 
 
 OBJECTS: dict[str, Callable[[Arrays], Array]] = {
-    "test-empty_room": none, "test-six_objects": last_six,
-}  # fmt: skip
+    "test-empty_room": none,
+    "test-six_objects": last_six,
+}
 
 
 class ObjectsRoomImporter(Importer):
@@ -110,9 +114,18 @@ class ObjectsRoomImporter(Importer):
     def _reader(self, path: Path, group: str, entities: int) -> MultiObjectImporter:
         everything = (slice(None), slice(None))
         form = Format(
-            (64, 64, 3), (entities, 64, 64, 1), entities, False, everything, {}, {}, self.layout,
-            lambda _: {}, BACKGROUNDS, OBJECTS.get(group, from_the_fourth),
-        )  # fmt: skip
+            (64, 64, 3),
+            (entities, 64, 64, 1),
+            entities,
+            False,
+            everything,
+            {},
+            {},
+            self.layout,
+            lambda _: {},
+            BACKGROUNDS,
+            OBJECTS.get(group, from_the_fourth),
+        )
         return MultiObjectImporter(path, form)
 
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:

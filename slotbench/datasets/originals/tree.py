@@ -139,8 +139,10 @@ def folder_at(path: Path, what: str) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise UserError(f"--from {shown(path)}: this is no folder.",
-                        f"Expected {what}; unpack an archive first.")  # fmt: skip
+        raise UserError(
+            f"--from {shown(path)}: this is no folder.",
+            f"Expected {what}; unpack an archive first.",
+        )
     raise UserError(f"--from {shown(path)}: there is no such folder.", f"Expected {what}.")
 
 

@@ -84,9 +84,11 @@ def join(
         fingerprint = fingerprint_of(file, layout)
         manifest = json.dumps({split: split_digest(file, layout, split) for split in file})
         stored = {
-            "schema": layout.schema, "layout": layout.to_json(), "manifest": manifest,
+            "schema": layout.schema,
+            "layout": layout.to_json(),
+            "manifest": manifest,
             **attributes,
-        }  # fmt: skip
+        }
         for key, value in {**stored, "fingerprint": fingerprint}.items():
             file.attrs[key] = value
     return fingerprint
@@ -101,9 +103,14 @@ def create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
         picture = key in ("image", "mask")
         chunks = (1, *lead, *shape[len(lead) :]) if picture else (1024, *shape)
         group.create_dataset(
-            key, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunks,
-            compression="gzip", compression_opts=1,
-        )  # fmt: skip
+            key,
+            (0, *shape),
+            dtype,
+            maxshape=(None, *shape),
+            chunks=chunks,
+            compression="gzip",
+            compression_opts=1,
+        )
     for prop in layout.properties:
         described = group[prop.key].attrs
         described["kind"], described["unit"] = prop.kind, prop.unit

@@ -183,11 +183,13 @@ def _render(
     splits = (*SPLITS, *dataset.shifted)
     tasks = {
         f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
-            split, start, min(start + RENDER_PART, sizes[split]),
+            split,
+            start,
+            min(start + RENDER_PART, sizes[split]),
         )
         for split in splits
         for start in range(0, sizes[split], RENDER_PART)
-    }  # fmt: skip
+    }
     total, what = sum(sizes[split] for split in splits), dataset.layout.rows_are
     done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
     if done:
@@ -247,9 +249,11 @@ def _import(
     rule = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
     rule = f"{importer.rule}; {rule}" if importer.rule else rule
     join(
-        target, importer.layout, batches,
+        target,
+        importer.layout,
+        batches,
         {**recipe, "sources": json.dumps(importer.sources()), "split_rule": rule},
-    )  # fmt: skip
+    )
     parts.remove()
 
 

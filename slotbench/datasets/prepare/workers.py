@@ -63,11 +63,13 @@ class Local(Engine):
         )
         try:
             yield from _as_finished(
-                tasks, 2 * workers, {},
+                tasks,
+                2 * workers,
+                {},
                 submit=lambda task: pool.submit(render, *task),
                 first=lambda running: wait(running, return_when=FIRST_COMPLETED).done,
                 result=lambda future: future.result(),
-            )  # fmt: skip
+            )
         except BrokenProcessPool as error:
             raise SlotbenchError(
                 "A rendering process was killed, perhaps for lack of memory.",
@@ -114,11 +116,13 @@ class Ray(Engine):
         running: dict[Any, str] = {}
         try:
             yield from _as_finished(
-                tasks, most, running,
+                tasks,
+                most,
+                running,
                 submit=lambda task: task_of.remote(settings, plugins, *task),
                 first=lambda references: ray.wait(references, num_returns=1)[0],
                 result=self._result,
-            )  # fmt: skip
+            )
         finally:
             for reference in running:
                 with contextlib.suppress(ray.exceptions.RayError, RuntimeError):

@@ -52,11 +52,12 @@ class Renderer(MitsubaRenderer):
             "type": "scene",
             **self.sensors(camera, fov, principal_point_offset_y=ROW_OFFSET),
             "ground": {
-                "type": "rectangle", "bsdf": self.ground,
+                "type": "rectangle",
+                "bsdf": self.ground,
                 "to_world": transform().scale([40, 40, 1]),
             },
             "ambient": {"type": "constant", "radiance": {"type": "rgb", "value": AMBIENT}},
-        }  # fmt: skip
+        }
         for name, (radiance, half_edge) in RADIANCE.items():
             look = transform().look_at(
                 origin=scene.lights[name].tolist(), target=[0, 0, 0], up=[0, 0, 1]
@@ -82,22 +83,26 @@ class Renderer(MitsubaRenderer):
         if thing.shape == "sphere":
             return {
                 name: {
-                    "type": "sphere", "center": [x, y, z], "radius": thing.radius, "bsdf": surface,
+                    "type": "sphere",
+                    "center": [x, y, z],
+                    "radius": thing.radius,
+                    "bsdf": surface,
                 }
-            }  # fmt: skip
+            }
         if thing.shape == "cube":
             turned = transform().translate([x, y, z]).rotate([0, 0, 1], thing.rotation)
             return {name: {"type": "cube", "to_world": turned.scale(thing.radius), "bsdf": surface}}
         lid = transform().translate([x, y, 2 * z]).scale(thing.radius)
         return {
             name: {
-                "type": "cylinder", "p0": [x, y, 0], "p1": [x, y, 2 * z],
-                "radius": thing.radius, "bsdf": surface,
+                "type": "cylinder",
+                "p0": [x, y, 0],
+                "p1": [x, y, 2 * z],
+                "radius": thing.radius,
+                "bsdf": surface,
             },
-            f"{name}-lid": {
-                "type": "disk", "to_world": lid, "bsdf": self._surface(thing, "disk"),
-            },
-        }  # fmt: skip
+            f"{name}-lid": {"type": "disk", "to_world": lid, "bsdf": self._surface(thing, "disk")},
+        }
 
     def _surface(self, thing: Thing, shape: str) -> Any:
         if not thing.style:

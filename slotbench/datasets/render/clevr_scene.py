@@ -9,10 +9,15 @@ import numpy as np
 from slotbench.datasets.format.schema import Array
 
 COLORS = {
-    "gray": (87, 87, 87), "red": (173, 35, 35), "blue": (42, 75, 215), "green": (29, 105, 20),
-    "brown": (129, 74, 25), "purple": (129, 38, 192), "cyan": (41, 208, 208),
+    "gray": (87, 87, 87),
+    "red": (173, 35, 35),
+    "blue": (42, 75, 215),
+    "green": (29, 105, 20),
+    "brown": (129, 74, 25),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
     "yellow": (255, 238, 51),
-}  # fmt: skip
+}
 """sRGB, 0 to 255."""
 NEW_COLORS = {"orange": (255, 135, 0), "pink": (255, 120, 200), "lime": (150, 230, 40)}
 """Colours of the shift ``object_color`` alone."""
@@ -118,9 +123,14 @@ def _place(others: list[Thing], camera: Array, generator: np.random.Generator) -
         return None
     x, y, z = tries[int(good.argmax())].tolist()
     return Thing(
-        shape, _choose(tuple(COLORS), generator), _choose(MATERIALS, generator), size,
-        radius, (x, y, z), float(generator.uniform(0, 360)),
-    )  # fmt: skip
+        shape,
+        _choose(tuple(COLORS), generator),
+        _choose(MATERIALS, generator),
+        size,
+        radius,
+        (x, y, z),
+        float(generator.uniform(0, 360)),
+    )
 
 
 def _apart(points: Array, size: float, others: list[Thing], camera: Array) -> Array:

@@ -64,9 +64,13 @@ class Renderer(MitsubaRenderer):
         properties = mi.Properties()
         properties["mesh_bsdf"] = surface
         made = mi.Mesh(
-            name, len(shape.vertices), len(shape.faces), props=properties,
-            has_vertex_normals=True, has_vertex_texcoords=True,
-        )  # fmt: skip
+            name,
+            len(shape.vertices),
+            len(shape.faces),
+            props=properties,
+            has_vertex_normals=True,
+            has_vertex_texcoords=True,
+        )
         stored = mi.traverse(made)
         stored["vertex_positions"] = shape.vertices.astype(np.float32).ravel()
         stored["vertex_normals"] = shape.normals.astype(np.float32).ravel()
@@ -88,9 +92,12 @@ def _surface(material: str, color: str) -> dict[str, Any]:
         roughness, metallic = made.roughness, made.metallic
         base = {"type": "bitmap", "bitmap": mi.Bitmap(tile(material)), "wrap_mode": "repeat"}
     return {
-        "type": "principled", "base_color": base, "roughness": roughness, "metallic": metallic,
+        "type": "principled",
+        "base_color": base,
+        "roughness": roughness,
+        "metallic": metallic,
         "specular": 0.4,
-    }  # fmt: skip
+    }
 
 
 def _placed(thing: Thing) -> Mesh:

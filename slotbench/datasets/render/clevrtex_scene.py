@@ -147,10 +147,15 @@ def _place(
         return None
     x, y, z = tries[int(good.argmax())].tolist()
     return Thing(
-        shape, size, _choose(materials, generator),
+        shape,
+        size,
+        _choose(materials, generator),
         _choose(tuple(COLORS), generator) if kind.colored else "",
-        radius, (x, y, z), float(generator.uniform(0, 360)), _coat(generator),
-    )  # fmt: skip
+        radius,
+        (x, y, z),
+        float(generator.uniform(0, 360)),
+        _coat(generator),
+    )
 
 
 def _apart(places: Array, radius: float, others: list[Thing], camera: Array) -> Array:

@@ -113,8 +113,14 @@ def _turned(profile: list[tuple[float, float]]) -> Mesh:
         length = np.hypot(second - first, high - low)
         share = np.linspace(0, 1, 7)[:, None]
         radius, height = first + share * (second - first), low + share * (high - low)
-        points = np.stack([radius * around[:, 0], radius * around[:, 1],
-                           np.broadcast_to(height, (7, len(angles)))], axis=-1)  # fmt: skip
+        points = np.stack(
+            [
+                radius * around[:, 0],
+                radius * around[:, 1],
+                np.broadcast_to(height, (7, len(angles))),
+            ],
+            axis=-1,
+        )
         slope = np.array([high - low, first - second]) / length
         normals = np.concatenate([slope[0] * around, np.full((len(angles), 1), slope[1])], axis=1)
         coordinates = np.stack(
@@ -162,8 +168,13 @@ def _icosahedron() -> Mesh:
     far = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
     edge = far[far > 0].min()
     near = np.isclose(far, edge)
-    triangles = [(a, b, c) for a in range(12) for b in range(a) for c in range(b)
-                 if near[a, b] and near[b, c] and near[a, c]]  # fmt: skip
+    triangles = [
+        (a, b, c)
+        for a in range(12)
+        for b in range(a)
+        for c in range(b)
+        if near[a, b] and near[b, c] and near[a, c]
+    ]
     corners = _on_a_side(corners, corners[list(triangles[0])].mean(axis=0))
     # Each corner stands there once for each face, so that each face is flat.
     vertices = corners[np.array(triangles)].reshape(-1, 3)

@@ -83,13 +83,20 @@ class MitsubaRenderer(ABC):
         self, to_world: Any, fov: float, sampler: str, samples: int, options: dict[str, Any]
     ) -> dict[str, Any]:
         return {
-            "type": "perspective", "fov": fov, "to_world": to_world, **options,
+            "type": "perspective",
+            "fov": fov,
+            "to_world": to_world,
+            **options,
             "film": {
-                "type": "hdrfilm", "width": self.size, "height": self.size,
-                "rfilter": {"type": "box"}, "pixel_format": "rgb", "component_format": "float32",
+                "type": "hdrfilm",
+                "width": self.size,
+                "height": self.size,
+                "rfilter": {"type": "box"},
+                "pixel_format": "rgb",
+                "component_format": "float32",
             },
             "sampler": {"type": sampler, "sample_count": samples, "jitter": samples > 1},
-        }  # fmt: skip
+        }
 
     def _render(self, loaded: Any, integrator: Any, sensor: int, samples: int, seed: Any) -> Array:
         drawn = mi.render(loaded, sensor=sensor, integrator=integrator, spp=samples, seed=seed)

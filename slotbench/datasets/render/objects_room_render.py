@@ -61,21 +61,25 @@ class Renderer(MitsubaRenderer):
             "type": "scene",
             **self.sensors(camera, FOV),
             "sun": {
-                "type": "directional", "direction": sun @ mi.ScalarVector3f(-1, 0, 0),
+                "type": "directional",
+                "direction": sun @ mi.ScalarVector3f(-1, 0, 0),
                 "irradiance": {"type": "rgb", "value": SUN},
             },
             "floor": {
-                "type": "rectangle", "bsdf": self.tints[scene.floor],
+                "type": "rectangle",
+                "bsdf": self.tints[scene.floor],
                 "to_world": room.scale([HALF, HALF, 1]),
             },
-        }  # fmt: skip
+        }
         for side in range(4):
             # Upright at y = HALF, facing the middle of the room, then turned about the vertical.
             wall = room.rotate([0, 0, 1], 90 * side).translate([0, HALF, HEIGHT / 2])
             wall = wall.rotate([1, 0, 0], 90).scale([HALF, HEIGHT / 2, 1])
             parts[f"wall{side}"] = {
-                "type": "rectangle", "bsdf": self.tints[scene.walls], "to_world": wall,
-            }  # fmt: skip
+                "type": "rectangle",
+                "bsdf": self.tints[scene.walls],
+                "to_world": wall,
+            }
         for index, thing in enumerate(scene.objects, start=1):
             parts |= self._shapes(f"object{index}", thing)
         return parts
@@ -116,9 +120,11 @@ class Renderer(MitsubaRenderer):
             return {
                 name: _cylinder([x, y], 0, 2 * size, size, surface),
                 f"{name}-lid": {
-                    "type": "disk", "to_world": lid, "bsdf": self._surface(thing, "disk"),
+                    "type": "disk",
+                    "to_world": lid,
+                    "bsdf": self._surface(thing, "disk"),
                 },
-            }  # fmt: skip
+            }
         radius = 0.6 * size
         top = 2 * size - radius
         return {
@@ -152,9 +158,12 @@ def _cylinder(
     place: list[float], low: float, high: float, radius: float, surface: Any
 ) -> dict[str, Any]:
     return {
-        "type": "cylinder", "p0": [*place, low], "p1": [*place, high], "radius": radius,
+        "type": "cylinder",
+        "p0": [*place, low],
+        "p1": [*place, high],
+        "radius": radius,
         "bsdf": surface,
-    }  # fmt: skip
+    }
 
 
 def _cone(name: str, thing: Thing, surface: Any) -> Any:
@@ -174,9 +183,13 @@ def _cone(name: str, thing: Thing, surface: Any) -> Any:
     properties = mi.Properties()
     properties["mesh_bsdf"] = surface
     mesh = mi.Mesh(
-        name, 2 * corners, SIDES, has_vertex_normals=True,
-        has_vertex_texcoords=bool(thing.style), props=properties,
-    )  # fmt: skip
+        name,
+        2 * corners,
+        SIDES,
+        has_vertex_normals=True,
+        has_vertex_texcoords=bool(thing.style),
+        props=properties,
+    )
     stored = mi.traverse(mesh)
     if thing.style:
         turns = np.arange(corners) / SIDES

@@ -16,18 +16,31 @@ Point = tuple[float, float, float]
 
 SHAPES = ("cube", "sphere", "cylinder", "cone", "capsule")
 COLORS = {
-    "red": (214, 39, 40), "orange": (255, 136, 14), "yellow": (250, 220, 40),
-    "green": (44, 160, 44), "cyan": (40, 205, 215), "blue": (45, 80, 220),
-    "purple": (138, 43, 200), "pink": (245, 105, 180),
-}  # fmt: skip
+    "red": (214, 39, 40),
+    "orange": (255, 136, 14),
+    "yellow": (250, 220, 40),
+    "green": (44, 160, 44),
+    "cyan": (40, 205, 215),
+    "blue": (45, 80, 220),
+    "purple": (138, 43, 200),
+    "pink": (245, 105, 180),
+}
 """sRGB, 0 to 255."""
 NEW_SHAPES = ("pyramid", "diamond")
 NEW_COLORS = {"brown": (105, 62, 28), "lime": (185, 255, 40), "black": (22, 22, 24)}
 """Those of the shifts ``object_shape`` and ``object_color`` alone."""
 TINTS = (
-    (203, 140, 132), (212, 174, 132), (214, 205, 150), (152, 186, 132), (132, 196, 172),
-    (136, 172, 206), (146, 146, 206), (186, 146, 198), (216, 216, 210), (150, 150, 150),
-)  # fmt: skip
+    (203, 140, 132),
+    (212, 174, 132),
+    (214, 205, 150),
+    (152, 186, 132),
+    (132, 196, 172),
+    (136, 172, 206),
+    (146, 146, 206),
+    (186, 146, 198),
+    (216, 216, 210),
+    (150, 150, 150),
+)
 """Colours of floors and walls, paler than those of objects."""
 
 HALF, HEIGHT = 3.5, 2.0

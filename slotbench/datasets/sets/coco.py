@@ -32,17 +32,17 @@ FOLDERS = {"train": "train2017", "val": "val2017"}
 ADDRESS = "http://images.cocodataset.org"
 DOWNLOADS = (
     Download(
-        f"{ADDRESS}/zips/train2017.zip", md5="cced6f7f71b7629ddf16f17bbcfab6b2",
-        size=19_336_861_798,
+        f"{ADDRESS}/zips/train2017.zip", md5="cced6f7f71b7629ddf16f17bbcfab6b2", size=19_336_861_798
     ),
     Download(
         f"{ADDRESS}/zips/val2017.zip", md5="442b8da7639aecaf257c1dceb8ba8c80", size=815_585_330
     ),
     Download(
         f"{ADDRESS}/annotations/annotations_trainval2017.zip",
-        md5="f4bbac642086de4f52a3fdda2de5fa2c", size=252_907_541,
+        md5="f4bbac642086de4f52a3fdda2de5fa2c",
+        size=252_907_541,
     ),
-)  # fmt: skip
+)
 EXPECTED = "a folder that holds train2017, val2017 and annotations"
 MOST_JSON = 2 << 30
 """Bytes; instances_train2017.json has 449 million."""
@@ -182,8 +182,7 @@ def _drawing() -> Draw:
         module: Any = import_module("pycocotools.mask")
     except ImportError as error:
         raise UserError(
-            "coco needs pycocotools, which is not installed.",
-            "Type: pip install 'slotbench[coco]'",
+            "coco needs pycocotools, which is not installed.", "Type: pip install 'slotbench[coco]'"
         ) from error
 
     def draw(shape: Shape, picture: Picture) -> tuple[slice, Array]:

@@ -94,9 +94,10 @@ class FolderImporter(TreeImporter):
         ]
         super().__init__(root, layout, records, splits, others)
         self.rule = (
-            "the folders train, val, test and test-*" if splits
+            "the folders train, val, test and test-*"
+            if splits
             else "sorted by name, the first 70 %, the next 15 %, the last 15 %"
-        )  # fmt: skip
+        )
 
     def _scan(self, root: Path) -> int:
         """The highest label of all masks."""

@@ -33,10 +33,24 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT = "test-held-out"
 COLORS = ("blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow")
 CATEGORIES = (
-    "Action Figures", "Bag", "Board Games", "Bottles and Cans and Cups", "Camera", "Car Seat",
-    "Consumer Goods", "Hat", "Headphones", "Keyboard", "Legos", "Media Cases", "Mouse", "None",
-    "Shoe", "Stuffed Toys", "Toys",
-)  # fmt: skip
+    "Action Figures",
+    "Bag",
+    "Board Games",
+    "Bottles and Cans and Cups",
+    "Camera",
+    "Car Seat",
+    "Consumer Goods",
+    "Hat",
+    "Headphones",
+    "Keyboard",
+    "Legos",
+    "Media Cases",
+    "Mouse",
+    "None",
+    "Shoe",
+    "Stuffed Toys",
+    "Toys",
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +69,15 @@ class Kind:
 
 CLEVR_LIKE = Kind(
     10,
-    {"shape": ("cube", "cylinder", "sphere"), "size": ("small", "large"), "color": COLORS,
-     "material": ("metal", "rubber")},
-    "_label", False,
-)  # fmt: skip
+    {
+        "shape": ("cube", "cylinder", "sphere"),
+        "size": ("small", "large"),
+        "color": COLORS,
+        "material": ("metal", "rubber"),
+    },
+    "_label",
+    False,
+)
 KINDS = {
     "a": CLEVR_LIKE,
     "c": Kind(10, {"category": CATEGORIES}, "", True),
@@ -103,12 +122,14 @@ class MoviImporter(Importer):
         self.shards = Shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
         scale = (Property("scale", "numeric"),) if self.kind.scale else ()
         properties = (
-            *(Property(name, "categorical", classes=classes)
-              for name, classes in self.kind.codes.items()),
+            *(
+                Property(name, "categorical", classes=classes)
+                for name, classes in self.kind.codes.items()
+            ),
             *scale,
             Property("position", "numeric", dim=3, unit="scene units"),
             Property("image_position", "numeric", dim=2, unit="x and y, [0, 1] inside the frame"),
-        )  # fmt: skip
+        )
         self.layout = Layout(image_size, image_size, self.kind.objects, properties, frames=FRAMES)
 
     def progress(self) -> tuple[int, int]:
@@ -124,9 +145,10 @@ class MoviImporter(Importer):
         count = self.shards.count
         train, both = count[TRAIN], count[TRAIN] + count[VALIDATION]
         found = {
-            "train": (0, train * 95 // 100), "val": (train * 95 // 100, train),
+            "train": (0, train * 95 // 100),
+            "val": (train * 95 // 100, train),
             "test": (train, both),
-        }  # fmt: skip
+        }
         return {**found, HELD_OUT: (both, records)} if TEST in count else found
 
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
@@ -217,12 +239,16 @@ class _Record:
 
     def frames(self, objects: int, size: int) -> Iterator[tuple[Array, Array]]:
         """Image uint8 (size, size, 3) and labels uint8 (size, size) of each frame."""
-        pairs = zip(*(self._read(key, read_entries, FRAMES) for key in ("video", "segmentations")),
-                    strict=True)  # fmt: skip
+        pairs = zip(
+            *(self._read(key, read_entries, FRAMES) for key in ("video", "segmentations")),
+            strict=True,
+        )
         side = None
         for frame, (video, segmentation) in enumerate(pairs):
-            names = [self.file.place(f"feature {key!r}, frame {frame}")
-                     for key in ("video", "segmentations")]  # fmt: skip
+            names = [
+                self.file.place(f"feature {key!r}, frame {frame}")
+                for key in ("video", "segmentations")
+            ]
             image = read_image(bytes(video), names[0], most=MOST_SIDE)
             labels = read_labels(bytes(segmentation), names[1], objects, most=MOST_SIDE)
             side = side or image.shape[0]

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from slotbench.datasets.shifts.shift_scenes import Drawn
 
 MOST = 6
-COUNTS = {
-    "test-empty_room": (0, 0), "test-six_objects": (6, 6), "test-identical_color": (4, 6),
-}  # fmt: skip
+COUNTS = {"test-empty_room": (0, 0), "test-six_objects": (6, 6), "test-identical_color": (4, 6)}
 USUAL = (1, 3)
 """Objects in the images of the other splits."""
 MIN_VISIBLE = 0.01
@@ -53,11 +51,13 @@ class ObjectsRoom(Dataset):
             Property("color", "categorical", classes=tuple(COLORS)),
             Property("size", "numeric", unit="scene units, half the height"),
             Property(
-                "position", "numeric", dim=3,
+                "position",
+                "numeric",
+                dim=3,
                 unit="scene units: to the right, away from the camera, and up",
             ),
             Property("rotation", "numeric", unit="degrees about the vertical, [0, 360)"),
-        )  # fmt: skip
+        )
         return Layout(self.image_size, self.image_size, MOST, properties)
 
     @property

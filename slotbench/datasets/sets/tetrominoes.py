@@ -28,13 +28,22 @@ from slotbench.rng import numpy_generator
 
 SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
 COLORS = {
-    "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0),
-    "magenta": (1, 0, 1), "cyan": (0, 1, 1),
-}  # fmt: skip
+    "red": (1, 0, 0),
+    "green": (0, 1, 0),
+    "blue": (0, 0, 1),
+    "yellow": (1, 1, 0),
+    "magenta": (1, 0, 1),
+    "cyan": (0, 1, 1),
+}
 PIECES = {
-    "I": ("####",), "O": ("##", "##"), "T": ("###", ".#."), "S": (".##", "##."),
-    "Z": ("##.", ".##"), "L": ("#..", "###"), "J": ("..#", "###"),
-}  # fmt: skip
+    "I": ("####",),
+    "O": ("##", "##"),
+    "T": ("###", ".#."),
+    "S": (".##", "##."),
+    "Z": ("##.", ".##"),
+    "L": ("#..", "###"),
+    "J": ("..#", "###"),
+}
 TRIES = 16
 
 
@@ -181,9 +190,15 @@ def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
         }
 
     form = Format(
-        (SIDE, SIDE, 3), (COUNT + 1, SIDE, SIDE, 1), COUNT + 1, False, (window(image_size),) * 2,
-        {}, {**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
-        _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))), describe,
+        (SIDE, SIDE, 3),
+        (COUNT + 1, SIDE, SIDE, 1),
+        COUNT + 1,
+        False,
+        (window(image_size),) * 2,
+        {},
+        {**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
+        _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))),
+        describe,
         enlarge="nearest",
-    )  # fmt: skip
+    )
     return MultiObjectImporter(path, form)

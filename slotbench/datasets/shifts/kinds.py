@@ -43,19 +43,20 @@ SHIFTS: Mapping[str, Shift] = {
         "one object has a colour that is not in training", ("color",), on_images=True
     ),
     "object_shape": Shift(
-        "one object has a shape that is not in training", ("shape",),
+        "one object has a shape that is not in training",
+        ("shape",),
         else_why="a finished image does not say what is behind an object",
     ),
     "object_style": Shift(
-        "one object has a texture", ("color", "material"),
+        "one object has a texture",
+        ("color", "material"),
         else_why="on finished images the authors use neural style transfer, with the weights of a "
         "network that slotbench does not have",
     ),
     "num_objects": Shift(
-        "more objects than in training",
-        else_why="objects cannot be added to a finished image",
+        "more objects than in training", else_why="objects cannot be added to a finished image"
     ),
-}  # fmt: skip
+}
 
 
 def split_of(shift: str) -> str:

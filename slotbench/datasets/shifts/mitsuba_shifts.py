@@ -12,9 +12,13 @@ from slotbench.datasets.shifts.shift_patterns import draw_pattern, second_color
 
 TEXELS = 128
 REPEATS = {
-    "sphere": (5, 3), "cylinder": (5, 2), "capsule": (5, 2), "cube": (2, 2), "cone": (4, 2),
+    "sphere": (5, 3),
+    "cylinder": (5, 2),
+    "capsule": (5, 2),
+    "cube": (2, 2),
+    "cone": (4, 2),
     "disk": (1, 4),
-}  # fmt: skip
+}
 """Shape -> how often a pattern is repeated along its two surface coordinates."""
 SHAPES = ("cone", "pyramid", "diamond")
 """Shapes of :func:`pointed`."""
@@ -33,9 +37,14 @@ def texture(pattern: str, color: tuple[int, int, int], shape: str) -> dict[str, 
 
 
 def pointed(
-    name: str, shape: str, radius: float, height: float, turn: float, place: tuple[float, float],
+    name: str,
+    shape: str,
+    radius: float,
+    height: float,
+    turn: float,
+    place: tuple[float, float],
     surface: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """A cone, a pyramid of four sides or a diamond (two such, foot to foot), from the floor up.
 
     ``radius`` is that of the circle around the widest place, ``turn`` in degrees about the

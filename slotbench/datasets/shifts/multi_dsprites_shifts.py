@@ -57,9 +57,13 @@ Centers = Callable[[Array, int], Array]
 
 
 def shift_scene(
-    shift: str, scene: Scene, size: int, variant: str, centers: Centers,
+    shift: str,
+    scene: Scene,
+    size: int,
+    variant: str,
+    centers: Centers,
     generator: np.random.Generator,
-) -> Drawn:  # fmt: skip
+) -> Drawn:
     """The scene under a shift, drawn at ``size`` x ``size`` pixels.
 
     Every sprite shows its least share of pixels, where a sprite can be changed so.
@@ -127,9 +131,11 @@ def _fuller(
 def _add(scene: Scene, more: int, variant: str, generator: np.random.Generator) -> Scene:
     old, new = scene.sprites, Sprites.draw(more, generator)
     sprites = Sprites(
-        *(np.concatenate(both) for both in
-          ((old.shape, new.shape), (old.scale, new.scale), (old.turn, new.turn)))
-    )  # fmt: skip
+        *(
+            np.concatenate(both)
+            for both in ((old.shape, new.shape), (old.scale, new.scale), (old.turn, new.turn))
+        )
+    )
     place = np.concatenate([scene.place, generator.integers(32, size=(more, 2)) / 31])
     colors = Colors.draw(variant, more, generator).sprites
     joined = replace(scene.colors, sprites=np.concatenate([scene.colors.sprites, colors]))

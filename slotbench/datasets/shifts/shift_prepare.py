@@ -174,10 +174,14 @@ def _insert(path: Path, dataset: Dataset, shifts: list[str], parts: Parts) -> No
     """Write the parts as one group a shift into the file at ``path``; bring the manifest up."""
     with DatasetFile(path) as file:
         plans = [
-            (shift, _layout(file, dataset, shift), _description(file, dataset, shift),
-             list(_pieces(file, dataset, shift)))
+            (
+                shift,
+                _layout(file, dataset, shift),
+                _description(file, dataset, shift),
+                list(_pieces(file, dataset, shift)),
+            )
             for shift in shifts
-        ]  # fmt: skip
+        ]
         base = file.layout
         manifest = json.loads(file.attributes.get("manifest", "{}"))
     with h5py.File(path, "r+") as stored:

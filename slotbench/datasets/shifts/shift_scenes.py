@@ -49,9 +49,13 @@ class SceneShifts(ABC):
         raise NotImplementedError(f"{type(self).__name__} draws no num_objects")
 
     def draw(
-        self, shift: str, scene: Any, renderer: MitsubaRenderer, least: float,
+        self,
+        shift: str,
+        scene: Any,
+        renderer: MitsubaRenderer,
+        least: float,
         generator: np.random.Generator,
-    ) -> Drawn:  # fmt: skip
+    ) -> Drawn:
         """The scene under a shift; ``renderer`` is a zoomed one where the shift is ``crop``.
 
         Every object of a changed scene shows ``least`` pixels where one can be changed so.

@@ -11,8 +11,13 @@ from slotbench.errors import SlotbenchError
 
 ZOOM = 1.5
 NEW_COLORS = (
-    (255, 128, 0), (128, 0, 255), (0, 255, 128), (0, 128, 255), (255, 0, 128), (128, 255, 0),
-)  # fmt: skip
+    (255, 128, 0),
+    (128, 0, 255),
+    (0, 255, 128),
+    (0, 128, 255),
+    (255, 0, 128),
+    (128, 255, 0),
+)
 """Halfway between neighbours of the six that training has."""
 MORE = (4, 5)
 TRIES = 2000
@@ -34,9 +39,13 @@ Draw = Callable[[np.random.Generator], Piece]
 
 
 def shift_pieces(
-    shift: str, pieces: list[Piece], side: int, block: int, draw: Draw,
+    shift: str,
+    pieces: list[Piece],
+    side: int,
+    block: int,
+    draw: Draw,
     generator: np.random.Generator,
-) -> tuple[list[Piece], tuple[int, ...]]:  # fmt: skip
+) -> tuple[list[Piece], tuple[int, ...]]:
     """The pieces of a scene under a shift, and which was changed.
 
     The frame has ``side`` pixels, a block ``block``; ``draw`` gives any piece anywhere.

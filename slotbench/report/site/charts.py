@@ -35,10 +35,17 @@ MOST_ROWS = 40
 MOST_NAMES = 12
 """Beyond so many rows, a cost plot names those of the front only."""
 _SETTINGS: Any = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "text.color": _INK,
-    "axes.labelcolor": _INK, "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-    "axes.spines.top": False, "axes.spines.right": False,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 Point = tuple[float, float, Row]
 
 
@@ -57,10 +64,18 @@ def intervals(rows: Sequence[Row], metrics: Sequence[str]) -> str:
                 places = [place for place, _ in members]
                 cells = [rows[place].metrics[metric] for place in places]
                 axes.plot([mean for _, mean in members], places, mark, color=color, markersize=5)
-                known = [(cell.low, cell.high, place) for cell, place in
-                         zip(cells, places, strict=True) if cell.low is not None]  # fmt: skip
-                axes.hlines([at for *_, at in known], [low for low, *_ in known],
-                            [high for _, high, _ in known], color=color, linewidth=1.5)  # fmt: skip
+                known = [
+                    (cell.low, cell.high, place)
+                    for cell, place in zip(cells, places, strict=True)
+                    if cell.low is not None
+                ]
+                axes.hlines(
+                    [at for *_, at in known],
+                    [low for low, *_ in known],
+                    [high for _, high, _ in known],
+                    color=color,
+                    linewidth=1.5,
+                )
             axes.set_title(metric.replace("properties/", "properties/\n"), fontsize=9)
             axes.grid(axis="x", alpha=0.25)
             axes.tick_params(axis="y", length=0)
@@ -87,9 +102,10 @@ def costs(rows: Sequence[Row], metric: str, cost: str = "seconds") -> str:
     known: list[Point] = [
         (spent, cell.mean, row)
         for row in rows
-        if (cell := row.metrics.get(metric)) and cell.mean is not None
+        if (cell := row.metrics.get(metric))
+        and cell.mean is not None
         and (spent := getattr(row.cost, cost)) is not None
-    ]  # fmt: skip
+    ]
     if len(known) < 2:
         return ""
     front = pareto([(spent, mean) for spent, mean, _ in known], direction(metric) or 1)
@@ -106,9 +122,13 @@ def costs(rows: Sequence[Row], metric: str, cost: str = "seconds") -> str:
                 # Names grow towards the middle: none leaves the picture.
                 right = spent > 0.6 * max(each for each, *_ in known)
                 axes.annotate(
-                    _name(row), (spent, mean), xytext=(-6 if right else 6, 4), fontsize=8,
-                    textcoords="offset points", ha="right" if right else "left",
-                )  # fmt: skip
+                    _name(row),
+                    (spent, mean),
+                    xytext=(-6 if right else 6, 4),
+                    fontsize=8,
+                    textcoords="offset points",
+                    ha="right" if right else "left",
+                )
         axes.step(*zip(*front, strict=True), where="post", color=_INK, alpha=0.4, linewidth=1)
         axes.set_xlabel(AXES[cost])
         axes.set_ylabel(metric)

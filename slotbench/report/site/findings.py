@@ -13,9 +13,15 @@ from slotbench.results.leaderboard.verdict import plain
 from slotbench.results.leaderboard.wording import MISSING, interval, p_value, signed
 
 HEADINGS = (
-    "measure", "difference", "95 % interval", "effect d", "p (Holm)", "pairs", "finding",
+    "measure",
+    "difference",
+    "95 % interval",
+    "effect d",
+    "p (Holm)",
+    "pairs",
+    "finding",
     "seeds more",
-)  # fmt: skip
+)
 CONTRAST_HEADINGS = ("axis", "measure", "levels", *HEADINGS[1:-1])
 MOST_CONTRASTS = 200
 
@@ -49,12 +55,14 @@ def findings(board: Board, study: Study) -> Findings:
     clear = any(family.result.n >= LEAST_FOR_A_CLAIM for family in board.families)
     notes = (*study.notes, *(verdict.notes if of_families else ()))
     return Findings(
-        study.question, study.answer or verdict.headline,
+        study.question,
+        study.answer or verdict.headline,
         notes,
         Plain("Self-supervision minus reconstruction, all rows together", HEADINGS, evidence)
-        if clear and of_families else None,
+        if clear and of_families
+        else None,
         _axes(study),
-    )  # fmt: skip
+    )
 
 
 def _evidence(family: Family, needs: dict[str, Need]) -> list[str]:
@@ -89,9 +97,12 @@ def _numbers(found: Family | Contrast) -> list[str]:
     result = found.result
     effect = MISSING if result.effect is None else f"{result.effect:+.1f}"
     return [
-        signed(result.difference), interval(result) or MISSING, effect,
-        p_value(found.corrected).removeprefix("p = "), str(result.n),
-    ]  # fmt: skip
+        signed(result.difference),
+        interval(result) or MISSING,
+        effect,
+        p_value(found.corrected).removeprefix("p = "),
+        str(result.n),
+    ]
 
 
 def ranks(board: Board) -> tuple[list[Plain], list[Plain]]:

@@ -81,19 +81,24 @@ def board_tables(board: Board, links: Mapping[str, str]) -> list[Table]:
 def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, str]) -> Table:
     default = columns(rows, board.shown)
     more = [
-        key for key in board.metrics
-        if key not in default and any(key in row.metrics for row in rows)
+        key
+        for key in board.metrics
+        if key not in default
+        and any(key in row.metrics for row in rows)
         and (direction(key) or key in _HEALTH)
-    ]  # fmt: skip
+    ]
     metrics = [*default, *more]
     counted = any(row.cost.flops is not None for row in rows)
     costs = list(cost_words(rows[0].cost, with_flops=counted))
     heads = [
-        Column("objective", numeric=False), Column("core", numeric=False),
-        Column("family", numeric=False), Column("preset", numeric=False), Column("seeds"),
+        Column("objective", numeric=False),
+        Column("core", numeric=False),
+        Column("family", numeric=False),
+        Column("preset", numeric=False),
+        Column("seeds"),
         *(Column(key, shown=key in default) for key in metrics),
         *(Column(name, numeric=name != "device", shown=name in SHOWN_COSTS) for name in costs),
-    ]  # fmt: skip
+    ]
     winners = {key: best(rows, key) for key in metrics}
     lines = []
     for place, row in enumerate(rows):
@@ -115,10 +120,11 @@ def _names(row: Row, links: Mapping[str, str]) -> list[Cell]:
     notes += [f"{row.published} published"] if row.published else []
     return [
         Cell(row.name, row.name, link=links.get(key_of(row.config), "")),
-        Cell(row.core, row.core), Cell(row.family, row.family), 
+        Cell(row.core, row.core),
+        Cell(row.family, row.family),
         Cell(row.preset, f"{row.preset} {row.settings}", small=row.settings),
         Cell(seeds, seeds, small=", ".join(notes)),
-    ]  # fmt: skip
+    ]
 
 
 def _metric(row: Row, key: str, wins: bool) -> Cell:
@@ -136,17 +142,23 @@ def _value(value: float | str | None) -> str:
 
 def key_of(config: Mapping[str, Any]) -> str:
     """Equal for the runs of one row: the configuration without its seed."""
-    return json.dumps({name: value for name, value in config.items() if name != "seed"},
-                      sort_keys=True)  # fmt: skip
+    return json.dumps(
+        {name: value for name, value in config.items() if name != "seed"}, sort_keys=True
+    )
 
 
 def runs_table(records: Sequence[Mapping[str, Any]], metric: str) -> Table:
     """Every run, finished or not, with what is wrong with it."""
     heads = [
-        Column("run", numeric=False), Column("dataset", numeric=False),
-        Column("objective", numeric=False), Column("core", numeric=False), Column("seed"),
-        Column("state", numeric=False), Column(metric), Column("seconds"),
-    ]  # fmt: skip
+        Column("run", numeric=False),
+        Column("dataset", numeric=False),
+        Column("objective", numeric=False),
+        Column("core", numeric=False),
+        Column("seed"),
+        Column("state", numeric=False),
+        Column(metric),
+        Column("seconds"),
+    ]
     lines = []
     for record in records:
         value, seconds = record.get(metric), record.get("seconds")
@@ -156,12 +168,14 @@ def runs_table(records: Sequence[Mapping[str, Any]], metric: str) -> Table:
         state = str(record["state"])
         cells = [
             Cell(record["name"], record["name"], link=record.get("page", "")),
-            Cell(words[0], words[0]), Cell(objective, objective), Cell(words[2], words[2]),
+            Cell(words[0], words[0]),
+            Cell(objective, objective),
+            Cell(words[2], words[2]),
             Cell(str(record.get("seed", MISSING)), str(record.get("seed", ""))),
             Cell(state, state, small=str(record.get("reason") or "")),
             Cell(number(value) if known else MISSING, _value(value) if known else ""),
             Cell(f"{seconds:.0f}" if seconds else MISSING, _value(seconds) if seconds else ""),
-        ]  # fmt: skip
+        ]
         problems = tuple(record["problems"]) + tuple(record["warnings"])
         lines.append(Line(cells, str(record.get("family") or "unknown"), problems))
     return Table("Runs", heads, lines)
@@ -182,12 +196,16 @@ def run_facts(run: Run) -> dict[str, Any]:
         ],
         "health": [
             (key, number(cell["value"]))
-            for key, cell in metrics.items() if key.startswith("health/")
+            for key, cell in metrics.items()
+            if key.startswith("health/")
         ],
-        "judged": {key: value for key, value in evaluation.items()
-                   if key in ("split", "images", "objects", "resolution", "slots")},
+        "judged": {
+            key: value
+            for key, value in evaluation.items()
+            if key in ("split", "images", "objects", "resolution", "slots")
+        },
         "skipped": evaluation.get("skipped", {}),
-    }  # fmt: skip
+    }
 
 
 def _interval(cell: Mapping[str, Any]) -> str:

@@ -64,10 +64,13 @@ def study(
         return Study(question or chosen.question, chosen.name, notes=tuple(notes))
     found = contrasts(*_observations(chosen, cells, known))
     return Study(
-        question or chosen.question, chosen.name,
-        "" if _of_families(chosen) else answer(found), tuple(found), tuple(notes),
+        question or chosen.question,
+        chosen.name,
+        "" if _of_families(chosen) else answer(found),
+        tuple(found),
+        tuple(notes),
         frozenset(cells.keys() & known.keys()),
-    )  # fmt: skip
+    )
 
 
 def _only(results_dir: Path) -> Suite | None:
@@ -84,12 +87,15 @@ def _cells(plan: Plan, results_dir: Path) -> dict[str, Mapping[str, Any]]:
 def _progress(cells: Mapping[str, Any], known: Records) -> str:
     """``12 of 15 runs of the suite count; 2 failed, 1 missing.``: no gap in silence."""
     states = Counter(
-        "missing" if name not in known
-        else "" if known[name]["counts"]
-        else "not evaluated" if known[name]["state"] == "done"
+        "missing"
+        if name not in known
+        else ""
+        if known[name]["counts"]
+        else "not evaluated"
+        if known[name]["state"] == "done"
         else str(known[name]["state"])
         for name in cells
-    )  # fmt: skip
+    )
     gaps = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state)
     text = f"{states['']} of {len(cells)} runs of the suite count"
     return f"{text}; {gaps}." if gaps else f"{text}."
@@ -120,8 +126,11 @@ def _observations(
             continue
         values = {metric: float(record[metric]) for metric in METRICS if _has(record, metric)}
         if _shifted(suite):
-            values = {_kept(metric): lost for metric in METRICS
-                      if (lost := _under_shifts(record, metric)) is not None}  # fmt: skip
+            values = {
+                _kept(metric): lost
+                for metric in METRICS
+                if (lost := _under_shifts(record, metric)) is not None
+            }
         texts = {key: text_of(value) for key, value in levels.items() if key not in _NOT_AXES}
         found.append(Observation(str(record["fingerprint"]), int(record["seed"]), texts, values))
     metrics = [_kept(metric) for metric in METRICS] if _shifted(suite) else list(METRICS)
@@ -140,10 +149,12 @@ def _kept(metric: str) -> str:
 def _under_shifts(record: Mapping[str, Any], metric: str) -> float | None:
     """Mean over the shifts of the value on shifted images minus that on the test images."""
     shifted = [
-        float(record[key]) for key in record
-        if str(key).startswith("shifts/") and str(key).endswith(f"/all/{metric}")
+        float(record[key])
+        for key in record
+        if str(key).startswith("shifts/")
+        and str(key).endswith(f"/all/{metric}")
         and _has(record, key)
-    ]  # fmt: skip
+    ]
     if not shifted or not _has(record, metric):
         return None
     return sum(shifted) / len(shifted) - float(record[metric])

@@ -44,9 +44,16 @@ class Site:
 
 
 def write_site(
-    results_dir: Path, out: Path, *, data_dir: Path, host: Host, pictures: bool = True,
-    question: str | None = None, dataset: str | None = None, suite: str | None = None,
-) -> Site:  # fmt: skip
+    results_dir: Path,
+    out: Path,
+    *,
+    data_dir: Path,
+    host: Host,
+    pictures: bool = True,
+    question: str | None = None,
+    dataset: str | None = None,
+    suite: str | None = None,
+) -> Site:
     """Write ``index.html``, ``runs/`` and ``pictures/`` into ``out``.
 
     With ``pictures``, the first run of each row shows the same test images, and is drawn if it
@@ -60,11 +67,15 @@ def write_site(
         records = [record for record in records if record["run"] in asked.runs]
     kept = {pages.key_of(record["config"]) for record in records if record["config"]}
     board = leaderboard(
-        results_dir, dataset=dataset,
+        results_dir,
+        dataset=dataset,
         keep=(lambda row: pages.key_of(row.config) in kept) if suite else None,
-    )  # fmt: skip
-    first = {pages.key_of(record["config"]): record for record in reversed(records)
-             if record["counts"] and record["page"]}  # fmt: skip
+    )
+    first = {
+        pages.key_of(record["config"]): record
+        for record in reversed(records)
+        if record["counts"] and record["page"]
+    }
     galleries = _galleries(board, first, out, data_dir, host) if pictures else []
     with bar("Writing pages", len(records) + 1) as progress:
         drawn = 0
@@ -83,17 +94,25 @@ def _write_run(record: Record, out: Path) -> int:
     points = pages.learning_curve(record["directory"])
     color = charts.STYLE.get(str(record["family"]), charts.STYLE["unknown"])[0]
     _write(
-        out / record["page"], "run.html.j2", root="../", record=record, pictures=shown,
+        out / record["page"],
+        "run.html.j2",
+        root="../",
+        record=record,
+        pictures=shown,
         facts=pages.run_facts(record["directory"]),
         curve=curves("training loss", color, {int(record["seed"]): points}) if points else "",
-    )  # fmt: skip
+    )
     return len(shown)
 
 
 def _write_index(
-    board: Board, asked: Study, records: Sequence[Record], first: Mapping[str, Record],
-    galleries: list[Gallery], out: Path,
-) -> None:  # fmt: skip
+    board: Board,
+    asked: Study,
+    records: Sequence[Record],
+    first: Mapping[str, Record],
+    galleries: list[Gallery],
+    out: Path,
+) -> None:
     links = {key: record["page"] for key, record in first.items()}
     drawn = _curves(board, records)
     apart = len(drawn) > MOST_CURVES
@@ -101,19 +120,24 @@ def _write_index(
         _write(out / "curves.html", "curves.html.j2", root="", curves=drawn)
     over_all, single = ranks(board)
     _write(
-        out / "index.html", "index.html.j2", root="",
+        out / "index.html",
+        "index.html.j2",
+        root="",
         found=findings(board, asked),
         tables=pages.board_tables(board, links),
-        overall=over_all, ranks=single, rank_note=RANK_NOTE,
+        overall=over_all,
+        ranks=single,
+        rank_note=RANK_NOTE,
         plots=[_plots(board, rows, title) for title, rows in _titled(board)],
-        curves=[] if apart else drawn, curves_apart=len(drawn) if apart else 0,
+        curves=[] if apart else drawn,
+        curves_apart=len(drawn) if apart else 0,
         galleries=galleries,
         comparisons=comparison_lines(board.comparisons),
         warnings=board.warnings,
         runs=pages.runs_table(records, board.shown[0]),
         families=sorted({row.family for row in board.rows}),
         style=charts.STYLE,
-    )  # fmt: skip
+    )
 
 
 def _titled(board: Board) -> list[tuple[str, list[Row]]]:
@@ -176,8 +200,9 @@ def _galleries(
     for _, rows in groups(board.rows):
         members = [
             (row, first[pages.key_of(row.config)]["directory"])
-            for row in rows if pages.key_of(row.config) in first
-        ]  # fmt: skip
+            for row in rows
+            if pages.key_of(row.config) in first
+        ]
         for _, run in members:
             _draw(run, data_dir, host)
         gallery = draw_gallery(members, data_dir, out, host, say) if members else None
@@ -198,9 +223,14 @@ def _draw(run: Run, data_dir: Path, host: Host) -> None:
         config = run.config()
         with open_dataset(config, data_dir) as dataset:
             draw(
-                trained(run, config).to(host.device), dataset, WISH, run.pictures,
-                title=run_title(run, config), seed=config.seed, device=host.device,
-            )  # fmt: skip
+                trained(run, config).to(host.device),
+                dataset,
+                WISH,
+                run.pictures,
+                title=run_title(run, config),
+                seed=config.seed,
+                device=host.device,
+            )
     except (UserError, OSError) as error:
         say(f"{run.id}: no pictures: {error}")
 
@@ -214,9 +244,12 @@ def _write(path: Path, template: str, **values: Any) -> None:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("slotbench.report.site"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("slotbench.report.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["breakable"] = _breakable
     return environment
 

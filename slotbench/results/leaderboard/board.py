@@ -108,9 +108,13 @@ class Board:
 
     def to_markdown(self) -> str:
         text = tables.to_markdown(
-            self.rows, self.shown, self.comparisons, self.verdict, summed_up(self.warnings),
+            self.rows,
+            self.shown,
+            self.comparisons,
+            self.verdict,
+            summed_up(self.warnings),
             self.scale,
-        )  # fmt: skip
+        )
         return text + (f"\n{rank_tables.to_markdown(self)}" if self.with_ranks else "")
 
     def to_latex(self) -> str:
@@ -122,9 +126,14 @@ class Board:
         from slotbench.results.leaderboard import terminal
 
         terminal.render(
-            console, self.rows, self.shown, self.comparisons, self.verdict,
-            summed_up(self.warnings), self.scale,
-        )  # fmt: skip
+            console,
+            self.rows,
+            self.shown,
+            self.comparisons,
+            self.verdict,
+            summed_up(self.warnings),
+            self.scale,
+        )
         if self.with_ranks:
             rank_tables.render(console, self)
 
@@ -170,13 +179,19 @@ def leaderboard(
         # Neutral numbers and what no table shows get no notes; JSON and CSV hold all of them.
         shown = scaling.scaled(shown, everything, wanted, in_table)
     return Board(
-        rows=tuple(shown), metrics=tuple(wanted), shown=tuple(in_table),
-        comparisons=tuple(relevant), families=tuple(together),
+        rows=tuple(shown),
+        metrics=tuple(wanted),
+        shown=tuple(in_table),
+        comparisons=tuple(relevant),
+        families=tuple(together),
         verdict=verdict(relevant, together, index.memo),
         warnings=tuple(_warnings(found, {row.group.dataset for row in shown})),
-        index=index, running=tuple(_running(found)), raw=tuple(raw),
-        scale=scaling.NOTE if scale else "", with_ranks=ranks,
-    )  # fmt: skip
+        index=index,
+        running=tuple(_running(found)),
+        raw=tuple(raw),
+        scale=scaling.NOTE if scale else "",
+        with_ranks=ranks,
+    )
 
 
 def _empty(found: Sequence[Found], results_dir: Path) -> UserError:
@@ -206,9 +221,10 @@ def _running(found: Sequence[Found]) -> list[str]:
 def _warnings(found: Sequence[Found], datasets: set[str] | None) -> list[str]:
     """One line for each problem of a run of these datasets, or of one that cannot be read."""
     concerned = [
-        run for run in found
+        run
+        for run in found
         if datasets is None or run.get("dataset") is None or run["dataset"] in datasets
-    ]  # fmt: skip
+    ]
     lines = [f"{run['run']}: {problem}" for run in concerned for problem in run["problems"]]
     unfinished = _states(
         [run for run in concerned if run.get("dataset")], {"new", "running", "interrupted"}

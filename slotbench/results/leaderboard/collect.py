@@ -21,11 +21,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "run", "published", "state", "reason", "counts", "problems", "dataset", "origin", "image_size",
-    "fingerprint", "core", "objective", "alignment", "preset", "settings", "family", "external",
-    "seed", "row", "pair", "steps", "seconds", "images_per_second", "parameters", "flops", "device",
-    "warnings", "config",
-)  # fmt: skip
+    "run",
+    "published",
+    "state",
+    "reason",
+    "counts",
+    "problems",
+    "dataset",
+    "origin",
+    "image_size",
+    "fingerprint",
+    "core",
+    "objective",
+    "alignment",
+    "preset",
+    "settings",
+    "family",
+    "external",
+    "seed",
+    "row",
+    "pair",
+    "steps",
+    "seconds",
+    "images_per_second",
+    "parameters",
+    "flops",
+    "device",
+    "warnings",
+    "config",
+)
 """The frame's columns that are no metric; metrics are the columns with a ``/`` or none of these.
 
 ``counts``: done, with an evaluation that can be used. ``row``: a hash of everything but the seed;

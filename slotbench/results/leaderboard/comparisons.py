@@ -70,10 +70,12 @@ def comparisons(rows: Sequence[Row], memo: Memo | None = None) -> list[Paired]:
             alike[row.pair].append(row)
     pairs = [
         (row, baseline, metric)
-        for row in rows if row.family == "self-supervised" and row.seeds
+        for row in rows
+        if row.family == "self-supervised" and row.seeds
         for baseline in _baselines(alike.get(row.pair, []))
-        for metric in METRICS if metric in row.metrics or metric in baseline.metrics
-    ]  # fmt: skip
+        for metric in METRICS
+        if metric in row.metrics or metric in baseline.metrics
+    ]
     known = memo or Memo()
     results = [_compare(*pair, known) for pair in pairs]
     corrected = holm([result.p for result in results])
@@ -91,8 +93,10 @@ def families(paired: Sequence[Paired], memo: Memo | None = None) -> list[Family]
     however many rows are compared with it. Rows below three shared seeds take no part.
     """
     known = memo or Memo()
-    found = [_family(metric, [pair for pair in paired if pair.metric == metric], known)
-             for metric in METRICS]  # fmt: skip
+    found = [
+        _family(metric, [pair for pair in paired if pair.metric == metric], known)
+        for metric in METRICS
+    ]
     corrected = holm([family.result.p for family in found])
     return [replace(family, corrected=p) for family, p in zip(found, corrected, strict=True)]
 
@@ -108,10 +112,12 @@ def _family(metric: str, paired: Sequence[Paired], memo: Memo) -> Family:
         seeds = sorted(set.intersection(*(set(pair.seeds) for pair in group)))
         if len(seeds) < LEAST_FOR_A_CLAIM:
             continue
-        strata.append(tuple(
-            sum(_difference(pair.row, baseline, metric, seed) for pair in group) / len(group)
-            for seed in seeds
-        ))  # fmt: skip
+        strata.append(
+            tuple(
+                sum(_difference(pair.row, baseline, metric, seed) for pair in group) / len(group)
+                for seed in seeds
+            )
+        )
         rows += len(group)
         datasets.add(baseline.group)
     result = memo.comparison(strata, "families", metric)

@@ -15,9 +15,10 @@ _NO_VALUE = {"mean": None, "low": None, "high": None, "n": 0, "iqm": None}
 def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
     """A row; ``members`` are the rows of its dataset, whose metrics it has, null where missing."""
     present = [
-        key for key in metrics
+        key
+        for key in metrics
         if any(key in member.metrics or key in member.scales for member in members)
-    ]  # fmt: skip
+    ]
     return {
         "dataset": row.group.dataset,
         "origin": row.group.origin,
@@ -37,11 +38,12 @@ def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> di
         "metrics": {key: _cell(row, key) for key in present},
         "cost": {
             # FLOPs are there where they were counted.
-            key: value for key, value in asdict(row.cost).items()
+            key: value
+            for key, value in asdict(row.cost).items()
             if key != "flops" or value is not None
         },
         "warnings": list(row.warnings),
-    }  # fmt: skip
+    }
 
 
 def _cell(row: Row, key: str) -> dict[str, Any]:
@@ -131,6 +133,8 @@ def standing_document(found: Standing) -> dict[str, Any]:
 def overall_document(found: Overall) -> dict[str, Any]:
     """One configuration over all datasets of the document, in the order of their rows."""
     return {
-        "metric": found.metric, "label": found.label, "ranks": list(found.ranks),
+        "metric": found.metric,
+        "label": found.label,
+        "ranks": list(found.ranks),
         "mean": found.mean,
-    }  # fmt: skip
+    }

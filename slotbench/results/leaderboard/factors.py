@@ -51,9 +51,14 @@ class Contrast:
     def words(self) -> str:
         """``pool over shared on segmentation (FG-ARI) (+0.05 [0.03, 0.08], p = 0.012)``."""
         evidence = ", ".join(
-            filter(None, (f"+{number(self.result.difference)} {interval(self.result)}".strip(),
-                          p_value(self.corrected) if self.corrected is not None else ""))
-        )  # fmt: skip
+            filter(
+                None,
+                (
+                    f"+{number(self.result.difference)} {interval(self.result)}".strip(),
+                    p_value(self.corrected) if self.corrected is not None else "",
+                ),
+            )
+        )
         return f"{self.level} over {self.other} on {plain(self.metric)} ({evidence})"
 
 

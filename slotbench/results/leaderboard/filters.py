@@ -83,6 +83,5 @@ def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
         advice = f"Without a run of it there is no row; type: slotbench train --dataset {dataset}"
         raise registry.unknown("dataset", dataset, sorted(known), advice)
     return [
-        row for row in found
-        if dataset in (row.group.dataset, row.group.dataset.partition(":")[0])
-    ]  # fmt: skip
+        row for row in found if dataset in (row.group.dataset, row.group.dataset.partition(":")[0])
+    ]

@@ -185,15 +185,23 @@ def _row(key: str, runs: Sequence[Found], memo: Memo) -> Row:
     ]
     return Row(
         group=Group(first["dataset"], first["origin"], first["image_size"], first["fingerprint"]),
-        core=first["core"], objective=first["objective"], alignment=first["alignment"],
-        preset=first["preset"], settings=first["settings"], family=first["family"],
-        seeds=tuple(run["seed"] for run in counting), failed=len(failed),
-        published=sum(run["published"] for run in counting), values=values,
-        metrics=Summaries(values, key, memo), cost=cost,
+        core=first["core"],
+        objective=first["objective"],
+        alignment=first["alignment"],
+        preset=first["preset"],
+        settings=first["settings"],
+        family=first["family"],
+        seeds=tuple(run["seed"] for run in counting),
+        failed=len(failed),
+        published=sum(run["published"] for run in counting),
+        values=values,
+        metrics=Summaries(values, key, memo),
+        cost=cost,
         warnings=tuple(dict.fromkeys(warnings + mixed)),
         config={name: value for name, value in first["config"].items() if name != "seed"},
-        pair=first["pair"], external=bool(first.get("external")),
-    )  # fmt: skip
+        pair=first["pair"],
+        external=bool(first.get("external")),
+    )
 
 
 def _cost(runs: Sequence[dict[str, Any]]) -> tuple[Cost, list[str]]:

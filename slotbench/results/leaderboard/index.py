@@ -42,17 +42,47 @@ WORTHWHILE = 64
 _SETTLED_NS = 2_000_000_000
 """A file younger than this may change again without another time stamp."""
 _SHARED = (
-    "dataset", "origin", "image_size", "fingerprint", "core", "objective", "alignment", "preset",
-    "settings", "external", "pair",
-)  # fmt: skip
+    "dataset",
+    "origin",
+    "image_size",
+    "fingerprint",
+    "core",
+    "objective",
+    "alignment",
+    "preset",
+    "settings",
+    "external",
+    "pair",
+)
 _OWN = (
-    "seed", "state", "reason", "counts", "problems", "warnings", "step", "steps", "seconds",
-    "images_per_second", "parameters", "flops", "device", "protocol",
-)  # fmt: skip
+    "seed",
+    "state",
+    "reason",
+    "counts",
+    "problems",
+    "warnings",
+    "step",
+    "steps",
+    "seconds",
+    "images_per_second",
+    "parameters",
+    "flops",
+    "device",
+    "protocol",
+)
 _DAMAGED = (
-    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError,
-    zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
+    NotImplementedError,
+)
 
 Key = tuple[int, ...]
 """Size, time of change and time of status change of each of :data:`FILES`; -1: no such file."""
@@ -131,17 +161,22 @@ class Index:
             version = versions.setdefault(text, len(versions))
             runs.append([name, run["row"], version, *(run.get(field) for field in _OWN)])
         document = {
-            "code": code(), "metrics": metrics, "shared": shared, "runs": runs,
+            "code": code(),
+            "metrics": metrics,
+            "shared": shared,
+            "runs": runs,
             "versions": [json.loads(text) for text in versions],
-        }  # fmt: skip
+        }
         text = json.dumps(document, allow_nan=False, separators=(",", ":"))
         keys = np.array([key for key, _ in self.entries.values()], dtype=np.int64)
         digests, fields = self.memo.arrays()
         return {
             "document": np.frombuffer(text.encode(), dtype=np.uint8),
             "keys": keys.reshape(len(self.entries), 3 * len(FILES)),
-            "values": values, "digests": digests, "fields": fields,
-        }  # fmt: skip
+            "values": values,
+            "digests": digests,
+            "fields": fields,
+        }
 
     def _load(self) -> None:
         # Each member's checksum is checked as it is read; nothing is unpickled.

@@ -66,8 +66,13 @@ class Memo:
         def compute() -> Fields:
             found = compare(strata, numpy_generator(0, *keys))
             parts = (
-                found.difference, found.low, found.high, found.probability, found.p, found.effect
-            )  # fmt: skip
+                found.difference,
+                found.low,
+                found.high,
+                found.probability,
+                found.p,
+                found.effect,
+            )
             return tuple(map(_number, parts))
 
         found = self._recall(compute, strata, "comparison", *keys)

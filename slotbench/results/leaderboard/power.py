@@ -127,9 +127,14 @@ def seeds_needed(
 
     def at(more: int) -> float:
         return power(
-            groups, more, np.random.Generator(np.random.PCG64(seed)), difference=difference,
-            deviation=deviation, alpha=alpha, simulations=simulations,
-        )  # fmt: skip
+            groups,
+            more,
+            np.random.Generator(np.random.PCG64(seed)),
+            difference=difference,
+            deviation=deviation,
+            alpha=alpha,
+            simulations=simulations,
+        )
 
     limit = max(1, min(MOST, _MOST_PAIRS // len(groups)))
     if at(0) == 1.0:

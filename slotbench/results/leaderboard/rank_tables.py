@@ -38,10 +38,13 @@ def tables(board: "Board") -> Iterator[Rows]:
         if shown:
             headings = ["mean rank", "row", *named.values()]
             yield (
-                f"{metric} · over {len(named)} datasets", headings,
-                [[number(place.mean), place.label, *(_rank(rank) for rank in place.ranks)]
-                 for place in shown],
-            )  # fmt: skip
+                f"{metric} · over {len(named)} datasets",
+                headings,
+                [
+                    [number(place.mean), place.label, *(_rank(rank) for rank in place.ranks)]
+                    for place in shown
+                ],
+            )
 
 
 def _place(standing: Standing) -> str:

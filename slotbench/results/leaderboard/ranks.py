@@ -104,6 +104,9 @@ def _order(standing: Standing, sign: int) -> tuple[bool, int, int, float, str]:
     summary = standing.row.metrics.get(standing.metric)
     mean = summary.mean if summary is not None and summary.mean is not None else 0.0
     return (
-        standing.rank is None, standing.rank or 0, standing.last or 0, -sign * mean,
+        standing.rank is None,
+        standing.rank or 0,
+        standing.last or 0,
+        -sign * mean,
         standing.row.label,
-    )  # fmt: skip
+    )

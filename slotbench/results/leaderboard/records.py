@@ -28,10 +28,17 @@ SPLIT = "test"
 def unreadable(name: str, *, published: bool, why: str) -> Found:
     problems = [f"cannot be read: {why}"]
     return {
-        "run": name, "published": published, "state": "unreadable", "reason": why,
-        "counts": False, "problems": problems, "warnings": [], "values": {},
-        "versions": {}, "protocol": _NO_PROTOCOL,
-    }  # fmt: skip
+        "run": name,
+        "published": published,
+        "state": "unreadable",
+        "reason": why,
+        "counts": False,
+        "problems": problems,
+        "warnings": [],
+        "values": {},
+        "versions": {},
+        "protocol": _NO_PROTOCOL,
+    }
 
 
 def describe(name: str, config: Any, status: Any, evaluation: Any, *, published: bool) -> Found:
@@ -166,11 +173,12 @@ def _shared_with_baseline(config: Document) -> Document:
         "budget": [train.get("budget") or train.get("steps"), train.get("batch_size")],
         "version": (config.get("versions") or {}).get("core"),
         "overrides": {
-            key: value for key, value in overrides.items()
+            key: value
+            for key, value in overrides.items()
             if key.split(".")[0] in ("core", "encoder", "train")
             and not (train.get("budget") and key == "train.steps")
         },
-    }  # fmt: skip
+    }
 
 
 def _digest(document: Any) -> str:

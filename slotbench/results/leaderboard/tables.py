@@ -27,16 +27,50 @@ NOTE = (
     f"{MISSING}: missing."
 )
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "—": "---", "·": r"$\cdot$",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "—": "---",
+    "·": r"$\cdot$",
+}
 _CSV = (
-    "dataset", "origin", "image_size", "fingerprint", "core", "objective", "alignment", "preset",
-    "settings", "family", "external", "seeds", "failed", "published", "metric", "mean", "low",
-    "high", "n", "iqm", "steps", "seconds", "images_per_second", "parameters",
-    "flops", "device", "warnings",
-)  # fmt: skip
+    "dataset",
+    "origin",
+    "image_size",
+    "fingerprint",
+    "core",
+    "objective",
+    "alignment",
+    "preset",
+    "settings",
+    "family",
+    "external",
+    "seeds",
+    "failed",
+    "published",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "n",
+    "iqm",
+    "steps",
+    "seconds",
+    "images_per_second",
+    "parameters",
+    "flops",
+    "device",
+    "warnings",
+)
 _EMPTY = Summary(None, None, None, 0, None)
 
 
@@ -58,14 +92,37 @@ def to_csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         for row in members:
             for metric in present or [""]:
                 cell, cost = row.metrics.get(metric, _EMPTY), row.cost
-                writer.writerow((
-                    group.dataset, group.origin, group.image_size, group.fingerprint, row.core,
-                    row.objective, row.alignment, row.preset, row.settings, row.family,
-                    row.external, len(row.seeds), row.failed, row.published, metric, cell.mean,
-                    cell.low, cell.high, cell.n, cell.iqm, cost.steps, cost.seconds,
-                    cost.images_per_second, cost.parameters, cost.flops, cost.device,
-                    "; ".join(row.warnings),
-                ))  # fmt: skip
+                writer.writerow(
+                    (
+                        group.dataset,
+                        group.origin,
+                        group.image_size,
+                        group.fingerprint,
+                        row.core,
+                        row.objective,
+                        row.alignment,
+                        row.preset,
+                        row.settings,
+                        row.family,
+                        row.external,
+                        len(row.seeds),
+                        row.failed,
+                        row.published,
+                        metric,
+                        cell.mean,
+                        cell.low,
+                        cell.high,
+                        cell.n,
+                        cell.iqm,
+                        cost.steps,
+                        cost.seconds,
+                        cost.images_per_second,
+                        cost.parameters,
+                        cost.flops,
+                        cost.device,
+                        "; ".join(row.warnings),
+                    )
+                )
     return text.getvalue()
 
 
@@ -150,11 +207,14 @@ def to_latex(rows: Sequence[Row], metrics: Sequence[str], scale: str = "") -> st
         costs = _costs(members)
         headings = _headings(wanted, costs)
         lines += [
-            r"\begin{table}", r"\centering",
+            r"\begin{table}",
+            r"\centering",
             rf"\caption{{{latex_escape(f'{named[group]}. {NOTE} {scale}'.strip())}}}",
-            rf"\begin{{tabular}}{{llll{'r' * (len(headings) - 5)}l}}", r"\toprule",
-            " & ".join(latex_escape(text) for text in headings) + r" \\", r"\midrule",
-        ]  # fmt: skip
+            rf"\begin{{tabular}}{{llll{'r' * (len(headings) - 5)}l}}",
+            r"\toprule",
+            " & ".join(latex_escape(text) for text in headings) + r" \\",
+            r"\midrule",
+        ]
         marked = {metric: best(members, metric) for metric in wanted}
         for index, row in enumerate(members):
             cells = [latex_escape(text) for text in _labels(row)]

@@ -43,10 +43,11 @@ def verdict(
         claim, sentence = _nothing(paired)
         return Verdict(claim, sentence, sentence, tuple(_losses(paired)), ())
     needs = tuple(
-        (family.metric, need) for family in clear
+        (family.metric, need)
+        for family in clear
         if family.verdict not in ("better", "worse")
         and (need := _need(family, len(clear), memo or Memo())) is not None
-    )  # fmt: skip
+    )
     shown = {family.verdict for family in clear} & {"better", "worse"}
     claim = "mixed" if len(shown) == 2 else shown.pop() if shown else "none shown"
     notes = (*_single_rows(paired), *_further(needs, clear), *_losses(paired))

@@ -48,9 +48,11 @@ def _page(collect: Callable[[], Board], console: Console) -> str:
     """What is to be seen, drawn aside, so that an interrupt leaves no half page."""
     stream = io.StringIO()
     aside = Console(
-        file=stream, width=console.width, force_terminal=console.is_terminal,
+        file=stream,
+        width=console.width,
+        force_terminal=console.is_terminal,
         no_color=console.no_color,
-    )  # fmt: skip
+    )
     try:
         board = collect()
         board.render(aside)

@@ -21,9 +21,20 @@ DEFAULT_METRICS = (
     "linear_probe/slots/map",
 )
 _HIGHER = (
-    "ari", "fg_ari", "miou", "mbo", "mbo_i", "mbo_c", "sc", "msc", "properties", "linear_probe",
-    "knn", "set_prediction", "dci",
-)  # fmt: skip
+    "ari",
+    "fg_ari",
+    "miou",
+    "mbo",
+    "mbo_i",
+    "mbo_c",
+    "sc",
+    "msc",
+    "properties",
+    "linear_probe",
+    "knn",
+    "set_prediction",
+    "dci",
+)
 _LOWER = ("recon_mse",)
 _COUNTS = ("unmatched", "left_out", "skipped")
 """Last parts of keys that count something: neither more nor less of it is better."""
