@@ -12,7 +12,7 @@ import time
 import torch
 
 from slotbench import registry
-from slotbench.config.resolve import resolve_for
+from slotbench.config.resolve import Choice, resolve
 from slotbench.config.run_config import DatasetInfo
 from slotbench.cores.core import Core
 from slotbench.rng import building, torch_generator
@@ -22,7 +22,7 @@ INFO = DatasetInfo("clevr", "clevr6", "rendered", "", 64, 6)
 
 def make(name: str, preset: str) -> tuple[Core, int]:
     """The core as the preset makes it, and the preset's batch size."""
-    config = resolve_for(INFO, core=name, objective="random", alignment=None, preset=preset, seed=0)
+    config = resolve(Choice(core=name, objective="random", preset=preset), INFO)
     with building(0, "core"):
         encoder = config.component("encoder")(config.sections["encoder"], INFO.image_size)
         core: Core = config.component("core")(config.sections["core"], encoder)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.loader import ATTRIBUTES, LAYOUT, scenes
-from slotbench.config.resolve import resolve_for
+from slotbench.config.resolve import Choice, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import BLOCK, WINDOW, Loader, images_on
@@ -74,14 +74,7 @@ def train(large: Path, small: Path, cap: float, windows: int, steps: int | None)
     with DatasetFile(large) as big, DatasetFile(small) as little:
         layout = json.loads(LAYOUT.to_json())
         info = DatasetInfo("scenes", "benchmark", "rendered", "", 64, LAYOUT.objects, layout)
-        config = resolve_for(
-            info,
-            core="slot-attention",
-            objective="reconstruction",
-            alignment=None,
-            preset="quick",
-            seed=0,
-        )
+        config = resolve(Choice(preset="quick"), info)
         size, budget = config.train.batch_size, int(cap) // 4
         file = Loader(big, "train", size, 0, memory_budget=budget)
         memory = Loader(little, "train", size, 0, memory_budget=budget)

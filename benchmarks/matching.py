@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from slotbench import registry
-from slotbench.config.resolve import resolve_for
+from slotbench.config.resolve import Choice, resolve
 from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.matching import assign
 from slotbench.objectives.objective import TrainBatch
@@ -96,14 +96,7 @@ def solvers(images: int, slots: int, repeats: int) -> None:
 
 def step_time(images: int, alignment: str, repeats: int) -> tuple[float, float]:
     """Milliseconds of a whole simclr step of quick, views included, and of its ``pair``."""
-    config = resolve_for(
-        NOWHERE,
-        core="slot-attention",
-        objective="simclr",
-        alignment=alignment,
-        preset="quick",
-        seed=0,
-    )
+    config = resolve(Choice(objective="simclr", alignment=alignment, preset="quick"), NOWHERE)
     objective = build(config)
     optimizer = torch.optim.Adam(objective.parameters(), 1e-4, fused=True)
     size = NOWHERE.image_size

@@ -26,3 +26,7 @@ class UserError(SlotbenchError):
 
 class TrainingError(SlotbenchError):
     """A run that cannot go on, such as one whose loss is no longer finite."""
+
+
+class RunLocked(UserError):  # noqa: N818  # says what is so
+    """Another process holds the run."""

@@ -1,26 +1,107 @@
-"""Files that are written whole or not at all, and what the operating system's refusals mean."""
+"""Files: written whole or not at all, read through one reader for every JSON document."""
 
 import errno
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from slotbench.errors import SlotbenchError, UserError
 
+MOST_BYTES = 256 * 2**20
+"""Largest JSON document that is read."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LARGE = re.compile(rb"[eE]\+?\d{3}")
+"""An exponent that may exceed what a float holds."""
+Model = TypeVar("Model", bound="Document")
+
+
+class Document(BaseModel):
+    """Base of the models of what slotbench reads: strict types, finite numbers, keys may be more.
+
+    Unknown keys are kept, so that a document of a newer version can be read as far as it is known.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file of at most ``most`` bytes; :class:`UserError` otherwise.
+
+    A named pipe or a device would block, and a link that dangles or loops leads nowhere.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    with os.fdopen(handle, "rb") as stream:
+        facts = os.fstat(stream.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise UserError(f"{path} is not a regular file.")
+        if facts.st_size > most:
+            raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
+        return stream.read(most)
+
+
+def read_json(path: Path) -> Any:
+    """The document in a file; :class:`UserError` where it is missing or no JSON."""
+    return parse_json(read_bytes(path), str(path))
+
+
+def parse_json(data: bytes | str, label: str) -> Any:
+    """A JSON document; :class:`UserError` naming ``label`` for whatever is not strict JSON.
+
+    NaN, infinite numbers, lone surrogates and deep nesting are refused.
+    """
+    data = data.encode() if isinstance(data, str) else data
+    try:
+        document = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
+        if _LARGE.search(data):
+            json.dumps(document, allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"{label} is not valid JSON: {error}.") from error
+    return document
+
+
+def read_document(path: Path, model: type[Model]) -> Model:
+    """The document in a file as its model; :class:`UserError` naming the field that is off."""
+    return parse_document(read_json(path), model, str(path))
+
+
+def parse_document(document: Any, model: type[Model], label: str) -> Model:
+    """A parsed document as its model; :class:`UserError` naming ``label`` and the field."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the document"
+        said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"{label}: {field} {said[:1].lower()}{said[1:]}{more}.") from None
 
 
 @contextmanager
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
 
+    A link stays a link: what it points to is replaced. A device or pipe is written as it is.
     With ``folder``, of the same file system, the temporary name lies there: what a killed
     process leaves behind goes with that folder.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     # Processes of the same number may write at once, on several machines or in containers.
     ours = f"{os.getpid()}-{os.urandom(4).hex()}"
     temporary = (folder or path.parent) / f".{path.name}.{ours}.tmp"
@@ -40,17 +121,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
+    """Write a document whole; ValueError where it holds NaN or an infinite number."""
     write_whole(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """The document in a file; :class:`UserError` where it is missing or no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.") from error
 
 
 def reason_of(error: BaseException) -> str:

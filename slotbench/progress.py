@@ -1,7 +1,7 @@
 """Progress on stderr: what runs, how fast, how long it will take. Results go to stdout."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 errors = Console(stderr=True, highlight=False)
 """Everything that is not a result is printed here."""
@@ -26,8 +27,10 @@ class Bar:
         self._progress, self._task = progress, task
 
     def set(self, completed: float, total: float | None = None, detail: str = "") -> None:
+        """Move the bar to ``completed``; ``total`` changes its length where it is given."""
         fields: dict[str, Any] = {} if total is None else {"total": total}
-        self._progress.update(self._task, completed=completed, detail=detail, **fields)
+        with suppress(OSError):  # a full disk under stderr stops nothing
+            self._progress.update(self._task, completed=completed, detail=detail, **fields)
 
     def __call__(self, completed: float, total: float) -> None:
         """For code that reports (done, of how many)."""
@@ -38,19 +41,37 @@ class Bar:
 def bar(description: str, total: float | None = None, *, count: bool = True) -> Iterator[Bar]:
     """A bar with elapsed time and time to go; where stderr is no terminal, one line at the end."""
     counted = [MofNCompleteColumn()] if count else [TextColumn("{task.percentage:>3.0f} %")]
-    with Progress(
-        TextColumn("{task.description}"),
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         *counted,
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("to go"),
         TimeRemainingColumn(),
         console=errors,
-    ) as progress:
-        yield Bar(progress, progress.add_task(description, total=total, detail=""))
+    )
+    with suppress(OSError):
+        progress.start()
+    try:
+        yield Bar(progress, progress.add_task(plain(description), total=total, detail=""))
+    finally:
+        with suppress(OSError):
+            progress.stop()
+
+
+def plain(text: str) -> str:
+    """Text that others wrote, safe for a terminal: control characters become a question mark."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def say(text: str) -> None:
-    """A line for the user that is no result."""
-    errors.print(text)
+    """Print a line that is no result. Nothing in it is read as markup."""
+    with suppress(OSError):
+        errors.print(Text(plain(text)), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a line that the user should not overlook."""
+    with suppress(OSError):
+        errors.print(Text("Warning: ", "yellow"), Text(plain(text)), sep="", soft_wrap=True)

@@ -1,19 +1,24 @@
 """The only list of names: datasets, cores, objectives, alignments, metrics and so on.
 
-An entry is a name, one line, a source, and a target that is imported when it is used, so that
-help, lists and shell completion stay quick. slotbench's own stand in ``catalogue.py``; packages
-add theirs through the entry point group ``slotbench.<kind>`` (``slotbench.cores``, ...), single
-files by ``--plugin`` (see ``plugins.py``).
+A class describes itself in class attributes (``name``, ``summary``, ``source``, ...) and is
+registered by ``@register(kind)``. Help, lists and shell completion must not import torch, so the
+names of slotbench's own classes also stand in ``index.json``, which ``make index`` writes and a
+test compares with the classes. Packages add names through the entry points ``slotbench.<kind>``,
+single files through ``--plugin`` (see ``plugins.py``).
 """
 
 import difflib
 import importlib
+import json
+import pkgutil
+import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
 from slotbench.errors import UserError
 
@@ -30,19 +35,14 @@ Kind = Literal[
     "engines",
     "trackers",
 ]
-KINDS: tuple[Kind, ...] = (
-    "datasets",
-    "cores",
-    "objectives",
-    "alignments",
-    "encoders",
-    "decoders",
-    "presets",
-    "metrics",
-    "suites",
-    "engines",
-    "trackers",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+FAMILIES = ("reconstruction", "self-supervised", "control")
+INDEX = Path(__file__).with_name("index.json")
+ROOMS = ("datasets.sets", "cores", "objectives", "config", "evaluation", "suites", "tracking")
+"""Where registered classes are, for :func:`write_index`."""
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_OPTIONAL = {"family": "", "variants": ()}
+Thing = TypeVar("Thing", bound=Callable[..., Any])
 
 
 class UnknownName(UserError):  # noqa: N818  # says what is wrong
@@ -60,7 +60,7 @@ class Entry:
     target: str
     """``module:attribute``."""
     family: str = ""
-    """Objectives only: ``reconstruction``, ``self-supervised`` or ``control``."""
+    """Objectives only: one of :data:`FAMILIES`."""
     variants: tuple[str, ...] = ()
     """Datasets only; the first is the default."""
 
@@ -72,26 +72,90 @@ class Entry:
 _ENTRIES: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
-def register(
-    kind: Kind,
-    name: str,
-    summary: str,
-    source: str,
-    target: str,
-    *,
-    family: str = "",
-    variants: tuple[str, ...] = (),
-) -> None:
-    """Add a name; ValueError where the kind has it already."""
-    if name in _ENTRIES[kind]:
-        raise ValueError(f"{kind}: {name!r} is registered already")
-    _ENTRIES[kind][name] = Entry(kind, name, summary, source, target, family, variants)
+def register(kind: Kind, **described: Any) -> Callable[[Thing], Thing]:
+    """Decorator that registers a class, or a function, under ``kind``.
+
+    A class describes itself: ``name``, ``summary`` (one line), ``source`` (where it is
+    published), objectives also ``family``, datasets also ``variants`` and ``licence``. A function
+    has no such attributes; give them as keywords. :class:`UserError` names the class and the
+    attribute that is missing or cannot be used, and a name that is taken.
+    """
+
+    def add(thing: Thing) -> Thing:
+        _load_index()
+        own = {**vars(thing), **described}
+        _check(kind, thing, own)
+        entry = Entry(
+            kind,
+            own["name"],
+            own["summary"],
+            own["source"],
+            f"{thing.__module__}:{thing.__qualname__}",
+            own.get("family", ""),
+            tuple(own.get("variants", ())),
+        )
+        before = _ENTRIES[kind].get(entry.name)
+        if before is not None and before.target != entry.target:
+            raise UserError(
+                f"{_label(thing)}: {kind} has {entry.name!r} already ({before.target}).",
+                "Choose another name.",
+            )
+        _ENTRIES[kind][entry.name] = entry
+        return thing
+
+    return add
+
+
+def _label(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _check(kind: Kind, thing: Any, own: Mapping[str, Any]) -> None:
+    """Check at registration what would otherwise fail far from its cause."""
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    for attribute in ("name", "summary", "source"):
+        text = own.get(attribute)
+        if not isinstance(text, str) or not text.strip() or not text.isprintable():
+            raise _bad(thing, attribute, text, "one line of text", f'{attribute} = "..."')
+    if not _NAME.fullmatch(own["name"]):
+        expected = "small letters, digits and single hyphens"
+        raise _bad(thing, "name", own["name"], expected, 'name = "my-name"')
+    if kind == "objectives" and own.get("family") not in FAMILIES:
+        expected = f"one of {', '.join(FAMILIES)}"
+        raise _bad(thing, "family", own.get("family"), expected, 'family = "self-supervised"')
+    if kind == "datasets":
+        variants = own.get("variants")
+        fits = isinstance(variants, tuple) and variants
+        if not fits or not all(isinstance(each, str) and each for each in variants or ()):
+            raise _bad(thing, "variants", variants, "a tuple of names", 'variants = ("default",)')
+        if not isinstance(getattr(thing, "licence", None), str):
+            raise _bad(thing, "licence", None, "one line of text", 'licence = "CC0"')
+    if kind in ("cores", "objectives", "encoders", "decoders"):
+        options = getattr(thing, "Config", None)
+        if not is_dataclass(options):
+            raise _bad(thing, "Config", options, "a frozen dataclass", "Config = MyConfig")
+
+
+def _bad(thing: Any, attribute: str, value: Any, expected: str, example: str) -> UserError:
+    said = "is missing" if value is None else f"is {value!r}"
+    return UserError(
+        f"{_label(thing)}: the class attribute {attribute!r} {said}; expected {expected}.",
+        f"Write: {example}",
+    )
+
+
+@cache
+def _load_index() -> None:
+    for kind, known in json.loads(INDEX.read_text("utf-8")).items():
+        for name, fields in known.items():
+            fields["variants"] = tuple(fields.get("variants", ()))
+            _ENTRIES[kind][name] = Entry(kind, name, **fields)
 
 
 @cache
 def _load() -> None:
-    importlib.import_module("slotbench.catalogue")
-    # An entry point of these groups names a function without arguments that calls `register`.
+    _load_index()
     found = entry_points()  # once: it reads the metadata of every installed package
     for kind in KINDS:
         for point in found.select(group=f"slotbench.{kind}"):
@@ -99,10 +163,15 @@ def _load() -> None:
 
 
 def _add(point: EntryPoint) -> None:
-    """What an installed package adds; one that fails is left out and named, and nothing else."""
+    """Import what an installed package adds; name a package that fails and leave it out.
+
+    The entry point names a module, a registered class, or a function that registers.
+    """
     before = {kind: dict(known) for kind, known in _ENTRIES.items()}
     try:
-        point.load()()
+        found = point.load()
+        if callable(found) and not isinstance(found, type):
+            found()
     except Exception as error:
         restore(before)
         package = point.dist.name if point.dist else point.value
@@ -111,6 +180,36 @@ def _add(point: EntryPoint) -> None:
             f"({type(error).__name__}: {error}).",
             file=sys.stderr,
         )
+
+
+def write_index() -> None:
+    """Import every room and write ``index.json``; names keep their order, new ones come last."""
+    index: dict[str, dict[str, Any]] = {}
+    for entry in own_entries():
+        fields = {key: value for key, value in asdict(entry).items() if value}
+        index.setdefault(fields.pop("kind"), {})[fields.pop("name")] = fields
+    INDEX.write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def own_entries() -> list[Entry]:
+    """What slotbench's own classes say of themselves, in the order of ``index.json``."""
+    for room in ROOMS:
+        package = importlib.import_module(f"slotbench.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    own = [
+        entry
+        for kind in KINDS
+        for entry in _ENTRIES[kind].values()
+        if entry.target.startswith("slotbench.")
+    ]
+    order = [
+        (kind, name)
+        for kind, known in json.loads(INDEX.read_text("utf-8")).items()
+        for name in known
+    ]
+    place = {key: number for number, key in enumerate(order)}
+    return sorted(own, key=lambda entry: place.get((entry.kind, entry.name), len(place)))
 
 
 def restore(before: Mapping[Kind, Mapping[str, Entry]]) -> None:

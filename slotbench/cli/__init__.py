@@ -74,13 +74,13 @@ def main() -> None:
 
 
 def _fail(error: SlotbenchError | OSError) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     from slotbench.files import explain
-    from slotbench.progress import errors
+    from slotbench.progress import errors, plain, say
 
     known = error if isinstance(error, SlotbenchError) else explain(error)
     message = known.message if known else f"{type(error).__name__}: {error}"
-    errors.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
-    errors.print(escape(known.advice if known else "--debug shows the traceback."), soft_wrap=True)
+    errors.print(Text("Error: ", "bold red"), Text(plain(message)), sep="", soft_wrap=True)
+    say(known.advice if known else "--debug shows the traceback.")
     sys.exit(known.exit_code if known else 1)

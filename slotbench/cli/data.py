@@ -85,7 +85,6 @@ def prepare(
     data_dir: DataDir = DATA,
 ) -> None:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
-    from rich.markup import escape
 
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.datasets.format.summary import summary
@@ -125,7 +124,7 @@ def prepare(
             sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
         reference = dataset.reference
         for line in summary(dataset):
-            say(escape(line))
+            say(line)
     say(f"Contact sheet: {sheet}")
     say(f"Next, type: slotbench train --dataset {reference}")
     typer.echo(path)
@@ -138,7 +137,7 @@ def _teacher(features: str | None, weights: Path | None) -> "Teacher | None":
                 f"--features-weights {weights}: of which teacher?", "Type --features TEACHER too."
             )
         return None
-    from slotbench.results.teachers import load_teacher
+    from slotbench.results.models import load_teacher
 
     return load_teacher(features, weights)
 

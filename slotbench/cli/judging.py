@@ -76,8 +76,10 @@ def evaluate(
     What is missing is computed, and what an older version computed; the rest is read from the
     run's evaluation.json.
     """
-    from slotbench import api as workflow
+    from slotbench import api
     from slotbench.results import judge_external as external
+    from slotbench.results import work
+    from slotbench.results.run import find
 
     external.check_options(runs, predictions, baseline, dataset, name, split)
     request = external.Request(str(dataset), metrics, seed, data_dir, results_dir, force)
@@ -90,10 +92,10 @@ def evaluate(
         path, result = external.evaluate_baseline(baseline, request, slots=slots)
         results = {str(path): result}
     else:
-        host = workflow.host(device)
-        listed = [workflow.find(reference, results_dir) for reference in runs or []]
+        host = api.host(device)
+        listed = [find(reference, results_dir) for reference in runs or []]
         results = {
-            str(run.path): workflow.evaluate(
+            str(run.path): work.evaluate(
                 run, host, data_dir, split=split, metrics=metrics, force=force, cached=cache
             )
             for run in listed

@@ -62,12 +62,14 @@ def show(
     as_json: Json = False,
 ) -> None:
     """What a run is, its numbers, and its pictures."""
-    from slotbench import api as workflow
+    from slotbench import api
     from slotbench.cli.printing import evaluation_table, run_table
+    from slotbench.report.show import Wish
+    from slotbench.results.run import find
 
-    found = workflow.find(run, results_dir)
-    wish = workflow.Wish(images, _indices(index), split, ranked, properties)
-    facts = workflow.describe(found, workflow.host(device), data_dir, wish)
+    found = find(run, results_dir)
+    wish = Wish(images, _indices(index), split, ranked, properties)
+    facts = api.describe(found, api.host(device), data_dir, wish)
     if as_json:
         put_json(facts)
         return
@@ -90,10 +92,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Throughput on this machine: seconds a step for every objective."""
-    from slotbench import api as workflow
+    from slotbench import api
     from slotbench.training import bench as throughput
 
-    rows = throughput.measure(preset, workflow.host(device).device, dataset, data_dir)
+    rows = throughput.measure(preset, api.host(device).device, dataset, data_dir)
     if as_json:
         put_json({"schema": 1, "rows": rows})
     else:

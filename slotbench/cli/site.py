@@ -51,7 +51,7 @@ def report(
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Write the leaderboard, its plots and a page a run as a static site."""
-    from slotbench import api as workflow
+    from slotbench import api
     from slotbench.progress import say
     from slotbench.report.site import write_site
 
@@ -59,7 +59,7 @@ def report(
         results_dir,
         out or results_dir / "report",
         data_dir=data_dir,
-        host=workflow.host(device),
+        host=api.host(device),
         pictures=pictures,
         question=question,
         dataset=dataset,

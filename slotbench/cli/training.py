@@ -123,12 +123,14 @@ def train(
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Train a core by an objective, evaluate it, and print the run's directory."""
-    from slotbench import api as workflow
+    from slotbench import api
+    from slotbench.config.resolve import Choice
+    from slotbench.results import work
 
-    host = workflow.host(device, checkpoint_every, gpus, tuple(track or ()))
+    host = api.host(device, checkpoint_every, gpus, tuple(track or ()))
     if resume is None:
         told = [] if teacher is None else [f"objective.teacher={teacher}"]
-        choice = workflow.Choice(
+        choice = Choice(
             dataset,
             core,
             objective,
@@ -139,7 +141,7 @@ def train(
             (*told, *(overrides or ())),
             budget,
         )
-        run = workflow.start(choice, host, data_dir, results_dir, evaluate=evaluate)
+        run = work.start(choice, host, data_dir, results_dir, evaluate=evaluate)
     else:
-        run = workflow.resume(resume, host, data_dir, results_dir, evaluate=evaluate)
+        run = work.resume(resume, host, data_dir, results_dir, evaluate=evaluate)
     typer.echo(run.path)

@@ -5,17 +5,12 @@ it too, once one step has been counted: the schedule spans the steps that the bu
 end a run wherever it is; the schedule stays that of ``train.steps``, which no run goes beyond.
 """
 
-import copy
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from slotbench.errors import UserError
 from slotbench.registry import unknown
-
-if TYPE_CHECKING:
-    from slotbench.objectives.objective import Objective, TrainBatch
 
 Unit = Literal["steps", "images", "seconds", "flops"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -55,26 +50,3 @@ class Budget:
                 f"--budget {self}: one step takes {each:,.0f} {self.unit}.", "Allow for more."
             )
         return int(self.amount // each)
-
-
-def flops_of_step(objective: "Objective", batch: "TrainBatch") -> int:
-    """FLOPs of loss and gradient on a batch, as ``torch.utils.flop_counter`` counts them:
-    matrix products, convolutions and attention, a multiplication and an addition being two.
-
-    Counted on a copy: neither weights nor gradients nor queues of the objective change.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    twin = copy.deepcopy(objective)
-    counter = FlopCounterMode(display=False)
-    # The counter's own tracker of modules fails where a module's input needs no gradient.
-    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with counter:
-        twin.loss(batch)["loss"].backward()  # type: ignore[no-untyped-call]
-    return int(counter.get_total_flops())
-
-
-class _NoModules(nullcontext[None]):
-    """All that is counted belongs to no module in particular."""
-
-    parents = frozenset({"Global"})

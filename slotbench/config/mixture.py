@@ -1,7 +1,9 @@
 """How objectives are combined: ``reconstruction+simclr:0.1`` names two and their weights."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from slotbench.errors import UserError
 
@@ -47,3 +49,19 @@ def canonical(text: str) -> str:
     return "+".join(
         part.name if part.weight == 1 else f"{part.name}:{part.weight:.12g}" for part in parse(text)
     )
+
+
+def check(text: str, kinds: Mapping[str, Any]) -> None:
+    """:class:`UserError` where objectives cannot stand on one core together."""
+    if len(kinds) < 2:
+        return
+    for name, kind in kinds.items():
+        if not kind.trains:
+            raise UserError(f"--objective {text}: {name!r} trains nothing; leave it out.")
+    decoding = [name for name, kind in kinds.items() if kind.takes_decoder]
+    if len(decoding) > 1:
+        raise UserError(f"--objective {text}: {' and '.join(decoding)} have a decoder each.")
+    if len({kind.temporal for kind in kinds.values() if kind.views}) > 1:
+        raise UserError(
+            f"--objective {text}: frames of a video and augmented views do not go together."
+        )

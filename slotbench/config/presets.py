@@ -6,9 +6,17 @@ preset speaks of the default core, and other cores take from it what they have, 
 
 from typing import Any
 
+from slotbench.registry import register
+
 Sections = dict[str, dict[str, Any]]
 
 
+@register(
+    "presets",
+    name="paper",
+    summary="the architecture, optimiser and schedule of the paper: GPU, days",
+    source="Locatello et al. 2020, arXiv 2006.15055, Appendix E",
+)
 def paper() -> Sections:
     """Slot Attention as published (arXiv 2006.15055, Appendix E): GPU, days."""
     return {
@@ -30,6 +38,7 @@ def paper() -> Sections:
     }
 
 
+@register("presets", name="base", summary="one GPU, minutes", source="slotbench, docs/log.md")
 def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
     return {
@@ -55,6 +64,9 @@ def base() -> Sections:
     }
 
 
+@register(
+    "presets", name="quick", summary="two CPU cores, minutes", source="slotbench, docs/log.md"
+)
 def quick() -> Sections:
     """Two CPU cores, minutes; what led to it is in docs/log.md."""
     return {

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from slotbench import registry
 from slotbench.config.budget import Budget
-from slotbench.config.mixture import canonical, parse
+from slotbench.config.mixture import canonical, check, parse
 from slotbench.config.run_config import (
     COMPONENTS,
     DatasetInfo,
@@ -36,39 +37,43 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
     )
 
 
-def resolve(dataset: DatasetFile, **choices: Any) -> RunConfig:
-    """:func:`resolve_for` on a prepared dataset."""
-    return resolve_for(dataset_info(dataset), **choices)
+@dataclass(frozen=True)
+class Choice:
+    """What a user chooses for a run; everything else follows from it and from the dataset."""
+
+    dataset: str = "clevr"
+    """A name, ``name:variant``, or the path of a prepared file."""
+    core: str = "slot-attention"
+    objective: str = "reconstruction"
+    alignment: str | None = None
+    preset: str = "auto"
+    """``auto`` is replaced by the caller, who knows the device."""
+    seed: int = 0
+    steps: int | None = None
+    overrides: tuple[str, ...] = ()
+    """``section.field=value``, as ``--set`` takes them."""
+    budget: str | None = None
+    """``600:seconds``, as ``--budget`` takes it."""
 
 
-def resolve_for(
-    info: DatasetInfo,
-    *,
-    core: str,
-    objective: str,
-    alignment: str | None,
-    preset: str,
-    seed: int,
-    steps: int | None = None,
-    overrides: Sequence[str] = (),
-    budget: str | None = None,
-) -> RunConfig:
+def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     """The configuration of a run.
 
     Raises :class:`UserError` for a name, section or field that does not exist (with the nearest
     that does), a value of the wrong type, and an alignment where the objective takes none.
     """
-    if seed < 0:
-        raise UserError(f"--seed {seed}: expected 0 or above.")
-    typed = [parse_override(text) for text in overrides]
-    allowed = None if budget is None else Budget.parse(budget)
+    seed, steps, preset = choice.seed, choice.steps, choice.preset
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
+    typed = [parse_override(text) for text in choice.overrides]
+    allowed = None if choice.budget is None else Budget.parse(choice.budget)
     if steps is not None:
         typed.append(("train", "steps", str(steps)))
     if allowed is not None and allowed.unit not in ("steps", "images"):
         typed.append(("train", "budget", str(allowed)))
-    objective = canonical(objective)
+    objective = canonical(choice.objective)
     given = registry.get("presets", preset).load()()
-    names = _names(core, objective, given, typed)
+    names = _names(choice.core, objective, given, typed)
     kinds = _kinds(objective)
     # What a preset says of the objective holds for each part of a sum.
     sections = {
@@ -102,7 +107,7 @@ def resolve_for(
         preset,
         info,
         names,
-        _alignment(objective, kinds, alignment),
+        _alignment(objective, kinds, choice.alignment),
         sections,
         dict(sorted(differs.items())),
     )
@@ -136,8 +141,6 @@ def _kinds(objective: str) -> dict[str, Any]:
     """The classes of the objectives that are named, by name."""
     kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
     if len(kinds) > 1:
-        from slotbench.objectives.combination import check
-
         check(objective, kinds)
     return kinds
 
@@ -179,20 +182,6 @@ def _check_train(train: Any) -> None:
             f"train.budget={train.budget}: here, expected seconds or flops.",
             f"Type: --budget {train.budget}",
         )
-    for name, least in {
-        "steps": 1,
-        "batch_size": 1,
-        "log_every": 1,
-        "val_every": 1,
-        "warmup": 0,
-        "picture_every": 0,
-        "half_life": 1,
-    }.items():
-        if getattr(train, name) < least:
-            raise UserError(f"train.{name}={getattr(train, name)}: expected {least} or above.")
-    for name in ("learning_rate", "clip"):
-        if not 0 <= getattr(train, name) < float("inf"):
-            raise UserError(f"train.{name}={getattr(train, name)}: expected 0 or above.")
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from slotbench import registry
 from slotbench.config.mixture import Part
 from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
+from slotbench.fields import Count, NoOptions, NotNegative, Options, Whole
 from slotbench.registry import Kind
 
 SCHEMA_VERSION = 1
@@ -29,35 +30,35 @@ COMPONENTS: dict[str, Kind] = {
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Options):
     """The training loop's fields."""
 
-    steps: int = 20_000
+    steps: Count = 20_000
     """Optimiser steps."""
     budget: str = ""
     """``600:seconds`` of training ends a run early; ``2e15:flops`` sets its steps. Types
     ``--budget``, which takes steps and images too."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Images a step."""
-    learning_rate: float = 4e-4
+    learning_rate: NotNegative = 4e-4
     """Adam's rate, after warm-up and before decay."""
-    warmup: int = 1_000
+    warmup: Whole = 1_000
     """Steps over which the rate rises linearly from 0."""
     decay: Literal["none", "cosine", "exponential"] = "cosine"
     """``cosine``: to 0 at the last step; ``exponential``: halved every ``half_life`` steps."""
-    half_life: int = 100_000
+    half_life: Count = 100_000
     """Steps in which an exponential decay halves the rate."""
-    clip: float = 1.0
+    clip: NotNegative = 1.0
     """Greatest norm of the gradient; 0: no clipping."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 where a GPU computes in it, else float32."""
     compile: bool = False
     """Whether the objective's loss is compiled (torch.compile)."""
-    log_every: int = 20
+    log_every: Count = 20
     """Steps from one line of ``metrics.jsonl`` to the next."""
-    val_every: int = 500
+    val_every: Count = 500
     """Steps from one loss on ``val`` to the next."""
-    picture_every: int = 2_000
+    picture_every: Whole = 2_000
     """Steps from one picture of the slots to the next; 0: none while training."""
 
 
@@ -197,8 +198,6 @@ def section_type(section: str, name: str | None) -> Any:
         return ViewConfig
     assert name is not None
     if section == "objective" and len(parse_objective(name)) > 1:
-        from slotbench.objectives.objective import NoOptions
-
         return NoOptions
     return registry.get(COMPONENTS.get(section, "objectives"), name).load().Config
 
@@ -227,11 +226,21 @@ def parse(text: str, wanted: Any, label: str) -> Any:
         return text.lower() == "true"
     if wanted in (int, float):
         try:
-            return wanted(float(text)) if wanted is int and "e" in text.lower() else wanted(text)
+            number = float(text)
+            return number if wanted is float else _whole(text, number)
         except ValueError as error:
             noun = "a whole number" if wanted is int else "a number"
             raise UserError(f"{label}={text}: expected {noun}.") from error
     return text
+
+
+def _whole(text: str, number: float) -> int:
+    """``5e3`` as 5,000; ValueError for a number that is not whole."""
+    if "e" not in text.lower():
+        return int(text)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
 
 
 def parse_override(text: str) -> tuple[str, str, str]:
@@ -255,4 +264,4 @@ def with_field(section: str, options: Any, name: str, value: str) -> Any:
     try:
         return dataclasses.replace(options, **{name: parsed})
     except ValueError as error:
-        raise UserError(f"{section}.{name}={value}: {error}.") from error
+        raise UserError(f"--set {section}.{error}.") from error

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import CoreConfig
 from slotbench.cores.iterated import AttentionConfig, IteratedAttention
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,17 @@ class BoQsaConfig(AttentionConfig):
     """Options of the core ``bo-qsa``."""
 
 
+@register("cores")
 class BoQsa(IteratedAttention):
     """Slot attention from learned queries; the gradient of the last round goes straight to them.
 
     It draws no noise: slot k starts from query k in every image. (Published implementations add
     noise to the queries while training.)
     """
+
+    name = "bo-qsa"
+    summary = "slot attention from a learned query a slot, straight-through; no noise"
+    source = "Jia et al. 2022, arXiv 2210.08990"
 
     Config: ClassVar[type[CoreConfig]] = BoQsaConfig
     config: BoQsaConfig

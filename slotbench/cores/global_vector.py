@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,13 @@ class GlobalConfig(CoreConfig):
             raise ValueError("the core 'global' makes one vector an image; expected 1")
 
 
+@register("cores")
 class GlobalVector(Core):
     """A position-wise MLP, averaged over positions: K = 1, and attention is 1 everywhere."""
+
+    name = "global"
+    summary = "one vector an image: the mean of a position-wise MLP"
+    source = "control"
 
     Config: ClassVar[type[CoreConfig]] = GlobalConfig
     config: GlobalConfig

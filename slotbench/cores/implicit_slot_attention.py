@@ -12,6 +12,7 @@ from torch import nn
 
 from slotbench.cores.core import CoreConfig
 from slotbench.cores.iterated import IteratedAttention, SampledConfig
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,17 @@ class ImplicitSlotAttentionConfig(SampledConfig):
     """Options of the core ``implicit-slot-attention``: slot attention's without ``gradient``."""
 
 
+@register("cores")
 class ImplicitSlotAttention(IteratedAttention):
     """Slot attention with ``gradient=last``, as a core of its own.
 
     The paper leaves the slots' start without a gradient; here the start's mean takes the one
     that the last round's start has. The spread takes none.
     """
+
+    name = "implicit-slot-attention"
+    summary = "slot attention with the gradient of the last round alone"
+    source = "Chang et al. 2022, arXiv 2207.00787"
 
     Config: ClassVar[type[CoreConfig]] = ImplicitSlotAttentionConfig
     config: ImplicitSlotAttentionConfig

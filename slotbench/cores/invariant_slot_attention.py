@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from slotbench.cores.core import CoreConfig, SlotOutput, check_positive
 from slotbench.cores.iterated import IteratedAttention, IterationConfig, normalised
 from slotbench.cores.layers import at_least_float32, cell_centres
+from slotbench.registry import register
 
 SMALLEST, LARGEST = 1e-3, 2.0
 """Bounds of a frame's scale, where the image reaches from -1 to 1."""
@@ -44,6 +45,7 @@ class Frame(NamedTuple):
     """float32 (B, K, 2): standard deviation along y and x."""
 
 
+@register("cores")
 class InvariantSlotAttention(IteratedAttention):
     """Slot attention with keys and values that carry positions relative to the slot's frame.
 
@@ -52,6 +54,10 @@ class InvariantSlotAttention(IteratedAttention):
     Slots' starting frames are drawn: positions uniform, scales normal (0.1, 0.1). It takes
     memory for K times the features.
     """
+
+    name = "invariant-slot-attention"
+    summary = "each slot sees positions relative to its place and size"
+    source = "Biza et al. 2023, arXiv 2302.04973"
 
     Config: ClassVar[type[CoreConfig]] = InvariantSlotAttentionConfig
     config: InvariantSlotAttentionConfig

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
 from slotbench.cores.layers import at_least_float32
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class KMeansConfig(CoreConfig):
     """Rounds of assignment and mean."""
 
 
+@register("cores")
 class KMeans(Core):
     """Each slot is a linear map of a cluster's mean; the attention is the assignment, 0 or 1.
 
@@ -29,6 +31,10 @@ class KMeans(Core):
     positions, so that two are seldom the same. A cluster that becomes empty keeps its centre. The
     gradient reaches the encoder through the means, not through the assignment.
     """
+
+    name = "kmeans"
+    summary = "hard k-means on the encoder's features; nothing learned but a linear map"
+    source = "Lloyd 1982"
 
     Config: ClassVar[type[CoreConfig]] = KMeansConfig
     config: KMeansConfig

@@ -15,6 +15,7 @@ from torch.nn import functional
 from slotbench.cores.core import CoreConfig, check_positive
 from slotbench.cores.layers import at_least_float32
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class SinkhornSlotsConfig(SlotAttentionConfig):
     slot takes the same share of the image."""
 
 
+@register("cores")
 class SinkhornSlots(SlotAttention):
     """Each round transports the positions' mass to the slots at the least cost.
 
@@ -40,6 +42,10 @@ class SinkhornSlots(SlotAttention):
     ``reading`` has no say in it.
     The attention is the plan divided by each position's mass.
     """
+
+    name = "sinkhorn-slots"
+    summary = "positions transported to slots: Sinkhorn with little entropy"
+    source = "Zhang et al. 2023, arXiv 2301.13197"
 
     Config: ClassVar[type[CoreConfig]] = SinkhornSlotsConfig
     config: SinkhornSlotsConfig

@@ -11,6 +11,7 @@ from torch import nn
 
 from slotbench.cores.core import CoreConfig
 from slotbench.cores.iterated import IteratedAttention, SampledConfig
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,13 @@ class SlotAttentionConfig(SampledConfig):
     """Iterations the gradient passes through: all (the paper) or the last (arXiv 2207.00787)."""
 
 
+@register("cores")
 class SlotAttention(IteratedAttention):
     """The slot attention module on an encoder's features."""
+
+    name = "slot-attention"
+    summary = "slots compete for positions by iterated attention"
+    source = "Locatello et al. 2020, arXiv 2006.15055"
 
     Config: ClassVar[type[CoreConfig]] = SlotAttentionConfig
     config: SlotAttentionConfig

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from slotbench.cores.core import CoreConfig, SlotOutput, check_positive
 from slotbench.cores.iterated import IterationConfig, LearnedStart, normalised
 from slotbench.cores.layers import at_least_float32
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,16 @@ class Mixture(NamedTuple):
     """(B, K): logarithm of the mixing weights."""
 
 
+@register("cores")
 class SlotMixture(LearnedStart):
     """EM on linearly mapped features; a GRU and an MLP refine the means of each M step.
 
     The attention is the responsibilities; a slot is the MLP of [mean, log deviation].
     """
+
+    name = "slot-mixture"
+    summary = "slots are the Gaussians of a mixture, fitted by EM"
+    source = "Kirilenko et al. 2023, arXiv 2311.04640"
 
     Config: ClassVar[type[CoreConfig]] = SlotMixtureConfig
     config: SlotMixtureConfig

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,17 @@ class SlotMlpConfig(CoreConfig):
     """Side of the grid to which the features are averaged before they are flattened."""
 
 
+@register("cores")
 class SlotMlp(Core):
     """Slot k is the k-th part of the output of one MLP; its place in the order is its identity.
 
     It attends to nothing in particular and says so: its attention is 1/K everywhere. It draws
     no noise.
     """
+
+    name = "slot-mlp"
+    summary = "an MLP on the flattened features; no attention, no competition"
+    source = "Locatello et al. 2020, arXiv 2006.15055, Section 4"
 
     Config: ClassVar[type[CoreConfig]] = SlotMlpConfig
     config: SlotMlpConfig

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.metric_properties import unusable
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.evaluation.dci import Codes
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
 
 
+@register("metrics")
 class Dci(Metric):
     """``dci/<disentanglement, completeness or informativeness>`` of the slot of each object.
 
@@ -19,6 +21,8 @@ class Dci(Metric):
     skipped where a split has no labelled pixel or no masks.
     """
 
+    summary = "disentanglement, completeness and informativeness of slots"
+    source = "Eastwood and Williams 2018"
     name = "dci"
     keys = ("dci/*",)
     needs = trains = ("slots", "overlap", "labelled")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.metric_segmentation import NAMES
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +18,7 @@ SOURCE = "probe-decoder"
 _BLOCK = 64
 
 
+@register("metrics")
 class DecoderProbe(Metric):
     """``<metric>/probe-decoder`` and ``recon_mse/probe-decoder``.
 
@@ -27,6 +29,8 @@ class DecoderProbe(Metric):
     training images it is skipped; without a labelled pixel only the error is there.
     """
 
+    summary = "masks of one decoder for all, trained on frozen slots: minutes"
+    source = "slotbench, docs/evaluation.md"
     name = "decoder-probe"
     default = False
     keys = tuple(f"{name}/{SOURCE}" for name in (*NAMES, "recon_mse"))

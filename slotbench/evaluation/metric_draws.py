@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.metric_segmentation import NAMES, SOURCES, UNLABELLED, mask_scores
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 DRAWS = ("first", "second", "third")
 
 
+@register("metrics")
 class Draws(Metric):
     """``<metric>/<source>/draws``: the mean over three draws of the initial noise.
 
@@ -21,6 +23,8 @@ class Draws(Metric):
     Cores without initial noise, and predictions from elsewhere, are skipped.
     """
 
+    summary = "the same scores over three draws of the initial noise"
+    source = "slotbench, docs/evaluation.md"
     name = "draws"
     keys = tuple(f"{name}/{source}/draws" for name in NAMES for source in SOURCES)
     needs = (*(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS), "labelled")

@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import Context, Metric
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
 
 
+@register("metrics")
 class Health(Metric):
     """``health/<name>`` of the slots and the attention.
 
@@ -19,6 +21,8 @@ class Health(Metric):
     elsewhere) only ``slot_cosine`` and ``effective_rank`` are there.
     """
 
+    summary = "empty slots, similarity, rank, entropy, consistency"
+    source = "Roy and Vetterli 2007; slotbench, docs/evaluation.md"
     name = "health"
     keys = ("health/*",)
     version = 2

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import JUDGED, Context, Metric
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.schema import Layout
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 SOURCES = ("slots", "features")
 
 
+@register("metrics")
 class LinearProbe(Metric):
     """``linear_probe/<slots or features>/<map or count>`` and ``knn/<slots or features>/count``.
 
@@ -22,6 +24,8 @@ class LinearProbe(Metric):
     (features, for predictions from elsewhere) has no keys.
     """
 
+    summary = "what is in the scene, from one vector an image; k-NN"
+    source = "Wu et al. 2018, arXiv 1805.01978"
     name = "linear-probe"
     keys = ("linear_probe/*", "knn/*")
     needs = trains = SOURCES

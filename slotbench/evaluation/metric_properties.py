@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from slotbench.evaluation.metric import JUDGED, Context, Metric
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.evaluation.properties import SlotData
@@ -13,6 +14,7 @@ PROTOCOLS = ("loss", "mask")
 ARRAYS = ("slots", "overlap", "labelled")
 
 
+@register("metrics")
 class LinearProperties(Metric):
     """``properties/linear/<protocol>/<property or mean>[/dropped]``.
 
@@ -24,6 +26,8 @@ class LinearProperties(Metric):
     labelled pixel or no masks.
     """
 
+    summary = "a linear probe of each object's properties, shared by all slots"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
     name = "properties"
     keys = ("properties/linear/*",)
     needs = trains = ARRAYS
@@ -62,6 +66,7 @@ class LinearProperties(Metric):
         return results
 
 
+@register("metrics")
 class MlpProperties(LinearProperties):
     """``properties/mlp/<protocol>/<property or mean>[/dropped]``.
 
@@ -69,6 +74,8 @@ class MlpProperties(LinearProperties):
     Appendix B, use MLPs of one to three such layers beside the linear probe).
     """
 
+    summary = "the same with one hidden layer of 256"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
     name = "properties-mlp"
     keys = ("properties/mlp/*",)
     cost = 40_000.0

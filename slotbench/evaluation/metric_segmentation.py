@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import Context, Metric
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,6 +16,7 @@ SOURCES = ("attention", "decoder")
 UNLABELLED = "no pixel of the images is labelled"
 
 
+@register("metrics")
 class Segmentation(Metric):
     """``<metric>/<source>`` for every mask source that is there, and ``recon_mse``.
 
@@ -25,6 +27,8 @@ class Segmentation(Metric):
     in [0, 1]; it needs no label. Without a labelled pixel the rest is skipped.
     """
 
+    summary = "masks against true objects: ARI, FG-ARI, mIoU, mBO, SC"
+    source = "Hubert and Arabie 1985; Pont-Tuset et al. 2017; Arbelaez et al. 2011"
     name = "segmentation"
     keys = (*(f"{name}/{source}" for name in NAMES for source in SOURCES), "recon_mse")
     needs = ("labels/attention/first", "labels/decoder/first", "recon_mse", "labelled")

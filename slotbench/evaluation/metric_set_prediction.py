@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.metric_properties import slot_data, unusable
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     from slotbench.evaluation.result import Result
 
 
+@register("metrics")
 class SetPrediction(Metric):
     """``set_prediction/linear/ap/<inf, 1, 0.5, 0.25 or 0.125>``: average precision.
 
@@ -18,6 +20,8 @@ class SetPrediction(Metric):
     ``position`` or a split shows no object.
     """
 
+    summary = "average precision of predicted sets of objects"
+    source = "Locatello et al. 2020, arXiv 2006.15055"
     name = "set-prediction"
     keys = ("set_prediction/*",)
     needs = trains = ("slots", "overlap")

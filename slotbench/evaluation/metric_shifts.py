@@ -6,6 +6,7 @@ from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED
 from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.metric_properties import slot_data
+from slotbench.registry import register
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,7 @@ NEW = {name: shift.new for name, shift in SHIFTS.items() if shift.new}
 """Shift -> properties to which it gives values that are not in training."""
 
 
+@register("metrics")
 class Shifts(Metric):
     """``shifts/<shift>/<subset>/<fg_ari, miou or mbo>/<source>`` and
     ``shifts/<shift>/<subset>/properties/linear/<protocol>/<property or mean>[/dropped]``.
@@ -32,6 +34,8 @@ class Shifts(Metric):
     as images of the split may have objects more, where the core's weights can give them.
     """
 
+    summary = "masks and probes on shifted test sets: all, changed, unchanged objects"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
     name = "shifts"
     keys = ("shifts/*",)
     trains = ("slots", "overlap", "labelled")

@@ -17,6 +17,7 @@ from torch.nn import functional
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.matching import assign
+from slotbench.registry import register
 
 
 class Paired(NamedTuple):
@@ -83,8 +84,13 @@ class SlotAlignment(Alignment):
         """
 
 
+@register("alignments")
 class Pool(Alignment):
     """The set is averaged: one vector an image."""
+
+    name = "pool"
+    summary = "the set is averaged: one vector an image"
+    source = "Chen et al. 2020"
 
     temperature = 0.5
 
@@ -93,6 +99,7 @@ class Pool(Alignment):
         return Paired(pooled, torch.arange(pooled.shape[1], device=pooled.device))
 
 
+@register("alignments")
 class Shared(SlotAlignment):
     """The same initial noise in all views, slots paired by index.
 
@@ -100,6 +107,10 @@ class Shared(SlotAlignment):
     own for every image would identify the positive pair, and the loss would fall without the
     slots learning anything.
     """
+
+    name = "shared"
+    summary = "the same initial noise in both views, slots paired by index"
+    source = "slotbench, docs/objectives.md"
 
     def noise(
         self, core: Core, batch: int, views: int, generator: torch.Generator
@@ -113,14 +124,20 @@ class Shared(SlotAlignment):
         return torch.eye(count, device=slots.device).expand(views - 1, batch, -1, -1)
 
 
+@register("alignments")
 class Hungarian(SlotAlignment):
     """The assignment with the greatest sum of cosine similarities between slots (Kuhn 1955)."""
+
+    name = "hungarian"
+    summary = "slots assigned by the greatest sum of cosine similarities"
+    source = "Kuhn 1955"
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
         del attention, matrices
         return one_to_one(similarity(slots))
 
 
+@register("alignments")
 class Mask(SlotAlignment):
     """The assignment with the greatest sum of overlaps between the slots' attention masks.
 
@@ -129,11 +146,16 @@ class Mask(SlotAlignment):
     Views that share nothing of the image are paired by index.
     """
 
+    name = "mask"
+    summary = "slots assigned by the overlap of their masks in the original image"
+    source = "slotbench, docs/objectives.md; Wen et al. 2022, arXiv 2205.15288"
+
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
         del slots
         return one_to_one(overlap(attention, matrices))
 
 
+@register("alignments")
 class Sinkhorn(SlotAlignment):
     """Entropic optimal transport on cosine similarity: a soft assignment.
 
@@ -141,6 +163,10 @@ class Sinkhorn(SlotAlignment):
     mean of the other view's slots, weighted by the slot's row of the plan (the barycentric
     projection; Peyre and Cuturi 2019, Remark 4.11), so that gradients reach every one of them.
     """
+
+    name = "sinkhorn"
+    summary = "soft assignment: entropic transport on cosine similarity"
+    source = "Cuturi 2013, arXiv 1306.0895"
 
     def __init__(self, epsilon: float = 0.05, iterations: int = 20) -> None:
         """``epsilon`` weighs the entropy against similarities in [-1, 1]: towards 0 the plan

@@ -11,6 +11,7 @@ from slotbench.objectives.distillation import distillation
 from slotbench.objectives.heads import Prototypes, projector, sinkhorn
 from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.two_views import TwoViews
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,14 @@ class SwAVConfig:
     """Width of the vectors that are compared with the prototypes."""
 
 
+@register("objectives")
 class SwAV(TwoViews):
     """Each view predicts the other's balanced code (Caron et al. 2020, arXiv 2006.09882, Eq. 2)."""
+
+    name = "swav"
+    summary = "each view predicts the other's balanced cluster"
+    source = "Caron et al. 2020, arXiv 2006.09882"
+    family = "self-supervised"
 
     Config = SwAVConfig
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.views import Views
-from slotbench.errors import UserError
-from slotbench.objectives.objective import NoOptions, Objective, TrainBatch
+from slotbench.fields import NoOptions
+from slotbench.objectives.objective import Objective, TrainBatch
 
 
 class Combination(Objective):
@@ -55,19 +55,3 @@ class Combination(Objective):
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
         decoded = (part.decode(output, images) for part in self.parts)
         return next((made for made in decoded if made is not None), None)
-
-
-def check(text: str, kinds: dict[str, type[Objective]]) -> None:
-    """:class:`UserError` where objectives cannot stand on one core together."""
-    if len(kinds) < 2:
-        return
-    for name, kind in kinds.items():
-        if not kind.trains:
-            raise UserError(f"--objective {text}: {name!r} trains nothing; leave it out.")
-    decoding = [name for name, kind in kinds.items() if kind.takes_decoder]
-    if len(decoding) > 1:
-        raise UserError(f"--objective {text}: {' and '.join(decoding)} have a decoder each.")
-    if len({kind.temporal for kind in kinds.values() if kind.views}) > 1:
-        raise UserError(
-            f"--objective {text}: frames of a video and augmented views do not go together."
-        )

@@ -12,6 +12,7 @@ from slotbench.objectives.heads import projector
 from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,14 @@ class SimCLRConfig:
     """Whether the other slots of an image count as negatives; they may hold the same thing."""
 
 
+@register("objectives")
 class SimCLR(TwoViews):
     """NT-Xent on paired vectors (Chen et al. 2020, arXiv 2002.05709, Equation 1)."""
+
+    name = "simclr"
+    summary = "two views of an image against those of all others (NT-Xent)"
+    source = "Chen et al. 2020, arXiv 2002.05709"
+    family = "self-supervised"
 
     Config = SimCLRConfig
 
@@ -66,11 +73,17 @@ class MoCoConfig:
     """Width of the vectors that are compared."""
 
 
+@register("objectives")
 class MoCo(MomentumTwoViews):
     """InfoNCE against a queue of a momentum encoder's keys (He et al. 2020, arXiv 1911.05722).
 
     With the MLP head of v2 (arXiv 2003.04297). The first view gives queries, the second keys.
     """
+
+    name = "moco"
+    summary = "InfoNCE against a queue of a momentum encoder's keys"
+    source = "He et al. 2019, arXiv 1911.05722; v2: 2003.04297"
+    family = "self-supervised"
 
     Config = MoCoConfig
     queue: Tensor

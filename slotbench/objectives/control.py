@@ -3,11 +3,19 @@
 from torch import Tensor
 
 from slotbench.cores.core import Core
-from slotbench.objectives.objective import NoOptions, Objective, TrainBatch
+from slotbench.fields import NoOptions
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.registry import register
 
 
+@register("objectives")
 class Random(Objective):
     """The floor: the core as it was initialised. Nothing is trained."""
+
+    name = "random"
+    summary = "the untrained core: the floor"
+    source = "control"
+    family = "control"
 
     trains = False
 

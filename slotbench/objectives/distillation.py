@@ -12,6 +12,7 @@ from slotbench.objectives.heads import Prototypes, mlp, view_by_view
 from slotbench.objectives.momentum import cosine
 from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,14 @@ class SimSiamConfig:
     """Whether no gradient reaches the vector that is predicted; without, everything collapses."""
 
 
+@register("objectives")
 class SimSiam(TwoViews):
     """-cos(p1, stop z2), symmetrised (Chen and He 2020, arXiv 2011.10566, Equation 2)."""
+
+    name = "simsiam"
+    summary = "one view predicts the other, whose gradient is stopped"
+    source = "Chen and He 2020, arXiv 2011.10566"
+    family = "self-supervised"
 
     Config = SimSiamConfig
 
@@ -60,8 +67,14 @@ class BYOLConfig:
     """The share of the target network that stays at the first step; it rises to 1."""
 
 
+@register("objectives")
 class BYOL(MomentumTwoViews):
     """2 - 2 cos(p, a momentum copy's z), symmetrised (Grill et al. 2020, arXiv 2006.07733)."""
+
+    name = "byol"
+    summary = "one view predicts what a momentum copy makes of the other"
+    source = "Grill et al. 2020, arXiv 2006.07733"
+    family = "self-supervised"
 
     Config = BYOLConfig
 
@@ -127,12 +140,18 @@ class DINOHead(nn.Sequential):
         )
 
 
+@register("objectives")
 class DINO(MomentumTwoViews):
     """Cross-entropy to a centred, sharpened momentum teacher (Caron et al. 2021, arXiv 2104.14294).
 
     Two global views; the small crops of the paper are left out, since a crop of a scene loses
     objects.
     """
+
+    name = "dino"
+    summary = "cross-entropy to a centred and sharpened momentum teacher"
+    source = "Caron et al. 2021, arXiv 2104.14294"
+    family = "self-supervised"
 
     Config = DINOConfig
     center: Tensor

@@ -16,10 +16,11 @@ from torch.nn import functional
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.patch import Autoregressive, SlotMLP
 from slotbench.cores.decoders.spatial import Decoded
+from slotbench.cores.teachers import Teacher, Teachers, timm_teacher
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
 from slotbench.objectives.objective import Objective, TrainBatch, check_fields
-from slotbench.results.teachers import Teacher, load_teacher
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class FeatureReconstructionConfig:
     """Attention heads of the transformer."""
 
 
+@register("objectives")
 class FeatureReconstruction(Objective):
     """Mean squared error of features, float (B, N, F), that the slots are decoded to.
 
@@ -50,10 +52,21 @@ class FeatureReconstruction(Objective):
     ValueError where a field cannot be used or the teacher's features lie on no square grid.
     """
 
-    Config = FeatureReconstructionConfig
-    takes_layout = True
+    name = "feature-reconstruction"
+    summary = "a frozen network's features, from the slots"
+    source = "Seitzer et al. 2022, arXiv 2209.14860"
+    family = "reconstruction"
 
-    def __init__(self, core: Core, config: FeatureReconstructionConfig, layout: Layout) -> None:
+    Config = FeatureReconstructionConfig
+    takes_layout = takes_teachers = True
+
+    def __init__(
+        self,
+        core: Core,
+        config: FeatureReconstructionConfig,
+        layout: Layout,
+        teachers: Teachers = timm_teacher,
+    ) -> None:
         super().__init__(core)
         check_fields(config)
         if config.decoder == "transformer" and config.hidden % config.heads:
@@ -62,7 +75,7 @@ class FeatureReconstruction(Objective):
         self.key: str | None = None
         # No submodule: the teacher's weights belong to its own run or file, not to this one's.
         self.teacher: list[Teacher] = []
-        shape = self._stored(layout) or self._computed(layout)
+        shape = self._stored(layout) or self._computed(layout, teachers)
         self.side = math.isqrt(shape.positions)
         if self.side**2 != shape.positions:
             raise ValueError(f"the features {shape.name} lie on no square grid")
@@ -98,13 +111,13 @@ class FeatureReconstruction(Objective):
         self.reads = (self.key,)
         return known[wanted]
 
-    def _computed(self, layout: Layout) -> Feature:
+    def _computed(self, layout: Layout, teachers: Teachers) -> Feature:
         """The shape of what a teacher makes of this dataset's images."""
         weights = None if self.config.weights is None else Path(self.config.weights)
         try:
             # The decoder starts from the same weights, wherever the features come from.
             with torch.random.fork_rng(devices=[]):
-                teacher = load_teacher(str(self.config.teacher), weights)
+                teacher = teachers(str(self.config.teacher), weights)
         except UserError as error:
             held = ", ".join(feature.name for feature in layout.features) or "none"
             raise UserError(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.views import Views
+from slotbench.fields import NoOptions
 from slotbench.rng import torch_generator
 
 
@@ -53,11 +54,6 @@ class TrainBatch:
     def noise(self, core: Core) -> Tensor | None:
         """The slots' initial noise for the plain images, (B, K, D); none if unused."""
         return self.own(core.noise(self.total, self.generator("slots")))
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """The configuration of an objective without options."""
 
 
 SHARES = ("momentum", "center_momentum", "group_weight", "alone")
@@ -103,6 +99,8 @@ class Objective(nn.Module, ABC):
     takes_decoder: ClassVar[bool] = False
     takes_layout: ClassVar[bool] = False
     """Whether the constructor wants the dataset's :class:`Layout`, as ``layout``."""
+    takes_teachers: ClassVar[bool] = False
+    """Whether the constructor wants ``teachers``, which loads a frozen network by its name."""
     trains: ClassVar[bool] = True
     """False where there is nothing to train: the run is done after no step."""
     reads: tuple[str, ...] = ()

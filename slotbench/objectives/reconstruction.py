@@ -12,6 +12,7 @@ from torch.nn import functional
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
 from slotbench.objectives.objective import Objective, TrainBatch, check_fields
+from slotbench.registry import register
 
 RISE = (3 / 8, 5 / 8)
 """Between which shares of the steps the slots' own errors come in."""
@@ -29,6 +30,7 @@ class ReconstructionConfig:
     3/8 and 5/8 of the steps, when objects have been found."""
 
 
+@register("objectives")
 class Reconstruction(Objective):
     """Error of the mixture image; a smaller decoder's target is area-averaged.
 
@@ -36,6 +38,11 @@ class Reconstruction(Objective):
     likelihoods of MONet (arXiv 1901.11390) and IODINE (1903.00450) are built, is never below the
     first. Only decoders that decode slots alone have it. A validation loss is the first alone.
     """
+
+    name = "reconstruction"
+    summary = "mean squared error of the image mixed from the slots"
+    source = "Locatello et al. 2020, arXiv 2006.15055"
+    family = "reconstruction"
 
     Config = ReconstructionConfig
     takes_decoder = True

@@ -11,6 +11,7 @@ from slotbench.objectives.heads import mlp, view_by_view
 from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,14 @@ class VICRegConfig:
     """Width of every layer of the expander; 8,192 in the paper."""
 
 
+@register("objectives")
 class VICReg(TwoViews):
     """Variance, invariance, covariance (Bardes et al. 2021, arXiv 2105.04906, Equation 6)."""
+
+    name = "vicreg"
+    summary = "variance, invariance and covariance of the views"
+    source = "Bardes et al. 2021, arXiv 2105.04906"
+    family = "self-supervised"
 
     Config = VICRegConfig
 
@@ -76,8 +83,14 @@ class BarlowTwinsConfig:
     """Width of every layer of the projector; 8,192 in the paper."""
 
 
+@register("objectives")
 class BarlowTwins(TwoViews):
     """The views' cross-correlation becomes the identity (Zbontar et al. 2021, arXiv 2103.03230)."""
+
+    name = "barlow-twins"
+    summary = "the views' cross-correlation becomes the identity"
+    source = "Zbontar et al. 2021, arXiv 2103.03230"
+    family = "self-supervised"
 
     Config = BarlowTwinsConfig
 

@@ -19,6 +19,7 @@ from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,18 @@ class CovarianceConfig(ReconstructionConfig):
     """Width of every layer of the projector."""
 
 
+@register("objectives")
 class Covariance(Reconstruction):
     """Reconstruction + squared off-diagonal covariance of projected slots over D^2 (Equation 3).
 
     The covariance is taken over all slots of the batch, behind a projector of three layers with
     LayerNorm.
     """
+
+    name = "covariance"
+    summary = "reconstruction, and a penalty on the slots' covariance"
+    source = "Stange et al. 2023, arXiv 2306.02577"
+    family = "reconstruction"
 
     Config = CovarianceConfig
     config: CovarianceConfig
@@ -70,12 +77,18 @@ class CosineConfig(ReconstructionConfig):
     """Cosine similarity of two slots above which they are pushed apart."""
 
 
+@register("objectives")
 class Cosine(Reconstruction):
     """Reconstruction + cosine embedding loss over all pairs of slots of an image.
 
     A slot with itself is the pair that shall agree (loss 0); any two are to stay under the margin.
     The mean is over all K^2 ordered pairs, as torch's CosineEmbeddingLoss takes it.
     """
+
+    name = "cosine"
+    summary = "reconstruction, and a penalty on slots that point the same way"
+    source = "code of Stange et al. 2023, arXiv 2306.02577"
+    family = "reconstruction"
 
     Config = CosineConfig
     config: CosineConfig

@@ -21,6 +21,7 @@ from slotbench.objectives.momentum import cosine
 from slotbench.objectives.objective import TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import MomentumTwoViews
+from slotbench.registry import register
 
 MARK = 1e-4
 
@@ -49,8 +50,14 @@ class SlotConConfig:
     """Width of the vectors that are compared."""
 
 
+@register("objectives")
 class SlotCon(MomentumTwoViews):
     """DINO's cross-entropy on overlapping positions, and InfoNCE of slots (Equations 3 to 6)."""
+
+    name = "slotcon"
+    summary = "shared prototypes group positions, slots are contrasted"
+    source = "Wen et al. 2022, arXiv 2205.15288"
+    family = "self-supervised"
 
     Config = SlotConConfig
     center: Tensor

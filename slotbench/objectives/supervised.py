@@ -14,6 +14,7 @@ from slotbench.matching import assign
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import mlp
 from slotbench.objectives.objective import Objective, TrainBatch, check_fields
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SupervisedConfig:
     """Hidden width of the head that predicts properties."""
 
 
+@register("objectives")
 class Supervised(Objective):
     """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
 
@@ -35,6 +37,11 @@ class Supervised(Objective):
     the attention: an object's positions belong to its slot, the background to the slots that no
     object took.
     """
+
+    name = "supervised"
+    summary = "set prediction of properties and masks: the ceiling"
+    source = "Locatello et al. 2020, arXiv 2006.15055"
+    family = "control"
 
     Config = SupervisedConfig
     takes_layout = True

@@ -17,6 +17,7 @@ from slotbench.objectives.heads import mlp, projector
 from slotbench.objectives.objective import Objective, TrainBatch, check_fields
 from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import TwoViews, expected_views
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ContrastingSetsConfig:
     """Width of the vector that a set becomes."""
 
 
+@register("objectives")
 class ContrastingSets(Objective):
     """The predicted set of the next frame against those of other scenes.
 
@@ -38,6 +40,11 @@ class ContrastingSets(Objective):
     vectors by a sum that has no order, and InfoNCE compares sets. No slot is paired with
     another, so it takes no alignment.
     """
+
+    name = "contrasting-sets"
+    summary = "video: the next frame's predicted set against other sets"
+    source = "Loewe et al. 2020, arXiv 2011.10287"
+    family = "self-supervised"
 
     Config = ContrastingSetsConfig
     views, temporal = 2, True
@@ -77,12 +84,18 @@ class SlotContrastNextConfig:
     """Width of the vectors that are compared."""
 
 
+@register("objectives")
 class SlotContrastNext(TwoViews):
     """Each slot against itself in the next frame, all other slots of the batch being negatives.
 
     Manasyan et al. 2025, *Temporally Consistent Object-Centric Learning by Contrasting Slots*,
     arXiv 2412.14295.
     """
+
+    name = "slot-contrast-next"
+    summary = "video: a slot against itself in the next frame"
+    source = "Manasyan et al. 2025, arXiv 2412.14295"
+    family = "self-supervised"
 
     Config = SlotContrastNextConfig
     temporal = True
@@ -121,12 +134,18 @@ class CSWMConfig:
     """Hidden width of the transition's networks."""
 
 
+@register("objectives")
 class CSWM(TwoViews):
     """Energy of a transition, and a hinge on the energy of states from other scenes.
 
     Kipf et al. 2019, arXiv 1911.12247, Equations 4 to 6; without actions. Distances are means
     over a slot's dimensions, so that sigma and hinge keep their meaning at any width.
     """
+
+    name = "cswm"
+    summary = "video: energy of a transition between frames, with a hinge"
+    source = "Kipf et al. 2019, arXiv 1911.12247"
+    family = "self-supervised"
 
     Config = CSWMConfig
     temporal = True
@@ -178,12 +197,18 @@ class SCNConfig:
     """Width of the vectors that are compared."""
 
 
+@register("objectives")
 class SCN(TwoViews):
     """Slot k of frame t finds itself among the slots k of the batch, and among its image's slots.
 
     Racah and Chandar 2020, *Slot Contrastive Networks*, arXiv 2007.09294, Section 3: contrast in
     time for each slot's index, and diversity of the slots within an image.
     """
+
+    name = "scn"
+    summary = "video: a slot's index across the batch and within the image"
+    source = "Racah and Chandar 2020, arXiv 2007.09294"
+    family = "self-supervised"
 
     Config = SCNConfig
     temporal = True

@@ -134,10 +134,10 @@ def _evaluate(
     import torch
     from safetensors.torch import load
 
-    from slotbench.api import open_dataset
     from slotbench.evaluation.evaluate import GROUPS
     from slotbench.evaluation.evaluate import evaluate as judge
     from slotbench.progress import bar
+    from slotbench.results.work import open_dataset
     from slotbench.training import devices
     from slotbench.training.build import build
 

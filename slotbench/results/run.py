@@ -20,15 +20,11 @@ from typing import IO, Any, Literal
 
 from slotbench import plugins, registry
 from slotbench.config.run_config import RunConfig
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.files import read_json, write_json, write_whole
 from slotbench.locks import Held, Lock
 
 State = Literal["new", "running", "done", "failed", "interrupted"]
-
-
-class RunLocked(UserError):  # noqa: N818  # says what is so
-    """Another process has the run in hand."""
 
 
 class Run:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from slotbench import registry
-from slotbench.api import preset_for
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
+from slotbench.results.work import preset_for
 from slotbench.suites.document import Suite, read
 from slotbench.suites.drive import Driver, Picture, look
 from slotbench.suites.engines import Engine, Settings

@@ -58,7 +58,7 @@ class Shown:
             reason = f": {now.reason}" if now.reason else ""
             counts = picture.counts
             far = f"[{counts['done']}/{len(picture.plan.cells)}{_to_go(picture)}]"
-            say(escape(f"{far} {now.state}: {cell.label}{reason}"))
+            say(f"{far} {now.state}: {cell.label}{reason}")
 
 
 def table(picture: Picture) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slotbench.files import reason_of
+from slotbench.registry import register
 from slotbench.results.run import Run
 from slotbench.suites.engines import (
     MEMORY,
@@ -22,9 +23,12 @@ from slotbench.suites.state import record_failure
 from slotbench.training.devices import choose
 
 
+@register("engines")
 class Local(Engine):
     """Each process has its share of the cores, and a GPU of its own where there are GPUs."""
 
+    summary = "processes on this machine: a GPU each, else a share of the cores"
+    source = "slotbench, docs/suites.md"
     name = "local"
 
     def __init__(self, settings: Settings) -> None:

@@ -12,8 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slotbench.api import Choice, options
-from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import locate
@@ -120,7 +119,7 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
             continue
         try:
             choice, applied = _choice(values, settings, data[reference], preset)
-            config = resolve_for(data[reference], **options(choice))
+            config = resolve(choice, data[reference])
             _check_video(config)
         except UserError as error:
             shown = " ".join(f"{key}={text_of(value)}" for key, value in values.items())
@@ -162,11 +161,11 @@ def _choice(
     if chosen.get("preset", "auto") == "auto":
         chosen["preset"] = preset
     choice = Choice(**{**chosen, "alignment": None})
-    if "alignment" in chosen and resolve_for(info, **options(choice)).alignment is not None:
+    if "alignment" in chosen and resolve(choice, info).alignment is not None:
         choice = dataclasses.replace(choice, alignment=chosen["alignment"])
     for names in (True, False):
         wanted = [key for key in fields if (key in NAMES) == names]
-        sections = resolve_for(info, **options(choice)).sections
+        sections = resolve(choice, info).sections
         kept = [f"{key}={text_of(fields[key])}" for key in wanted if _has(sections, key)]
         choice = dataclasses.replace(choice, overrides=(*choice.overrides, *kept))
     return choice, {key: value for key, value in values.items() if key in _keys(choice)}
@@ -208,7 +207,7 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
             overrides=(f"{key}={text_of(value)}",),
         )
         try:
-            resolve_for(next(iter(data.values())), **options(choice))
+            resolve(choice, next(iter(data.values())))
         except UserError as error:
             raise UserError(f"{suite.file}: {key}: {error.message}", error.advice) from error
     if "alignment" in keys and "alignment" not in used:

@@ -25,7 +25,7 @@ VMSTAT = Path("/proc/vmstat")
 
 
 class CellProcess:
-    """``python -m slotbench.suites.cell``; what it writes goes to ``stderr.txt`` of its run."""
+    """``python -m slotbench.cli.cell``; what it writes goes to ``stderr.txt`` of its run."""
 
     def __init__(self, task: Task, environment: Mapping[str, str]) -> None:
         self.task = task
@@ -36,7 +36,7 @@ class CellProcess:
         with self.log.open("wb") as stream:
             # A session of its own: Ctrl-C reaches the driver, which asks each cell to save.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "slotbench.suites.cell", request],
+                [sys.executable, "-m", "slotbench.cli.cell", request],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

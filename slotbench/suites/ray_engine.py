@@ -11,15 +11,19 @@ from dataclasses import asdict
 from typing import Any
 
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.registry import register
 from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, threads_each
 from slotbench.suites.process import CellProcess
 
 PAUSE = 0.2
 
 
+@register("engines")
 class Ray(Engine):
     """A Ray task a cell, with its share of CPUs, and a GPU where the device is one."""
 
+    summary = "tasks on a Ray cluster, or on one started on this machine"
+    source = "Moritz et al. 2017, arXiv 1712.05889"
     name = "ray"
     takes_address = True
 

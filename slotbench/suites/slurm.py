@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slotbench.errors import UserError
+from slotbench.registry import register
 from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 
@@ -23,6 +24,7 @@ STOPPED = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "TIMEO
 WHY = {"OUT_OF_MEMORY": "killed by Slurm: out of memory", "DEADLINE": "Slurm: DEADLINE"}
 
 
+@register("engines")
 class Slurm(Engine):
     """A job a cell; cells that are submitted together are one array.
 
@@ -31,6 +33,8 @@ class Slurm(Engine):
     the jobs here, without Slurm.
     """
 
+    summary = "job arrays through submitit, queued again when preempted"
+    source = "Yoo et al. 2003; submitit"
     name = "slurm"
     takes = None
 

@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any
 
+from slotbench.registry import register
 from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 STATES = {"done": "FINISHED", "interrupted": "KILLED"}
@@ -15,8 +16,13 @@ LIMIT, BATCH = 500, 100
 """Characters of a parameter's value, and parameters a request, that every server takes."""
 
 
+@register("trackers")
 class MLflow(Tracker):
     """One MLflow run in the experiment ``slotbench`` (or ``MLFLOW_EXPERIMENT_NAME``)."""
+
+    name = "mlflow"
+    summary = "an MLflow server, or a database in the results folder"
+    source = "Zaharia et al. 2018, IEEE Data Eng. Bull. 41(4); mlflow"
 
     packages = ("mlflow", "sqlalchemy", "alembic")
 

@@ -1,10 +1,16 @@
 """TensorBoard: event files in the run's directory; ``tensorboard --logdir results/runs``."""
 
+from slotbench.registry import register
 from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 
+@register("trackers")
 class TensorBoard(Tracker):
     """Scalars, and the settings as a table; a resumed run hides what it tells again."""
+
+    name = "tensorboard"
+    summary = "event files in the run's directory"
+    source = "TensorFlow; tensorboard"
 
     packages = ("tensorboard",)
 

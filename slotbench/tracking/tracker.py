@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rich.markup import escape
-
 from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.files import read_json, write_json
-from slotbench.progress import say
+from slotbench.progress import warn
 
 CLOSE_SECONDS = 60.0
 """How long the end of a run waits for a tracker that is still sending."""
@@ -138,8 +136,8 @@ class Guarded:
         # Whatever a service raises, SystemExit included, is no reason to lose a run.
         except BaseException as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            say(
-                f"[yellow]Warning:[/] {self.name} has failed and is told no more ({escape(why)}). "
+            warn(
+                f"{self.name} has failed and is told no more ({why}). "
                 "Every number is in metrics.jsonl."
             )
 
@@ -151,7 +149,7 @@ class Guarded:
         self._waiting.put(state)
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
-            say(f"[yellow]Warning:[/] {self.name} does not answer; the run ends without it.")
+            warn(f"{self.name} does not answer; the run ends without it.")
 
 
 class Trackers:

@@ -3,11 +3,17 @@
 import os
 import uuid
 
+from slotbench.registry import register
 from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 
+@register("trackers")
 class WandB(Tracker):
     """One W&B run; without a network, files in the run's directory that ``wandb sync`` sends."""
+
+    name = "wandb"
+    summary = "Weights & Biases, with or without a network"
+    source = "wandb"
 
     packages = ("wandb",)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from slotbench import registry
-from slotbench.config.resolve import resolve_for
+from slotbench.config.resolve import Choice, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
@@ -55,9 +55,7 @@ def measure(
         kind = entry.load()
         if not kind.trains:
             continue
-        config = resolve_for(
-            NOWHERE, core="slot-attention", objective=name, alignment=None, preset=preset, seed=0
-        )
+        config = resolve(Choice(objective=name, preset=preset), NOWHERE)
         times = _times(config, device, dataset, data_dir)
         # The first objective of the list is reconstruction, to which all others are compared.
         relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])

@@ -3,22 +3,28 @@
 import json
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from slotbench import registry
 from slotbench.config.run_config import RunConfig
 from slotbench.cores.core import Core
+from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.schema import Layout
 from slotbench.errors import UserError
 from slotbench.objectives.combination import Combination
 from slotbench.objectives.objective import Objective
 from slotbench.rng import building
 
+SUM_TOLERANCE = 0.02
+"""How far attention may be from 1 over the slots: bfloat16 keeps two to three digits."""
 
-def build(config: RunConfig) -> Objective:
+
+def build(config: RunConfig, teachers: Teachers = timm_teacher) -> Objective:
     """The objective with its core, on the CPU.
 
-    A core starts from the same weights under every objective of a seed. Raises
+    A core starts from the same weights under every objective of a seed. ``teachers`` loads the
+    frozen network of an objective that asks for one. Raises
     :class:`UserError` where fields do not fit together.
     """
     size = config.dataset.image_size
@@ -28,7 +34,8 @@ def build(config: RunConfig) -> Objective:
             encoder: nn.Module = config.component("encoder")(sections["encoder"], size)
             core: Core = config.component("core")(sections["core"], encoder)
         members = {
-            part.name: _objective(config, config.part_section(part), core) for part in config.parts
+            part.name: _objective(config, config.part_section(part), core, teachers)
+            for part in config.parts
         }
     except ValueError as error:
         raise UserError(f"{error}.", "Change it with --set SECTION.FIELD=VALUE.") from error
@@ -47,7 +54,7 @@ def set_steps(objective: Objective, steps: int) -> None:
             module.steps = steps
 
 
-def _objective(config: RunConfig, section: str, core: Core) -> Objective:
+def _objective(config: RunConfig, section: str, core: Core, teachers: Teachers) -> Objective:
     kind, sections = config.component(section), config.sections
     pieces: dict[str, Any] = {}
     with building(config.seed, section):
@@ -61,5 +68,40 @@ def _objective(config: RunConfig, section: str, core: Core) -> Objective:
             if not config.dataset.layout:
                 raise ValueError("config.json is of an older slotbench and tells no layout")
             pieces["layout"] = Layout.from_json(json.dumps(dict(config.dataset.layout)))
+        if kind.takes_teachers:
+            pieces["teachers"] = teachers
         objective: Objective = kind(core, sections[section], **pieces)
     return objective
+
+
+@torch.no_grad()
+def check_core(core: Core, images: Tensor) -> None:
+    """Check on a batch, images float (B, 3, H, W), that a core keeps the contract of a core.
+
+    :class:`UserError` names the class and what is wrong: shapes, values that are not finite, or
+    attention that does not sum to 1 over the slots.
+    """
+    name = f"{type(core).__module__}.{type(core).__qualname__}"
+    output, batch, count = core.eval()(images), len(images), core.num_slots
+    slots, attention, features = output
+    wanted = (batch, count, core.config.width)
+    if tuple(slots.shape) != wanted:
+        raise _broken(name, f"slots have shape {tuple(slots.shape)}, expected {wanted}")
+    if attention.ndim != 4 or tuple(attention.shape[:2]) != wanted[:2]:
+        said = f"attention has shape {tuple(attention.shape)}"
+        raise _broken(name, f"{said}, expected ({batch}, {count}, H', W')")
+    positions = attention.shape[2] * attention.shape[3]
+    if features.ndim != 3 or tuple(features.shape[:2]) != (batch, positions):
+        said = f"features have shape {tuple(features.shape)}"
+        raise _broken(name, f"{said}, expected ({batch}, {positions}, F)")
+    for part, values in (("slots", slots), ("attention", attention), ("features", features)):
+        if not bool(torch.isfinite(values).all()):
+            raise _broken(name, f"{part} are not finite")
+    attention = attention.float()
+    off = float((attention.sum(dim=1) - 1).abs().max())
+    if off > SUM_TOLERANCE or float(attention.min()) < -SUM_TOLERANCE:
+        raise _broken(name, f"attention does not sum to 1 over the slots (off by {off:.3g})")
+
+
+def _broken(name: str, what: str) -> UserError:
+    return UserError(f"The core {name} breaks its contract: {what}.", "docs/cores.md shows it.")

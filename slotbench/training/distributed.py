@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from slotbench.config.budget import flops_of_step
 from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
 from slotbench.objectives.gather import alone, rank_and_world
 from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.training.flops import flops_of_step
 
 PATIENCE = timedelta(minutes=30)
 """How long the others wait for the first process, which alone computes the loss on val."""
@@ -138,7 +138,7 @@ def take(batch: TrainBatch, count: int) -> TrainBatch:
 
 
 def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
-    """:func:`slotbench.config.budget.flops_of_step` of a batch that may not fit one process.
+    """:func:`slotbench.training.flops.flops_of_step` of a batch that may not fit one process.
 
     Products of matrices grow with the number of images, or with its square where all are
     compared with all: three small numbers of them tell the parabola.

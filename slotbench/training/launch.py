@@ -1,7 +1,7 @@
 """``--gpus N``: one run in N processes, started and watched by torchrun's elastic agent.
 
-Each process is :mod:`slotbench.training.rank`. When one ends badly the agent ends the others; the run has
-then failed, for the reason of the first. Ctrl-C and SIGTERM are passed on: all stop after the
+Each process is :mod:`slotbench.cli.rank`. When one ends badly the agent ends the others; the run
+has then failed, for the reason of the first. Ctrl-C and SIGTERM are passed on: all stop after the
 same step, and rank 0 saves.
 """
 
@@ -23,13 +23,13 @@ import torch
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import available_memory
-from slotbench.errors import SlotbenchError, TrainingError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
 from slotbench.progress import say
-from slotbench.results.run import Run, RunLocked
 from slotbench.training.distributed import check_batch
-from slotbench.training.rank import STOPPED
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host, Record
 
+MEMBER, STOPPED = "slotbench.cli.rank", 130
+"""The module that each process runs, and its exit code after Ctrl-C."""
 SAVE_SECONDS, TOGETHER = 120, 5.0
 """Seconds to save after Ctrl-C; and within which failures may have one cause."""
 KINDS: Mapping[str, type[SlotbenchError]] = {
@@ -52,7 +52,7 @@ def check(device: torch.device, processes: int) -> None:
         )
 
 
-def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
+def train(run: Record, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
     """What :func:`slotbench.training.loop.train` does, in ``host.processes`` processes."""
     check_batch(config.train.batch_size, host.processes)
     say(f"{host.processes} processes share each batch of {config.train.batch_size}.")
@@ -102,9 +102,7 @@ def _supervise(processes: int, request: dict[str, Any], folder: Path) -> dict[in
     )
     with _own_signals():
         try:
-            elastic_launch(config, sys.executable)(
-                "-m", "slotbench.training.rank", json.dumps(request)
-            )
+            elastic_launch(config, sys.executable)("-m", MEMBER, json.dumps(request))
         except SignalException as stopped:
             raise KeyboardInterrupt from stopped
         except ChildFailedError as error:
@@ -129,7 +127,7 @@ def _own_signals() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _failure(run: Run, codes: Mapping[int, int], processes: int, folder: Path) -> SlotbenchError:
+def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path) -> SlotbenchError:
     """Why the processes ended, written down in the run's directory."""
     reports = {
         int(file.stem): json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]*.json"))

@@ -1,44 +1,130 @@
-"""The training loop. It never asks which objective it runs."""
+"""The training loop, from top to bottom. It never asks which objective it runs.
+
+Whatever a step draws (images, views, noise) is a function of (seed, step), so the step number is
+all that resuming needs. With several processes each takes its rows of every batch; rank 0 writes.
+"""
 
 import json
+import math
 import time
-from contextlib import suppress
-from typing import IO, Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Protocol
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
-from slotbench.config.run_config import RunConfig
+from slotbench.config.budget import Budget
+from slotbench.config.run_config import RunConfig, TrainConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.views import frames_as_views, make_views
+from slotbench.errors import TrainingError
 from slotbench.files import reason_of, write_whole
-from slotbench.objectives.objective import Objective
-from slotbench.progress import Bar, bar, say
-from slotbench.report.pictures import draw_slots
-from slotbench.results.run import Run
-from slotbench.tracking.tracker import Tracked, Trackers, flat
+from slotbench.objectives.gather import alone, rank_and_world
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.progress import Bar, bar, say, warn
+from slotbench.training import checkpoint
+from slotbench.training.build import check_core, set_steps
 from slotbench.training.devices import describe
-from slotbench.training.signals import StopRequest, signals
-from slotbench.training.trainer import Host, Trainer, built, learning_rate
+from slotbench.training.distributed import Loss, agree, flops_of_whole_step, mean, own_rows, shared
+from slotbench.training.flops import flops_of_step
+from slotbench.training.signals import StopRequest, asked, signals
+
+VAL_BATCHES = 8
+"""Batches of ``val`` that the validation loss is the mean of."""
 
 
-def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
+class Observer(Protocol):
+    """Told of a run while it trains: trackers, pictures."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None: ...
+    def close(self, state: str) -> None: ...
+
+
+class Silent:
+    """The observer of a run that nobody watches."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
+        """Does nothing."""
+
+    def close(self, state: str) -> None:
+        """Does nothing."""
+
+
+class Record(Protocol):
+    """The run directory as the loop uses it: :class:`slotbench.results.run.Run`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def checkpoint(self) -> Path: ...
+    @property
+    def model(self) -> Path: ...
+    def create(self, config: RunConfig) -> None: ...
+    def lock(self) -> AbstractContextManager[None]: ...
+    def status(self) -> dict[str, Any]: ...
+    def write_status(self, state: Any, reason: str = "", **fields: Any) -> None: ...
+    def write_environment(self, device: str, threads: int) -> None: ...
+    def rewind_metrics(self, step: int) -> None: ...
+    def open_metrics(self) -> IO[str]: ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where and how a run is executed; nothing that its result depends on."""
+
+    device: torch.device
+    checkpoint_seconds: float = 120.0
+    memory_budget: int | None = None
+    """Bytes that the loader may hold; none: a quarter of the free memory."""
+    processes: int = 1
+    """How many share each batch, a GPU each where the device is one."""
+    trackers: tuple[str, ...] = ()
+    """Where metrics go beside ``metrics.jsonl``, by name."""
+    observe: Callable[[Path, RunConfig, int], Observer] = lambda *_: Silent()
+    """Makes the observer of a run from its directory, configuration and first step."""
+
+    @property
+    def name(self) -> str:
+        """The device as results name it."""
+        name = describe(self.device)
+        return name if self.processes == 1 else f"{self.processes} x {name}"
+
+
+def train(
+    run: Record, objective: Objective, config: RunConfig, dataset: DatasetFile, host: Host
+) -> None:
     """Train a run from its last checkpoint, or from the start, to its last step.
 
-    Raises :class:`TrainingError` where the loss is no longer finite, and KeyboardInterrupt
-    after Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
+    ``objective`` is the untrained one of ``config``. Rank 0 alone holds the run and writes.
+    Raises :class:`TrainingError` where the loss is no longer finite, and KeyboardInterrupt after
+    Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
     """
+    if rank_and_world()[0]:
+        with signals():
+            _follow(Trainer(run, objective, config, dataset, host))
+        return
     run.create(config)
     with run.lock(), signals():
-        trainer = Trainer(run, config, dataset, host)
-        run.write_status("running", **_facts(trainer, dataset))
-        run.write_environment(_device(host), torch.get_num_threads())
+        trainer = Trainer(run, objective, config, dataset, host)
+        run.write_status("running", **_facts(trainer))
+        run.write_environment(host.name, torch.get_num_threads())
         run.rewind_metrics(trainer.step)
-        told = Tracked(run.path, flat(config.to_dict()), trainer.step)
-        trackers = Trackers(host.trackers, told)
+        observer = host.observe(run.path, config, trainer.step)
         try:
             with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
-                _loop(trainer, metrics, trackers, progress)
-            _finish(trainer)
+                _lead(trainer, metrics, observer, progress)
+            _finish(trainer, observer)
         except StopRequest as stop:
             trainer.save()
             run.write_status("interrupted", str(stop), **_progress(trainer))
@@ -47,20 +133,21 @@ def train(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None
             )
             raise KeyboardInterrupt from stop
         except Exception as error:
-            # On a full disk not even this can be written; the run then reads as interrupted.
+            # On a full disk this fails too; the run then reads as interrupted.
             with suppress(OSError):
                 run.write_status("failed", reason_of(error), **_progress(trainer))
             raise
         finally:
-            trackers.close(run.status()["state"])
+            observer.close(run.status()["state"])
 
 
-def _loop(trainer: Trainer, metrics: IO[str], trackers: Trackers, progress: Bar) -> None:
-    batch_size = trainer.settings.batch_size
-    val = trainer.loader("val", min(batch_size, trainer.dataset.size("val")))
+def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Bar) -> None:
+    """Take every step; log, validate, draw and save when it is time to."""
+    settings, run = trainer.settings, trainer.run
+    val = trainer.loader("val", min(settings.batch_size, trainer.dataset.size("val")))
     loader = trainer.begin()
-    settings = trainer.settings
-    trainer.run.write_status("running", **_progress(trainer))
+    settings = trainer.settings  # a budget of FLOPs has set the number of steps
+    run.write_status("running", **_progress(trainer))
     progress.set(trainer.step, trainer.steps)
     saved = time.monotonic()
     while not trainer.at_end():
@@ -70,65 +157,60 @@ def _loop(trainer: Trainer, metrics: IO[str], trackers: Trackers, progress: Bar)
         if step % settings.log_every == 0 or last:
             row = {name: float(value) for name, value in losses.items()}
             row["learning_rate"] = learning_rate(settings, step - 1)
-            rate = step * batch_size / trainer.seconds
+            rate = step * settings.batch_size / trainer.seconds
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
         if row:
             metrics.write(json.dumps({"step": step, **row}) + "\n")
-            trackers.log(step, row)
+            observer.log(step, row)
         if settings.picture_every and step % settings.picture_every == 0 and not last:
-            picture(trainer)
+            trainer.draw(observer)
         if time.monotonic() - saved >= trainer.host.checkpoint_seconds and not last:
             trainer.save()
-            trainer.run.write_status("running", **_progress(trainer))
+            run.write_status("running", **_progress(trainer))
             saved = time.monotonic()
         trainer.raise_if_stopped()
 
 
-def _finish(trainer: Trainer) -> None:
-    run = trainer.run
+def _follow(trainer: "Trainer") -> None:
+    """Take the steps that rank 0 takes, and write nothing; KeyboardInterrupt where it stops."""
+    loader = trainer.begin()
+    try:
+        while not trainer.at_end():
+            trainer.advance(loader)
+            trainer.raise_if_stopped()
+    except StopRequest as stop:
+        raise KeyboardInterrupt from stop
+
+
+def _finish(trainer: "Trainer", observer: Observer) -> None:
+    """Write the trained weights; only then is the run done."""
     trainer.save()
-    state = {
-        name: value.contiguous().cpu() for name, value in trainer.objective.state_dict().items()
-    }
-    write_whole(run.model, safetensors.torch.save(state))
-    picture(trainer)
-    run.write_status("done", **_progress(trainer))
+    state = trainer.objective.state_dict()
+    tensors = {name: value.contiguous().cpu() for name, value in state.items()}
+    write_whole(trainer.run.model, safetensors.torch.save(tensors))
+    trainer.draw(observer)
+    trainer.run.write_status("done", **_progress(trainer))
 
 
-def picture(trainer: Trainer) -> None:
-    """Slots of the first validation images, as they are at this step."""
-    trainer.run.pictures.mkdir(exist_ok=True)
-    draw_slots(
-        trainer.objective,
-        trainer.dataset,
-        "val",
-        range(4),
-        trainer.run.pictures / f"val-{trainer.step:07d}.png",
-        trainer.host.device,
-    )
-    trainer.objective.train()
-
-
-def _facts(trainer: Trainer, dataset: DatasetFile) -> dict[str, Any]:
-    slots, objects = trainer.objective.core.num_slots, dataset.layout.objects
+def _facts(trainer: "Trainer") -> dict[str, Any]:
+    slots, objects = trainer.objective.core.num_slots, trainer.dataset.layout.objects
     warnings = []
     if slots < objects:
         warnings.append(f"{slots} slots for up to {objects} objects")
-        say(f"[yellow]Warning:[/] {warnings[0]}: some objects cannot have a slot of their own.")
+        warn(f"{warnings[0]}: some objects cannot have a slot of their own.")
+    weights = trainer.objective.parameters()
     return {
         **_progress(trainer),
         "warnings": warnings,
-        "device": _device(trainer.host),
-        "parameters": sum(
-            weights.numel() for weights in trainer.objective.parameters() if weights.requires_grad
-        ),
+        "device": trainer.host.name,
+        "parameters": sum(each.numel() for each in weights if each.requires_grad),
     }
 
 
-def _progress(trainer: Trainer) -> dict[str, Any]:
-    images = trainer.step * trainer.config.train.batch_size
+def _progress(trainer: "Trainer") -> dict[str, Any]:
+    images = trainer.step * trainer.settings.batch_size
     return {
         "step": trainer.step,
         "steps": trainer.step if trainer.at_end() else trainer.steps,
@@ -139,15 +221,180 @@ def _progress(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _device(host: Host) -> str:
-    name = describe(host.device)
-    return name if host.processes == 1 else f"{host.processes} x {name}"
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """The rate of step ``step``, from 0; a function of the step alone."""
+    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
+    if config.decay == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    if config.decay == "exponential":
+        return float(rate * 0.5 ** (step / config.half_life))
+    return rate
 
 
-def trained(run: Run, config: RunConfig) -> Objective:
-    """The objective of a finished run with its trained weights, for evaluation."""
-    from slotbench.results.run import read_model
+class Trainer:
+    """One run in progress: modules, optimiser, data, and the step it has come to."""
 
-    objective = built(run, config)
-    objective.load_state_dict(read_model(run))
-    return objective.eval()
+    def __init__(
+        self, run: Record, objective: Objective, config: RunConfig, dataset: DatasetFile, host: Host
+    ) -> None:
+        self.run, self.config, self.host, self.dataset = run, config, host, dataset
+        self.objective = objective.to(host.device)
+        self.settings = config.train
+        self.budget = Budget.parse(config.train.budget) if config.train.budget else None
+        self.flops_per_step = 0
+        self.optimizer = torch.optim.Adam(
+            self.objective.parameters(), config.train.learning_rate, fused=True
+        )
+        self.loss: Loss = self.objective.loss
+        if config.train.compile:
+            self.loss = torch.compile(self.objective.loss)
+        self.bfloat16 = _bfloat16(config.train, host.device)
+        self.step, self.seconds, self.mark, self.stopped = 0, 0.0, time.monotonic(), False
+        if run.checkpoint.is_file():
+            saved = checkpoint.load(run.checkpoint, config.id)
+            self.objective.load_state_dict(saved.objective)
+            self.optimizer.load_state_dict(saved.optimizer)
+            self.step, self.seconds = saved.step, saved.seconds
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run; 0 where the objective trains nothing."""
+        return self.settings.steps if self.objective.trains else 0
+
+    def at_end(self) -> bool:
+        """Whether all steps are done, or all seconds of the budget are used up."""
+        budget = self.budget
+        timed = budget is not None and budget.unit == "seconds"
+        spent = timed and budget is not None and self.seconds >= budget.amount
+        return self.step >= self.steps or spent
+
+    def begin(self) -> Loader:
+        """Check the core, count a step's cost, and start the clock; returns the batches."""
+        loader = self.loader("train", self.settings.batch_size)
+        self.objective.train()
+        if self.objective.trains:
+            self._measure(loader)
+        self.mark = time.monotonic()
+        return loader
+
+    def _measure(self, loader: Loader) -> None:
+        """Count the FLOPs of a step; a budget of FLOPs thereby sets the number of steps."""
+        joined = rank_and_world()[1] > 1
+        with self.autocast(), alone():
+            batch = self.batch(loader, 0)
+            check_core(self.objective.core, batch.images)
+            self.objective.train()
+            count = flops_of_whole_step if joined else flops_of_step
+            self.flops_per_step = count(self.objective, batch)
+            if joined:
+                self.loss = shared(self.objective, self.loss, batch)
+        if self.budget is not None and self.budget.unit == "flops":
+            self.settings = replace(self.settings, steps=self.budget.steps(self.flops_per_step))
+            set_steps(self.objective, self.settings.steps)
+
+    def loader(self, split: str, batch_size: int) -> Loader:
+        """Batches of a split: the arrays that the objective reads, frames for a temporal one."""
+        return Loader(
+            self.dataset,
+            split,
+            batch_size,
+            self.config.seed,
+            keys=("image", *self.objective.reads),
+            memory_budget=self.host.memory_budget,
+            frames=self.objective.views if self.objective.temporal else 1,
+        )
+
+    def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
+        """What the objective sees at a step: a function of (seed, step) alone."""
+        rank, world = rank_and_world()
+        own, device, seed = own_rows(loader.batch_size), self.host.device, self.config.seed
+        read = {key: values[own] for key, values in loader.batch(step).items()}
+        labels = {key: torch.from_numpy(read[key]).to(device) for key in self.objective.reads}
+        views = None
+        if self.objective.temporal:
+            views = frames_as_views(torch.from_numpy(read["image"]).to(device))
+            images = views.images[0]
+            labels = {key: values[:, 0] for key, values in labels.items()}
+        else:
+            images = images_on(read, device)
+            if self.objective.views:
+                options, keys = self.config.sections["views"], (seed, purpose, step)
+                count = self.objective.views
+                views = make_views(images, options, keys, count, first=own.start)
+        return TrainBatch(images, views, seed, step, purpose, labels, rank, world)
+
+    def advance(self, loader: Loader) -> dict[str, Tensor]:
+        """Take the next step; returns what :meth:`train_step` does."""
+        losses = self.train_step(self.batch(loader, self.step))
+        self.step += 1
+        now = time.monotonic()
+        self.seconds, self.stopped = agree(self.seconds + now - self.mark, bool(asked()))
+        self.mark = now
+        return losses
+
+    def train_step(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """One step of the optimiser; returns the losses and the gradient's norm, scalars."""
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, batch.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            losses = self.loss(batch)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses = mean({name: value.detach() for name, value in losses.items()})
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.objective.parameters(), settings.clip or math.inf
+        )
+        # A loss or gradient that is not finite must not reach the weights.
+        if not math.isfinite(float(losses["loss"]) + float(norm)):
+            raise TrainingError(f"the loss is not finite at step {batch.step + 1}")
+        self.optimizer.step()
+        self.objective.after_step(batch.step)
+        return {**losses, "gradient": norm}
+
+    def val_loss(self, loader: Loader) -> float:
+        """Mean loss on the first images of ``val``, the same views and noise every time."""
+        self.objective.eval()
+        total = 0.0
+        count = min(VAL_BATCHES, loader.batches_per_epoch)
+        with torch.no_grad(), self.autocast(), alone():
+            for index in range(count):
+                total += float(self.objective.loss(self.batch(loader, index, "val"))["loss"])
+        self.objective.train()
+        return total / count
+
+    def draw(self, observer: Observer) -> None:
+        """Have the slots drawn as they are at this step."""
+        observer.picture(self.objective, self.dataset, self.step)
+        self.objective.train()
+
+    def autocast(self) -> torch.autocast | nullcontext[None]:
+        """bfloat16 where the configuration or the GPU asks for it, else nothing."""
+        if self.bfloat16:
+            return torch.autocast(self.host.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def save(self) -> None:
+        """Write the checkpoint that the run goes on from."""
+        checkpoint.Checkpoint(
+            self.config.id,
+            self.step,
+            self.seconds,
+            self.objective.state_dict(),
+            self.optimizer.state_dict(),
+        ).save(self.run.checkpoint)
+
+    def raise_if_stopped(self) -> None:
+        """:class:`StopRequest` after a signal.
+
+        With several ranks, stop only once all have agreed; otherwise the rest deadlock.
+        """
+        free = self.at_end() or rank_and_world()[1] == 1
+        if self.stopped or (asked() and free):
+            raise StopRequest(f"stopped by {asked() or 'a signal'}")
+
+
+def _bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    if config.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return config.precision == "bfloat16"

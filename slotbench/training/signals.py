@@ -1,19 +1,26 @@
-"""Ctrl-C and SIGTERM: noted where they come, heeded between two steps."""
+"""Ctrl-C and SIGTERM stop a run between two steps; a child process ends with its parent."""
 
+import ctypes
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals after which a run saves and stops."""
 _noted: list[str] = []
 
 
 class StopRequest(Exception):  # noqa: N818  # no error: the user asked
-    """Ctrl-C or SIGTERM came; the loop saves and leaves."""
+    """A signal of :data:`STOPS` came; the loop saves and leaves."""
 
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM are noted; the second ends the process at once."""
+    """Inside, the signals of :data:`STOPS` are noted; the second ends the process at once."""
 
     def note(number: int, _frame: object) -> None:
         if _noted:
@@ -21,7 +28,9 @@ def signals() -> Iterator[None]:
         _noted.append(signal.Signals(number).name)
 
     _noted.clear()
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # `nohup` has SIGHUP ignored, and it stays so.
+    caught = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in caught}
     try:
         yield
     finally:
@@ -32,3 +41,12 @@ def signals() -> Iterator[None]:
 def asked() -> str:
     """The signal that asked this process to stop; empty: none did."""
     return _noted[0] if _noted else ""
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent dies; elsewhere than on Linux, go on alone."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before
+        sys.exit(-signal.SIGTERM)

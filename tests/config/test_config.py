@@ -3,23 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from slotbench.config.resolve import resolve
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, parse, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 
 
 def make(blocks: Path, *overrides: str, **choices: object) -> RunConfig:
-    asked = {
-        "core": "slot-attention",
-        "objective": "reconstruction",
-        "alignment": None,
-        "preset": "quick",
-        "seed": 0,
-        **choices,
-    }
+    choice = Choice(**{"preset": "quick", **choices, "overrides": overrides})
     with DatasetFile(blocks / "clevr.h5") as dataset:
-        return resolve(dataset, overrides=overrides, **asked)
+        return resolve(choice, dataset_info(dataset))
 
 
 def test_a_config_survives_its_file(blocks: Path) -> None:

@@ -280,9 +280,9 @@ def test_the_command_loads_the_teacher_and_writes_its_features(
         asked.append((text, weights))
         return Means()
 
-    fake = ModuleType("slotbench.results.teachers")
+    fake = ModuleType("slotbench.results.models")
     fake.load_teacher = load_teacher  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "slotbench.results.teachers", fake)
+    monkeypatch.setitem(sys.modules, "slotbench.results.models", fake)
     words = ["prepare", "multi-dsprites-video", "--train", "3", "--val", "2", "--test", "2"]
     words += ["--image-size", "32", "--workers", "1", "--data-dir", str(tmp_path)]
     more = ["--features", "timm:vit", "--features-weights", str(tmp_path / "weights.pt")]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.originals.objects_room_import import fourth_is_object
@@ -25,8 +25,9 @@ from slotbench.datasets.render.objects_room_scene import (
 from slotbench.datasets.sets.objects_room import MIN_VISIBLE, ObjectsRoom
 from slotbench.errors import UserError
 from slotbench.results import verify
+from slotbench.results import work as workflow
 from slotbench.rng import numpy_generator
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 from tests.datasets import trees
 from tests.datasets.originals import room_record, single_bytes, sprites_record, write
 from tests.datasets.whole import TINY, whole
@@ -182,7 +183,7 @@ def test_shifted_sets_are_made_with_the_others_by_any_number_of_workers(
 def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> None:
     path = whole("objects-room", tmp_path, sizes={"train": 6, "val": 6, "test": 6})
     host = Host(torch.device("cpu"))
-    choice = workflow.Choice(str(path), preset="quick", steps=3, overrides=TINY)
+    choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, path.parent, tmp_path / "results", evaluate=False)
     for split in ("test-six_objects", "test-empty_room"):
         found = workflow.evaluate(run, host, path.parent, split=split, metrics="segmentation")

@@ -8,14 +8,15 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare import preparation as module
 from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
-from slotbench.training.trainer import Host
+from slotbench.results import work as workflow
+from slotbench.training.loop import Host
 
 TINY = (
     "encoder.channels=8",
@@ -38,7 +39,7 @@ def fingerprint(path: Path) -> str:
 def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
     """The metrics after three steps on a prepared file."""
     host = Host(torch.device("cpu"))
-    choice = workflow.Choice(str(path), preset="quick", steps=3, overrides=TINY)
+    choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, path.parent, results, evaluate=False)
     metrics = "segmentation"
     found = workflow.evaluate(run, host, path.parent, split="test", metrics=metrics)

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.splits import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.results import verify
-from slotbench.training.trainer import Host
+from slotbench.results import work as workflow
+from slotbench.training.loop import Host
 
 TINY = (
     "encoder.channels=8",
@@ -52,7 +53,7 @@ def whole(
     assert [file.name for file in data.iterdir()] == [path.name]
     _is_whole(path, source, image_size)
     host = Host(torch.device("cpu"))
-    choice = workflow.Choice(str(path), preset="quick", steps=3, overrides=TINY)
+    choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, data, folder / "results", evaluate=False)
     assert run.status()["step"] == 3
     found = workflow.evaluate(run, host, data, split="test", metrics="segmentation,health")

@@ -5,15 +5,16 @@ import sys
 
 import pytest
 
-from slotbench import api as workflow
 from slotbench.cli import main
-from tests.evaluation.test_stored import CPU, TINY
+from slotbench.config.resolve import Choice
+from slotbench.results import work as workflow
+from tests.results.test_stored import CPU, TINY
 
 
 @pytest.fixture(scope="module")
 def results(blocks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    choice = workflow.Choice(objective="random", preset="quick", overrides=TINY)
+    choice = Choice(objective="random", preset="quick", overrides=TINY)
     workflow.start(choice, CPU, blocks, folder, evaluate=False)
     return folder
 

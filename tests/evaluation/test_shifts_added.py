@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
 from slotbench.evaluation.cache import Cache, Stored
 from slotbench.evaluation.representations import collect
+from slotbench.results import work as workflow
+from slotbench.results.models import trained
 from slotbench.results.run import Run
-from slotbench.training.loop import trained
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 from tests.datasets.whole import TINY
 from tests.evaluation.test_evaluate import judge
 
@@ -29,7 +30,7 @@ def request(folder: Path, *shifts: str) -> Request:
 
 def trained_on(path: Path, folder: Path) -> Run:
     host = Host(torch.device("cpu"))
-    choice = workflow.Choice(str(path), preset="quick", steps=1, overrides=TINY)
+    choice = Choice(str(path), preset="quick", steps=1, overrides=TINY)
     return workflow.start(choice, host, folder, folder / "results", evaluate=False)
 
 

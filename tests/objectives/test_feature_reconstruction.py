@@ -8,6 +8,7 @@ from torch import Tensor
 
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention
+from slotbench.cores.teachers import Teacher
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
 from slotbench.objectives import feature_reconstruction as module
@@ -16,7 +17,6 @@ from slotbench.objectives.feature_reconstruction import (
     FeatureReconstructionConfig,
 )
 from slotbench.objectives.objective import TrainBatch
-from slotbench.results.teachers import Teacher
 from slotbench.rng import building, torch_generator
 
 LAYOUT = Layout(32, 32, 3, (), features=(Feature("fake", 16, 6),))

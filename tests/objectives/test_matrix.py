@@ -14,7 +14,7 @@ from torch import nn
 from slotbench import registry
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.objective import TrainBatch
-from slotbench.training.trainer import Trainer
+from slotbench.training.loop import Trainer
 from tests.objectives import tiny
 
 CASES = [

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from slotbench import registry
 from slotbench.config.mixture import parse
-from slotbench.config.resolve import resolve
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, section_type
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
@@ -23,7 +23,7 @@ from slotbench.objectives.two_views import MomentumTwoViews
 from slotbench.results.run import Run
 from slotbench.rng import torch_generator
 from slotbench.training.build import build
-from slotbench.training.trainer import Host, Trainer
+from slotbench.training.loop import Host, Trainer
 from tests.conftest import LAYOUT, blocks_batch
 
 FRAMES, STEPS, BATCH = 4, 4, 4
@@ -114,22 +114,22 @@ def config(
         overrides += small("decoder", registry.get("decoders", "bilinear").load().Config)
     for part, kind in zip(parts, kinds, strict=True):
         overrides += small("objective" if len(parts) == 1 else part.name, kind.Config)
-    return resolve(
-        dataset,
+    choice = Choice(
         core=core,
         objective=objective,
         alignment=alignment,
         preset="quick",
         seed=seed,
         steps=steps,
-        overrides=[*overrides, *extra],
+        overrides=(*overrides, *extra),
     )
+    return resolve(choice, dataset_info(dataset))
 
 
 def trainer(folder: Path, dataset: DatasetFile, made: RunConfig) -> Trainer:
     """The loop's modules; from its checkpoint, where ``folder`` holds one."""
     folder.mkdir(exist_ok=True)
-    return Trainer(Run(folder), made, dataset, Host(torch.device("cpu")))
+    return Trainer(Run(folder), build(made), made, dataset, Host(torch.device("cpu")))
 
 
 def batch(going: Trainer, step: int) -> TrainBatch:

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench import api as workflow
+from slotbench import api
 from slotbench.cli import main
+from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.palette import BACKGROUND, PALETTE
 from slotbench.datasets.format.schema import Layout
@@ -20,6 +21,7 @@ from slotbench.report import predicted as predictions
 from slotbench.report.panels import SIDE
 from slotbench.report.pictures import GAP, LABEL, MARGIN
 from slotbench.report.show import Drawn, Wish, draw, extremes
+from slotbench.results import work as workflow
 from tests.conftest import LAYOUT
 from tests.report.models import COLORS, Model, write
 
@@ -183,13 +185,13 @@ def test_a_wish_that_cannot_be_met_names_the_option(
 def home(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A user's folder with a run of two steps."""
     folder = tmp_path_factory.mktemp("home")
-    choice = workflow.Choice(
+    choice = Choice(
         str(data),
         preset="quick",
         steps=2,
         overrides=("encoder.channels=8", "train.batch_size=4", "decoder.channels=8"),
     )
-    host = workflow.host("cpu")
+    host = api.host("cpu")
     workflow.start(choice, host, data.parent, folder / "results", evaluate=False)
     return folder
 

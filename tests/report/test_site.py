@@ -17,7 +17,7 @@ from slotbench.report.site.study import QUESTION
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.wording import interval
 from slotbench.results.run import Run
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 from tests.results.results import ALL, add_run, make_status, publish
 
 CPU = Host(torch.device("cpu"))

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.evaluation import evaluate as module
 from slotbench.evaluation.metric_health import Health
 from slotbench.evaluation.metric_segmentation import Segmentation
 from slotbench.evaluation.segmentation import METRICS
 from slotbench.files import read_json, write_json
+from slotbench.results import work as workflow
 from slotbench.results.leaderboard import collect as runs
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
 from slotbench.results.stored import left_to_do, merged
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 from tests.results.results import add_run
 
 CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
@@ -75,7 +76,7 @@ def test_nothing_is_taken_from_an_evaluation_of_something_else(field):
 
 @pytest.fixture(scope="module")
 def trained(blocks, tmp_path_factory) -> Run:
-    choice = workflow.Choice(objective="random", preset="quick", overrides=TINY)
+    choice = Choice(objective="random", preset="quick", overrides=TINY)
     return workflow.start(choice, CPU, blocks, tmp_path_factory.mktemp("results"), evaluate=False)
 
 

@@ -10,12 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from slotbench import api as workflow
+from slotbench import api
 from slotbench.cli import main
-from slotbench.config.budget import UNITS, Budget, flops_of_step
+from slotbench.config.budget import UNITS, Budget
+from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.objectives.objective import TrainBatch
+from slotbench.results import work as workflow
 from slotbench.results.run import Run
+from slotbench.training.flops import flops_of_step
 
 OVERRIDES = (
     "encoder.channels=8",
@@ -31,11 +34,9 @@ OVERRIDES = (
 def trained(
     blocks: Path, results: Path, budget: str | None, objective: str = "simclr", **fields: object
 ) -> Run:
-    choice = workflow.Choice(
-        objective=objective, preset="quick", overrides=OVERRIDES, budget=budget
-    )
+    choice = Choice(objective=objective, preset="quick", overrides=OVERRIDES, budget=budget)
     choice = replace(choice, **fields)
-    return workflow.start(choice, workflow.host("cpu"), blocks, results, evaluate=False)
+    return workflow.start(choice, api.host("cpu"), blocks, results, evaluate=False)
 
 
 class Known(nn.Module):
@@ -117,8 +118,8 @@ def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
     def monotonic() -> float:
         return now[0]
 
+    from slotbench.training import loop as trainer
     from slotbench.training import signals as stopping
-    from slotbench.training import trainer
 
     step = trainer.Trainer.train_step
 
@@ -179,7 +180,7 @@ def test_the_leaderboard_has_a_column_of_cost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = trained(blocks, tmp_path, "2:steps")
-    workflow.evaluate(run, workflow.host("cpu"), blocks, split="test", metrics="segmentation")
+    workflow.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
     capsys.readouterr()
 
     def shown(*words: str) -> str:

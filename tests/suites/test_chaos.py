@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from slotbench import api as workflow
+from slotbench import api
 from slotbench.locks import Lock
+from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.suites import commands
 from slotbench.suites.plan import Cell, Plan
@@ -63,7 +64,7 @@ def pid_of(run: Run) -> int:
 
 def as_if_never_killed(cells: tuple[Cell, ...], folder: Path) -> None:
     """The weights are those of a run that nobody killed, bit for bit."""
-    host = workflow.host("cpu")
+    host = api.host("cpu")
     for cell in cells:
         whole = workflow.start(cell.choice, host, folder / "data", folder / "other", evaluate=False)
         expected, found = read_model(whole), read_model(cell.run)

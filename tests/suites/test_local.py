@@ -204,5 +204,5 @@ def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")
 def test_a_cell_whose_parent_has_died_does_not_begin() -> None:
-    words = [sys.executable, "-m", "slotbench.suites.cell", json.dumps({"parent": 1})]
+    words = [sys.executable, "-m", "slotbench.cli.cell", json.dumps({"parent": 1})]
     assert subprocess.run(words, check=False).returncode == 256 - signal.SIGTERM

@@ -7,12 +7,12 @@ from pathlib import Path
 import h5py
 import pytest
 
-from slotbench import api as workflow
 from slotbench import registry
 from slotbench.cli import main
-from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
+from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.suites.plan import Plan
 from tests.suites import tiny
@@ -140,7 +140,7 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path: Path, blocks: Path)
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
     typed = [
-        resolve_for(info, **workflow.options(workflow.Choice(objective=name, preset="quick"))).id
+        resolve(Choice(objective=name, preset="quick"), info).id
         for name in ("random", "simclr", "reconstruction")
     ]
     assert [cell.config.id for cell in plan.cells] == typed
@@ -150,5 +150,5 @@ def test_settings_that_travel_survive_json(make: Make) -> None:
     plan = make('[axes]\ncore.width = [8]\nbudget = ["3:steps"]')
     (cell,) = plan.cells
     there = json.loads(json.dumps(vars(cell.choice)))
-    choice = workflow.Choice(**{**there, "overrides": tuple(there["overrides"])})
+    choice = Choice(**{**there, "overrides": tuple(there["overrides"])})
     assert choice == cell.choice

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from slotbench import api as workflow
-from slotbench import registry
+from slotbench import api, registry
 from slotbench.errors import UserError
 from slotbench.registry import Entry
+from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.tracking import tracker as base
 from slotbench.tracking.tracker import Tracked, Tracker, Trackers, Values, check, flat
-from slotbench.training.trainer import Host, Trainer
-from tests.test_train import choice
+from slotbench.training.loop import Host, Trainer
+from tests.training.test_train import choice
 
 
 class Notes(Tracker):
@@ -175,12 +175,12 @@ def test_each_extra_is_asked_for_by_its_name(name: str, monkeypatch: pytest.Monk
     package = registry.get("trackers", name).load().packages[0]
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
-        workflow.host("cpu", trackers=(name,))
+        api.host("cpu", trackers=(name,))
 
 
 def test_an_unknown_tracker_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
-        workflow.host("cpu", trackers=("tensorbord",))
+        api.host("cpu", trackers=("tensorbord",))
 
 
 def test_settings_are_flat() -> None:

@@ -15,15 +15,13 @@ from typing import Any
 
 import torch
 
-from slotbench.api import Choice, options
-from slotbench.config.resolve import dataset_info, resolve_for
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.objective import TrainBatch
 from slotbench.results.run import Run
+from slotbench.training.build import build
 from slotbench.training.distributed import meeting
-from slotbench.training.loop import train
-from slotbench.training.rank import follow
-from slotbench.training.trainer import Host, Trainer
+from slotbench.training.loop import Host, Trainer, train
 
 WORLD, TRAIN_STEP = 2, Trainer.train_step
 TINY = (
@@ -81,11 +79,10 @@ def main(data: Path, results: Path) -> None:
         for case in CASES:
             seen: list[int] = []
             Trainer.train_step = watched(case, rank, seen)  # type: ignore[method-assign]
-            config = resolve_for(dataset_info(dataset), **options(choice(case)))
-            going: Callable[..., None] = follow if rank else train
+            config = resolve(choice(case), dataset_info(dataset))
             stopped = False
             try:
-                going(Run.of(config, results), config, dataset, host)
+                train(Run.of(config, results), build(config), config, dataset, host)
             except KeyboardInterrupt:
                 stopped = True
             told = {"steps": seen, "stopped": stopped}

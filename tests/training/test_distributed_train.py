@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from slotbench import api as workflow
-from slotbench.config.budget import flops_of_step
+from slotbench.config.resolve import dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.errors import UserError
 from slotbench.objectives.gather import alone, rank_and_world
+from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint, launch
 from slotbench.training.build import build
 from slotbench.training.distributed import check_batch, flops_of_whole_step, take
-from slotbench.training.trainer import Host
+from slotbench.training.flops import flops_of_step
+from slotbench.training.loop import Host
 from tests.objectives import tiny
 from tests.training import ranks
 from tests.training.ranks import WORLD
@@ -74,9 +75,7 @@ def said(results: Path, case: str) -> list[dict[str, Any]]:
 def same_run(blocks: Path, results: Path, case: str) -> Run:
     """The directory of a case, without training anything."""
     with DatasetFile(blocks / "clevr.h5") as dataset:
-        config = workflow.resolve_for(
-            workflow.dataset_info(dataset), **workflow.options(ranks.choice(case))
-        )
+        config = resolve(ranks.choice(case), dataset_info(dataset))
     return Run.of(config, results)
 
 

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.config.resolve import resolve
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
+from slotbench.cores.teachers import Teacher, resized
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import Feature
 from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
+from slotbench.results.models import load_teacher
 from slotbench.results.run import Run
-from slotbench.results.teachers import Teacher, load_teacher, resized, runs_in
 from slotbench.rng import building, torch_generator
 from slotbench.training.build import build
 from tests.conftest import write_blocks
@@ -60,13 +61,7 @@ def weights(tmp_path: Path) -> Path:
 def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
     """A run with weights that no seed would give, and its encoder."""
     config = resolve(
-        dataset,
-        core="slot-attention",
-        objective="random",
-        alignment=None,
-        preset="quick",
-        seed=0,
-        overrides=SMALL,
+        Choice(objective="random", preset="quick", overrides=tuple(SMALL)), dataset_info(dataset)
     )
     run, objective = Run.of(config, results), build(config)
     run.create(config)
@@ -103,8 +98,7 @@ def test_a_run_gives_its_trained_encoder_without_coordinates(
 ) -> None:
     run, encoder = finished(dataset, tmp_path)
     for reference in (str(run.path), run.id, run.id.partition("-")[2][:5]):
-        with runs_in(tmp_path):
-            teacher = load_teacher(reference)
+        teacher = load_teacher(reference, results_dir=tmp_path)
         assert teacher.name == f"run-{run.config().id}"
         found = teacher(images())
         assert found.shape == (3, 16, 6)
@@ -179,8 +173,8 @@ def test_teachers_that_cannot_be_had_are_named(
         (run.id, weights, "a run has weights of its own"),
         ("nothing", None, "No run 'nothing'"),
     ):
-        with pytest.raises(UserError, match=message), runs_in(tmp_path):
-            load_teacher(reference, file)
+        with pytest.raises(UserError, match=message):
+            load_teacher(reference, file, results_dir=tmp_path)
     run.model.unlink()
-    with pytest.raises(UserError, match="has no trained model"), runs_in(tmp_path):
-        load_teacher(run.id)
+    with pytest.raises(UserError, match="has no trained model"):
+        load_teacher(run.id, results_dir=tmp_path)

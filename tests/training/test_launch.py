@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import api as workflow
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.training import launch
 from tests.training.ranks import TINY

@@ -33,13 +33,8 @@ def test_every_objective_that_trains_is_timed() -> None:
 
 
 def test_loading_is_timed_from_a_dataset_of_any_size(blocks: Path) -> None:
-    config = throughput.resolve_for(
-        throughput.NOWHERE,
-        core="slot-attention",
-        objective="supervised",
-        alignment=None,
-        preset="quick",
-        seed=0,
+    config = throughput.resolve(
+        throughput.Choice(objective="supervised", preset="quick"), throughput.NOWHERE
     )
     times = throughput._times(config, torch.device("cpu"), str(blocks / "clevr.h5"), blocks)
     assert times["loading_ms"] > 0

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench import api as workflow
+from slotbench.config.resolve import Choice
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import TrainingError, UserError
 from slotbench.objectives.objective import TrainBatch
+from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
-from slotbench.training.trainer import Host, Trainer, learning_rate
+from slotbench.training.loop import Host, Trainer, learning_rate
 
 TINY = (
     "encoder.channels=8",
@@ -40,7 +41,7 @@ def choice(steps: int = 6, **fields: object) -> workflow.Choice:
         else ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
     )
     overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
-    return workflow.Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
+    return Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
 
 
 def run(blocks: Path, results: Path, asked: workflow.Choice) -> Run:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import check_positive
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
+from slotbench.registry import register
 
 
 class SlotMLP(nn.Module):
@@ -56,8 +57,13 @@ class PatchMLPConfig:
     """Side of the decoded image, a multiple of the patch; the target is area-averaged to it."""
 
 
+@register("decoders")
 class PatchMLP(MixtureDecoder):
     """Each slot draws colours and mask of every patch by an MLP on slot and position."""
+
+    name = "patch-mlp"
+    summary = "an MLP on slot and position draws patches"
+    source = "Seitzer et al. 2022, arXiv 2209.14860"
 
     Config = PatchMLPConfig
 
@@ -142,12 +148,17 @@ class Autoregressive(nn.Module):
         return self.out(tokens), attention.mT
 
 
+@register("decoders")
 class Transformer(ImageDecoder):
     """Autoregressive reconstruction of the image's patches, row by row.
 
     The target is given (teacher forcing), in evaluation too, so the image's error says little;
     the masks are the attention to the slots. There are no images of single slots.
     """
+
+    name = "transformer"
+    summary = "autoregressive over patches; masks are its attention to slots"
+    source = "Singh et al. 2021, arXiv 2110.11405; Seitzer et al. 2022, arXiv 2209.14860"
 
     Config = TransformerConfig
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import check_positive
 from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialise
+from slotbench.registry import register
 
 
 class Decoded(NamedTuple):
@@ -81,8 +82,13 @@ class MixtureDecoder(ImageDecoder):
         return Decoded((parts * masks).sum(dim=1), masks.squeeze(2), parts)
 
 
+@register("decoders")
 class Broadcast(MixtureDecoder):
     """The paper's spatial broadcast decoder: 8x8, doubled by transposed 5x5 convolutions."""
+
+    name = "broadcast"
+    summary = "spatial broadcast to 8x8, doubled by transposed convolutions"
+    source = "Watters et al. 2019, arXiv 1901.07017; Locatello et al. 2020, Appendix E"
 
     Config = BroadcastConfig
 
@@ -110,6 +116,7 @@ class Broadcast(MixtureDecoder):
         return self.layers(self.position(grid))  # type: ignore[no-any-return]
 
 
+@register("decoders")
 class Bilinear(MixtureDecoder):
     """A low-rank bilinear form of slot and position, 3x3 convolutions, and a pixel shuffle.
 
@@ -118,6 +125,10 @@ class Bilinear(MixtureDecoder):
     coordinates to the slot does (docs/log.md). A slot has one colour, and the grid's pixels
     hold corrections to it.
     """
+
+    name = "bilinear"
+    summary = "bilinear form of slot and position, a convolution, a pixel shuffle"
+    source = "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158"
 
     Config = BilinearConfig
     code: Tensor

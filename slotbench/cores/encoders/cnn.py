@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import check_positive
 from slotbench.cores.layers import PositionEmbedding, he_initialise, pixel_centres
+from slotbench.registry import register
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,17 @@ class StridedCnnConfig:
     """Divides the pixels after that; both are near those of CLEVR's images."""
 
 
+@register("encoders")
 class Cnn(nn.Module):
     """The paper's encoder: 5x5 convolutions at the image's own resolution.
 
     Then position embedding, which is added, and a position-wise MLP (paper, Appendix E).
     ``width`` is F; the last ``coordinates`` of the F channels hold nothing but the position.
     """
+
+    name = "cnn"
+    summary = "four 5x5 convolutions at the image's resolution"
+    source = "Locatello et al. 2020, arXiv 2006.15055, Appendix E"
 
     Config: ClassVar[type] = CnnConfig
     coordinates = 0
@@ -69,12 +75,17 @@ class Cnn(nn.Module):
         return self.mlp(maps.flatten(2).mT), (height, width)
 
 
+@register("encoders")
 class StridedCnn(nn.Module):
     """One convolution with a stride, then 3x3 convolutions, with linear coordinates beside them.
 
     The coordinates are channels of their own, so that a core can tell content from position;
     they are linear, because finer ones let slots cut objects in two (docs/log.md).
     """
+
+    name = "strided-cnn"
+    summary = "a convolution with a stride, then 3x3 convolutions"
+    source = "slotbench, docs/log.md"
 
     Config: ClassVar[type] = StridedCnnConfig
     coordinates = 4

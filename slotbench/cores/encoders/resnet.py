@@ -10,6 +10,7 @@ from torchvision.models.resnet import BasicBlock, conv1x1
 
 from slotbench.cores.core import check_positive
 from slotbench.cores.layers import he_initialise, pixel_centres
+from slotbench.registry import register
 
 GROUPS = 32
 STRIDES = {1: 1, 2: 2, 3: 4, 4: 8}
@@ -98,11 +99,21 @@ def _stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
     return nn.Sequential(first, *rest)
 
 
+@register("encoders")
 class ResNet18(ResNet):
     """Two blocks a stage."""
 
+    name = "resnet18"
+    summary = "ResNet-18 without pooling, group normalisation"
+    source = "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594"
 
+
+@register("encoders")
 class ResNet34(ResNet):
     """Three, four, six and three blocks."""
+
+    name = "resnet34"
+    summary = "ResNet-34 without pooling, group normalisation"
+    source = "He et al. 2015, arXiv 1512.03385; Kipf et al. 2021, arXiv 2111.12594"
 
     blocks = (3, 4, 6, 3)

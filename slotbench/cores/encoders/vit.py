@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from slotbench.registry import register
+
 
 @dataclass(frozen=True)
 class ViTConfig:
@@ -27,6 +29,7 @@ class ViTConfig:
     """Whether the weights stay as they are."""
 
 
+@register("encoders")
 class ViT(nn.Module):
     """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), behind its last norm.
 
@@ -34,6 +37,10 @@ class ViT(nn.Module):
     image or patch size are resampled by timm. ValueError where timm is not installed, has no
     such model, or cannot get the weights, and where the patches do not divide the image.
     """
+
+    name = "vit"
+    summary = "a vision transformer of timm's, from scratch or pretrained and frozen"
+    source = "Dosovitskiy et al. 2020, arXiv 2010.11929"
 
     Config: ClassVar[type] = ViTConfig
     coordinates = 0

@@ -1,4 +1,4 @@
-"""A prepared dataset, open for reading: :mod:`slotbench.datasets.format.schema` says what is in it."""
+"""A prepared dataset, open for reading; :mod:`slotbench.datasets.format.schema` is its layout."""
 
 import json
 from collections.abc import Iterable, Iterator

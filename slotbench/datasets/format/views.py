@@ -8,58 +8,51 @@ change after the crop, always in the order brightness, contrast, saturation, hue
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional
 
 from slotbench.datasets.format import colors
+from slotbench.fields import Options, Share
 from slotbench.rng import Key, torch_generator
 
-SHARES = ("flip", "jitter", "brightness", "contrast", "saturation", "gray", "blur")
+Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(gt=0, le=1)]]
 
 
 @dataclass(frozen=True)
-class ViewConfig:
+class ViewConfig(Options):
     """How views differ from the image. ``preset`` sets every field that is none."""
 
     preset: Literal["objects", "simclr", "none"] = "objects"
     """``objects``: gentle crops, flips, brightness, contrast; ``simclr``: the paper's; ``none``."""
-    crop: tuple[float, float] | None = None
+    crop: Crop | None = None
     """Least and greatest share of the image's area that a view shows."""
-    ratio: float | None = None
+    ratio: Annotated[float, Interval(ge=1, le=10)] | None = None
     """Greatest ratio of a crop's sides; 1: square."""
-    flip: float | None = None
+    flip: Share | None = None
     """Probability of a horizontal flip."""
-    jitter: float | None = None
+    jitter: Share | None = None
     """Probability that colours are changed at all."""
-    brightness: float | None = None
+    brightness: Share | None = None
     """Greatest relative change of brightness, 0 to 1."""
-    contrast: float | None = None
+    contrast: Share | None = None
     """Greatest relative change of contrast, 0 to 1."""
-    saturation: float | None = None
+    saturation: Share | None = None
     """Greatest relative change of saturation, 0 to 1."""
-    hue: float | None = None
+    hue: Annotated[float, Interval(ge=0, le=0.5)] | None = None
     """Greatest shift of hue in turns, 0 to 0.5; a shift erases colour as a property."""
-    gray: float | None = None
+    gray: Share | None = None
     """Probability that colour is removed."""
-    blur: float | None = None
+    blur: Share | None = None
     """Probability of a Gaussian blur, sigma from 0.1 to 2 pixels at 224 pixels."""
 
     def __post_init__(self) -> None:
-        # A tuple that was stored as JSON comes back as a list.
-        if self.crop is not None:
-            object.__setattr__(self, "crop", tuple(self.crop))
-            least, greatest = self.crop
-            if not 0 < least <= greatest <= 1:
-                raise ValueError("expected crop as two shares of the area, above 0 and rising to 1")
-        if self.ratio is not None and not 1 <= self.ratio <= 10:
-            raise ValueError("expected ratio from 1 to 10")
-        for name, most in {**dict.fromkeys(SHARES, 1.0), "hue": 0.5}.items():
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= most:
-                raise ValueError(f"expected {name} from 0 to {most:g}")
+        super().__post_init__()
+        if self.crop is not None and self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop={self.crop}: expected two shares of the area, rising")
 
     def resolved(self) -> "ViewConfig":
         """The same with every field set."""

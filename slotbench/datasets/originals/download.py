@@ -77,7 +77,7 @@ def download(
 def _fetched(file: Download, folder: Path, patience: Patience) -> Path:
     target = folder / file.name
     if _there(file, target):
-        say(escape(f"{target} was downloaded before."))
+        say(f"{target} was downloaded before.")
         return target
     try:
         with Lock(folder / f".{file.name}.lock").hold():
@@ -112,7 +112,7 @@ def _fetch(file: Download, part: Part, patience: Patience) -> None:
                 "The file has changed at its source, or something changes it on the way. Fetch "
                 "it by other means, and give it with --from.",
             )
-        say(escape(f"{file.name}: {wrong}; fetching it once more."))
+        say(f"{file.name}: {wrong}; fetching it once more.")
 
 
 def _complete(file: Download, part: Part, patience: Patience, progress: Bar) -> None:

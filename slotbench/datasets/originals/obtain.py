@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.originals.archives import folder_of, unpacked
 from slotbench.datasets.originals.download import Patience, download
@@ -35,8 +33,8 @@ def downloaded(dataset: Dataset, data_dir: Path, patience: Patience | None = Non
     home = data_dir / FOLDER / dataset.name
     sizes = [file.size for file in files if file.size is not None]
     size = f", {sum(sizes) / 1e9:.1f} GB" if len(sizes) == len(files) else ""
-    say(escape(f"Licence of {dataset.name}: {dataset.licence}."))
-    say(escape(f"Downloading {', '.join(file.name for file in files)} to {home}{size}."))
+    say(f"Licence of {dataset.name}: {dataset.licence}.")
+    say(f"Downloading {', '.join(file.name for file in files)} to {home}{size}.")
     paths = download(files, home, patience)
     # Variants may share their files, and so what was unpacked: its name is that of the files.
     return unpacked(paths, paths[0]) if dataset.unpacks else paths[0]

@@ -48,7 +48,7 @@ class Request:
     address: str | None = None
     """Of a Ray cluster; none: one that is started here."""
     shifts: tuple[str, ...] = ()
-    """Distribution shifts to add as test sets, as :func:`slotbench.datasets.shifts.kinds.parse` says."""
+    """Shifts to add as test sets, see :func:`slotbench.datasets.shifts.kinds.parse`."""
 
 
 def path_of(name: str, variant: str | None, data_dir: Path) -> Path:

@@ -32,6 +32,7 @@ from slotbench.datasets.render.clevr_scene import (
 from slotbench.datasets.shifts.kinds import shift_of, split_of
 from slotbench.datasets.shifts.shift_batch import code, empty, flag
 from slotbench.errors import SlotbenchError
+from slotbench.registry import register
 from slotbench.rng import numpy_generator, seed_of
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ MIN_VISIBLE = 200 / (192 * 192)
 COUNTS = {"clevr6": (3, 6), "clevr10": (3, 10)}
 
 
+@register("datasets")
 class Clevr(Dataset):
     """CLEVR with masks; ``clevr6`` keeps scenes with at most six objects."""
 
+    summary = "3-D scenes of 3 to 10 simple objects, rendered or imported"
+    source = "Johnson et al. 2017, arXiv 1612.06890; masks: multi_object_datasets"
     name = "clevr"
     variants = ("clevr6", "clevr10")
     licence = "rendered scenes: CC0; original files: CC BY 4.0 (CLEVR), Apache 2.0 (masks)"

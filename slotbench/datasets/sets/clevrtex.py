@@ -21,6 +21,7 @@ from slotbench.datasets.render.clevrtex_scene import COUNTS, KINDS, Scene, proje
 from slotbench.datasets.shifts.kinds import shift_of, split_of
 from slotbench.datasets.shifts.shift_batch import code, empty, flag
 from slotbench.errors import SlotbenchError
+from slotbench.registry import register
 from slotbench.rng import numpy_generator, seed_of
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ MIN_VISIBLE = 200 / (192 * 192)
 """Share of the frame that every object shows: 200 pixels at the scale of 320x240."""
 
 
+@register("datasets")
 class ClevrTex(Dataset):
     """Three to ten textured objects on a textured ground; six variants."""
 
+    summary = "3 to 10 textured objects on a textured ground, rendered or imported"
+    source = "Karazija et al. 2021, arXiv 2111.10265"
     name = "clevrtex"
     variants = tuple(KINDS)
     licence = "rendered scenes: CC0; original files: see the project's page, textures of Poliigon"

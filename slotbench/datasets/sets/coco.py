@@ -27,6 +27,7 @@ from slotbench.datasets.originals.images import read_image
 from slotbench.datasets.originals.tree import OriginalOnly, TreeImporter, folder_at, load, shown
 from slotbench.errors import UserError
 from slotbench.progress import say
+from slotbench.registry import register
 
 FOLDERS = {"train": "train2017", "val": "val2017"}
 ADDRESS = "http://images.cocodataset.org"
@@ -50,9 +51,12 @@ MOST_JSON = 2 << 30
 Draw = Callable[[Shape, Picture], tuple[slice, Array]]
 
 
+@register("datasets")
 class Coco(OriginalOnly):
     """COCO 2017: one label an instance (``instances``), or one a category (``classes``)."""
 
+    summary = "photographs with 80 classes of objects, imported: instances or classes"
+    source = "Lin et al. 2014, arXiv 1405.0312"
     name = "coco"
     variants = ("instances", "classes")
     unpacks = True

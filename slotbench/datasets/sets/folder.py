@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
-from rich.markup import escape
 
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
@@ -31,6 +30,7 @@ from slotbench.datasets.originals.tree import (
 )
 from slotbench.errors import UserError
 from slotbench.progress import bar, say
+from slotbench.registry import register
 
 IMAGES, MASKS, TABLE = "images", "masks", "properties.csv"
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -43,9 +43,12 @@ EXPECTED = "a folder of PNG or JPEG images"
 Names = list[PurePosixPath]
 
 
+@register("datasets")
 class Folder(OriginalOnly):
     """Any folder of images; without masks all pixels are not labelled."""
 
+    summary = "images of your own, with masks and properties where you have them"
+    source = "slotbench, docs/datasets.md"
     name = "folder"
     variants = ("default",)
     licence = "that of the images"
@@ -72,7 +75,7 @@ class FolderImporter(TreeImporter):
         images, masks, table, rest = _sort_out(root)
         if rest:
             kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in rest.most_common(5))
-            say(escape(f"Left out, being neither PNG nor JPEG: {kinds}."))
+            say(f"Left out, being neither PNG nor JPEG: {kinds}.")
         names, splits = _by_split(images)
         matched = _match(root, images, masks)
         self.names = names

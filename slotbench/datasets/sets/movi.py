@@ -25,6 +25,7 @@ from slotbench.datasets.originals.tfrecord import (
 )
 from slotbench.datasets.originals.tree import OriginalOnly
 from slotbench.errors import UserError
+from slotbench.registry import register
 
 FRAMES = 24
 MOST_SIDE = 1024
@@ -85,9 +86,12 @@ KINDS = {
 }
 
 
+@register("datasets")
 class Movi(OriginalOnly):
     """Clips of 24 frames with the mask, the class and the place of every object in each."""
 
+    summary = "clips of falling objects, simple or scanned, imported"
+    source = "Greff et al. 2022, arXiv 2203.03570"
     name = "movi"
     variants = tuple(KINDS)
     licence = (

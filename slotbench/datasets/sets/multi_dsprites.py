@@ -20,6 +20,7 @@ from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.datasets.shifts.multi_dsprites_shifts import MORE, Scene, shift_scene
 from slotbench.datasets.shifts.shift_batch import empty, flag
+from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
 POSITIONS = 32
@@ -27,9 +28,12 @@ POSITIONS = 32
 BORDER = 16 / 64
 
 
+@register("datasets")
 class MultiDSprites(Dataset):
     """Sprites drawn without antialiasing, so that images and masks agree at every pixel."""
 
+    summary = "2 to 5 flat sprites that occlude each other, drawn or imported"
+    source = "multi_object_datasets, DeepMind 2019; dSprites, Matthey et al. 2017"
     name = "multi-dsprites"
     variants = tuple(COUNTS)
     licence = "drawn images: CC0; original files: Apache 2.0"

@@ -21,6 +21,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, extent, properties
+from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
 FRAMES = 10
@@ -28,9 +29,12 @@ SPEED = (1 / 64, 4 / 64)
 """Least and greatest, in sides of the frame for each frame of the clip."""
 
 
+@register("datasets")
 class MultiDSpritesVideo(Dataset):
     """Clips of ``FRAMES`` frames; images and masks agree at every pixel."""
 
+    summary = "clips of sprites that move, turn, bounce and occlude"
+    source = "slotbench, docs/datasets.md; sprites as in multi-dsprites"
     name = "multi-dsprites-video"
     variants = tuple(COUNTS)
     licence = "CC0"

@@ -21,6 +21,7 @@ from slotbench.datasets.render.objects_room_scene import COLORS, SHAPES, sample_
 from slotbench.datasets.shifts.kinds import shift_of, split_of
 from slotbench.datasets.shifts.shift_batch import code, empty, flag
 from slotbench.errors import SlotbenchError
+from slotbench.registry import register
 from slotbench.rng import numpy_generator, seed_of
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ MIN_VISIBLE = 0.01
 """Share of the frame that every object shows."""
 
 
+@register("datasets")
 class ObjectsRoom(Dataset):
     """Objects Room with its three shifted test sets; floor, walls and sky are background."""
 
+    summary = "a walled room with up to six objects; three shifted test sets"
+    source = "multi_object_datasets, DeepMind 2019; room: Eslami et al. 2018, Science 360(6394)"
     name = "objects-room"
     variants = ("default",)
     licence = "rendered scenes: CC0; original files: Apache 2.0"

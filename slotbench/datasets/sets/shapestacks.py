@@ -27,6 +27,7 @@ from slotbench.datasets.originals.tree import (
     shown,
 )
 from slotbench.errors import UserError
+from slotbench.registry import register
 
 LISTS = {"train": "train.txt", "val": "eval.txt", "test": "test.txt"}
 SHAPES = 6
@@ -55,9 +56,12 @@ class Tower:
     """The shape that does not rest on a planar surface; 0: none."""
 
 
+@register("datasets")
 class ShapeStacks(OriginalOnly):
     """Every view of every tower that a published split lists."""
 
+    summary = "rendered towers of 2 to 6 shapes, some unstable, imported"
+    source = "Groth et al. 2018, arXiv 1804.08018"
     name = "shapestacks"
     variants = ("default", "ccs_all", "blocks_all")
     licence = "see ShapeStacks-Manual.md at the source"

@@ -24,6 +24,7 @@ from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjec
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.datasets.shifts.shift_batch import empty, flag
 from slotbench.datasets.shifts.tetrominoes_shifts import MORE, ZOOM, Piece, paint, shift_pieces
+from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
 SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
@@ -73,9 +74,12 @@ def window(image_size: int) -> slice:
     return slice(0, SIDE) if image_size % SIDE == 0 else slice(2, 2 + CROP)
 
 
+@register("datasets")
 class Tetrominoes(Dataset):
     """Three pieces of Tetris that do not overlap; edges are sharp, in images and masks alike."""
 
+    summary = "three pieces of four blocks on black, drawn or imported"
+    source = "multi_object_datasets, DeepMind 2019"
     name = "tetrominoes"
     variants = ("default",)
     licence = "drawn images: CC0; original file: Apache 2.0"

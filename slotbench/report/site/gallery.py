@@ -13,7 +13,7 @@ from slotbench.report.show import Wish
 from slotbench.results.leaderboard import Row
 from slotbench.results.leaderboard.grouping import Group
 from slotbench.results.run import Run
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 
 IMAGES = (0, 1, 2, 3)
 """The test images that are shown."""
@@ -73,8 +73,8 @@ def draw_gallery(
 
 
 def _seen(run: Run, data_dir: Path, host: Host) -> list[Seen]:
-    from slotbench.api import open_dataset
-    from slotbench.training.loop import trained
+    from slotbench.results.models import trained
+    from slotbench.results.work import open_dataset
 
     config = run.config()
     with open_dataset(config, data_dir) as dataset:

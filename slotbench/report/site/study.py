@@ -39,7 +39,7 @@ class Study:
 def study(
     records: Sequence[Mapping[str, Any]], where: Where, suite: str | None, question: str | None
 ) -> Study:
-    """What to ask of ``records``, the frame of :func:`slotbench.results.leaderboard.collect` by rows.
+    """What to ask of ``records``, the rows of :func:`slotbench.results.leaderboard.collect`.
 
     ``suite`` is a file or a name; without one, the page is of the suite that was run here if
     there was one only, and else of all results. :class:`UserError` for a suite that is not known.

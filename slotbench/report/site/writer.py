@@ -25,7 +25,7 @@ from slotbench.results.leaderboard.tables import groups
 from slotbench.results.leaderboard.wording import comparison_lines, titles
 from slotbench.results.run import Run
 from slotbench.suites.commands import Where
-from slotbench.training.trainer import Host
+from slotbench.training.loop import Host
 
 MOST_PANELS = 5
 """Metrics of the interval plot."""
@@ -212,9 +212,9 @@ def _galleries(
 
 def _draw(run: Run, data_dir: Path, host: Host) -> None:
     """The pictures of ``slotbench show``, where a run has none that are newer than its model."""
-    from slotbench.api import open_dataset, run_title
     from slotbench.errors import UserError
-    from slotbench.training.loop import trained
+    from slotbench.results.models import trained
+    from slotbench.results.work import open_dataset, run_title
 
     page = run.pictures / "test.png"
     if page.is_file() and page.stat().st_mtime_ns >= run.model.stat().st_mtime_ns:

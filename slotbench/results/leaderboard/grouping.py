@@ -154,8 +154,8 @@ class Row:
 def rows(found: Iterable[Found], memo: Memo | None = None) -> list[Row]:
     """Rows of the runs that count or failed, sorted by dataset, family and name.
 
-    ``found`` is what :func:`slotbench.results.leaderboard.collect.find` gives. Raises nothing; runs that
-    neither count nor failed are passed over (their ``problems`` say why). Rows that only a
+    ``found`` is what :func:`slotbench.results.leaderboard.collect.find` gives. Runs that neither
+    count nor failed are passed over (their ``problems`` say why). Rows that only a
     hidden difference separates get that difference into ``settings``.
     """
     members: dict[str, list[Found]] = defaultdict(list)

@@ -1,7 +1,6 @@
-"""One of several processes of a run: ``python -m slotbench.training.rank REQUEST``, a JSON document.
+"""One of several processes of a run: ``python -m slotbench.cli.rank REQUEST``, a JSON document.
 
-Started by :mod:`slotbench.training.launch`. Rank 0 trains as a single process does, and alone writes;
-the others take the same steps. Who cannot go on leaves a report and ends at once.
+:mod:`slotbench.training.launch` starts it. A process that cannot go on leaves a report and ends.
 """
 
 import json
@@ -12,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from slotbench.training.orphans import end_with
+from slotbench.training.signals import end_with
 
 STOPPED = 130
 
@@ -24,63 +23,50 @@ def main() -> None:
     try:
         _carry_out(request, rank)
     except KeyboardInterrupt:
-        # Rank 0 says for all that they were stopped.
+        # Rank 0 reports the stop for all of them.
         sys.exit(0 if rank else STOPPED)
 
 
 def _carry_out(request: dict[str, Any], rank: int) -> None:
+    from dataclasses import replace
+
     import torch
 
-    from slotbench import plugins
+    from slotbench import api, plugins
     from slotbench.datasets.format.dataset_file import DatasetFile
+    from slotbench.results.models import built
     from slotbench.results.run import Run
-    from slotbench.training import devices
     from slotbench.training.distributed import meeting
     from slotbench.training.loop import train
-    from slotbench.training.trainer import Host
 
     plugins.load_all()
     torch.set_num_threads(request["threads"])
-    device = devices.choose(request["device"])
+    host = api.host(
+        request["device"], request["checkpoint_seconds"], trackers=tuple(request["trackers"])
+    )
+    device = host.device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    host = Host(
-        device,
-        request["checkpoint_seconds"],
-        request["memory_budget"],
-        int(os.environ["WORLD_SIZE"]),
-        tuple(request["trackers"]),
+    host = replace(
+        host,
+        device=device,
+        memory_budget=request["memory_budget"],
+        processes=int(os.environ["WORLD_SIZE"]),
     )
     run = Run(Path(request["run"]))
-    carry_out = follow if rank else train
     with DatasetFile(Path(request["data"])) as dataset, meeting(device):
         try:
-            carry_out(run, run.config(), dataset, host)
+            config = run.config()
+            train(run, built(run, config), config, dataset, host)
         except Exception as error:
             _report(Path(request["reports"]) / f"{rank}.json", error)
-            # No farewell to processes that may never answer.
+            # Do not wait for processes that may never answer.
             sys.stderr.flush()
             os._exit(1)
 
 
-def follow(run: Any, config: Any, dataset: Any, host: Any) -> None:
-    """Take the steps that rank 0 takes, and write nothing; KeyboardInterrupt where it stops."""
-    from slotbench.training.signals import StopRequest, signals
-    from slotbench.training.trainer import Trainer
-
-    with signals():
-        trainer = Trainer(run, config, dataset, host)
-        loader = trainer.begin()
-        try:
-            while not trainer.at_end():
-                trainer.advance(loader)
-                trainer.raise_if_stopped()
-        except StopRequest as stop:
-            raise KeyboardInterrupt from stop
-
-
 def _report(file: Path, error: Exception) -> None:
-    """What went wrong; the earliest report is the cause, later ones lost the connection to it."""
+    """Write down the error: the earliest report is the cause, later ones lost the connection."""
     from slotbench.errors import SlotbenchError
     from slotbench.files import explain, reason_of
 

@@ -2,9 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +10,6 @@ from torch import Tensor, nn
 
 from slotbench.errors import UserError
 
-_results_dir: ContextVar[Path] = ContextVar("results_dir", default=Path("results"))
 EXAMPLES = "For example: timm:vit_base_patch16_224.dino, or the directory or id of a run"
 
 
@@ -20,7 +17,7 @@ class Teacher:
     """A frozen encoder: images float32 (B, 3, H, W) in [0, 1] -> features float32 (B, N, F).
 
     It stays in evaluation mode, passes no gradient, computes in single precision under autocast
-    too, and takes images of any device and size to its own.
+    too, and takes images of any device and size.
     """
 
     def __init__(self, name: str, encoder: nn.Module, image_size: int, source: str) -> None:
@@ -34,12 +31,13 @@ class Teacher:
         """What made the features, down to a hash of its weights."""
 
     def to(self, device: torch.device) -> "Teacher":
-        """The same teacher, on that device from now on."""
+        """Move the encoder to a device; returns the teacher itself."""
         self.encoder.to(device)
         return self
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
+        """Images float32 (B, 3, H, W) in [0, 1] -> features float32 (B, N, F)."""
         device = next(self.encoder.parameters()).device
         images = resized(images.to(device), self.image_size)
         with torch.autocast(device.type, enabled=False):
@@ -47,6 +45,10 @@ class Teacher:
         # Coordinates say nothing about the image.
         coordinates = int(getattr(self.encoder, "coordinates", 0))
         return features[..., : features.shape[2] - coordinates].float()
+
+
+Teachers = Callable[[str, Path | None], Teacher]
+"""Loads a teacher by name, and from a file of weights where one is named."""
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -58,49 +60,21 @@ def resized(images: Tensor, size: int) -> Tensor:
     ).clamp(0, 1)
 
 
-@contextmanager
-def runs_in(results_dir: Path) -> Iterator[None]:
-    """Inside, a teacher that is named by a run's id is looked for in this folder of runs."""
-    token = _results_dir.set(results_dir)
-    try:
-        yield
-    finally:
-        _results_dir.reset(token)
+def timm_teacher(text: str, weights: Path | None = None, image_size: int = 224) -> Teacher:
+    """The teacher ``timm:MODEL``, which sees images of ``image_size`` pixels.
 
-
-def load_teacher(text: str, weights: Path | None = None, image_size: int = 224) -> Teacher:
-    """``timm:MODEL``, or an earlier run, whose encoder becomes the teacher.
-
-    A ViT of timm's sees images of ``image_size`` pixels; its weights are fetched or, where
-    ``weights`` names a file, read. Its features are ``forward_features`` without the class token,
-    so behind the last LayerNorm; the code of DINOSAUR takes them before it. A run's encoder sees
-    the size that it was trained on, and its features are those without coordinates.
-    :class:`UserError` where there is no such model or run, or its weights cannot be had.
+    Its weights are fetched or, where ``weights`` names a file, read. Its features are
+    ``forward_features`` without the class token, so after the last LayerNorm; the code of DINOSAUR
+    takes them before it. :class:`UserError` where there is no such model, or no weights.
     """
-    kind, colon, model = text.partition(":")
-    if kind == "timm" and colon:
-        return _of_timm(model, weights, image_size)
-    if weights is not None:
-        raise UserError(f"{text}: a run has weights of its own.", "Leave the weights' file out.")
-    return _of_run(text, _results_dir.get())
-
-
-def _of_timm(model: str, weights: Path | None, image_size: int) -> Teacher:
     from slotbench.cores.encoders.vit import ViT, ViTConfig
 
+    kind, _, model = text.partition(":")
+    if kind != "timm" or not model:
+        raise UserError(f"{text!r} names no teacher.", EXAMPLES)
     file = None if weights is None else str(weights)
     try:
         encoder = ViT(ViTConfig(model, None, weights is None, file, frozen=True), image_size)
     except ValueError as error:
         raise UserError(f"timm:{model}: {error}.", EXAMPLES) from error
     return Teacher(model, encoder, image_size, f"timm:{model}")
-
-
-def _of_run(reference: str, results_dir: Path) -> Teacher:
-    from slotbench.results.run import find
-    from slotbench.training.loop import trained
-
-    run = find(reference, results_dir)
-    config = run.config()
-    encoder = trained(run, config).core.encoder
-    return Teacher(f"run-{config.id}", encoder, config.dataset.image_size, f"run {config.id}")

@@ -1,4 +1,4 @@
-"""The process of one cell: ``python -m slotbench.suites.cell REQUEST``, a JSON document.
+"""The process of one cell: ``python -m slotbench.cli.cell REQUEST``, a JSON document.
 
 It trains and evaluates as ``slotbench train`` does, and writes down in the run's directory why
 it could not. When the process that started it dies, it is told to save and leave.
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from slotbench.suites.process import ELSEWHERE
-from slotbench.training.orphans import end_with
+from slotbench.training.signals import end_with
 
 
 def main() -> None:
     request: dict[str, Any] = json.loads(sys.argv[1])
     end_with(int(request["parent"]))
 
-    from slotbench.errors import SlotbenchError
+    from slotbench.errors import RunLocked, SlotbenchError
     from slotbench.files import reason_of
-    from slotbench.results.run import Run, RunLocked
+    from slotbench.results.run import Run
     from slotbench.suites.state import record_failure
 
     try:
@@ -42,22 +42,20 @@ def main() -> None:
 def _carry_out(request: dict[str, Any]) -> None:
     import torch
 
-    from slotbench import api as workflow
-    from slotbench import plugins
-    from slotbench.config.resolve import dataset_info, resolve_for
+    from slotbench import api, plugins
+    from slotbench.config.resolve import Choice, dataset_info, resolve
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.datasets.prepare.preparation import locate
     from slotbench.errors import UserError
     from slotbench.results.run import Run
+    from slotbench.results.work import carry_out
 
     plugins.load_all()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    choice = workflow.Choice(
-        **{**request["choice"], "overrides": tuple(request["choice"]["overrides"])}
-    )
-    host = workflow.host(request["device"])
+    choice = Choice(**{**request["choice"], "overrides": tuple(request["choice"]["overrides"])})
+    host = api.host(request["device"])
     with DatasetFile(locate(choice.dataset, Path(request["data_dir"]))) as dataset:
-        config = resolve_for(dataset_info(dataset), **workflow.options(choice))
+        config = resolve(choice, dataset_info(dataset))
         run = Run(Path(request["run"]))
         if config.id != request["id"]:
             raise UserError(
@@ -65,7 +63,7 @@ def _carry_out(request: dict[str, Any]) -> None:
                 "another slotbench.",
                 "Run the suite again.",
             )
-        workflow.carry_out(run, config, dataset, host, tuple(request["metrics"]))
+        carry_out(run, config, dataset, host, tuple(request["metrics"]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+"""Fields of a configuration: the values that each may have stand in its annotation.
+
+A section is a frozen dataclass that inherits :class:`Options`. ``temperature: Positive = 0.1``
+refuses 0, NaN and text when it is made, wherever the value comes from.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Annotated, Any, get_type_hints
+
+from annotated_types import Ge, Gt, Interval
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+LARGEST = 10**12
+"""Largest number a field may have: no width, count or rate of a real model exceeds it."""
+Count = Annotated[int, Interval(ge=1, le=LARGEST)]
+"""A whole number of at least 1."""
+Whole = Annotated[int, Interval(ge=0, le=LARGEST)]
+"""A whole number of at least 0."""
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every section. Makes no instance whose values do not fit its annotations.
+
+    ValueError names the first field that does not fit and says what was expected. A section that
+    relates several fields does so in a ``__post_init__`` of its own, which calls this one.
+    """
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            section: Any = type(self)
+            try:
+                _adapter(section, item.name).validate_python(value)
+            except ValidationError as error:
+                raise ValueError(f"{item.name}={value!r}: {_why(error)}") from None
+            if isinstance(value, int | float) and abs(value) > LARGEST:
+                raise ValueError(f"{item.name}={value!r}: expected at most {LARGEST:,}")
+
+
+@dataclass(frozen=True)
+class NoOptions(Options):
+    """The section of a component without options."""
+
+
+@cache
+def _adapter(section: Any, name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(section, include_extras=True)[name], config=_STRICT)
+
+
+def _why(error: ValidationError) -> str:
+    """What pydantic expected, in the form of slotbench's messages."""
+    wanted = dict.fromkeys(
+        part["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        for part in error.errors(include_url=False, include_context=False, include_input=False)
+        if part["type"] != "none_required"
+    )
+    return f"expected {' or '.join(wanted)}"
