@@ -1,11 +1,11 @@
 """How many seeds more would settle a comparison: power of the paired rank test by simulation.
 
 New pairs are drawn from the normal distribution with the difference and spread seen so far, the
-old ones are kept, and the test of :mod:`slotbench.results.leaderboard.statistics` is
-applied to all of them. The answer is as good as that assumption: an effect measured
-on few seeds is uncertain, and those that were noticed because they looked large tend to be overestimates (Button et al. 2013,
-doi:10.1038/nrn3475). Seeds must be decided on beforehand: going on until p < 0.05 finds
-differences where there are none.
+old ones are kept, and the test of :mod:`slotbench.results.leaderboard.statistics` is applied to
+all of them. The answer is as good as that assumption: an effect measured on few seeds is
+uncertain, and those that were noticed because they looked large tend to be overestimates (Button
+et al. 2013, doi:10.1038/nrn3475). Seeds must be decided on beforehand: going on until p < 0.05
+finds differences where there are none.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,72 @@
+"""Published records are still read: the leaderboard of them, as the command line prints it.
+
+A folder of results holds a copy of ``results/published`` and nothing else. When records are
+added there, write the expectations anew: the old rows must stay as they are.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden.places import RunConfig
+from tests.golden.store import load
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+METRIC = "linear_probe/slots/map"
+NAMES = ("dataset", "core", "objective", "alignment", "preset", "settings")
+LISTS = ("rows", "comparisons", "families", "ranks", "overall")
+
+
+def board() -> dict[str, Any]:
+    """``slotbench leaderboard --json``."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(PUBLISHED, Path(folder) / "published")
+        command = [sys.executable, "-m", "slotbench", "leaderboard", "--json", "--results-dir"]
+        done = subprocess.run([*command, folder], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+@cache
+def found() -> dict[str, Any]:
+    """Lengths, the verdict, a mean a row, and the id of each record's configuration."""
+    made = board()
+    rows = {
+        " ".join(str(row[name]) for name in NAMES): {
+            "seeds": row["seed_list"],
+            "family": row["family"],
+            "metrics": len(row["metrics"]),
+            METRIC: row["metrics"][METRIC]["mean"],
+        }
+        for row in made["rows"]
+    }
+    records = [json.loads(path.read_text()) for path in sorted(PUBLISHED.glob("*.json"))]
+    ids = [RunConfig.from_dict(record["config"]).id for listed in records for record in listed]
+    return {
+        "lengths": {name: len(made[name]) for name in LISTS},
+        "warnings": made["warnings"],
+        "verdict": made["verdict"]["sentence"],
+        "rows": rows,
+        "ids": ids,
+    }
+
+
+STORED = load("records")
+
+
+@pytest.mark.parametrize("part", ["lengths", "warnings", "verdict", "ids"])
+def test_what_is_published_stays(part: str) -> None:
+    assert found()[part] == STORED[part]
+
+
+def test_every_row_has_its_mean() -> None:
+    got = found()["rows"]
+    assert list(got) == list(STORED["rows"])
+    for name, wanted in STORED["rows"].items():
+        assert got[name] == {**wanted, METRIC: pytest.approx(wanted[METRIC], rel=1e-9)}, name
