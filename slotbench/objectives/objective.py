@@ -131,3 +131,11 @@ class Objective(nn.Module, ABC):
         """Decoder masks float (B, K, h, w) of images (B, 3, H, W); none without a decoder."""
         decoded = self.decode(self.core(images) if output is None else output, images)
         return None if decoded is None else decoded.masks
+
+    def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
+        """Masks float (B, K, h, w) of a predictor that says what stands where; none without one.
+
+        ``output`` is the core's for ``images`` (B, 3, H, W), where it is known already.
+        """
+        del images, output
+        return None

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from slotbench.cores.core import check_positive
 from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialise
@@ -116,34 +117,28 @@ class Broadcast(MixtureDecoder):
         return self.layers(self.position(grid))  # type: ignore[no-any-return]
 
 
-@register("decoders")
-class Bilinear(MixtureDecoder):
-    """A low-rank bilinear form of slot and position, 3x3 convolutions, and a pixel shuffle.
+class BilinearForm(nn.Module):
+    """A low-rank bilinear form of slot and position, then 3x3 convolutions on the grid.
 
     h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position: each slot
     draws its own pattern of waves, which finds objects in far fewer steps than adding
-    coordinates to the slot does (docs/log.md). A slot has one colour, and the grid's pixels
-    hold corrections to it.
+    coordinates to the slot does (docs/log.md).
     """
 
-    name = "bilinear"
-    summary = "bilinear form of slot and position, a convolution, a pixel shuffle"
-    source = "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158"
-
-    Config = BilinearConfig
     code: Tensor
 
-    def __init__(self, config: BilinearConfig, slot_width: int, image_size: int) -> None:
+    def __init__(
+        self,
+        slot_width: int,
+        channels: int,
+        depth: int,
+        grid: int,
+        outputs: int,
+        frequencies: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0),
+    ) -> None:
         super().__init__()
-        check_positive(config, "channels", "grid", "size")
-        if config.size % config.grid or image_size % config.size:
-            raise ValueError(
-                f"decoder.size={config.size} must be a multiple of decoder.grid={config.grid} "
-                f"and divide the image size {image_size}"
-            )
-        self.size, self.grid, channels = config.size, config.grid, config.channels
-        self.bounded = config.bounded
-        code = fourier_grid(config.grid, config.frequencies).flatten(0, 1)
+        self.grid = grid
+        code = fourier_grid(grid, frequencies).flatten(0, 1)
         self.register_buffer(
             "code", torch.cat([code, torch.ones(len(code), 1)], 1), persistent=False
         )
@@ -154,26 +149,62 @@ class Bilinear(MixtureDecoder):
         self.bias = nn.Linear(slot_width, channels)
         self.mix = nn.Linear(channels, channels, bias=False)
         layers: list[nn.Module] = []
-        for _ in range(config.depth):
+        for _ in range(depth):
             layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
-        factor = config.size // config.grid
-        last = nn.Conv2d(channels, 4 * factor**2, 1)
-        self.layers = nn.Sequential(*layers, last, nn.PixelShuffle(factor))
+        last = nn.Conv2d(channels, outputs, 1)
+        self.layers = nn.Sequential(*layers, last)
         he_initialise(self)
         nn.init.normal_(self.of_slot.weight, std=slot_width**-0.5)
         with torch.no_grad():
             last.weight.mul_(0.3)
-        self.color = nn.Linear(slot_width, 3)
-        nn.init.normal_(self.color.weight, std=0.1 * slot_width**-0.5)
-        nn.init.constant_(self.color.bias, 0.6)
 
-    def decode(self, slots: Tensor) -> Tensor:
+    def draw(self, slots: Tensor) -> Tensor:
+        """Each slot by itself: float (M, D) -> (M, outputs, grid, grid)."""
         # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot, and no product of size
         # (slots, positions, channels) on the way.
         form = (self.mix.weight * self.of_slot(slots)[:, None]) @ self.of_position
         code = self.code.to(form.dtype).T.expand(len(slots), -1, -1)
         hidden = torch.baddbmm(self.bias(slots)[:, :, None], form, code).relu()
         drawn: Tensor = self.layers(hidden.view(*hidden.shape[:2], self.grid, self.grid))
+        return drawn
+
+
+@register("decoders")
+class Bilinear(BilinearForm, MixtureDecoder):
+    """The bilinear form of slot and position, and a pixel shuffle.
+
+    A slot has one colour, and the grid's pixels hold corrections to it.
+    """
+
+    name = "bilinear"
+    summary = "bilinear form of slot and position, a convolution, a pixel shuffle"
+    source = "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158"
+
+    Config = BilinearConfig
+
+    def __init__(self, config: BilinearConfig, slot_width: int, image_size: int) -> None:
+        check_positive(config, "channels", "grid", "size")
+        if config.size % config.grid or image_size % config.size:
+            raise ValueError(
+                f"decoder.size={config.size} must be a multiple of decoder.grid={config.grid} "
+                f"and divide the image size {image_size}"
+            )
+        factor = config.size // config.grid
+        super().__init__(
+            slot_width,
+            config.channels,
+            config.depth,
+            config.grid,
+            4 * factor**2,
+            config.frequencies,
+        )
+        self.size, self.factor, self.bounded = config.size, factor, config.bounded
+        self.color = nn.Linear(slot_width, 3)
+        nn.init.normal_(self.color.weight, std=0.1 * slot_width**-0.5)
+        nn.init.constant_(self.color.bias, 0.6)
+
+    def decode(self, slots: Tensor) -> Tensor:
+        drawn = functional.pixel_shuffle(self.draw(slots), self.factor)
         color, logits = self.color(slots)[:, :, None, None], drawn[:, 3:]
         colors = drawn[:, :3] + color
         if self.bounded:
