@@ -1,95 +1,398 @@
-"""What the commands do, for scripts and notebooks."""
+"""What slotbench does, as functions: for scripts and notebooks, and for every command.
 
+    import slotbench
+    slotbench.prepare("clevr", train=6_000, val=500, test=1_000)
+    run = slotbench.train(objective="simclr", preset="quick")
+    slotbench.evaluate(run.path)
+    slotbench.leaderboard()             # a pandas DataFrame
+
+Each function takes what its command takes, under the same names. Input that the user can mend
+raises :class:`slotbench.errors.UserError`. Torch is imported by the functions that need it.
+"""
+
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slotbench.config.run_config import RunConfig
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.files import read_json
-from slotbench.objectives.objective import Objective
-from slotbench.progress import bar
-from slotbench.report.pictures import draw_slots
-from slotbench.report.show import Wish, draw
-from slotbench.results.models import trained
-from slotbench.results.run import Run
-from slotbench.results.work import open_dataset, run_title
-from slotbench.tracking import tracker as tracking
-from slotbench.training import devices, launch
-from slotbench.training.loop import Host
+from slotbench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slotbench.results.leaderboard import Board
+    from slotbench.results.run import Run
+    from slotbench.training.loop import Host
+
+DATA, RESULTS = Path("data"), Path("results")
 
 
-class Watcher:
-    """The observer of a run: trackers are told its numbers, its slots are drawn."""
+def prepare(
+    name: str,
+    *,
+    variant: str | None = None,
+    source: Path | None = None,
+    download: bool = False,
+    image_size: int | None = None,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    shifts: str | None = None,
+    features: str | None = None,
+    features_weights: Path | None = None,
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+    **options: Any,
+) -> Path:
+    """Make a dataset: one HDF5 file, rendered here or imported from ``source``; returns its path.
 
-    def __init__(self, trackers: tuple[str, ...], path: Path, config: RunConfig, step: int) -> None:
-        self.pictures = path / "pictures"
-        told = tracking.Tracked(path, tracking.flat(config.to_dict()), step)
-        self.trackers = tracking.Trackers(trackers, told)
+    ``train``, ``val`` and ``test`` are numbers of images (of video: clips). ``shifts`` names
+    shifted test sets, with commas between, or ``all``. ``features`` names a teacher whose frozen
+    features are stored too. Other options are fields of
+    :class:`slotbench.datasets.prepare.preparation.Request`, such as ``workers`` and ``force``.
+    """
+    from slotbench.datasets.format.dataset_file import DatasetFile
+    from slotbench.datasets.format.summary import summary
+    from slotbench.datasets.prepare.preparation import Request
+    from slotbench.datasets.prepare.preparation import prepare as make
+    from slotbench.datasets.prepare.sheet import draw_sheet, draw_shifts
+    from slotbench.datasets.shifts.kinds import parse
+    from slotbench.progress import say
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Pass the numbers of a step on to every tracker."""
-        self.trackers.log(step, values)
+    given = {"train": train, "val": val, "test": test}
+    sizes = {split: size for split, size in given.items() if size is not None}
+    if features is None and features_weights is not None:
+        raise UserError(
+            f"--features-weights {features_weights}: of which teacher?",
+            "Type --features TEACHER too.",
+        )
+    request = Request(
+        name=name,
+        variant=variant,
+        source=source,
+        download=download,
+        image_size=image_size,
+        sizes=sizes,
+        seed=seed,
+        shifts=() if shifts is None else parse(shifts),
+        data_dir=data_dir,
+        **options,
+    )
+    teacher = None
+    if features is not None:
+        # Load the teacher first: a wrong name should not show up after hours of rendering.
+        from slotbench.results.models import load_teacher
 
-    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
-        """Draw the slots of the first validation images."""
-        self.pictures.mkdir(exist_ok=True)
-        device = next(objective.parameters()).device
-        file = self.pictures / f"val-{step:07d}.png"
-        draw_slots(objective, dataset, "val", range(4), file, device)
+        teacher = load_teacher(features, features_weights, results_dir=results_dir)
+    path = make(request)
+    if teacher is not None:
+        from slotbench.datasets.prepare.stored_features import add_features
 
-    def close(self, state: str) -> None:
-        """End the trackers' runs in this state."""
-        self.trackers.close(state)
+        add_features(path, teacher)
+    with DatasetFile(path) as dataset:
+        sheet = str(draw_sheet(dataset, path.with_suffix(".png")))
+        if shifts is not None:
+            sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
+        for line in (*summary(dataset), f"Contact sheet: {sheet}"):
+            say(line)
+        say(f"Next, type: slotbench train --dataset {dataset.reference}")
+    return path
 
 
 def host(
     device: str = "auto",
-    checkpoint_seconds: float = 120.0,
+    checkpoint_every: float = 120.0,
     gpus: int = 1,
-    trackers: tuple[str, ...] = (),
-) -> Host:
-    """Where and how runs are executed; :class:`UserError` where this machine cannot do it."""
+    track: tuple[str, ...] = (),
+) -> "Host":
+    """Where and how runs are executed; :class:`UserError` where this machine cannot do it.
+
+    ``checkpoint_every`` is in seconds; ``gpus`` share each batch; ``track`` names trackers.
+    """
+    from slotbench.report.observer import Watcher
+    from slotbench.tracking import tracker
+    from slotbench.training import devices, launch
+    from slotbench.training.loop import Host
+
+    if not (math.isfinite(checkpoint_every) and checkpoint_every >= 0):
+        raise UserError(f"--checkpoint-every {checkpoint_every}: expected seconds, 0 or above.")
     chosen = devices.choose(device)
     launch.check(chosen, gpus)
-    tracking.check(trackers)
+    tracker.check(track)
     return Host(
         chosen,
-        checkpoint_seconds,
+        checkpoint_every,
         processes=gpus,
-        trackers=trackers,
-        observe=lambda path, config, step: Watcher(trackers, path, config, step),
+        trackers=track,
+        observe=lambda path, config, step: Watcher(track, path, config, step),
     )
 
 
-def describe(run: Run, host: Host, data_dir: Path, wish: Wish) -> dict[str, Any]:
-    """What ``show`` prints; draws the images wished for where the run has a model."""
-    config = run.config()
-    evaluation = read_json(run.evaluation) if run.evaluation.is_file() else None
-    drawn = {}
-    if run.model.is_file():
-        with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
-            drawn = asdict(
-                draw(
-                    trained(run, config).to(host.device),
-                    dataset,
-                    wish,
-                    run.pictures,
-                    title=run_title(run, config),
-                    seed=config.seed,
-                    device=host.device,
-                    progress=told,
-                )
-            )
-    command = f"slotbench train --resume {shlex.quote(str(run.path))}"
+def train(
+    *,
+    evaluate: bool = True,
+    resume: str | Path | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 120.0,
+    gpus: int = 1,
+    track: Iterable[str] = (),
+    set: Mapping[str, Any] | None = None,
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+    **choice: Any,
+) -> "Run":
+    """Train a core by an objective, evaluate it, and return the run.
+
+    ``choice`` are fields of :class:`slotbench.config.resolve.Choice`: ``dataset``, ``core``,
+    ``objective``, ``alignment``, ``preset``, ``seed``, ``steps``, ``budget``. ``set`` sets any
+    field of the configuration: ``{"core.slots": 7}``. ``resume``, the directory or id of a run,
+    goes on with it; everything else is then read from the run.
+    """
+    from slotbench.config.resolve import Choice
+    from slotbench.results import work
+
+    told = tuple(f"{field}={value}" for field, value in (set or {}).items())
+    if resume is not None and (choice or told):
+        named = ", ".join([*choice, *(["set"] if told else [])])
+        raise UserError(
+            f"--resume {resume}: the run has its own {named}.", "Leave the other options out."
+        )
+    where = host(device, checkpoint_every, gpus, tuple(track))
+    if resume is not None:
+        return work.resume(str(resume), where, data_dir, results_dir, evaluate=evaluate)
+    choice["overrides"] = (*choice.get("overrides", ()), *told)
+    return work.start(Choice(**choice), where, data_dir, results_dir, evaluate=evaluate)
+
+
+def evaluate(
+    *runs: str | Path,
+    metrics: str = "all",
+    split: str = "test",
+    force: bool = False,
+    cache: bool = True,
+    device: str = "auto",
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+) -> dict[str, dict[str, Any]]:
+    """Judge trained runs; returns the document of each ``evaluation.json`` by directory.
+
+    ``metrics`` names groups with commas between. Computes what is missing there or is of an
+    older version; ``force`` computes everything anew. ``cache`` keeps the core's output.
+    """
+    from slotbench.results import work
+    from slotbench.results.run import find
+
+    where = host(device)
     return {
-        "run": str(run.path),
-        "config": config.to_dict(),
-        "status": run.status(),
-        "evaluation": evaluation,
-        "pictures": [str(path) for path in sorted(run.pictures.glob("*.png"))],
-        "drawn": drawn,
-        "resume": command if run.status()["state"] != "done" else "",
+        str(run.path): work.evaluate(
+            run, where, data_dir, split=split, metrics=metrics, force=force, cached=cache
+        )
+        for run in [find(str(reference), results_dir) for reference in runs]
     }
+
+
+def evaluate_external(
+    dataset: str,
+    *,
+    predictions: Path | None = None,
+    name: str | None = None,
+    mask_source: str = "attention",
+    baseline: str | None = None,
+    slots: int | None = None,
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
+    """Judge a file of predictions (docs/predictions.md), or a baseline such as ``kmeans``.
+
+    Other options are fields of :class:`slotbench.results.judge_external.Request`: ``metrics``,
+    ``seed``, ``force``, ``data_dir``, ``results_dir``.
+    """
+    from slotbench.results import judge_external
+
+    request = judge_external.Request(dataset, **options)
+    if predictions is not None:
+        path, result = judge_external.evaluate_predictions(
+            predictions, str(name), request, mask_source=mask_source
+        )
+    else:
+        path, result = judge_external.evaluate_baseline(str(baseline), request, slots=slots)
+    return {str(path): result}
+
+
+def board(results_dir: Path = RESULTS, **filters: Any) -> "Board":
+    """The leaderboard with its comparisons and verdict.
+
+    ``filters`` are those of :func:`slotbench.results.leaderboard.leaderboard`: ``dataset``,
+    ``metrics``, ``core``, ``family``, ``scale``, ``ranks``.
+    """
+    from slotbench.results.leaderboard import leaderboard as collect
+
+    return collect(results_dir, **filters)
+
+
+def leaderboard(results_dir: Path = RESULTS, **filters: Any) -> "pd.DataFrame":
+    """The leaderboard as a table: a line for each row and metric, as ``--format csv`` prints.
+
+    ``filters`` as for :func:`board`.
+    """
+    import io
+
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(board(results_dir, **filters).to_csv()))
+
+
+def show(
+    run: str | Path,
+    *,
+    images: int = 6,
+    index: tuple[int, ...] = (),
+    split: str = "test",
+    ranked: int = 500,
+    properties: bool = True,
+    device: str = "auto",
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+) -> dict[str, Any]:
+    """What a run is, its numbers, and its pictures, which are drawn where it has a model."""
+    from slotbench.files import read_json
+    from slotbench.progress import bar
+    from slotbench.report.show import Wish, draw
+    from slotbench.results.models import trained
+    from slotbench.results.run import find
+    from slotbench.results.work import open_dataset, run_title
+
+    found = find(str(run), results_dir)
+    config, drawn = found.config(), {}
+    if found.model.is_file():
+        wish, where = Wish(images, index, split, ranked, properties), host(device)
+        with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
+            made = draw(
+                trained(found, config).to(where.device),
+                dataset,
+                wish,
+                found.pictures,
+                title=run_title(found, config),
+                seed=config.seed,
+                device=where.device,
+                progress=told,
+            )
+            drawn = asdict(made)
+    status = found.status()
+    command = f"slotbench train --resume {shlex.quote(str(found.path))}"
+    return {
+        "run": str(found.path),
+        "config": config.to_dict(),
+        "status": status,
+        "evaluation": read_json(found.evaluation) if found.evaluation.is_file() else None,
+        "pictures": [str(path) for path in sorted(found.pictures.glob("*.png"))],
+        "drawn": drawn,
+        "resume": command if status["state"] != "done" else "",
+    }
+
+
+def verify(
+    target: str | Path,
+    *,
+    recompute: bool = True,
+    tolerance: float = 0.01,
+    device: str = "auto",
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+) -> dict[str, Any]:
+    """Check a prepared dataset, a run or a bundle; a bundle's document has the key ``bundle``."""
+    from slotbench.progress import say
+    from slotbench.results import verify as check
+    from slotbench.results.bundle import is_bundle
+
+    path = Path(target)
+    if is_bundle(path):
+        from slotbench.results.recompute import verify_bundle
+
+        return verify_bundle(
+            path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say
+        )
+    if path.is_file() or path.suffix == ".h5":
+        return check.dataset(path)
+    return check.run(str(target), results_dir)
+
+
+def publish(
+    runs: Iterable[str | Path], out: Path, *, force: bool = False, results_dir: Path = RESULTS
+) -> dict[str, Any]:
+    """Write a bundle of finished runs that others can verify; returns what it holds."""
+    from slotbench.results.publish import publish as write
+    from slotbench.results.run import find
+
+    return write([find(str(run), results_dir) for run in runs], out, force=force)
+
+
+def report(
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+    **options: Any,
+) -> Path:
+    """Write the leaderboard, its plots and a page a run as a static site; returns its index.
+
+    ``options`` are those of :func:`slotbench.report.site.write_site`: ``pictures``,
+    ``question``, ``dataset``, ``suite``.
+    """
+    from slotbench.progress import say
+    from slotbench.report.site import write_site
+
+    site = write_site(
+        results_dir, out or results_dir / "report", data_dir=data_dir, host=host(device), **options
+    )
+    say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
+    return site.index
+
+
+def export(form: str | None = None, out: Path | None = None, *, results_dir: Path = RESULTS) -> int:
+    """Write every result with its provenance, a row a run and metric; returns how many rows.
+
+    ``form`` is ``csv`` or ``parquet``; none: by the file's name. Without ``out``, the table goes
+    to stdout.
+    """
+    from slotbench.progress import say
+    from slotbench.results import export as exporting
+
+    form = exporting.form_of(out, form)
+    rows = list(exporting.results(results_dir))
+    if not rows:
+        raise UserError(f"No results in {results_dir}.", "Type: slotbench train")
+    written = exporting.export(rows, form, out)
+    if out is not None:
+        say(f"{written:,} rows of {len({row['run'] for row in rows}):,} runs: {out}")
+    return written
+
+
+def cite(form: str = "markdown", results_dir: Path = RESULTS) -> str:
+    """What a paper should say and cite for these results, as ``markdown`` or ``bibtex``."""
+    from slotbench.registry import unknown
+    from slotbench.results import citations
+    from slotbench.results.export import results
+
+    if form not in ("markdown", "bibtex"):
+        raise unknown("format of --cite", form, ("markdown", "bibtex"))
+    rows = list(results(results_dir))
+    if form == "bibtex":
+        return citations.to_bibtex(rows)
+    return citations.to_markdown(rows, board(results_dir).verdict.sentence)
+
+
+def bench(
+    preset: str = "quick",
+    *,
+    dataset: str | None = None,
+    device: str = "auto",
+    data_dir: Path = DATA,
+) -> list[dict[str, Any]]:
+    """How fast this machine trains: a row an objective, with milliseconds a step."""
+    from slotbench.training import bench as throughput
+
+    return throughput.measure(preset, host(device).device, dataset, data_dir)

@@ -1,133 +1,90 @@
-"""A lock that ends with the process that holds it, however it ends.
+"""Locks that end with the process that holds them, however it ends.
 
-The kernel lets go of ``flock`` when a process dies, so on one machine, and on network file
-systems that pass locks on (NFS), no clock is asked and no lock is ever left behind. On file
-systems that keep locks to each machine, the holder's beat says that it lives: the file names
-the kernel it runs under, and its time of change is renewed every few seconds. It is compared with
-that of a file made now, in the same folder: this machine's clock may be wrong, or jump.
+``filelock`` asks the kernel (flock). On a file system without locks, such as Lustre mounted
+without them, its soft lock is used: a file that names the process, with one warning.
 """
 
-import contextlib
-import fcntl
-import json
-import os
-import platform
-import tempfile
-import threading
-import time
+import errno
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-BEAT, DEAD = 10.0, 120.0
-"""Seconds from one beat to the next, and without one until a holder elsewhere counts as dead."""
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-TRIES, PAUSE = 200, 0.01
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from slotbench.errors import UserError
+from slotbench.progress import warn
+
+GLANCE = 2.0
+"""Seconds to wait for a process that only looks whether a lock is held."""
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 class Held(Exception):  # noqa: N818  # what was found, not what went wrong
     """Another process holds the lock."""
 
 
-class Lock:
-    """One lock, one file."""
+@contextmanager
+def hold(file: Path, wait: float = GLANCE) -> Iterator[None]:
+    """Hold the lock ``file``; :class:`Held` where another process keeps it for ``wait`` seconds.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the lock; :class:`Held` at once where another process does."""
-        with self.file.open("a+") as stream:
-            _take(stream.fileno())
-            if _elsewhere(stream.fileno(), self.file.parent):
-                raise Held(self.file)
-            # Who holds it matters to other machines alone: a full disk is no reason to stop.
-            with contextlib.suppress(OSError):
-                stream.truncate(0)
-                stream.write(json.dumps({"kernel": kernel(), "pid": os.getpid()}))
-                stream.flush()
-            ended = threading.Event()
-            beat = threading.Thread(target=_beat, args=(stream.fileno(), ended), daemon=True)
-            beat.start()
-            try:
-                yield
-            finally:
-                ended.set()
-                beat.join()
-                with contextlib.suppress(OSError):
-                    stream.truncate(0)
-
-    def held(self) -> bool:
-        """Whether a living process holds the lock."""
-        try:
-            with self.file.open("r") as stream:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return _elsewhere(stream.fileno(), self.file.parent)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-
-    def holder(self) -> dict[str, Any]:
-        """``kernel`` and ``pid`` of who holds the lock; empty where nobody does or says."""
-        if not self.held():
-            return {}
-        with contextlib.suppress(OSError, ValueError):
-            found: dict[str, Any] = json.loads(self.file.read_text())
-            return found
-        return {}
-
-
-def _take(handle: int) -> None:
-    """Those who only look hold a lock too, for an instant, and share it: they are waited for."""
-    for _ in range(TRIES):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pass
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Held from error
-        fcntl.flock(handle, fcntl.LOCK_UN)
-        time.sleep(PAUSE)
-    raise Held
-
-
-def _elsewhere(handle: int, folder: Path) -> bool:
-    """Whether a process under another kernel holds a lock that is not seen from here."""
+    :class:`UserError` where the file is a link, which could lead anywhere.
+    """
+    lock = _acquire(file, wait)
     try:
-        holder = json.loads(os.pread(handle, 4096, 0))["kernel"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    if holder == kernel():
-        return False
-    return abs(_now(folder) - os.fstat(handle).st_mtime) < DEAD
+        yield
+    finally:
+        lock.release()
 
 
-def _now(folder: Path) -> float:
-    """The time by the clock that stamps the files of a folder."""
+def held(file: Path) -> bool:
+    """Whether a living process holds the lock; OSError where the folder is read-only."""
+    if not file.exists():
+        return False
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            return os.fstat(probe.fileno()).st_mtime
-    except OSError:  # a folder to look at only, or a full disk
-        return time.time()
+        _acquire(file, 0).release()
+    except Held:
+        return True
+    return False
 
 
-def _beat(handle: int, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
-        with contextlib.suppress(OSError):
-            os.utime(handle)
+def _acquire(file: Path, wait: float) -> BaseFileLock:
+    if file.is_symlink():
+        raise UserError(f"{file} is a link; expected a lock file.", f"Remove it: rm {file}")
+    # The soft lock that filelock falls back to announces itself by a warning.
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        lock: BaseFileLock = FileLock(file, thread_local=False)
+        there = file.exists()
+        try:
+            lock.acquire(timeout=wait, poll_interval=0.01)
+        except Timeout as error:
+            raise Held(file) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            if not there:  # the soft lock is the file itself
+                file.unlink(missing_ok=True)
+            lock = _acquire_soft(file, wait)
+            said.append(warnings.WarningMessage("no locks", UserWarning, str(file), 0))
+    if said:
+        _warn_once()
+    return lock
+
+
+def _acquire_soft(file: Path, wait: float) -> BaseFileLock:
+    lock = SoftFileLock(file, thread_local=False)
+    try:
+        lock.acquire(timeout=wait, poll_interval=0.01)
+    except Timeout as error:
+        raise Held(file) from error
+    return lock
 
 
 @cache
-def kernel() -> str:
-    """Names the running kernel: containers on one machine share it, a restart changes it."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return platform.node()
+def _warn_once() -> None:
+    warn(
+        "this file system has no locks. Do not start the same run on two machines: "
+        "each may not see the other."
+    )

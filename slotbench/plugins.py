@@ -1,17 +1,16 @@
 """Plugins: files that add names to the registry without being installed.
 
-A plugin is a Python file that calls :func:`slotbench.registry.register`, with targets
-``f"{__name__}:Class"``. It is named by ``--plugin FILE``, or in the environment variable
-``SLOTBENCH_PLUGINS`` (files with ``:`` between, as in PATH); the option is passed on through
-the variable, so that every process a command starts knows the same names.
+A plugin is a Python file with classes under :func:`slotbench.registry.register`. It is named by
+``--plugin FILE``, or in the environment variable ``SLOTBENCH_PLUGINS`` (files with ``:``
+between, as in PATH). The variable passes the option on, so that every process that a command
+starts knows the same names.
 """
 
 import hashlib
-import importlib.util
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,10 +80,10 @@ def load_all(files: Sequence[str] = ()) -> None:
 
 
 def load(file: str, origin: str = "--plugin") -> Plugin:
-    """Run a file that registers names; ``origin`` is what named it, for messages.
+    """Run a file that registers names; ``origin`` is the option that named it, for messages.
 
-    :class:`UserError` where the file is missing, raises, registers a name that exists or
-    nothing at all, or names a target that cannot be found.
+    :class:`UserError` where the file is missing, raises, registers a name that exists, or
+    registers nothing at all.
     """
     path = Path(file).expanduser().resolve()
     if str(path) in _loaded:
@@ -101,15 +100,19 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     try:
         source = path.read_bytes()
         exec(compile(source, str(path), "exec"), module.__dict__)
-        new = _new(before, module, label)
+        names = _new_names(before)
+        if not names:
+            advice = "Put @register(KIND) above a class; CONTRIBUTING.md shows how."
+            raise UserError("it registers nothing.", advice)
     except BaseException as error:
-        # A plugin is in whole or not at all.
+        # A plugin is loaded whole or not at all.
         registry.restore(before)
         del sys.modules[module.__name__]
-        if isinstance(error, UserError) or not isinstance(error, Exception | SystemExit):
+        if isinstance(error, UserError):
+            raise UserError(f"{label}: {error.message}", error.advice) from error
+        if not isinstance(error, Exception | SystemExit):
             raise
         raise UserError(f"{label}: {_where(error, path)}.", "Mend the file.") from error
-    names = tuple(f"{entry.kind}/{entry.name}" for entry in new)
     _loaded[str(path)] = Plugin(str(path), hashlib.sha256(source).hexdigest(), names)
     return _loaded[str(path)]
 
@@ -122,41 +125,14 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def _new(
-    before: dict[registry.Kind, dict[str, Entry]], module: ModuleType, label: str
-) -> list[Entry]:
-    """What a plugin has registered; :class:`UserError` where it is nothing or of no use."""
-    new = [
-        entry
+def _new_names(before: dict[registry.Kind, dict[str, Entry]]) -> tuple[str, ...]:
+    """``kind/name`` of everything that was registered since."""
+    return tuple(
+        f"{kind}/{name}"
         for kind in registry.KINDS
-        for name, entry in registry.entries(kind).items()
+        for name in registry.entries(kind)
         if name not in before[kind]
-    ]
-    if not new:
-        raise UserError(
-            f"{label} registers nothing.",
-            "Call slotbench.registry.register in it; CONTRIBUTING.md shows how.",
-        )
-    for entry in new:
-        _check(entry, module, label)
-    return new
-
-
-def _check(entry: Entry, module: ModuleType, label: str) -> None:
-    """Whether an entry's target is there, without importing more than has been imported."""
-    name, _, attribute = entry.target.partition(":")
-    if name == module.__name__:
-        found = hasattr(module, attribute)
-    else:
-        try:
-            found = bool(attribute) and importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):
-            found = False
-    if not found:
-        raise UserError(
-            f"{label}: the target {entry.target!r} of {entry.name!r} cannot be found.",
-            'For a class of the file itself, write f"{__name__}:CLASS".',
-        )
+    )
 
 
 def _where(error: BaseException, path: Path) -> str:
@@ -174,16 +150,15 @@ def _where(error: BaseException, path: Path) -> str:
 
 
 @contextmanager
-def hints(needed: Any) -> Iterator[None]:
+def hints(needed: Iterable[str] = ()) -> Iterator[None]:
     """Where a name is unknown in here, the error says which plugin to name.
 
-    ``needed`` is what :func:`loaded` gave when the run was trained, or None where the run does
-    not say.
+    ``needed`` are the files that were loaded when the run was trained.
     """
     try:
         yield
     except registry.UnknownName as error:
-        files = [plugin["file"] for plugin in needed or [] if plugin["file"] not in _loaded]
+        files = [file for file in needed if file not in _loaded]
         advice = "If it comes from a plugin, add: --plugin FILE. If from a package, install it."
         if files:
             options = " ".join(f"--plugin {shlex.quote(file)}" for file in files)

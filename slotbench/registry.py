@@ -8,6 +8,7 @@ single files through ``--plugin`` (see ``plugins.py``).
 """
 
 import difflib
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -67,6 +68,14 @@ class Entry:
     def load(self) -> Any:
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+    def foreign_digest(self) -> str:
+        """The sha256 of the file that a plugin's class stands in; empty for slotbench's own."""
+        module = self.target.partition(":")[0]
+        if module.startswith("slotbench."):
+            return ""
+        file = importlib.import_module(module).__file__
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 _ENTRIES: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
@@ -232,7 +241,8 @@ def get(kind: Kind, name: str) -> Entry:
     """The entry of that name; :class:`UnknownName` with the nearest name where there is none."""
     known = entries(kind)
     if name not in known:
-        error = unknown(kind.removesuffix("s"), name, known, f"Type: slotbench list {kind}")
+        advice = f"Type: slotbench list {kind}. Is it in a file of yours? Add: --plugin FILE"
+        error = unknown(kind.removesuffix("s"), name, known, advice)
         raise UnknownName(error.message, error.advice)
     return known[name]
 

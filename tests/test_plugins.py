@@ -14,11 +14,15 @@ import torch
 
 from slotbench import plugins, registry
 from slotbench.cli import main
+from slotbench.config.resolve import Choice, resolve
+from slotbench.config.run_config import DatasetInfo
 from slotbench.errors import UserError
 from slotbench.files import read_json
 from slotbench.results.run import Run
 
+RANDOM = "from slotbench.objectives.control import Random\n"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
+EXAMPLES = ("objective", "core", "dataset", "metric")
 SMALL = (
     "--preset",
     "quick",
@@ -33,8 +37,16 @@ SMALL = (
     "train.batch_size=8",
 )
 DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
-REGISTERS = 'register("objectives", "mine", "m", "m", f"{__name__}:Mine")\n'
-MINE = f"from slotbench.registry import register\n\nclass Mine: ...\n\n{REGISTERS}"
+MINE = """from slotbench.registry import register
+from slotbench.fields import NoOptions
+
+
+@register("objectives")
+class Mine:
+    name, summary, source = "mine", "m", "m"
+    family = "control"
+    Config = NoOptions
+"""
 
 
 def slotbench(*words: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -113,13 +125,11 @@ def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
     assert "If from a package, install it" in said
 
 
-def test_the_examples_objective_is_short_and_is_its_formula(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("clean")
+def test_the_examples_objective_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLE))
     from slotbench_example.objective import AlignmentUniformity, AlignmentUniformityConfig
 
-    assert len((EXAMPLE / "slotbench_example/objective.py").read_text().splitlines()) < 40
     generator = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(2, 5, 6, generator=generator), dim=2)
 
@@ -149,6 +159,21 @@ def test_the_examples_objective_is_short_and_is_its_formula(
     assert float(loss) == pytest.approx(near + 0.5 * sum(spread) / 2, abs=1e-5)
 
 
+def test_the_four_examples_are_short_and_run_as_they_stand(tmp_path: Path) -> None:
+    files = [EXAMPLE / "slotbench_example" / f"{name}.py" for name in EXAMPLES]
+    assert all(len(file.read_text().splitlines()) <= 40 for file in files)
+    named = {plugins.VARIABLE: os.pathsep.join(map(str, files))}
+    assert slotbench(*DOTS, "--workers", "1", cwd=tmp_path, **named).returncode == 0
+    chosen = ("--dataset", "dots", "--core", "cells", "--objective", "alignment-uniformity")
+    done = slotbench("train", *chosen, *SMALL, cwd=tmp_path, **named)
+    assert done.returncode == 0, done.stderr
+    words = ("evaluate", done.stdout.strip(), "--metrics", "norm-spread", "--json")
+    judged = slotbench(*words, cwd=tmp_path, **named)
+    assert judged.returncode == 0, judged.stderr
+    (document,) = json.loads(judged.stdout)["runs"].values()
+    assert document["metrics"]["norm_spread"]["value"] > 0
+
+
 def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
     tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,27 +181,32 @@ def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
     plugin = tmp_path / "my names.py"
     plugin.write_text(
         "\n".join((source / f"{name}.py").read_text() for name in ("dataset", "objective"))
-        + "from slotbench.registry import register\n"
-        'register("datasets", "dots", "d", "d", f"{__name__}:Dots", variants=("three",))\n'
-        'register("objectives", "mine", "m", "m", f"{__name__}:AlignmentUniformity")\n'
     )
     # By the variable: the rendering process is another one, and is told of it.
     variable = {plugins.VARIABLE: plugin.name}
     made = slotbench(*DOTS, "--workers", "1", cwd=tmp_path, **variable)
     assert made.returncode == 0, made.stderr
-    chosen = ("--dataset", "dots", "--objective", "mine", "--set", "objective.weight=2")
+    chosen = (
+        "--dataset",
+        "dots",
+        "--objective",
+        "alignment-uniformity",
+        "--set",
+        "objective.weight=2",
+    )
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
-    assert command("train", *chosen, *SMALL, "--plugin", plugin.name) == 0
+    weight = ("--set", "objective.weight=2")
+    assert command("train", *chosen, *weight, *SMALL, "--plugin", plugin.name) == 0
     run = Run(Path(capsys.readouterr().out.strip()))
     (stored,) = read_json(run.path / "environment.json")["plugins"]
     assert stored["file"] == str(plugin)
-    assert stored["names"] == ["datasets/dots", "objectives/mine"]
+    assert stored["names"] == ["datasets/dots", "objectives/alignment-uniformity"]
     registry.restore(before)  # as in a process that was not told
     plugins._loaded.clear()
     os.environ[plugins.VARIABLE] = ""
     assert command("evaluate", run.id) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "Unknown objective 'mine'" in said
+    assert "Unknown objective 'alignment-uniformity'" in said
     assert f"Add: --plugin '{plugin}'" in said
     assert command("--plugin", plugin.name, "show", run.id, "--json") == 0
     assert json.loads(capsys.readouterr().out)["config"]["objective"]["weight"] == 2
@@ -204,13 +234,20 @@ MISTAKES = {
     "raises": ("x = 1\nx.y\n", "line 2: AttributeError"),
     "leaves": ("raise SystemExit(3)\n", "line 1: SystemExit"),
     "syntax": ("x = 1\n\ndef (\n", "line 3: SyntaxError"),
-    "exists": (MINE.replace('"mine"', '"random"'), "'random' is registered already"),
-    "twice": (MINE + REGISTERS, "'mine' is registered already"),
+    "exists": (MINE.replace('"mine"', '"random"'), "objectives has 'random' already"),
     "nothing": ("x = 1\n", "registers nothing"),
-    "half": (MINE + "raise ValueError('too late')\n", "line 6: ValueError: too late"),
-    "class": (MINE.replace(":Mine", ":Thine"), ":Thine' of 'mine' cannot be found"),
-    "module": (MINE.replace('f"{__name__}:Mine"', '"bad:Mine"'), "'bad:Mine' of 'mine'"),
-    "colon": (MINE.replace('f"{__name__}:Mine"', '"json"'), "'json' of 'mine'"),
+    "half": (MINE + "raise ValueError('too late')\n", "line 10: ValueError: too late"),
+    "no name": (MINE.replace("name, summary", "named, summary"), "attribute 'name' is missing"),
+    "path": (MINE.replace('"mine"', '"../mine"'), "attribute 'name' is '../mine'"),
+    "family": (MINE.replace('"control"', '"mine"'), "one of reconstruction, self-supervised"),
+    "no family": (MINE.replace("family =", "other ="), "attribute 'family' is missing"),
+    "no config": (MINE.replace("Config = NoOptions", ""), "attribute 'Config' is missing"),
+    "kind": (MINE.replace("objectives", "objective"), "Did you mean 'objectives'"),
+    "no licence": (
+        MINE.replace("objectives", "datasets").replace("family", 'variants = ("a",); family'),
+        "attribute 'licence' is missing",
+    ),
+    "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
 }
 
 
@@ -294,17 +331,34 @@ def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
 ) -> None:
     (tmp_path / "broken_names.py").write_text(
         "from slotbench.registry import register\n"
-        'def cores():\n    register("cores", "half", "h", "h", "h:h")\n    1 / 0\n'
+        'def cores():\n    register("presets", name="half", summary="h", source="h")(cores)\n'
+        "    1 / 0\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = registry.names("cores")
+    before = registry.names("presets")
     registry._add(EntryPoint("x", "broken_names:cores", "slotbench.cores"))
-    assert registry.names("cores") == before
+    assert registry.names("presets") == before
     said = capsys.readouterr().err
     assert "broken_names:cores cannot add its cores (ZeroDivisionError: division by zero)" in said
 
 
 def test_hints_speak_of_unknown_names_alone() -> None:
-    with pytest.raises(UserError, match="schema") as other, plugins.hints(None):
+    with pytest.raises(UserError, match="schema") as other, plugins.hints():
         raise UserError("schema")
     assert other.value.advice == ""
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_edited_plugin_makes_another_run(tmp_path: Path) -> None:
+    info = DatasetInfo("clevr", "clevr6", "rendered", "0" * 16, 64, 6, {})
+    ids = []
+    for text in (MINE, MINE.replace('"m", "m"', '"m", "n"')):
+        before = {kind: registry.entries(kind) for kind in registry.KINDS}
+        (tmp_path / "mine.py").write_text(
+            RANDOM + text.replace("class Mine:", "class Mine(Random):")
+        )
+        plugins.load(str(tmp_path / "mine.py"))
+        ids.append(resolve(Choice(objective="mine", preset="quick"), info).id)
+        plugins._loaded.clear()
+        registry.restore(before)
+    assert ids[0] != ids[1]

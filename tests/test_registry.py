@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from slotbench import registry
@@ -24,9 +26,14 @@ def test_a_name_unlike_any_other_lists_them_all() -> None:
         registry.get("objectives", "xyzzy")
 
 
-def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ValueError, match="registered already"):
-        registry.register("cores", "slot-attention", "", "", "")
+def test_the_index_is_what_the_classes_say() -> None:
+    """Type: make index"""
+    own = {(entry.kind, entry.name): entry for entry in registry.own_entries()}
+    stored = json.loads(registry.INDEX.read_text("utf-8"))
+    assert set(own) == {(kind, name) for kind in stored for name in stored[kind]}
+    for (kind, name), entry in own.items():
+        fields = {**stored[kind][name], "variants": tuple(stored[kind][name].get("variants", ()))}
+        assert registry.Entry(kind, name, **fields) == entry
 
 
 def test_every_objective_has_a_family_and_every_dataset_variants() -> None:

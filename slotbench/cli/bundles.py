@@ -1,7 +1,7 @@
 """The commands ``publish`` and ``verify``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -10,6 +10,7 @@ from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, OUT, RESULTS, DataDir, Device, Json, ResultsDir
 from slotbench.cli.output import put, put_json
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.progress import plain, say
 
 
 def publish(
@@ -33,15 +34,12 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Finished runs with their weights and a sha256 of every file, for others to verify."""
-    from slotbench.results.publish import publish as write
-    from slotbench.results.run import find
+    from slotbench import api
 
-    facts = write([find(run, results_dir) for run in runs], out, force=force)
+    facts = api.publish(runs, out, force=force, results_dir=results_dir)
     if as_json:
         put_json({"schema": 1, **facts})
         return
-    from slotbench.progress import say
-
     if facts["weights"]:
         say(f"Whoever has it can type: slotbench verify {out}")
     typer.echo(out)
@@ -73,34 +71,32 @@ def verify(
     prepared; the digits that moved are shown. A bundle that is not as it was published is an
     error (exit code 2), numbers that moved further than allowed are a failure (1).
     """
-    from slotbench.results import verify as check
-    from slotbench.results.bundle import is_bundle
+    from slotbench import api
 
-    path = Path(target)
-    if is_bundle(path):
-        return _verify_bundle(path, data_dir, device, recompute, tolerance, as_json)
-    whole_file = path.is_file() or target.endswith(".h5")
-    facts = check.dataset(path) if whole_file else check.run(target, results_dir)
-    if as_json:
-        return put_json(facts)
-    for key, value in facts.items():
-        typer.echo(f"{key}: {value}")
-    return None
-
-
-def _verify_bundle(
-    path: Path, data_dir: Path, device: str, recompute: bool, tolerance: float, as_json: bool
-) -> None:
-    from slotbench.cli.bundle_table import bundle_table
-    from slotbench.progress import say
-    from slotbench.results.recompute import verify_bundle
-
-    facts = verify_bundle(path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say)
+    facts = api.verify(
+        target,
+        recompute=recompute,
+        tolerance=tolerance,
+        device=device,
+        data_dir=data_dir,
+        results_dir=results_dir,
+    )
     if as_json:
         put_json(facts)
-    else:
+    elif "bundle" in facts:
+        from slotbench.cli.bundle_table import bundle_table
+
         for shown in bundle_table(facts):
             put(shown)
+    else:
+        for key, value in facts.items():
+            typer.echo(plain(f"{key}: {value}"))
+    if "bundle" in facts:
+        _judge_bundle(facts, tolerance)
+
+
+def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
+    path = facts["bundle"]
     if facts["hashes"]["wrong"]:
         raise UserError(
             f"{path} is not as it was published.", "Ask for it anew; use nothing of it."

@@ -1,7 +1,7 @@
 """The command ``prepare``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -9,9 +9,6 @@ from typer import Argument, Option
 from slotbench.cli import completion
 from slotbench.cli.options import DATA, HOW, WHAT, DataDir, known
 from slotbench.errors import UserError
-
-if TYPE_CHECKING:
-    from slotbench.datasets.prepare.stored_features import Teacher
 
 
 def prepare(
@@ -85,61 +82,28 @@ def prepare(
     data_dir: DataDir = DATA,
 ) -> None:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
+    from slotbench import api
 
-    from slotbench.datasets.format.dataset_file import DatasetFile
-    from slotbench.datasets.format.summary import summary
-    from slotbench.datasets.prepare.preparation import Request
-    from slotbench.datasets.prepare.preparation import prepare as make
-    from slotbench.datasets.prepare.sheet import draw_sheet, draw_shifts
-    from slotbench.datasets.shifts.kinds import parse
-    from slotbench.progress import say
-
-    given = {"train": train, "val": val, "test": test}
-    sizes = {split: size for split, size in given.items() if size is not None}
-    request = Request(
+    path = api.prepare(
         name,
-        variant,
-        source,
-        image_size,
-        sizes,
-        seed,
-        _workers(workers),
-        data_dir,
-        force,
-        download,
-        engine,
-        address,
-        () if shifts is None else parse(shifts),
+        variant=variant,
+        source=source,
+        download=download,
+        image_size=image_size,
+        train=train,
+        val=val,
+        test=test,
+        seed=seed,
+        shifts=shifts,
+        features=features,
+        features_weights=features_weights,
+        workers=_workers(workers),
+        engine=engine,
+        address=address,
+        force=force,
+        data_dir=data_dir,
     )
-    # A teacher that cannot be had is known before hours of rendering.
-    teacher = _teacher(features, features_weights)
-    path = make(request)
-    if teacher is not None:
-        from slotbench.datasets.prepare.stored_features import add_features
-
-        add_features(path, teacher)
-    with DatasetFile(path) as dataset:
-        sheet = str(draw_sheet(dataset, path.with_suffix(".png")))
-        if shifts is not None:
-            sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
-        reference = dataset.reference
-        for line in summary(dataset):
-            say(line)
-    say(f"Contact sheet: {sheet}")
-    say(f"Next, type: slotbench train --dataset {reference}")
     typer.echo(path)
-
-
-def _teacher(features: str | None, weights: Path | None) -> "Teacher | None":
-    if features is None:
-        if weights is not None:
-            raise UserError(
-                f"--features-weights {weights}: of which teacher?", "Type --features TEACHER too."
-            )
-        return None
-    from slotbench.results.models import load_teacher
-
-    return load_teacher(features, weights)
 
 
 def _workers(text: str) -> int | None:

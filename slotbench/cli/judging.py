@@ -77,29 +77,27 @@ def evaluate(
     run's evaluation.json.
     """
     from slotbench import api
-    from slotbench.results import judge_external as external
-    from slotbench.results import work
-    from slotbench.results.run import find
+    from slotbench.results.judge_external import check_options
 
-    external.check_options(runs, predictions, baseline, dataset, name, split)
-    request = external.Request(str(dataset), metrics, seed, data_dir, results_dir, force)
-    if predictions is not None:
-        path, result = external.evaluate_predictions(
-            predictions, str(name), request, mask_source=mask_source
+    check_options(runs, predictions, baseline, dataset, name, split)
+    where = {"data_dir": data_dir, "results_dir": results_dir}
+    if runs:
+        results = api.evaluate(
+            *runs, metrics=metrics, split=split, force=force, cache=cache, device=device, **where
         )
-        results = {str(path): result}
-    elif baseline is not None:
-        path, result = external.evaluate_baseline(baseline, request, slots=slots)
-        results = {str(path): result}
     else:
-        host = api.host(device)
-        listed = [find(reference, results_dir) for reference in runs or []]
-        results = {
-            str(run.path): work.evaluate(
-                run, host, data_dir, split=split, metrics=metrics, force=force, cached=cache
-            )
-            for run in listed
-        }
+        results = api.evaluate_external(
+            str(dataset),
+            predictions=predictions,
+            name=name,
+            mask_source=mask_source,
+            baseline=baseline,
+            slots=slots,
+            metrics=metrics,
+            seed=seed,
+            force=force,
+            **where,
+        )
     if as_json:
         put_json({"schema": 1, "runs": results})
     else:

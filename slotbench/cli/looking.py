@@ -64,18 +64,24 @@ def show(
     """What a run is, its numbers, and its pictures."""
     from slotbench import api
     from slotbench.cli.printing import evaluation_table, run_table
-    from slotbench.report.show import Wish
-    from slotbench.results.run import find
 
-    found = find(run, results_dir)
-    wish = Wish(images, _indices(index), split, ranked, properties)
-    facts = api.describe(found, api.host(device), data_dir, wish)
+    facts = api.show(
+        run,
+        images=images,
+        index=_indices(index),
+        split=split,
+        ranked=ranked,
+        properties=properties,
+        device=device,
+        data_dir=data_dir,
+        results_dir=results_dir,
+    )
     if as_json:
         put_json(facts)
         return
     put(run_table(facts))
     if facts["evaluation"]:
-        put(evaluation_table(found.id, facts["evaluation"]))
+        put(evaluation_table(facts["run"], facts["evaluation"]))
     for picture in facts["pictures"]:
         typer.echo(picture)
 
@@ -93,9 +99,8 @@ def bench(
 ) -> None:
     """Throughput on this machine: seconds a step for every objective."""
     from slotbench import api
-    from slotbench.training import bench as throughput
 
-    rows = throughput.measure(preset, api.host(device).device, dataset, data_dir)
+    rows = api.bench(preset, dataset=dataset, device=device, data_dir=data_dir)
     if as_json:
         put_json({"schema": 1, "rows": rows})
     else:

@@ -42,7 +42,7 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     plugins.load_all()
     torch.set_num_threads(request["threads"])
     host = api.host(
-        request["device"], request["checkpoint_seconds"], trackers=tuple(request["trackers"])
+        request["device"], request["checkpoint_seconds"], track=tuple(request["trackers"])
     )
     device = host.device
     if device.type == "cuda":

@@ -129,34 +129,13 @@ def export(
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Every result of every run with its provenance: a row a run and metric."""
-    from slotbench.progress import say
-    from slotbench.results import export as exporting
+    from slotbench import api
 
-    if cite:
-        text = _citation(form or "markdown", results_dir)
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_whole(out, text.encode())
+    if not cite:
+        api.export(form, out, results_dir=results_dir)
         return
-    form = exporting.form_of(out, form)
-    rows = list(exporting.results(results_dir))
-    if not rows:
-        raise UserError(f"No results in {results_dir}.", "Type: slotbench train")
-    written = exporting.export(rows, form, out)
-    if out is not None:
-        say(f"{written:,} rows of {len({row['run'] for row in rows}):,} runs: {out}")
-
-
-def _citation(form: str, results_dir: Path) -> str:
-    from slotbench.results import citations
-    from slotbench.results.export import results
-    from slotbench.results.leaderboard import leaderboard as collect
-
-    if form not in ("markdown", "bibtex"):
-        raise registry.unknown("format of --cite", form, ("markdown", "bibtex"))
-    board = collect(results_dir)
-    rows = list(results(results_dir))
-    if form == "bibtex":
-        return citations.to_bibtex(rows)
-    return citations.to_markdown(rows, board.verdict.sentence)
+    text = api.cite(form or "markdown", results_dir)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_whole(out, text.encode())

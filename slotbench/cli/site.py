@@ -53,20 +53,18 @@ def report(
     """Write the leaderboard, its plots and a page a run as a static site."""
     from slotbench import api
     from slotbench.progress import say
-    from slotbench.report.site import write_site
 
-    site = write_site(
-        results_dir,
-        out or results_dir / "report",
+    index = api.report(
+        out,
+        device=device,
         data_dir=data_dir,
-        host=api.host(device),
+        results_dir=results_dir,
         pictures=pictures,
         question=question,
         dataset=dataset,
         suite=suite,
     )
-    say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     say("Open it in a browser, or type: slotbench report --open")
-    typer.echo(site.index)
+    typer.echo(index)
     if show:
-        webbrowser.open(site.index.resolve().as_uri())
+        webbrowser.open(index.resolve().as_uri())

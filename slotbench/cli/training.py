@@ -1,6 +1,6 @@
 """The command ``train``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -18,9 +18,11 @@ from slotbench.cli.options import (
     ResultsDir,
     known,
 )
+from slotbench.errors import UserError
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[
         str,
         Option(
@@ -124,24 +126,46 @@ def train(
 ) -> None:
     """Train a core by an objective, evaluate it, and print the run's directory."""
     from slotbench import api
-    from slotbench.config.resolve import Choice
-    from slotbench.results import work
 
-    host = api.host(device, checkpoint_every, gpus, tuple(track or ()))
-    if resume is None:
-        told = [] if teacher is None else [f"objective.teacher={teacher}"]
-        choice = Choice(
-            dataset,
-            core,
-            objective,
-            alignment,
-            preset,
-            seed,
-            steps,
-            (*told, *(overrides or ())),
-            budget,
-        )
-        run = work.start(choice, host, data_dir, results_dir, evaluate=evaluate)
-    else:
-        run = work.resume(resume, host, data_dir, results_dir, evaluate=evaluate)
+    choice: dict[str, Any] = {
+        "dataset": dataset,
+        "core": core,
+        "objective": objective,
+        "alignment": alignment,
+        "preset": preset,
+        "seed": seed,
+        "steps": steps,
+        "budget": budget,
+        "overrides": (*_teacher(teacher), *(overrides or ())),
+    }
+    if resume is not None:
+        _check_resume(context, resume, (*choice, "teacher"))
+        choice = {}
+    run = api.train(
+        resume=resume,
+        evaluate=evaluate,
+        device=device,
+        checkpoint_every=checkpoint_every,
+        gpus=gpus,
+        track=track or (),
+        data_dir=data_dir,
+        results_dir=results_dir,
+        **choice,
+    )
     typer.echo(run.path)
+
+
+def _teacher(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (f"objective.teacher={name}",)
+
+
+def _check_resume(context: typer.Context, run: str, choices: tuple[str, ...]) -> None:
+    """A run has its own configuration: an option that would not be used is refused."""
+    for name in choices:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--set" if name == "overrides" else f"--{name}"
+            raise UserError(
+                f"{option} with --resume {run}: the run has its own configuration.",
+                f"Leave {option} out, or leave --resume out to train another run.",
+            )

@@ -56,6 +56,17 @@ class Choice:
     """``600:seconds``, as ``--budget`` takes it."""
 
 
+def check_names(choice: Choice) -> None:
+    """:class:`UserError` for a name that does not exist, before any file is asked for."""
+    registry.get("cores", choice.core)
+    for part in parse(choice.objective):
+        registry.get("objectives", part.name)
+    if choice.alignment is not None:
+        registry.get("alignments", choice.alignment)
+    if choice.preset != "auto":
+        registry.get("presets", choice.preset)
+
+
 def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     """The configuration of a run.
 

@@ -140,8 +140,13 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits of a hash over the configuration, fingerprint and versions."""
+        """Eight hexadecimal digits of a hash over the configuration, fingerprint and versions.
+
+        The content of the plugins that it uses counts too: an edited plugin makes another run.
+        """
         document = self.to_dict()
+        if edited := self._plugins():
+            document["plugins"] = edited
         # What was typed is no part of the identity: the same fields are the same run.
         for key in ("overrides", "preset"):
             document.pop(key)
@@ -149,6 +154,20 @@ class RunConfig:
         document["dataset"].pop("layout")
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def _plugins(self) -> dict[str, str]:
+        """``kind/name`` of each component from elsewhere -> sha256 of its source file."""
+        used: list[tuple[Kind, str | None]] = [
+            (kind, self.names.get(section)) for section, kind in COMPONENTS.items()
+        ]
+        used += [("objectives", part.name) for part in self.parts]
+        used += [("alignments", self.alignment), ("datasets", self.dataset.name)]
+        found = {}
+        for kind, name in used:
+            entry = registry.entries(kind).get(str(name))
+            if entry is not None and (digest := entry.foreign_digest()):
+                found[f"{kind}/{name}"] = digest
+        return found
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "RunConfig":

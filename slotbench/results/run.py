@@ -3,7 +3,7 @@
 ``results/runs/<dataset>/<core>+<objective>/<seed>-<id>/`` holds ``config.json``,
 ``status.json``, ``metrics.jsonl``, ``checkpoint.pt``, ``model.safetensors``,
 ``environment.json``, ``evaluation.json`` and ``pictures/``. Every file is written whole or not
-at all, and the directories are the only truth: all tables are derived from them.
+at all. The directories are the only truth: all tables are derived from them.
 """
 
 import contextlib
@@ -12,19 +12,59 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from pydantic import Field
+
 from slotbench import plugins, registry
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, SlotbenchError, UserError
-from slotbench.files import read_json, write_json, write_whole
-from slotbench.locks import Held, Lock
+from slotbench.files import (
+    Document,
+    parse_json,
+    read_bytes,
+    read_document,
+    read_json,
+    write_json,
+    write_whole,
+)
+from slotbench.locks import Held, held, hold
 
 State = Literal["new", "running", "done", "failed", "interrupted"]
+BEAT, DEAD = 10.0, 120.0
+"""Seconds between two heartbeats, and without one until a process elsewhere counts as dead."""
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
+
+
+class Status(Document):
+    """``status.json``: how far a run has come."""
+
+    state: State = "new"
+    reason: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class PluginFile(Document):
+    """A plugin that a run was trained with."""
+
+    file: str
+    names: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Environment(Document):
+    """``environment.json``: what a run was trained with."""
+
+    plugins: tuple[PluginFile, ...] = Field(default=(), strict=False)
 
 
 class Run:
@@ -33,6 +73,12 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held = False
+        self.config_file = path / "config.json"
+        self.status_file = path / "status.json"
+        self.checkpoint = path / "checkpoint.pt"
+        self.model = path / "model.safetensors"
+        self.evaluation = path / "evaluation.json"
+        self.pictures = path / "pictures"
 
     @classmethod
     def of(cls, config: RunConfig, results_dir: Path) -> "Run":
@@ -42,36 +88,19 @@ class Run:
         return cls(results_dir / "runs" / dataset / names / f"{config.seed}-{config.id}")
 
     @property
-    def config_file(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.path / "checkpoint.pt"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def pictures(self) -> Path:
-        return self.path / "pictures"
-
-    @property
     def id(self) -> str:
-        return self.path.name
+        """``<seed>-<hash>``, the directory's name."""
+        return self.path.resolve().name
 
     @property
     def results_dir(self) -> Path:
-        """The folder of runs that it stands in, as :meth:`of` places it."""
-        parents = self.path.resolve().parents
-        return parents[min(3, len(parents) - 1)]
+        """The results folder of the run; its own folder for a run that stands elsewhere."""
+        path = self.path.resolve()
+        runs = next((parent for parent in path.parents if parent.name == "runs"), None)
+        return path.parent if runs is None else runs.parent
 
     def create(self, config: RunConfig) -> None:
+        """Make the directory and write ``config.json`` where there is none yet."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config_file.exists():
             write_json(self.config_file, config.to_dict())
@@ -80,36 +109,41 @@ class Run:
         """:class:`UserError` where the directory holds no run of this version."""
         if not self.config_file.is_file():
             raise UserError(f"{self.path} is not a run: it has no config.json.")
-        file = self.path / "environment.json"
-        environment = read_json(file) if file.is_file() else {}
-        with plugins.hints(environment.get("plugins")):
+        with plugins.hints([used.file for used in self.environment().plugins]):
             config = RunConfig.from_dict(read_json(self.config_file))
             if config.alignment is not None:
                 registry.get("alignments", config.alignment)
         return config
 
+    def environment(self) -> Environment:
+        """``environment.json``; an empty one where it is missing."""
+        file = self.path / "environment.json"
+        return read_document(file, Environment) if file.is_file() else Environment()
+
     def status(self) -> dict[str, Any]:
-        """``status.json``; a run whose process has died without a word reads as interrupted."""
-        file = self.path / "status.json"
-        if not file.is_file():
-            return {"state": "new", "reason": "", "step": 0, "seconds": 0.0, "warnings": []}
-        status: dict[str, Any] = read_json(file)
+        """``status.json``; a run whose process has died reads as interrupted."""
+        status = self._read_status()
         if status["state"] == "running" and not self.locked():
-            # It may have ended, and said so, since the file was read.
-            status = read_json(file)
+            # The run may have ended, and written so, since the file was read.
+            status = self._read_status()
             if status["state"] == "running":
                 status |= {"state": "interrupted", "reason": "its process ended without a word"}
         return status
 
+    def _read_status(self) -> dict[str, Any]:
+        if not self.status_file.is_file():
+            return Status().model_dump(mode="json")
+        return read_document(self.status_file, Status).model_dump(mode="json")
+
     def write_status(self, state: State, reason: str = "", **fields: Any) -> None:
         """Replace the state and reason; other fields stay as they are unless given."""
-        write_json(
-            self.path / "status.json", {**self.status(), **fields, "state": state, "reason": reason}
-        )
+        owner = {"host": kernel(), "pid": os.getpid()}
+        told = {**self.status(), **owner, **fields, "state": state, "reason": reason}
+        write_json(self.status_file, told)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run: the kernel lets go of it when the process ends, however it ends.
+        """Hold the run; the kernel lets go of it when the process ends, however it ends.
 
         :class:`RunLocked` where another process holds it. Whoever holds it may ask again.
         """
@@ -117,38 +151,80 @@ class Run:
             yield
             return
         try:
-            with Lock(self.path / ".lock").hold():
+            with hold(self.path / ".lock"):
+                if self._beats_elsewhere():
+                    raise Held
                 self._held = True
                 self._sweep()
-                try:
+                with self._beating():
                     yield
-                finally:
-                    self._held = False
         except Held as error:
             raise RunLocked(
                 f"{self.path} is being trained or evaluated by another process.",
                 f"To look at it, type: slotbench show {self.id}",
             ) from error
-
-    def _sweep(self) -> None:
-        """Remove what a killed process left half written; whoever holds the run may."""
-        for file in self.path.glob(".*.tmp"):
-            if not file.name.startswith(f".{self.config_file.name}."):  # written without the lock
-                file.unlink(missing_ok=True)
+        finally:
+            self._held = False
 
     def locked(self) -> bool:
         """Whether a living process holds the run."""
-        return Lock(self.path / ".lock").held()
+        if self._held:
+            return True
+        with contextlib.suppress(OSError, UserError):  # a read-only folder, or a link
+            if held(self.path / ".lock"):
+                return True
+        return self._beats_elsewhere()
+
+    def _beats_elsewhere(self) -> bool:
+        """Whether a process on another machine trains the run, which no lock may show here.
+
+        The heartbeat is the time of change of ``status.json``. It is compared with that of a
+        file made now in the same folder, since this machine's clock may be wrong.
+        """
+        status = self._read_status()
+        if status["state"] != "running" or status.get("host", kernel()) == kernel():
+            return False
+        try:
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                now = os.fstat(probe.fileno()).st_mtime
+        except OSError:  # a folder to look at only, or a full disk
+            now = time.time()
+        return abs(now - self.status_file.stat().st_mtime) < DEAD
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Renew the heartbeat in here."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT):
+                with contextlib.suppress(OSError):
+                    os.utime(self.status_file)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half written; whoever holds the run may."""
+        for folder in (self.path, self.pictures, self.path / "cache"):
+            for file in folder.glob(".*.tmp"):
+                if not file.name.startswith(".config.json."):  # written without the lock
+                    file.unlink(missing_ok=True)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a last line that is not whole is left out."""
+        """The lines of ``metrics.jsonl``; a line that is torn or no row is left out."""
         file = self.path / "metrics.jsonl"
-        if not file.is_file():
-            return []
         rows = []
-        for line in file.read_text().splitlines():
-            with contextlib.suppress(ValueError):
-                rows.append(json.loads(line))
+        for line in read_bytes(file).splitlines() if file.is_file() else []:
+            with contextlib.suppress(UserError):
+                row = parse_json(line, str(file))
+                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                    rows.append(row)
         return rows
 
     def rewind_metrics(self, step: int) -> None:
@@ -158,10 +234,11 @@ class Run:
         write_whole(self.path / "metrics.jsonl", text.encode())
 
     def open_metrics(self) -> IO[str]:
+        """``metrics.jsonl``, open to add lines."""
         return (self.path / "metrics.jsonl").open("a", buffering=1)
 
     def write_environment(self, device: str, threads: int) -> None:
-        packages = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
+        """Write down the versions, the commit, the machine and the plugins of this process."""
         write_json(
             self.path / "environment.json",
             {
@@ -170,7 +247,7 @@ class Run:
                 "python": sys.version.split()[0],
                 "platform": platform.platform(),
                 "plugins": plugins.loaded(),
-                "packages": {name: _version(name) for name in packages},
+                "packages": {name: _version(name) for name in PACKAGES},
                 "device": device,
                 "threads": threads,
                 "cores": os.cpu_count(),
@@ -194,9 +271,9 @@ def find(reference: str, results_dir: Path) -> Run:
         for run in runs
         if run.id.startswith(reference) or run.id.partition("-")[2].startswith(reference)
     ]
-    if len(found) == 1:
+    if len(found) == 1 and reference:
         return found[0]
-    if found:
+    if found and reference:
         listed = ", ".join(str(run.path) for run in found[:4])
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", "Type more of the id.")
     known = f"There are {len(runs)} runs in {results_dir / 'runs'}."
@@ -217,6 +294,15 @@ def read_model(run: Run) -> dict[str, Any]:
         return load_file(run.model)
     except SafetensorError as error:
         raise SlotbenchError(f"{run.model} is damaged: {error}.") from error
+
+
+@cache
+def kernel() -> str:
+    """Names the running kernel: containers on one machine share it, a restart changes it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return platform.node()
 
 
 def _version(package: str) -> str:

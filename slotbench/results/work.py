@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from slotbench.config.resolve import Choice, dataset_info, resolve
+from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.splits import SHIFTED
@@ -30,6 +30,7 @@ from slotbench.training.loop import Host, train
 
 def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
     """Train what was chosen, or go on with it where it has been begun; returns the run."""
+    check_names(choice)
     if choice.preset == "auto":
         choice = replace(choice, preset=preset_for(host.device))
         say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slotbench.errors import UserError
-from slotbench.files import write_whole
-from slotbench.locks import Lock
-from slotbench.results.run import Run
+from slotbench.files import read_json, write_json, write_whole
+from slotbench.locks import held, hold
+from slotbench.results.run import Run, kernel
 from slotbench.results.stored import groups_left
 
 CellState = Literal["waiting", "running", "evaluating", "done", "failed", "interrupted"]
@@ -170,23 +170,27 @@ class Journal:
 
     @contextmanager
     def driving(self, text: bytes) -> Iterator[None]:
-        """Be known as one who drives the suite; ``text`` is its file."""
+        """Register this process as a driver of the suite; ``text`` is the suite's file."""
         drivers = self.folder / "drivers"
         drivers.mkdir(parents=True, exist_ok=True)
         write_whole(self.snapshot, text)
         mine = drivers / f"{self.session}.lock"
+        told = mine.with_suffix(".json")
+        write_json(told, {"kernel": kernel(), "pid": os.getpid()})
         try:
-            with Lock(mine).hold():
+            with hold(mine):
                 yield
         finally:
             mine.unlink(missing_ok=True)
+            told.unlink(missing_ok=True)
 
     def drivers(self) -> list[dict[str, Any]]:
         """``kernel`` and ``pid`` of every living process that drives the suite."""
         living = []
         for file in sorted((self.folder / "drivers").glob("*.lock")):
-            if Lock(file).held():
-                living.append(Lock(file).holder())
+            if held(file):
+                with contextlib.suppress(UserError):
+                    living.append(read_json(file.with_suffix(".json")))
         return living
 
     def ask_to_cancel(self) -> None:

@@ -57,8 +57,8 @@ def test_slots_default_to_one_more_than_the_objects(blocks: Path) -> None:
         ("views.flip=0.5", "has no views"),
         ("train.steps", "SECTION.FIELD=VALUE"),
         ("steps=3", "SECTION.FIELD=VALUE"),
-        ("train.steps=0", "expected 1 or above"),
-        ("train.learning_rate=nan", "expected 0 or above"),
+        ("train.steps=0", "greater than or equal to 1"),
+        ("train.learning_rate=nan", "expected a finite number"),
     ],
 )
 def test_a_bad_override_is_named(blocks: Path, override: str, message: str) -> None:

@@ -445,11 +445,11 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_fetch_one_file(tmp_path: Path, patience: Patience) -> None:
-    from slotbench.locks import Lock
+    from slotbench.locks import hold
 
     with (
         serving(good(CONTENT)) as server,
-        Lock(tmp_path / ".data.bin.lock").hold(),
+        hold(tmp_path / ".data.bin.lock"),
         pytest.raises(UserError, match="is being downloaded by another process"),
     ):
         fetch(server, tmp_path, patience)

@@ -78,7 +78,7 @@ def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
     run = trained(blocks, tmp_path / "a", None, steps=3)
     status = run.status()
     assert status["flops"] == 3 * status["flops_per_step"] > 0
-    monkeypatch.setattr("slotbench.training.trainer.flops_of_step", lambda *_: 0)
+    monkeypatch.setattr("slotbench.training.loop.flops_of_step", lambda *_: 0)
     other = trained(blocks, tmp_path / "b", None, steps=3)
     assert run.model.read_bytes() == other.model.read_bytes()
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from slotbench import api
-from slotbench.locks import Lock
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.suites import commands
@@ -59,7 +58,7 @@ def let_go(cells: tuple[Cell, ...]) -> None:
 
 
 def pid_of(run: Run) -> int:
-    return int(Lock(run.path / ".lock").holder()["pid"])
+    return int(run.status()["pid"])
 
 
 def as_if_never_killed(cells: tuple[Cell, ...], folder: Path) -> None:

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -12,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from slotbench import locks
-from slotbench.locks import Held, Lock
 from slotbench.results.run import Run
 from slotbench.suites import drive
 from slotbench.suites.state import CancelWatch, Journal, progress_of, record_failure
@@ -106,57 +101,6 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
     with run.lock():
         left = {file.name for file in run.path.iterdir()} - {".lock"}
     assert left == {".config.json.7-ab.tmp", "notes.tmp"}
-
-
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from pathlib import Path; from slotbench.locks import Lock\n"
-        "with Lock(Path(sys.argv[1])).hold(): print('held', flush=True); time.sleep(60)"
-    )
-    lock = Lock(tmp_path / "lock")
-    words = [sys.executable, "-c", code, str(lock.file)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        assert lock.holder() == {"kernel": locks.kernel(), "pid": process.pid}
-        with pytest.raises(Held), lock.hold():
-            pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not lock.held()
-    with lock.hold():
-        assert Lock(lock.file).holder()["pid"] == os.getpid()
-
-
-def test_a_lock_on_another_machine_is_known_by_its_beat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On file systems that keep locks to each machine; and this machine's clock may jump."""
-    lock = Lock(tmp_path / "lock")
-    lock.file.write_text(json.dumps({"kernel": "another", "pid": 7}))
-    real = time.time
-    for hours in HOURS:
-        monkeypatch.setattr(locks.time, "time", lambda hours=hours: real() + 3600 * hours)
-        assert lock.held()
-        with pytest.raises(Held), lock.hold():
-            pass
-    monkeypatch.undo()
-    before = real() - locks.DEAD - 5
-    os.utime(lock.file, (before, before))
-    assert not lock.held()
-    with lock.hold():
-        assert json.loads(lock.file.read_text())["pid"] == os.getpid()
-
-
-def test_who_holds_a_lock_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "BEAT", 0.01)
-    lock = Lock(tmp_path / "lock")
-    with lock.hold():
-        os.utime(lock.file, (0, 0))
-        until = time.monotonic() + 30
-        while lock.file.stat().st_mtime == 0 and time.monotonic() < until:
-            time.sleep(0.01)
-        assert lock.file.stat().st_mtime > 10**9
 
 
 @pytest.mark.usefixtures("at_once")

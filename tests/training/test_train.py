@@ -18,7 +18,7 @@ from slotbench.objectives.objective import TrainBatch
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
-from slotbench.training.loop import Host, Trainer, learning_rate
+from slotbench.training.loop import Trainer, learning_rate
 
 TINY = (
     "encoder.channels=8",
@@ -30,7 +30,7 @@ TINY = (
     "train.picture_every=0",
 )
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
-CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
+CPU = api.host("cpu")
 
 
 def choice(steps: int = 6, **fields: object) -> workflow.Choice:

@@ -1,14 +1,19 @@
-"""Slots that are fixed cells of the feature map: nothing competes and nothing is found."""
+"""A core whose slots are fixed stripes of the feature map: nothing competes, nothing is found."""
 
 import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.registry import register
 
 
+@register("cores")
 class Cells(Core):
     """Slot k is a linear map of the mean feature of the k-th of K upright stripes."""
 
+    name = "cells"
+    summary = "each slot is the mean of one fixed stripe of the feature map"
+    source = "an example"
     Config = CoreConfig
 
     def __init__(self, config: CoreConfig, encoder: nn.Module) -> None:
@@ -16,7 +21,7 @@ class Cells(Core):
         self.to_slots = nn.Linear(int(encoder.width), config.width)  # type: ignore[arg-type]
 
     def noise(self, batch: int, generator: torch.Generator) -> None:
-        """None: the cells are always the same."""
+        """None: the stripes are always the same."""
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         del noise

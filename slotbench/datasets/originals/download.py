@@ -19,7 +19,7 @@ from slotbench.datasets.originals.download_http import Answer, Final, Gone, Retr
 from slotbench.datasets.originals.download_part import Part
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import explain
-from slotbench.locks import Held, Lock
+from slotbench.locks import Held, hold
 from slotbench.progress import Bar, bar, say
 
 CHUNK = 1 << 20
@@ -80,7 +80,7 @@ def _fetched(file: Download, folder: Path, patience: Patience) -> Path:
         say(f"{target} was downloaded before.")
         return target
     try:
-        with Lock(folder / f".{file.name}.lock").hold():
+        with hold(folder / f".{file.name}.lock"):
             if not _there(file, target):
                 _fetch(file, Part(target, file.url), patience)
     except Held as error:
