@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from slotbench import api
 from slotbench.config.resolve import Choice
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import TrainingError, UserError
@@ -30,7 +31,7 @@ TINY = (
     "train.picture_every=0",
 )
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
-CPU = api.host("cpu")
+CPU = api.host("cpu", checkpoint_every=0.0)
 
 
 def choice(steps: int = 6, **fields: object) -> workflow.Choice:
