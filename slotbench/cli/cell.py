@@ -1,7 +1,7 @@
 """The process of one cell: ``python -m slotbench.cli.cell REQUEST``, a JSON document.
 
-It trains and evaluates as ``slotbench train`` does, and writes down in the run's directory why
-it could not. When the process that started it dies, it is told to save and leave.
+It trains and evaluates as ``slotbench train`` does, and records the reason of a failure in the
+run directory. When its parent dies, the kernel sends it SIGTERM: it saves and leaves.
 """
 
 import json

@@ -19,12 +19,7 @@ def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) ->
 
     ``model`` is the sha256 of the model's file. A file that is damaged counts as empty.
     """
-    if not file.is_file():
-        return {}
-    try:
-        before: Document = read_json(file)
-    except UserError:
-        return {}
+    before = _read(file)
     expected = {
         "split": split,
         "seed": seed,
@@ -48,11 +43,17 @@ def left_to_do(
 
 def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
     """The groups that a run is still to be judged by, on the test split."""
+    return left_to_do(_read(run.evaluation), groups)
+
+
+def _read(file: Path) -> Document:
+    """The evaluation in a file; empty where it is missing, damaged or of another shape."""
     try:
-        before = read_json(run.evaluation) if run.evaluation.is_file() else {}
+        found = read_json(file)
     except UserError:
-        before = {}
-    return left_to_do(before, groups)
+        return {}
+    fits = isinstance(found, dict) and isinstance(found.get("groups", {}), dict)
+    return found if fits else {}
 
 
 def merged(before: Document, new: Document) -> Document:

@@ -1,4 +1,4 @@
-"""How long a suite still takes, from how long its cells took."""
+"""Estimates how long a suite still takes, from how long its cells took."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from slotbench.suites.plan import Cell
 from slotbench.suites.state import AT_WORK, TO_DO, Progress
 
 WORTH = 0.02
-"""The share of a cell that must be done before it says how long the whole takes."""
+"""Least share of a cell that must be done before its duration is extrapolated."""
 
 
 class Clock:
-    """Times cells by a clock that does not jump."""
+    """Times cells by the monotonic clock, which does not jump."""
 
     def __init__(self) -> None:
         self._begun: dict[str, tuple[float, float]] = {}
@@ -25,7 +25,7 @@ class Clock:
 
     def ended(self, cell: Cell, *, counted: bool) -> None:
         when, share = self._begun.pop(cell.key, (0.0, 1.0))
-        # One that was nearly done when it was begun says little.
+        # A cell that was nearly done when it began says little.
         if counted and share < 0.5:
             seconds = (time.monotonic() - when) / (1 - share)
             self._took.setdefault(_kind(cell), []).append(seconds)
@@ -33,7 +33,7 @@ class Clock:
     def to_go(
         self, cells: Sequence[Cell], progress: Mapping[str, Progress], workers: int
     ) -> float | None:
-        """Seconds until all cells are done; None as long as nothing says how long one takes."""
+        """Seconds until all cells are done; None while there is no estimate."""
         estimates = {kind: mean(times) for kind, times in self._took.items()}
         for cell in cells:
             seconds = self._whole(cell, progress[cell.key])
@@ -51,7 +51,7 @@ class Clock:
         return max(longest, left / max(1, workers))
 
     def _whole(self, cell: Cell, progress: Progress) -> float | None:
-        """Seconds for all of a cell that runs, from how far it has come."""
+        """Seconds that a running cell takes as a whole, from how far it has come."""
         if cell.key not in self._begun or progress.state != "running":
             return None
         when, share = self._begun[cell.key]
@@ -60,5 +60,5 @@ class Clock:
 
 
 def _kind(cell: Cell) -> str:
-    """Cells that differ in their seed alone take as long."""
+    """The cell's values without its seed: such cells take equally long."""
     return str({key: value for key, value in cell.values.items() if key != "seed"})

@@ -1,10 +1,8 @@
-"""What ``slotbench suite`` does, for the command line and for scripts alike."""
+"""What ``slotbench suite`` does, for the command line and for scripts."""
 
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from slotbench.results.work import preset_for
 from slotbench.suites.document import Suite, read
 from slotbench.suites.drive import Driver, Picture, look
 from slotbench.suites.engines import Engine, Settings
-from slotbench.suites.live import Shown
-from slotbench.suites.plan import Plan, plan, shell, text_of
+from slotbench.suites.live import shown
+from slotbench.suites.plan import Plan, plan, shell
 from slotbench.suites.state import Journal
 from slotbench.training import devices
+from slotbench.training.signals import signals
 
 SCHEMA_VERSION = 1
 
@@ -37,7 +36,7 @@ class Where:
 
 @dataclass(frozen=True)
 class How:
-    """Who runs them."""
+    """Which engine executes the runs, and its options."""
 
     engine: str = "local"
     workers: int | None = None
@@ -46,7 +45,7 @@ class How:
 
 
 def find(reference: str, results_dir: Path) -> Suite:
-    """A suite by its file, the name it is registered by, or the name it was run by here."""
+    """A suite by its file, its registered name, or the name of a suite that was run here."""
     path = Path(reference)
     if path.suffix == ".toml" or path.is_file():
         return read(path)
@@ -54,23 +53,22 @@ def find(reference: str, results_dir: Path) -> Suite:
     if reference in known:
         file: Path = known[reference].load()()
         return read(file)
-    here = Journal(results_dir, reference).snapshot if "/" not in reference else path
-    if here.is_file():
-        return read(here)
+    if path.name == reference != "..":
+        here = Journal(results_dir, reference).snapshot
+        if here.is_file():
+            return read(here)
     raise registry.unknown("suite", reference, known, "Type: slotbench list suites, or a file.")
 
 
 def planned(suite: Suite, where: Where) -> Plan:
-    return plan(suite, where.data_dir, where.results_dir, preset_for(_device(where.device)))
-
-
-def _device(name: str) -> torch.device:
-    """A GPU that is named may be on another machine."""
-    return torch.device(name) if name in ("cuda", "mps") else devices.choose(name)
+    """The suite's cells; a GPU that is named may be on another machine."""
+    remote = where.device in ("cuda", "mps")
+    device = torch.device(where.device) if remote else devices.choose(where.device)
+    return plan(suite, where.data_dir, where.results_dir, preset_for(device))
 
 
 def prepare(suite: Suite, where: Where) -> None:
-    """Make the datasets that are missing, one after the other."""
+    """Prepare the missing datasets, one after the other."""
     for words in planned(suite, where).prepare_commands():
         say(f"Preparing: {shell(words)}")
         command = [sys.executable, "-m", *words, "--data-dir", str(where.data_dir)]
@@ -78,24 +76,26 @@ def prepare(suite: Suite, where: Where) -> None:
         if done.returncode == 130:
             raise KeyboardInterrupt
         if done.returncode:
-            raise SlotbenchError(f"{shell(words)} failed.", "What it said stands above.")
+            raise SlotbenchError(f"{shell(words)} failed.", "Its output is above.")
 
 
 def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture:
-    """Run what is left of a suite; with ``retry``, what failed before too.
+    """Run the cells that are left; with ``retry``, the failed ones too.
 
-    Raises :class:`UserError` before anything runs where a dataset is not prepared, and
-    KeyboardInterrupt after Ctrl-C, SIGTERM or ``suite cancel``: cells have then saved.
+    :class:`UserError` before anything runs where a dataset is not prepared. KeyboardInterrupt
+    after Ctrl-C, SIGTERM, SIGHUP or ``suite cancel``, once the cells have saved.
     """
     found = planned(suite, where)
     _check_prepared(found)
     journal = Journal(where.results_dir, suite.name)
-    with journal.driving(suite.file.read_bytes()), _terminated():
+    with journal.driving(suite.file.read_bytes()):
         engine = _engine(how, where.device, journal.folder)
-        try:
-            return _driven(found, engine, journal, where, retry)
-        finally:
-            engine.close()
+        # After the engine is made: Ray installs a handler of its own.
+        with signals():
+            try:
+                return _driven(found, engine, journal, where, retry)
+            finally:
+                engine.close()
 
 
 def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: bool) -> Picture:
@@ -108,45 +108,37 @@ def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: 
         options=dict(engine.settings.options),
         cells=len(found.cells),
     )
-    try:
-        with Shown() as show:
-            picture = driver.run(show)
-    except KeyboardInterrupt:
-        journal.write("interrupt")
-        if engine.detached:
-            say(f"The jobs go on. To stop them, type: slotbench suite cancel {found.suite.name}")
-        else:
-            say("Cells save and leave.")
-            driver.stop()
-            say(f"To go on, type: slotbench suite run {found.suite.file}")
-        raise
-    if driver.cancelled:
-        say("Cancelled: cells save and leave.")
+    with shown() as show:
+        picture = driver.run(show)
+    if not driver.stopped:
+        journal.write("close", counts=picture.counts)
+        return picture
+    if driver.stopped != "cancel" and engine.detached:
+        say(f"The jobs go on. To stop them, type: slotbench suite cancel {found.suite.name}")
+    else:
+        say(f"Stopped by {driver.stopped}: cells save and leave.")
         driver.stop()
-        journal.write("cancelled")
-        raise KeyboardInterrupt
-    journal.write("close", counts=picture.counts)
-    return picture
+        say(f"To go on, type: slotbench suite run {found.suite.file}")
+    journal.write("stop", reason=driver.stopped)
+    raise KeyboardInterrupt
 
 
 def status(suite: Suite, where: Where) -> Picture:
-    """How far a suite has come, whoever runs it."""
+    """How far a suite has come, whichever process runs it."""
     return look(planned(suite, where))
 
 
 def cancel(suite: Suite, where: Where) -> int:
-    """Ask all who drive a suite to stop, and cancel jobs that nobody drives; how many."""
+    """Ask every driver of the suite to stop, or cancel jobs without a driver; returns how many."""
     journal = Journal(where.results_dir, suite.name)
     drivers = journal.drivers()
     if drivers:
         journal.ask_to_cancel()
         return len(drivers)
-    begun = [event for event in journal.events() if event["event"] == "begin"]
-    handles = journal.open_handles("slurm")
-    if not begun or not handles:
+    begun = [event for event in journal.events() if event.event == "begin"]
+    if not begun or not journal.open_handles("slurm"):
         return 0
-    how = How("slurm", options=begun[-1].get("options") or {})
-    engine = _engine(how, where.device, journal.folder)
+    engine = _engine(How("slurm", options=begun[-1].options), where.device, journal.folder)
     driver = Driver(planned(suite, where), engine, journal, where.data_dir, where.results_dir)
     driver.adopt()
     adopted = len(driver.given)
@@ -155,7 +147,7 @@ def cancel(suite: Suite, where: Where) -> int:
 
 
 def document(picture: Picture, journal: Journal) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """The JSON document of ``suite status --json``."""
     suite = picture.plan.suite
     return {
         "schema": SCHEMA_VERSION,
@@ -169,56 +161,29 @@ def document(picture: Picture, journal: Journal) -> dict[str, Any]:
             {
                 "run": cell.key,
                 "id": cell.run.id,
-                "values": {key: _plain(value) for key, value in cell.values.items()},
+                "values": {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in cell.values.items()
+                },
                 "command": shell(cell.words),
-                "state": progress.state,
-                "reason": progress.reason,
-                "step": progress.step,
-                "steps": progress.steps,
-                "seconds": progress.seconds,
+                **vars(progress),
             }
             for cell, progress in picture.cells(*picture.counts)
         ],
     }
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _check_prepared(found: Plan) -> None:
-    if not found.unprepared:
-        return
-    listed = ", ".join(repr(reference) for reference in found.unprepared)
-    commands = "\n".join(f"  {shell(words)}" for words in found.prepare_commands())
-    what = "Dataset" if len(found.unprepared) == 1 else "Datasets"
-    verb = "is" if len(found.unprepared) == 1 else "are"
-    raise UserError(
-        f"{what} {listed} {verb} not prepared; nothing has been run.",
-        f"Type:\n{commands}\nor add --prepare to do so first.",
-    )
+    if found.unprepared:
+        listed = ", ".join(map(repr, found.unprepared))
+        commands = "\n".join(f"  {shell(words)}" for words in found.prepare_commands())
+        raise UserError(
+            f"Not prepared: {listed}. Nothing has been run.",
+            f"Type:\n{commands}\nor add --prepare to do so first.",
+        )
 
 
 def _engine(how: How, device: str, folder: Path) -> Engine:
     kind = registry.get("engines", how.engine).load()
     engine: Engine = kind(Settings(how.workers, device, how.address, folder, how.options))
     return engine
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """SIGTERM and a terminal that is closed end a suite as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-__all__ = ["How", "Where", "cancel", "document", "find", "prepare", "run", "status", "text_of"]

@@ -1,28 +1,31 @@
 """A suite's file: the question, the axes whose product are its runs, and what is left out.
 
-Read and checked without torch; what needs to know the fields of cores and objectives comes
-later, in :mod:`slotbench.suites.plan`.
+Read and checked without torch. :mod:`slotbench.suites.plan` checks the fields of cores and
+objectives later.
 """
 
 import itertools
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from slotbench import registry
 from slotbench.config.budget import Budget
 from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
-from slotbench.evaluation import groups as metrics
+from slotbench.evaluation import groups
+from slotbench.files import Document, parse_document, read_bytes
 from slotbench.registry import unknown
 
 Value = str | int | float | bool | tuple[str | int | float, ...]
 Combination = dict[str, Value]
 
-KEYS = ("name", "question", "seeds", "budget", "metrics", "axes", "fixed", "skip", "prepare")
 CHOICES: dict[str, type] = {
     "dataset": str,
     "core": str,
@@ -33,7 +36,7 @@ CHOICES: dict[str, type] = {
     "steps": int,
     "budget": str,
 }
-"""What an axis or a fixed setting may be, beside ``section.field``."""
+"""Keys of ``[axes]`` and ``[fixed]``, beside ``section.field``, and their types."""
 NAMED = ("encoder", "decoder")
 """Short for ``encoder.name`` and ``decoder.name``."""
 KINDS: dict[str, registry.Kind] = {
@@ -43,7 +46,27 @@ KINDS: dict[str, registry.Kind] = {
     "decoder.name": "decoders",
     "preset": "presets",
 }
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+MOST_BYTES, MOST_CELLS = 2**20, 20_000
+"""Largest file, and most combinations of the axes."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+_FIELD = re.compile(r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*")
+
+
+class Written(Document):
+    """A suite's file as it is written; see docs/suites.md for the meaning of each key."""
+
+    name: str | None = None
+    question: str = ""
+    seeds: int | list[int] | None = None
+    budget: str | None = None
+    metrics: str = groups.ALL
+    axes: dict[str, Any] = Field(default_factory=dict)
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    skip: list[dict[str, Any]] = Field(default_factory=list)
+    prepare: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+KEYS = tuple(Written.model_fields)
 
 
 @dataclass(frozen=True)
@@ -56,24 +79,22 @@ class Suite:
     fixed: Mapping[str, Value]
     skips: tuple[Mapping[str, tuple[Value, ...]], ...]
     prepare: Mapping[str, Value]
-    """Options of ``slotbench prepare``, for datasets that are not there yet."""
+    """Options of ``slotbench prepare``, for datasets that are missing."""
     metrics: tuple[str, ...]
-    """Groups that every run is judged by."""
+    """Groups of metrics that every run is judged by."""
     file: Path
 
     def combinations(self) -> list[Combination]:
-        """The product of the axes without what is skipped.
+        """The product of the axes without the skipped combinations.
 
-        The seed changes last: all of a study stands with one seed before the next begins.
+        The seed changes last: every cell has run with one seed before the next seed begins.
         """
         keys = sorted(self.axes, key=lambda key: key != "seed")
-        product = itertools.product(*(self.axes[key] for key in keys))
-        order = list(self.axes)
         found = []
-        for values in product:
+        for values in itertools.product(*(self.axes[key] for key in keys)):
             by_key = dict(zip(keys, values, strict=True))
-            if not any(_fits(by_key, skip) for skip in self.skips):
-                found.append({key: by_key[key] for key in order})
+            if not any(all(by_key[key] in skip[key] for key in skip) for skip in self.skips):
+                found.append({key: by_key[key] for key in self.axes})
         return found
 
     def datasets(self) -> tuple[str, ...]:
@@ -82,74 +103,68 @@ class Suite:
         return tuple(str(name) for name in named)
 
 
-def _fits(values: Mapping[str, Value], skip: Mapping[str, tuple[Value, ...]]) -> bool:
-    return all(values[key] in chosen for key, chosen in skip.items())
-
-
 def read(file: Path) -> Suite:
-    """A suite's file; :class:`UserError` that names the file and the key that is wrong."""
+    """A suite's file; :class:`UserError` names the file and the key that is wrong."""
+    data = read_bytes(file, MOST_BYTES).removeprefix(b"\xef\xbb\xbf")
     try:
-        document = tomllib.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{file} does not exist.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not valid TOML: {error}.") from error
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not valid TOML in UTF-8: {error}.") from error
+    for key in document:
+        if key not in KEYS:
+            error = unknown("key", key, KEYS)
+            raise UserError(f"{file}: {error.message}", error.advice)
+    written = parse_document(document, Written, str(file))
     try:
-        return _checked(document, file)
+        return _checked(written, file)
     except UserError as error:
         raise UserError(f"{file}: {error.message}", error.advice) from error
 
 
-def _checked(document: dict[str, Any], file: Path) -> Suite:
-    for key in document:
-        if key not in KEYS:
-            raise unknown("key", key, KEYS)
-    name = _text(document, "name", file.stem)
-    if not NAME.fullmatch(name):
+def _checked(written: Written, file: Path) -> Suite:
+    name = file.stem if written.name is None else written.name
+    if not _NAME.fullmatch(name):
         raise UserError(f"name = {name!r}: expected small letters, digits, '.', '_' and '-'.")
-    question = _text(document, "question", "")
-    if not question:
+    if not written.question.strip():
         raise UserError("there is no question.", 'For example: question = "Does ... ?"')
-    fixed = _settings(document, "fixed")
-    axes = {key: _axis(key, values) for key, values in _settings(document, "axes").items()}
-    if "seeds" in document:
+    fixed = _settings("fixed", written.fixed)
+    axes = {key: _axis(key, values) for key, values in _settings("axes", written.axes).items()}
+    if written.seeds is not None:
         if "seed" in axes or "seed" in fixed:
             raise UserError("seeds and seed: which?", "Keep one of them.")
-        axes["seed"] = _seeds(document["seeds"])
-    if "budget" in document:
+        axes["seed"] = _seeds(written.seeds)
+    if written.budget is not None:
         if "budget" in axes or "budget" in fixed:
             raise UserError("budget is set twice.", "Keep one of them.")
-        fixed["budget"] = document["budget"]
+        fixed["budget"] = written.budget
     fixed = {key: _value(f"fixed.{key}", key, value) for key, value in fixed.items()}
     for key in axes:
         if key in fixed:
-            raise UserError(f"{key} is an axis and fixed, too.", "Keep one of them.")
+            raise UserError(f"{key} is both an axis and fixed.", "Keep one of them.")
     if not axes:
         raise UserError("there are no axes.", 'For example: [axes] objective = ["simclr", "byol"]')
-    prepare = document.get("prepare", {})
-    if not isinstance(prepare, dict):
-        raise UserError("prepare: expected a table of options.")
-    skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(_tables(document), 1))
-    groups = metrics.chosen(_text(document, "metrics", metrics.ALL))
-    suite = Suite(name, question, axes, fixed, skips, prepare, groups, file)
-    _check_skips(suite)
+    _check_size(math.prod(map(len, axes.values())))
+    skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(written.skip, 1))
+    judged = groups.chosen(written.metrics)
+    question = written.question.strip()
+    suite = Suite(name, question, axes, fixed, skips, written.prepare, judged, file)
+    if not suite.combinations():
+        raise UserError("all runs are skipped.", "Take out a [[skip]].")
     return suite
 
 
-def _text(document: dict[str, Any], key: str, default: str) -> str:
-    value = document.get(key, default)
-    if not isinstance(value, str):
-        raise UserError(f"{key} = {value!r}: expected text.")
-    return value.strip()
+def _check_size(runs: int) -> None:
+    if runs > MOST_CELLS:
+        raise UserError(
+            f"the axes make {runs:,} combinations; expected at most {MOST_CELLS:,}.",
+            "Use fewer values or seeds, or several suites.",
+        )
 
 
-def _settings(document: dict[str, Any], table: str) -> dict[str, Any]:
-    """A table's keys, ``section.field`` written in either way of TOML's."""
-    found = document.get(table, {})
-    if not isinstance(found, dict):
-        raise UserError(f"{table}: expected a table.")
+def _settings(table: str, written: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's keys; ``section.field`` may be a dotted key or a table."""
     flat: dict[str, Any] = {}
-    for key, value in found.items():
+    for key, value in written.items():
         nested = value.items() if isinstance(value, dict) else [("", value)]
         for field, inner in nested:
             name = _key(table, f"{key}.{field}" if field else key)
@@ -162,7 +177,7 @@ def _settings(document: dict[str, Any], table: str) -> dict[str, Any]:
 def _key(table: str, key: str) -> str:
     if key in NAMED:
         return f"{key}.name"
-    if key in CHOICES or re.fullmatch(r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*", key):
+    if key in CHOICES or _FIELD.fullmatch(key):
         return key
     error = unknown(f"key of [{table}]", key, (*CHOICES, *NAMED))
     raise UserError(error.message, "Fields are written section.field, such as core.width.")
@@ -173,44 +188,45 @@ def _axis(key: str, values: Any) -> tuple[Value, ...]:
         raise UserError(f"axes.{key} = {values!r}: expected a list.", f"Type: {key} = [...]")
     if not values:
         raise UserError(f"axes.{key} is empty: there would be no run.")
+    _check_size(len(values))
     found = tuple(_value(f"axes.{key}", key, value) for value in values)
-    for index, value in enumerate(found):
-        if value in found[:index]:
-            raise UserError(f"axes.{key} has {value!r} twice.")
+    if len(set(found)) < len(found):
+        twice = next(value for value in found if found.count(value) > 1)
+        raise UserError(f"axes.{key} has {twice!r} twice.")
     return found
 
 
-def _seeds(given: Any) -> tuple[Value, ...]:
-    if isinstance(given, int) and not isinstance(given, bool):
-        if given < 1:
-            raise UserError(f"seeds = {given}: expected 1 or more.")
-        return tuple(range(given))
-    return _axis("seed", given)
+def _seeds(given: int | list[int]) -> tuple[Value, ...]:
+    if isinstance(given, list):
+        return _axis("seed", given)
+    if given < 1:
+        raise UserError(f"seeds = {given}: expected 1 or more.")
+    _check_size(given)
+    return tuple(range(given))
 
 
 def _value(where: str, key: str, value: Any) -> Value:
-    """A setting's value; names are looked up."""
-    if key in CHOICES:
-        kind = CHOICES[key]
+    """A setting's value; names are looked up in the registry."""
+    if key in CHOICES or key in KINDS:
+        kind = CHOICES.get(key, str)
         if not isinstance(value, kind) or isinstance(value, bool):
             noun = "a whole number" if kind is int else "text"
             raise UserError(f"{where} = {value!r}: expected {noun}.")
-    elif isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
-        return tuple(value)
-    elif not isinstance(value, str | int | float):
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, str | int | float) for part in parts):
         raise UserError(f"{where} = {value!r}: expected text, a number, true or false.")
+    if not all(math.isfinite(part) for part in parts if isinstance(part, float)):
+        raise UserError(f"{where} = {value!r}: expected finite numbers.")
     try:
         _look_up(key, value)
     except UserError as error:
         raise UserError(f"{where}: {error.message}", error.advice) from error
-    found: Value = value
+    found: Value = tuple(value) if isinstance(value, list) else value
     return found
 
 
 def _look_up(key: str, value: Any) -> None:
-    if key == "preset" and value == "auto":
-        return
-    if key in KINDS:
+    if key in KINDS and (key, value) != ("preset", "auto"):
         registry.get(KINDS[key], value)
     elif key == "objective":
         for part in parse_objective(value):
@@ -224,33 +240,20 @@ def _look_up(key: str, value: Any) -> None:
             raise unknown(f"variant of {name}", variant, variants)
 
 
-def _tables(document: dict[str, Any]) -> list[dict[str, Any]]:
-    skips = document.get("skip", [])
-    if not isinstance(skips, list) or not all(isinstance(skip, dict) for skip in skips):
-        raise UserError("skip: expected tables.", "Write each as [[skip]].")
-    return skips
-
-
 def _skip(
-    number: int, skip: dict[str, Any], axes: Mapping[str, tuple[Value, ...]]
+    number: int, skip: Mapping[str, Any], axes: Mapping[str, tuple[Value, ...]]
 ) -> dict[str, tuple[Value, ...]]:
-    flat = _settings({"skip": skip}, "skip")
-    if not flat:
-        raise UserError(f"skip {number} names no axis: it would skip every run.")
     found = {}
-    for key, given in flat.items():
+    for key, given in _settings("skip", skip).items():
         if key not in axes:
             error = unknown(f"axis in skip {number}", key, axes)
             raise UserError(error.message, "A skip names values of axes.")
-        listed: Iterable[Any] = given if isinstance(given, list) else [given]
+        listed = given if isinstance(given, list) else [given]
         values = tuple(tuple(value) if isinstance(value, list) else value for value in listed)
         for value in values:
             if value not in axes[key]:
                 raise unknown(f"value of {key} in skip {number}", str(value), map(str, axes[key]))
         found[key] = values
+    if not found:
+        raise UserError(f"skip {number} names no axis: it would skip every run.")
     return found
-
-
-def _check_skips(suite: Suite) -> None:
-    if not suite.combinations():
-        raise UserError("all runs are skipped.", "Take out a [[skip]].")

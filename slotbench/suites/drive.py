@@ -1,4 +1,4 @@
-"""Driving a suite: what is left to do is given to an engine until nothing is left."""
+"""Drives a suite: gives its cells to an engine until none is left."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,17 +9,18 @@ from slotbench.suites.clock import Clock
 from slotbench.suites.engines import Ended, Engine, Task
 from slotbench.suites.plan import Cell, Plan
 from slotbench.suites.state import AT_WORK, TO_DO, CancelWatch, Journal, Progress, counts
+from slotbench.training.signals import asked
 
 TICK = 0.5
 LOOK = 10.0
-"""Seconds between looks at cells that are none of this driver's."""
+"""Seconds between looks at the cells of other drivers."""
 ATTEMPTS = 3
-"""How often a cell is begun that keeps being stopped from outside."""
+"""How often a cell is begun that is stopped from outside each time."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A suite at one moment, for whoever shows it."""
+    """The states of all cells at one moment."""
 
     plan: Plan
     progress: dict[str, Progress]
@@ -42,7 +43,7 @@ def look(plan: Plan) -> Picture:
 
 
 class Driver:
-    """Gives cells to an engine and sees what comes of them."""
+    """Gives cells to an engine and notes how they end."""
 
     def __init__(
         self,
@@ -68,10 +69,11 @@ class Driver:
         self.attempts: dict[str, int] = {}
         self.clock = Clock()
         self._looked = time.monotonic()
-        self.cancelled = False
+        self.stopped = ""
+        """Why :meth:`run` left before its end: a signal's name, or ``cancel``."""
 
     def run(self, show: Callable[[Picture], None]) -> Picture:
-        """Until all that can be done is done, or somebody cancels; the engine is left running."""
+        """Run until no cell is left, a signal comes or a cancel; the engine goes on."""
         watch = CancelWatch(self.journal)
         self.adopt()
         while True:
@@ -82,13 +84,13 @@ class Driver:
             show(self.picture())
             if not self.given and not self._elsewhere() and not self._left():
                 return self.picture()
-            if watch.asked():
-                self.cancelled = True
+            self.stopped = asked() or ("cancel" if watch.asked() else "")
+            if self.stopped:
                 return self.picture()
             time.sleep(TICK)
 
     def stop(self) -> None:
-        """Have all tasks save and leave, and note how each ended."""
+        """Make all tasks save and leave, and note how each ended."""
         self.engine.cancel()
         for ended in self.engine.poll():
             self._note(ended)
@@ -101,7 +103,7 @@ class Driver:
         return Picture(self.plan, dict(self.progress), to_go, self.engine.name, workers)
 
     def adopt(self) -> None:
-        """Jobs that an earlier driver left in a queue go on being ours."""
+        """Take over the jobs that an earlier driver left in a queue."""
         for key, handle in self.journal.open_handles(self.engine.name).items():
             cell = self.by_key.get(key)
             if cell is None or self.progress[key].state == "done":
@@ -124,7 +126,7 @@ class Driver:
         self.progress[ended.run] = now
 
     def _refresh(self, *, everything: bool = False) -> None:
-        """Look at what may have changed; what is done stays done."""
+        """Read the states that may have changed; a done cell stays done."""
         now = time.monotonic()
         everything |= now - self._looked >= LOOK
         for cell in self.plan.cells:
@@ -142,12 +144,12 @@ class Driver:
         elif cell.key in self.lost:
             return Progress("failed", self.lost[cell.key], found.step, found.steps, found.seconds)
         if cell.key in self.given and found.state not in (*AT_WORK, "done"):
-            # Given to the engine, and not at work yet: waiting, whatever it was before.
+            # The engine has it but has not begun: it waits, whatever it was before.
             return Progress("waiting", "", found.step, found.steps, found.seconds)
         return found
 
     def _may(self, key: str) -> bool:
-        """Whether a cell is to be begun now."""
+        """Whether a cell may be given to the engine."""
         if key in self.given or key in self.lost or self.attempts.get(key, 0) >= ATTEMPTS:
             return False
         state = self.progress[key].state
@@ -157,7 +159,7 @@ class Driver:
         return [cell for cell in self.plan.cells if self._may(cell.key)]
 
     def _elsewhere(self) -> bool:
-        """Whether another process has a cell in hand: it is waited for."""
+        """Whether another process holds a cell; this driver waits for it."""
         return any(
             progress.state in AT_WORK and key not in self.given
             for key, progress in self.progress.items()
@@ -170,7 +172,7 @@ class Driver:
         for cell in self._left():
             if len(chosen) >= free:
                 break
-            # Another suite may have begun or ended it since we looked.
+            # Another suite may have begun or ended it since the last look.
             self.progress[cell.key] = self._seen(cell)
             if self._may(cell.key):
                 chosen.append(cell)

@@ -1,7 +1,7 @@
-"""What runs cells: an engine is given tasks, and says which have ended and how.
+"""Engines execute cells: they take tasks, and tell which have ended and how.
 
-An engine decides nothing and remembers nothing: what is to be run comes from the driver, and
-what came of it stands in the run directories.
+An engine keeps no state of its own: the driver chooses the tasks, and the run directories hold
+the results.
 """
 
 import os
@@ -15,10 +15,9 @@ from slotbench.errors import UserError
 from slotbench.registry import unknown
 
 Outcome = Literal["done", "failed", "stopped", "elsewhere"]
-"""``stopped``: it was asked to, and goes on when it is run again; ``elsewhere``: another process
-has the run in hand."""
+"""``stopped``: asked to stop, goes on when run again; ``elsewhere``: another process holds it."""
 MEMORY = 2 * 1024**3
-"""What a cell is taken to need where nobody says how many are to run at once."""
+"""Bytes that a cell is taken to need where ``--workers`` is not given."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,16 @@ class Ended:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user says about an engine."""
+    """The user's options of an engine."""
 
     workers: int | None
-    """Cells at once; none: what the engine finds best."""
+    """Cells at once; None: the engine chooses."""
     device: str
-    """As ``slotbench train`` takes it; ``auto`` is decided where a cell runs."""
+    """As ``slotbench train`` takes it; ``auto`` is resolved on the machine of the cell."""
     address: str | None
-    """Of a cluster."""
+    """Address of a cluster."""
     folder: Path
-    """Where the engine may keep files of its own."""
+    """Folder for the engine's own files."""
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -65,9 +64,9 @@ class Engine(ABC):
 
     name: ClassVar[str]
     detached: bool = False
-    """Whether what was submitted goes on when the driver ends."""
+    """Whether submitted tasks go on when the driver ends."""
     takes: ClassVar[tuple[str, ...] | None] = ()
-    """The ``--option``s there are; None: any."""
+    """The keys of ``--option``; None: any."""
     takes_address: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
@@ -83,24 +82,24 @@ class Engine(ABC):
 
     @abstractmethod
     def submit(self, tasks: Sequence[Task]) -> list[str]:
-        """Begin these tasks; returns a handle for each, by which :meth:`adopt` knows it."""
+        """Begin these tasks; returns a handle for each, for :meth:`adopt`."""
 
     def adopt(self, task: Task, handle: str) -> bool:
-        """Take over what an earlier driver submitted; False where it is not there any more."""
+        """Take over a task that an earlier driver submitted; False where it is gone."""
         del task, handle
         return False
 
     @abstractmethod
     def poll(self) -> list[Ended]:
-        """What has ended since the last call; does not wait."""
+        """The tasks that have ended since the last call; does not wait."""
 
     @abstractmethod
     def cancel(self) -> None:
-        """Have every task save and leave; returns when all have."""
+        """Make every task save and leave; returns when all have left."""
 
     @abstractmethod
     def close(self) -> None:
-        """Leave; what runs detached goes on."""
+        """Release the engine; detached tasks go on."""
 
 
 def cores() -> int:
@@ -109,10 +108,11 @@ def cores() -> int:
 
 
 def threads_each(workers: int) -> int:
+    """Threads of a cell where so many run at once."""
     return max(1, cores() // max(1, workers))
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What a cell's process is told: how many threads, for every library that starts some."""
+    """Environment variables that limit a cell's threads, one for every library with threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return {name: str(threads) for name in names}

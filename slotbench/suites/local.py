@@ -1,4 +1,4 @@
-"""The engine ``local``: processes on this machine, one a cell."""
+"""The engine ``local``: one process a cell on this machine."""
 
 import os
 import time
@@ -25,7 +25,7 @@ from slotbench.training.devices import choose
 
 @register("engines")
 class Local(Engine):
-    """Each process has its share of the cores, and a GPU of its own where there are GPUs."""
+    """Gives each process its share of the cores, and a GPU of its own where there are GPUs."""
 
     summary = "processes on this machine: a GPU each, else a share of the cores"
     source = "slotbench, docs/suites.md"
@@ -78,7 +78,7 @@ class Local(Engine):
 
 
 def _workers() -> int:
-    """One a core, as long as there is memory for each."""
+    """One a core, as memory allows."""
     from slotbench.datasets.format.loader import available_memory
 
     return max(1, min(cores(), available_memory() // MEMORY))

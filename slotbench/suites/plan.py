@@ -1,7 +1,7 @@
-"""From a suite to its cells: each one run, fully resolved, with the directory it has.
+"""From a suite to its cells: one fully resolved run each, with its directory.
 
-A cell is a run like any other: its identity is the run's, so that what has been done is never
-done again, whoever did it and whichever suite it was for.
+A cell is a run like any other and has the run's identity. So a run that is done is never done
+again, whichever suite or command it was for.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Cell:
     """One run of a suite."""
 
     values: Mapping[str, Value]
-    """What the axes say, of those that the cell has."""
+    """The values of the axes that apply to the cell."""
     choice: Choice
     config: RunConfig
     run: Run
@@ -75,10 +75,10 @@ class Plan:
     suite: Suite
     cells: tuple[Cell, ...]
     unprepared: Mapping[str, int]
-    """Datasets that are not there, by reference, with how many combinations wait for each."""
+    """Missing datasets, by reference, with the number of combinations that need each."""
 
     def prepare_commands(self) -> list[list[str]]:
-        """What makes the datasets that are missing."""
+        """The commands that prepare the missing datasets."""
         return [prepare_words(self.suite, reference) for reference in self.unprepared]
 
 
@@ -92,6 +92,7 @@ def text_of(value: Value) -> str:
 
 
 def prepare_words(suite: Suite, reference: str) -> list[str]:
+    """The ``slotbench prepare`` call of a dataset, with the suite's options."""
     name, _, variant = reference.partition(":")
     words = ["slotbench", "prepare", name, *(["--variant", variant] if variant else [])]
     for key, value in suite.prepare.items():
@@ -100,13 +101,12 @@ def prepare_words(suite: Suite, reference: str) -> list[str]:
 
 
 def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
-    """Resolve every combination; combinations that come to the same run are one cell.
+    """Resolve every combination; combinations that resolve to the same run are one cell.
 
-    ``preset`` is what ``auto`` stands for.
-
-    What a cell does not have is left out of it: an alignment where the objective takes none, a
-    field that its core, objective or decoder lacks. :class:`UserError` for a field that no
-    combination has, and for an objective on data that it cannot be trained on.
+    ``preset`` replaces ``auto``. Values that do not apply to a cell are left out of it: an
+    alignment where the objective takes none, a field that its core, objective or decoder lacks.
+    :class:`UserError` for a field that no combination has, and for an objective that cannot be
+    trained on its dataset.
     """
     data, unprepared = _data(suite, data_dir)
     cells: dict[str, Cell] = {}
@@ -133,7 +133,7 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
 
 
 def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[str, int]]:
-    """What each dataset is, and a zero for each that is not prepared."""
+    """The facts of each prepared dataset, and a zero for each missing one."""
     found: dict[str, DatasetInfo] = {}
     missing: dict[str, int] = {}
     for reference in suite.datasets():
@@ -155,7 +155,7 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
 def _choice(
     values: Combination, settings: Combination, info: DatasetInfo, preset: str
 ) -> tuple[Choice, Combination]:
-    """What to type for a combination, and its values without those that do not apply."""
+    """The choice that a combination makes, and its values that apply."""
     chosen: dict[str, Any] = {key: value for key, value in settings.items() if key in CHOICES}
     fields = {key: value for key, value in settings.items() if key not in CHOICES}
     if chosen.get("preset", "auto") == "auto":
@@ -172,7 +172,7 @@ def _choice(
 
 
 def _keys(choice: Choice) -> set[str]:
-    """The axes that a choice has."""
+    """The keys that apply to a choice."""
     fields = {text.partition("=")[0] for text in choice.overrides}
     return fields | set(CHOICES) - ({"alignment"} if choice.alignment is None else set())
 
@@ -195,7 +195,7 @@ def _check_video(config: RunConfig) -> None:
 
 
 def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], preset: str) -> None:
-    """A field that no cell has is a mistake: the error is that of ``--set``."""
+    """Raise the error of ``--set`` for a field that no cell has."""
     keys = {*suite.axes, *suite.fixed}
     for key in sorted(key for key in keys if key not in used and "." in key):
         value = suite.fixed[key] if key in suite.fixed else suite.axes[key][0]
@@ -215,5 +215,5 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
 
 
 def shell(words: Sequence[str]) -> str:
-    """Words as one types them."""
+    """Words as a shell takes them."""
     return " ".join(shlex.quote(word) for word in words)

@@ -1,4 +1,4 @@
-"""The process of one cell, as seen from whoever started it."""
+"""The process of one cell, seen from its parent."""
 
 import contextlib
 import json
@@ -16,16 +16,16 @@ from slotbench.suites.engines import Ended, Task
 from slotbench.suites.state import record_failure
 
 ELSEWHERE = 75
-"""Exit code of a cell that another process has in hand (EX_TEMPFAIL)."""
+"""Exit code of a cell that another process holds (EX_TEMPFAIL)."""
 STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 LOG, KEPT = "stderr.txt", 200
-"""The file of a run's directory with the last lines its process wrote, and how many are kept."""
+"""The log of a cell's process in its run directory, and how many lines of it are kept."""
 SAVE_SECONDS = 60.0
 VMSTAT = Path("/proc/vmstat")
 
 
 class CellProcess:
-    """``python -m slotbench.cli.cell``; what it writes goes to ``stderr.txt`` of its run."""
+    """``python -m slotbench.cli.cell``; its output goes to ``stderr.txt`` of the run."""
 
     def __init__(self, task: Task, environment: Mapping[str, str]) -> None:
         self.task = task
@@ -34,7 +34,7 @@ class CellProcess:
         self._oom_before = oom_kills()
         request = json.dumps({**asdict(task), "parent": os.getpid()})
         with self.log.open("wb") as stream:
-            # A session of its own: Ctrl-C reaches the driver, which asks each cell to save.
+            # A new session: Ctrl-C reaches only the driver, which asks each cell to save.
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "slotbench.cli.cell", request],
                 stdin=subprocess.DEVNULL,
@@ -45,7 +45,7 @@ class CellProcess:
             )
 
     def poll(self) -> Ended | None:
-        """How it ended, written down in its directory; None while it runs."""
+        """How the process ended, also recorded in the run directory; None while it runs."""
         code = self.process.poll()
         if code is None:
             return None
@@ -73,11 +73,12 @@ class CellProcess:
         return said[-1] if said else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
+        """Send SIGTERM; the cell saves and leaves."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
 
     def stop(self, seconds: float = SAVE_SECONDS) -> None:
-        """Have it save and leave; after ``seconds``, make it."""
+        """Make the cell save and leave; kill it after ``seconds``."""
         self.ask_to_stop()
         until = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < until:
@@ -88,7 +89,7 @@ class CellProcess:
 
 
 def trim(log: Path) -> list[str]:
-    """The last lines of a log, which then holds no others."""
+    """Cut a log to its last lines and return them."""
     try:
         lines = log.read_text(errors="replace").splitlines()
         if len(lines) > KEPT:
@@ -100,7 +101,7 @@ def trim(log: Path) -> list[str]:
 
 
 def oom_kills() -> int:
-    """How many processes Linux has killed for lack of memory since it was started."""
+    """How many processes Linux has killed for lack of memory since it booted."""
     with contextlib.suppress(OSError, ValueError):
         for line in VMSTAT.read_text().splitlines():
             if line.startswith("oom_kill "):

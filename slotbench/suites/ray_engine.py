@@ -1,6 +1,6 @@
-"""The engine ``ray``: tasks on a Ray cluster, or on one that it starts on this machine.
+"""The engine ``ray``: tasks on a Ray cluster, given or started on this machine.
 
-Every node needs slotbench and must see the same folders of data and results.
+Every node needs slotbench and the same folders of data and results.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ PAUSE = 0.2
 
 @register("engines")
 class Ray(Engine):
-    """A Ray task a cell, with its share of CPUs, and a GPU where the device is one."""
+    """One Ray task a cell, with its share of the CPUs, and a GPU where the device is a GPU."""
 
     summary = "tasks on a Ray cluster, or on one started on this machine"
     source = "Moritz et al. 2017, arXiv 1712.05889"
@@ -36,7 +36,9 @@ class Ray(Engine):
                 "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
             ) from error
         self.ray = ray
-        started = {} if settings.address else {"num_cpus": cores()}
+        # A cluster of our own answers this machine only.
+        local = {"num_cpus": cores(), "_node_ip_address": "127.0.0.1"}
+        started: dict[str, Any] = {} if settings.address else local
         try:
             ray.init(
                 address=settings.address,
@@ -106,7 +108,7 @@ class Ray(Engine):
 
 
 def carry_out(task: dict[str, Any], threads: int) -> tuple[str, str, str]:
-    """Run a cell's process to its end, in a worker of Ray's; (run, outcome, reason)."""
+    """Run a cell's process in a Ray worker until it ends; returns (run, outcome, reason)."""
     process = CellProcess(Task(**task), environment(threads))
     try:
         while (ended := process.poll()) is None:

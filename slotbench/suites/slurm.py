@@ -1,7 +1,7 @@
 """The engine ``slurm``: job arrays through submitit.
 
-Jobs go on when the driver ends, and the next driver takes them over. A job that is preempted, or
-comes to its time limit, has its cell save, and is queued again.
+Jobs go on when the driver ends, and the next driver takes them over. When a job is preempted or
+reaches its time limit, its cell saves and the job is queued again.
 """
 
 import importlib
@@ -26,11 +26,11 @@ WHY = {"OUT_OF_MEMORY": "killed by Slurm: out of memory", "DEADLINE": "Slurm: DE
 
 @register("engines")
 class Slurm(Engine):
-    """A job a cell; cells that are submitted together are one array.
+    """One job a cell; cells submitted together are one array.
 
-    ``--option`` takes what submitit's executors take, such as ``slurm_partition=gpu``,
-    ``timeout_min=600``, ``mem_gb=8`` or ``cpus_per_task=4``, and ``cluster=local``, which runs
-    the jobs here, without Slurm.
+    ``--option`` takes the parameters of submitit's executors, such as ``slurm_partition=gpu``,
+    ``timeout_min=600``, ``mem_gb=8`` or ``cpus_per_task=4``. ``cluster=local`` runs the jobs on
+    this machine, without Slurm.
     """
 
     summary = "job arrays through submitit, queued again when preempted"
@@ -111,7 +111,7 @@ class Slurm(Engine):
         return ended
 
     def _gone(self) -> set[str]:
-        """Jobs that have left the queue, and had left it when last asked, too."""
+        """Jobs that are missing from the queue for the second time."""
         if not self.detached:
             return {job.job_id for job in self._running.values() if job.done()}
         now = time.monotonic()
@@ -121,13 +121,13 @@ class Slurm(Engine):
         if queue is None:
             return set()
         missing = {job.job_id for job in self._running.values()} - queue
-        # What a job leaves behind may be seen here later than its end.
+        # The files of a job may be visible here only after its end.
         gone, self._missing = missing & self._missing, missing
         return gone
 
     def _ended(self, run: str, job: Any) -> Ended:
         utils = self.submitit.core.utils
-        # Without a result `job.result()` waits, where Slurm keeps no accounts, for ever.
+        # Without a result, `job.result()` would wait for ever where Slurm keeps no accounts.
         if job.paths.result_pickle.exists():
             try:
                 return Ended(*job.result())
@@ -165,7 +165,7 @@ class Slurm(Engine):
 
 
 def _queue() -> set[str] | None:
-    """The jobs of Slurm's queue; None where it does not answer."""
+    """The jobs in Slurm's queue; None where it does not answer."""
     try:
         asked = subprocess.run(
             ["squeue", "--noheader", "--array", "--format=%i"],
@@ -180,7 +180,7 @@ def _queue() -> set[str] | None:
 
 
 class Attempt:
-    """What a job calls; pickled, so that it must be found by name on the node."""
+    """The function of a job; pickled, so the node must find it by name."""
 
     def __init__(self) -> None:
         self.process: CellProcess | None = None
@@ -194,12 +194,12 @@ class Attempt:
             self.process.stop()
             raise
         if ended.outcome == "stopped" and "SLURM_JOB_ID" in os.environ:
-            # Preempted or cancelled: Slurm ends the job itself, and queues it again or not.
+            # Preempted or cancelled: Slurm ends the job and may queue it again.
             time.sleep(SAVE_SECONDS)
         return ended.run, ended.outcome, ended.reason
 
     def checkpoint(self, task: dict[str, Any], threads: int) -> Any:
-        """Called when the job is preempted or out of time: the cell saves, the job is queued."""
+        """Save the cell and queue the job again; called at preemption or timeout."""
         if self.process is not None:
             self.process.stop()
         helpers: Any = importlib.import_module("submitit.helpers")

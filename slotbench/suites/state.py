@@ -1,8 +1,8 @@
-"""How far a suite has come: read from the run directories, every time.
+"""How far a suite has come, read from the run directories every time.
 
 ``results/suites/<name>/`` holds ``suite.toml``, the file as it was last run; ``journal.jsonl``,
-to which is only ever added, and which says what engines were given and how it ended; and a lock
-for each process that drives the suite. None of them says what state a cell is in.
+an append-only log of what engines were given and how it ended; and a lock for each process that
+drives the suite. None of them stores the state of a cell.
 """
 
 import contextlib
@@ -15,30 +15,55 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from pydantic import Field
 
 from slotbench.errors import UserError
-from slotbench.files import read_json, write_json, write_whole
+from slotbench.files import (
+    Document,
+    parse_document,
+    parse_json,
+    read_bytes,
+    read_json,
+    write_json,
+    write_whole,
+)
 from slotbench.locks import held, hold
 from slotbench.results.run import Run, kernel
 from slotbench.results.stored import groups_left
 
-CellState = Literal["waiting", "running", "evaluating", "done", "failed", "interrupted"]
-STATES: tuple[CellState, ...] = (
-    "running",
-    "evaluating",
-    "waiting",
-    "interrupted",
-    "failed",
-    "done",
-)
+CellState = Literal["running", "evaluating", "waiting", "interrupted", "failed", "done"]
+STATES: tuple[CellState, ...] = get_args(CellState)
 AT_WORK = ("running", "evaluating")
 TO_DO = ("waiting", "interrupted")
 
 
+class Status(Document):
+    """What a cell's state is made of, in ``status.json``."""
+
+    state: Literal["new", "running", "done", "failed", "interrupted"]
+    reason: str = ""
+    step: int = 0
+    steps: int | None = None
+    seconds: float | None = None
+    evaluation_error: str | None = None
+
+
+class Event(Document):
+    """A line of ``journal.jsonl``."""
+
+    event: str
+    run: str = ""
+    engine: str = ""
+    handle: str = ""
+    outcome: str = ""
+    options: dict[str, str] = Field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Progress:
-    """What a run's directory says."""
+    """How far a cell has come."""
 
     state: CellState
     reason: str = ""
@@ -55,58 +80,49 @@ class Progress:
 
 
 def progress_of(run: Run, metrics: tuple[str, ...]) -> Progress:
-    """A cell's state; done is what has been trained, and judged by these groups of metrics."""
+    """A cell's state, read from its run directory; a damaged file counts as interrupted.
+
+    A cell is done once it is trained and judged by these groups of metrics.
+    """
     try:
-        status = run.status()
+        status = parse_document(run.status(), Status, str(run.path / "status.json"))
+        judged = status.state == "done" and not groups_left(run, metrics)
     except UserError as error:
         return Progress("interrupted", error.message)
-    if status["state"] == "done" and not groups_left(run, metrics):
-        return Progress("done", "", *_cost(status))
-    state, reason = _undone(status, run.locked())
-    step, steps, seconds = _cost(status)
-    if state == "running":
-        step = max(step, _last_step(run))
-    return Progress(state, reason, step, steps, seconds)
+    state, reason = ("done", "") if judged else _undone(status, run.locked())
+    step = max(status.step, _last_step(run)) if state == "running" else status.step
+    return Progress(state, reason, step, status.steps or 0, status.seconds or 0.0)
 
 
-def _cost(status: dict[str, Any]) -> tuple[int, int, float]:
-    """Step, steps and seconds."""
-    seconds = float(status.get("seconds") or 0.0)
-    return int(status.get("step") or 0), int(status.get("steps") or 0), seconds
-
-
-def _undone(status: dict[str, Any], locked: bool) -> tuple[CellState, str]:
-    trained = status["state"] == "done"
+def _undone(status: Status, locked: bool) -> tuple[CellState, str]:
+    trained = status.state == "done"
     if locked:
         return ("evaluating" if trained else "running"), ""
+    if trained and status.evaluation_error:
+        return "failed", f"evaluation: {status.evaluation_error}"
     if trained:
-        error = status.get("evaluation_error")
-        if error:
-            return "failed", f"evaluation: {error}"
         return "interrupted", "trained, not judged by all metrics"
-    if status["state"] == "new":
+    if status.state == "new":
         return "waiting", ""
-    state: CellState = "failed" if status["state"] == "failed" else "interrupted"
-    return state, str(status["reason"])
+    return ("failed" if status.state == "failed" else "interrupted"), status.reason
 
 
 def _last_step(run: Run) -> int:
     """The step of the last line of ``metrics.jsonl``; the status is written less often."""
-    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+    with contextlib.suppress(OSError, UserError, ValueError, KeyError, IndexError, TypeError):
         with (run.path / "metrics.jsonl").open("rb") as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - 4096))
-            lines = stream.read().splitlines()
-        return int(json.loads(lines[-1])["step"])
+            last = stream.read().splitlines()[-1]
+        return int(parse_json(last, "metrics.jsonl")["step"])
     return 0
 
 
 def record_failure(run: Run, reason: str) -> None:
-    """Write down why a run ended, where it could not do so itself and nobody has it in hand.
+    """Write down why a run ended, unless it did so itself or another process holds it.
 
-    Nothing is written where the disk is full, or where the status is damaged.
-
-    A run that is trained stays so: it then says why it could not be evaluated.
+    A trained run stays trained; the reason is then that of its evaluation. Nothing is written
+    where the disk is full or the status is damaged.
     """
     with contextlib.suppress(OSError, UserError), run.lock():
         state = run.status()["state"]
@@ -123,7 +139,7 @@ def counts(found: Iterable[Progress]) -> dict[str, int]:
 
 
 class Journal:
-    """A suite's folder: what was asked of engines, and who drives it."""
+    """A suite's folder: the log of its tasks, and the processes that drive it."""
 
     def __init__(self, results_dir: Path, name: str) -> None:
         self.folder = results_dir.absolute() / "suites" / name
@@ -135,7 +151,7 @@ class Journal:
         return self.folder / "suite.toml"
 
     def write(self, event: str, **fields: Any) -> None:
-        """Add a line; nothing depends on it so much that a full disk should end a suite."""
+        """Append a line; a full disk does not end a suite."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         line = {"time": now, "session": self.session, "event": event, **fields}
         with contextlib.suppress(OSError):
@@ -146,26 +162,23 @@ class Journal:
             finally:
                 os.close(handle)
 
-    def events(self) -> list[dict[str, Any]]:
-        """Every line that is whole, oldest first."""
-        if not self.file.is_file():
-            return []
+    def events(self) -> list[Event]:
+        """Every line that can be read, oldest first."""
         found = []
-        for line in self.file.read_bytes().splitlines():
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and "event" in event:
-                    found.append(event)
+        for line in read_bytes(self.file).splitlines() if self.file.exists() else ():
+            with contextlib.suppress(UserError):
+                label = str(self.file)
+                found.append(parse_document(parse_json(line, label), Event, label))
         return found
 
     def open_handles(self, engine: str) -> dict[str, str]:
-        """Run -> handle of what an engine was given and nobody has seen the end of."""
+        """Run -> handle of the tasks that an engine was given and whose end is not noted."""
         handles: dict[str, str] = {}
         for event in self.events():
-            if event["event"] == "submit" and event.get("engine") == engine:
-                handles[event["run"]] = str(event["handle"])
-            elif event["event"] in ("end", "withdraw"):
-                handles.pop(str(event.get("run")), None)
+            if event.event == "submit" and event.engine == engine:
+                handles[event.run] = event.handle
+            elif event.event in ("end", "withdraw"):
+                handles.pop(event.run, None)
         return handles
 
     @contextmanager
@@ -199,7 +212,7 @@ class Journal:
 
 
 class CancelWatch:
-    """Whether anybody has asked to cancel since this was made."""
+    """Tells whether a cancel was requested since it was made."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal

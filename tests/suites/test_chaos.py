@@ -161,10 +161,10 @@ def test_two_suites_and_eight_runs_at_once(tmp_path: Path, blocks: Path) -> None
         event
         for name in ("tiny", "other")
         for event in Journal(tmp_path / "results", name).events()
-        if event["event"] == "end"
+        if event.event == "end"
     ]
-    assert {event["outcome"] for event in ends} <= {"done", "elsewhere"}
-    done = [event["run"] for event in ends if event["outcome"] == "done"]
+    assert {event.outcome for event in ends} <= {"done", "elsewhere"}
+    done = [event.run for event in ends if event.outcome == "done"]
     assert set(done) == {cell.key for cell in plan.cells}
     assert len(list((tmp_path / "results").glob("runs/*/*/*/config.json"))) == 8
 

@@ -68,28 +68,6 @@ def test_a_mistake_is_explained_and_exits_with_2(
     assert not list(tmp_path.glob("results/runs/*"))
 
 
-FILES = {
-    "no toml": ("name = ", "not valid TOML"),
-    "field": ('[axes]\n"core.widht" = [8]\n', "Did you mean 'width'"),
-    "value": ('[axes]\n"core.width" = ["wide"]\n', "expected a whole number"),
-    "axis": ("[axes]\nobjektive = ['simclr']\n", "Did you mean 'objective'"),
-    "name": ("[axes]\nobjective = ['simcrl']\n", "Did you mean 'simclr'"),
-}
-
-
-@pytest.mark.parametrize("mistake", FILES)
-@pytest.mark.parametrize("command", ["run", "status"])
-def test_a_wrong_file_is_explained_and_exits_with_2(
-    call: Call, capsys: pytest.CaptureFixture[str], mistake: str, command: str, tmp_path: Path
-) -> None:
-    text, message = FILES[mistake]
-    (tmp_path / "wrong.toml").write_text(f'question = "Why?"\n{text}')
-    assert call(command, "wrong.toml") == 2
-    shown = " ".join(capsys.readouterr().err.split())
-    assert message in shown
-    assert "wrong.toml" in shown
-
-
 @pytest.mark.usefixtures("scripted")
 def test_run_then_status_by_file_and_by_name(
     call: Call, capsys: pytest.CaptureFixture[str]
@@ -148,7 +126,26 @@ def test_cancel(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     with journal.driving((tmp_path / "tiny.toml").read_bytes()):
         assert call("cancel", "tiny") == 0
     assert "Asked to stop" in capsys.readouterr().err
-    assert [event["event"] for event in journal.events()] == ["cancel"]
+    assert [event.event for event in journal.events()] == ["cancel"]
+
+
+@pytest.mark.parametrize("content", ["{", '{"state": "done", "step": "x"}', "[" * 10**5])
+@pytest.mark.parametrize("file", ["status.json", "evaluation.json"])
+def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, content: str
+) -> None:
+    plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
+    for cell in plan.cells:
+        tiny.finish(cell.run.path)
+    (plan.cells[0].run.path / file).write_text(content)
+    journal = Journal(tmp_path / "results", "tiny")
+    journal.folder.mkdir(parents=True)
+    journal.file.write_text('{"event": 3}\nnull\n[]\n{"event": "submit", "run": {}}\n')
+    assert call("status", "tiny.toml", "--json") == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["state"] for cell in cells if cell["run"] == plan.cells[0].key] == ["interrupted"]
+    assert sum(cell["state"] == "done" for cell in cells) == 7
+    assert journal.events() == []
 
 
 def test_suites_and_engines_are_listed(

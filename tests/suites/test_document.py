@@ -1,7 +1,10 @@
 """A suite's file: what it means, and how its mistakes are explained."""
 
 import itertools
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,14 +99,20 @@ MISTAKES = {
     "no seeds": (f"seeds = 0\n{AXES}", "1 or more"),
     "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
     "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
-    "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is an axis and fixed"),
+    "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),
     "metrics": (f"metrics = 'segmentatio'\n{AXES}", "Did you mean 'segmentation'"),
     "skip axis": (f"{AXES}[[skip]]\nobjectiv = 'simclr'\n", "Did you mean 'objective'"),
     "skip other": (f"{AXES}[[skip]]\ncore = 'kmeans'\n", "Unknown axis in skip 1"),
     "skip value": (f"{AXES}[[skip]]\nobjective = 'simcl'\n", "Did you mean 'simclr'"),
     "skip all": (f"{AXES}[[skip]]\nobjective = 'simclr'\n", "all runs are skipped"),
     "skip nothing": (f"{AXES}[[skip]]\n", "names no axis"),
-    "skip table": (f"skip = 3\n{AXES}", r"\[\[skip\]\]"),
+    "skip table": (f"skip = 3\n{AXES}", "skip should be a valid list"),
+    "key's type": (f"budget = 3\n{AXES}", "budget should be a valid string"),
+    "nested": (f"a = {'[' * 5000}{']' * 5000}", "not valid TOML"),
+    "no number": (f"{AXES}core.width = [nan]\n", "expected finite numbers"),
+    "name's type": (f"{AXES}encoder = [['cnn']]\n", "expected text"),
+    "a billion seeds": (f"seeds = 1000000000\n{AXES}", "expected at most 20,000"),
+    "a large product": (f"seeds = 15000\n{AXES}core.width = [8, 16]\n", "30,000 combinations"),
 }
 
 
@@ -113,6 +122,25 @@ def test_a_mistake_is_explained_and_names_the_file(tmp_path: Path, mistake: str)
     with pytest.raises(UserError, match=message) as error:
         suite(tmp_path, text)
     assert error.value.message.startswith(str(tmp_path / "a.toml"))
+
+
+def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + f'question = "Hält es?"\n{AXES}'.encode())
+    code = "import sys; from pathlib import Path; from slotbench.suites.document import read\n"
+    code += "print(ascii(read(Path(sys.argv[1])).question))"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)],
+        env={**os.environ, **plain},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "'H\\xe4lt es?'\n"
+    file.write_bytes(b'question = "H\xe4lt es?"')
+    with pytest.raises(UserError, match="not valid TOML in UTF-8"):
+        read(file)
 
 
 def test_a_suite_has_a_question_and_a_name(tmp_path: Path) -> None:

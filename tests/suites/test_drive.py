@@ -195,7 +195,7 @@ def test_cancel_ends_the_driver(eight: Plan, tmp_path: Path) -> None:
     driver = drive.Driver(eight, engine, journal, tmp_path, tmp_path)
     journal.ask_to_cancel()  # meant for those before
     counts = driver.run(lambda _: None).counts
-    assert driver.cancelled
+    assert driver.stopped == "cancel"
     assert 3 <= counts["done"] < 8
 
 

@@ -192,16 +192,6 @@ def test_a_suite_by_processes(tmp_path: Path, blocks: Path) -> None:
         assert Run(cell.run.path).config().id == cell.config.id
 
 
-@pytest.mark.slow
-def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> None:
-    data = tiny.data(tmp_path, blocks)
-    suite = commands.find(str(tiny.write(tmp_path)), tmp_path)
-    where = commands.Where(data, tmp_path / "results", "cpu")
-    picture = commands.run(suite, where, commands.How())
-    assert picture.counts["done"] == 8
-    tiny.whole(picture.plan.cells)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")
 def test_a_cell_whose_parent_has_died_does_not_begin() -> None:
     words = [sys.executable, "-m", "slotbench.cli.cell", json.dumps({"parent": 1})]

@@ -152,4 +152,4 @@ def whole(cells: Sequence[Cell]) -> None:
 def submitted(results: Path) -> list[str]:
     """What engines were given, by run, in order."""
     events = Journal(results, "tiny").events()
-    return [event["run"] for event in events if event["event"] == "submit"]
+    return [event.run for event in events if event.event == "submit"]
