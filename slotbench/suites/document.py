@@ -112,8 +112,8 @@ def read(file: Path) -> Suite:
         raise UserError(f"{file} is not valid TOML in UTF-8: {error}.") from error
     for key in document:
         if key not in KEYS:
-            error = unknown("key", key, KEYS)
-            raise UserError(f"{file}: {error.message}", error.advice)
+            wrong = unknown("key", key, KEYS)
+            raise UserError(f"{file}: {wrong.message}", wrong.advice)
     written = parse_document(document, Written, str(file))
     try:
         return _checked(written, file)

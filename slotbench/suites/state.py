@@ -89,7 +89,8 @@ def progress_of(run: Run, metrics: tuple[str, ...]) -> Progress:
         judged = status.state == "done" and not groups_left(run, metrics)
     except UserError as error:
         return Progress("interrupted", error.message)
-    state, reason = ("done", "") if judged else _undone(status, run.locked())
+    done: tuple[CellState, str] = ("done", "")
+    state, reason = done if judged else _undone(status, run.locked())
     step = max(status.step, _last_step(run)) if state == "running" else status.step
     return Progress(state, reason, step, status.steps or 0, status.seconds or 0.0)
 
