@@ -1,5 +1,6 @@
 """The command line: one thin function a command. Whatever imports torch is imported inside."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -58,6 +59,10 @@ app.command()(site.report)
 
 def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal in ASCII shows a question mark for what it lacks.
+            stream.reconfigure(errors="replace")
     debug = "--debug" in sys.argv[1:]
     # `--debug` and `--plugin` are understood wherever they stand.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
