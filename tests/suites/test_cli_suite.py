@@ -129,7 +129,7 @@ def test_cancel(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert [event.event for event in journal.events()] == ["cancel"]
 
 
-@pytest.mark.parametrize("content", ["{", '{"state": "done", "step": "x"}', "[" * 10**5])
+@pytest.mark.parametrize("content", ["{", "null", '{"state": "done", "step": "x"}', "[" * 10**5])
 @pytest.mark.parametrize("file", ["status.json", "evaluation.json"])
 def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
     call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, content: str
