@@ -1,0 +1,219 @@
+"""Slots say what stands where in another view, and InfoNCE compares it with what stands there.
+
+A loss on vectors of slots is indifferent to how pixels are grouped into slots. A loss on places is
+not: the slots of view a must share the places among themselves, and each must know its own. No
+pixel is decoded.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import BilinearForm
+from slotbench.datasets.format.views import invert, to_original
+from slotbench.fields import Count, Options, Positive, Share
+from slotbench.objectives.dense_targets import EncoderTarget, Patches
+from slotbench.objectives.gather import gather
+from slotbench.objectives.momentum import cosine
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.objectives.precision import full_precision
+from slotbench.objectives.two_views import expected_views
+from slotbench.registry import register
+
+LARGEST_SCALE = 30.0
+"""A learned temperature falls no lower than one over this."""
+
+
+@dataclass(frozen=True)
+class DenseConfig(Options):
+    """Options of every objective that predicts what stands where."""
+
+    grid: Count = 16
+    """Side of the grid of places, whatever the image's size."""
+    channels: Count = 32
+    """Rank of the predictor's bilinear form, and channels of its convolutions."""
+    depth: Count = 1
+    """Number of the predictor's 3x3 convolutions."""
+
+
+class Predictor(BilinearForm):
+    """Slots float (B, K, D) -> what stands where, as the slots' masks mix it.
+
+    Each slot gives a vector and a mask logit for every place. The masks compete: a softmax over
+    slots. The slots decide the mixture; the core's attention has no say in it.
+    """
+
+    def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
+        super().__init__(slot_width, config.channels, config.depth, config.grid, width + 1)
+
+    def forward(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors float (B, width, grid, grid), and masks float (B, K, grid, grid)."""
+        drawn = self.draw(slots.flatten(0, 1))
+        drawn = drawn.view(*slots.shape[:2], *drawn.shape[1:])
+        masks = drawn[:, :, -1].softmax(dim=1)
+        return (drawn[:, :, :-1] * masks[:, :, None]).sum(dim=1), masks
+
+
+class Seen(NamedTuple):
+    """What one pass over a batch gives, for E directions from a view to another."""
+
+    predicted: Tensor
+    """float (E * B, width, grid, grid), in the frame of the view that is predicted from."""
+    output: SlotOutput
+    """The core's of the views that are predicted from, (E * B, ...)."""
+    images: Tensor
+    """float32 (E * B, 3, H, W): the views that are predicted."""
+    matrices: Tensor
+    """float32 (E * B, 2, 3): from the first view's coordinates to the second's, in [-1, 1]."""
+
+
+class DensePrediction(Objective):
+    """An objective that predicts, from the slots of a view, a map of targets of another.
+
+    A subclass makes the targets and the loss. Each image and view has slots of its own noise.
+    """
+
+    views = 2
+    directions: ClassVar[tuple[tuple[int, int], ...]] = ((0, 1), (1, 0))
+    """Pairs of views: predicted from, predicted."""
+
+    def __init__(self, core: Core, config: DenseConfig, width: int) -> None:
+        super().__init__(core)
+        self.predictor = Predictor(core.config.width, width, config)
+
+    def see(self, batch: TrainBatch) -> Seen:
+        """Encode the views that are predicted from, and predict."""
+        views, count = expected_views(batch), len(self.directions)
+        sources, targets = (list(side) for side in zip(*self.directions, strict=True))
+        drawn = self.core.noise(count * batch.total, batch.generator("slots"))
+        output = self.core(views.images[sources].flatten(0, 1), batch.own(drawn, count))
+        matrices = composed(invert(views.matrices[targets]), views.matrices[sources])
+        predicted, _ = self.predictor(output.slots)
+        images = views.images[targets].flatten(0, 1)
+        return Seen(predicted, output, images, matrices.flatten(0, 1))
+
+    def by_direction(self, values: Tensor) -> Tensor:
+        """float (E * B, ...) of this process -> (E, B of all processes, ...)."""
+        return gather(values.view(len(self.directions), -1, *values.shape[1:]), dim=1)
+
+    def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor:
+        """The predictor's masks float (B, K, grid, grid); they sum to 1 over the slots."""
+        masks: Tensor = self.predictor((self.core(images) if output is None else output).slots)[1]
+        return masks
+
+
+@full_precision
+def composed(outer: Tensor, inner: Tensor) -> Tensor:
+    """The affine map ``inner``, then ``outer``, both float (..., 2, 3)."""
+    linear = outer[..., :2]
+    return torch.cat([linear @ inner[..., :2], linear @ inner[..., 2:] + outer[..., 2:]], dim=-1)
+
+
+@dataclass(frozen=True)
+class SlotInfoNCEConfig(DenseConfig):
+    """Options of the objective ``slot-infonce``."""
+
+    target: Literal["patches", "encoder"] = "patches"
+    """``patches``: a learned embedding of the pixels at a place; ``encoder``: a learned linear map
+    of the encoder's content features, by a momentum copy (a frozen encoder needs none)."""
+    patch: Count = 4
+    """Side of a patch in pixels of the image resized to ``grid`` patches."""
+    hidden: Count = 64
+    """Channels between the patch's convolution and its embedding."""
+    projection: Count = 32
+    """Width of the vectors that are compared."""
+    temperature: Positive = 0.1
+    """Divides the cosine similarities at the start; it is learned, and at least 1/30."""
+    momentum: Share = 0.99
+    """The share of the encoder's copy that stays at the first step; it rises to 1."""
+
+
+@register("objectives")
+class SlotInfoNCE(DensePrediction):
+    """InfoNCE of what the slots of a view predict for a place, and what stands there.
+
+    Negatives are what stands at the same place in the other images of the batch. Negatives from
+    other places of the same image reward slots that know places, and slots then keep regions.
+    """
+
+    name = "slot-infonce"
+    summary = "slots of a view predict by contrast what stands where in the other"
+    source = "slotbench, docs/objectives.md"
+    family = "self-supervised"
+
+    Config = SlotInfoNCEConfig
+
+    def __init__(self, core: Core, config: SlotInfoNCEConfig) -> None:
+        super().__init__(core, config, config.projection)
+        self.config = config
+        self.target: Patches | EncoderTarget
+        if config.target == "patches":
+            self.target = Patches(config.grid, config.patch, config.hidden, config.projection)
+        else:
+            self.target = EncoderTarget(core, config.grid)
+            self.head = nn.Conv2d(self.target.width, config.projection, 1)
+        self.log_temperature = nn.Parameter(torch.tensor(config.temperature).log())
+
+    @property
+    def temperature(self) -> Tensor:
+        """float32 (): what divides the similarities."""
+        return self.log_temperature.exp().clamp_min(1 / LARGEST_SCALE)
+
+    def targets(self, images: Tensor) -> Tensor:
+        """What stands where in images (B, 3, H, W): float (B, projection, h, w)."""
+        if isinstance(self.target, Patches):
+            made: Tensor = self.target(images)
+        else:
+            made = self.head(self.target(images, self.core.encoder))
+        return made
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        seen = self.see(batch)
+        target = functional.normalize(self.targets(seen.images).float(), dim=1)
+        predicted = functional.normalize(seen.predicted.float(), dim=1)
+        moved, shown = to_original(predicted, seen.matrices, (target.shape[2], target.shape[3]))
+        moved, target, shown = map(self.by_direction, (moved, target, shown.float()))
+        loss, right = place_nce(moved, target, shown, self.temperature)
+        return {"loss": loss, "accuracy": right, "temperature": self.temperature.detach()}
+
+    def after_step(self, step: int) -> None:
+        if isinstance(self.target, EncoderTarget):
+            momentum = cosine(self.config.momentum, 1.0, step, self.steps)
+            self.target.follow(self.core.encoder, momentum)
+
+
+@full_precision
+def place_nce(
+    predicted: Tensor, target: Tensor, shown: Tensor, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE at each place, over the images of the batch; the mean over places that are shown.
+
+    ``predicted`` and ``target`` float (E, B, C, h, w), ``shown`` float (E, B, h, w), 0 or 1:
+    where a prediction stands. Also returns the share of places whose own target is the most
+    similar of the B.
+    """
+    logits = torch.einsum("eichw,ejchw->ehwij", predicted, target) / temperature
+    losses = -logits.log_softmax(dim=4).diagonal(dim1=3, dim2=4)
+    counted = shown.permute(0, 2, 3, 1)
+    total = counted.sum().clamp_min(1)
+    with torch.no_grad():
+        first = logits.argmax(dim=4) == torch.arange(logits.shape[4], device=logits.device)
+        right = (first * counted).sum() / total
+    return (losses * counted).sum() / total, right
+
+
+@register("objectives")
+class SlotInfoNCENext(SlotInfoNCE):
+    """The same on video: the slots of a frame predict what stands where in the next."""
+
+    name = "slot-infonce-next"
+    summary = "video: slots predict by contrast what stands where in the next frame"
+    source = "slotbench, docs/objectives.md"
+    family = "self-supervised"
+
+    temporal = True
+    directions = ((0, 1),)
