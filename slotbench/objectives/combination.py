@@ -55,3 +55,7 @@ class Combination(Objective):
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
         decoded = (part.decode(output, images) for part in self.parts)
         return next((made for made in decoded if made is not None), None)
+
+    def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
+        masks = (part.predictor_masks(images, output) for part in self.parts)
+        return next((made for made in masks if made is not None), None)

@@ -207,6 +207,9 @@ def test_masks_of_the_predictor_sum_to_one(data: Data) -> None:
     expected = drawn(made, output.slots[1])[1]
     torch.testing.assert_close(made.predictor_masks(batch.images, output)[1], expected)
     assert made.masks(batch.images) is None
+    whole = tiny.objective(data[False], "reconstruction+slot-infonce:0.5")
+    assert whole.predictor_masks(batch.images) is not None
+    assert tiny.objective(data[False], "reconstruction").predictor_masks(batch.images) is None
 
 
 def test_a_frozen_encoder_needs_no_copy(data: Data) -> None:
