@@ -182,12 +182,12 @@ def evaluate(
     ``metrics`` names groups with commas between. Computes what is missing there or is of an
     older version; ``force`` computes everything anew. ``cache`` keeps the core's output.
     """
-    from slotbench.results import work
+    from slotbench.results import judge
     from slotbench.results.run import find
 
     where = host(device)
     return {
-        str(run.path): work.evaluate(
+        str(run.path): judge.evaluate(
             run, where, data_dir, split=split, metrics=metrics, force=force, cached=cache
         )
         for run in [find(str(reference), results_dir) for reference in runs]
@@ -260,9 +260,8 @@ def show(
     from slotbench.files import read_json
     from slotbench.progress import bar
     from slotbench.report.show import Wish, draw
-    from slotbench.results.models import trained
+    from slotbench.results.models import open_dataset, run_title, trained
     from slotbench.results.run import find
-    from slotbench.results.work import open_dataset, run_title
 
     found = find(str(run), results_dir)
     config, drawn = found.config(), {}

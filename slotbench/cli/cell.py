@@ -45,7 +45,7 @@ def _carry_out(request: dict[str, Any]) -> None:
     from slotbench import api, plugins
     from slotbench.config.resolve import Choice, dataset_info, resolve
     from slotbench.datasets.format.dataset_file import DatasetFile
-    from slotbench.datasets.prepare.preparation import locate
+    from slotbench.datasets.format.places import locate
     from slotbench.errors import UserError
     from slotbench.results.run import Run
     from slotbench.results.work import carry_out

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.preparation import locate
+from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
 from slotbench.evaluation import baselines
 from slotbench.evaluation import groups as metrics

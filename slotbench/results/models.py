@@ -1,10 +1,12 @@
-"""From a run to its modules: untrained, trained, or as the teacher of another run."""
+"""From a run to its modules and its dataset."""
 
 from functools import partial
 from pathlib import Path
 
 from slotbench.config.run_config import RunConfig
 from slotbench.cores.teachers import Teacher, timm_teacher
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
 from slotbench.objectives.objective import Objective
 from slotbench.results.run import Run, find, read_model
@@ -43,3 +45,25 @@ def load_teacher(
     config = run.config()
     encoder = trained(run, config).core.encoder
     return Teacher(f"run-{config.id}", encoder, config.dataset.image_size, f"run {config.id}")
+
+
+def open_dataset(config: RunConfig, data_dir: Path) -> DatasetFile:
+    """The prepared file that a run was trained on; :class:`UserError` where it has changed."""
+    path = locate(config.dataset.reference, data_dir)
+    dataset = DatasetFile(path)
+    if dataset.fingerprint != config.dataset.fingerprint:
+        dataset.close()
+        raise UserError(
+            f"{path} is not the data that this run was trained on: its fingerprint is "
+            f"{dataset.fingerprint[:12]}, the run's {config.dataset.fingerprint[:12]}.",
+            "Name the folder of the right file with --data-dir.",
+        )
+    return dataset
+
+
+def run_title(run: Run, config: RunConfig) -> str:
+    """What stands above a run's pictures."""
+    names = f"{config.names['core']} + {config.names['objective']}"
+    names += f" ({config.alignment})" if config.alignment else ""
+    data = f"{config.dataset.reference} ({config.dataset.origin})"
+    return f"{names} on {data}, seed {config.seed}, step {run.status()['step']:,}: run {run.id}"

@@ -137,7 +137,7 @@ def _evaluate(
     from slotbench.evaluation.evaluate import GROUPS
     from slotbench.evaluation.evaluate import evaluate as judge
     from slotbench.progress import bar
-    from slotbench.results.work import open_dataset
+    from slotbench.results.models import open_dataset
     from slotbench.training import devices
     from slotbench.training.build import build
 

@@ -11,19 +11,11 @@ import torch
 from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.splits import SHIFTED
-from slotbench.datasets.prepare.preparation import locate
+from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
-from slotbench.evaluation.cache import Cache, file_hash, prune
-from slotbench.evaluation.evaluate import GROUPS
-from slotbench.evaluation.evaluate import evaluate as judge
-from slotbench.evaluation.groups import chosen
-from slotbench.files import write_json
-from slotbench.progress import bar, say
-from slotbench.results.models import built, trained
+from slotbench.progress import say
+from slotbench.results.models import built, open_dataset
 from slotbench.results.run import Run, find
-from slotbench.results.stored import groups_left, last, left_to_do, merged
-from slotbench.tracking import tracker as tracking
 from slotbench.training import devices, launch
 from slotbench.training.loop import Host, train
 
@@ -38,7 +30,7 @@ def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, eval
         stored = {feature.name for feature in dataset.layout.features}
         told = tuple(_teacher_by_id(text, stored, results_dir) for text in choice.overrides)
         config = resolve(replace(choice, overrides=told), dataset_info(dataset))
-        groups = GROUPS if evaluate else ()
+        groups = _groups(evaluate)
         return carry_out(Run.of(config, results_dir), config, dataset, host, groups)
 
 
@@ -67,7 +59,7 @@ def resume(reference: str, host: Host, data_dir: Path, results_dir: Path, *, eva
     run = find(reference, results_dir)
     config = run.config()
     with open_dataset(config, data_dir) as dataset:
-        return carry_out(run, config, dataset, host, GROUPS if evaluate else ())
+        return carry_out(run, config, dataset, host, _groups(evaluate))
 
 
 def carry_out(
@@ -91,11 +83,14 @@ def carry_out(
             train(run, built(run, config), config, dataset, host)
         elif not shared:
             say(f"This run is done already: {run.path}")
-        if groups_left(run, groups):
-            found = _judge(run, config, dataset, host, "test", groups)
-            settings = tracking.flat(config.to_dict())
-            tracked = tracking.Tracked(run.path, settings, run.status()["step"])
-            tracking.tell_evaluation(host.trackers, tracked, found)
+        if groups and _left(run, groups):
+            from slotbench.results.judge import judge_run
+            from slotbench.tracking import tracker
+
+            found = judge_run(run, config, dataset, host, "test", groups)
+            settings = tracker.flat(config.to_dict())
+            tracked = tracker.Tracked(run.path, settings, run.status()["step"])
+            tracker.tell_evaluation(host.trackers, tracked, found)
     if groups:
         say("Next, type: slotbench leaderboard")
     else:
@@ -103,103 +98,21 @@ def carry_out(
     return run
 
 
+def _groups(evaluate: bool) -> tuple[str, ...]:
+    """The groups of metrics that a run is judged by at its end."""
+    if not evaluate:
+        return ()
+    from slotbench.evaluation.groups import default_groups
+
+    return default_groups()
+
+
+def _left(run: Run, groups: tuple[str, ...]) -> tuple[str, ...]:
+    from slotbench.results.stored import groups_left
+
+    return groups_left(run, groups)
+
+
 def _say_where(run: Run, status: dict[str, Any]) -> None:
     if status["state"] != "new":
         say(f"Going on from step {status['step']:,}: {run.path}")
-
-
-def evaluate(
-    run: Run,
-    host: Host,
-    data_dir: Path,
-    *,
-    split: str,
-    metrics: str,
-    force: bool = False,
-    cached: bool = True,
-) -> dict[str, Any]:
-    """The run's evaluation, kept in ``evaluation.json``.
-
-    Computes the named groups that are missing there or were computed by an older version;
-    ``force`` computes all of them, and the passes of the core, anew. ``cached`` keeps the core's
-    output for each split in the run's directory, for the next time.
-    """
-    groups = chosen(metrics)
-    config = run.config()
-    with open_dataset(config, data_dir) as dataset, run.lock():
-        return _judge(run, config, dataset, host, split, groups, force=force, cached=cached)
-
-
-def _judge(
-    run: Run,
-    config: RunConfig,
-    dataset: DatasetFile,
-    host: Host,
-    split: str,
-    groups: tuple[str, ...],
-    *,
-    force: bool = False,
-    cached: bool = True,
-) -> dict[str, Any]:
-    # The leaderboard reads the test split; other splits are kept beside it.
-    file = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
-    objective = trained(run, config).to(host.device)
-    model = file_hash(run.model)
-    before = last(file, dataset, split, config.seed, model)
-    # Shifted test sets may join a file later, and are no part of its fingerprint.
-    shifted = {role: dataset.digest(role) for role in dataset.splits if role.startswith(SHIFTED)}
-    stale = ["shifts"] if before.get("shifted", {}) != shifted else []
-    if split in shifted and stale:
-        stale = list(groups)
-    left = groups if force else left_to_do(before, groups, stale)
-    if not left:
-        say(f"{run.id}: nothing is missing. To compute it again, add --force.")
-        return before
-    key: dict[str, str | int] = {
-        "model": model,
-        "fingerprint": dataset.fingerprint,
-        "seed": config.seed,
-        "core": objective.core.version,
-        "objective": objective.version,
-    }
-    cache = Cache(run.path / "cache", key, say, shifted) if cached else None
-    if cache is not None and force:
-        cache.clear()
-    with bar("Evaluating", 1.0, count=False) as progress:
-        result = judge(
-            objective,
-            dataset,
-            split=split,
-            seed=config.seed,
-            device=host.device,
-            groups=left,
-            progress=progress,
-            cache=cache,
-        )
-    judged = shifted if {"shifts", *stale} & set(left) else before.get("shifted", {})
-    result = merged(before, {**result, "model": model, **({"shifted": judged} if judged else {})})
-    write_json(file, result)
-    prune(run.results_dir)
-    return result
-
-
-def open_dataset(config: RunConfig, data_dir: Path) -> DatasetFile:
-    """The prepared file that a run was trained on; :class:`UserError` where it has changed."""
-    path = locate(config.dataset.reference, data_dir)
-    dataset = DatasetFile(path)
-    if dataset.fingerprint != config.dataset.fingerprint:
-        dataset.close()
-        raise UserError(
-            f"{path} is not the data that this run was trained on: its fingerprint is "
-            f"{dataset.fingerprint[:12]}, the run's {config.dataset.fingerprint[:12]}.",
-            "Name the folder of the right file with --data-dir.",
-        )
-    return dataset
-
-
-def run_title(run: Run, config: RunConfig) -> str:
-    """What stands above a run's pictures."""
-    names = f"{config.names['core']} + {config.names['objective']}"
-    names += f" ({config.alignment})" if config.alignment else ""
-    data = f"{config.dataset.reference} ({config.dataset.origin})"
-    return f"{names} on {data}, seed {config.seed}, step {run.status()['step']:,}: run {run.id}"

@@ -15,7 +15,7 @@ from typing import Any
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.preparation import locate
+from slotbench.datasets.format.places import locate
 from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
 from slotbench.results.run import Run

@@ -15,9 +15,9 @@ from slotbench.config.resolve import Choice, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import Feature, Layout, Property
 from slotbench.datasets.format.views import Views, make_views
-from slotbench.datasets.prepare.preparation import locate
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.rng import torch_generator
 from slotbench.training.build import build

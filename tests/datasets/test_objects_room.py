@@ -24,7 +24,7 @@ from slotbench.datasets.render.objects_room_scene import (
 )
 from slotbench.datasets.sets.objects_room import MIN_VISIBLE, ObjectsRoom
 from slotbench.errors import UserError
-from slotbench.results import verify
+from slotbench.results import judge, verify
 from slotbench.results import work as workflow
 from slotbench.rng import numpy_generator
 from slotbench.training.loop import Host
@@ -186,7 +186,7 @@ def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> Non
     choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, path.parent, tmp_path / "results", evaluate=False)
     for split in ("test-six_objects", "test-empty_room"):
-        found = workflow.evaluate(run, host, path.parent, split=split, metrics="segmentation")
+        found = judge.evaluate(run, host, path.parent, split=split, metrics="segmentation")
         assert found["split"] == split
         scored = found["metrics"]["fg_ari/decoder"]["value"]
         # Where there are no objects there is nothing to score: null, never 0 or NaN.

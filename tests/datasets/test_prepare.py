@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.prepare import preparation as module
 from slotbench.datasets.prepare.parts import Parts, join
-from slotbench.datasets.prepare.preparation import Request, locate, prepare
+from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 
 SIZES = {"train": 130, "val": 20, "test": 20}

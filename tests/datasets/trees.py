@@ -14,7 +14,7 @@ from slotbench.datasets.prepare import preparation as module
 from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
-from slotbench.results import verify
+from slotbench.results import judge, verify
 from slotbench.results import work as workflow
 from slotbench.training.loop import Host
 
@@ -42,7 +42,7 @@ def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
     choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, path.parent, results, evaluate=False)
     metrics = "segmentation"
-    found = workflow.evaluate(run, host, path.parent, split="test", metrics=metrics)
+    found = judge.evaluate(run, host, path.parent, split="test", metrics=metrics)
     return dict(found)
 
 

@@ -11,7 +11,7 @@ from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.splits import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.results import verify
+from slotbench.results import judge, verify
 from slotbench.results import work as workflow
 from slotbench.training.loop import Host
 
@@ -56,7 +56,7 @@ def whole(
     choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
     run = workflow.start(choice, host, data, folder / "results", evaluate=False)
     assert run.status()["step"] == 3
-    found = workflow.evaluate(run, host, data, split="test", metrics="segmentation,health")
+    found = judge.evaluate(run, host, data, split="test", metrics="segmentation,health")
     _is_judged(found, path, masks)
     return path
 

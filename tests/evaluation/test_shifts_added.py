@@ -13,6 +13,7 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
 from slotbench.evaluation.cache import Cache, Stored
 from slotbench.evaluation.representations import collect
+from slotbench.results import judge as judging
 from slotbench.results import work as workflow
 from slotbench.results.models import trained
 from slotbench.results.run import Run
@@ -39,16 +40,16 @@ def test_a_run_is_judged_again_by_shifts_alone(
 ) -> None:
     run, host = trained_on(prepare(request(tmp_path)), tmp_path), Host(torch.device("cpu"))
     judged: list[tuple[str, ...]] = []
-    judge = workflow.judge
+    whole = judging.judge
 
     def few_steps(*arguments: object, **options: object) -> object:
         judged.append(options["groups"])  # type: ignore[arg-type]
-        return judge(*arguments, **options, probe_steps=2)  # type: ignore[arg-type]
+        return whole(*arguments, **options, probe_steps=2)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(workflow, "judge", few_steps)
+    monkeypatch.setattr(judging, "judge", few_steps)
 
     def found() -> dict[str, object]:
-        return workflow.evaluate(run, host, tmp_path, split="test", metrics="segmentation,shifts")
+        return judging.evaluate(run, host, tmp_path, split="test", metrics="segmentation,shifts")
 
     assert "no shifted test sets" in found()["skipped"]["shifts"]  # type: ignore[index]
     found()

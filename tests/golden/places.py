@@ -8,9 +8,10 @@ from slotbench.datasets.prepare.preparation import Request as PrepareRequest
 from slotbench.datasets.prepare.preparation import prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of, why_not
 from slotbench.datasets.shifts.shift_images import change
+from slotbench.results.judge import evaluate
 from slotbench.results.judge_external import Request as JudgeRequest
 from slotbench.results.judge_external import evaluate_baseline, evaluate_predictions
-from slotbench.results.work import Host, evaluate, start
+from slotbench.results.work import Host, start
 from tests.conftest import write_blocks
 from tests.objectives import tiny
 

@@ -11,6 +11,7 @@ from slotbench.evaluation.metric_health import Health
 from slotbench.evaluation.metric_segmentation import Segmentation
 from slotbench.evaluation.segmentation import METRICS
 from slotbench.files import read_json, write_json
+from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.leaderboard import collect as runs
 from slotbench.results.leaderboard import leaderboard
@@ -99,7 +100,7 @@ def test_evaluate_computes_what_is_missing(
 ) -> None:
     def evaluate(metrics, **options):
         passes.clear()
-        return workflow.evaluate(trained, CPU, blocks, split="test", metrics=metrics, **options)
+        return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics, **options)
 
     first = evaluate("segmentation")
     assert passes == ["test"]
@@ -128,9 +129,7 @@ def test_evaluate_computes_what_is_missing(
 def test_force_and_no_cache(trained: Run, blocks: Path, passes) -> None:
     def evaluate(**options):
         passes.clear()
-        return workflow.evaluate(
-            trained, CPU, blocks, split="test", metrics="segmentation", **options
-        )
+        return judge.evaluate(trained, CPU, blocks, split="test", metrics="segmentation", **options)
 
     first = evaluate(force=True)
     assert passes == ["test"]
@@ -147,7 +146,7 @@ def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
 ) -> None:
     def evaluate(metrics):
         passes.clear()
-        return workflow.evaluate(trained, CPU, blocks, split="test", metrics=metrics)
+        return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics)
 
     trained.evaluation.unlink(missing_ok=True)
     first = evaluate("segmentation")
@@ -155,7 +154,7 @@ def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
     assert evaluate("health,segmentation")["metrics"].items() > first["metrics"].items()
     trained.evaluation.write_text("{")
     assert evaluate("segmentation") == first
-    other = workflow.evaluate(trained, CPU, blocks, split="val", metrics="segmentation")
+    other = judge.evaluate(trained, CPU, blocks, split="val", metrics="segmentation")
     assert other["split"] == "val"
     assert read_json(trained.evaluation) == first
 

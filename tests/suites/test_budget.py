@@ -16,6 +16,7 @@ from slotbench.config.budget import UNITS, Budget
 from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.objectives.objective import TrainBatch
+from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.training.flops import flops_of_step
@@ -180,7 +181,7 @@ def test_the_leaderboard_has_a_column_of_cost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = trained(blocks, tmp_path, "2:steps")
-    workflow.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
+    judge.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
     capsys.readouterr()
 
     def shown(*words: str) -> str:

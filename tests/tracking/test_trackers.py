@@ -12,6 +12,7 @@ import torch
 from slotbench import api, registry
 from slotbench.errors import UserError
 from slotbench.registry import Entry
+from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.tracking import tracker as base
@@ -148,7 +149,7 @@ def test_the_evaluation_is_told_at_the_last_step(
 ) -> None:
     metrics = {"fg_ari/attention": {"value": 0.5}, "miou/decoder": {"value": None}}
     found = {"split": "test", "metrics": metrics}
-    monkeypatch.setattr(workflow, "_judge", lambda *_: found)
+    monkeypatch.setattr(judge, "judge_run", lambda *_: found)
     host = Host(torch.device("cpu"), trackers=("notes",))
     workflow.start(choice(2), host, blocks, tmp_path, evaluate=True)
     assert Notes.told[-3:] == [

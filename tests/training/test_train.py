@@ -16,6 +16,7 @@ from slotbench.config.resolve import Choice
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import TrainingError, UserError
 from slotbench.objectives.objective import TrainBatch
+from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
@@ -193,7 +194,7 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
     assert str(tmp_path) not in learner.config_file.read_text()
     (tmp_path / "here").rename(tmp_path / "there")
     moved = workflow.find(learner.id, tmp_path / "there")
-    found = workflow.evaluate(moved, CPU, blocks, split="test", metrics="segmentation")
+    found = judge.evaluate(moved, CPU, blocks, split="test", metrics="segmentation")
     assert "fg_ari/decoder" in found["metrics"]
 
 

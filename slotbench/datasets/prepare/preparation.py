@@ -1,7 +1,6 @@
 """Preparing a dataset: render or import it in parts, join them, draw a contact sheet."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 from slotbench import registry
 from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.format.splits import SPLITS
 from slotbench.datasets.originals.obtain import downloaded, given
@@ -49,33 +49,6 @@ class Request:
     """Of a Ray cluster; none: one that is started here."""
     shifts: tuple[str, ...] = ()
     """Shifts to add as test sets, see :func:`slotbench.datasets.shifts.kinds.parse`."""
-
-
-def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
-    """``<name>.h5`` for the default variant, ``<name>-<variant>.h5`` for the others."""
-    variants = registry.get("datasets", name).variants
-    if variant is None or variant == variants[0]:
-        return data_dir / f"{name}.h5"
-    if variant not in variants:
-        raise registry.unknown(f"variant of {name}", variant, variants)
-    return data_dir / f"{name}-{variant}.h5"
-
-
-def locate(reference: str, data_dir: Path) -> Path:
-    """The file of ``name``, ``name:variant`` or a path; :class:`UserError` if not prepared."""
-    if reference.endswith((".h5", ".hdf5")) or os.sep in reference:
-        if not Path(reference).is_file():
-            raise UserError(f"--dataset {reference}: there is no such file.")
-        return Path(reference)
-    name, _, variant = reference.partition(":")
-    path = path_of(name, variant or None, data_dir)
-    if not path.is_file():
-        option = f" --variant {variant}" if variant else ""
-        raise UserError(
-            f"Dataset {reference!r} is not prepared: {path} does not exist.",
-            f"Type: slotbench prepare {name}{option}",
-        )
-    return path
 
 
 def prepare(request: Request) -> Path:

@@ -73,8 +73,7 @@ def draw_gallery(
 
 
 def _seen(run: Run, data_dir: Path, host: Host) -> list[Seen]:
-    from slotbench.results.models import trained
-    from slotbench.results.work import open_dataset
+    from slotbench.results.models import open_dataset, trained
 
     config = run.config()
     with open_dataset(config, data_dir) as dataset:

@@ -213,8 +213,7 @@ def _galleries(
 def _draw(run: Run, data_dir: Path, host: Host) -> None:
     """The pictures of ``slotbench show``, where a run has none that are newer than its model."""
     from slotbench.errors import UserError
-    from slotbench.results.models import trained
-    from slotbench.results.work import open_dataset, run_title
+    from slotbench.results.models import open_dataset, run_title, trained
 
     page = run.pictures / "test.png"
     if page.is_file() and page.stat().st_mtime_ns >= run.model.stat().st_mtime_ns:
