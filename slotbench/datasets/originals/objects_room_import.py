@@ -17,7 +17,7 @@ import numpy as np
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
-from slotbench.datasets.sets.objects_room import MOST
+from slotbench.datasets.render.objects_room_scene import MOST
 from slotbench.errors import UserError
 
 TRAIN = "objects_room_train.tfrecords"

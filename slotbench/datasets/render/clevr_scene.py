@@ -1,12 +1,13 @@
-"""Scenes of CLEVR: what stands where, in what colour, seen from where. No rendering here."""
+"""Scenes of CLEVR: objects, camera and lights. No rendering here."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
+from slotbench.datasets.render.placement import Point, choose, filled
 
 COLORS = {
     "gray": (87, 87, 87),
@@ -45,10 +46,10 @@ class Thing:
     material: str
     size: str
     radius: float
-    position: tuple[float, float, float]
+    position: Point
     rotation: float
     style: str = ""
-    """A pattern, in shifted test sets alone."""
+    """A texture; only shifted test sets have any."""
 
 
 @dataclass(frozen=True)
@@ -75,81 +76,72 @@ def _frame(x: float, y: float, z: float) -> Array:
     return frame
 
 
-def project(points: Array, camera: Array) -> Array:
+def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Array:
     """Where points (n, 3) appear: x and y in [0, 1] from the top left corner, and the depth."""
     right, up, depth = camera_frame(camera) @ (points - camera).T
     x = 0.5 + 0.5 * right / depth / HALF_WIDTH
-    y = 0.5 - 0.5 * up / depth / HALF_WIDTH - ROW_OFFSET
+    y = 0.5 - 0.5 * up / depth / HALF_WIDTH - row_offset
     return np.stack([x, y, depth], axis=1)
+
+
+def sample_view(generator: np.random.Generator) -> tuple[Array, dict[str, Array]]:
+    """Places of the camera, float64 (3,), and of the lights by name."""
+    camera = np.array(CAMERA) + generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 3)
+    return camera, {
+        name: np.array(place) + generator.uniform(-LIGHT_JITTER, LIGHT_JITTER, 3)
+        for name, place in LIGHTS.items()
+    }
 
 
 def sample_scene(count: int, generator: np.random.Generator) -> Scene:
     """A scene of ``count`` objects; starts anew where an object finds no place in 50 tries."""
     while True:
-        camera = np.array(CAMERA) + generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 3)
-        lights = {
-            name: np.array(place) + generator.uniform(-LIGHT_JITTER, LIGHT_JITTER, 3)
-            for name, place in LIGHTS.items()
-        }
-        objects: list[Thing] = []
-        while len(objects) < count:
-            thing = _place(objects, camera, generator)
-            if thing is None:
-                break
-            objects.append(thing)
-        else:
-            return Scene(tuple(objects), camera, lights)
+        camera, lights = sample_view(generator)
+        objects = filled((), count, lambda others: place(others, camera, generator))  # noqa: B023
+        if objects is not None:
+            return Scene(objects, camera, lights)
 
 
-def add_things(scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
-    """The scene with objects added until it has ``count``; none where one finds no place."""
-    objects = list(scene.objects)
-    while len(objects) < count:
-        thing = _place(objects, scene.camera, generator)
-        if thing is None:
-            return None
-        objects.append(thing)
-    return replace(scene, objects=tuple(objects))
-
-
-def _place(others: list[Thing], camera: Array, generator: np.random.Generator) -> Thing | None:
-    size = _choose(tuple(SIZES), generator)
-    shape = _choose(SHAPES, generator)
+def place(others: tuple[Thing, ...], camera: Array, generator: np.random.Generator) -> Thing | None:
+    """An object beside others; None where 50 places are all taken."""
+    size, shape = choose(tuple(SIZES), generator), choose(SHAPES, generator)
     radius = SIZES[size] / math.sqrt(2) if shape == "cube" else SIZES[size]
-    tries = np.concatenate([generator.uniform(-3, 3, (50, 2)), np.full((50, 1), radius)], axis=1)
-    seen = project(tries, camera)[:, :2]
-    good = ((seen >= 0) & (seen <= 1)).all(axis=1) & _apart(tries, SIZES[size], others, camera)
+    taken = [(other.position, SIZES[other.size]) for other in others]
+    found = find(50, radius, SIZES[size], taken, camera, ROW_OFFSET, generator)
+    if found is None:
+        return None
+    color, material = choose(tuple(COLORS), generator), choose(MATERIALS, generator)
+    return Thing(shape, color, material, size, radius, found, float(generator.uniform(0, 360)))
+
+
+def find(
+    tries: int,
+    height: float,
+    reach: float,
+    taken: list[tuple[Point, float]],
+    camera: Array,
+    row_offset: float,
+    generator: np.random.Generator,
+) -> Point | None:
+    """The first free place in the frame for an object that reaches so far; None: all are taken.
+
+    ``taken`` has the place and reach of each other object. CLEVR has two rules: a gap between
+    objects, and a margin along both directions of the view, which keeps the four spatial
+    relations (left, right, in front, behind) unambiguous.
+    """
+    places = generator.uniform(-3, 3, (tries, 2))
+    points = np.concatenate([places, np.full((tries, 1), height)], axis=1)
+    seen = project(points, camera, row_offset)[:, :2]
+    good = ((seen >= 0) & (seen <= 1)).all(axis=1)
+    if taken:
+        between = places[:, None] - np.array([point[:2] for point, _ in taken])
+        reaches = reach + np.array([other for _, other in taken])
+        directions = camera_frame(camera)[[0, 2], :2]
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        gap = np.linalg.norm(between, axis=2) - reaches >= GAP
+        margin = (np.abs(between @ directions.T) >= MARGIN).all(axis=2)
+        good &= (gap & margin).all(axis=1)
     if not good.any():
         return None
-    x, y, z = tries[int(good.argmax())].tolist()
-    return Thing(
-        shape,
-        _choose(tuple(COLORS), generator),
-        _choose(MATERIALS, generator),
-        size,
-        radius,
-        (x, y, z),
-        float(generator.uniform(0, 360)),
-    )
-
-
-def _apart(points: Array, size: float, others: list[Thing], camera: Array) -> Array:
-    """CLEVR's two rules: a gap between objects, and a margin along every direction of the view.
-
-    The margin keeps the four spatial relations (left, right, in front, behind) unambiguous.
-    Takes points (n, 3); returns bool (n,).
-    """
-    if not others:
-        return np.ones(len(points), np.bool_)
-    places = np.array([other.position[:2] for other in others])
-    sizes = np.array([SIZES[other.size] for other in others])
-    between = points[:, None, :2] - places
-    directions = camera_frame(camera)[[0, 2], :2]
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    gap = np.linalg.norm(between, axis=2) - size - sizes >= GAP
-    margin = (np.abs(between @ directions.T) >= MARGIN).all(axis=2)
-    return (gap & margin).all(axis=1)  # type: ignore[no-any-return]
-
-
-def _choose(values: tuple[str, ...], generator: np.random.Generator) -> str:
-    return values[int(generator.integers(len(values)))]
+    x, y, z = points[int(good.argmax())].tolist()
+    return x, y, z

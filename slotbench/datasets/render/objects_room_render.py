@@ -1,4 +1,4 @@
-"""Rendering of Objects Room: floor, four walls, sky, and what stands there."""
+"""Rendering of Objects Room: floor, four walls, sky and objects."""
 
 import math
 from typing import Any
@@ -7,26 +7,31 @@ import mitsuba as mi
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render.mitsuba_render import MitsubaRenderer, linear_rgb
+from slotbench.datasets.render.mitsuba_render import (
+    MitsubaRenderer,
+    cylinder,
+    linear_rgb,
+    sphere,
+    texture,
+    triangles,
+)
 from slotbench.datasets.render.objects_room_scene import (
     COLORS,
     FOV,
     HALF,
     HEIGHT,
     NEW_COLORS,
-    NEW_SHAPES,
     TINTS,
     Room,
     Thing,
 )
-from slotbench.datasets.shifts import mitsuba_shifts
 
 SUN, SUN_HEIGHT = 1.7, 60.0
-"""Irradiance of the only light that casts shadows, and how many degrees high it stands."""
+"""Irradiance and elevation in degrees of the only light that casts shadows."""
 AMBIENT, FROM_WHERE = 0.42, np.array([0.1, -0.06, 0.12], np.float32)
-"""Light that is everywhere, and how much more of it comes along x, y and z."""
+"""Ambient light, and how much its strength grows along x, y and z."""
 SKY = ((205, 228, 250), (105, 165, 235))
-"""sRGB at the horizon and above; put in where a ray meets nothing."""
+"""sRGB at the horizon and above; drawn where a ray meets no surface."""
 SURFACE = {"type": "principled", "roughness": 0.5, "specular": 0.4}
 SIDES = 40
 """Flat faces of a cone; its shading is smooth."""
@@ -37,16 +42,15 @@ class Renderer(MitsubaRenderer):
 
     def __init__(self, size: int, zoom: float = 1.0) -> None:
         super().__init__(size, zoom)
-        # One light of one direction leaves nothing to chance, and so no noise. What is everywhere
-        # is added to it, from the colours and normals of surfaces; apart they take half the time.
+        # A single directional light needs no random samples, so it has no noise. Ambient light is
+        # added from the colours and normals of surfaces: two passes take half the time of one.
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 1, "bsdf_samples": 0})
         self.around = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
         self.sky = _sky(size, zoom)
-        self.surfaces = {
-            color: mi.load_dict({"base_color": linear_rgb(rgb), **SURFACE})
+        self.surfaces: dict[tuple[str, ...], Any] = {
+            (color,): mi.load_dict({"base_color": linear_rgb(rgb), **SURFACE})
             for color, rgb in (COLORS | NEW_COLORS).items()
         }
-        self.styled: dict[tuple[str, str, str], Any] = {}
         self.tints = [
             mi.load_dict({"type": "diffuse", "reflectance": linear_rgb(rgb)}) for rgb in TINTS
         ]
@@ -100,107 +104,55 @@ class Renderer(MitsubaRenderer):
         return seen
 
     def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:
-        surface, size = self._surface(thing, thing.shape), thing.size
-        x, y, z = thing.position
-        transform = mi.ScalarTransform4f
-        if thing.shape in NEW_SHAPES:
-            mesh = mitsuba_shifts.pointed(
-                name, thing.shape, size, 2 * size, thing.rotation, (x, y), surface
-            )
-            return {name: mesh}
-        if thing.shape == "cube":
-            turned = transform().translate([x, y, z]).rotate([0, 0, 1], thing.rotation)
-            return {name: {"type": "cube", "to_world": turned.scale(size), "bsdf": surface}}
-        if thing.shape == "cone":
-            return {name: _cone(name, thing, surface)}
-        if thing.shape == "sphere":
-            return {name: _sphere([x, y, z], size, surface)}
-        if thing.shape == "cylinder":
-            lid = transform().translate([x, y, 2 * size]).scale(size)
-            return {
-                name: _cylinder([x, y], 0, 2 * size, size, surface),
-                f"{name}-lid": {
-                    "type": "disk",
-                    "to_world": lid,
-                    "bsdf": self._surface(thing, "disk"),
-                },
-            }
-        radius = 0.6 * size
-        top = 2 * size - radius
-        return {
-            name: _cylinder([x, y], radius, top, radius, surface),
-            f"{name}-top": _sphere([x, y, top], radius, surface),
-            f"{name}-foot": _sphere([x, y, radius], radius, surface),
-        }
+        size, (x, y, _) = thing.size, thing.position
 
-    def _surface(self, thing: Thing, shape: str) -> Any:
-        if not thing.style:
-            return self.surfaces[thing.color]
-        key = (thing.color, thing.style, shape)
-        if key not in self.styled:
-            texture = mitsuba_shifts.texture(thing.style, COLORS[thing.color], shape)
-            self.styled[key] = mi.load_dict({"base_color": texture, **SURFACE})
-        return self.styled[key]
+        def surface(shape: str) -> Any:
+            if not thing.style:
+                return self.surfaces[thing.color,]
+            key = (thing.color, thing.style, shape)
+            if key not in self.surfaces:
+                color = texture(thing.style, COLORS[thing.color], shape)
+                self.surfaces[key] = mi.load_dict({"base_color": color, **SURFACE})
+            return self.surfaces[key]
+
+        if thing.shape == "cone":
+            return {name: _cone(name, thing, surface("cone"))}
+        if thing.shape == "capsule":
+            radius, coat = 0.6 * size, surface("capsule")
+            top = 2 * size - radius
+            return {
+                name: cylinder([x, y], radius, top, radius, coat),
+                f"{name}-top": sphere([x, y, top], radius, coat),
+                f"{name}-foot": sphere([x, y, radius], radius, coat),
+            }
+        return self.solid(name, thing.shape, size, thing.position, thing.rotation, surface)
 
 
 def _sky(size: int, zoom: float) -> Array:
-    """Linear colours from the top of the frame to its middle and on, (size, 1, 3)."""
+    """Linear colours of the rows from the top of the frame down, float64 (size, 1, 3)."""
     low, high = (np.array(linear_rgb(color)["value"]) for color in SKY)
     share = np.clip((1 - 2 * np.arange(size) / size) / zoom, 0, 1)[:, None, None]
     return low + share * (high - low)  # type: ignore[no-any-return]
 
 
-def _sphere(center: list[float], radius: float, surface: Any) -> dict[str, Any]:
-    return {"type": "sphere", "center": center, "radius": radius, "bsdf": surface}
-
-
-def _cylinder(
-    place: list[float], low: float, high: float, radius: float, surface: Any
-) -> dict[str, Any]:
-    return {
-        "type": "cylinder",
-        "p0": [*place, low],
-        "p1": [*place, high],
-        "radius": radius,
-        "bsdf": surface,
-    }
-
-
 def _cone(name: str, thing: Thing, surface: Any) -> Any:
-    """A cone as high as it is wide. It stands on the floor, so it has no bottom."""
-    # A texture begins and ends at an edge, whose corner then stands there twice.
+    """A cone as high as it is wide, on the floor. It has no bottom."""
+    # A texture begins and ends at one edge, whose corner is then stored twice.
     corners = SIDES + bool(thing.style)
     angles = np.arange(corners) * (2 * math.pi / SIDES)
     around = np.stack([np.cos(angles), np.sin(angles), np.zeros(corners)], axis=1)
     x, y, _ = thing.position
     foot = np.array([x, y, 0]) + thing.size * around
-    # The apex stands there once for each face, so that each has a normal of its own.
+    # The apex is stored once for each face, so that each has a normal of its own.
     apex = np.tile([x, y, 2 * thing.size], (corners, 1))
     middle = angles + math.pi / SIDES
     normals = np.concatenate([_leaning(angles), _leaning(middle)])
     this = np.arange(SIDES)
     faces = np.stack([this, (this + 1) % corners, this + corners], axis=1)
-    properties = mi.Properties()
-    properties["mesh_bsdf"] = surface
-    mesh = mi.Mesh(
-        name,
-        2 * corners,
-        SIDES,
-        has_vertex_normals=True,
-        has_vertex_texcoords=bool(thing.style),
-        props=properties,
-    )
-    stored = mi.traverse(mesh)
-    if thing.style:
-        turns = np.arange(corners) / SIDES
-        texels = [np.stack([turns, np.full(corners, up)], axis=1) for up in (0, 1)]
-        stored["vertex_texcoords"] = np.concatenate(texels).astype(np.float32).ravel()
-    stored["vertex_positions"] = np.concatenate([foot, apex]).astype(np.float32).ravel()
-    stored["vertex_normals"] = normals.astype(np.float32).ravel()
-    stored["faces"] = faces.astype(np.uint32).ravel()
-    stored.update()
-    mesh.set_id(name)
-    return mesh
+    turns = np.arange(corners) / SIDES
+    texels = [np.stack([turns, np.full(corners, up)], axis=1) for up in (0, 1)]
+    coordinates = np.concatenate(texels) if thing.style else None
+    return triangles(name, surface, np.concatenate([foot, apex]), faces, normals, coordinates)
 
 
 def _leaning(angles: Array) -> Array:

@@ -1,8 +1,8 @@
-"""Scenes of Objects Room: a square room, what stands in it, seen from where. No rendering here.
+"""Scenes of Objects Room: a square room, its objects and the camera. No rendering here.
 
-Lengths are in scene units. The floor is z = 0, its middle the origin; x is to the right as the
-camera looks, y is away from it. So it is the room that is turned, and where an object is can be
-told from the image.
+Lengths are in scene units. The floor is z = 0, its middle the origin; x points to the right of
+the camera, y away from it. The room is turned, not the camera, so that the image shows where an
+object is.
 """
 
 import math
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
+from slotbench.datasets.render.placement import Point, choose, filled
 
-Point = tuple[float, float, float]
-
+MOST = 6
+"""Objects in an image."""
 SHAPES = ("cube", "sphere", "cylinder", "cone", "capsule")
 COLORS = {
     "red": (214, 39, 40),
@@ -28,7 +29,7 @@ COLORS = {
 """sRGB, 0 to 255."""
 NEW_SHAPES = ("pyramid", "diamond")
 NEW_COLORS = {"brown": (105, 62, 28), "lime": (185, 255, 40), "black": (22, 22, 24)}
-"""Those of the shifts ``object_shape`` and ``object_color`` alone."""
+"""Only the shifts ``object_shape`` and ``object_color`` have these."""
 TINTS = (
     (203, 140, 132),
     (212, 174, 132),
@@ -49,9 +50,9 @@ FOV = 62.0
 """Degrees across the frame."""
 CAMERA_RADIUS, CAMERA_HEIGHT, CAMERA_JITTER = (2.9, 3.3), (1.3, 2.0), 0.25
 REACH, OFFSET = 2.0, 0.6
-"""Objects stand in a disc of radius REACH, whose middle is OFFSET behind that of the room."""
+"""Objects stand in a disc of radius REACH; its middle is OFFSET behind the room's middle."""
 SIZES = (0.38, 0.6)
-"""Half the height of an object; all are as wide as high but capsules, which are 0.6 times so."""
+"""Half the height of an object. Its width equals its height; a capsule's is 0.6 times that."""
 GAP = 0.15
 
 
@@ -68,7 +69,7 @@ class Thing:
     position: Point
     rotation: float
     style: str = ""
-    """A pattern, in shifted test sets alone."""
+    """A texture; only shifted test sets have any."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ class Room:
     objects: tuple[Thing, ...]
     floor: int
     walls: int
-    """Which of the TINTS."""
+    """Indices into TINTS."""
     turn: float
-    """Degrees that the room is turned about the vertical, [0, 90)."""
+    """Rotation of the room about the vertical in degrees, [0, 90)."""
     camera: Point
     target: Point
     sun: float
-    """Where the light comes from: degrees about the vertical."""
+    """Direction of the light: degrees about the vertical."""
 
 
 def footprint(shape: str, size: float) -> float:
@@ -96,34 +97,21 @@ def sample_room(count: int, identical: bool, generator: np.random.Generator) -> 
     x, y = generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 2).tolist()
     floor, walls = generator.choice(len(TINTS), 2, replace=False).tolist()
     turn, sun = float(generator.uniform(0, 90)), float(generator.uniform(0, 360))
-    shared = _choose(tuple(COLORS), generator)
+    shared = choose(tuple(COLORS), generator)
     camera, target = (0.0, -radius, height), (x, y, 0.5)
-    things: list[Thing] = []
-    while len(things) < count:
-        thing = _place(things, camera, target, generator)
-        if thing is None:
-            things = []
-        else:
-            things.append(replace(thing, color=shared) if identical else thing)
-    return Room(tuple(things), floor, walls, turn, camera, target, sun)
+    things = None
+    while things is None:
+        things = filled((), count, lambda others: place(others, camera, target, generator))
+    if identical:
+        things = tuple(replace(thing, color=shared) for thing in things)
+    return Room(things, floor, walls, turn, camera, target, sun)
 
 
-def add_things(scene: Room, count: int, generator: np.random.Generator) -> Room | None:
-    """The room with objects added until it has ``count``; none where one finds no place."""
-    things = list(scene.objects)
-    while len(things) < count:
-        thing = _place(things, scene.camera, scene.target, generator)
-        if thing is None:
-            return None
-        things.append(thing)
-    return replace(scene, objects=tuple(things))
-
-
-def _place(
-    others: list[Thing], camera: Point, target: Point, generator: np.random.Generator
+def place(
+    others: tuple[Thing, ...], camera: Point, target: Point, generator: np.random.Generator
 ) -> Thing | None:
     """An object whose middle is in the frame; none where 50 places are all taken."""
-    shape, color = _choose(SHAPES, generator), _choose(tuple(COLORS), generator)
+    shape, color = choose(SHAPES, generator), choose(tuple(COLORS), generator)
     size, rotation = float(generator.uniform(*SIZES)), float(generator.uniform(0, 360))
     # The square root spreads places evenly over the disc.
     radius = REACH * np.sqrt(generator.random(50))
@@ -147,7 +135,3 @@ def _framed(points: Array, camera: Point, target: Point) -> Array:
     seen = np.stack([right, np.cross(right, forward), forward]) @ (points - camera).T
     half = math.tan(math.radians(FOV / 2)) * seen[2]
     return (np.abs(seen[:2]) < half).all(axis=0)  # type: ignore[no-any-return]
-
-
-def _choose(values: tuple[str, ...], generator: np.random.Generator) -> str:
-    return values[int(generator.integers(len(values)))]

@@ -1,9 +1,9 @@
-"""Sprites as dSprites has them, drawn without antialiasing: images and videos share this code.
+"""The sprites of dSprites, drawn without antialiasing, for images and videos.
 
 Shapes, scales and orientations take the values of dSprites (Matthey et al. 2017): square,
-ellipse, heart; six scales from 0.5 to 1; 40 orientations. A variant of DeepMind's
-multi_object_datasets says how many sprites a scene has and which colours. A later sprite covers
-an earlier one.
+ellipse, heart; six scales from 0.5 to 1; 40 orientations. Each variant of DeepMind's
+multi_object_datasets has its own number of sprites and its own colours. A later sprite covers an
+earlier one.
 """
 
 import math
@@ -16,7 +16,7 @@ from slotbench.datasets.format.schema import Array, Batch, Property
 
 SHAPES = ("square", "ellipse", "heart")
 NEW_SHAPE = len(SHAPES)
-"""Code of the triangle, which is in a shifted test set alone."""
+"""Code of the triangle, which only shifted test sets have."""
 SCALES = np.linspace(0.5, 1.0, 6)
 ORIENTATIONS = 40
 COUNTS = {"colored_on_grayscale": (2, 5), "colored_on_colored": (1, 4), "binarized": (2, 3)}
@@ -84,9 +84,9 @@ class Colors:
         ground = generator.random(1).repeat(3) if gray else generator.random(3)
         return cls(generator.random((count, 3)), ground)
 
-    def store(self, batch: Batch, at: int | tuple[int, int], mask: Array) -> None:
-        """Fill the image of entry ``at`` from its label map, and the colours where it has them."""
-        batch["image"][at] = self.paint(mask)
+    def store(self, batch: Batch, at: int | tuple[int, int], image: Array) -> None:
+        """Fill the image of entry ``at``, and the colours where the batch has them."""
+        batch["image"][at] = image
         if "property/color" in batch:
             batch["property/color"][at][: len(self.sprites)] = self.sprites
 
@@ -97,7 +97,7 @@ class Colors:
 
 
 def properties(variant: str, position: str) -> tuple[Property, ...]:
-    """What is known of a sprite; ``position`` is the unit of its place."""
+    """Properties of a sprite; ``position`` is the unit of its place."""
     color = (Property("color", "numeric", dim=3, unit="[0, 1]"),)
     return (
         Property("shape", "categorical", classes=SHAPES),

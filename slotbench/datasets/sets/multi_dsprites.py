@@ -6,7 +6,9 @@ colour; ``binarized``: 2 to 3 white ones on black. Positions are the 32 x 32 of 
 every sprite shows at least ``MIN_VISIBLE`` of its pixels.
 """
 
-from dataclasses import replace
+import colorsys
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,16 +18,54 @@ from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.download import Download
-from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, properties
+from slotbench.datasets.render.sprites import (
+    COUNTS,
+    HALF_SIDE,
+    NEW_SHAPE,
+    ORIENTATIONS,
+    SCALES,
+    Colors,
+    Sprites,
+    all_shown,
+    properties,
+    shown,
+)
+from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag, second_color
 from slotbench.datasets.shifts.kinds import shift_of
-from slotbench.datasets.shifts.multi_dsprites_shifts import MORE, Scene, shift_scene
-from slotbench.datasets.shifts.shift_batch import empty, flag
+from slotbench.errors import SlotbenchError
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
 POSITIONS = 32
-# dSprites' positions keep every sprite inside the frame.
 BORDER = 16 / 64
+"""Positions keep this share of the frame free on each side, so that every sprite fits."""
+ZOOM = 1.5
+MORE = {"colored_on_grayscale": (6, 8), "colored_on_colored": (5, 7), "binarized": (4, 5)}
+"""Fewest and most sprites of the shift ``num_objects``: more than ``COUNTS`` allows."""
+TRIES = 200
+LEAST_SHARE = 0.15
+"""Each colour of a texture has at least this share of the sprite's visible pixels."""
+PERIOD = 0.8
+"""Period of a texture, in half-sides of a square."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Sprites, their places float (count, 2) in [0, 1] and their colours."""
+
+    sprites: Sprites
+    place: Array
+    colors: Colors
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scene, its label map and its image, and which sprite was changed."""
+
+    scene: Scene
+    mask: Array
+    image: Array
+    changed: tuple[int, ...] = ()
 
 
 @register("datasets")
@@ -63,21 +103,18 @@ class MultiDSprites(Dataset):
         shift = shift_of(split)
         batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
         for row, index in enumerate(range(start, stop)):
-            scene, mask = self._scene("test" if shift else split, index)
-            if shift is None:
-                scene.sprites.store(batch, row, mask, scene.place)
-                scene.colors.store(batch, row, mask)
-                continue
-            generator = numpy_generator(self.seed, self.name, self.variant, split, index)
-            drawn = shift_scene(shift, scene, self.image_size, self.variant, _centers, generator)
+            drawn = self._drawn("test" if shift else split, index)
+            if shift is not None:
+                generator = numpy_generator(self.seed, self.name, self.variant, split, index)
+                size = self.image_size
+                drawn = shift_scene(shift, drawn.scene, size, self.variant, generator)
             drawn.scene.sprites.store(batch, row, drawn.mask, drawn.scene.place)
-            drawn.scene.colors.store(batch, row, drawn.mask)
-            batch["image"][row] = drawn.image
+            drawn.scene.colors.store(batch, row, drawn.image)
             flag(batch, row, shift, drawn.changed)
         return batch
 
-    def _scene(self, split: str, index: int) -> tuple[Scene, Array]:
-        """A scene of the stream of (seed, split, index), and its label map."""
+    def _drawn(self, split: str, index: int) -> Drawn:
+        """The first scene of the stream of (seed, split, index) whose sprites all show."""
         generator = numpy_generator(self.seed, self.name, self.variant, split, index)
         low, high = COUNTS[self.variant]
         count, size = int(generator.integers(low, high + 1)), self.image_size
@@ -87,7 +124,8 @@ class MultiDSprites(Dataset):
             mask, area = sprites.mask(_centers(place, size), size)
             if all_shown(mask, area):
                 break
-        return Scene(sprites, place, Colors.draw(self.variant, count, generator)), mask
+        colors = Colors.draw(self.variant, count, generator)
+        return Drawn(Scene(sprites, place, colors), mask, colors.paint(mask))
 
     def downloads(self) -> tuple[Download, ...]:
         return addresses.multi_object(f"multi_dsprites/multi_dsprites_{self.variant}.tfrecords")
@@ -101,3 +139,113 @@ class MultiDSprites(Dataset):
 def _centers(place: Array, size: int) -> Array:
     """Places float (count, 2) in [0, 1] -> pixels int (count, 2) of a frame of ``size``."""
     return np.rint((BORDER + place * (1 - 2 * BORDER)) * (size - 1)).astype(int)
+
+
+def shift_scene(
+    shift: str, scene: Scene, size: int, variant: str, generator: np.random.Generator
+) -> Drawn:
+    """The scene under a shift, drawn at ``size`` x ``size`` pixels.
+
+    Every sprite shows its least share of pixels, where a sprite can be changed so.
+    """
+    if shift == "crop":
+        return _zoomed(scene, size)
+    if shift == "num_objects":
+        return _fuller(scene, size, variant, generator)
+    if shift == "object_shape":
+        return _triangle(scene, size, generator)
+    if shift == "object_style":
+        return _styled(scene, size, generator)
+    if shift == "object_color":
+        slot = int(generator.integers(len(scene.sprites)))
+        colors = scene.colors.sprites.copy()
+        colors[slot] = colorsys.hsv_to_rgb(generator.random(), 1.0, 0.9)
+        scene = replace(scene, colors=replace(scene.colors, sprites=colors))
+        return replace(_plain(scene, size), changed=(slot,))
+    raise ValueError(f"no shift {shift!r} of sprites")
+
+
+def _plain(scene: Scene, size: int) -> Drawn:
+    mask, _ = scene.sprites.mask(_centers(scene.place, size), size)
+    return Drawn(scene, mask, scene.colors.paint(mask))
+
+
+def _zoomed(scene: Scene, size: int) -> Drawn:
+    large = _plain(scene, round(ZOOM * size))
+    start = (len(large.mask) - size) // 2
+    middle = slice(start, start + size)
+    return Drawn(scene, large.mask[middle, middle], large.image[middle, middle])
+
+
+def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
+    """One sprite becomes a triangle: the first one tried that hides no other."""
+    best: tuple[int, Drawn] | None = None
+    for slot in generator.permutation(len(scene.sprites)).tolist():
+        shape = scene.sprites.shape.copy()
+        shape[slot] = NEW_SHAPE
+        changed = replace(scene, sprites=replace(scene.sprites, shape=shape))
+        mask, area = changed.sprites.mask(_centers(scene.place, size), size)
+        drawn = Drawn(changed, mask, scene.colors.paint(mask), (slot,))
+        fewest = int(shown(mask, len(area)).min())
+        if all_shown(mask, area):
+            return drawn
+        if best is None or fewest > best[0]:
+            best = fewest, drawn
+    return _plain(scene, size) if best is None or best[0] == 0 else best[1]
+
+
+def _fuller(scene: Scene, size: int, variant: str, generator: np.random.Generator) -> Drawn:
+    """New sprites in front of the others; fewer of them where they hide one."""
+    low, high = MORE[variant]
+    for count in range(int(generator.integers(low, high + 1)), low - 1, -1):
+        for _ in range(TRIES if count > low else 100 * TRIES):
+            fuller = _add(scene, count - len(scene.sprites), variant, generator)
+            mask, area = fuller.sprites.mask(_centers(fuller.place, size), size)
+            if all_shown(mask, area):
+                return Drawn(fuller, mask, fuller.colors.paint(mask))
+    raise SlotbenchError(f"multi-dsprites: no place for {low} sprites in a scene.")
+
+
+def _add(scene: Scene, more: int, variant: str, generator: np.random.Generator) -> Scene:
+    old, new = scene.sprites, Sprites.draw(more, generator)
+    joined = zip(vars(old).values(), vars(new).values(), strict=True)
+    sprites = Sprites(*map(np.concatenate, joined))
+    place = np.concatenate([scene.place, generator.integers(32, size=(more, 2)) / 31])
+    colors = Colors.draw(variant, more, generator).sprites
+    both = np.concatenate([scene.colors.sprites, colors])
+    return Scene(sprites, place, replace(scene.colors, sprites=both))
+
+
+def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
+    """One sprite gets a texture: the first one tried that shows both its colours."""
+    drawn = _plain(scene, size)
+    pattern = str(generator.choice(PATTERNS))
+    best: tuple[float, Drawn] | None = None
+    for slot in generator.permutation(len(scene.sprites)).tolist():
+        image = drawn.image.copy()
+        share = _style(image, drawn, slot, size, pattern)
+        styled = replace(drawn, image=image, changed=(slot,))
+        if share >= LEAST_SHARE:
+            return styled
+        if best is None or share > best[0]:
+            best = share, styled
+    return drawn if best is None or best[0] == 0 else best[1]
+
+
+def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> float:
+    """Paint a texture that turns with the sprite; return the share of its rarer colour."""
+    sprites = drawn.scene.sprites
+    rows, columns = np.nonzero(drawn.mask == slot + 1)
+    center = _centers(drawn.scene.place, size)[slot]
+    unit = PERIOD * HALF_SIDE * size * SCALES[sprites.scale[slot]]
+    x, y = (columns - center[0]) / unit, (rows - center[1]) / unit
+    angle = sprites.turn[slot] * (2 * math.pi / ORIENTATIONS)
+    u = x * math.cos(angle) + y * math.sin(angle)
+    v = y * math.cos(angle) - x * math.sin(angle)
+    second = draw_pattern(pattern, u + 0.25, v + 0.25)
+    color = drawn.scene.colors.sprites[slot]
+    # Black on black would be a hole.
+    gray = 0.5 if (drawn.scene.colors.ground == 0).all() else second_color(color)
+    image[rows[second], columns[second]] = round(255 * gray)
+    share = float(second.mean())
+    return min(share, 1 - share)

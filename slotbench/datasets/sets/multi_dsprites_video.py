@@ -10,7 +10,7 @@ properties are what they are behind the others.
 
 The position of a sprite is its centre as shares of the frame, not as the 32 x 32 places of
 ``multi-dsprites``: a small sprite comes nearer to the border than a large one. The velocity is
-no property, as no single frame shows it; it is the difference of two positions.
+no property, because no single frame shows it; it is the difference of two positions.
 """
 
 import math
@@ -76,7 +76,7 @@ class MultiDSpritesVideo(Dataset):
             turned = sprites.turned(frame * turns)
             mask, _ = turned.mask(self._pixels(places[frame]), size)
             turned.store(batch, (row, frame), mask, places[frame])
-            colors.store(batch, (row, frame), mask)
+            colors.store(batch, (row, frame), colors.paint(mask))
 
     def _paths(self, sprites: Sprites, generator: np.random.Generator) -> Array:
         """Centres of the sprites as shares of the frame, float64 (frames, count, 2)."""
@@ -101,9 +101,9 @@ class MultiDSpritesVideo(Dataset):
 
 
 def bounce(moved: Array, room: Array) -> Array:
-    """Where a point is that would have ``moved`` freely, between walls at 0 and ``room``.
+    """The place, between walls at 0 and ``room``, of a point that moved so far from 0.
 
-    Seen in the mirrors that the walls are, a bouncing path is straight.
+    A bouncing path is a straight one, mirrored at the walls.
     """
     folded = moved % (2 * room)
     return np.asarray(np.minimum(folded, 2 * room - folded))

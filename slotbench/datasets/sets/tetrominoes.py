@@ -1,16 +1,16 @@
 """Tetrominoes: three pieces of four blocks on black, drawn here or read from TFRecords.
 
-What DeepMind's multi_object_datasets say of it: images of 35x35 pixels, three tetrominoes each,
-one of six colours (red, green, blue, yellow, magenta, cyan). Its readme counts 17 shapes and
-orientations; its files have the codes 1 to 19, and 19 is how many the seven pieces have when
-they are turned but not mirrored. Users of the files write that x and y are the whole numbers 0
-to 29, so pieces stand at whole pixels, at least one pixel from the right and the lower border.
-Blocks are 5x5 pixels, and pieces do not overlap. Not known is which code is which shape, and how
-positions are drawn: here all that do not overlap are as likely.
+DeepMind's multi_object_datasets describe it: images of 35x35 pixels, three tetrominoes each, one
+of six colours (red, green, blue, yellow, magenta, cyan). The readme counts 17 shapes and
+orientations. The files have the codes 1 to 19, and the seven pieces have 19 orientations in all.
+Users of the files report that x and y are whole numbers from 0 to 29, so pieces stand at whole
+pixels, at least one pixel from the right and the lower border. Blocks are 5x5 pixels, and pieces
+do not overlap. It is unknown which code is which shape, and how positions are distributed: here
+all positions without overlap are equally likely.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,9 +21,9 @@ from slotbench.datasets.format.schema import Array, Batch, Layout, Property
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.download import Download
 from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
+from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag
 from slotbench.datasets.shifts.kinds import shift_of
-from slotbench.datasets.shifts.shift_batch import empty, flag
-from slotbench.datasets.shifts.tetrominoes_shifts import MORE, ZOOM, Piece, paint, shift_pieces
+from slotbench.errors import SlotbenchError
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
@@ -46,6 +46,19 @@ PIECES = {
     "J": ("..#", "###"),
 }
 TRIES = 16
+ZOOM = 1.5
+NEW_COLORS = (
+    (255, 128, 0),
+    (128, 0, 255),
+    (0, 255, 128),
+    (0, 128, 255),
+    (255, 0, 128),
+    (128, 255, 0),
+)
+"""Colours of ``object_color``: halfway between neighbours of the usual six."""
+MORE = (4, 5)
+"""Fewest and most pieces of ``num_objects``."""
+MORE_TRIES = 2000
 
 
 def _turned() -> Iterator[tuple[str, Array]]:
@@ -72,6 +85,18 @@ def window(image_size: int) -> slice:
     The 32 are those of torchvision's ``center_crop``.
     """
     return slice(0, SIDE) if image_size % SIDE == 0 else slice(2, 2 + CROP)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece: codes of shape and colour, left upper corners (blocks, 2) of its blocks."""
+
+    shape: int
+    color: int
+    place: tuple[int, int]
+    blocks: Array
+    rgb: tuple[int, int, int]
+    pattern: str = ""
 
 
 @register("datasets")
@@ -107,8 +132,8 @@ class Tetrominoes(Dataset):
             changed: tuple[int, ...] = ()
             if shift is not None:
                 generator = numpy_generator(self.seed, self.name, split, index)
-                pieces, changed = shift_pieces(shift, pieces, SIDE, BLOCK, _any_piece, generator)
-            mask, image = paint(pieces, SIDE, BLOCK)
+                pieces, changed = shift_pieces(shift, pieces, generator)
+            mask, image = paint(pieces)
             batch["mask"][row] = mask[np.ix_(lines, lines)]
             batch["image"][row] = image[np.ix_(lines, lines)]
             for slot, piece in enumerate(pieces):
@@ -168,6 +193,79 @@ def _places(shape: Array, generator: np.random.Generator) -> Array:
         if fits.any():
             found: Array = place[int(fits.argmax())]
             return found
+
+
+def apart(one: Array, two: Array) -> bool:
+    """Whether no block of one piece overlaps one of the other."""
+    return bool((np.abs(one[:, None] - two[None]) >= BLOCK).any(axis=-1).all())
+
+
+def shift_pieces(
+    shift: str, pieces: list[Piece], generator: np.random.Generator
+) -> tuple[list[Piece], tuple[int, ...]]:
+    """The pieces of a scene under a shift, and which was changed."""
+    if shift == "num_objects":
+        return _fuller(pieces, generator), ()
+    if shift == "object_shape":
+        return _longer(pieces, generator)
+    if not shift.startswith("object_"):
+        return pieces, ()
+    slot = int(generator.integers(len(pieces)))
+    if shift == "object_color":
+        new = replace(pieces[slot], rgb=NEW_COLORS[int(generator.integers(len(NEW_COLORS)))])
+    else:
+        new = replace(pieces[slot], pattern=str(generator.choice(PATTERNS)))
+    return [*pieces[:slot], new, *pieces[slot + 1 :]], (slot,)
+
+
+def _fuller(pieces: list[Piece], generator: np.random.Generator) -> list[Piece]:
+    for count in range(int(generator.integers(MORE[0], MORE[1] + 1)), MORE[0] - 1, -1):
+        found = list(pieces)
+        for _ in range(MORE_TRIES):
+            piece = _any_piece(generator)
+            if all(apart(piece.blocks, other.blocks) for other in found):
+                found.append(piece)
+                if len(found) == count:
+                    return found
+    raise SlotbenchError(f"tetrominoes: no place for {MORE[0]} pieces in a scene.")
+
+
+def _longer(
+    pieces: list[Piece], generator: np.random.Generator
+) -> tuple[list[Piece], tuple[int, ...]]:
+    """One piece gets a fifth block beside one of its own, where that overlaps nothing."""
+    steps = BLOCK * np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
+    found = []
+    for slot, piece in enumerate(pieces):
+        others = np.concatenate([other.blocks for other in pieces if other is not piece])
+        for corner in np.unique((piece.blocks[:, None] + steps).reshape(-1, 2), axis=0):
+            inside = (corner >= 0).all() and (corner <= SIDE - BLOCK).all()
+            taken = np.concatenate([others, piece.blocks])
+            if inside and apart(corner[None], taken):
+                found.append((slot, corner))
+    if not found:  # three pieces of a crowded frame that have no free side: change nothing
+        return pieces, ()
+    slot, corner = found[int(generator.integers(len(found)))]
+    new = replace(pieces[slot], blocks=np.concatenate([pieces[slot].blocks, corner[None]]))
+    return [*pieces[:slot], new, *pieces[slot + 1 :]], (slot,)
+
+
+def paint(pieces: list[Piece]) -> tuple[Array, Array]:
+    """Label map uint8 (SIDE, SIDE) and image uint8 (SIDE, SIDE, 3)."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for label, piece in enumerate(pieces, start=1):
+        for x, y in piece.blocks.tolist():
+            mask[y : y + BLOCK, x : x + BLOCK] = label
+    image = np.array([(0, 0, 0), *(piece.rgb for piece in pieces)], np.uint8)[mask]
+    for label, piece in enumerate(pieces, start=1):
+        if piece.pattern:
+            rows, columns = np.nonzero(mask == label)
+            x, y = piece.place
+            # A pixel's middle, in periods of one block.
+            u, v = (columns - x + 0.5) / BLOCK, (rows - y + 0.5) / BLOCK
+            second = draw_pattern(piece.pattern, u, v)
+            image[rows[second], columns[second]] = 128
+    return mask, image
 
 
 def _layout(image_size: int, shapes: tuple[str, ...]) -> Layout:

@@ -10,7 +10,6 @@ from PIL import Image
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
 from slotbench.datasets.shifts.kinds import SHIFTS
-from slotbench.datasets.shifts.shift_batch import shuffled
 from slotbench.rng import numpy_generator
 
 OCCLUSION, TRIES = 0.4, 5
@@ -85,7 +84,7 @@ def _recolor(
 ) -> None:
     """Turn the hue of one object: one with a hue if there is any, else it is tinted."""
     shown = batch["visible"][row].reshape(len(images), -1).any(axis=0)
-    order = shuffled(shown, generator)
+    order: list[int] = generator.permutation(np.flatnonzero(shown)).tolist()
     turn = float(generator.uniform(*TURN))
     if not order:
         return

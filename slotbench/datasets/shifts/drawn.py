@@ -1,4 +1,4 @@
-"""What drawing a shift writes into a batch: flags, and classes that training does not have."""
+"""What drawn shifts share: flags, classes that training does not have, and textures."""
 
 import numpy as np
 
@@ -6,11 +6,8 @@ from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
 from slotbench.datasets.shifts.kinds import SHIFTS
 
-
-def shuffled(flags: Array, generator: np.random.Generator) -> list[int]:
-    """The indices where ``flags`` bool (n,) is true, in random order."""
-    order: list[int] = generator.permutation(np.flatnonzero(flags)).tolist()
-    return order
+PATTERNS = ("checks", "stripes", "dots", "waves")
+"""Textures of the shift ``object_style``, which no training image has."""
 
 
 def empty(layout: Layout, n: int, shift: str | None) -> Batch:
@@ -34,3 +31,25 @@ def flag(batch: Batch, row: int, shift: str | None, changed: tuple[int, ...]) ->
 def code(classes: tuple[str, ...], name: str) -> int:
     """The code of a class; -1 for one that training does not have."""
     return classes.index(name) if name in classes else -1
+
+
+def draw_pattern(name: str, u: Array, v: Array) -> Array:
+    """Where a pattern has its second colour, bool of the shape of ``u`` and ``v``.
+
+    A unit of ``u`` and ``v`` is a period of the pattern. ValueError for an unknown name.
+    """
+    if name == "checks":
+        return np.asarray((np.floor(2 * u) + np.floor(2 * v)) % 2 == 0)
+    if name == "stripes":
+        return np.asarray(u % 1 < 0.5)
+    if name == "dots":
+        return np.asarray(np.hypot(u % 1 - 0.5, v % 1 - 0.5) < 0.36)
+    if name == "waves":
+        return np.asarray((v + 0.25 * np.sin(2 * np.pi * u)) % 1 < 0.5)
+    raise ValueError(f"no pattern {name!r}")
+
+
+def second_color(color: Array) -> float:
+    """The gray that a colour float (3,) in [0, 1] is paired with: light, or dark if it is light."""
+    luma = float(color @ np.array((0.299, 0.587, 0.114)))
+    return 0.95 if luma < 0.6 else 0.05
