@@ -3,6 +3,8 @@ import pytest
 
 from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.render.clevr_scene import (
+    CAMERA,
+    COLORS,
     GAP,
     MARGIN,
     SIZES,
@@ -10,7 +12,7 @@ from slotbench.datasets.render.clevr_scene import (
     project,
     sample_scene,
 )
-from slotbench.datasets.sets.clevr import COUNTS, MIN_VISIBLE, Clevr
+from slotbench.datasets.sets.clevr import COUNTS, Clevr
 from slotbench.rng import numpy_generator
 
 
@@ -41,8 +43,6 @@ def test_scenes_keep_the_rules_of_the_recipe(count: int) -> None:
 
 
 def test_the_middle_of_the_scene_is_where_the_crop_puts_it() -> None:
-    from slotbench.datasets.render.clevr_scene import CAMERA
-
     x, y, depth = project(np.zeros((1, 3)), np.array(CAMERA))[0]
     # Row 120 of 240 is the middle of the image; the crop begins at row 29 and has 192.
     assert (x, y) == pytest.approx((0.5, (120 - 29) / 192))
@@ -57,7 +57,7 @@ def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
         assert set(np.unique(batch["mask"][row])) == set(range(count + 1))
         for slot in range(count):
             rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
-            assert len(rows) >= MIN_VISIBLE * 64 * 64
+            assert len(rows) >= Clevr.least * 64 * 64
             x, y, _ = batch["property/pixel_coords"][row, slot]
             # The projected centre lies inside the object's bounding box, give or take a pixel.
             assert columns.min() - 1.5 <= x <= columns.max() + 2.5
@@ -65,8 +65,6 @@ def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
 
 
 def test_objects_have_their_colour(batch: Batch) -> None:
-    from slotbench.datasets.render.clevr_scene import COLORS
-
     right = total = 0
     for row in range(len(batch["image"])):
         for slot in range(batch["visible"][row].sum()):

@@ -11,7 +11,7 @@ from slotbench.datasets.render.clevr_scene import COLORS, GAP, MARGIN
 from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
 from slotbench.datasets.render.clevrtex_scene import KINDS, Scene, sample_scene
 from slotbench.datasets.render.meshes import mesh
-from slotbench.datasets.sets.clevrtex import MIN_VISIBLE, ClevrTex
+from slotbench.datasets.sets.clevrtex import ClevrTex
 from slotbench.errors import UserError
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
@@ -69,7 +69,7 @@ def test_every_object_is_seen_where_it_is_said_to_be(
         assert set(np.unique(batch["mask"][row])) == set(range(count + 1))
         for slot in range(count):
             rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
-            assert len(rows) >= MIN_VISIBLE * 64 * 64
+            assert len(rows) >= ClevrTex.least * 64 * 64
             x, y, depth = batch["property/pixel_coords"][row, slot]
             assert columns.min() - 9 <= x <= columns.max() + 9
             assert rows.min() - 9 <= y <= rows.max() + 9

@@ -22,7 +22,7 @@ from slotbench.datasets.render.objects_room_scene import (
     footprint,
     sample_room,
 )
-from slotbench.datasets.sets.objects_room import MIN_VISIBLE, ObjectsRoom
+from slotbench.datasets.sets.objects_room import ObjectsRoom
 from slotbench.errors import UserError
 from slotbench.results import judge, verify
 from slotbench.results import work as workflow
@@ -85,7 +85,7 @@ def test_every_object_is_seen_where_it_is_said_to_be(
     for row in range(8):
         for slot in range(int(batch["visible"][row].sum())):
             rows, columns = np.nonzero(batch["mask"][row] == slot + 1)
-            assert len(rows) >= MIN_VISIBLE * 64 * 64
+            assert len(rows) >= ObjectsRoom.least * 64 * 64
     # The scenes of the stream, made again; those before the last were refused.
     dataset = ObjectsRoom("default", 64, seed=0)
     for index in range(4):
