@@ -72,7 +72,7 @@ class RenderedDataset(Dataset):
 
     def values(self, scene: Any, thing: Any) -> dict[str, Any]:  # noqa: ARG002
         """Values of an object's properties: the object's fields, and those that are computed."""
-        return vars(thing)
+        return dict(vars(thing))
 
     @property
     def generator(self) -> str:
