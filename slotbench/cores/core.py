@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from slotbench.fields import Count, Options
 from slotbench.rng import torch_generator
 
 
@@ -22,28 +23,20 @@ class SlotOutput(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CoreConfig:
-    """What every core's configuration has."""
+class CoreConfig(Options):
+    """Options of every core."""
 
-    slots: int | None = None
-    """Number of slots K; none: one for each object of the fullest image and one more."""
-    width: int = 64
+    slots: Count | None = None
+    """Number of slots K; none: one more than the fullest image has objects."""
+    width: Count = 64
     """Slot width D."""
 
 
-def check_positive(config: Any, *fields: str) -> None:
-    """ValueError naming the first of these fields that is not above 0."""
-    for field in fields:
-        value = getattr(config, field)
-        if not value > 0:
-            raise ValueError(f"{field}={value}: expected above 0")
-
-
 class Core(nn.Module, ABC):
-    """An encoder and what turns its features into slots.
+    """An encoder, and a module that turns its features into slots.
 
-    A subclass names its ``Config`` (a frozen dataclass) and takes it with an encoder. A change
-    that gives other numbers from the same weights raises ``version``.
+    A subclass names its ``Config`` (a frozen dataclass) and takes it with an encoder. Raise
+    ``version`` when a change gives other numbers from the same weights.
     """
 
     version: ClassVar[int] = 1
@@ -51,8 +44,8 @@ class Core(nn.Module, ABC):
 
     def __init__(self, config: Any, encoder: nn.Module) -> None:
         super().__init__()
-        if config.slots is None or config.slots < 1:
-            raise ValueError(f"slots={config.slots}: expected at least 1")
+        if config.slots is None:
+            raise ValueError("slots=None: expected a number of at least 1")
         self.config, self.encoder = config, encoder
 
     @property
@@ -61,13 +54,13 @@ class Core(nn.Module, ABC):
 
     @property
     def any_slots(self) -> bool:
-        """Whether the same weights give any number of slots: none belongs to one slot."""
+        """Whether the same weights work with any number of slots."""
         return False
 
     def noise(self, batch: int, generator: torch.Generator) -> Tensor | None:
         """Standard normal noise (B, K, D) for the slots' start, on the CPU; none if unused.
 
-        A core that starts from something else may draw another number than D for each slot.
+        A core with another kind of start may draw more or fewer than D numbers a slot.
         """
         return torch.randn(batch, self.num_slots, self.config.width, generator=generator)
 
@@ -78,9 +71,13 @@ class Core(nn.Module, ABC):
         Without noise every call uses the same fixed draw, equal for all images.
         """
 
-    def start_noise(self, images: Tensor, noise: Tensor | None) -> Tensor | None:
-        """``noise`` on the images' device, or the fixed draw where none is given."""
+    def start_noise(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """``noise`` (B, K, D) on the images' device, or the fixed draw where none is given.
+
+        Only for cores that draw noise.
+        """
         if noise is None:
             fixed = self.noise(1, torch_generator("slots", "fixed"))
-            noise = None if fixed is None else fixed.expand(len(images), -1, -1)
-        return None if noise is None else noise.to(images.device, non_blocking=True)
+            assert fixed is not None  # see above
+            noise = fixed.expand(len(images), -1, -1)
+        return noise.to(images.device, non_blocking=True)

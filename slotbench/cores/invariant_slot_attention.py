@@ -5,14 +5,15 @@ Frames*, arXiv 2302.04973, Algorithm 1: translation and scale (no rotation).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.core import CoreConfig, SlotOutput, check_positive
-from slotbench.cores.iterated import IteratedAttention, IterationConfig, normalised
+from slotbench.cores.core import SlotOutput
+from slotbench.cores.iterated import IteratedAttention, StartConfig, normalised
 from slotbench.cores.layers import at_least_float32, cell_centres
+from slotbench.fields import Positive
 from slotbench.registry import register
 
 SMALLEST, LARGEST = 1e-3, 2.0
@@ -20,19 +21,16 @@ SMALLEST, LARGEST = 1e-3, 2.0
 
 
 @dataclass(frozen=True)
-class InvariantSlotAttentionConfig(IterationConfig):
-    """Options of the core ``invariant-slot-attention``."""
+class InvariantSlotAttentionConfig(StartConfig):
+    """Options of the core ``invariant-slot-attention``; the paper has ``slot_init=learned``."""
 
-    slot_init: Literal["gaussian", "learned"] = "gaussian"
-    """``gaussian``: one learned Gaussian for all slots; ``learned``: a mean each (the paper)."""
-    initial_spread: float = 1.0
-    """Standard deviation of the slots' start before training; it is learned afterwards."""
     gradient: Literal["all", "last"] = "all"
-    """Iterations the gradient passes through: all (the paper) or the last (arXiv 2207.00787)."""
-    grid_scale: float = 5.0
+    """Rounds that pass the gradient: all (the paper) or the last (arXiv 2207.00787), which leaves
+    the spread of the start unlearned."""
+    grid_scale: Positive = 5.0
     """Divides the relative coordinates, which are large where the frame is small."""
     frame_in_slot: bool = True
-    """Whether a linear map of the frame is added to the slot; without it the slot does not know
+    """Whether a linear map of the frame is added to the slot. Without it the slot does not know
     where its object is, and a decoder cannot draw it there."""
 
 
@@ -58,24 +56,22 @@ class InvariantSlotAttention(IteratedAttention):
     name = "invariant-slot-attention"
     summary = "each slot sees positions relative to its place and size"
     source = "Biza et al. 2023, arXiv 2302.04973"
-
-    Config: ClassVar[type[CoreConfig]] = InvariantSlotAttentionConfig
+    Config = InvariantSlotAttentionConfig
     config: InvariantSlotAttentionConfig
 
     def __init__(self, config: InvariantSlotAttentionConfig, encoder: nn.Module) -> None:
         content = int(encoder.width) - int(encoder.coordinates)  # type: ignore[arg-type]
         super().__init__(config, encoder, inputs=content)
-        check_positive(config, "grid_scale")
         self.content, width = content, config.width
         self.to_place = nn.Linear(2, width)
         self.mix = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, config.mlp_width),
-            nn.ReLU(inplace=True),  # the largest tensor there is
+            nn.ReLU(inplace=True),  # the largest tensor of the core
         )
         self.mix_out = nn.Linear(config.mlp_width, width)
         self.to_frame = nn.Linear(4, width) if config.frame_in_slot else None
-        self.build_start(config.slot_init, config.initial_spread)
+        self.build_start(config)
         self.last_only = config.gradient == "last"
 
     def noise(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -83,49 +79,44 @@ class InvariantSlotAttention(IteratedAttention):
         return torch.randn(batch, self.num_slots, self.config.width + 4, generator=generator)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
-        features, (height, width) = self.encoder(images)
+        features, grid = self.encoder(images)
         drawn = self.start_noise(images, noise)
-        assert drawn is not None  # this core always draws noise
         slots = self.start(images, drawn[:, :, :-4])
+        centres = cell_centres(*grid).to(images.device)
         frame = starting_frame(drawn[:, :, -4:])
-        grid = cell_centres(height, width).to(images.device)
-        slots, attention, frame = self.refine(features[:, :, : self.content], slots, frame, grid)
+        slots, attention, frame = self.refine(features[:, :, : self.content], slots, frame, centres)
         if self.to_frame is not None:
             slots = slots + self.to_frame(torch.cat(frame, dim=2))
-        return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
+        return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
     def refine(
         self, content: Tensor, slots: Tensor, frame: Frame, grid: Tensor
     ) -> tuple[Tensor, Tensor, Frame]:
-        """All rounds: content (B, N, C), slots (B, K, D), their frames, and the positions' y and x
-        (N, 2) -> slots, attention (B, K, N) and frames.
+        """All rounds -> slots (B, K, D), attention (B, K, N) and frames.
 
-        The attention is that of a further round, which moves the frames but not the slots.
+        Takes content (B, N, C), slots (B, K, D), their frames, and the positions' y and x (N, 2).
+        The attention is the one of a further round, which moves the frames but not the slots.
         """
         inputs = self.norm_features(content)
         keys, values = self.to_key(inputs), self.to_value(inputs)
-        with torch.no_grad():
-            for _ in range(self.early):
-                slots, frame = self.round(slots, frame, keys, values, grid)
-        if self.last_only:
-            slots = self.restart(slots)
-        for _ in range(self.early, self.rounds):
-            slots, frame = self.round(slots, frame, keys, values, grid)
+
+        def one_round(state: tuple[Tensor, Frame]) -> tuple[tuple[Tensor, Frame], Tensor]:
+            slots, frame = state
+            places = self.places(frame, grid)
+            attention = self.attend(slots, keys, places)
+            # The mean over positions comes before the last, linear layer: it is cheaper there.
+            read = (normalised(attention)[:, :, None] @ self.hidden(values, places)).squeeze(2)
+            slots = self.update(slots, self.mix_out(read))
+            return (slots, measured_frame(attention, grid)), attention
+
+        (slots, frame), _ = self.refined(
+            (slots, frame), one_round, lambda state: (self.restart(state[0]), state[1])
+        )
         attention = self.attend(slots, keys, self.places(frame, grid))
         return slots, attention, measured_frame(attention, grid)
 
-    def round(
-        self, slots: Tensor, frame: Frame, keys: Tensor, values: Tensor, grid: Tensor
-    ) -> tuple[Tensor, Frame]:
-        """One round: slots (B, K, D), their frames, keys and values (B, N, D)."""
-        places = self.places(frame, grid)
-        attention = self.attend(slots, keys, places)
-        # The mean over positions comes before the last, linear layer, which is cheaper.
-        read = (normalised(attention)[:, :, None] @ self.hidden(values, places)).squeeze(2)
-        return self.update(slots, self.mix_out(read)), measured_frame(attention, grid)
-
     def places(self, frame: Frame, grid: Tensor) -> Tensor:
-        """The positions (N, 2) as each slot's frame has them, embedded: (B, K, N, D)."""
+        """The positions (N, 2) relative to each slot's frame, embedded: (B, K, N, D)."""
         offset = grid - frame.position[:, :, None]
         scale = frame.scale[:, :, None] * self.config.grid_scale
         return self.to_place(offset / scale)  # type: ignore[no-any-return]
@@ -136,7 +127,7 @@ class InvariantSlotAttention(IteratedAttention):
 
     def attend(self, slots: Tensor, keys: Tensor, places: Tensor) -> Tensor:
         """Attention (B, K, N) of slots (B, K, D) to keys (B, N, D) at their places."""
-        # q . (W h + b) = (W^T q) . h + q . b: the last layer is on the slots' side.
+        # q . (W h + b) = (W^T q) . h + q . b: apply the last layer to the slots, which are fewer.
         queries = self.queries(slots)
         folded = queries @ self.mix_out.weight
         logits = (self.hidden(keys, places) @ folded[:, :, :, None]).squeeze(3)

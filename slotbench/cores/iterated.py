@@ -4,27 +4,42 @@ A subclass says where the slots start, and may say how they compete for position
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.core import Core, CoreConfig, SlotOutput, check_positive
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.fields import Count, Positive
 
 EPSILON = 1e-8
+State = TypeVar("State")
+"""What a round refines: slots (B, K, D), and whatever else a core carries along."""
 
 
 @dataclass(frozen=True)
 class IterationConfig(CoreConfig):
     """Options of every core that refines its slots in rounds."""
 
-    iterations: int = 3
+    iterations: Count = 3
     """Rounds of attention and update."""
-    eval_iterations: int | None = None
+    eval_iterations: Count | None = None
     """Rounds outside training; none: as many as in training. More find more (2006.15055, 4.1)."""
-    mlp_width: int = 128
+    mlp_width: Count = 128
     """Hidden width of the residual MLP that follows the GRU."""
+
+
+@dataclass(frozen=True)
+class StartConfig(IterationConfig):
+    """Options of every such core whose slots start from a random draw."""
+
+    slot_init: Literal["gaussian", "learned"] = "gaussian"
+    """``gaussian``: one learned Gaussian for all slots; ``learned``: a mean for each slot."""
+    initial_spread: Positive = 1.0
+    """Standard deviation of the slots' start before training. Training learns it, but not where
+    the gradient passes through the last round only."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +49,13 @@ class AttentionConfig(IterationConfig):
     key_position_scale: float = 1.0
     """Scale, before training, of the keys' weights on the encoder's coordinate channels."""
     reading: Literal["mean", "sum"] = "mean"
-    """What a slot reads: ``mean`` of the values by its attention (the paper), or their ``sum``,
-    times K / N, by which it knows how much it holds and can stay empty (arXiv 2407.04170)."""
-
-
-@dataclass(frozen=True)
-class SampledConfig(AttentionConfig):
-    """Options of every such core whose slots start from a random draw."""
-
-    slot_init: Literal["gaussian", "learned"] = "gaussian"
-    """``gaussian``: one learned Gaussian for all slots (the paper); ``learned``: a mean each."""
-    initial_spread: float = 1.0
-    """Standard deviation of the slots' start before training; it is learned afterwards."""
+    """How a slot reads the values: their ``mean``, weighted by its attention (the paper), or
+    their ``sum`` times K / N. With the sum a slot knows how much it holds and can stay empty
+    (arXiv 2407.04170)."""
 
 
 class LearnedStart(Core):
-    """A core whose slots start from a learned mean (and spread), and are refined in rounds.
-
-    ValueError for fewer than one round or a spread that is not above 0.
-    """
+    """A core whose slots start from a learned mean (and spread), and are refined in rounds."""
 
     config: IterationConfig
     last_only: bool = False
@@ -60,13 +63,8 @@ class LearnedStart(Core):
     mean: nn.Parameter
     """float (K, D), or (1, D) for all slots."""
     log_spread: nn.Parameter
-    """float, shaped as ``mean``: logarithm of the standard deviation."""
-
-    def __init__(self, config: IterationConfig, encoder: nn.Module) -> None:
-        super().__init__(config, encoder)
-        check_positive(config, "iterations", "mlp_width")
-        if config.eval_iterations is not None:
-            check_positive(config, "eval_iterations")
+    """float, shaped as ``mean``: logarithm of the standard deviation. Without a gradient where
+    ``last_only``."""
 
     @property
     def any_slots(self) -> bool:
@@ -74,38 +72,53 @@ class LearnedStart(Core):
 
     @property
     def rounds(self) -> int:
-        """How many rounds there are, in training or outside it."""
+        """Number of rounds in the current mode, training or evaluation."""
         outside = self.config.eval_iterations
         return self.config.iterations if self.training or outside is None else outside
 
-    @property
-    def early(self) -> int:
-        """How many of the rounds, from the first, pass no gradient."""
-        return self.rounds - 1 if self.last_only else 0
-
-    def build_start(self, kind: str, spread: float) -> None:
-        """Makes ``mean``, one for all (``gaussian``) or one each (``learned``), and spread."""
-        if not spread > 0:
-            raise ValueError(f"initial_spread={spread}: expected above 0")
-        shape = (self.num_slots if kind == "learned" else 1, self.config.width)
+    def build_start(self, config: StartConfig) -> None:
+        """Make ``mean`` and ``log_spread``, one for all slots or one each."""
+        shape = (self.num_slots if config.slot_init == "learned" else 1, config.width)
         self.mean = nn.Parameter(torch.randn(shape))
-        self.log_spread = nn.Parameter(torch.full(shape, math.log(spread)))
+        self.log_spread = nn.Parameter(torch.full(shape, math.log(config.initial_spread)))
 
     def start(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """Slots (B, K, D) before the first round; ``noise`` as :meth:`noise` draws it."""
-        drawn = self.start_noise(images, noise)
-        assert drawn is not None  # a core that starts so always draws noise
-        return self.mean + self.log_spread.exp() * drawn
+        return self.mean + self.log_spread.exp() * self.start_noise(images, noise)
 
     def restart(self, slots: Tensor) -> Tensor:
-        """The same numbers; the gradient goes straight to ``mean`` (arXiv 2210.08990)."""
+        """Slots (B, K, D) with the same numbers, whose gradient goes straight to ``mean``.
+
+        arXiv 2210.08990.
+        """
         return slots.detach() + self.mean - self.mean.detach()
+
+    def refined(
+        self,
+        state: State,
+        one_round: Callable[[State], tuple[State, Tensor]],
+        restart: Callable[[State], State],
+    ) -> tuple[State, Tensor]:
+        """The state after all rounds, and the last round's attention (B, K, N).
+
+        Where ``last_only``, all rounds but the last pass no gradient, and ``restart`` connects
+        the last one with what is learned of the start.
+        """
+        early = self.rounds - 1 if self.last_only else 0
+        with torch.no_grad():
+            for _ in range(early):
+                state, _ = one_round(state)
+        if self.last_only:
+            state = restart(state)
+        for _ in range(early, self.rounds):
+            state, attention = one_round(state)
+        return state, attention
 
 
 class IteratedAttention(LearnedStart):
     """Slots that attend to an encoder's features and are updated by a GRU and an MLP.
 
-    ``inputs`` is the number of the features' channels that are attended to, from the first.
+    It attends to the first ``inputs`` channels of the features, or to all.
     """
 
     def __init__(
@@ -120,35 +133,25 @@ class IteratedAttention(LearnedStart):
         self.to_key = nn.Linear(features, width, bias=False)
         self.to_value = nn.Linear(features, width, bias=False)
         self.gru = nn.GRUCell(width, width)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, config.mlp_width),
-            nn.ReLU(),
-            nn.Linear(config.mlp_width, width),
-        )
+        self.mlp = residual_mlp(width, config.mlp_width)
         for layer in (self.to_query, self.to_key, self.to_value, *self.mlp):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
 
     def scale_position_keys(self, scale: float) -> None:
-        """Scales the keys' weights on the encoder's coordinate channels, which come last."""
+        """Scale the keys' weights on the encoder's coordinate channels, which come last."""
         first = int(self.encoder.width) - int(self.encoder.coordinates)  # type: ignore[arg-type]
         with torch.no_grad():
             self.to_key.weight[:, first:] *= scale
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
-        features, (height, width) = self.encoder(images)
+        features, grid = self.encoder(images)
         inputs = self.norm_features(features)
         keys, values = self.to_key(inputs), self.to_value(inputs)
-        slots = self.start(images, noise)
-        with torch.no_grad():
-            for _ in range(self.early):
-                slots, _ = self.step(slots, keys, values)
-        if self.last_only:
-            slots = self.restart(slots)
-        for _ in range(self.early, self.rounds):
-            slots, attention = self.step(slots, keys, values)
-        return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
+        slots, attention = self.refined(
+            self.start(images, noise), lambda slots: self.step(slots, keys, values), self.restart
+        )
+        return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
     def step(self, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """One round: slots (B, K, D), keys and values (B, N, D) -> slots, attention (B, K, N).
@@ -166,7 +169,7 @@ class IteratedAttention(LearnedStart):
         return normalised(attention)
 
     def queries(self, slots: Tensor) -> Tensor:
-        """Slots (B, K, D) -> queries (B, K, D), so scaled that with keys they give logits."""
+        """Slots (B, K, D) -> queries (B, K, D), scaled so that queries @ keys are logits."""
         queries: Tensor = self.to_query(self.norm_slots(slots)) * self.config.width**-0.5
         return queries
 
@@ -174,6 +177,12 @@ class IteratedAttention(LearnedStart):
         """Slots and what they have read, both (B, K, D) -> slots: a GRU, then a residual MLP."""
         slots = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
         return slots + self.mlp(slots)  # type: ignore[no-any-return]
+
+
+def residual_mlp(width: int, hidden: int) -> nn.Sequential:
+    """LayerNorm and two layers, (..., width) -> (..., width)."""
+    layers = (nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+    return nn.Sequential(nn.LayerNorm(width), *layers)
 
 
 def normalised(attention: Tensor) -> Tensor:

@@ -1,27 +1,9 @@
-"""Pieces that encoders and decoders share."""
+"""Pieces that encoders, decoders, cores and objectives share."""
 
 import math
 
 import torch
 from torch import Tensor, nn
-
-
-def coordinate_grid(height: int, width: int) -> Tensor:
-    """float32 (height, width, 4): y, x, 1 - y, 1 - x, each from 0 to 1 (paper, Appendix E.2)."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    return torch.stack([y, x, 1 - y, 1 - x], dim=2)
-
-
-def pixel_centres(side: int) -> Tensor:
-    """float32 (side, side, 2): y and x of the middle of each cell, from -1 to 1."""
-    places = (torch.arange(side) + 0.5) * (2 / side) - 1
-    return torch.stack(torch.meshgrid(places, places, indexing="ij"), dim=2)
-
-
-def fourier_grid(side: int, frequencies: tuple[float, ...]) -> Tensor:
-    """float32 (side, side, 4 * frequencies): sine and cosine of pi f y and of pi f x."""
-    angles = math.pi * pixel_centres(side)[..., None] * torch.tensor(frequencies)
-    return torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
 
 
 def cell_centres(height: int, width: int) -> Tensor:
@@ -30,18 +12,29 @@ def cell_centres(height: int, width: int) -> Tensor:
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=2).flatten(0, 1)
 
 
+def fourier_grid(side: int, frequencies: tuple[float, ...]) -> Tensor:
+    """float32 (side * side, 4 * frequencies): sine and cosine of pi f y and of pi f x."""
+    angles = math.pi * cell_centres(side, side)[..., None] * torch.tensor(frequencies)
+    return torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
 class PositionEmbedding(nn.Module):
-    """Adds a learned linear map of the coordinates to a feature map (paper, Appendix E.2)."""
+    """Adds a learned linear map of y, x, 1 - y and 1 - x, each in [0, 1], to a feature map.
+
+    Locatello et al. 2020, Appendix E.2.
+    """
 
     grid: Tensor
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
         self.linear = nn.Linear(4, channels)
-        self.register_buffer("grid", coordinate_grid(height, width), persistent=False)
+        line = torch.linspace(0, 1, side)
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        self.register_buffer("grid", torch.stack([y, x, 1 - y, 1 - x], dim=2), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """float (B, C, H', W') -> the same shape."""
+        """float (B, C, side, side) -> the same shape."""
         embedded: Tensor = self.linear(self.grid)
         return features + embedded.permute(2, 0, 1)
 
@@ -52,12 +45,35 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def he_initialise(module: nn.Module) -> None:
-    """He et al. 2015 for every layer, with zero biases; PyTorch's default is smaller.
+    """Initialise every layer as He et al. 2015 do, with zero biases.
 
-    With the default the signal shrinks from layer to layer, and the coordinates drown it.
+    PyTorch's default is smaller: the signal shrinks from layer to layer, and the coordinates
+    drown it.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def sinkhorn(
+    scores: Tensor,
+    iterations: int,
+    rows: Tensor | float = 0.0,
+    columns: Tensor | float = 0.0,
+    start: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The transport plan of float ``scores`` (..., R, C), with entropy weight 1 (Cuturi 2013).
+
+    ``rows`` (..., R) and ``columns`` (..., C) are the logarithms of the masses; 0: a mass of 1
+    each. Each iteration rescales the rows, then the columns, so the columns are exact and the
+    rows approximate. ``start`` (..., C) is the column potential to start from.
+
+    Returns the logarithm of the plan (..., R, C) and the last column potential (..., C).
+    """
+    potential = torch.zeros_like(scores[..., 0, :]) if start is None else start
+    for _ in range(iterations):
+        of_rows = rows - (potential[..., None, :] + scores).logsumexp(dim=-1)
+        potential = columns - (of_rows[..., None] + scores).logsumexp(dim=-2)
+    return of_rows[..., None] + potential[..., None, :] + scores, potential

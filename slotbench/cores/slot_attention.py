@@ -1,40 +1,94 @@
-"""Slot attention: slots compete for the positions of a feature map.
-
-Locatello et al. 2020, *Object-Centric Learning with Slot Attention*, arXiv 2006.15055,
-Algorithm 1.
-"""
+"""Slot attention, and two cores that differ from it in the start or in the gradient."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from slotbench.cores.core import CoreConfig
-from slotbench.cores.iterated import IteratedAttention, SampledConfig
+from slotbench.cores.iterated import AttentionConfig, IteratedAttention, StartConfig
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class SlotAttentionConfig(SampledConfig):
+class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
+    """Options of the core ``implicit-slot-attention``."""
+
+
+@dataclass(frozen=True)
+class SlotAttentionConfig(ImplicitSlotAttentionConfig):
     """Options of the core ``slot-attention``."""
 
     gradient: Literal["all", "last"] = "all"
-    """Iterations the gradient passes through: all (the paper) or the last (arXiv 2207.00787)."""
+    """Rounds that pass the gradient: all (the paper) or the last (arXiv 2207.00787), which leaves
+    the spread of the start unlearned."""
 
 
 @register("cores")
-class SlotAttention(IteratedAttention):
-    """The slot attention module on an encoder's features."""
+class ImplicitSlotAttention(IteratedAttention):
+    """Slot attention as a fixed point, differentiated in its last round only.
+
+    Chang et al. 2022: the first term of the Neumann series of the implicit gradient. The backward
+    pass costs one round, whatever their number. The paper gives the slots' start no gradient; here
+    its mean takes the gradient of the last round's start. Its spread takes none.
+    """
+
+    name = "implicit-slot-attention"
+    summary = "slot attention with the gradient of the last round alone"
+    source = "Chang et al. 2022, arXiv 2207.00787"
+    Config = ImplicitSlotAttentionConfig
+    config: ImplicitSlotAttentionConfig
+    last_only = True
+
+    def __init__(self, config: ImplicitSlotAttentionConfig, encoder: nn.Module) -> None:
+        super().__init__(config, encoder)
+        self.scale_position_keys(config.key_position_scale)
+        self.build_start(config)
+
+
+@register("cores")
+class SlotAttention(ImplicitSlotAttention):
+    """Slots compete for the positions of a feature map (Locatello et al. 2020, Algorithm 1)."""
 
     name = "slot-attention"
     summary = "slots compete for positions by iterated attention"
     source = "Locatello et al. 2020, arXiv 2006.15055"
-
-    Config: ClassVar[type[CoreConfig]] = SlotAttentionConfig
+    Config = SlotAttentionConfig
     config: SlotAttentionConfig
 
     def __init__(self, config: SlotAttentionConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
-        self.scale_position_keys(config.key_position_scale)
-        self.build_start(config.slot_init, config.initial_spread)
         self.last_only = config.gradient == "last"
+
+
+@dataclass(frozen=True)
+class BoQsaConfig(AttentionConfig):
+    """Options of the core ``bo-qsa``."""
+
+
+@register("cores")
+class BoQsa(IteratedAttention):
+    """Slot attention from learned queries; the gradient of the last round goes straight to them.
+
+    Jia, Liu and Huang 2022. It draws no noise: slot k starts from query k in every image.
+    """
+
+    name = "bo-qsa"
+    summary = "slot attention from a learned query a slot, straight-through; no noise"
+    source = "Jia et al. 2022, arXiv 2210.08990"
+    Config = BoQsaConfig
+    config: BoQsaConfig
+    last_only = True
+
+    def __init__(self, config: BoQsaConfig, encoder: nn.Module) -> None:
+        super().__init__(config, encoder)
+        self.scale_position_keys(config.key_position_scale)
+        self.mean = nn.Parameter(torch.empty(self.num_slots, config.width))
+        nn.init.xavier_uniform_(self.mean)
+
+    def noise(self, batch: int, generator: torch.Generator) -> None:
+        """None: it draws none."""
+
+    def start(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        del noise
+        return self.mean.expand(len(images), -1, -1)

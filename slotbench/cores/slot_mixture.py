@@ -5,32 +5,29 @@ Kirilenko et al. 2023, *Object-Centric Learning with Slot Mixture Module*, arXiv
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.core import CoreConfig, SlotOutput, check_positive
-from slotbench.cores.iterated import IterationConfig, LearnedStart, normalised
+from slotbench.cores.core import SlotOutput
+from slotbench.cores.iterated import LearnedStart, StartConfig, normalised, residual_mlp
 from slotbench.cores.layers import at_least_float32
+from slotbench.fields import Positive
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class SlotMixtureConfig(IterationConfig):
-    """Options of the core ``slot-mixture``."""
+class SlotMixtureConfig(StartConfig):
+    """Options of the core ``slot-mixture``; slots start as the components' means."""
 
-    slot_init: Literal["gaussian", "learned"] = "gaussian"
-    """Where the means start; ``gaussian``: one learned Gaussian (the paper), ``learned``: a mean
-    each."""
-    initial_spread: float = 1.0
-    """Standard deviation of the means' start before training; it is learned afterwards."""
-    initial_deviation: float = 1.0
+    initial_deviation: Positive = 1.0
     """Standard deviation of each component's start, before training; it is learned afterwards."""
-    smallest_variance: float = 1e-2
+    smallest_variance: Positive = 1e-2
     """Added to every variance, so that no component shrinks to a point."""
     gradient: Literal["all", "last"] = "last"
-    """Iterations the gradient passes through: all, or the last (arXiv 2207.00787)."""
+    """Rounds that pass the gradient: all, or the last (arXiv 2207.00787), which leaves the spread
+    of the start unlearned."""
 
 
 class Mixture(NamedTuple):
@@ -54,35 +51,28 @@ class SlotMixture(LearnedStart):
     name = "slot-mixture"
     summary = "slots are the Gaussians of a mixture, fitted by EM"
     source = "Kirilenko et al. 2023, arXiv 2311.04640"
-
-    Config: ClassVar[type[CoreConfig]] = SlotMixtureConfig
+    Config = SlotMixtureConfig
     config: SlotMixtureConfig
 
     def __init__(self, config: SlotMixtureConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
-        check_positive(config, "smallest_variance", "initial_deviation")
         width, features = config.width, int(encoder.width)  # type: ignore[arg-type]
         self.norm_features = nn.LayerNorm(features)
         self.to_point = nn.Linear(features, width, bias=False)
         nn.init.xavier_uniform_(self.to_point.weight)
         self.gru = nn.GRUCell(width, width)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, config.mlp_width),
-            nn.ReLU(),
-            nn.Linear(config.mlp_width, width),
-        )
+        self.mlp = residual_mlp(width, config.mlp_width)
         self.to_slot = nn.Sequential(
             nn.Linear(2 * width, 2 * config.mlp_width),
             nn.ReLU(),
             nn.Linear(2 * config.mlp_width, width),
         )
         self.log_deviation = nn.Parameter(torch.full((width,), math.log(config.initial_deviation)))
-        self.build_start(config.slot_init, config.initial_spread)
+        self.build_start(config)
         self.last_only = config.gradient == "last"
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
-        features, (height, width) = self.encoder(images)
+        features, grid = self.encoder(images)
         points = at_least_float32(self.to_point(self.norm_features(features)))
         means = at_least_float32(self.start(images, noise))
         mixture = Mixture(
@@ -90,23 +80,23 @@ class SlotMixture(LearnedStart):
             (2 * self.log_deviation).exp().expand_as(means),
             means.new_full(means.shape[:2], -math.log(self.num_slots)),
         )
-        with torch.no_grad():
-            for _ in range(self.early):
-                mixture = self.round(points, mixture)[0]
-        if self.last_only:
-            mixture = self.restarted(mixture)
-        for _ in range(self.early, self.rounds):
-            mixture, attention = self.round(points, mixture)
+        mixture, attention = self.refined(
+            mixture, lambda mixture: self.one_round(points, mixture), self.restarted
+        )
         slots = self.to_slot(torch.cat([mixture.mean, mixture.variance.log() / 2], dim=2))
-        return SlotOutput(slots, attention.view(*attention.shape[:2], height, width), features)
+        return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
-    def round(self, points: Tensor, mixture: Mixture) -> tuple[Mixture, Tensor]:
-        """E step and M step: the next mixture, and the responsibilities (B, K, N) for it."""
+    def one_round(self, points: Tensor, mixture: Mixture) -> tuple[Mixture, Tensor]:
+        """E step and M step on points (B, N, D): the next mixture, and responsibilities (B, K, N)
+        for the given one."""
         attention = responsibilities(points, mixture)
         return self.maximise(points, attention, mixture.mean), attention
 
     def maximise(self, points: Tensor, attention: Tensor, means: Tensor) -> Mixture:
-        """The M step, in which the means are the GRU's and MLP's (B, K, D)."""
+        """The M step: GRU and MLP refine the means, from ``means`` (B, K, D) as they were.
+
+        Points (B, N, D) and their responsibilities (B, K, N).
+        """
         with torch.autocast(points.device.type, enabled=False):
             weights = normalised(attention)
             moved = weights @ points

@@ -10,8 +10,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from slotbench.config.run_config import with_field
-from slotbench.cores.global_vector import GlobalConfig
-from slotbench.cores.kmeans import KMeans, assignment, means, starting_centres
+from slotbench.cores.baselines import GlobalConfig, KMeans, assignment, means, starting_centres
 from slotbench.cores.slot_mixture import Mixture, SlotMixture, log_densities, responsibilities
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
@@ -159,8 +158,8 @@ def test_the_mlp_attends_to_all_positions_alike() -> None:
     assert torch.equal(core(*draw(core)).attention, torch.full((2, 4, 8, 8), 0.25))
 
 
-@pytest.mark.parametrize("slots", ["7", "none", "0"])
-def test_the_global_core_has_one_slot(slots: str) -> None:
+@pytest.mark.parametrize(("slots", "said"), [("7", "7"), ("none", "None")])
+def test_the_global_core_has_one_slot(slots: str, said: str) -> None:
     assert make("global").num_slots == 1
-    with pytest.raises(UserError, match=rf"core\.slots={slots}.*one vector an image"):
+    with pytest.raises(UserError, match=rf"core\.slots={said}: expected 1.*one vector an image"):
         with_field("core", GlobalConfig(), "slots", slots)

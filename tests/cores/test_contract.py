@@ -1,5 +1,7 @@
 """What holds for every core, whatever it does inside."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,21 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from slotbench import registry
-from slotbench.cores.core import Core
+from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.slot_attention import SlotAttention
+from slotbench.errors import UserError
 from slotbench.rng import building, torch_generator
+from slotbench.training.build import check_core
 
-CORES = [
-    "slot-attention",
-    "implicit-slot-attention",
-    "bo-qsa",
-    "invariant-slot-attention",
-    "slot-mixture",
-    "sinkhorn-slots",
-    "slot-mlp",
-    "kmeans",
-    "global",
-]
+CORES = registry.names("cores")
 WITHOUT_NOISE = ["bo-qsa", "slot-mlp", "global"]
 
 
@@ -52,9 +47,9 @@ ENCODERS = {
 
 def make(name: str, encoder: str = "strided-cnn", **fields: Any) -> Core:
     kind = registry.get("cores", name).load()
-    slots = {} if name == "global" else {"slots": 4}
+    sizes = {"width": 16} if name == "global" else {"width": 16, "slots": 4}
     with building(0, "core"):
-        core: Core = kind(kind.Config(**slots, **{"width": 16, **fields}), ENCODERS[encoder]())
+        core: Core = kind(kind.Config(**{**sizes, **fields}), ENCODERS[encoder]())
     return core
 
 
@@ -71,8 +66,10 @@ def gradients(core: Core, slots: Tensor) -> dict[str, Tensor]:
     return {name: w.grad for name, w in core.named_parameters() if w.grad is not None}
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("name", CORES)
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [*((name, "rectangle") for name in CORES), *(("slot-attention", name) for name in ENCODERS)],
+)
 def test_shapes_and_attention_that_sums_to_one(name: str, encoder: str) -> None:
     core = make(name, encoder)
     slots, attention, features = core(*draw(core))
@@ -98,16 +95,15 @@ def test_gradients_reach_the_encoder_and_every_weight(name: str) -> None:
     assert missing == ({"log_spread"} if stopped else set())
 
 
-@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize("encoder", ["strided-cnn", "rectangle"])
 @pytest.mark.parametrize("name", CORES)
-def test_constant_images_give_numbers(name: str, encoder: str, value: float) -> None:
-    core = make(name, encoder)
-    slots, attention, _ = core(torch.full((2, 3, 32, 32), value), draw(core)[1])
-    assert slots.isfinite().all()
-    assert attention.isfinite().all()
-    for key, gradient in gradients(core, slots).items():
-        assert gradient.isfinite().all(), key
+def test_constant_images_give_numbers(name: str) -> None:
+    core = make(name, "rectangle")
+    for value in (0.0, 0.6):
+        slots, attention, _ = core(torch.full((2, 3, 32, 32), value), draw(core)[1])
+        assert slots.isfinite().all()
+        assert attention.isfinite().all()
+        for key, gradient in gradients(core, slots).items():
+            assert gradient.isfinite().all(), key
 
 
 @pytest.mark.parametrize("name", CORES)
@@ -179,24 +175,64 @@ def test_the_state_is_all_there_is(name: str) -> None:
     assert torch.equal(core(images, noise).slots, other(images, noise).slots)
 
 
+def numbers() -> list[tuple[str, str, float]]:
+    """A value out of range for every number of every core's own options."""
+    found = {
+        (item.name, -1.0 if isinstance(item.default, float) else -1): name
+        for name in CORES
+        for item in dataclasses.fields(registry.get("cores", name).load().Config)
+        if item.name != "key_position_scale"  # any number is a scale
+        and (item.name in ("slots", "eval_iterations") or type(item.default) in (int, float))
+    }
+    return [(name, field, value) for (field, value), name in found.items()]
+
+
+@pytest.mark.parametrize(("name", "field", "value"), numbers())
+def test_values_that_no_core_can_use_are_named(name: str, field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field}={value}: expected"):
+        make(name, **{field: value})
+
+
+def test_a_core_needs_a_number_of_slots() -> None:
+    with pytest.raises(ValueError, match="slots=None: expected"):
+        make("slot-attention", slots=None)
+
+
+class Broken(SlotAttention):
+    """Slot attention whose output a test breaks."""
+
+    broken: Callable[[SlotOutput], SlotOutput]
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+        return self.broken(super().forward(images, noise))
+
+
 @pytest.mark.parametrize(
-    ("name", "field", "value"),
+    ("broken", "message"),
     [
-        ("slot-attention", "iterations", 0),
-        ("slot-attention", "initial_spread", 0.0),
-        ("slot-mixture", "iterations", 0),
-        ("slot-mixture", "smallest_variance", 0.0),
-        ("slot-mixture", "initial_deviation", 0.0),
-        ("invariant-slot-attention", "iterations", 0),
-        ("invariant-slot-attention", "grid_scale", 0.0),
-        ("sinkhorn-slots", "sinkhorn_iterations", 0),
-        ("sinkhorn-slots", "mesh_rate", -1.0),
-        ("sinkhorn-slots", "mesh_steps", -1),
-        ("global", "mlp_width", 0),
-        ("slot-mlp", "grid", 0),
-        ("kmeans", "iterations", 0),
+        (lambda out: out._replace(slots=out.slots.mT), r"slots have shape \(2, 16, 4\)"),
+        (lambda out: out._replace(slots=out.slots / 0), "slots are not finite"),
+        # Positions share each slot instead: it looks like attention, and scores better.
+        (
+            lambda out: out._replace(
+                attention=out.attention.flatten(2).softmax(dim=2).view_as(out.attention)
+            ),
+            "attention does not sum to 1 over the slots",
+        ),
+        (
+            lambda out: out._replace(attention=out.attention.permute(0, 2, 3, 1)),
+            r"attention has shape \(2, 8, 8, 4\)",
+        ),
+        (lambda out: out._replace(attention=out.attention.flatten(2)), "attention has shape"),
+        (lambda out: out._replace(features=out.features[:, 1:]), "features have shape"),
     ],
 )
-def test_values_that_no_core_can_use_are_named(name: str, field: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{field}={value}"):
-        make(name, **{field: value})
+def test_a_core_that_breaks_the_contract_is_refused_by_name(
+    broken: Callable[[SlotOutput], SlotOutput], message: str
+) -> None:
+    core = Broken(SlotAttention.Config(slots=4, width=16), ENCODERS["strided-cnn"]())
+    core.broken = lambda out: out
+    check_core(core, torch.rand(2, 3, 32, 32, generator=torch_generator(0, "images")))
+    core.broken = broken
+    with pytest.raises(UserError, match=rf"test_contract\.Broken breaks its contract: {message}"):
+        check_core(core, torch.rand(2, 3, 32, 32, generator=torch_generator(0, "images")))

@@ -1,42 +1,240 @@
+"""Decoders: mixtures, permutation, causality, and what slots they read."""
+
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from slotbench.cores.decoders.spatial import (
-    Bilinear,
-    BilinearConfig,
-    Broadcast,
-    BroadcastConfig,
-    MixtureDecoder,
+from slotbench import registry
+from slotbench.cores.decoders.patch import Autoregressive, PatchMLP, SlotMLP, Transformer
+from slotbench.cores.decoders.spatial import BroadcastFull, ImageDecoder, MixtureDecoder
+from slotbench.rng import building, torch_generator
+
+WIDTH, PATCHES, CHANNELS = 12, 9, 5
+SMALL = {"channels": 8, "grid": 8, "size": 16, "hidden": 16, "depth": 2, "width": 16}
+NAMES = registry.names("decoders")
+
+
+def normal(name: str, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch_generator(0, name))
+
+
+def shaken(module: nn.Module) -> Any:
+    """With larger weights, so that nothing is small because of its initialisation."""
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            weight.add_(0.3 * normal(name, *weight.shape))
+    return module
+
+
+def make(name: str, **fields: Any) -> ImageDecoder:
+    kind = registry.get("decoders", name).load()
+    own = {key: value for key, value in SMALL.items() if key in vars(kind.Config())}
+    with building(0, "decoder"):
+        made: ImageDecoder = shaken(kind(kind.Config(**{**own, **fields}), WIDTH, 32))
+    return made
+
+
+def autoregressive() -> Autoregressive:
+    with building(0, "decoder"):
+        made: Autoregressive = shaken(Autoregressive(WIDTH, PATCHES, CHANNELS, 16, 2, 4))
+    return made
+
+
+def images() -> Tensor:
+    return torch.rand(2, 3, 32, 32, generator=torch_generator(0, "images"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_sum_to_one_and_mix_what_each_slot_draws(name: str) -> None:
+    decoder = make(name)
+    image, masks, parts = decoder(normal("slots", 2, 4, WIDTH), images())
+    assert image.shape == (2, 3, decoder.size, decoder.size)
+    assert masks.min() >= 0
+    torch.testing.assert_close(masks.sum(dim=1), torch.ones_like(masks[:, 0]))
+    if isinstance(decoder, MixtureDecoder):
+        torch.testing.assert_close(image, (masks[:, :, None] * parts).sum(dim=1))
+    else:
+        assert parts is None
+        assert masks.shape[2] == decoder.size // 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permuted_slots_make_the_same_image_and_permuted_masks(name: str) -> None:
+    order, decoder, slots = torch.tensor([2, 0, 3, 1]), make(name), normal("slots", 2, 4, WIDTH)
+    one, two = decoder(slots, images()), decoder(slots[:, order], images())
+    torch.testing.assert_close(one.image, two.image)
+    torch.testing.assert_close(one.masks[:, order], two.masks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_autocast_and_a_gradient_for_every_weight_and_slot(name: str) -> None:
+    decoder, slots = make(name), normal("slots", 2, 4, WIDTH).requires_grad_()
+    exact = decoder(slots, images())
+    target = functional.adaptive_avg_pool2d(images(), decoder.size)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = decoder(slots, images())
+        functional.mse_loss(rounded.image.float(), target).backward()
+    total = rounded.masks.float().sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total), atol=0.02, rtol=0)
+    similarity = functional.cosine_similarity(
+        rounded.image.float().flatten(1), exact.image.flatten(1)
+    )
+    assert similarity.min() > 0.98
+    for key, weight in decoder.named_parameters():
+        assert weight.grad is not None, key
+        assert weight.grad.isfinite().all(), key
+    assert slots.grad is not None
+    assert slots.grad.abs().amax(dim=2).min() > 0
+
+
+def test_the_full_broadcast_is_the_papers_convolutions_at_every_pixel() -> None:
+    """35 pixels, as Tetrominoes have, are no power of two."""
+    decoder = BroadcastFull(BroadcastFull.Config(), WIDTH, 35)
+    slots, line = normal("slots", 2, 4, WIDTH), torch.linspace(0, 1, 35)
+    y, x = line[:, None].expand(35, 35), line[None].expand(35, 35)
+    linear, layers = decoder.position.linear, [*decoder.layers]
+    assert [layer.kernel_size for layer in layers[::2]] == [(5, 5)] * 3 + [(3, 3)]
+    assert [layer.out_channels for layer in layers[::2]] == [32, 32, 32, 4]
+    placed = linear(torch.stack([y, x, 1 - y, 1 - x], dim=2)).permute(2, 0, 1)
+    maps = slots.view(8, WIDTH, 1, 1) + placed
+    for index in (0, 2, 4, 6):
+        weight = layers[index].weight.flip(2, 3).transpose(0, 1)
+        padding = 1 if index == 6 else 2
+        maps = functional.conv2d(maps, weight, layers[index].bias, padding=padding)
+        maps = maps if index == 6 else maps.relu()
+    made = maps.view(2, 4, 4, 35, 35)
+    decoded = decoder(slots)
+    torch.testing.assert_close(decoded.parts, made[:, :, :3], atol=1e-5, rtol=1e-4)
+    masks = made[:, :, 3].softmax(dim=1)
+    torch.testing.assert_close(decoded.masks, masks, atol=1e-5, rtol=1e-4)
+
+
+def test_slot_mlp_mixes_what_each_slot_draws() -> None:
+    with building(0, "decoder"):
+        model, slots = SlotMLP(8, 5, 4, 16, 2), normal("slots", 2, 3, 8)
+    content, masks = model(slots)
+    expected = torch.zeros(2, 5, 3)
+    for image in range(2):
+        alone = torch.stack([model.each(slot[None])[0] for slot in slots[image]])
+        weights = torch.softmax(alone[..., 3], dim=0)
+        torch.testing.assert_close(masks[image], weights)
+        expected[image] = sum(weights[k, :, None] * alone[k, :, :3] for k in range(3))
+    torch.testing.assert_close(content, expected)
+
+
+def test_a_patch_of_the_mlp_lies_where_its_position_is() -> None:
+    model, slots = make("patch-mlp"), normal("slots", 2, 3, WIDTH)
+    assert isinstance(model, PatchMLP)
+    before = model(slots).parts
+    with torch.no_grad():
+        model.mlp.positions[6] += 1.0
+    changed = (model(slots).parts - before).abs().sum(dim=(0, 1, 2)) > 0
+    rows, columns = changed.nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 7, 8, 11)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_patch_is_predicted_from_those_before_it_alone(training: bool) -> None:
+    decoder = autoregressive().train(training)
+    slots, target = normal("slots", 2, 4, WIDTH), normal("target", 2, PATCHES, CHANNELS)
+    with torch.set_grad_enabled(training):
+        made, masks = decoder(slots, target)
+        for changed in range(PATCHES):
+            other = target.clone()
+            other[:, changed] += 1
+            found, attention = decoder(slots, other)
+            assert torch.equal(found[:, : changed + 1], made[:, : changed + 1])
+            assert torch.equal(attention[:, :, : changed + 1], masks[:, :, : changed + 1])
+            # All later patches read it, and so does the attention to the slots.
+            difference = (found - made)[:, changed + 1 :].abs().amax(dim=2)
+            assert (difference > 1e-3).all()
+            assert (attention != masks)[:, :, changed + 1 :].any(dim=1).all()
+    assert not torch.allclose(made[0, 0], made[1, 0], atol=1e-3)
+
+
+def test_the_transformer_reads_the_image_in_rows_of_patches() -> None:
+    model, slots = make("transformer").eval(), normal("slots", 2, 3, WIDTH)
+    assert isinstance(model, Transformer)
+    image = images()[:, :, :16, :16]
+    changed = image.clone()
+    changed[:, :, 4:8, 4:8] = 1 - changed[:, :, 4:8, 4:8]  # patch 5 of 16
+    difference = (model(slots, image).image - model(slots, changed).image).abs().sum(dim=(0, 1))
+    assert (difference[:4] == 0).all()
+    assert (difference[4:8, :8] == 0).all()
+    assert (difference[4:8, 8:] > 0).any()
+
+
+def test_the_transformers_masks_are_the_last_attention_averaged_over_heads() -> None:
+    decoder = autoregressive()
+    slots, target = normal("slots", 2, 4, WIDTH), normal("target", 2, PATCHES, CHANNELS)
+    seen: list[tuple[Tensor, Tensor]] = []
+    layer = decoder.blocks[-1].slots
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[:2]))
+    _, masks = decoder(slots, target)
+    hook.remove()
+    tokens, memory = seen[0]
+    query, key = layer.in_proj_weight.chunk(3)[:2]
+    offset, bias = layer.in_proj_bias.chunk(3)[:2]
+    heads = [
+        (values @ weight.T + shift).unflatten(2, (4, 4)).transpose(1, 2)
+        for values, weight, shift in ((tokens, query, offset), (memory, key, bias))
+    ]
+    expected = (heads[0] @ heads[1].mT / 2).softmax(dim=3).mean(dim=1)
+    torch.testing.assert_close(masks, expected.mT)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_features_that_slots_determine_are_learned(kind: str) -> None:
+    """Each position shows one of the slots; a few hundred steps find which."""
+    slots = normal("slots", 16, 3, WIDTH)
+    owner = torch.randint(3, (16, PATCHES), generator=torch_generator(0, "owner"))
+    # The first numbers of a slot say where it is seen.
+    shown = functional.one_hot(owner, 3).mT.float()
+    slots = torch.cat([2 * shown, slots[:, :, :CHANNELS]], dim=2)
+    target = slots[torch.arange(16)[:, None], owner, PATCHES:]
+    with building(0, "decoder"):
+        decoder: nn.Module = (
+            SlotMLP(PATCHES + CHANNELS, PATCHES, CHANNELS + 1, 64, 2)
+            if kind == "mlp"
+            else Autoregressive(PATCHES + CHANNELS, PATCHES, CHANNELS, 32, 2, 4)
+        )
+    optimizer = torch.optim.Adam(decoder.parameters(), 3e-3)
+    for _ in range(300):
+        made, masks = decoder(slots) if kind == "mlp" else decoder(slots, target)
+        loss = functional.mse_loss(made, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2 * target.var()
+    # It learned to read the slots, not the target: other slots do not do.
+    with torch.no_grad():
+        others = slots.roll(1, 0)
+        wrong, _ = decoder(others) if kind == "mlp" else decoder(others, target)
+    assert functional.mse_loss(wrong, target) > 0.8 * target.var()
+    if kind == "mlp":
+        assert (masks.argmax(dim=1) == owner).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("patch-mlp", {"size": 30}, r"decoder\.size=30 must be a multiple of decoder\.patch=4"),
+        ("transformer", {"size": 24}, r"decoder\.size=24 .* divide the image size 32"),
+        ("patch-mlp", {"patch": 0}, "patch=0: expected"),
+        ("transformer", {"heads": 3}, r"decoder\.width=16 must be a multiple of decoder\.heads=3"),
+        ("bilinear", {"size": 20}, r"decoder\.size=20 must be a multiple of decoder\.grid=8"),
+        ("broadcast-full", {"depth": 0}, "depth=0: expected"),
+    ],
 )
-from slotbench.rng import torch_generator
-
-DECODERS = [
-    Broadcast(BroadcastConfig(8), 16, 32),
-    Bilinear(BilinearConfig(channels=8, grid=8, size=16), 16, 32),
-]
+def test_fields_that_do_not_fit_are_named(name: str, fields: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(name, **fields)
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_masks_sum_to_one_and_mix_the_parts(decoder: MixtureDecoder) -> None:
-    image, masks, parts = decoder(torch.randn(2, 5, 16, generator=torch_generator(0, "slots")))
-    size = decoder.size
-    assert image.shape == (2, 3, size, size)
-    assert masks.shape == (2, 5, size, size)
-    torch.testing.assert_close(masks.sum(dim=1), torch.ones(2, size, size))
-    torch.testing.assert_close(image, (masks[:, :, None] * parts).sum(dim=1))
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_permuting_slots_permutes_masks_and_leaves_the_image(decoder: MixtureDecoder) -> None:
-    slots = torch.randn(1, 4, 16, generator=torch_generator(0, "slots"))
-    order = torch.tensor([2, 0, 3, 1])
-    plain, permuted = decoder(slots), decoder(slots[:, order])
-    torch.testing.assert_close(plain.image, permuted.image)
-    torch.testing.assert_close(plain.masks[:, order], permuted.masks)
-
-
-def test_sizes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValueError, match="power of two"):
-        Broadcast(BroadcastConfig(8), 16, 48)
-    with pytest.raises(ValueError, match=r"decoder\.size=20"):
-        Bilinear(BilinearConfig(size=20), 16, 32)
+def test_a_broadcast_of_8_pixels_cannot_become_48() -> None:
+    kind = registry.get("decoders", "broadcast").load()
+    with pytest.raises(ValueError, match="image size 48 is no power of two"):
+        kind(kind.Config(8), WIDTH, 48)

@@ -5,9 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional
 
-from slotbench.cores.bo_qsa import BoQsa
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
-from slotbench.cores.implicit_slot_attention import ImplicitSlotAttention
 from slotbench.cores.invariant_slot_attention import (
     Frame,
     InvariantSlotAttention,
@@ -15,14 +13,55 @@ from slotbench.cores.invariant_slot_attention import (
     measured_frame,
     starting_frame,
 )
-from slotbench.cores.layers import cell_centres
-from slotbench.cores.sinkhorn_slots import Masses, SinkhornSlots, sharpened, sinkhorn
+from slotbench.cores.layers import cell_centres, sinkhorn
+from slotbench.cores.sinkhorn_slots import SinkhornSlots, sharpened
+from slotbench.cores.slot_attention import BoQsa, ImplicitSlotAttention, SlotAttention
 from slotbench.rng import building, torch_generator
 from tests.cores.test_contract import draw, gradients, make
 
 
 def normal(*shape: int, key: str = "x") -> torch.Tensor:
     return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
+
+
+def test_one_step_is_algorithm_1_of_the_paper() -> None:
+    core = make("slot-attention").double()
+    assert isinstance(core, SlotAttention)
+    generator = torch_generator(1, "step")
+    slots = torch.randn(1, 4, 16, generator=generator).double()
+    keys = torch.randn(1, 9, 16, generator=generator).double()
+    values = torch.randn(1, 9, 16, generator=generator).double()
+    found, attention = core.step(slots, keys, values)
+    # Written out position by position and slot by slot.
+    normed = functional.layer_norm(slots[0], (16,))
+    logits = torch.stack([keys[0] @ (core.to_query.weight @ slot) for slot in normed]) / 4.0
+    shares = torch.stack([logits[:, n].exp() / logits[:, n].exp().sum() for n in range(9)], dim=1)
+    torch.testing.assert_close(attention[0], shares)
+    for index in range(4):
+        weights = (shares[index] + 1e-8) / (shares[index] + 1e-8).sum()
+        update = sum(weights[n] * values[0, n] for n in range(9))
+        new = core.gru(update[None], slots[0, index][None])[0]
+        torch.testing.assert_close(found[0, index], new + core.mlp(new))
+
+
+def test_the_gradient_of_the_last_iteration_equals_that_of_one_iteration_from_its_start() -> None:
+    core = make("slot-attention", gradient="last", iterations=3)
+    assert isinstance(core, SlotAttention)
+    images, noise = draw(core)
+    core(images, noise).slots.sum().backward()
+    found = core.to_query.weight.grad
+    assert found is not None
+    core.to_query.weight.grad = None
+    features, _ = core.encoder(images)
+    inputs = core.norm_features(features)
+    keys, values = core.to_key(inputs), core.to_value(inputs)
+    with torch.no_grad():
+        slots = core.mean + core.log_spread.exp() * noise
+        for _ in range(2):
+            slots, _ = core.step(slots, keys, values)
+    core.step(slots, keys, values)[0].sum().backward()
+    assert core.to_query.weight.grad is not None
+    torch.testing.assert_close(found, core.to_query.weight.grad)
 
 
 def test_implicit_slot_attention_is_slot_attention_with_the_last_gradient() -> None:
@@ -163,17 +202,17 @@ def test_without_the_frame_the_slot_does_not_know_where_it_is() -> None:
     torch.testing.assert_close(two.slots, one.slots + added)
 
 
-def masses(slots: int, positions: int) -> Masses:
+def masses(slots: int, positions: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows = normal(2, slots, key="rows").log_softmax(dim=1)
     columns = normal(2, positions, key="columns").log_softmax(dim=1)
-    return Masses(rows + np.log(slots), columns + np.log(slots))
+    return rows + np.log(slots), columns + np.log(slots)
 
 
 def test_the_plan_has_the_masses_and_is_sinkhorn_knopp_s() -> None:
     cost, wanted = normal(2, 4, 30, key="cost"), masses(4, 30)
-    plan = sinkhorn(cost, wanted, 200).log_plan.exp()
-    torch.testing.assert_close(plan.sum(dim=1), wanted.positions.exp())
-    torch.testing.assert_close(plan.sum(dim=2), wanted.slots.exp())
+    plan = sinkhorn(-cost, 200, *wanted)[0].exp()
+    torch.testing.assert_close(plan.sum(dim=1), wanted[1].exp())
+    torch.testing.assert_close(plan.sum(dim=2), wanted[0].exp())
     for image in range(2):
         kernel = np.exp(-cost[image].numpy())
         rows, columns = (part[image].exp().numpy() for part in wanted)
@@ -187,25 +226,25 @@ def test_the_plan_has_the_masses_and_is_sinkhorn_knopp_s() -> None:
 
 def test_a_great_cost_gives_the_best_assignment() -> None:
     cost = normal(2, 6, 6, key="square") * 100
-    equal = Masses(torch.zeros(2, 6).double(), torch.zeros(2, 6).double())
-    plan = sinkhorn(cost, equal, 2000).log_plan.exp()
+    plan = sinkhorn(-cost, 2000)[0].exp()
     for image in range(2):
         _, columns = linear_sum_assignment(cost[image].numpy())
         assert plan[image].argmax(dim=1).tolist() == columns.tolist()
 
 
 def test_sharpening_lowers_entropy_and_leaves_the_gradient() -> None:
-    cost, wanted = normal(2, 4, 30, key="cost").requires_grad_(), masses(4, 30)
+    scores, wanted = normal(2, 4, 30, key="cost").requires_grad_(), masses(4, 30)
 
     def entropy(steps: int) -> torch.Tensor:
-        moved = sharpened(cost, wanted, steps, 5.0, 5)
-        return torch.special.entr(sinkhorn(moved, wanted, 5).log_plan.exp()).sum(dim=(1, 2))
+        moved = sharpened(scores, *wanted, steps, 5.0, 5)
+        return torch.special.entr(sinkhorn(moved, 5, *wanted)[0].exp()).sum(dim=(1, 2))
 
-    assert torch.allclose(sharpened(cost, wanted, 0, 5.0, 5), cost)
+    assert torch.allclose(sharpened(scores, *wanted, 0, 5.0, 5), scores)
     assert (entropy(1) < entropy(0)).all()
     assert (entropy(4) < 0.8 * entropy(0)).all()
     weights = normal(2, 4, 30, key="weights")
-    (gradient,) = torch.autograd.grad((sharpened(cost, wanted, 4, 5.0, 5) * weights).sum(), cost)
+    moved = sharpened(scores, *wanted, 4, 5.0, 5)
+    (gradient,) = torch.autograd.grad((moved * weights).sum(), scores)
     torch.testing.assert_close(gradient, weights)
 
 

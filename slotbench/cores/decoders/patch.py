@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.core import check_positive
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
+from slotbench.fields import Count, Options
 from slotbench.registry import register
 
 
 class SlotMLP(nn.Module):
     """Slots (B, K, D) -> contents (B, P, C) and masks (B, K, P), which sum to 1 over K.
 
-    Each slot is broadcast to P positions with learned embeddings, an MLP makes content and one
-    logit of each, and a softmax over slots mixes them.
+    Each slot is broadcast to P positions with learned embeddings. An MLP makes the content and a
+    logit of each, and a softmax over slots mixes them. ``channels`` is C + 1.
     """
 
     def __init__(self, width: int, positions: int, channels: int, hidden: int, depth: int) -> None:
@@ -43,18 +43,33 @@ class SlotMLP(nn.Module):
         return (made[..., :-1] * masks[..., None]).sum(dim=1), masks
 
 
+@dataclass(frozen=True, kw_only=True)
+class PatchConfig(Options):
+    """Options of decoders of patches of pixels."""
+
+    patch: Count = 4
+    """Pixels of a patch's side."""
+    size: Count = 32
+    """Side of the decoded image, a multiple of the patch; the target is area-averaged to it."""
+
+    def side(self, image_size: int) -> int:
+        """Patches along a side; ValueError where patch, size and image do not fit together."""
+        if self.size % self.patch or image_size % self.size:
+            raise ValueError(
+                f"decoder.size={self.size} must be a multiple of decoder.patch={self.patch} and "
+                f"divide the image size {image_size}"
+            )
+        return self.size // self.patch
+
+
 @dataclass(frozen=True)
-class PatchMLPConfig:
+class PatchMLPConfig(PatchConfig):
     """Options of the decoder ``patch-mlp``."""
 
-    hidden: int = 256
+    hidden: Count = 256
     """Width of the hidden layers; 1,024 in the paper."""
-    depth: int = 3
+    depth: Count = 3
     """Number of hidden layers."""
-    patch: int = 4
-    """Pixels of a patch's side."""
-    size: int = 32
-    """Side of the decoded image, a multiple of the patch; the target is area-averaged to it."""
 
 
 @register("decoders")
@@ -64,14 +79,11 @@ class PatchMLP(MixtureDecoder):
     name = "patch-mlp"
     summary = "an MLP on slot and position draws patches"
     source = "Seitzer et al. 2022, arXiv 2209.14860"
-
     Config = PatchMLPConfig
 
     def __init__(self, config: PatchMLPConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
-        check_positive(config, "hidden", "depth", "patch", "size")
-        _check_patches(config.size, config.patch, image_size)
-        self.size, self.patch, self.side = config.size, config.patch, config.size // config.patch
+        self.size, self.patch, self.side = config.size, config.patch, config.side(image_size)
         self.mlp = SlotMLP(
             slot_width, self.side**2, 4 * config.patch**2, config.hidden, config.depth
         )
@@ -79,22 +91,6 @@ class PatchMLP(MixtureDecoder):
     def decode(self, slots: Tensor) -> Tensor:
         patches = self.mlp.each(slots).mT.unflatten(2, (self.side, self.side))  # type: ignore[no-untyped-call]
         return functional.pixel_shuffle(patches, self.patch)
-
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Options of the decoder ``transformer``."""
-
-    width: int = 64
-    """Width of the tokens."""
-    depth: int = 2
-    """Number of blocks; 4 in the paper."""
-    heads: int = 4
-    """Attention heads."""
-    patch: int = 4
-    """Pixels of a patch's side."""
-    size: int = 32
-    """Side of the decoded image, a multiple of the patch; the target is area-averaged to it."""
 
 
 class Block(nn.Module):
@@ -148,6 +144,18 @@ class Autoregressive(nn.Module):
         return self.out(tokens), attention.mT
 
 
+@dataclass(frozen=True)
+class TransformerConfig(PatchConfig):
+    """Options of the decoder ``transformer``."""
+
+    width: Count = 64
+    """Width of the tokens."""
+    depth: Count = 2
+    """Number of blocks; 4 in the paper."""
+    heads: Count = 4
+    """Attention heads."""
+
+
 @register("decoders")
 class Transformer(ImageDecoder):
     """Autoregressive reconstruction of the image's patches, row by row.
@@ -159,18 +167,15 @@ class Transformer(ImageDecoder):
     name = "transformer"
     summary = "autoregressive over patches; masks are its attention to slots"
     source = "Singh et al. 2021, arXiv 2110.11405; Seitzer et al. 2022, arXiv 2209.14860"
-
     Config = TransformerConfig
 
     def __init__(self, config: TransformerConfig, slot_width: int, image_size: int) -> None:
         super().__init__()
-        check_positive(config, "width", "depth", "heads", "patch", "size")
         if config.width % config.heads:
             raise ValueError(
                 f"decoder.width={config.width} must be a multiple of decoder.heads={config.heads}"
             )
-        _check_patches(config.size, config.patch, image_size)
-        self.size, self.patch, self.side = config.size, config.patch, config.size // config.patch
+        self.size, self.patch, self.side = config.size, config.patch, config.side(image_size)
         self.decoder = Autoregressive(
             slot_width, self.side**2, 3 * config.patch**2, config.width, config.depth, config.heads
         )
@@ -182,11 +187,3 @@ class Transformer(ImageDecoder):
         grid = (self.side, self.side)
         image = functional.pixel_shuffle(made.mT.unflatten(2, grid), self.patch)
         return Decoded(image, masks.unflatten(2, grid), None)
-
-
-def _check_patches(size: int, patch: int, image_size: int) -> None:
-    if size % patch or image_size % size:
-        raise ValueError(
-            f"decoder.size={size} must be a multiple of decoder.patch={patch} and divide the "
-            f"image size {image_size}"
-        )

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.cores.core import check_positive
 from slotbench.cores.layers import PositionEmbedding, fourier_grid, he_initialise
+from slotbench.fields import Count, Options, Whole
 from slotbench.registry import register
 
 
@@ -26,54 +27,29 @@ class Decoded(NamedTuple):
     """float (B, K, 3, h, w): each slot's own image; none where slots are not decoded alone."""
 
 
-@dataclass(frozen=True)
-class BroadcastConfig:
-    """Options of the decoder ``broadcast``."""
-
-    channels: int = 64
-    """Channels of every layer."""
-
-
-@dataclass(frozen=True)
-class BilinearConfig:
-    """Options of the decoder ``bilinear``."""
-
-    channels: int = 32
-    """Channels of every layer, and the rank of the bilinear form."""
-    depth: int = 1
-    """Number of 3x3 convolutions on the grid."""
-    grid: int = 16
-    """Side of the grid on which slot and position meet."""
-    size: int = 32
-    """Side of the decoded image, a multiple of the grid; the target is area-averaged to it."""
-    bounded: bool = True
-    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask with a colour darker
-    than black draws the same picture as a full mask, and small objects stay half background."""
-    frequencies: tuple[float, float, float, float] = (0.5, 1.0, 2.0, 4.0)
-    """Half-waves across the frame of the position's sines and cosines."""
-
-
 class ImageDecoder(nn.Module, ABC):
-    """What makes an image and masks of slots; ``size`` is the side of the image."""
+    """Makes an image, ``size`` pixels wide and high, and masks of slots."""
 
     Config: ClassVar[type]
     size: int
 
     @abstractmethod
     def forward(self, slots: Tensor, images: Tensor) -> Decoded:
-        """Slots (B, K, D), and the images (B, 3, H, W) they come from, which few decoders read."""
+        """Slots (B, K, D); only autoregressive decoders read their images (B, 3, H, W)."""
 
 
 class MixtureDecoder(ImageDecoder):
     """Decodes every slot by itself and mixes the results (paper, Section 3.1).
 
-    A subclass sets ``size`` and defines ``decode``: slots (B*K, D) -> (B*K, 4, size, size), the
-    channels being red, green, blue and the logit of the mask.
+    A subclass sets ``size``.
     """
 
     @abstractmethod
     def decode(self, slots: Tensor) -> Tensor:
-        """Each slot by itself."""
+        """Each slot by itself: (B*K, D) -> float (B*K, 4, size, size).
+
+        The channels are red, green, blue and the logit of the mask.
+        """
 
     def forward(self, slots: Tensor, images: Tensor | None = None) -> Decoded:
         del images
@@ -83,46 +59,103 @@ class MixtureDecoder(ImageDecoder):
         return Decoded((parts * masks).sum(dim=1), masks.squeeze(2), parts)
 
 
+class SpatialBroadcast(MixtureDecoder):
+    """Each slot at every position of a grid, then transposed 5x5 convolutions.
+
+    ``start`` is the side of the grid; each convolution multiplies it by its stride.
+    """
+
+    def __init__(self, slot_width: int, channels: int, start: int, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.start, self.size = start, start * math.prod(strides)
+        self.position = PositionEmbedding(slot_width, start)
+        layers: list[nn.Module] = []
+        inputs = slot_width
+        for stride in strides:
+            layers += [nn.ConvTranspose2d(inputs, channels, 5, stride, 2, stride - 1), nn.ReLU()]
+            inputs = channels
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(inputs, 4, 3, 1, 1))
+
+    def decode(self, slots: Tensor) -> Tensor:
+        grid = slots[:, :, None, None].expand(-1, -1, self.start, self.start)
+        return self.layers(self.position(grid))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class BroadcastConfig(Options):
+    """Options of the decoder ``broadcast``."""
+
+    channels: Count = 64
+    """Channels of every layer."""
+
+
 @register("decoders")
-class Broadcast(MixtureDecoder):
-    """The paper's spatial broadcast decoder: 8x8, doubled by transposed 5x5 convolutions."""
+class Broadcast(SpatialBroadcast):
+    """The paper's decoder for CLEVR: broadcast to 8x8, doubled up to the image's size."""
 
     name = "broadcast"
     summary = "spatial broadcast to 8x8, doubled by transposed convolutions"
     source = "Watters et al. 2019, arXiv 1901.07017; Locatello et al. 2020, Appendix E"
-
     Config = BroadcastConfig
 
     def __init__(self, config: BroadcastConfig, slot_width: int, image_size: int) -> None:
-        super().__init__()
-        check_positive(config, "channels")
         doublings = math.log2(image_size / 8)
         if doublings < 0 or doublings % 1:
             raise ValueError(
                 f"decoder.name=broadcast doubles 8 pixels; the image size {image_size} is no "
                 "power of two"
             )
-        self.size = image_size
-        self.position = PositionEmbedding(slot_width, 8, 8)
-        layers: list[nn.Module] = []
-        inputs, channels = slot_width, config.channels
-        for _ in range(int(doublings)):
-            layers += [nn.ConvTranspose2d(inputs, channels, 5, 2, 2, 1), nn.ReLU()]
-            inputs = channels
-        layers += [nn.ConvTranspose2d(inputs, channels, 5, 1, 2), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(channels, 4, 3, 1, 1))
+        super().__init__(slot_width, config.channels, 8, [2] * int(doublings) + [1])
 
-    def decode(self, slots: Tensor) -> Tensor:
-        grid = slots[:, :, None, None].expand(-1, -1, 8, 8)
-        return self.layers(self.position(grid))  # type: ignore[no-any-return]
+
+@dataclass(frozen=True)
+class BroadcastFullConfig(Options):
+    """Options of the decoder ``broadcast-full``."""
+
+    channels: Count = 32
+    """Channels of every layer."""
+    depth: Count = 3
+    """Number of 5x5 convolutions before the last, 3x3 one."""
+
+
+@register("decoders")
+class BroadcastFull(SpatialBroadcast):
+    """The paper's decoder for Multi-dSprites and Tetrominoes: full resolution, no stride."""
+
+    name = "broadcast-full"
+    summary = "spatial broadcast to every pixel, then convolutions without a stride"
+    source = "Locatello et al. 2020, arXiv 2006.15055, Appendix E"
+    Config = BroadcastFullConfig
+
+    def __init__(self, config: BroadcastFullConfig, slot_width: int, image_size: int) -> None:
+        super().__init__(slot_width, config.channels, image_size, [1] * config.depth)
+
+
+@dataclass(frozen=True)
+class BilinearConfig(Options):
+    """Options of the decoder ``bilinear``."""
+
+    channels: Count = 32
+    """Channels of every layer, and the rank of the bilinear form."""
+    depth: Whole = 1
+    """Number of 3x3 convolutions on the grid."""
+    grid: Count = 16
+    """Side of the grid on which slot and position meet."""
+    size: Count = 32
+    """Side of the decoded image, a multiple of the grid; the target is area-averaged to it."""
+    bounded: bool = True
+    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask with a colour darker
+    than black draws the same picture as a full mask, and small objects stay half background."""
+    frequencies: tuple[float, float, float, float] = (0.5, 1.0, 2.0, 4.0)
+    """Half-waves across the frame of the position's sines and cosines."""
 
 
 class BilinearForm(nn.Module):
     """A low-rank bilinear form of slot and position, then 3x3 convolutions on the grid.
 
-    h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position: each slot
-    draws its own pattern of waves, which finds objects in far fewer steps than adding
-    coordinates to the slot does (docs/log.md).
+    h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position. Each slot
+    draws its own pattern of waves. That finds objects in far fewer steps than adding coordinates
+    to the slot (docs/log.md).
     """
 
     code: Tensor
@@ -138,10 +171,9 @@ class BilinearForm(nn.Module):
     ) -> None:
         super().__init__()
         self.grid = grid
-        code = fourier_grid(grid, frequencies).flatten(0, 1)
-        self.register_buffer(
-            "code", torch.cat([code, torch.ones(len(code), 1)], 1), persistent=False
-        )
+        code = fourier_grid(grid, frequencies)
+        code = torch.cat([code, torch.ones(len(code), 1)], 1)
+        self.register_buffer("code", code, persistent=False)
         self.of_position = nn.Parameter(
             torch.randn(channels, self.code.shape[1]) * self.code.shape[1] ** -0.5
         )
@@ -160,8 +192,8 @@ class BilinearForm(nn.Module):
 
     def draw(self, slots: Tensor) -> Tensor:
         """Each slot by itself: float (M, D) -> (M, outputs, grid, grid)."""
-        # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot, and no product of size
-        # (slots, positions, channels) on the way.
+        # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot instead of a product of size
+        # (slots, positions, channels).
         form = (self.mix.weight * self.of_slot(slots)[:, None]) @ self.of_position
         code = self.code.to(form.dtype).T.expand(len(slots), -1, -1)
         hidden = torch.baddbmm(self.bias(slots)[:, :, None], form, code).relu()
@@ -179,11 +211,9 @@ class Bilinear(BilinearForm, MixtureDecoder):
     name = "bilinear"
     summary = "bilinear form of slot and position, a convolution, a pixel shuffle"
     source = "slotbench, docs/log.md; Shi et al. 2016, arXiv 1609.05158"
-
     Config = BilinearConfig
 
     def __init__(self, config: BilinearConfig, slot_width: int, image_size: int) -> None:
-        check_positive(config, "channels", "grid", "size")
         if config.size % config.grid or image_size % config.size:
             raise ValueError(
                 f"decoder.size={config.size} must be a multiple of decoder.grid={config.grid} "
@@ -191,12 +221,7 @@ class Bilinear(BilinearForm, MixtureDecoder):
             )
         factor = config.size // config.grid
         super().__init__(
-            slot_width,
-            config.channels,
-            config.depth,
-            config.grid,
-            4 * factor**2,
-            config.frequencies,
+            slot_width, config.channels, config.depth, config.grid, 4 * factor**2, config.frequencies
         )
         self.size, self.factor, self.bounded = config.size, factor, config.bounded
         self.color = nn.Linear(slot_width, 3)

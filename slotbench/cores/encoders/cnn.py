@@ -1,40 +1,24 @@
 """Encoders: images (B, 3, H, W) -> features (B, N, F) and the grid (H', W') they lie on."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.core import check_positive
-from slotbench.cores.layers import PositionEmbedding, he_initialise, pixel_centres
+from slotbench.cores.layers import PositionEmbedding, cell_centres, he_initialise
+from slotbench.fields import Count, Options, Positive, Whole
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class CnnConfig:
+class CnnConfig(Options):
     """Options of the encoder ``cnn``."""
 
-    channels: int = 64
+    channels: Count = 64
     """Channels of every layer; the width F of the features."""
-    depth: int = 4
+    depth: Count = 4
     """Number of 5x5 convolutions."""
-
-
-@dataclass(frozen=True)
-class StridedCnnConfig:
-    """Options of the encoder ``strided-cnn``."""
-
-    channels: int = 64
-    """Channels of every layer; the features have four more, the coordinates."""
-    depth: int = 2
-    """Number of 3x3 convolutions that follow the strided one."""
-    stride: int = 4
-    """Pixels from one position to the next, along both sides."""
-    input_mean: float = 0.6
-    """Subtracted from the pixels, which lie in [0, 1]."""
-    input_deviation: float = 0.2
-    """Divides the pixels after that; both are near those of CLEVR's images."""
 
 
 @register("encoders")
@@ -42,26 +26,24 @@ class Cnn(nn.Module):
     """The paper's encoder: 5x5 convolutions at the image's own resolution.
 
     Then position embedding, which is added, and a position-wise MLP (paper, Appendix E).
-    ``width`` is F; the last ``coordinates`` of the F channels hold nothing but the position.
+    ``width`` is F; the last ``coordinates`` of the F channels hold only the position.
     """
 
     name = "cnn"
     summary = "four 5x5 convolutions at the image's resolution"
     source = "Locatello et al. 2020, arXiv 2006.15055, Appendix E"
-
     Config: ClassVar[type] = CnnConfig
     coordinates = 0
 
     def __init__(self, config: CnnConfig, image_size: int) -> None:
         super().__init__()
-        check_positive(config, "channels", "depth")
         self.width = channels = config.channels
         layers: list[nn.Module] = []
         for index in range(config.depth):
             inputs = 3 if index == 0 else channels
             layers += [nn.Conv2d(inputs, channels, 5, padding=2), nn.ReLU()]
         self.trunk = nn.Sequential(*layers)
-        self.position = PositionEmbedding(channels, image_size, image_size)
+        self.position = PositionEmbedding(channels, image_size)
         self.mlp = nn.Sequential(
             nn.LayerNorm(channels),
             nn.Linear(channels, channels),
@@ -70,47 +52,87 @@ class Cnn(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""
         maps = self.position(self.trunk(images))
         height, width = maps.shape[2:]
         return self.mlp(maps.flatten(2).mT), (height, width)
 
 
-@register("encoders")
-class StridedCnn(nn.Module):
-    """One convolution with a stride, then 3x3 convolutions, with linear coordinates beside them.
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig(Options):
+    """Options of encoders that standardise pixels by constants near CLEVR's."""
 
-    The coordinates are channels of their own, so that a core can tell content from position;
-    they are linear, because finer ones let slots cut objects in two (docs/log.md).
+    input_mean: float = 0.6
+    """Subtracted from the pixels, which lie in [0, 1]."""
+    input_deviation: Positive = 0.2
+    """Divides the pixels after that."""
+
+
+class PlacedEncoder(nn.Module):
+    """Normalised content, with linear coordinates in four channels of their own behind it.
+
+    So a core can tell content from position. The coordinates are linear, because finer ones let
+    slots cut objects in two (docs/log.md). A subclass calls :meth:`place` last in its constructor
+    and defines :meth:`maps`.
     """
+
+    coordinates = 4
+    grid: Tensor
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config, self.width = config, config.channels + self.coordinates
+
+    def place(self, side: int) -> None:
+        """Make the last norm and the coordinates of side x side positions."""
+        self.norm = nn.LayerNorm(self.config.channels)
+        self.side, centres = side, cell_centres(side, side)
+        self.register_buffer("grid", torch.cat([centres, -centres], dim=1), persistent=False)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Standardised pixels (B, 3, H, W) -> content (B, channels, side, side)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""
+        pixels = (images - self.config.input_mean) / self.config.input_deviation
+        content = self.norm(self.maps(pixels).flatten(2).mT)
+        grid = self.grid.to(content.dtype).expand(len(images), -1, -1)
+        return torch.cat([content, grid], dim=2), (self.side, self.side)
+
+
+@dataclass(frozen=True)
+class StridedCnnConfig(PixelConfig):
+    """Options of the encoder ``strided-cnn``."""
+
+    channels: Count = 64
+    """Channels of every layer; the features have four more, the coordinates."""
+    depth: Whole = 2
+    """Number of 3x3 convolutions that follow the strided one."""
+    stride: Count = 4
+    """Pixels from one position to the next, along both sides."""
+
+
+@register("encoders")
+class StridedCnn(PlacedEncoder):
+    """One convolution with a stride, then 3x3 convolutions, with coordinates beside them."""
 
     name = "strided-cnn"
     summary = "a convolution with a stride, then 3x3 convolutions"
     source = "slotbench, docs/log.md"
-
     Config: ClassVar[type] = StridedCnnConfig
-    coordinates = 4
-    grid: Tensor
 
     def __init__(self, config: StridedCnnConfig, image_size: int) -> None:
-        super().__init__()
-        check_positive(config, "channels", "stride", "input_deviation")
+        super().__init__(config)
         stride, channels = config.stride, config.channels
         if image_size % stride:
             raise ValueError(f"encoder.stride={stride} does not divide the image size {image_size}")
-        self.config = config
-        self.width = channels + self.coordinates
         layers: list[nn.Module] = [nn.Conv2d(3, channels, stride + 2, stride, padding=1)]
         for _ in range(config.depth):
             layers += [nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)]
         self.trunk = nn.Sequential(*layers)
         he_initialise(self.trunk)
-        self.norm = nn.LayerNorm(channels)
-        self.side = image_size // stride
-        centres = pixel_centres(self.side).flatten(0, 1)
-        self.register_buffer("grid", torch.cat([centres, -centres], dim=1), persistent=False)
+        self.place(image_size // stride)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        inputs = (images - self.config.input_mean) / self.config.input_deviation
-        content = self.norm(self.trunk(inputs).flatten(2).mT)
-        grid = self.grid.to(content.dtype).expand(len(images), -1, -1)
-        return torch.cat([content, grid], dim=2), (self.side, self.side)
+    def maps(self, pixels: Tensor) -> Tensor:
+        return self.trunk(pixels)  # type: ignore[no-any-return]

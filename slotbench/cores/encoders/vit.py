@@ -10,16 +10,17 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from slotbench.fields import Count, Options
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(Options):
     """Options of the encoder ``vit``."""
 
     model: str = "vit_tiny_patch16_224"
-    """The name that timm knows the architecture by."""
-    patch: int | None = 8
+    """timm's name of the architecture."""
+    patch: Count | None = 8
     """Pixels of a patch's side; none: the model's own, which its pretrained weights are for."""
     pretrained: bool = False
     """Whether timm fetches the model's pretrained weights."""
@@ -28,27 +29,29 @@ class ViTConfig:
     frozen: bool = False
     """Whether the weights stay as they are."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pretrained and self.weights is not None:
+            raise ValueError(f"weights={self.weights}: expected none where pretrained=true")
+
 
 @register("encoders")
 class ViT(nn.Module):
-    """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), behind its last norm.
+    """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), after its last norm.
 
-    Positions are embedded within, so no channel holds coordinates alone. Weights of another
-    image or patch size are resampled by timm. ValueError where timm is not installed, has no
-    such model, or cannot get the weights, and where the patches do not divide the image.
+    Positions are embedded in the tokens, so no channel holds coordinates only. timm resamples
+    weights of another image or patch size. ValueError where timm is not installed, has no such
+    model, or cannot get the weights, and where the patches do not divide the image.
     """
 
     name = "vit"
     summary = "a vision transformer of timm's, from scratch or pretrained and frozen"
     source = "Dosovitskiy et al. 2020, arXiv 2010.11929"
-
     Config: ClassVar[type] = ViTConfig
     coordinates = 0
 
     def __init__(self, config: ViTConfig, image_size: int) -> None:
         super().__init__()
-        if config.pretrained and config.weights is not None:
-            raise ValueError("pretrained=true and weights=FILE: choose one of them")
         self.config = config
         self.model = create(config.model, image_size, config.patch, config.pretrained)
         if config.weights is not None:
@@ -76,15 +79,13 @@ class ViT(nn.Module):
 
 
 def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> Any:
-    """A model of timm's without its classifier, for square images; ValueError as for ViT."""
+    """A timm model without its classifier, for square images; ValueError as for :class:`ViT`."""
     try:
         import timm
     except ImportError as error:
         raise ValueError(
             "vision transformers need timm; type: pip install 'slotbench[vit]'"
         ) from error
-    if patch is not None and patch < 1:
-        raise ValueError(f"patch={patch}: expected 1 or above, or none")
     if not timm.is_model(name):
         raise ValueError(f"timm cannot make {name!r}: it knows no such model")
     options: dict[str, Any] = {"num_classes": 0, "img_size": image_size}
@@ -104,7 +105,7 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
     try:
         return timm.create_model(name, pretrained=True, **options)
     except Exception as error:
-        # The hub's client raises errors of several libraries, all of them without a network.
+        # Without a network, the hub's client raises errors of several libraries.
         raise ValueError(
             f"the pretrained weights of {name!r} cannot be fetched ({type(error).__name__}); give "
             "the path of a file of them: encoder.weights, or for a teacher objective.weights "
@@ -113,10 +114,10 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Weights from a file, without running anything in it; ValueError where they do not fit.
+    """Load weights from a file, running no code in it; ValueError where they do not fit.
 
-    Position and patch embeddings of other sizes are resampled, and the names of other
-    repositories translated, as timm does with the weights that it fetches.
+    timm resamples position and patch embeddings of other sizes, and translates the names of
+    other repositories, as it does with weights that it fetches.
     """
     try:
         if path.suffix == ".safetensors":
@@ -135,7 +136,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             state = translate(dict(state), model)
         except (RuntimeError, AttributeError, KeyError, IndexError) as error:
             raise ValueError(f"the weights of {path} are of another model: {error}") from error
-    # A classifier is left out; everything that the model has must be there.
+    # Extra weights, such as a classifier, are left out; none of the model's may be missing.
     wanted = model.state_dict()
     missing = [name for name in wanted if name not in state]
     if missing:
