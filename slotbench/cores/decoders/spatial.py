@@ -221,7 +221,12 @@ class Bilinear(BilinearForm, MixtureDecoder):
             )
         factor = config.size // config.grid
         super().__init__(
-            slot_width, config.channels, config.depth, config.grid, 4 * factor**2, config.frequencies
+            slot_width,
+            config.channels,
+            config.depth,
+            config.grid,
+            4 * factor**2,
+            config.frequencies,
         )
         self.size, self.factor, self.bounded = config.size, factor, config.bounded
         self.color = nn.Linear(slot_width, 3)
