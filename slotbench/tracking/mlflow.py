@@ -5,15 +5,16 @@ import os
 import re
 import time
 from typing import Any
+from urllib.parse import quote
 
 from slotbench.registry import register
 from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 STATES = {"done": "FINISHED", "interrupted": "KILLED"}
 UNKNOWN = re.compile(r"[^\w\-./ :]")
-"""What no name of a metric may hold."""
+"""Characters that MLflow refuses in the name of a metric."""
 LIMIT, BATCH = 500, 100
-"""Characters of a parameter's value, and parameters a request, that every server takes."""
+"""Most characters of a parameter's value, and most parameters a request."""
 
 
 @register("trackers")
@@ -27,13 +28,15 @@ class MLflow(Tracker):
     packages = ("mlflow", "sqlalchemy", "alembic")
 
     def __init__(self, run: Tracked) -> None:
-        # It tells of every table that it makes.
+        # They announce every table that they make.
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         from mlflow.entities import Param
         from mlflow.tracking import MlflowClient
 
-        database = f"sqlite:///{(run.results_dir / 'mlflow.db').resolve()}"
+        # SQLAlchemy decodes the path; MLflow makes a folder of the encoded name of "sqlite:///".
+        place = quote(str((run.results_dir / "mlflow.db").resolve()))
+        database = f"sqlite+pysqlite:///{place}"
         self.client: Any = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", database))
         known = run.known("mlflow")
         if known is not None:

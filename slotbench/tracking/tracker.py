@@ -1,7 +1,9 @@
-"""What every tracker is, and how one that fails is kept away from the training."""
+"""The base of every tracker. A tracker that hangs or fails does not disturb the training."""
 
 import importlib
+import os
 import queue
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,58 +13,66 @@ from typing import Any, ClassVar
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.files import read_json, write_json
+from slotbench.files import Document, read_document, write_json
 from slotbench.progress import warn
 
 CLOSE_SECONDS = 60.0
 """How long the end of a run waits for a tracker that is still sending."""
 Values = Mapping[str, float]
-_writing = threading.Lock()
 Setting = str | int | float | bool
+Told = queue.SimpleQueue[tuple[int, Values] | str]
+"""The numbers of each step, then the state in which the run ends."""
+_writing = threading.Lock()
+_SECRETS = ("KEY", "PASSWORD", "SECRET", "TOKEN", "USERNAME")
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """What a tracker is told of a run."""
+    """The facts of a run that a tracker gets."""
 
     path: Path
-    """The run's directory, ``<results>/runs/<dataset>/<core>+<objective>/<seed>-<id>``."""
+    """The run directory, ``<results>/runs/<dataset>/<core>+<objective>/<seed>-<id>``."""
     settings: Mapping[str, Setting]
     """The configuration, fully resolved: ``section.field`` -> value."""
     step: int = 0
-    """The step that the run goes on from; what was told of later ones is told again."""
+    """The step from which the run goes on; later steps are sent again."""
 
     @property
     def name(self) -> str:
+        """``<seed>-<id>``."""
         return self.path.name
 
     @property
     def group(self) -> str:
-        """``<dataset>/<core>+<objective>``: runs that differ in seed and settings alone."""
+        """``<dataset>/<core>+<objective>``, shared by runs that differ in seed and settings."""
         return "/".join(self.path.parts[-3:-1])
 
     @property
     def results_dir(self) -> Path:
-        return self.path.parents[3]
+        """The folder that holds ``runs/``; the run's own parent for a run that stands elsewhere."""
+        runs = (parent for parent in self.path.parents if parent.name == "runs")
+        return next(runs, self.path).parent
 
     def known(self, tracker: str) -> str | None:
-        """The name that the tracker knows this run by, where it has been tracked before."""
-        file = self.path / "tracking.json"
-        found: dict[str, str] = read_json(file) if file.is_file() else {}
-        return found.get(tracker)
+        """The name under which the tracker has this run; None where it is new to the tracker."""
+        return self._names().get(tracker)
 
     def remember(self, tracker: str, name: str) -> None:
-        file = self.path / "tracking.json"
+        """Store the name under which the tracker has this run."""
         with _writing:  # each tracker has a thread of its own
-            found = read_json(file) if file.is_file() else {}
-            write_json(file, {**found, tracker: name})
+            write_json(self.path / "tracking.json", {**self._names(), tracker: name})
+
+    def _names(self) -> dict[str, str]:
+        file = self.path / "tracking.json"
+        found = read_document(file, Document).model_dump() if file.exists() else {}
+        return {key: str(name) for key, name in found.items()}
 
 
 class Tracker(ABC):
-    """One run, as a tracking service sees it. Whatever it raises ends the tracking alone."""
+    """One run, as a tracking service sees it. An error that it raises ends only the tracking."""
 
     packages: ClassVar[tuple[str, ...]] = ()
-    """What the extra of the tracker's name installs, as it is imported."""
+    """The packages of the tracker's extra, as they are imported."""
 
     @abstractmethod
     def __init__(self, run: Tracked) -> None:
@@ -84,8 +94,7 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Setting]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
         else:
-            known = isinstance(value, str | int | float | bool)
-            found[f"{prefix}{key}"] = value if known else str(value)
+            found[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
     return found
 
 
@@ -115,53 +124,49 @@ def tell_evaluation(names: Sequence[str], run: Tracked, evaluation: Mapping[str,
     trackers.close("done")
 
 
-class Guarded:
-    """A tracker in a thread of its own: one that hangs or fails stops nothing but itself."""
-
-    def __init__(self, name: str, run: Tracked) -> None:
-        self.name = name
-        self._waiting: queue.SimpleQueue[tuple[int, Values] | str] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._track, args=(run,), daemon=True, name=name)
-        self._thread.start()
-
-    def _track(self, run: Tracked) -> None:
-        try:
-            tracker: Tracker = registry.get("trackers", self.name).load()(run)
-            while True:
-                told = self._waiting.get()
-                if isinstance(told, str):
-                    tracker.close(told)
-                    return
-                tracker.log(*told)
-        # Whatever a service raises, SystemExit included, is no reason to lose a run.
-        except BaseException as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            warn(
-                f"{self.name} has failed and is told no more ({why}). "
-                "Every number is in metrics.jsonl."
-            )
-
-    def log(self, step: int, values: Values) -> None:
-        if self._thread.is_alive():
-            self._waiting.put((step, values))
-
-    def close(self, state: str) -> None:
-        self._waiting.put(state)
-        self._thread.join(CLOSE_SECONDS)
-        if self._thread.is_alive():
-            warn(f"{self.name} does not answer; the run ends without it.")
+def without_secrets(text: str) -> str:
+    """A message without the passwords of its addresses and the secrets of the environment."""
+    text = re.sub(r"://\S*@", "://***@", text)
+    for key, value in os.environ.items():
+        if key.startswith(("MLFLOW_", "WANDB_")) and key.endswith(_SECRETS) and value:
+            text = text.replace(value, "***")
+    return text
 
 
 class Trackers:
-    """All trackers of a run as one; with none of them it does nothing."""
+    """All trackers of a run, each in a thread of its own: none can delay or end the run."""
 
     def __init__(self, names: Sequence[str], run: Tracked) -> None:
-        self._guarded = [Guarded(name, run) for name in dict.fromkeys(names)]
+        self._queues: dict[str, Told] = {name: queue.SimpleQueue() for name in names}
+        self._threads = {
+            name: threading.Thread(target=_track, args=(name, told, run), daemon=True)
+            for name, told in self._queues.items()
+        }
+        for thread in self._threads.values():
+            thread.start()
 
     def log(self, step: int, values: Values) -> None:
-        for tracker in self._guarded:
-            tracker.log(step, values)
+        """Queue the numbers of a step; a tracker that has failed gets none."""
+        for name, told in self._queues.items():
+            if self._threads[name].is_alive():
+                told.put((step, values))
 
     def close(self, state: str) -> None:
-        for tracker in self._guarded:
-            tracker.close(state)
+        """End every tracker's run; warn where one does not answer in time."""
+        for name, told in self._queues.items():
+            told.put(state)
+            self._threads[name].join(CLOSE_SECONDS)
+            if self._threads[name].is_alive():
+                warn(f"{name} does not answer; the run ends without it.")
+
+
+def _track(name: str, queued: Told, run: Tracked) -> None:
+    try:
+        tracker: Tracker = registry.get("trackers", name).load()(run)
+        while not isinstance(told := queued.get(), str):
+            tracker.log(*told)
+        tracker.close(told)
+    # No error of a service, SystemExit included, ends a run.
+    except BaseException as error:
+        why = " ".join(without_secrets(f"{type(error).__name__}: {error}").split())[:300]
+        warn(f"{name} has failed and gets no more numbers ({why}). All are in metrics.jsonl.")

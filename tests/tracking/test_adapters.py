@@ -128,9 +128,13 @@ def test_mlflow_in_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_in_its_own_database(run: Path, tmp_path: Path) -> None:
-    in_two_parts(MLflow, run)
-    assert_mlflow(f"sqlite:///{tmp_path}/results/mlflow.db", run)
+def test_mlflow_in_its_own_database_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "does it work at 50%?" / "runs/clevr-clevr6/slot-attention+simclr/0-01"
+    path.mkdir(parents=True)
+    in_two_parts(MLflow, path)
+    (tmp_path / "does it work at 50%?" / "mlflow.db").rename(tmp_path / "mlflow.db")
+    assert [file.name for file in tmp_path.iterdir() if file.is_dir()] == ["does it work at 50%?"]
+    assert_mlflow(f"sqlite:///{tmp_path}/mlflow.db", path)
 
 
 @pytest.mark.filterwarnings("ignore")

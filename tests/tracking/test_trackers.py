@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import torch
 
 from slotbench import api, registry
 from slotbench.errors import UserError
@@ -16,8 +15,16 @@ from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.tracking import tracker as base
-from slotbench.tracking.tracker import Tracked, Tracker, Trackers, Values, check, flat
-from slotbench.training.loop import Host, Trainer
+from slotbench.tracking.tracker import (
+    Tracked,
+    Tracker,
+    Trackers,
+    Values,
+    check,
+    flat,
+    without_secrets,
+)
+from slotbench.training.loop import Trainer
 from tests.training.test_train import choice
 
 
@@ -80,7 +87,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(blocks: Path, results: Path, *names: str, steps: int = 4) -> Run:
-    host = Host(torch.device("cpu"), checkpoint_seconds=0.0, trackers=names)
+    host = api.host("cpu", 0.0, track=names)
     return workflow.start(choice(steps), host, blocks, results, evaluate=False)
 
 
@@ -112,8 +119,9 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(
     assert Notes.told == [("begin", 2, "one"), *run.metrics()[2:], "done"]
 
 
-@pytest.mark.parametrize("name", ["fails", "never"])
-@pytest.mark.parametrize("error", [OSError("the [network] is gone"), SystemExit("[Errno 3]")])
+@pytest.mark.parametrize(
+    ("name", "error"), [("fails", OSError("the [network] is gone")), ("never", SystemExit("[3]"))]
+)
 def test_one_that_fails_is_named_once_and_stops_nothing(
     blocks: Path,
     tmp_path: Path,
@@ -127,7 +135,7 @@ def test_one_that_fails_is_named_once_and_stops_nothing(
     assert run.status()["state"] == "done"
     assert len(run.metrics()) == 4
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count(f"Warning: {name} has failed and is told no more") == 1
+    assert said.count(f"Warning: {name} has failed and gets no more numbers") == 1
     assert Notes.told[-1] == "done"
 
 
@@ -150,7 +158,7 @@ def test_the_evaluation_is_told_at_the_last_step(
     metrics = {"fg_ari/attention": {"value": 0.5}, "miou/decoder": {"value": None}}
     found = {"split": "test", "metrics": metrics}
     monkeypatch.setattr(judge, "judge_run", lambda *_: found)
-    host = Host(torch.device("cpu"), trackers=("notes",))
+    host = api.host("cpu", track=("notes",))
     workflow.start(choice(2), host, blocks, tmp_path, evaluate=True)
     assert Notes.told[-3:] == [
         ("begin", 2, "one"),
@@ -176,12 +184,27 @@ def test_each_extra_is_asked_for_by_its_name(name: str, monkeypatch: pytest.Monk
     package = registry.get("trackers", name).load().packages[0]
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
-        api.host("cpu", trackers=(name,))
+        api.host("cpu", track=(name,))
 
 
 def test_an_unknown_tracker_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
-        api.host("cpu", trackers=("tensorbord",))
+        api.host("cpu", track=("tensorbord",))
+
+
+def test_no_warning_has_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "hunter3")
+    said = without_secrets("http://user:hunter2@host/api failed for key hunter3, wandb://a@b@host")
+    assert said == "http://***@host/api failed for key ***, wandb://***@host"
+
+
+def test_a_damaged_list_of_names_ends_the_tracking_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tracking.json").write_text("[" * 10**5)
+    trackers = Trackers(("notes",), Tracked(tmp_path, {}))
+    trackers.close("done")
+    assert "tracking.json is not valid JSON" in " ".join(capsys.readouterr().err.split())
 
 
 def test_settings_are_flat() -> None:
