@@ -11,10 +11,11 @@ from typing import Annotated, Any, get_type_hints
 from annotated_types import Ge, Gt, Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-LARGEST = 10**12
-"""Largest number a field may have: no width, count or rate of a real model exceeds it."""
-Count = Annotated[int, Interval(ge=1, le=LARGEST)]
-"""A whole number of at least 1."""
+LARGEST = 10**9
+"""Largest number a field may have."""
+Count = Annotated[int, Interval(ge=1, le=2**16)]
+"""A width, depth or number of things in a model."""
+Steps = Annotated[int, Interval(ge=1, le=LARGEST)]
 Whole = Annotated[int, Interval(ge=0, le=LARGEST)]
 """A whole number of at least 0."""
 Positive = Annotated[float, Gt(0)]

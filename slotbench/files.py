@@ -50,7 +50,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
             raise UserError(f"{path} is not a regular file.")
         if facts.st_size > most:
             raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
-        return stream.read(most)
+        return stream.read(facts.st_size)
 
 
 def read_json(path: Path) -> Any:

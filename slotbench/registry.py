@@ -81,7 +81,7 @@ class Entry:
 _ENTRIES: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
-def register(kind: Kind, **described: Any) -> Callable[[Thing], Thing]:
+def register(kind: Kind, *positional: Any, **described: Any) -> Callable[[Thing], Thing]:
     """Decorator that registers a class, or a function, under ``kind``.
 
     A class describes itself: ``name``, ``summary`` (one line), ``source`` (where it is
@@ -89,6 +89,12 @@ def register(kind: Kind, **described: Any) -> Callable[[Thing], Thing]:
     has no such attributes; give them as keywords. :class:`UserError` names the class and the
     attribute that is missing or cannot be used, and a name that is taken.
     """
+
+    if positional:
+        raise UserError(
+            f"register({kind!r}, {positional[0]!r}, ...): expected a decorator.",
+            f"Write @register({kind!r}) above the class, and name, summary and source in it.",
+        )
 
     def add(thing: Thing) -> Thing:
         _load_index()

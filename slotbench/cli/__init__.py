@@ -76,6 +76,11 @@ def main() -> None:
         if debug:
             raise
         _fail(error)
+    except (MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
+            raise
+        advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
+        _fail(SlotbenchError("There is not enough memory.", advice))
 
 
 def _fail(error: SlotbenchError | OSError) -> None:

@@ -17,7 +17,7 @@ from slotbench import registry
 from slotbench.config.mixture import Part
 from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
-from slotbench.fields import Count, NoOptions, NotNegative, Options, Whole
+from slotbench.fields import Count, NoOptions, NotNegative, Options, Steps, Whole
 from slotbench.registry import Kind
 
 SCHEMA_VERSION = 1
@@ -33,7 +33,7 @@ COMPONENTS: dict[str, Kind] = {
 class TrainConfig(Options):
     """The training loop's fields."""
 
-    steps: Count = 20_000
+    steps: Steps = 20_000
     """Optimiser steps."""
     budget: str = ""
     """``600:seconds`` of training ends a run early; ``2e15:flops`` sets its steps. Types
@@ -46,7 +46,7 @@ class TrainConfig(Options):
     """Steps over which the rate rises linearly from 0."""
     decay: Literal["none", "cosine", "exponential"] = "cosine"
     """``cosine``: to 0 at the last step; ``exponential``: halved every ``half_life`` steps."""
-    half_life: Count = 100_000
+    half_life: Steps = 100_000
     """Steps in which an exponential decay halves the rate."""
     clip: NotNegative = 1.0
     """Greatest norm of the gradient; 0: no clipping."""
@@ -54,9 +54,9 @@ class TrainConfig(Options):
     """``auto``: bfloat16 where a GPU computes in it, else float32."""
     compile: bool = False
     """Whether the objective's loss is compiled (torch.compile)."""
-    log_every: Count = 20
+    log_every: Steps = 20
     """Steps from one line of ``metrics.jsonl`` to the next."""
-    val_every: Count = 500
+    val_every: Steps = 500
     """Steps from one loss on ``val`` to the next."""
     picture_every: Whole = 2_000
     """Steps from one picture of the slots to the next; 0: none while training."""

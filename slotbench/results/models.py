@@ -7,7 +7,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.cores.teachers import Teacher, timm_teacher
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import UserError
+from slotbench.errors import SlotbenchError, UserError
 from slotbench.objectives.objective import Objective
 from slotbench.results.run import Run, find, read_model
 from slotbench.training.build import build
@@ -21,7 +21,11 @@ def built(run: Run, config: RunConfig) -> Objective:
 def trained(run: Run, config: RunConfig) -> Objective:
     """The objective of a finished run with its trained weights, for evaluation."""
     objective = built(run, config)
-    objective.load_state_dict(read_model(run))
+    try:
+        objective.load_state_dict(read_model(run))
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:300]
+        raise SlotbenchError(f"{run.model} does not fit config.json: {why}") from error
     return objective.eval()
 
 

@@ -6,15 +6,30 @@ Nothing random has state: the data, the views and the slots' noise of a step are
 
 import io
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slotbench.errors import UserError
-from slotbench.files import write_whole
+from slotbench.files import read_bytes, write_whole
+
+MOST_BYTES = 64 * 2**30
+_DAMAGED = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +48,36 @@ class Checkpoint:
         torch.save(vars(self), buffer)
         write_whole(path, buffer.getvalue())
 
+    def restore(self, path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Put weights and state in place; :class:`UserError` where they do not fit."""
+        try:
+            objective.load_state_dict(self.objective)
+            optimizer.load_state_dict(self.optimizer)
+        except _DAMAGED as error:
+            raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not a checkpoint of slotbench, or is damaged.",
+        f"Remove it to train from the start: rm {path}",
+    )
+
 
 def load(path: Path, run_id: str) -> Checkpoint:
     """Read a checkpoint; :class:`UserError` where it is damaged or another configuration's."""
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        data = read_bytes(path, MOST_BYTES)
+        # torch reads the members of the archive without comparing their checksums.
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.testzip() is not None:
+                raise ValueError("a checksum differs")
+        stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a checkpoint of slotbench, or is damaged.",
-            f"Remove it to train from the start: rm {path}",
-        ) from error
+        if not isinstance(checkpoint.step, int) or not isinstance(checkpoint.seconds, float):
+            raise TypeError("step and seconds are no numbers")
+    except _DAMAGED as error:
+        raise _damaged(path) from error
     if checkpoint.run_id != run_id:
         raise UserError(
             f"{path} belongs to another configuration: it is of run {checkpoint.run_id}, "

@@ -161,6 +161,8 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
+            if not math.isfinite(row["val_loss"]):
+                raise TrainingError(f"the loss is not finite after step {step}, on val")
         if row:
             metrics.write(json.dumps({"step": step, **row}) + "\n")
             observer.log(step, row)
@@ -252,8 +254,7 @@ class Trainer:
         self.step, self.seconds, self.mark, self.stopped = 0, 0.0, time.monotonic(), False
         if run.checkpoint.is_file():
             saved = checkpoint.load(run.checkpoint, config.id)
-            self.objective.load_state_dict(saved.objective)
-            self.optimizer.load_state_dict(saved.optimizer)
+            saved.restore(run.checkpoint, self.objective, self.optimizer)
             self.step, self.seconds = saved.step, saved.seconds
 
     @property

@@ -18,7 +18,7 @@ from slotbench.errors import TrainingError, UserError
 from slotbench.objectives.objective import TrainBatch
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import Run, read_model
+from slotbench.results.run import Run, all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 
@@ -35,7 +35,7 @@ SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 CPU = api.host("cpu", checkpoint_every=0.0)
 
 
-def choice(steps: int = 6, **fields: object) -> workflow.Choice:
+def choice(steps: int = 6, **fields: object) -> Choice:
     plain = ("simclr", "random", "feature-reconstruction")
     decoder = (
         ()
@@ -46,7 +46,7 @@ def choice(steps: int = 6, **fields: object) -> workflow.Choice:
     return Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
 
 
-def run(blocks: Path, results: Path, asked: workflow.Choice) -> Run:
+def run(blocks: Path, results: Path, asked: Choice) -> Run:
     return workflow.start(asked, CPU, blocks, results, evaluate=False)
 
 
@@ -296,3 +296,40 @@ def test_metrics_are_json_lines(blocks: Path, tmp_path: Path) -> None:
     done = run(blocks, tmp_path, choice(2))
     for line in (done.path / "metrics.jsonl").read_text().splitlines():
         assert set(json.loads(line)) >= {"step", "loss", "learning_rate"}
+
+
+def test_a_flipped_bit_in_a_checkpoint_stops_the_resume(blocks: Path, tmp_path: Path) -> None:
+    done = run(blocks, tmp_path, choice(2))
+    data = bytearray(done.checkpoint.read_bytes())
+    for place in range(200, len(data), len(data) // 40):
+        data[place] ^= 0x40
+        done.checkpoint.write_bytes(data)
+        with pytest.raises(UserError, match="is not a checkpoint of slotbench, or is damaged"):
+            checkpoint.load(done.checkpoint, done.config().id)
+        data[place] ^= 0x40
+
+
+@pytest.mark.parametrize("what", ["shape", "name", "step", "optimizer"])
+def test_a_checkpoint_that_does_not_fit_is_refused(blocks: Path, tmp_path: Path, what: str) -> None:
+    done = run(blocks, tmp_path, choice(2))
+    saved = torch.load(done.checkpoint, weights_only=True)
+    name = next(iter(saved["objective"]))
+    if what == "shape":
+        saved["objective"][name] = torch.zeros(3)
+    elif what == "name":
+        saved["objective"][f"{name}x"] = saved["objective"].pop(name)
+    else:
+        saved[what] = "x"
+    torch.save(saved, done.checkpoint)
+    done.write_status("interrupted")
+    with pytest.raises(UserError, match="is not a checkpoint of slotbench, or is damaged"):
+        workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
+
+
+def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks: Path, tmp_path: Path) -> None:
+    asked = choice(1, overrides=("train.learning_rate=1e9", "train.warmup=0"))
+    with pytest.raises(TrainingError, match="the loss is not finite after step 1"):
+        run(blocks, tmp_path, asked)
+    (failed,) = all_runs(tmp_path)
+    assert failed.status()["state"] == "failed"
+    assert not failed.model.exists()
