@@ -24,8 +24,8 @@ from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property
 from slotbench.datasets.prepare.parts import join
-from slotbench.evaluation.cache import Cache
 from slotbench.evaluation.evaluate import GROUPS, evaluate
+from slotbench.evaluation.frozen_pass import Cache
 from slotbench.evaluation.result import mean_result
 from slotbench.evaluation.segmentation import adjusted_rand, contingency, scores
 from slotbench.evaluation.targets import Encoding

@@ -7,10 +7,11 @@ import torch
 
 from slotbench.datasets.format.palette import PALETTE
 from slotbench.datasets.format.schema import Layout, Property
-from slotbench.evaluation.frozen_decoder import train_decoder
+from slotbench.evaluation.decoder_probe import train_decoder
+from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.properties import SlotData, predict_properties
 from slotbench.evaluation.result import Result
-from slotbench.evaluation.segmentation import labels_from_masks, scores
+from slotbench.evaluation.segmentation import scores
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray

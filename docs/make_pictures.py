@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from slotbench.datasets.format.palette import PALETTE
 from slotbench.evaluation import health
-from slotbench.evaluation.scoring import reconstruction_error
+from slotbench.evaluation.masks import attention_entropy, reconstruction_error
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import shifted_masks
 from slotbench.report.canvas import (
@@ -267,7 +267,7 @@ def health_case(heading: str, attention: Array, slots: Array, good: bool) -> Ima
     vectors = torch.from_numpy(slots).float()
     lines = [
         f"empty slots {float(health.empty_slots(labels, len(attention))[0]):.2f}",
-        f"entropy {float(health.attention_entropy(soft)[0]):.2f}",
+        f"entropy {float(attention_entropy(soft)[0]):.2f}",
         f"cosine {float(health.slot_cosine(vectors).mean()):.2f}",
         f"rank {health.effective_rank(vectors):.1f}",
     ]

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from slotbench.datasets.format.palette import PALETTE
 from slotbench.evaluation import dci as dci_metric
-from slotbench.evaluation.probes import SceneData, knn_count, linear_probe, scene_labels
+from slotbench.evaluation.linear_probe import SceneData, knn_count, linear_probe, scene_labels
 from slotbench.evaluation.set_prediction import ObjectSets, average_precision
 from slotbench.report.canvas import (
     FAINT,

@@ -1,6 +1,7 @@
 """Files: written whole or not at all, read through one reader for every JSON document."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -51,6 +52,12 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         if facts.st_size > most:
             raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
         return stream.read(facts.st_size)
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

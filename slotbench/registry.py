@@ -15,7 +15,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -42,7 +42,8 @@ INDEX = Path(__file__).with_name("index.json")
 ROOMS = ("datasets.sets", "cores", "objectives", "config", "evaluation", "suites", "tracking")
 """Where registered classes are, for :func:`write_index`."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_OPTIONAL = {"family": "", "variants": ()}
+FACTS = ("version", "default", "better", "directions", "keys", "shown", "compared")
+"""Attributes of a metric that tables read without importing its class."""
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
 
@@ -64,6 +65,8 @@ class Entry:
     """Objectives only: one of :data:`FAMILIES`."""
     variants: tuple[str, ...] = ()
     """Datasets only; the first is the default."""
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Metrics only: their :data:`FACTS`."""
 
     def load(self) -> Any:
         module, _, attribute = self.target.partition(":")
@@ -108,6 +111,7 @@ def register(kind: Kind, *positional: Any, **described: Any) -> Callable[[Thing]
             f"{thing.__module__}:{thing.__qualname__}",
             own.get("family", ""),
             tuple(own.get("variants", ())),
+            _facts(thing) if kind == "metrics" else {},
         )
         before = _ENTRIES[kind].get(entry.name)
         if before is not None and before.target != entry.target:
@@ -146,10 +150,31 @@ def _check(kind: Kind, thing: Any, own: Mapping[str, Any]) -> None:
             raise _bad(thing, "variants", variants, "a tuple of names", 'variants = ("default",)')
         if not isinstance(getattr(thing, "licence", None), str):
             raise _bad(thing, "licence", None, "one line of text", 'licence = "CC0"')
+    if kind == "metrics":
+        _check_metric(thing)
     if kind in ("cores", "objectives", "encoders", "decoders"):
         options = getattr(thing, "Config", None)
         if not is_dataclass(options):
             raise _bad(thing, "Config", options, "a frozen dataclass", "Config = MyConfig")
+
+
+def _check_metric(thing: Any) -> None:
+    keys, version = getattr(thing, "keys", None), getattr(thing, "version", None)
+    if not isinstance(keys, tuple) or not keys or not all(isinstance(key, str) for key in keys):
+        raise _bad(thing, "keys", keys, "a tuple of patterns", 'keys = ("my-metric/*",)')
+    if type(version) is not int or version < 1:
+        raise _bad(thing, "version", version, "a whole number from 1", "version = 1")
+    if getattr(thing, "better", None) not in (-1, 0, 1):
+        expected = "1 (higher is better), -1 (lower) or 0 (neither)"
+        raise _bad(thing, "better", getattr(thing, "better", None), expected, "better = 1")
+
+
+def _facts(metric: Any) -> dict[str, Any]:
+    """What the index holds of a metric, in JSON's types."""
+    found = {name: getattr(metric, name) for name in FACTS}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in found.items()
+    }
 
 
 def _bad(thing: Any, attribute: str, value: Any, expected: str, example: str) -> UserError:

@@ -1,4 +1,4 @@
-"""Disentanglement, completeness and informativeness of slots, version 1.
+"""Disentanglement, completeness and informativeness of slots.
 
 DCI of Eastwood and Williams 2018 (ICLR, "A Framework for the Quantitative Evaluation of
 Disentangled Representations"), Section 3, per slot: a code is the slot that is paired with an
@@ -8,7 +8,7 @@ code by gradient-boosted trees, whose importances say which dimensions of the co
 What is ours, because the definition leaves it open or the cost asks for it:
 
 - Trees: scikit-learn's gradient boosting, 50 stages of depth 3, each on half of at most 2,000
-  training objects that are drawn without replacement. The time grows with D.
+  training objects, drawn without replacement. The time grows with D.
 - A numeric property of d dimensions is d factors, one regressor each; a categorical property is
   one factor, one classifier. Each factor weighs the same, whatever property it belongs to.
 - Informativeness is the share of error removed, 1 - error / error of the best constant, which
@@ -16,7 +16,7 @@ What is ours, because the definition leaves it open or the cost asks for it:
   it counts as 0. (The paper reports the error itself, where less is better.)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,20 +24,56 @@ import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from slotbench.datasets.format.schema import Array, Property
+from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.properties import unusable
 from slotbench.evaluation.result import Result, bootstrap, finite
 from slotbench.matching import assign
+from slotbench.registry import register
 from slotbench.rng import numpy_generator, seed_of
 
 VERSION = 1
 ROWS, STAGES, DEPTH, SUBSAMPLE = 2000, 50, 3, 0.5
 LEAST = 1e-12
 """What a sum must exceed to be divided by."""
-Progress = Callable[[int, int], None]
+NAMES = ("disentanglement", "completeness", "informativeness")
+
+
+@register("metrics")
+class Dci(Metric):
+    """``dci/<disentanglement, completeness or informativeness>`` of the slot of each object.
+
+    :func:`dci` defines them. Objects and slots are paired by their masks, so it is skipped where
+    a split has no labelled pixel or no masks.
+    """
+
+    name = "dci"
+    summary = "disentanglement, completeness and informativeness of slots"
+    source = "Eastwood and Williams 2018"
+    version = VERSION
+    keys = ("dci/*",)
+    better = 1
+    needs = trains = ("slots", "overlap", "labelled")
+    cost = 8_000.0
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        splits = [context.made[role] for role in ("train", JUDGED)]
+        reason = unusable(context)
+        if not reason and not all(made.labelled for made in splits):
+            reason = "a split has no labelled pixel"
+        if reason:
+            return context.skip(self.name, reason)
+        train, test = (
+            matched_codes(made.slots, made.overlap, made.visible, made.properties)
+            for made in splits
+        )
+        properties = context.dataset.layout.properties
+        found = dci(train, test, properties, seed=context.seed, progress=context.progress())
+        return {f"dci/{name}": value for name, value in found.items()}
 
 
 @dataclass
 class Codes:
-    """m objects that have a slot: what it holds, and what is true of the object."""
+    """m objects that have a slot: the slot, and the properties of the object."""
 
     codes: Array
     """float32 (m, D)."""
@@ -65,7 +101,7 @@ class _Factor:
 def matched_codes(
     slots: Array, overlap: Array, visible: Array, properties: Mapping[str, Array]
 ) -> Codes:
-    """The slot of each visible object by the Hungarian algorithm on masks; those without, left out.
+    """The slot of each visible object, paired by masks; objects without a slot are left out.
 
     ``slots`` float32 (n, K, D); ``overlap`` float32 (n, K, O), the cosine similarity of masks;
     ``visible`` bool (n, O); ``properties`` float32 (n, O[, d]) or int16 (n, O) by name.
@@ -110,10 +146,7 @@ def dci(
     usable = [factor for factor in everything if len(np.unique(factor.of(chosen))) > 1]
     left_out, n = len(everything) - len(usable), len(test.codes)
     if not usable or n == 0:
-        return dict.fromkeys(
-            ("disentanglement", "completeness", "informativeness"),
-            Result(None, 0, left_out, VERSION),
-        )
+        return dict.fromkeys(NAMES, Result(None, 0, left_out, VERSION))
     importances, totals = [], []
     for index, factor in enumerate(usable):
         model = _fit(factor, chosen, seed)
@@ -187,7 +220,7 @@ def _fit(
 
 
 def _totals(factor: _Factor, predicted: Array, test: Codes) -> Array:
-    """What each image adds to the sums of :func:`_skill`, float64 (images, M)."""
+    """Each image's part of the sums of :func:`_skill`, float64 (images, M)."""
     truth = factor.of(test)
     if factor.numeric:
         centred = truth - truth.mean()  # the sums lose fewer digits around 0
@@ -216,7 +249,7 @@ def _skill(factor: _Factor, sums: Array) -> Array:
 def _informativeness(
     factors: list[_Factor], totals: list[Array], seed: int
 ) -> tuple[float, float, float]:
-    """The mean over factors that vary in test, and its interval over images."""
+    """The mean over factors that vary in test, and the ends of its interval over images."""
     cuts = np.cumsum([part.shape[1] for part in totals])[:-1]
 
     def mean(sums: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The evaluation of a trained core: what ``evaluation.json`` holds."""
+"""The evaluation of a trained core: the content of ``evaluation.json``."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -8,15 +8,16 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.cache import Cache, Stored
+from slotbench.evaluation.frozen_pass import DRAWS, Cache, Representations, Stored, collect, frozen
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.representations import DRAWS, Representations, collect, frozen
 from slotbench.evaluation.result import Result
 from slotbench.objectives.objective import Objective
 
 SCHEMA_VERSION = 1
 GROUPS = metrics.default_groups()
-"""The groups of metrics that are computed unless others are named."""
+"""The groups of metrics that are computed by default."""
+LIMITS = {"test": 2_000, "train": 10_000, "val": 1_024}
+"""How many images of each split an evaluation uses."""
 Progress = Callable[[float, float], None]
 
 
@@ -28,18 +29,18 @@ def evaluate(
     seed: int,
     device: torch.device | str = "cpu",
     groups: Iterable[str] = GROUPS,
-    train_images: int = 10_000,
-    val_images: int = 1_024,
-    test_images: int = 2_000,
+    train_images: int = LIMITS["train"],
+    val_images: int = LIMITS["val"],
+    test_images: int = LIMITS["test"],
     probe_steps: int = 6_000,
     progress: Progress | None = None,
     cache: Cache | None = None,
 ) -> dict[str, Any]:
-    """The content of ``evaluation.json``: every metric of the groups, with what it counted.
+    """The content of ``evaluation.json``: every metric of the groups, and how many images counted.
 
-    ``objective`` is on ``device``; its core is judged, and its decoder where it has one. Its
-    weights and modes are not changed. ``groups`` names groups of metrics; what each gives stands
-    in :mod:`slotbench.evaluation.groups`, a file a group.
+    ``objective`` is on ``device``; its core is judged, and its decoder and predictor if it has
+    them. Its weights and modes are not changed. ``groups`` names groups of metrics; each is
+    described in its own file.
 
     Scores are over the first ``test_images`` images of ``split``; probes are trained on the
     first images of train (for at most ``probe_steps`` steps) and chosen on those of val. The
@@ -52,20 +53,23 @@ def evaluate(
     """
     wanted = [metrics.load(name) for name in groups]
     limits = {"train": train_images, "val": val_images}
-    sizes = {
-        JUDGED: (split, min(test_images, dataset.size(split))),
-        **{
-            name: (name, min(limits.get(name, test_images), dataset.size(name)))
-            for name in dataset.splits
-        },
+    sizes = {JUDGED: (split, min(test_images, dataset.size(split)))} | {
+        name: (name, min(limits.get(name, test_images), dataset.size(name)))
+        for name in dataset.splits
     }
-    usable, skipped = _usable(wanted, dataset, sizes)
+    usable, skipped = [], {}
     passes = _Passes(objective, dataset, sizes, seed, device, cache)
-    for metric in usable:
-        for role, names in metric.splits(dataset).items():
-            passes.want(role, names)
     passes.want(JUDGED, ("slots",))
-    stages = _Stages(progress, passes.costs() | {metric.name: metric.cost for metric in usable})
+    for metric in wanted:
+        needed = metric.splits(dataset)
+        empty = [role for role in needed if role != JUDGED and sizes[role][1] < 1]
+        if empty:
+            skipped[metric.name] = f"{empty[0]} has no images"
+            continue
+        usable.append(metric)
+        for role, names in needed.items():
+            passes.want(role, names)
+    stages = Stages(progress, passes.costs() | {metric.name: metric.cost for metric in usable})
     context = Context(dataset, seed, passes.run(stages), probe_steps, str(device), skipped)
     results: dict[str, Result] = {}
     for metric in usable:
@@ -73,17 +77,14 @@ def evaluate(
         results |= compute(metric, context)
         context.report(1.0)
     stages.finish()
-    judged = context.judged
-    return document(
-        dataset, judged, seed, results, skipped, {metric.name: metric.version for metric in wanted}
-    )
+    return document(context, results, wanted)
 
 
 def compute(metric: Metric, context: Context) -> dict[str, Result]:
     """A metric's results; ValueError where a key or a version is not what the group states."""
     found = metric.compute(context)
     for key, result in found.items():
-        if metrics.owner(key) is None:
+        if metrics.group_of(key) is None:
             raise ValueError(f"{metric.name}: {key} is no key of a registered group")
         if result.version != metric.version:
             raise ValueError(
@@ -93,14 +94,10 @@ def compute(metric: Metric, context: Context) -> dict[str, Result]:
 
 
 def document(
-    dataset: DatasetFile,
-    judged: Representations,
-    seed: int,
-    results: Mapping[str, Result],
-    skipped: Mapping[str, str],
-    versions: Mapping[str, int],
+    context: Context, results: Mapping[str, Result], wanted: Iterable[Metric]
 ) -> dict[str, Any]:
-    """``evaluation.json``; ``groups`` says which groups were computed, at which version."""
+    """``evaluation.json``; ``groups`` holds the version of each group that was computed."""
+    dataset, judged = context.dataset, context.judged
     return {
         "schema": SCHEMA_VERSION,
         "split": judged.split,
@@ -111,25 +108,11 @@ def document(
         "images": judged.n,
         "objects": int(judged.visible.sum()),
         "slots": judged.slots.shape[1] if "slots" in judged.arrays else None,
-        "seed": seed,
-        "groups": dict(versions),
+        "seed": context.seed,
+        "groups": {metric.name: metric.version for metric in wanted},
         "metrics": {key: result.to_dict() for key, result in results.items()},
-        "skipped": dict(skipped),
+        "skipped": dict(context.skipped),
     }
-
-
-def _usable(
-    wanted: Iterable[Metric], dataset: DatasetFile, sizes: Mapping[str, tuple[str, int]]
-) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics whose splits hold images, and why the others are skipped."""
-    usable, skipped = [], {}
-    for metric in wanted:
-        empty = [role for role in metric.splits(dataset) if role != JUDGED and sizes[role][1] < 1]
-        if empty:
-            skipped[metric.name] = f"{empty[0]} has no images"
-        else:
-            usable.append(metric)
-    return usable, skipped
 
 
 class _Passes:
@@ -153,7 +136,7 @@ class _Passes:
         self.wanted.setdefault(role, set()).update(names)
 
     def costs(self) -> dict[str, float]:
-        """What each pass takes, in images: nothing where the cache holds all of it."""
+        """The images of each pass; 0 where the cache holds everything."""
         costs = {}
         for role, names in self.wanted.items():
             split, n = self.sizes[role]
@@ -164,11 +147,11 @@ class _Passes:
             costs[f"pass {role}"] = float(n * (1 + len(draws))) if missing else 0.0
         return costs
 
-    def run(self, stages: "_Stages") -> dict[str, Representations]:
+    def run(self, stages: "Stages") -> dict[str, Representations]:
         with frozen(self.objective):
             return {role: self._one(role, stages) for role in self.wanted}
 
-    def _one(self, role: str, stages: "_Stages") -> Representations:
+    def _one(self, role: str, stages: "Stages") -> Representations:
         split, n = self.sizes[role]
         stored = self.stored.pop(role)
         missing = self.wanted[role] - stored.arrays.keys() - stored.absent
@@ -176,8 +159,7 @@ class _Passes:
         if missing:
             report = stages.stage(f"pass {role}")
             made = collect(
-                self.objective.core,
-                self.objective.decode,
+                self.objective,
                 self.dataset,
                 split,
                 n,
@@ -192,8 +174,8 @@ class _Passes:
         return Representations(self.dataset, split, n, arrays)
 
 
-class _Stages:
-    """One share of work done, out of the progress of several stages."""
+class Stages:
+    """Turns the progress of several stages into one share of work done."""
 
     def __init__(self, progress: Progress | None, costs: Mapping[str, float]) -> None:
         self._progress, self._costs = progress, costs
@@ -210,5 +192,6 @@ class _Stages:
             self._progress(sum(self._done.values()) / total, 1.0)
 
     def finish(self) -> None:
+        """Everything is done."""
         if self._progress is not None:
             self._progress(1.0, 1.0)

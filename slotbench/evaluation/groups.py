@@ -1,9 +1,10 @@
-"""The groups of metrics: one file each, registered under ``metrics`` in the catalogue.
+"""The groups of metrics: names, versions, directions. Imports no metric.
 
-These files import nothing heavy until something is computed: the command line and the
-leaderboard read names and versions from them.
+Each group is one class in one file. What tables need to know of it stands in the registry's index,
+so that the command line and the leaderboard do not import torch.
 """
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 
@@ -12,60 +13,98 @@ from slotbench.errors import UserError
 from slotbench.evaluation.metric import Metric
 
 ALL = "all"
-"""What a user types for every group that is computed unless others are named."""
+"""What a user types for every group that is computed by default."""
 
 
 def load(name: str) -> Metric:
     """The metric group of that name; :class:`UserError` with the nearest name otherwise."""
-    known = registry.entries("metrics")
-    if name not in known:
-        raise registry.unknown("group of metrics", name, known, "Type: slotbench list metrics")
-    metric: Metric = known[name].load()()
+    metric: Metric = _entry(name).load()()
     return metric
 
 
 def names() -> tuple[str, ...]:
-    """Every group, in the order of the catalogue."""
+    """Every group, in the order of registration."""
     return registry.names("metrics")
 
 
 def default_groups() -> tuple[str, ...]:
-    """The groups that ``all`` stands for, in the order of the catalogue."""
-    return tuple(name for name in names() if load(name).default)
+    """The groups that ``all`` stands for."""
+    known = registry.entries("metrics")
+    return tuple(name for name, entry in known.items() if entry.facts["default"])
 
 
 def chosen(text: str) -> tuple[str, ...]:
-    """The groups that a user means by names with commas between; :class:`UserError` otherwise."""
+    """The groups that a user names, separated by commas; :class:`UserError` otherwise."""
     groups: list[str] = []
     for name in filter(None, (word.strip() for word in text.split(","))):
-        groups += default_groups() if name == ALL else (load(name).name,)
+        groups += default_groups() if name == ALL else (_entry(name).name,)
     if not groups:
         raise UserError("--metrics names no group.", "Type: slotbench list metrics")
     return tuple(dict.fromkeys(groups))
 
 
+def version(name: str) -> int:
+    """The version of a group's definitions."""
+    return int(_entry(name).facts["version"])
+
+
 def group_of(key: str) -> str | None:
-    """The name of the group that a key, or the beginning of keys, of a document belongs to."""
+    """The group that a key of ``evaluation.json``, or a prefix of keys, belongs to."""
     if key in names():
         return key
-    found = owner(key) or owner(f"{key}/")
+    found = _owner(key) or _owner(f"{key}/")
     return None if found is None else found.name
 
 
-def owner(key: str) -> Metric | None:
-    """The group that a key of ``evaluation.json`` belongs to; None for an unknown key."""
-    for metric in _everything(names()):
-        if any(fnmatchcase(key, pattern) for pattern in metric.keys):
-            return metric
-    return None
-
-
 def current_version(key: str) -> int:
-    """The version of a key's definition in this slotbench; 0 for a key it does not know."""
-    found = owner(key)
-    return 0 if found is None else found.version
+    """The version of a key's definition in this slotbench; 0 for an unknown key."""
+    found = _owner(key)
+    return 0 if found is None else int(found.facts["version"])
+
+
+def direction(key: str) -> int:
+    """1: higher is better, -1: lower is better, 0: neither, or an unknown key."""
+    found = _owner(key)
+    if found is None:
+        return 0
+    own = (sign for like, sign in found.facts["directions"].items() if fnmatchcase(key, like))
+    return int(next(own, found.facts["better"]))
+
+
+def compared(key: str) -> bool:
+    """Whether the leaderboard tests differences of this key."""
+    return key in compared_keys()
+
+
+def compared_keys() -> tuple[str, ...]:
+    """Every key whose differences the leaderboard tests, by group."""
+    return tuple(_listed("compared"))
+
+
+def shown_keys() -> tuple[str, ...]:
+    """The columns of the leaderboard where no metric is named, by group."""
+    return tuple(_listed("shown"))
+
+
+def _listed(fact: str) -> Iterator[str]:
+    for entry in registry.entries("metrics").values():
+        yield from entry.facts[fact]
+
+
+def _entry(name: str) -> registry.Entry:
+    known = registry.entries("metrics")
+    if name not in known:
+        raise registry.unknown("group of metrics", name, known, "Type: slotbench list metrics")
+    return known[name]
+
+
+def _owner(key: str) -> registry.Entry | None:
+    return _owner_among(key, tuple(registry.entries("metrics").values()))
 
 
 @cache
-def _everything(names: tuple[str, ...]) -> tuple[Metric, ...]:
-    return tuple(load(name) for name in names)
+def _owner_among(key: str, known: tuple[registry.Entry, ...]) -> registry.Entry | None:
+    for entry in known:
+        if any(fnmatchcase(key, pattern) for pattern in entry.facts["keys"]):
+            return entry
+    return None

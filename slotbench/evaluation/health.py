@@ -1,18 +1,91 @@
-"""Slot health: cheap numbers that explain a score, version 1.
+"""Slot health: cheap numbers that explain a score.
 
-K slots of width D an image. A score over pairs of slots or over the choice among slots means
+K slots of width D an image. A score over pairs of slots, or over the choice among slots, means
 nothing for one slot: those images are left out (NaN).
 """
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from slotbench.evaluation.metric import Context, Metric
+from slotbench.evaluation.position import object_columns, position_share
+from slotbench.evaluation.result import Result, finite, mean_result
 from slotbench.evaluation.segmentation import adjusted_rand, joint_counts
+from slotbench.matching import assign
+from slotbench.registry import register
 
-VERSION = 1
+
+@register("metrics")
+class Health(Metric):
+    """``health/<name>`` of the slots and the attention.
+
+    ``empty_slots``, ``slot_cosine``, ``consistency`` and ``effective_rank`` are the functions of
+    this file; ``attention_entropy`` is :func:`slotbench.evaluation.masks.attention_entropy`;
+    ``position_share``, ``position_places`` and ``position_objects`` are those of
+    :mod:`slotbench.evaluation.position`. Label maps are those of the attention at the image's
+    size. Without initial noise ``consistency`` has no value; without attention (predictions from
+    elsewhere) only ``slot_cosine`` and ``effective_rank`` are there.
+    """
+
+    name = "health"
+    summary = "empty slots, similarity, rank, entropy, consistency"
+    source = "Roy and Vetterli 2007; slotbench, docs/evaluation.md"
+    version = 2
+    keys = ("health/*",)
+    better = 0
+    needs = (
+        "slots",
+        "overlap",
+        "centroids",
+        "entropy",
+        "labels/attention/first",
+        "labels/attention/second",
+    )
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        made, values = context.judged, {}
+        slots = torch.from_numpy(made.slots)
+        labels, again, entropy = map(made.tensor, (self.needs[4], self.needs[5], "entropy"))
+        if labels is not None:
+            values["empty_slots"] = empty_slots(labels.long(), slots.shape[1])
+        values["slot_cosine"] = slot_cosine(slots)
+        if entropy is not None:
+            values["attention_entropy"] = entropy
+        if labels is not None and again is None:
+            context.skip("health/consistency", "the core draws no initial noise")
+            values["consistency"] = torch.full((made.n,), torch.nan, dtype=torch.float64)
+        elif labels is not None and again is not None:
+            values["consistency"] = consistency(labels, again, slots.shape[1])
+        results = {
+            f"health/{name}": mean_result(each, context.seed, self.version)
+            for name, each in values.items()
+        }
+        rank = effective_rank(slots)
+        results["health/effective_rank"] = Result(rank, made.n, version=self.version)
+        return results | self._position(context)
+
+    def _position(self, context: Context) -> dict[str, Result]:
+        """Whether slots hold objects or places."""
+        made = context.judged
+        if "centroids" not in made.arrays or "overlap" not in made.arrays:
+            return {}
+        order = assign(-torch.from_numpy(made.overlap).mT, torch.from_numpy(made.visible))
+        objects = object_columns(made.dataset.layout, made.properties, made.visible)
+        found = position_share(made.slots, made.arrays["centroids"], objects, order.numpy())
+        if np.isnan(found.share):
+            context.skip(
+                "health/position_share",
+                "places and properties explain too little of the slots, or slots are too few",
+            )
+        values = {"share": found.share, "places": found.places, "objects": found.objects}
+        return {
+            f"health/position_{name}": Result(finite(value), found.n, version=self.version)
+            for name, value in values.items()
+        }
 
 
 def empty_slots(labels: Tensor, slots: int) -> Tensor:
@@ -50,31 +123,17 @@ def effective_rank(slots: Tensor) -> float:
     centred = rows - rows.mean(dim=0)
     covariance = centred.T @ centred / max(1, len(rows))
     eigenvalues = torch.linalg.eigvalsh(covariance).clamp(min=0)
-    # Rounding leaves a trace of its own where all slots are equal.
+    # Where all slots are equal, rounding still leaves a small trace.
     if float(eigenvalues.sum()) <= 1e-12 * float(rows.square().sum()) / max(1, len(rows)):
         return 0.0
     shares = eigenvalues / eigenvalues.sum()
     return math.exp(float(torch.special.entr(shares).sum()))
 
 
-def attention_entropy(attention: Tensor) -> Tensor:
-    """Mean entropy of a position's attention over slots, divided by log K: float64 (B,), [0, 1].
-
-    ``attention`` float (B, K, H', W'), summing to 1 over K at each position.
-    """
-    slots = attention.shape[1]
-    if slots < 2:
-        return torch.full(
-            (len(attention),), torch.nan, dtype=torch.float64, device=attention.device
-        )
-    entropy: Tensor = torch.special.entr(attention).sum(dim=1)
-    return entropy.double().mean(dim=(1, 2)) / math.log(slots)
-
-
 def consistency(first: Tensor, second: Tensor, slots: int) -> Tensor:
     """Adjusted Rand index of two label maps of the same images, float64 (B,).
 
-    ``first`` and ``second`` are int64 (B, H, W) in [0, slots): what the core finds from two
-    draws of its initial noise. All pixels count.
+    ``first`` and ``second`` are int64 (B, H, W) in [0, slots): the core's masks from two draws
+    of its initial noise. All pixels count.
     """
     return adjusted_rand(joint_counts(first, second, slots, slots))

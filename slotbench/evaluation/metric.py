@@ -1,4 +1,4 @@
-"""What a group of metrics is, and what it is given."""
+"""The base class of a group of metrics, and what it computes from."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
-    from slotbench.evaluation.representations import Representations
+    from slotbench.evaluation.frozen_pass import Representations
     from slotbench.evaluation.result import Result
 
 JUDGED = "judged"
-"""The role of the split that is judged, whatever its name."""
+"""Role of the split that is judged, whatever its name."""
+SOURCES = ("attention", "decoder")
+"""Where masks come from: the core's attention, or the objective's decoder."""
 Progress = Callable[[int, int], None]
 
 
@@ -24,10 +26,10 @@ class Context:
     made: "Mapping[str, Representations]"
     """By role: :data:`JUDGED`, and the splits that :meth:`Metric.splits` names."""
     probe_steps: int = 6_000
-    """At most how many steps a probe is trained."""
+    """Most steps for which a probe is trained."""
     device: str = "cpu"
     skipped: dict[str, str] = field(default_factory=dict)
-    """Why something could not be computed, by group or beginning of key."""
+    """Reason for each group, or prefix of keys, that could not be computed."""
     report: Callable[[float], None] = lambda _: None
     """Takes the share of this metric's work that is done."""
 
@@ -36,7 +38,7 @@ class Context:
         return self.made[JUDGED]
 
     def progress(self, part: int = 0, parts: int = 1) -> Progress:
-        """A callback (done, of how many) for part ``part`` of ``parts`` equal ones."""
+        """A callback (done, total) for part ``part`` of ``parts`` equal ones."""
         return lambda done, total: self.report((part + done / max(1, total)) / parts)
 
     def skip(self, key: str, reason: str) -> "dict[str, Result]":
@@ -46,30 +48,39 @@ class Context:
 
 
 class Metric(ABC):
-    """A group of metrics that is computed together.
+    """A group of metrics that are computed together, registered under ``metrics``.
 
-    A subclass says in its docstring what its numbers are, from which source, and what happens
-    in the cases that the definition leaves open. It is registered by its name under ``metrics``.
+    A subclass says in its docstring what its numbers are, where they are defined, and what
+    happens in the cases that the definition leaves open. It must state ``name``, ``summary``,
+    ``source``, ``version``, ``keys`` and ``better``.
     """
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
-    """Of the definitions: raised when the same masks and slots would give other numbers, or when
-    there are further keys. It stands in every result; older results are stale."""
+    version: ClassVar[int]
+    """Version of the definitions. Raise it when the same masks and slots would give other numbers.
+    It stands in every result; results of another version are stale."""
+    keys: ClassVar[tuple[str, ...]]
+    """Patterns (fnmatch) of the keys it gives. No two groups share a key."""
+    better: ClassVar[int]
+    """1: higher is better; -1: lower is better; 0: neither."""
+    directions: ClassVar[Mapping[str, int]] = {}
+    """Patterns of keys whose direction is another than ``better``."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Keys that are columns of the leaderboard where no metric is named."""
+    compared: ClassVar[tuple[str, ...]] = ()
+    """Keys whose differences the leaderboard tests."""
     default: ClassVar[bool] = True
     """Whether it is computed where no group is named."""
-    keys: ClassVar[tuple[str, ...]]
-    """Patterns (fnmatch) of the keys it gives; no two groups share one."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """Arrays of the judged split, names of :data:`slotbench.evaluation.representations.ARRAYS`.
-    One that a core or objective cannot give (no decoder, no initial noise) is not there."""
+    """Arrays of the judged split, from :data:`slotbench.evaluation.frozen_pass.ARRAYS`. An array
+    that the core or objective cannot give (no decoder, no initial noise) is missing."""
     trains: ClassVar[tuple[str, ...]] = ()
-    """Arrays of train and of val, for what is trained on one and chosen on the other."""
+    """Arrays of train and of val, for probes."""
     cost: ClassVar[float] = 0.0
-    """What it takes beside the passes, in images passed through a small core: for the bar."""
+    """Work beside the passes, as a number of images passed through a small core: for the bar."""
 
     def splits(self, dataset: "DatasetFile") -> dict[str, tuple[str, ...]]:
-        """Role or split -> arrays that must be there."""
+        """Role or split -> arrays that it needs."""
         del dataset
         wanted = {JUDGED: self.needs}
         if self.trains:
@@ -78,4 +89,4 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self, context: Context) -> "dict[str, Result]":
-        """Results by key. What cannot be computed goes to :meth:`Context.skip`."""
+        """Results by key. Report what cannot be computed to :meth:`Context.skip`."""

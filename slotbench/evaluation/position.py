@@ -1,4 +1,4 @@
-"""Do slots hold objects or places? Version 1.
+"""Do slots hold objects or places?
 
 An objective that only asks which views belong together can be met by slots that hold nothing
 but where they look. How much of the slots' variance does the place of a slot's mask explain,
@@ -10,13 +10,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.targets import Encoding
 
-VERSION = 1
 PLACES = ("position", "pixel_coords")
 """Properties of the shipped datasets that say where an object is; no part of ``objects``."""
 LEAST = 0.05
@@ -41,23 +38,6 @@ class PositionShare(NamedTuple):
     """How many slots counted."""
 
 
-def centroids(masks: Tensor) -> Tensor:
-    """Centres of mass float64 (B, K, 2), x before y, the frame being [-1, 1] each way.
-
-    ``masks`` float (B, K, h, w), at least 0; NaN where a mask is 0 everywhere.
-    """
-    masks = masks.double()
-    height, width = masks.shape[-2:]
-    total = masks.sum(dim=(2, 3))
-    x, y = (
-        (2 * torch.arange(size, dtype=torch.float64, device=masks.device) + 1) / size - 1
-        for size in (width, height)
-    )
-    along = torch.stack([masks.sum(dim=2) @ x, masks.sum(dim=3) @ y], dim=2)
-    # 0 / 0 is NaN, which marks a slot without a place.
-    return along / total[:, :, None]
-
-
 def object_columns(layout: Layout, properties: Mapping[str, Array], visible: Array) -> Array:
     """What objects are, without where they are: float32 (n, O, P), for :func:`position_share`.
 
@@ -74,9 +54,10 @@ def object_columns(layout: Layout, properties: Mapping[str, Array], visible: Arr
 def position_share(slots: Array, centres: Array, objects: Array, order: Array) -> PositionShare:
     """How the variance of slots divides between the place of their mask and their object.
 
-    ``slots`` float (n, K, D); ``centres`` float (n, K, 2), as :func:`centroids`; ``objects``
-    float (n, O, P), the objects' properties as columns (one-hot for classes) without those that
-    say where it is (:data:`PLACES`); ``order`` int (n, O), the slot of each object, -1 for none.
+    ``slots`` float (n, K, D); ``centres`` float (n, K, 2), as
+    :func:`slotbench.evaluation.masks.centroids`; ``objects`` float (n, O, P), the objects'
+    properties as columns (one-hot for classes) without those that say where it is
+    (:data:`PLACES`); ``order`` int (n, O), the slot of each object, -1 for none.
 
     Slots with an object and a finite centroid count. Least squares with an intercept from the
     polynomials of degree 3 of the centroid (9 columns) and from the P properties; the shares are

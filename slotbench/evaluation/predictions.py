@@ -1,4 +1,4 @@
-"""Predictions of models that were trained elsewhere: what a file may hold, and its validation.
+"""Predictions of models that were trained elsewhere: a file that somebody else wrote.
 
 An .npz or HDF5 file with arrays for the test split, n images in its order; those for ``train``
 and ``val`` have the same names after ``train_`` or ``val_``:
@@ -6,65 +6,207 @@ and ``val`` have the same names after ``train_`` or ``val_``:
 ==================  =====================  ======================================================
 array               dtype, shape           meaning
 ==================  =====================  ======================================================
-``masks``           float (n, K, h, w), or  masks >= 0, or label maps with labels from 0; which
-                    whole (n, h, w)         source they are is said beside the file
-``attention_masks`` as ``masks``            the same where a file holds masks of both sources
-``decoder_masks``
+``masks``           float (n, K, h, w), or  masks >= 0, or label maps with labels from 0; the user
+                    whole (n, h, w)         says beside the file which source they are
+``<source>_masks``  as ``masks``            the same where a file holds masks of several sources
 ``slots``           float (n, K, D)         slot k belongs to mask k
 ==================  =====================  ======================================================
 
-docs/predictions.md says which metrics each array allows.
+docs/predictions.md says which metrics each array allows. Nothing is unpickled, and shapes are
+checked before an array is read. HDF5 is read in blocks of images, an array of an .npz as a whole.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
-from slotbench.evaluation.prediction_file import PredictionFile
+from slotbench.evaluation.metric import SOURCES
 
-Source = Literal["attention", "decoder"]
-SOURCES: tuple[str, ...] = get_args(Source)
 PREFIXES = {"test": "", "train": "train_", "val": "val_"}
-NAMES = ("masks", "attention_masks", "decoder_masks", "slots")
+NAMES = ("masks", *(f"{source}_masks" for source in SOURCES), "slots")
 ARRAYS = tuple(prefix + name for prefix in PREFIXES.values() for name in NAMES)
 MOST_SLOTS, MOST_SIDE, MOST_WIDTH = 255, 4096, 1 << 16
-MOST_SLOT_BYTES = 1 << 33
+MOST_BYTES = 1 << 33
+"""Largest array that is held in memory: slots, and any array of an .npz."""
 MOST_IMAGE_VALUES = 1 << 27
-"""Mask values of one image that are read."""
+"""Most mask values of one image."""
+MOST_CHUNK = 1 << 30
+"""Largest HDF5 chunk in bytes: a chunk is unpacked as a whole."""
+BLOCK = 1 << 23
+"""Values that are read at a time."""
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an array declares of itself."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a file has for one split; the shapes have been checked, nothing has been read."""
+    """The arrays that a file has for one split; their shapes have been checked."""
 
     split: str
     count: int
     """How many of its images are used: the first ones."""
-    masks: dict[str, str]
+    masks: Mapping[str, str]
     """Mask source -> name of its array."""
     slots: str | None
     """Name of the array of slots."""
 
 
-@dataclass
-class Notes:
-    """What a user should know of how a file was read; each is said once."""
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever a foreign byte makes h5py, zipfile or NumPy raise becomes one :class:`UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"{what} cannot be read ({why}).", "Copy or write it again.") from error
 
-    lines: dict[str, None] = field(default_factory=dict)
 
-    def add(self, line: str) -> None:
-        self.lines[line] = None
+class PredictionFile:
+    """An open file; ``arrays`` holds those of :data:`ARRAYS` that it has, ``others`` the rest.
+
+    :class:`UserError` where it is missing or is neither .npz nor HDF5, and, naming the array,
+    where one does not hold plain numbers or declares another size than it has.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: Any
+        if not path.is_file():
+            raise UserError(f"--predictions {path}: there is no such file.")
+        with _reading(str(path)):
+            if zipfile.is_zipfile(path):
+                self.file = np.load(path, allow_pickle=False)
+                names, info = self.file.files, self._npz_info
+            elif h5py.is_hdf5(path):
+                self.file = h5py.File(path, "r")
+                names, info = list(self.file.keys()), self._hdf5_info
+            else:
+                raise UserError(
+                    f"{path} is neither an .npz file nor HDF5.",
+                    "Write it with numpy.savez_compressed or h5py; docs/predictions.md has an "
+                    "example.",
+                )
+        self.others = tuple(name for name in names if name not in ARRAYS)
+        self.arrays: dict[str, Info] = {}
+        try:
+            for name in names:
+                if name in self.arrays:
+                    raise self.fail(name, "is there twice")
+                if name in ARRAYS:
+                    with _reading(f"{path}: array {name!r}"):
+                        self.arrays[name] = self._checked(name, info(name))
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> "PredictionFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def fail(self, name: str, problem: str, advice: str = "") -> UserError:
+        return UserError(f"{self.path}: array {name!r} {problem}.", advice)
+
+    def blocks(self, name: str, count: int) -> Iterator[Array]:
+        """The first ``count`` entries of an array, in order, some at a time."""
+        info = self.arrays[name]
+        step = max(1, BLOCK // max(1, math.prod(info.shape[1:])))
+        array = self.file
+        with _reading(f"{self.path}: array {name!r}"):
+            array = self.file[name]  # of an .npz: the whole array
+        if isinstance(array, h5py.Dataset) and array.chunks:
+            # Whole chunks at a time, so that each is unpacked once.
+            step = max(step // array.chunks[0], 1) * array.chunks[0]
+        for start in range(0, count, step):
+            with _reading(f"{self.path}: array {name!r}"):
+                block: Array = array[start : min(start + step, count)]
+            yield block
+
+    def _npz_info(self, name: str) -> Info:
+        archive: zipfile.ZipFile = self.file.zip
+        member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
+        if member.file_size > MOST_BYTES:
+            raise self.fail(
+                name, f"takes {member.file_size:,} bytes, more than 8 GiB", "Write it as HDF5."
+            )
+        with archive.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in _HEADERS:
+                raise self.fail(name, f"is of version {version} of the .npy format")
+            shape, _, dtype = _HEADERS[version](stream)
+            declared = stream.tell() + math.prod(shape) * dtype.itemsize
+        info = Info(tuple(int(side) for side in shape), dtype)
+        if declared != member.file_size and not dtype.hasobject:
+            raise self.fail(
+                name,
+                f"says that it is {info}, which takes {declared:,} bytes, and has "
+                f"{member.file_size:,}",
+                "Write the file again.",
+            )
+        return info
+
+    def _hdf5_info(self, name: str) -> Info:
+        if not isinstance(self.file.get(name, getlink=True), h5py.HardLink):
+            raise self.fail(name, "is a link to elsewhere; expected the array itself")
+        array = self.file[name]
+        if not isinstance(array, h5py.Dataset) or array.shape is None:
+            raise self.fail(name, "is no array")
+        if array.external or array.is_virtual:
+            raise self.fail(name, "is stored in other files; expected the array itself")
+        if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK:
+            raise self.fail(name, f"has chunks of {array.chunks}; expected at most 1 GiB each")
+        return Info(array.shape, array.dtype)
+
+    def _checked(self, name: str, info: Info) -> Info:
+        if info.dtype.hasobject:
+            advice = "Save it as an array of numbers."
+            raise self.fail(name, "holds Python objects, which are never unpickled", advice)
+        if info.dtype.kind not in "biuf":
+            raise self.fail(name, f"is of dtype {info.dtype}; expected numbers")
+        return info
 
 
 def plan(
-    file: PredictionFile, dataset: DatasetFile, limits: dict[str, int], source: Source, notes: Notes
+    file: PredictionFile,
+    dataset: DatasetFile,
+    limits: Mapping[str, int],
+    source: str,
+    notes: list[str],
 ) -> dict[str, Given]:
-    """What the file has for each split that it has anything for, with every shape checked.
+    """The file's arrays for each split that it has any for, with every shape checked.
 
     ``limits`` says how many images of each split an evaluation uses: a file holds those, or all
-    of the split. ``source`` is that of the arrays named ``masks``.
+    of the split. ``source`` is the mask source of the arrays named ``masks``. ``notes`` takes
+    what a user should know of how the file was read.
 
     :class:`UserError`, naming file and array, where there is nothing for the test split, or
     where a number of images, a number of axes or a size is not as expected.
@@ -78,7 +220,7 @@ def plan(
             _check_shape(file, name, dataset, split, used)
         if masks or slots:
             found[split] = Given(split, used, masks, slots)
-            _same_slots(file, found[split])
+            _check_slots(file, found[split])
     if "test" not in found:
         have = ", ".join(repr(name) for name in (*file.arrays, *file.others)[:8]) or "no array"
         raise UserError(
@@ -86,17 +228,16 @@ def plan(
             "docs/predictions.md describes the layout.",
         )
     if file.others:
-        notes.add(f"arrays that are not part of the layout: {', '.join(file.others[:8])}")
-    widths = {
-        given.slots: file.arrays[given.slots].shape[2] for given in found.values() if given.slots
-    }
+        notes.append(f"arrays that are not part of the layout: {', '.join(file.others[:8])}")
+    named = [given.slots for given in found.values() if given.slots]
+    widths = {name: file.arrays[name].shape[2] for name in named}
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UserError(f"{file.path}: slots differ in width: {listed}; expected one model's.")
     return found
 
 
-def _masks_of(file: PredictionFile, prefix: str, source: Source) -> dict[str, str]:
+def _masks_of(file: PredictionFile, prefix: str, source: str) -> dict[str, str]:
     named = {kind: f"{prefix}{kind}_masks" for kind in SOURCES}
     masks = {kind: name for kind, name in named.items() if name in file.arrays}
     plain = f"{prefix}masks"
@@ -114,52 +255,51 @@ def _masks_of(file: PredictionFile, prefix: str, source: Source) -> dict[str, st
 def _check_shape(
     file: PredictionFile, name: str, dataset: DatasetFile, split: str, used: int
 ) -> None:
-    info, size = file.arrays[name], dataset.size(split)
-    slots = name.endswith("slots")
+    info, size, layout = file.arrays[name], dataset.size(split), dataset.layout
+    shape, slots = info.shape, name.endswith("slots")
     expected = "float (n, K, D)" if slots else "float (n, K, h, w) or whole numbers (n, h, w)"
 
-    def fail(what: str, advice: str = "") -> UserError:
-        return UserError(f"{file.path}: array {name!r} is {info}: {what}.", advice)
+    def fail(problem: str, advice: str = "") -> UserError:
+        return UserError(f"{file.path}: array {name!r} is {info}: {problem}.", advice)
 
-    if len(info.shape) not in ((3,) if slots else (3, 4)):
+    if len(shape) not in ((3,) if slots else (3, 4)):
         raise fail(f"expected {expected}")
-    if not slots and len(info.shape) == 3 and info.dtype.kind == "f":
+    if not slots and len(shape) == 3 and info.dtype.kind == "f":
         raise fail(f"a label map holds whole numbers; expected {expected}")
-    if info.shape[0] not in (size, used):
+    if shape[0] not in (size, used):
         also = f", or the first {used:,}" if used != size else ""
-        many = "more than there are" if info.shape[0] > size else f"expected {size:,}{also}"
+        many = "more than there are" if shape[0] > size else f"expected {size:,}{also}"
         raise fail(
-            f"{info.shape[0]:,} images, {many}",
+            f"{shape[0]:,} images, {many}",
             f"{dataset.reference} has {size:,} images in {split}; write one entry for each, in "
             "their order.",
         )
-    if min(info.shape) < 1:
+    if min(shape) < 1:
         raise fail("an axis is empty")
     if slots:
-        if info.shape[1] > MOST_SLOTS or info.shape[2] > MOST_WIDTH:
+        if shape[1] > MOST_SLOTS or shape[2] > MOST_WIDTH:
             raise fail(f"at most {MOST_SLOTS} slots of width {MOST_WIDTH:,} are read")
-        if 4 * used * info.shape[1] * info.shape[2] > MOST_SLOT_BYTES:
+        if 4 * used * shape[1] * shape[2] > MOST_BYTES:
             raise fail("it needs more than 8 GiB as float32")
         return
-    if len(info.shape) == 4 and info.shape[1] > MOST_SLOTS:
-        last = info.shape[3] < min(info.shape[1:3])
-        raise fail(
-            f"{info.shape[1]} masks an image, more than {MOST_SLOTS}",
-            f"It looks like (n, h, w, K): save {name}.transpose(0, 3, 1, 2)." if last else "",
-        )
-    if max(info.shape[-2:]) > MOST_SIDE:
+    if len(shape) == 4 and _slots_last(shape, layout.height, layout.width):
+        advice = f"Save {name}.transpose(0, 3, 1, 2), which is (n, K, h, w)."
+        raise fail("it looks like (n, h, w, K)", advice)
+    if len(shape) == 4 and shape[1] > MOST_SLOTS:
+        raise fail(f"{shape[1]} masks an image, more than {MOST_SLOTS}")
+    if max(shape[-2:]) > MOST_SIDE:
         raise fail(f"masks have at most {MOST_SIDE} pixels a side")
-    if math.prod(info.shape[1:]) > MOST_IMAGE_VALUES:
+    if math.prod(shape[1:]) > MOST_IMAGE_VALUES:
         raise fail(f"more than {MOST_IMAGE_VALUES:,} values an image")
-    layout = dataset.layout
-    if len(info.shape) == 4 and info.shape[1:3] == (layout.height, layout.width) != info.shape[2:]:
-        raise fail(
-            "it looks like (n, h, w, K)",
-            f"Save {name}.transpose(0, 3, 1, 2), which is (n, K, h, w).",
-        )
 
 
-def _same_slots(file: PredictionFile, given: Given) -> None:
+def _slots_last(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether axes 1 and 2 have the proportions of the image, and axes 2 and 3 have not."""
+    _, first, second, third = shape
+    return first * width == second * height and second * width != third * height
+
+
+def _check_slots(file: PredictionFile, given: Given) -> None:
     """Masks (label maps tell no K) and slots of one split must agree in K."""
     arrays = [name for name in (*given.masks.values(), given.slots) if name]
     counts = {
@@ -170,3 +310,79 @@ def _same_slots(file: PredictionFile, given: Given) -> None:
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
         raise UserError(f"{file.path}: {listed} slots an image; slot k belongs to mask k.")
+
+
+def read_slots(file: PredictionFile, given: Given) -> Array | None:
+    """Slots float32 (n, K, D); :class:`UserError` naming the image where one is not finite."""
+    if given.slots is None:
+        return None
+    parts, start = [], 0
+    for block in file.blocks(given.slots, given.count):
+        parts.append(_finite(file, given.slots, block, start))
+        start += len(block)
+    return np.concatenate(parts)
+
+
+def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tensor]:
+    """Masks float32 (b, K, h, w) in the order of the images, some images at a time.
+
+    :class:`UserError`, naming array and image, where a mask is negative or not finite, or where a
+    label is negative, above 254 or above the number of slots.
+    """
+    name, start = given.masks[source], 0
+    label_map = len(file.arrays[name].shape) == 3
+    slots = _label_count(file, given, name) if label_map else 0
+    for block in file.blocks(name, given.count):
+        if label_map:
+            step = max(1, BLOCK // (slots * math.prod(block.shape[1:])))
+            for first in range(0, len(block), step):
+                yield one_hot(block[first : first + step], slots)
+        else:
+            values = _finite(file, name, block, start)
+            negative = (values < 0).reshape(len(values), -1).any(axis=1)
+            if negative.any():
+                image = start + int(negative.argmax())
+                raise file.fail(
+                    name,
+                    f"holds negative values in image {image}; expected masks from 0",
+                    "If they are logits, take their softmax over slots.",
+                )
+            yield torch.from_numpy(values)
+        start += len(block)
+
+
+def _finite(file: PredictionFile, name: str, block: Array, start: int) -> Array:
+    """A block as float32; ``start`` is the position of its first image."""
+    with np.errstate(over="ignore"):  # what overflows is infinite, and named below
+        values = np.array(block, np.float32)
+    good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not good.all():
+        raise file.fail(
+            name,
+            f"holds NaN or infinite values in image {start + int(good.argmin())}",
+            "If they are half precision, they may have overflowed: save float32.",
+        )
+    return values
+
+
+def one_hot(labels: Array, slots: int) -> Tensor:
+    """Masks float32 (b, K, h, w) of label maps of whole numbers (b, h, w) in [0, K)."""
+    index = torch.from_numpy(np.asarray(labels).astype(np.int64))
+    return functional.one_hot(index, slots).permute(0, 3, 1, 2).float()
+
+
+def _label_count(file: PredictionFile, given: Given, name: str) -> int:
+    """K of label maps: the number of slots, else one more than the greatest label."""
+    low, high = 0, 0
+    for block in file.blocks(name, given.count):
+        low, high = min(low, int(block.min())), max(high, int(block.max()))
+    if low < 0 or high >= MOST_SLOTS:
+        raise file.fail(
+            name,
+            f"holds labels {low} to {high}; expected 0 to {MOST_SLOTS - 1}",
+            "255 marks pixels that the truth leaves open; a prediction names a slot everywhere.",
+        )
+    known = file.arrays[given.slots].shape[1] if given.slots else high + 1
+    if high >= known:
+        raise file.fail(name, f"holds label {high}, and there are {known} slots an image")
+    return known

@@ -1,165 +1,104 @@
-"""Scene-level probes on a frozen representation: linear, and k nearest neighbours. Version 1.
+"""How probes are trained on a frozen core: one loop for all of them."""
 
-One vector an image (the mean over slots, or over the encoder's features) predicts which values
-of each categorical property occur in the scene, and how many objects it shows.
-"""
-
-import warnings
-from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
-from sklearn.preprocessing import StandardScaler
-from torch.nn import functional
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
-from slotbench.datasets.format.schema import Array, Layout
-from slotbench.errors import SlotbenchError
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.datasets.format.schema import Array
+from slotbench.evaluation.metric import Progress
 
-VERSION = 1
-GRID = (0.01, 0.1, 1.0, 10.0)
-"""Values of C, the inverse strength of the L2 penalty; ascending, for warm starts."""
-MAX_ITERATIONS = 5000
-NEIGHBOURS = 20
-TEMPERATURE = 0.07
+BATCH, LEARNING_RATE, HALVED_AT = 64, 1e-3, (2000, 4000)
+CHECK_EVERY, PATIENCE = 250, 1000
+Schedule = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
-@dataclass
-class SceneData:
-    """n images: one vector each, and what is in them."""
-
-    features: Array
-    """float32 (n, F)."""
-    present: Array
-    """bool (n, C): which (property, class) occurs in the scene, as :func:`scene_labels`."""
-    count: Array
-    """int64 (n,): the number of visible objects."""
-
-
-def scene_labels(layout: Layout, properties: Mapping[str, Array], visible: Array) -> Array:
-    """Which value of which categorical property a visible object has: bool (n, C).
-
-    ``properties`` maps names to int16 (n, O), ``visible`` is bool (n, O); C is the number of
-    all classes of all categorical properties, in the order of the layout.
-    """
-    columns = [
-        ((properties[prop.name] == index) & visible).any(axis=1)
-        for prop in layout.properties
-        if prop.kind == "categorical"
-        for index in range(len(prop.classes))
-    ]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(visible), 0), bool)
-
-
-def linear_probe(
-    train: SceneData,
-    val: SceneData,
-    test: SceneData,
+def fit(
+    probe: nn.Module,
+    n: int,
+    loss: Callable[[Tensor], Tensor],
+    validation: Callable[[], Tensor] | None = None,
     *,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Result]:
-    """Logistic regression on standardised features: ``map`` and ``count``.
+    steps: int,
+    generator: np.random.Generator,
+    batch: int = BATCH,
+    learning_rate: float = LEARNING_RATE,
+    schedule: Schedule = lambda adam: MultiStepLR(adam, HALVED_AT, gamma=0.5),
+    progress: Progress | None = None,
+) -> None:
+    """Train ``probe`` in place with Adam, at most ``steps`` steps of ``batch`` images.
 
-    - ``map``: average precision on test, averaged over the (property, class) pairs that vary
-      among the training scenes (a class in all or none of them cannot be learned) and occur in
-      test; ``n`` is the number of such pairs, ``left_out`` that of the others.
-    - ``count``: accuracy of the number of objects.
+    ``loss`` takes the indices, int64 (at most ``batch``,), of images among ``n``; their order is
+    drawn from ``generator``, an epoch at a time. By default the learning rate is 1e-3, halved at
+    steps 2,000 and 4,000.
 
-    C is chosen from :data:`GRID` on val, once for all pairs by their mean average precision,
-    and once for the count by its accuracy; where values tie, the strongest penalty wins.
-    :class:`SlotbenchError` where a fit does not converge.
+    ``validation`` is taken every 250 steps; training ends when it has not improved for 1,000, and
+    the probe keeps the weights of the best check. Without it the last weights stay.
     """
-    scaler = StandardScaler().fit(train.features.astype(np.float64))
-    inputs = [scaler.transform(data.features.astype(np.float64)) for data in (train, val, test)]
-    varying = np.flatnonzero(train.present.any(axis=0) & ~train.present.all(axis=0))
-    fits = len(varying) + 1
-    scores = np.zeros((2, len(GRID), len(varying)))
-    for column, label in enumerate(varying):
-        models = _path(inputs[0], train.present[:, label])
-        for row, model in enumerate(models):
-            for which, (data, vectors) in enumerate(((val, inputs[1]), (test, inputs[2]))):
-                predicted = vectors @ model.coef_[0]
-                scores[which, row, column] = _precision(data.present[:, label], predicted)
+    optimizer = torch.optim.Adam(probe.parameters(), lr=learning_rate)
+    scheduler = schedule(optimizer)
+    best, best_step, kept = float("inf"), 0, _weights_of(probe)
+    queue = np.empty(0, np.int64)
+    for step in range(1, steps + 1):
+        if len(queue) < min(batch, n):
+            queue = generator.permutation(n)
+        index, queue = torch.from_numpy(queue[:batch]), queue[batch:]
+        optimizer.zero_grad()
+        loss(index).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        scheduler.step()
+        if step % CHECK_EVERY and step != steps:
+            continue
+        if validation is not None:
+            with torch.no_grad():
+                current = float(validation())
+            if current < best:
+                best, best_step, kept = current, step, _weights_of(probe)
         if progress is not None:
-            progress(column + 1, fits)
-    results = {"map": _mean_precision(scores, train.present.shape[1])}
-    results["count"] = _count(inputs, train, val, test, seed)
+            progress(step, steps)
+        if validation is not None and step - best_step >= PATIENCE:
+            break
+    if validation is not None:
+        probe.load_state_dict(kept)
     if progress is not None:
-        progress(fits, fits)
-    return results
+        progress(steps, steps)
 
 
-def _path(inputs: Array, labels: Array) -> list[LogisticRegression]:
-    """One fitted model for each C of the grid, each starting from the one before."""
-    models: list[LogisticRegression] = []
-    model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
-    for strength in GRID:
-        model.set_params(C=strength)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                model.fit(inputs, labels)
-            except ConvergenceWarning as warning:
-                raise SlotbenchError(
-                    f"The linear probe with C={strength} did not converge in "
-                    f"{MAX_ITERATIONS} iterations."
-                ) from warning
-        models.append(deepcopy(model))
-    return models
+class Standardised(nn.Module):
+    """Slots (..., D) minus the training slots' mean, divided by their deviation."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, slots: Tensor) -> None:
+        """``slots`` float (n, K, D) are the training slots."""
+        super().__init__()
+        rows = slots.flatten(0, 1).double()
+        deviation = rows.std(dim=0, correction=0)
+        self.register_buffer("mean", rows.mean(dim=0).float())
+        # A dimension that does not vary is only centred.
+        self.register_buffer("scale", torch.where(deviation > 1e-6, deviation, 1.0).float())
+
+    def forward(self, slots: Tensor) -> Tensor:
+        return (slots - self.mean) / self.scale
 
 
-def _precision(present: Array, predicted: Array) -> float:
-    return float(average_precision_score(present, predicted)) if present.any() else np.nan
+def layers(width: int, outputs: int, hidden: int, activation: Callable[[], nn.Module]) -> nn.Module:
+    """A linear probe (``hidden`` 0), or one with a hidden layer: (..., width) -> (..., outputs)."""
+    if hidden == 0:
+        return nn.Linear(width, outputs)
+    return nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, outputs))
 
 
-def _mean_precision(scores: Array, classes: int) -> Result:
-    """``scores`` float64 (2, grid, pairs): average precision on val and test, NaN if undefined."""
-    on_val, on_test = scores
-    defined = ~np.isnan(on_test[0])
-    if not defined.any():
-        return Result(None, 0, classes, VERSION)
-    usable = ~np.isnan(on_val[0])
-    best = int(on_val[:, usable].mean(axis=1).argmax()) if usable.any() else 0
-    value = float(on_test[best, defined].mean())
-    return Result(value, int(defined.sum()), classes - int(defined.sum()), VERSION)
+def finite_slots(slots: Array, name: str = "") -> Tensor:
+    """Slots as float32 (n, K, D); ValueError where one is not finite."""
+    tensor = torch.from_numpy(np.asarray(slots, np.float32))
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} slots hold NaN or infinite values".strip())
+    return tensor
 
 
-def _count(
-    inputs: list[Array], train: SceneData, val: SceneData, test: SceneData, seed: int
-) -> Result:
-    if len(np.unique(train.count)) < 2:
-        right: Any = test.count == train.count[0]
-    else:
-        models = _path(inputs[0], train.count)
-        on_val = [(model.predict(inputs[1]) == val.count).mean() for model in models]
-        right = models[int(np.argmax(on_val))].predict(inputs[2]) == test.count
-    return mean_result(torch.from_numpy(right).double(), seed, VERSION)
-
-
-def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
-    """Accuracy of the number of objects by k nearest neighbours; nothing is trained.
-
-    Cosine similarity, k = 20 (or all training images, if fewer); a neighbour votes with weight
-    exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978, Section 3.4).
-    """
-    bank = functional.normalize(torch.from_numpy(train.features).float(), dim=1)
-    queries = functional.normalize(torch.from_numpy(test.features).float(), dim=1)
-    values, classes = np.unique(train.count, return_inverse=True)
-    votes_for = torch.from_numpy(np.eye(len(values))[classes])
-    right = []
-    for start in range(0, len(queries), 512):
-        similarity = queries[start : start + 512] @ bank.T
-        nearest, index = similarity.topk(min(NEIGHBOURS, len(bank)), dim=1)
-        # Weights relative to the nearest neighbour's: exp of 1 / 0.07 is no small number.
-        weights = ((nearest - nearest[:, :1]) / TEMPERATURE).double().exp()
-        votes = (weights[:, :, None] * votes_for[index]).sum(dim=1)
-        predicted = values[votes.argmax(dim=1).numpy()]
-        right.append(predicted == test.count[start : start + 512])
-    return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed, VERSION)
+def _weights_of(probe: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in probe.state_dict().items()}

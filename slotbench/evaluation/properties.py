@@ -1,4 +1,4 @@
-"""Property prediction: what each slot says about the object it stands for, version 1.
+"""Property prediction: what each slot says about its object, by a linear and by an MLP probe.
 
 The protocol of Dittadi et al. 2022, arXiv 2107.00637, Section 3 and Appendix B: a probe that
 all slots share is trained on frozen slots to predict every property of the paired object.
@@ -6,22 +6,97 @@ all slots share is trained on frozen slots to predict every property of the pair
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from slotbench.datasets.format.schema import Array, Layout
-from slotbench.evaluation.fitting import Progress, fit
-from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.probes import finite_slots, fit, layers
+from slotbench.evaluation.property_scores import VERSION, property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
+from slotbench.registry import register
 from slotbench.rng import building, numpy_generator
 
-"""Steps without a better validation loss after which training ends early."""
 Protocol = Literal["loss", "mask"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+@register("metrics")
+class LinearProperties(Metric):
+    """``properties/linear/<protocol>/<property or mean>[/dropped]``.
+
+    :func:`predict_properties` defines protocols, training and what counts for objects that are
+    left over. ``/dropped`` is the paper's own variant, which leaves out objects without a slot.
+    Skipped where the dataset has no properties or a split shows no object; the protocol ``mask``
+    alone where a split has no labelled pixel or no masks.
+    """
+
+    name = "properties"
+    summary = "a linear probe of each object's properties, shared by all slots"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
+    version = VERSION
+    keys = ("properties/linear/*",)
+    better = 1
+    shown: ClassVar[tuple[str, ...]] = (
+        "properties/linear/loss/mean",
+        "properties/linear/mask/mean",
+    )
+    compared: ClassVar[tuple[str, ...]] = ("properties/linear/mask/mean",)
+    needs = trains = ("slots", "overlap", "labelled")
+    cost = 16_000.0
+    probe: ClassVar[str] = "linear"
+    hidden: ClassVar[int] = 0
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        reason = unusable(context)
+        if reason:
+            return context.skip(self.name, reason)
+        splits = [context.made[role] for role in ("train", "val", JUDGED)]
+        train, val, test = (slot_data(made) for made in splits)
+        results: dict[str, Result] = {}
+        for index, protocol in enumerate(PROTOCOLS):
+            prefix = f"properties/{self.probe}/{protocol}"
+            if protocol == "mask" and not all(made.labelled for made in splits):
+                context.skip(prefix, "a split has no labelled pixel")
+                continue
+            found = predict_properties(
+                train,
+                val,
+                test,
+                context.dataset.layout,
+                seed=context.seed,
+                protocol=protocol,
+                hidden=self.hidden,
+                steps=context.probe_steps,
+                progress=context.progress(index, len(PROTOCOLS)),
+            )
+            results |= {f"{prefix}/{name}": value for name, value in found.items()}
+        return results
+
+
+@register("metrics")
+class MlpProperties(LinearProperties):
+    """``properties/mlp/<protocol>/<property or mean>[/dropped]``.
+
+    As the linear probe, with one hidden layer of 256 units and LeakyReLU (Dittadi et al. 2022,
+    Appendix B, use MLPs of one to three such layers beside the linear probe).
+    """
+
+    name = "properties-mlp"
+    summary = "the same with one hidden layer of 256"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
+    keys = ("properties/mlp/*",)
+    shown: ClassVar[tuple[str, ...]] = ()
+    compared: ClassVar[tuple[str, ...]] = ()
+    cost = 40_000.0
+    probe = "mlp"
+    hidden = 256
 
 
 @dataclass
@@ -38,6 +113,43 @@ class SlotData:
     """float32 (n, O[, d]) or int16 (n, O), by property name."""
 
 
+def slot_data(made: Representations) -> SlotData:
+    """One split as a probe of slots sees it."""
+    return SlotData(made.slots, made.overlap, made.visible, made.properties)
+
+
+def unusable(context: Context) -> str:
+    """Why no probe of properties can be trained; "" where one can."""
+    if not context.dataset.layout.properties:
+        return "the dataset has no properties"
+    made = [context.made[role] for role in ("train", "val", JUDGED)]
+    if any("slots" not in split.arrays for split in made):
+        return "there are no slots"
+    return "" if all(split.visible.any() for split in made) else "a split shows no object"
+
+
+class Probe(NamedTuple):
+    """A trained probe."""
+
+    encoding: Encoding
+    """What its P output columns mean."""
+    module: nn.Module
+    """Slots (..., D) -> (..., P)."""
+    protocol: Protocol
+
+
+class Predictions(NamedTuple):
+    """What a trained probe says of n images with at most O objects, in P encoded columns."""
+
+    encoding: Encoding
+    order: Array
+    """int64 (n, O), the slot of each object; -1 where it has none."""
+    values: Tensor
+    """float32 (n, O, P): standardised numbers and log-probabilities; 0 where there is no slot."""
+    targets: Tensor
+    """float32 (n, O, P)."""
+
+
 @dataclass
 class _Split:
     slots: Tensor
@@ -46,7 +158,7 @@ class _Split:
     order: Tensor | None
     """int64 (n, O), the slot of each object, where it does not depend on the probe."""
 
-    def rows(self, index: Tensor | slice) -> "_Split":
+    def rows(self, index: Tensor) -> "_Split":
         order = None if self.order is None else self.order[index]
         return _Split(self.slots[index], self.targets[index], self.visible[index], order)
 
@@ -65,9 +177,9 @@ def predict_properties(
 ) -> dict[str, Result]:
     """R2 of each numeric property, accuracy of each categorical one, and their ``mean``.
 
-    The probe is linear, or an MLP with one layer of ``hidden`` units and LeakyReLU. It is
-    trained as :mod:`slotbench.evaluation.fitting` says, for at most ``steps`` steps. Weights and
-    batches are drawn from (seed, "probe").
+    The probe is linear, or an MLP with one layer of ``hidden`` units and LeakyReLU. It is trained
+    by :func:`slotbench.evaluation.probes.fit`, for at most ``steps`` steps. Weights and batches
+    are drawn from (seed, "probe").
 
     Objects and slots are paired by the Hungarian algorithm, anew for every batch:
 
@@ -81,10 +193,9 @@ def predict_properties(
     ValueError where the layout has no property, where a split shows no object, or where slots
     are not finite.
     """
-    found = probe_predictions(
+    probe = train_probe(
         train,
         val,
-        test,
         layout,
         seed=seed,
         protocol=protocol,
@@ -92,51 +203,10 @@ def predict_properties(
         steps=steps,
         progress=progress,
     )
+    found = predict(probe, test)
     return property_results(
         found.encoding, found.values, found.targets, test.visible, found.order, seed
     )
-
-
-class Predictions(NamedTuple):
-    """What a trained probe says of n images with at most O objects, in P encoded columns."""
-
-    encoding: Encoding
-    order: Array
-    """int64 (n, O), the slot of each object; -1 where it has none."""
-    values: Tensor
-    """float32 (n, O, P): standardised numbers and log-probabilities; 0 where there is no slot."""
-    targets: Tensor
-    """float32 (n, O, P)."""
-
-
-def probe_predictions(
-    train: SlotData,
-    val: SlotData,
-    test: SlotData,
-    layout: Layout,
-    *,
-    seed: int,
-    protocol: Protocol,
-    hidden: int = 0,
-    steps: int = 6000,
-    progress: Progress | None = None,
-) -> Predictions:
-    """The predictions that :func:`predict_properties` scores; the same arguments and errors."""
-    if layout.properties and not test.visible.any():
-        raise ValueError("test shows no object whose properties could be predicted")
-    encoding, probe = train_probe(
-        train,
-        val,
-        layout,
-        seed=seed,
-        protocol=protocol,
-        hidden=hidden,
-        steps=steps,
-        progress=progress,
-    )
-    prepared = _prepare(test, encoding, protocol)
-    order, predicted = _predict(probe, encoding, prepared)
-    return Predictions(encoding, order, predicted, prepared.targets)
 
 
 def train_probe(
@@ -149,48 +219,61 @@ def train_probe(
     hidden: int = 0,
     steps: int = 6000,
     progress: Progress | None = None,
-) -> tuple[Encoding, nn.Module]:
-    """The trained probe, slots (..., D) -> (..., P), and what its P columns mean.
-
-    The arguments and errors are those of :func:`predict_properties`.
-    """
+) -> Probe:
+    """The trained probe; the arguments and errors are those of :func:`predict_properties`."""
     if not layout.properties:
         raise ValueError("the layout has no properties to predict")
-    for name, data in (("train", train), ("val", val)):
-        if not data.visible.any():
-            raise ValueError(f"{name} shows no object whose properties could be predicted")
+    check_visible("train", train)
+    check_visible("val", val)
     encoding = Encoding.fit(layout, train.properties, train.visible)
-    prepared = [_prepare(data, encoding, protocol) for data in (train, val)]
+    ours, theirs = (_prepare(data, encoding, protocol) for data in (train, val))
     with building(seed, "probe", protocol, hidden):
-        probe = _probe(train.slots.shape[2], encoding.width, hidden)
-    ours, theirs = prepared
+        module = layers(train.slots.shape[2], encoding.width, hidden, nn.LeakyReLU)
+    probe = Probe(encoding, module, protocol)
     fit(
-        probe,
+        module,
         len(ours.slots),
-        lambda index: _loss(probe, encoding, ours.rows(index)),
-        lambda: _loss(probe, encoding, theirs),
+        lambda index: _loss(probe, ours.rows(index)),
+        lambda: _loss(probe, theirs),
         steps=steps,
         generator=numpy_generator(seed, "probe", "batches"),
         progress=progress,
     )
-    return encoding, probe
+    return probe
+
+
+@torch.no_grad()
+def predict(probe: Probe, test: SlotData) -> Predictions:
+    """What a trained probe says of a split; errors as :func:`predict_properties`."""
+    check_visible("test", test)
+    prepared = _prepare(test, probe.encoding, probe.protocol)
+    predicted = probe.encoding.normalise(probe.module(prepared.slots))
+    order = _pair(probe.encoding, predicted, prepared)
+    values = of_slots(predicted, order)
+    return Predictions(probe.encoding, order.numpy(), values, prepared.targets)
+
+
+def of_slots(predicted: Tensor, order: Tensor) -> Tensor:
+    """The prediction of each object's slot, (B, O, P), from (B, K, P); 0 where it has none.
+
+    ``order`` int64 (B, O) is the slot of each object, -1 for none.
+    """
+    chosen = predicted.take_along_dim(order.clamp(min=0)[:, :, None], dim=1)
+    return chosen * (order >= 0)[:, :, None]
+
+
+def check_visible(name: str, data: SlotData) -> None:
+    """ValueError where a split shows no object."""
+    if not data.visible.any():
+        raise ValueError(f"{name} shows no object whose properties could be predicted")
 
 
 def _prepare(data: SlotData, encoding: Encoding, protocol: Protocol) -> _Split:
-    slots = torch.from_numpy(np.asarray(data.slots, np.float32))
-    if not torch.isfinite(slots).all():
-        raise ValueError("slots hold NaN or infinite values")
     visible = torch.from_numpy(np.asarray(data.visible, bool))
     order = None
     if protocol == "mask":
         order = assign(1 - torch.from_numpy(np.asarray(data.overlap)).mT, visible)
-    return _Split(slots, encoding.encode(data.properties), visible, order)
-
-
-def _probe(width: int, outputs: int, hidden: int) -> nn.Module:
-    if hidden == 0:
-        return nn.Linear(width, outputs)
-    return nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(), nn.Linear(hidden, outputs))
+    return _Split(finite_slots(data.slots), encoding.encode(data.properties), visible, order)
 
 
 def _pair(encoding: Encoding, predicted: Tensor, batch: _Split) -> Tensor:
@@ -200,20 +283,11 @@ def _pair(encoding: Encoding, predicted: Tensor, batch: _Split) -> Tensor:
     return assign(encoding.cost(predicted.detach(), batch.targets), batch.visible)
 
 
-def _loss(probe: nn.Module, encoding: Encoding, batch: _Split) -> Tensor:
+def _loss(probe: Probe, batch: _Split) -> Tensor:
     """The loss averaged over the visible objects of the batch that have a slot."""
-    predicted = encoding.normalise(probe(batch.slots))
-    order = _pair(encoding, predicted, batch)
+    predicted = probe.encoding.normalise(probe.module(batch.slots))
+    order = _pair(probe.encoding, predicted, batch)
     image, objects = (order >= 0).nonzero(as_tuple=True)
     chosen = predicted[image, order[image, objects]]
-    losses = encoding.pair_loss(chosen, batch.targets[image, objects])
+    losses = probe.encoding.pair_loss(chosen, batch.targets[image, objects])
     return losses.sum() / max(1, len(losses))
-
-
-@torch.no_grad()
-def _predict(probe: nn.Module, encoding: Encoding, test: _Split) -> tuple[Array, Tensor]:
-    """The slot of each object (n, O), and what it predicts (n, O, P); 0 where it has none."""
-    predicted = encoding.normalise(probe(test.slots))
-    order = _pair(encoding, predicted, test)
-    chosen = predicted.take_along_dim(order.clamp(min=0)[:, :, None], dim=1)
-    return order.numpy(), chosen * (order >= 0)[:, :, None]

@@ -1,37 +1,67 @@
-"""Segmentation scores of label maps: ARI, FG-ARI, mIoU, mBO, SC and mSC, version 1.
+"""Segmentation scores of label maps: ARI, FG-ARI, mIoU, mBO, SC and mSC.
 
-Everything is computed from one table an image: how many pixels have true label i and
-predicted label j. Pixels labelled 255 are in no table.
+All scores come from one table an image: how many pixels have true label i and predicted label j.
+Pixels labelled 255 are in no table.
 """
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.result import Result, mean_result
 from slotbench.matching import assign
+from slotbench.registry import register
 
-VERSION = 1
 METRICS = ("ari", "fg_ari", "miou", "mbo", "sc", "msc")
+UNLABELLED = "no pixel of the images is labelled"
 _BLOCK = 1 << 18
 """Pixels that are counted at a time: their index arrays fit into a processor's cache."""
 
 
-def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks float (B, K, h, w) resized bilinearly to (B, K, H, W), ``size`` being (H, W)."""
-    if masks.shape[-2:] == size:
-        return masks
-    return functional.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+@register("metrics")
+class Segmentation(Metric):
+    """``<metric>/<source>`` for every mask source that is there, and ``recon_mse``.
 
-
-def labels_from_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Label maps int64 (B, H, W) in [0, K): the slot with the greatest mask at each pixel.
-
-    ``masks`` is float (B, K, h, w), of any scale; it is resized bilinearly to ``size`` (H, W)
-    before the argmax. Where slots tie, the first wins. ValueError where a mask is not finite.
+    :func:`scores` defines the metrics, their sources and edge cases. A label map is the argmax
+    over slots of masks that are resized bilinearly to the image's size; where slots tie, the
+    first wins. ``recon_mse`` is the mean squared error of the decoder's image at the image's
+    size, pixels in [0, 1]; it needs no label. Without a labelled pixel the rest is skipped.
     """
-    if not torch.isfinite(masks).all():
-        raise ValueError("masks hold NaN or infinite values")
-    return resize(masks, size).argmax(dim=1)
+
+    name = "segmentation"
+    summary = "masks against true objects: ARI, FG-ARI, mIoU, mBO, SC"
+    source = "Hubert and Arabie 1985; Pont-Tuset et al. 2017; Arbelaez et al. 2011"
+    version = 1
+    keys = (*(f"{metric}/{source}" for metric in METRICS for source in SOURCES), "recon_mse")
+    better = 1
+    directions: ClassVar = {"recon_mse": -1}
+    shown = ("fg_ari/decoder", "fg_ari/attention")
+    compared = ("fg_ari/attention", "ari/attention", "miou/attention")
+    needs = (*(f"labels/{source}/first" for source in SOURCES), "recon_mse", "labelled")
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        made, results = context.judged, {}
+        if not made.labelled:
+            context.skip(self.name, UNLABELLED)
+        else:
+            for source in made.sources("first"):
+                for name, values in mask_scores(made, source).items():
+                    results[f"{name}/{source}"] = mean_result(values, context.seed, self.version)
+        errors = made.tensor("recon_mse")
+        if errors is not None:
+            results["recon_mse"] = mean_result(errors, context.seed, self.version)
+        return results
+
+
+def mask_scores(made: Representations, source: str, draw: str = "first") -> dict[str, Tensor]:
+    """Each of :data:`METRICS` as float64 (n,), NaN where an image is left out."""
+    labels = made.arrays[f"labels/{source}/{draw}"]
+    # Slots beyond the last that wins a pixel add nothing to any score.
+    slots = int(labels.max(initial=0)) + 1
+    return scores(torch.from_numpy(labels), torch.from_numpy(made.truth), slots)
 
 
 def contingency(predicted: Tensor, truth: Tensor, slots: int) -> Tensor:
@@ -115,35 +145,40 @@ def scores(predicted: Tensor, truth: Tensor, slots: int) -> dict[str, Tensor]:
     Images without an object are left out of all but ``ari``; those without a labelled pixel
     are left out of ``ari`` too.
     """
-    return scores_of_table(contingency(predicted, truth, slots))
-
-
-def scores_of_table(table: Tensor) -> dict[str, Tensor]:
-    """:func:`scores` from pixel counts int64 (B, O + 1, K)."""
-    objects = table[:, 1:]
-    area = objects.sum(dim=2)
-    present = area > 0
-    union = area[:, :, None] + table.sum(dim=1)[:, None, :] - objects
-    iou = objects.double() / union.clamp(min=1).double()
+    table = contingency(predicted, truth, slots)
+    objects, iou, present = overlaps(table)
     best = iou.amax(dim=2)
+    mean_best = weighted_mean(best, present.double())
     return {
         "ari": adjusted_rand(table),
         "fg_ari": adjusted_rand(objects),
-        "miou": _mean(_matched(iou, present), present.double()),
-        "mbo": _mean(best, present.double()),
-        "sc": _mean(best, area.double()),
-        "msc": _mean(best, present.double()),
+        "miou": weighted_mean(matched_iou(iou, present), present.double()),
+        "mbo": mean_best,
+        "sc": weighted_mean(best, objects.sum(dim=2).double()),
+        "msc": mean_best,
     }
 
 
-def _matched(iou: Tensor, present: Tensor) -> Tensor:
-    """The IoU of each present object with its slot, float64 (B, O); 0 where it has none."""
+def overlaps(table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From pixel counts int64 (B, O + 1, K): those of objects (B, O, K), IoU float64 (B, O, K) of
+    each object with each slot, and bool (B, O): the object has a pixel."""
+    objects = table[:, 1:]
+    area = objects.sum(dim=2)
+    union = area[:, :, None] + table.sum(dim=1)[:, None, :] - objects
+    return objects, objects.double() / union.clamp(min=1).double(), area > 0
+
+
+def matched_iou(iou: Tensor, present: Tensor) -> Tensor:
+    """The IoU of each present object with its slot, float64 (B, O); 0 where it has none.
+
+    Objects and slots are paired so that the sum of IoU is greatest.
+    """
     order = assign(-iou, present)
     return iou.gather(2, order.clamp(min=0)[:, :, None])[:, :, 0] * (order >= 0)
 
 
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean over objects; NaN where all weights are 0."""
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean over objects, (B,) from (B, O); NaN where all weights are 0."""
     return (values * weights).sum(dim=1) / weights.sum(dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Scores under a distribution shift: over all, changed and unchanged objects, version 1.
+"""Scores under a distribution shift: over all, changed and unchanged objects.
 
 Dittadi et al. 2022, arXiv 2107.00637, Section 4: a shift changes one object of an image (its
 colour, shape or texture), or the whole image, and the probes of the training distribution are
@@ -11,22 +11,173 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array
+from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED
+from slotbench.datasets.shifts.kinds import SHIFTS
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.properties import (
+    PROTOCOLS,
+    Probe,
+    Protocol,
+    of_slots,
+    slot_data,
+    train_probe,
+)
 from slotbench.evaluation.property_scores import property_results
-from slotbench.evaluation.result import Result
-from slotbench.evaluation.segmentation import adjusted_rand, contingency
+from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.segmentation import (
+    UNLABELLED,
+    adjusted_rand,
+    contingency,
+    matched_iou,
+    overlaps,
+    weighted_mean,
+)
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
+from slotbench.registry import register
 
-VERSION = 1
-SUBSETS = ("all", "changed", "unchanged")
+NEW = {name: shift.new for name, shift in SHIFTS.items() if shift.new}
+"""Shift -> properties to which it gives values that are not in training."""
+
+
+@register("metrics")
+class Shifts(Metric):
+    """``shifts/<shift>/<subset>/<fg_ari, miou or mbo>/<source>`` and
+    ``shifts/<shift>/<subset>/properties/linear/<protocol>/<property or mean>[/dropped]``.
+
+    On every split called ``test-<shift>``. Subsets are ``all``, ``changed`` and ``unchanged``
+    objects, from the array ``shift/changed`` bool (n, O) of the split; without it the whole image
+    was changed, and there is ``all`` alone. Probes are those of the training distribution;
+    pairing by loss is two-step (:func:`two_step`). The core keeps its number of slots, plus as
+    many as images of the split may have objects more, where its weights can give them.
+    """
+
+    name = "shifts"
+    summary = "masks and probes on shifted test sets: all, changed, unchanged objects"
+    source = "Dittadi et al. 2022, arXiv 2107.00637"
+    version = 1
+    keys = ("shifts/*",)
+    better = 1
+    trains = ("slots", "overlap", "labelled")
+    cost = 20_000.0
+
+    def splits(self, dataset: DatasetFile) -> dict[str, tuple[str, ...]]:
+        found = [split for split in dataset.splits if split.startswith(SHIFTED)]
+        if not found:
+            return {}
+        labels = tuple(f"labels/{source}/first" for source in SOURCES)
+        wanted = dict.fromkeys(("train", "val"), self.trains)
+        return wanted | dict.fromkeys(found, (*self.trains, *labels))
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        shifts = [role for role in context.made if role.startswith(SHIFTED)]
+        if not shifts:
+            return context.skip(self.name, "the dataset has no shifted test sets")
+        results: dict[str, Result] = {}
+        for role in shifts:
+            results |= self._of_masks(context, context.made[role])
+        if not context.dataset.layout.properties:
+            context.skip(f"{self.name}/properties", "the dataset has no properties")
+            return results
+        for index, protocol in enumerate(PROTOCOLS):
+            results |= self._of_probe(context, shifts, protocol, index)
+        return results
+
+    def _of_masks(self, context: Context, made: Representations) -> dict[str, Result]:
+        prefix = f"shifts/{made.split.removeprefix(SHIFTED)}"
+        if not made.labelled:
+            return context.skip(prefix, UNLABELLED)
+        flags, truth = _changed(made), torch.from_numpy(made.truth)
+        changed = torch.zeros(made.n, made.dataset.layout_of(made.split).objects, dtype=torch.bool)
+        if flags is not None:
+            changed = torch.from_numpy(flags)
+        results = {}
+        for source in made.sources("first"):
+            labels = torch.from_numpy(made.arrays[f"labels/{source}/first"])
+            scores = shifted_masks(labels, truth, changed, int(labels.max()) + 1)
+            for subset, found in scores.items():
+                if flags is None and subset != "all":
+                    continue
+                for name, values in found.items():
+                    key = f"{prefix}/{subset}/{name}/{source}"
+                    results[key] = mean_result(values, context.seed, self.version)
+        return results
+
+    def _of_probe(
+        self, context: Context, shifts: list[str], protocol: Protocol, index: int
+    ) -> dict[str, Result]:
+        made = {role: context.made[role] for role in ("train", "val", *shifts)}
+        if not all(split.visible.any() for split in made.values()):
+            return context.skip(f"shifts/{protocol}", "a split shows no object")
+        if protocol == "mask" and not all(split.labelled for split in made.values()):
+            return context.skip(f"shifts/{protocol}", "a split has no labelled pixel")
+        probe = train_probe(
+            slot_data(made["train"]),
+            slot_data(made["val"]),
+            context.dataset.layout,
+            seed=context.seed,
+            protocol=protocol,
+            steps=context.probe_steps,
+            progress=context.progress(index, len(PROTOCOLS)),
+        )
+        results = {}
+        for role in shifts:
+            split, flags, shift = made[role], _changed(made[role]), role.removeprefix(SHIFTED)
+            changed = split.visible & False if flags is None else flags
+            new = NEW.get(shift, ())
+            order, predicted, targets = _predicted(probe, split, changed, new)
+            found = shifted_properties(
+                probe.encoding,
+                predicted,
+                targets,
+                split.visible,
+                changed,
+                order.numpy(),
+                context.seed,
+                new,
+            )
+            for name, result in found.items():
+                subset, _, rest = name.partition("/")
+                if flags is not None or subset == "all":
+                    key = f"shifts/{shift}/{subset}/properties/linear/{protocol}/{rest}"
+                    results[key] = replace(result, version=self.version)
+        return results
+
+
+def _changed(made: Representations) -> Array | None:
+    """Which objects the shift changed, bool (n, O); None where it changed the whole image."""
+    group = made.dataset.file[made.split]
+    if SHIFT_FLAGS not in group:
+        return None
+    flags: Array = group[SHIFT_FLAGS][()]
+    return flags.reshape(-1, made.dataset.layout_of(made.split).objects)[: made.n]
+
+
+@torch.no_grad()
+def _predicted(
+    probe: Probe, made: Representations, changed: Array, new: tuple[str, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The slot of each object (n, O), its prediction and the truth (n, O, P)."""
+    encoding = probe.encoding
+    visible, targets = torch.from_numpy(made.visible), encoding.encode(made.properties)
+    predicted = encoding.normalise(probe.module(torch.from_numpy(made.slots)))
+    if probe.protocol == "mask":
+        order = assign(1 - torch.from_numpy(made.overlap).mT, visible)
+    else:
+        blind = without_properties(encoding, new).cost(predicted, targets)
+        cost = encoding.cost(predicted, targets)
+        order = two_step(blind, cost, visible, torch.from_numpy(changed))
+    return order, of_slots(predicted, order), targets
 
 
 def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) -> Tensor:
     """The slot of each object under a shift, int64 (B, O); -1 where it has none.
 
-    A probe cannot know a property's new value, so that its loss on it says nothing about which
-    slot holds the changed object. Step 1 assigns all visible objects by ``without``, the cost
+    A probe cannot know a property's new value, so its loss on it says nothing about which slot
+    holds the changed object. Step 1 assigns all visible objects by ``without``, the cost
     (B, O, K) that leaves the changed property out; changed objects keep these slots. Step 2
     assigns the unchanged objects to the remaining slots by ``cost``, all properties counting.
     This is what the authors' code does; an image without a changed object is assigned by
@@ -67,33 +218,29 @@ def shifted_properties(
     seed: int,
     new: Iterable[str] = (),
 ) -> dict[str, Result]:
-    """``<subset>/<property or mean>[/dropped]`` for each of :data:`SUBSETS`.
+    """``<subset>/<property or mean>[/dropped]`` for all, changed and unchanged objects.
 
     ``predicted`` and ``targets`` float (n, O, P), ``visible`` and ``changed`` bool (n, O),
     ``order`` int64 (n, O); see :func:`slotbench.evaluation.property_scores.property_results`.
-    ``new`` names properties that the shift gave values that no probe has seen: they are scored
-    for unchanged objects alone. A subset without an object has results without a value.
+    ``new`` names properties whose shifted values no probe has seen: they are scored for unchanged
+    objects alone. A subset without an object has results without a value.
     """
-    subsets = {"all": visible, "changed": visible & changed, "unchanged": visible & ~changed}
-    known = _only_known(encoding, set(new))
-    results: dict[str, Result] = {}
-    for subset, counted in subsets.items():
-        scored = encoding if subset == "unchanged" else known
-        if not scored.properties:
-            continue
-        found = property_results(scored, predicted, targets, counted, order, seed)
-        results |= {f"{subset}/{name}": result for name, result in found.items()}
-    return results
-
-
-def _only_known(encoding: Encoding, new: set[str]) -> Encoding:
+    unseen = set(new)
     pairs = zip(encoding.properties, encoding.columns, strict=True)
-    kept = [(prop, columns) for prop, columns in pairs if prop.name not in new]
-    return replace(
+    kept = [(prop, columns) for prop, columns in pairs if prop.name not in unseen]
+    known = replace(
         encoding,
         properties=tuple(prop for prop, _ in kept),
         columns=tuple(columns for _, columns in kept),
     )
+    subsets = {"all": visible, "changed": visible & changed, "unchanged": visible & ~changed}
+    results: dict[str, Result] = {}
+    for subset, counted in subsets.items():
+        scored = encoding if subset == "unchanged" else known
+        if scored.properties:
+            found = property_results(scored, predicted, targets, counted, order, seed)
+            results |= {f"{subset}/{name}": result for name, result in found.items()}
+    return results
 
 
 def shifted_masks(
@@ -107,22 +254,15 @@ def shifted_masks(
     is over the pixels of its objects, which for one object says whether it is split.
     """
     table = contingency(labels, truth, slots)
-    objects = table[:, 1:]
+    objects, iou, present = overlaps(table)
     flags = changed[:, : objects.shape[1]]
-    present = objects.sum(dim=2) > 0
-    union = objects.sum(dim=2)[:, :, None] + table.sum(dim=1)[:, None, :] - objects
-    iou = objects.double() / union.clamp(min=1).double()
-    order = assign(-iou, present)
-    matched = iou.gather(2, order.clamp(min=0)[:, :, None])[:, :, 0] * (order >= 0)
-    best = iou.amax(dim=2)
+    matched, best = matched_iou(iou, present), iou.amax(dim=2)
     results = {}
     masks = {"all": present, "changed": present & flags, "unchanged": present & ~flags}
     for subset, counted in masks.items():
-        weight = counted.double()
-        total = weight.sum(dim=1)
         results[subset] = {
             "fg_ari": adjusted_rand(objects * counted[:, :, None]),
-            "miou": (matched * weight).sum(dim=1) / total,
-            "mbo": (best * weight).sum(dim=1) / total,
+            "miou": weighted_mean(matched, counted.double()),
+            "mbo": weighted_mean(best, counted.double()),
         }
     return results

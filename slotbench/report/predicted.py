@@ -10,10 +10,9 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Property
-from slotbench.evaluation.properties import Predictions, SlotData, probe_predictions
-from slotbench.evaluation.representations import frozen, initial_noise
-from slotbench.evaluation.scoring import mask_overlap
-from slotbench.evaluation.segmentation import resize
+from slotbench.evaluation.frozen_pass import frozen, initial_noise
+from slotbench.evaluation.masks import mask_overlap, resize
+from slotbench.evaluation.properties import Predictions, SlotData, predict, train_probe
 from slotbench.objectives.objective import Objective
 
 BATCH = 64
@@ -83,7 +82,8 @@ def predict_objects(
         shown = _slot_data(objective, dataset, split, chosen, seed, device)
     layout = dataset.layout
     train, val = made
-    found = probe_predictions(train, val, shown, layout, seed=seed, protocol="mask", steps=steps)
+    probe = train_probe(train, val, layout, seed=seed, protocol="mask", steps=steps)
+    found = predict(probe, shown)
     return {
         index: _objects(found, layout.properties, shown, row) for row, index in enumerate(indices)
     }

@@ -9,9 +9,9 @@ import torch
 from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
-from slotbench.evaluation.representations import frozen, initial_noise
-from slotbench.evaluation.scoring import reconstruction_error
-from slotbench.evaluation.segmentation import labels_from_masks, resize, scores
+from slotbench.evaluation.frozen_pass import frozen, initial_noise
+from slotbench.evaluation.masks import labels_from_masks, reconstruction_error, resize
+from slotbench.evaluation.segmentation import scores
 from slotbench.matching import assign
 from slotbench.objectives.objective import Objective
 

@@ -85,8 +85,3 @@ def command(config: Document) -> str:
     decoder = " --mask-source decoder" if source.get("mask_source") == "decoder" else ""
     file = shlex.quote(str(source["file"]))
     return f"slotbench evaluate --predictions {file} {named}{decoder}{seed}"
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -6,10 +6,10 @@ from typing import Any
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.splits import SHIFTED
-from slotbench.evaluation.cache import Cache, file_hash, prune
 from slotbench.evaluation.evaluate import evaluate as judge
+from slotbench.evaluation.frozen_pass import Cache, prune
 from slotbench.evaluation.groups import chosen
-from slotbench.files import write_json
+from slotbench.files import sha256_of, write_json
 from slotbench.progress import bar, say
 from slotbench.results.models import open_dataset, trained
 from slotbench.results.run import Run
@@ -54,7 +54,7 @@ def judge_run(
     # The leaderboard reads the test split; other splits are kept beside it.
     file = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
     objective = trained(run, config).to(host.device)
-    model = file_hash(run.model)
+    model = sha256_of(run.model)
     before = last(file, dataset, split, config.seed, model)
     # Shifted test sets may join a file later, and are no part of its fingerprint.
     shifted = {role: dataset.digest(role) for role in dataset.splits if role.startswith(SHIFTED)}

@@ -38,7 +38,7 @@ def left_to_do(
     ``stale`` names those that count as missing, because their images have changed.
     """
     done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
-    return tuple(name for name in groups if done.get(name) != metrics.load(name).version)
+    return tuple(name for name in groups if done.get(name) != metrics.version(name))
 
 
 def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:

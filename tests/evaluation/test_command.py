@@ -41,7 +41,7 @@ def test_runs_are_judged_by_the_groups_named(evaluate, results):
     assert code == 0
     (document,) = json.loads(out)["runs"].values()
     assert set(document["groups"]) == {"segmentation", "health"}
-    assert (path / "cache" / "test.h5").is_file()
+    assert (path / "cache" / "test.npz").is_file()
     code, out, err = evaluate(path.name, "--metrics", "segmentation", "--json")
     assert json.loads(out)["runs"] == {str(path): document}
     assert "nothing is missing" in err

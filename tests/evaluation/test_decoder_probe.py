@@ -5,8 +5,8 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
+from slotbench.evaluation.decoder_probe import targets, train_decoder
 from slotbench.evaluation.evaluate import evaluate
-from slotbench.evaluation.frozen_decoder import targets, train_decoder
 from slotbench.evaluation.segmentation import METRICS
 from tests.evaluation.test_evaluate import (
     ATTRIBUTES,

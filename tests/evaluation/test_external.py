@@ -13,8 +13,7 @@ from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import GROUPS
-from slotbench.evaluation.external import evaluate_given
-from slotbench.evaluation.masked import from_baseline
+from slotbench.evaluation.external import evaluate_given, from_baseline
 from slotbench.evaluation.segmentation import METRICS
 from slotbench.results.judge_external import (
     Request,

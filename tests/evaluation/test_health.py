@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from slotbench.evaluation import health
+from slotbench.evaluation.masks import attention_entropy
 
 
 def test_empty_slots_are_those_that_win_no_pixel():
@@ -38,10 +39,10 @@ def test_attention_entropy_is_1_where_slots_share_alike_and_0_where_one_takes_al
     attention = torch.zeros(2, 4, 3, 3)
     attention[0] = 0.25
     attention[1, 2] = 1
-    assert health.attention_entropy(attention).tolist() == pytest.approx([1, 0])
+    assert attention_entropy(attention).tolist() == pytest.approx([1, 0])
     two = torch.zeros(1, 4, 3, 3)
     two[:, :2] = 0.5
-    assert health.attention_entropy(two).item() == pytest.approx(math.log(2) / math.log(4))
+    assert attention_entropy(two).item() == pytest.approx(math.log(2) / math.log(4))
 
 
 def test_consistency_is_the_rand_index_of_two_maps_and_leaves_them_alone():

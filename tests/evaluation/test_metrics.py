@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.evaluate import evaluate
+from slotbench.evaluation.frozen_pass import ARRAYS
 from slotbench.evaluation.metric import Metric
-from slotbench.evaluation.representations import ARRAYS
 from slotbench.evaluation.result import Result
 from tests.evaluation.test_evaluate import ByShade, WithDecoder, dataset, judge
 
@@ -34,7 +35,7 @@ def test_keys_belong_to_one_group_and_are_all_known(dataset):
         owners = [
             name
             for name in metrics.names()
-            if any(metrics.fnmatchcase(key, pattern) for pattern in metrics.load(name).keys)
+            if any(fnmatchcase(key, pattern) for pattern in metrics.load(name).keys)
         ]
         assert owners == [metrics.group_of(key)], key
         assert result["version"] == metrics.current_version(key)
@@ -65,6 +66,7 @@ def test_all_stands_for_the_default_groups():
 
 def test_keys_that_nobody_registered_have_no_version():
     assert metrics.current_version("nonsense/decoder") == 0
+    assert metrics.direction("nonsense/decoder") == 0
     assert metrics.group_of("nonsense") is None
     assert metrics.group_of("properties/linear/mask") == "properties"
 
@@ -73,7 +75,10 @@ class Brightness(Metric):
     """``brightness``: the mean of the slots; an example."""
 
     name = "brightness"
+    summary = "an example"
+    source = "here"
     version = 3
+    better = -1
     keys = ("brightness",)
     needs = ("slots",)
 
@@ -84,7 +89,7 @@ class Brightness(Metric):
 @pytest.fixture
 def registered():
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
-    registry.register("metrics", "brightness", "an example", "here", f"{__name__}:Brightness")
+    registry.register("metrics")(Brightness)
     yield
     registry.restore(before)
 
@@ -94,6 +99,7 @@ def test_one_class_and_one_call_add_a_metric(dataset):
     document = judge(dataset, groups=("brightness",))
     assert document["metrics"]["brightness"]["version"] == 3
     assert metrics.current_version("brightness") == 3
+    assert metrics.direction("brightness") == -1
     assert "brightness" in metrics.chosen("all")
 
 
@@ -102,6 +108,28 @@ def test_results_of_another_version_than_the_group_states_are_refused(dataset, m
     monkeypatch.setattr(Brightness, "version", 4)
     with pytest.raises(ValueError, match="has version 3, the group 4"):
         judge(dataset, groups=("brightness",))
+
+
+def test_each_metric_says_its_direction_and_what_is_compared():
+    for key, sign in (("fg_ari/decoder", 1), ("recon_mse", -1), ("recon_mse/probe-decoder", -1)):
+        assert metrics.direction(key) == sign
+    assert metrics.direction("health/slot_cosine") == 0
+    for key in (*metrics.compared_keys(), *metrics.shown_keys()):
+        assert metrics.direction(key) == 1
+    assert metrics.compared("fg_ari/attention")
+    assert not any(metrics.compared(key) for key in metrics.compared_keys() if "/loss/" in key)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [("keys", "keys = ("), ("version", "version = 1"), ("better", "better = 1")],
+)
+def test_a_metric_that_does_not_describe_itself_is_named(attribute, message):
+    body = {"name": "odd", "summary": "odd", "source": "here", "version": 1, "better": 1}
+    body |= {"keys": ("odd",), attribute: None}
+    with pytest.raises(UserError, match=rf"Odd: the class attribute '{attribute}'") as caught:
+        registry.register("metrics")(type("Odd", (Metric,), body))
+    assert message in caught.value.advice
 
 
 def test_order_of_the_slots_changes_no_score(dataset):

@@ -7,8 +7,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.errors import SlotbenchError
-from slotbench.evaluation import probes
-from slotbench.evaluation.probes import SceneData, knn_count, linear_probe, scene_labels
+from slotbench.evaluation import linear_probe as probes
+from slotbench.evaluation.linear_probe import SceneData, knn_count, linear_probe, scene_labels
 
 
 def make(n, seed, noise=0.1):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench.evaluation.segmentation import METRICS, contingency, labels_from_masks, scores
+from slotbench.evaluation.masks import labels_from_masks
+from slotbench.evaluation.segmentation import METRICS, contingency, scores
 
 SIZE = 12
 

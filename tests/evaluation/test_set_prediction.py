@@ -11,10 +11,11 @@ from slotbench.evaluation.set_prediction import (
     THRESHOLDS,
     ObjectSets,
     average_precision,
+    predict_sets,
     scale_position,
+    set_loss,
     true_sets,
 )
-from slotbench.evaluation.set_probe import predict_sets, set_loss
 from slotbench.evaluation.targets import Encoding
 
 COLOR = Property("color", "categorical", classes=("red", "green", "blue"))

@@ -10,10 +10,10 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.metric_shifts import NEW
 from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import (
+    NEW,
     shifted_masks,
     shifted_properties,
     two_step,

@@ -11,8 +11,7 @@ from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
-from slotbench.evaluation.cache import Cache, Stored
-from slotbench.evaluation.representations import collect
+from slotbench.evaluation.frozen_pass import Cache, Stored, collect
 from slotbench.results import judge as judging
 from slotbench.results import work as workflow
 from slotbench.results.models import trained
@@ -90,7 +89,7 @@ def test_a_prepared_file_is_judged_under_every_shift(tmp_path: Path) -> None:
         objective = trained(run, run.config())
         # As many slots more as images may have objects more, and only there.
         for split, slots in (("test", 4), ("test-crop", 4), ("test-num_objects", 6)):
-            seen = collect(objective.core, None, dataset, split, 3, seed=0, wanted=("overlap",))
+            seen = collect(objective, dataset, split, 3, seed=0, wanted=("overlap",))
             assert seen["overlap"].shape[:2] == (3, slots)
         document = judge(dataset, objective, groups=("shifts",), probe_steps=20)
         assert document["skipped"] == {}

@@ -11,7 +11,8 @@ from slotbench.cores.core import Core, CoreConfig, SlotOutput
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
-from slotbench.evaluation.position import centroids, position_share
+from slotbench.evaluation.masks import centroids
+from slotbench.evaluation.position import position_share
 from slotbench.matching import assign
 from slotbench.objectives.alignment import Alignment, Hungarian, Shared
 from slotbench.objectives.contrastive import SimCLR, SimCLRConfig, nt_xent

@@ -155,7 +155,7 @@ def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path: Path) ->
 def test_direction_is_known_for_scores_only() -> None:
     assert direction("fg_ari/decoder") == direction("knn/slots/count") == 1
     assert direction("recon_mse") == -1
-    assert direction("health/rank") == direction("properties/linear/loss/unmatched") == 0
+    assert direction("health/rank") == direction("unknown") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,19 @@
 """What is evaluated again, what is kept, and what is stale."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from slotbench import registry
 from slotbench.config.resolve import Choice
 from slotbench.evaluation import evaluate as module
-from slotbench.evaluation.metric_health import Health
-from slotbench.evaluation.metric_segmentation import Segmentation
-from slotbench.evaluation.segmentation import METRICS
+from slotbench.evaluation.health import Health
+from slotbench.evaluation.segmentation import METRICS, Segmentation
 from slotbench.files import read_json, write_json
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.leaderboard import collect as runs
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
 from slotbench.results.stored import left_to_do, merged
@@ -87,16 +87,16 @@ def passes(monkeypatch):
     seen = []
     collect = module.collect
 
-    def noted(core, decode, dataset, split, *rest, **options):
+    def noted(objective, dataset, split, *rest, **options):
         seen.append(split)
-        return collect(core, decode, dataset, split, *rest, **options)
+        return collect(objective, dataset, split, *rest, **options)
 
     monkeypatch.setattr(module, "collect", noted)
     return seen
 
 
 def test_evaluate_computes_what_is_missing(
-    trained: Run, blocks: Path, passes, capsys, monkeypatch
+    trained: Run, blocks: Path, passes, capsys, monkeypatch, request
 ) -> None:
     def evaluate(metrics, **options):
         passes.clear()
@@ -115,10 +115,13 @@ def test_evaluate_computes_what_is_missing(
     assert passes == []
     assert "nothing is missing" in capsys.readouterr().err
     # A definition that changed is computed anew, from what is kept of the model.
+    before = {kind: registry.entries(kind) for kind in registry.KINDS}
     monkeypatch.setattr(Health, "version", newest := Health.version + 1)
     monkeypatch.setattr(Health, "keys", ("health/slot_cosine",))
     monkeypatch.setattr(Health, "needs", ("slots",))
     monkeypatch.setattr(Health, "compute", lambda *_: {})
+    registry.register("metrics")(Health)
+    request.addfinalizer(partial(registry.restore, before))
     newer = evaluate("segmentation,health")
     assert passes == []
     assert newer["groups"] == {"segmentation": 1, "health": newest}
@@ -133,12 +136,12 @@ def test_force_and_no_cache(trained: Run, blocks: Path, passes) -> None:
 
     first = evaluate(force=True)
     assert passes == ["test"]
-    assert (trained.path / "cache" / "test.h5").is_file()
+    assert (trained.path / "cache" / "test.npz").is_file()
     assert evaluate(force=True) == first
     assert passes == ["test"]
-    (trained.path / "cache" / "test.h5").unlink()
+    (trained.path / "cache" / "test.npz").unlink()
     assert evaluate(force=True, cached=False) == first
-    assert not (trained.path / "cache" / "test.h5").exists()
+    assert not (trained.path / "cache" / "test.npz").exists()
 
 
 def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
@@ -159,12 +162,13 @@ def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
     assert read_json(trained.evaluation) == first
 
 
-def test_the_leaderboard_shows_no_stale_result(tmp_path, monkeypatch):
+def test_the_leaderboard_shows_no_stale_result(tmp_path):
     run = add_run(tmp_path, {"fg_ari/attention": 0.9, "health/slot_cosine": 0.1}, seed=0)
     before = leaderboard(tmp_path)
     assert before.warnings == ()
-    current = {"fg_ari/attention": 2, "health/slot_cosine": Health.version}
-    monkeypatch.setattr(runs, "current_version", lambda key: current[key])
+    evaluation = read_json(run / "evaluation.json")
+    evaluation["metrics"]["fg_ari/attention"]["version"] = 0
+    write_json(run / "evaluation.json", evaluation)
     board = leaderboard(tmp_path, metrics=("all",))
     assert set(board.rows[0].metrics) == {"health/slot_cosine"}
     (warning,) = board.warnings

@@ -101,14 +101,14 @@ class Script(Engine):
 
 def finish(path: Path) -> None:
     """Leave what a run leaves that is trained and judged by ``segmentation``."""
-    from slotbench.evaluation.groups import load
+    from slotbench.evaluation.groups import version
     from slotbench.files import write_json
     from slotbench.results.run import Run
 
     run = Run(path)
     path.mkdir(parents=True, exist_ok=True)
     run.write_status("done", step=4, steps=4)
-    write_json(run.evaluation, {"groups": {"segmentation": load("segmentation").version}})
+    write_json(run.evaluation, {"groups": {"segmentation": version("segmentation")}})
 
 
 def drive(plan: Plan, engine: Engine, results: Path, *, retry: bool = False) -> Picture:

@@ -14,8 +14,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from slotbench.evaluation.groups import direction
 from slotbench.results.leaderboard import Row
-from slotbench.results.leaderboard.wording import direction
 
 _INK = "#010203"
 """Stands for the page's own colour of text, whatever its theme."""

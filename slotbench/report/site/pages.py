@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slotbench.evaluation.groups import direction
 from slotbench.files import read_json
 from slotbench.report.site.curves import Curve
 from slotbench.results.leaderboard import Board, Row
@@ -15,7 +16,6 @@ from slotbench.results.leaderboard.wording import (
     best,
     columns,
     cost_words,
-    direction,
     fewer,
     interval,
     number,

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slotbench.evaluation.groups import direction
 from slotbench.results.leaderboard.grouping import Row
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
-from slotbench.results.leaderboard.wording import direction
 
 
 @dataclass(frozen=True)

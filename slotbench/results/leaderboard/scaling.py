@@ -10,9 +10,9 @@ lower needs no other formula: there the ceiling is the lesser number.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from slotbench.evaluation.groups import direction
 from slotbench.results.leaderboard.grouping import Row, Scale
 from slotbench.results.leaderboard.statistics import Summary
-from slotbench.results.leaderboard.wording import direction
 
 FLOOR, CEILING = "random", "supervised"
 NOTE = (

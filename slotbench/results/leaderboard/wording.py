@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
+from slotbench.evaluation.groups import direction, shown_keys
 from slotbench.results.leaderboard.comparisons import Family, Paired
 from slotbench.results.leaderboard.grouping import Cost, Group, Row
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, Summary
@@ -13,39 +14,7 @@ TEST = (
     "Difference, 95 % bootstrap interval, share of pairs that are better, p of Wilcoxon's "
     "signed-rank test after Holm's correction; of n pairs it is never below 2 / 2^n."
 )
-DEFAULT_METRICS = (
-    "fg_ari/decoder",
-    "fg_ari/attention",
-    "properties/linear/loss/mean",
-    "properties/linear/mask/mean",
-    "linear_probe/slots/map",
-)
-_HIGHER = (
-    "ari",
-    "fg_ari",
-    "miou",
-    "mbo",
-    "mbo_i",
-    "mbo_c",
-    "sc",
-    "msc",
-    "properties",
-    "linear_probe",
-    "knn",
-    "set_prediction",
-    "dci",
-)
-_LOWER = ("recon_mse",)
-_COUNTS = ("unmatched", "left_out", "skipped")
-"""Last parts of keys that count something: neither more nor less of it is better."""
-
-
-def direction(metric: str) -> int:
-    """1: higher is better, -1: lower, 0: a description with no better or worse."""
-    parts = metric.split("/")
-    if parts[-1] in _COUNTS:
-        return 0
-    return 1 if parts[0] in _HIGHER else -1 if parts[0] in _LOWER else 0
+DEFAULT_METRICS = shown_keys()
 
 
 def number(value: float | None) -> str:

@@ -1,15 +1,14 @@
 """Segmentation scores from several draws of the slots' initial noise."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from slotbench.evaluation.metric import Context, Metric
-from slotbench.evaluation.metric_segmentation import NAMES, SOURCES, UNLABELLED, mask_scores
+import torch
+
+from slotbench.evaluation.frozen_pass import DRAWS
+from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.segmentation import UNLABELLED, mask_scores
 from slotbench.registry import register
-
-if TYPE_CHECKING:
-    from slotbench.evaluation.result import Result
-
-DRAWS = ("first", "second", "third")
 
 
 @register("metrics")
@@ -23,19 +22,15 @@ class Draws(Metric):
     Cores without initial noise, and predictions from elsewhere, are skipped.
     """
 
+    name = "draws"
     summary = "the same scores over three draws of the initial noise"
     source = "slotbench, docs/evaluation.md"
-    name = "draws"
-    keys = tuple(f"{name}/{source}/draws" for name in NAMES for source in SOURCES)
+    version = 1
+    keys = ("*/draws",)
+    better = 1
     needs = (*(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS), "labelled")
 
-    def compute(self, context: Context) -> "dict[str, Result]":
-        from dataclasses import replace
-
-        import torch
-
-        from slotbench.evaluation.result import mean_result
-
+    def compute(self, context: Context) -> dict[str, Result]:
         made, results = context.judged, {}
         if not made.labelled:
             return context.skip(self.name, UNLABELLED)

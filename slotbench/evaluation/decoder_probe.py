@@ -1,0 +1,158 @@
+"""A decoder on a frozen core: masks for objectives that have no decoder.
+
+The decoder is the same for every core and objective, so that its masks tell what the slots hold
+and not how they were trained: :data:`DECODER`, at 32 pixels, on slots standardised with the mean
+and deviation of the training slots. 2,000 steps of 16 images, Adam at 2e-3 after a warm-up of 100
+steps and with a cosine down to 0, squared error to the area-averaged image.
+"""
+
+import math
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import Array
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
+from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.probes import Standardised, finite_slots, fit
+from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.segmentation import UNLABELLED, scores
+from slotbench.registry import register
+from slotbench.rng import building, numpy_generator
+
+SOURCE = "probe-decoder"
+DECODER = BilinearConfig(channels=32, depth=1, grid=16, size=32, bounded=False)
+"""Spelled out, so that new defaults for training change no score. Unbounded colours learn fast."""
+STEPS, BATCH, LEARNING_RATE, WARMUP = 2_000, 16, 2e-3, 0.05
+_BLOCK = 64
+
+
+@register("metrics")
+class DecoderProbe(Metric):
+    """``<metric>/probe-decoder`` and ``recon_mse/probe-decoder``.
+
+    The core is frozen, a decoder is trained on its slots of the training images to reconstruct
+    them, and its masks are scored as those of any source. Minutes on two cores, so it is computed
+    only where it is named. Without slots or training images it is skipped; without a labelled
+    pixel only the error is there.
+    """
+
+    name = "decoder-probe"
+    summary = "masks of one decoder for all, trained on frozen slots: minutes"
+    source = "slotbench, docs/evaluation.md"
+    version = 1
+    keys = (f"*/{SOURCE}",)
+    better = 1
+    directions: ClassVar = {"recon_mse/*": -1}
+    default = False
+    needs = ("slots", "labelled")
+    cost = 100_000.0
+
+    def splits(self, dataset: DatasetFile) -> dict[str, tuple[str, ...]]:
+        del dataset
+        return {JUDGED: self.needs, "train": ("slots",)}
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        train, made = context.made["train"], context.judged
+        decoder = train_decoder(
+            train.slots,
+            targets(train.dataset, train.split, train.n, DECODER.size),
+            seed=context.seed,
+            steps=min(STEPS, context.probe_steps),
+            device=context.device,
+            progress=context.progress(),
+        )
+        values = _scored(decoder, made)
+        if not made.labelled:
+            context.skip(self.name, UNLABELLED)
+            values = {"recon_mse": values["recon_mse"]}
+        return {
+            f"{name}/{SOURCE}": mean_result(each, context.seed, self.version)
+            for name, each in values.items()
+        }
+
+
+def targets(dataset: DatasetFile, split: str, n: int, size: int) -> Tensor:
+    """The first n images of a split, area-averaged: float32 (n, 3, size, size) in [0, 1]."""
+    parts = []
+    for start in range(0, n, 256):
+        batch = dataset.read(split, start, min(n, start + 256), ("image",))["image"]
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
+        parts.append(functional.adaptive_avg_pool2d(images, size))
+    return torch.cat(parts)
+
+
+def train_decoder(
+    slots: Array,
+    images: Tensor,
+    *,
+    seed: int,
+    steps: int = STEPS,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> nn.Module:
+    """A decoder trained on frozen ``slots`` float32 (n, K, D) and ``images`` as :func:`targets`.
+
+    It maps slots float (B, K, D) to :class:`Decoded` at the size of :data:`DECODER`.
+
+    Weights and batches are drawn from (seed, "probe-decoder"). ValueError where slots are not
+    finite.
+    """
+    inputs = finite_slots(slots)
+    with building(seed, "probe-decoder"):
+        decoder = Bilinear(DECODER, inputs.shape[2], DECODER.size)
+    model = nn.Sequential(Standardised(inputs), decoder).to(device)
+    inputs, images = inputs.to(device), images.to(device)
+
+    def loss(index: Tensor) -> Tensor:
+        index = index.to(device)
+        return functional.mse_loss(model(inputs[index]).image, images[index])
+
+    with torch.enable_grad():
+        fit(
+            model,
+            len(inputs),
+            loss,
+            steps=steps,
+            generator=numpy_generator(seed, "probe-decoder", "batches"),
+            batch=BATCH,
+            learning_rate=LEARNING_RATE,
+            schedule=lambda adam: LambdaLR(adam, partial(_share, steps=steps)),
+            progress=progress,
+        )
+    return model.eval()
+
+
+def _share(step: int, steps: int) -> float:
+    """The learning rate as a share of its greatest value."""
+    warm = max(1, round(WARMUP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _scored(decoder: nn.Module, made: Representations) -> dict[str, Tensor]:
+    """Each score of the decoder's masks and its error, float64 (n,)."""
+    kept: dict[str, list[Tensor]] = {}
+    device = next(decoder.parameters()).device
+    for start in range(0, made.n, _BLOCK):
+        stop = min(made.n, start + _BLOCK)
+        batch = made.dataset.read(made.split, start, stop, ("image", "mask"))
+        images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
+        truth = torch.from_numpy(batch["mask"])
+        with torch.no_grad():
+            decoded: Decoded = decoder(torch.from_numpy(made.slots[start:stop]).to(device))
+        labels = labels_from_masks(decoded.masks, (truth.shape[1], truth.shape[2])).cpu()
+        found = scores(labels, truth, decoded.masks.shape[1])
+        assert decoded.image is not None  # it is a decoder of images
+        found["recon_mse"] = reconstruction_error(decoded.image, images).cpu().double()
+        for name, values in found.items():
+            kept.setdefault(name, []).append(values)
+    return {name: torch.cat(values) for name, values in kept.items()}

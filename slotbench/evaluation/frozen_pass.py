@@ -1,0 +1,395 @@
+"""One pass of a frozen core over a split: all that metrics read of the model, and its cache."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
+from slotbench.errors import SlotbenchError
+from slotbench.evaluation.masks import (
+    attention_entropy,
+    centroids,
+    labels_from_masks,
+    mask_overlap,
+    reconstruction_error,
+    resize,
+)
+from slotbench.evaluation.metric import SOURCES, Progress
+from slotbench.files import replacing
+from slotbench.objectives.objective import Objective
+from slotbench.rng import torch_generator
+
+DRAWS = ("first", "second", "third")
+"""Draws of the initial noise; all arrays but label maps are those of the first."""
+ARRAYS = (
+    "slots",
+    "features",
+    "overlap",
+    "centroids",
+    "labelled",
+    "entropy",
+    "recon_mse",
+    *(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS),
+)
+"""What a pass can give, for n images:
+
+- ``slots`` float32 (n, K, D); ``features`` float32 (n, F): the encoder's, averaged over positions;
+- ``overlap`` float32 (n, K, O) in [0, 1]: cosine similarity of attention masks with true masks;
+- ``centroids`` float64 (n, K, 2): centres of the attention masks, x before y, in [-1, 1];
+- ``labelled`` bool (n,): the image has a labelled pixel;
+- ``entropy`` float64 (n,) in [0, 1]: of the attention, over log K; NaN for one slot;
+- ``recon_mse`` float64 (n,): of the decoder's image;
+- ``labels/<source>/<draw>`` uint8 (int16 beyond 256 slots) (n, H, W): the slot with the greatest
+  mask at each pixel of the image.
+"""
+CACHE_VERSION = 1
+"""Raised when the same model would give other arrays."""
+LIMIT = 5 << 30
+"""Bytes that the caches of all runs of one results folder may take together."""
+
+
+@dataclass
+class Representations:
+    """A model's arrays of n images of a split, and the truth about these images."""
+
+    dataset: DatasetFile
+    split: str
+    n: int
+    arrays: Mapping[str, Array]
+    """By name, as :data:`ARRAYS`; what the model cannot give is missing."""
+    first: int = 0
+    """Position of the first image in the split."""
+
+    @property
+    def slots(self) -> Array:
+        """float32 (n, K, D)."""
+        return self.arrays["slots"]
+
+    @property
+    def features(self) -> Array:
+        """float32 (n, F)."""
+        return self.arrays["features"]
+
+    @property
+    def overlap(self) -> Array:
+        """float32 (n, K, O)."""
+        return self.arrays["overlap"]
+
+    @property
+    def labelled(self) -> int:
+        """How many of the images have a labelled pixel."""
+        return int(self.arrays["labelled"].sum())
+
+    def sources(self, draw: str) -> tuple[str, ...]:
+        """The mask sources that have label maps."""
+        return tuple(each for each in SOURCES if f"labels/{each}/{draw}" in self.arrays)
+
+    def tensor(self, name: str) -> Tensor | None:
+        return torch.from_numpy(self.arrays[name]) if name in self.arrays else None
+
+    def rows(self, start: int, stop: int) -> "Representations":
+        """Images ``start`` to ``stop`` of these."""
+        arrays = {name: values[start:stop] for name, values in self.arrays.items()}
+        return replace(self, n=stop - start, arrays=arrays, first=self.first + start)
+
+    @cached_property
+    def visible(self) -> Array:
+        """bool (n, O)."""
+        return self._read("visible")["visible"]
+
+    @cached_property
+    def properties(self) -> dict[str, Array]:
+        """float32 (n, O[, d]) or int16 (n, O), by property name."""
+        listed = self.dataset.layout.properties
+        read = self._read(*(prop.key for prop in listed)) if listed else {}
+        return {prop.name: read[prop.key] for prop in listed}
+
+    @property
+    def truth(self) -> Array:
+        """uint8 (n, H, W): 0 background, 1..O objects, 255 not labelled."""
+        return self._read("mask")["mask"]
+
+    def _read(self, *keys: str) -> dict[str, Array]:
+        return self.dataset.read(self.split, self.first, self.first + self.n, keys)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """A module in evaluation mode and without gradients; each part's mode is restored."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def raised(core: Core, more: int) -> Iterator[None]:
+    """A core with ``more`` additional slots, if the same weights can give them."""
+    config = core.config
+    try:
+        if more > 0 and core.any_slots:
+            core.config = replace(config, slots=config.slots + more)
+        yield
+    finally:
+        core.config = config
+
+
+def initial_noise(
+    core: Core, split: str, start: int, stop: int, *, seed: int, draw: str = "first"
+) -> Tensor | None:
+    """The slots' initial noise (stop - start, K, D) for images of a split; none if unused.
+
+    Each image's is drawn from (seed, split, draw, index) alone, so that the size of the
+    batches and the number of images change nothing.
+    """
+    drawn = [
+        core.noise(1, torch_generator(seed, "evaluate", split, draw, index))
+        for index in range(start, stop)
+    ]
+    noise = [one for one in drawn if one is not None]
+    return torch.cat(noise) if noise else None
+
+
+def collect(
+    objective: Objective,
+    dataset: DatasetFile,
+    split: str,
+    limit: int,
+    *,
+    seed: int,
+    wanted: Collection[str] = ARRAYS,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Array]:
+    """The arrays ``wanted`` for the first ``limit`` images of a split (or all, if fewer).
+
+    ``device`` is where the objective is. Only the draws that are wanted are made, and decoder and
+    predictor run only for their own arrays. Where images of a shifted split may have more objects
+    than those of training, the core has as many slots more, if it can (``Core.any_slots``).
+
+    What the model cannot give is left out: all draws but the first of a core without noise, and
+    what comes from a decoder or predictor where there is none.
+
+    :class:`SlotbenchError` where slots or masks are not finite or the split has no images;
+    :class:`UserError` where there is no such split or it cannot be read.
+    """
+    total = min(limit, dataset.size(split))
+    if total < 1:
+        raise SlotbenchError(f"{dataset.path}: split {split!r} has no images to evaluate.")
+    core, objects = objective.core, dataset.layout_of(split).objects
+    draws = [draw for draw in DRAWS if any(_draw(name) == draw for name in wanted)]
+    kept: dict[str, list[Array]] = {}
+    with frozen(objective), raised(core, objects - dataset.layout.objects):
+        for start in range(0, total, batch_size):
+            stop = min(start + batch_size, total)
+            batch = dataset.read(split, start, stop, ("image", "mask"))
+            images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
+            truth = torch.from_numpy(batch["mask"])
+            for draw in draws:
+                noise = initial_noise(core, split, start, stop, seed=seed, draw=draw)
+                if noise is None and draw != DRAWS[0]:
+                    continue
+                output = core(images, noise)
+                _check(core, output._asdict(), split, start)
+                names = {name for name in wanted if _draw(name) == draw}
+                made = _of_core(output, truth, objects, draw, names)
+                masks = {"attention": output.attention}
+                if names & {"recon_mse", f"labels/decoder/{draw}"}:
+                    decoded = objective.decode(output, images)
+                    if decoded is not None:
+                        masks["decoder"] = decoded.masks
+                        if decoded.image is not None and draw == DRAWS[0]:
+                            error = reconstruction_error(decoded.image, images)
+                            made["recon_mse"] = error.double().cpu().numpy()
+                for source, each in masks.items():
+                    _check(core, {f"{source} masks": each}, split, start)
+                    if f"labels/{source}/{draw}" in names:
+                        made[f"labels/{source}/{draw}"] = _labels(each.float(), truth)
+                for name in names & made.keys():
+                    kept.setdefault(name, []).append(made[name])
+            if progress is not None:
+                progress(stop, total)
+    return {name: np.concatenate(kept[name]) for name in wanted if name in kept}
+
+
+def _draw(name: str) -> str:
+    """The draw that an array belongs to."""
+    return name.rpartition("/")[2] if name.startswith("labels/") else DRAWS[0]
+
+
+def _check(core: Core, tensors: Mapping[str, Tensor], split: str, start: int) -> None:
+    for name, tensor in tensors.items():
+        finite = torch.isfinite(tensor).flatten(1).all(dim=1)
+        if not finite.all():
+            first = start + int(finite.logical_not().nonzero()[0])
+            raise SlotbenchError(
+                f"Core {type(core).__name__}: the {name} of {split} image {first} hold NaN or "
+                "infinite values.",
+                "Its weights are damaged or its training diverged; train it again.",
+            )
+
+
+def _of_core(
+    output: SlotOutput, truth: Tensor, objects: int, draw: str, names: Collection[str]
+) -> dict[str, Array]:
+    """What is kept of a core's output for one batch, without label maps."""
+    if draw != DRAWS[0]:
+        return {}
+    attention, made = output.attention.float(), {}
+    if "overlap" in names:
+        resized = resize(attention, (truth.shape[1], truth.shape[2]))
+        made["overlap"] = mask_overlap(resized, truth.to(attention.device), objects).cpu().numpy()
+    if "centroids" in names:
+        made["centroids"] = centroids(attention).cpu().numpy()
+    if "entropy" in names:
+        made["entropy"] = attention_entropy(attention).numpy()
+    return made | {
+        "slots": output.slots.float().cpu().numpy(),
+        "features": output.features.float().mean(dim=1).cpu().numpy(),
+        "labelled": (truth != NOT_LABELLED).flatten(1).any(dim=1).numpy(),
+    }
+
+
+def _labels(masks: Tensor, truth: Tensor) -> Array:
+    dtype = np.uint8 if masks.shape[1] <= 256 else np.int16
+    return labels_from_masks(masks, (truth.shape[1], truth.shape[2])).cpu().numpy().astype(dtype)
+
+
+@dataclass
+class Stored:
+    """Arrays of the first n images of a split."""
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    """Names of arrays that the model cannot give."""
+
+
+class Cache:
+    """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` tells the model.
+
+    Arrays are stored as they were computed. Half precision would change reported digits (probes
+    of an untrained core by 1e-4 to 9e-3). A run with 10,000 training, 1,024 validation and 2,000
+    test images takes about 30 MB at K = 7, D = 48. Deleting a cache is always safe.
+
+    ``digests`` holds what single splits depend on beside the key: the digest of a shifted test
+    set, which is no part of the dataset's fingerprint.
+
+    A file that is damaged, or whose key is another, counts as empty and is replaced; ``note`` is
+    then called with one line. So it is where a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key: Mapping[str, str | int],
+        note: Callable[[str], None],
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self.note = folder, note
+        self._all, self._digests = {**key, "cache": CACHE_VERSION}, dict(digests or {})
+
+    def key(self, split: str) -> str:
+        """All that a split's arrays depend on, as text."""
+        own = {"digest": self._digests[split]} if split in self._digests else {}
+        return json.dumps({**self._all, **own}, sort_keys=True)
+
+    def path(self, split: str) -> Path:
+        return self.folder / f"{split}.npz"
+
+    def clear(self) -> None:
+        """Forget all splits."""
+        for path in self.folder.glob("*.npz"):
+            path.unlink(missing_ok=True)
+
+    def read(self, split: str, n: int, wanted: Collection[str]) -> Stored:
+        """The wanted arrays that are stored for n images or more, cut to n."""
+        found = self._open(split, wanted, self.note)
+        arrays = {name: array[:n] for name, array in found.arrays.items() if len(array) >= n}
+        return Stored(arrays, found.absent & set(wanted))
+
+    def write(self, split: str, made: Stored) -> None:
+        """Add arrays of the same images, or replace those of the same names."""
+        before = self._open(split, ARRAYS, lambda _: None)
+        arrays, absent = {**before.arrays, **made.arrays}, before.absent | made.absent
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path(split)) as temporary, zipfile.ZipFile(temporary, "w") as file:
+                facts = {"key": self.key(split), "absent": sorted(absent)}
+                file.writestr("facts.json", json.dumps(facts))
+                for name, array in arrays.items():
+                    _put(file, name, array)
+        except OSError as error:  # a cache that cannot be written is no error
+            self.note(f"{self.path(split)} is not kept: {error.strerror or error}.")
+
+    def _open(self, split: str, wanted: Collection[str], note: Callable[[str], None]) -> Stored:
+        """The wanted arrays of the same model, as they were written."""
+        path = self.path(split)
+        if not path.is_file():
+            return Stored()
+        try:
+            with zipfile.ZipFile(path) as file:
+                facts = json.loads(file.read("facts.json"))
+                if facts["key"] != self.key(split):
+                    note(f"{path} is of another model or version: computed anew.")
+                    return Stored()
+                names = [name for name in wanted if name in file.namelist()]
+                arrays = {name: _get(file, name) for name in names}
+            os.utime(path)  # the least recently used goes first, see `prune`
+        except Exception:  # zipfile and NumPy raise whatever a damaged byte leads to
+            note(f"{path} is damaged: computed anew.")
+            return Stored()
+        return Stored(arrays, frozenset(facts["absent"]))
+
+
+def _put(file: zipfile.ZipFile, name: str, array: Array) -> None:
+    """Label maps are compressed; floats would take long and stay as large."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    packed = zipfile.ZIP_DEFLATED if name.startswith("labels/") else zipfile.ZIP_STORED
+    file.writestr(name, content.getbuffer(), packed, compresslevel=1)
+
+
+def _get(file: zipfile.ZipFile, name: str) -> Array:
+    """Reads the whole member, which checks its CRC."""
+    array: Any = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
+    return array  # type: ignore[no-any-return]
+
+
+def prune(results_dir: Path, limit: int = LIMIT) -> int:
+    """Delete the least recently used caches of all runs until they take ``limit`` bytes at most.
+
+    Returns the number of bytes that were freed. A cache that another process has open stays
+    readable for it.
+    """
+    found = []
+    for path in results_dir.glob("runs/*/*/*/cache/*"):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((facts.st_mtime, facts.st_size, path))
+    total, freed = sum(size for _, size, _ in found), 0
+    for _, size, path in sorted(found):
+        if total - freed <= limit:
+            break
+        path.unlink(missing_ok=True)
+        freed += size
+    return freed

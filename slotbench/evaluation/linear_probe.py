@@ -1,0 +1,209 @@
+"""Scene-level probes on a frozen representation: linear, and k nearest neighbours.
+
+One vector an image (the mean over slots, or over the encoder's features) predicts which values
+of each categorical property occur in the scene, and how many objects it shows.
+"""
+
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
+
+from slotbench.datasets.format.schema import Array, Layout
+from slotbench.errors import SlotbenchError
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.result import Result, mean_result
+from slotbench.registry import register
+
+VERSION = 1
+SOURCES = ("slots", "features")
+GRID = (0.01, 0.1, 1.0, 10.0)
+"""Values of C, the inverse strength of the L2 penalty; ascending, for warm starts."""
+MAX_ITERATIONS = 5000
+NEIGHBOURS = 20
+TEMPERATURE = 0.07
+
+
+@register("metrics")
+class LinearProbe(Metric):
+    """``linear_probe/<slots or features>/<map or count>`` and ``knn/<slots or features>/count``.
+
+    :func:`linear_probe` and :func:`knn_count` on the mean over slots and on the mean over the
+    encoder's features, always of the final model. A source that is missing (features, for
+    predictions from elsewhere) has no keys.
+    """
+
+    name = "linear-probe"
+    summary = "what is in the scene, from one vector an image; k-NN"
+    source = "Wu et al. 2018, arXiv 1805.01978"
+    version = VERSION
+    keys = ("linear_probe/*", "knn/*")
+    better = 1
+    shown = compared = ("linear_probe/slots/map",)
+    needs = trains = SOURCES
+    cost = 2_000.0
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        results: dict[str, Result] = {}
+        splits = [context.made[role] for role in ("train", "val", JUDGED)]
+        for index, source in enumerate(SOURCES):
+            if any(source not in made.arrays for made in splits):
+                continue
+            train, val, test = (_scenes(made, context.dataset.layout, source) for made in splits)
+            found = linear_probe(
+                train, val, test, seed=context.seed, progress=context.progress(index, len(SOURCES))
+            )
+            results |= {f"linear_probe/{source}/{name}": got for name, got in found.items()}
+            results[f"knn/{source}/count"] = knn_count(train, test, seed=context.seed)
+        return results or context.skip(self.name, "there are no slots and no features")
+
+
+@dataclass
+class SceneData:
+    """n images: one vector each, and the content of the scene."""
+
+    features: Array
+    """float32 (n, F)."""
+    present: Array
+    """bool (n, C): which (property, class) occurs in the scene, as :func:`scene_labels`."""
+    count: Array
+    """int64 (n,): the number of visible objects."""
+
+
+def _scenes(made: Representations, layout: Layout, source: str) -> SceneData:
+    features = made.slots.mean(axis=1) if source == "slots" else made.features
+    present = scene_labels(layout, made.properties, made.visible)
+    return SceneData(features, present, made.visible.sum(axis=1))
+
+
+def scene_labels(layout: Layout, properties: Mapping[str, Array], visible: Array) -> Array:
+    """Which value of which categorical property a visible object has: bool (n, C).
+
+    ``properties`` maps names to int16 (n, O), ``visible`` is bool (n, O); C is the number of
+    all classes of all categorical properties, in the order of the layout.
+    """
+    columns = [
+        ((properties[prop.name] == index) & visible).any(axis=1)
+        for prop in layout.properties
+        if prop.kind == "categorical"
+        for index in range(len(prop.classes))
+    ]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(visible), 0), bool)
+
+
+def linear_probe(
+    train: SceneData,
+    val: SceneData,
+    test: SceneData,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Result]:
+    """Logistic regression on standardised features: ``map`` and ``count``.
+
+    - ``map``: average precision on test, averaged over the (property, class) pairs that vary
+      among the training scenes (a class in all or none of them cannot be learned) and occur in
+      test; ``n`` is the number of such pairs, ``left_out`` that of the others.
+    - ``count``: accuracy of the number of objects.
+
+    C is chosen from :data:`GRID` on val, once for all pairs by their mean average precision,
+    and once for the count by its accuracy; where values tie, the strongest penalty wins.
+    :class:`SlotbenchError` where a fit does not converge.
+    """
+    scaler = StandardScaler().fit(train.features.astype(np.float64))
+    inputs = [scaler.transform(data.features.astype(np.float64)) for data in (train, val, test)]
+    varying = np.flatnonzero(train.present.any(axis=0) & ~train.present.all(axis=0))
+    fits = len(varying) + 1
+    scores = np.zeros((2, len(GRID), len(varying)))
+    for column, label in enumerate(varying):
+        models = _path(inputs[0], train.present[:, label])
+        for row, model in enumerate(models):
+            for which, (data, vectors) in enumerate(((val, inputs[1]), (test, inputs[2]))):
+                predicted = vectors @ model.coef_[0]
+                scores[which, row, column] = _precision(data.present[:, label], predicted)
+        if progress is not None:
+            progress(column + 1, fits)
+    results = {"map": _mean_precision(scores, train.present.shape[1])}
+    results["count"] = _count(inputs, train, val, test, seed)
+    if progress is not None:
+        progress(fits, fits)
+    return results
+
+
+def _path(inputs: Array, labels: Array) -> list[LogisticRegression]:
+    """One fitted model for each C of the grid, each starting from the one before."""
+    models: list[LogisticRegression] = []
+    model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
+    for strength in GRID:
+        model.set_params(C=strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                model.fit(inputs, labels)
+            except ConvergenceWarning as warning:
+                raise SlotbenchError(
+                    f"The linear probe with C={strength} did not converge in "
+                    f"{MAX_ITERATIONS} iterations."
+                ) from warning
+        models.append(deepcopy(model))
+    return models
+
+
+def _precision(present: Array, predicted: Array) -> float:
+    return float(average_precision_score(present, predicted)) if present.any() else np.nan
+
+
+def _mean_precision(scores: Array, classes: int) -> Result:
+    """``scores`` float64 (2, grid, pairs): average precision on val and test, NaN if undefined."""
+    on_val, on_test = scores
+    defined = ~np.isnan(on_test[0])
+    if not defined.any():
+        return Result(None, 0, classes, VERSION)
+    usable = ~np.isnan(on_val[0])
+    best = int(on_val[:, usable].mean(axis=1).argmax()) if usable.any() else 0
+    value = float(on_test[best, defined].mean())
+    return Result(value, int(defined.sum()), classes - int(defined.sum()), VERSION)
+
+
+def _count(
+    inputs: list[Array], train: SceneData, val: SceneData, test: SceneData, seed: int
+) -> Result:
+    if len(np.unique(train.count)) < 2:
+        right: Any = test.count == train.count[0]
+    else:
+        models = _path(inputs[0], train.count)
+        on_val = [(model.predict(inputs[1]) == val.count).mean() for model in models]
+        right = models[int(np.argmax(on_val))].predict(inputs[2]) == test.count
+    return mean_result(torch.from_numpy(right).double(), seed, VERSION)
+
+
+def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
+    """Accuracy of the number of objects by k nearest neighbours; nothing is trained.
+
+    Cosine similarity, k = 20 (or all training images, if fewer); a neighbour votes with weight
+    exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978, Section 3.4).
+    """
+    bank = functional.normalize(torch.from_numpy(train.features).float(), dim=1)
+    queries = functional.normalize(torch.from_numpy(test.features).float(), dim=1)
+    values, classes = np.unique(train.count, return_inverse=True)
+    votes_for = torch.from_numpy(np.eye(len(values))[classes])
+    right = []
+    for start in range(0, len(queries), 512):
+        similarity = queries[start : start + 512] @ bank.T
+        nearest, index = similarity.topk(min(NEIGHBOURS, len(bank)), dim=1)
+        # Weights relative to the nearest neighbour's: exp of 1 / 0.07 is no small number.
+        weights = ((nearest - nearest[:, :1]) / TEMPERATURE).double().exp()
+        votes = (weights[:, :, None] * votes_for[index]).sum(dim=1)
+        predicted = values[votes.argmax(dim=1).numpy()]
+        right.append(predicted == test.count[start : start + 512])
+    return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed, VERSION)

@@ -1,0 +1,81 @@
+"""Soft masks and decoded images: what a pass keeps of them, since they are too large to store."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.datasets.format.schema import NOT_LABELLED
+
+
+def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks float (B, K, h, w) resized bilinearly to (B, K, H, W), ``size`` being (H, W)."""
+    if masks.shape[-2:] == size:
+        return masks
+    return functional.interpolate(masks, size=size, mode="bilinear", align_corners=False)
+
+
+def labels_from_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Label maps int64 (B, H, W) in [0, K): the slot with the greatest mask at each pixel.
+
+    ``masks`` is float (B, K, h, w), of any scale; it is resized bilinearly to ``size`` (H, W)
+    before the argmax. Where slots tie, the first wins. ValueError where a mask is not finite.
+    """
+    if not torch.isfinite(masks).all():
+        raise ValueError("masks hold NaN or infinite values")
+    return resize(masks, size).argmax(dim=1)
+
+
+def mask_overlap(masks: Tensor, truth: Tensor, objects: int) -> Tensor:
+    """Cosine similarity of each slot's mask with each object's: float32 (B, K, O) in [0, 1].
+
+    ``masks`` float32 (B, K, H, W) in [0, 1]; ``truth`` uint8 (B, H, W), whose pixels of 255 do
+    not count. It is 0 where a mask is empty or an object has no pixel.
+    """
+    labels = truth.flatten(1)[:, None, :]
+    index = torch.arange(1, objects + 1, device=truth.device)[:, None]
+    true = functional.normalize((labels == index).float(), dim=2)
+    found = functional.normalize(masks.flatten(2) * (labels != NOT_LABELLED), dim=2)
+    return found @ true.mT
+
+
+def centroids(masks: Tensor) -> Tensor:
+    """Centres of mass float64 (B, K, 2), x before y, the frame being [-1, 1] each way.
+
+    ``masks`` float (B, K, h, w), at least 0; NaN where a mask is 0 everywhere.
+    """
+    masks = masks.double()
+    height, width = masks.shape[-2:]
+    total = masks.sum(dim=(2, 3))
+    x, y = (
+        (2 * torch.arange(size, dtype=torch.float64, device=masks.device) + 1) / size - 1
+        for size in (width, height)
+    )
+    along = torch.stack([masks.sum(dim=2) @ x, masks.sum(dim=3) @ y], dim=2)
+    # 0 / 0 is NaN, which marks a slot without a place.
+    return along / total[:, :, None]
+
+
+def attention_entropy(attention: Tensor) -> Tensor:
+    """Mean entropy of a position's attention over slots, divided by log K: float64 (B,), [0, 1].
+
+    ``attention`` float (B, K, H', W'), summing to 1 over K at each position. The result is on the
+    CPU: not every accelerator has float64. NaN for one slot, which leaves no choice.
+    """
+    attention = attention.float().cpu()
+    slots = attention.shape[1]
+    if slots < 2:
+        return torch.full((len(attention),), torch.nan, dtype=torch.float64)
+    entropy: Tensor = torch.special.entr(attention).sum(dim=1)
+    return entropy.double().mean(dim=(1, 2)) / math.log(slots)
+
+
+def reconstruction_error(decoded: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error of each image, float32 (B,).
+
+    ``decoded`` float (B, 3, h, w) is resized bilinearly to ``images`` float32 (B, 3, H, W) in
+    [0, 1], so that a decoder of a lower resolution has no easier target.
+    """
+    resized = resize(decoded.float(), (images.shape[2], images.shape[3]))
+    return (resized - images).square().mean(dim=(1, 2, 3))
