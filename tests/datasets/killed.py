@@ -17,7 +17,7 @@ KILLS, JOINING = 10, 3
 SLOW = """
 import sys, time
 from pathlib import Path
-from slotbench.datasets import parts, prepare
+from slotbench.datasets.prepare import parts, preparation as prepare
 
 def slowly(work):
     def done(*arguments):

@@ -276,7 +276,7 @@ def test_the_command_loads_the_teacher_and_writes_its_features(
 ) -> None:
     asked: list[object] = []
 
-    def load_teacher(text: str, weights: Path | None) -> Means:
+    def load_teacher(text: str, weights: Path | None, **_: object) -> Means:
         asked.append((text, weights))
         return Means()
 
@@ -311,7 +311,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(path: Path) -> None:
         fingerprint = dataset.fingerprint
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from slotbench.datasets import features as module\n"
+        "from slotbench.datasets.prepare import stored_features as module\n"
         "from tests.datasets.test_features import Means\n"
         "module.PART, module.BATCH, old = 10, 4, module.feature_digest\n"
         "def slow(*a):\n"

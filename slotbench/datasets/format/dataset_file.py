@@ -1,14 +1,16 @@
 """A prepared dataset, open for reading; :mod:`slotbench.datasets.format.schema` is its layout."""
 
-import json
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from slotbench.datasets.format.digests import recipe_of
 from slotbench.datasets.format.schema import (
     OBJECTS,
     REQUIRED_ATTRIBUTES,
@@ -18,29 +20,31 @@ from slotbench.datasets.format.schema import (
     Batch,
     Feature,
     Layout,
+    Parsed,
+    check_name,
+    parse,
 )
 from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED, SPLITS
 from slotbench.errors import UserError
 
+AGAIN = "Prepare it again, with --force."
+MOST_COMPRESSED = 1100
+"""Bytes of content that one byte of a file may hold: gzip reaches 1,032."""
+_BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+"""What h5py raises for damaged or hostile content."""
+
 
 class DatasetFile:
-    """A prepared dataset, open for reading.
+    """A prepared dataset, open for reading; every command reads datasets through this class.
 
-    Raises :class:`UserError` where the file is missing, is no HDF5 file, is truncated, has a
-    newer schema, or lacks something that the schema asks for.
+    Raises :class:`UserError` where the file is missing, in use or damaged, has a newer schema,
+    breaks the schema, or holds links, content of other files or names that are no plain names.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise UserError(f"No dataset at {path}.", "Type: slotbench list datasets")
-        try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            raise UserError(
-                f"{path} cannot be read as HDF5; it is truncated or is another kind of file.",
-                "Prepare it again, with --force.",
-            ) from error
+        self.file, self._bytes = _opened(path)
+        self._specs: dict[str, dict[str, ArraySpec]] = {}
         try:
             self.attributes = self._read_attributes()
             self.layout = self._read_layout()
@@ -48,50 +52,90 @@ class DatasetFile:
         except UserError:
             self.file.close()
             raise
+        except _BROKEN as error:
+            self.file.close()
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} is damaged: {reason}.", AGAIN) from error
+
+    def _wrong(self, what: str, advice: str = "") -> UserError:
+        return UserError(f"{self.path}: {what}.", advice)
 
     def _read_attributes(self) -> dict[str, Any]:
         attributes = {key: _python(value) for key, value in self.file.attrs.items()}
         version = attributes.get("schema")
         if not isinstance(version, int):
-            raise UserError(f"{self.path}: attribute 'schema' is missing; not a slotbench dataset.")
+            raise self._wrong("attribute 'schema' is missing; not a slotbench dataset")
         if version > SCHEMA_VERSION:
-            raise UserError(
-                f"{self.path}: schema {version} is newer than this slotbench reads "
-                f"({SCHEMA_VERSION}).",
+            raise self._wrong(
+                f"schema {version} is newer than this slotbench reads ({SCHEMA_VERSION})",
                 "Upgrade slotbench, or prepare the dataset again with --force.",
             )
-        missing = [key for key in REQUIRED_ATTRIBUTES if key not in attributes]
-        if missing:
-            raise UserError(f"{self.path}: attribute {missing[0]!r} is missing.")
+        for key, kind in REQUIRED_ATTRIBUTES.items():
+            if key not in attributes:
+                raise self._wrong(f"attribute {key!r} is missing")
+            value = attributes[key]
+            if not isinstance(value, kind) or not str(value).isprintable():
+                expected = "printable text" if kind is str else "a whole number"
+                raise self._wrong(f"attribute {key!r} is {value!r:.80}, expected {expected}", AGAIN)
+        for key in ("name", "variant", "fingerprint"):
+            try:
+                check_name(key, attributes[key])
+            except ValueError as error:
+                raise self._wrong(f"attribute {key!r}: {error}", AGAIN) from None
+        if attributes["origin"] not in ("rendered", "original"):
+            raise self._wrong("attribute 'origin' is neither 'rendered' nor 'original'", AGAIN)
         return attributes
 
-    def _read_layout(self) -> Layout:
+    def _parsed(self, key: str, kind: type[Parsed], missing: str = "") -> Parsed:
         try:
-            listed = json.loads(self.attributes.get("features", "[]"))
-            features = tuple(Feature(**fields) for fields in listed)
-            return replace(Layout.from_json(self.attributes["layout"]), features=features)
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{self.path}: attribute 'layout' or 'features' is not as it was written: {error}.",
-                "Prepare it again, with --force.",
-            ) from error
+            return parse(self.attributes.get(key, missing), kind)
+        except (ValueError, TypeError) as error:
+            raise self._wrong(f"attribute {key!r} is damaged: {error}", AGAIN) from error
+
+    def _read_layout(self) -> Layout:
+        self._parsed("sources", list[dict[str, Any]])
+        features = self._parsed("features", tuple[Feature, ...], "[]")
+        return replace(self._parsed("layout", Layout), features=features)
 
     def _check_splits(self) -> None:
         for split in SPLITS:
             if split not in self.file:
-                raise UserError(f"{self.path}: split {split!r} is missing.")
-        for split in self.splits:
-            n = None
-            for key, (shape, dtype) in self._expected(split).items():
-                if key not in self.file[split]:
-                    raise UserError(f"{self.path}: {split}/{key} is missing.")
-                array = self.file[split][key]
-                n = len(array) if n is None else n
-                if array.shape != (n, *shape) or array.dtype != dtype:
-                    raise UserError(
-                        f"{self.path}: {split}/{key} is {array.dtype} {array.shape}, "
-                        f"expected {dtype} {(n, *shape)}."
+                raise self._wrong(f"split {split!r} is missing")
+        for split in self.file:
+            self._child(self.file, split, split, h5py.Group)
+            check_name("split", split)
+            self._specs[split] = specs = self._expected(split)
+            rows: int | None = None
+            for key, (shape, dtype) in specs.items():
+                array = self._array(split, key)
+                rows = array.shape[0] if rows is None and array.shape else rows
+                wanted = (rows, *shape)
+                if array.shape != wanted or array.dtype != dtype:
+                    raise self._wrong(
+                        f"{split}/{key} is {array.dtype} {array.shape}, expected {dtype} {wanted}"
                     )
+                if array.nbytes > MOST_COMPRESSED * self._bytes:
+                    raise self._wrong(f"{split}/{key} has more rows than the file can hold", AGAIN)
+
+    def _child(self, group: h5py.Group, name: str, label: str, kind: type) -> Any:
+        """A group or array that is stored in this file itself: no link leads to it."""
+        if not group.id.links.exists(name.encode()):
+            raise self._wrong(f"{label} is missing")
+        if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise self._wrong(f"{label} is a link; expected data in this file", AGAIN)
+        child = group[name]
+        if not isinstance(child, kind):
+            raise self._wrong(f"{label} is no {kind.__name__.lower()}", AGAIN)
+        return child
+
+    def _array(self, split: str, key: str) -> h5py.Dataset:
+        group, (*parents, name) = self.file[split], key.split("/")
+        for parent in parents:
+            group = self._child(group, parent, f"{split}/{key}", h5py.Group)
+        array = self._child(group, name, f"{split}/{key}", h5py.Dataset)
+        if array.is_virtual or array.external:
+            raise self._wrong(f"{split}/{key} is stored in other files", AGAIN)
+        return array
 
     def _expected(self, split: str) -> dict[str, ArraySpec]:
         stored = self.layout_of(split).stored(features=True)
@@ -108,34 +152,48 @@ class DatasetFile:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(self.file)
+        """The names of all splits, sorted."""
+        return tuple(self._specs)
 
     def layout_of(self, split: str) -> Layout:
         """The layout of one split: a shifted test set may have more objects than the others."""
         more = self.file[split].attrs.get(OBJECTS) if split in self.file else None
         if more is None:
             return self.layout
-        if not isinstance(_python(more), int) or not split.startswith(SHIFTED):
-            raise UserError(
-                f"{self.path}: attribute {OBJECTS!r} of {split} is not as it was written.",
-                "Prepare it again, with --force.",
-            )
-        return replace(self.layout, objects=int(more))
+        more = _python(more)
+        if not isinstance(more, int) or not 0 <= more < 255 or not split.startswith(SHIFTED):
+            raise self._wrong(f"attribute {OBJECTS!r} of {split} is not as it was written", AGAIN)
+        return replace(self.layout, objects=more)
+
+    @cached_property
+    def manifest(self) -> dict[str, str]:
+        """The sha256 of each split; empty in a file that has none."""
+        return self._parsed("manifest", dict[str, str], "{}")
+
+    @cached_property
+    def recipe(self) -> str:
+        """How the dataset was rendered, as a sha256; empty for imported ones.
+
+        It is computed from the attributes, so that files from before it was stored have it too.
+        """
+        if self.attributes["origin"] != "rendered":
+            return ""
+        return recipe_of(self.attributes, self.layout, {key: self.rows(key) for key in SPLITS})
 
     def digest(self, split: str) -> str:
-        """The sha256 of a split that the manifest has; empty where it has none."""
-        return str(json.loads(self.attributes.get("manifest", "{}")).get(split, ""))
+        """The sha256 of a split in the manifest; empty where it has none."""
+        return self.manifest.get(split, "")
 
     def changed(self, split: str) -> Array | None:
         """Which objects of a shifted test set were changed, bool (n, [T,] O).
 
-        None where the set says nothing about single objects.
+        None where the shift does not change single objects.
         """
-        group = self.file[split]
-        return group[SHIFT_FLAGS][()] if SHIFT_FLAGS in group else None
+        return self.file[split][SHIFT_FLAGS][()] if SHIFT_FLAGS in self._specs[split] else None
 
     @property
     def fingerprint(self) -> str:
+        """The sha256 of the content."""
         return str(self.attributes["fingerprint"])
 
     @property
@@ -144,20 +202,20 @@ class DatasetFile:
         return f"{self.attributes['name']}:{self.attributes['variant']}"
 
     def teacher(self, feature: str) -> str:
-        """The description of the teacher whose features ``feature/<name>`` are."""
+        """The description of the teacher that made ``feature/<name>``."""
         return str(self.file[self.splits[0]][f"feature/{feature}"].attrs.get("teacher", ""))
 
     def rows(self, split: str) -> int:
-        """The number of stored rows of a split: of its images, or of its clips.
+        """The number of stored rows of a split: its images or its clips.
 
         :class:`UserError` where there is no such split.
         """
-        if split not in self.file:
+        if split not in self._specs:
             raise UserError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits)}.")
         return len(self.file[split]["image"])
 
     def size(self, split: str) -> int:
-        """The number of images of a split, the frames of all clips where it is video.
+        """The number of images of a split; of video, the number of frames.
 
         :class:`UserError` where there is no such split.
         """
@@ -218,17 +276,17 @@ class DatasetFile:
         group = self.file[split]
         try:
             return {key: group[key][start:stop] for key in keys or tuple(self.layout.arrays())}
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: {split}, {self.layout.rows_are} {start} to {stop}, cannot be "
-                "read; the file is damaged.",
-                "Prepare it again, with --force.",
+        except _BROKEN as error:
+            raise self._wrong(
+                f"{split}, {self.layout.rows_are} {start} to {stop}, cannot be read; "
+                "the file is damaged",
+                AGAIN,
             ) from error
 
     def require(self, split: str, keys: Iterable[str]) -> None:
         """:class:`UserError` where a split lacks one of these arrays, or there is no split."""
         self.rows(split)
-        missing = [key for key in keys if key not in self._expected(split)]
+        missing = [key for key in keys if key not in self._specs[split]]
         if missing and missing[0].startswith("feature/"):
             held = ", ".join(feature.name for feature in self.layout.features) or "none"
             raise UserError(
@@ -246,6 +304,7 @@ class DatasetFile:
             yield self.read(split, start, start + size)
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
     def __enter__(self) -> "DatasetFile":
@@ -253,6 +312,29 @@ class DatasetFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _opened(path: Path) -> tuple[h5py.File, int]:
+    """The file and its size in bytes."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise UserError(f"No dataset at {path}.", "Type: slotbench list datasets") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise UserError(f"{path} is not a regular file; expected a dataset.")
+    try:
+        return h5py.File(path, "r", locking="best-effort"), facts.st_size
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: permission denied.") from error
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "already open for write" in str(error):
+            raise UserError(
+                f"{path} is in use: another program has it open for writing.",
+                "Close it there, such as in a notebook or a viewer, and type the same again.",
+            ) from error
+        raise UserError(
+            f"{path} cannot be read as HDF5; it is truncated or is another kind of file.", AGAIN
+        ) from error
 
 
 def _python(value: Any) -> Any:

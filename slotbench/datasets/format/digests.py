@@ -1,7 +1,8 @@
-"""Hashes of a prepared file: its fingerprint, and one of each split and feature array."""
+"""Hashes of a prepared file: recipe, fingerprint, and one of each split and feature array."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -10,40 +11,53 @@ import numpy as np
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS, SPLITS
 
+RECIPE = ("name", "variant", "generator", "seed", "image_size")
+
+
+def recipe_of(attributes: Mapping[str, Any], layout: Layout, rows: Mapping[str, int]) -> str:
+    """sha256 of how a rendered dataset is made; ``rows`` counts images or clips by split.
+
+    It covers name, variant, generator with its version, seed, image size, the sizes of ``train``,
+    ``val`` and ``test``, and the layout. Shifted test sets and features may be added later.
+    """
+    made = {
+        **{key: attributes[key] for key in RECIPE},
+        "sizes": {split: rows[split] for split in SPLITS},
+        "layout": json.loads(layout.to_json()),
+    }
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+
 
 def fingerprint_of(file: h5py.File, layout: Layout) -> str:
     """sha256 over the layout and every array of ``train``, ``val`` and ``test`` but the features.
 
-    It is a function of the content alone: compression, chunking, the number of workers and
-    interruptions do not change it. Shifted test sets may be added later: they are no part of
-    it, and have their own digests in the manifest.
+    It depends on the content alone, not on compression, chunks, workers or interruptions. Shifted
+    test sets may be added later: they have their own digests in the manifest.
     """
-    digest = hashlib.sha256(layout.to_json().encode())
-    for split in sorted(set(SPLITS) & set(file)):
-        _update(digest, file, layout, split)
-    return digest.hexdigest()
+    return _digest(file, layout, sorted(set(SPLITS) & set(file)))
 
 
 def split_digest(file: h5py.File, layout: Layout, split: str) -> str:
     """sha256 over the layout and every array of one split but the features."""
+    return _digest(file, layout, [split])
+
+
+def _digest(file: h5py.File, layout: Layout, splits: Iterable[str]) -> str:
     digest = hashlib.sha256(layout.to_json().encode())
-    _update(digest, file, layout, split)
+    for split in splits:
+        extra = (SHIFT_FLAGS,) if SHIFT_FLAGS in file[split] else ()
+        for key in sorted((*layout.arrays(), *extra)):
+            array = file[split][key]
+            digest.update(f"{split}/{key}:{array.shape}".encode())
+            for block in _blocks(array, layout):
+                digest.update(block)
     return digest.hexdigest()
-
-
-def _update(digest: Any, file: h5py.File, layout: Layout, split: str) -> None:
-    extra = (SHIFT_FLAGS,) if SHIFT_FLAGS in file[split] else ()
-    for key in sorted((*layout.arrays(), *extra)):
-        array = file[split][key]
-        digest.update(f"{split}/{key}:{array.shape}".encode())
-        for block in _blocks(array, layout):
-            digest.update(block)
 
 
 def feature_digest(
     file: h5py.File, layout: Layout, split: str, feature: Feature, fingerprint: str, teacher: str
 ) -> str:
-    """sha256 of a feature array of a split, of what it was made from and by whom."""
+    """sha256 of a feature array of a split, the fingerprint of its images and its teacher."""
     array = file[split][feature.key]
     digest = hashlib.sha256(f"{fingerprint}:{teacher}:{split}:{array.shape}".encode())
     for block in _blocks(array, layout):

@@ -19,40 +19,47 @@ A shifted test set may have more objects than the others (the attribute ``object
 flag for each object that was changed (``shift/changed``), and -1 where a changed object has a class
 that the property does not know. It may lack features.
 
-In a video file n counts clips of T frames, and every shape goes on with T: ``image`` is
-(n, T, H, W, 3). Whoever asks for no clips reads it as n * T images, frame after frame.
+In a video file n counts clips of T frames, and T follows n in every shape: ``image`` is
+(n, T, H, W, 3). It can be read as n * T images too, frame after frame.
 
 The fingerprint covers the layout, and images, masks, visibility and properties of ``train``,
-``val`` and ``test``: what a result is about. The attribute ``manifest`` has a sha256 of every
-split. Features are derived from the images, may be added later, and change neither; each array
-of them has a sha256 of its own, over its content, its teacher and the fingerprint.
+``val`` and ``test``. The attribute ``manifest`` has a sha256 of every split. Features are derived
+from the images, may be added later, and change neither; each of their arrays has a sha256 of its
+own, over its content, its teacher and the fingerprint. ``recipe`` is a sha256 of how a rendered
+dataset was made: it is the same on machines that render a pixel differently.
 """
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Interval
+from pydantic import TypeAdapter, ValidationError
 
 SCHEMA_VERSION = 2
-"""The newest that is read. A file says the oldest that describes it: 1 for images, 2 for video."""
+"""The newest schema that is read. A file names the oldest that fits: 1 for images, 2 for video."""
 NOT_LABELLED = 255
 OBJECTS = "objects"
 """Attribute of a shifted test set that has more objects than the file's layout."""
-REQUIRED_ATTRIBUTES = (
-    "schema",
-    "name",
-    "variant",
-    "origin",
-    "sources",
-    "generator",
-    "seed",
-    "image_size",
-    "licence",
-    "layout",
-    "fingerprint",
-)
+REQUIRED_ATTRIBUTES: dict[str, type] = {
+    "schema": int,
+    "name": str,
+    "variant": str,
+    "origin": str,
+    "sources": str,
+    "generator": str,
+    "seed": int,
+    "image_size": int,
+    "licence": str,
+    "layout": str,
+    "fingerprint": str,
+}
+"""Name -> type."""
+Parsed = TypeVar("Parsed")
+Size = Annotated[int, Interval(ge=1, le=1 << 16)]
 
 Array = npt.NDArray[Any]
 Batch = dict[str, Array]
@@ -61,15 +68,26 @@ ArraySpec = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape without n, dtype."""
 
 
+def check_name(what: str, name: str) -> None:
+    """ValueError where a name could be a path or a control sequence."""
+    if not name or len(name) > 100 or name[0] == "." or not name.isprintable():
+        raise ValueError(f"a {what} cannot be called {name!r}")
+    if "/" in name or "\\" in name:
+        raise ValueError(f"a {what} cannot be called {name!r}")
+
+
 @dataclass(frozen=True)
 class Property:
     """One property of an object: numeric with ``dim`` dimensions, or one of ``classes``."""
 
     name: str
     kind: Literal["numeric", "categorical"]
-    dim: int = 1
+    dim: Size = 1
     classes: tuple[str, ...] = ()
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        check_name("property", self.name)
 
     @property
     def key(self) -> str:
@@ -81,12 +99,11 @@ class Feature:
     """Frozen features of a teacher: float16 (positions, width) for each image."""
 
     name: str
-    positions: int
-    width: int
+    positions: Size
+    width: Size
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ValueError(f"a feature cannot be called {self.name!r}")
+        check_name("feature", self.name)
         if self.positions < 1 or self.width < 1:
             raise ValueError(f"{self.name}: expected positions and width of 1 or above")
 
@@ -99,14 +116,14 @@ class Feature:
 class Layout:
     """Shapes and dtypes of every array of a file."""
 
-    height: int
-    width: int
-    objects: int
+    height: Size
+    width: Size
+    objects: Annotated[int, Interval(ge=0, lt=NOT_LABELLED)]
     properties: tuple[Property, ...]
-    frames: int | None = None
-    """Frames of each clip; none: the file holds images."""
+    frames: Size | None = None
+    """Frames of each clip; None: the file holds images."""
     features: tuple[Feature, ...] = ()
-    """No part of the text and so of the fingerprint: a file lists them in an attribute."""
+    """Not in :meth:`to_json`, and so not in the fingerprint: a file lists them in an attribute."""
 
     def arrays(self) -> dict[str, ArraySpec]:
         """Dataset name -> (shape of one image's entry, dtype); all but the features."""
@@ -180,17 +197,21 @@ class Layout:
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
-        fields = json.loads(text)
-        properties = tuple(
-            Property(**{**prop, "classes": tuple(prop["classes"])}) for prop in fields["properties"]
-        )
-        # Those of a run's configuration; in a file they have an attribute of their own.
-        features = tuple(Feature(**feature) for feature in fields.get("features", ()))
-        return cls(
-            fields["height"],
-            fields["width"],
-            fields["objects"],
-            properties,
-            fields.get("frames"),
-            features,
-        )
+        """The layout of such a text; ValueError where it is none."""
+        return parse(text, cls)
+
+
+def parse(text: str | bytes, kind: type[Parsed]) -> Parsed:
+    """A JSON text as a value of a declared type; ValueError where it does not fit."""
+    try:
+        parsed: Parsed = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place}: {first['msg']}".removeprefix(": ")) from None
+    return parsed
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

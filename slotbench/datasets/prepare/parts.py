@@ -1,37 +1,75 @@
 """Preparation that survives being killed: finished parts beside the file, joined at the end.
 
 HDF5 files do not survive ``kill -9`` in the middle of a write, so images are first stored in
-small ``.npz`` parts, each renamed into place when whole. A later call with the same recipe
-takes up the parts that are there; the last step joins them into one HDF5 file under a
-temporary name, renames that, and removes the parts.
+small ``.npz`` parts, each renamed into place when whole. A later call with the same recipe uses
+the parts that it finds. The last step joins them into one HDF5 file under a temporary name,
+renames it, and removes the parts.
 """
 
+import errno
+import glob
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from slotbench.datasets.format.digests import fingerprint_of, split_digest
+from slotbench.datasets.format.digests import fingerprint_of, recipe_of, split_digest
+from slotbench.datasets.format.hdf5 import Check, writing
 from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.errors import UserError
 from slotbench.files import replacing, write_whole
+from slotbench.locks import Held, hold
+from slotbench.progress import say
 
 SUFFIX = ".parts"
+
+
+@contextmanager
+def sole_writer(target: Path) -> Iterator[None]:
+    """Be the only process that prepares ``target``; waits for another one that does.
+
+    Temporary files that killed processes left are removed. Where the folder is read-only, nothing
+    is locked, because nothing can be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(f".{target.name}.lock")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(lock, 0))
+        except Held:
+            say(f"Another process prepares {target}: this one waits for it (lock: {lock}).")
+            stack.enter_context(hold(lock, -1))
+        except OSError as error:
+            if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
+                raise
+            yield
+            return
+        # Before the lock is released, so that no other process has locked a removed file.
+        stack.callback(lock.unlink, missing_ok=True)
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
+        yield
+
+
+def folder_of(target: Path) -> Path:
+    """The folder of the parts of ``target``."""
+    return target.with_name(target.name + SUFFIX)
 
 
 class Parts:
     """The folder of finished parts of the dataset at ``target``.
 
-    Parts that were made by another recipe (another seed, size, source or generator) are
-    removed: mixing them would give a file that no recipe describes.
+    Parts of another recipe (another seed, size, source or generator) are removed: mixing them
+    would give a file that no recipe describes.
     """
 
     def __init__(self, target: Path, recipe: Mapping[str, Any]) -> None:
-        self.target = target
-        self.folder = target.with_name(target.name + SUFFIX)
+        self.folder = folder_of(target)
         text = json.dumps(recipe, sort_keys=True, indent=1)
         recipe_file = self.folder / "recipe.json"
         if self.folder.exists() and (not recipe_file.is_file() or recipe_file.read_text() != text):
@@ -39,10 +77,21 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(recipe_file, text.encode())
 
+    @staticmethod
+    def recipe(target: Path) -> dict[str, Any]:
+        """The recipe of the parts beside ``target``; empty where there are none."""
+        try:
+            recipe: dict[str, Any] = json.loads((folder_of(target) / "recipe.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return recipe
+
     def path(self, name: str) -> Path:
+        """The file of a part."""
         return self.folder / f"{name}.npz"
 
     def has(self, name: str) -> bool:
+        """Whether a part is finished."""
         return self.path(name).is_file()
 
     def names(self) -> list[str]:
@@ -50,15 +99,42 @@ class Parts:
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
     def write(self, name: str, batch: Batch) -> None:
+        """Store a part whole, or not at all."""
         with replacing(self.path(name)) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **batch)  # type: ignore[arg-type]
 
     def read(self, name: str) -> Batch:
+        """The arrays of a part."""
         with np.load(self.path(name), allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
 
     def remove(self) -> None:
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep(target: Path, pattern: str = SUFFIX) -> None:
+    """Remove parts that a process left which was killed after it had written the file."""
+    for folder in target.parent.glob(glob.escape(target.name) + pattern):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def amended(path: Path, inode: int, parts: Parts) -> Iterator[tuple[h5py.File, Check]]:
+    """A copy of a prepared file, open for writing; it takes the file's place in the end.
+
+    :class:`UserError` where the file is no longer the one of that inode. The copy lies among the
+    parts, so that their removal takes away what a killed process leaves of it.
+    """
+    whole = parts.folder / path.name
+    with replacing(whole) as temporary:
+        shutil.copyfile(path, temporary)
+        with writing(temporary, "r+") as opened:
+            yield opened
+    if path.stat().st_ino != inode:
+        raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
+    whole.replace(path)
+    parts.remove()
 
 
 def join(
@@ -69,18 +145,17 @@ def join(
 ) -> str:
     """Write the batches of every split as one HDF5 file at ``target``; returns its fingerprint.
 
-    The file has a temporary name until it is whole, among the parts where there are any: a call
-    that is killed leaves nothing that their removal does not take away. ValueError where a batch
-    breaks the layout.
+    Until it is whole, the file has a temporary name among the parts, where there are any. A call
+    that is killed leaves only what goes with the parts. ValueError where a batch breaks the layout.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = target.with_name(target.name + SUFFIX)
-    folder = parts if parts.is_dir() else None
-    with replacing(target, folder) as temporary, h5py.File(temporary, "w") as file:
+    folder = folder_of(target) if folder_of(target).is_dir() else None
+    with replacing(target, folder) as temporary, writing(temporary) as (file, check):
         for split, batches in splits.items():
             group = create(file, split, layout)
             for batch in batches:
                 append(group, layout, batch)
+                check()
         fingerprint = fingerprint_of(file, layout)
         manifest = json.dumps({split: split_digest(file, layout, split) for split in file})
         stored = {
@@ -89,6 +164,9 @@ def join(
             "manifest": manifest,
             **attributes,
         }
+        if attributes.get("origin") == "rendered":
+            rows = {split: len(file[split]["image"]) for split in file}
+            stored["recipe"] = recipe_of(stored, layout, rows)
         for key, value in {**stored, "fingerprint": fingerprint}.items():
             file.attrs[key] = value
     return fingerprint

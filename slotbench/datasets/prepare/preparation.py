@@ -1,4 +1,4 @@
-"""Preparing a dataset: render or import it in parts, join them, draw a contact sheet."""
+"""Preparing a dataset: render or import it in parts, then join them."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.format.splits import SPLITS
 from slotbench.datasets.originals.obtain import downloaded, given
-from slotbench.datasets.prepare.parts import Parts, join
+from slotbench.datasets.prepare.parts import SUFFIX, Parts, join, sole_writer, sweep
 from slotbench.datasets.prepare.workers import Engine, engine_of
 from slotbench.datasets.shifts.kinds import chosen
 from slotbench.datasets.shifts.shift_prepare import add_shifts
@@ -22,31 +22,31 @@ from slotbench.errors import UserError
 from slotbench.progress import bar, say
 
 RENDER_PART, IMPORT_PART = 50, 500
-"""Images (rendered: or clips) a part: seconds of work, so that little is lost on a kill."""
+"""Images or clips in a part: seconds of work, so that a kill loses little."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for."""
+    """The options of ``slotbench prepare``."""
 
     name: str
     variant: str | None = None
     source: Path | None = None
     image_size: int | None = None
-    """None: the dataset's own."""
+    """None: the dataset's default."""
     sizes: dict[str, int] | None = None
-    """Images (of video: clips) a split; one that is left out has the dataset's own number."""
+    """Images (of video: clips) by split; a missing split has the dataset's default."""
     seed: int = 0
     workers: int | None = None
-    """Processes; none: one for each core (of a cluster: its cores)."""
+    """Processes; None: one for each core of the machine or cluster."""
     data_dir: Path = Path("data")
     force: bool = False
     download: bool = False
-    """Fetch the original files; in place of ``source``."""
+    """Fetch the original files; instead of ``source``."""
     engine: str = "local"
-    """What renders: ``local``, or ``ray``."""
+    """The engine that renders: ``local`` or ``ray``."""
     address: str | None = None
-    """Of a Ray cluster; none: one that is started here."""
+    """Address of a Ray cluster; None: one is started here."""
     shifts: tuple[str, ...] = ()
     """Shifts to add as test sets, see :func:`slotbench.datasets.shifts.kinds.parse`."""
 
@@ -54,11 +54,13 @@ class Request:
 def prepare(request: Request) -> Path:
     """Make the dataset's file, or find it made already; returns its path.
 
-    Raises :class:`UserError` for bad options, a bad source, and a file at the same place that
-    was made by another recipe.
+    Waits for another process that prepares the same file. Raises :class:`UserError` for bad
+    options, a bad source, and a file at the same place that was made by another recipe.
     """
     if request.download and request.source is not None:
         raise UserError(f"--download and --from {request.source}: type one of them.")
+    if not -(2**63) <= request.seed < 2**64:
+        raise UserError(f"--seed {request.seed}: expected a number of at most 64 bits.")
     engine = engine_of(request.engine, request.workers, request.address)
     if request.engine != "local" and (request.download or request.source is not None):
         raise UserError(f"--engine {request.engine}: only rendering is spread, not importing.")
@@ -75,17 +77,26 @@ def prepare(request: Request) -> Path:
             raise UserError(f"--{split} {size}: expected at least 1.")
     if request.source is not None:
         request = replace(request, source=given(dataset, request.source, request.data_dir))
-    imported = request.source is not None or request.download or _to_be_shifted(target, request)
-    if request.shifts:  # what cannot be had is known before hours of rendering
-        chosen(dataset, request.shifts, "original" if imported else "rendered")
+    if request.shifts:  # refused before hours of rendering
+        chosen(dataset, request.shifts, "original" if _imported(target, request) else "rendered")
+    with sole_writer(target):
+        _make(dataset, target, request, sizes, engine)
+    return target
+
+
+def _make(
+    dataset: Dataset, target: Path, request: Request, sizes: dict[str, int], engine: Engine
+) -> None:
+    imported = _imported(target, request)
     recipe = _recipe(dataset, request, sizes, imported)
     if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
-        say(f"[green]{target} is prepared already.[/]")
+        say(f"{target} is prepared already.")
+        if Parts.recipe(target).items() >= _of_parts(recipe).items():
+            sweep(target)
         if request.shifts:
             add_shifts(target, dataset, request.shifts, engine)
-        return target
+        return
     started = time.monotonic()
-    target.parent.mkdir(parents=True, exist_ok=True)
     if request.download:
         request = replace(request, source=downloaded(dataset, request.data_dir))
         recipe = _recipe(dataset, request, sizes, imported)
@@ -94,14 +105,25 @@ def prepare(request: Request) -> Path:
     else:
         importer = dataset.importer(request.source)
         _import(dataset, importer, target, recipe, request.sizes or {})
+    sweep(target, f".*{SUFFIX}")  # features and shifts of the file that was replaced
     if request.shifts:
         add_shifts(target, dataset, request.shifts, engine)
     say(f"Prepared in {time.monotonic() - started:.0f} s.")
-    return target
+
+
+def _imported(target: Path, request: Request) -> bool:
+    """Whether the file is made from original files."""
+    given_now = request.source is not None or request.download
+    return given_now or _to_be_shifted(target, request)
+
+
+def _of_parts(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of rendered parts: the number of images may change between calls."""
+    return {key: value for key, value in recipe.items() if key != "sizes"}
 
 
 def _to_be_shifted(target: Path, request: Request) -> bool:
-    """Whether shifts are asked for of an imported file, which need its original files no more."""
+    """Whether shifts are added to an imported file; they do not need its original files."""
     if not request.shifts or request.force or not target.exists():
         return False
     with DatasetFile(target) as existing:
@@ -111,7 +133,7 @@ def _to_be_shifted(target: Path, request: Request) -> bool:
 def _recipe(
     dataset: Dataset, request: Request, sizes: dict[str, int], imported: bool
 ) -> dict[str, Any]:
-    """What the content depends on; it is stored in the file's attributes."""
+    """Everything that decides the content; stored in the file's attributes."""
     rendered = not imported
     return {
         "name": dataset.name,
@@ -129,9 +151,9 @@ def _recipe(
 
 
 def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> bool:
-    """True, or :class:`UserError` where the file at ``target`` is not what was asked for.
+    """True, or :class:`UserError` where the file at ``target`` was made by another recipe.
 
-    A number of images that was not asked for may be any.
+    Splits whose size was not asked for may have any size.
     """
     with DatasetFile(target) as existing:
         what = existing.layout.rows_are
@@ -151,8 +173,7 @@ def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -
 def _render(
     dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], engine: Engine
 ) -> None:
-    # Parts do not depend on how many images were asked for, so these may change between calls.
-    parts = Parts(target, {key: value for key, value in recipe.items() if key != "sizes"})
+    parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
     tasks = {
         f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
@@ -208,7 +229,7 @@ def _import(
                 rate = fresh / (time.monotonic() - started)
                 progress.set(*importer.progress(), detail=f"{rate:.0f} records/s")
         except UserError:
-            parts.remove()  # the source is damaged: what was read of it is of no use
+            parts.remove()  # the source is damaged, so the parts read from it are useless
             raise
     splits = importer.splits(records)
     for split, (start, stop) in splits.items():

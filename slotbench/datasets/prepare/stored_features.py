@@ -1,19 +1,17 @@
 """Frozen features of a teacher, written into a prepared dataset: whole, or not at all.
 
-Features are first stored in small parts beside the file, so that a call that was killed goes on
-where it stopped. Then a copy of the file gets all of them and takes the file's place: at no
-moment is the file itself written to.
+Features are first stored in small parts beside the file, so that a killed call goes on where it
+stopped. Then a copy of the file gets all of them and takes the file's place: the file itself is
+never written to.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,9 +20,8 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import feature_digest
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import Array, Feature
-from slotbench.datasets.prepare.parts import Parts
+from slotbench.datasets.prepare.parts import SUFFIX, Parts, amended, sole_writer, sweep
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import replacing
 from slotbench.progress import bar, say
 
 PART, BATCH = 256, 32
@@ -40,7 +37,7 @@ class Teacher(Protocol):
 
     @property
     def description(self) -> str:
-        """What made the features, down to its weights: another description, another teacher."""
+        """What made the features, with a hash of its weights; it tells teachers apart."""
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
 
@@ -48,30 +45,24 @@ class Teacher(Protocol):
 def add_features(path: Path, teacher: Teacher) -> Feature:
     """Write the teacher's features of every image of every split into the dataset at ``path``.
 
-    Features that are there and whole stay as they are; damaged ones are made again.
-    :class:`UserError` where the file has features of that name from another teacher or was
-    replaced meanwhile; :class:`SlotbenchError` where the teacher's features are no (B, N, F) or
-    do not fit float16; ValueError where its name is no key.
+    Whole features stay as they are; damaged ones are made again. :class:`UserError` where the file
+    has features of that name from another teacher or was replaced meanwhile;
+    :class:`SlotbenchError` where the teacher's features are not (B, N, F) or do not fit float16;
+    ValueError where its name cannot be a key.
     """
     Feature(teacher.name, 1, 1)
-    with DatasetFile(path) as dataset:
-        there = _there(dataset, teacher)
-        if there is not None:
-            say(f"[green]{path} has the features {teacher.name} already.[/]")
-            return there
-        recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
-        parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
-        inode = path.stat().st_ino
-        feature = _compute(dataset, teacher, parts)
-    # In the folder of the parts, what a kill leaves of the copy goes with them at the end.
-    whole = parts.folder / path.name
-    with replacing(whole) as temporary:
-        shutil.copyfile(path, temporary)
-        _insert(temporary, feature, teacher.description, parts)
-    if path.stat().st_ino != inode:
-        raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
-    whole.replace(path)
-    parts.remove()
+    with sole_writer(path):
+        with DatasetFile(path) as dataset:
+            there = _there(dataset, teacher)
+            if there is not None:
+                say(f"{path} has the features {teacher.name} already.")
+                sweep(path, f".{teacher.name}{SUFFIX}")
+                return there
+            recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
+            parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
+            inode = path.stat().st_ino
+            feature = _compute(dataset, teacher, parts)
+        _insert(path, inode, feature, teacher.description, parts)
     return feature
 
 
@@ -91,7 +82,7 @@ def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
 
 
 def damaged_features(dataset: DatasetFile, feature: Feature) -> Iterator[str]:
-    """The splits in which an array of features is not what its sha256 says."""
+    """The splits whose features do not match their sha256."""
     teacher = dataset.teacher(feature.name)
     for split in dataset.splits:
         if feature.key not in dataset.file[split]:
@@ -158,22 +149,23 @@ def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, st
     return np.concatenate(made)
 
 
-def _insert(path: Path, feature: Feature, teacher: str, parts: Parts) -> None:
-    """Write the parts as one array a split into the file at ``path``."""
+def _insert(path: Path, inode: int, feature: Feature, teacher: str, parts: Parts) -> None:
+    """Write the parts as one array a split into a copy that takes the file's place."""
     with DatasetFile(path) as dataset:
         layout, pieces, fingerprint = dataset.layout, list(_pieces(dataset)), dataset.fingerprint
         rows = {split: dataset.rows(split) for split in dataset.splits}
     lead = () if layout.frames is None else (layout.frames,)
     shape = (*lead, feature.positions, feature.width)
-    with h5py.File(path, "r+") as file:
+    with amended(path, inode, parts) as (file, check):
         for split, count in rows.items():
             if feature.key in file[split]:
                 del file[split][feature.key]
-            # Numbers like these hardly compress: stored as they are, they are read fastest.
+            # Such numbers hardly compress, and are read fastest without.
             array = file[split].create_dataset(feature.key, (count, *shape), np.float16)
             for _, start, stop in (piece for piece in pieces if piece[0] == split):
                 made = parts.read(f"{split}-{start:08d}-{stop:08d}")["feature"]
                 array[start:stop] = made.reshape(stop - start, *shape)
+                check()
             array.attrs["teacher"] = teacher
             array.attrs["sha256"] = feature_digest(
                 file, layout, split, feature, fingerprint, teacher

@@ -1,12 +1,11 @@
 """Shifted test sets, written into a prepared dataset: all that were asked for, or none.
 
-They are first made in small parts beside the file, so that a call that was killed goes on where
-it stopped. Then a copy of the file gets them and takes the file's place: at no moment is the file
-itself written to. Train, val and test, and with them the fingerprint, stay as they are.
+They are first made in small parts beside the file, so that a killed call goes on where it
+stopped. Then a copy of the file gets them and takes the file's place: the file itself is never
+written to. Train, val and test, and with them the fingerprint, stay as they are.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,12 +20,11 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import split_digest
 from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
-from slotbench.datasets.prepare.parts import Parts, append, create
+from slotbench.datasets.prepare.parts import SUFFIX, Parts, amended, append, create, sweep
 from slotbench.datasets.prepare.workers import Engine, Task
 from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, split_of
 from slotbench.datasets.shifts.shift_images import change
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import replacing
 from slotbench.progress import bar, say
 
 DRAWN_PART, IMAGES_PART = 50, 500
@@ -38,11 +36,11 @@ DESCRIPTION = "shift"
 def add_shifts(
     path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Engine
 ) -> tuple[str, ...]:
-    """Add the test sets ``test-<shift>``; returns the shifts that the file then has of those.
+    """Add the test sets ``test-<shift>``; returns the asked shifts that the file then has.
 
-    Those that are there and whole stay as they are. :class:`UserError` where the dataset cannot
-    have one that was named, where the file has a test set of that name from elsewhere, and where
-    it was replaced meanwhile.
+    The caller is the file's :func:`sole_writer`. Whole test sets stay as they are.
+    :class:`UserError` where the dataset cannot have a named one, where the file has a test set of
+    that name from elsewhere, and where it was replaced meanwhile.
     """
     with DatasetFile(path) as file:
         shifts, left_out = chosen(dataset, asked, file.attributes["origin"])
@@ -50,7 +48,8 @@ def add_shifts(
             say(f"Without {shift}: {reason}.")
         missing = [shift for shift in shifts if not _there(file, dataset, shift)]
         if not missing:
-            say(f"[green]{path} has these shifted test sets already.[/]")
+            say(f"{path} has these shifted test sets already.")
+            sweep(path, f".shifts{SUFFIX}")
             return shifts
         _check_labels(file, dataset, missing)
         recipe = {"fingerprint": file.fingerprint, "version": VERSION}
@@ -58,15 +57,7 @@ def add_shifts(
         inode = path.stat().st_ino
         _make(file, dataset, missing, parts, engine)
         features = bool(file.layout.features)
-    # In the folder of the parts, what a kill leaves of the copy goes with them at the end.
-    whole = parts.folder / path.name
-    with replacing(whole) as temporary:
-        shutil.copyfile(path, temporary)
-        _insert(temporary, dataset, missing, parts)
-    if path.stat().st_ino != inode:
-        raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
-    whole.replace(path)
-    parts.remove()
+    _insert(path, inode, dataset, missing, parts)
     if features:
         say("The new test sets have no frozen features yet: type --features TEACHER again.")
     return shifts
@@ -100,7 +91,7 @@ def _there(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
     same = file.file[split].attrs[DESCRIPTION] == _description(file, dataset, shift)
     if same and file.digest(split) == split_digest(file.file, file.layout, split):
         return True
-    say(f"{split} is {'damaged' if same else 'of another version'}: it is made again.")
+    say(f"{split} is {'damaged' if same else 'of another version'} and is made again.")
     return False
 
 
@@ -170,27 +161,24 @@ def _batches(
     yield from engine.render_all(settings, drawn)
 
 
-def _insert(path: Path, dataset: Dataset, shifts: list[str], parts: Parts) -> None:
-    """Write the parts as one group a shift into the file at ``path``; bring the manifest up."""
+def _insert(path: Path, inode: int, dataset: Dataset, shifts: list[str], parts: Parts) -> None:
+    """Write the parts as one group a shift into a copy that takes the file's place."""
     with DatasetFile(path) as file:
         plans = [
-            (
-                shift,
-                _layout(file, dataset, shift),
-                _description(file, dataset, shift),
-                list(_pieces(file, dataset, shift)),
-            )
+            (split_of(shift), _layout(file, dataset, shift), _description(file, dataset, shift))
             for shift in shifts
         ]
-        base = file.layout
-        manifest = json.loads(file.attributes.get("manifest", "{}"))
-    with h5py.File(path, "r+") as stored:
-        for shift, layout, description, names in plans:
-            split = split_of(shift)
+        pieces = [list(_pieces(file, dataset, shift)) for shift in shifts]
+        base, manifest = file.layout, dict(file.manifest)
+    with amended(path, inode, parts) as (stored, check):
+        for (split, layout, description), names in zip(plans, pieces, strict=True):
             if split in stored:
                 del stored[split]
             group = create(stored, split, layout)
-            flags = [_append(group, layout, parts.read(name), shift) for name in names]
+            flags = []
+            for name in names:
+                flags.append(_append(group, layout, parts.read(name), split))
+                check()
             if flags[0] is not None:
                 group[SHIFT_FLAGS] = np.concatenate(flags)
             group.attrs[DESCRIPTION] = description
@@ -200,10 +188,10 @@ def _insert(path: Path, dataset: Dataset, shifts: list[str], parts: Parts) -> No
         stored.attrs["manifest"] = json.dumps(manifest)
 
 
-def _append(group: h5py.Group, layout: Layout, batch: Batch, shift: str) -> Any:
-    """Add the rows of a part; returns its flags, or none."""
+def _append(group: h5py.Group, layout: Layout, batch: Batch, split: str) -> Any:
+    """Add the rows of a part; returns its flags, or None."""
     flags = batch.pop(SHIFT_FLAGS, None)
-    if shift.startswith("object_") != (flags is not None):
-        raise SlotbenchError(f"{shift}: flags are for shifts of single objects, and only those.")
+    if split.startswith("test-object_") != (flags is not None):
+        raise SlotbenchError(f"{split}: flags are for shifts of single objects, and only those.")
     append(group, layout, batch)
     return flags
