@@ -323,7 +323,12 @@ def _opened(path: Path) -> tuple[h5py.File, int]:
     if not stat.S_ISREG(facts.st_mode):
         raise UserError(f"{path} is not a regular file; expected a dataset.")
     try:
-        return h5py.File(path, "r", locking="best-effort"), facts.st_size
+        try:
+            return h5py.File(path, "r"), facts.st_size
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+                raise
+            return h5py.File(path, "r", locking=False), facts.st_size  # no locks on this disk
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied.") from error
     except OSError as error:

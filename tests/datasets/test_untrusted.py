@@ -1,0 +1,273 @@
+"""Prepared files that others wrote, damaged or hold open: one named problem each, no traceback."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.parts import Parts, folder_of, join, sole_writer
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.stored_features import add_features
+from slotbench.errors import UserError
+from slotbench.results import verify
+from tests.conftest import LAYOUT, blocks_batch
+from tests.datasets.test_features import Means
+
+
+@pytest.fixture
+def path(blocks: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
+
+
+def replaced(file: h5py.File, key: str, value: Any) -> None:
+    del file[key]
+    file[key] = value
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((48, 32, 32), np.uint8)
+    layout[:] = h5py.VirtualSource("other.h5", "mask", (48, 32, 32))
+    del file["train/mask"]
+    file.create_virtual_dataset("train/mask", layout)
+
+
+def external(file: h5py.File) -> None:
+    del file["train/mask"]
+    stored = [("/etc/passwd", 0, 48 * 32 * 32)]
+    file.create_dataset("train/mask", (48, 32, 32), np.uint8, external=stored)
+
+
+def huge(file: h5py.File) -> None:
+    for key in LAYOUT.arrays():
+        file[f"train/{key}"].resize(10**9, axis=0)
+
+
+def attribute(key: str, value: Any) -> Callable[[h5py.File], None]:
+    return lambda file: file.attrs.__setitem__(key, value)
+
+
+def layout(**fields: Any) -> Callable[[h5py.File], None]:
+    return attribute("layout", json.dumps({**json.loads(LAYOUT.to_json()), **fields}))
+
+
+HOSTILE: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
+    "external link": (
+        lambda file: replaced(file, "train", h5py.ExternalLink("other.h5", "/train")),
+        "split 'train' is missing|train is a link",
+    ),
+    "soft link": (
+        lambda file: replaced(file, "train/mask", h5py.SoftLink("/val/mask")),
+        "train/mask is a link",
+    ),
+    "dangling link": (
+        lambda file: file.__setitem__("extra", h5py.SoftLink("/nowhere")),
+        "extra is a link",
+    ),
+    "virtual": (virtual, "train/mask is stored in other files"),
+    "external storage": (external, "train/mask is stored in other files"),
+    "a billion rows": (huge, "more rows than the file can hold"),
+    "array for group": (lambda file: replaced(file, "val", np.zeros(3)), "val is no group"),
+    "path": (attribute("name", "../../home/owned"), "'name': a name cannot be called"),
+    "hidden": (attribute("variant", ".x"), "'variant': a variant cannot be called"),
+    "control": (attribute("licence", "CC0\x1b[31m"), "'licence' is .*expected printable text"),
+    "array": (attribute("seed", np.arange(3)), "'seed' is .*expected a whole number"),
+    "bytes": (attribute("generator", np.bytes_(b"x")), "'generator' is .*expected printable"),
+    "origin": (attribute("origin", "clevr"), "neither 'rendered' nor 'original'"),
+    "sources": (attribute("sources", "[3]"), "'sources' is damaged"),
+    "features": (attribute("features", "[" * 9999), "'features' is damaged"),
+    "height": (layout(height=0), "'layout' is damaged: height"),
+    "objects": (layout(objects=10**9), "'layout' is damaged: objects"),
+    "properties": (layout(properties=[{"name": "a/b", "kind": "numeric"}]), "'a/b'"),
+    "kind": (layout(properties=[{"name": "a", "kind": "text"}]), "'layout' is damaged"),
+    "no JSON": (attribute("layout", "{NaN"), "'layout' is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_by_name(path: Path, kind: str) -> None:
+    edit, message = HOSTILE[kind]
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    with pytest.raises(UserError, match=message) as caught:
+        DatasetFile(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "loop.h5").symlink_to("loop.h5")
+    for name, message in (("pipe.h5", "not a regular file"), ("loop.h5", "No dataset at")):
+        with pytest.raises(UserError, match=message):
+            DatasetFile(tmp_path / name)
+
+
+def test_a_file_that_another_program_has_open_is_in_use(path: Path) -> None:
+    words = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", words, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match="is in use") as caught:
+            DatasetFile(path)
+        other.communicate(b"\n")
+    assert "--force" not in str(caught.value)
+    DatasetFile(path).close()
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(40), *(pytest.param(n, marks=pytest.mark.slow) for n in range(40, 300))]
+)
+def test_changed_bytes_are_read_or_refused(path: Path, seed: int) -> None:
+    generator, data = random.Random(seed), bytearray(path.read_bytes())
+    for _ in range(generator.choice((1, 8, 64))):
+        # Metadata stands at the front; most other bytes are compressed images.
+        end = generator.choice((200, 4000, len(data)))
+        data[generator.randrange(end)] = generator.randrange(256)
+    path.write_bytes(data[: generator.choice((len(data), generator.randrange(len(data))))])
+    problem = problem_of(path)
+    assert not problem or "clevr.h5" in problem
+
+
+def problem_of(path: Path) -> str:
+    try:
+        verify.dataset(path)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_a_rendered_file_stores_its_recipe(path: Path, tmp_path: Path) -> None:
+    with DatasetFile(path) as dataset:
+        made = {
+            "name": "clevr",
+            "variant": "clevr6",
+            "generator": "tests",
+            "seed": 0,
+            "image_size": 32,
+            "sizes": {"train": 48, "val": 24, "test": 24},
+            "layout": json.loads(LAYOUT.to_json()),
+        }
+        text = json.dumps(made, sort_keys=True)
+        assert dataset.recipe == hashlib.sha256(text.encode()).hexdigest()
+        assert dataset.attributes["recipe"] == dataset.recipe
+        recipe, attributes = dataset.recipe, dataset.attributes
+    with h5py.File(path, "r+") as file:
+        del file.attrs["recipe"]
+    with DatasetFile(path) as dataset:  # from before recipes were stored
+        assert dataset.recipe == recipe
+    found = {}
+    kept = {
+        key: attributes[key] for key in ("variant", "sources", "generator", "licence", "image_size")
+    }
+    for number, (origin, seed, n) in enumerate(
+        [("rendered", 0, 3), ("rendered", 1, 3), ("rendered", 0, 4), ("original", 0, 3)]
+    ):
+        splits = {split: [blocks_batch(n, 9)] for split in ("train", "val", "test")}
+        target = tmp_path / f"{number}.h5"
+        join(target, LAYOUT, splits, {**kept, "name": "clevr", "origin": origin, "seed": seed})
+        with DatasetFile(target) as dataset:
+            found[number] = dataset.recipe
+    assert found[3] == ""
+    assert len(set(found.values())) == 4
+
+
+SMALL = {"train": 4, "val": 2, "test": 2}
+
+
+def sprites(folder: Path, **fields: Any) -> Request:
+    asked = {"image_size": 16, "sizes": SMALL, "workers": 1, **fields}
+    return Request("multi-dsprites", data_dir=folder, **asked)
+
+
+def test_of_two_that_prepare_one_file_the_second_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, ended = tmp_path / "multi-dsprites.h5", []
+
+    def second() -> None:
+        prepare(sprites(tmp_path))
+        ended.append(time.monotonic())
+
+    with sole_writer(target):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.5)
+        assert not ended
+        released = time.monotonic()
+    waiting.join()
+    assert ended[0] > released
+    assert f"Another process prepares {target}" in capsys.readouterr().err.replace("\n", "")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    path = prepare(sprites(tmp_path, shifts=("crop",)))
+    add_features(path, Means())
+    with DatasetFile(path) as dataset:
+        recipe = {
+            key: dataset.attributes[key]
+            for key in ("name", "variant", "origin", "generator", "seed", "image_size", "licence")
+        }
+        fingerprint = dataset.fingerprint
+    Parts(path, recipe)
+    Parts(path.with_name(f"{path.name}.shifts"), {"fingerprint": fingerprint, "version": 1})
+    Parts(path.with_name(f"{path.name}.means"), {})
+    (tmp_path / f".{path.name}.1-abc.tmp").touch()
+    prepare(sprites(tmp_path, shifts=("crop",)))
+    add_features(path, Means())
+    assert list(tmp_path.iterdir()) == [path]
+    # Parts of another recipe are the work of a call with --force that was killed.
+    Parts(path, {**recipe, "seed": 1})
+    prepare(sprites(tmp_path))
+    assert folder_of(path).is_dir()
+
+
+def test_seeds_beyond_64_bits_are_refused_at_once(tmp_path: Path) -> None:
+    for seed in (2**64, -(2**63) - 1):
+        with pytest.raises(UserError, match=f"--seed {seed}: expected"):
+            prepare(sprites(tmp_path, seed=seed))
+    assert list(tmp_path.iterdir()) == []
+    with DatasetFile(prepare(sprites(tmp_path, seed=2**64 - 1))) as dataset:
+        assert dataset.attributes["seed"] == 2**64 - 1
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from slotbench.datasets.prepare.parts import join
+from tests.conftest import LAYOUT, blocks_batch
+
+path, size = Path(sys.argv[1]), int(sys.argv[2])
+for limit in range(0, size, size // 40):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        join(path, LAYOUT, {"train": [blocks_batch(40, 0), blocks_batch(40, 1)]}, {})
+        print("whole at", limit)
+    except OSError as error:
+        assert "File too large" in str(error), error
+"""
+
+
+def test_a_disk_that_fills_while_a_file_is_written_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    join(path, LAYOUT, {"train": [blocks_batch(40, 0), blocks_batch(40, 1)]}, {})
+    size = path.stat().st_size
+    path.unlink()
+    words = [sys.executable, "-c", FULL, str(path), str(size)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert list(tmp_path.iterdir()) == []
