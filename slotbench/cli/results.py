@@ -65,7 +65,7 @@ def leaderboard(
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Compare all runs: every seed counts, missing cells stay missing."""
-    from slotbench.results.leaderboard import Board, Index
+    from slotbench.results.leaderboard import Board
     from slotbench.results.leaderboard import leaderboard as collect
 
     form = "json" if as_json else form
@@ -82,7 +82,6 @@ def leaderboard(
     if not watch:
         # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.
         gc.disable()
-    index = Index(results_dir)
 
     def board() -> Board:
         return collect(
@@ -93,7 +92,6 @@ def leaderboard(
             family=family,
             scale=scale,
             ranks=ranks,
-            index=index,
         )
 
     if form == "table":
@@ -106,7 +104,7 @@ def leaderboard(
         board().render(Console())
     else:
         typer.echo(forms[form](board()))
-    return index.save()
+    return None
 
 
 def export(

@@ -8,7 +8,7 @@ evaluated) has one row without a metric: nothing is missing in silence.
 import csv
 import io
 import json
-import tempfile
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +16,11 @@ from typing import IO, Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import read_json
-from slotbench.results.leaderboard.collect import find
+from slotbench.files import replacing
+from slotbench.registry import unknown
+from slotbench.results import documents
+from slotbench.results.leaderboard.collect import COSTS, find
+from slotbench.results.leaderboard.formats import cell_text
 from slotbench.results.leaderboard.records import Found
 
 SCHEMA_VERSION = 1
@@ -90,116 +93,82 @@ _FROM_RUN = (
     "alignment",
     "preset",
     "seed",
-    "device",
-    "steps",
-    "seconds",
-    "images_per_second",
-    "parameters",
-    "flops",
 )
+_FROM_RESULT = ("value", "low", "high", "n", "left_out")
 
 
 def results(results_dir: Path) -> Iterator[Row]:
     """The rows of :data:`COLUMNS`, run by run in the order of the leaderboard's reading."""
-    published: dict[Path, Any] = {}
     for run in find(results_dir):
-        evaluation, environment = _documents(run, results_dir, published)
-        common = _common(run, evaluation, environment)
-        cells = evaluation.get("metrics") if isinstance(evaluation, dict) else None
-        if not isinstance(cells, dict) or not cells:
+        common = _common(run)
+        cells = run.evaluation.metrics if run.evaluation is not None else {}
+        if not cells:
             yield common
-            continue
         for metric, cell in cells.items():
-            known = cell if isinstance(cell, dict) else {}
-            yield common | {
-                "metric": str(metric),
-                "metric_version": known.get("version"),
-                **{key: known.get(key) for key in ("value", "low", "high", "n", "left_out")},
-            }
+            numbers = {key: getattr(cell, key) for key in _FROM_RESULT}
+            yield {**common, "metric": metric, "metric_version": cell.version, **numbers}
 
 
-def _common(run: Found, evaluation: Any, environment: Any) -> Row:
-    evaluation = evaluation if isinstance(evaluation, dict) else {}
-    environment = environment if isinstance(environment, dict) else {}
-    config = run.get("config") or {}
-    versions, git = config.get("versions") or {}, environment.get("git") or {}
-    packages = environment.get("packages") or {}
-    return dict.fromkeys(COLUMNS) | {
-        **{key: run.get(key) for key in _FROM_RUN},
-        "problems": "; ".join(run["problems"]),
-        "warnings": "; ".join(run["warnings"]),
+def _common(run: Found) -> Row:
+    environment = run.environment
+    if run.path is not None:
+        environment = documents.environment(run.path / "environment.json")
+    versions = run.config.get("versions") or {}
+    return {
+        **dict.fromkeys(COLUMNS),
+        **{key: getattr(run, key) for key in _FROM_RUN},
+        **{key: getattr(run.status, key, None) for key in COSTS},
+        "problems": "; ".join(run.problems),
+        "warnings": "; ".join(run.warnings),
         "core_version": versions.get("core"),
         "objective_version": versions.get("objective"),
-        "overrides": json.dumps(config.get("overrides") or {}, sort_keys=True),
-        "split": evaluation.get("split"),
-        "images": evaluation.get("images"),
-        "model_sha256": evaluation.get("model"),
-        "git_commit": git.get("commit"),
-        "git_clean": git.get("clean"),
-        "slotbench": environment.get("slotbench"),
-        "python": environment.get("python"),
-        "torch": packages.get("torch"),
-        "numpy": packages.get("numpy"),
-        "threads": environment.get("threads"),
+        "overrides": json.dumps(run.config.get("overrides") or {}, sort_keys=True),
+        "split": getattr(run.evaluation, "split", None),
+        "images": getattr(run.evaluation, "images", None),
+        "model_sha256": getattr(run.evaluation, "model", None),
+        "git_commit": environment.git.commit,
+        "git_clean": environment.git.clean,
+        "slotbench": environment.slotbench,
+        "python": environment.python,
+        "torch": environment.packages.get("torch"),
+        "numpy": environment.packages.get("numpy"),
+        "threads": environment.threads,
     }
-
-
-def _documents(run: Found, results_dir: Path, published: dict[Path, Any]) -> tuple[Any, Any]:
-    """``evaluation`` and ``environment`` of a run; None for what is not there or cannot be read."""
-    if not run["published"]:
-        folder = results_dir / run["run"]
-        return _read(folder / "evaluation.json"), _read(folder / "environment.json")
-    name, _, number = run["run"].rpartition(", run ")
-    file = results_dir / (name or run["run"])
-    if file not in published:
-        published[file] = _read(file)
-    records = published[file]
-    record = records[int(number)] if isinstance(records, list) and number else {}
-    record = record if isinstance(record, dict) else {}
-    return record.get("evaluation"), record.get("environment")
-
-
-def _read(file: Path) -> Any:
-    try:
-        return read_json(file)
-    except (UserError, OSError):
-        return None
 
 
 def form_of(out: Path | None, form: str | None) -> str:
     """The format that is meant; :class:`UserError` for an unknown one or none to write to."""
-    from slotbench.registry import unknown
-
     if form is None:
         form = "parquet" if out is not None and out.suffix == ".parquet" else "csv"
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     if form == "parquet":
-        if out is None:
+        if is_stdout(out):
             raise UserError("--format parquet needs a file.", "Add: --out results.parquet")
         _pyarrow()
     return form
 
 
 def export(rows: Iterable[Row], form: str, out: Path | None) -> int:
-    """Write the rows; returns their number. Without ``out``, CSV goes to stdout.
+    """Write the rows; returns their number. Without ``out``, or with ``-``, CSV goes to stdout.
 
-    A file is written whole or not at all.
+    A file is written whole or not at all. In CSV, text that a spreadsheet would run as a formula
+    gets an apostrophe before it.
     """
-    import sys
-
-    if out is None:
+    if is_stdout(out):
         return _write_csv(rows, sys.stdout)
+    assert out is not None
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        temporary = Path(folder) / "rows"
+    with replacing(out) as temporary:
         if form == "parquet":
-            written = _write_parquet(list(rows), temporary)
-        else:
-            with temporary.open("w", newline="") as stream:
-                written = _write_csv(rows, stream)
-        temporary.replace(out)
-    return written
+            return _write_parquet(list(rows), temporary)
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            return _write_csv(rows, stream)
+
+
+def is_stdout(out: Path | None) -> bool:
+    """Whether an ``--out`` means the standard output."""
+    return out is None or out == Path("-")
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -214,7 +183,7 @@ def _write_csv(rows: Iterable[Row], stream: IO[str]) -> int:
     writer.writeheader()
     written = 0
     for row in rows:
-        writer.writerow(row)
+        writer.writerow({name: cell_text(value) for name, value in row.items()})
         written += 1
     return written
 
@@ -233,18 +202,10 @@ def _write_parquet(rows: Sequence[Row], path: Path) -> int:
 
 
 def _as(kind: str, value: Any) -> Any:
-    """A value of the column's kind; None where a document holds something else there."""
-    if value is None:
-        return None
-    if kind == TEXT:
-        return str(value)
-    if kind == FLAG:
-        return value if isinstance(value, bool) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if kind == REAL:
+    """A value of the column's kind; None for a whole number that the column cannot hold."""
+    if kind == REAL and value is not None:
         return float(value)
-    return int(value) if value == int(value) and abs(value) < 2**63 else None
+    return None if kind == WHOLE and abs(value or 0) >= 2**63 else value
 
 
 def _pyarrow() -> tuple[Any, Any]:

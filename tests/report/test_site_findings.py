@@ -129,14 +129,14 @@ def test_a_suites_question_is_answered_by_its_axes(home: Path) -> None:
     file = fill_suite(home, ALIGNMENTS, {"hungarian": 0.5, "pool": 0.4}, ("vicreg", 2))
     add_seeds(home / "results", METRIC, [0.9, 0.9, 0.9], objective="byol")  # of no suite
     page = suite_site(home, str(file))
-    answer = page.words.index("alignment: not settled, leaning in 1 of 1 comparison")
+    answer = page.words.index("alignment: undecided in 1 comparison, the largest")
     assert page.words.index("Does it matter how slots are paired?") < answer
     assert "hungarian over pool on segmentation (FG-ARI) (+0.10" in page.words
-    assert "objective: no difference shown" in page.words
+    assert "objective: equivalent in 1 comparison" in page.words
     assert "11 of 12 runs of the suite count; 1 failed." in page.words
     assert "byol" not in page.words
     assert "no memory left" in page.words
-    assert "0.500" in row_of(page, "alignment", "hungarian over pool")
+    assert "0.200 3 undecided" in row_of(page, "alignment", "hungarian over pool")
 
 
 def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import standings
 from slotbench.results.leaderboard.statistics import summarise
-from slotbench.results.leaderboard.tables import groups
 from slotbench.rng import numpy_generator
 from tests.results.results import add_run, add_seeds, make_status, text_of
 
@@ -21,9 +21,9 @@ def places(results: Path, metric: str = METRIC) -> dict[str, tuple[int | None, i
 
 
 def test_rows_whose_intervals_overlap_are_tied(tmp_path: Path) -> None:
-    add_seeds(tmp_path, METRIC, [0.90, 0.91, 0.92], objective="simclr")
-    add_seeds(tmp_path, METRIC, [0.80, 0.84, 0.88], objective="byol")
-    add_seeds(tmp_path, METRIC, [0.86, 0.87, 0.89], objective="vicreg")
+    add_seeds(tmp_path, METRIC, [0.96, 0.961, 0.962], objective="simclr")
+    add_seeds(tmp_path, METRIC, [0.83, 0.84, 0.85], objective="byol")
+    add_seeds(tmp_path, METRIC, [0.85, 0.86, 0.87], objective="vicreg")
     add_seeds(tmp_path, METRIC, [0.10, 0.11, 0.12], objective="random")
     assert places(tmp_path) == {
         "simclr": (1, 1),
@@ -68,7 +68,7 @@ def test_a_rank_counts_the_rows_that_are_clearly_better(tmp_path: Path) -> None:
     for number in range(12):
         values = (draws.uniform() + draws.normal(0, 0.1, size=4)).tolist()
         add_seeds(tmp_path, METRIC, values, overrides={"core.slots": number})
-    ((_, rows),) = groups(leaderboard(tmp_path).rows)
+    ((_, rows),) = by_group(leaderboard(tmp_path).rows)
     found = standings(rows, METRIC)
     assert len(found) == 12
     for one in found:
@@ -95,11 +95,11 @@ def test_ranks_do_not_depend_on_a_scale_and_means_over_data_not_on_a_gap(tmp_pat
     assert (found["simclr"]["ranks"], found["simclr"]["mean"]) == ([None, 1], None)
 
 
-@pytest.mark.parametrize(("n", "limit"), [(3, 0.13), (5, 0.07), (10, 0.05)])
+@pytest.mark.parametrize(("n", "limit"), [(3, 0.02), (5, 0.02), (10, 0.05)])
 def test_how_often_equal_rows_are_told_apart(n: int, limit: float) -> None:
-    # docs/leaderboard.md gives these rates: 10 %, 5 %, 2 %.
+    # docs/leaderboard.md says: in 2 % of cases at most.
     draws, trials, apart = numpy_generator(0, "ranks of equals", n), 300, 0
     for _ in range(trials):
-        one, other = (summarise(draws.normal(size=n), draws) for _ in range(2))
+        one, other = (summarise(draws.normal(size=n)) for _ in range(2))
         apart += one.low > other.high or other.low > one.high
     assert apart / trials < limit

@@ -1,21 +1,23 @@
 """Statistics against SciPy, against enumeration, and by their own properties."""
 
-import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from slotbench.results.leaderboard.statistics import (
+    MOST,
+    SPLITS,
     Comparison,
-    bootstrap_interval,
     compare,
+    conclusion,
     holm,
     interquartile_mean,
-    signed_rank,
-    stratified_mean,
+    interval,
+    permutation_p,
+    seeds_needed,
     summarise,
-    verdict,
 )
 from slotbench.rng import numpy_generator
 
@@ -24,265 +26,167 @@ def generator(*keys: int | str) -> np.random.Generator:
     return numpy_generator(0, "test statistics", *keys)
 
 
-# Means
+def two(n: int, shift: float = 0.4, *keys: int | str) -> tuple[Any, Any]:
+    draws = generator("two", n, *keys)
+    return draws.normal(shift, 1, size=n), draws.normal(0, 1, size=n)
 
 
-@pytest.mark.parametrize("n", range(5, 25))
+@pytest.mark.parametrize("n", [4, 5, 6, 11, 24])
 def test_interquartile_mean_is_the_mean_trimmed_by_a_quarter(n: int) -> None:
     values = generator("iqm", n).normal(size=n)
-    assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25))
+    trimmed = None if n < 5 else pytest.approx(stats.trim_mean(values, 0.25))
+    assert interquartile_mean(values) == trimmed
 
 
-def test_interquartile_mean_resists_one_outlier_and_needs_five_values() -> None:
-    assert interquartile_mean([0.9, 0.9, 0.9, 0.9, -50.0]) == pytest.approx(0.9)
-    assert interquartile_mean([0.9, 0.9, 0.9, 0.9]) is None
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_below_ten_seeds_the_interval_is_students(n: int) -> None:
+    values = generator("student", n).normal(3, 2, size=n)
+    expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+    assert interval([values]) == pytest.approx(expected)
 
 
-def test_strata_weigh_alike_whatever_their_size() -> None:
-    assert stratified_mean([[1.0], [0.0] * 9]) == 0.5
-    with pytest.raises(ValueError, match="at least one value"):
-        stratified_mean([[1.0], []])
-
-
-# Intervals
-
-
-@pytest.mark.parametrize("n", [5, 12, 40])
-def test_the_interval_is_scipys(n: int) -> None:
-    values = generator("values", n).normal(3, 2, size=n)
-    found = bootstrap_interval([values], generator("ours"), resamples=40_000)
+@pytest.mark.parametrize("strata", [(10,), (40,), (7, 8)])
+def test_from_ten_seeds_the_interval_is_scipys_bootstrap_within_strata(strata: Any) -> None:
+    groups = [generator("boot", n, k).normal(k, 2, size=n) for k, n in enumerate(strata)]
     expected = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=40_000, random_state=generator("other")
-    ).confidence_interval
-    assert found is not None
-    # Both are random: the tolerance is four of their standard errors, at most.
-    assert found == pytest.approx((expected.low, expected.high), abs=0.05 * float(np.std(values)))
-
-
-def test_the_interval_is_that_of_every_resample() -> None:
-    values = [0.1, 0.4, 0.45, 0.9]
-    means = [np.mean(drawn) for drawn in itertools.product(values, repeat=4)]
-    found = bootstrap_interval([values], generator(), resamples=200_000)
-    assert found == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=0.013)
-
-
-def test_the_stratified_interval_is_that_of_every_resample_within_strata() -> None:
-    first, second = [0.0, 1.0, 5.0], [10.0, 14.0]
-    means = [
-        (np.mean(a) + np.mean(b)) / 2
-        for a in itertools.product(first, repeat=3)
-        for b in itertools.product(second, repeat=2)
-    ]
-    found = bootstrap_interval([first, second], generator(), resamples=200_000)
-    assert found == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=1e-9)
-    # Redrawn across strata it would be far wider: the strata lie 10 apart.
-    together = bootstrap_interval([first + second], generator())
-    assert found is not None
-    assert together is not None
-    assert found[1] - found[0] < 0.6 * (together[1] - together[0])
-
-
-@pytest.mark.parametrize(("n", "low", "high"), [(3, 0.69, 0.77), (5, 0.80, 0.87), (20, 0.91, 0.95)])
-def test_coverage_is_what_the_docstring_says(n: int, low: float, high: float) -> None:
-    draws, trials = generator("coverage", n), 1500
-    hits = 0
-    for _ in range(trials):
-        ends = bootstrap_interval([draws.normal(size=n)], draws, resamples=500)
-        assert ends is not None
-        hits += ends[0] <= 0 <= ends[1]
-    assert low < hits / trials < high
-
-
-def test_the_interval_depends_on_the_generator_alone() -> None:
-    values = generator("values").normal(size=12)
-    same = [bootstrap_interval([values], generator("a")) for _ in range(2)]
-    assert same[0] == same[1]
-    assert same[0] != bootstrap_interval([values], generator("b"))
-    np.random.seed(0)
-    assert bootstrap_interval([values], generator("a")) == same[0]
-
-
-def test_equal_values_leave_nothing_open() -> None:
-    assert bootstrap_interval([[0.7] * 4], generator()) == pytest.approx((0.7, 0.7))
-
-
-def test_a_stratum_of_one_seed_has_no_interval() -> None:
-    assert bootstrap_interval([[0.7]], generator()) is None
-    assert bootstrap_interval([[0.7, 0.8], [0.7]], generator()) is None
-    assert bootstrap_interval([], generator()) is None
-
-
-def test_a_cell_knows_what_its_seeds_allow() -> None:
-    assert summarise([], generator()).mean is None
-    one = summarise([0.5], generator())
-    assert (one.mean, one.low, one.high, one.n, one.iqm) == (0.5, None, None, 1, None)
-    five = summarise([0.1, 0.2, 0.3, 0.4, 0.9], generator())
-    assert five.iqm == pytest.approx(0.3)
-    assert five.mean == pytest.approx(0.38)
-    assert five.low is not None
-    assert five.high is not None
-    assert 0.1 < five.low < 0.38 < five.high < 0.9
-
-
-# Comparisons
-
-
-def test_the_paired_interval_is_scipys_of_the_pairs() -> None:
-    draws = generator("pairs")
-    theirs = draws.normal(size=12)
-    ours = theirs + draws.normal(0.3, 0.2, size=12)
-    found = compare([ours - theirs], generator())
-    expected = stats.bootstrap(
-        (ours, theirs),
-        lambda a, b, axis: np.mean(a - b, axis=axis),
-        paired=True,
+        groups,
+        lambda *parts, axis=-1: np.mean([part.mean(axis=axis) for part in parts], axis=0),
+        n_resamples=40_000,
         method="percentile",
-        n_resamples=10_000,
-        random_state=generator("other"),
+        vectorized=True,
+        rng=generator("other"),
     ).confidence_interval
-    assert found.difference == pytest.approx(np.mean(ours) - np.mean(theirs))
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.01)
-    assert found.p == pytest.approx(stats.wilcoxon(ours, theirs).pvalue)
+    # Both are random. The tolerance is four of their standard errors, at most.
+    assert interval(groups) == pytest.approx((expected.low, expected.high), abs=0.1)
+    assert interval(groups) == interval(groups)
 
 
-def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:
-    assert compare([[0.1, 0.2, -0.1, 0.0]], generator()).probability == pytest.approx(2.5 / 4)
-    # A dataset with many seeds weighs no more than one with few.
-    assert compare([[1.0] * 8, [-1.0, -1.0]], generator()).probability == 0.5
+@pytest.mark.parametrize(("n", "least"), [(3, 0.93), (5, 0.93), (10, 0.87), (20, 0.91)])
+def test_the_interval_covers_the_mean(n: int, least: float) -> None:
+    draws, trials, hits = generator("coverage", n), 1000, 0
+    for _ in range(trials):
+        low, high = interval([draws.normal(size=n)]) or (1, -1)
+        hits += low <= 0 <= high
+    assert hits / trials > least
 
 
-def test_swapping_sides_mirrors_the_comparison() -> None:
-    differences = generator("swap").normal(0.2, 1, size=9)
-    ours, theirs = compare([differences], generator()), compare([-differences], generator())
-    assert ours.difference == pytest.approx(-(theirs.difference or 0))
-    assert ours.low == pytest.approx(-(theirs.high or 0))
-    assert ours.probability == pytest.approx(1 - (theirs.probability or 0))
-    assert ours.p == pytest.approx(theirs.p)
+def test_a_cell_shows_only_what_its_seeds_allow() -> None:
+    assert summarise([]).mean is None
+    one = summarise([0.5])
+    assert (one.mean, one.low, one.high, one.n, one.iqm) == (0.5, None, None, 1, None)
+    assert interval([[0.7, 0.8], [0.7]]) is None
+    assert interval([]) is None
+    same = summarise([0.7] * 12)
+    assert (same.low, same.high) == pytest.approx((0.7, 0.7))
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 8])
+def test_the_permutation_test_is_scipys(n: int) -> None:
+    def difference(one: Any, other: Any, axis: int = -1) -> Any:
+        return one.mean(axis) - other.mean(axis)
+
+    for k in range(3):
+        ours, theirs = two(n, 0.5, k)
+        expected = stats.permutation_test((ours, theirs), difference, n_resamples=SPLITS)
+        assert permutation_p([(ours, theirs)]) == pytest.approx(expected.pvalue)
+
+
+def test_beyond_eight_seeds_and_over_strata_the_splits_are_drawn() -> None:
+    ours, theirs = two(12, 0.8)
+    expected = stats.ttest_ind(ours, theirs).pvalue  # close to the permutation test of normals
+    assert permutation_p([(ours, theirs)]) == pytest.approx(expected, abs=0.01)
+    # Strata lie far apart: only within them is the difference clear.
+    near = np.array([0.10, 0.11, 0.12, 0.13])
+    far = [(near, near - 0.2), (near + 50, near + 49.8)]
+    assert permutation_p(far) < 0.01
+    ours, theirs = (np.concatenate(side) for side in zip(*far, strict=True))
+    assert permutation_p([(ours, theirs)]) > 0.5
+
+
+def test_five_seeds_that_separate_completely_are_a_finding() -> None:
+    found = compare([[0.90, 0.70, 0.95, 0.80, 0.72]], [[0.69, 0.10, 0.60, 0.65, 0.30]])
+    assert found.p == pytest.approx(2 / 252)
+    assert conclusion(found, found.p) == "better"
+    assert permutation_p([(np.full(5, 0.5), np.full(5, 0.5))]) == 1.0
+
+
+@pytest.mark.parametrize("n", [3, 5, 9, 12])
+def test_swapping_sides_mirrors_the_comparison(n: int) -> None:
+    ours, theirs = two(n)
+    one, other = compare([ours], [theirs]), compare([theirs], [ours])
+    assert one.difference == pytest.approx(-(other.difference or 0))
+    assert one.difference == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert one.low == pytest.approx(-(other.high or 0), abs=0.02)
+    assert one.share_of_pairs == pytest.approx(1 - (other.share_of_pairs or 0))
+    assert one.p == pytest.approx(other.p, abs=1e-9 if n <= 8 else 0.01)
+    apart = ours - theirs
+    assert one.effect == pytest.approx(
+        apart.mean() / apart.std(ddof=1) * (1 - 3 / (4 * (n - 1) - 1))
+    )
+
+
+def test_shares_count_pairs_halve_ties_and_weigh_datasets_alike() -> None:
+    zeros = [0.0] * 4
+    assert compare([[0.1, 0.2, -0.1, 0.0]], [zeros]).share_of_pairs == pytest.approx(2.5 / 4)
+    uneven = compare([[1.0] * 8, [-1.0] * 2], [[0.0] * 8, [0.0] * 2])
+    assert (uneven.share_of_pairs, uneven.difference) == (0.5, 0.0)
 
 
 def test_below_three_pairs_there_is_no_interval_and_no_test() -> None:
-    assert compare([], generator()) == Comparison(0, None, None, None, None, None)
-    assert compare([[0.5, 0.75]], generator()) == Comparison(2, 0.625, None, None, 1.0, None)
-
-
-@pytest.mark.parametrize("n", [3, 5, 8])
-def test_the_rank_test_is_that_of_every_sign_pattern(n: int) -> None:
-    differences = generator("ranks", n).normal(0.3, 1, size=n)
-    ranks = stats.rankdata(abs(differences))
-    observed = abs(np.sum(ranks * np.sign(differences)))
-    sums = [abs(np.dot(ranks, signs)) for signs in itertools.product((-1, 1), repeat=n)]
-    assert signed_rank(differences) == pytest.approx(np.mean(np.array(sums) >= observed - 1e-9))
-
-
-def test_the_rank_test_bears_ties_and_zeros() -> None:
-    assert signed_rank([0.0, 0.0, 0.0]) == 1.0
-    assert signed_rank([0.1] * 6) == pytest.approx(2 / 2**6)
-    assert signed_rank([0.0, 0.1, 0.2, 0.3]) == pytest.approx(2 / 2**3)
+    assert compare([], []) == Comparison(0)
+    assert compare([[0.5, 0.75]], [[0.0, 0.0]]) == Comparison(2, 0.625, share_of_pairs=1.0)
 
 
 def test_holm_by_hand() -> None:
     # Sorted: 0.005 * 4, 0.01 * 3, then 0.03 * 2 and 0.04 * 1, which is raised to its predecessor.
-    corrected = holm([0.01, 0.04, 0.03, 0.005])
-    assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_holm_leaves_out_what_was_not_tested_and_stops_at_one() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([None, 0.02, None, 0.5]) == [None, 0.04, None, 0.5]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
-    assert holm([None]) == [None]
-
-
-def test_holm_lies_between_no_correction_and_bonferroni() -> None:
-    p_values = generator("holm").uniform(size=30).tolist()
-    corrected = holm(p_values)
-    for p, found in zip(p_values, corrected, strict=True):
-        assert found is not None
-        assert p <= found <= min(1.0, 30 * p)
-    order = np.argsort(p_values)
-    assert np.all(np.diff(np.array(corrected, dtype=float)[order]) >= 0)
-
-
-def comparison(
-    difference: float, low: float, high: float, n: int = 8, probability: float | None = None
-) -> Comparison:
-    if probability is None:
-        probability = float(difference > 0)
-    return Comparison(n, difference, low, high, probability, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("found", "corrected", "words"),
+    ("n", "difference", "ends", "corrected", "words"),
     [
-        (comparison(0.2, 0.1, 0.3, n=1), 0.001, "too few seeds to say (1 of 3)"),
-        (comparison(0.2, 0.1, 0.3, n=2), 0.001, "too few seeds to say (2 of 3)"),
-        (comparison(0.2, 0.1, 0.3), 0.01, "better"),
-        (comparison(-0.2, -0.3, -0.1), 0.01, "worse"),
-        (comparison(0.2, 0.1, 0.3), 0.05, "leans better, not significant"),
-        (comparison(-0.2, -0.3, -0.1), 0.2, "leans worse, not significant"),
-        (comparison(0.2, -0.1, 0.3), 0.2, "no difference shown"),
-        # One huge pair against all the others: mean and majority disagree.
-        (comparison(0.2, 0.1, 0.3, probability=0.1), 0.01, "no difference shown"),
+        (2, 0.2, (0.1, 0.3), 0.001, "too few seeds to say (2 of 3)"),
+        (8, 0.2, (0.1, 0.3), 0.01, "better"),
+        (8, -0.2, (-0.3, -0.1), 0.01, "worse"),
+        (8, 0.2, (0.1, 0.3), 0.05, "undecided"),
+        (8, 0.005, (-0.02, 0.02), 0.6, "equivalent"),
+        (8, 0.005, (-0.021, 0.019), 0.6, "undecided"),
+        (8, 0.005, (0.004, 0.006), 0.01, "better"),
     ],
 )
-def test_the_verdict_claims_no_more_than_the_test(
-    found: Comparison, corrected: float, words: str
+def test_a_conclusion_is_one_of_four(
+    n: int, difference: float, ends: tuple[float, float], corrected: float, words: str
 ) -> None:
-    assert verdict(found, corrected) == words
+    found = Comparison(n, difference, *ends, 1.0, corrected)
+    assert conclusion(found, corrected) == words
 
 
-# Exactness
+@pytest.mark.parametrize("tests", [1, 4])
+def test_the_seeds_named_reach_the_power_in_a_simulation(tests: int) -> None:
+    found = Comparison(4, 0.1, spread=0.09)
+    need = seeds_needed(found, tests)
+    assert need is not None
+    assert need.more is not None
+    draws = generator("power", tests)
+
+    def power(n: int, trials: int = 400) -> float:
+        p = [
+            permutation_p([(draws.normal(0.1, 0.09, n), draws.normal(0, 0.09, n))])
+            for _ in range(trials)
+        ]
+        return float(np.mean(np.array(p) < 0.05 / tests))
+
+    assert power(found.n + need.more) > 0.8 - 0.08  # four standard errors
+    assert power(found.n + need.more // 2) < 0.8
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5])
-@pytest.mark.parametrize("level", [0.95, 0.8])
-def test_few_values_have_the_quantiles_of_all_their_resamples(n: int, level: float) -> None:
-    values = generator("exact", n).normal(size=n)
-    means = [np.mean(drawn) for drawn in itertools.product(values, repeat=n)]
-    tail = (1 - level) / 2
-    low = np.quantile(means, tail, method="inverted_cdf")
-    high = -np.quantile([-mean for mean in means], tail, method="inverted_cdf")
-    assert bootstrap_interval([values], generator(), level=level) == pytest.approx((low, high))
-
-
-def test_exact_and_drawn_intervals_agree_where_one_goes_over_into_the_other() -> None:
-    values = generator("over").normal(size=8)
-    exact = bootstrap_interval([values], generator())
-    drawn = [values[generator("draws").integers(8, size=(100_000, 8))].mean(axis=1)]
-    assert exact == pytest.approx(np.quantile(drawn, (0.025, 0.975)), abs=0.02)
-
-
-def test_the_interval_of_a_mirror_image_is_mirrored() -> None:
-    values = generator("mirror").normal(size=7)
-    low, high = bootstrap_interval([values], generator()) or (0, 0)
-    assert bootstrap_interval([-values], generator()) == pytest.approx((-high, -low))
-
-
-@pytest.mark.parametrize("n", [4, 6, 9, 12, 30, 50])
-def test_the_rank_test_is_scipys(n: int) -> None:
-    differences = generator("scipy", n).normal(0.4, 1, size=n)
-    expected = stats.wilcoxon(differences, method="exact").pvalue
-    assert signed_rank(differences) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("n", [3, 5, 8, 11])
-def test_the_rank_test_with_ties_is_that_of_every_sign_pattern(n: int) -> None:
-    differences = np.round(generator("ties", n).normal(0.2, 1, size=n), 0)
-    values = differences[differences != 0]
-    ranks = stats.rankdata(abs(values))
-    observed = ranks[values > 0].sum()
-    sums = np.array(
-        [np.dot(ranks, signs) for signs in itertools.product((0, 1), repeat=len(values))]
-    )
-    tail = min(np.mean(sums >= observed - 1e-9), np.mean(sums <= observed + 1e-9))
-    assert signed_rank(differences) == pytest.approx(min(1.0, 2 * tail))
-
-
-def test_the_rank_test_of_many_pairs_is_scipys_approximation() -> None:
-    differences = generator("many").normal(0.1, 1, size=400)
-    expected = stats.wilcoxon(differences, method="asymptotic", correction=False).pvalue
-    assert signed_rank(differences) == pytest.approx(expected)
-    # The two sides of the limit agree.
-    fewer = generator("limit").normal(0.1, 1, size=200)
-    normal = stats.wilcoxon(fewer, method="asymptotic").pvalue
-    assert signed_rank(fewer) == pytest.approx(normal, abs=0.005)
+def test_nothing_is_planned_from_nothing() -> None:
+    assert seeds_needed(Comparison(2, 0.1, spread=0.1)) is None
+    assert seeds_needed(Comparison(5, 0.0, spread=0.1)) is None
+    assert seeds_needed(Comparison(5, 0.1, spread=0.0)) is None
+    need = seeds_needed(Comparison(5, 0.001, spread=0.1))
+    assert need is not None
+    assert (need.more, need.limit) == (None, MOST)

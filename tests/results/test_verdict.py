@@ -1,111 +1,220 @@
 """The sentence says what the numbers say, and no more."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from slotbench.results.leaderboard import leaderboard
-from slotbench.results.leaderboard.comparisons import METRICS
+from slotbench.results.leaderboard.comparisons import PRIMARY, SECONDARY, families
+from slotbench.results.leaderboard.grouping import Cost, Group, Row, Summaries
+from slotbench.results.leaderboard.verdict import verdict
 from tests.results.results import add_run, add_seeds, make_status, text_of
-from tests.results.test_comparisons import add_pair
 
-Verdict = dict[str, object]
-
-
-def add_differences(results: Path, differences: dict[str, list[float]]) -> None:
-    """One self-supervised row whose pairs differ from reconstruction by these, by metric."""
-    seeds = max(map(len, differences.values()))
-    for seed in range(seeds):
-        base = dict.fromkeys(differences, 0.5 + 0.01 * seed)
-        add_run(results, base, seed=seed)
-        ours = {
-            metric: base[metric] + values[seed]
-            for metric, values in differences.items()
-            if seed < len(values)
-        }
-        add_run(results, ours, seed=seed, objective="simclr", alignment="pool")
+LOW, HIGH = [0.40, 0.42, 0.38, 0.41, 0.45], [0.80, 0.84, 0.79, 0.82, 0.90]
 
 
-def test_better_and_worse_are_said_with_their_evidence(tmp_path: Path) -> None:
-    up = [0.10 + 0.01 * (seed % 3) for seed in range(9)]
-    add_differences(tmp_path, {METRICS[0]: [-value for value in up], METRICS[3]: up})
+def contest(results: Path, ours: list[float], theirs: list[float], **fields: Any) -> None:
+    add_seeds(results, PRIMARY, theirs, **fields)
+    add_seeds(results, PRIMARY, ours, objective="simclr", alignment="pool", **fields)
+
+
+def found(results: Path) -> dict[str, Any]:
+    document = leaderboard(results).to_json()
+    assert "lean" not in str(document)
+    return dict(document["verdict"])
+
+
+def test_five_seeds_that_separate_completely_are_said_with_their_evidence(tmp_path: Path) -> None:
+    contest(tmp_path, HIGH, LOW)
     board = leaderboard(tmp_path)
-    found = board.to_json()["verdict"]
-    assert found["claim"] == "mixed"
-    sentence = found["sentence"]
-    assert sentence.startswith("Mean over 1 row on 1 dataset (9 pairs of one seed)")
-    # Nine pairs of one side: 2 / 2^9, twice after Holm.
-    assert f"is worse than reconstruction on {METRICS[0]} (-0.11 [-0.12, -0.10]" in sentence
-    assert f"is better than reconstruction on {METRICS[3]} (+0.11 [0.10, 0.12]" in sentence
-    assert sentence.count("p = 0.008") == 2
-    assert sentence.count(". ") == 0
-    assert found["seeds_needed"] == {}
-    for text in (text_of(board, 400), board.to_markdown()):
-        assert sentence in text
+    said = board.to_json()["verdict"]
+    assert said["claim"] == "better"
+    assert said["sentence"] == (
+        "By fg_ari/attention, the measure fixed beforehand, the best self-supervised contestant is "
+        "better than the best of reconstruction on clevr:clevr6 (rendered, 64 px, 96,000 images: "
+        "simclr · pool against reconstruction +0.42 [0.39, 0.44], 5 seeds, p = 0.008)."
+    )
+    assert said["notes"] == []
+    assert "better than the best of reconstruction on clevr:clevr6" in said["headline"]
+    assert said["sentence"] in text_of(board, 400)
+
+
+def test_datasets_are_judged_one_by_one_and_corrected_together(tmp_path: Path) -> None:
+    contest(tmp_path, HIGH, LOW)
+    contest(tmp_path, LOW, HIGH, variant="clevr10")
+    same = [0.5, 0.51, 0.5, 0.49, 0.5]
+    contest(tmp_path, same, same, variant="other")
+    document = leaderboard(tmp_path).to_json()
+    verdicts = {each["dataset"]: each["verdict"] for each in document["families"]}
+    assert verdicts == {
+        "clevr:clevr6": "better",
+        "clevr:clevr10": "worse",
+        "clevr:other": "equivalent",
+    }
+    assert document["verdict"]["claim"] == "mixed"
+    assert document["verdict"]["sentence"].count("; it ") == 2
+    corrected = sorted(each["p_corrected"] for each in document["families"])
+    assert corrected == pytest.approx([3 * 2 / 252, 3 * 2 / 252, 1.0])
 
 
 def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
-    add_differences(
-        tmp_path, {METRICS[0]: [0.1, 0.12, 0.11, 0.13], METRICS[3]: [0.1, -0.1, 0.2, 0]}
-    )
-    board = leaderboard(tmp_path)
-    found = board.to_json()["verdict"]
-    assert found["claim"] == "none shown"
-    assert f"leans better, not significantly, on {METRICS[0]}" in found["sentence"]
-    assert f"shows no difference on {METRICS[3]}" in found["sentence"]
-    needs = found["seeds_needed"]
-    # Alpha is 0.05 / 2: seven pairs of one side reach it, and four are there.
-    assert needs[METRICS[0]]["more"] == 3
-    assert needs[METRICS[3]]["more"] > 5
-    (note,) = [note for note in found["notes"] if note.startswith("Seeds more")]
-    assert f"3 for {METRICS[0]} and {needs[METRICS[3]]['more']} for {METRICS[3]}" in note
-    assert "if the difference and spread seen so far are the true ones" in note
+    contest(tmp_path, [0.5, 0.7, 0.6, 0.8], [0.45, 0.6, 0.55, 0.7])
+    said = found(tmp_path)
+    assert said["claim"] == "undecided"
+    assert said["headline"].startswith("Not settled: ")
+    (note,) = said["notes"]
+    (family,) = leaderboard(tmp_path).to_json()["families"]
+    assert f"{family['seeds_needed']['more']} on clevr:clevr6" in note
+    assert "growing data needs a corrected level" in note
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_below_three_seeds_nothing_is_claimed(tmp_path: Path, seeds: int) -> None:
-    add_pair(tmp_path, [0.9] * seeds, [0.1] * 5)
-    found = leaderboard(tmp_path).to_json()["verdict"]
-    assert found["claim"] == "too few seeds"
-    assert f"too few seeds to say ({seeds} of 3)" in found["sentence"]
-    assert not any(word in found["sentence"] for word in ("better", "worse", "difference"))
-    assert found["seeds_needed"] == {}
+    contest(tmp_path, [0.9] * seeds, [0.1] * 5)
+    said = found(tmp_path)
+    assert said["claim"] == "too few seeds"
+    assert f"too few seeds to say ({seeds} of 3)" in said["sentence"]
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
-    add_seeds(tmp_path, METRICS[0], [0.1, 0.2, 0.3])
-    found = leaderboard(tmp_path).to_json()["verdict"]
-    assert found["claim"] == "nothing to compare"
-    assert "nothing to compare yet" in found["sentence"]
+    add_seeds(tmp_path, PRIMARY, LOW)
+    add_seeds(tmp_path, PRIMARY, HIGH, objective="random")
+    said = found(tmp_path)
+    assert said["claim"] == "nothing to compare"
+    assert "nothing to compare yet" in said["sentence"]
+
+
+def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_path: Path) -> None:
+    contest(tmp_path, HIGH, LOW)
+    for objective in ("byol", "vicreg", "moco"):
+        add_seeds(tmp_path, PRIMARY, [0.1, 0.2, 0.15, 0.12, 0.3], objective=objective)
+    add_seeds(tmp_path, PRIMARY, [0.99], objective="dino")  # one seed: no candidate
+    (family,) = leaderboard(tmp_path).to_json()["families"]
+    assert (family["objective"], family["candidates"]) == ("simclr", [4, 1])
+    assert family["chosen_on"] == "the same seeds"
+    assert family["p_corrected"] == pytest.approx(4 * 2 / 252)
+    assert any("chosen on the same seeds" in note for note in found(tmp_path)["notes"])
+
+
+def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared(
+    tmp_path: Path,
+) -> None:
+    contest(tmp_path, LOW, [0.39, 0.41, 0.40, 0.42, 0.43])
+    add_seeds(tmp_path, PRIMARY, HIGH, objective="byol")
+    for objective, value in (("simclr", 0.7), ("byol", 0.6), ("reconstruction", 0.1)):
+        alignment = "pool" if objective == "simclr" else None
+        add_run(tmp_path, {PRIMARY: value}, seed=1000, objective=objective, alignment=alignment)
+    (family,) = leaderboard(tmp_path).to_json()["families"]
+    assert (family["objective"], family["chosen_on"]) == ("simclr", "tuning seeds")
+    assert family["seeds"] == [0, 1, 2, 3, 4]
+    assert family["p"] == family["p_corrected"]
+    assert any("chosen on tuning seeds" in note for note in found(tmp_path)["notes"])
+
+
+def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their_own(
+    tmp_path: Path,
+) -> None:
+    draws = np.random.default_rng(3)
+    values = {}
+    for objective, shift in (("reconstruction", 0.0), ("simclr", 0.1)):
+        values[objective] = {
+            key: draws.normal(0.5 + k * shift, 0.05, 6).tolist() for k, key in enumerate(SECONDARY)
+        }
+        for seed in range(6):
+            numbers = {key: each[seed] for key, each in values[objective].items()}
+            add_run(tmp_path, {**numbers, PRIMARY: LOW[0] + seed}, seed=seed, objective=objective)
+    document = leaderboard(tmp_path).to_json()
+    ours = {each["metric"]: each for each in document["families"]}
+    p = {}
+    for key in SECONDARY:
+        one, other = values["simclr"][key], values["reconstruction"][key]
+        p[key] = stats.permutation_test(
+            (one, other), lambda a, b, axis=-1: np.mean(a, axis) - np.mean(b, axis), n_resamples=1e4
+        ).pvalue
+        assert ours[key]["p"] == pytest.approx(p[key])
+        apart = np.subtract(one, other)
+        ends = stats.t.interval(0.95, 5, apart.mean(), stats.sem(apart))
+        assert (ours[key]["low"], ours[key]["high"]) == pytest.approx(ends)
+    # Holm by its definition: reject while p_(k) <= alpha / (m - k + 1).
+    upto = 0.0
+    for rank, key in enumerate(sorted(SECONDARY, key=lambda key: p[key])):
+        upto = max(upto, min(1.0, p[key] * (len(SECONDARY) - rank)))
+        assert ours[key]["p_corrected"] == pytest.approx(upto)
+        assert (ours[key]["verdict"] == "better") == (upto < 0.05)
+    (note,) = [note for note in document["verdict"]["notes"] if note.startswith("Secondary")]
+    assert "better in" in note
 
 
 def test_failed_runs_and_runs_without_a_partner_are_named(tmp_path: Path) -> None:
-    add_seeds(tmp_path, METRICS[0], [0.5, 0.6, 0.7, 0.8])
-    add_seeds(tmp_path, METRICS[0], [0.4, 0.3, 0.2], objective="simclr")
+    contest(tmp_path, [0.4, 0.3, 0.2], [0.5, 0.6, 0.7, 0.8])
     for seed in (7, 8):
-        add_run(tmp_path, seed=seed, objective="simclr", status=make_status("failed"))
-    found = leaderboard(tmp_path).to_json()["verdict"]
-    assert "Failed runs, which are in no mean: 2 of self-supervision." in found["notes"]
-    assert "Runs without a partner of the same seed, not compared: 1." in found["notes"]
+        failed = make_status("failed")
+        add_run(tmp_path, seed=seed, objective="simclr", alignment="pool", status=failed)
+    notes = found(tmp_path)["notes"]
+    assert "Failed runs, which are in no mean: 2 of self-supervised." in notes
+    assert "Runs without a partner of the same seed, not compared: 1." in notes
 
 
-def test_single_rows_are_counted_and_the_best_is_not_picked(tmp_path: Path) -> None:
-    theirs = np.linspace(0.4, 0.6, 10)
-    add_seeds(tmp_path, METRICS[0], theirs.tolist())
-    for objective, shift in (("simclr", 0.2), ("byol", -0.2), ("vicreg", -0.1)):
-        values = (theirs + shift + 0.001 * np.arange(10)).tolist()
-        add_seeds(tmp_path, METRICS[0], values, objective=objective)
-    found = leaderboard(tmp_path).to_json()["verdict"]
-    expected = f"Row by row after Holm's correction: 1 better and 2 worse of 3 on {METRICS[0]}."
-    assert expected in found["notes"]
-    assert "simclr" not in found["sentence"]
+def test_single_rows_are_counted(tmp_path: Path) -> None:
+    add_seeds(tmp_path, PRIMARY, [*LOW, 0.4])
+    add_seeds(tmp_path, PRIMARY, [*HIGH, 0.8], objective="simclr")
+    add_seeds(tmp_path, PRIMARY, [0.1, 0.11, 0.12, 0.1, 0.2, 0.1], objective="byol")
+    counted = "Row by row on fg_ari/attention, after Holm's correction: 1 better and 1 worse of 2."
+    assert counted in found(tmp_path)["notes"]
 
 
-def test_the_document_names_effect_and_claim_for_each_comparison(tmp_path: Path) -> None:
-    values = [0.1, 0.12, 0.09, 0.11]
-    add_differences(tmp_path, {METRICS[0]: values})
-    document = leaderboard(tmp_path).to_json()
-    expected = np.mean(values) / np.std(values, ddof=1) * (1 - 3 / 11)
-    assert document["families"][0]["effect"] == pytest.approx(expected)
-    assert document["comparisons"][0]["effect"] == pytest.approx(expected)
+def simulated(draws: np.random.Generator) -> list[Row]:
+    """A board without any difference: datasets, contestants, seeds and their spread vary."""
+    rows = []
+    seeds, common = int(draws.integers(3, 9)), draws.choice([0.0, 0.03])
+    tuning = [1000, 1001][: int(draws.integers(0, 3))]
+    for data in range(int(draws.integers(1, 4))):
+        group = Group(f"d{data}", "rendered", 64, "f")
+        noise = dict(enumerate(draws.normal(0, common, 8)))
+        for family, most in (("self-supervised", 6), ("reconstruction", 3)):
+            for name in range(int(draws.integers(1, most + 1))):
+                values = {
+                    PRIMARY: {
+                        seed: float(0.5 + noise.get(seed, 0) + draws.normal(0, 0.05))
+                        for seed in (*range(seeds), *tuning)
+                    }
+                }
+                rows.append(
+                    Row(
+                        group,
+                        "core",
+                        f"{family}-{name}",
+                        None,
+                        "quick",
+                        "",
+                        family,
+                        tuple(values[PRIMARY]),
+                        0,
+                        0,
+                        values,
+                        Summaries(values),
+                        Cost(None, None, None, None, ""),
+                        (),
+                        {},
+                        "96,000 images",
+                    )
+                )
+    return rows
+
+
+@pytest.mark.parametrize("boards", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_without_any_difference_one_is_claimed_on_five_per_cent_of_boards_at_most(
+    boards: int,
+) -> None:
+    draws, claims = np.random.default_rng(2), 0
+    for _ in range(boards):
+        said = verdict([], families(simulated(draws)))
+        claims += said.claim in ("better", "worse", "mixed")
+        assert bool(re.search("is (better|worse) than", said.sentence)) == (
+            said.claim in ("better", "worse", "mixed")
+        )
+    assert stats.binomtest(claims, boards, 0.05, "greater").pvalue > 0.01

@@ -12,18 +12,18 @@ import pytest
 from rich.console import Console
 
 from slotbench.errors import UserError
-from slotbench.results.leaderboard import Board, Index, leaderboard
+from slotbench.results.leaderboard import Board, leaderboard
 from slotbench.results.leaderboard.watch import watch
 from tests.results.results import ALL, add_run, make_status, write
 
 
 def test_a_page_is_shown_when_it_changed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
-    index, looks, slept = Index(tmp_path), [0], []
+    looks, slept = [0], []
     stream = io.StringIO()
 
     def collect() -> Board:
         looks[0] += 1
-        return leaderboard(tmp_path, index=index)
+        return leaderboard(tmp_path)
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)

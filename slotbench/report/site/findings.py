@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slotbench.report.site.study import Study
-from slotbench.results.leaderboard import Board, rank_tables
+from slotbench.results.leaderboard import Board
 from slotbench.results.leaderboard.comparisons import Family
 from slotbench.results.leaderboard.factors import Contrast
-from slotbench.results.leaderboard.power import Need
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.verdict import plain
 from slotbench.results.leaderboard.wording import MISSING, interval, p_value, signed
@@ -17,7 +16,7 @@ HEADINGS = (
     "difference",
     "95 % interval",
     "effect d",
-    "p (Holm)",
+    "p (corrected)",
     "pairs",
     "finding",
     "seeds more",
@@ -50,7 +49,7 @@ class Findings:
 def findings(board: Board, study: Study) -> Findings:
     """Question, answer and evidence; the answer is the suite's where it asks of its axes."""
     verdict = board.verdict
-    evidence = [_evidence(family, dict(verdict.needs)) for family in board.families]
+    evidence = [_evidence(family) for family in board.families]
     of_families = not study.answer
     clear = any(family.result.n >= LEAST_FOR_A_CLAIM for family in board.families)
     notes = (*study.notes, *(verdict.notes if of_families else ()))
@@ -58,18 +57,18 @@ def findings(board: Board, study: Study) -> Findings:
         study.question,
         study.answer or verdict.headline,
         notes,
-        Plain("Self-supervision minus reconstruction, all rows together", HEADINGS, evidence)
+        Plain("Best self-supervised row minus the best of reconstruction", HEADINGS, evidence)
         if clear and of_families
         else None,
         _axes(study),
     )
 
 
-def _evidence(family: Family, needs: dict[str, Need]) -> list[str]:
-    name = f"{plain(family.metric)}: {family.metric}"
+def _evidence(family: Family) -> list[str]:
+    name = f"{plain(family.metric)}: {family.metric}, {family.title}"
     if family.result.n < LEAST_FOR_A_CLAIM:
         return [name, *(MISSING,) * 4, str(family.result.n), family.verdict, MISSING]
-    need = needs.get(family.metric)
+    need = family.need
     more = MISSING if need is None else f"> {need.limit}" if need.more is None else str(need.more)
     return [name, *_numbers(family), family.verdict, more]
 
@@ -115,5 +114,6 @@ def ranks(board: Board) -> tuple[list[Plain], list[Plain]]:
 
 
 def _rank_tables(board: Board) -> Iterator[Plain]:
-    for title, headings, rows in rank_tables.tables(board):
-        yield Plain(title, headings, rows)
+    for table in board.rank_tables():
+        cells = [[cell.text for cell in row] for row in table.rows]
+        yield Plain(table.title, table.headings, cells)

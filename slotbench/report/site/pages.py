@@ -10,7 +10,7 @@ from slotbench.evaluation.groups import direction
 from slotbench.files import read_json
 from slotbench.report.site.curves import Curve
 from slotbench.results.leaderboard import Board, Row
-from slotbench.results.leaderboard.tables import groups
+from slotbench.results.leaderboard.grouping import by_group as groups
 from slotbench.results.leaderboard.wording import (
     MISSING,
     best,

@@ -20,8 +20,8 @@ from slotbench.report.site.findings import findings, ranks
 from slotbench.report.site.gallery import WISH, Gallery, copy_pictures, draw_gallery
 from slotbench.report.site.study import Study, study
 from slotbench.results.leaderboard import Board, Row, collect, leaderboard
-from slotbench.results.leaderboard.rank_tables import NOTE as RANK_NOTE
-from slotbench.results.leaderboard.tables import groups
+from slotbench.results.leaderboard.grouping import by_group as groups
+from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
 from slotbench.results.leaderboard.wording import comparison_lines, titles
 from slotbench.results.run import Run
 from slotbench.suites.commands import Where

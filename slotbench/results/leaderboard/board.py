@@ -1,4 +1,4 @@
-"""What ``slotbench leaderboard`` shows: filters, the comparison, and every format of it."""
+"""What ``slotbench leaderboard`` shows: every run, filtered and compared, in every format."""
 
 import json
 from collections import Counter, defaultdict
@@ -8,29 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotbench.errors import UserError
-from slotbench.results.leaderboard import rank_tables, scaling, tables
+from slotbench.results.leaderboard import board_json, formats, scaling
+from slotbench.results.leaderboard import ranks as placing
 from slotbench.results.leaderboard.collect import find, metric_keys
 from slotbench.results.leaderboard.comparisons import Family, Paired, comparisons, families
-from slotbench.results.leaderboard.documents import (
-    comparison_document,
-    family_document,
-    overall_document,
-    row_document,
-    standing_document,
-    verdict_document,
-)
 from slotbench.results.leaderboard.filters import choose, select
-from slotbench.results.leaderboard.grouping import Row, rows
-from slotbench.results.leaderboard.index import Index
-from slotbench.results.leaderboard.ranks import Overall, Standing, overall, standings
+from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import Verdict, verdict
-from slotbench.results.leaderboard.wording import DEFAULT_METRICS
+from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+COMPARED = "Self-supervision against reconstruction"
 _MANY = 200
 _ALIKE = 3
 """Runs with one problem that a table names one by one."""
@@ -44,55 +37,54 @@ class Board:
     metrics: tuple[str, ...]
     """The metrics asked for, or every one that there is."""
     shown: tuple[str, ...]
-    """The same for tables that people read: without a wish, a handful that fits the page."""
+    """The same for tables that people read; a handful that fits the page unless asked for."""
     comparisons: tuple[Paired, ...]
     families: tuple[Family, ...]
     verdict: Verdict
     """The answer, for the comparisons that are shown."""
     warnings: tuple[str, ...]
     """What was left out, and why."""
-    index: Index
-    """What was read; ``index.save()`` makes the next time quicker."""
     running: tuple[str, ...]
     """One line for each run that is being trained now."""
     raw: tuple[Row, ...]
-    """The rows as they are without a scale: ranks and comparisons are of these."""
+    """The rows before scaling: ranks and comparisons are of these."""
     scale: str = ""
     """How numbers were scaled; "" where they are raw."""
     with_ranks: bool = False
     """Whether tables that people read show ranks too."""
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[placing.Standing]:
         """Places on the metrics shown, by dataset and metric."""
         return [
             standing
-            for _, members in tables.groups(self.raw)
+            for _, members in by_group(self.raw)
             for metric in self.shown
             if any(metric in row.metrics for row in members)
-            for standing in standings(members, metric)
+            for standing in placing.standings(members, metric)
         ]
 
-    def overall(self) -> list[Overall]:
+    def overall(self) -> list[placing.Overall]:
         """Ranks over all datasets on the metrics shown; empty where there is one dataset."""
-        groups = [members for _, members in tables.groups(self.raw)]
-        if len(groups) < 2:
-            return []
-        return [place for metric in self.shown for place in overall(groups, metric)]
+        return placing.overall_places([rows for _, rows in by_group(self.raw)], self.shown)
+
+    def rank_tables(self) -> list[formats.Table]:
+        """:meth:`standings` and :meth:`overall` as tables."""
+        return list(placing.tables(self.raw, self.shown))
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``leaderboard --json``: JSON types only, None for what is missing."""
         return {
             "schema": SCHEMA_VERSION,
             "rows": [
-                row_document(row, members, self.metrics)
-                for _, members in tables.groups(self.rows)
+                board_json.row_document(row, members, self.metrics)
+                for _, members in by_group(self.rows)
                 for row in members
             ],
-            "comparisons": [comparison_document(pair) for pair in self.comparisons],
-            "families": [family_document(family) for family in self.families],
-            "verdict": verdict_document(self.verdict),
-            "ranks": [standing_document(standing) for standing in self.standings()],
-            "overall": [overall_document(place) for place in self.overall()],
+            "comparisons": list(map(board_json.pair_document, self.comparisons)),
+            "families": list(map(board_json.pair_document, self.families)),
+            "verdict": board_json.verdict_document(self.verdict),
+            "ranks": list(map(board_json.standing_document, self.standings())),
+            "overall": list(map(board_json.overall_document, self.overall())),
             "warnings": list(self.warnings),
             **({"scale": self.scale} if self.scale else {}),
         }
@@ -102,40 +94,70 @@ class Board:
         indent = 2 if len(self.rows) < _MANY else None
         return json.dumps(self.to_json(), indent=indent, allow_nan=False)
 
+    def to_frame(self) -> "pd.DataFrame":
+        """A line for each row and metric asked for, full precision, None where missing.
+
+        Columns: dataset, origin, image_size, fingerprint, core, objective, alignment, preset,
+        settings, family, external, seeds, failed, published, metric, mean, low, high, n, iqm,
+        the parts of the cost, warnings.
+        """
+        return formats.long_form(self.rows, self.metrics)
+
     def to_csv(self) -> str:
-        """Long form: a line for each row and metric."""
-        return tables.to_csv(self.rows, self.metrics)
+        """:meth:`to_frame` as CSV, safe to open in a spreadsheet."""
+        text: str = self.to_frame().map(formats.cell_text).to_csv(index=False, lineterminator="\n")
+        return text
 
     def to_markdown(self) -> str:
-        text = tables.to_markdown(
-            self.rows,
-            self.shown,
-            self.comparisons,
-            self.verdict,
-            summed_up(self.warnings),
-            self.scale,
+        """A table a dataset, then the comparison and what was left out."""
+        text = formats.markdown_text
+        lines = [*map(formats.to_markdown, formats.row_tables(self.rows, self.shown))]
+        lines += [f"{formats.NOTE} {self.scale}".strip(), "", f"### {COMPARED}", ""]
+        for title, found in comparison_lines(self.comparisons):
+            lines += [f"- {text(title)}", *(f"  - {text(line)}" for line in found)]
+        lines += ["", TEST, ""] if self.comparisons else []
+        lines += [text(self.verdict.sentence), ""]
+        lines += [f"- {text(note)}" for note in self.verdict.notes]
+        left_out = summed_up(self.warnings)
+        lines += (
+            ["", "### Left out", "", *(f"- {text(line)}" for line in left_out)] if left_out else []
         )
-        return text + (f"\n{rank_tables.to_markdown(self)}" if self.with_ranks else "")
+        if self.with_ranks:
+            lines += ["", *map(formats.to_markdown, self.rank_tables()), placing.NOTE]
+        return "\n".join(lines) + "\n"
 
     def to_latex(self) -> str:
-        """Tables for booktabs, a ``table`` a dataset."""
-        return tables.to_latex(self.rows, self.shown, self.scale)
+        r"""Tables for ``\usepackage{booktabs}``, a ``table`` a dataset."""
+        note = f"{formats.NOTE} {self.scale}".strip()
+        tables = formats.row_tables(self.rows, self.shown)
+        found = [formats.to_latex(table, note) for table in tables]
+        return "\n".join([r"% Needs \usepackage{booktabs}.", *found])
 
     def render(self, console: "Console") -> None:
         """Print the tables and the comparison; made for 120 columns, whole at any width."""
-        from slotbench.results.leaderboard import terminal
+        from rich.text import Text
 
-        terminal.render(
-            console,
-            self.rows,
-            self.shown,
-            self.comparisons,
-            self.verdict,
-            summed_up(self.warnings),
-            self.scale,
-        )
+        formats.render_rows(console, formats.row_tables(self.rows, self.shown))
+        console.print(Text(f"{formats.NOTE} *: best of its column. {self.scale}".strip(), "dim"))
+        console.print()
+        console.print(Text(COMPARED, "bold"))
+        for title, lines in comparison_lines(self.comparisons):
+            console.print(Text(title))
+            formats.put_notes(console, lines)
+        if self.comparisons:
+            console.print(Text(TEST, "dim"))
+        console.print(Text(self.verdict.sentence, "bold"))
+        formats.put_notes(console, self.verdict.notes)
+        if self.warnings:
+            console.print()
+            console.print(Text("Left out", "bold"))
+            formats.put_notes(console, summed_up(self.warnings))
         if self.with_ranks:
-            rank_tables.render(console, self)
+            for table in self.rank_tables():
+                console.print()
+                console.print(Text(table.title, "bold"))
+                formats.render(console, table)
+            console.print(Text(placing.NOTE, "dim"))
 
 
 def leaderboard(
@@ -147,34 +169,33 @@ def leaderboard(
     family: str | None = None,
     scale: bool = False,
     ranks: bool = False,
-    index: Index | None = None,
     keep: Callable[[Row], bool] | None = None,
 ) -> Board:
     """Read every run and entry below ``results_dir`` and compare.
 
     ``dataset`` is a name, ``name:variant`` or a prepared .h5 file; ``metrics`` are keys, their
-    first parts (``properties/linear``) or ``all``. Filters choose what is shown and change no
-    number: intervals, versions and Holm's correction come from all runs. With ``scale``, numbers
-    stand between floor and ceiling (:mod:`slotbench.results.leaderboard.scaling`); comparisons and
-    ``ranks`` stay raw. ``index`` is what was read before; without one, the folder's file is used.
-    ``keep`` is one more filter of rows.
+    first parts (``properties/linear``) or ``all``, also with commas between. Filters choose what
+    is shown and change no number: versions and corrections come from all runs. With ``scale``,
+    numbers stand between floor and ceiling (:mod:`slotbench.results.leaderboard.scaling`);
+    comparisons and ranks stay raw. ``keep`` is one more filter of rows.
 
     Raises :class:`UserError` where there is nothing to show, and for a dataset, metric, core or
     family that no row has, with the nearest that one has.
     """
-    index = index or Index(results_dir)
-    found = find(results_dir, index)
-    everything = rows(found, index.memo)
+    found = find(results_dir)
+    everything = rows(found)
     if not everything:
         raise _empty(found, results_dir)
-    paired = comparisons(everything, index.memo)
     shown = raw = select(everything, dataset, core, family, keep)
     present = [key for key in metric_keys(found) if any(key in row.metrics for row in shown)]
     wanted = choose(metrics, present)
     in_table = wanted if metrics else list(DEFAULT_METRICS)
     chosen = set(map(id, shown))
-    relevant = [pair for pair in paired if chosen & {id(pair.row), id(pair.baseline)}]
-    together = families(relevant, index.memo) if relevant else []
+    groups = {(row.group, row.budget) for row in shown}
+    paired = [
+        pair for pair in comparisons(everything) if chosen & {id(pair.row), id(pair.baseline)}
+    ]
+    best = [each for each in families(everything) if (each.row.group, each.row.budget) in groups]
     if scale:
         # Neutral numbers and what no table shows get no notes; JSON and CSV hold all of them.
         shown = scaling.scaled(shown, everything, wanted, in_table)
@@ -182,11 +203,10 @@ def leaderboard(
         rows=tuple(shown),
         metrics=tuple(wanted),
         shown=tuple(in_table),
-        comparisons=tuple(relevant),
-        families=tuple(together),
-        verdict=verdict(relevant, together, index.memo),
+        comparisons=tuple(paired),
+        families=tuple(best),
+        verdict=verdict(paired, best),
         warnings=tuple(_warnings(found, {row.group.dataset for row in shown})),
-        index=index,
         running=tuple(_running(found)),
         raw=tuple(raw),
         scale=scaling.NOTE if scale else "",
@@ -204,30 +224,29 @@ def _empty(found: Sequence[Found], results_dir: Path) -> UserError:
 
 
 def _states(found: Sequence[Found], wanted: set[str]) -> str:
-    counts = Counter(run["state"] for run in found if run["state"] in wanted)
+    counts = Counter(run.state for run in found if run.state in wanted)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _running(found: Sequence[Found]) -> list[str]:
     lines = []
-    for run in (run for run in found if run["state"] == "running"):
-        alignment = f" · {run['alignment']}" if run["alignment"] else ""
-        what = f"{run['dataset']}, {run['core']} + {run['objective']}{alignment}"
-        done = f"step {run['step'] or 0:,.0f} of {run['steps'] or 0:,.0f}"
-        lines.append(f"Running: {what}, seed {run['seed']}: {done}.")
+    for run in found:
+        if run.state == "running" and run.status is not None:
+            alignment = f" · {run.alignment}" if run.alignment else ""
+            done = f"step {run.status.step or 0:,.0f} of {run.status.steps or 0:,.0f}"
+            what = f"{run.dataset}, {run.core} + {run.objective}{alignment}, seed {run.seed}"
+            lines.append(f"Running: {what}: {done}.")
     return lines
 
 
 def _warnings(found: Sequence[Found], datasets: set[str] | None) -> list[str]:
     """One line for each problem of a run of these datasets, or of one that cannot be read."""
     concerned = [
-        run
-        for run in found
-        if datasets is None or run.get("dataset") is None or run["dataset"] in datasets
+        run for run in found if datasets is None or run.dataset is None or run.dataset in datasets
     ]
-    lines = [f"{run['run']}: {problem}" for run in concerned for problem in run["problems"]]
+    lines = [f"{run.run}: {problem}" for run in concerned for problem in run.problems]
     unfinished = _states(
-        [run for run in concerned if run.get("dataset")], {"new", "running", "interrupted"}
+        [run for run in concerned if run.dataset], {"new", "running", "interrupted"}
     )
     return lines + ([f"Not finished, so not counted: {unfinished}."] if unfinished else [])
 
@@ -236,7 +255,7 @@ def summed_up(warnings: Sequence[str]) -> list[str]:
     """For people: the first few of many runs with one problem, and how many more there are."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in warnings:
-        # What to type names the run, and so differs from run to run.
+        # The command to type names the run, so it differs from run to run.
         problem = text.partition(": ")[2].partition(" Type: ")[0]
         alike[problem or text].append(text)
     lines = []

@@ -1,21 +1,22 @@
-"""Every run that the leaderboard can see, one row a run: run directories and published records.
+"""Every run that the leaderboard can see: run directories, entries and published records.
 
-What cannot count stays in the frame, with the reason in ``problems``: a file that does not read,
-a run without an evaluation, an evaluation of another split, other images or an older version of
-a metric. Nothing is left out in silence, and nothing here raises for a bad run.
+A run that cannot count stays in the list with the reason in ``problems``: a file that cannot be
+read, no evaluation, an evaluation of another split or other images, an older version of a metric.
 """
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
-from slotbench.files import read_json
+from slotbench.files import parse_document, read_json
+from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
-from slotbench.results.leaderboard.index import Index, read, reason
-from slotbench.results.leaderboard.records import Found, Protocol, again, describe, unreadable
+from slotbench.results.leaderboard.records import Found, describe, read, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,37 +41,23 @@ COLUMNS = (
     "external",
     "seed",
     "row",
-    "pair",
-    "steps",
-    "seconds",
-    "images_per_second",
-    "parameters",
-    "flops",
-    "device",
+    "budget",
     "warnings",
     "config",
 )
-"""The frame's columns that are no metric; metrics are the columns with a ``/`` or none of these.
-
-``counts``: done, with an evaluation that can be used. ``row``: a hash of everything but the seed;
-runs of one row differ in their seed alone. ``pair``: a hash of what a self-supervised row and its
-reconstruction row must share.
-"""
+"""The frame's columns that come from :class:`Found`."""
+COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
+"""Its columns that come from ``status.json``. The others are metrics."""
 
 
-def find(results_dir: Path, index: Index | None = None) -> list[Found]:
-    """Every run under ``results_dir``: run directories, baselines, external and published.
-
-    ``index`` is one of the same folder; without it, everything is read anew.
-    """
-    found = (index or Index(results_dir, use=False)).runs()
+def find(results_dir: Path) -> list[Found]:
+    """Every run under ``results_dir``: run directories, baselines, external and published."""
+    found = [read(path, name) for name, path in _directories(results_dir, "runs", 3)]
     for kind in FOLDERS.values():
-        for path in sorted((results_dir / kind).glob("*/*")):
-            if path.is_dir() and not path.name.startswith("."):
-                found.append(read(path, str(path.relative_to(results_dir))))
+        found += [read(path, name) for name, path in _directories(results_dir, kind, 2)]
     for file in sorted((results_dir / "published").glob("*.json")):
-        found.extend(_published(file, results_dir))
-    found = _once(found)
+        found.extend(_published(file, f"published/{file.name}"))
+    _count_once(found)
     _same_protocol(found)
     _newest_versions(found)
     return found
@@ -79,15 +66,17 @@ def find(results_dir: Path, index: Index | None = None) -> list[Found]:
 def collect(results_dir: Path) -> "pd.DataFrame":
     """:func:`find` as a table, one row a run.
 
-    Columns: :data:`COLUMNS`, then one float64 column for each metric key (NaN: missing). Runs
-    that cannot be read have the state ``unreadable`` and no configuration.
+    Columns: :data:`COLUMNS`, :data:`COSTS`, then one float64 column for each metric key (NaN:
+    missing). Runs that cannot be read have the state ``unreadable`` and no configuration.
     """
     import pandas as pd
 
     found = find(results_dir)
-    frame = pd.DataFrame({name: [run.get(name) for run in found] for name in COLUMNS}, dtype=object)
+    known = {name: [getattr(run, name) for run in found] for name in COLUMNS}
+    known |= {name: [getattr(run.status, name, None) for run in found] for name in COSTS}
+    frame = pd.DataFrame(known, dtype=object)
     metrics = {
-        key: [run["values"].get(key) if run["counts"] else None for run in found]
+        key: [run.values.get(key) if run.counts else None for run in found]
         for key in metric_keys(found)
     }
     return pd.concat([frame, pd.DataFrame(metrics, index=frame.index, dtype="float64")], axis=1)
@@ -95,63 +84,76 @@ def collect(results_dir: Path) -> "pd.DataFrame":
 
 def metric_keys(found: Iterable[Found]) -> list[str]:
     """The metrics that runs which count have, sorted."""
-    distinct = {id(run["versions"]): run["versions"] for run in found if run["counts"]}
-    return sorted({key for versions in distinct.values() for key in versions})
+    return sorted({key for run in found if run.counts for key in run.versions})
 
 
-def _published(file: Path, results_dir: Path) -> list[Found]:
-    name = str(file.relative_to(results_dir))
+def _directories(folder: Path, name: str, depth: int) -> Iterator[tuple[str, Path]]:
+    """The directories ``depth`` levels below ``folder/name``, sorted; hidden ones are passed."""
+    level = [name]
+    for _ in range(depth):
+        level = [f"{path}/{inside}" for path in level for inside in _inside(folder / path)]
+    return ((path, folder / path) for path in level)
+
+
+def _inside(folder: Path) -> list[str]:
+    with suppress(OSError), os.scandir(folder) as found:
+        return sorted(
+            item.name for item in found if not item.name.startswith(".") and item.is_dir()
+        )
+    return []
+
+
+def _published(file: Path, name: str) -> Iterator[Found]:
     try:
         records = read_json(file)
+        if not isinstance(records, list):
+            raise UserError("expected a list of runs")
     except (UserError, OSError) as error:
-        return [unreadable(name, published=True, why=reason(error, file))]
-    if not isinstance(records, list):
-        return [unreadable(name, published=True, why="expected a list of runs")]
-    found = []
+        yield unreadable(name, str(error).replace(f"{file} ", "").rstrip("."), published=True)
+        return
     for index, record in enumerate(records):
         where = f"{name}, run {index}"
-        if isinstance(record, dict) and {"config", "status"} <= record.keys():
-            parts = (record["config"], record["status"], record.get("evaluation"))
-            found.append(describe(where, *parts, published=True))
-        else:
-            found.append(unreadable(where, published=True, why="'config' or 'status' is missing"))
-    return found
+        try:
+            parts = parse_document(record, Published, "the record")
+        except UserError as error:
+            yield unreadable(where, str(error).rstrip("."), published=True)
+            continue
+        found = describe(where, parts.config, parts.status, parts.evaluation)
+        found.environment = parts.environment
+        yield found
 
 
-def _once(found: list[Found]) -> list[Found]:
-    """Each (row, seed) once.
+def _count_once(found: list[Found]) -> None:
+    """Let each (row, seed) count once.
 
     The same run here and published: this machine's counts where it is done, else the published
     one. Several copies on one side: one counts where their numbers agree, none where they differ,
     because nothing says which is right.
     """
     groups: dict[Any, list[Found]] = defaultdict(list)
-    for index, run in enumerate(found):
-        key = (run["row"], run["seed"]) if "row" in run else ("unreadable", index)
-        groups[key].append(run)
-    for group in groups.values():
-        if len(group) == 1:
-            continue
-        counting = [run for run in group if run["counts"]]
-        local = [run for run in counting if not run["published"]]
+    for run in found:
+        if run.row is not None:
+            groups[run.row, run.seed].append(run)
+    for group in (group for group in groups.values() if len(group) > 1):
+        counting = [run for run in group if run.counts]
+        local = [run for run in counting if not run.published]
         chosen = local or counting
         clash = any(_numbers(run) != _numbers(chosen[0]) for run in chosen)
         if clash:
-            others = " and ".join(run["run"] for run in chosen[1:])
-            chosen[0]["problems"].append(f"has other numbers in its copy {others}: none counts")
+            others = " and ".join(run.run for run in chosen[1:])
+            chosen[0].problems.append(f"has other numbers in its copy {others}: none counts")
         elif local and any(_numbers(run) != _numbers(local[0]) for run in counting):
-            local[0]["problems"].append("is published with other numbers: this machine's count")
+            local[0].problems.append("is published with other numbers: this machine's count")
         # A duplicate that does not count says nothing of its own: not even that it failed.
-        keep = chosen[:1] or [run for run in group if not run["published"]][:1] or group[:1]
+        keep = chosen[:1] or [run for run in group if not run.published][:1] or group[:1]
         for run in group:
             if run is not keep[0]:
-                run["state"], run["counts"] = "duplicate", False
-        keep[0]["counts"] = keep[0]["counts"] and not clash
-    return found
+                run.state, run.counts = "duplicate", False
+        keep[0].counts = keep[0].counts and not clash
 
 
 def _numbers(run: Found) -> tuple[object, object]:
-    return run["values"], run["versions"]
+    return run.values, run.versions
 
 
 def _same_protocol(found: Iterable[Found]) -> None:
@@ -160,42 +162,36 @@ def _same_protocol(found: Iterable[Found]) -> None:
     The protocol that most runs have is kept; of equals, the one with more images. Baselines and
     external entries follow the runs and have a say only where there is none.
     """
-    counts: dict[str, Counter[Protocol]] = defaultdict(Counter)
-    trained = {run["fingerprint"] for run in found if run["counts"] and run["preset"]}
-    for run in (run for run in found if run["counts"]):
-        if run["preset"] or run["fingerprint"] not in trained:
-            counts[run["fingerprint"]][run["protocol"]] += 1
-    for run in (run for run in found if run["counts"]):
-        shares = counts[run["fingerprint"]]
+    counting = [run for run in found if run.counts]
+    counts: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    trained = {run.data for run in counting if run.preset}
+    for run in counting:
+        if run.preset or run.data not in trained:
+            counts[run.data][run.protocol] += 1
+    for run in counting:
+        shares = counts[run.data]
         usual = max(shares, key=lambda protocol: (shares[protocol], protocol))
-        if run["protocol"] != usual:
-            run["counts"] = False
-            run["problems"].append(
-                "was evaluated on {} images at {} px, ".format(*run["protocol"])
+        if run.protocol != usual:
+            run.counts = False
+            run.problems.append(
+                "was evaluated on {} images at {} px, ".format(*run.protocol)
                 + "others on {} at {}: left out.".format(*usual)
-                + again(run)
+                + run.again
             )
 
 
 def _newest_versions(found: Iterable[Found]) -> None:
-    """Stale cells become missing, with a word about it: their metric has a newer version, in this
-    slotbench or in another run."""
-    # Runs share their versions, mostly: what follows is done once for each set of them.
-    sets = {id(run["versions"]): run["versions"] for run in found if run["counts"]}
+    """Leave out results of an older version of their metric than slotbench or another run has."""
+    counting = [run for run in found if run.counts]
     newest: dict[str, int] = {}
-    for versions in sets.values():
-        for key, version in versions.items():
+    for run in counting:
+        for key, version in run.versions.items():
             newest[key] = max(version, newest.get(key) or current_version(key))
-    stale = {
-        number: sorted(key for key, version in versions.items() if version < newest[key])
-        for number, versions in sets.items()
-    }
-    for run in (run for run in found if run["counts"]):
-        old = stale[id(run["versions"])]
+    for run in counting:
+        old = {key for key, version in run.versions.items() if version < newest[key]}
         if old:
-            gone = set(old)
-            for part in ("values", "versions"):
-                run[part] = {key: it for key, it in run[part].items() if key not in gone}
-            run["counts"] = bool(run["versions"])
-            text = f"is stale, of an older version of {', '.join(old)}: left out.{again(run)}"
-            run["problems"].append(text)
+            run.values = {key: value for key, value in run.values.items() if key not in old}
+            run.versions = {key: value for key, value in run.versions.items() if key not in old}
+            run.counts = bool(run.versions)
+            names = ", ".join(sorted(old))
+            run.problems.append(f"is stale, of an older version of {names}: left out.{run.again}")

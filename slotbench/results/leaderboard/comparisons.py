@@ -1,30 +1,40 @@
 """Self-supervision against reconstruction: the comparison that the project is for.
 
-A self-supervised row is compared with the reconstruction row of the same data, core, preset,
-settings and budget, on the seeds that both have. Only metrics that both families have by the
-same means are compared: attention masks with attention masks, never with a decoder's.
+A contestant is a row: a core, an objective and its settings, all of which may differ. What is
+equal is the data, the image size, the budget and the seeds. Only metrics that both families have
+by the same means are compared: attention masks with attention masks, never with a decoder's.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from slotbench.evaluation.groups import compared_keys
 from slotbench.results.leaderboard.grouping import Row
-from slotbench.results.leaderboard.memo import Memo
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, holm, verdict
-
-METRICS = (
-    "fg_ari/attention",
-    "properties/linear/loss/mean",
-    "properties/linear/mask/mean",
-    "linear_probe/slots/map",
+from slotbench.results.leaderboard.statistics import (
+    LEAST_FOR_A_CLAIM,
+    Comparison,
+    Need,
+    compare,
+    conclusion,
+    holm,
+    seeds_needed,
 )
-_OWN_SECTIONS = ("objective", "decoder", "views")
+
+PRIMARY = "fg_ari/attention"
+"""The measure of the verdict, fixed beforehand."""
+SECONDARY = tuple(key for key in compared_keys() if key != PRIMARY)
+METRICS = (PRIMARY, *SECONDARY)
+TUNING_SEED = 1000
+"""Seeds from here on choose contestants and are in no comparison."""
+OURS, THEIRS = "self-supervised", "reconstruction"
+Pair = TypeVar("Pair", bound="Paired")
 
 
 @dataclass(frozen=True)
 class Paired:
-    """One self-supervised row beside its reconstruction row, on one metric."""
+    """One self-supervised row beside a reconstruction row, on one metric."""
 
     metric: str
     row: Row
@@ -32,119 +42,143 @@ class Paired:
     seeds: tuple[int, ...]
     """The seeds that both have."""
     result: Comparison
-    corrected: float | None
-    """p after Holm's correction over all comparisons of the leaderboard."""
+    corrected: float | None = None
+    """p after Holm's correction over all rows: over the primary measure, or over the others."""
 
     @property
     def verdict(self) -> str:
-        return verdict(self.result, self.corrected)
+        return conclusion(self.result, self.corrected)
 
 
 @dataclass(frozen=True)
-class Family:
-    """All self-supervised rows that have seeds enough, beside reconstruction, on one metric."""
+class Family(Paired):
+    """The best contestant of each family on one dataset and budget, on one metric.
 
-    metric: str
-    rows: int
-    datasets: int
-    result: Comparison
-    corrected: float | None
-    """p after Holm's correction over the metrics."""
-    strata: tuple[tuple[float, ...], ...] = ()
-    """The paired differences, a tuple for each reconstruction row."""
+    ``corrected`` is p after Holm's correction over the datasets, for the primary measure; over
+    datasets and measures, for the others.
+    """
+
+    candidates: tuple[int, int] = (1, 1)
+    """Of how many self-supervised and reconstruction rows these are the best."""
+    tuned: bool = False
+    """Whether they were chosen on tuning seeds. Otherwise it was on the seeds that are compared,
+    and p is multiplied by the number of candidates of the family that it favours."""
+    need: Need | None = None
+    """How many seeds more would settle it, where it is undecided."""
 
     @property
-    def verdict(self) -> str:
-        return verdict(self.result, self.corrected)
+    def title(self) -> str:
+        """``clevr:clevr6 (rendered, 64 px, 96,000 images)``."""
+        group = self.row.group
+        return f"{group.dataset} ({group.origin}, {group.image_size} px, {self.row.budget})"
 
 
-def comparisons(rows: Sequence[Row], memo: Memo | None = None) -> list[Paired]:
+def comparisons(rows: Sequence[Row]) -> list[Paired]:
     """Every self-supervised row against reconstruction, on each of :data:`METRICS`.
 
-    The family of Holm's correction is everything that is returned, so hand in all rows, not
-    those that a filter leaves: the choice of what to look at must not change a p-value.
+    The baseline is the reconstruction row of the same core and preset; without one, of the same
+    core; without one, any of the same data and budget; of several the best on the primary measure.
+    Holm's correction is over everything that is returned, so hand in all rows, not those that a
+    filter leaves: the choice of what to look at must not change a p-value.
     """
-    alike: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.family == "reconstruction" and row.seeds:
-            alike[row.pair].append(row)
-    pairs = [
-        (row, baseline, metric)
-        for row in rows
-        if row.family == "self-supervised" and row.seeds
-        for baseline in _baselines(alike.get(row.pair, []))
-        for metric in METRICS
-        if metric in row.metrics or metric in baseline.metrics
-    ]
-    known = memo or Memo()
-    results = [_compare(*pair, known) for pair in pairs]
-    corrected = holm([result.p for result in results])
-    return [
-        Paired(metric, row, baseline, _shared(row, baseline, metric), result, p)
-        for (row, baseline, metric), result, p in zip(pairs, results, corrected, strict=True)
-    ]
-
-
-def families(paired: Sequence[Paired], memo: Memo | None = None) -> list[Family]:
-    """Self-supervision as a whole against reconstruction, one entry a metric.
-
-    A stratum is a reconstruction row. One pair is one of its seeds: the mean over the
-    self-supervised rows of their difference to it, so that a seed of reconstruction counts once
-    however many rows are compared with it. Rows below three shared seeds take no part.
-    """
-    known = memo or Memo()
-    found = [
-        _family(metric, [pair for pair in paired if pair.metric == metric], known)
-        for metric in METRICS
-    ]
-    corrected = holm([family.result.p for family in found])
-    return [replace(family, corrected=p) for family, p in zip(found, corrected, strict=True)]
-
-
-def _family(metric: str, paired: Sequence[Paired], memo: Memo) -> Family:
-    groups: dict[int, list[Paired]] = defaultdict(list)
-    for pair in paired:
-        if len(pair.seeds) >= LEAST_FOR_A_CLAIM:
-            groups[id(pair.baseline)].append(pair)
-    strata, rows, datasets = [], 0, set()
-    for group in groups.values():
-        baseline = group[0].baseline
-        seeds = sorted(set.intersection(*(set(pair.seeds) for pair in group)))
-        if len(seeds) < LEAST_FOR_A_CLAIM:
-            continue
-        strata.append(
-            tuple(
-                sum(_difference(pair.row, baseline, metric, seed) for pair in group) / len(group)
-                for seed in seeds
+    found = []
+    for ours, theirs in _contests(rows):
+        for row in ours:
+            alike = [other for other in theirs if other.core == row.core]
+            same = [other for other in alike if other.preset == row.preset]
+            baseline = max(
+                same or alike or theirs, key=lambda each: (_enough(each), _reported(each))
             )
-        )
-        rows += len(group)
-        datasets.add(baseline.group)
-    result = memo.comparison(strata, "families", metric)
-    return Family(metric, rows, len(datasets), result, None, tuple(strata))
+            found += [
+                _pair(metric, row, baseline) for metric in METRICS if _either(metric, row, baseline)
+            ]
+    return _corrected(found)
 
 
-def _baselines(alike: Sequence[Row]) -> Sequence[Row]:
-    """The reconstruction rows to compare with: the one with its own defaults, else all."""
-    return [other for other in alike if not _own_settings(other)] or alike
+def families(rows: Sequence[Row]) -> list[Family]:
+    """The best contestant of each family against each other, for every dataset and budget.
+
+    They are the best on the primary measure: on tuning seeds where all contestants of both
+    families share some, otherwise on the seeds that are compared.
+    """
+    found = []
+    for sides in _contests(rows):
+        # Rows with too few seeds are no candidates where others have enough.
+        ours, theirs = (list(filter(_enough, side)) or side for side in sides)
+        tuning = set.intersection(*(_seeds_of(row, tuning=True) for row in (*ours, *theirs)))
+
+        def tuned(row: Row, seeds: set[int] = tuning) -> float:
+            return sum(row.values[PRIMARY][seed] for seed in seeds) / len(seeds)
+
+        judge = tuned if tuning else _reported
+        row, baseline = max(ours, key=judge), max(theirs, key=judge)
+        for metric in METRICS:
+            if _either(metric, row, baseline):
+                pair = _pair(metric, row, baseline)
+                found.append(
+                    Family(**vars(pair), candidates=(len(ours), len(theirs)), tuned=bool(tuning))
+                )
+    corrected = _corrected(found)
+    tests = {True: 0, False: 0}
+    for each in corrected:
+        tests[each.metric == PRIMARY] += each.result.p is not None
+    return [
+        replace(each, need=seeds_needed(each.result, tests[each.metric == PRIMARY] * _factor(each)))
+        if each.verdict == "undecided"
+        else each
+        for each in corrected
+    ]
 
 
-def _own_settings(row: Row) -> bool:
-    overrides: Mapping[str, object] = row.config.get("overrides") or {}
-    return any(key.split(".")[0] in _OWN_SECTIONS for key in overrides)
+def _contests(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row]]]:
+    """Rows of both families that may be compared, for every dataset and budget."""
+    alike: dict[object, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
+    for row in rows:
+        if row.family in (OURS, THEIRS) and row.seeds:
+            alike[row.group, row.budget][row.family == THEIRS].append(row)
+    return [both for both in alike.values() if all(both)]
 
 
-def _shared(row: Row, baseline: Row, metric: str) -> tuple[int, ...]:
-    ours, theirs = row.values.get(metric, {}), baseline.values.get(metric, {})
-    return tuple(sorted(ours.keys() & theirs.keys()))
+def _enough(row: Row) -> bool:
+    return len(_seeds_of(row)) >= LEAST_FOR_A_CLAIM
 
 
-def _difference(row: Row, baseline: Row, metric: str, seed: int) -> float:
-    return row.values[metric][seed] - baseline.values[metric][seed]
+def _reported(row: Row) -> float:
+    values = [row.values[PRIMARY][seed] for seed in _seeds_of(row)]
+    return sum(values) / len(values) if values else float("-inf")
 
 
-def _compare(row: Row, baseline: Row, metric: str, memo: Memo) -> Comparison:
-    seeds = _shared(row, baseline, metric)
-    strata = [[_difference(row, baseline, metric, seed) for seed in seeds]] if seeds else []
-    keys = ("comparison", row.label, baseline.label, row.group.fingerprint, metric)
-    return memo.comparison(strata, *keys)
+def _seeds_of(row: Row, metric: str = PRIMARY, *, tuning: bool = False) -> set[int]:
+    return {seed for seed in row.values.get(metric, {}) if (seed >= TUNING_SEED) == tuning}
+
+
+def _either(metric: str, row: Row, baseline: Row) -> bool:
+    return metric in row.values or metric in baseline.values
+
+
+def _pair(metric: str, row: Row, baseline: Row) -> Paired:
+    seeds = tuple(sorted(_seeds_of(row, metric) & _seeds_of(baseline, metric)))
+    ours, theirs = ([each.values[metric][seed] for seed in seeds] for each in (row, baseline))
+    return Paired(metric, row, baseline, seeds, compare([ours], [theirs]))
+
+
+def _factor(pair: Paired) -> int:
+    """By how much p grows because the favoured side was chosen on the seeds that are compared."""
+    if not isinstance(pair, Family) or pair.tuned:
+        return 1
+    return pair.candidates[(pair.result.difference or 0.0) < 0]
+
+
+def _corrected(found: Sequence[Pair]) -> list[Pair]:
+    """With Holm's correction over the primary measure, and one over the secondary measures."""
+    done = list(found)
+    for primary in (True, False):
+        places = [k for k, pair in enumerate(found) if (pair.metric == PRIMARY) == primary]
+        p_values = [found[k].result.p for k in places]
+        grown = [
+            None if p is None else min(1.0, p * _factor(found[k]))
+            for k, p in zip(places, p_values, strict=True)
+        ]
+        for k, p in zip(places, holm(grown), strict=True):
+            done[k] = replace(found[k], corrected=p)
+    return done

@@ -1,18 +1,23 @@
-"""What an axis of a suite does: its levels compared in pairs, all else being equal.
+"""The effect of each axis of a suite: its levels compared in pairs, all else being equal.
 
 Two levels are compared on the runs that differ in nothing else: the same seed, data and levels of
-the other axes. One pair is one seed of one dataset: the mean of the differences over the other
-axes, so that a seed counts once however many axes a suite has. A stratum is a dataset. Holm's
+the other axes. One value is one seed of one dataset, the mean over the levels of the other axes,
+so that a seed counts once however many axes a suite has. A stratum is a dataset. Holm's
 correction is over every comparison of every axis.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from slotbench.results.leaderboard.memo import Memo
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, holm, verdict
+from slotbench.results.leaderboard.statistics import (
+    LEAST_FOR_A_CLAIM,
+    Comparison,
+    compare,
+    conclusion,
+    holm,
+)
 from slotbench.results.leaderboard.verdict import plain
 from slotbench.results.leaderboard.wording import interval, number, p_value
 
@@ -24,7 +29,7 @@ class Observation:
     """One run of a suite that counts."""
 
     data: str
-    """What tells datasets apart."""
+    """Identifies the dataset."""
     seed: int
     levels: Levels
     """Axis -> level, of every axis that the run has, seed and dataset aside."""
@@ -45,7 +50,7 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        return verdict(self.result, self.corrected)
+        return conclusion(self.result, self.corrected)
 
     @property
     def words(self) -> str:
@@ -62,21 +67,17 @@ class Contrast:
         return f"{self.level} over {self.other} on {plain(self.metric)} ({evidence})"
 
 
-def contrasts(
-    observations: Sequence[Observation], metrics: Sequence[str], memo: Memo | None = None
-) -> list[Contrast]:
-    """Every pair of levels of every axis on each metric, axes and levels in the order met."""
-    known, found = memo or Memo(), []
+def contrasts(observations: Sequence[Observation], metrics: Sequence[str]) -> list[Contrast]:
+    """Every pair of levels of every axis on each metric, axes and levels in their first order."""
+    found = []
     for axis, levels in _levels(observations).items():
         for metric in metrics:
             blocks = _blocks(observations, axis, metric)
             for one, other in combinations(levels, 2):
-                strata = _strata(blocks, one, other)
-                result = known.comparison(strata, "contrast", axis, metric, one, other)
-                if result.difference is not None and result.difference < 0:
+                result = compare(*_strata(blocks, one, other))
+                if (result.difference or 0.0) < 0:
                     one, other = other, one
-                    turned = [[-value for value in stratum] for stratum in strata]
-                    result = known.comparison(turned, "contrast", axis, metric, one, other)
+                    result = compare(*_strata(blocks, one, other))
                 found.append(Contrast(axis, metric, one, other, result, None))
     corrected = holm([contrast.result.p for contrast in found])
     return [replace(contrast, corrected=p) for contrast, p in zip(found, corrected, strict=True)]
@@ -97,26 +98,18 @@ def _phrase(found: Sequence[Contrast]) -> str:
         most = max(each.result.n for each in found)
         return f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})"
     clear = [each for each in tested if each.verdict == "better"]
-    leaning = [each for each in tested if each.verdict.startswith("leans")]
+    largest = max(clear or tested, key=lambda each: each.result.difference or 0.0)
     if clear:
-        return (
-            f"it matters, clear in {len(clear)} of {_counted(tested)}, the largest difference "
-            f"being {_largest(clear).words}"
-        )
-    if leaning:
-        return (
-            f"not settled, leaning in {len(leaning)} of {_counted(tested)} and significant in "
-            f"none, the largest difference being {_largest(leaning).words}"
-        )
-    return f"no difference shown in {_counted(tested)}"
+        said = f"it matters, clear in {len(clear)} of {_counted(tested)}"
+    elif all(each.verdict == "equivalent" for each in tested):
+        return f"equivalent in {_counted(tested)}"
+    else:
+        said = f"undecided in {_counted(tested)}"
+    return f"{said}, the largest difference being {largest.words}"
 
 
 def _counted(tested: Sequence[Contrast]) -> str:
     return f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
-
-
-def _largest(found: Iterable[Contrast]) -> Contrast:
-    return max(found, key=lambda each: each.result.difference or 0.0)
 
 
 def _levels(observations: Sequence[Observation]) -> dict[str, list[str]]:
@@ -141,19 +134,21 @@ def _blocks(observations: Sequence[Observation], axis: str, metric: str) -> Bloc
     return found
 
 
-def _strata(blocks: Blocks, one: str, other: str) -> list[list[float]]:
-    """The paired differences of each dataset, over the seeds that all its blocks share."""
-    groups: dict[str, list[dict[int, float]]] = defaultdict(list)
+def _strata(blocks: Blocks, one: str, other: str) -> tuple[list[list[float]], list[list[float]]]:
+    """The values of both levels on each dataset, over the seeds that all its blocks share."""
+    groups: dict[str, list[tuple[dict[int, float], dict[int, float]]]] = defaultdict(list)
     for (data, _), levels in blocks.items():
         ours, theirs = levels.get(one, {}), levels.get(other, {})
-        pairs = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
-        if pairs:
-            groups[data].append(pairs)
-    strata = []
+        if ours.keys() & theirs.keys():
+            groups[data].append((ours, theirs))
+    both: tuple[list[list[float]], list[list[float]]] = ([], [])
     for members in groups.values():
+        shared = [ours.keys() & theirs.keys() for ours, theirs in members]
         # A block with too few seeds would take the seeds of all others away.
-        whole = [pairs for pairs in members if len(pairs) >= LEAST_FOR_A_CLAIM] or members
-        seeds = sorted(set.intersection(*map(set, whole)))
-        if seeds:
-            strata.append([sum(pairs[seed] for pairs in whole) / len(whole) for seed in seeds])
-    return strata
+        enough = [len(seeds) >= LEAST_FOR_A_CLAIM for seeds in shared]
+        kept = [k for k, fits in enumerate(enough) if fits or not any(enough)]
+        seeds = sorted(set.intersection(*(set(shared[k]) for k in kept)))
+        for side in (0, 1):
+            means = [sum(members[k][side][seed] for k in kept) / len(kept) for seed in seeds]
+            both[side].extend([means] if means else [])
+    return both

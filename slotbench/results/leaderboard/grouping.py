@@ -1,13 +1,14 @@
 """The leaderboard's rows: runs that differ in their seed alone, and what they have in common."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
-from slotbench.results.leaderboard.memo import Memo
+from slotbench.progress import plain
 from slotbench.results.leaderboard.records import Found
-from slotbench.results.leaderboard.statistics import Summary
+from slotbench.results.leaderboard.statistics import Summary, summarise
 
 FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "external", "unknown")
 """In the order in which a table shows them."""
@@ -21,6 +22,7 @@ class Group:
     origin: str
     image_size: int
     fingerprint: str
+    """Of the content; of rendered data its recipe, where the runs know it."""
 
     @property
     def title(self) -> str:
@@ -56,45 +58,17 @@ class Scale:
     """Why there is no scaled number; "" where there is one."""
 
 
-class Values(Mapping[str, Mapping[int, float]]):
-    """Metric -> seed -> value, of runs' own numbers; what is missing is not there."""
-
-    def __init__(self, runs: Sequence[Found]) -> None:
-        self._runs = [(int(run["seed"]), run["values"]) for run in runs]
-        self._known: dict[str, dict[int, float]] = {}
-
-    def __getitem__(self, metric: str) -> Mapping[int, float]:
-        found = self._known.get(metric)
-        if found is None:
-            found = {seed: cells[metric] for seed, cells in self._runs if metric in cells}
-            if not found:
-                raise KeyError(metric)
-            self._known[metric] = found
-        return found
-
-    def __contains__(self, metric: object) -> bool:
-        return any(metric in cells for _, cells in self._runs)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key for _, cells in self._runs for key in cells))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-
 class Summaries(Mapping[str, Summary]):
     """Metric -> summary over seeds; computed when asked for, because most are never shown."""
 
-    def __init__(self, values: Values, row: str, memo: Memo) -> None:
-        self._values, self._row, self._memo = values, row, memo
+    def __init__(self, values: Mapping[str, Mapping[int, float]]) -> None:
+        self._values = values
         self._known: dict[str, Summary] = {}
 
     def __getitem__(self, metric: str) -> Summary:
-        found = self._known.get(metric)
-        if found is None:
-            values = list(self._values[metric].values())
-            found = self._known[metric] = self._memo.summary(values, self._row, metric)
-        return found
+        if metric not in self._known:
+            self._known[metric] = summarise(list(self._values[metric].values()))
+        return self._known[metric]
 
     def __contains__(self, metric: object) -> bool:
         return metric in self._values
@@ -129,8 +103,8 @@ class Row:
     warnings: tuple[str, ...]
     config: Mapping[str, Any]
     """The resolved configuration, the seed aside."""
-    pair: str
-    """Equal for rows whose core, data, preset and budget are the same."""
+    budget: str = ""
+    """What the training may cost, such as ``96,000 images``; "" where nothing was trained."""
     external: bool = False
     """Predictions of a model that was not trained here; see docs/predictions.md."""
     scales: Mapping[str, "Scale"] = field(default_factory=dict)
@@ -151,19 +125,23 @@ class Row:
         return f"{self.core} + {self.name}, {self.preset}{settings}"
 
 
-def rows(found: Iterable[Found], memo: Memo | None = None) -> list[Row]:
+def rows(found: Iterable[Found]) -> list[Row]:
     """Rows of the runs that count or failed, sorted by dataset, family and name.
 
     ``found`` is what :func:`slotbench.results.leaderboard.collect.find` gives. Runs that neither
-    count nor failed are passed over (their ``problems`` say why). Rows that only a
-    hidden difference separates get that difference into ``settings``.
+    count nor failed are left out (their ``problems`` say why). Rows that only a hidden
+    difference separates get that difference into ``settings``.
     """
     members: dict[str, list[Found]] = defaultdict(list)
     for run in found:
-        if run["counts"] or run["state"] == "failed":
-            members[run["row"]].append(run)
-    known = memo or Memo()
-    return sorted(_distinguish([_row(*item, known) for item in members.items()]), key=_order)
+        if run.row is not None and (run.counts or run.state == "failed"):
+            members[run.row].append(run)
+    return sorted(_distinguish([_row(each) for each in members.values()]), key=_order)
+
+
+def by_group(rows: Sequence[Row]) -> list[tuple[Group, list[Row]]]:
+    """Rows by the data that they share; rows come sorted."""
+    return [(group, list(members)) for group, members in groupby(rows, lambda row: row.group)]
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -173,48 +151,48 @@ def _order(row: Row) -> tuple[Any, ...]:
     return row.group, not row.preset, *names
 
 
-def _row(key: str, runs: Sequence[Found], memo: Memo) -> Row:
+def _row(runs: Sequence[Found]) -> Row:
     first = runs[0]
-    counting = sorted((run for run in runs if run["counts"]), key=lambda run: run["seed"])
-    failed = [run for run in runs if not run["counts"]]
-    values = Values(counting)
+    counting = sorted((run for run in runs if run.counts), key=lambda run: run.seed or 0)
+    failed = [run for run in runs if not run.counts]
+    values: dict[str, dict[int, float]] = defaultdict(dict)
+    for run in counting:
+        for metric, value in run.values.items():
+            values[metric][run.seed or 0] = value
     cost, mixed = _cost(counting or failed)
-    warnings = [text for run in runs for text in run["warnings"]]
-    warnings += [
-        f"seed {run['seed']} failed: {run['reason'] or 'no reason given'}" for run in failed
-    ]
+    warnings = [text for run in runs for text in run.warnings]
+    warnings += [f"seed {run.seed} failed: {run.reason or 'no reason given'}" for run in failed]
     return Row(
-        group=Group(first["dataset"], first["origin"], first["image_size"], first["fingerprint"]),
-        core=first["core"],
-        objective=first["objective"],
-        alignment=first["alignment"],
-        preset=first["preset"],
-        settings=first["settings"],
-        family=first["family"],
-        seeds=tuple(run["seed"] for run in counting),
+        group=Group(str(first.dataset), str(first.origin), first.image_size or 0, first.data),
+        core=str(first.core),
+        objective=str(first.objective),
+        alignment=first.alignment,
+        preset=str(first.preset),
+        settings=first.settings,
+        family=str(first.family),
+        seeds=tuple(run.seed or 0 for run in counting),
         failed=len(failed),
-        published=sum(run["published"] for run in counting),
-        values=values,
-        metrics=Summaries(values, key, memo),
+        published=sum(run.published for run in counting),
+        values=dict(values),
+        metrics=Summaries(dict(values)),
         cost=cost,
         warnings=tuple(dict.fromkeys(warnings + mixed)),
-        config={name: value for name, value in first["config"].items() if name != "seed"},
-        pair=first["pair"],
-        external=bool(first.get("external")),
+        config={name: value for name, value in first.config.items() if name != "seed"},
+        budget=first.budget,
+        external=first.external,
     )
 
 
-def _cost(runs: Sequence[dict[str, Any]]) -> tuple[Cost, list[str]]:
+def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
     """The cost, and a warning where several devices were used: their times do not average."""
-    devices: dict[str, int] = {}
-    for run in runs:  # a Counter takes ten times as long for so few
-        devices[run["device"]] = devices.get(run["device"], 0) + 1
+    known = [run.status for run in runs if run.status is not None]
+    devices = Counter(status.device for status in known)
     device, count = max(devices.items(), key=lambda item: (item[1], item[0]))
-    on_it = [run for run in runs if run["device"] == device]
 
     def mean(name: str) -> float | None:
-        known = [run[name] for run in on_it if run.get(name) is not None]
-        return sum(known) / len(known) if known else None
+        values = [getattr(status, name) for status in known if status.device == device]
+        values = [value for value in values if value is not None]
+        return sum(values) / len(values) if values else None
 
     names = ("steps", "seconds", "images_per_second", "parameters", "flops")
     cost = Cost(**{name: mean(name) for name in names}, device=device)
@@ -237,7 +215,7 @@ def _distinguish(found: Sequence[Row]) -> list[Row]:
         fields = sorted(set().union(*flat))
         differ = [key for key in fields if len({str(config.get(key)) for config in flat}) > 1]
         for row, config in zip(same, flat, strict=True):
-            hidden = [f"{key}={config.get(key)}" for key in differ]
+            hidden = [plain(f"{key}={config.get(key)}") for key in differ]
             text = ", ".join([row.settings, *hidden] if row.settings else hidden)
             result.append(replace(row, settings=text) if hidden else row)
     return result

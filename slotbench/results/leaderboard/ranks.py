@@ -8,12 +8,20 @@ rank, and nobody is ranked against such a row.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from slotbench.evaluation.groups import direction
-from slotbench.results.leaderboard.grouping import Row
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
+from slotbench.results.leaderboard.formats import Cell, Table
+from slotbench.results.leaderboard.grouping import Row, by_group
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Summary
+from slotbench.results.leaderboard.wording import MISSING, interval, number, titles
+
+NOTE = (
+    "Rank: one more than the rows that are clearly better, whose interval does not overlap; up to "
+    "the worst place that the intervals allow. Mean rank: over all datasets, or missing."
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,55 @@ def overall(groups: Sequence[Sequence[Row]], metric: str) -> list[Overall]:
         mean = sum(present) / len(present) if len(present) == len(groups) else None
         found.append(Overall(label, metric, each, mean))
     return sorted(found, key=lambda item: (item.mean is None, item.mean or 0.0, item.label))
+
+
+def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
+    """A table a dataset and metric, then one a metric over all datasets."""
+    groups = by_group(rows)
+    named = titles([group for group, _ in groups])
+    for group, members in groups:
+        for metric in metrics:
+            found = standings(members, metric)
+            if any(metric in row.metrics for row in members) and found:
+                cells = [_cells(_place(item), item.row.label, *_numbers(item)) for item in found]
+                headings = ["rank", "row", "mean", "interval", "seeds"]
+                yield Table(f"{metric} · {named[group]}", headings, cells, labels=2)
+    places = overall_places([members for _, members in groups], metrics)
+    for metric, over in groupby(places, lambda place: place.metric):
+        # Rows of one dataset alone have no mean, and would fill the page.
+        shown = [place for place in over if sum(rank is not None for rank in place.ranks) > 1]
+        if shown:
+            cells = [
+                _cells(
+                    number(place.mean), place.label, *(str(rank or MISSING) for rank in place.ranks)
+                )
+                for place in shown
+            ]
+            title = f"{metric} · over {len(named)} datasets"
+            yield Table(title, ["mean rank", "row", *named.values()], cells, labels=2)
+
+
+def overall_places(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Overall]:
+    """Ranks over all datasets on each metric; empty where there is one dataset."""
+    if len(groups) < 2:
+        return []
+    return [place for metric in metrics for place in overall(groups, metric)]
+
+
+def _cells(*texts: str) -> list[Cell]:
+    return [Cell(text) for text in texts]
+
+
+def _place(standing: Standing) -> str:
+    first, last = standing.rank, standing.last
+    if first is None:
+        return MISSING
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _numbers(standing: Standing) -> tuple[str, str, str]:
+    summary = standing.row.metrics.get(standing.metric, Summary(None, None, None, 0, None))
+    return number(summary.mean), interval(summary) or standing.reason, str(summary.n)
 
 
 def _span(row: Row, metric: str, sign: int) -> tuple[float, float] | None:

@@ -5,138 +5,155 @@ Nothing here raises for a bad run: what is wrong with it stands in its ``problem
 
 import hashlib
 import json
-import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from slotbench import registry
+from slotbench.errors import UserError
 from slotbench.evaluation.collapse import collapse_warning
-from slotbench.results import entries
+from slotbench.files import parse_document, read_json
+from slotbench.progress import plain
+from slotbench.results import documents, entries
+from slotbench.results.run import Run
 
-Document = dict[str, Any]
-Found = dict[str, Any]
-"""One run: the columns of ``runs.COLUMNS``, ``values`` (metric -> float, without the missing),
-``versions`` (metric -> version, of all that were evaluated) and ``protocol``."""
-Protocol = tuple[int, str]
-"""How many images, at which resolution."""
-
-_NO_PROTOCOL: Protocol = (0, "")
-SCHEMA_VERSION = 1
 SPLIT = "test"
+Document = dict[str, Any]
 
 
-def unreadable(name: str, *, published: bool, why: str) -> Found:
-    problems = [f"cannot be read: {why}"]
-    return {
-        "run": name,
-        "published": published,
-        "state": "unreadable",
-        "reason": why,
-        "counts": False,
-        "problems": problems,
-        "warnings": [],
-        "values": {},
-        "versions": {},
-        "protocol": _NO_PROTOCOL,
-    }
+@dataclass
+class Found:
+    """One run. What is not known of a run that cannot be read keeps its default."""
+
+    run: str
+    """Its directory, or its place in a published file."""
+    published: bool
+    state: str = "unreadable"
+    reason: str = ""
+    counts: bool = False
+    """Whether it is done and its evaluation can be used."""
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    dataset: str | None = None
+    origin: str | None = None
+    image_size: int | None = None
+    fingerprint: str | None = None
+    data: str = ""
+    """Equal for the same data on every machine: recipe of rendered data, else the fingerprint."""
+    core: str | None = None
+    objective: str | None = None
+    alignment: str | None = None
+    preset: str | None = None
+    settings: str = ""
+    family: str | None = None
+    external: bool = False
+    seed: int | None = None
+    row: str | None = None
+    """A hash of everything but the seed: the runs of one row differ in their seed alone."""
+    budget: str = ""
+    config: Document = field(default_factory=dict)
+    status: documents.Status | None = None
+    evaluation: documents.Evaluation | None = None
+    path: Path | None = None
+    """Its directory; None for a published record."""
+    environment: documents.Environment = field(default_factory=documents.Environment)
+    """Of a published record; that of a run stays in its directory."""
+    values: dict[str, float] = field(default_factory=dict)
+    """Metric -> value, without the missing ones."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """Metric -> version, of all that were evaluated."""
+
+    @property
+    def protocol(self) -> tuple[int, str]:
+        """How many images were evaluated, and at which resolution."""
+        if self.evaluation is None:
+            return 0, ""
+        return self.evaluation.images, "x".join(map(str, self.evaluation.resolution))
+
+    @property
+    def again(self) -> str:
+        """What to type to evaluate the run anew; nothing for a published one."""
+        if self.published:
+            return ""
+        if self.config.get("kind"):
+            return f" Type: {plain(entries.command(self.config))}"
+        return f" Type: slotbench evaluate {Path(self.run).name}"
 
 
-def describe(name: str, config: Any, status: Any, evaluation: Any, *, published: bool) -> Found:
-    """A run's columns; ``evaluation`` is a document, None, or text that says what is wrong."""
+def unreadable(name: str, why: str, *, published: bool = False) -> Found:
+    return Found(plain(name), published, reason=why, problems=[f"cannot be read: {why}"])
+
+
+def read(path: Path, name: str) -> Found:
+    """One run, external entry or baseline, from its directory; ``name`` is shown for it."""
+    run = Run(path)
     try:
-        found = {"run": name, "published": published, **_columns(config), **_progress(status)}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        why = f"a field is missing or of another kind ({type(error).__name__}: {error})"
-        return unreadable(name, published=published, why=why)
-    found |= {"counts": False, "problems": [], "values": {}, "versions": {}}
-    found["protocol"] = _NO_PROTOCOL
-    if found["state"] != "done":
-        return found
-    found["problems"], cells, found["protocol"] = _evaluated(evaluation, config, again(found))
-    found["values"] = {key: value for key, (value, _) in cells.items() if value is not None}
-    found["versions"] = {key: version for key, (_, version) in cells.items()}
-    found["counts"] = bool(cells)
-    collapsed = collapse_warning(found["values"])
-    if collapsed:
-        found["warnings"].append(f"seed {found['seed']}: {collapsed}")
+        config = read_json(run.config_file)
+        status: Any = run.status()
+    except (UserError, OSError, KeyError, TypeError, AttributeError) as error:
+        return unreadable(name, _reason(error, path))
+    evaluation: Any = None
+    try:
+        # A link that dangles is there, and cannot be read.
+        if run.evaluation.exists() or run.evaluation.is_symlink():
+            evaluation = read_json(run.evaluation)
+    except (UserError, OSError) as error:
+        evaluation = _reason(error, path)
+    return describe(name, config, status, evaluation, path)
+
+
+def describe(
+    name: str, config: Any, status: Any, evaluation: Any, path: Path | None = None
+) -> Found:
+    """A run; ``evaluation`` is a document, None, or text that says what is wrong.
+
+    ``path`` is its directory; without one it is a published record.
+    """
+    published = path is None
+    try:
+        parsed = parse_document(config, documents.Config, "config.json")
+        state = parse_document(status, documents.Status, "status.json")
+        found = Found(plain(name), published, state.state, state.reason, status=state, path=path)
+        found.warnings = list(state.warnings)
+        _identify(found, parsed, config)
+    except (UserError, KeyError, TypeError) as error:
+        return unreadable(name, str(error).rstrip("."), published=published)
+    if found.state == "done":
+        problem = _judge(found, evaluation)
+        if problem:
+            found.problems.append(f"{problem}.{found.again}")
+        collapsed = collapse_warning(found.values)
+        if collapsed:
+            found.warnings.append(f"seed {found.seed}: {collapsed}")
     return found
 
 
-def again(run: Found) -> str:
-    """What to type to evaluate a run anew; nothing for a published one."""
-    if run["published"]:
-        return ""
-    if run["config"].get("kind"):
-        return f" Type: {entries.command(run['config'])}"
-    return f" Type: slotbench evaluate {Path(run['run']).name}"
-
-
-def _columns(config: Document) -> Found:
-    if config["schema"] != SCHEMA_VERSION:
-        raise ValueError(f"config.json has schema {config['schema']}, not {SCHEMA_VERSION}")
-    dataset = config["dataset"]
-    columns = {
-        "dataset": f"{dataset['name']}:{dataset['variant']}",
-        "origin": str(dataset["origin"]),
-        "image_size": int(dataset["image_size"]),
-        "fingerprint": str(dataset["fingerprint"]),
-        "seed": int(config["seed"]),
-        "config": config,
-    }
-    return columns | (_of_entry(config) if config.get("kind") else _of_run(config))
-
-
-def _of_run(config: Document) -> Found:
-    objective = config["objective"]
-    return {
-        "core": str(config["core"]["name"]),
-        "objective": str(objective["name"]),
-        "alignment": objective.get("alignment"),
-        "preset": str(config["preset"]),
-        "settings": settings_text(config),
-        "family": family_of(str(objective["name"])),
-        "external": False,
-        "row": _digest({key: value for key, value in config.items() if key != "seed"}),
-        "pair": _digest(_shared_with_baseline(config)),
-    }
-
-
-def _of_entry(config: Document) -> Found:
-    """A baseline or predictions from elsewhere: nothing was trained here, and no file is alike."""
-    kind, identity = str(config["kind"]), entries.identity(config)
-    if kind not in entries.FOLDERS:
-        raise ValueError(f"config.json is of the kind {kind!r}")
-    external = kind == "external"
-    return {
-        "core": "external" if external else "none",
-        "objective": str(config["name"]),
-        "alignment": None,
-        "preset": "",
-        "settings": "" if external else f"slots={int(config['slots'])}",
-        "family": "external" if external else "control",
-        "external": external,
-        "row": _digest({key: value for key, value in identity.items() if key != "seed"}),
-        "pair": "",
-    }
-
-
-def _progress(status: Document) -> Found:
-    def number(key: str) -> float | None:
-        value = status.get(key)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-    return {
-        "state": str(status["state"]),
-        "reason": str(status.get("reason") or ""),
-        "step": number("step"),
-        "steps": number("steps"),
-        "seconds": number("seconds"),
-        "images_per_second": number("images_per_second"),
-        "parameters": number("parameters"),
-        "flops": number("flops"),
-        "device": str(status.get("device") or ""),
-        "warnings": [str(text) for text in status.get("warnings") or []],
-    }
+def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
+    """Fill in what the run is."""
+    data = parsed.dataset
+    found.dataset, found.origin, found.image_size = data.reference, data.origin, data.image_size
+    found.fingerprint, found.data, found.seed = data.fingerprint, data.identity, parsed.seed
+    found.config = config
+    if parsed.kind is None:
+        assert parsed.core is not None
+        assert parsed.objective is not None
+        assert parsed.train is not None
+        found.core, found.objective = parsed.core.name, parsed.objective.name
+        found.alignment, found.preset = parsed.objective.alignment, parsed.preset
+        found.settings = settings_text(parsed.overrides)
+        found.family, found.budget = family_of(found.objective), parsed.train.images
+        same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
+    else:
+        # A baseline or predictions from elsewhere: nothing was trained here.
+        found.external = parsed.kind == "external"
+        found.core = "external" if found.external else "none"
+        found.objective, found.preset = parsed.name, ""
+        found.settings = "" if found.external else f"slots={parsed.slots}"
+        found.family = "external" if found.external else "control"
+        same = entries.identity(config)
+    same = {key: value for key, value in same.items() if key != "seed"}
+    found.row = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def family_of(objective: str) -> str:
@@ -147,86 +164,43 @@ def family_of(objective: str) -> str:
     return "combined" if "+" in objective else "unknown"
 
 
-def settings_text(config: Document) -> str:
+def settings_text(overrides: Mapping[str, Any]) -> str:
     """What differs from the preset, such as ``slot_init=gaussian, steps=1000``; "" for nothing.
 
     Fields of core and train stand without their section, those of other sections with it.
     """
     texts = []
-    for path, value in sorted((config.get("overrides") or {}).items()):
-        section, _, field = path.rpartition(".")
-        label = section if field == "name" else field if section in ("core", "train") else path
-        texts.append(f"{label}={value if isinstance(value, str) else json.dumps(value)}")
+    for path, value in sorted(overrides.items()):
+        section, _, name = path.rpartition(".")
+        label = section if name == "name" else name if section in ("core", "train") else path
+        texts.append(f"{label}={plain(value) if isinstance(value, str) else json.dumps(value)}")
     return ", ".join(texts)
 
 
-def _shared_with_baseline(config: Document) -> Document:
-    """The same data, core, preset and budget; objective, decoder and views are what is compared."""
-    train = config.get("train") or {}
-    overrides = config.get("overrides") or {}
-    return {
-        "dataset": config["dataset"],
-        "preset": config["preset"],
-        "core": config["core"],
-        "encoder": config.get("encoder"),
-        # Runs of one budget in seconds or FLOPs may take other numbers of steps.
-        "budget": [train.get("budget") or train.get("steps"), train.get("batch_size")],
-        "version": (config.get("versions") or {}).get("core"),
-        "overrides": {
-            key: value
-            for key, value in overrides.items()
-            if key.split(".")[0] in ("core", "encoder", "train")
-            and not (train.get("budget") and key == "train.steps")
-        },
-    }
-
-
-def _digest(document: Any) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _evaluated(
-    evaluation: Any, config: Document, advice: str
-) -> tuple[list[str], dict[str, tuple[float | None, int]], Protocol]:
-    """Problems, cells and protocol of a finished run; no cells where it cannot count."""
+def _judge(found: Found, evaluation: Any) -> str:
+    """Fill in the numbers of a finished run; returns why they cannot count, "" where they do."""
     if evaluation is None:
-        return [f"is done and not evaluated.{advice}"], {}, _NO_PROTOCOL
+        return "is done and not evaluated"
     if isinstance(evaluation, str):
-        return [f"its evaluation cannot be read: {evaluation}.{advice}"], {}, _NO_PROTOCOL
+        return f"its evaluation cannot be read: {evaluation}"
     try:
-        problem = _unusable(evaluation, config)
-        cells = {
-            str(key): (_value(cell["value"]), int(cell["version"]))
-            for key, cell in evaluation["metrics"].items()
-        }
-        protocol = (int(evaluation["images"]), _resolution(evaluation["resolution"]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        problem = f"its evaluation cannot be read ({type(error).__name__}: {error})"
-    if problem:
-        return [f"{problem}: left out.{advice}"], {}, _NO_PROTOCOL
-    return [], cells, protocol
+        judged = parse_document(evaluation, documents.Evaluation, "evaluation.json")
+    except UserError as error:
+        return f"its evaluation cannot be read ({str(error).rstrip('.')}): left out"
+    found.evaluation = judged
+    if judged.split != SPLIT:
+        return f"was evaluated on {judged.split}, not {SPLIT}: left out"
+    if judged.fingerprint != found.fingerprint:
+        return "was evaluated on other data than it was trained on: left out"
+    if not judged.metrics:
+        return "its evaluation holds no metric: left out"
+    cells = judged.metrics.items()
+    found.values = {key: float(cell.value) for key, cell in cells if cell.value is not None}
+    found.versions = {key: cell.version for key, cell in cells}
+    found.counts = True
+    return ""
 
 
-def _unusable(evaluation: Document, config: Document) -> str:
-    """Why an evaluation cannot stand on the leaderboard; "" where it can."""
-    if evaluation["schema"] != SCHEMA_VERSION:
-        return f"its evaluation has schema {evaluation['schema']}, not {SCHEMA_VERSION}"
-    if evaluation["split"] != SPLIT:
-        return f"was evaluated on {evaluation['split']}, not {SPLIT}"
-    if evaluation["fingerprint"] != config["dataset"]["fingerprint"]:
-        return "was evaluated on other data than it was trained on"
-    return "" if evaluation["metrics"] else "its evaluation holds no metric"
-
-
-def _resolution(value: Any) -> str:
-    """``64x64``; evaluations hold [height, width]."""
-    return "x".join(str(int(side)) for side in value)
-
-
-def _value(value: Any) -> float | None:
-    """A metric's value; None for null and for numbers that are not finite."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a metric's value is {value!r}")
-    return float(value) if math.isfinite(value) else None
+def _reason(error: Exception, path: Path) -> str:
+    """The error in words, without the folder that the warning names anyway."""
+    return plain(str(error).replace(f"{path}/", "").replace(f"{path} ", "").rstrip("."))

@@ -45,7 +45,7 @@ def watch(
 
 
 def _page(collect: Callable[[], Board], console: Console) -> str:
-    """What is to be seen, drawn aside, so that an interrupt leaves no half page."""
+    """One page, drawn aside, so that an interrupt leaves no half page."""
     stream = io.StringIO()
     aside = Console(
         file=stream,
@@ -56,7 +56,6 @@ def _page(collect: Callable[[], Board], console: Console) -> str:
     try:
         board = collect()
         board.render(aside)
-        board.index.save()
         for line in board.running:
             aside.print(Text(line))
     except UserError as error:

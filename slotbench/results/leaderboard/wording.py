@@ -3,22 +3,24 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from slotbench.evaluation.groups import direction, shown_keys
-from slotbench.results.leaderboard.comparisons import Family, Paired
+from slotbench.results.leaderboard.comparisons import Paired
 from slotbench.results.leaderboard.grouping import Cost, Group, Row
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, Summary
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, MARGIN
 
 MISSING = "—"
 TEST = (
-    "Difference, 95 % bootstrap interval, share of pairs that are better, p of Wilcoxon's "
-    "signed-rank test after Holm's correction; of n pairs it is never below 2 / 2^n."
+    "Mean difference over pairs of one seed, its 95 % interval, the share of pairs in which the "
+    "self-supervised row is greater, p of the exact permutation test after Holm's correction. "
+    f"Equivalent: the interval lies within ±{MARGIN:g}."
 )
 DEFAULT_METRICS = shown_keys()
 
 
 def number(value: float | None) -> str:
-    """Two decimals, three significant digits below 0.01; never ``-0.00``."""
+    """Two decimals, two significant digits below 0.01; never ``-0.00``."""
     if value is None:
         return MISSING
     if value != 0 and abs(value) < 0.01:
@@ -26,32 +28,46 @@ def number(value: float | None) -> str:
     return f"{value:,.2f}"
 
 
-def interval(summary: Summary | Comparison) -> str:
-    """``[0.84, 0.88]``; "" where there is none."""
-    if summary.low is None or summary.high is None:
+def signed(value: float | None) -> str:
+    """``+0.12``, ``-0.12``."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def interval(found: Any) -> str:
+    """``[0.84, 0.88]`` of anything with ``low`` and ``high``; "" where there is none."""
+    if found.low is None or found.high is None:
         return ""
-    return f"[{number(summary.low)}, {number(summary.high)}]"
+    return f"[{number(found.low)}, {number(found.high)}]"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return MISSING
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 def best(rows: Sequence[Row], metric: str) -> set[int]:
     """Positions of the rows that are best as shown; none where fewer than two have a value.
 
-    Rows whose shown numbers are equal are best together: what is not shown decides nothing.
+    Rows whose shown numbers are equal are best together: digits that are not shown decide nothing.
     """
-    means = {
-        index: row.metrics[metric].mean for index, row in enumerate(rows) if metric in row.metrics
-    }
-    known = {index: mean for index, mean in means.items() if mean is not None}
+    means = {k: row.metrics[metric].mean for k, row in enumerate(rows) if metric in row.metrics}
+    known = {k: mean for k, mean in means.items() if mean is not None}
     # A scaled number is better the higher it is, whatever the metric.
     sign = 1 if any(row.scales for row in rows) else direction(metric)
     if sign == 0 or len(known) < 2:
         return set()
-    top = max(known.values(), key=lambda mean: sign * mean)
-    return {index for index, mean in known.items() if number(mean) == number(top)}
+    top = number(max(known.values(), key=lambda mean: sign * mean))
+    return {k for k, mean in known.items() if number(mean) == top}
 
 
 def titles(groups: Sequence[Group]) -> dict[Group, str]:
-    """Each group's title; the fingerprint stands where two would read the same."""
+    """Each group's title; the fingerprint is added where two would read the same."""
     plain = [group.title for group in groups]
     return {
         group: group.title
@@ -81,46 +97,32 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def flops(count: float | None) -> str:
-    """``1.24e+15``; "" where they were not counted."""
-    return "" if count is None else f"{count:.3g}"
-
-
 def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
     """Every part of a cost by its column's heading; FLOPs only where a table has the column."""
+
+    def words(value: float | None, form: str) -> str:
+        return MISSING if value is None else form.format(value)
+
+    millions = None if cost.parameters is None else cost.parameters / 1e6
     return {
-        "steps": MISSING if cost.steps is None else f"{cost.steps:,.0f}",
+        "steps": words(cost.steps, "{:,.0f}"),
         "time": duration(cost.seconds),
-        "images/s": (
-            MISSING if cost.images_per_second is None else f"{cost.images_per_second:,.0f}"
-        ),
-        "parameters": MISSING if cost.parameters is None else f"{cost.parameters / 1e6:.2f} M",
-        **({"FLOPs": flops(cost.flops) or MISSING} if with_flops else {}),
+        "images/s": words(cost.images_per_second, "{:,.0f}"),
+        "parameters": words(millions, "{:.2f} M"),
+        **({"FLOPs": words(cost.flops, "{:.3g}")} if with_flops else {}),
         "device": cost.device or MISSING,
     }
 
 
-def p_value(p: float | None) -> str:
-    if p is None:
-        return MISSING
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
 def finding(pair: Paired) -> str:
-    """``-0.12 [-0.20, -0.05], 5 pairs, better in 0 %, p = 0.250: leans worse, ...``."""
+    """``-0.12 [-0.20, -0.05], 5 pairs, greater in 0 % of pairs, p = 0.008: worse``."""
     result = pair.result
     if result.n < LEAST_FOR_A_CLAIM:
         return pair.verdict
-    share = 100 * (result.probability or 0.0)
     return (
-        f"{signed(result.difference)} {interval(result)}, {result.n} pairs, "
-        f"better in {share:.0f} %, {p_value(pair.corrected)}: {pair.verdict}"
-    )
-
-
-def signed(value: float | None) -> str:
-    """``+0.12``, ``-0.12``."""
-    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+        f"{signed(result.difference)} {interval(result)}, {result.n} pairs, greater in "
+        f"{result.share_of_pairs or 0.0:.0%} of pairs, {p_value(pair.corrected)}: {pair.verdict}"
+    ).replace("%", " %")
 
 
 def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
@@ -134,8 +136,9 @@ def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
         if all(pair.result.n < LEAST_FOR_A_CLAIM for pair in group):
             short[theirs, finding(max(group, key=lambda pair: pair.result.n))].append(ours)
         else:
-            lines = [f"{pair.metric}: {finding(pair)}" for pair in group]
-            found.append((f"{ours} {theirs}", lines))
+            found.append(
+                (f"{ours} {theirs}", [f"{pair.metric}: {finding(pair)}" for pair in group])
+            )
     together = [(f"{', '.join(names)} {theirs}", [why]) for (theirs, why), names in short.items()]
     return found + together
 
@@ -145,17 +148,12 @@ def _ours(pair: Paired) -> str:
 
 
 def _theirs(pair: Paired) -> str:
-    """What it is compared with; origin and size tell apart two datasets of one name."""
-    settings = f" ({pair.baseline.settings})" if pair.baseline.settings else ""
-    group = pair.row.group
+    """The baseline; origin and size tell apart two datasets of one name."""
+    row, baseline = pair.row, pair.baseline
+    same = (row.core, row.preset) == (baseline.core, baseline.preset)
+    other = "" if same else f"{baseline.core}, {baseline.preset}"
+    settings = ", ".join(filter(None, (other, baseline.settings)))
     return (
-        f"against {pair.baseline.name}{settings}: {pair.row.core}, {pair.row.preset}, "
-        f"{group.dataset} ({group.origin}, {group.image_size} px)"
+        f"against {baseline.name}{f' ({settings})' if settings else ''}: {row.core}, {row.preset}, "
+        f"{row.group.dataset} ({row.group.origin}, {row.group.image_size} px)"
     )
-
-
-def span(families: Sequence[Family], field: str, noun: str) -> str:
-    """``1 row``, ``3 rows``, ``2 to 3 rows``: metrics may differ in how many rows have them."""
-    counts = sorted({int(getattr(family, field)) for family in families})
-    number_of = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{number_of} {noun}{'' if counts == [1] else 's'}"

@@ -1,0 +1,172 @@
+"""The documents of a run as declared models.
+
+They may come from anyone. Whatever does not fit raises :class:`UserError` that names the field.
+Text loses its control characters when it is read, so that nothing that prints it has to.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval, Len
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from slotbench.errors import UserError
+from slotbench.files import Document, read_document
+from slotbench.progress import plain
+
+SCHEMA_VERSION = 1
+Text = Annotated[str, AfterValidator(lambda text: text if text.isprintable() else plain(text))]
+Whole = Annotated[int, Interval(ge=0, lt=2**63)]
+Number = float | None
+
+
+class Facts(Document):
+    """Base of these models: a document and its parts may have further fields."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Schema(Facts):
+    """A document with a version of its form."""
+
+    form: Annotated[Literal[1], Field(alias="schema")]
+
+
+class DatasetFacts(Facts):
+    """Which data a run was trained on."""
+
+    name: Text
+    variant: Text
+    origin: Text
+    fingerprint: Text
+    image_size: Annotated[int, Interval(ge=1, le=1 << 16)]
+    recipe: Text | None = None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}:{self.variant}"
+
+    @property
+    def identity(self) -> str:
+        """Equal for the same data on every machine: a rendered dataset's recipe, if it has one."""
+        return (self.recipe if self.origin == "rendered" else None) or self.fingerprint
+
+
+class Component(Facts):
+    """A section of a configuration that names a component."""
+
+    name: Text
+    alignment: Text | None = None
+
+
+class TrainFacts(Facts):
+    """The fields of ``train`` that the budget consists of."""
+
+    steps: Whole
+    batch_size: Whole = 1
+    budget: Text = ""
+
+    @property
+    def images(self) -> str:
+        """The budget in words: images seen, unless it is one of seconds or FLOPs."""
+        return self.budget or f"{self.steps * self.batch_size:,} images"
+
+
+class Config(Schema):
+    """``config.json`` of a run, or of an entry (``kind``) that was not trained here."""
+
+    seed: Annotated[int, Interval(ge=0, lt=2**64)]
+    dataset: DatasetFacts
+    preset: Text = ""
+    core: Component | None = None
+    objective: Component | None = None
+    train: TrainFacts | None = None
+    overrides: dict[Text, Any] = Field(default_factory=dict)
+    versions: dict[str, int] = Field(default_factory=dict)
+    kind: Literal["external", "baseline"] | None = None
+    name: Text = ""
+    slots: Whole | None = None
+    source: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Config":
+        if self.kind is None and None in (self.core, self.objective, self.train):
+            raise ValueError("a run needs core, objective and train")
+        if self.kind is not None and not self.name:
+            raise ValueError("an entry needs a name")
+        if self.kind == "external" and not isinstance(self.source.get("file"), str):
+            raise ValueError("an external entry needs the name of its file in source")
+        return self
+
+
+class Status(Facts):
+    """``status.json``; numbers are None where they are not known yet."""
+
+    state: Text
+    reason: Text = ""
+    step: Number = None
+    steps: Number = None
+    seconds: Number = None
+    images_per_second: Number = None
+    parameters: Number = None
+    flops: Number = None
+    device: Text = ""
+    warnings: list[Text] = Field(default_factory=list)
+
+
+class Result(Facts):
+    """One metric of an evaluation: its value and the 95 % interval over images."""
+
+    value: Number
+    version: int
+    low: Number = None
+    high: Number = None
+    n: Whole | None = None
+    left_out: Whole | None = None
+
+
+class Evaluation(Schema):
+    """``evaluation.json``."""
+
+    split: Text
+    fingerprint: Text
+    resolution: Annotated[list[Whole], Len(2, 2)]
+    images: Whole
+    metrics: dict[Text, Result]
+    groups: dict[str, int] = Field(default_factory=dict)
+    skipped: dict[Text, Text] = Field(default_factory=dict)
+    model: Text | None = None
+
+
+class Git(Facts):
+    """The commit of slotbench's source and whether it was clean."""
+
+    commit: Text | None = None
+    clean: bool | None = None
+
+
+class Environment(Facts):
+    """``environment.json``."""
+
+    slotbench: Text | None = None
+    python: Text | None = None
+    threads: Whole | None = None
+    git: Git = Git()
+    packages: dict[str, Text] = Field(default_factory=dict)
+
+
+class Published(Facts):
+    """A record of ``results/published``."""
+
+    config: dict[str, Any]
+    status: Any
+    evaluation: Any = None
+    environment: Environment = Environment()
+
+
+def environment(file: Path) -> Environment:
+    """``environment.json``; an empty one where it is missing or cannot be read."""
+    try:
+        return read_document(file, Environment)
+    except UserError:
+        return Environment()
