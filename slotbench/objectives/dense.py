@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
+from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
 from slotbench.fields import Count, Options, Positive, Share
-from slotbench.objectives.dense_targets import EncoderTarget, Patches
+from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
 from slotbench.objectives.momentum import cosine
 from slotbench.objectives.objective import Objective, TrainBatch
@@ -38,6 +39,10 @@ class DenseConfig(Options):
     """Rank of the predictor's bilinear form, and channels of its convolutions."""
     depth: Count = 1
     """Number of the predictor's 3x3 convolutions."""
+    teacher: str | None = None
+    """A network whose features are the targets: ``timm:MODEL``, or a run's id or directory."""
+    weights: str | None = None
+    """A file with the weights of a ``timm:`` teacher."""
 
 
 class Predictor(BilinearForm):
@@ -52,10 +57,14 @@ class Predictor(BilinearForm):
 
     def forward(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors float (B, width, grid, grid), and masks float (B, K, grid, grid)."""
-        drawn = self.draw(slots.flatten(0, 1))
-        drawn = drawn.view(*slots.shape[:2], *drawn.shape[1:])
-        masks = drawn[:, :, -1].softmax(dim=1)
-        return (drawn[:, :, :-1] * masks[:, :, None]).sum(dim=1), masks
+        hidden = self.hidden(slots.flatten(0, 1))
+        weight, bias = self.last.weight, self.last.bias
+        assert bias is not None
+        logits = functional.conv2d(hidden, weight[-1:], bias[-1:])
+        masks = logits.view(*slots.shape[:2], *logits.shape[2:]).softmax(dim=1)
+        # The last layer is linear and masks sum to 1: it is applied once, to the mixture.
+        mixture = (hidden.view(*slots.shape[:2], *hidden.shape[1:]) * masks[:, :, None]).sum(dim=1)
+        return functional.conv2d(mixture, weight[:-1], bias[:-1]), masks
 
 
 class Seen(NamedTuple):
@@ -119,7 +128,8 @@ class SlotInfoNCEConfig(DenseConfig):
 
     target: Literal["patches", "encoder"] = "patches"
     """``patches``: a learned embedding of the pixels at a place; ``encoder``: a learned linear map
-    of the encoder's content features, by a momentum copy (a frozen encoder needs none)."""
+    of the encoder's content features, by a momentum copy (a frozen encoder needs none). A
+    ``teacher`` takes the place of both."""
     patch: Count = 4
     """Side of a patch in pixels of the image resized to ``grid`` patches."""
     hidden: Count = 64
@@ -146,15 +156,19 @@ class SlotInfoNCE(DensePrediction):
     family = "self-supervised"
 
     Config = SlotInfoNCEConfig
+    takes_teachers = True
 
-    def __init__(self, core: Core, config: SlotInfoNCEConfig) -> None:
+    def __init__(
+        self, core: Core, config: SlotInfoNCEConfig, teachers: Teachers = timm_teacher
+    ) -> None:
         super().__init__(core, config, config.projection)
         self.config = config
-        self.target: Patches | EncoderTarget
-        if config.target == "patches":
+        self.target: Patches | TeacherTarget
+        if config.target == "patches" and config.teacher is None:
             self.target = Patches(config.grid, config.patch, config.hidden, config.projection)
         else:
-            self.target = EncoderTarget(core, config.grid)
+            teacher = load(teachers, config.teacher, config.weights)
+            self.target = TeacherTarget(core, config.grid, teacher)
             self.head = nn.Conv2d(self.target.width, config.projection, 1)
         self.log_temperature = nn.Parameter(torch.tensor(config.temperature).log())
 
@@ -181,7 +195,7 @@ class SlotInfoNCE(DensePrediction):
         return {"loss": loss, "accuracy": right, "temperature": self.temperature.detach()}
 
     def after_step(self, step: int) -> None:
-        if isinstance(self.target, EncoderTarget):
+        if isinstance(self.target, TeacherTarget):
             momentum = cosine(self.config.momentum, 1.0, step, self.steps)
             self.target.follow(self.core.encoder, momentum)
 

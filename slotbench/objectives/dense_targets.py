@@ -1,10 +1,14 @@
 """What dense objectives predict: maps of what stands where in an image, without its places."""
 
+import math
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.teachers import Teacher, Teachers
 from slotbench.objectives.momentum import momentum_copy, move
 
 
@@ -30,31 +34,53 @@ class Patches(nn.Module):
         return made
 
 
-class EncoderTarget(nn.Module):
-    """The content features of a slower copy of the core's encoder, without gradient.
+class TeacherTarget(nn.Module):
+    """The content features of a network that no gradient reaches, as maps.
 
-    A frozen encoder is its own copy. Features of a grid finer than ``grid`` are averaged to it.
+    Without a ``teacher`` the network is a copy of the core's encoder, which :meth:`follow` moves;
+    a frozen encoder is its own copy. Maps finer than ``grid`` are averaged to it. ValueError where
+    the teacher's features lie on no square grid.
     """
 
-    def __init__(self, core: Core, grid: int) -> None:
+    def __init__(self, core: Core, grid: int, teacher: Teacher | None = None) -> None:
         super().__init__()
-        encoder, self.grid = core.encoder, grid
-        self.width = int(encoder.width) - coordinates(encoder)  # type: ignore[arg-type]
-        trained = any(weight.requires_grad for weight in encoder.parameters())
-        self.copy = momentum_copy(encoder) if trained else None
+        self.grid = grid
+        self.copy: nn.Module | None = None
+        # No submodule: the teacher's weights belong to its own run or file, not to this one's.
+        self.outside = [] if teacher is None else [teacher]
+        if teacher is not None:
+            count, self.width = teacher(torch.zeros(1, 3, 64, 64)).shape[1:]
+            if math.isqrt(count) ** 2 != count:
+                raise ValueError(f"the features {teacher.name} lie on no square grid")
+            return
+        self.width = int(core.encoder.width) - coordinates(core.encoder)  # type: ignore[arg-type]
+        if any(weight.requires_grad for weight in core.encoder.parameters()):
+            self.copy = momentum_copy(core.encoder)
 
     @torch.no_grad()
     def forward(self, images: Tensor, encoder: nn.Module) -> Tensor:
-        """Images float (B, 3, H, W) -> float (B, width, h, w), h and w at most ``grid``."""
-        features, (height, width) = (self.copy or encoder)(images)
-        maps = content(features, encoder).mT.reshape(len(images), self.width, height, width)
-        side = (min(height, self.grid), min(width, self.grid))
-        return functional.adaptive_avg_pool2d(maps, side)
+        """Images float (B, 3, H, W) -> float32 (B, width, h, w), h and w at most ``grid``."""
+        if self.outside:
+            features = self.outside[0].to(images.device)(images)
+            height = width = math.isqrt(features.shape[1])
+        else:
+            made, (height, width) = (self.copy or encoder)(images)
+            features = content(made, encoder).float()
+        maps = features.mT.reshape(len(images), self.width, height, width)
+        return functional.adaptive_avg_pool2d(maps, (min(height, self.grid), min(width, self.grid)))
 
     def follow(self, encoder: nn.Module, momentum: float) -> None:
-        """Move the copy after its encoder."""
+        """Move the copy after its encoder; the rest stays as it is."""
         if self.copy is not None:
             move(self.copy, encoder, momentum)
+
+
+def load(teachers: Teachers, name: str | None, weights: str | None) -> Teacher | None:
+    """The teacher of a name, without a say in the weights that are drawn after it."""
+    if name is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        return teachers(name, None if weights is None else Path(weights))
 
 
 def coordinates(encoder: nn.Module) -> int:

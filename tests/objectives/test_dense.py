@@ -1,29 +1,45 @@
-"""slot-infonce against loops over directions, images and places."""
+"""Dense prediction against loops over directions, images and places."""
 
 import math
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from lightly.loss.vicreg_loss import covariance_loss, variance_loss
+from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.dense import DensePrediction, SlotInfoNCE, composed, place_nce
+from slotbench.objectives.dense_regression import SlotJEPA, standardised
 from slotbench.objectives.objective import TrainBatch
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
 
 Data = dict[bool, DatasetFile]
 SIDE = 6
-NAMES = ("slot-infonce", "slot-infonce-next")
 
 
-def made_of(data: Data, name: str, *extra: str) -> tuple[SlotInfoNCE, TrainBatch]:
+def made_of(data: Data, name: str, *extra: str) -> tuple[DensePrediction, TrainBatch]:
     video = name.endswith("-next")
     made = tiny.objective(data[video], name, f"objective.grid={SIDE}", *extra)
-    assert isinstance(made, SlotInfoNCE)
+    assert isinstance(made, DensePrediction)
     return made, tiny.batch_of(data, made)
+
+
+def infonce(data: Data, name: str, *extra: str) -> tuple[SlotInfoNCE, TrainBatch]:
+    made, batch = made_of(data, name, *extra)
+    assert isinstance(made, SlotInfoNCE)
+    return made, batch
+
+
+def jepa(data: Data, name: str, *extra: str) -> tuple[SlotJEPA, TrainBatch]:
+    made, batch = made_of(data, name, *extra)
+    assert isinstance(made, SlotJEPA)
+    return made, batch
 
 
 def place(index: int, side: int) -> float:
@@ -93,27 +109,67 @@ def slots_by_hand(made: DensePrediction, batch: TrainBatch) -> list[Tensor]:
     ]
 
 
-def naive(made: SlotInfoNCE, batch: TrainBatch, embed: Callable[[Tensor], Tensor]) -> Tensor:
-    """The loss, place by place."""
-    assert batch.views is not None
-    losses = []
-    for (source, target), slots in zip(made.directions, slots_by_hand(made, batch), strict=True):
-        there = embed(batch.views.images[target])
+class Place(NamedTuple):
+    """A place of a view, and what is predicted for it."""
+
+    direction: int
+    image: int
+    row: int
+    column: int
+    predicted: Tensor
+
+
+def places(
+    made: DensePrediction,
+    batch: TrainBatch,
+    shape: Callable[[Tensor], Tensor] = lambda values: values,
+) -> list[Place]:
+    """Every place that the other view shows; the mixture passes ``shape`` before it is sampled."""
+    found = []
+    sides = zip(made.directions, slots_by_hand(made, batch), strict=True)
+    for direction, ((source, target), slots) in enumerate(sides):
         for image in range(len(slots)):
-            predicted = functional.normalize(mixed(*drawn(made, slots[image])), dim=0)
+            predicted = shape(mixed(*drawn(made, slots[image])))
             for row in range(SIDE):
                 for column in range(SIDE):
-                    y, x = place(row, SIDE), place(column, SIDE)
-                    found = source_place(batch, image, source, target, y, x)
-                    if found is None:
-                        continue
-                    here = sampled(predicted, *found)
-                    scores = [
-                        here @ functional.normalize(other[:, row, column], dim=0) for other in there
-                    ]
-                    logits = torch.stack(scores) / made.temperature
-                    losses.append(functional.cross_entropy(logits, torch.tensor(image)))
+                    at = source_place(
+                        batch, image, source, target, place(row, SIDE), place(column, SIDE)
+                    )
+                    if at is not None:
+                        here = sampled(predicted, *at)
+                        found.append(Place(direction, image, row, column, here))
+    return found
+
+
+def naive_infonce(
+    made: SlotInfoNCE, batch: TrainBatch, embed: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The loss, place by place."""
+    assert batch.views is not None
+    there = [embed(batch.views.images[target]) for _, target in made.directions]
+    losses = []
+    for one in places(made, batch, partial(functional.normalize, dim=0)):
+        others = [values[:, one.row, one.column] for values in there[one.direction]]
+        scores = [one.predicted @ functional.normalize(other, dim=0) for other in others]
+        logits = torch.stack(scores) / made.temperature
+        losses.append(functional.cross_entropy(logits, torch.tensor(one.image)))
     return torch.stack(losses).mean()
+
+
+def naive_jepa(made: SlotJEPA, batch: TrainBatch, features: Callable[[Tensor], Tensor]) -> Tensor:
+    """The squared error, place by place, of features (B, C, h, w)."""
+    assert batch.views is not None
+    there = [features(batch.views.images[target]).detach() for _, target in made.directions]
+    channels = torch.stack(there).transpose(0, 2).flatten(1)
+    errors = []
+    for one in places(made, batch):
+        target = there[one.direction][one.image][:, one.row, one.column]
+        wanted = [
+            (float(value) - float(values.mean())) / float(values.std(correction=0))
+            for value, values in zip(target, channels, strict=True)
+        ]
+        errors += [(mine - its) ** 2 for mine, its in zip(one.predicted, wanted, strict=True)]
+    return torch.stack(errors).mean()
 
 
 def patches_by_hand(made: SlotInfoNCE, images: Tensor) -> Tensor:
@@ -127,16 +183,16 @@ def patches_by_hand(made: SlotInfoNCE, images: Tensor) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_loss_equals_loops_in_value_and_gradient(data: Data, name: str) -> None:
-    made, batch = made_of(data, name)
+@pytest.mark.parametrize("name", ["slot-infonce", "slot-infonce-next"])
+def test_contrast_equals_loops_in_value_and_gradient(data: Data, name: str) -> None:
+    made, batch = infonce(data, name)
     value = made.loss(batch)["loss"]
-    expected = naive(made, batch, lambda images: patches_by_hand(made, images))
+    expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
     assert_same(made, value, expected)
 
 
 def test_encoder_targets_equal_loops_in_value_and_gradient(data: Data) -> None:
-    made, batch = made_of(data, "slot-infonce", "objective.target=encoder", "encoder.stride=4")
+    made, batch = infonce(data, "slot-infonce", "objective.target=encoder", "encoder.stride=4")
     with torch.no_grad():
         for weight in made.core.encoder.parameters():
             weight.mul_(1.1)
@@ -146,13 +202,76 @@ def test_encoder_targets_equal_loops_in_value_and_gradient(data: Data) -> None:
         maps = features[:, :, :-4].detach().mT.unflatten(2, grid)
         return made.head(functional.adaptive_avg_pool2d(maps, SIDE))
 
-    assert_same(made, made.loss(batch)["loss"], naive(made, batch, embed))
-    before = tiny.state(made.target)
+    assert_same(made, made.loss(batch)["loss"], naive_infonce(made, batch, embed))
+    assert_follows(made, made.target.copy, made.config.momentum)
+
+
+def assert_follows(made: DensePrediction, copy: nn.Module, momentum: float) -> None:
+    before = tiny.state(copy)
     made.after_step(0)
-    momentum = made.config.momentum
-    for key, moved in made.target.copy.named_parameters():
-        kept, new = before[f"copy.{key}"], made.core.encoder.get_parameter(key)
-        torch.testing.assert_close(moved, momentum * kept + (1 - momentum) * new)
+    for key, moved in copy.named_parameters():
+        new = made.core.encoder.get_parameter(key)
+        torch.testing.assert_close(moved, momentum * before[key] + (1 - momentum) * new)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("slot-jepa", "start"), ("slot-jepa", "momentum"), ("slot-jepa-next", "start")],
+)
+def test_regression_equals_loops_in_value_and_gradient(data: Data, name: str, target: str) -> None:
+    made, batch = jepa(data, name, f"objective.target={target}", "encoder.stride=4")
+    with torch.no_grad():
+        for weight in made.core.encoder.parameters():
+            weight.mul_(1.1)
+    copy = made.target.copy
+    assert copy is not None
+
+    def features(images: Tensor) -> Tensor:
+        values, grid = copy(images)
+        maps = values[:, :, :-4].mT.reshape(len(images), -1, *grid)
+        return functional.adaptive_avg_pool2d(maps, SIDE)
+
+    expected = naive_jepa(made, batch, features)
+    if target == "momentum":
+        assert batch.views is not None
+        values = made.core.encoder(batch.views.images.flatten(0, 1))[0][:, :, :-4].flatten(0, 1)
+        expected = expected + variance_loss(values) + 0.04 * covariance_loss(values)
+    assert_same(made, made.loss(batch)["loss"], expected)
+    assert_follows(made, copy, made.config.momentum if target == "momentum" else 1.0)
+
+
+@pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
+def test_a_named_teacher_takes_the_place_of_the_target(data: Data, kind: type) -> None:
+    asked = []
+
+    def teachers(name: str, weights: Path | None) -> Network:
+        asked.append((name, weights))
+        return Network()
+
+    core = made_of(data, kind.name)[0].core
+    made = kind(core, kind.Config(grid=SIDE, teacher="timm:x", weights="w.pt"), teachers)
+    assert asked == [("timm:x", Path("w.pt"))]
+    batch = tiny.batch_of(data, made)
+    images = batch.views.images[0]
+    torch.testing.assert_close(
+        made.target(images, core.encoder), Network()(images).mT.view(len(images), 6, 4, 4)
+    )
+    made.loss(batch)["loss"].backward()
+    made.after_step(0)
+    assert not any("target" in key for key in made.state_dict())
+
+
+class Network(tiny.Teacher):
+    def to(self, _: torch.device) -> "Network":
+        return self
+
+
+def test_channels_that_do_not_vary_are_near_zero() -> None:
+    features = rows(0, 2, 3, 4, 5, 5).detach()
+    features[:, :, 1] = 7
+    made = standardised(features)
+    assert not made[:, :, 1].any()
+    torch.testing.assert_close(made[:, :, 0].std(correction=0), torch.tensor(1.0))
 
 
 def assert_same(made: DensePrediction, value: Tensor, expected: Tensor) -> None:
@@ -191,7 +310,7 @@ def test_maps_compose_as_matrices_do() -> None:
 
 
 def test_the_temperature_stays_above_its_floor(data: Data) -> None:
-    made, _ = made_of(data, "slot-infonce")
+    made, _ = infonce(data, "slot-infonce")
     assert float(made.temperature.detach()) == pytest.approx(0.1)
     with torch.no_grad():
         made.log_temperature.fill_(-9)
@@ -199,7 +318,7 @@ def test_the_temperature_stays_above_its_floor(data: Data) -> None:
 
 
 def test_masks_of_the_predictor_sum_to_one(data: Data) -> None:
-    made, batch = made_of(data, "slot-infonce")
+    made, batch = infonce(data, "slot-infonce")
     masks = made.predictor_masks(batch.images)
     assert masks.shape == (len(batch.images), made.core.num_slots, SIDE, SIDE)
     torch.testing.assert_close(masks.sum(dim=1), torch.ones(len(masks), SIDE, SIDE))
@@ -212,11 +331,12 @@ def test_masks_of_the_predictor_sum_to_one(data: Data) -> None:
     assert tiny.objective(data[False], "reconstruction").predictor_masks(batch.images) is None
 
 
-def test_a_frozen_encoder_needs_no_copy(data: Data) -> None:
-    made, batch = made_of(data, "slot-infonce", "objective.target=encoder")
-    made.core.encoder.requires_grad_(False)
-    again = SlotInfoNCE(made.core, made.config)
-    assert again.target.copy is None
-    again.loss(batch)["loss"].backward()
-    assert again.head.weight.grad is not None
-    again.after_step(0)
+@pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
+def test_a_frozen_encoder_needs_no_copy(data: Data, kind: type) -> None:
+    core = made_of(data, kind.name)[0].core
+    core.encoder.requires_grad_(False)
+    made = kind(core, kind.Config(target="encoder" if kind is SlotInfoNCE else "momentum"))
+    assert made.target.copy is None
+    made.loss(tiny.batch_of(data, made))["loss"].backward()
+    assert made.core.to_query.weight.grad is not None
+    made.after_step(0)

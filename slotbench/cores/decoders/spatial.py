@@ -183,22 +183,33 @@ class BilinearForm(nn.Module):
         layers: list[nn.Module] = []
         for _ in range(depth):
             layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
-        last = nn.Conv2d(channels, outputs, 1)
-        self.layers = nn.Sequential(*layers, last)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, outputs, 1))
         he_initialise(self)
         nn.init.normal_(self.of_slot.weight, std=slot_width**-0.5)
         with torch.no_grad():
-            last.weight.mul_(0.3)
+            self.last.weight.mul_(0.3)
+
+    @property
+    def last(self) -> nn.Conv2d:
+        """The 1x1 convolution to the outputs."""
+        layer = self.layers[-1]
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
     def draw(self, slots: Tensor) -> Tensor:
         """Each slot by itself: float (M, D) -> (M, outputs, grid, grid)."""
+        drawn: Tensor = self.last(self.hidden(slots))
+        return drawn
+
+    def hidden(self, slots: Tensor) -> Tensor:
+        """What the last layer reads: float (M, D) -> (M, channels, grid, grid)."""
         # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot instead of a product of size
         # (slots, positions, channels).
         form = (self.mix.weight * self.of_slot(slots)[:, None]) @ self.of_position
         code = self.code.to(form.dtype).T.expand(len(slots), -1, -1)
         hidden = torch.baddbmm(self.bias(slots)[:, :, None], form, code).relu()
-        drawn: Tensor = self.layers(hidden.view(*hidden.shape[:2], self.grid, self.grid))
-        return drawn
+        maps: Tensor = self.layers[:-1](hidden.view(*hidden.shape[:2], self.grid, self.grid))
+        return maps
 
 
 @register("decoders")
