@@ -6,7 +6,9 @@ prototypes group the encoder's features, which trains the encoder, and the contr
 the core's slots, which trains the core.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.nn import functional
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.objectives.alignment import Alignment, by_view
+from slotbench.objectives.dense_targets import content, coordinates
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import Prototypes, mlp
 from slotbench.objectives.momentum import cosine
@@ -50,31 +53,22 @@ class SlotConConfig:
     """Width of the vectors that are compared."""
 
 
-@register("objectives")
-class SlotCon(MomentumTwoViews):
-    """DINO's cross-entropy on overlapping positions, and InfoNCE of slots (Equations 3 to 6)."""
+class GroupAndContrast(MomentumTwoViews):
+    """A loss on how places are grouped, and InfoNCE of slots that both views show.
 
-    name = "slotcon"
-    summary = "shared prototypes group positions, slots are contrasted"
-    source = "Wen et al. 2022, arXiv 2205.15288"
-    family = "self-supervised"
+    A subclass defines the grouping, which is the cross-entropy to a centred momentum teacher.
+    """
 
-    Config = SlotConConfig
+    config: Any
     center: Tensor
 
-    def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
+    def __init__(self, core: Core, config: Any, alignment: Alignment, groups: int) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config = config
-        features = int(core.encoder.width)  # type: ignore[arg-type]
-        self.dense = nn.Sequential(
-            mlp((features, config.hidden, config.projection)),
-            Prototypes(config.projection, config.prototypes),
-        )
         self.projector = mlp((core.config.width, config.hidden, config.projection))
         self.predictor = mlp((config.projection, config.hidden, config.projection))
-        self.follow("dense", "projector")
-        self.register_buffer("center", torch.zeros(config.prototypes))
+        self.follow("projector")
+        self.register_buffer("center", torch.zeros(groups))
         self._mean: Tensor | None = None
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -85,29 +79,12 @@ class SlotCon(MomentumTwoViews):
         loss = weight * group + (1 - weight) * contrast
         return {"loss": loss, "grouping": group.detach(), "contrast": contrast.detach()}
 
+    @abstractmethod
     def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
-        """Cross-entropy of the student's groups to the teacher's of the other view.
+        """The loss on places of the original image that both views show; a scalar.
 
-        Both are scores of prototypes at positions of the original image that both views show.
+        Sets ``_mean``, float (groups,), which the centre moves to.
         """
-        config, grid = self.config, student.attention.shape[2:]
-        scores = self.dense(student.features)
-        with torch.no_grad():
-            taught = self.teacher["dense"](teacher.features)
-            self._mean = gather(taught.flatten(0, 1)).mean(dim=0)
-        maps = []
-        for values in (scores, taught - self.center):
-            image = values.mT.reshape(*values.shape[::2], *grid)
-            maps.append(to_original(image, views.matrices.flatten(0, 1)))
-        (student_map, seen), (teacher_map, _) = maps
-        target = by_view((teacher_map / config.teacher_temperature).softmax(dim=1), views).flip(0)
-        logits = by_view((student_map / config.student_temperature).log_softmax(dim=1), views)
-        both = by_view(seen, views).all(dim=0).expand(2, -1, -1, -1)
-        entropy = -(target * logits).sum(dim=2)
-        # Over the positions of all processes: a process with few must not weigh more.
-        total, count = gather(torch.stack([(entropy * both).sum(), both.sum()])[None]).sum(dim=0)
-        mean: Tensor = total / count.clamp_min(1)
-        return mean
 
     def contrast(
         self, batch: TrainBatch, student: SlotOutput, teacher: SlotOutput, views: Views
@@ -145,6 +122,61 @@ class SlotCon(MomentumTwoViews):
         super().after_step(step)
         assert self._mean is not None  # a loss came before
         self.center.lerp_(self._mean, 1 - self.config.center_momentum)
+
+
+def entropy_at_places(target: Tensor, logits: Tensor, shown: Tensor) -> Tensor:
+    """Cross-entropy of float (2, B, G, h, w) to a target of that shape; a scalar.
+
+    The mean over the places ``shown``, bool (B, h, w), of all processes: a process with few of
+    them must not weigh more.
+    """
+    entropy = -(target * logits.log_softmax(dim=2)).sum(dim=2)
+    both = shown.expand_as(entropy)
+    total, count = gather(torch.stack([(entropy * both).sum(), both.sum()])[None]).sum(dim=0)
+    mean: Tensor = total / count.clamp_min(1)
+    return mean
+
+
+@register("objectives")
+class SlotCon(GroupAndContrast):
+    """DINO's cross-entropy on overlapping positions, and InfoNCE of slots (Equations 3 to 6).
+
+    The grouping head does not see the encoder's coordinates: with them it learns places.
+    """
+
+    name = "slotcon"
+    summary = "shared prototypes group positions, slots are contrasted"
+    source = "Wen et al. 2022, arXiv 2205.15288"
+    family = "self-supervised"
+
+    version = 2
+    Config = SlotConConfig
+
+    def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
+        check_fields(config)
+        super().__init__(core, config, alignment, config.prototypes)
+        features = int(core.encoder.width) - coordinates(core.encoder)  # type: ignore[arg-type]
+        self.dense = nn.Sequential(
+            mlp((features, config.hidden, config.projection)),
+            Prototypes(config.projection, config.prototypes),
+        )
+        self.follow("dense")
+
+    def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
+        """Cross-entropy of the student's groups to the teacher's of the other view."""
+        config, grid, encoder = self.config, student.attention.shape[2:], self.core.encoder
+        scores = self.dense(content(student.features, encoder))
+        with torch.no_grad():
+            taught = self.teacher["dense"](content(teacher.features, encoder))
+            self._mean = gather(taught.flatten(0, 1)).mean(dim=0)
+        maps = []
+        for values in (scores, taught - self.center):
+            image = values.mT.reshape(*values.shape[::2], *grid)
+            maps.append(to_original(image, views.matrices.flatten(0, 1)))
+        (student_map, seen), (teacher_map, _) = maps
+        target = by_view((teacher_map / config.teacher_temperature).softmax(dim=1), views).flip(0)
+        logits = by_view(student_map / config.student_temperature, views)
+        return entropy_at_places(target, logits, by_view(seen, views).all(dim=0))
 
 
 @full_precision

@@ -15,7 +15,7 @@ from torch.nn import functional
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.dense import DensePrediction, SlotInfoNCE, composed, place_nce
 from slotbench.objectives.dense_regression import SlotJEPA, standardised
-from slotbench.objectives.objective import TrainBatch
+from slotbench.objectives.objective import Objective, TrainBatch
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
 
@@ -72,13 +72,13 @@ def mixed(vectors: Tensor, masks: Tensor) -> Tensor:
 
 
 def sampled(values: Tensor, y: float, x: float) -> Tensor:
-    """Bilinear, the border going on outside: (C, h, w) -> (C,)."""
-    total = torch.zeros(len(values))
-    up, left = ((at + 1) * SIDE / 2 - 0.5 for at in (y, x))
+    """Bilinear, the border going on outside: (C, side, side) -> (C,)."""
+    total, side = torch.zeros(len(values)), values.shape[2]
+    up, left = ((at + 1) * side / 2 - 0.5 for at in (y, x))
     for row in (math.floor(up), math.floor(up) + 1):
         for column in (math.floor(left), math.floor(left) + 1):
             weight = (1 - abs(up - row)) * (1 - abs(left - column))
-            inside = [min(max(at, 0), SIDE - 1) for at in (row, column)]
+            inside = [min(max(at, 0), side - 1) for at in (row, column)]
             total = total + weight * values[:, inside[0], inside[1]]
     return total
 
@@ -274,11 +274,11 @@ def test_channels_that_do_not_vary_are_near_zero() -> None:
     torch.testing.assert_close(made[:, :, 0].std(correction=0), torch.tensor(1.0))
 
 
-def assert_same(made: DensePrediction, value: Tensor, expected: Tensor) -> None:
+def assert_same(made: Objective, value: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
     weights = {name: each for name, each in made.named_parameters() if each.requires_grad}
     ours, theirs = (
-        torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        torch.autograd.grad(loss, list(weights.values()), allow_unused=True, retain_graph=True)
         for loss in (value, expected)
     )
     for name, one, two in zip(weights, ours, theirs, strict=True):

@@ -1,0 +1,182 @@
+"""Losses on the core's own attention: which places it puts together, whatever the slots hold."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.teachers import Teachers, timm_teacher
+from slotbench.datasets.format.views import Views, to_original
+from slotbench.errors import UserError
+from slotbench.fields import Count, NotNegative, Options, Positive, Share
+from slotbench.objectives.alignment import Alignment, by_view, one_to_one, overlap
+from slotbench.objectives.dense_targets import TeacherTarget, load
+from slotbench.objectives.gather import gather
+from slotbench.objectives.momentum import cosine
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.objectives.precision import full_precision
+from slotbench.objectives.slotcon import GroupAndContrast, entropy_at_places
+from slotbench.registry import register
+
+LEAST_ATTENTION = 1e-6
+"""Attention below this has the logarithm of this."""
+
+
+@dataclass(frozen=True)
+class AttentionConsistencyConfig(Options):
+    """Options of the objective ``attention-consistency``."""
+
+    group_weight: Share = 0.5
+    """Weight of the consistency; the contrast's is what is left of 1."""
+    temperature: Positive = 0.2
+    """Of the contrast between slots."""
+    student_temperature: Positive = 1.0
+    """Divides the logarithm of the student's attention."""
+    teacher_temperature: Positive = 0.5
+    """Divides the centred logarithm of the teacher's attention: sharper than the student."""
+    center_momentum: Share = 0.9
+    """The share of the centre that stays at each step."""
+    momentum: Share = 0.99
+    """The share of the teacher that stays at the first step; it rises to 1."""
+    hidden: Count = 128
+    """Hidden width of the heads."""
+    projection: Count = 64
+    """Width of the vectors that are compared."""
+
+
+@register("objectives")
+class AttentionConsistency(GroupAndContrast):
+    """The core's attention on a view agrees with a momentum teacher's on the other, place by place.
+
+    SlotCon's grouping (arXiv 2205.15288, Equations 3 and 4) with the core's slots for prototypes.
+    Slots are paired by the overlap of their masks, so that a group is what it is in both views;
+    the alignment pairs those that are contrasted.
+    """
+
+    name = "attention-consistency"
+    summary = "attention agrees with a momentum teacher's on the other view, place by place"
+    source = "slotbench, docs/objectives.md; Wen et al. 2022, arXiv 2205.15288"
+    family = "self-supervised"
+
+    Config = AttentionConsistencyConfig
+
+    def __init__(
+        self, core: Core, config: AttentionConsistencyConfig, alignment: Alignment
+    ) -> None:
+        super().__init__(core, config, alignment, core.num_slots)
+
+    def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
+        """Cross-entropy of the student's attention to the teacher's on the other view."""
+        check_learned(self.core, student.attention)
+        matrices = views.matrices.flatten(0, 1)
+        scores, taught = (log_attention(output.attention) for output in (student, teacher))
+        self._mean = gather(taught.transpose(0, 1), dim=1).flatten(1).mean(dim=1).detach()
+        student_map, seen = to_original(scores, matrices)
+        teacher_map, _ = to_original(taught - self.center[:, None, None], matrices)
+        target = by_view((teacher_map / self.config.teacher_temperature).softmax(dim=1), views)
+        pairs = torch.cat(
+            [
+                paired(student.attention, teacher.attention, views, view).flatten(0, 1)
+                for view in range(2)
+            ]
+        ).view(2, -1, *scores.shape[1:2], scores.shape[1])
+        target = (pairs @ target.flip(0).flatten(3)).view_as(target)
+        logits = by_view(student_map / self.config.student_temperature, views)
+        return entropy_at_places(target, logits, by_view(seen, views).all(dim=0))
+
+
+def check_learned(core: Core, attention: Tensor) -> None:
+    """:class:`UserError` where no gradient passes through a core's attention."""
+    if torch.is_grad_enabled() and not attention.requires_grad:
+        name = getattr(core, "name", type(core).__name__)
+        raise UserError(
+            f"The core {name} learns no attention, and this objective compares attention.",
+            "Choose another core, for example: --core slot-attention",
+        )
+
+
+def log_attention(attention: Tensor) -> Tensor:
+    """Its logarithm, float32 of the same shape, with a gradient that stays finite."""
+    return attention.float().clamp_min(LEAST_ATTENTION).log()
+
+
+@torch.no_grad()
+def paired(student: Tensor, teacher: Tensor, views: Views, view: int) -> Tensor:
+    """Permutations float32 (1, B, K, K): for each slot of the student's ``view`` (rows) that of the
+    teacher's other view (columns), by the overlap of their attention (2 * B, K, h, w).
+    """
+    masks = [by_view(student.float(), views)[view], by_view(teacher.float(), views)[1 - view]]
+    matrices = views.matrices[[view, 1 - view]]
+    return one_to_one(overlap(torch.stack(masks), matrices))
+
+
+@dataclass(frozen=True)
+class AttentionAffinityConfig(Options):
+    """Options of the objective ``attention-affinity``."""
+
+    target: Literal["start", "momentum"] = "momentum"
+    """Whose features say what belongs together: the encoder's as it was initialised, or those of a
+    copy that follows it. A ``teacher`` takes the place of both."""
+    teacher: str | None = None
+    """A network whose features they are: ``timm:MODEL``, or a run's id or directory."""
+    weights: str | None = None
+    """A file with the weights of a ``timm:`` teacher."""
+    threshold: NotNegative = 0.1
+    """The similarity from which on two places belong together."""
+    momentum: Share = 0.99
+    """The share of the copy that stays at the first step; it rises to 1."""
+    grid: Count = 16
+    """Side of the grid to which finer attention and features are averaged."""
+
+
+@register("objectives")
+class AttentionAffinity(Objective):
+    """Places with similar features share a slot, others do not.
+
+    STEGO's correlation loss (Hamilton et al. 2022, arXiv 2203.08414, Equation 4) within an image,
+    with the core's attention in place of the segmentation head, and features that are centred over
+    the image.
+    """
+
+    name = "attention-affinity"
+    summary = "places with similar features share a slot (STEGO's loss on the attention)"
+    source = "Hamilton et al. 2022, arXiv 2203.08414"
+    family = "self-supervised"
+
+    Config = AttentionAffinityConfig
+    takes_teachers = True
+
+    def __init__(
+        self, core: Core, config: AttentionAffinityConfig, teachers: Teachers = timm_teacher
+    ) -> None:
+        super().__init__(core)
+        self.config = config
+        teacher = load(teachers, config.teacher, config.weights)
+        self.target = TeacherTarget(core, config.grid, teacher)
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        output = self.core(batch.images, batch.noise(self.core))
+        check_learned(self.core, output.attention)
+        features = self.target(batch.images, self.core.encoder)
+        attention = functional.adaptive_avg_pool2d(output.attention.float(), features.shape[2:])
+        return {"loss": affinity(features, attention, self.config.threshold)}
+
+    def after_step(self, step: int) -> None:
+        if self.config.target == "momentum":
+            momentum = cosine(self.config.momentum, 1.0, step, self.steps)
+            self.target.follow(self.core.encoder, momentum)
+
+
+@full_precision
+def affinity(features: Tensor, attention: Tensor, threshold: float) -> Tensor:
+    """-(cos(f_n, f_m) - threshold) A_n . A_m, the mean over images and pairs of places n, m.
+
+    ``features`` float (B, F, h, w), centred over the places; ``attention`` float (B, K, h, w).
+    """
+    rows, masks = features.flatten(2), attention.flatten(2)
+    unit = functional.normalize(rows - rows.mean(dim=2, keepdim=True), dim=1)
+    together = masks.mT @ masks
+    return -((unit.mT @ unit - threshold) * together).mean()
