@@ -1,4 +1,4 @@
-"""Text, marks and layout on Pillow images; Pillow's own font, so that bytes repeat."""
+"""Text, marks and layout on Pillow images, in Pillow's own font so that bytes repeat."""
 
 from functools import cache
 from pathlib import Path
@@ -20,15 +20,17 @@ _REPLACED = str.maketrans({"—": "-", "–": "-", "×": "x", "²": "2", "→": 
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font."""
     return ImageFont.load_default(size)
 
 
 def text_width(text: str, size: int) -> int:
-    """Pixels that a line takes."""
+    """Width of a line in pixels."""
     return round(font(size).getlength(text.translate(_REPLACED)))
 
 
 def line_height(size: int) -> int:
+    """Height of a line in pixels."""
     return round(size * 1.4)
 
 
@@ -69,6 +71,7 @@ def shortened(text: str, size: int, width: int) -> str:
 
 
 def blank(width: int, height: int, color: Color = (255, 255, 255)) -> Image.Image:
+    """A picture of one colour."""
     return Image.new("RGB", (max(1, width), max(1, height)), color)
 
 
@@ -115,10 +118,18 @@ def cross(pen: ImageDraw.ImageDraw, x: float, y: float, side: float, fill: Color
     pen.line([(x, y + side), (x + side, y)], fill=fill, width=2)
 
 
-def save(picture: Image.Image, path: Path, *, small: bool = False) -> Path:
-    """A PNG file, whole or not at all; its bytes depend on the pixels alone.
+def triangle(
+    pen: ImageDraw.ImageDraw, x: float, y: float, side: float, line: Color = WRONG
+) -> None:
+    """A hollow triangle in the square at (x, y)."""
+    corners = [(x, y + side), (x + side / 2, y), (x + side, y + side)]
+    pen.polygon(corners, outline=line, fill=(255, 255, 255))
 
-    ``small`` takes the time to make the file small.
+
+def save(picture: Image.Image, path: Path, *, small: bool = False) -> Path:
+    """Write a PNG file whole; its bytes depend only on the pixels.
+
+    ``small`` takes more time and makes the file smaller.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

@@ -1,4 +1,4 @@
-"""The small pictures that pages are made of: images, label maps, single slots."""
+"""The panels of a page: images, label maps, single slots."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ from slotbench.report.canvas import Color, font
 SIDE = 128
 """Pixels of a panel's longer side."""
 _CHECK = (np.array([255, 236], np.uint8), 8)
-"""The two greys behind what is transparent, and the side of a square in pixels."""
+"""The two greys behind transparent pixels, and the side of a square in pixels."""
 
 
 def panel_size(shape: tuple[int, ...], side: int = SIDE) -> tuple[int, int]:
-    """(width, height) of the panel of an image of H x W pixels, as Pillow counts them."""
+    """(width, height) of the panel of an image of shape (H, W, ...)."""
     height, width = shape[:2]
     scale = side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -30,7 +30,7 @@ def photo(image: Array, side: int = SIDE) -> Image.Image:
 
 
 def slot_colors(slots: int, background: int | None) -> Array:
-    """uint8 (K, 3): each slot's colour, the same in every panel; grey for the background's."""
+    """uint8 (K, 3): each slot's colour, the same in every panel; grey for the background slot."""
     colors: Array = PALETTE[np.arange(slots) % len(PALETTE)].copy()
     if background is not None:
         colors[background] = BACKGROUND
@@ -38,7 +38,7 @@ def slot_colors(slots: int, background: int | None) -> Array:
 
 
 def contrast(color: Array | Color) -> Color:
-    """Black or white, whichever can be read on a colour."""
+    """Black or white, whichever is legible on a colour."""
     red, green, blue = (int(part) for part in color)
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 128
     return (0, 0, 0) if bright else (255, 255, 255)
@@ -54,7 +54,7 @@ def label_panel(labels: Array, colors: Array, side: int = SIDE) -> Image.Image:
 def truth_panel(
     truth: Array, matched: Mapping[int, int | None], colors: Array, side: int = SIDE
 ) -> Image.Image:
-    """True masks uint8 (H, W): each object in the colour of its slot, hatched where it has none."""
+    """True masks uint8 (H, W): each object in the colour of its slot, or hatched without one."""
     painted: dict[int, Array | Color] = {0: BACKGROUND, NOT_LABELLED: UNLABELLED}
     names = {}
     for label, slot in matched.items():
@@ -64,7 +64,7 @@ def truth_panel(
     lost = [label for label, slot in matched.items() if slot is None]
     if lost:
         lines = _hatching(picture.size)
-        where = np.isin(_grown(truth, picture.size), lost) & lines
+        where = np.isin(grown(truth, picture.size), lost) & lines
         pixels = np.array(picture)
         pixels[where] = 0
         picture = Image.fromarray(pixels)
@@ -72,7 +72,7 @@ def truth_panel(
 
 
 def slot_panel(slot: Array, color: Array, side: int = SIDE) -> Image.Image:
-    """uint8 (H, W, 4) over a chequered ground, which shows where a slot holds nothing."""
+    """A slot uint8 (H, W, 4) over a chequered ground, which shows where the slot is empty."""
     size = panel_size(slot.shape, side)
     picture = Image.fromarray(np.ascontiguousarray(slot[:, :, :3]))
     opacity = Image.fromarray(np.ascontiguousarray(slot[:, :, 3]))
@@ -86,7 +86,7 @@ def slot_panel(slot: Array, color: Array, side: int = SIDE) -> Image.Image:
 
 
 def framed(picture: Image.Image, color: Array | Color, edge: int = 3) -> Image.Image:
-    """A picture with a frame drawn on its rim."""
+    """A picture with a frame on its rim."""
     picture = picture.copy()
     red, green, blue = (int(part) for part in color)
     corner = (picture.width - 1, picture.height - 1)
@@ -111,23 +111,22 @@ def _painted(
     labels: Array, colors: Mapping[int, Array | Color], names: Mapping[int, str], side: int
 ) -> Image.Image:
     size = panel_size(labels.shape, side)
-    grown = _grown(labels, size)
-    pixels = np.zeros((*grown.shape, 3), np.uint8)
+    large = grown(labels, size)
+    pixels = np.zeros((*large.shape, 3), np.uint8)
     for label, color in colors.items():
-        pixels[grown == label] = color
+        pixels[large == label] = color
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     for label, name in names.items():
-        for place in inner_points(grown == label, least=8) if name else ():
+        for place in inner_points(large == label, least=8) if name else ():
             pen.text(place, name, font=font(13), fill=contrast(colors[label]), anchor="mm")
     return picture
 
 
 def inner_points(region: Array, least: float) -> list[tuple[int, int]]:
-    """(x, y) of the pixel that lies deepest in each connected part of a region bool (H, W).
+    """(x, y) of the deepest pixel of each connected part of a region bool (H, W), deepest first.
 
-    The deepest of all comes first. Parts without a pixel that is ``least`` pixels away from the
-    outside have none.
+    Parts that are nowhere ``least`` pixels deep are left out.
     """
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     parts, _ = ndimage.label(region)
@@ -136,13 +135,13 @@ def inner_points(region: Array, least: float) -> list[tuple[int, int]]:
     return [(int(x), int(y)) for y, x in sorted(found, key=lambda at: -depth[at])]
 
 
-def _grown(labels: Array, size: tuple[int, int]) -> Array:
-    """Labels at a panel's size (width, height): nearest, so that no label is invented."""
+def grown(labels: Array, size: tuple[int, int]) -> Array:
+    """Labels int (H, W) at a panel's size (width, height), by nearest neighbour."""
     width, height = size
     rows = (np.arange(height) * 2 + 1) * labels.shape[0] // (2 * height)
     columns = (np.arange(width) * 2 + 1) * labels.shape[1] // (2 * width)
-    grown: Array = labels[rows[:, None], columns]
-    return grown
+    found: Array = labels[rows[:, None], columns]
+    return found
 
 
 def _chequered(size: tuple[int, int]) -> Array:

@@ -1,4 +1,4 @@
-"""Pages of a run's images: image, truth, masks of both sources, and what each slot holds."""
+"""Pages of a run's images: image, true masks, masks of each source, and every slot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,18 +37,18 @@ from slotbench.report.panels import (
     slot_panel,
     truth_panel,
 )
-from slotbench.report.seen import Seen, look
+from slotbench.report.seen import Seen, Viewer, look
 
 GAP, MARGIN, LABEL = 6, 16, 64
 NOTE = (
     "Each slot keeps its colour and number in all panels of a row. Masks show the slot with the "
-    "greatest mask at each pixel, which is what the scores count. A true object has the colour of "
-    "the slot that the Hungarian algorithm gives it on the IoU with the {source} masks."
+    "greatest mask at each pixel, as the scores do. A true object has the colour of the slot that "
+    "the Hungarian algorithm pairs with it by the IoU with the {source} masks."
 )
 SLOTS = {
-    True: "A slot's panel shows its own reconstruction, its mask being the opacity, and the share "
-    "of pixels that it wins among the decoder masks.",
-    False: "There is no decoder: a slot's panel shows the image, its attention being the opacity, "
+    True: "A slot's panel shows its reconstruction with its mask as opacity, and the share of "
+    "pixels that it wins among the decoder masks.",
+    False: "There is no decoder: a slot's panel shows the image with its attention as opacity, "
     "and the share of pixels that it wins.",
 }
 
@@ -60,7 +60,7 @@ class Section:
     heading: str
     seen: Sequence[Seen]
     source: str = "attention"
-    """Whose masks give the true objects their colours."""
+    """The source of masks that gives the true objects their colours."""
 
 
 def draw_slots(
@@ -71,12 +71,9 @@ def draw_slots(
     path: Path,
     device: torch.device,
 ) -> Path:
-    """Draw a page of some images of a split; indices past its end are left out.
-
-    The objective's modes are left as they are.
-    """
+    """Draw a page of some images of a split; indices past its end are left out."""
     indices = [index for index in indices if index < dataset.size(split)]
-    seen = look(objective, dataset, split, indices, seed=0, device=device)
+    seen = look(Viewer(objective, dataset, split, 0, device), indices)
     return save(page(f"Images of {split}", [Section("", seen)]), path)
 
 
@@ -88,7 +85,7 @@ def page(title: str, sections: Sequence[Section]) -> Image.Image:
     blocks.append(paragraph(title, width, TITLE))
     note = NOTE.format(source=sections[0].source) + " " + SLOTS[first.decoded is not None]
     if len(first.slots) > len(PALETTE):
-        note += f" Colours come again after {len(PALETTE)} slots; go by the numbers."
+        note += f" Colours repeat after {len(PALETTE)} slots; go by the numbers."
     blocks.append(paragraph(note, width, SMALL, FAINT))
     for section in sections:
         if section.heading:
@@ -123,7 +120,7 @@ def _headings(seen: Seen) -> Image.Image:
 
 
 def _row(seen: Seen, source: str) -> Image.Image:
-    """The panels of one image with its number to the left and its scores below."""
+    """The panels of one image, with its number on the left and its scores below."""
     colors = slot_colors(len(seen.slots), seen.background)
     matched = seen.matched(source)
     count = len(matched)

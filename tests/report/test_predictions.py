@@ -11,7 +11,7 @@ from slotbench.datasets.format.schema import Layout, Property
 from slotbench.report import cards
 from slotbench.report.cards import prediction_page
 from slotbench.report.predicted import Prediction, Value, predict_objects
-from slotbench.report.seen import look
+from slotbench.report.seen import Viewer, look
 from tests.report.models import Model, write
 
 CPU = torch.device("cpu")
@@ -24,8 +24,9 @@ def data(tmp_path_factory):
 
 def predicted(path, model, indices, **options):
     with DatasetFile(path) as dataset:
-        options = {"steps": 1500, "seed": 0, "device": CPU, **options}
-        return predict_objects(model, dataset, "test", indices, **options), dataset.read("test")
+        viewer = Viewer(model, dataset, "test", 0, CPU)
+        found = predict_objects(viewer, look(viewer, indices), **{"steps": 1500, **options})
+        return found, dataset.read("test")
 
 
 def test_slots_that_hold_colour_and_place_are_read_right(data):
@@ -88,7 +89,7 @@ def written(monkeypatch):
 def test_a_page_names_every_property_predicted_and_true(data, written):
     found, _ = predicted(data, Model(), [0, 3], steps=60)
     with DatasetFile(data) as dataset:
-        seen = look(Model(), dataset, "test", [0, 3], seed=0, device=CPU)
+        seen = look(Viewer(Model(), dataset, "test", 0, CPU), [0, 3])
     page = prediction_page("title", "note", seen, found)
     assert page.width > cards.PICTURE
     values = [value for objects in found.values() for one in objects for value in one.values]

@@ -16,7 +16,7 @@ from slotbench.report.panels import (
     slot_panel,
     truth_panel,
 )
-from slotbench.report.seen import background_slot, look, matched_slots
+from slotbench.report.seen import Viewer, background_slot, look, matched_slots
 from tests.report.models import Model, write
 
 TRUTH = np.zeros((20, 20), np.uint8)
@@ -133,7 +133,7 @@ def test_numbers_can_be_read_on_every_colour() -> None:
 def test_what_is_seen_is_what_the_model_gives(tmp_path) -> None:
     model = Model()
     with DatasetFile(write(tmp_path / "clevr.h5", sizes=(4, 4, 8))) as dataset:
-        seen = look(model, dataset, "test", [5, 2], seed=0, device=torch.device("cpu"))
+        seen = look(Viewer(model, dataset, "test", 0, torch.device("cpu")), [5, 2])
         batch = dataset.read("test")
     assert [one.index for one in seen] == [5, 2]
     for one in seen:

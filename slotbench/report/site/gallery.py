@@ -8,7 +8,7 @@ from slotbench.errors import UserError
 from slotbench.files import replacing
 from slotbench.report.canvas import beside, save
 from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
-from slotbench.report.seen import Seen, look
+from slotbench.report.seen import Seen, Viewer, look
 from slotbench.report.show import Wish
 from slotbench.results.leaderboard import Row
 from slotbench.results.leaderboard.grouping import Group
@@ -79,7 +79,7 @@ def _seen(run: Run, data_dir: Path, host: Host) -> list[Seen]:
     with open_dataset(config, data_dir) as dataset:
         indices = [index for index in IMAGES if index < dataset.size("test")]
         model = trained(run, config).to(host.device)
-        return look(model, dataset, "test", indices, seed=config.seed, device=host.device)
+        return look(Viewer(model, dataset, "test", config.seed, host.device), indices)
 
 
 def _image(seen: Seen, out: Path, group: Group) -> Panel:
