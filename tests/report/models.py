@@ -24,7 +24,7 @@ class ByColor(nn.Module):
 
     def __init__(self, slots: int) -> None:
         super().__init__()
-        self.num_slots = slots
+        self.num_slots, self.config = slots, None
 
     def noise(self, *_: object) -> None:
         """It draws none."""
