@@ -4,11 +4,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, HOW, OUT, RESULTS, DataDir, Device, Json, ResultsDir
-from slotbench.cli.output import put, put_json
+from slotbench.cli.options import (
+    DATA,
+    RESULTS,
+    DataDir,
+    Device,
+    Json,
+    ResultsDir,
+    how,
+    output,
+    put,
+    put_json,
+)
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import plain, say
 
@@ -19,17 +29,9 @@ def publish(
         Argument(metavar="RUN...", help="Directories or ids.", autocompletion=completion.runs),
     ],
     out: Annotated[
-        Path,
-        Option(
-            metavar="BUNDLE",
-            rich_help_panel=OUT,
-            help="A folder or .zip to write; .json: records without weights, for "
-            "results/published.",
-        ),
+        Path, output("A folder or .zip to write; .json: records without weights.", metavar="BUNDLE")
     ],
-    force: Annotated[
-        bool, Option("--force", help="Replace a bundle that is there.", rich_help_panel=HOW)
-    ] = False,
+    force: Annotated[bool, how("Replace a bundle that is there.", "--force")] = False,
     results_dir: ResultsDir = RESULTS,
     as_json: Json = False,
 ) -> None:
@@ -54,12 +56,8 @@ def verify(
             autocompletion=completion.runs,
         ),
     ],
-    recompute: Annotated[
-        bool, Option(help="Compute a bundle's numbers again from its weights.", rich_help_panel=HOW)
-    ] = True,
-    tolerance: Annotated[
-        float, Option(help="How far a number of a bundle may move.", rich_help_panel=HOW)
-    ] = 0.01,
+    recompute: Annotated[bool, how("Compute a bundle's numbers again from its weights.")] = True,
+    tolerance: Annotated[float, how("How far a number of a bundle may move.")] = 0.01,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Argument
 
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, HOW, WHAT, DataDir, known
+from slotbench.cli.options import DATA, DataDir, how, known, what
 from slotbench.errors import UserError
 
 
@@ -15,70 +15,38 @@ def prepare(
     name: Annotated[
         str, Argument(help=f"One of: {known('datasets')}.", autocompletion=completion.datasets)
     ],
-    variant: Annotated[
-        str | None, Option(help="Variant; none: the dataset's first.", rich_help_panel=WHAT)
-    ] = None,
+    variant: Annotated[str | None, what("Variant; none: the dataset's first.")] = None,
     source: Annotated[
-        Path | None,
-        Option(
-            "--from", help="Import this original file, folder or archive.", rich_help_panel=WHAT
-        ),
+        Path | None, what("Import this original file, folder or archive.", "--from")
     ] = None,
     download: Annotated[
-        bool,
-        Option(
-            "--download", help="Fetch the original files and import them.", rich_help_panel=WHAT
-        ),
+        bool, what("Fetch the original files and import them.", "--download")
     ] = False,
     image_size: Annotated[
-        int | None,
-        Option(help="Side in pixels; none: the dataset's own, mostly 64.", rich_help_panel=WHAT),
+        int | None, what("Side in pixels; none: the dataset's own, mostly 64.")
     ] = None,
-    train: Annotated[
-        int | None, Option(help="Training images; of video, clips.", rich_help_panel=WHAT)
-    ] = None,
-    val: Annotated[
-        int | None, Option(help="Validation images or clips.", rich_help_panel=WHAT)
-    ] = None,
-    test: Annotated[int | None, Option(help="Test images or clips.", rich_help_panel=WHAT)] = None,
-    seed: Annotated[int, Option(help="Seed of the images made here.", rich_help_panel=WHAT)] = 0,
+    train: Annotated[int | None, what("Training images; of video, clips.")] = None,
+    val: Annotated[int | None, what("Validation images or clips.")] = None,
+    test: Annotated[int | None, what("Test images or clips.")] = None,
+    seed: Annotated[int, what("Seed of the images made here.")] = 0,
     shifts: Annotated[
         str | None,
-        Option(
-            metavar="LIST",
-            rich_help_panel=WHAT,
-            help="Add shifted test sets: all, or of occlusion, crop, object_color, object_shape, "
+        what(
+            "Add shifted test sets: all, or some of occlusion, crop, object_color, object_shape, "
             "object_style, num_objects, with commas between.",
+            metavar="LIST",
         ),
     ] = None,
     features: Annotated[
-        str | None,
-        Option(
-            metavar="TEACHER",
-            rich_help_panel=WHAT,
-            help="Store frozen features too, such as those of timm:vit_base_patch16_224.dino.",
-        ),
+        str | None, what("Store frozen features too, of timm:MODEL or a run.", metavar="TEACHER")
     ] = None,
     features_weights: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE",
-            help="The teacher's weights; none: they are fetched.",
-            rich_help_panel=WHAT,
-        ),
+        Path | None, what("The teacher's weights; none: they are fetched.", metavar="FILE")
     ] = None,
-    workers: Annotated[
-        str, Option(help="Processes; all: one a core.", rich_help_panel=HOW)
-    ] = "all",
-    engine: Annotated[
-        str, Option(help="What renders: local, or ray (a cluster).", rich_help_panel=HOW)
-    ] = "local",
-    address: Annotated[
-        str | None, Option(help="Of a Ray cluster; none: one started here.", rich_help_panel=HOW)
-    ] = None,
-    force: Annotated[
-        bool, Option("--force", help="Replace a file made otherwise.", rich_help_panel=HOW)
-    ] = False,
+    workers: Annotated[str, how("Processes; all: one a core.")] = "all",
+    engine: Annotated[str, how("What renders: local, or ray (a cluster).")] = "local",
+    address: Annotated[str | None, how("Of a Ray cluster; none: one started here.")] = None,
+    force: Annotated[bool, how("Replace a file made otherwise.", "--force")] = False,
     data_dir: DataDir = DATA,
 ) -> None:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""

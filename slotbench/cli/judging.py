@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, HOW, RESULTS, WHAT, DataDir, Device, Json, ResultsDir, known
-from slotbench.cli.output import put, put_json
+from slotbench.cli.options import (
+    DATA,
+    RESULTS,
+    DataDir,
+    Device,
+    Json,
+    ResultsDir,
+    how,
+    known,
+    put,
+    put_json,
+    what,
+)
 
 
 def evaluate(
@@ -17,55 +28,35 @@ def evaluate(
     ] = None,
     metrics: Annotated[
         str,
-        Option(
-            help=f"Groups with commas between, of: {known('metrics')}; all: each but "
-            "decoder-probe, which takes minutes.",
+        what(
+            f"Groups with commas between, of: {known('metrics')}; "
+            "all: each but decoder-probe, which takes minutes.",
             autocompletion=completion.metrics,
-            rich_help_panel=WHAT,
         ),
     ] = "all",
-    split: Annotated[str, Option(help="The split to judge on.", rich_help_panel=WHAT)] = "test",
+    split: Annotated[str, what("The split to judge on.")] = "test",
     predictions: Annotated[
         Path | None,
-        Option(
-            metavar="FILE",
-            help="Judge masks and slots from elsewhere: docs/predictions.md.",
-            rich_help_panel=WHAT,
-        ),
+        what("Judge masks and slots from elsewhere: docs/predictions.md.", metavar="FILE"),
     ] = None,
     baseline: Annotated[
-        str | None,
-        Option(
-            help="Judge a trivial masker: one-segment, voronoi or kmeans.", rich_help_panel=WHAT
-        ),
+        str | None, what("Judge a trivial masker: one-segment, voronoi or kmeans.")
     ] = None,
     dataset: Annotated[
         str | None,
-        Option(
-            help="What predictions or a baseline are judged on.",
+        what(
+            "Dataset of the predictions or the baseline.",
             autocompletion=completion.dataset_references,
-            rich_help_panel=WHAT,
         ),
     ] = None,
-    name: Annotated[
-        str | None, Option(help="What predictions are called.", rich_help_panel=WHAT)
-    ] = None,
+    name: Annotated[str | None, what("What predictions are called.")] = None,
     mask_source: Annotated[
-        str,
-        Option(help="What `masks` of predictions are: attention or decoder.", rich_help_panel=HOW),
+        str, how("What `masks` of predictions are: attention or decoder.")
     ] = "attention",
-    slots: Annotated[
-        int | None, Option(help="Slots of a baseline; none: as cores.", rich_help_panel=HOW)
-    ] = None,
-    seed: Annotated[
-        int, Option(help="Seed of the probes, for predictions and baselines.", rich_help_panel=HOW)
-    ] = 0,
-    force: Annotated[
-        bool, Option("--force", help="Compute what is there already, too.", rich_help_panel=HOW)
-    ] = False,
-    cache: Annotated[
-        bool, Option(help="Keep what the core makes of each split.", rich_help_panel=HOW)
-    ] = True,
+    slots: Annotated[int | None, how("Slots of a baseline; none: as cores.")] = None,
+    seed: Annotated[int, how("Seed of the probes, for predictions and baselines.")] = 0,
+    force: Annotated[bool, how("Compute what is there already, too.", "--force")] = False,
+    cache: Annotated[bool, how("Keep what the core makes of each split.")] = True,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,

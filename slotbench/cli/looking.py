@@ -7,8 +7,18 @@ from typer import Argument, Option
 
 from slotbench import registry
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, RESULTS, WHAT, DataDir, Device, Json, ResultsDir, known
-from slotbench.cli.output import put, put_json
+from slotbench.cli.options import (
+    DATA,
+    RESULTS,
+    DataDir,
+    Device,
+    Json,
+    ResultsDir,
+    known,
+    put,
+    put_json,
+    what,
+)
 from slotbench.errors import UserError
 
 
@@ -38,24 +48,13 @@ def show(
     run: Annotated[
         str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
     ],
-    images: Annotated[
-        int, Option(help="How many of the first images to draw.", rich_help_panel=WHAT)
-    ] = 6,
-    index: Annotated[
-        str | None,
-        Option(metavar="3,17,40", help="Draw these images instead.", rich_help_panel=WHAT),
-    ] = None,
-    split: Annotated[str, Option(help="The split to draw from.", rich_help_panel=WHAT)] = "test",
+    images: Annotated[int, what("How many of the first images to draw.")] = 6,
+    index: Annotated[str | None, what("Draw these images instead.", metavar="3,17,40")] = None,
+    split: Annotated[str, what("The split to draw from.")] = "test",
     ranked: Annotated[
-        int,
-        Option(
-            help="Score this many images to find the best and the worst; 0: none.",
-            rich_help_panel=WHAT,
-        ),
+        int, what("Score this many images to find the best and the worst; 0: none.")
     ] = 500,
-    properties: Annotated[
-        bool, Option(help="Draw property predictions.", rich_help_panel=WHAT)
-    ] = True,
+    properties: Annotated[bool, what("Draw property predictions.")] = True,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
@@ -90,9 +89,7 @@ def bench(
     preset: Annotated[
         str, Option(help=f"One of: {known('presets')}.", autocompletion=completion.presets)
     ] = "quick",
-    dataset: Annotated[
-        str | None, Option(help="Also time loading from this dataset.", rich_help_panel=WHAT)
-    ] = None,
+    dataset: Annotated[str | None, what("Also time loading from this dataset.")] = None,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     as_json: Json = False,

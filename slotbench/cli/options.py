@@ -1,23 +1,44 @@
-"""Options that several commands share, and the panels of their help."""
+"""Options that several commands share, the panels of their help, and results on stdout."""
 
+import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import typer
 from typer import Option
 
 from slotbench import registry
 
-WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
 
-DataDir = Annotated[Path, Option(help="Folder of prepared datasets.", rich_help_panel=WHERE)]
-ResultsDir = Annotated[Path, Option(help="Folder of runs.", rich_help_panel=WHERE)]
-Json = Annotated[bool, Option("--json", help="Print one JSON document.", rich_help_panel=OUT)]
-Device = Annotated[
-    str, Option(help="auto, cpu, cuda or mps.", metavar="NAME", rich_help_panel=WHERE)
-]
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option of a panel of the help; ``names`` are its spellings, such as ``--from``."""
+    return Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+what, how = partial(_option, "What"), partial(_option, "How")
+where, output = partial(_option, "Where"), partial(_option, "Output")
+
+DataDir = Annotated[Path, where("Folder of prepared datasets.")]
+ResultsDir = Annotated[Path, where("Folder of runs.")]
+Json = Annotated[bool, output("Print one JSON document.", "--json")]
+Device = Annotated[str, where("auto, cpu, cuda or mps.", metavar="NAME")]
 DATA, RESULTS = Path("data"), Path("results")
+WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
 
 
 def known(kind: registry.Kind) -> str:
     """The names of a kind, as help texts list them."""
     return ", ".join(registry.names(kind))
+
+
+def put(shown: Any) -> None:
+    """Print a Rich table or text."""
+    from rich.console import Console
+
+    Console().print(shown)
+
+
+def put_json(document: Any) -> None:
+    """Print exactly one JSON document; ValueError where a number is not finite."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))

@@ -6,61 +6,33 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Option
 
 from slotbench import registry
 from slotbench.cli import completion
-from slotbench.cli.options import HOW, OUT, RESULTS, WHAT, Json, ResultsDir
+from slotbench.cli.options import RESULTS, Json, ResultsDir, how, output, what
 from slotbench.errors import UserError
 from slotbench.files import write_whole
 
 
 def leaderboard(
     dataset: Annotated[
-        str | None,
-        Option(
-            help="Only this dataset.",
-            autocompletion=completion.dataset_references,
-            rich_help_panel=WHAT,
-        ),
+        str | None, what("Only this dataset.", autocompletion=completion.dataset_references)
     ] = None,
-    metric: Annotated[
-        list[str] | None, Option(help="Columns: keys or beginnings of keys.", rich_help_panel=WHAT)
-    ] = None,
-    core: Annotated[
-        str | None,
-        Option(help="Only this core.", autocompletion=completion.cores, rich_help_panel=WHAT),
-    ] = None,
+    metric: Annotated[list[str] | None, what("Columns: keys or beginnings of keys.")] = None,
+    core: Annotated[str | None, what("Only this core.", autocompletion=completion.cores)] = None,
     family: Annotated[
-        str | None,
-        Option(help="reconstruction, self-supervised, control or external.", rich_help_panel=WHAT),
+        str | None, what("reconstruction, self-supervised, control or external.")
     ] = None,
     scale: Annotated[
         bool,
-        Option(
-            "--scale",
-            help="Show numbers between floor (random: 0) and ceiling (supervised: 1).",
-            rich_help_panel=OUT,
-        ),
+        output("Show numbers between floor (random: 0) and ceiling (supervised: 1).", "--scale"),
     ] = False,
     ranks: Annotated[
-        bool,
-        Option(
-            "--ranks", help="Show ranks, with ties where intervals overlap.", rich_help_panel=OUT
-        ),
+        bool, output("Show ranks, with ties where intervals overlap.", "--ranks")
     ] = False,
-    watch: Annotated[
-        bool,
-        Option(
-            "--watch", help="Show it again while runs go on, until Ctrl-C.", rich_help_panel=HOW
-        ),
-    ] = False,
-    every: Annotated[
-        float, Option(help="Seconds from one look to the next, for --watch.", rich_help_panel=HOW)
-    ] = 5.0,
-    form: Annotated[
-        str, Option("--format", help="table, csv, markdown, latex or json.", rich_help_panel=OUT)
-    ] = "table",
+    watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
+    every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = 5.0,
+    form: Annotated[str, output("table, csv, markdown, latex or json.", "--format")] = "table",
     as_json: Json = False,
     results_dir: ResultsDir = RESULTS,
 ) -> None:
@@ -110,20 +82,14 @@ def leaderboard(
 def export(
     form: Annotated[
         str | None,
-        Option(
+        output(
+            "csv or parquet; none: by the file's name. --cite: markdown, bibtex.",
             "--format",
             metavar="csv|parquet",
-            help="csv or parquet; none: by the file's name. With --cite: markdown or bibtex.",
-            rich_help_panel=OUT,
         ),
     ] = None,
-    out: Annotated[
-        Path | None, Option(metavar="FILE", help="Write here; none: stdout.", rich_help_panel=OUT)
-    ] = None,
-    cite: Annotated[
-        bool,
-        Option("--cite", help="What a paper should say and cite instead.", rich_help_panel=WHAT),
-    ] = False,
+    out: Annotated[Path | None, output("Write here; none: stdout.", metavar="FILE")] = None,
+    cite: Annotated[bool, what("What a paper should say and cite instead.", "--cite")] = False,
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Every result of every run with its provenance: a row a run and metric."""

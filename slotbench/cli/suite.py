@@ -8,8 +8,18 @@ from typer import Argument, Option
 
 from slotbench import registry
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, HOW, RESULTS, DataDir, Device, Json, ResultsDir, known
-from slotbench.cli.output import put, put_json
+from slotbench.cli.options import (
+    DATA,
+    HOW,
+    RESULTS,
+    DataDir,
+    Device,
+    Json,
+    ResultsDir,
+    known,
+    put,
+    put_json,
+)
 from slotbench.errors import SlotbenchError, UserError
 
 if TYPE_CHECKING:

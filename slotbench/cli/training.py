@@ -3,20 +3,19 @@
 from typing import Annotated, Any
 
 import typer
-from typer import Option
 
 from slotbench.cli import completion
 from slotbench.cli.options import (
     DATA,
-    HOW,
-    OUT,
     RESULTS,
-    WHAT,
-    WHERE,
     DataDir,
     Device,
     ResultsDir,
+    how,
     known,
+    output,
+    what,
+    where,
 )
 from slotbench.errors import UserError
 
@@ -25,102 +24,71 @@ def train(
     context: typer.Context,
     dataset: Annotated[
         str,
-        Option(
-            help=f"NAME, NAME:VARIANT or a file; names: {known('datasets')}.",
+        what(
+            f"NAME, NAME:VARIANT or a file. {known('datasets')}.",
             autocompletion=completion.dataset_references,
-            rich_help_panel=WHAT,
         ),
     ] = "clevr",
     core: Annotated[
-        str,
-        Option(
-            help=f"One of: {known('cores')}.", autocompletion=completion.cores, rich_help_panel=WHAT
-        ),
+        str, what(f"One of: {known('cores')}.", autocompletion=completion.cores)
     ] = "slot-attention",
     objective: Annotated[
-        str,
-        Option(
-            help=f"One of: {known('objectives')}.",
-            autocompletion=completion.objectives,
-            rich_help_panel=WHAT,
-        ),
+        str, what(f"One of: {known('objectives')}.", autocompletion=completion.objectives)
     ] = "reconstruction",
     alignment: Annotated[
         str | None,
-        Option(
-            help=f"How slots of two views are paired: {known('alignments')}; none: the first, "
-            "where the objective takes any.",
+        what(
+            f"How slots of two views are paired: {known('alignments')}; "
+            "none: the first, where the objective takes any.",
             autocompletion=completion.alignments,
-            rich_help_panel=WHAT,
         ),
     ] = None,
     preset: Annotated[
         str,
-        Option(
-            help=f"One of: {known('presets')}; auto: base on a GPU, quick elsewhere.",
+        how(
+            f"{known('presets')}; auto: base on a GPU, else quick.",
             autocompletion=completion.presets,
-            rich_help_panel=HOW,
         ),
     ] = "auto",
-    seed: Annotated[int, Option(help="Seed of weights, order and views.", rich_help_panel=HOW)] = 0,
-    steps: Annotated[
-        int | None, Option(help="Optimiser steps; none: the preset's.", rich_help_panel=HOW)
-    ] = None,
+    seed: Annotated[int, how("Seed of weights, order and views.")] = 0,
+    steps: Annotated[int | None, how("Optimiser steps; none: the preset's.")] = None,
     budget: Annotated[
         str | None,
-        Option(
-            metavar="N:UNIT",
-            rich_help_panel=HOW,
-            help="How much to spend: 4000:steps, 64000:images, 600:seconds or 2e15:flops.",
-        ),
+        how("Such as 4000:steps, 64000:images, 600:seconds or 2e15:flops.", metavar="N:UNIT"),
     ] = None,
     teacher: Annotated[
         str | None,
-        Option(
+        what(
+            "The network whose features are learned; sets objective.teacher.",
             metavar="timm:MODEL|RUN",
-            help="Whose features feature-reconstruction learns; short for --set objective.teacher.",
-            rich_help_panel=WHAT,
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        Option(
-            "--set",
-            metavar="SECTION.FIELD=VALUE",
-            help="Set any field of the configuration.",
-            rich_help_panel=HOW,
-        ),
+        how("Set any field of the configuration.", "--set", metavar="SECTION.FIELD=VALUE"),
     ] = None,
     resume: Annotated[
         str | None,
-        Option(
+        how(
+            "Go on with this run, as it is configured.",
             metavar="RUN",
-            help="Go on with this run; all else is read from it.",
             autocompletion=completion.runs,
-            rich_help_panel=HOW,
         ),
     ] = None,
-    evaluate: Annotated[bool, Option(help="Evaluate at the end.", rich_help_panel=HOW)] = True,
+    evaluate: Annotated[bool, how("Evaluate at the end.")] = True,
     track: Annotated[
         list[str] | None,
-        Option(
+        output(
+            f"Send metrics there too: {known('trackers')}; repeat for several.",
             metavar="NAME",
-            help=f"Send metrics there too: {known('trackers')}; may be given several times.",
             autocompletion=completion.trackers,
-            rich_help_panel=OUT,
         ),
     ] = None,
     gpus: Annotated[
-        int,
-        Option(
-            help="GPUs that share each batch; with --device cpu, as many processes, to try it.",
-            rich_help_panel=WHERE,
-        ),
+        int, where("GPUs that share each batch; with --device cpu, as many processes, to try it.")
     ] = 1,
     device: Device = "auto",
-    checkpoint_every: Annotated[
-        float, Option(help="Seconds from one checkpoint to the next.", rich_help_panel=WHERE)
-    ] = 120.0,
+    checkpoint_every: Annotated[float, where("Seconds from one checkpoint to the next.")] = 120.0,
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
 ) -> None:

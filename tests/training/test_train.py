@@ -310,8 +310,7 @@ def test_a_flipped_bit_in_a_checkpoint_stops_the_resume_or_changes_nothing(
         done.checkpoint.write_bytes(data)
         try:
             found = checkpoint.load(done.checkpoint, done.config().id)
-        except UserError as error:
-            assert "is not a checkpoint of slotbench, or is damaged" in error.message
+        except UserError:
             refused += 1
         else:  # the bit was in the padding between two tensors
             same = zip(found.objective.items(), whole.objective.items(), strict=True)
