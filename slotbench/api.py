@@ -113,15 +113,17 @@ def host(
     ``checkpoint_every`` is in seconds; ``gpus`` share each batch; ``track`` names trackers.
     """
     from slotbench.report.observer import Watcher
-    from slotbench.tracking import tracker
-    from slotbench.training import devices, launch
+    from slotbench.training import devices
     from slotbench.training.loop import Host
 
     if not (math.isfinite(checkpoint_every) and checkpoint_every >= 0):
         raise UserError(f"--checkpoint-every {checkpoint_every}: expected seconds, 0 or above.")
     chosen = devices.choose(device)
-    launch.check(chosen, gpus)
-    tracker.check(track)
+    devices.check_processes(chosen, gpus)
+    if track:
+        from slotbench.tracking.tracker import check
+
+        check(track)
     return Host(
         chosen,
         checkpoint_every,

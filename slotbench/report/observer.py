@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.objective import Objective
-from slotbench.tracking.tracker import Tracked, Trackers, flat
 
 
 class Watcher:
@@ -14,11 +14,16 @@ class Watcher:
 
     def __init__(self, trackers: tuple[str, ...], path: Path, config: RunConfig, step: int) -> None:
         self.pictures = path / "pictures"
-        self.trackers = Trackers(trackers, Tracked(path, flat(config.to_dict()), step))
+        self.trackers: Any = None
+        if trackers:
+            from slotbench.tracking.tracker import Tracked, Trackers, flat
+
+            self.trackers = Trackers(trackers, Tracked(path, flat(config.to_dict()), step))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Pass the numbers of a step on to every tracker."""
-        self.trackers.log(step, values)
+        if self.trackers is not None:
+            self.trackers.log(step, values)
 
     def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
         """Draw the slots of the first validation images."""
@@ -32,4 +37,5 @@ class Watcher:
 
     def close(self, state: str) -> None:
         """End the trackers' runs in this state."""
-        self.trackers.close(state)
+        if self.trackers is not None:
+            self.trackers.close(state)

@@ -2,15 +2,18 @@
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slotbench.config.run_config import RunConfig
-from slotbench.cores.teachers import Teacher, timm_teacher
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.objectives.objective import Objective
 from slotbench.results.run import Run, find, read_model
 from slotbench.training.build import build
+
+if TYPE_CHECKING:
+    from slotbench.cores.teachers import Teacher
 
 
 def built(run: Run, config: RunConfig) -> Objective:
@@ -35,12 +38,14 @@ def load_teacher(
     image_size: int = 224,
     *,
     results_dir: Path = Path("results"),
-) -> Teacher:
+) -> "Teacher":
     """``timm:MODEL``, or the directory or id of a run below ``results_dir``.
 
     A run's encoder sees the size that it was trained on; its features are those without
     coordinates. :class:`UserError` where there is no such model or run, or it has no weights.
     """
+    from slotbench.cores.teachers import Teacher, timm_teacher
+
     if text.startswith("timm:"):
         return timm_teacher(text, weights, image_size)
     if weights is not None:

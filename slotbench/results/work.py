@@ -16,7 +16,7 @@ from slotbench.errors import UserError
 from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
 from slotbench.results.run import Run, find
-from slotbench.training import devices, launch
+from slotbench.training import devices
 from slotbench.training.loop import Host, train
 
 
@@ -75,6 +75,8 @@ def carry_out(
     shared = host.processes > 1 and status["state"] not in ("done", "running")
     if shared:
         _say_where(run, status)
+        from slotbench.training import launch
+
         launch.train(run, config, dataset, host)
     with run.lock():
         status = run.status()

@@ -1,7 +1,7 @@
 """From a configuration to modules, with weights that depend on the seed alone."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,19 @@ from torch import Tensor, nn
 from slotbench import registry
 from slotbench.config.run_config import RunConfig
 from slotbench.cores.core import Core
-from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.schema import Layout
 from slotbench.errors import UserError
-from slotbench.objectives.combination import Combination
 from slotbench.objectives.objective import Objective
 from slotbench.rng import building
+
+if TYPE_CHECKING:
+    from slotbench.cores.teachers import Teachers
 
 SUM_TOLERANCE = 0.02
 """How far attention may be from 1 over the slots: bfloat16 keeps two to three digits."""
 
 
-def build(config: RunConfig, teachers: Teachers = timm_teacher) -> Objective:
+def build(config: RunConfig, teachers: "Teachers | None" = None) -> Objective:
     """The objective with its core, on the CPU.
 
     A core starts from the same weights under every objective of a seed. ``teachers`` loads the
@@ -41,6 +42,8 @@ def build(config: RunConfig, teachers: Teachers = timm_teacher) -> Objective:
         raise UserError(f"{error}.", "Change it with --set SECTION.FIELD=VALUE.") from error
     objective = next(iter(members.values()))
     if len(members) > 1:
+        from slotbench.objectives.combination import Combination
+
         weights = tuple(part.weight for part in config.parts)
         objective = Combination(core, members, weights)
     set_steps(objective, config.train.steps)
@@ -54,7 +57,9 @@ def set_steps(objective: Objective, steps: int) -> None:
             module.steps = steps
 
 
-def _objective(config: RunConfig, section: str, core: Core, teachers: Teachers) -> Objective:
+def _objective(
+    config: RunConfig, section: str, core: Core, teachers: "Teachers | None"
+) -> Objective:
     kind, sections = config.component(section), config.sections
     pieces: dict[str, Any] = {}
     with building(config.seed, section):
@@ -69,7 +74,7 @@ def _objective(config: RunConfig, section: str, core: Core, teachers: Teachers) 
                 raise ValueError("config.json is of an older slotbench and tells no layout")
             pieces["layout"] = Layout.from_json(json.dumps(dict(config.dataset.layout)))
         if kind.takes_teachers:
-            pieces["teachers"] = teachers
+            pieces |= {} if teachers is None else {"teachers": teachers}
         objective: Objective = kind(core, sections[section], **pieces)
     return objective
 

@@ -48,3 +48,17 @@ def describe(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu, {torch.get_num_threads()} threads"
     return device.type
+
+
+def check_processes(device: torch.device, processes: int) -> None:
+    """:class:`UserError` where a machine cannot run so many processes on this device."""
+    if processes < 1:
+        raise UserError(f"--gpus {processes}: expected 1 or above.")
+    if processes == 1 or device.type == "cpu":
+        return
+    there = torch.cuda.device_count() if device.type == "cuda" else 1
+    if there < processes:
+        raise UserError(
+            f"--gpus {processes}: this machine has {there}.",
+            "To try it without GPUs, add: --device cpu",
+        )

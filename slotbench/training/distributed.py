@@ -11,24 +11,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
-from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
-from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
 from slotbench.objectives.gather import alone, rank_and_world
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.training.flops import flops_of_step
+from slotbench.training.flops import SIZES, take
 
 PATIENCE = timedelta(minutes=30)
 """How long the others wait for the first process, which alone computes the loss on val."""
-SIZES = (2, 4, 6)
-"""Images on which the cost of a step is counted, where the whole batch may not fit."""
 NO_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
 """What newer and older versions of torch call the sending of buffers before each step."""
 Loss = Callable[[TrainBatch], dict[str, Tensor]]
@@ -128,30 +123,3 @@ def agree(seconds: float, stop: bool) -> tuple[float, bool]:
     told = torch.tensor([seconds, float(stop)], dtype=torch.float64)
     distributed.all_reduce(told, distributed.ReduceOp.MAX)
     return float(told[0]), bool(told[1])
-
-
-def take(batch: TrainBatch, count: int) -> TrainBatch:
-    """The first images of a batch, as a batch of one process."""
-    views = batch.views and Views(*(part[:, :count] for part in batch.views))
-    labels = {key: values[:count] for key, values in batch.labels.items()}
-    return replace(batch, images=batch.images[:count], views=views, labels=labels, rank=0, world=1)
-
-
-def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
-    """:func:`slotbench.training.flops.flops_of_step` of a batch that may not fit one process.
-
-    Products of matrices grow with the number of images, or with its square where all are
-    compared with all: three small numbers of them tell the parabola.
-    """
-    total = len(batch.images)
-    with alone():
-        if total <= max(SIZES):
-            return flops_of_step(objective, batch)
-        counted = {size: flops_of_step(objective, take(batch, size)) for size in SIZES}
-    found = Fraction(0)
-    for size, flops in counted.items():
-        term = Fraction(flops)
-        for other in counted.keys() - {size}:
-            term *= Fraction(total - other, size - other)
-        found += term
-    return int(found)

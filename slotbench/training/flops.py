@@ -1,11 +1,18 @@
-"""Counts the FLOPs of one training step."""
+"""Counts the FLOPs of one training step, on one process or as a whole of several."""
 
 import copy
 from contextlib import nullcontext
+from dataclasses import replace
+from fractions import Fraction
 
 from torch.utils.flop_counter import FlopCounterMode
 
+from slotbench.datasets.format.views import Views
+from slotbench.objectives.gather import alone
 from slotbench.objectives.objective import Objective, TrainBatch
+
+SIZES = (2, 4, 6)
+"""Images on which the cost of a step is counted, where the whole batch may not fit."""
 
 
 def flops_of_step(objective: Objective, batch: TrainBatch) -> int:
@@ -27,3 +34,30 @@ class _NoModules(nullcontext[None]):
     """All that is counted belongs to no module in particular."""
 
     parents = frozenset({"Global"})
+
+
+def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
+    """:func:`slotbench.training.flops.flops_of_step` of a batch that may not fit one process.
+
+    Products of matrices grow with the number of images, or with its square where all are
+    compared with all: three small numbers of them tell the parabola.
+    """
+    total = len(batch.images)
+    with alone():
+        if total <= max(SIZES):
+            return flops_of_step(objective, batch)
+        counted = {size: flops_of_step(objective, take(batch, size)) for size in SIZES}
+    found = Fraction(0)
+    for size, flops in counted.items():
+        term = Fraction(flops)
+        for other in counted.keys() - {size}:
+            term *= Fraction(total - other, size - other)
+        found += term
+    return int(found)
+
+
+def take(batch: TrainBatch, count: int) -> TrainBatch:
+    """The first images of a batch, as a batch of one process."""
+    views = batch.views and Views(*(part[:, :count] for part in batch.views))
+    labels = {key: values[:count] for key, values in batch.labels.items()}
+    return replace(batch, images=batch.images[:count], views=views, labels=labels, rank=0, world=1)

@@ -38,20 +38,6 @@ KINDS: Mapping[str, type[SlotbenchError]] = {
 TRACEBACK = "traceback.txt"
 
 
-def check(device: torch.device, processes: int) -> None:
-    """:class:`UserError` where a machine cannot run so many processes on this device."""
-    if processes < 1:
-        raise UserError(f"--gpus {processes}: expected 1 or above.")
-    if processes == 1 or device.type == "cpu":
-        return
-    there = torch.cuda.device_count() if device.type == "cuda" else 1
-    if there < processes:
-        raise UserError(
-            f"--gpus {processes}: this machine has {there}.",
-            "To try it without GPUs, add: --device cpu",
-        )
-
-
 def train(run: Record, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
     """What :func:`slotbench.training.loop.train` does, in ``host.processes`` processes."""
     check_batch(config.train.batch_size, host.processes)

@@ -30,8 +30,8 @@ from slotbench.progress import Bar, bar, say, warn
 from slotbench.training import checkpoint
 from slotbench.training.build import check_core, set_steps
 from slotbench.training.devices import describe
-from slotbench.training.distributed import Loss, agree, flops_of_whole_step, mean, own_rows, shared
-from slotbench.training.flops import flops_of_step
+from slotbench.training.distributed import Loss, agree, mean, own_rows, shared
+from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
 
 VAL_BATCHES = 8

@@ -18,10 +18,10 @@ from slotbench.errors import UserError
 from slotbench.objectives.gather import alone, rank_and_world
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
-from slotbench.training import checkpoint, launch
+from slotbench.training import checkpoint, devices
 from slotbench.training.build import build
-from slotbench.training.distributed import check_batch, flops_of_whole_step, take
-from slotbench.training.flops import flops_of_step
+from slotbench.training.distributed import check_batch
+from slotbench.training.flops import flops_of_step, flops_of_whole_step, take
 from slotbench.training.loop import Host
 from tests.objectives import tiny
 from tests.training import ranks
@@ -193,7 +193,7 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cpu", -1), ("mps", 2)])
 def test_processes_that_a_machine_cannot_run_are_refused(device: str, gpus: int) -> None:
     with pytest.raises(UserError, match="--gpus"):
-        launch.check(torch.device(device), gpus)
+        devices.check_processes(torch.device(device), gpus)
 
 
 def test_outside_a_group_a_process_is_alone() -> None:
