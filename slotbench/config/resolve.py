@@ -109,6 +109,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
             raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
         sections["train"] = _with_steps(sections["train"], allowed)
     _check_train(sections["train"])
+    _check_batch(sections["train"].batch_size, kinds)
     differs = _differences(before, sections)
     for section in ("encoder", "decoder"):
         if names.get(section) not in (None, given.get(section, {}).get("name")):
@@ -193,6 +194,17 @@ def _check_train(train: Any) -> None:
             f"train.budget={train.budget}: here, expected seconds or flops.",
             f"Type: --budget {train.budget}",
         )
+
+
+def _check_batch(size: int, kinds: dict[str, Any]) -> None:
+    """Refuse a batch of one where the loss compares images: it would be 0, or no number."""
+    for name, kind in kinds.items():
+        if size < 2 and kind.compares_images:
+            raise UserError(
+                f"train.batch_size={size}: the objective {name!r} compares the images of a batch; "
+                "expected at least 2.",
+                "Type: --set train.batch_size=16",
+            )
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def sinkhorn(
 ) -> tuple[Tensor, Tensor]:
     """The transport plan of float ``scores`` (..., R, C), with entropy weight 1 (Cuturi 2013).
 
-    ``rows`` (..., R) and ``columns`` (..., C) are the logarithms of the masses; 0: a mass of 1
-    each. Each iteration rescales the rows, then the columns, so the columns are exact and the
-    rows approximate. ``start`` (..., C) is the column potential to start from.
+    ``rows`` (..., R) and ``columns`` (..., C) are the logarithms of masses with equal sums; 0: a
+    mass of 1 each. Each iteration rescales the rows, then the columns, so the columns are exact
+    and the rows approximate. ``start`` (..., C) is the column potential to start from.
 
     Returns the logarithm of the plan (..., R, C) and the last column potential (..., C).
     """

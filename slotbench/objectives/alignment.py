@@ -1,10 +1,9 @@
 """Alignment: which vectors of one view belong to which of the other.
 
-An alignment chooses the slots' initial noise and pairs what the core made of the views; the
-objective sees paired vectors and does not know how they came to be paired. A view is whatever
-the core was run on: an augmented copy, a view as a momentum teacher sees it, a frame of a
-video. All of them are aligned to the first. No gradient passes through the pairing itself:
-plans are computed on detached values.
+An alignment chooses the slots' initial noise and pairs the slots of the views; the objective sees
+paired vectors and does not know which alignment paired them. A view is an augmented copy, a view
+that a momentum teacher encoded, or a frame of a video. All views are aligned to the first. No
+gradient passes through the pairing itself: its weights are computed on detached values.
 """
 
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.layers import sinkhorn
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.matching import assign
 from slotbench.registry import register
@@ -27,6 +27,13 @@ class Paired(NamedTuple):
     """float (V, M, D)."""
     image: Tensor
     """int64 (M,): the image of the batch that a row comes from."""
+    weights: Tensor
+    """float32 (V, B, M / B, K): of an image's slots in its rows; they sum to 1 over K."""
+
+    def carried(self, values: Tensor) -> Tensor:
+        """A number of each slot, (V * B, K), as its weighted mean in each row: float32 (V, M)."""
+        views, _, _, count = self.weights.shape
+        return (self.weights @ values.float().view(views, -1, count, 1)).flatten(1)
 
 
 def by_view(values: Tensor, views: Views) -> Tensor:
@@ -38,50 +45,54 @@ class Alignment(ABC):
     """Pairs the slots of V views of B images."""
 
     temperature: ClassVar[float] = 0.2
-    """What contrastive losses use where the user sets none: 0.5 on images, 0.2 on slots."""
+    """Default of contrastive losses: 0.5 on images, 0.2 on slots."""
 
     def noise(
         self, core: Core, batch: int, views: int, generator: torch.Generator
     ) -> Tensor | None:
-        """Initial noise (V * B, K, D), view by view; its own for every image and view."""
+        """Initial noise (V * B, K, D), view by view; drawn anew for every image and view."""
         return core.noise(views * batch, generator)
 
-    @abstractmethod
     def pair(self, output: SlotOutput, views: Views) -> Paired:
         """``output`` is the core's on all V views, (V * B, ...), view by view.
 
         ``views`` has as many images (V, B, 3, H, W) and matrices (V, B, 2, 3) as ``output``
         has views; matrices of frames and of views without a crop are the identity.
         """
-
-
-class SlotAlignment(Alignment):
-    """Gives each slot of the first view its partner in every other view.
-
-    A partner is a mean of the other view's slots with weights that sum to 1; a one-to-one
-    assignment is the case of a single weight of 1.
-    """
-
-    def pair(self, output: SlotOutput, views: Views) -> Paired:
         slots = by_view(output.slots, views)
         # Half precision would round the slots that a plan picks, and a plan's small weights.
         with torch.autocast(slots.device.type, enabled=False):
             with torch.no_grad():
                 attention = by_view(output.attention, views).float()
-                plan = self.plan(slots.detach().float(), attention, views.matrices)
-            partners = (plan @ slots[1:].to(plan.dtype)).to(slots.dtype)
+                weights = self.weights(slots.detach().float(), attention, views.matrices)
+            rows = (weights @ slots.to(weights.dtype)).to(slots.dtype)
         image = torch.arange(slots.shape[1], device=slots.device)
-        aligned = torch.cat([slots[:1], partners]).flatten(1, 2)
-        return Paired(aligned, image.repeat_interleave(slots.shape[2]))
+        return Paired(rows.flatten(1, 2), image.repeat_interleave(rows.shape[2]), weights)
+
+    @abstractmethod
+    def weights(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        """Weights float32 (V, B, R, K) of each view's slots in the image's R rows.
+
+        They sum to 1 over K. From slots float32 (V, B, K, D), attention float32 (V, B, K, h, w)
+        and the views' matrices float32 (V, B, 2, 3), all detached.
+        """
+
+
+class SlotAlignment(Alignment):
+    """Gives each slot of the first view its partner in every other view.
+
+    A partner is a mean of the other view's slots with weights that sum to 1. In a one-to-one
+    assignment one weight is 1.
+    """
+
+    def weights(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        own = torch.eye(slots.shape[2], device=slots.device).expand(1, slots.shape[1], -1, -1)
+        return torch.cat([own, self.plan(slots, attention, matrices)])
 
     @abstractmethod
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
         """Weights float32 (V - 1, B, K, K) of every other view's slots (columns) for each slot
-        of the first (rows); rows sum to 1.
-
-        From slots float32 (V, B, K, D), attention float32 (V, B, K, h, w) and the views'
-        matrices float32 (V, B, 2, 3), all detached.
-        """
+        of the first (rows); rows sum to 1. Arguments as for :meth:`weights`."""
 
 
 @register("alignments")
@@ -94,18 +105,19 @@ class Pool(Alignment):
 
     temperature = 0.5
 
-    def pair(self, output: SlotOutput, views: Views) -> Paired:
-        pooled = by_view(output.slots.mean(dim=1), views)
-        return Paired(pooled, torch.arange(pooled.shape[1], device=pooled.device))
+    def weights(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
+        del attention, matrices
+        views, batch, count, _ = slots.shape
+        return slots.new_full((views, batch, 1, count), 1 / count)
 
 
 @register("alignments")
 class Shared(SlotAlignment):
     """The same initial noise in all views, slots paired by index.
 
-    The noise is drawn once a step and is the same for every image of the batch. Noise of its
-    own for every image would identify the positive pair, and the loss would fall without the
-    slots learning anything.
+    The noise is drawn once a step and is the same for every image of the batch. A draw for each
+    image would identify the positive pair, and the loss would fall without the slots learning
+    anything.
     """
 
     name = "shared"
@@ -185,10 +197,9 @@ class Sinkhorn(SlotAlignment):
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
         del attention, matrices
-        log_plan = similarity(slots) / self.epsilon
-        for _ in range(self.iterations):
-            log_plan = log_plan.log_softmax(dim=-2).log_softmax(dim=-1)
-        return log_plan.exp()
+        # Transposed, so that the last rescaling makes the rows sum to 1.
+        log_plan, _ = sinkhorn(similarity(slots).mT / self.epsilon, self.iterations)
+        return log_plan.mT.exp()
 
 
 def similarity(slots: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Several objectives on one core: ``reconstruction+simclr:0.1``."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,8 +16,8 @@ from slotbench.objectives.objective import Objective, TrainBatch
 class Combination(Objective):
     """The weighted sum of objectives on one core, each with views of its own.
 
-    The parts share the core, which belongs to the combination's ``state_dict`` alone; each
-    part's own weights stand under ``members.<number>``.
+    The parts share the core. The state dict holds it once, under ``core``; each part's own
+    weights stand under ``members.<number>``.
     """
 
     Config = NoOptions
@@ -24,10 +26,9 @@ class Combination(Objective):
         super().__init__(core)
         self.names, self.weights = tuple(parts), weights
         self.members = nn.ModuleList(parts.values())
-        for part in parts.values():
-            # No second entry in the state dict for what is one and the same module.
-            del part._modules["core"]
-            part.__dict__["core"] = core
+        # Every part has the core as a submodule; the state dict names it once.
+        self.register_state_dict_post_hook(_drop_copies)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_restore_copies)  # type: ignore[no-untyped-call]
         self.views = sum(part.views for part in parts.values())  # type: ignore[misc]
         self.temporal = any(part.temporal for part in parts.values())  # type: ignore[misc]
         self.reads = tuple(dict.fromkeys(key for part in parts.values() for key in part.reads))
@@ -59,3 +60,24 @@ class Combination(Objective):
     def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
         masks = (part.predictor_masks(images, output) for part in self.parts)
         return next((made for made in masks if made is not None), None)
+
+
+def _copies(module: nn.Module, prefix: str, keys: Iterable[str]) -> dict[str, str]:
+    """Names of the parts' cores in a state dict -> the name of the same value of the core."""
+    assert isinstance(module, Combination)
+    own = f"{prefix}core."
+    return {
+        f"{prefix}members.{number}.core.{key.removeprefix(own)}": key
+        for key in keys
+        if key.startswith(own)
+        for number in range(len(module.members))
+    }
+
+
+def _drop_copies(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    for copied in _copies(module, prefix, list(state)):
+        state.pop(copied, None)
+
+
+def _restore_copies(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    state.update({copied: state[key] for copied, key in _copies(module, prefix, state).items()})

@@ -7,44 +7,37 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.fields import Count, Positive, Share
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.heads import projector
-from slotbench.objectives.objective import TrainBatch, check_fields
-from slotbench.objectives.precision import full_precision
-from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
+from slotbench.objectives.heads import full_precision, projector
+from slotbench.objectives.objective import TrainBatch
+from slotbench.objectives.two_views import MomentumTwoViews, ProjectedViews, ProjectionConfig
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class SimCLRConfig:
+class SimCLRConfig(ProjectionConfig):
     """Options of the objective ``simclr``."""
 
-    temperature: float | None = None
+    temperature: Positive | None = None
     """Divides the cosine similarities; none: 0.5 where images are paired, 0.2 where slots are."""
-    hidden: int = 128
-    """Hidden width of the projector."""
-    projection: int = 64
-    """Width of the vectors that are compared."""
     same_image_negatives: bool = True
     """Whether the other slots of an image count as negatives; they may hold the same thing."""
 
 
 @register("objectives")
-class SimCLR(TwoViews):
+class SimCLR(ProjectedViews):
     """NT-Xent on paired vectors (Chen et al. 2020, arXiv 2002.05709, Equation 1)."""
 
     name = "simclr"
     summary = "two views of an image against those of all others (NT-Xent)"
     source = "Chen et al. 2020, arXiv 2002.05709"
     family = "self-supervised"
-
     Config = SimCLRConfig
+    compares_images = True
 
     def __init__(self, core: Core, config: SimCLRConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        check_fields(config)
-        self.config = config
-        self.projector = projector(core.config.width, config.hidden, config.projection)
+        super().__init__(core, config, alignment)
         self.temperature = config.temperature or alignment.temperature
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -58,19 +51,15 @@ class SimCLR(TwoViews):
 
 
 @dataclass(frozen=True)
-class MoCoConfig:
+class MoCoConfig(ProjectionConfig):
     """Options of the objective ``moco``."""
 
-    temperature: float = 0.2
+    temperature: Positive = 0.2
     """Divides the cosine similarities."""
-    queue: int = 4096
-    """How many keys of earlier steps are negatives; 65,536 in the paper."""
-    momentum: float = 0.999
+    queue: Count = 4096
+    """Number of keys of earlier steps that are negatives; 65,536 in the paper."""
+    momentum: Share = 0.999
     """The share of the key encoder that stays at each step."""
-    hidden: int = 128
-    """Hidden width of the projector."""
-    projection: int = 64
-    """Width of the vectors that are compared."""
 
 
 @register("objectives")
@@ -84,14 +73,12 @@ class MoCo(MomentumTwoViews):
     summary = "InfoNCE against a queue of a momentum encoder's keys"
     source = "He et al. 2019, arXiv 1911.05722; v2: 2003.04297"
     family = "self-supervised"
-
     Config = MoCoConfig
     queue: Tensor
     position: Tensor
 
     def __init__(self, core: Core, config: MoCoConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config = config
         self.projector = projector(core.config.width, config.hidden, config.projection)
         self.follow("projector")
@@ -111,7 +98,7 @@ class MoCo(MomentumTwoViews):
 
     def momentum(self, step: int) -> float:
         del step
-        return self.config.momentum
+        return float(self.config.momentum)
 
     def after_step(self, step: int) -> None:
         super().after_step(step)
@@ -121,7 +108,7 @@ class MoCo(MomentumTwoViews):
 
 @torch.no_grad()
 def enqueue(queue: Tensor, position: Tensor, keys: Tensor) -> None:
-    """Write keys (M, D) over the oldest of the queue (Q, D), going on at its start.
+    """Write keys float (M, D) over the oldest of the queue (Q, D), wrapping round at its end.
 
     ``position`` int64 () is where the next key goes. Of more than Q keys the last Q stay.
     """

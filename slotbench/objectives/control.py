@@ -1,9 +1,19 @@
-"""Controls: what a number means is seen beside the untrained core."""
+"""Controls: the untrained core as the floor, the supervised core as the ceiling."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from slotbench.cores.core import Core
-from slotbench.fields import NoOptions
+from slotbench.datasets.format.schema import NOT_LABELLED, Layout
+from slotbench.fields import Count, NoOptions, NotNegative, Options
+from slotbench.matching import assign
+from slotbench.objectives.gather import gather
+from slotbench.objectives.heads import mlp
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.registry import register
 
@@ -16,7 +26,6 @@ class Random(Objective):
     summary = "the untrained core: the floor"
     source = "control"
     family = "control"
-
     trains = False
 
     def __init__(self, core: Core, config: NoOptions) -> None:
@@ -26,3 +35,150 @@ class Random(Objective):
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         """A constant: there is nothing to learn."""
         return {"loss": batch.images.new_zeros(())}
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(Options):
+    """Options of the objective ``supervised``."""
+
+    mask_weight: NotNegative = 1.0
+    """Weight of the attention masks' loss; that of the properties is 1."""
+    hidden: Count = 128
+    """Hidden width of the head that predicts properties."""
+
+
+@register("objectives")
+class Supervised(Objective):
+    """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
+
+    Each visible object takes the slot that costs least: the error of its predicted properties
+    (squared, of standardised numbers; cross-entropy of classes) less the share of the object
+    that the slot's attention holds. The loss is that of these pairs, and the cross-entropy of
+    the attention: an object's positions belong to its slot, the background to the slots that no
+    object took.
+    """
+
+    name = "supervised"
+    summary = "set prediction of properties and masks: the ceiling"
+    source = "Locatello et al. 2020, arXiv 2006.15055"
+    family = "control"
+    Config = SupervisedConfig
+    takes_layout = True
+    moments: Tensor
+
+    def __init__(self, core: Core, config: SupervisedConfig, layout: Layout) -> None:
+        super().__init__(core)
+        self.config, self.properties, self.objects = config, layout.properties, layout.objects
+        self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
+        self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]
+        self.head = mlp((core.config.width, config.hidden, sum(self.sizes)))
+        # Count, mean and sum of squared deviations of the numeric targets seen so far, which
+        # standardise them.
+        numbers = sum(prop.dim for prop in layout.properties if prop.kind == "numeric")
+        self.register_buffer("moments", torch.zeros(3, numbers))
+        self._new: Tensor | None = None
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        output = self.core(batch.images, batch.noise(self.core))
+        visible, attention = batch.labels["visible"], output.attention.float()
+        height, width = attention.shape[2:]
+        truth = object_masks(batch.labels["mask"], self.objects, (height, width))
+        errors = self.errors(self.head(output.slots).float(), batch.labels, visible)
+        held = (truth[:, 1:].flatten(2) @ attention.flatten(2).mT) / (
+            truth[:, 1:].flatten(2).sum(dim=2, keepdim=True).clamp_min(1e-6)
+        )
+        slot = assign(errors - held, visible)
+        matched = slot >= 0
+        # The mean over the pairs of all processes.
+        pairs = gather(matched.sum()[None].float()).mean().clamp_min(1)
+        error = (errors.take_along_dim(slot.clamp_min(0)[..., None], 2)[..., 0] * matched).sum()
+        masks = mask_loss(attention, truth, slot)
+        loss = error / pairs + self.config.mask_weight * masks
+        return {"loss": loss, "properties": (error / pairs).detach(), "masks": masks.detach()}
+
+    def errors(self, predicted: Tensor, labels: Mapping[str, Tensor], visible: Tensor) -> Tensor:
+        """Error of each slot's prediction for each object, float (B, O, K); a mean over properties.
+
+        ``predicted`` float (B, K, P), ``visible`` bool (B, O).
+        """
+        total = predicted.new_zeros(*visible.shape, predicted.shape[1])
+        numbers = [
+            labels[prop.key].float().reshape(*visible.shape, prop.dim)
+            for prop in self.properties
+            if prop.kind == "numeric"
+        ]
+        standard = iter(self.standardise(numbers, visible))
+        pieces = torch.split(predicted, self.sizes, dim=2)
+        for prop, found in zip(self.properties, pieces, strict=True):
+            if prop.kind == "numeric":
+                difference = next(standard)[:, :, None] - found[:, None]
+                total = total + difference.square().mean(dim=3)
+            else:
+                # Padding is -1: any class will do, since padding is not counted.
+                index = labels[prop.key].long().clamp_min(0)[..., None]
+                chosen = found.log_softmax(dim=2).mT.take_along_dim(index, dim=1)
+                total = total - chosen
+        return total / max(1, len(self.properties))
+
+    def standardise(self, numbers: list[Tensor], visible: Tensor) -> list[Tensor]:
+        """Numeric targets (B, O, d) less the mean of all seen so far, over their deviation."""
+        if not numbers:
+            return []
+        values = torch.cat(numbers, dim=2)
+        fresh = reduce(merged, gather(moments_of(values, visible)[None]))
+        if self.training:
+            self._new = fresh
+        # The first step has only its own.
+        count, mean, squares = self.moments if bool(self.moments[0].any()) else fresh
+        variance = (squares / count.clamp_min(1)).clamp_min(1e-6)
+        standard = (values - mean) * variance.rsqrt()
+        return list(torch.split(standard, [part.shape[2] for part in numbers], dim=2))
+
+    def after_step(self, step: int) -> None:
+        del step
+        if self._new is not None:
+            self.moments.copy_(merged(self.moments, self._new))
+
+
+def moments_of(values: Tensor, visible: Tensor) -> Tensor:
+    """Count, mean and sum of squared deviations, (3, P), of float (B, O, P) where visible."""
+    kept = visible[..., None].to(values.dtype)
+    count = kept.sum(dim=(0, 1)).expand(values.shape[2])
+    mean = (values * kept).sum(dim=(0, 1)) / count.clamp_min(1)
+    squares = ((values - mean).square() * kept).sum(dim=(0, 1))
+    return torch.stack([count, mean, squares])
+
+
+def merged(one: Tensor, two: Tensor) -> Tensor:
+    """The moments of two groups together, (3, P) each (Chan et al. 1979, Equation 2.1).
+
+    Sums of squares would cancel without double precision, which not every device has.
+    """
+    count = one[0] + two[0]
+    share, apart = two[0] / count.clamp_min(1), two[1] - one[1]
+    squares = one[2] + two[2] + apart.square() * one[0] * share
+    return torch.stack([count, one[1] + apart * share, squares])
+
+
+def object_masks(labels: Tensor, objects: int, size: tuple[int, int]) -> Tensor:
+    """Share of each cell that background and objects have: float (B, 1 + O, h, w) in [0, 1].
+
+    ``labels`` uint8 (B, H, W); pixels of 255 belong to none.
+    """
+    kept = torch.where(labels == NOT_LABELLED, objects + 1, labels.long())
+    masks = functional.one_hot(kept, objects + 2)[..., : objects + 1]
+    return functional.adaptive_avg_pool2d(masks.permute(0, 3, 1, 2).float(), size)
+
+
+def mask_loss(attention: Tensor, truth: Tensor, slot: Tensor) -> Tensor:
+    """Cross-entropy of attention (B, K, h, w) to the slots that the objects took; a scalar.
+
+    ``truth`` float (B, 1 + O, h, w); ``slot`` int64 (B, O), -1 for objects without one. The
+    background belongs to all slots that no object took; where there are none, it does not count.
+    """
+    taken = functional.one_hot(slot + 1, attention.shape[1] + 1)[..., 1:].to(attention.dtype)
+    free = 1 - taken.sum(dim=1, keepdim=True).clamp(max=1)
+    owners = torch.cat([free, taken], dim=1)
+    share = (owners @ attention.flatten(2)).clamp_min(1e-6)
+    weight = truth.flatten(2) * (owners.sum(dim=2, keepdim=True) > 0)
+    return -(share.log() * weight).sum() / gather(weight.sum()[None]).mean().clamp_min(1e-6)

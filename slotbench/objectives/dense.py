@@ -19,9 +19,8 @@ from slotbench.datasets.format.views import invert, to_original
 from slotbench.fields import Count, Options, Positive, Share
 from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.momentum import cosine
+from slotbench.objectives.heads import cosine, full_precision
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.precision import full_precision
 from slotbench.objectives.two_views import expected_views
 from slotbench.registry import register
 
@@ -157,6 +156,7 @@ class SlotInfoNCE(DensePrediction):
 
     Config = SlotInfoNCEConfig
     takes_teachers = True
+    compares_images = True
 
     def __init__(
         self, core: Core, config: SlotInfoNCEConfig, teachers: Teachers = timm_teacher

@@ -15,9 +15,8 @@ from slotbench.fields import Count, NotNegative, Options, Positive, Share
 from slotbench.objectives.alignment import Alignment, by_view, one_to_one, overlap
 from slotbench.objectives.dense_targets import TeacherTarget, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.momentum import cosine
+from slotbench.objectives.heads import cosine, full_precision
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.precision import full_precision
 from slotbench.objectives.slotcon import GroupAndContrast, entropy_at_places
 from slotbench.registry import register
 
@@ -73,7 +72,7 @@ class AttentionConsistency(GroupAndContrast):
         check_learned(self.core, student.attention)
         matrices = views.matrices.flatten(0, 1)
         scores, taught = (log_attention(output.attention) for output in (student, teacher))
-        self._mean = gather(taught.transpose(0, 1), dim=1).flatten(1).mean(dim=1).detach()
+        self.observe(gather(taught.flatten(2).mT.flatten(0, 1)).detach())
         student_map, seen = to_original(scores, matrices)
         teacher_map, _ = to_original(taught - self.center[:, None, None], matrices)
         target = by_view((teacher_map / self.config.teacher_temperature).softmax(dim=1), views)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core
 from slotbench.cores.teachers import Teacher, Teachers
-from slotbench.objectives.momentum import momentum_copy, move
+from slotbench.objectives.heads import momentum_copy, move
 
 
 class Patches(nn.Module):

@@ -1,5 +1,6 @@
-"""Distillation: one view predicts what the other, or a slower copy, makes of the image."""
+"""One view predicts the other's vector or cluster, or those that a slower copy makes."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,24 +8,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import sinkhorn
+from slotbench.fields import Count, Options, Positive, Share
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.heads import Prototypes, mlp, view_by_view
-from slotbench.objectives.momentum import cosine
-from slotbench.objectives.objective import TrainBatch, check_fields
-from slotbench.objectives.two_views import MomentumTwoViews, TwoViews
+from slotbench.objectives.heads import Prototypes, full_precision, mlp, view_by_view
+from slotbench.objectives.objective import TrainBatch
+from slotbench.objectives.two_views import (
+    CentredTwoViews,
+    MomentumTwoViews,
+    ProjectedViews,
+    ProjectionConfig,
+    TwoViews,
+)
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class SimSiamConfig:
+class SimSiamConfig(Options):
     """Options of the objective ``simsiam``."""
 
-    hidden: int = 128
+    hidden: Count = 128
     """Hidden and outer width of the projector."""
-    bottleneck: int = 32
+    bottleneck: Count = 32
     """Hidden width of the predictor."""
     stop_gradient: bool = True
-    """Whether no gradient reaches the vector that is predicted; without, everything collapses."""
+    """Whether no gradient reaches the predicted vector; without, everything collapses."""
 
 
 @register("objectives")
@@ -35,12 +43,11 @@ class SimSiam(TwoViews):
     summary = "one view predicts the other, whose gradient is stopped"
     source = "Chen and He 2020, arXiv 2011.10566"
     family = "self-supervised"
-
     Config = SimSiamConfig
+    compares_images = True  # by batch normalisation
 
     def __init__(self, core: Core, config: SimSiamConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config, width = config, config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch", last_norm=True)
         self.predictor = mlp((width, config.bottleneck, width), "batch")
@@ -56,14 +63,14 @@ class SimSiam(TwoViews):
 
 
 @dataclass(frozen=True)
-class BYOLConfig:
+class BYOLConfig(Options):
     """Options of the objective ``byol``."""
 
-    hidden: int = 256
+    hidden: Count = 256
     """Hidden width of projector and predictor; 4,096 in the paper."""
-    projection: int = 64
+    projection: Count = 64
     """Width of the vectors that are compared; 256 in the paper."""
-    momentum: float = 0.99
+    momentum: Share = 0.99
     """The share of the target network that stays at the first step; it rises to 1."""
 
 
@@ -75,12 +82,11 @@ class BYOL(MomentumTwoViews):
     summary = "one view predicts what a momentum copy makes of the other"
     source = "Grill et al. 2020, arXiv 2006.07733"
     family = "self-supervised"
-
     Config = BYOLConfig
+    compares_images = True  # by batch normalisation
 
     def __init__(self, core: Core, config: BYOLConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config = config
         self.projector = mlp((core.config.width, config.hidden, config.projection), "batch")
         self.predictor = mlp((config.projection, config.hidden, config.projection), "batch")
@@ -94,9 +100,6 @@ class BYOL(MomentumTwoViews):
         similarity = crossed_cosine(predicted, target)
         return {"loss": 2 - 2 * similarity, "positive_similarity": similarity.detach()}
 
-    def momentum(self, step: int) -> float:
-        return cosine(self.config.momentum, 1.0, step, self.steps)
-
 
 def crossed_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean cosine similarity of each view's prediction with the other view's target; a scalar.
@@ -107,83 +110,63 @@ def crossed_cosine(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DINOConfig:
+class DINOConfig(Options):
     """Options of the objective ``dino``."""
 
-    prototypes: int = 256
+    prototypes: Count = 256
     """Width of the output; 65,536 in the paper."""
-    hidden: int = 256
+    hidden: Count = 256
     """Hidden width of the head."""
-    bottleneck: int = 64
+    bottleneck: Count = 64
     """Width of the unit vectors that are compared with the prototypes."""
-    student_temperature: float = 0.1
+    student_temperature: Positive = 0.1
     """Divides the student's scores."""
-    teacher_temperature: float = 0.04
+    teacher_temperature: Positive = 0.04
     """Divides the teacher's centred scores: sharper than the student."""
-    center_momentum: float = 0.9
+    center_momentum: Share = 0.9
     """The share of the centre that stays at each step."""
-    momentum: float = 0.996
+    momentum: Share = 0.996
     """The share of the teacher that stays at the first step; it rises to 1."""
 
 
-class DINOHead(nn.Sequential):
-    """Three layers with GELU, then prototypes, both normalised (arXiv 2104.14294, App. C)."""
-
-    def __init__(self, width: int, config: DINOConfig) -> None:
-        super().__init__(
-            nn.Linear(width, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.bottleneck),
-            Prototypes(config.bottleneck, config.prototypes),
-        )
-
-
 @register("objectives")
-class DINO(MomentumTwoViews):
+class DINO(CentredTwoViews):
     """Cross-entropy to a centred, sharpened momentum teacher (Caron et al. 2021, arXiv 2104.14294).
 
-    Two global views; the small crops of the paper are left out, since a crop of a scene loses
-    objects.
+    Two global views, without the paper's small crops: a crop of a scene loses objects.
     """
 
     name = "dino"
     summary = "cross-entropy to a centred and sharpened momentum teacher"
     source = "Caron et al. 2021, arXiv 2104.14294"
     family = "self-supervised"
-
     Config = DINOConfig
-    center: Tensor
 
     def __init__(self, core: Core, config: DINOConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
-        self.config = config
-        self.head = DINOHead(core.config.width, config)
+        self.config, hidden = config, config.hidden
+        # Three layers with GELU, then prototypes (Appendix C).
+        self.head = nn.Sequential(
+            nn.Linear(core.config.width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, config.bottleneck),
+            Prototypes(config.bottleneck, config.prototypes),
+        )
         self.follow("head")
-        self.register_buffer("center", torch.zeros(config.prototypes))
-        self._mean: Tensor | None = None
+        self.build_center(config.prototypes)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         student, teacher, _ = self.both(batch)
-        scores = self.head(student)
+        scores, config = self.head(student), self.config
         with torch.no_grad():
             taught = self.teacher["head"](teacher)
-            self._mean = taught.mean(dim=(0, 1))
-        config = self.config
+            self.observe(taught)
         target = ((taught - self.center) / config.teacher_temperature).softmax(dim=2)
         entropy = -(target * target.clamp_min(1e-12).log()).sum(dim=2).mean()
         loss = distillation(scores / config.student_temperature, target)
         return {"loss": loss, "teacher_entropy": entropy}
-
-    def momentum(self, step: int) -> float:
-        return cosine(self.config.momentum, 1.0, step, self.steps)
-
-    def after_step(self, step: int) -> None:
-        super().after_step(step)
-        assert self._mean is not None  # a loss came before
-        self.center.lerp_(self._mean, 1 - self.config.center_momentum)
 
 
 def distillation(logits: Tensor, target: Tensor) -> Tensor:
@@ -192,3 +175,53 @@ def distillation(logits: Tensor, target: Tensor) -> Tensor:
     float (2, M, P); ``target`` rows sum to 1.
     """
     return -(target.flip(0) * logits.float().log_softmax(dim=2)).sum(dim=2).mean()
+
+
+@dataclass(frozen=True)
+class SwAVConfig(ProjectionConfig):
+    """Options of the objective ``swav``."""
+
+    prototypes: Count = 128
+    """Number of clusters; 3,000 in the paper."""
+    temperature: Positive = 0.1
+    """Divides the scores of the prediction."""
+    epsilon: Positive = 0.05
+    """Entropy of the codes: the larger, the softer."""
+    iterations: Count = 3
+    """Rounds of Sinkhorn's normalisation."""
+
+
+@register("objectives")
+class SwAV(ProjectedViews):
+    """Each view predicts the other's balanced code (Caron et al. 2020, arXiv 2006.09882, Eq. 2)."""
+
+    name = "swav"
+    summary = "each view predicts the other's balanced cluster"
+    source = "Caron et al. 2020, arXiv 2006.09882"
+    family = "self-supervised"
+    Config = SwAVConfig
+    compares_images = True
+
+    def __init__(self, core: Core, config: SwAVConfig, alignment: Alignment) -> None:
+        super().__init__(core, config, alignment)
+        self.prototypes = Prototypes(config.projection, config.prototypes)
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        config = self.config
+        scores = self.prototypes(self.projector(self.rows(batch).vectors))
+        found = balanced_codes(scores, config.epsilon, config.iterations)
+        used = (found.flatten(0, 1).mean(dim=0) > 0.1 / config.prototypes).float().mean()
+        return {"loss": distillation(scores / config.temperature, found), "clusters_used": used}
+
+
+@torch.no_grad()
+@full_precision
+def balanced_codes(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
+    """Codes that use P prototypes equally: float (..., M, P) -> the same; rows sum to 1.
+
+    SwAV's entropic optimal transport (arXiv 2006.09882, Listing 1), on logarithms, so that no
+    epsilon is too small.
+    """
+    rows, prototypes = scores.shape[-2:]
+    log_plan, _ = sinkhorn(scores.mT / epsilon, iterations, math.log(rows / prototypes))
+    return log_plan.mT.exp()

@@ -19,26 +19,27 @@ from slotbench.cores.decoders.spatial import Decoded
 from slotbench.cores.teachers import Teacher, Teachers, timm_teacher
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
-from slotbench.objectives.objective import Objective, TrainBatch, check_fields
+from slotbench.fields import Count, Options
+from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class FeatureReconstructionConfig:
+class FeatureReconstructionConfig(Options):
     """Options of the objective ``feature-reconstruction``."""
 
     teacher: str | None = None
-    """Whose features: the name of some in the dataset's file, ``timm:MODEL``, or a run's id or
-    directory; none: those of the file, where it has features of one teacher only."""
+    """The teacher: its name in the dataset's file, ``timm:MODEL``, or a run's id or directory;
+    none: the file's only teacher."""
     weights: str | None = None
     """A file with the weights of a ``timm:`` teacher."""
     decoder: Literal["mlp", "transformer"] = "mlp"
     """``mlp``: each slot by itself; ``transformer``: autoregressive."""
-    hidden: int = 256
+    hidden: Count = 256
     """Width of the decoder's layers; 1,024 to 2,048 in the paper."""
-    depth: int = 3
+    depth: Count = 3
     """Number of the decoder's hidden layers or blocks."""
-    heads: int = 4
+    heads: Count = 4
     """Attention heads of the transformer."""
 
 
@@ -47,16 +48,15 @@ class FeatureReconstruction(Objective):
     """Mean squared error of features, float (B, N, F), that the slots are decoded to.
 
     Features stored by ``slotbench prepare NAME --features TEACHER`` are read with the images;
-    others are computed as training goes. As in the paper, features are targets as the teacher
-    gives them, neither centred nor scaled. Decoder masks have the resolution of the features.
-    ValueError where a field cannot be used or the teacher's features lie on no square grid.
+    others are computed during training. As in the paper, the targets are neither centred nor
+    scaled. Decoder masks have the resolution of the features. ValueError where the options do not
+    fit together or the teacher's features lie on no square grid.
     """
 
     name = "feature-reconstruction"
     summary = "a frozen network's features, from the slots"
     source = "Seitzer et al. 2022, arXiv 2209.14860"
     family = "reconstruction"
-
     Config = FeatureReconstructionConfig
     takes_layout = takes_teachers = True
 
@@ -68,13 +68,12 @@ class FeatureReconstruction(Objective):
         teachers: Teachers = timm_teacher,
     ) -> None:
         super().__init__(core)
-        check_fields(config)
         if config.decoder == "transformer" and config.hidden % config.heads:
             raise ValueError(f"hidden={config.hidden}: expected a multiple of heads={config.heads}")
         self.config = config
         self.key: str | None = None
-        # No submodule: the teacher's weights belong to its own run or file, not to this one's.
-        self.teacher: list[Teacher] = []
+        # A Teacher is no module: its weights belong to its own run or file, not to this one.
+        self.teacher: Teacher | None = None
         shape = self._stored(layout) or self._computed(layout, teachers)
         self.side = math.isqrt(shape.positions)
         if self.side**2 != shape.positions:
@@ -91,15 +90,15 @@ class FeatureReconstruction(Objective):
             )
 
     def _stored(self, layout: Layout) -> Feature | None:
-        """The features of the dataset's file that are meant, if they are such."""
+        """The chosen features of the dataset's file; none where the teacher is not in it."""
         known = {feature.name: feature for feature in layout.features}
         wanted = self.config.teacher
         if wanted is None:
             if len(known) != 1:
                 has = f"has those of {', '.join(known)}" if known else "has none"
                 raise ValueError(
-                    f"objective.teacher=none: the features of the dataset's file are asked for, "
-                    f"which {has}; name a teacher (--teacher timm:MODEL, or a run), or type: "
+                    f"objective.teacher=none: expected features of one teacher in the dataset's "
+                    f"file, which {has}; name a teacher (--teacher timm:MODEL, or a run), or type: "
                     "slotbench prepare NAME --features TEACHER"
                 )
             wanted = next(iter(known))
@@ -112,10 +111,10 @@ class FeatureReconstruction(Objective):
         return known[wanted]
 
     def _computed(self, layout: Layout, teachers: Teachers) -> Feature:
-        """The shape of what a teacher makes of this dataset's images."""
+        """Load the teacher; returns the shape of its features of this dataset's images."""
         weights = None if self.config.weights is None else Path(self.config.weights)
         try:
-            # The decoder starts from the same weights, wherever the features come from.
+            # The decoder's initial weights must not depend on where the features come from.
             with torch.random.fork_rng(devices=[]):
                 teacher = teachers(str(self.config.teacher), weights)
         except UserError as error:
@@ -125,7 +124,7 @@ class FeatureReconstruction(Objective):
                 f"dataset's file: {held}.",
                 error.advice,
             ) from error
-        self.teacher = [teacher]
+        self.teacher = teacher
         made = teacher(torch.zeros(1, 3, layout.height, layout.width))
         return Feature(teacher.name, made.shape[1], made.shape[2])
 
@@ -136,8 +135,9 @@ class FeatureReconstruction(Objective):
         return self.features(batch.images)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the teacher, which follows the images to their device, makes of them."""
-        return self.teacher[0].to(images.device)(images)
+        """The teacher's features float32 (B, N, F) of images (B, 3, H, W), on their device."""
+        assert self.teacher is not None  # features that are not stored are computed
+        return self.teacher.to(images.device)(images)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         target = self.target(batch)
@@ -149,7 +149,7 @@ class FeatureReconstruction(Objective):
         if isinstance(self.decoder, SlotMLP):
             made: tuple[Tensor, Tensor] = self.decoder(slots)
         else:
-            assert target is not None  # the transformer is told what came before
+            assert target is not None  # the transformer reads the positions before
             made = self.decoder(slots, target)
         return made
 

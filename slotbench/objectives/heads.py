@@ -1,27 +1,54 @@
-"""Heads that objectives share: projectors, predictors, prototypes."""
+"""Pieces of losses: heads, momentum copies, schedules, single precision."""
 
+import copy
+import math
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slotbench.objectives.precision import full_precision
-
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Copied = TypeVar("Copied", bound=nn.Module)
+HALF = (torch.bfloat16, torch.float16)
 Norm = Literal["none", "batch", "layer"]
+
+
+def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Make a function of tensors compute in float32 under autocast.
+
+    It widens half-precision arguments. That alone is not enough: autocast also rounds the factors
+    and results of matrix products of float32, and a cosine similarity near 1, divided by a
+    temperature of 0.1, is then off by 0.04.
+    """
+
+    @wraps(function)
+    def exact(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        device = next(value.device.type for value in args if isinstance(value, Tensor))
+        with torch.autocast(device, enabled=False):
+            return function(*map(_widened, args), **kwargs)  # type: ignore[arg-type]
+
+    return exact
+
+
+def _widened(value: object) -> object:
+    return value.float() if isinstance(value, Tensor) and value.dtype in HALF else value
 
 
 def mlp(widths: tuple[int, ...], norm: Norm = "none", last_norm: bool = False) -> nn.Sequential:
     """Linear layers from ``widths[0]`` to ``widths[-1]``, each but the last with norm and ReLU.
 
-    ``last_norm``: batch normalisation without an affine map behind the last layer. Takes float
+    ``last_norm``: batch normalisation without an affine map follows the last layer. Takes float
     (M, widths[0]); without a norm over the batch, any leading dimensions.
     """
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(widths)):
         last = number == len(widths) - 2
-        # A bias before a norm over the batch is taken away again.
+        # A norm over the batch would subtract the bias again.
         bare = norm == "batch" and (not last or last_norm)
         layers.append(nn.Linear(before, after, bias=not bare))
         if not last:
@@ -39,9 +66,9 @@ def projector(width: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def view_by_view(head: nn.Module, vectors: Tensor) -> Tensor:
-    """A head on each of V views by itself, (V, M, D) -> (V, M, D').
+    """A head on each of V views by itself, float (V, M, D) -> (V, M, D').
 
-    So batch statistics are those of one view, as in the papers.
+    So each view has its own batch statistics, as in the papers.
     """
     return torch.stack([head(view) for view in vectors])
 
@@ -49,8 +76,8 @@ def view_by_view(head: nn.Module, vectors: Tensor) -> Tensor:
 class Prototypes(nn.Module):
     """Cosine similarity with P learned unit vectors: float (..., D) -> (..., P).
 
-    The rows are normalised where they are used, so that no step has to put them back on the
-    sphere (Caron et al. 2020, arXiv 2006.09882, does so after each).
+    The rows are normalised at use. Caron et al. 2020, arXiv 2006.09882, put them back on the
+    sphere after each step instead.
     """
 
     def __init__(self, width: int, count: int) -> None:
@@ -63,15 +90,28 @@ class Prototypes(nn.Module):
         return vectors @ functional.normalize(self.weight, dim=1).mT
 
 
-@torch.no_grad()
-@full_precision
-def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Codes of M rows that use P prototypes equally: float (M, P) -> (M, P), rows sum to 1.
+def momentum_copy(module: Copied) -> Copied:
+    """A copy without gradients; :func:`move` moves it towards its original."""
+    return copy.deepcopy(module).requires_grad_(False)
 
-    Entropic optimal transport by alternate normalisation (Cuturi 2013), as SwAV has it (Caron
-    et al. 2020, arXiv 2006.09882, Listing 1), on logarithms, so that no epsilon is too small.
+
+@torch.no_grad()
+def move(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Average the parameters, teacher = m * teacher + (1 - m) * student, and copy the buffers.
+
+    He et al. 2020, arXiv 1911.05722, Equation 2.
     """
-    log_plan = scores / epsilon
-    for _ in range(iterations):
-        log_plan = log_plan.log_softmax(dim=0).log_softmax(dim=1)
-    return log_plan.exp()
+    for average, weights in zip(teacher.parameters(), student.parameters(), strict=True):
+        average.lerp_(weights, 1.0 - momentum)
+    for kept, new in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(new)
+
+
+def cosine(start: float, end: float, step: int, steps: int) -> float:
+    """A cosine from ``start`` at step 0 to exactly ``end`` at the last, step ``steps - 1``.
+
+    Grill et al. 2020, arXiv 2006.07733, Section 3.2.
+    """
+    if steps <= 1 or step >= steps - 1:
+        return end
+    return end - (end - start) * (math.cos(math.pi * step / (steps - 1)) + 1) / 2

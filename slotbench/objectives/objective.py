@@ -1,6 +1,5 @@
 """What every objective is, and what the loop gives it."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,16 +22,16 @@ class TrainBatch:
     images: Tensor
     """float32 (B, 3, H, W) in [0, 1]; of a video, the first frame of each clip."""
     views: Views | None
-    """V augmented copies with their geometry, or V neighbouring frames of a video with matrices
-    that change nothing; none where the objective asks for none."""
+    """V augmented copies with their geometry, or V neighbouring frames of a video with identity
+    matrices; none where the objective asks for none."""
     seed: int
     step: int
     purpose: str = "train"
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     """The arrays of the dataset that the objective ``reads``, by key, (B, ...), on the device."""
     rank: int = 0
-    """Which of ``world`` processes holds these images: they are images ``rank * B`` and on of
-    the step's ``world * B``."""
+    """Number of this process, of ``world``: it has the images from ``rank * B`` on of the step's
+    ``world * B``."""
     world: int = 1
 
     def generator(self, purpose: str) -> torch.Generator:
@@ -41,11 +40,11 @@ class TrainBatch:
 
     @property
     def total(self) -> int:
-        """How many images the step has, over all processes."""
+        """Number of images of the step, over all processes."""
         return self.world * len(self.images)
 
     def own(self, drawn: Tensor | None, views: int = 1) -> Tensor | None:
-        """This process's rows of what was drawn for all: (V * total, ...) -> (V * B, ...)."""
+        """This process's rows of a draw for all processes: (V * total, ...) -> (V * B, ...)."""
         if drawn is None or self.world == 1:
             return drawn
         first, count = self.rank * len(self.images), len(self.images)
@@ -56,45 +55,22 @@ class TrainBatch:
         return self.own(core.noise(self.total, self.generator("slots")))
 
 
-SHARES = ("momentum", "center_momentum", "group_weight", "alone")
-DIVISORS = ("temperature", "student_temperature", "teacher_temperature", "epsilon", "sigma")
-
-
-def check_fields(config: Any, **ranges: tuple[float, float]) -> None:
-    """ValueError naming the first number of an objective's configuration that cannot be used.
-
-    Whole numbers are at least 1, those in ``SHARES`` lie in [0, 1], ``DIVISORS`` are above 0,
-    and all others, weights, are not below 0; ``ranges`` are exceptions, by name.
-    """
-    for name, value in vars(config).items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        low, high = ranges.get(name, (0, 1) if name in SHARES else (0, math.inf))
-        if isinstance(value, int):
-            fits, expected = value >= 1, "1 or above"
-        elif name in DIVISORS:
-            fits, expected = 0 < value < math.inf, "a number above 0"
-        else:
-            fits = low <= value <= high and math.isfinite(value)
-            expected = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or above"
-        if not fits:
-            raise ValueError(f"{name}={value}: expected {expected}")
-
-
 class Objective(nn.Module, ABC):
     """A loss on a core's slots, with whatever the loss needs.
 
     All state (decoder, projector, queue, momentum copy) belongs to ``state_dict``. The core is
-    a submodule, ``core``, so that one state dict holds a whole run. State that is no weight
-    changes in :meth:`after_step` alone, never in :meth:`loss`, which is also called on val.
+    a submodule, ``core``, so one state dict holds a whole run. State that is no weight changes
+    only in :meth:`after_step`, never in :meth:`loss`, which is also called on val.
     """
 
     version: ClassVar[int] = 1
     Config: ClassVar[type] = NoOptions
     views: ClassVar[int] = 0
-    """How many views of each image the loss takes; 0: the plain images."""
+    """Number of views of each image that the loss takes; 0: the plain images."""
     temporal: ClassVar[bool] = False
     """Whether the views are neighbouring frames of a video, not augmented copies."""
+    compares_images: ClassVar[bool] = False
+    """Whether the loss compares the images of a batch, and so needs at least two."""
     takes_alignment: ClassVar[bool] = False
     takes_decoder: ClassVar[bool] = False
     takes_layout: ClassVar[bool] = False
@@ -102,11 +78,12 @@ class Objective(nn.Module, ABC):
     takes_teachers: ClassVar[bool] = False
     """Whether the constructor wants ``teachers``, which loads a frozen network by its name."""
     trains: ClassVar[bool] = True
-    """False where there is nothing to train: the run is done after no step."""
+    """False where nothing is trained: the run is done after no step."""
     reads: tuple[str, ...] = ()
     """Arrays of the dataset beside the image that ``loss`` finds in ``batch.labels``."""
     steps: int = 1
-    """How many steps the run has, so that schedules end on the last; set after construction."""
+    """Number of steps of the run, for schedules that end on the last; set after construction."""
+    config: Any
 
     def __init__(self, core: Core) -> None:
         super().__init__()
@@ -120,7 +97,7 @@ class Objective(nn.Module, ABC):
         """Moves momentum copies and queues after the optimiser's step ``step``, from 0."""
 
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
-        """The decoder's image and masks, where the objective has a decoder.
+        """The decoder's image and masks; none without a decoder.
 
         ``output`` is the core's for ``images`` (B, 3, H, W), which autoregressive decoders read.
         """

@@ -1,31 +1,39 @@
-"""Training by reconstructing the image from its slots.
+"""Training by reconstructing the image from its slots, with or without a penalty on the slots.
 
-Locatello et al. 2020, arXiv 2006.15055, Section 3.1.
+Locatello et al. 2020, arXiv 2006.15055, Section 3.1; penalties: Stange et al. 2023, *Exploring the
+Role of the Bottleneck in Slot-Based Models Through Covariance Regularization*, arXiv 2306.02577,
+and its code.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
+import torch
+from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
-from slotbench.objectives.objective import Objective, TrainBatch, check_fields
+from slotbench.fields import Count, NotNegative, Options, Share
+from slotbench.objectives.gather import gather
+from slotbench.objectives.heads import full_precision, mlp
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
 from slotbench.registry import register
 
 RISE = (3 / 8, 5 / 8)
-"""Between which shares of the steps the slots' own errors come in."""
+"""Shares of the steps between which the weight of the slots' own errors rises."""
 
 
 @dataclass(frozen=True)
-class ReconstructionConfig:
+class ReconstructionConfig(Options):
     """Options of the objective ``reconstruction``, beside the decoder's own."""
 
     error: Literal["squared", "bce"] = "squared"
     """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""
-    alone: float = 0.0
-    """Share, in [0, 1], of the error of each slot's own image, weighted by its mask. Without it a
+    alone: Share = 0.0
+    """Share of the error of each slot's own image, weighted by its mask. Without it a
     faint mask with a stronger colour draws the same picture as a full one. It rises from 0 between
     3/8 and 5/8 of the steps, when objects have been found."""
 
@@ -34,31 +42,28 @@ class ReconstructionConfig:
 class Reconstruction(Objective):
     """Error of the mixture image; a smaller decoder's target is area-averaged.
 
-    (1 - s) e(x, sum_k m_k x_k) + s sum_k m_k e(x, x_k): the second error, of which the mixture
-    likelihoods of MONet (arXiv 1901.11390) and IODINE (1903.00450) are built, is never below the
-    first. Only decoders that decode slots alone have it. A validation loss is the first alone.
+    (1 - s) e(x, sum_k m_k x_k) + s sum_k m_k e(x, x_k). The mixture likelihoods of MONet (arXiv
+    1901.11390) and IODINE (1903.00450) are built of the second error, which is never below the
+    first. Only decoders that decode slots alone have it. A validation loss is the first error.
     """
 
     name = "reconstruction"
     summary = "mean squared error of the image mixed from the slots"
     source = "Locatello et al. 2020, arXiv 2006.15055"
     family = "reconstruction"
-
     Config = ReconstructionConfig
+    config: ReconstructionConfig
     takes_decoder = True
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
-    """As :func:`check_fields` takes them."""
 
     def __init__(self, core: Core, config: ReconstructionConfig, decoder: ImageDecoder) -> None:
         super().__init__(core)
-        check_fields(config, **self.ranges)
         self.config, self.decoder = config, decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         return {"loss": self.error(self.core(batch.images, batch.noise(self.core)), batch)}
 
     def error(self, output: SlotOutput, batch: TrainBatch) -> Tensor:
-        """The mean error of what the decoder makes of ``output``; a scalar."""
+        """The decoder's mean error from the core's ``output``; a scalar."""
         decoded = self.decode(output, batch.images)
         assert decoded.image is not None  # decoders of images make one
         target = functional.adaptive_avg_pool2d(batch.images, self.decoder.size)
@@ -79,8 +84,7 @@ class Reconstruction(Objective):
 
     def _pixels(self, image: Tensor, target: Tensor) -> Tensor:
         if self.config.error == "bce":
-            # The mixture is a convex sum of what may lie a little outside [0, 1]. Half
-            # precision has no numbers so near to 1.
+            # Colours may lie a little outside [0, 1]. Half precision has no numbers so near to 1.
             likely = image.float().clamp(1e-4, 1 - 1e-4)
             return -(target * likely.log() + (1 - target) * (1 - likely).log())
         return functional.mse_loss(image, target, reduction="none")
@@ -88,3 +92,89 @@ class Reconstruction(Objective):
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded:
         decoded: Decoded = self.decoder(output.slots, images)
         return decoded
+
+
+@dataclass(frozen=True)
+class CovarianceConfig(ReconstructionConfig):
+    """Options of the objective ``covariance``."""
+
+    weight: NotNegative = 1.0
+    """Weight of the covariance penalty."""
+    variance: NotNegative = 0.0
+    """Weight of the hinge that keeps each dimension's standard deviation at 1; 0: none."""
+    hidden: Count = 1024
+    """Width of every layer of the projector."""
+
+
+@register("objectives")
+class Covariance(Reconstruction):
+    """Reconstruction + squared off-diagonal covariance of projected slots over D^2 (Equation 3).
+
+    Stange et al. 2023. The covariance is over all slots of the batch, after a projector of three
+    layers with LayerNorm.
+    """
+
+    name = "covariance"
+    summary = "reconstruction, and a penalty on the slots' covariance"
+    source = "Stange et al. 2023, arXiv 2306.02577"
+    family = "reconstruction"
+    Config = CovarianceConfig
+    config: CovarianceConfig
+
+    def __init__(self, core: Core, config: CovarianceConfig, decoder: ImageDecoder) -> None:
+        super().__init__(core, config, decoder)
+        width = config.hidden
+        self.projector = mlp((core.config.width, width, width, width), "layer")
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        output = self.core(batch.images, batch.noise(self.core))
+        reconstruction = self.error(output, batch)
+        rows = self.projector(gather(output.slots).flatten(0, 1)).float()
+        covariance = off_diagonal_covariance(rows) / rows.shape[1]
+        loss = reconstruction + self.config.weight * covariance
+        if self.config.variance:
+            loss = loss + self.config.variance * variance_hinge(rows)
+        parts = {"reconstruction": reconstruction, "covariance": covariance}
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+
+@dataclass(frozen=True)
+class CosineConfig(ReconstructionConfig):
+    """Options of the objective ``cosine``."""
+
+    weight: NotNegative = 0.01
+    """Weight of the penalty."""
+    margin: Annotated[float, Interval(ge=-1, le=1)] = 0.2
+    """Cosine similarity of two slots above which they are pushed apart."""
+
+
+@register("objectives")
+class Cosine(Reconstruction):
+    """Reconstruction + cosine embedding loss over all pairs of slots of an image.
+
+    A slot with itself is the pair that shall agree (loss 0); any two are to stay under the margin.
+    The mean is over all K^2 ordered pairs, as torch's CosineEmbeddingLoss takes it.
+    """
+
+    name = "cosine"
+    summary = "reconstruction, and a penalty on slots that point the same way"
+    source = "code of Stange et al. 2023, arXiv 2306.02577"
+    family = "reconstruction"
+    Config = CosineConfig
+    config: CosineConfig
+
+    def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
+        output = self.core(batch.images, batch.noise(self.core))
+        reconstruction = self.error(output, batch)
+        penalty = pairwise_cosine(output.slots, self.config.margin)
+        loss = reconstruction + self.config.weight * penalty
+        return {"loss": loss, "reconstruction": reconstruction.detach(), "cosine": penalty.detach()}
+
+
+@full_precision
+def pairwise_cosine(slots: Tensor, margin: float) -> Tensor:
+    """Mean over all ordered pairs of an image's slots, float (B, K, D), of the embedding loss."""
+    unit = functional.normalize(slots, dim=2)
+    similarity = unit @ unit.mT
+    own = torch.eye(slots.shape[1], device=slots.device)
+    return (own * (1 - similarity) + (1 - own) * (similarity - margin).relu()).mean()

@@ -1,4 +1,4 @@
-"""Redundancy reduction: the dimensions of what is learned shall say different things."""
+"""Redundancy reduction: the dimensions of the vectors must differ from each other."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.fields import Count, NotNegative, Options
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.heads import mlp, view_by_view
-from slotbench.objectives.objective import TrainBatch, check_fields
-from slotbench.objectives.precision import full_precision
+from slotbench.objectives.heads import full_precision, mlp, view_by_view
+from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.two_views import TwoViews
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class VICRegConfig:
+class VICRegConfig(Options):
     """Options of the objective ``vicreg``."""
 
-    invariance: float = 25.0
+    invariance: NotNegative = 25.0
     """Weight of the squared distance between the views."""
-    variance: float = 25.0
+    variance: NotNegative = 25.0
     """Weight of the hinge that keeps each dimension's standard deviation at 1 or above."""
-    covariance: float = 1.0
+    covariance: NotNegative = 1.0
     """Weight of the squared covariance between dimensions."""
-    hidden: int = 256
+    hidden: Count = 256
     """Width of every layer of the expander; 8,192 in the paper."""
 
 
@@ -36,12 +36,11 @@ class VICReg(TwoViews):
     summary = "variance, invariance and covariance of the views"
     source = "Bardes et al. 2021, arXiv 2105.04906"
     family = "self-supervised"
-
     Config = VICRegConfig
+    compares_images = True
 
     def __init__(self, core: Core, config: VICRegConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config, width = config, config.hidden
         self.expander = mlp((core.config.width, width, width, width), "batch")
 
@@ -74,12 +73,12 @@ def off_diagonal_covariance(rows: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class BarlowTwinsConfig:
+class BarlowTwinsConfig(Options):
     """Options of the objective ``barlow-twins``."""
 
-    redundancy: float = 5e-3
+    redundancy: NotNegative = 5e-3
     """Weight lambda of the correlations between dimensions."""
-    hidden: int = 256
+    hidden: Count = 256
     """Width of every layer of the projector; 8,192 in the paper."""
 
 
@@ -91,12 +90,11 @@ class BarlowTwins(TwoViews):
     summary = "the views' cross-correlation becomes the identity"
     source = "Zbontar et al. 2021, arXiv 2103.03230"
     family = "self-supervised"
-
     Config = BarlowTwinsConfig
+    compares_images = True
 
     def __init__(self, core: Core, config: BarlowTwinsConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config, width = config, config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch")
 

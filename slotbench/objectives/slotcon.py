@@ -2,8 +2,8 @@
 
 Wen et al. 2022, *Self-Supervised Visual Representation Learning with Semantic Grouping*, arXiv
 2205.15288. In the paper the prototypes are the slots. Here the core has slots of its own: the
-prototypes group the encoder's features, which trains the encoder, and the contrast is between
-the core's slots, which trains the core.
+prototypes group the encoder's features and train the encoder; the contrast is between the core's
+slots and trains the core.
 """
 
 from abc import abstractmethod
@@ -16,65 +16,56 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.views import Views, to_original
+from slotbench.fields import Count, Positive, Share
 from slotbench.objectives.alignment import Alignment, by_view
 from slotbench.objectives.dense_targets import content, coordinates
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import Prototypes, mlp
-from slotbench.objectives.momentum import cosine
-from slotbench.objectives.objective import TrainBatch, check_fields
-from slotbench.objectives.precision import full_precision
-from slotbench.objectives.two_views import MomentumTwoViews
+from slotbench.objectives.heads import Prototypes, full_precision, mlp
+from slotbench.objectives.objective import TrainBatch
+from slotbench.objectives.two_views import CentredTwoViews, ProjectionConfig, joined
 from slotbench.registry import register
-
-MARK = 1e-4
 
 
 @dataclass(frozen=True)
-class SlotConConfig:
+class SlotConConfig(ProjectionConfig):
     """Options of the objective ``slotcon``."""
 
-    prototypes: int = 64
+    prototypes: Count = 64
     """Number of groups, shared by all images; 256 on COCO in the paper."""
-    group_weight: float = 0.5
-    """Weight of the grouping; the contrast's is what is left of 1."""
-    temperature: float = 0.2
+    group_weight: Share = 0.5
+    """Weight of the grouping; the contrast has the rest of 1."""
+    temperature: Positive = 0.2
     """Of the contrast between slots."""
-    student_temperature: float = 0.1
+    student_temperature: Positive = 0.1
     """Divides the student's scores of a position."""
-    teacher_temperature: float = 0.07
+    teacher_temperature: Positive = 0.07
     """Divides the teacher's centred scores."""
-    center_momentum: float = 0.9
+    center_momentum: Share = 0.9
     """The share of the centre that stays at each step."""
-    momentum: float = 0.99
+    momentum: Share = 0.99
     """The share of the teacher that stays at the first step; it rises to 1."""
-    hidden: int = 128
-    """Hidden width of the heads."""
-    projection: int = 64
-    """Width of the vectors that are compared."""
 
 
-class GroupAndContrast(MomentumTwoViews):
+class GroupAndContrast(CentredTwoViews):
     """A loss on how places are grouped, and InfoNCE of slots that both views show.
 
-    A subclass defines the grouping, which is the cross-entropy to a centred momentum teacher.
+    A subclass defines the grouping: a cross-entropy to a centred momentum teacher.
     """
 
-    config: Any
-    center: Tensor
+    compares_images = True
 
     def __init__(self, core: Core, config: Any, alignment: Alignment, groups: int) -> None:
         super().__init__(core, alignment)
-        self.config = config
-        self.projector = mlp((core.config.width, config.hidden, config.projection))
-        self.predictor = mlp((config.projection, config.hidden, config.projection))
+        self.config, hidden, projection = config, config.hidden, config.projection
+        self.projector = mlp((core.config.width, hidden, projection))
+        self.predictor = mlp((projection, hidden, projection))
         self.follow("projector")
-        self.register_buffer("center", torch.zeros(groups))
-        self._mean: Tensor | None = None
+        self.build_center(groups)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         (student, teacher), views = self.encode(batch, (0, 1), (0, 1))
         group = self.grouping(student, teacher, Views(*(part[:2] for part in views)))
-        contrast = self.contrast(batch, student, teacher, views)
+        contrast = self.contrast(student, teacher, views)
         weight = self.config.group_weight
         loss = weight * group + (1 - weight) * contrast
         return {"loss": loss, "grouping": group.detach(), "contrast": contrast.detach()}
@@ -83,23 +74,20 @@ class GroupAndContrast(MomentumTwoViews):
     def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
         """The loss on places of the original image that both views show; a scalar.
 
-        Sets ``_mean``, float (groups,), which the centre moves to.
+        The outputs (2 * B, ...) are those of two views. Calls :meth:`observe`.
         """
 
-    def contrast(
-        self, batch: TrainBatch, student: SlotOutput, teacher: SlotOutput, views: Views
-    ) -> Tensor:
+    def contrast(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
         """InfoNCE of slots that win a position in both views, against all slots of the batch.
 
-        ``views`` are the student's two and the teacher's two, as the outputs are.
+        The outputs (2 * B, ...) of student and teacher, view by view; ``views`` are the student's
+        two, then the teacher's two. A scalar.
         """
-        present = torch.cat([wins(student.attention), wins(teacher.attention)])
-        output = SlotOutput(*(torch.cat(parts) for parts in zip(student, teacher, strict=True)))
-        # Whether a slot is present travels with it through alignment and gathering, as one more
-        # number, too small to have a say in the alignment.
-        marked = torch.cat([output.slots, MARK * present[:, :, None].to(output.slots)], dim=2)
-        rows = self.align(batch, output._replace(slots=marked), views).vectors
-        vectors, shown = rows[:, :, :-1], rows[:, :, -1] > 0.5 * MARK / present.shape[1]
+        output = joined(student, teacher)
+        paired = self.alignment.pair(output, views)
+        # A row shows something where a slot with a share of it wins a position.
+        share = gather(paired.carried(wins(output.attention)), dim=1)
+        vectors, shown = gather(paired.vectors, dim=1), share > 0.5 / output.slots.shape[1]
         queries = self.predictor(self.projector(vectors[:2]))
         with torch.no_grad():
             keys = self.teacher["projector"](vectors[2:].detach())
@@ -114,14 +102,6 @@ class GroupAndContrast(MomentumTwoViews):
             for view in range(2)
         ]
         return torch.stack(losses).mean()
-
-    def momentum(self, step: int) -> float:
-        return cosine(self.config.momentum, 1.0, step, self.steps)
-
-    def after_step(self, step: int) -> None:
-        super().after_step(step)
-        assert self._mean is not None  # a loss came before
-        self.center.lerp_(self._mean, 1 - self.config.center_momentum)
 
 
 def entropy_at_places(target: Tensor, logits: Tensor, shown: Tensor) -> Tensor:
@@ -148,12 +128,10 @@ class SlotCon(GroupAndContrast):
     summary = "shared prototypes group positions, slots are contrasted"
     source = "Wen et al. 2022, arXiv 2205.15288"
     family = "self-supervised"
-
     version = 2
     Config = SlotConConfig
 
     def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
-        check_fields(config)
         super().__init__(core, config, alignment, config.prototypes)
         features = int(core.encoder.width) - coordinates(core.encoder)  # type: ignore[arg-type]
         self.dense = nn.Sequential(
@@ -168,7 +146,7 @@ class SlotCon(GroupAndContrast):
         scores = self.dense(content(student.features, encoder))
         with torch.no_grad():
             taught = self.teacher["dense"](content(teacher.features, encoder))
-            self._mean = gather(taught.flatten(0, 1)).mean(dim=0)
+            self.observe(gather(taught.flatten(0, 1)))
         maps = []
         for values in (scores, taught - self.center):
             image = values.mT.reshape(*values.shape[::2], *grid)
@@ -183,18 +161,19 @@ class SlotCon(GroupAndContrast):
 def slot_contrast(
     queries: Tensor, keys: Tensor, counted: Tensor, shown: Tensor, temperature: float
 ) -> Tensor:
-    """InfoNCE of float (M, D) against float (M, D), the mean over rows ``counted`` bool (M,).
+    """2 t times the InfoNCE of float (M, D) against float (M, D), at temperature t; a scalar.
 
-    Keys that are not ``shown`` bool (M,) are no negatives.
+    The mean over rows ``counted`` bool (M,). Keys that are not ``shown`` bool (M,) are no
+    negatives. The factor 2 t is the paper's code's.
     """
     one, two = (functional.normalize(rows, dim=1) for rows in (queries, keys))
     hidden = ~shown[None] & ~torch.eye(len(one), dtype=torch.bool, device=one.device)
     logits = (one @ two.mT / temperature).masked_fill(hidden, -torch.inf)
     losses = -logits.log_softmax(dim=1).diagonal()
-    return (losses * counted).sum() / counted.sum().clamp_min(1)
+    return 2 * temperature * (losses * counted).sum() / counted.sum().clamp_min(1)
 
 
 def wins(attention: Tensor) -> Tensor:
-    """Whether a slot has the greatest attention somewhere: (B, K, h, w) -> bool (B, K)."""
+    """Whether a slot has the greatest attention somewhere: float (B, K, h, w) -> bool (B, K)."""
     winner = attention.flatten(2).argmax(dim=1)
     return functional.one_hot(winner, attention.shape[1]).any(dim=1)

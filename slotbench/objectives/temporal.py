@@ -1,7 +1,7 @@
 """Contrast in time: neighbouring frames of a video are the views.
 
-All four take frames t and t + 1 (``multi-dsprites-video``), each encoded by itself. The
-alignment carries a slot's identity from frame to frame.
+All four encode frames t and t + 1 (``multi-dsprites-video``) separately. The alignment carries a
+slot's identity from frame to frame.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.fields import Count, NotNegative, Options, Positive
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import mlp, projector
-from slotbench.objectives.objective import Objective, TrainBatch, check_fields
-from slotbench.objectives.precision import full_precision
-from slotbench.objectives.two_views import TwoViews, expected_views
+from slotbench.objectives.heads import full_precision, mlp, projector
+from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.objectives.two_views import (
+    ProjectedViews,
+    ProjectionConfig,
+    TwoViews,
+    expected_views,
+)
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class ContrastingSetsConfig:
+class ContrastingSetsConfig(ProjectionConfig):
     """Options of the objective ``contrasting-sets``."""
 
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """Divides the cosine similarities."""
-    hidden: int = 128
-    """Hidden width of the transition and of the aggregation."""
-    projection: int = 64
-    """Width of the vector that a set becomes."""
 
 
 @register("objectives")
@@ -45,13 +46,12 @@ class ContrastingSets(Objective):
     summary = "video: the next frame's predicted set against other sets"
     source = "Loewe et al. 2020, arXiv 2011.10287"
     family = "self-supervised"
-
     Config = ContrastingSetsConfig
     views, temporal = 2, True
+    compares_images = True
 
     def __init__(self, core: Core, config: ContrastingSetsConfig) -> None:
         super().__init__(core)
-        check_fields(config)
         self.config, width = config, core.config.width
         self.transition = projector(width, config.hidden, width)
         self.each = projector(width, config.hidden, config.hidden)
@@ -73,19 +73,15 @@ class ContrastingSets(Objective):
 
 
 @dataclass(frozen=True)
-class SlotContrastNextConfig:
+class SlotContrastNextConfig(ProjectionConfig):
     """Options of the objective ``slot-contrast-next``."""
 
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """Divides the cosine similarities."""
-    hidden: int = 128
-    """Hidden width of the projector."""
-    projection: int = 64
-    """Width of the vectors that are compared."""
 
 
 @register("objectives")
-class SlotContrastNext(TwoViews):
+class SlotContrastNext(ProjectedViews):
     """Each slot against itself in the next frame, all other slots of the batch being negatives.
 
     Manasyan et al. 2025, *Temporally Consistent Object-Centric Learning by Contrasting Slots*,
@@ -96,15 +92,9 @@ class SlotContrastNext(TwoViews):
     summary = "video: a slot against itself in the next frame"
     source = "Manasyan et al. 2025, arXiv 2412.14295"
     family = "self-supervised"
-
     Config = SlotContrastNextConfig
     temporal = True
-
-    def __init__(self, core: Core, config: SlotContrastNextConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        check_fields(config)
-        self.config = config
-        self.projector = projector(core.config.width, config.hidden, config.projection)
+    compares_images = True
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         now, later = self.projector(self.rows(batch).vectors)
@@ -123,14 +113,14 @@ def batch_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class CSWMConfig:
+class CSWMConfig(Options):
     """Options of the objective ``cswm``."""
 
-    sigma: float = 0.5
+    sigma: Positive = 0.5
     """Scale of the distances in the energy."""
-    hinge: float = 1.0
+    hinge: NotNegative = 1.0
     """Energy below which a negative is pushed away."""
-    hidden: int = 128
+    hidden: Count = 128
     """Hidden width of the transition's networks."""
 
 
@@ -146,13 +136,13 @@ class CSWM(TwoViews):
     summary = "video: energy of a transition between frames, with a hinge"
     source = "Kipf et al. 2019, arXiv 1911.12247"
     family = "self-supervised"
-
     Config = CSWMConfig
+    config: CSWMConfig
     temporal = True
+    compares_images = True
 
     def __init__(self, core: Core, config: CSWMConfig, alignment: Alignment) -> None:
         super().__init__(core, alignment)
-        check_fields(config)
         self.config, width = config, core.config.width
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.edge = mlp((2 * width, config.hidden, config.hidden), "layer")
@@ -163,7 +153,7 @@ class CSWM(TwoViews):
         slots = vectors.shape[1] // batch.total
         state, later = self.norm(vectors).float().view(2, -1, slots, vectors.shape[2])
         positive = self.energy(state + self.move(state), later).mean()
-        # The state of the next scene of the batch; a random permutation may keep some in place.
+        # The state of another scene; a random permutation could leave some in place.
         negative = self.energy(state.roll(1, dims=0), later).mean(dim=1)
         loss = positive + (self.config.hinge - negative).relu().mean()
         return {"loss": loss, "positive": positive.detach(), "negative": negative.mean().detach()}
@@ -186,19 +176,15 @@ class CSWM(TwoViews):
 
 
 @dataclass(frozen=True)
-class SCNConfig:
+class SCNConfig(ProjectionConfig):
     """Options of the objective ``scn``."""
 
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """Divides the cosine similarities."""
-    hidden: int = 128
-    """Hidden width of the projector."""
-    projection: int = 64
-    """Width of the vectors that are compared."""
 
 
 @register("objectives")
-class SCN(TwoViews):
+class SCN(ProjectedViews):
     """Slot k of frame t finds itself among the slots k of the batch, and among its image's slots.
 
     Racah and Chandar 2020, *Slot Contrastive Networks*, arXiv 2007.09294, Section 3: contrast in
@@ -209,15 +195,9 @@ class SCN(TwoViews):
     summary = "video: a slot's index across the batch and within the image"
     source = "Racah and Chandar 2020, arXiv 2007.09294"
     family = "self-supervised"
-
     Config = SCNConfig
     temporal = True
-
-    def __init__(self, core: Core, config: SCNConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        check_fields(config)
-        self.config = config
-        self.projector = projector(core.config.width, config.hidden, config.projection)
+    compares_images = True
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         vectors = self.rows(batch).vectors

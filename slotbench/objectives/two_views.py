@@ -1,17 +1,28 @@
 """What objectives on two views have in common: encode, align, gather."""
 
-from abc import abstractmethod
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.views import Views
+from slotbench.fields import Count, Options
 from slotbench.objectives.alignment import Alignment, by_view
 from slotbench.objectives.gather import gather
-from slotbench.objectives.momentum import momentum_copy, move
+from slotbench.objectives.heads import cosine, momentum_copy, move, projector
 from slotbench.objectives.objective import Objective, TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionConfig(Options):
+    """Options of objectives that compare projected vectors."""
+
+    hidden: Count = 128
+    """Hidden width of the projector and of other heads."""
+    projection: Count = 64
+    """Width of the vectors that are compared."""
 
 
 class Rows(NamedTuple):
@@ -26,7 +37,7 @@ class Rows(NamedTuple):
 class TwoViews(Objective):
     """An objective whose loss takes paired vectors of views and asks nothing else of the core.
 
-    A subclass calls :meth:`rows` and gives the loss of what comes back.
+    A subclass calls :meth:`rows` and gives the loss of the result.
     """
 
     views = 2
@@ -54,8 +65,17 @@ class TwoViews(Objective):
         return Rows(gather(paired.vectors, dim=1), gather(image))
 
 
+class ProjectedViews(TwoViews):
+    """Two views whose vectors pass a projector."""
+
+    def __init__(self, core: Core, config: Any, alignment: Alignment) -> None:
+        super().__init__(core, alignment)
+        self.config = config
+        self.projector = projector(core.config.width, config.hidden, config.projection)
+
+
 class MomentumTwoViews(TwoViews):
-    """Two views with a momentum copy of the core and of what follows it.
+    """Two views with a momentum copy of the core and of the modules that follow it.
 
     A subclass names those modules with :meth:`follow` and calls :meth:`both`.
     """
@@ -81,15 +101,14 @@ class MomentumTwoViews(TwoViews):
         (M,). The teacher starts a view's slots from the same noise as the student.
         """
         made, all_views = self.encode(batch, student, teacher)
-        output = SlotOutput(*(torch.cat(parts) for parts in zip(*made, strict=True)))
-        rows = self.align(batch, output, all_views)
+        rows = self.align(batch, joined(*made), all_views)
         first, second = rows.vectors[: len(student)], rows.vectors[len(student) :]
         return first, second.detach(), rows.image
 
     def encode(
         self, batch: TrainBatch, student: tuple[int, ...], teacher: tuple[int, ...]
     ) -> tuple[tuple[SlotOutput, SlotOutput], Views]:
-        """What student and teacher make of these views, (E * B, ...) each, and the views."""
+        """The outputs (E * B, ...) of student and teacher for these views, and the views."""
         views, noise = expected_views(batch), self.noise(batch)
         seen = self._encode(self.core, views, noise, student)
         with torch.no_grad():
@@ -106,15 +125,44 @@ class MomentumTwoViews(TwoViews):
         output: SlotOutput = core(images, noise)
         return output
 
-    @abstractmethod
     def momentum(self, step: int) -> float:
-        """The share of the teacher that stays after step ``step``."""
+        """The share of the teacher that stays after step ``step``; it rises to 1 by a cosine."""
+        return cosine(self.config.momentum, 1.0, step, self.steps)
 
     def after_step(self, step: int) -> None:
         for name, copied in self.teacher.items():
             move(copied, self.get_submodule(name), self.momentum(step))
 
 
+class CentredTwoViews(MomentumTwoViews):
+    """A momentum teacher whose scores are centred by a running mean (DINO, arXiv 2104.14294).
+
+    A subclass calls :meth:`build_center`, and :meth:`observe` in its loss.
+    """
+
+    center: Tensor
+
+    def build_center(self, scores: int) -> None:
+        """Make the centre of this many scores, 0 at first."""
+        self.register_buffer("center", torch.zeros(scores))
+        self._mean: Tensor | None = None
+
+    def observe(self, scores: Tensor) -> None:
+        """Keep the mean of the teacher's scores float (..., P) for :meth:`after_step`."""
+        self._mean = scores.flatten(0, -2).mean(dim=0)
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        assert self._mean is not None  # a loss came before
+        self.center.lerp_(self._mean, 1 - self.config.center_momentum)
+
+
+def joined(*outputs: SlotOutput) -> SlotOutput:
+    """Outputs (E * B, ...) of several encodings, one after the other."""
+    return SlotOutput(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+
+
 def expected_views(batch: TrainBatch) -> Views:
+    """The views of a batch whose objective asks for some."""
     assert batch.views is not None  # the loop makes as many views as the objective asks for
     return batch.views

@@ -8,9 +8,7 @@ from torch.nn import functional
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.objectives.clustering import SwAV
-from slotbench.objectives.distillation import distillation
-from slotbench.objectives.heads import sinkhorn
+from slotbench.objectives.distillation import SwAV, balanced_codes, distillation
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
 
@@ -20,13 +18,13 @@ from tests.objectives.tiny import rows
 def test_sinkhorn_equals_lightly(epsilon: float, iterations: int) -> None:
     scores = rows(0, 20, 6).detach().tanh()
     expected = lightly_sinkhorn(scores, iterations, epsilon)
-    torch.testing.assert_close(sinkhorn(scores, epsilon, iterations), expected)
+    torch.testing.assert_close(balanced_codes(scores, epsilon, iterations), expected)
 
 
 def test_codes_use_all_prototypes_alike() -> None:
     """Even where every row is nearest to the same one."""
     scores = rows(0, 64, 4).detach().tanh() + torch.tensor([2.0, 0, 0, 0])
-    codes = sinkhorn(scores, 0.5, 100)
+    codes = balanced_codes(scores, 0.5, 100)
     torch.testing.assert_close(codes.sum(dim=1), torch.ones(64))
     torch.testing.assert_close(codes.sum(dim=0), torch.full((4,), 16.0), rtol=1e-3, atol=0)
 
@@ -34,14 +32,16 @@ def test_codes_use_all_prototypes_alike() -> None:
 def test_a_small_epsilon_gives_codes_too() -> None:
     """Here lightly's exponentials, and a shift by the greatest score, leave nothing."""
     scores = torch.tensor([[0.9, 0.1, 0.0], [-0.1, -0.2, -0.9], [0.0, 0.5, -0.5]])
-    codes = sinkhorn(scores, 1e-3, 3)
+    codes = balanced_codes(scores, 1e-3, 3)
     torch.testing.assert_close(codes.sum(dim=1), torch.ones(3))
     assert codes.isfinite().all()
 
 
 def test_the_loss_equals_lightly_in_value_and_gradient() -> None:
     ours, theirs = rows(0, 2, 12, 6), rows(0, 2, 12, 6)
-    codes = torch.stack([sinkhorn(view, 0.05, 3) for view in functional.normalize(ours, dim=2)])
+    codes = torch.stack(
+        [balanced_codes(view, 0.05, 3) for view in functional.normalize(ours, dim=2)]
+    )
     value = distillation(functional.normalize(ours, dim=2) / 0.1, codes)
     expected = SwaVLoss(0.1, 3, 0.05)(list(functional.normalize(theirs, dim=2)), []).squeeze()
     torch.testing.assert_close(value, expected)

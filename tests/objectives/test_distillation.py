@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.objectives.distillation import BYOL, DINO, SimSiam, crossed_cosine, distillation
-from slotbench.objectives.heads import Prototypes
-from slotbench.objectives.momentum import cosine, momentum_copy, move
+from slotbench.objectives.heads import Prototypes, cosine, momentum_copy, move
 from slotbench.objectives.two_views import Rows
 from slotbench.rng import building
 from tests.objectives import tiny

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from slotbench.objectives.contrastive import info_nce, nt_xent
-from slotbench.objectives.heads import Prototypes, sinkhorn
+from slotbench.objectives.distillation import balanced_codes
+from slotbench.objectives.heads import Prototypes
+from slotbench.objectives.reconstruction import pairwise_cosine
 from slotbench.objectives.redundancy import cross_correlation, off_diagonal_covariance
-from slotbench.objectives.regularized import pairwise_cosine
 from slotbench.objectives.slotcon import slot_contrast
 from slotbench.objectives.temporal import batch_nce
 from slotbench.rng import building
@@ -27,7 +28,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "off_diagonal_covariance": lambda one, _: off_diagonal_covariance(one),
     "pairwise_cosine": lambda one, _: pairwise_cosine(one.view(3, 4, 5), 0.2),
     "prototypes": lambda one, _: PROTOTYPES(one).square().sum(),
-    "sinkhorn": lambda one, _: sinkhorn(one, 0.05, 3).square().sum() + 0 * one.sum(),
+    "sinkhorn": lambda one, _: balanced_codes(one, 0.05, 3).square().sum() + 0 * one.sum(),
 }
 
 

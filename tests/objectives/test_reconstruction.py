@@ -8,8 +8,12 @@ from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.objectives.objective import TrainBatch
-from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
-from slotbench.objectives.regularized import Cosine, CosineConfig
+from slotbench.objectives.reconstruction import (
+    Cosine,
+    CosineConfig,
+    Reconstruction,
+    ReconstructionConfig,
+)
 from slotbench.rng import building, torch_generator
 
 STEPS = 80

@@ -7,7 +7,7 @@ from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 from torch import Tensor
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.objectives.reconstruction import Reconstruction
+from slotbench.objectives.reconstruction import Cosine, Covariance, Reconstruction, pairwise_cosine
 from slotbench.objectives.redundancy import (
     BarlowTwins,
     VICReg,
@@ -15,7 +15,6 @@ from slotbench.objectives.redundancy import (
     off_diagonal_covariance,
     variance_hinge,
 )
-from slotbench.objectives.regularized import Cosine, Covariance, pairwise_cosine
 from slotbench.objectives.two_views import Rows
 from tests.objectives import tiny
 from tests.objectives.tiny import rows

@@ -10,6 +10,7 @@ from slotbench.cores.core import SlotOutput
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import Views
 from slotbench.objectives.slotcon import SlotCon, slot_contrast, wins
+from slotbench.objectives.two_views import joined
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
 
@@ -40,7 +41,7 @@ def test_the_contrast_against_a_loop() -> None:
         own = scores[(0, 1, 2, 4).index(row)]
         losses.append(math.log(sum(map(math.exp, scores))) - own)
     found = slot_contrast(queries, keys, counted, shown, 0.2)
-    assert float(found) == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert float(found) == pytest.approx(2 * 0.2 * sum(losses) / 3, rel=1e-5)
 
 
 def test_where_no_slot_counts_the_contrast_is_0_and_so_is_its_gradient() -> None:
@@ -67,10 +68,8 @@ def test_grouping_is_dinos_cross_entropy_where_the_views_are_the_image(data: Dat
     made.center[0] = -0.2
     views = Views(torch.zeros(2, 2, 3, 32, 32), torch.eye(2, 3).expand(2, 2, 2, 3))
     total = []
-    scores, taught = (
-        head(output.features[..., :-4])  # without the coordinates
-        for head, output in ((made.dense, student), (made.teacher["dense"], teacher))
-    )
+    scores = made.dense(student.features[..., :8])
+    taught = made.teacher["dense"](teacher.features[..., :8])
     for first, second in ((0, 2), (1, 3), (2, 0), (3, 1)):  # image b of the one view and the other
         target = ((taught[second] - made.center) / 0.07).softmax(dim=1)
         total.append(-(target * (scores[first] / 0.1).log_softmax(dim=1)).sum(dim=1))
@@ -93,18 +92,32 @@ def test_positions_that_only_one_view_shows_do_not_count(data: Data) -> None:
     assert float(made.grouping(two(features[0], 4), two(features[1], 4), same).detach()) > 0
 
 
-@pytest.mark.parametrize("alignment", ["pool", "shared", "hungarian", "mask", "sinkhorn"])
-def test_the_mark_of_a_slot_has_no_say_in_what_is_compared(data: Data, alignment: str) -> None:
-    """Presence travels with the slots: aligned rows are what they are without it."""
+def test_grouping_does_not_see_coordinates(data: Data) -> None:
+    made = slotcon(data)
+    assert made.core.encoder.coordinates == 4
+    assert made.dense[0][0].in_features == 8
+    views = Views(torch.zeros(2, 2, 3, 32, 32), torch.eye(2, 3).expand(2, 2, 2, 3))
+    student, teacher = (two(rows(seed, 4, 16, 12).detach(), 4) for seed in (0, 1))
+    expected = made.grouping(student, teacher, views)
+    for output in (student, teacher):
+        output.features[:, :, 8:] += 1
+    assert torch.equal(made.grouping(student, teacher, views), expected)
+
+
+@pytest.mark.parametrize("alignment", ["pool", "hungarian"])
+def test_presence_travels_with_the_slots(data: Data, alignment: str) -> None:
+    """A pooled row is present if any slot of it is; a paired row if its slot is."""
     made = slotcon(data, alignment=alignment)
     batch = tiny.batch_of(data, made)
     (student, teacher), views = made.encode(batch, (0, 1), (0, 1))
-    seen: list[Tensor] = []
-    made.projector.register_forward_hook(lambda _, given, __: seen.append(given[0]))
-    made.contrast(batch, student, teacher, views)
-    whole = SlotOutput(*(torch.cat(parts) for parts in zip(student, teacher, strict=True)))
-    expected = made.align(batch, whole, views).vectors[:2]
-    torch.testing.assert_close(seen[0], expected, atol=1e-4, rtol=1e-3)
+    paired = made.alignment.pair(joined(student, teacher), views)
+    present = torch.cat([wins(student.attention), wins(teacher.attention)]).view(4, 4, 3)
+    shown = (paired.carried(present.flatten(0, 1)) > 0.5 / 3).view(4, 4, -1)
+    if alignment == "pool":
+        assert torch.equal(shown, present.any(dim=2, keepdim=True))
+    else:
+        order = paired.weights.argmax(dim=3)
+        assert torch.equal(shown, present.take_along_dim(order, dim=2))
 
 
 def test_the_loss_is_the_weighted_sum(data: Data) -> None:

@@ -174,7 +174,7 @@ def test_the_edges_of_what_can_be_used_are_not_refused(data: Data) -> None:
         made_of(data, "dino", f"objective.{text}")
     made_of(data, "cosine", "objective.margin=-0.5", "objective.weight=0")
     made_of(data, "simclr", "objective.temperature=none")
-    with pytest.raises(UserError, match=r"temperature=0.0: expected a number above 0"):
+    with pytest.raises(UserError, match=r"temperature=0.0: expected greater than 0"):
         made_of(data, "simclr", "objective.temperature=0")
 
 

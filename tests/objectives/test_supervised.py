@@ -8,8 +8,8 @@ from torch import Tensor
 
 from slotbench.cores.core import SlotOutput
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.control import Supervised, mask_loss, merged, moments_of, object_masks
 from slotbench.objectives.objective import TrainBatch
-from slotbench.objectives.supervised import Supervised, mask_loss, merged, moments_of, object_masks
 from tests.objectives import tiny
 
 Data = dict[bool, DatasetFile]
