@@ -1,4 +1,4 @@
-"""What one dataset's file provides: how it is made here, and how original files are read."""
+"""The interface of a dataset: how it is rendered, and how its original files are read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ class Importer(ABC):
     """A streaming reader of a dataset's original files.
 
     ``batches`` yields batches in the order of the source, each with one more array,
-    ``record`` int64 (n,): the position of each image in the source. Records that the variant
-    leaves out are missing from it. Memory stays flat whatever the size of the source.
+    ``record`` int64 (n,): the position of each image in the source, without the records that the
+    variant leaves out. Memory use does not grow with the source.
     """
 
     layout: Layout
     rule: str = ""
-    """How the splits are made, in words; stored with the bounds of each."""
+    """How the splits are made, in words; stored with their bounds."""
 
     @abstractmethod
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
@@ -32,19 +32,18 @@ class Importer(ABC):
 
     @abstractmethod
     def sources(self) -> list[dict[str, str]]:
-        """File name and sha256 of all that was read; complete when ``batches`` has ended."""
+        """File name and sha256 of every file read; complete when ``batches`` has ended."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What tells that a source is the one that an interrupted import had begun with."""
+        """Fingerprint used to check that a resumed import reads the same source."""
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
-        """Which records form each split, first and past the last; asked when all are read.
+        """First record of each split and the one past its last; called when all are read.
 
-        The rule where a source says nothing: first 70 %, next 15 %, last 15 %. On the 100,000
-        scenes of CLEVR it is the usual one: 70,000 for training, the last 15,000 for testing. A
-        source with splits of its own presents them one after the other; test sets beside the
-        usual one are called ``test-<what>``.
+        The default: first 70 %, next 15 %, last 15 %. For the 100,000 scenes of CLEVR these are
+        the usual splits: 70,000 for training, the last 15,000 for testing. A source with its own
+        splits yields them one after the other; further test sets are called ``test-<what>``.
         """
         train, val = records * 70 // 100, records * 85 // 100
         return {"train": (0, train), "val": (train, val), "test": (val, records)}
@@ -60,23 +59,23 @@ class Dataset(ABC):
     variants: ClassVar[tuple[str, ...]]
     licence: ClassVar[str]
     sizes: ClassVar[dict[str, int]]
-    """How many images (of video: clips) each split gets where nobody says otherwise."""
+    """Default number of images (of video: clips) of each split."""
     shifted: ClassVar[tuple[str, ...]] = ()
-    """Test sets ``test-<what>`` made with the others, each with as many images as ``test``."""
+    """Further test sets ``test-<what>``, each with as many images as ``test``."""
     drawn_shifts: ClassVar[tuple[str, ...]] = ()
     """Shifts (see :mod:`slotbench.datasets.shifts.kinds`) whose images ``render`` makes.
 
-    Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. Where
-    single objects were changed the batch has one more array, ``shift/changed`` bool (n, [T,] O).
+    Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. A shift
+    of single objects adds one array to the batch, ``shift/changed`` bool (n, [T,] O).
     """
     occluder: ClassVar[int] = 128
-    """Grey of the square that the shift ``occlusion`` puts before the scene, 0 to 255."""
+    """Grey of the square that the shift ``occlusion`` draws over the scene, 0 to 255."""
     image_size: int = 64
-    """Pixels a side; of the class: where nobody says otherwise."""
+    """Pixels a side; the class attribute is the default."""
     obtain: ClassVar[str] = ""
-    """Where the original files are, and what to type; for datasets without ``downloads``."""
+    """Where the original files are and what to type, for datasets without ``downloads``."""
     unpacks: ClassVar[bool] = False
-    """Its original files are a folder: archives are unpacked before an importer sees them."""
+    """The importer reads a folder: archives are unpacked first."""
 
     def __init__(self, variant: str, image_size: int, seed: int) -> None:
         from slotbench.registry import unknown
@@ -95,13 +94,13 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def generator(self) -> str:
-        """What renders the images and its version; stored in the file."""
+        """The renderer and its version; stored in the file."""
 
     @abstractmethod
     def render(self, split: str, start: int, stop: int) -> Batch:
         """Images (of video: clips) ``start`` to ``stop`` of a split.
 
-        Each is a function of (seed, split, index) alone.
+        Each depends on (seed, split, index) alone.
         """
 
     def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
@@ -113,14 +112,11 @@ class Dataset(ABC):
         return self.layout
 
     def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
-        """Attributes that tell apart what is imported from different sources.
-
-        None where every user's original files are the same.
-        """
+        """Attributes that tell different sources apart; empty where all users have the same."""
         return {}
 
     def downloads(self) -> tuple[Download, ...]:
-        """The published files of this variant; none: ``obtain`` says where they are."""
+        """The published files of this variant; empty: ``obtain`` says where they are."""
         return ()
 
     def importer(self, path: Path) -> Importer:

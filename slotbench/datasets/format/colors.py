@@ -1,6 +1,7 @@
 """Changes of colour, one strength a sample. Images are float (B, 3, H, W) in [0, 1].
 
-They are those of ``torchvision.transforms.v2.functional``, which take one strength a batch.
+The functions of ``torchvision.transforms.v2.functional`` compute the same, with one strength for
+a whole batch.
 """
 
 import torch
@@ -21,17 +22,18 @@ def grayscale(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply each image by ``factor`` (B,)."""
     return images * _each(factor)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the mean gray of each image by ``factor`` (B,)."""
+    """Scale the distance from the mean gray of each image by ``factor`` (B,)."""
     # The mean of the gray is the gray of the mean, at a fraction of the work.
     return torch.lerp(grayscale(images.mean(dim=(2, 3), keepdim=True)), images, _each(factor))
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the gray of each pixel by ``factor`` (B,); 0 removes colour."""
+    """Scale the distance from the gray of each pixel by ``factor`` (B,); 0 removes colour."""
     return torch.lerp(grayscale(images).expand_as(images), images, _each(factor))
 
 
@@ -56,7 +58,7 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor, taps: int) -> Tensor:
-    """A Gaussian of standard deviation ``sigma`` (B,) pixels, cut to ``taps``, one a sample."""
+    """Gaussian blur with standard deviations ``sigma`` (B,) in pixels, kernels of ``taps``."""
     places = torch.arange(taps, device=images.device, dtype=images.dtype) - taps // 2
     kernel = torch.exp(-0.5 * (places / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(3, dim=0)

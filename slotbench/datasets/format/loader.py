@@ -1,12 +1,12 @@
-"""The loader: the images of a step are a function of (seed, step), whatever the memory.
+"""The loader: the images of a step depend on (seed, step) alone, not on the machine's memory.
 
-The order of an epoch: blocks of 256 neighbouring images are shuffled; 32 blocks in that order
-form a window of 8,192 images; the images of a window are shuffled among themselves. A dataset
-of one window is thus wholly shuffled. The order is the same whether the images lie in memory
-or are read from the file a window at a time, so that a run does not depend on the machine.
+The order of an epoch: blocks of 256 neighbouring images are shuffled; 32 shuffled blocks form a
+window of 8,192 images; the images of a window are shuffled. A dataset of one window is shuffled
+completely. The order is the same whether the images are in memory or are read from the file a
+window at a time.
 
-Where several frames are asked for, clips take the place of images: a block holds 256 frames'
-worth of them, and where in each clip the frames begin is drawn from (seed, step).
+With several frames, clips take the place of images: a block holds clips of 256 frames in all, and
+the first frame taken from each clip is drawn from (seed, step).
 """
 
 from collections.abc import Callable
@@ -30,16 +30,15 @@ Progress = Callable[[int, int], None]
 
 
 class Loader:
-    """Batches of ``batch_size`` images of a split, of the arrays named by ``keys``.
+    """Batches of ``batch_size`` images of a split, with the arrays named by ``keys``.
 
-    With ``frames`` above 1, batches of as many clips, of each ``frames`` consecutive frames:
+    With ``frames`` above 1, batches hold clips instead, ``frames`` consecutive frames of each:
     arrays (B, frames, ...).
 
-    The whole split is read into memory, ``progress`` told of it, where it needs no more than
-    ``memory_budget`` bytes (without one: a quarter of the available memory); else windows are
-    read from the file as they come, and the last two kept. Raises :class:`UserError` where the
-    split has fewer images than a batch, holds no clips of so many frames or lacks an array, or,
-    from ``batch`` too, where the file is damaged.
+    A split of at most ``memory_budget`` bytes (default: a quarter of the available memory) is read
+    into memory, which ``progress`` reports. Windows of a larger one are read when needed, and the
+    last two are kept. Raises :class:`UserError` where the split has fewer images than a batch, has
+    no clips of so many frames or lacks an array; ``batch`` also where the file is damaged.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Loader:
         return each * self.size
 
     def _specs(self) -> dict[str, ArraySpec]:
-        """Shape and dtype of what is held of each image, or of each whole clip."""
+        """Shape and dtype of each array of an image, or of a whole clip."""
         layout = self.dataset.layout
         if self.frames == 1:
             known = layout.arrays() | layout.feature_arrays()
@@ -90,7 +89,7 @@ class Loader:
         return _plan(self.size, self.seed, epoch, self.block)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0; an epoch's remainder that fills none is dropped."""
+        """The batch of a step, counted from 0; an epoch drops its last, incomplete batch."""
         epoch, index = divmod(step, self.batches_per_epoch)
         order, starts = self._plan(epoch)
         first, end = index * self.batch_size, (index + 1) * self.batch_size
@@ -106,14 +105,14 @@ class Loader:
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
 
     def _offsets(self, step: int) -> Array:
-        """Where in each clip of a step its frames begin, int64 (B,); all 0 for single images."""
+        """The first frame taken from each clip of a step, int64 (B,); 0 for single images."""
         if self.frames == 1:
             return np.zeros(self.batch_size, np.int64)
         last = self.dataset.layout.row_images - self.frames
         return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
 
     def _cut(self, held: Batch, rows: Array, offsets: Array) -> Batch:
-        """Of the images or clips that are held, those in ``rows``; of clips, the frames asked."""
+        """The images or clips in ``rows`` of those held; of clips, only the frames asked for."""
         if self.frames == 1:
             return {key: array[rows] for key, array in held.items()}
         frames = offsets[:, None] + np.arange(self.frames)
@@ -142,7 +141,7 @@ class Loader:
         order, starts = self._plan(epoch)
         wanted = order[slice(*[*starts, self.size][number : number + 2])]
         held = self._empty(len(wanted))
-        # Sorted, the window's images lie as in its blocks; ``places`` says where each belongs.
+        # Blocks are read in sorted order; ``places`` is where each of their images belongs.
         places, done = np.argsort(wanted), 0
         for block in np.unique(wanted // self.block):
             read = self._read(block * self.block, (block + 1) * self.block)
@@ -164,7 +163,7 @@ def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
         indices = np.concatenate([np.arange(at, min(at + block, size)) for at in begins])
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
     order = np.concatenate(windows)
-    order.setflags(write=False)  # it is cached, and shared by all who ask
+    order.setflags(write=False)  # cached and shared
     return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
 
 
@@ -200,10 +199,10 @@ def _check_batch_size(
 def images_on(batch: Batch, device: torch.device) -> Tensor:
     """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device.
 
-    In memory the channels are last, as in the file: no copy is made for their sake.
+    In memory the channels stay last, as in the file, which saves a copy.
     """
     pixels = torch.from_numpy(batch["image"])
     if device.type == "cuda":
         pixels = pixels.pin_memory()
-    # Bytes travel, and become numbers there: a quarter of the transfer.
+    # Converted to floats on the device: bytes need a quarter of the transfer.
     return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)

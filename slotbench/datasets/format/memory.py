@@ -1,4 +1,4 @@
-"""How much memory there is to hold a dataset in."""
+"""How much memory a dataset may use."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ MOUNT = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping; what caches hold counts, as they give way.
+    """Bytes that can be used without swapping, those of file caches included.
 
-    Containers and batch systems give a process less than the machine has: the limits of its
-    control groups (cgroups, version 1 or 2) count too.
+    The limits of control groups (cgroups, version 1 or 2) count too: containers and batch systems
+    give a process less than the machine has.
     """
     return min(_of_machine(), *_of_groups())
 
@@ -23,12 +23,12 @@ def _of_machine() -> int:
         for line in MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    # macOS tells only how much there is in all: half of it is taken to be in use.
+    # macOS reports only the total: assume that half of it is in use.
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _of_groups() -> Iterator[int]:
-    """What each limit of the groups above this process leaves."""
+    """Bytes left under the limit of each group above this process."""
     yield 1 << 62
     for line in GROUPS.read_text().splitlines() if GROUPS.is_file() else ():
         _, controllers, path = line.split(":", 2)
@@ -45,7 +45,7 @@ def _of_groups() -> Iterator[int]:
 
 
 def _left(mount: Path, path: str, limit: str, used: str, cache: str) -> Iterator[int]:
-    # In a container the path may be the host's, of which there is nothing but the mount itself.
+    # In a container the path may be the host's, and only the mount itself exists.
     for group in (mount / path.lstrip("/"), *(mount / path.lstrip("/")).parents):
         most, now = _number(group / limit), _number(group / used)
         if most is not None and now is not None:
@@ -55,7 +55,7 @@ def _left(mount: Path, path: str, limit: str, used: str, cache: str) -> Iterator
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no file, or it says ``max``."""
+    """The number in a file; None where there is no file or it contains ``max``."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def _number(path: Path) -> int | None:
 
 
 def _cached(path: Path, key: str) -> int:
-    """Bytes of files that were read and may be forgotten."""
+    """Bytes of the file cache, which the kernel can free."""
     try:
         lines = path.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Colours that a colour-blind reader tells apart: Okabe and Ito 2008, and Tol's muted set."""
+"""Colours for colour-blind readers: Okabe and Ito 2008, then Tol's muted set."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Names of splits; imports nothing, so that names of metrics are read without h5py."""
+"""Names of splits. It imports nothing, so that commands which only need names start fast."""
 
 SPLITS = ("train", "val", "test")
 SHIFTED = "test-"
-"""What the names of shifted test sets begin with."""
+"""Prefix of the names of shifted test sets."""
 SHIFT_FLAGS = "shift/changed"
-"""bool (n, [T,] O), in shifted test sets alone, where objects were changed and not the image."""
+"""bool (n, [T,] O): the changed objects, in test sets whose shift changes single objects."""

@@ -1,4 +1,4 @@
-"""What a prepared dataset holds, in a few lines."""
+"""A summary of a prepared dataset, in a few lines."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ BLOCK = 256
 
 @dataclass
 class Split:
-    """Counts of one split; ``codes`` has, for each property of classes, objects of each class."""
+    """Counts of one split; ``codes`` has the objects of each class, by property."""
 
     images: int = 0
     objects: int = 0
@@ -30,7 +30,7 @@ class Split:
 
 
 def count(dataset: DatasetFile, split: str) -> Split:
-    """Read a split, a block of images at a time. Objects are those that are visible."""
+    """Count a split, a block of images at a time. Only visible objects count."""
     classes = [prop for prop in dataset.layout.properties if prop.kind == "categorical"]
     found = Split(codes={prop.name: np.zeros(len(prop.classes), np.int64) for prop in classes})
     keys = ("mask", "visible", *(prop.key for prop in classes))
@@ -53,7 +53,7 @@ def count(dataset: DatasetFile, split: str) -> Split:
 
 
 def summary(dataset: DatasetFile) -> list[str]:
-    """Lines on each split, then on the properties; counts of classes are of ``train``."""
+    """Lines on each split, then on the properties; classes are counted in ``train``."""
     order = (*SPLITS, *(split for split in dataset.splits if split not in SPLITS))
     splits = {split: count(dataset, split) for split in order}
     width = max(map(len, splits))
@@ -77,7 +77,7 @@ def _of(found: Split) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never 100 % where something is missing, never 0 % where something is there."""
+    """A rounded share that is 0 % or 100 % only where it is exactly so."""
     if share in (0, 1):
         return "all pixels" if share else "no pixel"
     text = f"{100 * share:.1f} %"

@@ -1,9 +1,9 @@
-"""Augmented views, made for whole batches on the device, with their geometry kept.
+"""Augmented views with their geometry, computed for whole batches on the device.
 
-The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a
-fixed order, so that every objective, device and batch sees the same views of a step. Colours
-change after the crop, always in the order brightness, contrast, saturation, hue, gray, blur
-(2002.05709 draws the order of the first four anew for every image).
+The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a fixed
+order, so that every objective, device and batch sees the same views of a step. Colours change
+after the crop, always in the order brightness, contrast, saturation, hue, gray, blur (2002.05709
+draws the order of the first four for every image).
 """
 
 import math
@@ -24,26 +24,26 @@ Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(g
 
 @dataclass(frozen=True)
 class ViewConfig(Options):
-    """How views differ from the image. ``preset`` sets every field that is none."""
+    """How views differ from the image. ``preset`` sets every field that is None."""
 
     preset: Literal["objects", "simclr", "none"] = "objects"
     """``objects``: gentle crops, flips, brightness, contrast; ``simclr``: the paper's; ``none``."""
     crop: Crop | None = None
-    """Least and greatest share of the image's area that a view shows."""
+    """Smallest and largest share of the image's area that a view shows."""
     ratio: Annotated[float, Interval(ge=1, le=10)] | None = None
-    """Greatest ratio of a crop's sides; 1: square."""
+    """Largest ratio of a crop's sides; 1: square."""
     flip: Share | None = None
     """Probability of a horizontal flip."""
     jitter: Share | None = None
-    """Probability that colours are changed at all."""
+    """Probability that brightness, contrast, saturation and hue change."""
     brightness: Share | None = None
-    """Greatest relative change of brightness, 0 to 1."""
+    """Largest relative change of brightness, 0 to 1."""
     contrast: Share | None = None
-    """Greatest relative change of contrast, 0 to 1."""
+    """Largest relative change of contrast, 0 to 1."""
     saturation: Share | None = None
-    """Greatest relative change of saturation, 0 to 1."""
+    """Largest relative change of saturation, 0 to 1."""
     hue: Annotated[float, Interval(ge=0, le=0.5)] | None = None
-    """Greatest shift of hue in turns, 0 to 0.5; a shift erases colour as a property."""
+    """Largest shift of hue in turns, 0 to 0.5; views then no longer share their colours."""
     gray: Share | None = None
     """Probability that colour is removed."""
     blur: Share | None = None
@@ -78,7 +78,7 @@ class Views(NamedTuple):
 
 
 def frames_as_views(clips: Tensor) -> Views:
-    """Frames of clips, uint8 (B, T, H, W, 3), as T views that nothing was done to."""
+    """Frames of clips, uint8 (B, T, H, W, 3), as T unchanged views."""
     images = clips.permute(1, 0, 4, 2, 3).float().div_(255)
     identity = torch.eye(2, 3, device=clips.device)
     return Views(images, identity.expand(*images.shape[:2], -1, -1))
@@ -112,19 +112,19 @@ def make_views(
 ) -> Views:
     """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
 
-    ``first`` is the place of these images in the batch, where they are a part of it. With a
-    ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices are the
-    same at any size.
+    ``first`` is the index in the batch of the first image, where these are a part of a batch. With
+    ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices do not
+    depend on the size.
     """
     settings = config.resolved()
-    # Row by row: what sample i gets does not depend on how many samples follow it.
+    # Row by row: the numbers of sample i do not depend on how many samples follow.
     rows, numbers = first + len(images), len(Draws._fields)
     drawn = [
         torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
         for view in range(count)
     ]
     draws = Draws(*torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1))
-    # In the loss on val the loop computes in bfloat16; views are the same there as in training.
+    # Autocast would change the views: the loss on val is computed under it.
     with torch.autocast(images.device.type, enabled=False):
         matrices = _matrices(settings, draws)
         # All views in one pass: on a CPU the calls cost as much as the pixels.
@@ -178,10 +178,10 @@ def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
-    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; the border goes on outside.
+    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; the border is repeated.
 
-    Floats are interpolated; whole numbers are label maps: the nearest label is taken, and they
-    keep their dtype.
+    Floats are interpolated. Integers are label maps: they take the nearest label and keep their
+    dtype.
     """
     grid = _grid(matrices, *images.shape[-2:])
     if images.is_floating_point():
@@ -190,7 +190,7 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def invert(matrices: Tensor) -> Tensor:
-    """The way back: from the image's coordinates to the view's, float (..., 2, 3)."""
+    """The inverse maps, from the image's coordinates to the view's, float (..., 2, 3)."""
     (a, b, x), (c, d, y) = (row.unbind(-1) for row in matrices.unbind(-2))
     determinant = a * d - b * c
     first = torch.stack([d, -b, b * y - d * x], dim=-1)
@@ -201,10 +201,10 @@ def invert(matrices: Tensor) -> Tensor:
 def to_original(
     masks: Tensor, matrices: Tensor, size: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Masks float (B, K, h, w) of views, brought back into the frame of the images.
+    """Masks float (B, K, h, w) of views, mapped back into the frame of the images.
 
-    Returns them at ``size`` (by default their own), float (B, K, h', w'), and where the view saw
-    the image, bool (B, h', w'). Outside that the masks are 0. Differentiable in the masks.
+    Returns them at ``size`` (default: their own), float (B, K, h', w'), and the region that the
+    view shows, bool (B, h', w'). Outside it the masks are 0. Differentiable in the masks.
     """
     grid = _grid(invert(matrices), *(size or masks.shape[-2:]))
     seen = (grid.abs() <= 1).all(dim=-1)
@@ -212,11 +212,10 @@ def to_original(
 
 
 def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
-    """Where each pixel's centre is mapped to: (B, H, W, 2), x before y, the frame in [-1, 1].
+    """The coordinates that each pixel's centre maps to: (B, H, W, 2), x before y, in [-1, 1].
 
-    It is functional.affine_grid's without its product of matrices, which autocast computes in
-    bfloat16 (crops end up beside where their matrix says) and which takes longer than the
-    sampling itself.
+    Computes the same as functional.affine_grid, without its matrix product: autocast computes that
+    in bfloat16, which displaces crops, and it takes longer than the sampling itself.
     """
     x, y = (
         (2 * torch.arange(n, device=matrices.device, dtype=matrices.dtype) + 1) / n - 1

@@ -10,7 +10,8 @@ import errno
 import glob
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,21 @@ from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.errors import UserError
 from slotbench.files import replacing, write_whole
 from slotbench.locks import Held, hold
-from slotbench.progress import say
+from slotbench.progress import bar, say
 
 SUFFIX = ".parts"
+Task = tuple[str, int, int]
+"""Split, first row (image or clip) and the one past the last."""
+Tasks = Mapping[str, Task]
+"""Tasks by the name of their part."""
+Make = Callable[[Tasks], Iterator[tuple[str, Batch]]]
+"""Yields (name, batch) of each task, in any order."""
+
+
+def tasks_of(split: str, rows: int, size: int) -> dict[str, Task]:
+    """The parts of a split, of at most ``size`` rows each."""
+    bounds = ((start, min(start + size, rows)) for start in range(0, rows, size))
+    return {f"{split}-{start:08d}-{stop:08d}": (split, start, stop) for start, stop in bounds}
 
 
 @contextmanager
@@ -107,6 +120,23 @@ class Parts:
         """The arrays of a part."""
         with np.load(self.path(name), allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
+
+    def fill(self, label: str, tasks: Tasks, what: str, make: Make) -> None:
+        """Make and store the parts that are missing; ``what`` is what their rows are."""
+        rows = {name: stop - start for name, (_, start, stop) in tasks.items()}
+        missing = {name: task for name, task in tasks.items() if not self.has(name)}
+        total = sum(rows.values())
+        before = done = total - sum(rows[name] for name in missing)
+        if done:
+            say(f"Going on: {done:,} of {total:,} {what} were made before.")
+        started = time.monotonic()
+        with bar(label, total) as progress:
+            progress.set(done)
+            for name, batch in make(missing):
+                self.write(name, batch)
+                done += rows[name]
+                rate = (done - before) / (time.monotonic() - started)
+                progress.set(done, detail=f"{rate:.1f} {what}/s")
 
     def remove(self) -> None:
         """Remove the folder."""

@@ -14,7 +14,7 @@ from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.format.splits import SPLITS
 from slotbench.datasets.originals.obtain import downloaded, given
-from slotbench.datasets.prepare.parts import SUFFIX, Parts, join, sole_writer, sweep
+from slotbench.datasets.prepare.parts import SUFFIX, Parts, join, sole_writer, sweep, tasks_of
 from slotbench.datasets.prepare.workers import Engine, engine_of
 from slotbench.datasets.shifts.kinds import chosen
 from slotbench.datasets.shifts.shift_prepare import add_shifts
@@ -112,9 +112,13 @@ def _make(
 
 
 def _imported(target: Path, request: Request) -> bool:
-    """Whether the file is made from original files."""
-    given_now = request.source is not None or request.download
-    return given_now or _to_be_shifted(target, request)
+    """Whether the file is made from original files, or was and only gets shifts."""
+    if request.source is not None or request.download:
+        return True
+    if not request.shifts or request.force or not target.exists():
+        return False
+    with DatasetFile(target) as existing:
+        return bool(existing.attributes["origin"] == "original")
 
 
 def _of_parts(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -122,31 +126,22 @@ def _of_parts(recipe: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key != "sizes"}
 
 
-def _to_be_shifted(target: Path, request: Request) -> bool:
-    """Whether shifts are added to an imported file; they do not need its original files."""
-    if not request.shifts or request.force or not target.exists():
-        return False
-    with DatasetFile(target) as existing:
-        return bool(existing.attributes["origin"] == "original")
-
-
 def _recipe(
     dataset: Dataset, request: Request, sizes: dict[str, int], imported: bool
 ) -> dict[str, Any]:
     """Everything that decides the content; stored in the file's attributes."""
-    rendered = not imported
+    asked = request.sizes or {}
+    listed = asked if imported else {key: sizes[key] for key in (*SPLITS, *dataset.shifted)}
     return {
         "name": dataset.name,
         "variant": dataset.variant,
-        "origin": "rendered" if rendered else "original",
-        "generator": dataset.generator if rendered else "slotbench import 1",
+        "origin": "original" if imported else "rendered",
+        "generator": "slotbench import 1" if imported else dataset.generator,
         "seed": request.seed,
         "image_size": dataset.image_size,
         "licence": dataset.licence,
         **(dataset.provenance(request.source) if request.source else {}),
-        "sizes": ",".join(f"{split}={sizes[split]}" for split in (*SPLITS, *dataset.shifted))
-        if rendered
-        else ",".join(f"{split}={size}" for split, size in (request.sizes or {}).items()),
+        "sizes": ",".join(f"{split}={size}" for split, size in listed.items()),
     }
 
 
@@ -155,12 +150,12 @@ def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -
 
     Splits whose size was not asked for may have any size.
     """
+    asked = _of_parts(recipe)
     with DatasetFile(target) as existing:
-        what = existing.layout.rows_are
-        found = {key: existing.attributes.get(key) for key in recipe if key != "sizes"}
-        asked = {key: value for key, value in recipe.items() if key != "sizes"}
+        found = {key: existing.attributes.get(key) for key in asked}
         for split, size in sizes.items():
-            found[f"{what} in {split}"], asked[f"{what} in {split}"] = existing.rows(split), size
+            key = f"{existing.layout.rows_are} in {split}"
+            found[key], asked[key] = existing.rows(split), size
     for key, value in asked.items():
         if found[key] != value:
             raise UserError(
@@ -175,33 +170,15 @@ def _render(
 ) -> None:
     parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
-    tasks = {
-        f"{split}-{start:08d}-{min(start + RENDER_PART, sizes[split]):08d}": (
-            split,
-            start,
-            min(start + RENDER_PART, sizes[split]),
-        )
-        for split in splits
-        for start in range(0, sizes[split], RENDER_PART)
-    }
-    total, what = sum(sizes[split] for split in splits), dataset.layout.rows_are
-    done = sum(stop - start for name, (_, start, stop) in tasks.items() if parts.has(name))
-    if done:
-        say(f"Going on: {done:,} of {total:,} {what} were made before.")
-    missing = {name: task for name, task in tasks.items() if not parts.has(name)}
-    with bar(f"Rendering {dataset.name}:{dataset.variant}", total) as progress:
-        started, fresh = time.monotonic(), 0
-        progress.set(done)
-        settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
-        for name, batch in engine.render_all(settings, missing):
-            parts.write(name, batch)
-            fresh += len(batch["image"])
-            rate = fresh / (time.monotonic() - started)
-            progress.set(done + fresh, detail=f"{rate:.1f} {what}/s")
-    batches = {
-        split: map(parts.read, [name for name, task in tasks.items() if task[0] == split])
-        for split in splits
-    }
+    tasks = {split: tasks_of(split, sizes[split], RENDER_PART) for split in splits}
+    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+    parts.fill(
+        f"Rendering {dataset.name}:{dataset.variant}",
+        {name: task for split in splits for name, task in tasks[split].items()},
+        dataset.layout.rows_are,
+        lambda missing: engine.render_all(settings, missing),
+    )
+    batches = {split: map(parts.read, tasks[split]) for split in splits}
     join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
     parts.remove()
 

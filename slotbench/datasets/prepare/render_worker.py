@@ -1,4 +1,4 @@
-"""What a rendering process does. It ends when its parent does, however that ends."""
+"""The work of a rendering process. It ends with its parent, however that ends."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Batch
 
 Settings = tuple[str, str, int, int]
-"""Name, variant, image size and seed: what a dataset is built from."""
+"""Name, variant, image size and seed of a dataset."""
 
 _dataset: Dataset | None = None
 
@@ -29,7 +29,7 @@ def render(split: str, start: int, stop: int) -> Batch:
 
 
 def render_of(settings: Settings, plugin_files: str, split: str, start: int, stop: int) -> Batch:
-    """In a process that renders whatever it is asked for, with the plugins of who asks."""
+    """Rows of any dataset, for processes that serve several; loads the caller's plugins."""
     if plugin_files:
         os.environ[plugins.VARIABLE] = plugin_files
     return built(*settings).render(split, start, stop)

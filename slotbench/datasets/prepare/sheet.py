@@ -12,7 +12,7 @@ from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.files import replacing
 
 MARGIN = 110
-"""Pixels for the names of test sets."""
+"""Width in pixels of the column with the names of test sets."""
 
 
 def paint(mask: Array) -> Array:
@@ -26,7 +26,7 @@ def paint(mask: Array) -> Array:
 def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5) -> Path:
     """Draw at most ``columns * rows`` training images, each with its mask, as a PNG.
 
-    Of video, the first ``rows`` clips, one a line: frame beside frame, masks below.
+    Of video: the first ``rows`` clips, one a line, with the masks below the frames.
     """
     frames = dataset.layout.frames
     columns = frames or columns
@@ -38,21 +38,14 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     pairs = np.pad(pairs, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
     lines = pairs.reshape(-1, columns, *pairs.shape[1:])
     sheet = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
-    scale = max(1, 1600 // sheet.shape[1])
-    picture = Image.fromarray(sheet)
-    picture = picture.resize(
-        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
-    )
-    with replacing(path) as temporary:
-        picture.save(temporary, format="png")
-    return path
+    return _save(_enlarged(sheet, max(1, 1600 // sheet.shape[1])), path)
 
 
 def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
     """Draw the first test images and, below each, itself in every shifted test set, as a PNG.
 
-    Two lines a set: images, then masks; changed objects alone are painted where some are flagged.
-    Only sets whose images pair up with those of ``test`` are drawn. Of video: first frames.
+    Two lines a set: images, then masks, which show only changed objects where some are flagged.
+    Only shifted sets are drawn, whose images pair with those of ``test``. Of video: first frames.
     """
     each = dataset.layout.row_images
     splits = ["test", *(split for split in dataset.splits if shift_of(split))]
@@ -73,14 +66,21 @@ def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
             padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)
             lines.append(np.concatenate(list(padded), axis=1))
     sheet = np.concatenate(lines)
-    scale = max(1, 128 // dataset.layout.height)
-    picture = Image.fromarray(sheet).resize(
-        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
-    )
+    picture = _enlarged(sheet, max(1, 128 // dataset.layout.height))
     each_line = picture.height // len(splits)
     picture = ImageOps.expand(picture, (MARGIN, 0, 0, 0), "white")
     for number, split in enumerate(splits):
         ImageDraw.Draw(picture).text((4, (number + 0.4) * each_line), split, "black")
+    return _save(picture, path)
+
+
+def _enlarged(pixels: Array, scale: int) -> Image.Image:
+    picture = Image.fromarray(pixels)
+    size = (picture.width * scale, picture.height * scale)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def _save(picture: Image.Image, path: Path) -> Path:
     with replacing(path) as temporary:
         picture.save(temporary, format="png")
     return path

@@ -6,7 +6,6 @@ never written to.
 """
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,10 +18,19 @@ from torch import Tensor
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import feature_digest
 from slotbench.datasets.format.loader import images_on
-from slotbench.datasets.format.schema import Array, Feature
-from slotbench.datasets.prepare.parts import SUFFIX, Parts, amended, sole_writer, sweep
+from slotbench.datasets.format.schema import Array, Batch, Feature
+from slotbench.datasets.prepare.parts import (
+    SUFFIX,
+    Parts,
+    Task,
+    Tasks,
+    amended,
+    sole_writer,
+    sweep,
+    tasks_of,
+)
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.progress import bar, say
+from slotbench.progress import say
 
 PART, BATCH = 256, 32
 """Images a part, and images that the teacher sees at a time."""
@@ -61,9 +69,8 @@ def add_features(path: Path, teacher: Teacher) -> Feature:
             recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
             parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
             inode = path.stat().st_ino
-            feature = _compute(dataset, teacher, parts)
-        _insert(path, inode, feature, teacher.description, parts)
-    return feature
+            _compute(dataset, teacher, parts)
+        return _insert(path, inode, teacher, parts)
 
 
 def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
@@ -97,38 +104,29 @@ def damaged_features(dataset: DatasetFile, feature: Feature) -> Iterator[str]:
             yield split
 
 
-def _compute(dataset: DatasetFile, teacher: Teacher, parts: Parts) -> Feature:
+def _tasks(dataset: DatasetFile) -> dict[str, Task]:
+    """The parts of all splits."""
+    rows = max(1, PART // dataset.layout.row_images)
+    return {
+        name: task
+        for split in dataset.splits
+        for name, task in tasks_of(split, dataset.rows(split), rows).items()
+    }
+
+
+def _compute(dataset: DatasetFile, teacher: Teacher, parts: Parts) -> None:
     """Make the parts that are missing."""
-    each, total = dataset.layout.row_images, sum(map(dataset.size, dataset.splits))
-    feature: Feature | None = None
-    done, fresh, started = 0, 0, time.monotonic()
-    with bar(f"Features {teacher.name}", total) as progress:
-        for split, start, stop in _pieces(dataset):
-            name = f"{split}-{start:08d}-{stop:08d}"
-            if parts.has(name):
-                made = parts.read(name)["feature"]
-            else:
-                made = _features(dataset, teacher, split, start * each, stop * each)
-                parts.write(name, {"feature": made})
-                fresh += len(made)
-            shape = Feature(teacher.name, *made.shape[1:])
-            if feature is not None and shape != feature:
-                raise SlotbenchError(f"{teacher.name}: features {shape} after {feature}.")
-            feature, done = shape, done + len(made)
-            rate = fresh / (time.monotonic() - started)
-            progress.set(done, detail=f"{rate:.1f} images/s")
-    if feature is None:
+    each, tasks = dataset.layout.row_images, _tasks(dataset)
+    if not tasks:
         parts.remove()
         raise UserError(f"{dataset.path} holds no images.", "Prepare it with some.")
-    return feature
 
+    def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
+        for name, (split, start, stop) in missing.items():
+            made = _features(dataset, teacher, split, start * each, stop * each)
+            yield name, {"feature": made}
 
-def _pieces(dataset: DatasetFile) -> Iterator[tuple[str, int, int]]:
-    """Split, first and last row of each part."""
-    rows = max(1, PART // dataset.layout.row_images)
-    for split in dataset.splits:
-        for start in range(0, dataset.rows(split), rows):
-            yield split, start, min(start + rows, dataset.rows(split))
+    parts.fill(f"Features {teacher.name}", tasks, dataset.layout.rows_are, make)
 
 
 def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, stop: int) -> Array:
@@ -149,26 +147,32 @@ def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, st
     return np.concatenate(made)
 
 
-def _insert(path: Path, inode: int, feature: Feature, teacher: str, parts: Parts) -> None:
+def _insert(path: Path, inode: int, teacher: Teacher, parts: Parts) -> Feature:
     """Write the parts as one array a split into a copy that takes the file's place."""
     with DatasetFile(path) as dataset:
-        layout, pieces, fingerprint = dataset.layout, list(_pieces(dataset)), dataset.fingerprint
+        layout, tasks, fingerprint = dataset.layout, _tasks(dataset), dataset.fingerprint
         rows = {split: dataset.rows(split) for split in dataset.splits}
-    lead = () if layout.frames is None else (layout.frames,)
-    shape = (*lead, feature.positions, feature.width)
+    size = parts.read(next(iter(tasks)))["feature"].shape[1:]
+    feature = Feature(teacher.name, *size)
+    shape = (*(() if layout.frames is None else (layout.frames,)), *size)
     with amended(path, inode, parts) as (file, check):
         for split, count in rows.items():
             if feature.key in file[split]:
                 del file[split][feature.key]
             # Such numbers hardly compress, and are read fastest without.
             array = file[split].create_dataset(feature.key, (count, *shape), np.float16)
-            for _, start, stop in (piece for piece in pieces if piece[0] == split):
-                made = parts.read(f"{split}-{start:08d}-{stop:08d}")["feature"]
+            for name, (part, start, stop) in tasks.items():
+                if part != split:
+                    continue
+                made = parts.read(name)["feature"]
+                if made.shape[1:] != size:
+                    raise SlotbenchError(f"{teacher.name}: features {made.shape[1:]} after {size}.")
                 array[start:stop] = made.reshape(stop - start, *shape)
                 check()
-            array.attrs["teacher"] = teacher
+            array.attrs["teacher"] = teacher.description
             array.attrs["sha256"] = feature_digest(
-                file, layout, split, feature, fingerprint, teacher
+                file, layout, split, feature, fingerprint, teacher.description
             )
         kept = [item for item in layout.features if item.name != feature.name]
         file.attrs["features"] = json.dumps([asdict(item) for item in (*kept, feature)])
+    return feature

@@ -1,27 +1,26 @@
-"""What carries out rendering: parts are shared out over processes here, or over a Ray cluster.
+"""Engines that render: processes of this machine, or a Ray cluster.
 
-A part is a function of the dataset's settings, the split and its first and last image alone, so
-that every engine makes the same file.
+A part depends only on the dataset's settings, the split and its first and last image, so every
+engine makes the same file.
 """
 
 import contextlib
 import importlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, ClassVar
 
 from slotbench.datasets.format.schema import Batch
+from slotbench.datasets.prepare.parts import Task, Tasks
 from slotbench.datasets.prepare.render_worker import Settings, begin, render, render_of
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.plugins import VARIABLE
 from slotbench.registry import unknown
 
-Task = tuple[str, int, int]
-"""Split, first image (of video: clip) and the one past the last."""
 AGAIN = "Type the same command again: it goes on where it stopped."
 
 
@@ -37,23 +36,19 @@ class Engine(ABC):
             raise UserError(f"--address: the engine {self.name!r} runs on this machine alone.")
 
     @abstractmethod
-    def render_all(
-        self, settings: Settings, tasks: Mapping[str, Task]
-    ) -> Iterator[tuple[str, Batch]]:
-        """(name, batch) of each task as it is finished.
+    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
+        """(name, batch) of each task as it finishes.
 
-        :class:`SlotbenchError` where a process is lost; what a dataset raises is passed on.
+        :class:`SlotbenchError` where a process dies; errors of the dataset are passed on.
         """
 
 
 class Local(Engine):
-    """Processes of this machine, one a core where nobody says otherwise."""
+    """Processes of this machine; by default one a core."""
 
     name = "local"
 
-    def render_all(
-        self, settings: Settings, tasks: Mapping[str, Task]
-    ) -> Iterator[tuple[str, Batch]]:
+    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
         if not tasks:
             return
         # A process each, so that no thread is shared.
@@ -80,10 +75,9 @@ class Local(Engine):
 
 
 class Ray(Engine):
-    """Tasks of one CPU each on a Ray cluster; without an address, on one that it starts here.
+    """Tasks of one CPU each on a Ray cluster; without an address, one is started here.
 
-    Every node needs this slotbench, and plugins at the same paths. Parts come back to this
-    process, which alone writes files.
+    Every node needs this slotbench, and plugins at the same paths. Only this process writes files.
     """
 
     name = "ray"
@@ -99,9 +93,7 @@ class Ray(Engine):
                 "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
             ) from error
 
-    def render_all(
-        self, settings: Settings, tasks: Mapping[str, Task]
-    ) -> Iterator[tuple[str, Batch]]:
+    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
         if not tasks:
             return
         ray = self.ray
@@ -111,7 +103,7 @@ class Ray(Engine):
         workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
         task_of = ray.remote(render_of).options(num_cpus=1)
         plugins = os.environ.get(VARIABLE, "")
-        # A cluster runs all that it is given: there the number of tasks is that of workers.
+        # A cluster runs all tasks at once, so the number of workers limits the tasks.
         most = self.workers if self.workers and self.address else 2 * workers
         running: dict[Any, str] = {}
         try:
@@ -159,7 +151,7 @@ class Ray(Engine):
 
 
 def _as_finished(
-    tasks: Mapping[str, Task],
+    tasks: Tasks,
     most: int,
     running: dict[Any, str],
     *,
@@ -167,9 +159,9 @@ def _as_finished(
     first: Callable[[list[Any]], Any],
     result: Callable[[Any], Batch],
 ) -> Iterator[tuple[str, Batch]]:
-    """Keep at most ``most`` tasks submitted, so that few finished parts are held at a time.
+    """Submit at most ``most`` tasks at a time, so that few finished parts are in memory.
 
-    ``running`` has, at any moment, the handles of those.
+    ``running`` holds the handles of the submitted ones.
     """
     queue = iter(tasks.items())
     while True:
@@ -185,7 +177,7 @@ ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Local, Ra
 
 
 def engine_of(name: str, workers: int | None, address: str | None) -> Engine:
-    """The engine of that name; :class:`UserError` where there is none, or its package is not."""
+    """The engine of that name; :class:`UserError` where it or its package is missing."""
     if name not in ENGINES:
         raise unknown("engine", name, tuple(ENGINES))
     return ENGINES[name](workers, address)

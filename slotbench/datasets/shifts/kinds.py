@@ -1,9 +1,9 @@
-"""Distribution shifts: which there are, what each changes, and where each has a meaning.
+"""Distribution shifts: what each changes, and which datasets can have it.
 
 Dittadi et al. 2022, arXiv 2107.00637, Section 4. A shift is one more test set, ``test-<shift>``.
-Its image i is image i of ``test`` with one thing changed, so that scores of the two pair up.
-A dataset that is rendered draws the changed scene where it can (``Dataset.drawn_shifts``); else
-the image is changed by :mod:`slotbench.datasets.shifts.shift_images`.
+Its image i is image i of ``test`` with one thing changed, so that their scores can be compared in
+pairs. A rendered dataset draws the changed scene where it can (``Dataset.drawn_shifts``);
+otherwise :mod:`slotbench.datasets.shifts.shift_images` changes the finished image.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
 
 VERSION = 1
-"""Raised when a shift of the same dataset would give other images."""
+"""Increased when a shift of the same dataset gives other images than before."""
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class Shift:
-    """What one shift changes."""
+    """One shift."""
 
     summary: str
     new: tuple[str, ...] = ()
-    """Properties that get a value that is not in training; its class, if any, is -1."""
+    """Properties that get a value which is not in training; a class becomes -1."""
     on_images: bool = False
-    """Whether a finished image can be changed so."""
+    """Whether a finished image can be changed in this way."""
     else_why: str = ""
-    """Why it cannot."""
+    """Why not."""
 
 
 SHIFTS: Mapping[str, Shift] = {
@@ -60,19 +60,20 @@ SHIFTS: Mapping[str, Shift] = {
 
 
 def split_of(shift: str) -> str:
+    """The test set of a shift."""
     return SHIFTED + shift
 
 
 def shift_of(split: str) -> str | None:
-    """The shift whose test set ``split`` is; none where it is another split."""
+    """The shift of a test set ``test-<shift>``; None for other splits."""
     name = split.removeprefix(SHIFTED)
     return name if split.startswith(SHIFTED) and name in SHIFTS else None
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """``all``, or names with commas between, in the order of :data:`SHIFTS`.
+    """The shifts of a list such as ``crop,occlusion`` or ``all``, in the order of :data:`SHIFTS`.
 
-    :class:`UserError` for a name that is no shift, with the nearest one that is.
+    :class:`UserError` for an unknown name, with the nearest known one.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -86,9 +87,9 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def lacking(file: "DatasetFile", text: str) -> tuple[str, ...]:
-    """The shifts of a list (none, if it is empty) that a file does not have.
+    """The listed shifts that a file does not have.
 
-    Of ``all`` nothing lacks where there is any, as not every dataset can have every shift.
+    A file with any shift satisfies ``all``, because not every dataset can have every shift.
     """
     asked = parse(text) if text else ()
     there = tuple(shift for shift in SHIFTS if split_of(shift) in file.splits)
@@ -98,7 +99,7 @@ def lacking(file: "DatasetFile", text: str) -> tuple[str, ...]:
 
 
 def why_not(dataset: "Dataset", shift: str, origin: str) -> str:
-    """Why a dataset of an origin cannot have a shift; empty where it can."""
+    """Why a dataset cannot have a shift; empty where it can."""
     reason = dataset.why_not(shift, origin)
     if reason or (origin == "rendered" and shift in dataset.drawn_shifts):
         return reason
@@ -112,9 +113,9 @@ def why_not(dataset: "Dataset", shift: str, origin: str) -> str:
 def chosen(
     dataset: "Dataset", asked: tuple[str, ...], origin: str
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The shifts to make, and those left out of ``all`` with the reason of each.
+    """The shifts to make, and the reasons for those left out of ``all``.
 
-    :class:`UserError` where one that was named cannot be made, or none of all can.
+    :class:`UserError` where a named shift, or every shift, cannot be made.
     """
     reasons = {shift: why_not(dataset, shift, origin) for shift in SHIFTS}
     if asked != (ALL,):
@@ -129,6 +130,7 @@ def chosen(
 
 
 def refused(dataset: "Dataset", shift: str, reason: str) -> UserError:
+    """The error for a shift that a dataset cannot have."""
     return UserError(
         f"--shifts {shift}: {dataset.name}:{dataset.variant} cannot have it: {reason}.",
         "Type --shifts all for those that it can have." if shift != ALL else "",

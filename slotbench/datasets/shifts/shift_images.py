@@ -1,7 +1,7 @@
-"""Shifts made on finished images, as the authors of Dittadi et al. 2022 make them.
+"""Shifts of finished images, as in the code of Dittadi et al. 2022.
 
-Rows are of images or of clips: what is drawn at random for a row is the same in all its frames.
-Arrays of a row are read with a frame axis, (T, H, W, ...) with T = 1 for images.
+A row is an image or a clip; random choices are the same in all frames of a clip. The arrays of a
+row have a frame axis, (T, H, W, ...) with T = 1 for images.
 """
 
 import numpy as np
@@ -9,25 +9,25 @@ from PIL import Image
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
-from slotbench.datasets.shifts.kinds import SHIFTS
+from slotbench.datasets.shifts.drawn import flag
 from slotbench.rng import numpy_generator
 
 OCCLUSION, TRIES = 0.4, 5
-"""Side of the square as a share of the image's; places tried, of which the emptiest is taken."""
+"""Side of the square as a share of the image's; places tried, the emptiest of which is used."""
 CROP = 1.5
 TURN = (1 / 6, 5 / 6)
 """Turns of the hue: at least a sixth of the circle from where it was."""
 COLORFUL = 0.2
-"""Mean saturation below which an object has no hue to turn: its saturation becomes TINT."""
+"""An object of lower mean saturation has no hue to turn: its saturation becomes TINT."""
 TINT = 0.6
 
 
 def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, start: int) -> Batch:
     """Rows of ``test`` as rows of ``test-<shift>``; the first is row ``start``.
 
-    ``batch`` has every array of the layout, and is not changed. Each row is a function of its
-    content, (seed, shift) and its index alone. ``visible`` follows the masks; other properties
-    stay as they were, as in the authors' code, but that a changed object's new colour is -1.
+    ``batch`` has every array of the layout, and is not changed. Each new row depends on the old
+    one, (seed, shift) and its index alone. ``visible`` follows the masks. As in the authors' code,
+    other properties stay as they were, but the colour class of a recoloured object becomes -1.
     """
     made = {key: array.copy() for key, array in batch.items()}
     if shift == "object_color":
@@ -51,7 +51,7 @@ def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, s
 
 
 def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Generator) -> None:
-    """Where it covers fewest pixels of objects, of five places; the square is background."""
+    """Draw a grey square at the one of five places that hides least; it is background."""
     height, width = masks.shape[1:]
     spans = int(OCCLUSION * height), int(OCCLUSION * width)
     things = (masks != 0) & (masks != NOT_LABELLED)
@@ -67,7 +67,7 @@ def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Genera
 
 
 def _crop(images: Array, masks: Array) -> None:
-    """The middle, back to the size that it had: images bilinearly, masks by nearest."""
+    """Enlarge the middle to the full size: images bilinearly, masks by nearest neighbour."""
     height, width = masks.shape[1:]
     inner = int(height // CROP), int(width // CROP)
     # As torchvision's center_crop rounds.
@@ -82,7 +82,7 @@ def _crop(images: Array, masks: Array) -> None:
 def _recolor(
     batch: Batch, row: int, images: Array, masks: Array, generator: np.random.Generator
 ) -> None:
-    """Turn the hue of one object: one with a hue if there is any, else it is tinted."""
+    """Turn the hue of one object, a colourful one if possible; a gray one is tinted first."""
     shown = batch["visible"][row].reshape(len(images), -1).any(axis=0)
     order: list[int] = generator.permutation(np.flatnonzero(shown)).tolist()
     turn = float(generator.uniform(*TURN))
@@ -92,11 +92,7 @@ def _recolor(
     pixels = masks == slot + 1
     tinted = not _colorful(images[pixels])
     images[pixels] = turned(images[pixels], turn, TINT if tinted else 0.0)
-    batch[SHIFT_FLAGS][row, ..., slot] = batch["visible"][row, ..., slot]
-    for name in SHIFTS["object_color"].new:
-        values = batch.get(f"property/{name}")
-        if values is not None and values.dtype == np.int16:
-            values[row, ..., slot] = -1
+    flag(batch, row, "object_color", (slot,))
 
 
 def _colorful(pixels: Array) -> bool:

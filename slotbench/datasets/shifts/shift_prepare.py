@@ -6,7 +6,6 @@ written to. Train, val and test, and with them the fingerprint, stay as they are
 """
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,22 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import split_digest
 from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
-from slotbench.datasets.prepare.parts import SUFFIX, Parts, amended, append, create, sweep
-from slotbench.datasets.prepare.workers import Engine, Task
-from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, split_of
+from slotbench.datasets.prepare.parts import (
+    SUFFIX,
+    Parts,
+    Task,
+    Tasks,
+    amended,
+    append,
+    create,
+    sweep,
+    tasks_of,
+)
+from slotbench.datasets.prepare.workers import Engine
+from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, shift_of, split_of
 from slotbench.datasets.shifts.shift_images import change
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.progress import bar, say
+from slotbench.progress import say
 
 DRAWN_PART, IMAGES_PART = 50, 500
 """Rows a part, of images that are drawn and of finished images that are changed."""
@@ -112,53 +121,31 @@ def _layout(file: DatasetFile, dataset: Dataset, shift: str) -> Layout:
     return dataset.shifted_layout(shift)
 
 
-def _pieces(file: DatasetFile, dataset: Dataset, shift: str) -> dict[str, Task]:
-    """Part -> split, first and past the last row."""
-    rows, split = file.rows("test"), split_of(shift)
+def _tasks(file: DatasetFile, dataset: Dataset, shift: str) -> dict[str, Task]:
     size = DRAWN_PART if _drawn(file, dataset, shift) else IMAGES_PART
-    bounds = [(start, min(start + size, rows)) for start in range(0, rows, size)]
-    return {f"{split}-{start:08d}-{stop:08d}": (split, start, stop) for start, stop in bounds}
+    return tasks_of(split_of(shift), file.rows("test"), size)
 
 
 def _make(
     file: DatasetFile, dataset: Dataset, shifts: list[str], parts: Parts, engine: Engine
 ) -> None:
     """Make the parts that are missing."""
-    pieces = {shift: _pieces(file, dataset, shift) for shift in shifts}
-    left = {
-        shift: {name: task for name, task in tasks.items() if not parts.has(name)}
-        for shift, tasks in pieces.items()
-    }
-    total = len(shifts) * file.rows("test")
-    fresh = sum(stop - start for tasks in left.values() for _, start, stop in tasks.values())
-    done, what = total - fresh, file.layout.rows_are
-    if done:
-        say(f"Going on: {done:,} of {total:,} {what} were made before.")
-    started, before = time.monotonic(), done
-    with bar(f"Shifts of {file.reference}", total) as progress:
-        progress.set(done)
-        for name, batch in _batches(file, dataset, left, engine):
-            parts.write(name, batch)
-            done += len(batch["image"])
-            rate = (done - before) / (time.monotonic() - started)
-            progress.set(done, detail=f"{rate:.1f} {what}/s")
-
-
-def _batches(
-    file: DatasetFile, dataset: Dataset, left: dict[str, dict[str, Task]], engine: Engine
-) -> Iterator[tuple[str, Batch]]:
-    drawn: dict[str, Task] = {}
     seed = int(file.attributes["seed"])
-    for shift, tasks in left.items():
-        if _drawn(file, dataset, shift):
-            drawn |= tasks
-            continue
-        for name, (_, start, stop) in tasks.items():
+
+    def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
+        drawn: dict[str, Task] = {}
+        for name, (split, start, stop) in missing.items():
+            shift = str(shift_of(split))
+            if _drawn(file, dataset, shift):
+                drawn[name] = (split, start, stop)
+                continue
             rows = file.read_rows("test", start, stop)
-            made = change(rows, file.layout, shift, dataset.occluder, seed, start)
-            yield name, made
-    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
-    yield from engine.render_all(settings, drawn)
+            yield name, change(rows, file.layout, shift, dataset.occluder, seed, start)
+        settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+        yield from engine.render_all(settings, drawn)
+
+    tasks = {name: task for shift in shifts for name, task in _tasks(file, dataset, shift).items()}
+    parts.fill(f"Shifts of {file.reference}", tasks, file.layout.rows_are, make)
 
 
 def _insert(path: Path, inode: int, dataset: Dataset, shifts: list[str], parts: Parts) -> None:
@@ -168,7 +155,7 @@ def _insert(path: Path, inode: int, dataset: Dataset, shifts: list[str], parts: 
             (split_of(shift), _layout(file, dataset, shift), _description(file, dataset, shift))
             for shift in shifts
         ]
-        pieces = [list(_pieces(file, dataset, shift)) for shift in shifts]
+        pieces = [list(_tasks(file, dataset, shift)) for shift in shifts]
         base, manifest = file.layout, dict(file.manifest)
     with amended(path, inode, parts) as (stored, check):
         for (split, layout, description), names in zip(plans, pieces, strict=True):
