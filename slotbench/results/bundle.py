@@ -11,6 +11,7 @@ import json
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _SPOILED = (
     OSError,
     zipfile.BadZipFile,
+    zlib.error,
     zipfile.LargeZipFile,
     NotImplementedError,
     RuntimeError,

@@ -1,0 +1,207 @@
+"""Every reader refuses a mutated file by a named problem: no traceback, no hang."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from slotbench import api
+from slotbench.config.resolve import Choice
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import SlotbenchError
+from slotbench.results import work
+from slotbench.results.bundle import check_hashes, open_bundle
+from slotbench.results.judge_external import Request, evaluate_predictions
+from slotbench.results.models import trained
+from slotbench.results.publish import publish
+from slotbench.results.run import Run, all_runs, find
+from slotbench.suites.document import read
+from slotbench.suites.state import Journal
+from slotbench.training import checkpoint
+from tests.fuzz.mutate import mutants
+from tests.training.test_train import choice
+
+SECONDS = 20
+"""No input may take longer."""
+COUNTS = [40, pytest.param(300, marks=pytest.mark.slow)]
+SUITE = """name = "mine"
+question = "Does it matter?"
+[axes]
+objective = ["simclr", "reconstruction"]
+seed = [0, 1]
+"core.width" = [16, 32]
+[fixed]
+preset = "quick"
+[[skip]]
+objective = "simclr"
+seed = 1
+"""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """TimeoutError where a block takes too long."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"more than {SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def fuzz(file: Path, count: int, use: Callable[[], object]) -> int:
+    """Use a file with each mutation of its content; returns how many were refused."""
+    whole, refused, said = file.read_bytes(), 0, list[str]()
+    for number, data in enumerate(mutants(whole, len(whole), count)):
+        file.write_bytes(data)
+        try:
+            with limited():
+                use()
+        except SlotbenchError as error:
+            refused += 1
+            said.append(error.message)
+        except Exception as error:
+            raise AssertionError(f"mutation {number} of {file.name}: {data[:300]!r}") from error
+    assert all("Traceback" not in message for message in said)
+    file.write_bytes(whole)
+    use()
+    return refused
+
+
+@pytest.fixture(scope="module")
+def results(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, judged."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    host = api.host("cpu")
+    for seed in (0, 1):
+        asked: Choice = choice(2, seed=seed)
+        run = work.start(asked, host, blocks, folder, evaluate=False)
+        api.evaluate(run.path, metrics="segmentation", data_dir=blocks, results_dir=folder)
+    return folder
+
+
+@pytest.fixture
+def own(results: Path, tmp_path: Path) -> Path:
+    """A copy of the results that a test may damage."""
+    return Path(shutil.copytree(results, tmp_path / "results"))
+
+
+def first(folder: Path) -> Run:
+    return all_runs(folder)[0]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(
+    "name", ["config.json", "status.json", "evaluation.json", "environment.json", "metrics.jsonl"]
+)
+def test_one_bad_run_never_hides_the_other(own: Path, name: str, count: int) -> None:
+    other = all_runs(own)[1].id
+
+    def use() -> None:
+        board = api.board(own)
+        assert board.rows
+        counted = [seed for row in board.rows for seed in row.seeds]
+        assert int(other.partition("-")[0]) in counted
+        assert board.to_csv()
+
+    fuzz(first(own).path / name, count, use)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", ["config.json", "status.json", "environment.json"])
+def test_a_command_on_a_bad_run_names_the_problem(own: Path, name: str, count: int) -> None:
+    path = first(own).path
+
+    def use() -> None:
+        run = find(str(path), own)
+        run.config()
+        run.status()
+
+    refused = fuzz(path / name, count, use)
+    assert refused > count / 8
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_checkpoints_and_weights(own: Path, count: int) -> None:
+    run = first(own)
+    config = run.config()
+    assert fuzz(run.checkpoint, count, lambda: checkpoint.load(run.checkpoint, config.id))
+    assert fuzz(run.model, count, lambda: trained(run, config))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_suites_and_journals(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(SUITE)
+    assert fuzz(file, count, lambda: read(file))
+    journal = Journal(tmp_path, "mine")
+    for event in ("begin", "submit", "end"):
+        journal.write(event, engine="slurm", run="r", handle="1")
+    fuzz(journal.file, count, lambda: (journal.events(), journal.open_handles("slurm")))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_prepared_datasets(blocks: Path, tmp_path: Path, count: int) -> None:
+    path = Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
+
+    def use() -> None:
+        with DatasetFile(path) as dataset:
+            dataset.read("test", 0, 2)
+
+    fuzz(path, count, use)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_predictions(blocks: Path, tmp_path: Path, form: str, count: int) -> None:
+    draw = np.random.default_rng(0)
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        size = dataset.size("test")
+    masks = draw.random((size, 3, 8, 8)).astype(np.float32)
+    file = tmp_path / f"mine.{form}"
+    if form == "npz":
+        np.savez(file, masks=masks / masks.sum(axis=1, keepdims=True))
+    else:
+        with h5py.File(file, "w") as store:
+            store["masks"] = masks / masks.sum(axis=1, keepdims=True)
+    request = Request("clevr", "segmentation", 0, blocks, tmp_path / "results", force=True)
+    fuzz(file, count // 4, lambda: evaluate_predictions(file, "mine", request))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_bundles(own: Path, tmp_path: Path, count: int) -> None:
+    for out in (tmp_path / "bundle.zip", tmp_path / "bundle"):
+        publish([first(own)], out, force=False)
+
+    def use(out: Path) -> None:
+        with open_bundle(out) as bundle:
+            check_hashes(bundle)
+
+    assert fuzz(tmp_path / "bundle.zip", count, lambda: use(tmp_path / "bundle.zip"))
+    manifest = next((tmp_path / "bundle").glob("*.json"))
+    assert fuzz(manifest, count, lambda: use(tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_published_records(own: Path, count: int) -> None:
+    folder = own / "published"
+    folder.mkdir()
+    publish([first(own)], folder / "mine.json", force=False)
+    shutil.rmtree(first(own).path)
+    fuzz(folder / "mine.json", count, lambda: api.board(own).to_csv())
+
+
+def test_mutations_are_the_same_for_a_seed() -> None:
+    one, two = (list(mutants(b'{"a": [1, {"b": 2}]}', 7, 30)) for _ in range(2))
+    assert one == two
+    assert len(set(one)) > 20
