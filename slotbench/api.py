@@ -386,6 +386,32 @@ def cite(form: str = "markdown", results_dir: Path = RESULTS) -> str:
     return citations.to_markdown(rows, board(results_dir).verdict.sentence)
 
 
+def tune(
+    objectives: Iterable[str] = ("reconstruction",),
+    *,
+    trials: int = 12,
+    workers: int = 1,
+    dry_run: bool = False,
+    device: str = "auto",
+    data_dir: Path = DATA,
+    results_dir: Path = RESULTS,
+    **choice: Any,
+) -> dict[str, dict[str, Any]]:
+    """Tune each objective with the same budget; returns its settings, score and cost by name.
+
+    ``choice`` are fields of :class:`slotbench.config.resolve.Choice`. ``workers`` processes share
+    the trials. ``dry_run`` trains nothing: the result is the space and the number of runs.
+    """
+    from slotbench.suites import tune as tuning
+
+    return {
+        objective: tuning.contest(
+            objective, host(device), data_dir, results_dir, trials, workers, dry_run, choice
+        )
+        for objective in objectives
+    }
+
+
 def bench(
     preset: str = "quick",
     *,

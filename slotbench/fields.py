@@ -4,9 +4,10 @@ A section is a frozen dataclass that inherits :class:`Options`. ``temperature: P
 refuses 0, NaN and text when it is made, wherever the value comes from.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -25,12 +26,31 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
+class Span:
+    """Numbers from ``low`` to ``high`` that tuning tries, evenly or on a log scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+Space = Mapping[str, Span | tuple[str, ...]]
+"""Field of a section -> what tuning tries: a span of numbers, or values as ``--set`` takes them.
+
+A section declares its own as the class attribute ``space``.
+"""
+
+
+@dataclass(frozen=True)
 class Options:
     """Base of every section. Makes no instance whose values do not fit its annotations.
 
     ValueError names the first field that does not fit and says what was expected. A section that
     relates several fields does so in a ``__post_init__`` of its own, which calls this one.
     """
+
+    space: ClassVar[Space] = {}
+    """What ``slotbench tune`` tries."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -9,7 +9,7 @@ import typer
 from typer import Option
 
 from slotbench import plugins
-from slotbench.cli import bundles, data, judging, looking, results, site, suite, training
+from slotbench.cli import bundles, data, judging, looking, results, site, suite, training, tuning
 from slotbench.errors import SlotbenchError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def options(
 
 app.command()(data.prepare)
 app.command()(training.train)
+app.command()(tuning.tune)
 app.command()(judging.evaluate)
 app.command(name="list")(looking.list_)
 app.command()(looking.show)

@@ -93,3 +93,14 @@ def quick() -> Sections:
             "picture_every": 1_000,
         },
     }
+
+
+@register(
+    "presets",
+    name="tuned",
+    summary="the settings that slotbench tune found for the dataset and the objective",
+    source="slotbench, docs/suites.md",
+)
+def tuned() -> Sections:
+    """What tuned settings are based on; :mod:`slotbench.config.tuned` holds the settings."""
+    return quick()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slotbench import registry
+from slotbench.config import tuned
 from slotbench.config.budget import Budget
 from slotbench.config.mixture import canonical, check, parse
 from slotbench.config.run_config import (
@@ -74,6 +75,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     that does), a value of the wrong type, and an alignment where the objective takes none.
     """
     seed, steps, preset = choice.seed, choice.steps, choice.preset
+    found = _tuned(choice, info) if preset == "tuned" else None
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
     typed = [parse_override(text) for text in choice.overrides]
@@ -83,7 +85,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     if allowed is not None and allowed.unit not in ("steps", "images"):
         typed.append(("train", "budget", str(allowed)))
     objective = canonical(choice.objective)
-    given = registry.get("presets", preset).load()()
+    given = registry.get("presets", preset if found is None else found.preset).load()()
     names = _names(choice.core, objective, given, typed)
     kinds = _kinds(objective)
     # What a preset says of the objective holds for each part of a sum.
@@ -98,6 +100,8 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     sections["train"] = _from_preset("train", None, given["train"])
     if sections["core"].slots is None:
         sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
+    for section, name, value in map(parse_override, found.overrides if found else ()):
+        sections[section] = with_field(section, sections[section], name, value)
     before = dict(sections)
     for section, name, value in typed:
         if section not in sections:
@@ -122,7 +126,23 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         _alignment(objective, kinds, choice.alignment),
         sections,
         dict(sorted(differs.items())),
+        {} if found is None else {"trials": found.trials, "steps": found.steps},
     )
+
+
+def _tuned(choice: Choice, info: DatasetInfo) -> tuned.Tuned:
+    """The tuned settings of a contestant; :class:`UserError` where it has none."""
+    objective = canonical(choice.objective)
+    alignment = _alignment(objective, _kinds(objective), choice.alignment)
+    key = tuned.key_of(choice.core, objective, alignment)
+    known = tuned.read(info.name, info.variant)
+    if key not in known:
+        has = f"There are: {', '.join(known)}." if known else "Nothing was tuned on it yet."
+        raise UserError(
+            f"--preset tuned: {key} was not tuned on {info.reference}. {has}",
+            f"Type: slotbench tune --dataset {info.reference} --objective {objective}",
+        )
+    return known[key]
 
 
 def _names(

@@ -11,13 +11,13 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from slotbench import registry
 from slotbench.config.mixture import Part
 from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
-from slotbench.fields import Count, NoOptions, NotNegative, Options, Steps, Whole
+from slotbench.fields import Count, NoOptions, NotNegative, Options, Space, Span, Steps, Whole
 from slotbench.registry import Kind
 
 SCHEMA_VERSION = 1
@@ -33,6 +33,11 @@ COMPONENTS: dict[str, Kind] = {
 class TrainConfig(Options):
     """The training loop's fields."""
 
+    space: ClassVar[Space] = {
+        "learning_rate": Span(3e-4, 6e-3, log=True),
+        "clip": ("0.05", "0.1", "0.3", "1.0"),
+        "warmup": ("100", "300", "600"),
+    }
     steps: Steps = 20_000
     """Optimiser steps."""
     budget: str = ""
@@ -95,6 +100,8 @@ class RunConfig:
     """Section -> dataclass of its fields."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """``section.field`` -> value, where the user set something else than the preset."""
+    tuning: Mapping[str, int] = field(default_factory=dict)
+    """Trials and steps that the settings of the preset ``tuned`` cost; no part of the identity."""
 
     @property
     def train(self) -> TrainConfig:
@@ -132,6 +139,8 @@ class RunConfig:
             del document["train"]["budget"]
         if self.alignment is not None:
             document["objective"]["alignment"] = self.alignment
+        if self.tuning:
+            document["tuning"] = dict(self.tuning)
         versions: dict[str, Any] = {"core": self.component("core").version}
         for part in self.parts:
             section = self.part_section(part)
@@ -148,8 +157,8 @@ class RunConfig:
         if edited := self._plugins():
             document["plugins"] = edited
         # What was typed is no part of the identity: the same fields are the same run.
-        for key in ("overrides", "preset"):
-            document.pop(key)
+        for key in ("overrides", "preset", "tuning"):
+            document.pop(key, None)
         document["dataset"] = {**document["dataset"]}
         document["dataset"].pop("layout")
         text = json.dumps(document, sort_keys=True)
@@ -202,6 +211,7 @@ class RunConfig:
                 alignment,
                 sections,
                 document["overrides"],
+                document.get("tuning", {}),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"config.json is not that of this slotbench: {error}.") from error

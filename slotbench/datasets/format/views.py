@@ -8,7 +8,7 @@ draws the order of the first four for every image).
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from annotated_types import Interval
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.datasets.format import colors
-from slotbench.fields import Options, Share
+from slotbench.fields import Options, Share, Space, Span
 from slotbench.rng import Key, torch_generator
 
 Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(gt=0, le=1)]]
@@ -26,6 +26,12 @@ Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(g
 class ViewConfig(Options):
     """How views differ from the image. ``preset`` sets every field that is None."""
 
+    space: ClassVar[Space] = {
+        "crop": ("0.3,1", "0.6,1", "0.9,1"),
+        "brightness": Span(0.0, 0.6),
+        "contrast": Span(0.0, 0.6),
+        "hue": ("0", "0.05", "0.2"),
+    }
     preset: Literal["objects", "simclr", "none"] = "objects"
     """``objects``: gentle crops, flips, brightness, contrast; ``simclr``: the paper's; ``none``."""
     crop: Crop | None = None

@@ -1,0 +1,76 @@
+"""Tuned settings: what ``slotbench tune`` found for each contestant of a dataset.
+
+``tuned/<dataset>-<variant>.toml`` holds a table a contestant, with its settings and the budget that
+they cost. ``--preset tuned`` reads them. A contestant is a core, an objective and its alignment.
+"""
+
+import json
+import tomllib
+from pathlib import Path
+
+from pydantic import Field
+
+from slotbench.errors import UserError
+from slotbench.files import Document, parse_document, read_bytes, write_whole
+
+FOLDER = Path(__file__).parent / "tuned"
+
+
+class Tuned(Document):
+    """The settings of one contestant and what they cost."""
+
+    preset: str
+    """The preset that the settings change."""
+    settings: dict[str, str]
+    """``section.field`` -> value, as ``--set`` takes it."""
+    steps: int = Field(ge=1)
+    """Steps of each trial."""
+    trials: int = Field(ge=1)
+    score: float
+    """Mean of ``fg_ari/attention`` on val over the seeds of tuning."""
+    seeds: tuple[int, ...] = Field(strict=False)
+    date: str
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The settings as ``--set`` takes them."""
+        return tuple(f"{field}={value}" for field, value in self.settings.items())
+
+
+def key_of(core: str, objective: str, alignment: str | None) -> str:
+    """How a file names a contestant."""
+    return "/".join(filter(None, (core, objective, alignment)))
+
+
+def file_of(name: str, variant: str) -> Path:
+    """The file of a dataset."""
+    return FOLDER / f"{name}-{variant}.toml"
+
+
+def read(name: str, variant: str) -> dict[str, Tuned]:
+    """Contestant -> settings; empty where nothing was tuned. :class:`UserError` if damaged."""
+    file = file_of(name, variant)
+    if not file.is_file():
+        return {}
+    try:
+        tables = tomllib.loads(read_bytes(file).decode())
+    except ValueError as error:
+        raise UserError(f"{file} is not valid TOML: {error}.") from error
+    return {key: parse_document(table, Tuned, f"{file}: {key}") for key, table in tables.items()}
+
+
+def write(name: str, variant: str, contestant: str, tuned: Tuned) -> Path:
+    """Add or replace a contestant's settings; returns the file."""
+    found = {**read(name, variant), contestant: tuned}
+    lines = ["# Written by slotbench tune."]
+    for key in sorted(found):
+        document = found[key].model_dump(mode="json")
+        settings = document.pop("settings")
+        lines += ["", f"[{json.dumps(key)}]"]
+        lines += [f"{field} = {json.dumps(value)}" for field, value in document.items()]
+        lines += [f"[{json.dumps(key)}.settings]"]
+        lines += [f"{json.dumps(field)} = {json.dumps(value)}" for field, value in settings.items()]
+    file = file_of(name, variant)
+    file.parent.mkdir(exist_ok=True)
+    write_whole(file, ("\n".join(lines) + "\n").encode())
+    return file

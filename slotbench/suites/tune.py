@@ -1,0 +1,277 @@
+"""``slotbench tune``: the same number of trials for every contestant, over a declared space.
+
+Every section of a configuration declares what may be tried (``space``). A trial trains a run on a
+seed from 1000 up and scores it by ``fg_ari/attention`` on the first images of val: neither the
+seeds nor the images are those that results are reported on. Optuna's TPE proposes the settings,
+successive halving ends poor trials early. The best settings are trained again on further seeds,
+and the best mean is written to ``slotbench/config/tuned``.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+
+from slotbench import plugins
+from slotbench.config import tuned
+from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
+from slotbench.config.run_config import RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.evaluation.masks import labels_from_masks
+from slotbench.evaluation.segmentation import scores
+from slotbench.fields import Span
+from slotbench.objectives.objective import Objective
+from slotbench.progress import say
+from slotbench.results.models import trained
+from slotbench.results.run import Run
+from slotbench.results.work import carry_out, preset_for
+from slotbench.rng import seed_of
+from slotbench.training.loop import Host, Silent
+
+FIRST_SEED, IMAGES, BATCH = 1000, 200, 50
+RUNGS = 4
+"""Parts of a run after which successive halving may end it."""
+DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+
+
+class Pruned(SlotbenchError):  # noqa: N818  # no failure
+    """Successive halving has ended a trial."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tuned, and the budget that is the same for every contestant."""
+
+    choice: Choice
+    trials: int = 12
+    finalists: int = 3
+    """The best trials, which are trained again on further seeds."""
+    seeds: int = 2
+    """Seeds that a finalist is trained on, the first included."""
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "finalists", "seeds"):
+            if not 1 <= getattr(self, name) <= 10_000:
+                raise UserError(f"--{name} {getattr(self, name)}: expected 1 to 10,000.")
+
+    def config(self, info: Any, overrides: tuple[str, ...] = (), seed: int = 0) -> RunConfig:
+        """The run of a trial."""
+        every = max(1, resolve(self.choice, info).train.steps // RUNGS)
+        told = (*self.choice.overrides, *overrides, f"train.picture_every={every}")
+        return resolve(replace(self.choice, overrides=told, seed=FIRST_SEED + seed), info)
+
+    @property
+    def runs(self) -> int:
+        """How many runs the plan trains at most."""
+        return self.trials + self.finalists * (self.seeds - 1)
+
+
+def space_of(config: RunConfig) -> dict[str, Span | tuple[str, ...]]:
+    """``section.field`` -> what may be tried, of every section that the run has."""
+    return {
+        f"{section}.{field}": tried
+        for section, options in config.sections.items()
+        for field, tried in getattr(options, "space", {}).items()
+    }
+
+
+def tune(plan: Plan, host: Host, data_dir: Path, results_dir: Path) -> tuned.Tuned:
+    """Tune one contestant, or go on with it; writes and returns its settings.
+
+    The study is kept in ``results/tuning/<dataset>.db``; runs are below the same folder.
+    """
+    with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
+        info = dataset_info(dataset)
+        config = plan.config(info)
+        work, study = _trials(plan, host, dataset, results_dir)
+        found = _best(plan, work, study, config)
+    contestant = _contestant(config)
+    file = tuned.write(info.name, info.variant, contestant, found)
+    say(f"{contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
+    say(f"Next, type: slotbench train --preset tuned --objective {plan.choice.objective}")
+    return found
+
+
+def _contestant(config: RunConfig) -> str:
+    return tuned.key_of(str(config.names["core"]), str(config.names["objective"]), config.alignment)
+
+
+def _trials(
+    plan: Plan, host: Host, dataset: DatasetFile, results_dir: Path
+) -> "tuple[_Work, optuna.Study]":
+    """Take trials until the study has as many as planned."""
+    info = dataset_info(dataset)
+    config = plan.config(info)
+    folder = results_dir / "tuning" / f"{info.name}-{info.variant}"
+    folder.mkdir(parents=True, exist_ok=True)
+    work = _Work(plan, host, dataset, folder, space_of(config))
+    study = _study(folder, f"{_contestant(config)} {config.train.steps} steps")
+    while (left := plan.trials - len(study.get_trials(states=DONE))) > 0:
+        say(f"{_contestant(config)}: {left} trials to go.")
+        study.optimize(work.trial, n_trials=1, catch=(SlotbenchError,))
+    return work, study
+
+
+def contest(
+    objective: str,
+    host: Host,
+    data_dir: Path,
+    results_dir: Path,
+    trials: int,
+    workers: int,
+    dry_run: bool,
+    choice: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What :func:`slotbench.api.tune` returns of one objective."""
+    asked = Choice(objective=objective, **choice)
+    if asked.preset == "auto":
+        asked = replace(asked, preset=preset_for(host.device))
+    check_names(asked)
+    plan = Plan(asked, trials)
+    if dry_run:
+        with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
+            config = plan.config(dataset_info(dataset))
+        told = {field: _told(tried) for field, tried in space_of(config).items()}
+        steps = config.train.steps
+        return {"space": told, "runs": plan.runs, "steps": steps, "images": IMAGES}
+    arguments = (plan, str(host.device), data_dir, results_dir)
+    spawn = get_context("spawn")
+    helpers = [spawn.Process(target=_take_trials, args=arguments) for _ in range(workers - 1)]
+    for helper in helpers:
+        helper.start()
+    try:
+        found = tune(plan, host, data_dir, results_dir)
+    finally:
+        for helper in helpers:
+            helper.join()
+    return found.model_dump(mode="json")
+
+
+def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path) -> None:
+    """What one more process does: it takes trials of the same study."""
+    plugins.load_all()
+    with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
+        _trials(plan, Host(torch.device(device)), dataset, results_dir)
+
+
+def _told(tried: Span | tuple[str, ...]) -> str:
+    if isinstance(tried, Span):
+        return f"{tried.low:g} to {tried.high:g}{', log' if tried.log else ''}"
+    return ", ".join(tried)
+
+
+def _study(folder: Path, name: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    done = optuna.create_study(
+        storage=f"sqlite:///{folder}.db",
+        study_name=name,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    )
+    # A study that goes on must not propose what it has proposed.
+    seed = seed_of("tune", name, len(done.trials)) % 2**32
+    done.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
+    return done
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Trains and scores the trials of a plan."""
+
+    plan: Plan
+    host: Host
+    dataset: DatasetFile
+    folder: Path
+    space: Mapping[str, Span | tuple[str, ...]]
+
+    def trial(self, trial: optuna.Trial) -> float:
+        """Train what the sampler proposes; its score."""
+        overrides = tuple(
+            f"{field}={_suggest(trial, field, self.space[field])}" for field in self.space
+        )
+        trial.set_user_attr("overrides", overrides)
+        try:
+            return self.score(overrides, 0, trial)
+        except Pruned as error:
+            raise optuna.TrialPruned(error.message) from error
+
+    def score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
+        """Train a run, or take it as it is where it is done; its score on val."""
+        config = self.plan.config(dataset_info(self.dataset), overrides, seed)
+        run = Run.of(config, self.folder)
+        host = replace(self.host, observe=lambda *_: _Judge(trial, self.dataset, config))
+        carry_out(run, config, self.dataset, host, ())
+        return score(trained(run, config).to(host.device), self.dataset)
+
+
+class _Judge(Silent):
+    """Scores a run at every rung, and ends it where the others were better."""
+
+    def __init__(self, trial: optuna.Trial | None, dataset: DatasetFile, config: RunConfig) -> None:
+        self.trial, self.dataset = trial, dataset
+        self.every = config.train.picture_every
+
+    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
+        """Report the score; :class:`Pruned` ends the run."""
+        del dataset
+        if self.trial is None or step % self.every:
+            return
+        self.trial.report(score(objective, self.dataset), max(1, step // self.every))
+        if self.trial.should_prune():
+            raise Pruned(f"pruned after step {step}")
+
+
+def _suggest(trial: optuna.Trial, field: str, tried: Span | tuple[str, ...]) -> str:
+    if isinstance(tried, Span):
+        return f"{trial.suggest_float(field, tried.low, tried.high, log=tried.log):.3g}"
+    return str(trial.suggest_categorical(field, tried))
+
+
+def _best(plan: Plan, work: _Work, study: optuna.Study, config: RunConfig) -> tuned.Tuned:
+    """The finalist with the best mean over the seeds of tuning."""
+    # Several processes may have taken a trial more than planned: it does not count.
+    counted = study.get_trials(states=DONE)[: plan.trials]
+    complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
+    if not complete:
+        raise UserError("No trial was trained to its end.", "Allow for more: --trials")
+    ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))[: plan.finalists]
+    means = []
+    for trial in ranked:
+        overrides = tuple(trial.user_attrs["overrides"])
+        values = [work.score(overrides, seed) for seed in range(plan.seeds)]
+        means.append((math.fsum(values) / len(values), overrides))
+    mean, overrides = max(means)
+    return tuned.Tuned(
+        preset=plan.choice.preset,
+        settings=dict(text.split("=", 1) for text in overrides),
+        steps=config.train.steps,
+        trials=plan.trials,
+        score=round(mean, 4),
+        seeds=tuple(FIRST_SEED + seed for seed in range(plan.seeds)),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+
+
+@torch.no_grad()
+def score(objective: Objective, dataset: DatasetFile) -> float:
+    """Mean ``fg_ari/attention`` of the first images of val, from the fixed initial noise."""
+    objective.eval()
+    device, found = next(objective.parameters()).device, []
+    for start in range(0, min(IMAGES, dataset.size("val")), BATCH):
+        batch = dataset.read("val", start, min(start + BATCH, IMAGES, dataset.size("val")))
+        images, truth = torch.from_numpy(batch["image"]), torch.from_numpy(batch["mask"])
+        output = objective.core(images.permute(0, 3, 1, 2).float().div(255).to(device))
+        size = (truth.shape[1], truth.shape[2])
+        labels = labels_from_masks(output.attention.float().cpu(), size)
+        found.append(scores(labels, truth, objective.core.num_slots)["fg_ari"])
+    values = torch.cat(found)
+    return float(values[~values.isnan()].mean())

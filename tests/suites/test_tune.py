@@ -1,0 +1,108 @@
+"""Tuning: equal budgets, seeds of its own, and settings that a preset reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from slotbench import api
+from slotbench.config import tuned
+from slotbench.config.resolve import Choice, dataset_info, resolve
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import UserError
+from slotbench.results.run import Run
+from slotbench.suites import tune
+from slotbench.training.build import build
+from tests.training.test_train import TINY
+
+SMALL = (*TINY[:4], "train.val_every=100")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where tuned settings go in a test."""
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
+    return tmp_path / "tuned"
+
+
+def contest(blocks: Path, results: Path, trials: int = 2, **options: object) -> dict[str, object]:
+    found = api.tune(
+        ["simclr"],
+        trials=trials,
+        steps=4,
+        overrides=SMALL,
+        device="cpu",
+        data_dir=blocks,
+        results_dir=results,
+        **options,
+    )
+    return found["simclr"]
+
+
+def runs(results: Path) -> list[Run]:
+    return [Run(file.parent) for file in sorted(results.glob("tuning/**/status.json"))]
+
+
+def test_tuned_settings_are_found_kept_and_read(blocks: Path, tmp_path: Path, folder: Path) -> None:
+    first = contest(blocks, tmp_path)
+    (file,) = folder.iterdir()
+    trained = {run.path: run.model.stat().st_mtime_ns for run in runs(tmp_path)}
+    # Two trials, each a finalist on a second seed; none on a seed that is reported on.
+    assert len(trained) == 4
+    assert {run.config().seed for run in runs(tmp_path)} == {1000, 1001}
+    # Typed again, nothing is trained again.
+    assert contest(blocks, tmp_path) == first
+    assert {run.path: run.model.stat().st_mtime_ns for run in runs(tmp_path)} == trained
+    (settings,) = tuned.read("clevr", "clevr6").values()
+    assert settings.settings == first["settings"]
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    config = resolve(Choice(objective="simclr", preset="tuned"), info)
+    rate = float(settings.settings["train.learning_rate"])
+    assert config.train.learning_rate == rate
+    assert config.overrides == {}
+    assert config.to_dict()["tuning"] == {"trials": 2, "steps": 4}
+    assert "trials = 2" in file.read_text()
+
+
+def test_what_was_not_tuned_is_named(blocks: Path, folder: Path) -> None:
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    with pytest.raises(UserError, match="was not tuned on clevr:clevr6") as error:
+        resolve(Choice(objective="simclr", preset="tuned"), info)
+    assert "slotbench tune" in error.value.advice
+    folder.mkdir()
+    (folder / "clevr-clevr6.toml").write_text("['a']\npreset = 3")
+    with pytest.raises(UserError, match=r"clevr-clevr6\.toml: a: preset"):
+        tuned.read("clevr", "clevr6")
+
+
+def test_a_dry_run_shows_the_space_and_trains_nothing(blocks: Path, tmp_path: Path) -> None:
+    found = contest(blocks, tmp_path, trials=12, dry_run=True)
+    assert found["runs"] == 15
+    assert {"train.learning_rate", "views.crop"} <= set(found["space"])  # type: ignore[call-overload]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_score_is_the_foreground_ari_of_val(blocks: Path) -> None:
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        config = resolve(
+            Choice(objective="random", preset="quick", overrides=TINY), dataset_info(dataset)
+        )
+        objective = build(config).eval()
+        batch = dataset.read("val")
+        images = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            masks = objective.core(images).attention
+        size = images.shape[2:]
+        masks = torch.nn.functional.interpolate(
+            masks, size, mode="bilinear", align_corners=False
+        ).argmax(dim=1)
+        expected = [
+            adjusted_rand_score(truth[truth > 0], labels[truth > 0])
+            for truth, labels in zip(batch["mask"], masks.numpy(), strict=True)
+            if (truth > 0).any()
+        ]
+        assert tune.score(objective, dataset) == pytest.approx(np.mean(expected), abs=1e-6)
