@@ -1,20 +1,27 @@
 """The static site: what it says, what it links, what it survives. No browser here."""
 
 import itertools
+import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import torch
 
 from benchmarks.leaderboard_scale import make
+from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.locks import hold
+from slotbench.progress import plain
 from slotbench.report.site import Site, write_site
 from slotbench.report.site.charts import pareto
 from slotbench.report.site.pages import MOST_POINTS, learning_curve
 from slotbench.report.site.study import QUESTION
 from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.wording import interval
 from slotbench.results.run import Run
 from slotbench.training.loop import Host
@@ -82,7 +89,7 @@ def test_every_link_leads_to_something_on_this_disk(written: tuple[Path, Path]) 
             if link.startswith("#"):
                 assert link[1:] in page.ids
             elif link != "data:,":
-                assert (page.path.parent / link).is_file(), link
+                assert (page.path.parent / unquote(link)).is_file(), link
         assert len(page.ids) == len(set(page.ids))
         # Nothing is fetched, from anywhere.
         assert not re.findall(r"(?:src|href)=.(?:https?:)?//", page.text)
@@ -100,6 +107,82 @@ def test_the_answer_is_the_leaderboards(written: tuple[Path, Path]) -> None:
     for family in board.families:
         assert family.verdict in page.words
         assert interval(family.result) in page.words
+
+
+def test_what_stands_first_is_on_the_first_screen(written: tuple[Path, Path]) -> None:
+    """Question, answer, one plot with every seed; core and preset are the same and in a caption."""
+    page = Page(written[1] / "index.html")
+    head = page.text[: page.text.index("</header>")]
+    assert head.index(QUESTION) < head.index('id="answer"') < head.index("<svg")
+    assert head.count("<svg") == 1
+    assert "All rows: core slot-attention, preset quick" in page.words
+    assert 'data-column="core"' not in page.text.split('id="table-runs"')[0]
+
+
+def test_comparisons_without_seeds_are_one_line(tmp_path: Path) -> None:
+    for objective in ("reconstruction", "simclr", "byol"):
+        add_run(tmp_path, {"fg_ari/attention": 0.5}, objective=objective)
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert "2 of 2 comparisons lack seeds: each needs 3 of both sides." in page.words
+    assert "evidence" not in page.ids
+
+
+NASTY = ("x$\\nope$y", "<script>alert(1)</script>", "[/b] & \x1b]0;owned\x07", "a" * 200)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_name_is_text_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    for seed in range(2):
+        numbers = {"fg_ari/attention": 0.5}
+        add_run(tmp_path, numbers, seed=seed, overrides={"objective.teacher": name})
+    add_run(tmp_path, {"fg_ari/attention": 0.5}, status=make_status(reason=name))
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert plain(name)[:20] in page.words
+    assert "<script>alert" not in page.text
+    assert "\x1b" not in page.text
+
+
+@pytest.mark.parametrize("file", ["config.json", "status.json", "evaluation.json"])
+@pytest.mark.parametrize("content", ["", "null", '{"state": 3, "metrics": 3}'])
+def test_a_damaged_run_is_left_out_with_its_reason(tmp_path: Path, file: str, content: str) -> None:
+    fill(tmp_path)
+    (next((tmp_path / "runs").glob("*/*/*")) / file).write_text(content)
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    problems = [problem for run in find(tmp_path) for problem in run.problems]
+    assert all(problem in page.words for problem in problems)
+    assert page.words.count("simclr") > 3
+
+
+@pytest.mark.parametrize("family", ["mine", None])
+def test_a_family_that_nobody_knows_is_drawn_as_unknown(
+    tmp_path: Path, family: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(registry.get("objectives", "simclr"), family=family)
+    known = {**registry.entries("objectives"), "simclr": entry}
+    monkeypatch.setitem(registry._ENTRIES, "objectives", known)
+    fill(tmp_path)
+    assert "simclr" in Page(site(tmp_path, tmp_path / "report").index).words
+
+
+def test_two_reports_into_one_folder_are_one_too_many(written: tuple[Path, Path]) -> None:
+    out = written[1]
+    (out / "runs" / ".old.html.7-ab.tmp").touch()
+    with hold(out / ".lock"), pytest.raises(UserError, match="Another report"):
+        site(written[0], out)
+    site(written[0], out)
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_picture_that_leads_out_of_the_run_is_not_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = add_run(tmp_path, {"fg_ari/attention": 0.5})
+    (tmp_path / "secret").write_text("a secret")
+    (run / "pictures").mkdir()
+    (run / "pictures" / "test.png").symlink_to(tmp_path / "secret")
+    os.mkfifo(run / "pictures" / "test-pipe.png")
+    assert site(tmp_path, tmp_path / "out").pictures == 0
+    assert "leads out of the run" in " ".join(capsys.readouterr().err.split())
 
 
 def test_numbers_that_are_missing_and_runs_that_failed_are_seen(written: tuple[Path, Path]) -> None:

@@ -1,12 +1,11 @@
-"""The site's plots, as SVG text that takes the page's ink and font.
+"""The site's plots, as SVG that takes the page's ink and font.
 
-Drawn with Matplotlib's object interface, so that no state is shared and the same numbers give the
-same bytes. Families differ in colour and in mark; the colours are those of Okabe and Ito 2008.
+Drawn with Matplotlib's object interface, so that the same numbers give the same bytes. Families
+differ in colour and in mark; the colours are those of Okabe and Ito 2008.
 """
 
 import io
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -16,9 +15,11 @@ from matplotlib.figure import Figure
 
 from slotbench.evaluation.groups import direction
 from slotbench.results.leaderboard import Row
+from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 
 _INK = "#010203"
-"""Stands for the page's own colour of text, whatever its theme."""
+"""Placeholder for the page's colour of text, which depends on its theme."""
 STYLE: Mapping[str, tuple[str, str]] = {
     "reconstruction": ("#0072b2", "s"),
     "self-supervised": ("#d55e00", "o"),
@@ -29,13 +30,14 @@ STYLE: Mapping[str, tuple[str, str]] = {
 }
 """Colour and mark of each family."""
 AXES = {"seconds": "seconds of training", "flops": "FLOPs of training"}
-"""What a cost is counted in, and what its axis says."""
+"""Fields of a cost, and the labels of their axes."""
 MOST_ROWS = 40
 """Of an interval plot; the table has all of them."""
 MOST_NAMES = 12
 """Beyond so many rows, a cost plot names those of the front only."""
 _SETTINGS: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name with two $ is no formula
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": _INK,
@@ -49,55 +51,59 @@ _SETTINGS: Any = {
 Point = tuple[float, float, Row]
 
 
-def intervals(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """Mean and 95 % interval of each row, a panel a metric; a row without a value has no mark.
+def style(family: str) -> tuple[str, str]:
+    """Colour and mark of a family; a plugin's own family looks like an unknown one."""
+    return STYLE.get(family, STYLE["unknown"])
 
-    Of more than :data:`MOST_ROWS` rows, the first are shown.
+
+def contestants(rows: Sequence[Row]) -> list[Row]:
+    """The best row of each objective on the primary measure, best first."""
+    found: dict[str, tuple[float, Row]] = {}
+    for row in rows:
+        cell = row.metrics.get(PRIMARY)
+        if cell is not None and cell.mean is not None:
+            found[row.objective] = max(
+                found.get(row.objective, (cell.mean, row)), (cell.mean, row), key=lambda one: one[0]
+            )
+    return [row for _, row in sorted(found.values(), key=lambda one: -one[0])]
+
+
+def intervals(rows: Sequence[Row], metrics: Sequence[str], width: float = 2.1) -> str:
+    """Mean, 95 % interval and every seed of each row, a panel of ``width`` inches a metric.
+
+    The means of floor and ceiling are lines. A row without a value has no mark. Of more than
+    :data:`MOST_ROWS` rows, the first are shown.
     """
     rows = rows[:MOST_ROWS]
     with mpl.rc_context(_SETTINGS):
-        figure = Figure((2.1 * len(metrics) + 2.4, 0.26 * len(rows) + 0.9))
+        figure = Figure((width * len(metrics) + 2.4, 0.26 * len(rows) + 0.9))
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
-            for family, members in _by_family(rows, metric).items():
-                color, mark = STYLE[family]
-                places = [place for place, _ in members]
-                cells = [rows[place].metrics[metric] for place in places]
-                axes.plot([mean for _, mean in members], places, mark, color=color, markersize=5)
-                known = [
-                    (cell.low, cell.high, place)
-                    for cell, place in zip(cells, places, strict=True)
-                    if cell.low is not None
-                ]
-                axes.hlines(
-                    [at for *_, at in known],
-                    [low for low, *_ in known],
-                    [high for _, high, _ in known],
-                    color=color,
-                    linewidth=1.5,
-                )
+            for place, row in enumerate(rows):
+                cell = row.metrics.get(metric)
+                if cell is None or cell.mean is None:
+                    continue
+                color, mark = style(row.family)
+                seeds = list(row.values.get(metric, {}).values())
+                if not row.scales:
+                    axes.plot(seeds, [place] * len(seeds), ".", color=color, alpha=0.45, ms=4)
+                if cell.low is not None and cell.high is not None:
+                    axes.hlines(place, cell.low, cell.high, color=color, linewidth=1.5)
+                axes.plot([cell.mean], [place], mark, color=color, markersize=5)
+                if row.objective in (FLOOR, CEILING):
+                    axes.axvline(cell.mean, color=color, linewidth=0.8, linestyle="--", alpha=0.7)
             axes.set_title(metric.replace("properties/", "properties/\n"), fontsize=9)
             axes.grid(axis="x", alpha=0.25)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(rows)), [_name(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.4, -0.6)
-        return _svg(figure, f"intervals {metrics} {rows[0].group}")
-
-
-def _by_family(rows: Sequence[Row], metric: str) -> dict[str, list[tuple[int, float]]]:
-    """Family -> place and mean of the rows that have the metric."""
-    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        cell = row.metrics.get(metric)
-        if cell is not None and cell.mean is not None:
-            found[row.family].append((place, cell.mean))
-    return found
+        return _svg(figure, f"intervals {metrics} {len(rows)} {rows[0].group}")
 
 
 def costs(rows: Sequence[Row], metric: str, cost: str = "seconds") -> str:
-    """A metric against a cost of :data:`AXES`, with the line of those that no other row beats.
+    """A metric against a cost of :data:`AXES`, with the Pareto front as a line.
 
-    Rows whose cost is not known are left out; "" where fewer than two are left.
+    Rows without a known cost are left out; "" where fewer than two are left.
     """
     known: list[Point] = [
         (spent, cell.mean, row)
@@ -113,7 +119,7 @@ def costs(rows: Sequence[Row], metric: str, cost: str = "seconds") -> str:
         figure = Figure((4.4, 3.2))
         axes = figure.subplots()
         for family in dict.fromkeys(row.family for *_, row in known):
-            color, mark = STYLE[family]
+            color, mark = style(family)
             members = [(spent, mean) for spent, mean, row in known if row.family == family]
             # A mark at no cost stands on the axis, and whole.
             axes.plot(*zip(*members, strict=True), mark, color=color, markersize=6, clip_on=False)
@@ -146,7 +152,7 @@ def _name(row: Row) -> str:
 
 
 def pareto(points: Sequence[tuple[float, float]], sign: int) -> list[tuple[float, float]]:
-    """Of (cost, value), those that nothing at the same or a lower cost beats, by cost.
+    """The points (cost, value) that no point of the same or a lower cost beats, by cost.
 
     ``sign`` is 1 where a higher value is better, -1 where a lower one is.
     """
@@ -169,8 +175,8 @@ def _svg(figure: Figure, name: str) -> str:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[a-z0-9_.]+"/>\s*', "", svg)
-    svg = re.sub(r'<g id="[a-z0-9_.]+">', "<g>", svg)
+    svg = re.sub(r'<g id="[A-Za-z0-9_.]+"/>\s*', "", svg)
+    svg = re.sub(r'<g id="[A-Za-z0-9_.]+">', "<g>", svg)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     # A page may hold dozens: what says nothing goes. Numbers in the text stay as they are.
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)

@@ -1,16 +1,18 @@
-"""What stands on the pages: plain values for the templates, made from the leaderboard."""
+"""The tables and facts on the pages: plain values for the templates."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
+from slotbench.errors import UserError
 from slotbench.evaluation.groups import direction
 from slotbench.files import read_json
 from slotbench.report.site.curves import Curve
 from slotbench.results.leaderboard import Board, Row
-from slotbench.results.leaderboard.grouping import by_group as groups
+from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.grouping import by_group
+from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.wording import (
     MISSING,
     best,
@@ -24,119 +26,145 @@ from slotbench.results.leaderboard.wording import (
 from slotbench.results.run import Run
 
 MOST_POINTS = 60
-"""Of a learning curve; more would not be seen."""
-COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
-"""Fields of a cost, in the order of ``cost_words``; FLOPs only where a table has the column."""
+"""Points of a learning curve; more would not be visible."""
+COSTS = {"steps": "steps", "time": "seconds", "images/s": "images_per_second"} | {
+    "parameters": "parameters",
+    "FLOPs": "flops",
+    "device": "device",
+}
+"""Headings of ``cost_words``, and the field of each."""
 SHOWN_COSTS = ("steps", "time", "FLOPs")
-"""Columns of cost that a reader sees at once."""
+"""Columns of cost that are shown at first."""
+IN_CAPTION = ("core", "family", "preset", "steps", "device")
+"""Columns that move into the caption where all rows agree."""
 _HEALTH = ("health/effective_rank", "health/slot_cosine", "health/consistency")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what is read, what is sorted by, and how it looks."""
+    """One cell of a table."""
 
     text: str
     value: str = ""
-    """What it is sorted by; "" comes last, whatever the order. Said only where it is not what
-    stands in the cell: a page of a thousand runs has 30,000 cells."""
+    """What it is sorted by, where that is not the text; cells without a value come last."""
     small: str = ""
+    hint: str = ""
+    """Shown when the pointer rests on the cell."""
     best: bool = False
     link: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; ``shown`` says whether a reader sees it at once."""
+    """A column of a table; ``shown`` says whether it is shown at first."""
 
     name: str
+    cells: list[Cell]
     numeric: bool = True
     shown: bool = True
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of a table."""
-
-    cells: list[Cell]
-    family: str
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Table:
-    """What the template draws."""
+    """A table that can be sorted and searched."""
 
     title: str
     columns: list[Column]
-    lines: list[Line]
+    families: list[str]
+    """Of each row."""
+    warnings: list[tuple[str, ...]]
+    """Of each row."""
+    constant: str = ""
+    """The values that all rows share, in words."""
 
 
 def board_tables(board: Board, links: Mapping[str, str]) -> list[Table]:
     """The leaderboard, a table a dataset; ``links`` has the page of a row's first run."""
-    named = titles([group for group, _ in groups(board.rows)])
-    return [_table(named[group], rows, board, links) for group, rows in groups(board.rows)]
+    groups = by_group(board.rows)
+    named = titles([group for group, _ in groups])
+    return [_table(named[group], rows, board, links) for group, rows in groups]
 
 
 def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, str]) -> Table:
     default = columns(rows, board.shown)
-    more = [
+    metrics = default + [
         key
         for key in board.metrics
         if key not in default
         and any(key in row.metrics for row in rows)
         and (direction(key) or key in _HEALTH)
     ]
-    metrics = [*default, *more]
     counted = any(row.cost.flops is not None for row in rows)
-    costs = list(cost_words(rows[0].cost, with_flops=counted))
-    heads = [
-        Column("objective", numeric=False),
-        Column("core", numeric=False),
-        Column("family", numeric=False),
-        Column("preset", numeric=False),
-        Column("seeds"),
-        *(Column(key, shown=key in default) for key in metrics),
-        *(Column(name, numeric=name != "device", shown=name in SHOWN_COSTS) for name in costs),
+    words = [cost_words(row.cost, with_flops=counted) for row in rows]
+    every = [
+        Column("objective", [_name(row, links) for row in rows], numeric=False),
+        Column("core", [Cell(row.core) for row in rows], numeric=False),
+        Column("family", [Cell(row.family) for row in rows], numeric=False),
+        Column("preset", [_preset(row) for row in rows], numeric=False),
+        Column("seeds", [_seeds(row) for row in rows]),
+        *(Column(key, _metric(rows, key), shown=key in default) for key in metrics),
+        *(
+            Column(
+                name,
+                [
+                    Cell(words[k][name], _value(getattr(row.cost, COSTS[name])))
+                    for k, row in enumerate(rows)
+                ],
+                numeric=name != "device",
+                shown=name in SHOWN_COSTS,
+            )
+            for name in words[0]
+        ),
     ]
-    winners = {key: best(rows, key) for key in metrics}
-    lines = []
-    for place, row in enumerate(rows):
-        cells = _names(row, links)
-        cells += [_metric(row, key, place in winners[key]) for key in metrics]
-        words = cost_words(row.cost, with_flops=counted).values()
-        fields = [name for name in COSTS if counted or name != "flops"]
-        cells += [
-            Cell(text, _value(getattr(row.cost, name)))
-            for text, name in zip(words, fields, strict=True)
-        ]
-        lines.append(Line(cells, row.family, row.warnings))
-    return Table(title, heads, lines)
+    alike = [
+        column
+        for column in every
+        if column.name in IN_CAPTION
+        and len(rows) > 1
+        and len({(cell.text, cell.small) for cell in column.cells}) == 1
+    ]
+    said = (" ".join(filter(None, (one.cells[0].text, one.cells[0].small))) for one in alike)
+    constant = ", ".join(f"{column.name} {text}" for column, text in zip(alike, said, strict=True))
+    return Table(
+        title,
+        [column for column in every if column not in alike],
+        [row.family for row in rows],
+        [row.warnings for row in rows],
+        constant,
+    )
 
 
-def _names(row: Row, links: Mapping[str, str]) -> list[Cell]:
-    seeds = str(len(row.seeds))
+def _name(row: Row, links: Mapping[str, str]) -> Cell:
+    return Cell(row.name, row.name, link=links.get(key_of(row.config), ""))
+
+
+def _preset(row: Row) -> Cell:
+    return Cell(row.preset, f"{row.preset} {row.settings}".strip(), row.settings)
+
+
+def _seeds(row: Row) -> Cell:
     notes = [f"{row.failed} failed"] if row.failed else []
     notes += [f"{row.published} published"] if row.published else []
-    return [
-        Cell(row.name, row.name, link=links.get(key_of(row.config), "")),
-        Cell(row.core, row.core),
-        Cell(row.family, row.family),
-        Cell(row.preset, f"{row.preset} {row.settings}", small=row.settings),
-        Cell(seeds, seeds, small=", ".join(notes)),
-    ]
+    return Cell(str(len(row.seeds)), str(len(row.seeds)), ", ".join(notes))
 
 
-def _metric(row: Row, key: str, wins: bool) -> Cell:
-    cell = row.metrics.get(key)
-    if cell is None or cell.mean is None:
-        return Cell(MISSING)
-    small = " ".join(part for part in (interval(cell), fewer(row, key)) if part)
-    return Cell(number(cell.mean), _value(cell.mean), small, wins)
+def _metric(rows: Sequence[Row], key: str) -> list[Cell]:
+    """The interval of the primary measure is in sight; that of others is a hint."""
+    winners, found = best(rows, key), []
+    for place, row in enumerate(rows):
+        cell = row.metrics.get(key)
+        if cell is None or cell.mean is None:
+            found.append(Cell(MISSING))
+            continue
+        span, n = interval(cell), fewer(row, key)
+        small = f"{span} {n}".strip() if key == PRIMARY else n
+        hint = "" if key == PRIMARY else span
+        found.append(Cell(number(cell.mean), _value(cell.mean), small, hint, place in winners))
+    return found
 
 
 def _value(value: float | str | None) -> str:
-    """What is sorted by: five digits are enough for that."""
+    """The text by which JavaScript sorts: five digits are enough."""
     return f"{value:.5g}" if isinstance(value, float | int) else value or ""
 
 
@@ -147,71 +175,93 @@ def key_of(config: Mapping[str, Any]) -> str:
     )
 
 
-def runs_table(records: Sequence[Mapping[str, Any]], metric: str) -> Table:
-    """Every run, finished or not, with what is wrong with it."""
+@dataclass
+class Page:
+    """One run and what the site has of it."""
+
+    found: Found
+    run: Run | None
+    """Its directory, where it can be read and is not published."""
+    pictures: list[Any] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """``<seed>-<id>``, or its place in a published file."""
+        return self.run.id if self.run else self.found.run
+
+    @property
+    def link(self) -> str:
+        """The address of its page from the site's folder; "" where it has none."""
+        return f"runs/{self.run.id}.html" if self.run else ""
+
+    @property
+    def family(self) -> str:
+        return self.found.family or "unknown"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.found.problems, *self.found.warnings)
+
+
+def runs_table(pages: Sequence[Page], metric: str) -> Table:
+    """Every run, finished or not, with its problems."""
+    runs = [page.found for page in pages]
+    values = [run.values.get(metric) if run.counts else None for run in runs]
+    seconds = [run.status.seconds if run.status else None for run in runs]
+
+    def text(name: str, values: Sequence[str | None]) -> Column:
+        return Column(name, [Cell(value or MISSING) for value in values], numeric=False)
+
     heads = [
-        Column("run", numeric=False),
-        Column("dataset", numeric=False),
-        Column("objective", numeric=False),
-        Column("core", numeric=False),
-        Column("seed"),
-        Column("state", numeric=False),
-        Column(metric),
-        Column("seconds"),
+        Column("run", [Cell(page.name, link=page.link) for page in pages], numeric=False),
+        text("dataset", [run.dataset for run in runs]),
+        text(
+            "objective", [" · ".join(filter(None, (run.objective, run.alignment))) for run in runs]
+        ),
+        text("core", [run.core for run in runs]),
+        Column("seed", [Cell(MISSING if run.seed is None else str(run.seed)) for run in runs]),
+        Column("state", [Cell(run.state, run.state, run.reason) for run in runs], numeric=False),
+        Column(metric, [Cell(number(value), _value(value)) for value in values]),
+        Column(
+            "seconds", [Cell(f"{each:.0f}" if each else MISSING, _value(each)) for each in seconds]
+        ),
     ]
-    lines = []
-    for record in records:
-        value, seconds = record.get(metric), record.get("seconds")
-        known = isinstance(value, float) and value == value  # NaN differs from itself
-        words = [str(record.get(key) or MISSING) for key in ("dataset", "objective", "core")]
-        objective = " · ".join(filter(None, (words[1], record.get("alignment"))))
-        state = str(record["state"])
-        cells = [
-            Cell(record["name"], record["name"], link=record.get("page", "")),
-            Cell(words[0], words[0]),
-            Cell(objective, objective),
-            Cell(words[2], words[2]),
-            Cell(str(record.get("seed", MISSING)), str(record.get("seed", ""))),
-            Cell(state, state, small=str(record.get("reason") or "")),
-            Cell(number(value) if known else MISSING, _value(value) if known else ""),
-            Cell(f"{seconds:.0f}" if seconds else MISSING, _value(seconds) if seconds else ""),
-        ]
-        problems = tuple(record["problems"]) + tuple(record["warnings"])
-        lines.append(Line(cells, str(record.get("family") or "unknown"), problems))
-    return Table("Runs", heads, lines)
+    return Table("Runs", heads, [page.family for page in pages], [page.notes for page in pages])
 
 
-def run_facts(run: Run) -> dict[str, Any]:
-    """What the page of a run says: configuration, provenance, state, numbers with intervals."""
-    environment = run.path / "environment.json"
-    evaluation = read_json(run.evaluation) if run.evaluation.is_file() else {}
-    metrics = evaluation.get("metrics", {})
+def run_facts(page: Page) -> dict[str, Any]:
+    """The facts on a run's page: configuration, provenance, state, numbers with intervals."""
+    found, judged = page.found, page.found.evaluation
+    metrics = dict(sorted(judged.metrics.items())) if judged else {}
     return {
-        "config": _flat(read_json(run.config_file)),
-        "status": _flat(run.status()),
-        "environment": _flat(read_json(environment)) if environment.is_file() else [],
+        "config": _flat(found.config),
+        "status": _flat(found.status.model_dump()) if found.status else [],
+        "environment": _flat(_document(page)),
         "metrics": [
-            (key, number(cell["value"]), _interval(cell), f"{cell['n']:,}", cell["version"])
-            for key, cell in sorted(metrics.items())
+            (
+                key,
+                number(cell.value),
+                interval(cell),
+                MISSING if cell.n is None else f"{cell.n:,}",
+                cell.version,
+            )
+            for key, cell in metrics.items()
         ],
         "health": [
-            (key, number(cell["value"]))
-            for key, cell in metrics.items()
-            if key.startswith("health/")
+            (key, number(cell.value)) for key, cell in metrics.items() if key.startswith("health/")
         ],
-        "judged": {
-            key: value
-            for key, value in evaluation.items()
-            if key in ("split", "images", "objects", "resolution", "slots")
-        },
-        "skipped": evaluation.get("skipped", {}),
+        "judged": f"split {judged.split}, {judged.images:,} images" if judged else "",
+        "skipped": judged.skipped if judged else {},
     }
 
 
-def _interval(cell: Mapping[str, Any]) -> str:
-    if cell.get("low") is None or cell.get("high") is None:
-        return ""
-    return f"[{number(cell['low'])}, {number(cell['high'])}]"
+def _document(page: Page) -> dict[str, Any]:
+    """``environment.json``; empty where it is missing or damaged."""
+    try:
+        document = read_json(page.run.path / "environment.json") if page.run else {}
+    except UserError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -226,27 +276,14 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 
 def learning_curve(run: Run) -> Curve:
-    """(step, loss) of ``metrics.jsonl``, thinned to :data:`MOST_POINTS`; empty where there is none.
-
-    Lines that are not whole are passed over: a run may be writing.
-    """
-    file = run.path / "metrics.jsonl"
-    points: list[tuple[float, float]] = []
+    """(step, loss) of ``metrics.jsonl``, thinned to :data:`MOST_POINTS`; empty without a loss."""
     try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
-        return points
-    for line in lines:
-        try:
-            found = json.loads(line)
-            points.append((float(found["step"]), float(found["loss"])))
-        except (ValueError, KeyError, TypeError):
-            continue
-    step = max(1, -(-len(points) // MOST_POINTS))
-    return points[::step]
-
-
-def directory(results_dir: Path, name: str) -> Run | None:
-    """The run of a record; None where there is no directory of that name."""
-    run = Run(results_dir / name)
-    return run if run.config_file.is_file() else None
+        rows = run.metrics()
+    except (UserError, OSError):
+        return []
+    points = [
+        (float(row["step"]), float(row["loss"]))
+        for row in rows
+        if isinstance(row.get("loss"), int | float) and abs(row["loss"]) < 1e300
+    ]
+    return points[:: max(1, -(-len(points) // MOST_POINTS))]

@@ -1,4 +1,4 @@
-"""The suite that a page is about: its question, which runs are its own, and what its axes do."""
+"""The suite of a page: its question, its runs, and the effect of its axes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,67 +10,64 @@ from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.results.leaderboard.comparisons import METRICS
 from slotbench.results.leaderboard.factors import Contrast, Observation, answer, contrasts
+from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import plain
 from slotbench.suites.commands import Where, find, planned
 from slotbench.suites.document import Suite, read
-from slotbench.suites.plan import Plan, text_of
+from slotbench.suites.plan import text_of
 
 QUESTION = "Does a slot-based model need reconstruction, or can self-supervision train it?"
-"""Of the project; a suite has its own."""
+"""The project's question; a suite has its own."""
 _NOT_AXES = ("seed", "dataset")
-Records = Mapping[str, Mapping[str, Any]]
+Cells = Mapping[str, Mapping[str, Any]]
+"""Run -> its values of the suite's axes."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a page is asked."""
+    """The question of a page."""
 
     question: str
     name: str = ""
-    """Of the suite; "" where the page is of all results."""
+    """The suite's name; "" where the page is about all results."""
     answer: str = ""
-    """What the suite's axes do; "" where the comparison of the families is the answer."""
+    """The effects of the suite's axes; "" where the comparison of the families is the answer."""
     contrasts: tuple[Contrast, ...] = ()
     notes: tuple[str, ...] = ()
     runs: frozenset[str] | None = None
-    """Names of the suite's runs that are there; None: every run belongs to the page."""
+    """Names of the suite's runs that exist; None: every run belongs to the page."""
 
 
-def study(
-    records: Sequence[Mapping[str, Any]], where: Where, suite: str | None, question: str | None
-) -> Study:
-    """What to ask of ``records``, the rows of :func:`slotbench.results.leaderboard.collect`.
+def study(runs: Sequence[Found], where: Where, suite: str | None, question: str | None) -> Study:
+    """The question to ask of these runs.
 
-    ``suite`` is a file or a name; without one, the page is of the suite that was run here if
-    there was one only, and else of all results. :class:`UserError` for a suite that is not known.
+    ``suite`` is a file or a name. Without it, the page is about the suite that was run here if
+    there is exactly one, and else about all results. :class:`UserError` for an unknown suite.
     """
-    chosen = find(suite, where.results_dir) if suite else _only(where.results_dir)
-    if chosen is None:
-        return Study(question or QUESTION)
-    known = {str(record["run"]): record for record in records}
+    asked, name = question or QUESTION, ""
     try:
+        chosen = find(suite, where.results_dir) if suite else _only(where.results_dir)
+        if chosen is None:
+            return Study(asked)
+        asked, name = question or chosen.question, chosen.name
         plan = planned(chosen, where)
     except UserError as error:
         if suite:
             raise
-        note = f"The suite {chosen.name} cannot be laid out here: {error}"
-        return Study(question or chosen.question, chosen.name, notes=(note,))
-    cells = _cells(plan, where.results_dir)
+        note = f"The suite that was run here cannot be laid out: {error}"
+        return Study(asked, name, notes=(note,))
+    root = where.results_dir.absolute()
+    cells = {cell.run.path.relative_to(root).as_posix(): cell.values for cell in plan.cells}
+    known = {run.run: run for run in runs if run.run in cells}
     notes = [_progress(cells, known)] if cells else []
     if plan.unprepared:
         missing = ", ".join(plan.unprepared)
         notes.append(f"Not prepared here, so its runs are not part of this page: {missing}.")
-    if not cells.keys() & known.keys():
-        return Study(question or chosen.question, chosen.name, notes=tuple(notes))
+    if not known:
+        return Study(asked, name, notes=tuple(notes))
     found = contrasts(*_observations(chosen, cells, known))
-    return Study(
-        question or chosen.question,
-        chosen.name,
-        "" if _of_families(chosen) else answer(found),
-        tuple(found),
-        tuple(notes),
-        frozenset(cells.keys() & known.keys()),
-    )
+    told = "" if _of_families(chosen) else answer(found)
+    return Study(asked, name, told, tuple(found), tuple(notes), frozenset(known))
 
 
 def _only(results_dir: Path) -> Suite | None:
@@ -78,83 +75,64 @@ def _only(results_dir: Path) -> Suite | None:
     return read(files[0]) if len(files) == 1 else None
 
 
-def _cells(plan: Plan, results_dir: Path) -> dict[str, Mapping[str, Any]]:
-    """Run -> what the axes say of it."""
-    root = results_dir.absolute()
-    return {cell.run.path.relative_to(root).as_posix(): cell.values for cell in plan.cells}
+def _progress(cells: Cells, known: Mapping[str, Found]) -> str:
+    """``12 of 15 runs of the suite count; 2 failed, 1 missing.``: names every gap."""
 
+    def state(name: str) -> str:
+        if name not in known:
+            return "missing"
+        run = known[name]
+        return "" if run.counts else "not evaluated" if run.state == "done" else run.state
 
-def _progress(cells: Mapping[str, Any], known: Records) -> str:
-    """``12 of 15 runs of the suite count; 2 failed, 1 missing.``: no gap in silence."""
-    states = Counter(
-        "missing"
-        if name not in known
-        else ""
-        if known[name]["counts"]
-        else "not evaluated"
-        if known[name]["state"] == "done"
-        else str(known[name]["state"])
-        for name in cells
-    )
+    states = Counter(map(state, cells))
     gaps = ", ".join(f"{count} {state}" for state, count in sorted(states.items()) if state)
     text = f"{states['']} of {len(cells)} runs of the suite count"
     return f"{text}; {gaps}." if gaps else f"{text}."
 
 
 def _of_families(suite: Suite) -> bool:
-    """Whether its objectives are of both families and its question is theirs."""
+    """Whether the suite asks about the families alone, and has objectives of both."""
     known = registry.entries("objectives")
     names = [str(name) for name in suite.axes.get("objective", ())]
     families = {known[name].family for name in names if name in known}
     axes = {key for key in suite.axes if key not in _NOT_AXES}
     both = {"reconstruction", "self-supervised"} <= families
-    return both and axes == {"objective"} and not _shifted(suite)
-
-
-def _shifted(suite: Suite) -> bool:
-    return bool(suite.prepare.get("shifts"))
+    return both and axes == {"objective"} and not suite.prepare.get("shifts")
 
 
 def _observations(
-    suite: Suite, cells: Mapping[str, Mapping[str, Any]], known: Records
+    suite: Suite, cells: Cells, known: Mapping[str, Found]
 ) -> tuple[list[Observation], list[str]]:
-    """The suite's runs that count, and the metrics that its axes are compared on."""
+    """The suite's runs that count, and the metrics on which its axes are compared."""
+    shifted = bool(suite.prepare.get("shifts"))
+    names = {
+        metric: f"change of {plain(metric)} under shifts" if shifted else metric
+        for metric in METRICS
+    }
     found = []
     for name, levels in cells.items():
-        record = known.get(name)
-        if record is None or not record["counts"]:
+        run = known.get(name)
+        if run is None or not run.counts or run.seed is None:
             continue
-        values = {metric: float(record[metric]) for metric in METRICS if _has(record, metric)}
-        if _shifted(suite):
-            values = {
-                _kept(metric): lost
-                for metric in METRICS
-                if (lost := _under_shifts(record, metric)) is not None
-            }
+        read = {
+            metric: _under_shifts(run, metric) if shifted else run.values.get(metric)
+            for metric in METRICS
+        }
+        values = {names[metric]: value for metric, value in read.items() if value is not None}
         texts = {key: text_of(value) for key, value in levels.items() if key not in _NOT_AXES}
-        found.append(Observation(str(record["fingerprint"]), int(record["seed"]), texts, values))
-    metrics = [_kept(metric) for metric in METRICS] if _shifted(suite) else list(METRICS)
-    return found, [metric for metric in metrics if any(metric in each.values for each in found)]
+        found.append(Observation(run.data, run.seed, texts, values))
+    present = [name for name in names.values() if any(name in each.values for each in found)]
+    return found, present
 
 
-def _has(record: Mapping[str, Any], metric: str) -> bool:
-    value = record.get(metric)
-    return isinstance(value, float) and value == value  # NaN differs from itself
-
-
-def _kept(metric: str) -> str:
-    return f"change of {plain(metric)} under shifts"
-
-
-def _under_shifts(record: Mapping[str, Any], metric: str) -> float | None:
+def _under_shifts(run: Found, metric: str) -> float | None:
     """Mean over the shifts of the value on shifted images minus that on the test images."""
+    plain_value = run.values.get(metric)
     shifted = [
-        float(record[key])
-        for key in record
-        if str(key).startswith("shifts/")
-        and str(key).endswith(f"/all/{metric}")
-        and _has(record, key)
+        value
+        for key, value in run.values.items()
+        if key.startswith("shifts/") and key.endswith(f"/all/{metric}") and value is not None
     ]
-    if not shifted or not _has(record, metric):
+    if not shifted or plain_value is None:
         return None
-    return sum(shifted) / len(shifted) - float(record[metric])
+    return sum(shifted) / len(shifted) - plain_value

@@ -36,7 +36,8 @@
     if (!words.has(row)) {
       const texts = [...row.cells].filter((cell) => !cell.classList.contains("n"))
         .map((cell) => `${valueOf(cell)} ${cell.textContent}`);
-      words.set(row, [table.caption.firstChild.textContent, ...texts].join(" ").toLowerCase());
+      words.set(row, [table.caption.firstChild.textContent,
+        table.caption.querySelector("small")?.textContent ?? "", ...texts].join(" ").toLowerCase());
     }
     return words.get(row);
   };
@@ -60,6 +61,34 @@
         shown === total ? `(${total})` : `(${shown} of ${total})`;
       const board = table.closest(".board");
       if (board && chosen) board.hidden = chosen.value !== "" && chosen.value !== board.id;
+    }
+  };
+
+  // What is searched and sorted stands in the address, so that it can be shared.
+  const boxes = ["search", "search-runs", "dataset"];
+  const remember = () => {
+    const state = new URLSearchParams();
+    for (const id of boxes) {
+      const value = document.getElementById(id)?.value;
+      if (value) state.set(id, value);
+    }
+    for (const th of all("th[aria-sort]")) {
+      state.set(th.closest("table").id, `${th.getAttribute("aria-sort")} ${th.dataset.column}`);
+    }
+    history.replaceState(null, "", `#${state.size ? "?" : ""}${state}`);
+  };
+  const recall = () => {
+    if (!location.hash.startsWith("#?")) return;
+    for (const [id, value] of new URLSearchParams(location.hash.slice(2))) {
+      const [order, name] = [value.split(" ", 1)[0], value.slice(value.indexOf(" ") + 1)];
+      const found = document.getElementById(id);
+      if (boxes.includes(id) && found) found.value = value;
+      const th = all("th", found?.tHead ?? undefined).find((each) =>
+        each.closest("table") === found && each.dataset.column === name);
+      if (th) {
+        sort(found, th);
+        if (th.getAttribute("aria-sort") !== order) sort(found, th);
+      }
     }
   };
 
@@ -89,14 +118,21 @@
 
   for (const table of tables) {
     all("th button", table.tHead).forEach((button) =>
-      button.addEventListener("click", () => sort(table, button.parentNode)));
+      button.addEventListener("click", () => {
+        sort(table, button.parentNode);
+        remember();
+      }));
   }
   all("#search, #search-runs, #dataset, .family").forEach((box) =>
-    box.addEventListener("input", filter));
+    box.addEventListener("input", () => {
+      filter();
+      remember();
+    }));
   // On a phone, numbers come first: what is left out is a tap away under Columns.
   if (matchMedia("(max-width: 40rem)").matches) {
     for (const name of ["core", "family", "steps"]) showColumn(name, false);
   }
   columns();
+  recall();
   filter();
 })();
