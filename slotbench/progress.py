@@ -1,7 +1,10 @@
 """Progress on stderr: what runs, how fast, how long it will take. Results go to stdout."""
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -16,25 +19,44 @@ from rich.progress import (
 )
 from rich.text import Text
 
+PAUSE = 30.0
+"""Seconds between two lines of progress in a log."""
 errors = Console(stderr=True, highlight=False)
 """Everything that is not a result is printed here."""
 
 
 class Bar:
-    """A progress bar; ``detail`` is free text at its end, such as a rate or a loss."""
+    """A progress bar; ``detail`` is free text at its end, such as a rate or a loss.
+
+    Where stderr is no terminal, such as in a log, a line is printed every :data:`PAUSE` seconds.
+    """
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
+        self._begun = self._said = time.monotonic()
+        self._first: float | None = None
 
     def set(self, completed: float, total: float | None = None, detail: str = "") -> None:
         """Move the bar to ``completed``; ``total`` changes its length where it is given."""
         fields: dict[str, Any] = {} if total is None else {"total": total}
         with suppress(OSError):  # a full disk under stderr stops nothing
             self._progress.update(self._task, completed=completed, detail=detail, **fields)
+        self._first = completed if self._first is None else self._first
+        if not errors.is_terminal and time.monotonic() - self._said >= PAUSE:
+            self._log(completed, detail)
 
     def __call__(self, completed: float, total: float) -> None:
         """For code that reports (done, of how many)."""
         self.set(completed, total)
+
+    def _log(self, completed: float, detail: str) -> None:
+        self._said = time.monotonic()
+        task = self._progress.tasks[0]
+        done, total = completed - (self._first or 0.0), task.total or 0.0
+        left = (self._said - self._begun) * (total - completed) / done if done > 0 else math.nan
+        togo = "" if math.isnan(left) else f", {timedelta(seconds=round(left))} to go"
+        share = f"{completed / total:.0%}" if total else f"{completed:,.0f}"
+        say(f"{task.description}: {share} {detail}".rstrip() + togo)
 
 
 @contextmanager
