@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import he_initialise
 from slotbench.cores.teachers import Teacher, Teachers
 from slotbench.objectives.heads import momentum_copy, move
 
@@ -24,13 +25,15 @@ class Patches(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(3, hidden, patch, stride=patch), nn.ReLU(), nn.Conv2d(hidden, width, 1)
         )
+        he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[2:] != (self.side, self.side):
             images = functional.interpolate(
                 images, (self.side, self.side), mode="bilinear", antialias=True
             )
-        made: Tensor = self.layers(images)
+        # Uncentred, all embeddings start out alike, and it takes long to tell colours apart.
+        made: Tensor = self.layers(4 * (images - 0.5))
         return made
 
 

@@ -176,7 +176,7 @@ def patches_by_hand(made: SlotInfoNCE, images: Tensor) -> Tensor:
     """Cut the resized image into patches, and pass each through the layers."""
     patch = made.config.patch
     size = (SIDE * patch, SIDE * patch)
-    images = functional.interpolate(images, size, mode="bilinear", antialias=True)
+    images = functional.interpolate(images, size, mode="bilinear", antialias=True) * 4 - 2
     cut = images.unflatten(3, (SIDE, patch)).unflatten(2, (SIDE, patch)).permute(0, 2, 4, 1, 3, 5)
     return (
         made.target.layers(cut.flatten(0, 2)).view(len(images), SIDE, SIDE, -1).permute(0, 3, 1, 2)
