@@ -47,6 +47,9 @@ def prepare(
     engine: Annotated[str, how("What renders: local, or ray (a cluster).")] = "local",
     address: Annotated[str | None, how("Of a Ray cluster; none: one started here.")] = None,
     force: Annotated[bool, how("Replace a file made otherwise.", "--force")] = False,
+    skip_damaged: Annotated[
+        bool, how("Leave damaged images out of an import.", "--skip-damaged")
+    ] = False,
     data_dir: DataDir = DATA,
 ) -> None:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files."""
@@ -69,6 +72,7 @@ def prepare(
         engine=engine,
         address=address,
         force=force,
+        skip_damaged=skip_damaged,
         data_dir=data_dir,
     )
     typer.echo(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from slotbench.datasets.format.schema import Batch, Layout
-from slotbench.datasets.originals.download import Download
+from slotbench.datasets.originals.addresses import Download
 from slotbench.errors import UserError
 
 
@@ -21,6 +21,8 @@ class Importer(ABC):
     layout: Layout
     rule: str = ""
     """How the splits are made, in words; stored with their bounds."""
+    skip_damaged: bool = False
+    """Whether damaged images are left out and listed in ``attributes``."""
 
     @abstractmethod
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
@@ -33,6 +35,10 @@ class Importer(ABC):
     @abstractmethod
     def sources(self) -> list[dict[str, str]]:
         """File name and sha256 of every file read; complete when ``batches`` has ended."""
+
+    def attributes(self) -> dict[str, str]:
+        """Further attributes of the file; complete when ``batches`` has ended."""
+        return {}
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -29,11 +29,12 @@ def zip_bytes(files: dict[str, bytes], *, stored: bool = False) -> bytes:
     return body + directory + struct.pack("<4s2H2H2IH", b"PK\5\6", 0, 0, *counts, 0)
 
 
-def image(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """240x320: a gradient that differs between images, a white bar in the crop's first row."""
-    picture = np.zeros((240, 320, 3), np.uint8)
-    picture[..., 0] = np.arange(320) // 2
-    picture[..., 1] = np.arange(240)[:, None]
+def image(index: int, height: int = 240) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A gradient that differs between images, a white bar in the crop's first row."""
+    width = height * 4 // 3 if height == 240 else height * 3 // 2
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0] = np.arange(width) // 2
+    picture[..., 1] = np.arange(height)[:, None] // 2
     picture[..., 2] = index % 256
     picture[29, 64:256] = 255
     return picture

@@ -7,13 +7,13 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from slotbench.datasets.originals.images import fit, read_image, read_labels, resize
 from slotbench.errors import UserError
 from tests.datasets.originals_images import chunk, png, rows_of, with_checksums
+from tests.datasets.trees import INPUTS, fuzz
 
 COLORS = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
 
@@ -55,11 +55,12 @@ def test_of_16_bits_the_upper_eight_are_kept() -> None:
     np.testing.assert_array_equal(color, grey)
 
 
-def test_the_orientation_that_exif_asks_for_is_ignored() -> None:
+def test_the_orientation_that_exif_asks_for_is_applied() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
+    exif[0x0112] = 6  # the camera was turned: show it turned clockwise
     data = encode(Image.fromarray(COLORS), exif=exif)
-    np.testing.assert_array_equal(read_image(data, "x"), COLORS)
+    np.testing.assert_array_equal(read_image(data, "x"), np.rot90(COLORS, -1))
+    np.testing.assert_array_equal(read_image(data, "x", upright=False), COLORS)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
@@ -101,7 +102,6 @@ def test_colours_are_no_labels() -> None:
     ("side", "what"),
     [
         ((30_000, 10), "larger than the 8,192"),
-        ((30_000, 30_000), "larger than the 8,192"),
         ((2**31 - 1, 2**31 - 1), "larger than the 8,192"),
         ((1, 1), "x.png: 1x1 pixels, expected at least 8 a side"),
         ((0, 10), "header is damaged"),
@@ -123,7 +123,7 @@ def test_limits_are_the_callers() -> None:
         read_image(encode(Image.fromarray(COLORS)), "x", most=11)
 
 
-@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("form", ["GIF", "TIFF"])
 def test_other_formats_are_refused(form: str) -> None:
     with pytest.raises(UserError, match="x: this is no PNG or JPEG"):
         read_image(encode(Image.fromarray(COLORS), form), "x")
@@ -164,37 +164,37 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-@pytest.mark.parametrize("share", [0, 0.2, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0, 0.5])
 def test_truncated_files_are_refused(kind: str, share: float) -> None:
     data = WHOLE[kind]
     with pytest.raises(UserError, match=r"^x\.y: "):
         read_image(data[: int(len(data) * share)], "x.y")
 
 
-@given(
-    st.sampled_from(sorted(WHOLE)),
-    st.integers(0, 400),
-    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
-    st.booleans(),
-)
-@settings(max_examples=400, derandomize=True, deadline=None, database=None)
-def test_anything_gives_an_image_within_the_limits_or_a_user_error(
-    kind: str, cut: int, changes: list[tuple[int, int]], mend: bool
-) -> None:
-    data = bytearray(WHOLE[kind])
-    for place, value in changes:
-        data[place % len(data)] = value
-    if mend and kind != "jpeg":
-        data = bytearray(with_checksums(bytes(data)))
-    del data[len(data) - cut % len(data) :]
-    for reader, dims in ((read_image, 3), (read_labels, 2)):
-        array = None
-        with contextlib.suppress(UserError):
-            array = reader(bytes(data), "x.y")  # type: ignore[operator]
-        if array is not None:
-            assert array.dtype == np.uint8
-            assert array.ndim == dims
-            assert 8 <= min(array.shape[:2]) <= max(array.shape[:2]) <= 8192
+@INPUTS
+def test_anything_gives_an_image_within_the_limits_or_a_user_error(inputs: int) -> None:
+    def check(kind: str, cut: int, changes: list[tuple[int, int]], mend: bool) -> None:
+        data = bytearray(WHOLE[kind])
+        for place, value in changes:
+            data[place % len(data)] = value
+        if mend and kind != "jpeg":
+            data = bytearray(with_checksums(bytes(data)))
+        del data[len(data) - cut % len(data) :]
+        for reader, dims in ((read_image, 3), (read_labels, 2)):
+            with contextlib.suppress(UserError):
+                array = reader(bytes(data), "x.y")  # type: ignore[operator]
+                assert (array.dtype, array.ndim) == (np.uint8, dims)
+                assert 8 <= min(array.shape[:2]) <= max(array.shape[:2]) <= 8192
+
+    change = st.tuples(st.integers(0, 10**6), st.integers(0, 255))
+    fuzz(
+        inputs,
+        check,
+        kind=st.sampled_from(sorted(WHOLE)),
+        cut=st.integers(0, 400),
+        changes=st.lists(change, min_size=1, max_size=4),
+        mend=st.booleans(),
+    )
 
 
 def test_the_centre_is_cut_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from slotbench import registry
 from slotbench.datasets.dataset import Dataset
-from slotbench.datasets.originals.tree import OriginalOnly
+from slotbench.datasets.originals.importing import OriginalOnly
 from tests.datasets.sources import RENDERED, SOURCES
 from tests.datasets.whole import whole
 

@@ -1,11 +1,12 @@
 """What the tests of datasets that are folders of files share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotbench.config.resolve import Choice
@@ -34,6 +35,15 @@ TINY = (
 def fingerprint(path: Path) -> str:
     with DatasetFile(path) as dataset:
         return dataset.fingerprint
+
+
+def read_all(path: Path) -> dict[str, Any]:
+    with DatasetFile(path) as dataset:
+        return {
+            f"{split}/{key}": array
+            for split in dataset.splits
+            for key, array in dataset.read(split).items()
+        }
 
 
 def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
@@ -91,6 +101,16 @@ def resumed_everywhere(
             assert (dataset.fingerprint, dataset.attributes["sources"]) == expected
         path.unlink()
         yield expected
+
+
+INPUTS = pytest.mark.parametrize("inputs", [40, pytest.param(300, marks=pytest.mark.slow)])
+"""How many inputs :func:`fuzz` tries: few in ``make test``, more in ``make test-all``."""
+
+
+def fuzz(inputs: int, check: Callable[..., None], **strategies: st.SearchStrategy[Any]) -> None:
+    """Calls ``check`` with so many drawn inputs."""
+    few = settings(max_examples=inputs, derandomize=True, deadline=None, database=None)
+    few(given(**strategies)(check))()
 
 
 KINDS = ("replace", "replace", "replace", "insert", "remove")

@@ -1,18 +1,36 @@
-"""Where original files are published, as far as their authors or many users say so.
+"""Where original files are published.
 
-No checksums of these files are published: what is checked is their length, the checksum that the
-server states (Google's storage does), and those inside of the files (gzip, TFRecord, zip).
+Their authors publish few checksums. A download checks its length and the checksum that the server
+states (Google's storage does); reading checks those inside the files (gzip, TFRecord, zip).
 """
 
-from slotbench.datasets.originals.download import Download
+import re
+from dataclasses import dataclass
 
 MULTI_OBJECT = "https://storage.googleapis.com/multi-object-datasets"
 CLEVR = "https://dl.fbaipublicfiles.com/clevr/CLEVR_v1.0.zip"
 CLEVRTEX = "https://thor.robots.ox.ac.uk/datasets/clevrtex"
 
 
+@dataclass(frozen=True)
+class Download:
+    """A published file."""
+
+    url: str
+    sha256: str | None = None
+    """Hexadecimal; None where it is not published."""
+    md5: str | None = None
+    """Hexadecimal; used where there is no sha256."""
+    size: int | None = None
+    """Bytes; None where they are not published."""
+
+    @property
+    def name(self) -> str:
+        return re.split("[?#]", self.url)[0].rsplit("/", 1)[-1]
+
+
 def multi_object(*files: str) -> tuple[Download, ...]:
-    """Of DeepMind's multi_object_datasets: ``<folder>/<file>``."""
+    """Files of DeepMind's multi_object_datasets: ``<folder>/<file>``."""
     return tuple(Download(f"{MULTI_OBJECT}/{file}") for file in files)
 
 
@@ -22,7 +40,7 @@ def objects_room() -> tuple[Download, ...]:
 
 
 def clevrtex(variant: str) -> tuple[Download, ...]:
-    """The name of grassbg's archive is not sure: users write it differently."""
+    """None for grassbg, whose archive has several names in public code."""
     if variant == "grassbg":
         return ()
     parts = [f"full_part{part}" for part in range(1, 6)] if variant == "full" else [variant]

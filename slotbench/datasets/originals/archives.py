@@ -1,41 +1,269 @@
-"""Zip and tar(.gz) archives of people we do not trust: read as streams, or unpacked whole.
+"""Zip and tar archives that nobody vouches for: checked, read, unpacked.
 
-For importers of folders: set ``unpacks = True`` in the dataset's class. Then ``--from`` may be a
-folder, an archive, or a folder of nothing but archives; ``Dataset.importer`` and
-``Dataset.provenance`` are always given a folder, from :func:`folder_of`.
+An importer of folders sets ``unpacks = True`` in the dataset's class. Then ``--from`` may be a
+folder, an archive, or a folder of archives; the importer always gets a folder.
 """
 
+import contextlib
+import io
 import json
+import re
 import shutil
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
-from slotbench.datasets.originals.archive_rules import CHUNK, HOSTILE, LIMITS, Limits
-from slotbench.datasets.originals.archive_tar import Tar
-from slotbench.datasets.originals.archive_zip import Zip
-from slotbench.datasets.originals.tfrecord import GZIP_MAGIC
-from slotbench.datasets.originals.tree import shown
+from isal import igzip
+
+from slotbench.datasets.originals.importing import counts, file_identity, shown
+from slotbench.datasets.originals.tfrecord import GZIP_ERRORS, GZIP_MAGIC
 from slotbench.errors import UserError
-from slotbench.progress import Bar, bar
-
-__all__ = [
-    "Limits",
-    "Tar",
-    "Zip",
-    "extract",
-    "folder_of",
-    "is_archive",
-    "is_zip",
-    "members",
-    "unpacked",
-]
+from slotbench.progress import bar
 
 RECORD = ".slotbench-unpacked.json"
-"""In an unpacked folder: the archives that it came from."""
+"""File in an unpacked folder that lists the archives it came from."""
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 BESIDE = (".md", ".txt", ".md5", ".sha256")
-"""Endings of what is often fetched with archives and may lie beside them."""
+"""Endings of files that may lie beside archives."""
+CHUNK = 1 << 20
+DAMAGED = "The archive is damaged; fetch it again."
+HOSTILE = "Nothing was unpacked. Is this the archive as it was published?"
+ERRORS = (*GZIP_ERRORS, tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error)
+ERRORS = (*ERRORS, ValueError, KeyError, RuntimeError, NotImplementedError, EOFError)
+"""What readers of damaged archives raise."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """An archive beyond these is taken for an attack."""
+
+    total: int = 8 << 40
+    """Bytes of all members."""
+    members: int = 4_000_000
+    ratio: int = 250
+    """Bytes of members for each byte of the archive; JSON and label images have 10 to 100."""
+    free: int = 64 << 20
+    """Bytes for which any ratio is allowed."""
+
+
+CAPS = Caps()
+
+
+class Checks:
+    """Checks the names and declared sizes of an archive's members as they come."""
+
+    def __init__(self, archive: Path, caps: Caps) -> None:
+        self.archive, self.caps, self.stored = archive, caps, archive.stat().st_size
+        self._seen: set[str] = set()
+        self._total = 0
+
+    def error(self, what: str, member: str | None = None, advice: str = DAMAGED) -> UserError:
+        where = shown(self.archive) + ("" if member is None else f", member {shown(member[:80])}")
+        return UserError(f"{where}: {what}.", advice)
+
+    @contextmanager
+    def naming(self, member: str | None = None) -> Iterator[None]:
+        """Turns errors of the libraries into :class:`UserError`."""
+        try:
+            yield
+        except ERRORS as error:
+            raise self.error(f"it is damaged, or no archive ({error})", member) from error
+
+    def add(self, raw: str, size: int) -> str:
+        """The relative path of a file of ``size`` bytes, with ``/`` between its parts."""
+        name = self.name(raw)
+        if name in self._seen:
+            raise self.error("two members have this name", name, HOSTILE)
+        self._seen.add(name)
+        self._total += size
+        if len(self._seen) > self.caps.members:
+            raise self.error(f"it has more than {self.caps.members:,} members", advice=HOSTILE)
+        most = max(self.caps.free, self.caps.ratio * self.stored)
+        if size < 0 or self._total > min(most, self.caps.total):
+            what = f"{self.stored:,} bytes would unpack to {self._total:,} or more"
+            raise self.error(f"{what}: this is taken for an attack", name, HOSTILE)
+        return name
+
+    def name(self, raw: str) -> str:
+        parts = [part for part in raw.split("/") if part not in ("", ".")]
+        problem = ""
+        if any(unicodedata.category(letter) == "Cc" for letter in raw) or "\\" in raw:
+            problem = "its name has a backslash or control characters"
+        elif raw.startswith("/") or re.match("[A-Za-z]:", raw):
+            problem = "its path is absolute"
+        elif ".." in parts or not parts:
+            problem = "its path leads out of the archive"
+        elif len(raw.encode(errors="replace")) > 1024 or max(
+            len(part.encode(errors="replace")) for part in parts
+        ) > 255:  # fmt: skip
+            problem = "its name is too long"
+        if problem:
+            raise self.error(problem, raw, HOSTILE)
+        return "/".join(parts)
+
+
+class Stream:
+    """A member; errors while it is read name it."""
+
+    def __init__(self, stream: IO[bytes], checks: Checks, name: str) -> None:
+        self._stream, self._checks, self._name = stream, checks, name
+
+    def read(self, count: int = -1) -> bytes:
+        with self._checks.naming(self._name):
+            return self._stream.read(count)
+
+
+class Zip:
+    """A zip archive whose members are read in any order; errors are :class:`UserError`."""
+
+    def __init__(self, archive: Path, caps: Caps = CAPS) -> None:
+        self.checks = Checks(archive, caps)
+        self._raw = archive.open("rb")
+        try:
+            with self.checks.naming():
+                self._file = zipfile.ZipFile(self._raw)
+            found = {self._checked(info): info for info in self._file.infolist() if is_file(info)}
+        except BaseException:
+            self._raw.close()
+            raise
+        self._members = dict(sorted(found.items()))
+
+    def _checked(self, info: zipfile.ZipInfo) -> str:
+        name = self.checks.add(info.filename, info.file_size)
+        if info.external_attr >> 28 not in (0, 0o10):
+            raise self.checks.error("it is a link or a device", name, HOSTILE)
+        if info.flag_bits & 1:
+            raise self.checks.error("it is encrypted", name, "Unpack the archive yourself.")
+        return name
+
+    @property
+    def names(self) -> list[str]:
+        """The files, sorted."""
+        return list(self._members)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all members."""
+        return sum(info.file_size for info in self._members.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def __iter__(self) -> Iterator[tuple[str, "Stream", int]]:
+        """(name, stream, bytes of the archive read so far), sorted by name."""
+        done = 0
+        for name, info in self._members.items():
+            done += info.compress_size
+            yield name, self.open(name), done
+
+    def open(self, name: str) -> "Stream":
+        if name not in self._members:
+            raise self.checks.error("there is no such member", name)
+        with self.checks.naming(name):
+            return Stream(self._file.open(self._members[name]), self.checks, name)
+
+    def read(self, name: str, most: int) -> bytes:
+        """A member of at most ``most`` bytes, whole."""
+        data = self.open(name).read(most + 1)
+        if len(data) > most:
+            raise self.checks.error(f"it has more than {most:,} bytes", name)
+        return data
+
+    def __enter__(self) -> "Zip":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._raw.close()
+
+
+def is_file(info: zipfile.ZipInfo) -> bool:
+    return not info.is_dir() and info.external_attr >> 28 != 0o4
+
+
+class Tar:
+    """A tar archive, gzipped or not, read forward as a stream; errors are :class:`UserError`."""
+
+    def __init__(self, archive: Path, caps: Caps = CAPS) -> None:
+        self.checks = Checks(archive, caps)
+        self._file = archive.open("rb")
+
+    def __iter__(self) -> Iterator[tuple[str, "Stream", int]]:
+        """(name, stream, bytes of the archive read so far), in the archive's order."""
+        gzipped = self._file.read(2) == GZIP_MAGIC
+        self._file.seek(0)
+        with self.checks.naming():
+            # isal has no types; its streams behave as every binary file does.
+            plain = igzip.open(self._file, "rb") if gzipped else self._file  # type: ignore[no-untyped-call]
+            forward = _Forward(plain)
+            # errors: names that are no UTF-8 stay as they are.
+            tar = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")
+        while True:
+            with self.checks.naming():
+                info = tar.next()
+                if info is None:
+                    return forward.finish()
+            tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+            if info.isdir():
+                continue
+            name = self.checks.add(info.name, info.size)
+            if not info.isreg() or info.issparse():
+                raise self.checks.error("it is a link, a device or no plain file", name, HOSTILE)
+            with self.checks.naming(name):
+                tarfile.data_filter(info, str(self.checks.archive.parent))
+                stream = tar.extractfile(info)
+            assert stream is not None
+            yield name, Stream(stream, self.checks, name), self._file.tell()
+
+    def __enter__(self) -> "Tar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+
+class _Forward(io.RawIOBase):
+    """The decompressed stream as ``tarfile`` reads it: never back, never much at once."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._place, self._last = stream, 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or place < self._place:
+            raise tarfile.ReadError("its headers lead back")
+        while place > self._place and self.read(min(place - self._place, CHUNK)):
+            pass
+        return self._place
+
+    def read(self, count: int | None = -1) -> bytes:
+        if count is None or not 0 <= count <= CHUNK:
+            raise tarfile.ReadError("a header has more than a megabyte")
+        self._last = self._stream.read(count)
+        self._place += len(self._last)
+        return self._last
+
+    def finish(self) -> None:
+        """Checks that the archive ends as it should, with empty blocks and gzip's checksum.
+
+        ``tarfile`` takes a damaged header for the end.
+        """
+        if len(self._last) < tarfile.BLOCKSIZE or any(self._last):
+            raise tarfile.ReadError("its end is missing")
+        while rest := self.read(CHUNK):
+            if any(rest):
+                raise tarfile.ReadError("more follows its end")
 
 
 def is_zip(path: Path) -> bool:
@@ -43,7 +271,7 @@ def is_zip(path: Path) -> bool:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip, a tar, or gzipped (which only a tar is expected to be)."""
+    """Whether a file is a zip, a tar, or gzipped."""
     start = _beginning(path)
     return is_zip(path) or start[:2] == GZIP_MAGIC or start[257:262] == b"ustar"
 
@@ -56,36 +284,26 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def opened(archive: Path, limits: Limits = LIMITS) -> Zip | Tar:
-    return Zip(archive, limits) if is_zip(archive) else Tar(archive, limits)
-
-
-def members(archive: Path, limits: Limits = LIMITS) -> Iterator[tuple[str, BinaryIO]]:
-    """(name, stream) of every file: of a zip sorted by name, of a tar as they stand.
-
-    Nothing is extracted. Names are relative, with ``/`` between their parts. A stream is good
-    until the next one is asked for. :class:`UserError` names the archive and the member that
-    leads out of it, is a link or a device, stands twice, is damaged, or holds far too much.
-    """
-    with opened(archive, limits) as source:
-        yield from source
-
-
 def folder_of(path: Path, home: Path) -> Path:
-    """A folder of files: ``path`` itself, or what archives hold, unpacked below ``home``.
+    """``path`` itself where it is a folder of files; else its archives, unpacked below ``home``.
 
-    ``path`` is a folder, an archive, or a folder of nothing but archives (and checksums and
-    texts). Archives that were unpacked before, and have not changed, are not unpacked again.
+    ``path`` is a folder, an archive, or a folder of archives with texts beside. Archives that
+    were unpacked before and have not changed are not unpacked again.
     """
     archives = _archives(path)
     return unpacked(archives, home / path.resolve().name) if archives else path
 
 
 def unpacked(archives: Sequence[Path], place: Path) -> Path:
-    """What archives hold: in ``<place>.unpacked``, or in the only folder that is in there."""
+    """The content of archives, in ``<place>.unpacked`` or the only folder in there."""
     name = place.name
     stem = next((name[: -len(end)] for end in ENDINGS if name.lower().endswith(end)), name)
-    return _root(extract(archives, place.with_name(f"{stem}.unpacked")))
+    folder = extract(archives, place.with_name(f"{stem}.unpacked"))
+    while True:
+        inside = [file for file in folder.iterdir() if counts(file.name)]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        folder = inside[0]
 
 
 def _archives(path: Path) -> list[Path]:
@@ -93,29 +311,20 @@ def _archives(path: Path) -> list[Path]:
         return [path] if is_archive(path) else []
     if not path.is_dir():
         return []
-    inside = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+    inside = sorted(file for file in path.iterdir() if counts(file.name))
     inside = [file for file in inside if file.suffix.lower() not in BESIDE or file.is_dir()]
     alone = all(file.name.lower().endswith(ENDINGS) and file.is_file() for file in inside)
     return inside if alone else []
 
 
-def _root(folder: Path) -> Path:
-    """Past folders that hold one folder and nothing else, as archives often do."""
-    while True:
-        inside = [file for file in folder.iterdir() if not file.name.startswith((".", "__MACOSX"))]
-        if len(inside) != 1 or not inside[0].is_dir():
-            return folder
-        folder = inside[0]
+def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
+    """Unpacks archives into one new folder, which appears when it is whole.
 
-
-def extract(archives: Sequence[Path], folder: Path, limits: Limits = LIMITS) -> Path:
-    """Unpack archives into one new folder, which appears when it is whole.
-
-    A call that was killed begins anew. Where the folder is there, made from the same archives,
-    it is kept. Raises :class:`UserError` as :func:`members` does, where two archives hold
-    different files of one name, and where the disk has too little space.
+    A call that was killed begins anew. A folder that was made from the same archives is kept.
+    Raises :class:`UserError` for damaged and hostile archives, for different files of one name,
+    and where the disk has too little space.
     """
-    record = {"archives": [_identity(archive) for archive in archives]}
+    record = {"archives": [file_identity(archive) for archive in archives]}
     if folder.exists():
         if _record(folder) == record:
             return folder
@@ -129,11 +338,11 @@ def extract(archives: Sequence[Path], folder: Path, limits: Limits = LIMITS) -> 
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        with bar(f"Unpacking {folder.stem}", 1, count=False) as progress:
-            before, total = 0, sum(archive.stat().st_size for archive in archives)
-            for archive in archives:
-                _unpack(archive, temporary, limits, _Share(progress, before, total))
-                before += archive.stat().st_size
+        sizes = [archive.stat().st_size for archive in archives]
+        with bar(f"Unpacking {folder.stem}", sum(sizes), count=False) as progress:
+            for place, archive in enumerate(archives):
+                for done, files in _unpack(archive, temporary, caps):
+                    progress.set(sum(sizes[:place]) + done, detail=f"{files:,} files")
         (temporary / RECORD).write_text(json.dumps(record))
         if folder.exists():
             shutil.rmtree(folder)
@@ -143,45 +352,31 @@ def extract(archives: Sequence[Path], folder: Path, limits: Limits = LIMITS) -> 
     return folder
 
 
-class _Share:
-    """The part of a bar that one of several archives fills."""
-
-    def __init__(self, progress: Bar, before: int, total: int) -> None:
-        self._progress, self._before, self._total = progress, before, total
-
-    def set(self, done: int, files: int) -> None:
-        self._progress.set(self._before + done, self._total, detail=f"{files:,} files")
-
-
-def _unpack(archive: Path, folder: Path, limits: Limits, share: _Share) -> None:
-    with opened(archive, limits) as source:
+def _unpack(archive: Path, folder: Path, caps: Caps) -> Iterator[tuple[int, int]]:
+    """Writes the files; yields (bytes of the archive, files) now and then."""
+    files = 0
+    with (Zip if is_zip(archive) else Tar)(archive, caps) as source:
         if isinstance(source, Zip):
-            _check_space(folder, sum(map(source.declared, source.names)), archive)
-        count = 0
-        for count, (name, stream) in enumerate(source, start=1):
+            _check_space(folder, source.size, archive)
+        for files, (name, stream, done) in enumerate(source, start=1):
             target = folder / name
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _write(stream, target)
+                with target.open("xb") as out:
+                    shutil.copyfileobj(stream, out, CHUNK)
             except (FileExistsError, NotADirectoryError) as error:
-                # Of another archive, or of a name that this file system takes for the same.
+                # The name is another archive's, or the same for this file system.
                 if not target.is_file() or not _same(stream, target):
                     what = "another file stands in its place"
-                    raise source.rules.error(what, name, HOSTILE) from error
-            if count % 100 == 0:
-                share.set(source.done, count)
-        if not count:
-            raise source.rules.error("it holds no file")
-        share.set(source.size, count)
+                    raise source.checks.error(what, name, HOSTILE) from error
+            if files % 100 == 0:
+                yield done, files
+        if not files:
+            raise source.checks.error("it holds no file")
+    yield archive.stat().st_size, files
 
 
-def _write(stream: BinaryIO, target: Path) -> None:
-    with target.open("xb") as out:
-        while piece := stream.read(CHUNK):
-            out.write(piece)
-
-
-def _same(stream: BinaryIO, file: Path) -> bool:
+def _same(stream: Stream, file: Path) -> bool:
     with file.open("rb") as other:
         while piece := stream.read(CHUNK):
             if other.read(len(piece)) != piece:
@@ -199,13 +394,7 @@ def _check_space(folder: Path, size: int, archive: Path) -> None:
         )
 
 
-def _identity(archive: Path) -> dict[str, Any]:
-    status = archive.stat()
-    return {"file": archive.name, "bytes": status.st_size, "mtime": status.st_mtime_ns}
-
-
 def _record(folder: Path) -> Any:
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError):
-        return None
+    return None

@@ -1,30 +1,25 @@
 """Importer of ClevrTex's folders: an image, its labels and its scene as JSON each.
 
 Karazija et al. 2021, arXiv 2111.10265. ``CLEVRTEX_<variant>_%06d.png``, ``..._flat.png`` (a palette
-whose index is the object) and ``....json``, a thousand a folder. The crop is that of the authors'
-loader: 0.8 of the shorter side, from the middle. The split is theirs too: by index, the first
-tenth is test, the second val, the rest train.
+whose index is the object) and ``....json``, a thousand a folder. Crop and split are those of the
+authors' loader: the middle 0.8 of the shorter side; by index, the first tenth is test, the second
+val, the rest train.
 """
 
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from slotbench.datasets.format.schema import Array, Batch, Layout, Property
+from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.originals.images import read_image, read_labels
-from slotbench.datasets.originals.tree import TreeImporter, listing, shown
+from slotbench.datasets.originals.importing import TreeImporter, listing, shown
+from slotbench.datasets.originals.scenes import MOST_OBJECTS, properties_of, read_objects, store
 from slotbench.datasets.render.clevr_scene import COLORS
 from slotbench.errors import UserError
 
 CROP = 0.8
-OBJECTS = 10
-"""The most that a scene has."""
 MOST_TEXT = 1 << 20
 """Bytes of a scene; the published ones have a few thousand."""
-MOST_NUMBER = 1e6
 EXPECTED = "a folder that holds files such as CLEVRTEX_full_000000.png, or its archive"
 ADVICE = "Is this ClevrTex, whole and unchanged?"
 FILE = re.compile(r"CLEVRTEX_([a-z]+)_(\d{6})\.png", re.IGNORECASE)
@@ -32,109 +27,46 @@ SIZES = ("large", "medium", "small")
 SHAPES = ("cube", "sphere", "cylinder", "monkey")
 SHAPES_OUTD = ("cone", "icosahedron", "torus", "teapot")
 MATERIALS_VBG = ("mymetal", "rubber")
-# Names as they are in the files; all but the last begin with "poliigon" there.
+
+
+def _poliigon(names: str) -> tuple[str, ...]:
+    return tuple(f"poliigon{name}" for name in names.split())
+
+
 MATERIALS = (
-    *(
-        f"poliigon{name}"
-        for name in (
-            "bricks01",
-            "bricksflemishred001",
-            "brickspaintedwhite001",
-            "carpettwistnatural001",
-            "chainmailcopperroundedthin001",
-            "citystreetasphaltgenericcracked002",
-            "citystreetroadasphalttwolaneworn001",
-            "cliffjagged004",
-            "cobblestonearches002",
-            "concretewall001",
-            "fabricdenim003",
-            "fabricfleece001",
-            "fabricleatherbuffalorustic001",
-            "fabricrope001",
-            "fabricupholsterybrightanglepattern001",
-            "groundclay002",
-            "grounddirtforest014",
-            "grounddirtrocky002",
-            "groundforest003",
-            "groundforest008",
-            "groundforestmulch001",
-            "groundforestroots001",
-            "groundmoss001",
-            "groundsnowpitted003",
-            "groundtiretracks001",
-            "interiordesignrugstarrynight001",
-            "marble062",
-            "marble13",
-            "metalcorrodedheavy001",
-            "metalcorrugatedironsheet002",
-            "metaldesignerweavesteel002",
-            "metalpanelrectangular001",
-            "metalspottydiscoloration001",
-            "metalstainlesssteelbrushed",
-            "plaster07",
-            "plaster17",
-            "roadcityworn001",
-            "rooftilesterracotta004",
-            "rustmixedonpaint012",
-            "rustplain007",
-            "solarpanelspolycrystallinetypebframedclean001",
-            "stonebricksbeige015",
-            "stonemarblecalacatta004",
-            "terrazzovenetianmattewhite001",
-            "tiles05",
-            "tilesmarblechevroncreamgrey001",
-            "tilesmarblesagegreenbrickbondhoned001",
-            "tilesonyxopaloblack001",
-            "tilesrectangularmirrorgray001",
-            "wallmedieval003",
-            "waterdropletsmixedbubbled001",
-            "woodfinedark004",
-            "woodflooring044",
-            "woodflooring061",
-            "woodflooringmahoganyafricansanded001",
-            "woodflooringmerbaubrickbondnatural001",
-            "woodplanks028",
-            "woodplanksworn33",
-            "woodquarteredchiffon001",
-        )
+    *_poliigon(
+        """
+        bricks01 bricksflemishred001 brickspaintedwhite001 carpettwistnatural001
+        chainmailcopperroundedthin001 citystreetasphaltgenericcracked002
+        citystreetroadasphalttwolaneworn001 cliffjagged004 cobblestonearches002 concretewall001
+        fabricdenim003 fabricfleece001 fabricleatherbuffalorustic001 fabricrope001
+        fabricupholsterybrightanglepattern001 groundclay002 grounddirtforest014 grounddirtrocky002
+        groundforest003 groundforest008 groundforestmulch001 groundforestroots001 groundmoss001
+        groundsnowpitted003 groundtiretracks001 interiordesignrugstarrynight001 marble062 marble13
+        metalcorrodedheavy001 metalcorrugatedironsheet002 metaldesignerweavesteel002
+        metalpanelrectangular001 metalspottydiscoloration001 metalstainlesssteelbrushed plaster07
+        plaster17 roadcityworn001 rooftilesterracotta004 rustmixedonpaint012 rustplain007
+        solarpanelspolycrystallinetypebframedclean001 stonebricksbeige015 stonemarblecalacatta004
+        terrazzovenetianmattewhite001 tiles05 tilesmarblechevroncreamgrey001
+        tilesmarblesagegreenbrickbondhoned001 tilesonyxopaloblack001 tilesrectangularmirrorgray001
+        wallmedieval003 waterdropletsmixedbubbled001 woodfinedark004 woodflooring044 woodflooring061
+        woodflooringmahoganyafricansanded001 woodflooringmerbaubrickbondnatural001 woodplanks028
+        woodplanksworn33 woodquarteredchiffon001
+        """
     ),
     "whitemarble",
 )
-MATERIALS_OUTD = tuple(
-    f"poliigon{name}"
-    for name in (
-        "brickoldred001",
-        "carpetplushdesignerrhombus001",
-        "chainmailgoldrounded001",
-        "chippedpaint015",
-        "cliffjagged007",
-        "drywallprepared007",
-        "fabricupholsterypyramidspattern001",
-        "groundclay006",
-        "groundclay008",
-        "grounddirtforestroots004",
-        "grounddirtrocky006",
-        "groundgrassgreen",
-        "groundrocky006",
-        "groundrocky014",
-        "groundsandfootprintsleaves001",
-        "metalsiding004",
-        "metalstainlesssteelbraided001",
-        "panelsacousticfoamtiles004",
-        "plastersloppy",
-        "rooftilesceramic001",
-        "rooftilescopper003",
-        "rooftilesquarry001",
-        "rustplain030",
-        "steelfloordiamond001",
-        "tilesterrazzopalladianahonedgreen001",
-    )
+"""Names as in the files, in lower case."""
+MATERIALS_OUTD = _poliigon(
+    """
+    brickoldred001 carpetplushdesignerrhombus001 chainmailgoldrounded001 chippedpaint015
+    cliffjagged007 drywallprepared007 fabricupholsterypyramidspattern001 groundclay006
+    groundclay008 grounddirtforestroots004 grounddirtrocky006 groundgrassgreen groundrocky006
+    groundrocky014 groundsandfootprintsleaves001 metalsiding004 metalstainlesssteelbraided001
+    panelsacousticfoamtiles004 plastersloppy rooftilesceramic001 rooftilescopper003
+    rooftilesquarry001 rustplain030 steelfloordiamond001 tilesterrazzopalladianahonedgreen001
+    """
 )
-NUMBERS = {
-    "position": ("3d_coords", 3),
-    "rotation": ("rotation", 1),
-    "pixel_coords": ("pixel_coords", 3),
-}
 
 
 class ClevrTexImporter(TreeImporter):
@@ -144,18 +76,8 @@ class ClevrTexImporter(TreeImporter):
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
         self.classes = _classes(variant)
-        properties = (
-            *(
-                Property(name, "categorical", classes=classes)
-                for name, classes in self.classes.items()
-            ),
-            Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
-            Property("rotation", "numeric", unit="[0, 360), drawn as radians by the original"),
-            Property(
-                "pixel_coords", "numeric", dim=3, unit="x and y in pixels of 320x240, then depth"
-            ),
-        )
-        layout = Layout(image_size, image_size, OBJECTS, properties)
+        properties = properties_of(self.classes, "[0, 360), drawn as radians by the original")
+        layout = Layout(image_size, image_size, MOST_OBJECTS, properties)
         super().__init__(root, layout, _records(root, variant))
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
@@ -163,61 +85,19 @@ class ClevrTexImporter(TreeImporter):
         return {"train": (val, records), "val": (test, val), "test": (0, test)}
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
-        picture, flat, scene = map(self.name_of, self.records[record])
-        objects = self._objects(contents[2], scene)
-        labels = read_labels(contents[1], flat, len(objects))
-        image, mask = self.fitted(flat, read_image(contents[0], picture), labels, CROP)
-        more = self.layout.empty(1)
-        for slot, values in enumerate(objects):
-            for key, value in values.items():
-                more[key][0, slot] = value
-        return image, mask, {prop.key: more[prop.key] for prop in self.layout.properties}
-
-    def _objects(self, data: bytes, name: str) -> list[Batch]:
-        """The values of each object's properties, by label."""
-        if len(data) > MOST_TEXT:
-            raise UserError(f"{name}: {len(data):,} bytes are too many for a scene.", ADVICE)
+        picture, flat, name = map(self.name_of, self.records[record])
+        if len(contents[2]) > MOST_TEXT:
+            raise UserError(f"{name}: {len(contents[2]):,} bytes are too many for a scene.", ADVICE)
         try:
-            scene = json.loads(data)
+            scene = json.loads(contents[2])
         except (ValueError, RecursionError) as error:
             raise UserError(f"{name}: this is no JSON.", ADVICE) from error
-        objects = scene.get("objects") if isinstance(scene, dict) else None
-        if not isinstance(objects, list) or len(objects) > OBJECTS:
-            raise UserError(f"{name}: 'objects' is no list of at most {OBJECTS}.", ADVICE)
-        return [self._object(thing, label, name) for label, thing in enumerate(objects, start=1)]
-
-    def _object(self, thing: Any, label: int, name: str) -> Batch:
-        where = f"{name}, object {label}"
-        if not isinstance(thing, dict):
-            raise UserError(f"{where}: it is no object of JSON.", ADVICE)
-        if thing.get("index", label) != label:
-            raise UserError(f"{where}: its 'index' is another.", ADVICE)
-        found: Batch = {}
-        for key, classes in self.classes.items():
-            value = thing.get(key)
-            if not isinstance(value, str) or value.lower() not in classes:
-                what = f"{shown(value[:60])!r}" if isinstance(value, str) else "no text"
-                raise UserError(
-                    f"{where}: {key!r} is {what}, not one of this variant's {len(classes)}.", ADVICE
-                )
-            found[f"property/{key}"] = np.array(classes.index(value.lower()), np.int16)
-        for key, (stored, dim) in NUMBERS.items():
-            value = thing.get(stored)
-            numbers = [value] if dim == 1 else value
-            if (
-                not isinstance(numbers, list)
-                or len(numbers) != dim
-                or not all(map(_usable, numbers))
-            ):
-                what = "a number" if dim == 1 else f"a list of {dim} numbers"
-                raise UserError(f"{where}: {stored!r} is not {what} within a million.", ADVICE)
-            found[f"property/{key}"] = np.array(value, np.float32)
-        return found
-
-
-def _usable(value: Any) -> bool:
-    """A finite number; ``True`` is none, and of NaN no comparison holds."""
-    return type(value) in (int, float) and -MOST_NUMBER <= value <= MOST_NUMBER
+        objects = read_objects(scene, self.classes, name, ADVICE, first=1)
+        labels = read_labels(contents[1], flat, len(objects["shape"]))
+        image, mask = self.fitted(flat, read_image(contents[0], picture), labels, CROP)
+        more = self.layout.empty(1)
+        store(objects, more)
+        return image, mask, {prop.key: more[prop.key] for prop in self.layout.properties}
 
 
 def _classes(variant: str) -> dict[str, tuple[str, ...]]:
@@ -228,7 +108,7 @@ def _classes(variant: str) -> dict[str, tuple[str, ...]]:
     if variant == "vbg":
         materials = MATERIALS_VBG
     found = {"shape": shapes, "material": materials, "size": SIZES}
-    # The files of the other variants have a colour as well, which their materials do not show.
+    # Other variants store a colour too, but their materials do not show it.
     return found | ({"color": tuple(COLORS)} if variant == "vbg" else {})
 
 

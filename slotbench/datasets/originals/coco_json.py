@@ -1,38 +1,30 @@
-"""COCO's ``instances_*.json``: read, checked item by item, held compactly.
+"""COCO's ``instances_*.json``: read item by item, checked, held compactly.
 
 The format is that of cocodataset.org: ``images`` (id, file_name, width, height), ``categories``
 (id, name) and ``annotations`` (id, image_id, category_id, iscrowd, bbox and ``segmentation``: a
 list of polygons, or run lengths as numbers or as text).
 """
 
-import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools import mask
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.originals.images import MOST_SIDE
-from slotbench.datasets.originals.tree import shown
+from slotbench.datasets.originals.importing import shown
+from slotbench.datasets.originals.jsons import json_items
 from slotbench.errors import UserError
 
 MARGIN = 8
 """Pixels that a polygon or box may stand out of its image."""
 MOST_LENGTH = 1e6
-"""Pixels; the longest outline of an object that is drawn."""
-ADVICE = "Is this instances_train2017.json or instances_val2017.json, whole and unchanged?"
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """A mask, column after column: lengths of runs of 0 and 1 in turn, from 0."""
-
-    counts: Array
-
-
-Shape = list[Array] | Runs
-"""Polygons float64 (2 n,), x and y in turn, or run lengths."""
+"""Longest outline of an object that is drawn, in pixels."""
+ADVICE = "Is this a file of COCO's instances, whole and unchanged?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +33,12 @@ class Annotation:
 
     id: int
     category: int
-    """Place in the list of categories."""
+    """Index into the categories."""
     crowd: bool
-    shape: Shape
+    counts: Array
+    """Lengths of the runs of 0 and 1 in turn, column after column, 0 first: int32."""
+    box: tuple[float, float, float, float] | None
+    """x, y, width and height where there is no outline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,68 +52,51 @@ class Picture:
     annotations: list[Annotation] = field(default_factory=list)
 
 
-def read_instances(data: bytes, name: str) -> tuple[tuple[str, ...], list[Picture]]:
+def read_instances(path: Path) -> tuple[tuple[str, ...], list[Picture]]:
     """(names of the categories, pictures), both sorted by id.
 
-    :class:`UserError` naming ``name`` and the image, category or annotation that is not as the
-    format says.
+    :class:`UserError` names the file and the image, category or annotation that is wrong.
     """
-    items = _parse(data, name)
-    categories = _categories(items["categories"], name)
-    pictures = _pictures(items["images"], name)
+    name = shown(path)
+    categories = _categories(path, name)
+    pictures = _pictures(path, name)
     codes = {id_: code for code, id_ in enumerate(categories)}
     seen: set[int] = set()
-    for place, fields in enumerate(items["annotations"]):
-        where, id_ = _identified(fields, "annotation", place, name)
+    for where, id_, fields in _items(path, "annotations", "annotation", name):
         if id_ in seen:
             raise _error(where, "its id stands twice")
         seen.add(id_)
         picture = pictures.get(_whole(fields, "image_id", where))
         if picture is None:
             raise _error(where, f"there is no image {fields['image_id']}")
-        picture.annotations.append(_annotation(fields, id_, picture, codes, where))
+        category = codes.get(_whole(fields, "category_id", where))
+        if category is None:
+            raise _error(where, f"there is no category {fields['category_id']}")
+        picture.annotations.append(_annotation(fields, id_, category, picture, where))
+    if not seen:
+        raise UserError(f"{name}: there is no annotation.", ADVICE)
     for picture in pictures.values():
         picture.annotations.sort(key=lambda annotation: annotation.id)
     return tuple(categories.values()), [pictures[id_] for id_ in sorted(pictures)]
 
 
-def _parse(data: bytes, name: str) -> dict[str, list[dict[str, Any]]]:
-    try:
-        document = json.loads(data, object_hook=_compact)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{name}: this is no valid JSON ({error}).", ADVICE) from error
-    for key in ("images", "annotations", "categories"):
-        items = document.get(key) if isinstance(document, dict) else None
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise UserError(f"{name}: {key!r} is no list of objects.", ADVICE)
-    return document  # type: ignore[no-any-return]
-
-
-def _compact(fields: dict[str, Any]) -> dict[str, Any]:
-    """Called as each object is parsed: coordinates as arrays take a fifth of the memory."""
-    for key in ("segmentation", "counts"):
-        value = fields.get(key)
-        if isinstance(value, list):
-            nested = key == "segmentation"
-            fields[key] = [_array(part) for part in value] if nested else _array(value)
-    return fields
-
-
-def _array(values: Any) -> Any:
-    """A list of numbers as float64; anything else as it is, to be refused by name later."""
-    if isinstance(values, list) and set(map(type, values)) <= {int, float}:
+def _items(path: Path, key: str, what: str, name: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """(how an error calls the item, its id, its fields) of a list of the document."""
+    with path.open("rb") as stream:
         try:
-            return np.array(values, np.float64)
-        except OverflowError:
-            pass
-    return values
+            for place, fields in enumerate(json_items(stream, key)):
+                id_ = fields.get("id") if isinstance(fields, dict) else None
+                if type(id_) is not int or not 0 <= id_ < 1 << 63:
+                    raise _error(f"{name}: {what} at place {place}", "'id' is no whole number")
+                yield f"{name}: {what} {id_}", id_, fields
+        except ValueError as error:
+            raise UserError(f"{name}: this is no valid JSON ({error}).", ADVICE) from error
 
 
-def _categories(items: list[dict[str, Any]], name: str) -> dict[int, str]:
+def _categories(path: Path, name: str) -> dict[int, str]:
     """Names by id, sorted by id."""
     found: dict[int, str] = {}
-    for place, fields in enumerate(items):
-        where, id_ = _identified(fields, "category", place, name)
+    for where, id_, fields in _items(path, "categories", "category", name):
         text = fields.get("name")
         if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= 200:
             raise _error(where, "'name' is no text of 1 to 200 characters that can be printed")
@@ -132,48 +110,46 @@ def _categories(items: list[dict[str, Any]], name: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def _pictures(items: list[dict[str, Any]], name: str) -> dict[int, Picture]:
+def _pictures(path: Path, name: str) -> dict[int, Picture]:
     found: dict[int, Picture] = {}
-    for place, fields in enumerate(items):
-        where, id_ = _identified(fields, "image", place, name)
+    for where, id_, fields in _items(path, "images", "image", name):
         if id_ in found:
             raise _error(where, "its id stands twice")
         file = fields.get("file_name")
-        if not isinstance(file, str) or not file.isprintable() or not 0 < len(file) <= 255:
+        if not isinstance(file, str) or not file.isprintable() or not 0 < len(file) <= 1000:
             raise _error(where, "'file_name' is no file name")
-        if "/" in file or "\\" in file or file.startswith(".") or ":" in file:
+        outside = any(part.startswith(".") or not part for part in file.split("/"))
+        if outside or "\\" in file or ":" in file:
             raise _error(where, f"'file_name' {shown(file)!r} leads out of the folder of images")
         sides = [_whole(fields, key, where) for key in ("width", "height")]
         if not 1 <= min(sides) <= max(sides) <= MOST_SIDE:
             raise _error(where, f"{sides[0]}x{sides[1]} pixels, expected 1 to {MOST_SIDE:,} a side")
         found[id_] = Picture(id_, file, sides[0], sides[1])
+    if not found:
+        raise UserError(f"{name}: there is no image.", ADVICE)
     return found
 
 
 def _annotation(
-    fields: dict[str, Any], id_: int, picture: Picture, codes: dict[int, int], where: str
+    fields: dict[str, Any], id_: int, category: int, picture: Picture, where: str
 ) -> Annotation:
-    category = codes.get(_whole(fields, "category_id", where))
-    if category is None:
-        raise _error(where, f"there is no category {fields['category_id']}")
     crowd = fields.get("iscrowd", 0)
     if isinstance(crowd, bool) or crowd not in (0, 1):
         raise _error(where, "'iscrowd' is neither 0 nor 1")
-    if "bbox" in fields:
-        _check_box(fields["bbox"], picture, where)
-    stored = fields.get("segmentation")
-    shape: Shape
-    if isinstance(stored, list):
-        shape = [polygon for part in stored if len(polygon := _polygon(part, picture, where))]
-    elif isinstance(stored, dict):
-        shape = _runs(stored, picture, where)
+    box = _box(fields["bbox"], picture, where) if "bbox" in fields else None
+    stored = fields.get("segmentation") or []
+    if isinstance(stored, dict):
+        counts = _runs(stored, picture, where)
+    elif isinstance(stored, list):
+        counts = _outline(stored, picture, where)
     else:
         raise _error(where, "'segmentation' is neither polygons nor run lengths")
-    return Annotation(id_, category, bool(crowd), shape)
+    if box is None and not stored:
+        raise _error(where, "it has neither 'segmentation' nor 'bbox'")
+    return Annotation(id_, category, bool(crowd), counts, None if len(counts) > 1 else box)
 
 
-def _check_box(box: Any, picture: Picture, where: str) -> None:
-    """Refuse a box that cannot be; what counts is the segmentation."""
+def _box(box: Any, picture: Picture, where: str) -> tuple[float, float, float, float]:
     numbers = isinstance(box, list) and len(box) == 4 and set(map(type, box)) <= {int, float}
     if not numbers or not all(abs(value) < 1e9 for value in box):
         raise _error(where, "'bbox' is not four finite numbers")
@@ -183,58 +159,65 @@ def _check_box(box: Any, picture: Picture, where: str) -> None:
     inside = x + width <= picture.width + MARGIN and y + height <= picture.height + MARGIN
     if min(x, y) < -MARGIN or not inside:
         raise _error(where, "'bbox' lies outside its image")
+    return x, y, width, height
 
 
-def _polygon(points: Any, picture: Picture, where: str) -> Array:
-    """A polygon, checked; empty where it has fewer than three corners, and so no area."""
-    if not isinstance(points, np.ndarray):
+def _outline(polygons: list[Any], picture: Picture, where: str) -> Array:
+    """The run lengths of polygons; those with fewer than three corners have no area."""
+    drawn = [part for part in polygons if len(_polygon(part, picture, where)) >= 6]
+    if not drawn:
+        return np.array([picture.width * picture.height], np.int32)
+    runs = mask.frPyObjects(drawn, picture.height, picture.width)
+    return counts_of(mask.merge(runs)["counts"]).astype(np.int32)
+
+
+def _polygon(points: Any, picture: Picture, where: str) -> list[float]:
+    """A polygon, checked: pycocotools trusts its coordinates."""
+    if not isinstance(points, list) or not set(map(type, points)) <= {int, float}:
         raise _error(where, "'segmentation' has a polygon that is no list of numbers")
     if len(points) % 2:
         raise _error(where, f"'segmentation' has a polygon of {len(points)} numbers, an odd count")
-    # min and max of a polygon with NaN are NaN, for which no comparison holds.
-    corners = points.reshape(-1, 2)
-    if len(corners):
-        low, high = corners.min(), corners.max(axis=0)
-        within = low >= -MARGIN and high[0] <= picture.width + MARGIN
-        if not (within and high[1] <= picture.height + MARGIN):
-            raise _error(where, "'segmentation' has a polygon outside its image, or not finite")
-    if len(corners) < 3:
-        return points[:0]
-    longest = len(corners) * (picture.width + picture.height + 4 * MARGIN)
-    if longest > MOST_LENGTH:  # seldom; else there is no need to measure it
-        length = float(np.abs(np.diff(corners, axis=0)).sum())
+    for values, side in ((points[::2], picture.width), (points[1::2], picture.height)):
+        if not all(-MARGIN <= value <= side + MARGIN for value in values):
+            raise _error(where, "'segmentation' has a polygon outside its image")
+    if len(points) * (picture.width + picture.height) > MOST_LENGTH:  # worth measuring
+        length = float(np.abs(np.diff(np.reshape(points, (-1, 2)), axis=0)).sum())
         if length > MOST_LENGTH:
             raise _error(where, f"'segmentation' has a polygon {length:,.0f} pixels long")
     return points
 
 
-def _runs(stored: dict[str, Any], picture: Picture, where: str) -> Runs:
-    size, counts = _array(stored.get("size")), stored.get("counts")
-    if not isinstance(size, np.ndarray) or size.tolist() != [picture.height, picture.width]:
+def _runs(stored: dict[str, Any], picture: Picture, where: str) -> Array:
+    counts, pixels = stored.get("counts"), picture.width * picture.height
+    if stored.get("size") != [picture.height, picture.width]:
         raise _error(where, "the size of its run lengths is not that of its image")
     if isinstance(counts, str):
         try:
-            counts = counts_of(counts.encode()).astype(np.float64)
+            counts = counts_of(counts.encode()).tolist()
         except ValueError as error:
             raise _error(where, f"its run lengths are damaged ({error})") from error
-    if not isinstance(counts, np.ndarray) or not (counts >= 0).all():
-        raise _error(where, "its run lengths are no numbers of 0 and above")
-    total = math.fsum(counts.tolist()) if len(counts) <= picture.width * picture.height + 1 else 0
-    if total != picture.width * picture.height or (counts != np.floor(counts)).any():
+    if (
+        not isinstance(counts, list)
+        or not set(map(type, counts)) <= {int, float}
+        or not all(value >= 0 and value % 1 == 0 for value in counts)
+    ):
+        raise _error(where, "its run lengths are no whole numbers of 0 and above")
+    if len(counts) > pixels + 1 or math.fsum(counts) != pixels:
         raise _error(where, "its run lengths do not add up to the pixels of its image")
-    return Runs(counts.astype(np.int64))
+    return np.array(counts, np.int32)
 
 
 def counts_of(text: bytes) -> Array:
     """The run lengths int64 that COCO's compressed text stands for; ValueError where damaged.
 
-    Each is written in groups of five bits, the lowest first, as a character from ``0`` on; bit 5
-    says that more follow, the highest bit of the last group is the sign. From the fourth on,
-    what is written is the difference from the length two before.
+    pycocotools reads beyond the end of damaged texts. Each length is written in groups of five
+    bits, the lowest first, as a character from ``0`` on; bit 5 says that more follow, and the
+    highest bit of the last group is the sign. From the fourth on, the text holds differences from
+    the length two before.
     """
     codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
     if ((codes < 0) | (codes > 63)).any():
-        raise ValueError("a character is none of the code's")
+        raise ValueError("it has a character outside the code")
     ends = np.flatnonzero(codes < 32)
     if not len(codes) or ends[-1:].tolist() != [len(codes) - 1]:
         raise ValueError("the text is empty or cut off")
@@ -250,14 +233,6 @@ def counts_of(text: bytes) -> Array:
     if (counts < 0).any():
         raise ValueError("a length is negative")
     return counts
-
-
-def _identified(fields: dict[str, Any], what: str, place: int, name: str) -> tuple[str, int]:
-    """(how an error calls the item, its id)."""
-    id_ = fields.get("id")
-    if type(id_) is not int or not 0 <= id_ < 1 << 63:
-        raise _error(f"{name}: {what} at place {place}", "'id' is no whole number")
-    return f"{name}: {what} {id_}", id_
 
 
 def _whole(fields: dict[str, Any], key: str, where: str) -> int:

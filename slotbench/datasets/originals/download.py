@@ -1,233 +1,386 @@
-"""Downloading original files: goes on where it stopped, believes no length, checks what it got.
+"""Downloads original files: resumes, retries, and checks length and checksums.
 
-A file is ``<name>.part`` until it is whole and checked; ``<name>.part.json`` notes which version
-of the source it is a part of (ETag, Last-Modified), so that parts of two versions are never
-joined. Only http and https are spoken, and https is never left for http.
+A file is ``<name>.part`` until it is whole and checked. ``<name>.part.json`` notes the version of
+the source (ETag, Last-Modified), so that parts of two versions are never joined. Only http and
+https are spoken, and https never redirects to http.
 """
 
+import base64
+import hashlib
 import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from rich.markup import escape
+import google_crc32c
+import urllib3
+from pydantic import Field
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, SSLError, TimeoutError
+from urllib3.util import Retry, Timeout
 
-from slotbench.datasets.originals.download_http import Answer, Final, Gone, Retry, ask
-from slotbench.datasets.originals.download_part import Part
+from slotbench import __version__
+from slotbench.datasets.originals.addresses import Download
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import explain
+from slotbench.files import Document, explain, read_document, write_json
 from slotbench.locks import Held, hold
 from slotbench.progress import Bar, bar, say
 
 CHUNK = 1 << 20
 AGAIN = "Type the same command again: it goes on where it stopped."
+OTHERWISE = "Fetch the file by other means, and give it with --from."
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""Answers that may be better later."""
+RETRY = Retry(8, backoff_factor=1, backoff_max=60, retry_after_max=60)
+"""Failures in a row, each without :data:`PROGRESS` bytes; waits of 0, 2, 4, ... 60 s."""
+PROGRESS = 1 << 20
+SLOWEST = 10_000
+"""Bytes in ``stall`` seconds; a slower connection is given up."""
+VERSION = ("etag", "modified", "total")
+"""Notes that differ between versions of a file."""
+SUMS: dict[str, Callable[[], Any]] = {
+    "sha256": hashlib.sha256,
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "crc32c": google_crc32c.Checksum,
+}
 
 
-@dataclass(frozen=True)
-class Download:
-    """A published file."""
+class Passing(HTTPError):  # noqa: N818
+    """A failure that may pass; ``response`` may say when to try again."""
+
+    def __init__(self, what: str, response: urllib3.BaseHTTPResponse | None = None) -> None:
+        super().__init__(what)
+        self.response = response
+
+
+class Final(SlotbenchError):  # noqa: N818
+    """A failure that will not pass."""
+
+
+class Notes(Document):
+    """What is known of a part's source."""
 
     url: str
-    sha256: str | None = None
-    """Hexadecimal; none where it is not published."""
-    md5: str | None = None
-    """Hexadecimal; asked for where there is no sha256."""
-    size: int | None = None
-    """Bytes; none where they are not published."""
-
-    @property
-    def name(self) -> str:
-        return re.split("[?#]", self.url)[0].rsplit("/", 1)[-1]
+    etag: str = ""
+    modified: str = ""
+    total: int | None = None
+    """Bytes of the whole file."""
+    sums: dict[str, str] = Field(default_factory=dict)
+    """Checksums that the server states, in hexadecimal."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a source may fail before the user is told."""
+@dataclass
+class Answer:
+    """A server's answer: the whole file, or its bytes from ``start`` on."""
 
-    tries: int = 6
-    """Failures in a row while no byte has come."""
-    tries_begun: int = 15
-    """Failures in a row, each without :attr:`progress`, once bytes have come."""
-    first_wait: float = 1.0
-    """Seconds before the second try; each wait is twice the last."""
-    longest_wait: float = 60.0
-    stall: float = 60.0
-    """Seconds without data, or with less than :attr:`slowest` bytes, that end a connection."""
-    slowest: int = 10_000
-    progress: int = 1 << 20
-    """Bytes of one connection that make the count of failures begin anew."""
-    sleep: Callable[[float], None] = time.sleep
+    response: urllib3.BaseHTTPResponse
+    start: int
+    notes: Notes
 
 
 def download(
-    files: Sequence[Download], folder: Path, patience: Patience | None = None
+    files: Sequence[Download], folder: Path, retry: Retry = RETRY, stall: float = 60.0
 ) -> list[Path]:
-    """Fetch files into a folder; those that are there are kept. Returns their paths, in order.
+    """Fetches files into a folder and keeps those that are there. Returns their paths in order.
 
-    Raises :class:`SlotbenchError` where a source keeps failing or is not what it should be, and
+    ``stall`` is the number of seconds without data that ends a connection. Raises
+    :class:`SlotbenchError` where a source keeps failing or is not as it should be, and
     :class:`UserError` where the disk is too small or another process fetches the same file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_fetched(file, folder, patience or Patience()) for file in files]
+    for file in files:
+        target = folder / file.name
+        if _is_there(file, target):
+            say(f"{target} was downloaded before.")
+            continue
+        try:
+            with hold(folder / f".{file.name}.lock"):
+                if not _is_there(file, target):
+                    _Transfer(file, target, retry, stall).run()
+        except Held as error:
+            message = f"{target} is being downloaded by another process."
+            raise UserError(message, "Wait until it has ended.") from error
+        except OSError as error:
+            raise explain(error) or error from error
+    return [folder / file.name for file in files]
 
 
-def _fetched(file: Download, folder: Path, patience: Patience) -> Path:
-    target = folder / file.name
-    if _there(file, target):
-        say(f"{target} was downloaded before.")
-        return target
-    try:
-        with hold(folder / f".{file.name}.lock"):
-            if not _there(file, target):
-                _fetch(file, Part(target, file.url), patience)
-    except Held as error:
-        raise UserError(
-            f"{target} is being downloaded by another process.", "Wait until it has ended."
-        ) from error
-    except OSError as error:
-        raise explain(error) or error from error
-    return target
-
-
-def _there(file: Download, target: Path) -> bool:
+def _is_there(file: Download, target: Path) -> bool:
     return target.is_file() and file.size in (None, target.stat().st_size)
 
 
-def _fetch(file: Download, part: Part, patience: Patience) -> None:
-    """Two times where the first one's checksum is wrong: a part of before may be to blame."""
-    for last in (False, True):
-        with bar(f"Downloading {file.name}", 1, count=False) as progress:
-            _complete(file, part, patience, progress)
-        wrong = part.wrong(file.sha256, file.md5)
-        if not wrong:
-            part.finish()
-            return
-        part.discard()
-        if last:
-            raise SlotbenchError(
-                f"{file.url}: {wrong}. What was downloaded is removed.",
-                "The file has changed at its source, or something changes it on the way. Fetch "
-                "it by other means, and give it with --from.",
-            )
-        say(f"{file.name}: {wrong}; fetching it once more.")
+class _Transfer:
+    """One file on its way."""
 
-
-def _complete(file: Download, part: Part, patience: Patience, progress: Bar) -> None:
-    """Connect as often as it takes until the part is whole."""
-    meter = _Meter(progress, part)
-    failures, begun = 0, False
-    while True:
-        before = meter.received
+    def __init__(self, file: Download, target: Path, retry: Retry, stall: float) -> None:
+        self.file, self.target, self.retry, self.stall = file, target, retry, stall
+        self.part = target.with_name(f"{target.name}.part")
+        self.notes_path = target.with_name(f"{target.name}.part.json")
+        self.notes = Notes(url=file.url)
+        self.received, self.started = 0, time.monotonic()
         try:
-            _connect(file, part, patience, meter)
-            return
-        except Retry as error:
-            came = meter.received - before
-            begun = begun or came > 0
-            failures = 1 if came >= patience.progress else failures + 1
-            if failures >= (patience.tries_begun if begun else patience.tries):
+            self.notes = read_document(self.notes_path, Notes)
+        except UserError:
+            self.discard()
+        if self.notes.url != file.url or self.size > (self.notes.total or self.size):
+            self.discard()
+
+    @property
+    def size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def discard(self) -> None:
+        """A part without notes, or of another address or version, is of no use."""
+        self.part.unlink(missing_ok=True)
+        self.notes_path.unlink(missing_ok=True)
+        self.notes = Notes(url=self.file.url)
+
+    def note(self, notes: Notes) -> None:
+        self.notes = notes
+        write_json(self.notes_path, notes.model_dump())
+
+    def run(self) -> None:
+        """Fetches twice where the first checksum is wrong: an old part may be to blame."""
+        for last in (False, True):
+            with bar(f"Downloading {self.file.name}", 1, count=False) as progress:
+                self._complete(progress)
+            wrong = self._wrong()
+            if not wrong:
+                self.part.replace(self.target)
+                self.notes_path.unlink(missing_ok=True)
+                return
+            self.discard()
+            if last:
                 raise SlotbenchError(
-                    f"{file.url}: {error}; {failures} tries failed.",
-                    f"{part.size:,} bytes are kept. {AGAIN}",
-                ) from error
-            wait = min(
-                max(patience.first_wait * 2 ** (failures - 1), error.wait), patience.longest_wait
-            )
-            meter.wait(str(error), wait)
-            patience.sleep(wait)
-        except Final as error:
+                    f"{self.file.url}: {wrong}. The download is removed.",
+                    f"The file has changed at its source, or on the way. {OTHERWISE}",
+                )
+            say(f"{self.file.name}: {wrong}; fetching it once more.")
+
+    def _complete(self, progress: Bar) -> None:
+        """Connects as often as it takes until the part is whole."""
+        retry = self.retry
+        while self.notes.total is None or self.size < self.notes.total or not self.part.exists():
+            before, answer = self.received, None
+            try:
+                answer = self._ask()
+                self._receive(answer, progress)
+            except HTTPError as error:
+                if self.received - before >= PROGRESS:
+                    retry = self.retry
+                retry = self._next(retry, error)
+                progress.set(self.size, self.notes.total, f"{_reason(error)}; trying again")
+                try:
+                    retry.sleep(getattr(error, "response", None))
+                except InvalidHeader:  # a Retry-After that is neither seconds nor a date
+                    retry.new(respect_retry_after_header=False).sleep()
+            finally:
+                if answer is not None:
+                    answer.response.close()
+
+    def _next(self, retry: Retry, error: HTTPError) -> Retry:
+        try:
+            return retry.increment("GET", self.file.url, error=error)
+        except MaxRetryError as last:
             raise SlotbenchError(
-                f"{file.url}: {error}.", "Fetch the file by other means, and give it with --from."
-            ) from error
+                f"{self.file.url}: {_reason(error)}; {len(retry.history) + 1} tries failed.",
+                f"{self.size:,} bytes are kept. {AGAIN}",
+            ) from last
+
+    def _ask(self) -> Answer:
+        """Asks for the rest of the file, if it still is the file that the part is of."""
+        etag, checked = self.notes.etag, bool(self.file.sha256 or self.file.md5)
+        validator = etag if etag.startswith('"') else self.notes.modified
+        headers = {"User-Agent": f"slotbench/{__version__}", "Accept-Encoding": "identity"}
+        if self.size and (validator or checked):
+            headers["Range"] = f"bytes={self.size}-"
+            if validator:
+                headers["If-Range"] = validator
+        response = _request(self.file.url, headers, self.stall)
+        try:
+            return self._check(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _check(self, response: urllib3.BaseHTTPResponse) -> Answer:
+        what = f"HTTP {response.status} {_plain(response.reason)}"
+        if response.status == 416:  # the part is of another file
+            self.discard()
+            raise Passing(what)
+        if response.status in PASSING:
+            raise Passing(what, response)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if response.status not in (200, 206):
+            raise self._final(what)
+        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+            raise self._final("the server sends a web page instead of the file")
+        if encoding.lower() != "identity":
+            raise self._final(f"the server changes the file (Content-Encoding {_plain(encoding)})")
+        return self._agree(_read_answer(response, self.file.url))
+
+    def _agree(self, answer: Answer) -> Answer:
+        """Checks an answer against the part, which it may replace."""
+        total, known = answer.notes.total, self.notes
+        if None not in (total, self.file.size) and total != self.file.size:
+            self.discard()
+            raise self._final(f"the server says {total:,} bytes, expected {self.file.size:,}")
+        if answer.start:
+            pairs = [(getattr(known, key), getattr(answer.notes, key)) for key in VERSION]
+            if answer.start != self.size or any(a and b and a != b for a, b in pairs):
+                self.discard()
+                raise Passing("the file has changed at its source; fetching it anew")
+        else:
+            self.discard()
+            total = self.file.size if total is None else total
+            self.note(answer.notes.model_copy(update={"total": total}))
+        if self.notes.total is None and not (
+            answer.response.headers.get("Transfer-Encoding") == "chunked"
+            or self.file.sha256
+            or self.file.md5
+        ):
+            raise Passing("the server does not say how long the file is")
+        self._check_space((self.notes.total or 0) - answer.start)
+        return answer
+
+    def _check_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self.part.parent).free
+        if needed > free:
+            raise UserError(
+                f"{self.target}: {needed / 1e9:.1f} GB are to come, and the disk has "
+                f"{free / 1e9:.1f} GB left.",
+                f"Free some space, or choose another --data-dir. {AGAIN}",
+            )
+
+    def _receive(self, answer: Answer, progress: Bar) -> None:
+        since, came, size, total = time.monotonic(), 0, answer.start, self.notes.total
+        with self.part.open("ab") as out:
+            while total is None or size < total:
+                most = CHUNK if total is None else min(CHUNK, total - size)
+                piece = answer.response.read1(most)
+                if not piece:
+                    break
+                out.write(piece)
+                out.flush()  # kept, whatever comes next
+                size, came, self.received = (
+                    size + len(piece),
+                    came + len(piece),
+                    self.received + len(piece),
+                )
+                rate = self.received / max(time.monotonic() - self.started, 1e-9)
+                of = f" of {total / 1e9:.2f}" if total else ""
+                progress.set(size, total, f"{size / 1e9:.2f}{of} GB, {rate / 1e6:.1f} MB/s")
+                if time.monotonic() - since > self.stall:
+                    if came < SLOWEST:
+                        raise Passing(f"only {came:,} bytes in {self.stall:.0f} s")
+                    since, came = time.monotonic(), 0
+        if total is None:
+            self.note(self.notes.model_copy(update={"total": size}))
+        elif size < total:
+            raise Passing(f"the connection ended {total - size:,} bytes before the end")
+        elif answer.response.headers.get("Transfer-Encoding") and answer.response.read1(1):
+            raise self._final("the server sends more bytes than the file has")
+
+    def _final(self, what: str) -> Final:
+        return Final(f"{self.file.url}: {what}.", OTHERWISE)
+
+    def _wrong(self) -> str:
+        """The checksum that does not match, in words; empty where all match."""
+        published = {"sha256": self.file.sha256} if self.file.sha256 else {"md5": self.file.md5}
+        expected = {**self.notes.sums, **{name: text for name, text in published.items() if text}}
+        sums = {name: SUMS[name]() for name in expected if name in SUMS}
+        if sums:
+            with (
+                bar(f"Checking {self.file.name}", self.size, count=False) as progress,
+                self.part.open("rb") as stream,
+            ):
+                while piece := stream.read(CHUNK):
+                    for one in sums.values():
+                        one.update(piece)
+                    progress.set(stream.tell())
+        for name, one in sums.items():
+            found, text = one.digest().hex(), expected[name].lower()
+            if found != text:
+                return f"its {name} is {found}, expected {text}"
+        return ""
 
 
-def _connect(file: Download, part: Part, patience: Patience, meter: "_Meter") -> None:
-    """One connection; returns where the part is whole, else raises."""
-    if part.whole:
-        return
-    checked = bool(file.sha256 or file.md5)
-    try:
-        with ask(file.url, part.size, part.validator, checked, patience.stall) as answer:
-            left = _agree(file, part, answer)
-            if left is not None:
-                _check_space(part, left)
-            elif not (answer.chunked or checked):
-                raise Retry("the server does not say how long the file is")
-            with part.open() as out:
-                _receive(answer, out, left, patience, meter)
-    except Gone:
-        part.discard()
-        raise
-    if part.total is None:
-        part.note_total(part.size)
+def _request(url: str, headers: dict[str, str], stall: float) -> urllib3.BaseHTTPResponse:
+    """One request, with its redirects."""
+    first = url
+    for _ in range(10):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Final(f"{first}: {_plain(url)} is no http or https address.", OTHERWISE)
+        if urlsplit(first).scheme == "https" and parts.scheme == "http":
+            raise Final(f"{first}: it leads from https to http ({_plain(url)}).", OTHERWISE)
+        proxy = None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+        pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+        try:
+            response = pool.request(
+                "GET",
+                url,
+                headers=headers,
+                preload_content=False,
+                decode_content=False,
+                redirect=False,
+                retries=False,
+                timeout=Timeout(stall),
+            )
+        except SSLError as error:
+            what = f"its certificate cannot be verified ({_plain(error)})"
+            raise Final(f"{first}: {what}.", OTHERWISE) from error
+        place = response.get_redirect_location()
+        if not place:
+            return response
+        response.close()
+        url = urljoin(url, place)
+    raise Final(f"{first}: it leads in a circle.", OTHERWISE)
 
 
-def _agree(file: Download, part: Part, answer: Answer) -> int | None:
-    """How many bytes are to come: after those of the part, or in their place."""
-    total = answer.total
-    if None not in (total, file.size) and total != file.size:
-        part.discard()
-        raise Final(f"the server says {total:,} bytes, expected {file.size:,}")
-    if answer.start:
-        other = None not in (total, part.total) and total != part.total
-        if other or answer.start != part.size or not part.same(answer):
-            part.discard()
-            raise Retry("the file has changed at its source; fetching it anew")
-    else:
-        part.begin(answer, file.size if total is None else total)
-    return None if part.total is None else part.total - answer.start
+def _read_answer(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
+    headers, start, total = response.headers, 0, None
+    length = headers.get("Content-Length", "")
+    if length.isdigit() and not headers.get("Transfer-Encoding"):
+        total = int(length)
+    if response.status == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        if not found:
+            raise Passing("the server sends a piece and does not say which")
+        start = int(found[1])
+        end = None if total is None else start + total
+        total = end if found[2] == "*" else int(found[2])
+        if total is not None and (end or 0) > total:
+            raise Passing(f"the server says {total:,} bytes in all, and sends to {end:,}")
+    sums = {}
+    for entry in headers.get("x-goog-hash", "").split(","):
+        name, _, value = entry.strip().partition("=")
+        if name in SUMS:
+            try:
+                sums[name] = base64.b64decode(value, validate=True).hex()
+            except ValueError:
+                continue
+    etag, modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
+    return Answer(
+        response, start, Notes(url=url, etag=etag, modified=modified, total=total, sums=sums)
+    )
 
 
-def _receive(
-    answer: Answer, out: BinaryIO, left: int | None, patience: Patience, meter: "_Meter"
-) -> None:
-    since, came = time.monotonic(), 0
-    while left is None or left > 0:
-        piece = answer.read(CHUNK if left is None else min(CHUNK, left))
-        if not piece:
-            break
-        out.write(piece)
-        out.flush()  # what is there when a later line fails is kept
-        left = None if left is None else left - len(piece)
-        came += len(piece)
-        meter.add(len(piece))
-        if time.monotonic() - since > patience.stall:
-            if came < patience.slowest:
-                raise Retry(f"only {came:,} bytes in {patience.stall:.0f} s")
-            since, came = time.monotonic(), 0
-    if left:
-        raise Retry(f"the connection ended {left:,} bytes before the end")
-    if left == 0 and answer.more():
-        raise Final("the server sends more bytes than the file has")
+def _plain(text: object) -> str:
+    """A server's words, safe to print."""
+    return re.sub("[^ -~]", "?", str(text))[:80]
 
 
-def _check_space(part: Part, needed: int) -> None:
-    free = shutil.disk_usage(part.path.parent).free
-    if needed > free:
-        raise UserError(
-            f"{part.target}: {needed / 1e9:.1f} GB are to come, and the disk has "
-            f"{free / 1e9:.1f} GB left.",
-            f"Free some space, or choose another --data-dir. {AGAIN}",
-        )
-
-
-class _Meter:
-    """Bytes of this call, on the bar."""
-
-    def __init__(self, progress: Bar, part: Part) -> None:
-        self._progress, self._part = progress, part
-        self._started, self.received = time.monotonic(), 0
-
-    def add(self, count: int) -> None:
-        self.received += count
-        rate = self.received / max(time.monotonic() - self._started, 1e-9)
-        size, total = self._part.size, self._part.total
-        of = f" of {total / 1e9:.2f}" if total else ""
-        self._progress.set(size, total, f"{size / 1e9:.2f}{of} GB, {rate / 1e6:.1f} MB/s")
-
-    def wait(self, why: str, seconds: float) -> None:
-        text = escape(f"{why}; again in {seconds:.0f} s")
-        self._progress.set(self._part.size, self._part.total, text)
+def _reason(error: HTTPError) -> str:
+    """A failure in words."""
+    if isinstance(error, Passing):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "the server is silent for too long"
+    cause = error.__cause__ or error.__context__
+    text = getattr(cause, "strerror", None) or error
+    return f"the server cannot be reached, or the connection broke ({_plain(text)})"

@@ -8,34 +8,32 @@ is a number is numeric, and any other is categorical; its classes are its texts,
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Property
-from slotbench.datasets.originals.tree import shown
+from slotbench.datasets.originals.importing import shown
 from slotbench.errors import UserError
 
 KEYS = ("image", "object")
 MOST_CLASSES, MOST_CHARACTERS = 1000, 200
 LARGEST = 3.4e38
-"""Of float32, in which numbers are stored."""
+"""Largest float32."""
+MOST_LABEL = 65535
+"""Largest value in a mask."""
 
 Rows = dict[PurePosixPath, dict[int, tuple[float, ...]]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says: values of each property, classes as their codes."""
+    """Values of each property; classes are codes."""
 
     properties: tuple[Property, ...]
     rows: Rows
     """Image -> label -> a value for each property."""
-
-    @property
-    def highest(self) -> int:
-        """The highest label."""
-        return max((label for labels in self.rows.values() for label in labels), default=0)
 
 
 def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table:
@@ -43,14 +41,15 @@ def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table
     lines, header = _parse(data, name)
     columns = [column for column in header if column not in KEYS]
     places = {column: header.index(column) for column in header}
-    known = set(images)
+    known = {_composed(image): image for image in images}
     keys: list[tuple[PurePosixPath, int]] = []
     seen: set[tuple[PurePosixPath, int]] = set()
     for number, cells in lines:
-        image = PurePosixPath(cells[places["image"]])
-        if image not in known:
+        cell = cells[places["image"]]
+        image = known.get(_composed(cell))
+        if image is None:
             raise UserError(
-                f"{name}, line {number}: there is no image {shown(image)!r}.",
+                f"{name}, line {number}: there is no image {shown(cell)!r}.",
                 "Expected its path below the folder, such as cats/1.png.",
             )
         key = image, _label(cells[places["object"]], f"{name}, line {number}")
@@ -68,6 +67,10 @@ def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table
     for index, (image, label) in enumerate(keys):
         rows.setdefault(image, {})[label] = tuple(values[index] for _, values in described)
     return Table(tuple(prop for prop, _ in described), rows)
+
+
+def _composed(name: PurePosixPath | str) -> str:
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
 def _parse(data: bytes, name: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
@@ -98,11 +101,12 @@ def _parse(data: bytes, name: str) -> tuple[list[tuple[int, list[str]]], list[st
 
 
 def _label(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 0 < int(text) < NOT_LABELLED):
+    label = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 0 < label <= MOST_LABEL or label == NOT_LABELLED:
         raise UserError(
-            f"{where}: object {shown(text[:20])!r}, expected a label from 1 to {NOT_LABELLED - 1}."
+            f"{where}: object {shown(text[:20])!r}, expected a label from 1, not {NOT_LABELLED}."
         )
-    return int(text)
+    return label
 
 
 def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Property, list[float]]:
@@ -131,10 +135,10 @@ def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Prope
 
 
 def _number(text: str) -> float | None:
-    """The number a cell holds; none where it holds a text."""
+    """The number in a cell; None where it holds text."""
     try:
         value = float(text)
     except ValueError:
         return None
-    # Python reads 1_000 as a number; nobody else does.
+    # Only Python reads 1_000 as a number.
     return None if "_" in text else math.inf if math.isnan(value) else value

@@ -1,36 +1,45 @@
 """Images and label images of original files: decoded with limits, cropped, resized.
 
-Files are hostile until read: only PNG and JPEG are decoded, the size in the header is checked
-before any pixel is, and whatever a decoder makes of a damaged file is a :class:`UserError` that
-names it. Pixels are taken as they are stored: EXIF orientation is ignored, alpha is dropped.
+Only PNG and JPEG are decoded. The size in the header is checked before any pixel is read. Every
+failure is a :class:`UserError` that names the file. EXIF orientation is applied; alpha is dropped.
 """
 
+import contextlib
 import io
 import warnings
 from typing import Literal, overload
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.errors import UserError
 
 LEAST_SIDE, MOST_SIDE = 8, 8192
-"""Pixels; a picture of fewer shows nothing, one of more is taken for an attack."""
-DAMAGED = "The file is damaged; fetch it again."
-# Of a grey PNG with 2 or 4 bits a pixel, Pillow stretches the values to 0 to 255.
+"""Smallest and largest side in pixels."""
+# Pillow stretches the values of grey PNGs with 2 or 4 bits a pixel to 0 to 255.
 _STRETCHED = {2: 85, 4: 17}
 
 
-def read_image(data: bytes, name: str, *, least: int = LEAST_SIDE, most: int = MOST_SIDE) -> Array:
+class Damaged(UserError):  # noqa: N818  # states a fact about a file
+    """An image that cannot be decoded; ``file`` is its name."""
+
+    def __init__(self, file: str, what: str) -> None:
+        super().__init__(f"{file}: {what}.", "The file is damaged; fetch it again.")
+        self.file = file
+
+
+def read_image(
+    data: bytes, name: str, *, least: int = LEAST_SIDE, most: int = MOST_SIDE, upright: bool = True
+) -> Array:
     """The PNG or JPEG in ``data`` as uint8 (H, W, 3).
 
-    Grey and palette images become RGB; of 16 bits a channel the upper eight are kept; CMYK is
-    converted; of an animation the first picture is taken. :class:`UserError` naming ``name``
-    where it is neither format, is damaged or truncated, or has a side of under ``least`` or
-    over ``most`` pixels.
+    Grey, palette and CMYK images become RGB. Images of 16 bits a channel keep the upper eight.
+    The first picture of an animation is taken. ``upright`` applies the EXIF orientation.
+    Raises :class:`Damaged` where the data is no whole PNG or JPEG, and :class:`UserError` where
+    a side has under ``least`` or over ``most`` pixels; both name ``name``.
     """
-    image = _decode(data, name, ("PNG", "JPEG"), least, most)
+    image = _decode(data, name, ("PNG", "JPEG"), least, most, upright)
     if image.mode.startswith("I"):
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
     with warnings.catch_warnings():
@@ -39,30 +48,13 @@ def read_image(data: bytes, name: str, *, least: int = LEAST_SIDE, most: int = M
 
 
 def read_labels(
-    data: bytes,
-    name: str,
-    objects: int = NOT_LABELLED - 1,
-    *,
-    least: int = LEAST_SIDE,
-    most: int = MOST_SIDE,
+    data: bytes, name: str, objects: int = NOT_LABELLED - 1, *, most: int = MOST_SIDE
 ) -> Array:
     """The label image in ``data`` as uint8 (H, W): 0 to ``objects``, or 255 for not labelled.
 
-    A PNG with a palette (the label is the index, whatever the colour) or in grey with 1 to 16
-    bits a pixel (the label is the value). :class:`UserError` naming ``name`` as
-    :func:`read_image`, and where it has colours or a label above ``objects``.
+    Raises as :func:`read_values`, and :class:`UserError` where a label exceeds ``objects``.
     """
-    image = _decode(data, name, ("PNG",), least, most)
-    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise UserError(
-            f"{name}: this PNG has colours ({image.mode}); which of them is which label is not "
-            "known.",
-            "Expected a PNG in grey or with a palette, whose values are the labels.",
-        )
-    values = np.asarray(image).astype(np.int64)
-    bits = data[24]  # of the header, which Pillow has checked
-    if image.mode == "L" and bits in _STRETCHED:
-        values //= _STRETCHED[bits]
+    values = read_values(data, name, most=most)
     excess = values[(values > objects) & (values != NOT_LABELLED)]
     if excess.size:
         raise UserError(
@@ -72,19 +64,39 @@ def read_labels(
     return values.astype(np.uint8)
 
 
-def _decode(data: bytes, name: str, formats: tuple[str, ...], least: int, most: int) -> Image.Image:
+def read_values(data: bytes, name: str, *, most: int = MOST_SIDE) -> Array:
+    """The values of a label image: int64 (H, W), 0 to 65,535.
+
+    It is a PNG with a palette (the value is the index) or in grey with 1 to 16 bits a pixel.
+    Raises as :func:`read_image`, and :class:`UserError` where the PNG has colours.
+    """
+    image = _decode(data, name, ("PNG",), LEAST_SIDE, most, True)
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        raise UserError(
+            f"{name}: this PNG has colours ({image.mode}); which colour is which object is not "
+            "known.",
+            "Convert it to a PNG in grey: 0 background, and a number from 1 for each object.",
+        )
+    values = np.asarray(image).astype(np.int64)
+    bits = data[24]  # of the header, which Pillow has checked
+    if image.mode == "L" and bits in _STRETCHED:
+        values //= _STRETCHED[bits]
+    return values
+
+
+def _decode(
+    data: bytes, name: str, formats: tuple[str, ...], least: int, most: int, upright: bool
+) -> Image.Image:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF and the like; errors are raised
+        warnings.simplefilter("ignore")  # damaged EXIF and the like
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = _open(data, formats)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise UserError(f"{name}: {_over(most)}.") from error
-        except Exception as error:  # decoders of hostile bytes raise errors of every kind
+        except Exception as error:  # decoders raise errors of every kind
             kinds = " or ".join(formats)
-            raise UserError(
-                f"{name}: this is no {kinds} image, or its header is damaged.", DAMAGED
-            ) from error
+            raise Damaged(name, f"this is no {kinds} image, or its header is damaged") from error
         width, height = image.size
         if max(image.size) > most:
             raise UserError(f"{name}: {width}x{height} pixels, {_over(most)}.")
@@ -92,14 +104,15 @@ def _decode(data: bytes, name: str, formats: tuple[str, ...], least: int, most: 
             raise UserError(f"{name}: {width}x{height} pixels, expected at least {least} a side.")
         try:
             if image.format == "PNG":
-                # Pillow compares the checksums of pixels here alone, and has to open it again.
+                # Only verify() compares the checksums of pixels; then the file is opened again.
                 image.verify()
                 image = _open(data, formats)
             image.load()
         except Exception as error:
-            raise UserError(
-                f"{name}: the image is damaged or truncated ({error}).", DAMAGED
-            ) from error
+            raise Damaged(name, f"the image is damaged or truncated ({error})") from error
+        if upright:
+            with contextlib.suppress(Exception):  # damaged EXIF says nothing
+                ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
@@ -118,11 +131,11 @@ def fit(image: Array, labels: None, size: int, crop: float = ...) -> tuple[Array
 def fit(
     image: Array, labels: Array | None, size: int, crop: float = 1.0
 ) -> tuple[Array, Array | None]:
-    """The centre of an image and its labels as squares of ``size`` pixels.
+    """The centre of an image uint8 (H, W, 3) and its labels uint8 (H, W), as squares.
 
-    ``image`` uint8 (H, W, 3), ``labels`` uint8 (H, W) or none; ``crop`` is the square's side as
-    a share of the shorter side, in (0, 1]. Images are averaged over areas (bilinear where
-    enlarged), labels are those of the nearest pixel. ValueError where the two differ in size.
+    ``crop`` is the square's side as a share of the shorter side, in (0, 1]; ``size`` is the side
+    of the result in pixels. Images are averaged over areas (bilinear where enlarged), labels take
+    the nearest pixel. ValueError where image and labels differ in size.
     """
     height, width = image.shape[:2]
     if labels is not None and labels.shape != (height, width):
@@ -135,7 +148,7 @@ def fit(
 
 
 def resize(image: Array, size: tuple[int, int], how: Literal["average", "nearest"]) -> Array:
-    """uint8 (h, w[, 3]) resized to ``size``, which is width and height."""
+    """Resizes uint8 (h, w[, 3]) to ``size``: width and height."""
     if image.shape[1::-1] == size:
         return image
     if how == "nearest":

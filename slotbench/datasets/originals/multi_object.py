@@ -1,27 +1,27 @@
 """Importers of DeepMind's multi_object_datasets; here: CLEVR with masks, and Multi-dSprites.
 
 Entity 0 of a mask is the background; entity i becomes label i. CLEVR's codes of colour, shape,
-size and material start at 1, and the source does not say what they stand for: they keep their
-numbers as names.
+size and material start at 1. The source does not name them, so their names are their numbers.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import resize
-from slotbench.datasets.originals.tfrecord import RecordFile, parse_example, read_bytes, read_floats
+from slotbench.datasets.originals.importing import RecordImporter, file_identity, visible
+from slotbench.datasets.originals.tfrecord import Record, RecordFile, read_bytes, read_floats
 
 Arrays = dict[str, Array]
 
 
 def visible_entities(stored: Arrays) -> Array:
-    """The entities that the record calls visible, int64 (n,); entity 0 is the background."""
+    """The entities that are visible by the record, int64 (n,); entity 0 is the background."""
     return np.flatnonzero(stored["visibility"][1:, 0] > 0) + 1
 
 
@@ -43,22 +43,22 @@ class Format:
     describe: Callable[[Arrays], Arrays]
     """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
     backgrounds: int = 1
-    """So many of the first entities are background where they are no objects."""
+    """Number of first entities that are background unless they are objects."""
     objects: Callable[[Arrays], Array] = visible_entities
     """Stored arrays -> which entities are objects, int64 (n,), rising."""
     enlarge: Literal["average", "nearest"] = "average"
     """How an image becomes a whole multiple of its size."""
 
 
-class MultiObjectImporter(Importer):
+class MultiObjectImporter(RecordImporter):
     """Streams one file; :class:`UserError` where it is damaged or is another dataset's."""
 
     def __init__(self, path: Path, form: Format) -> None:
+        super().__init__()
         self.file, self.form, self.layout = RecordFile(path), form, form.layout
 
     def identity(self) -> dict[str, Any]:
-        status = self.file.path.stat()
-        return {"file": self.file.path.name, "bytes": status.st_size, "mtime": status.st_mtime_ns}
+        return file_identity(self.file.path)
 
     def sources(self) -> list[dict[str, str]]:
         return [{"file": self.file.path.name, "sha256": self.file.sha256}]
@@ -66,29 +66,10 @@ class MultiObjectImporter(Importer):
     def progress(self) -> tuple[int, int]:
         return self.file.bytes_read, self.file.size
 
-    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
-        kept: list[Batch] = []
-        read = 0
-        for record, data in enumerate(self.file):
-            read = record + 1
-            if record >= skip:
-                one = self._image(data, record)
-                if one is not None:
-                    kept.append(one)
-                if read % size == 0:
-                    yield read, self._stack(kept)
-                    kept = []
-        if read % size and read > skip:
-            yield read, self._stack(kept)
+    def rows(self, skip: int) -> Iterator[Callable[[], Batch | None]]:  # noqa: ARG002
+        return (partial(self._row, data) for data in self.file)
 
-    def _stack(self, images: list[Batch]) -> Batch:
-        empty = {**self.layout.empty(0), "record": np.empty(0, np.int64)}
-        return {
-            key: np.concatenate([array, *(one[key] for one in images)])
-            for key, array in empty.items()
-        }
-
-    def _image(self, data: bytes, record: int) -> Batch | None:
+    def _row(self, data: bytes) -> Batch | None:
         """One image as a batch of one; None where it has more objects than the variant keeps."""
         stored = self._read(data)
         form, layout = self.form, self.layout
@@ -96,26 +77,23 @@ class MultiObjectImporter(Importer):
         if len(columns) > layout.objects:
             return None
         image = stored["image"][form.crop]
-        masks = stored["mask"][form.crop] if form.entities_last else stored["mask"]
-        if not form.entities_last:
-            masks = np.moveaxis(masks, 0, -1)[form.crop]
+        masks = stored["mask"] if form.entities_last else np.moveaxis(stored["mask"], 0, -1)
+        masks = masks[form.crop]
         labels = np.where(masks.any(axis=-1), masks.argmax(axis=-1), NOT_LABELLED)
         size = (layout.width, layout.height)
         batch = layout.empty(1)
         color = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
         whole = layout.width % image.shape[1] == 0
         batch["image"][0] = resize(color, size, form.enlarge if whole else "average")
-        mask = resize(labels.astype(np.uint8), size, "nearest")
-        # Objects stand in any of the columns: those that are there move to the first.
+        # Objects may be any of the entities; they become labels 1, 2, ...
         table = np.full(256, NOT_LABELLED, np.uint8)
         table[: form.backgrounds] = 0
         table[columns] = np.arange(1, len(columns) + 1)
-        batch["mask"][0] = table[mask]
-        shown = np.isin(np.arange(1, layout.objects + 1), batch["mask"][0])
-        batch["visible"][0] = shown
+        batch["mask"][0] = table[resize(labels.astype(np.uint8), size, "nearest")]
+        batch["visible"][0] = visible(batch["mask"], layout.objects)
         for name, values in self._properties(stored, columns).items():
             batch[f"property/{name}"][0, : len(columns)] = values
-        return {**batch, "record": np.array([record], np.int64)}
+        return batch
 
     def _properties(self, stored: Arrays, columns: Array) -> Arrays:
         """The properties of the objects in ``columns``, checked; padding may hold anything."""
@@ -134,37 +112,17 @@ class MultiObjectImporter(Importer):
         return described
 
     def _read(self, data: bytes) -> Arrays:
-        """Every array of a record, numbers of entities first."""
-        form = self.form
-        try:
-            features = parse_example(data)
-        except ValueError as error:
-            raise self.file.bad_record(f"is no tf.Example ({error})") from error
-        wanted: dict[str, tuple[Callable[[memoryview], Array], tuple[int, ...]]] = {
-            "image": (read_bytes, form.image),
-            "mask": (read_bytes, form.mask),
+        """Every array of a record, entities first."""
+        form, record = self.form, Record(self.file, data)
+        arrays = {
+            "image": record.array("image", read_bytes, form.image),
+            "mask": record.array("mask", read_bytes, form.mask)[..., 0],
         }
-        for key, dim in form.bytes_keys.items():
-            wanted[key] = read_bytes, (form.entities, dim)
-        for key, dim in form.float_keys.items():
-            wanted[key] = read_floats, (form.entities, dim)
-        arrays = {}
-        for key, (reader, shape) in wanted.items():
-            if key not in features:
-                raise self.file.bad_record(f"feature {key!r} is missing")
-            try:
-                values = reader(features[key])
-            except ValueError as error:
-                raise self.file.bad_record(f"feature {key!r}: {error}") from error
-            if values.size != np.prod(shape):
-                expected = "x".join(map(str, shape))
-                raise self.file.bad_record(
-                    f"feature {key!r} has {values.size} numbers, expected {expected}"
-                )
-            arrays[key] = values.reshape(shape)
-        if "visibility" in arrays and not np.isfinite(arrays["visibility"]).all():
-            raise self.file.bad_record("feature 'visibility' has a number that is not finite")
-        arrays["mask"] = arrays["mask"][..., 0]
+        for reader, keys in ((read_bytes, form.bytes_keys), (read_floats, form.float_keys)):
+            for key, dim in keys.items():
+                arrays[key] = record.array(key, reader, (form.entities, dim))
+        if "visibility" in arrays:
+            record.check_finite("visibility", arrays["visibility"])
         return arrays
 
 

@@ -1,10 +1,10 @@
-"""Where a dataset's original files are: as the user says, unpacked, or downloaded."""
+"""Finds a dataset's original files: where the user says, unpacked, or downloaded."""
 
 from pathlib import Path
 
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.originals.archives import folder_of, unpacked
-from slotbench.datasets.originals.download import Patience, download
+from slotbench.datasets.originals.download import download
 from slotbench.errors import UserError
 from slotbench.progress import say
 
@@ -12,22 +12,21 @@ FOLDER = "originals"
 
 
 def given(dataset: Dataset, source: Path, data_dir: Path) -> Path:
-    """What an importer is to read where the user typed ``--from``: archives are unpacked first."""
+    """The path that an importer reads after ``--from``; archives are unpacked first."""
     home = data_dir / FOLDER / dataset.name
     return folder_of(source, home) if dataset.unpacks else source
 
 
-def downloaded(dataset: Dataset, data_dir: Path, patience: Patience | None = None) -> Path:
-    """Fetch the dataset's files, unless they are there, into ``<data_dir>/originals/<name>``.
+def downloaded(dataset: Dataset, data_dir: Path) -> Path:
+    """Fetches the dataset's missing files into ``<data_dir>/originals/<name>``.
 
-    Returns what an importer is to read: the first file, or, where the dataset is a folder, that
-    of all that was unpacked. :class:`UserError` where the dataset has no published address.
+    Returns the path that an importer reads: the first file, or the folder of unpacked files.
+    :class:`UserError` where the dataset has no published address.
     """
     files = dataset.downloads()
     if not files:
         raise UserError(
-            f"--download: no address is known from which {dataset.name}:{dataset.variant} may be "
-            "fetched.",
+            f"--download: no address is known for {dataset.name}:{dataset.variant}.",
             dataset.obtain or f"Type: slotbench prepare {dataset.name}",
         )
     home = data_dir / FOLDER / dataset.name
@@ -35,6 +34,6 @@ def downloaded(dataset: Dataset, data_dir: Path, patience: Patience | None = Non
     size = f", {sum(sizes) / 1e9:.1f} GB" if len(sizes) == len(files) else ""
     say(f"Licence of {dataset.name}: {dataset.licence}.")
     say(f"Downloading {', '.join(file.name for file in files)} to {home}{size}.")
-    paths = download(files, home, patience)
-    # Variants may share their files, and so what was unpacked: its name is that of the files.
+    paths = download(files, home)
+    # Variants may share files, so the unpacked folder is named after the first file.
     return unpacked(paths, paths[0]) if dataset.unpacks else paths[0]

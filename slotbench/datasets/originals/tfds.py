@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slotbench.datasets.originals.importing import folder_at, load, shown, status_of
 from slotbench.datasets.originals.tfrecord import RecordFile
-from slotbench.datasets.originals.tree import folder_at, load, shown, status_of
 from slotbench.errors import UserError
 
 SHARD = re.compile(

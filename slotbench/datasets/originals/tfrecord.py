@@ -1,20 +1,21 @@
 """The TFRecord wire format and the part of protobuf that ``tf.Example`` needs.
 
 A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a
-masked CRC-32C of the data. Files are plain, as those of TFDS are, or gzipped, as those of
-DeepMind's multi_object_datasets are. The latter hold images in which every byte is its own
-entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>, over and over. Read as every third byte
-of a buffer this takes milliseconds; by way of protobuf objects it takes a hundred times as long.
+masked CRC-32C of the data. TFDS writes plain files; DeepMind's multi_object_datasets are gzipped.
+In their images every byte is its own entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>, over
+and over. Every third byte of a buffer is the image: reading it so takes milliseconds, and through
+protobuf objects a hundred times as long.
 """
 
 import hashlib
 import io
+import math
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import google_crc32c
 import numpy as np
@@ -24,17 +25,18 @@ from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 
 MAX_RECORD = 64 << 20
-"""Bytes; the longest record that is believed. The longest of CLEVR's have 3.2 million."""
+"""Bytes of the longest record that is read. CLEVR's longest have 3.2 million."""
 MAX_FEATURES = 1000
 MASK_DELTA = 0xA282EAD8
 GZIP_MAGIC = b"\x1f\x8b"
+T = TypeVar("T")
 GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 
 
 class RecordFile:
-    """A TFRecord file, gzipped or not, read as a stream; memory stays flat whatever its size.
+    """A TFRecord file, gzipped or not, read as a stream; memory stays flat.
 
-    ``bytes_read`` counts bytes of the file as it is; ``sha256`` is its hash, known when every
+    ``bytes_read`` counts bytes of the file as stored; ``sha256`` is its hash, known when every
     record has been read. Every error is a :class:`UserError` that names the file, the record
     (from 0) and the byte offset in the decompressed stream.
     """
@@ -81,7 +83,8 @@ class RecordFile:
                 "this is no TFRecord file, gzipped or not",
                 "Expected the TFRecord file as it is published.",
             )
-        return _decompressed(raw)
+        # isal has no types; its streams behave as every binary file does.
+        return igzip.open(raw, "rb")  # type: ignore[no-any-return, no-untyped-call]
 
     def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes:
         """The next ``count`` bytes; none at the end of the file where a record may begin."""
@@ -99,11 +102,11 @@ class RecordFile:
         return UserError(f"{self.place(what)}.", advice)
 
     def place(self, what: str) -> str:
-        """``what``, with the file, the record and its offset before it."""
+        """``what``, after the file, the record and its offset."""
         return f"{self.path}: record {self.record}, byte {self.offset:,}: {what}"
 
     def bad_record(self, what: str) -> UserError:
-        """The error for a record whose content is not what the dataset's should be."""
+        """The error for a record that does not fit the dataset."""
         return self._error(what, "Is this the right file for this dataset and variant?")
 
 
@@ -128,15 +131,9 @@ class _Hashed(io.RawIOBase):
         super().close()
 
     def drain(self) -> None:
-        """Read what follows the gzip stream, so that the hash is that of the whole file."""
+        """Reads the bytes after the gzip stream, so that the hash covers the whole file."""
         while self.read(1 << 20):
             pass
-
-
-def _decompressed(raw: _Hashed) -> IO[bytes]:
-    # isal has no types; what it opens reads as every binary file does.
-    stream: IO[bytes] = igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
-    return stream
 
 
 def _masked(data: bytes) -> int:
@@ -262,3 +259,37 @@ def read_ints(feature: memoryview) -> Array:
             # A negative number is stored as its two's complement, in ten bytes.
             values.append(value - (1 << 64) if value >> 63 else value)
     return np.array(values, np.int64)
+
+
+class Record:
+    """The features of one record, decoded on demand; errors name file, record and feature."""
+
+    def __init__(self, file: RecordFile, data: bytes) -> None:
+        self.file = file
+        try:
+            self._features = parse_example(data)
+        except ValueError as error:
+            raise file.bad_record(f"is no tf.Example ({error})") from error
+
+    def read(self, key: str, reader: Callable[..., T], *more: Any) -> T:
+        """A feature by one of the functions ``read_*`` above."""
+        if key not in self._features:
+            raise self.file.bad_record(f"feature {key!r} is missing")
+        try:
+            return reader(self._features[key], *more)
+        except ValueError as error:
+            raise self.file.bad_record(f"feature {key!r}: {error}") from error
+
+    def array(self, key: str, reader: Callable[..., Array], shape: tuple[int, ...]) -> Array:
+        """A feature as an array of that shape."""
+        values = self.read(key, reader)
+        if values.size != math.prod(shape):
+            expected = "x".join(map(str, shape))
+            what = f"feature {key!r} has {values.size} numbers, expected {expected}"
+            raise self.file.bad_record(what)
+        return values.reshape(shape)
+
+    def check_finite(self, key: str, values: Array) -> Array:
+        if not np.isfinite(values).all():
+            raise self.file.bad_record(f"feature {key!r} has a number that is not finite")
+        return values

@@ -43,6 +43,8 @@ class Request:
     force: bool = False
     download: bool = False
     """Fetch the original files; instead of ``source``."""
+    skip_damaged: bool = False
+    """Leave damaged images out of an import instead of ending it."""
     engine: str = "local"
     """The engine that renders: ``local`` or ``ray``."""
     address: str | None = None
@@ -104,6 +106,7 @@ def _make(
         _render(dataset, target, recipe, sizes, engine)
     else:
         importer = dataset.importer(request.source)
+        importer.skip_damaged = request.skip_damaged
         _import(dataset, importer, target, recipe, request.sizes or {})
     sweep(target, f".*{SUFFIX}")  # features and shifts of the file that was replaced
     if request.shifts:
@@ -223,7 +226,12 @@ def _import(
         target,
         importer.layout,
         batches,
-        {**recipe, "sources": json.dumps(importer.sources()), "split_rule": rule},
+        {
+            **recipe,
+            **importer.attributes(),
+            "sources": json.dumps(importer.sources()),
+            "split_rule": rule,
+        },
     )
     parts.remove()
 

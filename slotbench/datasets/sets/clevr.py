@@ -16,8 +16,8 @@ import numpy as np
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.originals import addresses
+from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.archives import is_zip
-from slotbench.datasets.originals.download import Download
 from slotbench.datasets.render.clevr_scene import (
     COLORS,
     MATERIALS,

@@ -14,8 +14,8 @@ import numpy as np
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.download import Download
-from slotbench.datasets.originals.tree import folder_at
+from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.originals.importing import folder_at
 from slotbench.datasets.render.clevr_scene import COLORS
 from slotbench.datasets.render.clevrtex_scene import (
     COUNTS,

@@ -1,35 +1,30 @@
-"""COCO 2017, from its folders: what each pixel shows, by instance or by class.
+"""COCO 2017, or a folder in its format: the mask of each instance or each class.
 
-Lin et al. 2014, arXiv 1405.0312. Crowds, and pixels where two objects overlap, are not labelled:
-the annotations do not say which of them is in front.
+Lin et al. 2014, arXiv 1405.0312. Crowds, boxes without an outline, and pixels where two objects
+overlap are not labelled: the annotations do not say what is where.
 """
 
 import hashlib
-from collections.abc import Callable
-from importlib import import_module
+import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
-from slotbench.datasets.originals.coco_json import (
-    Annotation,
-    Picture,
-    Runs,
-    Shape,
-    counts_of,
-    read_instances,
-)
-from slotbench.datasets.originals.download import Download
+from slotbench.datasets.format.splits import SPLITS, split_called
+from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.originals.coco_json import Annotation, Picture, read_instances
 from slotbench.datasets.originals.images import read_image
-from slotbench.datasets.originals.tree import OriginalOnly, TreeImporter, folder_at, load, shown
+from slotbench.datasets.originals.importing import OriginalOnly, TreeImporter, folder_at, shown
 from slotbench.errors import UserError
 from slotbench.progress import say
 from slotbench.registry import register
 
 FOLDERS = {"train": "train2017", "val": "val2017"}
+EXPORTED = "_annotations.coco.json"
+"""Name of the annotations in the folder of each split, as labelling tools export them."""
 ADDRESS = "http://images.cocodataset.org"
 DOWNLOADS = (
     Download(
@@ -44,11 +39,10 @@ DOWNLOADS = (
         size=252_907_541,
     ),
 )
-EXPECTED = "a folder that holds train2017, val2017 and annotations"
-MOST_JSON = 2 << 30
-"""Bytes; instances_train2017.json has 449 million."""
-
-Draw = Callable[[Shape, Picture], tuple[slice, Array]]
+EXPECTED = (
+    "a folder that holds train2017, val2017 and annotations, or one folder a split with a file "
+    f"{EXPORTED}"
+)
 
 
 @register("datasets")
@@ -81,34 +75,34 @@ class Coco(OriginalOnly):
 
 
 class CocoImporter(TreeImporter):
-    """Streams train2017, then the images of val2017 at even places, then those at odd ones.
+    """Streams train, val and test, images in the order of their ids.
 
-    The annotations are in memory; images are read one at a time. Images are in the order of
-    their ids, an image's labels in that of its annotations' ids.
+    Where there is no test split, every second image of val is test. The annotations are in
+    memory; images are read one at a time. The labels of an image are in the order of the
+    annotations' ids.
     """
-
-    rule = (
-        "train: train2017; of val2017, sorted by image id, the first, third, ... are val, the "
-        "second, fourth, ... test"
-    )
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
         self.by_class = variant == "classes"
-        self._draw = _drawing()
-        read = {split: _read(root, folder) for split, folder in FOLDERS.items()}
-        (self.categories, train, one), (others, val, two) = read["train"], read["val"]
-        if self.categories != others:
-            raise UserError(f"--from {shown(root)}: train and val have different categories.")
-        self.pictures = [*train, *val[::2], *val[1::2]]
-        folders = ["train2017"] * len(train) + ["val2017"] * len(val)
+        read: dict[str, list[tuple[str, Picture]]] = {}
+        others, self.categories = [], tuple[str, ...]()
+        for split, (folder, file) in _files(root).items():
+            categories, pictures, source = _read(root, folder, file)
+            if categories != (self.categories or categories):
+                raise UserError(f"--from {shown(root)}: {folder} has different categories.")
+            self.categories = categories
+            read[split] = [(folder, picture) for picture in pictures]
+            others.append(source)
+        self.rule = ", ".join(f"{split}: {_files(root)[split][0]}" for split in read)
+        if "test" not in read:
+            read["val"], read["test"] = read["val"][::2], read["val"][1::2]
+            self.rule += "; by image id, the first, third, ... are val, the others test"
+        chosen = [pair for split in SPLITS for pair in read[split]]
+        self.pictures = [picture for _, picture in chosen]
         property_ = Property("category", "categorical", classes=self.categories)
         layout = Layout(image_size, image_size, self._most(), (property_,))
-        records = [
-            (f"{folder}/{picture.file}",)
-            for folder, picture in zip(folders, self.pictures, strict=True)
-        ]
-        sizes = [("train", len(train)), ("val", len(val[::2])), ("test", len(val[1::2]))]
-        super().__init__(root, layout, records, sizes, [one, two])
+        records = [(f"{folder}/{picture.file}",) for folder, picture in chosen]
+        super().__init__(root, layout, records, [(s, len(read[s])) for s in SPLITS], others)
 
     def _most(self) -> int:
         """The most objects of an image."""
@@ -124,7 +118,7 @@ class CocoImporter(TreeImporter):
         return most
 
     def _objects(self, picture: Picture) -> list[list[Annotation]]:
-        """The annotations of each object, crowds left out."""
+        """The annotations of each object, without crowds."""
         single = [annotation for annotation in picture.annotations if not annotation.crowd]
         if not self.by_class:
             return [[annotation] for annotation in single]
@@ -133,7 +127,8 @@ class CocoImporter(TreeImporter):
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
         picture, name = self.pictures[record], self.name_of(self.records[record][0])
-        image = read_image(contents[0], name)
+        # Annotations refer to the pixels as they are stored.
+        image = read_image(contents[0], name, upright=False)
         if image.shape[:2] != (picture.height, picture.width):
             raise UserError(
                 f"{name}: {image.shape[1]}x{image.shape[0]} pixels, but the annotations say "
@@ -142,64 +137,70 @@ class CocoImporter(TreeImporter):
         objects = self._objects(picture)
         codes = self.layout.empty(1)["property/category"]
         codes[0, : len(objects)] = [annotations[0].category for annotations in objects]
-        fitted = self.fitted(name, image, self._labels(picture, objects), 1.0)
+        fitted = self.fitted(name, image, _labels(picture, objects), 1.0)
         return *fitted, {"property/category": codes}
 
-    def _labels(self, picture: Picture, objects: list[list[Annotation]]) -> Array:
-        """uint8 (H, W): 0, the label of the one object at a pixel, or 255."""
-        # Column after column, as COCO's run lengths go.
-        labels = np.zeros(picture.width * picture.height, np.uint8)
-        unclear = np.zeros(labels.shape, bool)
-        for label, annotations in enumerate(objects, start=1):
-            for annotation in annotations:
-                part, mask = self._draw(annotation.shape, picture)
-                here = labels[part]
-                # Two instances of one category do not overlap in what they are.
-                unclear[part] |= mask & (here != 0) & (here != label)
-                here[mask] = label
-        for annotation in picture.annotations:
-            if annotation.crowd:
-                part, mask = self._draw(annotation.shape, picture)
-                unclear[part] |= mask
-        labels[unclear] = NOT_LABELLED
-        return labels.reshape(picture.width, picture.height).T
+
+def _labels(picture: Picture, objects: list[list[Annotation]]) -> Array:
+    """uint8 (H, W): 0, the label of the only object at a pixel, or 255."""
+    # Column after column, as COCO's run lengths go.
+    labels = np.zeros(picture.width * picture.height, np.uint8)
+    unclear = np.zeros((picture.width, picture.height), bool)
+    for label, annotations in enumerate(objects, start=1):
+        for annotation in annotations:
+            mask = _drawn(annotation)
+            # Instances of one category may overlap where classes are the labels.
+            unclear |= (mask & (labels != 0) & (labels != label)).reshape(unclear.shape)
+            labels[mask] = label
+    for annotation in picture.annotations:
+        if annotation.crowd:
+            unclear |= _drawn(annotation).reshape(unclear.shape)
+        if annotation.box is not None:
+            x, y, width, height = annotation.box
+            left, top = max(0, math.floor(x)), max(0, math.floor(y))
+            unclear[left : math.ceil(x + width), top : math.ceil(y + height)] = True
+    labels[unclear.ravel()] = NOT_LABELLED
+    return labels.reshape(unclear.shape).T
 
 
-def _read(root: Path, folder: str) -> tuple[tuple[str, ...], list[Picture], dict[str, str]]:
+def _drawn(annotation: Annotation) -> Array:
+    """bool (W * H,), column after column."""
+    return np.repeat(np.arange(len(annotation.counts)) % 2 == 1, annotation.counts)
+
+
+def _files(root: Path) -> dict[str, tuple[str, Path]]:
+    """Split -> its folder of images, and its annotations."""
+    found: dict[str, tuple[str, Path]] = {}
+    for folder in sorted(root.iterdir()):
+        split = split_called(folder.name)
+        if split in SPLITS and (folder / EXPORTED).is_file():
+            if split in found:
+                both = f"{found[split][0]} and {folder.name}"
+                raise UserError(f"--from {shown(root)}: {shown(both)} are both {split}.")
+            found[split] = folder.name, folder / EXPORTED
+    if not found:
+        return {
+            split: (folder, root / "annotations" / f"instances_{folder}.json")
+            for split, folder in FOLDERS.items()
+        }
+    for split in ("train", "val"):
+        if split not in found:
+            raise UserError(
+                f"--from {shown(root)}: no folder is the {split} split.",
+                f"Expected {EXPECTED}: train, val (or valid), and test where there is one.",
+            )
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _read(
+    root: Path, folder: str, file: Path
+) -> tuple[tuple[str, ...], list[Picture], dict[str, str]]:
     """Categories, pictures, and the file they are from with its sha256."""
-    path = root / "annotations" / f"instances_{folder}.json"
     folder_at(root / folder, EXPECTED)
-    data = load(path, shown(path), MOST_JSON)
-    if len(data) > 10 << 20:
-        say(f"Reading {path.name} ...")
-    source = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
-    return *read_instances(data, shown(path)), source
-
-
-def _drawing() -> Draw:
-    """What draws a shape; :class:`UserError` without pycocotools.
-
-    It gives a range of an image's pixels, column after column, and which of them are the
-    shape's; there are none outside of it.
-    """
-    try:
-        module: Any = import_module("pycocotools.mask")
-    except ImportError as error:
-        raise UserError(
-            "coco needs pycocotools, which is not installed.", "Type: pip install 'slotbench[coco]'"
-        ) from error
-
-    def draw(shape: Shape, picture: Picture) -> tuple[slice, Array]:
-        if isinstance(shape, Runs):
-            counts = shape.counts
-        elif shape:
-            # Its own decode() makes NumPy 2 warn.
-            runs = module.frPyObjects(shape, picture.height, picture.width)
-            counts = counts_of(module.merge(runs)["counts"])
-        else:
-            counts = np.zeros(1, np.int64)
-        last = len(counts) - len(counts) % 2  # without the 0 at the end
-        ones = np.arange(1, last) % 2 == 1
-        return slice(counts[0], counts[:last].sum()), np.repeat(ones, counts[1:last])
-
-    return draw
+    if not file.is_file():
+        raise UserError(f"{shown(file)}: there is no such file.", f"Expected {EXPECTED}.")
+    if file.stat().st_size > 10 << 20:
+        say(f"Reading {file.name} ...")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return *read_instances(file), {"file": file.name, "sha256": digest}

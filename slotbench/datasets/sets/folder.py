@@ -5,8 +5,11 @@ Masks are PNGs, ``<stem>_mask.png`` beside the image, or with the image's name i
 and repeats the folders below. Properties are in ``properties.csv``: see :mod:`folder_table`.
 """
 
+import contextlib
 import hashlib
+import json
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -15,10 +18,10 @@ import numpy as np
 
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
-from slotbench.datasets.format.splits import SHIFTED, SPLITS
-from slotbench.datasets.originals.folder_table import Table, read_table
-from slotbench.datasets.originals.images import fit, read_image, read_labels
-from slotbench.datasets.originals.tree import (
+from slotbench.datasets.format.splits import SHIFTED, SPLITS, split_called
+from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
+from slotbench.datasets.originals.images import Damaged, fit, read_image, read_values
+from slotbench.datasets.originals.importing import (
     OriginalOnly,
     Split,
     TreeImporter,
@@ -27,6 +30,7 @@ from slotbench.datasets.originals.tree import (
     load,
     shown,
     status_of,
+    visible,
 )
 from slotbench.errors import UserError
 from slotbench.progress import bar, say
@@ -36,8 +40,7 @@ IMAGES, MASKS, TABLE = "images", "masks", "properties.csv"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MASK_ENDING = "_mask.png"
 UNKNOWN = 10
-"""Objects that there is room for where neither masks nor a table say how many there are; the
-number of slots follows from it."""
+"""Room for objects where neither masks nor a table say how many there are."""
 EXPECTED = "a folder of PNG or JPEG images"
 
 Names = list[PurePosixPath]
@@ -45,7 +48,7 @@ Names = list[PurePosixPath]
 
 @register("datasets")
 class Folder(OriginalOnly):
-    """Any folder of images; without masks all pixels are not labelled."""
+    """Any folder of images; without masks no pixel is labelled."""
 
     summary = "images of your own, with masks and properties where you have them"
     source = "slotbench, docs/datasets.md"
@@ -56,7 +59,7 @@ class Folder(OriginalOnly):
     obtain: ClassVar[str] = "Type: slotbench prepare folder --from DIR, with a folder of images."
 
     def provenance(self, source: Path) -> dict[str, str]:
-        """Names and sizes of the files: another folder, or one that has changed, differs."""
+        """A digest of the files' names and sizes: it differs for another or a changed folder."""
         images, masks, table, _ = _sort_out(folder_at(source, EXPECTED))
         names, digest = sorted([*images, *masks, *table]), hashlib.sha256()
         for name in names:
@@ -76,21 +79,20 @@ class FolderImporter(TreeImporter):
         if rest:
             kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in rest.most_common(5))
             say(f"Left out, being neither PNG nor JPEG: {kinds}.")
-        names, splits = _by_split(images)
+        names, splits = _by_split(root, images)
         matched = _match(root, images, masks)
         self.names = names
         self.masks = {name: matched[name] for name in names if name in matched}
-        highest = self._scan(root)
         self.table: Table | None = None
         others = []
         if table:
             data = load(root / TABLE, shown(root / TABLE))
             self.table = read_table(data, shown(root / TABLE), names)
             others.append({"file": TABLE, "sha256": hashlib.sha256(data).hexdigest()})
-            highest = max(highest, self.table.highest)
+        self.ids = self._all_ids(root)
         properties = self.table.properties if self.table else ()
         known = bool(self.masks or self.table)
-        objects = max(1, highest) if known else UNKNOWN
+        objects = max(1, len(self.ids)) if known else UNKNOWN
         layout = Layout(image_size, image_size, objects, properties)
         records = [
             tuple(str(file) for file in (name, self.masks.get(name)) if file) for name in names
@@ -102,115 +104,175 @@ class FolderImporter(TreeImporter):
             else "sorted by name, the first 70 %, the next 15 %, the last 15 %"
         )
 
-    def _scan(self, root: Path) -> int:
-        """The highest label of all masks."""
+    def _all_ids(self, root: Path) -> list[int]:
+        """The numbers of objects in all masks and the table; label k stands for the k-th."""
         found: set[int] = set()
-        if self.masks:
-            with bar("Looking at masks", len(self.masks)) as progress:
-                for done, mask in enumerate(self.masks.values(), start=1):
-                    path = shown(root / mask)
-                    found.update(np.unique(read_labels(load(root / mask, path), path)).tolist())
-                    progress.set(done)
+        with bar("Looking at masks", len(self.masks)) as progress:
+            for done, mask in enumerate(self.masks.values(), start=1):
+                with contextlib.suppress(Damaged):  # it is named when its image is read
+                    found |= _numbers(load(root / mask, shown(root / mask)), shown(root / mask))
+                progress.set(done)
         if NOT_LABELLED in found and found <= {0, NOT_LABELLED}:
             raise UserError(
                 f"{shown(root)}: all masks hold 0 and {NOT_LABELLED} alone, and {NOT_LABELLED} "
                 "says that a pixel is not labelled.",
                 "Store the number of the object, from 1, in each of its pixels.",
             )
-        return max(found - {NOT_LABELLED}, default=0)
+        found |= (
+            {label for row in self.table.rows.values() for label in row} if self.table else set()
+        )
+        ids = sorted(found - {0, NOT_LABELLED})
+        if len(ids) >= NOT_LABELLED:
+            raise UserError(
+                f"{shown(root)}: the masks hold {len(ids)} different numbers of objects, expected "
+                f"at most {NOT_LABELLED - 1}.",
+                "Number the objects of each image from 1.",
+            )
+        if ids and max(ids) > len(ids):
+            say(f"{len(ids)} numbers of objects, up to {max(ids)}, become 1 to {len(ids)}.")
+            return ids
+        return list(range(1, max(ids, default=0) + 1))
+
+    def attributes(self) -> dict[str, str]:
+        more = super().attributes()
+        if self.ids != list(range(1, len(self.ids) + 1)):
+            more["label_ids"] = json.dumps(self.ids)
+        return more
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
         name, mask = self.names[record], self.name_of(self.records[record][-1])
         image = read_image(contents[0], self.name_of(name))
         if len(contents) == 1:
             return fit(image, None, self.layout.height)[0], None, self._described(name, None)
-        labels = read_labels(contents[1], mask, self.layout.objects)
+        table = np.zeros(MOST_LABEL + 1, np.uint8)
+        table[self.ids] = np.arange(1, len(self.ids) + 1)
+        table[NOT_LABELLED] = NOT_LABELLED
+        labels = table[read_values(contents[1], mask)]
         more = self._described(name, labels)
         return *self.fitted(mask, image, labels, 1.0), more
 
     def _described(self, name: PurePosixPath, labels: Array | None) -> Batch:
-        """The properties of an image's objects, of which every labelled one needs a row."""
+        """The properties of an image's objects; every labelled object needs a row."""
         if self.table is None:
             return {}
         empty = self.layout.empty(1)
         more = {prop.key: empty[prop.key] for prop in self.layout.properties}
         rows = self.table.rows.get(name, {})
-        for label, values in rows.items():
+        slots = [self.ids.index(number) for number in rows]
+        for slot, values in zip(slots, rows.values(), strict=True):
             for prop, value in zip(self.layout.properties, values, strict=True):
-                more[prop.key][0, label - 1] = value
-        present = [] if labels is None else np.unique(labels).tolist()
-        missing = set(present) - set(rows) - {0, NOT_LABELLED}
+                more[prop.key][0, slot] = value
+        present = (
+            np.zeros(0, np.int64)
+            if labels is None
+            else np.flatnonzero(visible(labels, self.layout.objects))
+        )
+        missing = sorted(set(present.tolist()) - set(slots))
         if missing and self.layout.properties:
             raise UserError(
                 f"{shown(self.root / TABLE)}: no row for image {shown(name)}, "
-                f"object {min(missing)}, which its mask shows."
+                f"object {self.ids[missing[0]]}, which its mask shows."
             )
-        if not self.masks:  # nothing shows which pixels are whose; these objects are there
+        if not self.masks:  # no mask says which objects show: those of the table do
             more["visible"] = empty["visible"]
-            more["visible"][0, [label - 1 for label in rows]] = True
+            more["visible"][0, slots] = True
         return more
 
 
-def _sort_out(root: Path) -> tuple[Names, set[PurePosixPath], Names, Counter[str]]:
-    """Images, masks, the table where there is one, and how many files of what other kinds."""
+def _numbers(data: bytes, name: str) -> set[int]:
+    return set(np.unique(read_values(data, name)).tolist())
+
+
+def _sort_out(root: Path) -> tuple[Names, Names, Names, Counter[str]]:
+    """Images, masks, the table if any, and counts of other files by their endings."""
     files = listing(root)
-    images, masks, table, rest = [], set(), [], Counter[str]()
-    # Prepared datasets may lie below the folder; their contact sheets are no images of it.
+    images, masks, table, rest = Names(), Names(), Names(), Counter[str]()
+    # Prepared datasets may lie in the folder; their contact sheets are no images of it.
     sheets = {file.with_suffix(".png") for file in files if file.suffix == ".h5"}
     for file in files:
-        if MASKS in file.parts[:-1] or file.name.endswith(MASK_ENDING):
-            masks.add(file)
+        if MASKS in file.parts[:-1] or file.name.lower().endswith(MASK_ENDING):
+            masks.append(file)
         elif file.suffix.lower() in SUFFIXES and file not in sheets:
             images.append(file)
         elif file == PurePosixPath(TABLE):
             table.append(file)
         else:
             rest[file.suffix or file.name] += 1
+        if file.name == "_annotations.coco.json" or "SegmentationObject" in file.parts[:-1]:
+            raise _other_format(root, file)
     if not images:
         raise UserError(f"--from {shown(root)}: it holds no image.", f"Expected {EXPECTED}.")
     return images, masks, table, rest
 
 
-def _by_split(names: Names) -> tuple[Names, list[Split]]:
+def _other_format(root: Path, file: PurePosixPath) -> UserError:
+    """Formats of well-known folders, and what to do about them."""
+    if file.name == "_annotations.coco.json":
+        return UserError(
+            f"{shown(root / file)}: these are annotations in COCO's format.",
+            f"Type: slotbench prepare coco --from {shown(root)}",
+        )
+    place = root.joinpath(*file.parts[: file.parts.index("SegmentationObject")]).resolve()
+    return UserError(
+        f"{shown(place)}: this is a folder of Pascal VOC, whose masks are in SegmentationObject.",
+        f"Type: mkdir voc; ln -s {shown(place)}/JPEGImages voc/images; "
+        f"ln -s {shown(place)}/SegmentationObject voc/masks; slotbench prepare folder --from voc",
+    )
+
+
+def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
     """Images split after split where folders say so; else as they are, and no splits."""
-
-    def folder(name: PurePosixPath) -> str:
-        parts = name.parts[:-1]
-        inner = parts[1:] if parts[:1] == (IMAGES,) else parts
-        return inner[0] if inner else ""
-
-    counts = Counter(map(folder, names))
-    if not set(SPLITS) <= set(counts):
+    folders = {folder for name in names for folder in name.parts[:-1] if split_called(folder)}
+    place = {
+        name: next((folder for folder in name.parts[:-1] if folder in folders), "")
+        for name in names
+    }
+    counts = Counter(split_called(folder) or "" for folder in place.values())
+    called = Counter(split_called(folder) for folder in set(place.values()) if folder)
+    missing = [split for split in SPLITS if split not in counts]
+    if len(missing) == len(SPLITS) or len(set(place.values())) == 1:
         return names, []
+    twice = [split for split, count in called.items() if count > 1]
+    if missing or twice:
+        what = f"none is the {missing[0]} split" if missing else f"several are {twice[0]}"
+        raise UserError(
+            f"--from {shown(root)}: folders are called {', '.join(sorted(map(shown, folders)))}, "
+            f"but {what}.",
+            "Expected train, val (or valid, validation, dev) and test, or no such folder.",
+        )
     order = [*SPLITS, *sorted(name for name in counts if name.startswith(SHIFTED))]
-    left = sum(counts.values()) - sum(counts[split] for split in order)
-    if left:
-        say(f"Left out: {left} images outside of train, val, test and test-*.")
-    chosen = [name for split in order for name in names if folder(name) == split]
+    if counts[""]:
+        say(f"Left out: {counts['']} images outside of train, val, test and test-*.")
+    chosen = [name for split in order for name in names if split_called(place[name]) == split]
     return chosen, [(split, counts[split]) for split in order]
 
 
-def _match(
-    root: Path, names: Names, masks: set[PurePosixPath]
-) -> dict[PurePosixPath, PurePosixPath]:
-    """The mask of every image that has one; a mask of no image is taken for a mistake."""
+def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePosixPath]:
+    """Image -> mask, where it has one; a mask without an image is taken for a mistake."""
+    known = {_key(mask): mask for mask in masks}
     found = {}
     for name in names:
-        fits = [mask for mask in _mask_names(name) if mask in masks]
+        fits = sorted({known[key] for key in map(_key, _mask_names(name)) if key in known})
         if len(fits) > 1:
             both = " and ".join(map(shown, fits[:2]))
             raise UserError(f"{shown(root / name)}: it has two masks, {both}.")
         if fits:
             found[name] = fits[0]
-    unused = masks - set(found.values())
+    unused = set(known.values()) - set(found.values())
     if unused:
         first = min(unused, key=str)
         raise UserError(
             f"{shown(root / first)}: this mask belongs to no image.",
-            "A mask has its image's name with .png, in a folder masks, or <stem>_mask.png "
-            "beside the image.",
+            "A mask has its image's name with .png, in a folder masks, or <stem>_mask.png beside "
+            "the image. One file holds all objects of an image, as numbers from 1: join masks of "
+            "single objects first.",
         )
     return found
+
+
+def _key(name: PurePosixPath) -> str:
+    """A name as it is compared: composed letters (Macs store decomposed ones), ``.png``."""
+    return unicodedata.normalize("NFC", f"{name.with_suffix('')}{name.suffix.lower()}")
 
 
 def _mask_names(name: PurePosixPath) -> Names:

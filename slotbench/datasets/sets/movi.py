@@ -5,25 +5,24 @@ Greff et al. 2022, Kubric, arXiv 2203.03570; ``challenges/movi`` there says what
 flat list over the objects, in the order of the labels from 1: object by object, frame by frame.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-
-import numpy as np
 
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import fit, read_image, read_labels
+from slotbench.datasets.originals.importing import OriginalOnly, RecordImporter, visible
 from slotbench.datasets.originals.tfds import Shards
 from slotbench.datasets.originals.tfrecord import (
+    Record,
     RecordFile,
-    parse_example,
     read_entries,
     read_floats,
     read_ints,
 )
-from slotbench.datasets.originals.tree import OriginalOnly
 from slotbench.errors import UserError
 from slotbench.registry import register
 
@@ -56,16 +55,16 @@ CATEGORIES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What the objects of a variant are."""
+    """The objects of a variant."""
 
     objects: int
     """The most that a clip has."""
     codes: dict[str, tuple[str, ...]]
     """Property -> its classes, in the order of their codes."""
     suffix: str
-    """What follows the property's name in the key of its codes."""
+    """End of the key that holds a property's codes."""
     scale: bool
-    """Whether each object has a size of its own, a number."""
+    """Whether each object has a size of its own."""
 
 
 CLEVR_LIKE = Kind(
@@ -113,7 +112,7 @@ class Movi(OriginalOnly):
         return MoviImporter(path, self.variant, self.image_size)
 
 
-class MoviImporter(Importer):
+class MoviImporter(RecordImporter):
     """Streams train, then validation, then test where it is there; a shard at a time."""
 
     rule = (
@@ -122,6 +121,7 @@ class MoviImporter(Importer):
     )
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
+        super().__init__()
         self.kind = KINDS[variant]
         self.shards = Shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
         scale = (Property("scale", "numeric"),) if self.kind.scale else ()
@@ -155,115 +155,57 @@ class MoviImporter(Importer):
         }
         return {**found, HELD_OUT: (both, records)} if TEST in count else found
 
-    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
-        kept: list[Batch] = []
-        record = -1
-        for record, (file, data) in enumerate(self.shards):
-            if record < skip:
-                continue
-            kept.append({**self._clip(file, data), "record": np.array([record], np.int64)})
-            if len(kept) == size:
-                yield record + 1, _joined(kept)
-                kept = []
-        if kept:
-            yield record + 1, _joined(kept)
+    def rows(self, skip: int) -> Iterator[Callable[[], Batch]]:  # noqa: ARG002
+        return (partial(self._clip, file, data) for file, data in self.shards)
 
     def _clip(self, file: RecordFile, data: bytes) -> Batch:
         """One clip as a batch of one."""
-        record = _Record(file, data)
+        record = Record(file, data)
         batch = self.layout.empty(1)
         n = self._properties(record, batch)
-        for frame, (image, labels) in enumerate(record.frames(n, self.layout.height)):
+        for frame, (image, labels) in enumerate(_frames(record, n, self.layout.height)):
             batch["image"][0, frame], batch["mask"][0, frame] = image, labels
-            shown = np.isin(np.arange(1, self.layout.objects + 1), labels)
-            batch["visible"][0, frame] = shown
+            batch["visible"][0, frame] = visible(labels, self.layout.objects)
         return batch
 
-    def _properties(self, record: "_Record", batch: Batch) -> int:
-        """Store the properties of a clip's objects in all frames; returns how many there are."""
-        codes = {
-            name: record.codes(f"instances/{name}{self.kind.suffix}", len(classes))
-            for name, classes in self.kind.codes.items()
-        }
+    def _properties(self, record: Record, batch: Batch) -> int:
+        """Stores the properties of a clip's objects in all frames; returns how many there are."""
+        bad, count = record.file.bad_record, self.kind.objects
+        codes = {}
+        for name, classes in self.kind.codes.items():
+            key = f"instances/{name}{self.kind.suffix}"
+            codes[name] = record.read(key, read_ints)
+            if ((codes[name] < 0) | (codes[name] >= len(classes))).any():
+                raise bad(f"feature {key!r} has a code outside 0 to {len(classes) - 1}")
         n = len(next(iter(codes.values())))
-        if not 1 <= n <= self.kind.objects:
-            raise record.bad(f"{n} objects, expected 1 to {self.kind.objects}")
+        if not 1 <= n <= count:
+            raise bad(f"{n} objects, expected 1 to {count}")
         for name, values in codes.items():
             if len(values) != n:
-                raise record.bad(f"{name!r} is of {len(values)} objects, other features of {n}")
+                raise bad(f"{name!r} is of {len(values)} objects, other features of {n}")
             batch[f"property/{name}"][0, :, :n] = values
-        if self.kind.scale:
-            batch["property/scale"][0, :, :n] = record.numbers("instances/scale", (n,))
-        for name, key, dim in (
-            ("position", "positions", 3),
-            ("image_position", "image_positions", 2),
-        ):
-            moved = record.numbers(f"instances/{key}", (n, FRAMES, dim))
-            batch[f"property/{name}"][0, :, :n] = moved.swapaxes(0, 1)
+        for prop in self.layout.properties[len(codes) :]:
+            key = f"instances/{prop.name}{'' if prop.name == 'scale' else 's'}"
+            shape = (n,) if prop.name == "scale" else (n, FRAMES, prop.dim)
+            numbers = record.check_finite(key, record.array(key, read_floats, shape))
+            batch[prop.key][0, :, :n] = numbers if numbers.ndim == 1 else numbers.swapaxes(0, 1)
         return n
 
 
-class _Record:
-    """The features of one record, decoded as they are asked for; errors name the place."""
-
-    def __init__(self, file: RecordFile, data: bytes) -> None:
-        self.file = file
-        try:
-            self.features = parse_example(data)
-        except ValueError as error:
-            raise self.bad(f"is no tf.Example ({error})") from error
-
-    def bad(self, what: str) -> UserError:
-        return self.file.bad_record(what)
-
-    def _read(self, key: str, reader: Any, *more: Any) -> Any:
-        if key not in self.features:
-            raise self.bad(f"feature {key!r} is missing")
-        try:
-            return reader(self.features[key], *more)
-        except ValueError as error:
-            raise self.bad(f"feature {key!r}: {error}") from error
-
-    def codes(self, key: str, classes: int) -> Array:
-        """int64 (objects,), each below ``classes``."""
-        values: Array = self._read(key, read_ints)
-        if ((values < 0) | (values >= classes)).any():
-            raise self.bad(f"feature {key!r} has a code outside 0 to {classes - 1}")
-        return values
-
-    def numbers(self, key: str, shape: tuple[int, ...]) -> Array:
-        """float32 of that shape, all finite."""
-        values: Array = self._read(key, read_floats)
-        if values.size != np.prod(shape):
-            expected = "x".join(map(str, shape))
-            raise self.bad(f"feature {key!r} has {values.size} numbers, expected {expected}")
-        if not np.isfinite(values).all():
-            raise self.bad(f"feature {key!r} has a number that is not finite")
-        return values.reshape(shape)
-
-    def frames(self, objects: int, size: int) -> Iterator[tuple[Array, Array]]:
-        """Image uint8 (size, size, 3) and labels uint8 (size, size) of each frame."""
-        pairs = zip(
-            *(self._read(key, read_entries, FRAMES) for key in ("video", "segmentations")),
-            strict=True,
-        )
-        side = None
-        for frame, (video, segmentation) in enumerate(pairs):
-            names = [
-                self.file.place(f"feature {key!r}, frame {frame}")
-                for key in ("video", "segmentations")
-            ]
-            image = read_image(bytes(video), names[0], most=MOST_SIDE)
-            labels = read_labels(bytes(segmentation), names[1], objects, most=MOST_SIDE)
-            side = side or image.shape[0]
-            for array, name in zip((image, labels), names, strict=True):
-                if array.shape[:2] != (side, side):
-                    height, width = array.shape[:2]
-                    raise UserError(f"{name}: {width}x{height} pixels, expected {side}x{side}.")
-            if (labels > objects).any():
-                raise UserError(f"{names[1]}: label {labels.max()}, expected 0 to {objects}.")
-            yield fit(image, labels, size)
-
-
-def _joined(clips: list[Batch]) -> Batch:
-    return {key: np.concatenate([clip[key] for clip in clips]) for key in clips[0]}
+def _frames(record: Record, objects: int, size: int) -> Iterator[tuple[Array, Array]]:
+    """Image uint8 (size, size, 3) and labels uint8 (size, size) of each frame."""
+    keys = ("video", "segmentations")
+    pairs = zip(*(record.read(key, read_entries, FRAMES) for key in keys), strict=True)
+    side = None
+    for frame, (video, segmentation) in enumerate(pairs):
+        names = [record.file.place(f"feature {key!r}, frame {frame}") for key in keys]
+        image = read_image(bytes(video), names[0], most=MOST_SIDE)
+        labels = read_labels(bytes(segmentation), names[1], objects, most=MOST_SIDE)
+        side = side or image.shape[0]
+        for array, name in zip((image, labels), names, strict=True):
+            if array.shape[:2] != (side, side):
+                height, width = array.shape[:2]
+                raise UserError(f"{name}: {width}x{height} pixels, expected {side}x{side}.")
+        if labels.max() > objects:
+            raise UserError(f"{names[1]}: label {labels.max()}, expected 0 to {objects}.")
+        yield fit(image, labels, size)

@@ -17,7 +17,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.download import Download
+from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.render.sprites import (
     COUNTS,
     HALF_SIDE,

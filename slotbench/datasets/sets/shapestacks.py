@@ -18,7 +18,7 @@ import numpy as np
 from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import read_image
-from slotbench.datasets.originals.tree import (
+from slotbench.datasets.originals.importing import (
     OriginalOnly,
     TreeImporter,
     folder_at,

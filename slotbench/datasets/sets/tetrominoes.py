@@ -19,7 +19,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property
 from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.download import Download
+from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
 from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag
 from slotbench.datasets.shifts.kinds import shift_of
