@@ -1,8 +1,9 @@
 """The interface of a dataset: how it is rendered, and how its original files are read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from slotbench.datasets.format.schema import Batch, Layout
@@ -23,6 +24,8 @@ class Importer(ABC):
     """How the splits are made, in words; stored with their bounds."""
     skip_damaged: bool = False
     """Whether damaged images are left out and listed in ``attributes``."""
+    damaged: Mapping[int, str] = MappingProxyType({})
+    """Records that were left out, and the damaged file of each."""
 
     @abstractmethod
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from copy import deepcopy
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 

@@ -216,9 +216,7 @@ def test_folders_are_the_splits(tmp_path: Path, inner: str) -> None:
         ("cats/train", "cats/val", "cats/test"),
     ],
 )
-def test_folders_of_splits_have_other_names_too(
-    folders: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_folders_of_splits_have_other_names_too(folders: tuple[str, ...], tmp_path: Path) -> None:
     for index, folder in enumerate(folders):
         write(tmp_path / "mine" / folder / "x.png", rgb(squares(index)[0]))
     with DatasetFile(prepare(request(tmp_path / "mine"))) as dataset:

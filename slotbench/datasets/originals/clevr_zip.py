@@ -149,5 +149,6 @@ def _in_crop(objects: dict[str, Array]) -> Array:
     x, y, depth = objects["pixel_coords"].T
     radius = np.array(list(SIZES.values()))[objects["size"]] * FOCAL / depth
     top, bottom, left, right = CROP
-    within: Array = (x + radius > left) & (x - radius < right)
-    return within & (y + radius > top) & (y - radius < bottom)
+    beside = (x + radius <= left) | (x - radius >= right)
+    within: Array = ~(beside | (y + radius <= top) | (y - radius >= bottom))
+    return within

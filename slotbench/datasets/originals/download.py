@@ -20,7 +20,14 @@ from urllib.request import getproxies, proxy_bypass
 import google_crc32c
 import urllib3
 from pydantic import Field
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, SSLError, TimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+    SSLError,
+    TimeoutError,
+)
 from urllib3.util import Retry, Timeout
 
 from slotbench import __version__
@@ -379,7 +386,7 @@ def _reason(error: HTTPError) -> str:
     """A failure in words."""
     if isinstance(error, Passing):
         return str(error)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
         return "the server is silent for too long"
     cause = error.__cause__ or error.__context__
     text = getattr(cause, "strerror", None) or error

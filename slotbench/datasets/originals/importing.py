@@ -17,6 +17,7 @@ from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.originals.images import Damaged, fit
 from slotbench.errors import UserError
+from slotbench.progress import say
 
 MOST_BYTES = 256 << 20
 """Largest image, label image or table that is read."""
@@ -57,7 +58,6 @@ class RecordImporter(Importer):
 
     def __init__(self) -> None:
         self.damaged: dict[int, str] = {}
-        """Record -> the file that is damaged."""
 
     @abstractmethod
     def rows(self, skip: int) -> Iterator[Callable[[], Batch | None]]:
@@ -77,8 +77,11 @@ class RecordImporter(Importer):
             if read > skip and read % size == 0:
                 yield read, self._stack(kept)
                 kept = []
-        if read and len(self.damaged) == read:
-            raise UserError(f"All {read} images are damaged, such as {self.damaged[0]}.")
+        if self.damaged:
+            first = next(iter(self.damaged.values()))
+            if len(self.damaged) == read:
+                raise UserError(f"All {read} images are damaged, such as {first}.")
+            say(f"Left out: {len(self.damaged)} damaged images, such as {first}.")
         if read > skip and read % size:
             yield read, self._stack(kept)
 

@@ -213,7 +213,7 @@ def _import(
             raise
     splits = importer.splits(records)
     for split, (start, stop) in splits.items():
-        if start >= stop:
+        if all(record in importer.damaged for record in range(start, stop)):
             parts.remove()
             raise UserError(f"The source holds {records} records: too few for a {split} split.")
     batches = {
