@@ -134,12 +134,14 @@ def _recipe(
 ) -> dict[str, Any]:
     """Everything that decides the content; stored in the file's attributes."""
     asked = request.sizes or {}
+    # A dataset that exists as original files alone refuses here, and says where they are.
+    generator = "slotbench import 1" if imported else dataset.generator
     listed = asked if imported else {key: sizes[key] for key in (*SPLITS, *dataset.shifted)}
     return {
         "name": dataset.name,
         "variant": dataset.variant,
         "origin": "original" if imported else "rendered",
-        "generator": "slotbench import 1" if imported else dataset.generator,
+        "generator": generator,
         "seed": request.seed,
         "image_size": dataset.image_size,
         "licence": dataset.licence,
