@@ -219,6 +219,10 @@ def collect(
                         if decoded.image is not None and draw == DRAWS[0]:
                             error = reconstruction_error(decoded.image, images)
                             made["recon_mse"] = error.double().cpu().numpy()
+                if f"labels/predictor/{draw}" in names:
+                    predicted = objective.predictor_masks(images, output)
+                    if predicted is not None:
+                        masks["predictor"] = predicted
                 for source, each in masks.items():
                     _check(core, {f"{source} masks": each}, split, start)
                     if f"labels/{source}/{draw}" in names:

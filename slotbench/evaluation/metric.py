@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 JUDGED = "judged"
 """Role of the split that is judged, whatever its name."""
-SOURCES = ("attention", "decoder")
-"""Where masks come from: the core's attention, or the objective's decoder."""
+SOURCES = ("attention", "decoder", "predictor")
+"""Where masks come from: the core's attention, or the objective's decoder or predictor."""
 Progress = Callable[[int, int], None]
 
 

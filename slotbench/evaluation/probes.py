@@ -85,11 +85,18 @@ class Standardised(nn.Module):
         return (slots - self.mean) / self.scale
 
 
-def layers(width: int, outputs: int, hidden: int, activation: Callable[[], nn.Module]) -> nn.Module:
-    """A linear probe (``hidden`` 0), or one with a hidden layer: (..., width) -> (..., outputs)."""
+def layers(
+    slots: Tensor, outputs: int, hidden: int, activation: Callable[[], nn.Module]
+) -> nn.Module:
+    """A probe of standardised slots, (..., D) -> (..., outputs): linear, or with a hidden layer.
+
+    ``slots`` float (n, K, D) are the training slots; ``hidden`` is the width of the layer, or 0.
+    """
+    first, width = Standardised(slots), slots.shape[2]
     if hidden == 0:
-        return nn.Linear(width, outputs)
-    return nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, outputs))
+        return nn.Sequential(first, nn.Linear(width, outputs))
+    inner = nn.Linear(width, hidden)
+    return nn.Sequential(first, inner, activation(), nn.Linear(hidden, outputs))
 
 
 def finite_slots(slots: Array, name: str = "") -> Tensor:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.metric import JUDGED, SOURCES, Context, Metric, Progress
 from slotbench.evaluation.probes import finite_slots, fit, layers
 from slotbench.evaluation.property_scores import VERSION, property_results
-from slotbench.evaluation.result import Result
+from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.segmentation import contingency, matched_iou, overlaps
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.registry import register
@@ -25,30 +26,35 @@ from slotbench.rng import building, numpy_generator
 
 Protocol = Literal["loss", "mask"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+JOINT = "found+described"
+FOUND = 0.5
+"""Least IoU of an object that is found."""
 
 
 @register("metrics")
 class LinearProperties(Metric):
-    """``properties/linear/<protocol>/<property or mean>[/dropped]``.
+    """``properties/linear/<protocol>/<property or mean>[/dropped]``, ``found+described/<source>``.
 
     :func:`predict_properties` defines protocols, training and what counts for objects that are
-    left over. ``/dropped`` is the paper's own variant, which leaves out objects without a slot.
-    Skipped where the dataset has no properties or a split shows no object; the protocol ``mask``
-    alone where a split has no labelled pixel or no masks.
+    left over; :func:`found_and_described` defines the share of objects that are found and
+    described. ``/dropped`` is the paper's own variant, which leaves out objects without a slot.
+    Skipped where the dataset has no properties or a split shows no object; what pairs by masks
+    is skipped alone where a split has no labelled pixel or no masks.
     """
 
     name = "properties"
     summary = "a linear probe of each object's properties, shared by all slots"
     source = "Dittadi et al. 2022, arXiv 2107.00637"
     version = VERSION
-    keys = ("properties/linear/*",)
+    keys: ClassVar[tuple[str, ...]] = ("properties/linear/*", f"{JOINT}/*")
     better = 1
     shown: ClassVar[tuple[str, ...]] = (
         "properties/linear/loss/mean",
         "properties/linear/mask/mean",
     )
-    compared: ClassVar[tuple[str, ...]] = ("properties/linear/mask/mean",)
-    needs = trains = ("slots", "overlap", "labelled")
+    compared: ClassVar[tuple[str, ...]] = ("properties/linear/mask/mean", f"{JOINT}/attention")
+    trains = ("slots", "overlap", "labelled")
+    needs = (*trains, *(f"labels/{source}/first" for source in SOURCES))
     cost = 16_000.0
     probe: ClassVar[str] = "linear"
     hidden: ClassVar[int] = 0
@@ -63,12 +69,14 @@ class LinearProperties(Metric):
         for index, protocol in enumerate(PROTOCOLS):
             prefix = f"properties/{self.probe}/{protocol}"
             if protocol == "mask" and not all(made.labelled for made in splits):
-                context.skip(prefix, "a split has no labelled pixel")
+                reason = "a split has no labelled pixel"
+                context.skip(prefix, reason)
+                if self.probe == "linear":
+                    context.skip(JOINT, reason)
                 continue
-            found = predict_properties(
+            probe = train_probe(
                 train,
                 val,
-                test,
                 context.dataset.layout,
                 seed=context.seed,
                 protocol=protocol,
@@ -76,8 +84,20 @@ class LinearProperties(Metric):
                 steps=context.probe_steps,
                 progress=context.progress(index, len(PROTOCOLS)),
             )
-            results |= {f"{prefix}/{name}": value for name, value in found.items()}
+            scored = score(predict(probe, test), test, context.seed)
+            results |= {f"{prefix}/{name}": value for name, value in scored.items()}
+            if protocol == "mask" and self.probe == "linear":
+                results |= self._joint(context, probe)
         return results
+
+    def _joint(self, context: Context, probe: "Probe") -> dict[str, Result]:
+        made = context.judged
+        if all(prop.kind == "numeric" for prop in probe.encoding.properties):
+            return context.skip(JOINT, "the dataset has no categorical property")
+        return {
+            f"{JOINT}/{source}": found_and_described(probe, made, source, context.seed)
+            for source in made.sources("first")
+        }
 
 
 @register("metrics")
@@ -91,7 +111,7 @@ class MlpProperties(LinearProperties):
     name = "properties-mlp"
     summary = "the same with one hidden layer of 256"
     source = "Dittadi et al. 2022, arXiv 2107.00637"
-    keys = ("properties/mlp/*",)
+    keys: ClassVar[tuple[str, ...]] = ("properties/mlp/*",)
     shown: ClassVar[tuple[str, ...]] = ()
     compared: ClassVar[tuple[str, ...]] = ()
     cost = 40_000.0
@@ -203,10 +223,7 @@ def predict_properties(
         steps=steps,
         progress=progress,
     )
-    found = predict(probe, test)
-    return property_results(
-        found.encoding, found.values, found.targets, test.visible, found.order, seed
-    )
+    return score(predict(probe, test), test, seed)
 
 
 def train_probe(
@@ -228,7 +245,7 @@ def train_probe(
     encoding = Encoding.fit(layout, train.properties, train.visible)
     ours, theirs = (_prepare(data, encoding, protocol) for data in (train, val))
     with building(seed, "probe", protocol, hidden):
-        module = layers(train.slots.shape[2], encoding.width, hidden, nn.LeakyReLU)
+        module = layers(ours.slots, encoding.width, hidden, nn.LeakyReLU)
     probe = Probe(encoding, module, protocol)
     fit(
         module,
@@ -251,6 +268,45 @@ def predict(probe: Probe, test: SlotData) -> Predictions:
     order = _pair(probe.encoding, predicted, prepared)
     values = of_slots(predicted, order)
     return Predictions(probe.encoding, order.numpy(), values, prepared.targets)
+
+
+def score(found: Predictions, test: SlotData, seed: int) -> dict[str, Result]:
+    """R2 and accuracy of predictions; see :func:`predict_properties`."""
+    return property_results(
+        found.encoding, found.values, found.targets, test.visible, found.order, seed
+    )
+
+
+@torch.no_grad()
+def found_and_described(probe: Probe, made: Representations, source: str, seed: int) -> Result:
+    """The share of true objects that are found and described, with its interval over images.
+
+    An object is found where its slot has an IoU of at least 0.5 with it, and described where the
+    probe reads every categorical property right from that slot. Objects and slots are paired so
+    that the sum of IoU is greatest. ``n`` counts visible objects.
+    """
+    encoding, labels = probe.encoding, torch.from_numpy(made.arrays[f"labels/{source}/first"])
+    predicted = encoding.normalise(probe.module(finite_slots(made.slots)))
+    _, iou, present = overlaps(
+        contingency(labels, torch.from_numpy(made.truth), made.slots.shape[1])
+    )
+    order = assign(-iou, present)
+    good = matched_iou(iou, present) >= FOUND
+    objects = good.shape[1]
+    values, targets = of_slots(predicted, order), encoding.encode(made.properties)[:, :objects]
+    for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
+        if prop.kind == "categorical":
+            right = values[..., columns].argmax(dim=2) == targets[..., columns].argmax(dim=2)
+            good &= right
+    good &= torch.from_numpy(made.visible[:, :objects])
+    totals = np.stack([good.sum(dim=1).numpy(), made.visible.sum(axis=1)], axis=1).astype(float)
+
+    def share(sums: Array) -> Array:
+        return np.where(sums[:, 1] > 0, sums[:, 0] / np.maximum(sums[:, 1], 1), np.nan)
+
+    low, high = (finite(float(end)) for end in bootstrap(totals, share, seed))
+    value = finite(share(totals.sum(axis=0, keepdims=True))[0])
+    return Result(value, int(totals[:, 1].sum()), 0, VERSION, low, high)
 
 
 def of_slots(predicted: Tensor, order: Tensor) -> Tensor:

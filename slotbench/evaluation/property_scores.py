@@ -8,7 +8,17 @@ from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.result import Result, bootstrap, finite
 from slotbench.evaluation.targets import Encoding
 
-VERSION = 1
+VERSION = 2
+OUTSIDE_MEAN = (
+    "rotation",
+    "orientation",
+    "depth",
+    "pixel_coords",
+    "image_position",
+    "level",
+    "violation",
+)
+"""Properties that are in no mean, as they are in none of the lists of Dittadi et al.'s code."""
 Sums = npt.NDArray[np.float64]
 
 
@@ -16,6 +26,10 @@ def property_results(
     encoding: Encoding, predicted: Tensor, targets: Tensor, visible: Array, order: Array, seed: int
 ) -> dict[str, Result]:
     """Results by property name and ``mean``, each also with the suffix ``/dropped``.
+
+    ``mean`` is over the list of Dittadi et al.'s code: all properties but :data:`OUTSIDE_MEAN`, x
+    and y of ``position`` being one entry each. A property that is itself called ``mean`` is
+    reported as ``mean_property``.
 
     ``predicted`` and ``targets`` are float (n, O, P), ``visible`` bool (n, O), and ``order``
     int64 (n, O) the slot of each object, -1 where it has none. Such an object counts as wrong
@@ -37,7 +51,7 @@ def property_results(
         joined = np.concatenate(totals, axis=1)
         value = scores(joined.sum(axis=0, keepdims=True))[0]
         low, high = bootstrap(joined, scores, seed)
-        names = [prop.name for prop in encoding.properties] + ["mean"]
+        names = [_key(prop) for prop in encoding.properties] + ["mean"]
         for index, name in enumerate(names):
             ends = finite(low[index]), finite(high[index])
             number = finite(value[index])
@@ -58,29 +72,38 @@ def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: A
     )
 
 
+def _key(prop: Property) -> str:
+    return "mean_property" if prop.name == "mean" else prop.name
+
+
 class _Scores:
-    """Sums (R, M) over images -> R2 or accuracy of each property, and their mean: (R, p + 1)."""
+    """Sums (R, M) over images -> R2 or accuracy of each property, and the mean: (R, p + 1)."""
 
     def __init__(self, properties: tuple[Property, ...], cuts: tuple[int, ...]) -> None:
         self.properties, self.cuts = properties, cuts
 
     def __call__(self, sums: Sums) -> Sums:
         parts = np.split(sums, self.cuts, axis=1)
-        columns = [
-            _accuracy(part) if prop.kind == "categorical" else _r2(part, prop.dim)
-            for prop, part in zip(self.properties, parts, strict=True)
-        ]
-        scores = np.stack(columns, axis=1)
-        return np.concatenate([scores, scores.mean(axis=1, keepdims=True)], axis=1)
+        columns, counted = [], []
+        for prop, part in zip(self.properties, parts, strict=True):
+            each = _accuracy(part) if prop.kind == "categorical" else _r2(part, prop.dim)
+            columns.append(each.mean(axis=1))
+            if prop.name == "position":
+                counted += list(each[:, :2].T)
+            elif prop.name not in OUTSIDE_MEAN:
+                counted.append(columns[-1])
+        mean = np.mean(counted, axis=0) if counted else np.full(len(sums), np.nan)
+        return np.stack([*columns, mean], axis=1)
 
 
 def _accuracy(sums: Sums) -> Sums:
-    count, right = sums.T
+    """The share of right classes, (R, 1)."""
+    count, right = sums[:, :1], sums[:, 1:]
     return np.where(count > 0, right / np.maximum(count, 1), np.nan)
 
 
 def _r2(sums: Sums, dim: int) -> Sums:
-    """The coefficient of determination, averaged over dimensions with equal weights.
+    """The coefficient of determination of each dimension, (R, dim).
 
     As scikit-learn's r2_score: a dimension that does not vary scores 1 where it is predicted
     exactly and 0 otherwise.
@@ -91,4 +114,4 @@ def _r2(sums: Sums, dim: int) -> Sums:
     constant = spread <= 1e-12 * square
     score = 1 - residual / np.where(constant, 1, spread)
     score = np.where(constant, np.where(residual <= 1e-12 * square, 1.0, 0.0), score)
-    return np.where(sums[:, 0] > 0, score.mean(axis=1), np.nan)
+    return np.where(sums[:, :1] > 0, score, np.nan)

@@ -39,7 +39,7 @@ from slotbench.matching import assign
 from slotbench.registry import register
 from slotbench.rng import building, numpy_generator
 
-VERSION = 1
+VERSION = 2
 THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)
 COORDINATES = "position"
 """The property whose distance counts."""
@@ -124,7 +124,7 @@ def predict_sets(
     inputs = {name: finite_slots(data.slots, name) for name, data in splits.items()}
     encoding = Encoding.fit(layout, train.properties, train.visible)
     with building(seed, "sets", hidden):
-        probe = layers(train.slots.shape[2], encoding.width + 1, hidden, nn.ReLU)
+        probe = layers(inputs["train"], encoding.width + 1, hidden, nn.ReLU)
     ours, theirs = (
         (inputs[name], encoding.encode(data.properties), torch.from_numpy(data.visible))
         for name, data in (("train", train), ("val", val))

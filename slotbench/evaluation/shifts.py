@@ -58,7 +58,7 @@ class Shifts(Metric):
     name = "shifts"
     summary = "masks and probes on shifted test sets: all, changed, unchanged objects"
     source = "Dittadi et al. 2022, arXiv 2107.00637"
-    version = 1
+    version = 2
     keys = ("shifts/*",)
     better = 1
     trains = ("slots", "overlap", "labelled")
@@ -190,9 +190,10 @@ def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) ->
     held = torch.zeros(cost.shape[0], cost.shape[2], dtype=torch.bool, device=cost.device)
     image, objects = (moved & (first >= 0)).nonzero(as_tuple=True)
     held[image, first[image, objects]] = True
-    # More than any assignment without a held slot can cost.
+    # A held slot costs more than any assignment without one, and the same for every object: its
+    # own cost must not decide which object goes without a slot.
     wall = 1 + 2 * cost.abs().amax().double() * cost.shape[1] if cost.numel() else 1.0
-    second = assign(cost.double() + wall * held[:, None, :], visible & ~moved)
+    second = assign(torch.where(held[:, None, :], wall, cost.double()), visible & ~moved)
     taken = held.gather(1, second.clamp(min=0)) & (second >= 0)
     return torch.where(moved, first, torch.where(taken, -1, second))
 

@@ -138,6 +138,10 @@ def test_a_core_that_finds_every_object_scores_1(dataset):
     assert metrics["properties/linear/loss/shade"] > 1.5 / LEVELS
     assert 0.3 < metrics["properties/linear/loss/mean"] < 1
     assert metrics["properties/linear/mask/mean/dropped"] == metrics["properties/linear/mask/mean"]
+    # Every object is found, so that it is described as often as its only class is right.
+    described = metrics["properties/linear/mask/shade"]
+    assert metrics["found+described/attention"] == pytest.approx(described)
+    assert metrics["found+described/decoder"] < described
     assert metrics["linear_probe/slots/count"] > 0.9
     assert 0 < metrics["linear_probe/slots/map"] <= 1
     assert metrics["properties/mlp/mask/position"] > metrics["properties/linear/mask/position"]
@@ -194,7 +198,8 @@ def test_batches_and_limits_change_nothing(dataset):
         collect(objective, dataset, "test", n, seed=3, batch_size=size)
         for n, size in ((90, 64), (50, 7))
     )
-    assert set(whole) == set(parts) == set(ARRAYS)
+    given = {name for name in ARRAYS if "predictor" not in name}
+    assert set(whole) == set(parts) == given
     for name, values in whole.items():
         assert len(parts[name]) == 50
         if values.dtype.kind == "f":
@@ -243,6 +248,22 @@ def test_noise_differs_between_images_draws_splits_and_seeds():
     ]
     rows = torch.cat(draws).flatten(1)
     assert len(rows.unique(dim=0)) == 8
+
+
+def test_masks_of_a_predictor_are_a_source_of_their_own(dataset):
+    class Predicting(Plain):
+        def predictor_masks(self, images, output=None):
+            del images
+            return output.attention.flip(1)
+
+    found = judge(dataset, Predicting(ByShade()), groups=("segmentation", "draws"))["metrics"]
+    assert set(found) == {
+        f"{name}/{source}{draws}"
+        for name in METRICS
+        for source in ("attention", "predictor")
+        for draws in ("", "/draws")
+    }
+    assert found["fg_ari/predictor"]["value"] == 1
 
 
 def test_overlap_is_1_for_the_slot_of_an_object(dataset):
@@ -295,6 +316,7 @@ def test_unlabelled_masks_leave_the_loss_protocol(tmp_path):
         document = judge(file, groups=("properties", "dci"), probe_steps=5)
     assert document["skipped"] == {
         "properties/linear/mask": "a split has no labelled pixel",
+        "found+described": "a split has no labelled pixel",
         "dci": "a split has no labelled pixel",
     }
     assert "properties/linear/loss/mean" in document["metrics"]

@@ -41,7 +41,7 @@ def make(n, seed, slots=5, told=True):
 
 
 def probe(train, test, protocol, **options):
-    options = {"seed": 0, "steps": 1000, **options}
+    options = {"seed": 0, "steps": 2000, **options}
     return predict_properties(train, make(64, 2), test, LAYOUT, protocol=protocol, **options)
 
 
@@ -52,7 +52,8 @@ def test_slots_that_hold_the_properties_reach_1_and_order_does_not_matter(protoc
     assert results["color"].value > 0.98
     assert results["position"].value > 0.95
     assert results["angle"].value > 0.95
-    parts = [results[name].value for name in ("color", "position", "angle")]
+    # x and y are one entry each: their mean twice is their sum.
+    parts = [results[name].value for name in ("color", "position", "position", "angle")]
     assert results["mean"].value == pytest.approx(np.mean(parts))
     assert results["mean"].low <= results["mean"].value <= results["mean"].high
     assert results["mean"].n == test.visible.sum()
@@ -97,6 +98,46 @@ def test_objects_left_over_because_slots_are_fewer_count_as_wrong(protocol):
     assert (full.n, full.left_out) == (visible, 0)
     assert (dropped.n, dropped.left_out) == (visible - over, over)
     assert full.value == pytest.approx(dropped.value * (visible - over) / visible)
+
+
+def test_the_mean_is_over_the_list_of_the_paper():
+    place = Property("position", "numeric", dim=3)
+    other = (Property("rotation", "numeric"), Property("mean", "numeric"), COLOR)
+    layout = Layout(8, 8, 4, (place, *other))
+    generator = np.random.default_rng(0)
+    visible = np.ones((50, 4), bool)
+    properties = {
+        "position": generator.normal(size=(50, 4, 3)).astype(np.float32),
+        "rotation": generator.normal(size=(50, 4)).astype(np.float32),
+        "mean": generator.normal(size=(50, 4)).astype(np.float32),
+        "color": generator.integers(0, 3, (50, 4)).astype(np.int16),
+    }
+    encoding = Encoding.fit(layout, properties, visible)
+    targets = encoding.encode(properties)
+    predicted = targets.clone()
+    predicted[..., [0, 2, 3]] = 0  # x, z and the rotation: as good as the training mean
+    order = np.zeros((50, 4), int)
+    found = property_results(encoding, predicted, targets, visible, order, seed=0)
+    assert found["position"].value == pytest.approx(1 / 3)
+    assert found["rotation"].value == pytest.approx(0, abs=1e-6)
+    assert found["mean_property"].value == pytest.approx(1)
+    assert found["mean"].value == pytest.approx((0 + 1 + 1 + 1) / 4)
+    bare = Encoding.fit(Layout(8, 8, 4, other[:1]), properties, visible)
+    none = bare.encode(properties)
+    assert property_results(bare, none, none, visible, order, seed=0)["mean"].value is None
+
+
+def test_scale_and_shift_of_slots_do_not_matter():
+    train, val, test = (make(n, seed) for seed, n in enumerate((100, 40, 60)))
+    moved = [
+        SlotData(data.slots * 1000 + 7, data.overlap, data.visible, data.properties)
+        for data in (train, val, test)
+    ]
+    before, after = (
+        predict_properties(*splits, LAYOUT, seed=0, protocol="mask", steps=100)["mean"].value
+        for splits in ((train, val, test), moved)
+    )
+    assert after == pytest.approx(before, abs=1e-3)
 
 
 def test_the_result_depends_on_the_seed_alone():

@@ -215,7 +215,7 @@ def data(n, seed, told=True, slots=6):
 
 def test_slots_that_hold_the_properties_are_found_and_noise_is_not():
     told = [data(n, seed) for seed, n in enumerate((300, 60, 150))]
-    found = predict_sets(*told, LAYOUT, seed=0, steps=400)
+    found = predict_sets(*told, LAYOUT, seed=0, steps=2500)
     assert found["ap/inf"].value > 0.95
     assert found["ap/1"].value > 0.85
     untold = [data(n, seed, told=False) for seed, n in enumerate((200, 60, 150))]

@@ -67,6 +67,13 @@ def test_equals_the_definition_by_hand(objects, slots):
         assert found[image].tolist() == expected.tolist(), image
 
 
+def test_the_cost_of_a_taken_slot_does_not_decide_who_goes_without():
+    without, cost = [[0, 9], [9, 5], [9, 5.5]], [[0, 0], [0.1, 1], [3, 1.2]]
+    flags = torch.tensor([[True, False, False]])
+    found = two_step(torch.tensor([without]), torch.tensor([cost]), torch.ones_like(flags), flags)
+    assert found.tolist() == [[0, 1, -1]]
+
+
 def test_without_a_changed_object_the_full_cost_decides():
     generator = torch.Generator().manual_seed(0)
     without, cost = (torch.rand(8, 4, 5, generator=generator) for _ in range(2))
@@ -127,7 +134,7 @@ def test_properties_of_a_subset_are_those_of_its_objects():
     )
     assert {"all/color", "changed/color"}.isdisjoint(new)
     assert new["unchanged/color"] == found["unchanged/color"]
-    rest = [new[f"changed/{name}"].value for name in ("position", "angle")]
+    rest = [new[f"changed/{name}"].value for name in ("position", "position", "angle")]
     assert new["changed/mean"].value == pytest.approx(np.mean(rest))
     none = shifted_properties(
         encoding, predicted, targets, data.visible, np.zeros_like(changed), order, seed=0
