@@ -23,6 +23,16 @@ LAYOUT = Layout(
         Property("position", "numeric", dim=2, unit="pixels"),
     ),
 )
+ATTRIBUTES = {
+    "name": "clevr",
+    "variant": "clevr6",
+    "origin": "rendered",
+    "sources": "[]",
+    "generator": "tests",
+    "seed": 0,
+    "image_size": 32,
+    "licence": "CC0",
+}
 
 
 def blocks_batch(n: int, seed: int, layout: Layout = LAYOUT) -> Batch:
@@ -47,17 +57,7 @@ def write_blocks(path: Path, train: int = 48, val: int = 24, test: int = 24) -> 
     """A prepared dataset of such images."""
     sizes = {"train": train, "val": val, "test": test}
     splits = {split: [blocks_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
-    attributes = {
-        "name": "clevr",
-        "variant": "clevr6",
-        "origin": "rendered",
-        "sources": "[]",
-        "generator": "tests",
-        "seed": 0,
-        "image_size": 32,
-        "licence": "CC0",
-    }
-    join(path, LAYOUT, splits, attributes)
+    join(path, LAYOUT, splits, ATTRIBUTES)
     return path
 
 

@@ -13,9 +13,7 @@ from slotbench.datasets.render.clevrtex_scene import KINDS, Scene, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.sets.clevrtex import ClevrTex
 from slotbench.errors import UserError
-from slotbench.results import verify
 from slotbench.rng import numpy_generator
-from tests.datasets import trees
 
 IMAGES = 4
 
@@ -104,6 +102,13 @@ def test_variants_differ_as_the_originals_do(rendered: dict[str, Batch]) -> None
     assert set(KINDS["vbg"].materials) == set(PLAIN)
 
 
+def test_shifts_bring_in_shapes_and_materials_that_training_does_not_have() -> None:
+    for kind in KINDS.values():
+        assert not set(kind.new_shapes) & set(kind.shapes)
+        assert not set(kind.new_materials) & set(kind.materials)
+        assert [mesh(shape).rest for shape in kind.new_shapes] == pytest.approx([1, 1, 1])
+
+
 def test_camouflage_is_of_the_grounds_material() -> None:
     generator = numpy_generator(0, "camouflage")
     scenes = [sample_scene(KINDS["camo"], 5, generator) for _ in range(10)]
@@ -151,36 +156,6 @@ def test_textures_show_on_objects_and_ground(rendered: dict[str, Batch]) -> None
 
     assert rough("grassbg", True) > 2 * rough("pbg", True)
     assert rough("pbg", False) > 1.2 * rough("vbg", False)
-
-
-def test_an_image_depends_on_seed_split_and_index_alone(rendered: dict[str, Batch]) -> None:
-    again = ClevrTex("full", 64, seed=0).render("train", 2, 3)
-    for key, array in again.items():
-        np.testing.assert_array_equal(array, rendered["full"][key][2:3])
-    for seed, split in ((1, "train"), (0, "val")):
-        other = ClevrTex("full", 64, seed).render(split, 2, 3)
-        assert (other["image"] != again["image"]).any()
-
-
-@pytest.mark.slow
-def test_any_number_of_workers_makes_one_file_also_after_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def request(folder: str, workers: int) -> Request:
-        return Request(
-            "clevrtex",
-            "outd",
-            image_size=16,
-            sizes={"train": 3, "val": 2, "test": 2},
-            workers=workers,
-            data_dir=tmp_path / folder,
-        )
-
-    one = verify.dataset(prepare(request("one", 1)))
-    assert len(trees.killed_after(request("many", 1), 2, monkeypatch)) == 2
-    many = verify.dataset(prepare(request("many", 3)))
-    assert many["manifest"] == one["manifest"]
-    assert many["fingerprint"] == one["fingerprint"]
 
 
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:

@@ -82,52 +82,40 @@ def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(
 
 
 PLUGIN = """
-from slotbench.datasets.multi_dsprites import MultiDSprites
+from slotbench.datasets.sets.multi_dsprites import MultiDSprites
+from slotbench.errors import UserError
 from slotbench.registry import register
 
+@register("datasets")
 class Mine(MultiDSprites):
     name = "mine"
+    summary = "one"
+    source = "none"
 
     def render(self, split, start, stop):
         if split == "test":
-            from slotbench.errors import UserError
             raise UserError("no such part", "Type: nothing")
         return super().render(split, start, stop)
-
-register("datasets", "mine", "one", "none", f"{__name__}:Mine", variants=("binarized",))
 """
 
 
 @pytest.mark.slow
 def test_ray_makes_the_same_file_and_stops(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    sizes = [word for split, n in SIZES.items() for word in (f"--{split}", str(n))]
+    sizes = " ".join(f"--{split} {n}" for split, n in SIZES.items())
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
 
     def run(
         engine: str, *words: str, name: str = "multi-dsprites"
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> "subprocess.CompletedProcess[str]":
+        options = f"{name} {sizes} --image-size 32 --workers 2 --engine {engine}"
+        folder = ("--data-dir", str(tmp_path / engine))
         return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "slotbench",
-                *words,
-                "prepare",
-                name,
-                *sizes,
-                "--image-size",
-                "32",
-                "--workers",
-                "2",
-                "--engine",
-                engine,
-                "--data-dir",
-                str(tmp_path / engine),
-            ],
+            [sys.executable, "-m", "slotbench", *words, "prepare", *options.split(), *folder],
             capture_output=True,
             text=True,
             timeout=240,
-            env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+            env=environment,
         )
 
     one, two = run("local"), run("ray")

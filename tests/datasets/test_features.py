@@ -85,15 +85,6 @@ def test_features_are_the_teachers_and_all_else_stays(path: Path, blocks: Path) 
     assert verify.dataset(path)["features"] == {"means": "mean colours"}
 
 
-def test_features_of_several_teachers_live_side_by_side(path: Path) -> None:
-    add_features(path, Means())
-    add_features(path, Means("double", "twice the colours", factor=2.0))
-    with DatasetFile(path) as dataset:
-        batch = dataset.read("val", 3, 9, ("feature/means", "feature/double"))
-        np.testing.assert_allclose(batch["feature/double"], 2 * batch["feature/means"], atol=1e-3)
-    assert set(verify.dataset(path)["features"]) == {"means", "double"}
-
-
 def test_features_of_video_are_those_of_its_frames(tmp_path: Path) -> None:
     path = write_clips(tmp_path / "v.h5", train=7)
     add_features(path, Means())

@@ -33,19 +33,6 @@ def test_an_epoch_shows_every_image_once(numbered: DatasetFile) -> None:
     assert first != second
 
 
-def test_windows_hold_other_blocks_in_every_epoch(
-    numbered: DatasetFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "BLOCK", 5)
-    monkeypatch.setattr(module, "WINDOW", 4)
-    module._plan.cache_clear()
-    loader = Loader(numbered, "train", 20, seed=0)
-    first = [{int(image) // 5 for image in loader.order(epoch)[:20]} for epoch in range(3)]
-    assert all(len(blocks) == 4 for blocks in first)
-    assert first[0] != first[1] != first[2]
-    module._plan.cache_clear()
-
-
 def test_the_remainder_of_an_epoch_is_dropped(numbered: DatasetFile) -> None:
     loader = Loader(numbered, "train", 30, seed=0)
     assert loader.batches_per_epoch == 3
@@ -80,11 +67,6 @@ def test_a_step_is_the_same_whatever_came_before(numbered: DatasetFile) -> None:
     np.testing.assert_array_equal(one.batch(33)["image"], two.batch(33)["image"])
 
 
-def test_seeds_differ(numbered: DatasetFile) -> None:
-    one, two = (Loader(numbered, "train", 8, seed=seed) for seed in (0, 1))
-    assert order(one, range(4)) != order(two, range(4))
-
-
 def test_a_batch_larger_than_the_split_says_what_to_type(numbered: DatasetFile) -> None:
     with pytest.raises(UserError, match=r"--set train\.batch_size=100"):
         Loader(numbered, "train", 101, seed=0)
@@ -98,13 +80,6 @@ def test_images_become_numbers_from_0_to_1() -> None:
     assert images.shape == (2, 3, 32, 32)
     expected = batch["image"].astype(np.float32).transpose(0, 3, 1, 2) / 255
     np.testing.assert_allclose(images.numpy(), expected, rtol=1e-6)
-
-
-def test_one_batch_an_epoch_holds_the_whole_split(numbered: DatasetFile) -> None:
-    loader = Loader(numbered, "train", 100, seed=0)
-    assert loader.batches_per_epoch == 1
-    assert sorted(order(loader, range(1))) == list(range(100))
-    assert order(loader, range(1)) != order(loader, range(1, 2))
 
 
 def test_an_epoch_in_order_reads_every_block_of_the_file_once(

@@ -8,20 +8,6 @@ from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 
 
 @pytest.mark.parametrize("variant", MultiDSprites.variants)
-def test_an_image_depends_on_seed_split_and_index_alone(variant: str) -> None:
-    dataset = MultiDSprites(variant, 64, seed=3)
-    whole = dataset.render("train", 0, 12)
-    dataset.layout.check(whole)
-    part = MultiDSprites(variant, 64, seed=3).render("train", 5, 9)
-    for key, array in part.items():
-        np.testing.assert_array_equal(array, whole[key][5:9])
-    assert (dataset.render("val", 0, 12)["mask"] != whole["mask"]).any()
-    assert (
-        MultiDSprites(variant, 64, seed=4).render("train", 0, 12)["mask"] != whole["mask"]
-    ).any()
-
-
-@pytest.mark.parametrize("variant", MultiDSprites.variants)
 def test_masks_and_properties_agree_with_the_image(variant: str) -> None:
     batch = MultiDSprites(variant, 64, seed=0).render("train", 0, 200)
     low, high = COUNTS[variant]

@@ -32,19 +32,6 @@ def alone(batch: Batch, clip: int, frame: int, slot: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", MultiDSpritesVideo.variants)
-def test_a_clip_depends_on_seed_split_and_index_alone(variant: str) -> None:
-    dataset = MultiDSpritesVideo(variant, 32, seed=3)
-    whole = dataset.render("train", 0, 6)
-    assert dataset.layout.check(whole) == 6
-    assert dataset.layout.frames == FRAMES
-    part = MultiDSpritesVideo(variant, 32, seed=3).render("train", 2, 5)
-    for key, array in part.items():
-        np.testing.assert_array_equal(array, whole[key][2:5])
-    others = (dataset.render("val", 0, 6), MultiDSpritesVideo(variant, 32, 4).render("train", 0, 6))
-    assert all((other["mask"] != whole["mask"]).any() for other in others)
-
-
-@pytest.mark.parametrize("variant", MultiDSpritesVideo.variants)
 def test_masks_agree_with_images_and_visibility(variant: str) -> None:
     batch = MultiDSpritesVideo(variant, SIZE, seed=0).render("test", 0, 30)
     low, high = COUNTS[variant]

@@ -99,19 +99,6 @@ def test_every_object_is_seen_where_it_is_said_to_be(
             assert rows.min() - 8 <= y <= rows.max() + 8
 
 
-def test_an_object_alone_surrounds_its_middle(rendered: dict[str, Batch]) -> None:
-    dataset, seen = ObjectsRoom("default", 64, seed=0), 0
-    for index in range(8):
-        drawn = dataset._one("train", index)
-        room, mask = drawn.scene, drawn.mask
-        if len(room.objects) == 1:
-            x, y = projected(room, room.objects[0].position, 64).astype(int)
-            assert mask[y, x] == 1
-            seen += 1
-    assert seen
-    del rendered
-
-
 @pytest.mark.parametrize(("group", "counts"), GROUPS.items())
 def test_groups_have_their_numbers_of_objects(
     rendered: dict[str, Batch], group: str, counts: tuple[int, int]
@@ -150,34 +137,6 @@ def test_objects_have_their_colour_and_masks_end_where_they_do(rendered: dict[st
     assert np.mean(right) > 0.9
     # Colours change where labels do, ten times as much as elsewhere.
     assert np.median(edges) > 10
-
-
-def test_an_image_depends_on_seed_split_and_index_alone(rendered: dict[str, Batch]) -> None:
-    again = ObjectsRoom("default", 64, seed=0).render("train", 3, 5)
-    for key, array in again.items():
-        np.testing.assert_array_equal(array, rendered["train"][key][3:5])
-    other = ObjectsRoom("default", 64, seed=1).render("train", 3, 4)
-    assert (other["image"] != rendered["train"]["image"][3]).any()
-
-
-def test_shifted_sets_are_made_with_the_others_by_any_number_of_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = {"train": 4, "val": 2, "test": 3}
-
-    def request(folder: str, workers: int) -> Request:
-        return Request(
-            "objects-room", image_size=32, sizes=sizes, workers=workers, data_dir=tmp_path / folder
-        )
-
-    one = verify.dataset(prepare(request("one", 1)))
-    expected = {**sizes, **dict.fromkeys(ObjectsRoom.shifted, 3)}
-    assert one["images"] == expected
-    assert len(trees.killed_after(request("many", 1), 4, monkeypatch)) == 4
-    many = verify.dataset(prepare(request("many", 3)))
-    assert many["fingerprint"] == one["fingerprint"]
-    assert many["manifest"] == one["manifest"]
-    assert len(set(one["manifest"].values())) == 6
 
 
 def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> None:

@@ -65,36 +65,6 @@ def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
         )
 
 
-def test_video_that_was_interrupted_goes_on(
-    one_worker_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, written = Parts.write, []
-
-    def write_two(self: Parts, name: str, batch: object) -> None:
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(name)
-        write(self, name, batch)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as context:
-        context.setattr(Parts, "write", write_two)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(clips(tmp_path, 1))
-    left = tmp_path / "multi-dsprites-video.h5.parts"
-    assert sorted(file.stem for file in left.glob("*.npz")) == sorted(written)
-    assert fingerprint(prepare(clips(tmp_path, 1))) == fingerprint(one_worker_video)
-    assert not left.exists()
-
-
-def test_clevr_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
-    sizes = {"train": 4, "val": 2, "test": 2}
-    paths = [
-        prepare(Request("clevr", sizes=sizes, workers=workers, data_dir=tmp_path / str(workers)))
-        for workers in (1, 3)
-    ]
-    assert fingerprint(paths[0]) == fingerprint(paths[1])
-
-
 def test_a_call_that_was_interrupted_goes_on(
     one_worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

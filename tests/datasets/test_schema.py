@@ -8,7 +8,7 @@ import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Layout
-from slotbench.datasets.prepare.parts import Parts, join
+from slotbench.datasets.prepare.parts import join
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.conftest import LAYOUT, blocks_batch
@@ -100,17 +100,3 @@ def test_a_truncated_file_is_named(copy: Path, keep: int) -> None:
     copy.write_bytes(copy.read_bytes()[:keep])
     with pytest.raises(UserError, match="truncated"):
         DatasetFile(copy)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No dataset at"):
-        DatasetFile(tmp_path / "none.h5")
-
-
-def test_parts_of_another_recipe_are_not_taken_up(tmp_path: Path) -> None:
-    target = tmp_path / "x.h5"
-    parts = Parts(target, {"seed": 0})
-    parts.write("a", blocks_batch(2, 0))
-    assert Parts(target, {"seed": 0}).names() == ["a"]
-    np.testing.assert_array_equal(parts.read("a")["mask"], blocks_batch(2, 0)["mask"])
-    assert Parts(target, {"seed": 1}).names() == []

@@ -1,6 +1,7 @@
 """The summary says what a file holds, counted here in another way."""
 
-import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Batch, Layout, Property
 from slotbench.datasets.format.summary import count, summary
 from slotbench.datasets.prepare.parts import join
-from tests.conftest import LAYOUT, blocks_batch
-
-ATTRIBUTES = {
-    "name": "clevr",
-    "variant": "clevr6",
-    "origin": "rendered",
-    "sources": "[]",
-    "generator": "tests",
-    "seed": 0,
-    "image_size": 32,
-    "licence": "CC0",
-}
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 
 
 def stored(path: Path, layout: Layout, batch: Batch) -> DatasetFile:
@@ -108,34 +98,15 @@ def test_video_counts_every_frame(tmp_path: Path) -> None:
 
 
 def test_prepare_prints_it(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
+    words = "prepare multi-dsprites --train 20 --val 5 --test 5 --workers 1 --data-dir"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "slotbench",
-            "prepare",
-            "multi-dsprites",
-            "--train",
-            "20",
-            "--val",
-            "5",
-            "--test",
-            "5",
-            "--workers",
-            "1",
-            "--data-dir",
-            str(tmp_path),
-        ],
+        [sys.executable, "-m", "slotbench", *words.split(), str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
     )
     with DatasetFile(tmp_path / "multi-dsprites.h5") as dataset:
         lines = summary(dataset)
-    words = " ".join(done.stderr.split())  # lines are folded at the terminal's width
-    for line in lines:
-        assert " ".join(line.split()) in words
-    assert json.dumps(done.stdout.strip()).endswith('multi-dsprites.h5"')
+    said = " ".join(done.stderr.split())  # lines are folded at the terminal's width
+    assert all(" ".join(line.split()) in said for line in lines)
+    assert done.stdout.strip().endswith("multi-dsprites.h5")

@@ -18,7 +18,6 @@ from slotbench.datasets.sets.tetrominoes import (
 )
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets import trees
 from tests.datasets.originals import loose_floats, packed_floats, tetrominoes_record, write
 
 Cells = frozenset[tuple[int, int]]
@@ -106,18 +105,6 @@ def test_all_placements_that_do_not_overlap_are_as_likely() -> None:
     assert chi_squared < 2 * width + 20
 
 
-def test_an_image_depends_on_seed_split_and_index_alone(images: dict[str, np.ndarray]) -> None:
-    dataset = Tetrominoes("default", 35, seed=0)
-    dataset.layout.check(images)
-    for key, array in dataset.render("train", 5, 9).items():
-        np.testing.assert_array_equal(array, images[key][5:9])
-    for other in (
-        Tetrominoes("default", 35, seed=1).render("train", 0, 4),
-        dataset.render("val", 0, 4),
-    ):
-        assert (other["mask"] != images["mask"][:4]).any()
-
-
 def test_other_sizes_are_the_middle_and_whole_multiples(images: dict[str, np.ndarray]) -> None:
     for size, factor, rows in ((32, 1, slice(2, 34)), (64, 2, slice(2, 34)), (70, 2, slice(35))):
         batch = Tetrominoes("default", size, seed=0).render("train", 0, 20)
@@ -182,25 +169,6 @@ def test_the_command_draws_at_its_own_size(
     assert capsys.readouterr().out.split() == ["data/tetrominoes.h5"]
     assert verify.dataset(Path("data/tetrominoes.h5"))["image_size"] == 32
     assert Path("data/tetrominoes.png").is_file()
-
-
-def test_the_number_of_workers_and_interruptions_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def drawn(folder: str, workers: int) -> Request:
-        return Request("tetrominoes", sizes=SIZES, workers=workers, data_dir=tmp_path / folder)
-
-    one = trees.fingerprint(prepare(drawn("one", 1)))
-    assert len(trees.killed_after(drawn("many", 1), 2, monkeypatch)) == 2
-    assert trees.fingerprint(prepare(drawn("many", 3))) == one
-
-
-def test_an_import_that_was_stopped_goes_on(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = prepare(request(source, tmp_path / "quiet"))
-    again = request(source, tmp_path / "stopped")
-    assert len(list(trees.resumed_everywhere(expected, again, monkeypatch))) == 11
 
 
 FOUR = np.ones(4)

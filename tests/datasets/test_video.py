@@ -16,7 +16,7 @@ from slotbench.datasets.prepare.parts import join
 from slotbench.datasets.prepare.sheet import draw_sheet
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.conftest import LAYOUT, blocks_batch, write_blocks
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
 
 FRAMES = 5
 VIDEO = Layout(LAYOUT.height, LAYOUT.width, LAYOUT.objects, LAYOUT.properties, frames=FRAMES)
@@ -32,16 +32,7 @@ def clips_batch(n: int, seed: int) -> Batch:
 
 
 def write_clips(path: Path, train: int = 40) -> Path:
-    attributes = {
-        "name": "multi-dsprites-video",
-        "variant": "binarized",
-        "origin": "rendered",
-        "sources": "[]",
-        "generator": "tests",
-        "seed": 0,
-        "image_size": 32,
-        "licence": "CC0",
-    }
+    attributes = {**ATTRIBUTES, "name": "multi-dsprites-video", "variant": "binarized"}
     sizes = {"train": train, "val": 3, "test": 4}
     splits = {split: [clips_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
     join(path, VIDEO, splits, attributes)
@@ -207,16 +198,6 @@ def test_memory_and_windows_of_clips_give_the_same_batches(
             np.testing.assert_array_equal(one[key], two[key])
 
 
-def test_single_frames_of_a_video_are_images(video: DatasetFile) -> None:
-    loader = Loader(video, "train", 20, seed=0)
-    pairs = set()
-    for step in range(10):
-        batch = loader.batch(step)
-        assert batch["image"].shape == (20, 32, 32, 3)
-        pairs |= set(zip(*(numbers.tolist() for numbers in drawn(batch)), strict=True))
-    assert len(pairs) == 200
-
-
 def test_clips_that_are_too_short_or_too_few_are_refused(video: DatasetFile) -> None:
     with pytest.raises(UserError, match="clips have 5 frames; 6 are needed"):
         Loader(video, "train", 4, seed=0, frames=6)
@@ -225,14 +206,6 @@ def test_clips_that_are_too_short_or_too_few_are_refused(video: DatasetFile) -> 
     Loader(video, "train", 41, seed=0)  # of images there are 200
     with pytest.raises(UserError, match="no array 'depth'"):
         Loader(video, "train", 4, seed=0, keys=("image", "depth"))
-
-
-def test_memory_counts_whole_clips(video: DatasetFile) -> None:
-    needed = 200 * 32 * 32 * 3
-    for frames in (1, 2):
-        for budget, fits in ((needed, True), (needed - 1, False)):
-            loader = Loader(video, "train", 8, seed=0, frames=frames, memory_budget=budget)
-            assert loader.in_memory == fits
 
 
 def test_a_sheet_shows_a_clip_on_each_line(video: DatasetFile, tmp_path: Path) -> None:
