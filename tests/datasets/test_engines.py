@@ -91,6 +91,8 @@ class Mine(MultiDSprites):
     name = "mine"
     summary = "one"
     source = "none"
+    variants = ("binarized",)
+    licence = "none"
 
     def render(self, split, start, stop):
         if split == "test":

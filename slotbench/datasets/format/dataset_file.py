@@ -54,7 +54,7 @@ class DatasetFile:
             raise
         except _BROKEN as error:
             self.file.close()
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"{path} is damaged: {reason}.", AGAIN) from error
 
     def _wrong(self, what: str, advice: str = "") -> UserError:

@@ -128,7 +128,8 @@ class Ray(Engine):
             if self.address:
                 self.ray.init(address=self.address, **quiet)
             else:
-                self.ray.init("local", num_cpus=self.workers or os.cpu_count(), **quiet)
+                cores = self.workers or os.cpu_count()
+                self.ray.init("local", num_cpus=cores, _node_ip_address="127.0.0.1", **quiet)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             if not self.address:
                 raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error
