@@ -169,7 +169,7 @@ def test_teachers_that_cannot_be_had_are_named(
         ("timm:vit_nothing", weights, "timm:vit_nothing: timm cannot make 'vit_nothing'"),
         ("timm:test_vit", tmp_path / "x.pth", "timm:test_vit: no weights at"),
         ("timm:test_vit2", weights, "timm:test_vit2: .*vit.safetensors"),
-        ("timm:", weights, "timm cannot make ''"),
+        ("timm:", weights, "'timm:' names no teacher"),
         (run.id, weights, "a run has weights of its own"),
         ("nothing", None, "No run 'nothing'"),
     ):
