@@ -69,14 +69,6 @@ def test_bfloat16_autocast(name: str) -> None:
     assert nn.functional.cosine_similarity(rounded.float(), plain, dim=2).min() > 0.98
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_an_image_is_encoded_alike_alone_and_among_others(name: str) -> None:
-    with building(0, "core"):
-        encoder = ENCODERS[name]()
-    together, alone = encoder(images(3))[0][1:2], encoder(images(3)[1:2])[0]
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize(("kind", "blocks"), [(ResNet18, [2, 2, 2, 2]), (ResNet34, [3, 4, 6, 3])])
 @pytest.mark.parametrize("stages", [1, 4])
 def test_the_trunk_is_torchvisions_with_savis_stem(

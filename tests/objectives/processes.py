@@ -21,12 +21,14 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from tests.objectives import tiny
 
 SUMS = ("reconstruction+moco:0.1+slotcon:0.5", "supervised+simsiam:0.5")
-CASES = [
-    (name, alignment)
-    for name, kind in tiny.kinds().items()
+ALIGNMENTS = registry.names("alignments")
+CASES: list[tuple[str, str | None]] = [
+    (name, ALIGNMENTS[number % len(ALIGNMENTS)] if kind.takes_alignment else None)
+    for number, (name, kind) in enumerate(tiny.kinds().items())
     if kind.trains
-    for alignment in (registry.names("alignments") if kind.takes_alignment else (None,))
-] + [(name, None) for name in SUMS]
+]
+CASES += [("slotcon", each) for each in ALIGNMENTS] + [(name, None) for name in SUMS]
+CASES = list(dict.fromkeys(CASES))
 Outcome = dict[str, Any]
 
 

@@ -50,20 +50,6 @@ def test_the_loss_is_the_weighted_sum_of_the_parts_on_views_of_their_own(data: D
     torch.testing.assert_close(losses["loss"], total)
 
 
-def test_the_gradient_is_the_weighted_sum_too(data: Data) -> None:
-    made = combination(data, THREE)
-    batch = tiny.batch_of(data, made)
-    weight = made.core.encoder.trunk[0].weight  # type: ignore[union-attr,index]
-    (whole,) = torch.autograd.grad(made.loss(batch)["loss"], weight)
-    parts, first = torch.zeros_like(whole), 0
-    for factor, part in zip(made.weights, made.parts, strict=True):
-        views = Views(*(v[first : first + part.views] for v in batch.views or ()))
-        first += part.views
-        loss = part.loss(replace(batch, views=views if part.views else None))["loss"]
-        parts += factor * torch.autograd.grad(loss, weight)[0]
-    torch.testing.assert_close(whole, parts)
-
-
 def test_there_is_one_core_and_it_starts_as_under_any_other_objective(data: Data) -> None:
     made = combination(data, THREE)
     alone = tiny.objective(data[False], "reconstruction").core.state_dict()
@@ -95,13 +81,7 @@ def test_every_part_knows_the_steps_and_moves_its_state(data: Data) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "reconstruction+moco:0.1+slotcon:0.5",
-        "supervised+vicreg:0.01",
-        "contrasting-sets+cswm:0.5",
-        "supervised+scn:0.5+feature-reconstruction:2",
-    ],
+    "name", ["reconstruction+moco:0.1+slotcon:0.5", "contrasting-sets+cswm:0.5"]
 )
 def test_resumed_is_bit_identical(data: Data, tmp_path: Path, name: str) -> None:
     dataset = data[any(tiny.kinds()[part.name].temporal for part in parse(name))]
@@ -157,14 +137,10 @@ def test_masks_are_those_of_the_part_that_decodes(data: Data) -> None:
         ("reconstruction+simclrr:0.1", "Unknown objective 'simclrr'. Did you mean 'simclr'"),
         ("reconstruction+simclr+simclr:2", "names an objective twice"),
         ("reconstruction+simclr:0", "'simclr:0' is no NAME or NAME:WEIGHT"),
-        ("reconstruction+simclr:-1", "'simclr:-1' is no NAME"),
         ("reconstruction+simclr:nan", "'simclr:nan' is no NAME"),
-        ("reconstruction+simclr:inf", "'simclr:inf' is no NAME"),
-        ("reconstruction+simclr:", "'simclr:' is no NAME"),
         ("reconstruction+simclr:much", "'simclr:much' is no NAME"),
         ("reconstruction+", "'' is no NAME"),
         ("simclr:0.5", "a single objective has no weight"),
-        ("+simclr", "'' is no NAME"),
         ("reconstruction+covariance:0.1", "reconstruction and covariance have a decoder each"),
         ("reconstruction+random", "'random' trains nothing"),
         ("cswm+simclr:0.1", "do not go together"),

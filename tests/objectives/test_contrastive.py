@@ -1,19 +1,20 @@
+"""NT-Xent, InfoNCE and the queue, against lightly's NTXentLoss with and without a memory bank."""
+
 import pytest
 import torch
 from lightly.loss import NTXentLoss
 from torch import Tensor
+from torch.nn import functional
 
-from slotbench.objectives.contrastive import nt_xent
-from slotbench.rng import torch_generator
-
-
-def rows(seed: int, n: int = 12, width: int = 5) -> Tensor:
-    return torch.randn(n, width, generator=torch_generator(seed, "rows")).requires_grad_()
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.objectives.contrastive import MoCo, enqueue, info_nce, nt_xent
+from tests.objectives import tiny
+from tests.objectives.tiny import rows
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
 def test_equals_lightly_in_value_and_gradient(temperature: float) -> None:
-    ours, theirs = (rows(0), rows(1)), (rows(0), rows(1))
+    ours, theirs = (rows(0, 12, 5), rows(1, 12, 5)), (rows(0, 12, 5), rows(1, 12, 5))
     value = nt_xent(*ours, temperature)
     expected = NTXentLoss(temperature=temperature)(*theirs)
     torch.testing.assert_close(value, expected)
@@ -23,20 +24,8 @@ def test_equals_lightly_in_value_and_gradient(temperature: float) -> None:
         torch.testing.assert_close(mine.grad, other.grad)
 
 
-def test_is_the_mean_cross_entropy_over_all_anchors() -> None:
-    first, second = rows(2, n=3), rows(3, n=3)
-    every = torch.nn.functional.normalize(torch.cat([first, second]), dim=1).detach()
-    total = 0.0
-    for anchor in range(6):
-        scores = {other: float(every[anchor] @ every[other]) / 0.3 for other in range(6)}
-        del scores[anchor]
-        top = torch.tensor(list(scores.values())).logsumexp(0)
-        total += float(top) - scores[(anchor + 3) % 6]
-    torch.testing.assert_close(nt_xent(first, second, 0.3).item(), total / 6)
-
-
 def test_rows_of_the_same_image_can_be_left_out_of_the_negatives() -> None:
-    first, second = rows(4, n=4), rows(5, n=4)
+    first, second = rows(4, 4, 5), rows(5, 4, 5)
     image = torch.tensor([0, 0, 1, 1])
     value = nt_xent(first, second, 0.5, image)
     moved = first.detach().clone()
@@ -57,7 +46,66 @@ def _anchor(every: Tensor, index: int, image: Tensor) -> Tensor:
     return logits[keep].logsumexp(0) - logits[positive]
 
 
-def test_identical_views_score_best() -> None:
-    first = rows(6)
-    same = nt_xent(first, first, 0.2)
-    assert same < nt_xent(first, rows(7), 0.2)
+def unit(values: Tensor) -> Tensor:
+    return functional.normalize(values, dim=1)
+
+
+def lightly_loss(queue: Tensor, position: int = 0) -> NTXentLoss:
+    loss = NTXentLoss(temperature=0.2, memory_bank_size=tuple(queue.shape))
+    loss.memory_bank.bank = queue.clone()
+    loss.memory_bank.bank_ptr[0] = position
+    return loss
+
+
+def test_info_nce_equals_lightly_in_value_and_gradient() -> None:
+    queue = unit(rows(9, 10, 5).detach())
+    ours, theirs = rows(0, 4, 5), rows(0, 4, 5)
+    key = unit(rows(1, 4, 5).detach())
+    value = info_nce(unit(ours), key, queue, 0.2)
+    expected = lightly_loss(queue)(theirs, key)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_the_queue_is_lightlys_where_its_size_is_a_multiple_of_the_rows() -> None:
+    queue, position = unit(rows(9, 12, 5).detach()), torch.zeros((), dtype=torch.int64)
+    theirs = lightly_loss(queue)
+    for step in range(5):
+        keys = unit(rows(step, 4, 5).detach())
+        enqueue(queue, position, keys)
+        theirs(rows(50 + step, 4, 5), keys)
+        torch.testing.assert_close(queue, theirs.memory_bank.bank)
+        assert int(position) == int(theirs.memory_bank.bank_ptr) == 4 * (step + 1) % 12
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 10])
+@pytest.mark.parametrize("count", [1, 3, 4, 25])
+def test_the_queue_holds_the_newest_keys_whatever_the_sizes(size: int, count: int) -> None:
+    queue, position = torch.full((size, 1), -1.0), torch.zeros((), dtype=torch.int64)
+    for step in range(9):
+        enqueue(queue, position, torch.arange(step * count, (step + 1) * count).float()[:, None])
+    held = sorted(int(value) for value in queue[:, 0])
+    newest = list(range(max(0, 9 * count - size), 9 * count))
+    assert held == [-1] * (size - len(newest)) + newest
+    assert int(position) == 9 * count % size
+    # The next key takes the place of the oldest.
+    assert queue[int(position), 0] == (held[0] if len(newest) == size else -1)
+
+
+def test_queries_are_the_students_and_keys_the_teachers(data: dict[bool, DatasetFile]) -> None:
+    made = tiny.objective(data[False], "moco", alignment="shared")
+    assert isinstance(made, MoCo)
+    with torch.no_grad():  # student and teacher differ, as they do after a step
+        for weight in (*made.core.parameters(), *made.projector.parameters()):
+            weight.mul_(1.1)
+    batch = tiny.batch_of(data, made)
+    student, teacher = tiny.by_hand(made, batch)
+    query, key = unit(made.projector(student[0])), unit(made.teacher["projector"](teacher[1]))
+    expected = info_nce(query, key.detach(), made.queue, 0.2)
+    torch.testing.assert_close(made.loss(batch)["loss"], expected)
+    before = made.queue.clone()
+    made.after_step(0)
+    torch.testing.assert_close(made.queue, torch.cat([key[10:], key[2:10]]).detach())
+    assert not torch.equal(made.queue, before)

@@ -1,13 +1,22 @@
-"""SimSiam, BYOL, DINO and momentum copies, against lightly."""
+"""SimSiam, BYOL, DINO, SwAV and momentum copies, against lightly."""
 
 import pytest
 import torch
-from lightly.loss import DINOLoss, NegativeCosineSimilarity
+from lightly.loss import DINOLoss, NegativeCosineSimilarity, SwaVLoss
+from lightly.loss.swav_loss import sinkhorn as lightly_sinkhorn
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.objectives.distillation import BYOL, DINO, SimSiam, crossed_cosine, distillation
+from slotbench.objectives.distillation import (
+    BYOL,
+    DINO,
+    SimSiam,
+    SwAV,
+    balanced_codes,
+    crossed_cosine,
+    distillation,
+)
 from slotbench.objectives.heads import Prototypes, cosine, momentum_copy, move
 from slotbench.objectives.two_views import Rows
 from slotbench.rng import building
@@ -52,16 +61,6 @@ def test_simsiam_stops_the_gradient_of_what_is_predicted(data: Data) -> None:
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
-
-
-def test_without_it_the_gradient_is_another_one(data: Data) -> None:
-    found = []
-    for stop in ("true", "false"):
-        made, *_ = simsiam(data, f"objective.stop_gradient={stop}")
-        loss = made.loss(tiny.batch_of(data, made))["loss"]
-        found.append((loss, torch.autograd.grad(loss, made.projector[0].weight)[0]))
-    torch.testing.assert_close(found[0][0], found[1][0])
-    assert not torch.allclose(found[0][1], found[1][1], rtol=0.1)
 
 
 def test_simsiams_spread_is_1_for_unrelated_vectors_and_0_for_equal_ones(
@@ -190,3 +189,50 @@ def test_a_momentum_copy_averages_weights_and_copies_buffers() -> None:
     for name, kept in teacher.named_buffers():
         assert torch.equal(kept, student.get_buffer(name))
         assert not torch.equal(kept, before[name])
+
+
+@pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 3), (0.5, 1), (0.5, 10)])
+def test_sinkhorn_equals_lightly(epsilon: float, iterations: int) -> None:
+    scores = rows(0, 20, 6).detach().tanh()
+    expected = lightly_sinkhorn(scores, iterations, epsilon)
+    torch.testing.assert_close(balanced_codes(scores, epsilon, iterations), expected)
+
+
+def test_codes_use_all_prototypes_alike() -> None:
+    """Even where every row is nearest to the same one."""
+    scores = rows(0, 64, 4).detach().tanh() + torch.tensor([2.0, 0, 0, 0])
+    codes = balanced_codes(scores, 0.5, 100)
+    torch.testing.assert_close(codes.sum(dim=1), torch.ones(64))
+    torch.testing.assert_close(codes.sum(dim=0), torch.full((4,), 16.0), rtol=1e-3, atol=0)
+
+
+def test_a_small_epsilon_gives_codes_too() -> None:
+    """Here lightly's exponentials, and a shift by the greatest score, leave nothing."""
+    scores = torch.tensor([[0.9, 0.1, 0.0], [-0.1, -0.2, -0.9], [0.0, 0.5, -0.5]])
+    codes = balanced_codes(scores, 1e-3, 3)
+    torch.testing.assert_close(codes.sum(dim=1), torch.ones(3))
+    assert codes.isfinite().all()
+
+
+def test_swavs_loss_equals_lightly_in_value_and_gradient() -> None:
+    ours, theirs = rows(0, 2, 12, 6), rows(0, 2, 12, 6)
+    codes = torch.stack(
+        [balanced_codes(view, 0.05, 3) for view in nn.functional.normalize(ours, dim=2)]
+    )
+    value = distillation(nn.functional.normalize(ours, dim=2) / 0.1, codes)
+    expected = SwaVLoss(0.1, 3, 0.05)(list(nn.functional.normalize(theirs, dim=2)), []).squeeze()
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_swav_on_slots_is_lightlys_loss_on_its_scores(data: Data) -> None:
+    made = tiny.objective(data[False], "swav", alignment="shared")
+    assert isinstance(made, SwAV)
+    batch = tiny.batch_of(data, made)
+    scores = made.prototypes(made.projector(made.rows(batch).vectors))
+    assert scores.abs().max() <= 1 + 1e-6
+    losses = made.loss(batch)
+    torch.testing.assert_close(losses["loss"], SwaVLoss(0.1, 3, 0.05)(list(scores), []).squeeze())
+    assert 0 < losses["clusters_used"] <= 1

@@ -123,32 +123,6 @@ def test_a_transformer_on_stored_features_has_no_masks_of_images_alone() -> None
     assert made.masks(images()) is None
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_half_precision_gives_about_the_same_loss_in_single(decoder: str) -> None:
-    made = make(decoder=decoder)
-    exact = made.loss(batch())["loss"]
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = made.loss(batch())["loss"]
-    assert rounded.dtype == torch.float32
-    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.02)
-    rounded.backward()
-    assert all(
-        weight.grad.isfinite().all() for weight in made.parameters() if weight.grad is not None
-    )
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_a_few_steps_halve_the_error_of_the_mean(decoder: str) -> None:
-    made, given = make(decoder=decoder, hidden=32), batch()
-    optimizer = torch.optim.Adam(made.parameters(), 3e-3)
-    for _ in range(200):
-        optimizer.zero_grad()
-        loss = made.loss(given)["loss"]
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.5 * given.labels["feature/fake"].var(dim=0, correction=0).mean()
-
-
 def test_one_teacher_among_several_is_chosen_by_name() -> None:
     several = Layout(32, 32, 3, (), features=(Feature("a", 4, 3), Feature("b", 9, 5)))
     made = make(several, teacher="b")
@@ -178,12 +152,3 @@ def test_what_does_not_fit_is_named() -> None:
     for field in ("hidden", "depth", "heads"):
         with pytest.raises(ValueError, match=f"{field}=0: expected"):
             make(**{field: 0})
-
-
-def test_masks_of_the_mlp_come_from_the_slots_alone() -> None:
-    made = make()
-    output = made.core(images())
-    one, two = (made.masks(other, output) for other in (images(), 1 - images()))
-    assert one is not None
-    assert two is not None
-    assert torch.equal(one, two)

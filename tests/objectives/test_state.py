@@ -150,23 +150,19 @@ def test_the_order_of_the_images_has_no_say(data: Data, name: str) -> None:
     torch.testing.assert_close(other, value, rtol=1e-4, atol=1e-5)
 
 
-def numbers(name: str) -> list[tuple[str, str]]:
-    """Every number of an objective's configuration, with values that make no sense."""
-    found = []
-    for item in dataclasses.fields(KINDS[name].Config):
-        value = item.default
-        if isinstance(value, int) and not isinstance(value, bool):
-            found += [(item.name, "0"), (item.name, "-3")]
-        elif isinstance(value, float):
-            found += [(item.name, "-2.0"), (item.name, "nan"), (item.name, "inf")]
-    return found
-
-
 @pytest.mark.parametrize("name", TRAINED)
-def test_numbers_that_no_loss_can_use_are_refused_by_name(data: Data, name: str) -> None:
-    for field, value in numbers(name):
-        with pytest.raises(UserError, match=rf"{field}={value}: expected"):
-            made_of(data, name, f"objective.{field}={value}")
+def test_numbers_that_no_loss_can_use_are_refused_by_name(name: str) -> None:
+    for item in dataclasses.fields(KINDS[name].Config):
+        values = {int: (0, -3), float: (-2.0, math.nan, math.inf)}.get(type(item.default), ())
+        for value in values:
+            with pytest.raises(ValueError, match=rf"{item.name}={value}: expected"):
+                KINDS[name].Config(**{item.name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.compares_images])
+def test_a_batch_of_one_is_refused_where_images_are_compared(data: Data, name: str) -> None:
+    with pytest.raises(UserError, match=rf"train\.batch_size=1: the objective '{name}' compares"):
+        made_of(data, name, "train.batch_size=1")
 
 
 def test_the_edges_of_what_can_be_used_are_not_refused(data: Data) -> None:

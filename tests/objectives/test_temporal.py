@@ -134,32 +134,9 @@ def test_cswm_is_the_energy_of_the_transition_and_a_hinge(data: Data) -> None:
     assert mean(hinge) > 0
 
 
-@pytest.mark.parametrize("alignment", ["shared", "hungarian", "pool"])
-def test_a_slots_transition_does_not_depend_on_the_order_of_the_others(
-    data: Data, alignment: str
-) -> None:
-    made = tiny.objective(data[True], "cswm", alignment=alignment)
+def test_a_slots_transition_does_not_depend_on_the_order_of_the_others(data: Data) -> None:
+    made = tiny.objective(data[True], "cswm")
     assert isinstance(made, CSWM)
     state = tiny.rows(0, 2, 4, 8).detach()
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(made.move(state[:, order]), made.move(state)[:, order])
-
-
-@pytest.mark.parametrize("name", ["contrasting-sets", "slot-contrast-next", "cswm", "scn"])
-def test_frames_that_show_the_same_scene_score_better_than_frames_of_others(
-    data: Data, name: str
-) -> None:
-    """With the same noise, a still scene is its own best partner."""
-    made, batch = made_of(data, name)
-    views = batch.views
-    assert views is not None
-    still = views._replace(images=views.images[:1].expand(2, -1, -1, -1, -1))
-    mixed = views._replace(images=torch.stack([views.images[0], views.images[0].roll(2, 0)]))
-    fixed = torch.zeros(1, SLOTS, 8)
-    fixed[0] = torch.randn(SLOTS, 8, generator=batch.generator("fixed"))
-    made.core.noise = lambda count, _: fixed.expand(count, -1, -1)  # type: ignore[method-assign]
-    losses = [
-        float(made.loss(TrainBatch(batch.images, each, 0, 0))["loss"].detach())
-        for each in (still, mixed)
-    ]
-    assert losses[0] < losses[1]
