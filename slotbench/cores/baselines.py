@@ -110,6 +110,7 @@ class SlotMlp(Core):
     source = "Locatello et al. 2020, arXiv 2006.15055, Section 4"
     Config = SlotMlpConfig
     config: SlotMlpConfig
+    draws = False
 
     def __init__(self, config: SlotMlpConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
@@ -120,9 +121,6 @@ class SlotMlp(Core):
             nn.ReLU(),
             nn.Linear(config.mlp_width, self.num_slots * config.width),
         )
-
-    def noise(self, batch: int, generator: torch.Generator) -> None:
-        """None: it draws none."""
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         del noise
@@ -160,6 +158,7 @@ class GlobalVector(Core):
     source = "control"
     Config = GlobalConfig
     config: GlobalConfig
+    draws = False
 
     def __init__(self, config: GlobalConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
@@ -168,9 +167,6 @@ class GlobalVector(Core):
             nn.LayerNorm(features), nn.Linear(features, config.mlp_width), nn.ReLU()
         )
         self.to_slot = nn.Linear(config.mlp_width, config.width)
-
-    def noise(self, batch: int, generator: torch.Generator) -> None:
-        """None: it draws none."""
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         del noise

@@ -41,6 +41,8 @@ class Core(nn.Module, ABC):
 
     version: ClassVar[int] = 1
     Config: ClassVar[type[CoreConfig]] = CoreConfig
+    draws: ClassVar[bool] = True
+    """Whether the slots start from noise."""
 
     def __init__(self, config: Any, encoder: nn.Module) -> None:
         super().__init__()
@@ -62,6 +64,8 @@ class Core(nn.Module, ABC):
 
         A core with another kind of start may draw more or fewer than D numbers a slot.
         """
+        if not self.draws:
+            return None
         return torch.randn(batch, self.num_slots, self.config.width, generator=generator)
 
     @abstractmethod

@@ -78,6 +78,7 @@ class BoQsa(IteratedAttention):
     source = "Jia et al. 2022, arXiv 2210.08990"
     Config = BoQsaConfig
     config: BoQsaConfig
+    draws = False
     last_only = True
 
     def __init__(self, config: BoQsaConfig, encoder: nn.Module) -> None:
@@ -85,9 +86,6 @@ class BoQsa(IteratedAttention):
         self.scale_position_keys(config.key_position_scale)
         self.mean = nn.Parameter(torch.empty(self.num_slots, config.width))
         nn.init.xavier_uniform_(self.mean)
-
-    def noise(self, batch: int, generator: torch.Generator) -> None:
-        """None: it draws none."""
 
     def start(self, images: Tensor, noise: Tensor | None) -> Tensor:
         del noise

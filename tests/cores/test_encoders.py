@@ -14,7 +14,7 @@ from torchvision.models import resnet
 
 from slotbench.cores.encoders.cnn import CnnConfig, StridedCnn, StridedCnnConfig
 from slotbench.cores.encoders.resnet import ResNet, ResNet18, ResNet34, ResNetConfig
-from slotbench.cores.encoders.vit import ViT, ViTConfig, load_weights
+from slotbench.cores.encoders.vit import ViT, ViTConfig
 from slotbench.cores.layers import cell_centres
 from slotbench.cores.slot_attention import SlotAttention
 from slotbench.rng import building, torch_generator
@@ -181,20 +181,11 @@ def test_files_that_hold_no_such_weights_are_refused_and_run_nothing(
         "tensor.pth": "holds a Tensor",
         "few.pth": r"lacks 12 of the model's weights: blocks\.0\.norm1\.weight",
         "other.pth": "the weights of other.pth are of another model|lacks|the model's",
-        "shape.pth": r"blocks\.0\.attn\.proj\.weight is \(3, 3\), the model's \(64, 64\)",
+        "shape.pth": r"of another model: .*\s+size mismatch for blocks\.0\.attn\.proj\.weight",
     }.items():
         with pytest.raises(ValueError, match=message):
             vit(weights=name)
     assert not Path("ran").exists()
-
-
-def test_refused_weights_leave_the_model_as_it_was(tmp_path: Path) -> None:
-    model = vit().model
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    torch.save({"cls_token": torch.ones(1, 1, 64)}, tmp_path / "few.pth")
-    with pytest.raises(ValueError, match="lacks"):
-        load_weights(model, tmp_path / "few.pth")
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,9 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load weights from a file, running no code in it; ValueError where they do not fit.
+    """Load weights from a file, running no code in it.
+
+    ValueError where they do not fit; the model must not be used then.
 
     timm resamples position and patch embeddings of other sizes, and translates the names of
     other repositories, as it does with weights that it fetches.
@@ -131,20 +133,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected tensors by name")
     translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if translate is not None:
-        try:
+    try:
+        if translate is not None:
             state = translate(dict(state), model)
-        except (RuntimeError, AttributeError, KeyError, IndexError) as error:
-            raise ValueError(f"the weights of {path} are of another model: {error}") from error
-    # Extra weights, such as a classifier, are left out; none of the model's may be missing.
-    wanted = model.state_dict()
-    missing = [name for name in wanted if name not in state]
+        # Extra weights, such as a classifier, are left out; none of the model's may be missing.
+        missing = model.load_state_dict(state, strict=False).missing_keys
+    except (RuntimeError, AttributeError, KeyError, IndexError) as error:
+        raise ValueError(f"the weights of {path} are of another model: {error}") from error
     if missing:
         raise ValueError(f"{path} lacks {len(missing)} of the model's weights: {missing[0]}, ...")
-    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
-    if wrong:
-        raise ValueError(
-            f"{path}: {wrong[0]} is {tuple(state[wrong[0]].shape)}, the model's "
-            f"{tuple(wanted[wrong[0]].shape)}"
-        )
-    model.load_state_dict({name: state[name] for name in wanted})
