@@ -4,7 +4,6 @@ import pytest
 from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.render.clevr_scene import (
     CAMERA,
-    COLORS,
     GAP,
     MARGIN,
     SIZES,
@@ -62,18 +61,3 @@ def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
             # The projected centre lies inside the object's bounding box, give or take a pixel.
             assert columns.min() - 1.5 <= x <= columns.max() + 2.5
             assert rows.min() - 1.5 <= y <= rows.max() + 2.5
-
-
-def test_objects_have_their_colour(batch: Batch) -> None:
-    right = total = 0
-    for row in range(len(batch["image"])):
-        for slot in range(batch["visible"][row].sum()):
-            if batch["property/material"][row, slot] == 0:
-                pixels = batch["image"][row][batch["mask"][row] == slot + 1].astype(float)
-                chroma = pixels.mean(0) / pixels.mean(0).sum()
-                known = np.array(list(COLORS.values()), float)
-                distance = np.linalg.norm(chroma - known / known.sum(1, keepdims=True), axis=1)
-                total += 1
-                right += int(distance.argmin() == batch["property/color"][row, slot])
-    assert total > 10
-    assert right / total > 0.8

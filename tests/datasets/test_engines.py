@@ -9,8 +9,7 @@ import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.datasets.prepare.render_worker import render_of
-from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of
+from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of, render_of
 from slotbench.errors import SlotbenchError, UserError
 
 SIZES = {"train": 120, "val": 20, "test": 10}

@@ -141,25 +141,6 @@ def test_parts_of_another_teacher_are_not_taken_up(path: Path) -> None:
     np.testing.assert_allclose(found, 3 * expected(path, "train"), atol=3e-3)
 
 
-def test_an_error_while_the_copy_is_written_leaves_the_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = path.read_bytes()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as context:
-        context.setattr(module, "feature_digest", full)
-        with pytest.raises(OSError, match="No space left"):
-            add_features(path, Means())
-    assert path.read_bytes() == before
-    teacher = Means()
-    add_features(path, teacher)
-    assert teacher.seen == []  # all parts were there
-    verify.dataset(path)
-
-
 def test_features_that_are_there_are_kept_and_those_of_another_teacher_not_replaced(
     path: Path,
 ) -> None:
@@ -194,29 +175,6 @@ def test_damaged_features_are_named_and_made_again(path: Path, damage: str) -> N
     verify.dataset(path)
     with DatasetFile(path) as dataset:
         assert dataset.layout.features == (Feature("means", 16, 3),)
-
-
-def test_features_of_other_images_are_named(path: Path, tmp_path: Path) -> None:
-    other = write_blocks(tmp_path / "other.h5", train=30)
-    add_features(path, Means())
-    add_features(other, Means())
-    with h5py.File(path, "r+") as file, h5py.File(other) as source:
-        del file["val/feature/means"]
-        source.copy("val/feature/means", file["val/feature"])
-    with pytest.raises(UserError, match="val/feature/means does not match"):
-        verify.dataset(path)
-
-
-def test_missing_features_and_another_shape_are_named(path: Path) -> None:
-    add_features(path, Means())
-    with h5py.File(path, "r+") as file:
-        del file["test/feature/means"]
-    with pytest.raises(UserError, match="test/feature/means is missing"):
-        DatasetFile(path)
-    with h5py.File(path, "r+") as file:
-        file["test/feature/means"] = np.zeros((24, 16, 4), np.float16)
-    with pytest.raises(UserError, match=r"test/feature/means is float16 \(24, 16, 4\)"):
-        DatasetFile(path)
 
 
 @dataclass

@@ -220,12 +220,6 @@ def test_the_training_file_alone_is_enough(folder: Path, tmp_path: Path) -> None
     assert trees.fingerprint(whole_folder) == facts["fingerprint"]
 
 
-def test_test_sets_beside_the_training_file_are_read_with_it(folder: Path, tmp_path: Path) -> None:
-    source = folder / "objects_room_train.tfrecords"
-    path = prepare(Request("objects-room", source=source, data_dir=tmp_path))
-    assert len(verify.dataset(path)["images"]) == 6
-
-
 def test_an_import_that_was_stopped_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import Layout
 from slotbench.datasets.prepare.parts import join
 from slotbench.errors import UserError
 from slotbench.results import verify
@@ -31,10 +30,6 @@ def test_what_is_written_is_read_back(blocks: Path) -> None:
         np.testing.assert_array_equal(found[key], array)
 
 
-def test_the_layout_survives_its_text() -> None:
-    assert Layout.from_json(LAYOUT.to_json()) == LAYOUT
-
-
 def test_the_fingerprint_is_of_the_content_and_not_of_its_batches(tmp_path: Path) -> None:
     attributes = {"name": "x"}
     whole, again = blocks_batch(10, 0), blocks_batch(10, 0)
@@ -52,12 +47,6 @@ def test_a_batch_that_breaks_the_layout_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mask: int64"):
         join(tmp_path / "a.h5", LAYOUT, {"train": [batch]}, {})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_good_file_is_verified(blocks: Path) -> None:
-    facts = verify.dataset(blocks / "clevr.h5")
-    assert facts["ok"]
-    assert facts["images"] == {"test": 24, "train": 48, "val": 24}
 
 
 def change(path: Path, edit: Callable[[h5py.File], object]) -> None:

@@ -18,9 +18,8 @@ from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.format.splits import SHIFT_FLAGS, SPLITS
 from slotbench.datasets.prepare.parts import Parts, Task
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.datasets.prepare.render_worker import Settings, built
 from slotbench.datasets.prepare.stored_features import add_features
-from slotbench.datasets.prepare.workers import Local
+from slotbench.datasets.prepare.workers import Local, Settings, built
 from slotbench.datasets.shifts import shift_prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, parse, split_of
 from slotbench.errors import UserError

@@ -77,16 +77,6 @@ def test_a_dataset_without_masks_says_so(properties: tuple[Property, ...], tmp_p
     assert ("segmentation cannot be scored" if properties else "nothing can be scored") in last
 
 
-def test_many_classes_are_cut_short(tmp_path: Path) -> None:
-    classes = tuple(f"c{code}" for code in range(80))
-    layout = Layout(8, 8, 1, (Property("category", "categorical", classes=classes),))
-    batch = layout.empty(1)
-    with stored(tmp_path / "a.h5", layout, batch) as dataset:
-        line = summary(dataset)[-1]
-    assert line.startswith("category: 80 classes, c0 0, c1 0, ")
-    assert line.endswith("c9 0 and 70 more")
-
-
 def test_video_counts_every_frame(tmp_path: Path) -> None:
     layout = Layout(8, 8, 1, (), frames=3)
     batch = layout.empty(2)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.tetrominoes import (
@@ -79,32 +78,6 @@ def test_shapes_colours_and_places_are_spread_as_defined(images: dict[str, np.nd
     assert np.unique(images["property/position"]).tolist() == list(range(30))
 
 
-def test_all_placements_that_do_not_overlap_are_as_likely() -> None:
-    from slotbench.datasets.sets.tetrominoes import PLACES, _places
-
-    # Three upright bars: where they may be is small enough to be counted.
-    shape = np.full(3, list(SHAPES).index("I-90"))
-    generator = np.random.default_rng(0)
-    drawn = np.array([_places(shape, generator) for _ in range(3000)])
-    width, height = PLACES[shape[0]]
-    x, y = np.arange(width), np.arange(height)
-    near_x, near_y = abs(x[:, None] - x) < 5, abs(y[:, None] - y) < 20
-    # Two of the three are apart with this share among all pairs; a third one only lowers it.
-    assert not (
-        (abs(drawn[:, 0] - drawn[:, 1]) < (5, 20)).all(axis=1)
-        | (abs(drawn[:, 0] - drawn[:, 2]) < (5, 20)).all(axis=1)
-        | (abs(drawn[:, 1] - drawn[:, 2]) < (5, 20)).all(axis=1)
-    ).any()
-    # Bars of this height always share rows, so x alone decides: compare with all triples.
-    assert near_y.all()
-    apart = ~near_x
-    weight = np.einsum("ab,ac,bc->a", *(apart.astype(int),) * 3)
-    expected = weight / weight.sum()
-    counts = np.bincount(drawn[..., 0].ravel(), minlength=width)
-    chi_squared = ((counts - 9000 * expected) ** 2 / (9000 * expected)).sum()
-    assert chi_squared < 2 * width + 20
-
-
 def test_other_sizes_are_the_middle_and_whole_multiples(images: dict[str, np.ndarray]) -> None:
     for size, factor, rows in ((32, 1, slice(2, 34)), (64, 2, slice(2, 34)), (70, 2, slice(35))):
         batch = Tetrominoes("default", size, seed=0).render("train", 0, 20)
@@ -155,20 +128,6 @@ def test_images_and_masks_agree_at_other_sizes(source: Path, size: int) -> None:
     flat = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 255), (255, 255, 0)])[batch["mask"]]
     agree = (batch["image"] == flat).all(axis=-1).mean()
     assert agree == 1 if size != 24 else agree > 0.8
-
-
-def test_the_command_draws_at_its_own_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = "slotbench prepare tetrominoes --train 8 --val 4 --test 4 --workers 1"
-    monkeypatch.setattr("sys.argv", words.split())
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code in (0, None)
-    assert capsys.readouterr().out.split() == ["data/tetrominoes.h5"]
-    assert verify.dataset(Path("data/tetrominoes.h5"))["image_size"] == 32
-    assert Path("data/tetrominoes.png").is_file()
 
 
 FOUR = np.ones(4)

@@ -16,7 +16,7 @@ from slotbench.datasets.prepare.parts import join
 from slotbench.datasets.prepare.sheet import draw_sheet
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 
 FRAMES = 5
 VIDEO = Layout(LAYOUT.height, LAYOUT.width, LAYOUT.objects, LAYOUT.properties, frames=FRAMES)
@@ -198,16 +198,6 @@ def test_memory_and_windows_of_clips_give_the_same_batches(
             np.testing.assert_array_equal(one[key], two[key])
 
 
-def test_clips_that_are_too_short_or_too_few_are_refused(video: DatasetFile) -> None:
-    with pytest.raises(UserError, match="clips have 5 frames; 6 are needed"):
-        Loader(video, "train", 4, seed=0, frames=6)
-    with pytest.raises(UserError, match="only 40 clips"):
-        Loader(video, "train", 41, seed=0, frames=2)
-    Loader(video, "train", 41, seed=0)  # of images there are 200
-    with pytest.raises(UserError, match="no array 'depth'"):
-        Loader(video, "train", 4, seed=0, keys=("image", "depth"))
-
-
 def test_a_sheet_shows_a_clip_on_each_line(video: DatasetFile, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -221,11 +211,3 @@ def test_a_sheet_shows_a_clip_on_each_line(video: DatasetFile, tmp_path: Path) -
             np.testing.assert_array_equal(
                 cell[:32, :32], video.read_clips("train")["image"][clip, frame]
             )
-
-
-def test_a_layout_that_was_tampered_with_is_named(tmp_path: Path) -> None:
-    path = write_blocks(tmp_path / "n.h5")
-    with h5py.File(path, "r+") as file:
-        file.attrs["features"] = '[{"name": "x"}]'
-    with pytest.raises(UserError, match=r"'features' is damaged: 0\.positions: Field required"):
-        DatasetFile(path)

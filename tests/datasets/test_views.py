@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,14 +8,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from slotbench.config.run_config import with_field
 from slotbench.datasets.format import colors
-from slotbench.datasets.format.views import (
-    PRESETS,
-    ViewConfig,
-    invert,
-    make_views,
-    to_original,
-    warp,
-)
+from slotbench.datasets.format.views import PRESETS, ViewConfig, make_views, to_original, warp
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
 
@@ -122,12 +114,6 @@ def test_a_warp_is_torchs_for_any_affine_matrix() -> None:
     torch.testing.assert_close(warp(picture, affine(6)), expected, atol=1e-4, rtol=0)
 
 
-def test_the_inverse_is_that_of_numpy() -> None:
-    whole = np.zeros((6, 3, 3), np.float32)
-    whole[:, :2], whole[:, 2, 2] = affine(6).numpy(), 1
-    np.testing.assert_allclose(invert(affine(6)), np.linalg.inv(whole)[:, :2], atol=1e-5)
-
-
 def test_autocast_moves_and_rounds_nothing() -> None:
     plain = make_views(images(), ViewConfig("simclr"), (0, "val", 0))
     found, seen = to_original(plain.images[0], plain.matrices[0])
@@ -137,15 +123,6 @@ def test_autocast_moves_and_rounds_nothing() -> None:
     assert torch.equal(views.images, plain.images)
     assert torch.equal(again, found)
     assert torch.equal(where, seen)
-
-
-def test_half_precision_masks_come_from_the_same_places() -> None:
-    matrices = make_views(images(), ViewConfig("objects"), (0, "train", 0)).matrices[0]
-    masks = torch.rand(6, 4, 128, 128, generator=torch_generator(0, "masks")).bfloat16()
-    found, _ = to_original(masks, matrices)
-    expected, _ = to_original(masks.float(), matrices)
-    assert found.dtype == torch.bfloat16
-    assert torch.equal(found, expected.bfloat16())
 
 
 def test_label_maps_are_never_blended() -> None:

@@ -6,21 +6,25 @@ engine makes the same file.
 
 import contextlib
 import importlib
+import multiprocessing
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import lru_cache
+from multiprocessing import connection, get_context
 from typing import Any, ClassVar
 
+from slotbench import plugins, registry
+from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.prepare.parts import Task, Tasks
-from slotbench.datasets.prepare.render_worker import Settings, begin, render, render_of
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.plugins import VARIABLE
-from slotbench.registry import unknown
 
+Settings = tuple[str, str, int, int]
+"""Name, variant, image size and seed of a dataset."""
 AGAIN = "Type the same command again: it goes on where it stopped."
 
 
@@ -102,7 +106,7 @@ class Ray(Engine):
             self._begin()
         workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
         task_of = ray.remote(render_of).options(num_cpus=1)
-        plugins = os.environ.get(VARIABLE, "")
+        plugin_files = os.environ.get(plugins.VARIABLE, "")
         # A cluster runs all tasks at once, so the number of workers limits the tasks.
         most = self.workers if self.workers and self.address else 2 * workers
         running: dict[Any, str] = {}
@@ -111,7 +115,7 @@ class Ray(Engine):
                 tasks,
                 most,
                 running,
-                submit=lambda task: task_of.remote(settings, plugins, *task),
+                submit=lambda task: task_of.remote(settings, plugin_files, *task),
                 first=lambda references: ray.wait(references, num_returns=1)[0],
                 result=self._result,
             )
@@ -174,11 +178,50 @@ def _as_finished(
             yield running.pop(handle), result(handle)
 
 
+_dataset: Dataset | None = None
+
+
+def begin(name: str, variant: str, image_size: int, seed: int) -> None:
+    """Called once in each rendering process, which ends with its parent, however that ends."""
+    global _dataset
+    _dataset = built(name, variant, image_size, seed)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def render(split: str, start: int, stop: int) -> Batch:
+    """Rows of the dataset of :func:`begin`."""
+    assert _dataset is not None
+    return _dataset.render(split, start, stop)
+
+
+def render_of(settings: Settings, plugin_files: str, split: str, start: int, stop: int) -> Batch:
+    """Rows of any dataset, for processes that serve several; loads the caller's plugins."""
+    if plugin_files:
+        os.environ[plugins.VARIABLE] = plugin_files
+    return built(*settings).render(split, start, stop)
+
+
+@lru_cache(1)
+def built(name: str, variant: str, image_size: int, seed: int) -> Dataset:
+    """The dataset, plugins included; kept for the next call."""
+    plugins.load_all()
+    dataset: Dataset = registry.get("datasets", name).load()(variant, image_size, seed)
+    return dataset
+
+
+def _leave_with_parent() -> None:
+    # Without this a worker would wait for work forever after `kill -9` of its parent.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Local, Ray)}
 
 
 def engine_of(name: str, workers: int | None, address: str | None) -> Engine:
     """The engine of that name; :class:`UserError` where it or its package is missing."""
     if name not in ENGINES:
-        raise unknown("engine", name, tuple(ENGINES))
+        raise registry.unknown("engine", name, tuple(ENGINES))
     return ENGINES[name](workers, address)

@@ -1,8 +1,8 @@
 """Shapes as triangles with normals and texture coordinates, for scenes with textures.
 
-Every shape has horizontal radius 1 about the vertical through the origin, at most, and rests on
-the plane z = -``rest``. Texture coordinates are lengths on the surface, so that a texture has the
-same scale on every shape; they tear at seams, as wrapping paper does.
+Every shape has a horizontal radius of at most 1 around the z axis, and rests on the plane
+z = -``rest``. Texture coordinates are lengths on the surface, so that a texture has the same scale
+on every shape; they are discontinuous at seams.
 """
 
 from dataclasses import dataclass
@@ -64,14 +64,14 @@ def joined(*parts: Mesh) -> Mesh:
 
 
 def _outwards(vertices: Array, normals: Array, faces: Array) -> Array:
-    """The triangles, each turned so that its own normal agrees with those of its corners."""
+    """The triangles, oriented so that their normals agree with those of their corners."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     wrong = (np.cross(b - a, c - a) * normals[faces].sum(axis=1)).sum(axis=1) < 0
     return np.where(wrong[:, None], faces[:, ::-1], faces)
 
 
 def _sides(count: int) -> list[tuple[Array, Array, Array]]:
-    """Of a cube of half-edge 1, each side: normal (3,), and two directions times (n, n) steps."""
+    """The sides of a cube of half-edge 1: normal (3,), and two directions times (n, n) steps."""
     steps = np.linspace(-1, 1, count + 1)
     u, v = np.meshgrid(steps, steps)
     sides = []
@@ -93,7 +93,7 @@ def _cube() -> Mesh:
 
 
 def _ball(radius: float = 1.0, center: tuple[float, float, float] = (0, 0, 0)) -> Mesh:
-    """A cube blown up: its texture is pinched nowhere."""
+    """A cube projected onto a sphere, so that its texture has no poles."""
     parts = []
     for normal, u, v in _sides(AROUND // 4):
         # Steps of equal angles, so that all pieces are about equally large.
@@ -113,14 +113,8 @@ def _turned(profile: list[tuple[float, float]]) -> Mesh:
         length = np.hypot(second - first, high - low)
         share = np.linspace(0, 1, 7)[:, None]
         radius, height = first + share * (second - first), low + share * (high - low)
-        points = np.stack(
-            [
-                radius * around[:, 0],
-                radius * around[:, 1],
-                np.broadcast_to(height, (7, len(angles))),
-            ],
-            axis=-1,
-        )
+        level = np.broadcast_to(height, (7, len(angles)))
+        points = np.stack([radius * around[:, 0], radius * around[:, 1], level], axis=-1)
         slope = np.array([high - low, first - second]) / length
         normals = np.concatenate([slope[0] * around, np.full((len(angles), 1), slope[1])], axis=1)
         coordinates = np.stack(
@@ -176,7 +170,7 @@ def _icosahedron() -> Mesh:
         if near[a, b] and near[b, c] and near[a, c]
     ]
     corners = _on_a_side(corners, corners[list(triangles[0])].mean(axis=0))
-    # Each corner stands there once for each face, so that each face is flat.
+    # Each corner is stored once for each face, so that faces are flat.
     vertices = corners[np.array(triangles)].reshape(-1, 3)
     normals = np.repeat(vertices.reshape(-1, 3, 3).mean(axis=1), 3, axis=0)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -194,7 +188,7 @@ def _on_a_side(points: Array, below: Array) -> Array:
 
 
 def _head() -> Mesh:
-    """A skull with two ears and a muzzle: its own, in place of Blender's monkey."""
+    """A skull with two ears and a muzzle, instead of Blender's monkey."""
     return joined(
         _ball(0.78, (0, 0, -0.22)),
         _ball(0.36, (-0.6, 0, 0.56)),
@@ -204,7 +198,7 @@ def _head() -> Mesh:
 
 
 def _teapot() -> Mesh:
-    """A round pot with spout, handle and knob: its own, not Newell's."""
+    """A round pot with spout, handle and knob; not Newell's."""
     spout = _arc((0.38, 0.3), 0.5, -80, 0)
     handle = _arc((-0.54, -0.25), 0.32, 80, 280)
     return joined(

@@ -93,19 +93,14 @@ class MitsubaRenderer(ABC):
     def _sensor(
         self, to_world: Any, fov: float, sampler: str, samples: int, options: dict[str, Any]
     ) -> dict[str, Any]:
+        side = {"width": self.size, "height": self.size}
+        pixels = {"pixel_format": "rgb", "component_format": "float32"}
         return {
             "type": "perspective",
             "fov": fov,
             "to_world": to_world,
             **options,
-            "film": {
-                "type": "hdrfilm",
-                "width": self.size,
-                "height": self.size,
-                "rfilter": {"type": "box"},
-                "pixel_format": "rgb",
-                "component_format": "float32",
-            },
+            "film": {"type": "hdrfilm", **side, "rfilter": {"type": "box"}, **pixels},
             "sampler": {"type": sampler, "sample_count": samples, "jitter": samples > 1},
         }
 

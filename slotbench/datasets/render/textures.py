@@ -1,10 +1,12 @@
 """Procedural textures: square tiles that repeat without a seam, drawn from a generator.
 
-A pattern is a field of numbers in [0, 1], (SIDE, SIDE); a palette turns it into colours. The field
-is a function of the generator alone. x runs along the second axis of the array.
+A pattern draws a field of numbers in [0, 1], (SIDE, SIDE), which depends on the generator alone. A
+palette turns it into colours. x runs along the second axis of the array.
 """
 
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,18 @@ Pattern = Callable[[np.random.Generator], Field]
 
 _STEPS: Field = (np.arange(SIDE) + 0.5) / SIDE
 _Y, _X = np.broadcast_to(_STEPS[:, None], (SIDE, SIDE)), np.broadcast_to(_STEPS, (SIDE, SIDE))
+
+P = ParamSpec("P")
+
+
+def pattern(draw: Callable[Concatenate[np.random.Generator, P], Field]) -> Callable[P, Pattern]:
+    """Turn a function of a generator and parameters into one that makes a :data:`Pattern`."""
+
+    @wraps(draw)
+    def made(*options: P.args, **named: P.kwargs) -> Pattern:
+        return lambda generator: draw(generator, *options, **named)
+
+    return made
 
 
 def texture(pattern: Pattern, palette: Sequence[Color], generator: np.random.Generator) -> Array:
@@ -45,7 +59,7 @@ def noise(
 
 
 def _smooth(lattice: Field) -> Field:
-    """A lattice of numbers, interpolated over the tile; its opposite sides join."""
+    """A lattice of numbers, interpolated over the tile; opposite sides match."""
     for axis, place in ((0, _Y[:, 0]), (1, _X[0])):
         count = lattice.shape[axis]
         whole = np.floor(place * count).astype(np.int64)
@@ -57,142 +71,121 @@ def _smooth(lattice: Field) -> Field:
     return lattice
 
 
-def clouds(cells: int = 4, contrast: float = 1.6) -> Pattern:
+@pattern
+def clouds(generator: np.random.Generator, cells: int = 4, contrast: float = 1.6) -> Field:
     """Soft blotches."""
-    return lambda generator: 0.5 + contrast * (noise(generator, cells) - 0.5)
+    return 0.5 + contrast * (noise(generator, cells) - 0.5)
 
 
-def grains(cells: int = 24) -> Pattern:
+@pattern
+def grains(generator: np.random.Generator, cells: int = 24) -> Field:
     """Small grains on larger blotches."""
-    return lambda generator: 0.7 * noise(generator, cells, octaves=1) + 0.3 * noise(generator, 3)
+    return 0.7 * noise(generator, cells, octaves=1) + 0.3 * noise(generator, 3)
 
 
-def blocks(rows: int, columns: int, joint: float, shifted: bool = True) -> Pattern:
-    """Bricks or tiles of different shades above 0.35; joints, a share of a row, are at 0."""
+@pattern
+def blocks(
+    generator: np.random.Generator, rows: int, columns: int, joint: float, shifted: bool = True
+) -> Field:
+    """Bricks or tiles of shades above 0.35; joints, as wide as a share of a row, are 0."""
+    row = np.floor(_Y * rows).astype(np.int64)
+    across = _X * columns + (0.5 * (row % 2) if shifted else 0)
+    column = np.floor(across).astype(np.int64) % columns
+    shade = generator.random((rows, columns))[row, column]
+    # Distances to the block's edges, as shares of a row's height.
+    to_row = 0.5 - np.abs(_Y * rows - row - 0.5)
+    to_column = (0.5 - np.abs(across % 1 - 0.5)) * rows / columns
+    inside = np.minimum(to_row, to_column) > joint / 2
+    rough = 0.2 * noise(generator, 12)
+    return np.where(inside, 0.35 + 0.5 * shade + rough, 0.1 * rough)
 
-    def draw(generator: np.random.Generator) -> Field:
-        row = np.floor(_Y * rows).astype(np.int64)
-        across = _X * columns + (0.5 * (row % 2) if shifted else 0)
-        column = np.floor(across).astype(np.int64) % columns
-        shade = generator.random((rows, columns))[row, column]
-        # Distances to the block's edges, as shares of a row's height.
-        to_row = 0.5 - np.abs(_Y * rows - row - 0.5)
-        to_column = (0.5 - np.abs(across % 1 - 0.5)) * rows / columns
-        inside = np.minimum(to_row, to_column) > joint / 2
-        rough = 0.2 * noise(generator, 12)
-        return np.where(inside, 0.35 + 0.5 * shade + rough, 0.1 * rough)
 
-    return draw
-
-
-def checks(count: int = 4) -> Pattern:
+@pattern
+def checks(generator: np.random.Generator, count: int = 4) -> Field:
     """A chequerboard."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        odd = (np.floor(_X * count) + np.floor(_Y * count)) % 2
-        return 0.1 + 0.7 * odd + 0.15 * noise(generator, 8)
-
-    return draw
+    odd = (np.floor(_X * count) + np.floor(_Y * count)) % 2
+    return 0.1 + 0.7 * odd + 0.15 * noise(generator, 8)
 
 
-def stripes(count: int = 4, hard: bool = True, zigzag: float = 0.0) -> Pattern:
-    """Stripes along x, hard or as waves; with ``zigzag`` they go up and down by so many."""
+@pattern
+def stripes(
+    generator: np.random.Generator, count: int = 4, hard: bool = True, zigzag: float = 0.0
+) -> Field:
+    """Stripes along x, hard or as waves; ``zigzag`` is how many stripes they rise and fall."""
+    turn = zigzag * np.abs(2 * ((2 * _X) % 1) - 1)
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (_Y * count + turn))
+    return (wave > 0.5 if hard else wave) * 0.85 + 0.15 * noise(generator, 10)
 
-    def draw(generator: np.random.Generator) -> Field:
-        turn = zigzag * np.abs(2 * ((2 * _X) % 1) - 1)
-        wave = 0.5 + 0.5 * np.sin(2 * np.pi * (_Y * count + turn))
-        return (wave > 0.5 if hard else wave) * 0.85 + 0.15 * noise(generator, 10)
 
-    return draw
-
-
-def weave(count: int = 6) -> Pattern:
+@pattern
+def weave(generator: np.random.Generator, count: int = 6) -> Field:
     """Threads that go over and under each other."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        along, across = (np.abs(np.sin(np.pi * axis * count)) for axis in (_X, _Y))
-        over = (np.floor(_X * count) + np.floor(_Y * count)) % 2
-        return 0.8 * np.where(over > 0, along, across**2) + 0.2 * noise(generator, 16)
-
-    return draw
+    along, across = (np.abs(np.sin(np.pi * axis * count)) for axis in (_X, _Y))
+    over = (np.floor(_X * count) + np.floor(_Y * count)) % 2
+    return 0.8 * np.where(over > 0, along, across**2) + 0.2 * noise(generator, 16)
 
 
-def spots(count: int = 3, radius: float = 0.3) -> Pattern:
+@pattern
+def spots(generator: np.random.Generator, count: int = 3, radius: float = 0.3) -> Field:
     """Discs of different shades, one in each of ``count`` x ``count`` cells, on 0."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        field = 0.1 * noise(generator, 10)
-        for row, column in np.ndindex(count, count):
-            place = (np.array([row, column]) + generator.uniform(0.3, 0.7, 2)) / count
-            inside = _distance(place) < generator.uniform(0.75, 1) * radius / count
-            field[inside] += generator.uniform(0.5, 0.9)
-        return field
-
-    return draw
+    field = 0.1 * noise(generator, 10)
+    for row, column in np.ndindex(count, count):
+        place = (np.array([row, column]) + generator.uniform(0.3, 0.7, 2)) / count
+        inside = _distance(place) < generator.uniform(0.75, 1) * radius / count
+        field[inside] += generator.uniform(0.5, 0.9)
+    return field
 
 
-def cells(count: int = 4, joint: float = 0.0) -> Pattern:
+@pattern
+def cells(generator: np.random.Generator, count: int = 4, joint: float = 0.0) -> Field:
     """Voronoi cells of different shades; with ``joint`` rounded stones, lighter in the middle."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        seeds = np.array(list(np.ndindex(count, count))) + generator.uniform(
-            0.1, 0.9, (count**2, 2)
-        )
-        far = np.stack([_distance(place / count) for place in seeds])
-        nearest = far.argmin(axis=0)
-        first, second = np.partition(far, 1, axis=0)[:2] * count
-        shade = generator.permutation(count**2) / (count**2 - 1)
-        if not joint:
-            return shade[nearest]  # type: ignore[no-any-return]
-        stone = np.clip((second - first) / joint, 0, 1)
-        field: Field = stone * (0.55 + 0.3 * shade[nearest]) + 0.15 * noise(generator, 12)
-        return field
-
-    return draw
+    seeds = np.array(list(np.ndindex(count, count))) + generator.uniform(0.1, 0.9, (count**2, 2))
+    far = np.stack([_distance(place / count) for place in seeds])
+    nearest = far.argmin(axis=0)
+    first, second = np.partition(far, 1, axis=0)[:2] * count
+    shade = generator.permutation(count**2) / (count**2 - 1)
+    if not joint:
+        return shade[nearest]  # type: ignore[no-any-return]
+    stone = np.clip((second - first) / joint, 0, 1)
+    field: Field = stone * (0.55 + 0.3 * shade[nearest]) + 0.15 * noise(generator, 12)
+    return field
 
 
-def planks(count: int = 4, rings: float = 5.0) -> Pattern:
-    """Boards along x with grain; of one board there is no gap."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        board = np.floor(_Y * count).astype(np.int64)
-        shade, shift = generator.random((2, count))
-        grain = noise(generator, 4 * count, 2, octaves=2)
-        wave = 0.5 + 0.5 * np.sin(2 * np.pi * (rings * grain + shift[board]))
-        field = 0.2 + 0.35 * shade[board] + 0.45 * wave
-        gap = np.abs(_Y * count - board - 0.5) > 0.46
-        boards: Field = np.where(gap & (count > 1), 0.0, field)
-        return boards
-
-    return draw
+@pattern
+def planks(generator: np.random.Generator, count: int = 4, rings: float = 5.0) -> Field:
+    """Boards along x with grain; a single board has no gap."""
+    board = np.floor(_Y * count).astype(np.int64)
+    shade, shift = generator.random((2, count))
+    grain = noise(generator, 4 * count, 2, octaves=2)
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (rings * grain + shift[board]))
+    field = 0.2 + 0.35 * shade[board] + 0.45 * wave
+    gap = np.abs(_Y * count - board - 0.5) > 0.46
+    boards: Field = np.where(gap & (count > 1), 0.0, field)
+    return boards
 
 
-def veins(turns: int = 2, bend: float = 1.2, width: float = 0.25) -> Pattern:
+@pattern
+def veins(
+    generator: np.random.Generator, turns: int = 2, bend: float = 1.2, width: float = 0.25
+) -> Field:
     """Marble: crooked veins at 0 on clouds."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        phase = turns * (_X + _Y) + bend * noise(generator, 3, octaves=4)
-        vein = np.abs(np.sin(np.pi * phase)) / width
-        return np.clip(vein, 0, 1) * (0.6 + 0.4 * noise(generator, 4))
-
-    return draw
+    phase = turns * (_X + _Y) + bend * noise(generator, 3, octaves=4)
+    vein = np.abs(np.sin(np.pi * phase)) / width
+    return np.clip(vein, 0, 1) * (0.6 + 0.4 * noise(generator, 4))
 
 
-def blades(count: int = 420, length: float = 0.16) -> Pattern:
-    """Grass: short straight blades of different shades and directions over each other."""
-
-    def draw(generator: np.random.Generator) -> Field:
-        field = 0.3 * noise(generator, 6)
-        steps = np.linspace(0, length, int(length * SIDE * 1.5))
-        places, shades = generator.random((count, 2)), np.sort(generator.random(count))
-        angles = generator.normal(np.pi / 2, 0.6, count)
-        for place, angle, shade in zip(places, angles, shades, strict=True):
-            ends = place + steps[:, None] * np.array([np.sin(angle), np.cos(angle)])
-            row, column = np.floor(ends * SIDE).astype(np.int64).T % SIDE
-            field[row, column] = field[row, (column + 1) % SIDE] = 0.2 + 0.8 * shade
-        return field
-
-    return draw
+@pattern
+def blades(generator: np.random.Generator, count: int = 420, length: float = 0.16) -> Field:
+    """Grass: short straight blades of different shades and directions, overlapping."""
+    field = 0.3 * noise(generator, 6)
+    steps = np.linspace(0, length, int(length * SIDE * 1.5))
+    places, shades = generator.random((count, 2)), np.sort(generator.random(count))
+    angles = generator.normal(np.pi / 2, 0.6, count)
+    for place, angle, shade in zip(places, angles, shades, strict=True):
+        ends = place + steps[:, None] * np.array([np.sin(angle), np.cos(angle)])
+        row, column = np.floor(ends * SIDE).astype(np.int64).T % SIDE
+        field[row, column] = field[row, (column + 1) % SIDE] = 0.2 + 0.8 * shade
+    return field
 
 
 def _distance(place: Field) -> Field:
