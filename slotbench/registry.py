@@ -69,6 +69,7 @@ class Entry:
     """Metrics only: their :data:`FACTS`."""
 
     def load(self) -> Any:
+        """The class or function itself, imported now."""
         module, _, attribute = self.target.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
@@ -265,6 +266,7 @@ def entries(kind: Kind) -> dict[str, Entry]:
 
 
 def names(kind: Kind) -> tuple[str, ...]:
+    """Every name of a kind, in the order of registration."""
     return tuple(entries(kind))
 
 

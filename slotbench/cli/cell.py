@@ -16,6 +16,7 @@ from slotbench.training.signals import end_with
 
 
 def main() -> None:
+    """Carry the cell out; exit code 130 after a signal, 75 where another process has the run."""
     request: dict[str, Any] = json.loads(sys.argv[1])
     end_with(int(request["parent"]))
 

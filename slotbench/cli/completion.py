@@ -1,5 +1,6 @@
 """Shell completion: names from the registry, runs from the results folder. No torch here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from slotbench import registry
@@ -8,16 +9,19 @@ from slotbench.registry import Kind
 Found = list[tuple[str, str]]
 
 
-def _names(kind: Kind, incomplete: str) -> Found:
-    return [
-        (name, entry.summary)
-        for name, entry in registry.entries(kind).items()
-        if name.startswith(incomplete)
-    ]
+def _of(kind: Kind) -> Callable[[str], Found]:
+    """Completes the names of a kind, each with its line."""
+
+    def complete(incomplete: str) -> Found:
+        known = registry.entries(kind).items()
+        return [(name, entry.summary) for name, entry in known if name.startswith(incomplete)]
+
+    return complete
 
 
-def datasets(incomplete: str) -> Found:
-    return _names("datasets", incomplete)
+datasets, cores, objectives = _of("datasets"), _of("cores"), _of("objectives")
+alignments, presets, suites = _of("alignments"), _of("presets"), _of("suites")
+engines, trackers = _of("engines"), _of("trackers")
 
 
 def dataset_references(incomplete: str) -> Found:
@@ -30,44 +34,17 @@ def dataset_references(incomplete: str) -> Found:
     return [(f"{name}:{item}", "") for item in variants if item.startswith(variant)]
 
 
-def cores(incomplete: str) -> Found:
-    return _names("cores", incomplete)
-
-
-def objectives(incomplete: str) -> Found:
-    return _names("objectives", incomplete)
-
-
-def alignments(incomplete: str) -> Found:
-    return _names("alignments", incomplete)
-
-
-def presets(incomplete: str) -> Found:
-    return _names("presets", incomplete)
-
-
-def suites(incomplete: str) -> Found:
-    return _names("suites", incomplete)
-
-
-def engines(incomplete: str) -> Found:
-    return _names("engines", incomplete)
-
-
-def trackers(incomplete: str) -> Found:
-    return _names("trackers", incomplete)
-
-
 def metrics(incomplete: str) -> Found:
     """Groups of metrics; after a comma, the next one."""
     head, comma, last = incomplete.rpartition(",")
-    return [(f"{head}{comma}{name}", text) for name, text in _names("metrics", last)]
+    return [(f"{head}{comma}{name}", text) for name, text in _of("metrics")(last)]
 
 
 def runs(incomplete: str) -> Found:
+    """Runs below ``results``, by their id; a name that no terminal can show is left out."""
     paths = sorted(Path("results").glob("runs/*/*/*"))
     return [
         (path.name, f"{path.parent.name} on {path.parent.parent.name}")
         for path in paths
-        if path.name.startswith(incomplete)
+        if path.name.startswith(incomplete) and str(path).isprintable()
     ]

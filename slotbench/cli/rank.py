@@ -17,6 +17,7 @@ STOPPED = 130
 
 
 def main() -> None:
+    """Train this process's rows; exit code 130 where rank 0 was stopped."""
     request: dict[str, Any] = json.loads(sys.argv[1])
     end_with(int(request["parent"]))
     rank = int(os.environ["RANK"])

@@ -23,6 +23,7 @@ from slotbench.errors import UserError
 
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
+    """What a configuration says of a prepared file; :class:`UserError` for images not square."""
     attributes, layout = dataset.attributes, dataset.layout
     features = [dataclasses.asdict(feature) for feature in layout.features]
     if layout.height != layout.width:

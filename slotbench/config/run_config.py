@@ -83,6 +83,7 @@ class DatasetInfo:
 
     @property
     def reference(self) -> str:
+        """``name:variant``, as ``--dataset`` takes it."""
         return f"{self.name}:{self.variant}"
 
 
@@ -105,6 +106,7 @@ class RunConfig:
 
     @property
     def train(self) -> TrainConfig:
+        """The fields of the training loop."""
         section: TrainConfig = self.sections["train"]
         return section
 

@@ -43,6 +43,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
 
     def save(self, path: Path) -> None:
+        """Write the checkpoint whole or not at all."""
         # By way of memory: torch's own writer turns a full disk into an internal error.
         buffer = io.BytesIO()
         torch.save(vars(self), buffer)

@@ -43,6 +43,7 @@ def keep_memory() -> None:
 
 
 def describe(device: torch.device) -> str:
+    """A device as results name it: the GPU's name, or the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":

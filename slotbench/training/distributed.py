@@ -69,6 +69,7 @@ class LossOf(nn.Module):
         self.objective, self.loss = objective, loss
 
     def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+        """The loss of this process's rows: scalars."""
         return self.loss(batch)
 
 

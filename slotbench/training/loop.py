@@ -41,9 +41,14 @@ VAL_BATCHES = 8
 class Observer(Protocol):
     """Told of a run while it trains: trackers, pictures."""
 
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
-    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None: ...
-    def close(self, state: str) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """The numbers of a step, as in a line of ``metrics.jsonl``."""
+
+    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
+        """The objective as it is after a step, for a picture of its slots."""
+
+    def close(self, state: str) -> None:
+        """The run ends as ``done``, ``failed`` or ``interrupted``."""
 
 
 class Silent:

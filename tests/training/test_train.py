@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -118,66 +115,6 @@ def assert_same(one: Run, two: Run) -> None:
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
     assert one.metrics() == two.metrics()
-
-
-COMMAND = [
-    sys.executable,
-    "-m",
-    "slotbench",
-    "train",
-    "--preset",
-    "quick",
-    "--device",
-    "cpu",
-    "--no-evaluate",
-    "--checkpoint-every",
-    "0",
-    "--objective",
-    "simclr",
-]
-
-
-def start(blocks: Path, results: Path, steps: int) -> "subprocess.Popen[bytes]":
-    asked = [
-        *COMMAND,
-        "--steps",
-        str(steps),
-        "--data-dir",
-        str(blocks),
-        "--results-dir",
-        str(results),
-    ]
-    for text in TINY:
-        asked += ["--set", text]
-    return subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def lines(results: Path) -> int:
-    """How many steps the run has logged; a resumed run drops those after its checkpoint."""
-    return sum(len(file.read_text().splitlines()) for file in results.rglob("metrics.jsonl"))
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_and_resumed_is_bit_identical(
-    blocks: Path, tmp_path: Path
-) -> None:
-    steps = 600
-    whole = start(blocks, tmp_path / "a", steps)
-    assert whole.wait() == 0
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(10):
-        seen = lines(tmp_path / "b")
-        process = start(blocks, tmp_path / "b", steps)
-        further = int(torch.randint(3, 40, (1,), generator=generator))
-        while lines(tmp_path / "b") < seen + further and process.poll() is None:
-            time.sleep(0.001)
-        assert process.poll() is None, "it ended before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    last = start(blocks, tmp_path / "b", steps)
-    assert last.wait() == 0
-    first, second = (workflow.find("0-", tmp_path / name) for name in "ab")
-    assert_same(first, second)
 
 
 def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(

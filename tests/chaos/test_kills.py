@@ -1,0 +1,150 @@
+"""Each command, killed by SIGKILL at ten random moments, ends as one that nobody killed.
+
+The table says what is typed and what must be equal. Importers and the parts of `prepare` have
+tests of their own (tests/datasets/test_killed.py), suites with several workers too
+(tests/suites/test_chaos.py).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.rng import numpy_generator
+from tests.training.test_train import TINY
+
+KILLS = 10
+SET = [word for text in TINY for word in ("--set", text)]
+TRAIN = ["train", "--preset", "quick", "--device", "cpu", "--objective", "simclr", *SET]
+SUITE = """name = "mine"
+question = "Which?"
+metrics = "segmentation"
+[axes]
+seed = [0, 1]
+[fixed]
+objective = "random"
+preset = "quick"
+"core.width" = 8
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, and what must be equal in the end."""
+
+    words: list[str]
+    found: Callable[[Path], object]
+    first: tuple[list[str], ...] = ()
+    """Commands that make what the command starts from."""
+
+
+def weights(folder: Path) -> object:
+    """Weights and logged numbers of every run, to the last bit."""
+    return {
+        file.parent.name: (
+            {name: tensor.tolist() for name, tensor in load_file(file).items()},
+            (file.parent / "metrics.jsonl").read_text(),
+        )
+        for file in sorted(folder.glob("results/runs/*/*/*/model.safetensors"))
+    }
+
+
+def evaluations(folder: Path) -> object:
+    """Every number of every evaluation."""
+    return {
+        file.parent.name: json.loads(file.read_text())["metrics"]
+        for file in sorted(folder.glob("results/runs/*/*/*/evaluation.json"))
+    }
+
+
+def pages(folder: Path) -> object:
+    """Every page and picture of the site, by its name."""
+    files = sorted((folder / "results" / "report").rglob("*"))
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.suffix in (".html", ".png")
+    }
+
+
+def manifest(folder: Path) -> object:
+    """The hashes of what a bundle holds."""
+    found: object = json.loads((folder / "bundle" / "manifest.json").read_text())["files"]
+    return found
+
+
+def dataset(folder: Path) -> object:
+    """The fingerprint of a prepared file."""
+    with DatasetFile(folder / "data" / "multi-dsprites.h5") as file:
+        return file.fingerprint
+
+
+RUN = ([*TRAIN, "--steps", "4", "--no-evaluate"],)
+SIZES = ["--image-size", "32", "--train", "400", "--val", "50", "--test", "50", "--workers", "1"]
+CASES = {
+    "prepare": Case(["prepare", "multi-dsprites", *SIZES], dataset),
+    "train": Case([*TRAIN, "--steps", "300", "--no-evaluate", "--checkpoint-every", "0"], weights),
+    "evaluate": Case(
+        ["evaluate", "0-", "--metrics", "segmentation,health,linear-probe"], evaluations, RUN
+    ),
+    "report": Case(
+        ["report", "--device", "cpu"],
+        pages,
+        (*RUN, ["evaluate", "0-", "--metrics", "segmentation"]),
+    ),
+    "publish": Case(
+        ["publish", "0-", "--out", "bundle", "--force"],
+        manifest,
+        (*RUN, ["evaluate", "0-", "--metrics", "segmentation"]),
+    ),
+    "suite": Case(["suite", "run", "mine.toml", "--device", "cpu"], evaluations),
+}
+
+
+def start(words: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "slotbench", *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_command_that_is_killed_ten_times(name: str, blocks: Path, tmp_path: Path) -> None:
+    case, folders = CASES[name], (tmp_path / "whole", tmp_path / "killed")
+    folders[0].mkdir()
+    (folders[0] / "mine.toml").write_text(SUITE)
+    shutil.copytree(blocks, folders[0] / "data")
+    for words in case.first:
+        assert start(words, folders[0]).wait() == 0
+    shutil.copytree(folders[0], folders[1])
+    began = time.monotonic()
+    assert start(case.words, folders[0]).wait() == 0
+    seconds, draw, killed = time.monotonic() - began, numpy_generator(0, "kill", name), 0
+    for _ in range(KILLS):
+        process = start(case.words, folders[1])
+        try:
+            process.wait(seconds * draw.uniform(0.1, 1.0))
+        except subprocess.TimeoutExpired:
+            killed += 1
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert killed > 0
+    assert start(case.words, folders[1]).wait() == 0
+    assert case.found(folders[1]) == case.found(folders[0])
+    left = [path for path in folders[1].rglob(".*") if path.suffix in (".tmp", ".parts")]
+    assert left == []
