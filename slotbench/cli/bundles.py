@@ -99,8 +99,14 @@ def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
         raise UserError(
             f"{path} is not as it was published.", "Ask for it anew; use nothing of it."
         )
-    if not facts["ok"]:
+    if facts["contradicted"]:
         raise SlotbenchError(
             f"{facts['contradicted']} numbers of {path} are contradicted.",
             f"Or allow them to move further: --tolerance {2 * tolerance:g}",
+        )
+    if not facts["ok"]:
+        raise SlotbenchError(
+            f"{path} is not verified: {facts['unverified'][0]}"
+            + (f" ({len(facts['unverified']) - 1} more)" if len(facts["unverified"]) > 1 else ""),
+            "To check the hashes alone, add --no-recompute.",
         )

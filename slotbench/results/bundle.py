@@ -7,7 +7,6 @@ anything is read, and weights are safetensors, which hold no code.
 """
 
 import hashlib
-import json
 import re
 import stat
 import zipfile
@@ -15,11 +14,15 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal
+
+from annotated_types import Len
+from pydantic import Field
 
 from slotbench.errors import UserError
+from slotbench.files import Document, parse_document, parse_json
+from slotbench.results.documents import Schema
 
-SCHEMA_VERSION = 1
 KIND = "slotbench results"
 MANIFEST = "manifest.json"
 FILES = ("config.json", "status.json", "evaluation.json", "environment.json", "model.safetensors")
@@ -27,10 +30,10 @@ MOST_FILES = 100_000
 MOST_TOTAL = 256 << 30
 MOST_BYTES: Mapping[str, int] = {".json": 64 << 20, ".safetensors": 16 << 30}
 """By the end of a name; no other names are in a bundle."""
+_ADVICE = "Ask for the bundle anew; use nothing of it."
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
 """A part of a path: nothing hidden, no separator, nothing that a system reads in its own way."""
-_HEX = re.compile(r"[0-9a-f]{64}")
 _SPOILED = (
     OSError,
     zipfile.BadZipFile,
@@ -57,7 +60,7 @@ class Bundle:
     @property
     def runs(self) -> list[str]:
         """The folders of the runs, sorted."""
-        return sorted({str(PurePosixPath(name).parent) for name in self.manifest["files"]})
+        return sorted({str(PurePosixPath(name).parent) for name in self.manifest.files})
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
@@ -79,10 +82,7 @@ class Bundle:
 
     def document(self, name: str) -> Any:
         """A JSON file; :class:`UserError` where it is none."""
-        try:
-            return json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
-            raise self.bad(f"{name} is not valid JSON") from error
+        return parse_json(self.read(name), f"{self.path}: {name}")
 
     def digest(self, name: str) -> str:
         """sha256 of a file, read in pieces and no further than its size."""
@@ -98,7 +98,8 @@ class Bundle:
         return found.hexdigest()
 
     def bad(self, what: str) -> UserError:
-        return UserError(f"{self.path}: {what}.", "Ask for the bundle anew; use nothing of it.")
+        """The error for a bundle that is not as it was published."""
+        return UserError(f"{self.path}: {what}.", _ADVICE)
 
     def _archived(self, archive: zipfile.ZipFile) -> dict[str, int]:
         sizes: dict[str, int] = {}
@@ -135,22 +136,30 @@ class Bundle:
             raise self.bad(f"holds more than {MOST_FILES:,} files or {MOST_TOTAL:,} bytes")
         sizes[name] = size
 
-    def _manifest(self) -> dict[str, Any]:
+    def _manifest(self) -> "Manifest":
         if MANIFEST not in self.sizes:
             raise self.bad(f"holds no {MANIFEST}")
-        found = self.document(MANIFEST)
-        if not isinstance(found, dict) or found.get("kind") != KIND:
-            raise self.bad(f"{MANIFEST} is not that of a results bundle")
-        if found.get("schema") != SCHEMA_VERSION:
-            raise self.bad(f"{MANIFEST} has schema {found.get('schema')!r}, not {SCHEMA_VERSION}")
-        files = found.get("files")
-        if not isinstance(files, dict) or not files:
-            raise self.bad(f"{MANIFEST} lists no files")
-        for name, facts in files.items():
-            fine = isinstance(facts, dict) and _HEX.fullmatch(str(facts.get("sha256")))
-            if not fine or bad_name(name) or name == MANIFEST:
+        try:
+            found = parse_document(self.document(MANIFEST), Manifest, f"{self.path}: {MANIFEST}")
+        except UserError as error:
+            raise UserError(error.message, _ADVICE) from error
+        for name in found.files:
+            if bad_name(name) or name == MANIFEST:
                 raise self.bad(f"{MANIFEST} has a bad entry for {name[:200]!r}")
         return found
+
+
+class FileFacts(Document):
+    """What the manifest says of a file."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Manifest(Schema):
+    """``manifest.json``: the sha256 of every file of a bundle."""
+
+    kind: Literal["slotbench results"]
+    files: Annotated[dict[str, FileFacts], Len(1)]
 
 
 @contextmanager
@@ -188,7 +197,7 @@ def bad_name(name: str) -> str:
 
 def check_hashes(bundle: Bundle) -> list[str]:
     """What is wrong, a line a file; empty where every file is there and has its sha256."""
-    listed = bundle.manifest["files"]
+    listed = bundle.manifest.files
     lines = [
         f"{name}: in the manifest, but missing" for name in listed.keys() - bundle.sizes.keys()
     ]
@@ -204,6 +213,6 @@ def check_hashes(bundle: Bundle) -> list[str]:
     lines += [
         f"{name}: its sha256 is not the manifest's"
         for name in listed.keys() & bundle.sizes.keys()
-        if bundle.digest(name) != listed[name]["sha256"]
+        if bundle.digest(name) != listed[name].sha256
     ]
     return sorted(lines)

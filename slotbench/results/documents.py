@@ -141,7 +141,7 @@ class Evaluation(Schema):
 class Git(Facts):
     """The commit of slotbench's source and whether it was clean."""
 
-    commit: Text | None = None
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{7,64}$")] | None = None
     clean: bool | None = None
 
 

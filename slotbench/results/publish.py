@@ -1,6 +1,5 @@
 """``slotbench publish``: finished runs as one bundle, or as records for ``results/published``."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,8 +11,9 @@ from typing import Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import read_json, write_json
-from slotbench.results.bundle import FILES, KIND, MANIFEST, SCHEMA_VERSION, bad_name
+from slotbench.files import read_json, sha256_of, write_json
+from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
+from slotbench.results.documents import SCHEMA_VERSION
 from slotbench.results.run import Run
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -81,9 +81,7 @@ def _files(run: Run) -> dict[str, Path]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
+    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
 
 
 def _record(run: Run) -> dict[str, Any]:

@@ -1,25 +1,41 @@
-"""``slotbench verify BUNDLE``: hashes, then every number computed again from the weights."""
+"""``slotbench verify BUNDLE``: hashes, then every number computed again from the weights.
 
-import json
-import math
+A bundle may come from anyone. Before anything is computed, a trial of one image without memory
+(on torch's ``meta`` device) bounds how much a configuration may ask for.
+"""
+
+import os
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import parse_document, parse_json
 from slotbench.results.bundle import Bundle, check_hashes, open_bundle
+from slotbench.results.documents import Config, Evaluation
+
+if TYPE_CHECKING:
+    from slotbench.objectives.objective import Objective
 
 TOLERANCE = 0.01
 """How far a number may move, from one machine and library to another, before it is contradicted.
 
 Absolute; most metrics lie between 0 and 1."""
+VERDICTS = ("same", "moved", "contradicted")
 _HEADER = 100 << 20
 _MOST = 1 << 16
-"""What no width, depth or count of a real model exceeds."""
+"""No width, depth or count of a real model exceeds this."""
+_MOST_CALLS = 50_000
+"""Calls of torch for building a model and one image."""
+_MOST_VALUES = 2_000_000_000
+"""Values that these calls may make in all."""
+_BATCH = 64
+"""Images that an evaluation computes at once."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -46,10 +62,12 @@ def verify_bundle(
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Check a bundle; ``ok`` is false where a hash or a number does not hold.
+    """Check a bundle; ``ok`` only where every hash holds and every number was computed again.
 
-    Runs whose dataset is not prepared below ``data_dir``, or which need files that are not in
-    the bundle, are not computed again, and say so. :class:`UserError` for what is no bundle.
+    ``unverified`` says what was not computed again: runs whose dataset is not prepared below
+    ``data_dir``, that need files from outside the bundle or ask for too much, and metrics of
+    another version. Without ``recompute`` only hashes are checked. :class:`UserError` where
+    ``path`` is no bundle.
     """
     with open_bundle(path) as bundle:
         wrong = check_hashes(bundle)
@@ -60,15 +78,25 @@ def verify_bundle(
                 continue
             say(f"Computing again: {folder}")
             runs.append(_run(bundle, folder, data_dir, device, tolerance))
-    contradicted = sum(cell["verdict"] == "contradicted" for run in runs for cell in run["metrics"])
+    verdicts = Counter(cell["verdict"] for run in runs for cell in run["metrics"])
+    unverified = [
+        f"{run['run']}: {run['reason']}" for run in runs if run["reason"] and not run["recomputed"]
+    ]
+    unverified += [
+        f"{run['run']}: {cell['metric']} {cell['verdict']}"
+        for run in runs
+        for cell in run["metrics"]
+        if cell["verdict"] not in VERDICTS
+    ]
     return {
         "schema": 1,
         "bundle": str(path),
-        "ok": not wrong and not contradicted,
+        "ok": not wrong and not unverified and not verdicts["contradicted"],
         "recompute": recompute and not wrong,
-        "hashes": {"files": len(bundle.manifest["files"]), "wrong": wrong},
+        "hashes": {"files": len(bundle.manifest.files), "wrong": wrong},
         "tolerance": tolerance,
-        "contradicted": contradicted,
+        "contradicted": verdicts["contradicted"],
+        "unverified": unverified,
         "runs": runs,
     }
 
@@ -78,7 +106,8 @@ def _run(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"run": folder, "recomputed": False, "reason": "", "metrics": []}
     try:
-        stored = bundle.document(f"{folder}/evaluation.json")
+        name = f"{folder}/evaluation.json"
+        stored = parse_document(bundle.document(name), Evaluation, name)
         fresh = _evaluate(bundle, folder, stored, data_dir, device)
         digits = list(compare(stored, fresh, tolerance))
     except SlotbenchError as error:
@@ -90,27 +119,25 @@ def _run(
     return found | {"recomputed": True, "metrics": [vars(digit) for digit in digits]}
 
 
-def compare(stored: dict[str, Any], fresh: dict[str, Any], tolerance: float) -> Iterator[Digit]:
+def compare(stored: Evaluation, fresh: dict[str, Any], tolerance: float) -> Iterator[Digit]:
     """Metric by metric, in the order of the stored evaluation."""
-    for metric, cell in stored["metrics"].items():
-        before = _number(cell["value"])
-        if metric not in fresh["metrics"]:
+    for metric, cell in stored.metrics.items():
+        before, now = cell.value, fresh["metrics"].get(metric)
+        after = None if now is None else now["value"]
+        if now is None:
             yield Digit(metric, before, None, None, "not computed again")
-            continue
-        now = fresh["metrics"][metric]
-        if int(cell["version"]) != int(now["version"]):
-            text = f"of version {cell['version']}, this slotbench has {now['version']}"
+        elif cell.version != now["version"]:
+            text = f"of version {cell.version}, this slotbench has {now['version']}"
             yield Digit(metric, before, None, None, text)
-            continue
-        after = _number(now["value"])
-        if before is None or after is None:
+        elif before is None or after is None:
             verdict = "same" if before is after else "contradicted"
             yield Digit(metric, before, after, None, verdict)
-            continue
-        moved = after - before
-        verdict = "same" if moved == 0 else "moved" if abs(moved) <= tolerance else "contradicted"
-        decimals = None if moved == 0 else same_decimals(before, after)
-        yield Digit(metric, before, after, moved, verdict, decimals)
+        else:
+            moved = after - before
+            # NaN is within no tolerance.
+            near = "moved" if abs(moved) <= tolerance else "contradicted"
+            decimals = None if moved == 0 else same_decimals(before, after)
+            yield Digit(metric, before, after, moved, "same" if moved == 0 else near, decimals)
 
 
 def same_decimals(one: float, other: float) -> int | None:
@@ -118,20 +145,10 @@ def same_decimals(one: float, other: float) -> int | None:
     return max((k for k in range(17) if round(one, k) == round(other, k)), default=None)
 
 
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"a value is {number}")
-    return number
-
-
 def _evaluate(
-    bundle: Bundle, folder: str, stored: dict[str, Any], data_dir: Path, device: str
+    bundle: Bundle, folder: str, stored: Evaluation, data_dir: Path, device: str
 ) -> dict[str, Any]:
     """``evaluation.json`` anew, on the same split and seed and of the same groups."""
-    import torch
     from safetensors.torch import load
 
     from slotbench.evaluation.evaluate import GROUPS
@@ -142,28 +159,69 @@ def _evaluate(
     from slotbench.training.build import build
 
     config = RunConfig.from_dict(_tame(bundle.document(f"{folder}/config.json")))
-    groups = tuple(str(name) for name in stored.get("groups") or GROUPS)
     name = f"{folder}/model.safetensors"
+    weights = shapes(bundle, name)
     with open_dataset(config, data_dir) as dataset:
-        # The shapes are compared before the configuration may ask for memory.
-        with torch.device("meta"):
-            expected = {
-                key: tuple(value.shape) for key, value in build(config).state_dict().items()
-            }
-        if shapes(bundle, name) != expected:
-            raise UserError("The weights are not those of the configuration.")
+        _try(config, weights)
         objective = build(config)
         objective.load_state_dict(load(bundle.read(name)))
         with bar("Evaluating", 1.0, count=False) as progress:
             return judge(
                 objective.eval().to(devices.choose(device)),
                 dataset,
-                split=str(stored["split"]),
+                split=stored.split,
                 seed=config.seed,
                 device=devices.choose(device),
-                groups=groups,
+                groups=tuple(stored.groups or GROUPS),
                 progress=progress,
             )
+
+
+def _try(config: RunConfig, weights: dict[str, tuple[int, ...]]) -> None:
+    """Build the model without memory and let one image through it; ``weights`` are shapes by name.
+
+    :class:`UserError` where the weights do not fit it, and where it takes more calls, values or
+    memory than a real model does.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    from slotbench.training.build import build
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    class Bounds(TorchDispatchMode):
+        """Counts what each call of torch makes."""
+
+        calls = values = 0
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            made = func(*args, **(kwargs or {}))
+            tensors = [leaf for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
+            self.calls += 1
+            self.values += sum(tensor.numel() for tensor in tensors)
+            largest = max((tensor.nbytes for tensor in tensors), default=0) * _BATCH
+            if self.calls > _MOST_CALLS or self.values > _MOST_VALUES or largest > memory / 2:
+                raise UserError("Its configuration asks for more than a model of this kind does.")
+            return made
+
+    def through(objective: "Objective", device: str) -> None:
+        side = config.dataset.image_size
+        images = torch.zeros(1, 3, side, side, device=device)
+        objective.decode(objective.core(images), images)
+
+    with Bounds(), torch.no_grad():
+        with torch.device("meta"):
+            objective = build(config).eval()
+        if {key: tuple(value.shape) for key, value in objective.state_dict().items()} != weights:
+            raise UserError("The weights are not those of the configuration.")
+        try:
+            through(objective, "meta")
+        except (RuntimeError, NotImplementedError):  # not every operation knows the meta device
+            through(build(config).eval(), "cpu")
 
 
 def shapes(bundle: Bundle, name: str) -> dict[str, tuple[int, ...]]:
@@ -174,13 +232,13 @@ def shapes(bundle: Bundle, name: str) -> dict[str, tuple[int, ...]]:
         if length > min(_HEADER, bundle.sizes[name]):
             raise bundle.bad(f"{name} is no safetensors file")
         try:
-            header = json.loads(stream.read(length))
+            header = parse_json(stream.read(length), name)
             return {
                 str(key): tuple(int(side) for side in facts["shape"])
                 for key, facts in header.items()
                 if key != "__metadata__"
             }
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, UserError) as error:
             raise bundle.bad(f"{name} is no safetensors file") from error
 
 
@@ -189,10 +247,8 @@ def _tame(config: Any) -> Any:
 
     :class:`UserError` where it cannot do without.
     """
-    if not isinstance(config, dict):
-        raise UserError("config.json is no configuration.")
-    dataset = config["dataset"]
-    for name in (str(dataset["name"]), str(dataset["variant"])):
+    dataset = parse_document(config, Config, "config.json").dataset
+    for name in (dataset.name, dataset.variant):
         if not _PLAIN.fullmatch(name) or name.endswith((".h5", ".hdf5")):
             raise UserError(f"config.json names no dataset of slotbench: {name[:100]!r}.")
     tamed = {}

@@ -12,7 +12,8 @@ from slotbench.datasets.format.digests import fingerprint_of, split_digest
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.prepare.stored_features import damaged_features
 from slotbench.errors import UserError
-from slotbench.files import read_json
+from slotbench.files import read_document, sha256_of
+from slotbench.results.documents import Evaluation
 from slotbench.results.run import Run, find, read_model
 from slotbench.training import checkpoint
 
@@ -127,8 +128,16 @@ def run(reference: str, results_dir: Path) -> dict[str, Any]:
     if status["state"] == "done":
         read_model(found)
     judged = found.evaluation.is_file()
-    if judged and read_json(found.evaluation)["fingerprint"] != config.dataset.fingerprint:
-        raise UserError(f"{found.evaluation} is of other data than config.json.")
+    if judged:
+        evaluation = read_document(found.evaluation, Evaluation)
+        if evaluation.fingerprint != config.dataset.fingerprint:
+            raise UserError(f"{found.evaluation} is of other data than config.json.")
+        if found.model.is_file() and evaluation.model != sha256_of(found.model):
+            raise UserError(
+                f"{found.model} is not the model that {found.evaluation.name} was made of: its "
+                "sha256 is another one, or none is stored.",
+                f"To evaluate this model, type: slotbench evaluate {found.id} --force",
+            )
     return {
         "run": str(found.path),
         "ok": True,

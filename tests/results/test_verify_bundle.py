@@ -1,7 +1,6 @@
 """``verify BUNDLE``: hashes first, then every number again from the weights."""
 
 import json
-import math
 import shutil
 import stat
 import zipfile
@@ -10,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from slotbench.files import parse_document
 from slotbench.results.bundle import MANIFEST
+from slotbench.results.documents import Evaluation
 from slotbench.results.recompute import compare, same_decimals
 from tests.results.bundled import Command, change, seal, zipped
+from tests.results.results import make_config, make_evaluation
 
 METRIC = "fg_ari/attention"
 
@@ -61,23 +63,23 @@ def test_same_decimals_are_those_to_which_both_round_alike(
     assert same_decimals(one, other) == same
 
 
-def test_versions_gaps_and_numbers_that_are_none() -> None:
+def test_versions_and_gaps_are_not_taken_for_agreement() -> None:
     def cells(**values: Any) -> Any:
-        return {"metrics": {key: {"value": value, "version": 1} for key, value in values.items()}}
+        return {key: {"value": value, "version": 1} for key, value in values.items()}
 
-    stored = cells(both=None, gone=0.5, came=None, only=0.1)
-    fresh = cells(both=None, gone=None, came=0.5)
+    document = make_evaluation(make_config(), {})
+    document["metrics"] = cells(both=None, gone=0.5, came=None, only=0.1)
+    document["metrics"]["older"] = {"value": 0.5, "version": 0}
+    fresh = {"metrics": cells(both=None, gone=None, came=0.5, older=0.5)}
+    stored = parse_document(document, Evaluation, "evaluation")
     found = {digit.metric: digit.verdict for digit in compare(stored, fresh, 0.01)}
     assert found == {
         "both": "same",
         "gone": "contradicted",
         "came": "contradicted",
         "only": "not computed again",
+        "older": "of version 0, this slotbench has 1",
     }
-    stored["metrics"]["both"]["version"] = 0
-    assert "of version 0" in next(iter(compare(stored, fresh, 0.01))).verdict
-    with pytest.raises(ValueError, match="nan"):
-        list(compare(cells(x=math.nan), cells(x=0.1), 0.01))
 
 
 def tamper(bundle: Path, how: str) -> None:
@@ -184,40 +186,54 @@ def test_what_is_no_archive_is_an_error(
     assert "cannot be read as a results bundle" in told
 
 
-def edit_of(what: str) -> Any:
+def set_config(section: str, field: str, value: Any) -> Any:
     def edit(document: Any) -> None:
-        if what == "width":
-            document["encoder"]["channels"] = 16
-        elif what == "huge":
-            document["core"]["width"] = 10**9
-        elif what == "dataset":
-            document["dataset"]["name"] = "../../secret"
-        elif what == "teacher":
-            document["objective"]["teacher"] = "dino"
-        else:
-            document["core"] = 7
+        document[section][field] = value
 
     return edit
 
 
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        ("width", "not those of the configuration"),
-        ("huge", "holds a number above"),
-        ("dataset", "names no dataset"),
-        ("teacher", "is not in the bundle"),
-        ("core", "is not that of this"),
-    ],
-)
-def test_a_configuration_that_does_not_fit_is_not_computed_and_says_why(
-    command: Command, bundle: Path, what: str, reason: str
+FORGED = {
+    "width": ("config.json", set_config("encoder", "channels", 16), "not those of the config"),
+    "huge": ("config.json", set_config("core", "width", 10**9), "holds a number above"),
+    "iterations": ("config.json", set_config("core", "eval_iterations", 65536), "asks for more"),
+    "slots": ("config.json", set_config("core", "slots", 60_000), "asks for more"),
+    "dataset": ("config.json", set_config("dataset", "name", "../../secret"), "names no dataset"),
+    "teacher": ("config.json", set_config("objective", "teacher", "dino"), "not in the bundle"),
+    "another": ("config.json", lambda document: document.clear(), "config.json"),
+    "versions": (
+        "evaluation.json",
+        lambda document: document["metrics"][METRIC].update(version=999),
+        "of version 999",
+    ),
+    "metrics": (
+        "evaluation.json",
+        lambda document: document["metrics"].update(made_up={"value": 1.0, "version": 1}),
+        "made_up not computed again",
+    ),
+    "values": ("evaluation.json", lambda document: document.update(metrics=5), "metrics"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_numbers_that_cannot_be_computed_again_are_not_verified(
+    command: Command, bundle: Path, what: str
 ) -> None:
-    change(bundle, "config.json", edit_of(what))
-    _, out, _ = command("verify", str(bundle), "--json")
-    (found,) = json.loads(out)["runs"]
-    assert not found["recomputed"]
-    assert reason in found["reason"]
+    name, edit, reason = FORGED[what]
+    change(bundle, name, edit)
+    code, out, told = command("verify", str(bundle), "--json")
+    facts = json.loads(out)
+    assert (code, facts["ok"]) == (1, False)
+    assert any(reason in line for line in facts["unverified"])
+    assert "--no-recompute" in told
+
+
+def test_weights_that_cannot_be_read_are_not_verified(command: Command, bundle: Path) -> None:
+    (weights,) = bundle.glob("runs/*/*/*/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:500])
+    seal(bundle)
+    code, out, _ = command("verify", str(bundle), "--json")
+    assert (code, json.loads(out)["runs"][0]["recomputed"]) == (1, False)
 
 
 def test_without_the_dataset_it_says_so(command: Command, bundle: Path, tmp_path: Path) -> None:
@@ -225,5 +241,19 @@ def test_without_the_dataset_it_says_so(command: Command, bundle: Path, tmp_path
     words = ("verify", str(bundle), "--json", "--data-dir", str(tmp_path / "empty"))
     code, out, _ = command(*words)
     (found,) = json.loads(out)["runs"]
-    assert (code, found["recomputed"]) == (0, False)
+    assert (code, found["recomputed"]) == (1, False)
     assert "prepare" in found["reason"]
+    assert command(*words, "--no-recompute")[0] == 0
+
+
+def test_a_run_is_verified_with_the_weights_that_were_evaluated(
+    command: Command, run: Path
+) -> None:
+    assert command("verify", str(run))[0] == 0
+    weights = run / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-100] ^= 0x40
+    weights.write_bytes(bytes(content))
+    code, _, told = command("verify", str(run))
+    assert code == 2
+    assert "is not the model that evaluation.json was made of" in told
