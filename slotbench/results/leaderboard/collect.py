@@ -193,5 +193,6 @@ def _newest_versions(found: Iterable[Found]) -> None:
             run.values = {key: value for key, value in run.values.items() if key not in old}
             run.versions = {key: value for key, value in run.versions.items() if key not in old}
             run.counts = bool(run.versions)
-            names = ", ".join(sorted(old))
+            names = ", ".join(sorted(old)[:3])
+            names += f" and {len(old) - 3} more" if len(old) > 3 else ""
             run.problems.append(f"is stale, of an older version of {names}: left out.{run.again}")
