@@ -51,7 +51,7 @@ def evaluate(
     ] = None,
     name: Annotated[str | None, what("What predictions are called.")] = None,
     mask_source: Annotated[
-        str, how("What `masks` of predictions are: attention or decoder.")
+        str, how("What `masks` of predictions are: attention, decoder or predictor.")
     ] = "attention",
     slots: Annotated[int | None, how("Slots of a baseline; none: as cores.")] = None,
     seed: Annotated[int, how("Seed of the probes, for predictions and baselines.")] = 0,

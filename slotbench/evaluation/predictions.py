@@ -99,8 +99,9 @@ class PredictionFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file: Any
-        if not path.is_file():
-            raise UserError(f"--predictions {path}: there is no such file.")
+        if not path.is_file():  # a pipe would block
+            problem = "is no regular file" if path.exists() else "there is no such file"
+            raise UserError(f"--predictions {path}: {problem}.")
         with _reading(str(path)):
             if zipfile.is_zipfile(path):
                 self.file = np.load(path, allow_pickle=False)

@@ -50,10 +50,6 @@ class Result:
             del fields["spread"]
         return fields
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Result":
-        return cls(**fields)
-
 
 def bootstrap(totals: Array, statistic: Callable[[Array], Array], seed: int) -> tuple[Array, Array]:
     """The ends (low, high) of the 95 % percentile bootstrap interval over images.

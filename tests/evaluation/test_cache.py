@@ -9,7 +9,6 @@ import pytest
 
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.frozen_pass import Cache, Stored, prune
-from slotbench.files import sha256_of
 from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder, dataset
 
 __all__ = ["dataset"]
@@ -176,8 +175,3 @@ def test_all_caches_together_stay_below_a_limit(tmp_path):
     assert [path.exists() for path in paths] == [True, True, False, False]
     assert prune(tmp_path, 2500) == 0
     assert prune(tmp_path / "nothing", 0) == 0
-
-
-def test_the_hash_is_that_of_the_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert sha256_of(tmp_path / "a").startswith("ba7816bf")

@@ -5,7 +5,7 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
-from slotbench.evaluation.decoder_probe import targets, train_decoder
+from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.segmentation import METRICS
 from tests.evaluation.test_evaluate import (
@@ -64,13 +64,6 @@ def test_scale_and_shift_of_slots_do_not_matter():
         for made in (slots, slots * 8 + 3)
     )
     torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
-
-
-def test_targets_are_area_averages(dataset):
-    found = targets(dataset, "train", 5, 8)
-    images = torch.from_numpy(dataset.read("train", 0, 5)["image"]).permute(0, 3, 1, 2) / 255
-    expected = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean(dim=(3, 5))
-    torch.testing.assert_close(found, expected)
 
 
 def test_without_labels_the_error_is_left(tmp_path):

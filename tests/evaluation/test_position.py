@@ -64,12 +64,6 @@ def test_slots_of_places_score_1_and_slots_of_objects_0():
     assert places.n == things.n == (scene()[3] >= 0).sum()
 
 
-def test_the_share_rises_with_the_part_of_the_place():
-    shares = [position_share(*mixed(1, weight)).share for weight in (0.1, 0.3, 0.5, 0.7, 0.9)]
-    assert shares == sorted(shares)
-    assert shares[2] == pytest.approx(0.5, abs=0.1)
-
-
 def test_a_curved_map_of_the_place_is_the_place():
     _, centres, things, order = scene(2)
     x, y = centres[..., 0], centres[..., 1]
@@ -113,14 +107,6 @@ def test_what_cannot_change_the_share_does_not():
     assert after == pytest.approx(before)
 
 
-def test_slots_of_neither_have_no_share():
-    generator, centres, things, order = scene(6)
-    slots = generator.normal(size=(IMAGES, SLOTS, WIDTH))
-    found = position_share(slots, centres, things, order)
-    assert found.both < 0.02
-    assert np.isnan(found.share)
-
-
 def test_what_cannot_be_told_is_nan():
     slots, centres, things, order = mixed(7, 0.5)
     collapsed = position_share(np.full_like(slots, 3.7), centres, things, order)
@@ -134,14 +120,6 @@ def test_what_cannot_be_told_is_nan():
     no_properties = position_share(slots, centres, things[..., :0], order)
     assert np.isnan(no_properties.share)
     assert no_properties.places == no_properties.both == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_slot_without_a_place_is_left_out():
-    slots, centres, things, order = mixed(8, 0.5)
-    centres[:10] = np.nan
-    assert position_share(slots, centres, things, order) == pytest.approx(
-        position_share(slots[10:], centres[10:], things[10:], order[10:])
-    )
 
 
 def test_object_columns_are_all_but_places():

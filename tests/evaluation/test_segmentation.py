@@ -9,6 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import METRICS, contingency, scores
+from slotbench.matching import assign
 
 SIZE = 12
 
@@ -75,53 +76,30 @@ def one_image(truth, predicted, slots=3):
     return {name: values.item() for name, values in got.items()}
 
 
-def test_one_object_wholly_in_one_slot_scores_1_and_split_scores_0():
-    assert one_image([0, 0, 1, 1], [0, 2, 1, 1])["fg_ari"] == 1
-    assert one_image([0, 0, 1, 1], [0, 0, 1, 2])["fg_ari"] == 0
+EDGES = {
+    "one object whole": ([0, 0, 1, 1], [0, 2, 1, 1], {"fg_ari": 1}),
+    "one object split": ([0, 0, 1, 1], [0, 0, 1, 2], {"fg_ari": 0}),
+    "no object": ([0] * 4, [0] * 4, {"ari": 1, **dict.fromkeys(METRICS[1:], np.nan)}),
+    "no labelled pixel": ([255] * 4, [0, 1, 2, 0], dict.fromkeys(METRICS, np.nan)),
+    "both trivial, one cluster": ([1, 1, 1], [2, 2, 2], {"ari": 1}),
+    "both trivial, a pixel each": ([0, 1, 2], [2, 1, 0], {"ari": 1}),
+    "one trivial": ([0, 1, 2], [1, 1, 1], {"ari": 0}),
+    "one labelled pixel": ([255, 255, 2], [1, 1, 1], {"ari": 1}),
+    "an object left over": ([1, 1, 2, 2, 3], [0, 0, 1, 1, 1], {"miou": (1 + 2 / 3) / 3}),
+    "a slot shared": (
+        [1, 1, 1, 2, 0, 0],
+        [0, 0, 0, 0, 1, 1],
+        {"miou": 3 / 8, "mbo": 1 / 2, "msc": 1 / 2, "sc": (3 * 3 / 4 + 1 / 4) / 4},
+    ),
+}
 
 
-def test_images_without_objects_are_left_out_of_all_but_ari():
-    got = one_image([0, 0, 0, 0], [0, 0, 0, 0])
-    assert got.pop("ari") == 1
-    assert np.isnan(list(got.values())).all()
-
-
-def test_an_image_without_labelled_pixels_is_left_out():
-    assert np.isnan(list(one_image([255] * 4, [0, 1, 2, 0]).values())).all()
-
-
-def test_both_partitions_trivial():
-    assert one_image([1, 1, 1], [2, 2, 2])["ari"] == 1
-    assert one_image([0, 1, 2], [2, 1, 0])["ari"] == 1
-    assert one_image([0, 1, 2], [1, 1, 1])["ari"] == 0
-    assert one_image([255, 255, 2], [1, 1, 1])["ari"] == 1
-
-
-def test_unlabelled_pixels_change_nothing():
-    predicted, truth = random_maps(5)
-    elsewhere = torch.where(truth == 255, (predicted + 1) % 6, predicted)
-    assert not torch.equal(predicted, elsewhere)
-    first, second = scores(predicted, truth, 6), scores(elsewhere, truth, 6)
-    for name in METRICS:
-        assert torch.equal(first[name], second[name])
-
-
-def test_more_objects_than_slots_score_0_where_they_are_left_over():
-    got = one_image([1, 1, 2, 2, 3, 3], [0, 0, 1, 1, 1, 1], slots=2)
-    assert got["miou"] == pytest.approx((1 + 1 / 2 + 0) / 3)
-    assert got["mbo"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
-
-
-def test_objects_share_no_slot_in_miou_but_may_in_mbo():
-    got = one_image([1, 1, 1, 2, 0, 0], [0, 0, 0, 0, 1, 1])
-    assert got["miou"] == pytest.approx((3 / 4 + 0) / 2)
-    assert got["mbo"] == pytest.approx((3 / 4 + 1 / 4) / 2)
-
-
-def test_segmentation_covering_weighs_by_area():
-    got = one_image([1, 1, 1, 2, 0, 0], [0, 0, 0, 0, 1, 1])
-    assert got["sc"] == pytest.approx((3 * 3 / 4 + 1 * 1 / 4) / 4)
-    assert got["msc"] == got["mbo"]
+@pytest.mark.parametrize("case", EDGES)
+def test_edge_cases(case):
+    truth, predicted, expected = EDGES[case]
+    slots = 2 if case == "an object left over" else 3
+    got = one_image(truth, predicted, slots)
+    assert {name: got[name] for name in expected} == pytest.approx(expected, nan_ok=True)
 
 
 def test_permuting_slots_or_objects_changes_nothing():
@@ -145,18 +123,6 @@ def test_a_perfect_mask_scores_1_and_a_batch_equals_its_images():
         alone = scores(predicted[image : image + 1], truth[image : image + 1], 6)
         for name in METRICS:
             assert alone[name].item() == whole[name][image].item()
-
-
-def test_scores_rise_as_a_mask_moves_to_its_object():
-    truth = torch.zeros(4, 8, 16, dtype=torch.uint8)
-    truth[:, 2:6, 8:12] = 1
-    predicted = torch.zeros(4, 8, 16, dtype=torch.int64)
-    for image, left in enumerate((5, 6, 7, 8)):
-        predicted[image, 2:6, left : left + 4] = 1
-    got = scores(predicted, truth, 2)
-    for name in ("ari", "miou"):
-        assert (got[name].diff() > 0).all()
-        assert got[name][-1] == 1
 
 
 def test_counting_leaves_its_inputs_alone_and_sums_to_the_labelled_pixels():
@@ -185,3 +151,47 @@ def test_bad_input_is_refused():
         scores(torch.zeros(1, 2, 3, dtype=torch.int64), truth, 3)
     with pytest.raises(ValueError, match="NaN"):
         labels_from_masks(torch.full((1, 2, 2, 2), torch.nan), (4, 4))
+
+
+def slots_of_objects(predicted, truth, slots, metric):
+    """The slot of each object by which ``metric`` scores it, int (O,); -1 for none."""
+    objects = contingency(predicted, truth, slots)[0, 1:].double()
+    everything = contingency(predicted, truth, slots)[0].sum(dim=0)
+    union = objects.sum(dim=1, keepdim=True) + everything - objects
+    iou = objects / union
+    if metric == "miou":
+        return assign(-iou[None])[0]
+    return iou.argmax(dim=1)
+
+
+@pytest.mark.parametrize("metric", ["miou", "mbo", "sc"])
+@pytest.mark.parametrize("slots", [6, 4, 2])
+def test_pixels_that_go_to_their_objects_slot_never_lower_a_score(metric, slots):
+    predicted, truth = (maps[:1].clone() for maps in random_maps(slots, images=1, slots=slots))
+    generator = np.random.default_rng(0)
+    found = [scores(predicted, truth, slots)[metric].item()]
+    for _ in range(60):
+        slot = slots_of_objects(predicted, truth, slots, metric)
+        wanted = torch.full_like(predicted, -1)
+        for index, chosen in enumerate(slot):
+            wanted[truth == index + 1] = chosen
+        wrong = ((wanted >= 0) & (wanted != predicted)).nonzero()
+        if not len(wrong):
+            break
+        place = tuple(wrong[generator.integers(len(wrong))])
+        predicted[place] = wanted[place]
+        found.append(scores(predicted, truth, slots)[metric].item())
+    assert np.diff(found).min() >= -1e-12
+    assert found[-1] > found[0] + 0.05
+
+
+def test_scores_lie_in_their_ranges():
+    for seed in range(8):
+        predicted, truth = random_maps(seed, objects=seed % 4 + 1, slots=seed % 3 + 1)
+        for name, values in scores(predicted, truth, seed % 3 + 1).items():
+            assert values.max() <= 1, name
+            assert values.min() >= (-0.5 if name in ("ari", "fg_ari") else 0), name
+        everything = scores(predicted, truth, seed % 3 + 1)
+        # The best slot of each object is at least as good as the one that it alone may have.
+        assert (everything["mbo"] >= everything["miou"] - 1e-12).all()
+        assert set(everything) == set(METRICS)
