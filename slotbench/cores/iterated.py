@@ -1,4 +1,4 @@
-"""Iterated attention: what slot attention and its relatives share.
+"""Iterated attention: the parts that slot attention and its relatives share.
 
 A subclass says where the slots start, and may say how they compete for positions.
 """
@@ -16,7 +16,7 @@ from slotbench.fields import Count, Positive
 
 EPSILON = 1e-8
 State = TypeVar("State")
-"""What a round refines: slots (B, K, D), and whatever else a core carries along."""
+"""State that a round refines: slots (B, K, D), with frames or variances in some cores."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class LearnedStart(Core):
         """The state after all rounds, and the last round's attention (B, K, N).
 
         Where ``last_only``, all rounds but the last pass no gradient, and ``restart`` connects
-        the last one with what is learned of the start.
+        the last one with the learned start.
         """
         early = self.rounds - 1 if self.last_only else 0
         with torch.no_grad():
@@ -174,7 +174,7 @@ class IteratedAttention(LearnedStart):
         return queries
 
     def update(self, slots: Tensor, updates: Tensor) -> Tensor:
-        """Slots and what they have read, both (B, K, D) -> slots: a GRU, then a residual MLP."""
+        """Slots and their readings, both (B, K, D) -> slots: a GRU, then a residual MLP."""
         slots = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
         return slots + self.mlp(slots)  # type: ignore[no-any-return]
 

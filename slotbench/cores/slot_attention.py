@@ -29,8 +29,8 @@ class ImplicitSlotAttention(IteratedAttention):
     """Slot attention as a fixed point, differentiated in its last round only.
 
     Chang et al. 2022: the first term of the Neumann series of the implicit gradient. The backward
-    pass costs one round, whatever their number. The paper gives the slots' start no gradient; here
-    its mean takes the gradient of the last round's start. Its spread takes none.
+    pass costs one round, for any number of rounds. The paper gives the slots' start no gradient;
+    here its mean takes the gradient of the last round's start. Its spread takes none.
     """
 
     name = "implicit-slot-attention"

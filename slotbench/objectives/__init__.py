@@ -1,1 +1,1 @@
-"""Objectives: what a core is trained by. One file a family, one class an objective."""
+"""Objectives: the losses that train a core. One file a family, one class an objective."""

@@ -185,7 +185,7 @@ class Sinkhorn(SlotAlignment):
         becomes Hungarian's, towards infinity the mean of all slots. ``iterations``: rounds of
         normalising columns, then rows; a smaller epsilon needs more of them. The defaults are
         SwAV's epsilon (arXiv 2006.09882) and enough rounds that the columns of unrelated slots
-        sum to 1 within 4 % (those of matching slots do so after 3 rounds).
+        sum to 1 within 4 % (3 rounds are enough for matching slots).
 
         ValueError where epsilon is not above 0 or there are no iterations.
         """
@@ -203,7 +203,7 @@ class Sinkhorn(SlotAlignment):
 
 
 def similarity(slots: Tensor) -> Tensor:
-    """Cosine of the first view's slots with those of each other view: (V - 1, B, K, K).
+    """Cosines between the first view's slots and each other view's: (V - 1, B, K, K).
 
     ``slots`` float (V, B, K, D).
     """

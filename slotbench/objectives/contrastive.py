@@ -1,4 +1,4 @@
-"""Contrast of two views of an image with those of other images."""
+"""Contrast of two views of an image with views of other images."""
 
 from dataclasses import dataclass
 

@@ -42,7 +42,7 @@ class SupervisedConfig(Options):
     """Options of the objective ``supervised``."""
 
     mask_weight: NotNegative = 1.0
-    """Weight of the attention masks' loss; that of the properties is 1."""
+    """Weight of the attention masks' loss; the properties' loss has weight 1."""
     hidden: Count = 128
     """Hidden width of the head that predicts properties."""
 
@@ -51,11 +51,10 @@ class SupervisedConfig(Options):
 class Supervised(Objective):
     """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
 
-    Each visible object takes the slot that costs least: the error of its predicted properties
-    (squared, of standardised numbers; cross-entropy of classes) less the share of the object
-    that the slot's attention holds. The loss is that of these pairs, and the cross-entropy of
-    the attention: an object's positions belong to its slot, the background to the slots that no
-    object took.
+    Each visible object takes the slot of least cost: the error of the slot's predicted properties
+    (squared, of standardised numbers; cross-entropy of classes) less the share of the object that
+    its attention holds. The loss is the properties' error of these pairs, plus the cross-entropy
+    of the attention: an object's positions belong to its slot, the background to the free slots.
     """
 
     name = "supervised"

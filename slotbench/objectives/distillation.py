@@ -1,4 +1,4 @@
-"""One view predicts the other's vector or cluster, or those that a slower copy makes."""
+"""Distillation: one view predicts the other's vector or cluster, or a slower copy's."""
 
 import math
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Several processes that train one run: what each must know of the others.
+"""Gathering values over the processes that train one run.
 
-A loss that couples samples must see those of every process. So paired vectors are gathered
-once, before any head, queue or loss; all that follows is computed alike in every process, and
-the mean of the processes' gradients, as DistributedDataParallel takes it, is the gradient of
-one process with the whole batch.
+A loss that couples samples must see the samples of every process. Paired vectors are gathered
+once, before any head, queue or loss; every process then computes the same. The mean of the
+processes' gradients, as DistributedDataParallel takes it, is the gradient of one process with the
+whole batch.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _alone = False
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """In here this process computes for itself, as if there were no others."""
+    """Let this process compute by itself, as if it were the only one."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -28,7 +28,7 @@ def alone() -> Iterator[None]:
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's number, from 0, and how many there are; (0, 1) outside ``torchrun``."""
+    """This process's number, from 0, and the number of processes; (0, 1) outside ``torchrun``."""
     if not _alone and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1

@@ -1,4 +1,4 @@
-"""What every objective is, and what the loop gives it."""
+"""The base of every objective, and the batch that the loop gives it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class TrainBatch:
 
 
 class Objective(nn.Module, ABC):
-    """A loss on a core's slots, with whatever the loss needs.
+    """A loss on a core's slots, with the modules and the state that it needs.
 
     All state (decoder, projector, queue, momentum copy) belongs to ``state_dict``. The core is
     a submodule, ``core``, so one state dict holds a whole run. State that is no weight changes

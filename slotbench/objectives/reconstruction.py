@@ -152,7 +152,7 @@ class CosineConfig(ReconstructionConfig):
 class Cosine(Reconstruction):
     """Reconstruction + cosine embedding loss over all pairs of slots of an image.
 
-    A slot with itself is the pair that shall agree (loss 0); any two are to stay under the margin.
+    A slot and itself should agree (loss 0); two different slots should stay below the margin.
     The mean is over all K^2 ordered pairs, as torch's CosineEmbeddingLoss takes it.
     """
 

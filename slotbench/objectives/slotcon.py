@@ -1,4 +1,4 @@
-"""SlotCon: grouping by shared prototypes, and contrast of what both views show.
+"""SlotCon: grouping by shared prototypes, and contrast of slots that both views show.
 
 Wen et al. 2022, *Self-Supervised Visual Representation Learning with Semantic Grouping*, arXiv
 2205.15288. In the paper the prototypes are the slots. Here the core has slots of its own: the

@@ -35,7 +35,7 @@ class ContrastingSetsConfig(ProjectionConfig):
 
 @register("objectives")
 class ContrastingSets(Objective):
-    """The predicted set of the next frame against those of other scenes.
+    """The predicted set of the next frame against the sets of other scenes.
 
     Loewe et al. 2020, arXiv 2011.10287, Section 2: slots are moved by a transition, sets become
     vectors by a sum that has no order, and InfoNCE compares sets. No slot is paired with
@@ -67,14 +67,14 @@ class ContrastingSets(Objective):
         return {"loss": batch_nce(predicted, actual, self.config.temperature)}
 
     def aggregate(self, slots: Tensor) -> Tensor:
-        """Sets float (B, K, D) as vectors (B, D'), whatever the order of the slots."""
+        """Sets float (B, K, D) as vectors (B, D'), independent of the order of the slots."""
         vector: Tensor = self.whole(self.each(slots).mean(dim=1))
         return vector
 
 
 @dataclass(frozen=True)
-class SlotContrastNextConfig(ProjectionConfig):
-    """Options of the objective ``slot-contrast-next``."""
+class NextFrameConfig(ProjectionConfig):
+    """Options of the objectives ``slot-contrast-next`` and ``scn``."""
 
     temperature: Positive = 0.1
     """Divides the cosine similarities."""
@@ -92,7 +92,7 @@ class SlotContrastNext(ProjectedViews):
     summary = "video: a slot against itself in the next frame"
     source = "Manasyan et al. 2025, arXiv 2412.14295"
     family = "self-supervised"
-    Config = SlotContrastNextConfig
+    Config = NextFrameConfig
     temporal = True
     compares_images = True
 
@@ -175,14 +175,6 @@ class CSWM(TwoViews):
         return (first - second).square().mean(dim=2) / (2 * self.config.sigma**2)
 
 
-@dataclass(frozen=True)
-class SCNConfig(ProjectionConfig):
-    """Options of the objective ``scn``."""
-
-    temperature: Positive = 0.1
-    """Divides the cosine similarities."""
-
-
 @register("objectives")
 class SCN(ProjectedViews):
     """Slot k of frame t finds itself among the slots k of the batch, and among its image's slots.
@@ -195,7 +187,7 @@ class SCN(ProjectedViews):
     summary = "video: a slot's index across the batch and within the image"
     source = "Racah and Chandar 2020, arXiv 2007.09294"
     family = "self-supervised"
-    Config = SCNConfig
+    Config = NextFrameConfig
     temporal = True
     compares_images = True
 
