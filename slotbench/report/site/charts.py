@@ -86,7 +86,8 @@ def intervals(rows: Sequence[Row], metrics: Sequence[str], width: float = 2.1) -
                 color, mark = style(row.family)
                 seeds = list(row.values.get(metric, {}).values())
                 if not row.scales:
-                    axes.plot(seeds, [place] * len(seeds), ".", color=color, alpha=0.45, ms=4)
+                    below = [place + 0.28] * len(seeds)
+                    axes.plot(seeds, below, ".", color=color, alpha=0.6, markersize=4)
                 if cell.low is not None and cell.high is not None:
                     axes.hlines(place, cell.low, cell.high, color=color, linewidth=1.5)
                 axes.plot([cell.mean], [place], mark, color=color, markersize=5)
