@@ -191,15 +191,6 @@ def test_damage_is_found_and_mended(copy: Path, whole: Path) -> None:
     assert "test-crop" in found
 
 
-def test_a_damaged_number_of_objects_is_named(whole: Path, copy: Path) -> None:
-    for split, value in (("test-num_objects", "many"), ("val", 5)):
-        copy.write_bytes(whole.read_bytes())
-        with h5py.File(copy, "r+") as file:
-            file[split].attrs["objects"] = value
-        with pytest.raises(UserError, match=f"'objects' of {split}"):
-            DatasetFile(copy)
-
-
 def test_a_test_set_of_that_name_from_elsewhere_is_not_replaced(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         file.copy("test", "test-crop")

@@ -5,6 +5,7 @@ object of the scene of ``test``, adds objects to it, or enlarges it.
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -14,7 +15,7 @@ import numpy as np
 
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch
-from slotbench.datasets.shifts.drawn import code, empty, flag
+from slotbench.datasets.shifts.drawn import code, empty, first_good, flag
 from slotbench.datasets.shifts.kinds import shift_of, split_of
 from slotbench.errors import SlotbenchError
 from slotbench.rng import numpy_generator, seed_of
@@ -144,16 +145,16 @@ class RenderedDataset(Dataset):
             return self._fuller(scene, generator)
         if not shift.startswith("object_"):
             return self._seen(scene, shift)
-        best: Drawn | None = None
-        for slot in generator.permutation(len(scene.objects)).tolist():
-            objects = list(scene.objects)
-            objects[slot] = self.vary(shift, objects[slot], generator)
-            drawn = self._seen(replace(scene, objects=tuple(objects)), shift, slot)
-            if drawn.fewest >= self.least * self.image_size**2:
-                return drawn
-            if best is None or drawn.fewest > best.fewest:
-                best = drawn
-        return self._seen(scene, shift) if best is None or best.fewest == 0 else best
+
+        def tried() -> Iterator[tuple[float, Drawn]]:
+            for slot in generator.permutation(len(scene.objects)).tolist():
+                objects = list(scene.objects)
+                objects[slot] = self.vary(shift, objects[slot], generator)
+                drawn = self._seen(replace(scene, objects=tuple(objects)), shift, slot)
+                yield drawn.fewest, drawn
+
+        found = first_good(tried(), self.least * self.image_size**2)
+        return self._seen(scene, shift) if found is None else found
 
     def _fuller(self, scene: Any, generator: np.random.Generator) -> Drawn:
         """More objects; fewer of them, then smaller shares of each, where so many find no room."""

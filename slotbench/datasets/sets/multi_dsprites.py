@@ -8,6 +8,7 @@ every sprite shows at least ``MIN_VISIBLE`` of its pixels.
 
 import colorsys
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -30,7 +31,14 @@ from slotbench.datasets.render.sprites import (
     properties,
     shown,
 )
-from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag, second_color
+from slotbench.datasets.shifts.drawn import (
+    PATTERNS,
+    draw_pattern,
+    empty,
+    first_good,
+    flag,
+    second_color,
+)
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.errors import SlotbenchError
 from slotbench.registry import register
@@ -179,19 +187,17 @@ def _zoomed(scene: Scene, size: int) -> Drawn:
 
 def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
     """One sprite becomes a triangle: the first one tried that hides no other."""
-    best: tuple[int, Drawn] | None = None
-    for slot in generator.permutation(len(scene.sprites)).tolist():
-        shape = scene.sprites.shape.copy()
-        shape[slot] = NEW_SHAPE
-        changed = replace(scene, sprites=replace(scene.sprites, shape=shape))
-        mask, area = changed.sprites.mask(_centers(scene.place, size), size)
-        drawn = Drawn(changed, mask, scene.colors.paint(mask), (slot,))
-        fewest = int(shown(mask, len(area)).min())
-        if all_shown(mask, area):
-            return drawn
-        if best is None or fewest > best[0]:
-            best = fewest, drawn
-    return _plain(scene, size) if best is None or best[0] == 0 else best[1]
+
+    def tried() -> Iterator[tuple[float, Drawn]]:
+        for slot in generator.permutation(len(scene.sprites)).tolist():
+            shape = scene.sprites.shape.copy()
+            shape[slot] = NEW_SHAPE
+            changed = replace(scene, sprites=replace(scene.sprites, shape=shape))
+            mask, area = changed.sprites.mask(_centers(scene.place, size), size)
+            fewest = math.inf if all_shown(mask, area) else float(shown(mask, len(area)).min())
+            yield fewest, Drawn(changed, mask, scene.colors.paint(mask), (slot,))
+
+    return first_good(tried(), math.inf) or _plain(scene, size)
 
 
 def _fuller(scene: Scene, size: int, variant: str, generator: np.random.Generator) -> Drawn:
@@ -220,16 +226,14 @@ def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
     """One sprite gets a texture: the first one tried that shows both its colours."""
     drawn = _plain(scene, size)
     pattern = str(generator.choice(PATTERNS))
-    best: tuple[float, Drawn] | None = None
-    for slot in generator.permutation(len(scene.sprites)).tolist():
-        image = drawn.image.copy()
-        share = _style(image, drawn, slot, size, pattern)
-        styled = replace(drawn, image=image, changed=(slot,))
-        if share >= LEAST_SHARE:
-            return styled
-        if best is None or share > best[0]:
-            best = share, styled
-    return drawn if best is None or best[0] == 0 else best[1]
+
+    def tried() -> Iterator[tuple[float, Drawn]]:
+        for slot in generator.permutation(len(scene.sprites)).tolist():
+            image = drawn.image.copy()
+            share = _style(image, drawn, slot, size, pattern)
+            yield share, replace(drawn, image=image, changed=(slot,))
+
+    return first_good(tried(), LEAST_SHARE) or drawn
 
 
 def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> float:

@@ -1,11 +1,15 @@
 """What drawn shifts share: flags, classes that training does not have, and textures."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import numpy as np
 
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.format.splits import SHIFT_FLAGS
 from slotbench.datasets.shifts.kinds import SHIFTS
 
+Made = TypeVar("Made")
 PATTERNS = ("checks", "stripes", "dots", "waves")
 """Textures of the shift ``object_style``, which no training image has."""
 
@@ -26,6 +30,17 @@ def flag(batch: Batch, row: int, shift: str | None, changed: tuple[int, ...]) ->
             values = batch.get(f"property/{name}")
             if values is not None and values.dtype == np.int16:
                 values[row, ..., slot] = -1
+
+
+def first_good(tried: Iterable[tuple[float, Made]], enough: float) -> Made | None:
+    """The first one that scores enough, else the best; None where none scores above 0."""
+    best, found = 0.0, None
+    for score, made in tried:
+        if score >= enough:
+            return made
+        if score > best:
+            best, found = score, made
+    return found
 
 
 def code(classes: tuple[str, ...], name: str) -> int:

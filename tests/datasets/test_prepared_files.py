@@ -1,4 +1,4 @@
-"""Prepared files that others wrote, damaged or hold open: one named problem each, no traceback."""
+"""Prepared files: content hashes, recipe, damage, hostile content, two writers, a full disk."""
 
 import hashlib
 import json
@@ -55,6 +55,10 @@ def huge(file: h5py.File) -> None:
         file[f"train/{key}"].resize(10**9, axis=0)
 
 
+def set_pixel(file: h5py.File, key: str, index: object, value: object) -> None:
+    file[key][index] = value
+
+
 def attribute(key: str, value: Any) -> Callable[[h5py.File], None]:
     return lambda file: file.attrs.__setitem__(key, value)
 
@@ -93,6 +97,23 @@ HOSTILE: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
     "properties": (layout(properties=[{"name": "a/b", "kind": "numeric"}]), "'a/b'"),
     "kind": (layout(properties=[{"name": "a", "kind": "text"}]), "'layout' is damaged"),
     "no JSON": (attribute("layout", "{NaN"), "'layout' is damaged"),
+    "more objects": (
+        lambda file: file["val"].attrs.__setitem__("objects", 5),
+        "'objects' of val is not as it was written",
+    ),
+    "newer": (lambda file: file.attrs.modify("schema", 99), "schema 99 is newer"),
+    "unsigned": (lambda file: file.attrs.__delitem__("origin"), "'origin' is missing"),
+    "no split": (lambda file: file.__delitem__("val"), "split 'val' is missing"),
+    "no array": (lambda file: file.__delitem__("val/mask"), "val/mask is missing"),
+    "short": (lambda file: file["train/mask"].resize(3, axis=0), "train/mask is uint8"),
+    "pixel": (lambda file: set_pixel(file, "train/image", (0, 0, 0, 0), 1), "fingerprint"),
+    "label": (lambda file: set_pixel(file, "train/mask", (0, 0, 0), 9), "label 9"),
+    "visibility": (lambda file: set_pixel(file, "train/visible", (0, 0), False), "visible"),
+    "class": (lambda file: set_pixel(file, "train/property/color", (0, 0), 7), "outside 0 to 2"),
+    "number": (
+        lambda file: set_pixel(file, "train/property/position", (0, 0), np.nan),
+        "not finite",
+    ),
 }
 
 
@@ -102,8 +123,15 @@ def test_a_hostile_file_is_refused_by_name(path: Path, kind: str) -> None:
     with h5py.File(path, "r+") as file:
         edit(file)
     with pytest.raises(UserError, match=message) as caught:
-        DatasetFile(path)
+        verify.dataset(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 2000])
+def test_a_truncated_file_is_named(path: Path, keep: int) -> None:
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match="truncated"):
+        DatasetFile(path)
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -148,6 +176,25 @@ def problem_of(path: Path) -> str:
     except UserError as error:
         return str(error)
     return ""
+
+
+def test_the_fingerprint_is_of_the_content_and_not_of_its_batches(tmp_path: Path) -> None:
+    attributes = {"name": "x"}
+    whole, again = blocks_batch(10, 0), blocks_batch(10, 0)
+    pieces = [{key: array[lo:hi] for key, array in again.items()} for lo, hi in ((0, 3), (3, 10))]
+    one = join(tmp_path / "a.h5", LAYOUT, {"train": [whole]}, attributes)
+    two = join(tmp_path / "b.h5", LAYOUT, {"train": pieces}, attributes)
+    again["mask"][0, 0, 0] ^= 1
+    assert one == two
+    assert join(tmp_path / "c.h5", LAYOUT, {"train": [again]}, attributes) != one
+
+
+def test_a_batch_that_breaks_the_layout_leaves_no_file(tmp_path: Path) -> None:
+    batch = blocks_batch(2, 0)
+    batch["mask"] = batch["mask"].astype(np.int64)
+    with pytest.raises(ValueError, match="mask: int64"):
+        join(tmp_path / "a.h5", LAYOUT, {"train": [batch]}, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_rendered_file_stores_its_recipe(path: Path, tmp_path: Path) -> None:
