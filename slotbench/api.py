@@ -239,11 +239,7 @@ def leaderboard(results_dir: Path = RESULTS, **filters: Any) -> "pd.DataFrame":
 
     ``filters`` as for :func:`board`.
     """
-    import io
-
-    import pandas as pd
-
-    return pd.read_csv(io.StringIO(board(results_dir, **filters).to_csv()))
+    return board(results_dir, **filters).to_frame()
 
 
 def show(

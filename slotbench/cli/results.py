@@ -18,7 +18,9 @@ def leaderboard(
     dataset: Annotated[
         str | None, what("Only this dataset.", autocompletion=completion.dataset_references)
     ] = None,
-    metric: Annotated[list[str] | None, what("Columns: keys or beginnings of keys.")] = None,
+    metric: Annotated[
+        list[str] | None, what("Columns: keys or their beginnings, with commas.")
+    ] = None,
     core: Annotated[str | None, what("Only this core.", autocompletion=completion.cores)] = None,
     family: Annotated[
         str | None, what("reconstruction, self-supervised, control or external.")
@@ -99,7 +101,7 @@ def export(
         api.export(form, out, results_dir=results_dir)
         return
     text = api.cite(form or "markdown", results_dir)
-    if out is None:
+    if out is None or out == Path("-"):
         typer.echo(text, nl=False)
     else:
         write_whole(out, text.encode())

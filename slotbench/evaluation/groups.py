@@ -4,7 +4,7 @@ Each group is one class in one file. What tables need to know of it stands in th
 so that the command line and the leaderboard do not import torch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 
@@ -33,10 +33,16 @@ def default_groups() -> tuple[str, ...]:
     return tuple(name for name, entry in known.items() if entry.facts["default"])
 
 
+def split_names(texts: str | Iterable[str]) -> list[str]:
+    """Names that a user typed, with commas between or in several options."""
+    texts = [texts] if isinstance(texts, str) else texts
+    return [name for text in texts for word in text.split(",") if (name := word.strip())]
+
+
 def chosen(text: str) -> tuple[str, ...]:
     """The groups that a user names, separated by commas; :class:`UserError` otherwise."""
     groups: list[str] = []
-    for name in filter(None, (word.strip() for word in text.split(","))):
+    for name in split_names(text):
         groups += default_groups() if name == ALL else (_entry(name).name,)
     if not groups:
         raise UserError("--metrics names no group.", "Type: slotbench list metrics")

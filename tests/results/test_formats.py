@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.evaluation.groups import direction
+from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.formats import latex_escape
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, number
@@ -219,6 +220,37 @@ def test_markdown_cells_cannot_break_the_table(tmp_path: Path) -> None:
     lines = [line for line in leaderboard(tmp_path).to_markdown().splitlines() if "|" in line]
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)"])
+def test_text_in_csv_is_no_formula(tmp_path: Path, name: str) -> None:
+    add_run(tmp_path, ALL, preset=name, status=make_status(device=name))
+    for text in (leaderboard(tmp_path).to_csv(), to_csv(results(tmp_path))):
+        cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+        assert f"'{name}" in cells
+        assert name not in cells
+
+
+def test_text_is_no_markdown_and_moves_no_cursor(tmp_path: Path) -> None:
+    warning = "<b>\x1b]0;owned\x07 [link](http://x) *a* `b`"
+    add_run(tmp_path, ALL, preset="\x1b[2J", status=make_status(warnings=[warning]))
+    board = leaderboard(tmp_path)
+    for text in (text_of(board), board.to_markdown(), board.to_csv(), board.to_latex()):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+    assert r"\<b\>?]0;owned? \[link](http://x) \*a\* \`b\`" in board.to_markdown()
+
+
+def test_the_frame_is_what_csv_prints_with_numbers_as_numbers(tmp_path: Path) -> None:
+    add_run(tmp_path, {"fg_ari/decoder": 0.25}, seed=0)
+    add_run(tmp_path, {"ari/attention": 0.5}, objective="simclr")
+    board = leaderboard(tmp_path, metrics="fg_ari,ari")
+    frame = board.to_frame()
+    assert list(frame["metric"]) == ["fg_ari/decoder", "ari/attention"] * 2
+    assert frame["mean"].dtype == float
+    assert frame["mean"].dropna().tolist() == [0.25, 0.5]
+    assert frame["n"].tolist() == [1, 0, 0, 1]
+    assert list(frame) == board.to_csv().splitlines()[0].split(",")
 
 
 def test_text_with_square_brackets_is_no_markup(tmp_path: Path) -> None:

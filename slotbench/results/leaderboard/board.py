@@ -101,11 +101,12 @@ class Board:
         settings, family, external, seeds, failed, published, metric, mean, low, high, n, iqm,
         the parts of the cost, warnings.
         """
-        return formats.long_form(self.rows, self.metrics)
+        return formats.long_form(self.rows, self.metrics).infer_objects()
 
     def to_csv(self) -> str:
         """:meth:`to_frame` as CSV, safe to open in a spreadsheet."""
-        text: str = self.to_frame().map(formats.cell_text).to_csv(index=False, lineterminator="\n")
+        frame = formats.long_form(self.rows, self.metrics).map(formats.cell_text)
+        text: str = frame.to_csv(index=False, lineterminator="\n")
         return text
 
     def to_markdown(self) -> str:
@@ -164,7 +165,7 @@ def leaderboard(
     results_dir: Path,
     *,
     dataset: str | None = None,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     core: str | None = None,
     family: str | None = None,
     scale: bool = False,

@@ -5,16 +5,17 @@ from pathlib import Path
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.evaluation.groups import split_names
 from slotbench.results.leaderboard.grouping import Row
 
 
-def choose(metrics: Iterable[str], present: Sequence[str]) -> list[str]:
+def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
     """The keys that are meant, in the order asked for; all of them where nothing is asked for.
 
     :class:`UserError` with the nearest name where a wish fits none.
     """
     chosen: dict[str, None] = {}
-    wishes = [part.strip().rstrip("/") for text in metrics for part in text.split(",")]
+    wishes = [name.rstrip("/") for name in split_names(metrics)]
     for wish in wishes or ["all"]:
         # A key that is there is meant itself, though it may begin others: `mean`, `mean/dropped`.
         found = [key for key in present if key == wish] or [
@@ -69,9 +70,9 @@ def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
         from slotbench.datasets.format.dataset_file import DatasetFile
 
         file = DatasetFile(Path(dataset))
-        fingerprint = file.fingerprint
-        file.file.close()
-        kept = [row for row in found if row.group.fingerprint == fingerprint]
+        same = {file.fingerprint, file.attributes.get("recipe")}
+        file.close()
+        kept = [row for row in found if row.group.fingerprint in same]
         if not kept:
             raise UserError(
                 f"No run was trained on {dataset}.", f"Type: slotbench train --dataset {dataset}"
