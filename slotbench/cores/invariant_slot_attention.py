@@ -5,13 +5,13 @@ Frames*, arXiv 2302.04973, Algorithm 1: translation and scale (no rotation).
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import SlotOutput
-from slotbench.cores.iterated import IteratedAttention, StartConfig, normalised
+from slotbench.cores.iterated import GradientConfig, IteratedAttention, normalised
 from slotbench.cores.layers import at_least_float32, cell_centres
 from slotbench.fields import Positive
 from slotbench.registry import register
@@ -21,12 +21,9 @@ SMALLEST, LARGEST = 1e-3, 2.0
 
 
 @dataclass(frozen=True)
-class InvariantSlotAttentionConfig(StartConfig):
+class InvariantSlotAttentionConfig(GradientConfig):
     """Options of the core ``invariant-slot-attention``; the paper has ``slot_init=learned``."""
 
-    gradient: Literal["all", "last"] = "all"
-    """Rounds that pass the gradient: all (the paper) or the last (arXiv 2207.00787), which leaves
-    the spread of the start unlearned."""
     grid_scale: Positive = 5.0
     """Divides the relative coordinates, which are large where the frame is small."""
     frame_in_slot: bool = True

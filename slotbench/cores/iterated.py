@@ -43,6 +43,15 @@ class StartConfig(IterationConfig):
 
 
 @dataclass(frozen=True)
+class GradientConfig(StartConfig):
+    """Options of every such core that lets the user choose where the gradient passes."""
+
+    gradient: Literal["all", "last"] = "all"
+    """Rounds that pass the gradient: all (the papers) or the last (arXiv 2207.00787), which leaves
+    the spread of the start unlearned."""
+
+
+@dataclass(frozen=True)
 class AttentionConfig(IterationConfig):
     """Options of every core that attends by query and key."""
 

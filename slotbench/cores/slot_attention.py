@@ -1,12 +1,11 @@
 """Slot attention, and two cores that differ from it in the start or in the gradient."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.iterated import AttentionConfig, IteratedAttention, StartConfig
+from slotbench.cores.iterated import AttentionConfig, GradientConfig, IteratedAttention, StartConfig
 from slotbench.registry import register
 
 
@@ -16,12 +15,8 @@ class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
 
 
 @dataclass(frozen=True)
-class SlotAttentionConfig(ImplicitSlotAttentionConfig):
+class SlotAttentionConfig(GradientConfig, ImplicitSlotAttentionConfig):
     """Options of the core ``slot-attention``."""
-
-    gradient: Literal["all", "last"] = "all"
-    """Rounds that pass the gradient: all (the paper) or the last (arXiv 2207.00787), which leaves
-    the spread of the start unlearned."""
 
 
 @register("cores")

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import SlotOutput
-from slotbench.cores.iterated import LearnedStart, StartConfig, normalised, residual_mlp
+from slotbench.cores.iterated import GradientConfig, LearnedStart, normalised, residual_mlp
 from slotbench.cores.layers import at_least_float32
 from slotbench.fields import Positive
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class SlotMixtureConfig(StartConfig):
+class SlotMixtureConfig(GradientConfig):
     """Options of the core ``slot-mixture``; slots start as the components' means."""
 
     initial_deviation: Positive = 1.0
@@ -26,8 +26,7 @@ class SlotMixtureConfig(StartConfig):
     smallest_variance: Positive = 1e-2
     """Added to every variance, so that no component shrinks to a point."""
     gradient: Literal["all", "last"] = "last"
-    """Rounds that pass the gradient: all, or the last (arXiv 2207.00787), which leaves the spread
-    of the start unlearned."""
+    """Rounds that pass the gradient. By default the last: the spread of the start is not learned."""
 
 
 class Mixture(NamedTuple):

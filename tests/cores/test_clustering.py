@@ -8,7 +8,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from slotbench.config.run_config import with_field
-from slotbench.cores.baselines import GlobalConfig, KMeans, assignment, means, starting_centres
+from slotbench.cores.baseline_cores import GlobalConfig, KMeans, assignment, means, starting_centres
 from slotbench.cores.slot_mixture import Mixture, SlotMixture, log_densities, responsibilities
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
