@@ -26,7 +26,7 @@ class SlotMixtureConfig(GradientConfig):
     smallest_variance: Positive = 1e-2
     """Added to every variance, so that no component shrinks to a point."""
     gradient: Literal["all", "last"] = "last"
-    """Rounds that pass the gradient. By default the last: the spread of the start is not learned."""
+    """Rounds that pass the gradient; with ``last`` the spread of the start is not learned."""
 
 
 class Mixture(NamedTuple):
