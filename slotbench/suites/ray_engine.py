@@ -5,6 +5,7 @@ Every node needs slotbench and the same folders of data and results.
 
 import contextlib
 import importlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -29,6 +30,9 @@ class Ray(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        if settings.address is None:
+            # A cluster of our own listens on loopback only. Ray reads this when it is imported.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
@@ -36,9 +40,7 @@ class Ray(Engine):
                 "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
             ) from error
         self.ray = ray
-        # A cluster of our own answers this machine only.
-        local = {"num_cpus": cores(), "_node_ip_address": "127.0.0.1"}
-        started: dict[str, Any] = {} if settings.address else local
+        started = {} if settings.address else {"num_cpus": cores()}
         try:
             ray.init(
                 address=settings.address,

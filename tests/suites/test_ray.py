@@ -1,5 +1,8 @@
 """The engine ``ray``, on a cluster of Ray's own on this machine."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +154,24 @@ def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path: Path, blocks
     assert "checkpoint.pt" in progress.reason
     assert picture.counts["done"] == 3
     assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_our_own_listens_on_loopback_only(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from slotbench.suites.engines import Settings
+from slotbench.suites.ray_engine import Ray
+engine = Ray(Settings(1, "cpu", None, Path(sys.argv[1])))
+print(engine.ray.util.get_node_ip_address())
+engine.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "127.0.0.1"
