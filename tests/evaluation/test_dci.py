@@ -57,18 +57,6 @@ def test_a_rotation_mixes_the_factors_and_keeps_most_information():
     assert turned["informativeness"] > 0.3
 
 
-def test_a_factor_held_twice_is_disentangled_and_incomplete():
-    # Two noisy copies of each: both are of use, so that neither holds the factor alone.
-    def code(made):
-        true = axes(made)[:, :3]
-        noise = np.random.default_rng(4).normal(size=(2, *true.shape)) * 0.4
-        return np.concatenate([true + noise[0], true + noise[1]], axis=1)
-
-    found = score(code)
-    assert found["disentanglement"] > 0.85
-    assert found["completeness"] < found["disentanglement"] - 0.15
-
-
 def test_entropies_are_those_of_scipy():
     generator = np.random.default_rng(0)
     matrix = generator.random((5, 4))

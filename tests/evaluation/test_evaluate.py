@@ -187,11 +187,6 @@ def test_the_document_depends_on_the_seed_alone(dataset):
     assert other["metrics"]["ari/decoder"]["low"] != first["metrics"]["ari/decoder"]["low"]
 
 
-def test_only_the_groups_asked_for_are_there(dataset):
-    metrics = judge(dataset, Plain(ByShade()), groups=("segmentation",))["metrics"]
-    assert set(metrics) == {f"{name}/attention" for name in METRICS}
-
-
 def test_batches_and_limits_change_nothing(dataset):
     objective = WithDecoder(ByShade())
     whole, parts = (

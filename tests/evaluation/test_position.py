@@ -64,13 +64,6 @@ def test_slots_of_places_score_1_and_slots_of_objects_0():
     assert places.n == things.n == (scene()[3] >= 0).sum()
 
 
-def test_a_curved_map_of_the_place_is_the_place():
-    _, centres, things, order = scene(2)
-    x, y = centres[..., 0], centres[..., 1]
-    slots = np.stack([x * y, x**2 - y, y**3], axis=2)
-    assert position_share(slots, centres, things, order).share == pytest.approx(1, abs=0.01)
-
-
 def test_equals_adjusted_regressions_of_scikit_learn():
     slots, centres, things, order = mixed(3, 0.4)
     slots = slots + np.random.default_rng(4).normal(size=slots.shape) * [[np.arange(WIDTH) / 8]]

@@ -129,15 +129,6 @@ def test_thresholds_moves_and_wrong_classes_only_lower_it():
     assert average_precision(wrong, truth, seed=0)["ap/inf"].value < 0.8
 
 
-def test_a_second_prediction_of_one_object_is_wrong():
-    truth = ObjectSets(np.zeros((1, 1, 3)), np.zeros((1, 1, 2), int), np.ones((1, 1)))
-    twice = ObjectSets(np.zeros((1, 2, 3)), np.zeros((1, 2, 2), int), np.array([[0.9, 0.8]]))
-    assert average_precision(twice, truth, seed=0)["ap/1"].value == 1
-    # The surer one is too far: the other comes second, at half the precision.
-    twice.position[0, 0] = 0.9
-    assert average_precision(twice, truth, seed=0)["ap/1"].value == 0.5
-
-
 def test_no_object_and_no_slot_and_bad_input():
     truth = truth_of(3, 2, 0)
     empty = ObjectSets(truth.position, truth.classes, np.zeros((3, 2)))

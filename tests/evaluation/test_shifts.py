@@ -213,9 +213,3 @@ def test_shifted_test_sets_are_judged_with_the_probes_of_training(shifted, monke
     counted = document["metrics"][f"{moved}/changed/properties/linear/loss/mean"]
     assert counted["n"] == 60
     assert metrics.group_of(f"{moved}/all/fg_ari/decoder") == "shifts"
-
-
-def test_without_shifted_test_sets_it_is_skipped(dataset):
-    document = judge(dataset, groups=("shifts",))
-    assert document["skipped"] == {"shifts": "the dataset has no shifted test sets"}
-    assert document["metrics"] == {}
