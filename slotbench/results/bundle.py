@@ -150,7 +150,7 @@ class Bundle:
 
 
 class FileFacts(Document):
-    """What the manifest says of a file."""
+    """A file's entry in the manifest."""
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -164,7 +164,7 @@ class Manifest(Schema):
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """A bundle to read; :class:`UserError` for what is none, is damaged, or oversteps a bound."""
+    """Open a bundle to read; :class:`UserError` if it is none, is damaged or is too large."""
     try:
         if path.is_dir():
             yield Bundle(path, None)
@@ -196,7 +196,7 @@ def bad_name(name: str) -> str:
 
 
 def check_hashes(bundle: Bundle) -> list[str]:
-    """What is wrong, a line a file; empty where every file is there and has its sha256."""
+    """Faults, one line a file; empty if every file is there and has its sha256."""
     listed = bundle.manifest.files
     lines = [
         f"{name}: in the manifest, but missing" for name in listed.keys() - bundle.sizes.keys()

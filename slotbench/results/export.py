@@ -1,6 +1,6 @@
 """Every result of every run with where it came from: one row a run and metric.
 
-The rows are what the evaluations say, stale or left out of the leaderboard as they may be; the
+The rows hold every evaluation, also those that are stale or left out of the leaderboard; the
 columns ``counts`` and ``problems`` say so. A run without results (failed, running, not yet
 evaluated) has one row without a metric: nothing is missing in silence.
 """
@@ -76,24 +76,6 @@ COLUMNS: Mapping[str, str] = {
 ``low`` and ``high`` are the ends of the 95 % interval over images, not over seeds."""
 
 Row = dict[str, Any]
-_FROM_RUN = (
-    "run",
-    "state",
-    "reason",
-    "counts",
-    "published",
-    "external",
-    "dataset",
-    "fingerprint",
-    "origin",
-    "image_size",
-    "core",
-    "objective",
-    "family",
-    "alignment",
-    "preset",
-    "seed",
-)
 _FROM_RESULT = ("value", "low", "high", "n", "left_out")
 
 
@@ -116,7 +98,7 @@ def _common(run: Found) -> Row:
     versions = run.config.get("versions") or {}
     return {
         **dict.fromkeys(COLUMNS),
-        **{key: getattr(run, key) for key in _FROM_RUN},
+        **{key: vars(run)[key] for key in COLUMNS if key in vars(run)},
         **{key: getattr(run.status, key, None) for key in COSTS},
         "problems": "; ".join(run.problems),
         "warnings": "; ".join(run.warnings),

@@ -121,7 +121,7 @@ def _info(name: str) -> zipfile.ZipInfo:
 
 
 def _put(made: Path, out: Path, before: Path) -> None:
-    """Rename ``made`` to ``out``; what was there goes to ``before`` first if it is a folder."""
+    """Rename ``made`` to ``out``; an old folder is renamed to ``before`` first."""
     if out.is_dir():
         os.replace(out, before)  # noqa: PTH105
     os.replace(made, out)  # noqa: PTH105

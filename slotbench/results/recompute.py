@@ -64,7 +64,7 @@ def verify_bundle(
 ) -> dict[str, Any]:
     """Check a bundle; ``ok`` only where every hash holds and every number was computed again.
 
-    ``unverified`` says what was not computed again: runs whose dataset is not prepared below
+    ``unverified`` lists what was not computed again: runs whose dataset is not prepared below
     ``data_dir``, that need files from outside the bundle or ask for too much, and metrics of
     another version. Without ``recompute`` only hashes are checked. :class:`UserError` where
     ``path`` is no bundle.
@@ -113,7 +113,7 @@ def _run(
     except SlotbenchError as error:
         return found | {"reason": str(error)}
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
-        # The documents are someone else's: whatever they hold, the next run is looked at.
+        # The documents are someone else's. The next run must still be checked.
         why = f"its files do not fit this slotbench ({type(error).__name__}: {error})"
         return found | {"reason": why[:500]}
     return found | {"recomputed": True, "metrics": [vars(digit) for digit in digits]}
@@ -265,7 +265,7 @@ def _tame(config: Any) -> Any:
             model = fields.get("model")
             if isinstance(model, str) and (":" in model or "/" in model):
                 raise UserError(f"{section}.model={model}: it names something to fetch.")
-            # The trained weights replace those that it started from.
+            # The trained weights replace pretrained ones.
             fields |= {key: None for key in ("weights",) if key in fields}
             fields |= {key: False for key in ("pretrained",) if key in fields}
         tamed[section] = fields

@@ -43,7 +43,7 @@ class Board:
     verdict: Verdict
     """The answer, for the comparisons that are shown."""
     warnings: tuple[str, ...]
-    """What was left out, and why."""
+    """Runs and results left out, with the reason."""
     running: tuple[str, ...]
     """One line for each run that is being trained now."""
     raw: tuple[Row, ...]
@@ -72,7 +72,7 @@ class Board:
         return list(placing.tables(self.raw, self.shown))
 
     def to_json(self) -> dict[str, Any]:
-        """The document of ``leaderboard --json``: JSON types only, None for what is missing."""
+        """The document of ``leaderboard --json``: JSON types only, None for missing values."""
         return {
             "schema": SCHEMA_VERSION,
             "rows": [
@@ -110,7 +110,7 @@ class Board:
         return text
 
     def to_markdown(self) -> str:
-        """A table a dataset, then the comparison and what was left out."""
+        """A table a dataset, then the comparison and the runs left out."""
         text = formats.markdown_text
         lines = [*map(formats.to_markdown, formats.row_tables(self.rows, self.shown))]
         lines += [f"{formats.NOTE} {self.scale}".strip(), "", f"### {COMPARED}", ""]

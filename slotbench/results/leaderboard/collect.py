@@ -8,6 +8,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +22,8 @@ from slotbench.results.leaderboard.records import Found, describe, read, unreada
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "run",
-    "published",
-    "state",
-    "reason",
-    "counts",
-    "problems",
-    "dataset",
-    "origin",
-    "image_size",
-    "fingerprint",
-    "core",
-    "objective",
-    "alignment",
-    "preset",
-    "settings",
-    "family",
-    "external",
-    "seed",
-    "row",
-    "budget",
-    "warnings",
-    "config",
-)
+_DOCUMENTS = ("path", "status", "evaluation", "environment", "values", "versions", "data")
+COLUMNS = tuple(each.name for each in fields(Found) if each.name not in _DOCUMENTS)
 """The frame's columns that come from :class:`Found`."""
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """Its columns that come from ``status.json``. The others are metrics."""

@@ -1,7 +1,7 @@
 """Self-supervision against reconstruction: the comparison that the project is for.
 
-A contestant is a row: a core, an objective and its settings, all of which may differ. What is
-equal is the data, the image size, the budget and the seeds. Only metrics that both families have
+A contestant is a row: a core, an objective and its settings, all of which may differ. The
+data, the image size, the budget and the seeds are equal. Only metrics that both families have
 by the same means are compared: attention masks with attention masks, never with a decoder's.
 """
 
@@ -78,8 +78,8 @@ def comparisons(rows: Sequence[Row]) -> list[Paired]:
 
     The baseline is the reconstruction row of the same core and preset; without one, of the same
     core; without one, any of the same data and budget; of several the best on the primary measure.
-    Holm's correction is over everything that is returned, so hand in all rows, not those that a
-    filter leaves: the choice of what to look at must not change a p-value.
+    Holm's correction is over all returned comparisons, so hand in all rows, not filtered ones:
+    the choice of rows to look at must not change a p-value.
     """
     found = []
     for ours, theirs in _contests(rows):

@@ -1,4 +1,4 @@
-"""The leaderboard's rows: runs that differ in their seed alone, and what they have in common."""
+"""The leaderboard's rows: runs that differ in their seed alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ class Row:
     config: Mapping[str, Any]
     """The resolved configuration, the seed aside."""
     budget: str = ""
-    """What the training may cost, such as ``96,000 images``; "" where nothing was trained."""
+    """The training budget, such as ``96,000 images``; "" where nothing was trained."""
     external: bool = False
     """Predictions of a model that was not trained here; see docs/predictions.md."""
     scales: Mapping[str, "Scale"] = field(default_factory=dict)
@@ -146,7 +146,7 @@ def by_group(rows: Sequence[Row]) -> list[tuple[Group, list[Row]]]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     family = FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES)
-    # What was not trained here comes after what was.
+    # Entries that were not trained here come last.
     names = (row.core, family, row.objective, row.alignment or "", row.preset, row.settings)
     return row.group, not row.preset, *names
 

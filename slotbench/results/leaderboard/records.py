@@ -1,6 +1,6 @@
 """One run as the leaderboard sees it: what it is, what it cost, what its evaluation says.
 
-Nothing here raises for a bad run: what is wrong with it stands in its ``problems``.
+Nothing here raises for a bad run: its faults stand in its ``problems``.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 @dataclass
 class Found:
-    """One run. What is not known of a run that cannot be read keeps its default."""
+    """One run. A run that cannot be read keeps the defaults."""
 
     run: str
     """Its directory, or its place in a published file."""
@@ -58,7 +58,7 @@ class Found:
     path: Path | None = None
     """Its directory; None for a published record."""
     environment: documents.Environment = field(default_factory=documents.Environment)
-    """Of a published record; that of a run stays in its directory."""
+    """Of a published record only; a run keeps its own in its directory."""
     values: dict[str, float] = field(default_factory=dict)
     """Metric -> value, without the missing ones."""
     versions: dict[str, int] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def read(path: Path, name: str) -> Found:
 def describe(
     name: str, config: Any, status: Any, evaluation: Any, path: Path | None = None
 ) -> Found:
-    """A run; ``evaluation`` is a document, None, or text that says what is wrong.
+    """A run; ``evaluation`` is a document, None, or text that names its fault.
 
     ``path`` is its directory; without one it is a published record.
     """
@@ -130,7 +130,7 @@ def describe(
 
 
 def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
-    """Fill in what the run is."""
+    """Fill in data, names, settings and the row."""
     data = parsed.dataset
     found.dataset, found.origin, found.image_size = data.reference, data.origin, data.image_size
     found.fingerprint, found.data, found.seed = data.fingerprint, data.identity, parsed.seed

@@ -1,10 +1,10 @@
-"""Numbers between a floor and a ceiling: 0 is the untrained core, 1 the one that saw labels.
+"""Numbers between a floor and a ceiling: 0 is the untrained core, 1 the one trained with labels.
 
-scaled = (value - floor) / (ceiling - floor), with floor the mean over seeds of the row of
-``random`` and ceiling that of ``supervised``, on the same data and metric. Both are taken as
-known: the interval is the row's own, mapped by the same line, so it is too short where floor and
-ceiling are uncertain. Below 0 and above 1 happen and are shown. A metric whose better end is
-lower needs no other formula: there the ceiling is the lesser number.
+scaled = (value - floor) / (ceiling - floor). The floor is the mean over seeds of the row of
+``random``, the ceiling the mean of ``supervised``, on the same data and metric. Both are taken as
+known: the interval is the row's own, mapped by the same line, so it is too short if floor and
+ceiling are uncertain. Values below 0 and above 1 are shown. The formula also holds for metrics
+that are better low: their ceiling is the lesser number.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a table of seeds allows one to say: means, intervals, tests, and how many seeds more.
+"""Statistics over seeds: means, intervals, tests, and the number of seeds needed.
 
 The unit is one seed. The definitions are those of ``reference/metrics.md``, "Statistics". An
 interval is Student's t below ten seeds and a percentile bootstrap from ten on, because the

@@ -38,7 +38,7 @@ class Verdict:
     """``better``, ``worse``, ``mixed``, ``equivalent``, ``undecided``, ``too few seeds`` or
     ``nothing to compare``."""
     sentence: str
-    """What is claimed, with its evidence."""
+    """The claim with its evidence."""
     headline: str
     """The same without numbers."""
     notes: tuple[str, ...]

@@ -78,7 +78,7 @@ def titles(groups: Sequence[Group]) -> dict[Group, str]:
 
 
 def columns(rows: Sequence[Row], wanted: Sequence[str]) -> list[str]:
-    """Of the wanted metrics, those that a row of this dataset has; all where none has any."""
+    """The wanted metrics that a row of this dataset has; all of them if no row has any."""
     found = [metric for metric in wanted if any(metric in row.metrics for row in rows)]
     return found or list(wanted)
 
