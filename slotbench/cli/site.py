@@ -35,7 +35,7 @@ def report(
     question: Annotated[
         str | None,
         Option(
-            help="What stands above the answer; none: the suite's question, or the project's.",
+            help="The question above the answer; none: the suite's, or the project's.",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """The static site that ``slotbench report`` writes; it needs no network and opens from a file.
 
-``pages`` what stands on the pages · ``charts`` the plots · ``gallery`` the pictures · ``writer``
-the files · ``templates`` their form. Everything is derived from the run directories.
+``findings`` answer and evidence · ``pages`` tables and facts · ``charts``, ``curves`` plots ·
+``gallery`` pictures · ``study`` a suite's question · ``writer``, ``templates`` the files.
 """
 
 from slotbench.report.site.writer import Site, write_site

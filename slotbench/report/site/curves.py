@@ -1,4 +1,4 @@
-"""Learning curves as small SVGs, written by hand: hundreds of them must not weigh megabytes."""
+"""Learning curves as small SVGs, written by hand so that hundreds of them stay below a megabyte."""
 
 import math
 from collections.abc import Mapping, Sequence
