@@ -6,13 +6,13 @@ A subclass says where the slots start, and may say how they compete for position
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
-from slotbench.fields import Count, Positive
+from slotbench.fields import Count, Positive, Space
 
 EPSILON = 1e-8
 State = TypeVar("State")
@@ -23,6 +23,7 @@ State = TypeVar("State")
 class IterationConfig(CoreConfig):
     """Options of every core that refines its slots in rounds."""
 
+    space: ClassVar[Space] = {"iterations": ("3", "5"), "eval_iterations": ("3", "5", "9")}
     iterations: Count = 3
     """Rounds of attention and update."""
     eval_iterations: Count | None = None

@@ -1,13 +1,14 @@
 """Contrast of two views of an image with views of other images."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
-from slotbench.fields import Count, Positive, Share
+from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.heads import full_precision, projector
 from slotbench.objectives.objective import TrainBatch
@@ -19,6 +20,7 @@ from slotbench.registry import register
 class SimCLRConfig(ProjectionConfig):
     """Options of the objective ``simclr``."""
 
+    space: ClassVar[Space] = {"temperature": Span(0.05, 1.0, log=True)}
     temperature: Positive | None = None
     """Divides the cosine similarities; none: 0.5 where images are paired, 0.2 where slots are."""
     same_image_negatives: bool = True
@@ -54,6 +56,10 @@ class SimCLR(ProjectedViews):
 class MoCoConfig(ProjectionConfig):
     """Options of the objective ``moco``."""
 
+    space: ClassVar[Space] = {
+        "temperature": Span(0.05, 1.0, log=True),
+        "momentum": ("0.99", "0.996", "0.999"),
+    }
     temperature: Positive = 0.2
     """Divides the cosine similarities."""
     queue: Count = 4096

@@ -16,7 +16,7 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
-from slotbench.fields import Count, Options, Positive, Share
+from slotbench.fields import Count, Options, Positive, Share, Space, Span
 from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import cosine, full_precision
@@ -125,6 +125,7 @@ def composed(outer: Tensor, inner: Tensor) -> Tensor:
 class SlotInfoNCEConfig(DenseConfig):
     """Options of the objective ``slot-infonce``."""
 
+    space: ClassVar[Space] = {"temperature": Span(0.03, 0.5, log=True)}
     target: Literal["patches", "encoder"] = "patches"
     """``patches``: a learned embedding of the pixels at a place; ``encoder``: a learned linear map
     of the encoder's content features, by a momentum copy (a frozen encoder needs none). A

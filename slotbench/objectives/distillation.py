@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core
 from slotbench.cores.layers import sinkhorn
-from slotbench.fields import Count, Options, Positive, Share
+from slotbench.fields import Count, Options, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.heads import Prototypes, full_precision, mlp, view_by_view
 from slotbench.objectives.objective import TrainBatch
@@ -66,6 +67,7 @@ class SimSiam(TwoViews):
 class BYOLConfig(Options):
     """Options of the objective ``byol``."""
 
+    space: ClassVar[Space] = {"momentum": ("0.99", "0.996", "0.999")}
     hidden: Count = 256
     """Hidden width of projector and predictor; 4,096 in the paper."""
     projection: Count = 64
@@ -113,6 +115,10 @@ def crossed_cosine(predicted: Tensor, target: Tensor) -> Tensor:
 class DINOConfig(Options):
     """Options of the objective ``dino``."""
 
+    space: ClassVar[Space] = {
+        "student_temperature": Span(0.05, 0.3),
+        "teacher_temperature": Span(0.02, 0.08),
+    }
     prototypes: Count = 256
     """Width of the output; 65,536 in the paper."""
     hidden: Count = 256
@@ -181,6 +187,7 @@ def distillation(logits: Tensor, target: Tensor) -> Tensor:
 class SwAVConfig(ProjectionConfig):
     """Options of the objective ``swav``."""
 
+    space: ClassVar[Space] = {"temperature": Span(0.05, 0.5, log=True)}
     prototypes: Count = 128
     """Number of clusters; 3,000 in the paper."""
     temperature: Positive = 0.1

@@ -6,7 +6,7 @@ and its code.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Interval
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
-from slotbench.fields import Count, NotNegative, Options, Share
+from slotbench.fields import Count, NotNegative, Options, Share, Space
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import full_precision, mlp
 from slotbench.objectives.objective import Objective, TrainBatch
@@ -30,6 +30,7 @@ RISE = (3 / 8, 5 / 8)
 class ReconstructionConfig(Options):
     """Options of the objective ``reconstruction``, beside the decoder's own."""
 
+    space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0")}
     error: Literal["squared", "bce"] = "squared"
     """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""
     alone: Share = 0.0

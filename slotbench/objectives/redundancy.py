@@ -1,12 +1,13 @@
 """Redundancy reduction: the dimensions of the vectors must differ from each other."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
-from slotbench.fields import Count, NotNegative, Options
+from slotbench.fields import Count, NotNegative, Options, Space, Span
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.heads import full_precision, mlp, view_by_view
 from slotbench.objectives.objective import TrainBatch
@@ -18,6 +19,7 @@ from slotbench.registry import register
 class VICRegConfig(Options):
     """Options of the objective ``vicreg``."""
 
+    space: ClassVar[Space] = {"covariance": Span(0.1, 10.0, log=True)}
     invariance: NotNegative = 25.0
     """Weight of the squared distance between the views."""
     variance: NotNegative = 25.0
@@ -76,6 +78,7 @@ def off_diagonal_covariance(rows: Tensor) -> Tensor:
 class BarlowTwinsConfig(Options):
     """Options of the objective ``barlow-twins``."""
 
+    space: ClassVar[Space] = {"redundancy": Span(5e-4, 5e-2, log=True)}
     redundancy: NotNegative = 5e-3
     """Weight lambda of the correlations between dimensions."""
     hidden: Count = 256

@@ -38,7 +38,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 def cases() -> dict[str, dict[str, Any]]:
     """What is typed, by a name; every component once, then presets, then other options."""
     named = {f"core {name}": {"core": name} for name in registry.names("cores")}
-    named |= {f"preset {name}": {"preset": name} for name in registry.names("presets")}
+    named |= {
+        f"preset {name}": {"preset": name} for name in registry.names("presets") if name != "tuned"
+    }
     for kind in ("encoder", "decoder"):
         named |= {
             f"{kind} {name}": {"overrides": (f"{kind}.name={name}",)}

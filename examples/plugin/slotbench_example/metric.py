@@ -15,7 +15,7 @@ class NormSpread(Metric):
     summary = "how much the norms of an image's slots differ"
     source = "an example"
     keys, needs = ("norm_spread",), ("slots",)
-    better = -1
+    version, better = 1, -1
 
     def compute(self, context: Context) -> dict[str, Result]:
         norms = torch.as_tensor(context.judged.slots).double().norm(dim=2)
