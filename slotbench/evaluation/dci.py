@@ -24,9 +24,9 @@ import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from slotbench.datasets.format.schema import Array, Property
-from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.properties import unusable
-from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.result import Progress, Result, bootstrap, finite
 from slotbench.matching import assign
 from slotbench.registry import register
 from slotbench.rng import numpy_generator, seed_of

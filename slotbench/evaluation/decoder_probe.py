@@ -20,9 +20,9 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
-from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.probes import Standardised, finite_slots, fit
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.result import Progress, Result, mean_result
 from slotbench.evaluation.segmentation import UNLABELLED, scores
 from slotbench.registry import register
 from slotbench.rng import building, numpy_generator

@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 
 from slotbench.evaluation.frozen_pass import DRAWS
-from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.result import Result, mean_result
 from slotbench.evaluation.segmentation import UNLABELLED, mask_scores
 from slotbench.registry import register

@@ -16,10 +16,16 @@ from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.baselines import mask_images
 from slotbench.evaluation.evaluate import GROUPS, Progress, Stages, compute, document
 from slotbench.evaluation.frozen_pass import ARRAYS, Representations
-from slotbench.evaluation.masks import attention_entropy, labels_from_masks, mask_overlap, resize
-from slotbench.evaluation.metric import JUDGED, SOURCES, Context, Metric
-from slotbench.evaluation.metric import Progress as Counter
+from slotbench.evaluation.masks import (
+    SOURCES,
+    attention_entropy,
+    labels_from_masks,
+    mask_overlap,
+    resize,
+)
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.predictions import Given, PredictionFile, read_masks, read_slots
+from slotbench.evaluation.result import Progress as Counter
 from slotbench.evaluation.result import Result
 
 FRACTION = 10

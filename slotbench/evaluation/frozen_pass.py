@@ -20,6 +20,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.masks import (
+    SOURCES,
     attention_entropy,
     centroids,
     labels_from_masks,
@@ -27,7 +28,7 @@ from slotbench.evaluation.masks import (
     reconstruction_error,
     resize,
 )
-from slotbench.evaluation.metric import SOURCES, Progress
+from slotbench.evaluation.result import Progress
 from slotbench.files import replacing
 from slotbench.objectives.objective import Objective
 from slotbench.rng import torch_generator

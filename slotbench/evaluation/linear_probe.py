@@ -21,8 +21,8 @@ from torch.nn import functional
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.metric import JUDGED, Context, Metric
+from slotbench.evaluation.result import Progress, Result, mean_result
 from slotbench.registry import register
 
 VERSION = 1

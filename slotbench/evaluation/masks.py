@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from slotbench.datasets.format.schema import NOT_LABELLED
 
+SOURCES = ("attention", "decoder", "predictor")
+"""Where masks come from: the core's attention, or the objective's decoder or predictor."""
+
 
 def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks float (B, K, h, w) resized bilinearly to (B, K, H, W), ``size`` being (H, W)."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from slotbench.evaluation.result import Progress
+
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.evaluation.frozen_pass import Representations
@@ -12,9 +14,6 @@ if TYPE_CHECKING:
 
 JUDGED = "judged"
 """Role of the split that is judged, whatever its name."""
-SOURCES = ("attention", "decoder", "predictor")
-"""Where masks come from: the core's attention, or the objective's decoder or predictor."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass

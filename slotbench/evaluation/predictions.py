@@ -33,7 +33,7 @@ from torch.nn import functional
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
-from slotbench.evaluation.metric import SOURCES
+from slotbench.evaluation.masks import SOURCES
 
 PREFIXES = {"test": "", "train": "train_", "val": "val_"}
 NAMES = ("masks", *(f"{source}_masks" for source in SOURCES), "slots")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from slotbench.datasets.format.schema import Array
-from slotbench.evaluation.metric import Progress
+from slotbench.evaluation.result import Progress
 
 BATCH, LEARNING_RATE, HALVED_AT = 64, 1e-3, (2000, 4000)
 CHECK_EVERY, PATIENCE = 250, 1000

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import JUDGED, SOURCES, Context, Metric, Progress
+from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.probes import finite_slots, fit, layers
 from slotbench.evaluation.property_scores import VERSION, property_results
-from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.result import Progress, Result, bootstrap, finite
 from slotbench.evaluation.segmentation import contingency, matched_iou, overlaps
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 RESAMPLES = 1000
 _BLOCK = 1 << 22
 """Draws that are held at a time."""
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

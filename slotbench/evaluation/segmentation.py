@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.result import Result, mean_result
 from slotbench.matching import assign
 from slotbench.registry import register

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.datasets.format.schema import Array, Layout, Property
-from slotbench.evaluation.metric import JUDGED, Context, Metric, Progress
+from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.probes import finite_slots, fit, layers
 from slotbench.evaluation.properties import SlotData, check_visible, slot_data, unusable
-from slotbench.evaluation.result import RESAMPLES, Result
+from slotbench.evaluation.result import RESAMPLES, Progress, Result
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.registry import register

@@ -16,7 +16,8 @@ from slotbench.datasets.format.schema import Array
 from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED
 from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import SOURCES, Context, Metric
+from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.properties import (
     PROTOCOLS,
     Probe,

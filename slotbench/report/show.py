@@ -10,7 +10,7 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.frozen_pass import collect
-from slotbench.evaluation.metric import SOURCES
+from slotbench.evaluation.masks import SOURCES
 from slotbench.objectives.objective import Objective
 from slotbench.report import predicted as predictions
 from slotbench.report.canvas import save

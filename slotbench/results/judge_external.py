@@ -15,7 +15,7 @@ from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.evaluate import LIMITS, Progress
 from slotbench.evaluation.external import evaluate_given, from_baseline, from_file
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.metric import SOURCES
+from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.predictions import PredictionFile, plan
 from slotbench.files import sha256_of
 from slotbench.progress import bar, say
