@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.summary import summary
@@ -31,15 +30,7 @@ from tests.datasets.originals_clevr_zip import (
     zip_bytes,
 )
 from tests.datasets.originals_images import rgb
-from tests.datasets.trees import (
-    CHANGES,
-    CUT,
-    INPUTS,
-    changed,
-    fuzz,
-    prepared_or_refused,
-    resumed_everywhere,
-)
+from tests.datasets.trees import resumed_everywhere
 
 TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
 
@@ -261,30 +252,6 @@ def test_too_few_scenes_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="too few for a val split"):
         prepare(request(path, tmp_path / "data"))
     assert list((tmp_path / "data").iterdir()) == []
-
-
-FUZZED = clevr_files([3, 4], [3, 3], "")
-MEMBERS = sorted(name for name in FUZZED if "test" not in name and "README" not in name)
-
-
-@INPUTS
-def test_whatever_a_zip_holds_the_file_is_whole_or_there_is_an_error(
-    inputs: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """One member is changed, its checksum being right; or the zip as a whole (no member)."""
-
-    def check(member: str, changes: list[tuple[int, bytes, str]], cut: int) -> None:
-        folder = tmp_path_factory.mktemp("fuzz")
-        files = {**FUZZED, member: changed(FUZZED[member], changes, cut)} if member else FUZZED
-        data = zip_bytes(files, stored=bool(member))
-        path = folder / "CLEVR.zip"
-        path.write_bytes(data if member else changed(data, changes, cut))
-        (folder / "data").mkdir()
-        message = prepared_or_refused("clevr", "clevr10", path, folder / "data")
-        assert not message or str(path) in message or "too few" in message
-
-    chosen = st.sampled_from([*MEMBERS, *MEMBERS[-2:] * 3, ""])
-    fuzz(inputs, check, member=chosen, changes=CHANGES, cut=CUT)
 
 
 def test_items_are_those_that_json_reads() -> None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -176,45 +175,33 @@ ALL = HEIGHT * WIDTH
 BAD: dict[str, tuple[Callable[[Any], None], str]] = {
     "text": (whole("{"), "this is no valid JSON"),
     "deep": (whole("[" * 100_000), "this is no valid JSON"),
-    "digits": (whole('{"images": ' + "9" * 5000 + "}"), "this is no valid JSON"),
     "list": (whole([]), "there is no category"),
     "no annotations": (lambda parts: parts["train2017"].pop("annotations"), "no annotation"),
     "no image": (lambda parts: parts["train2017"].pop("images"), "there is no image"),
     "image id": (of("images", 1, id="4"), "image at place 1: 'id' is no whole number"),
     "image id twice": (of("images", 1, id=9), "image 9: its id stands twice"),
     "parent": (of("images", 1, file_name="a/../x.jpg"), "image 4: 'file_name' .* leads out"),
-    "absolute": (of("images", 1, file_name="/etc/passwd"), "image 4: .* leads out"),
-    "drive": (of("images", 1, file_name="C:x.jpg"), "image 4: .* leads out"),
     "null": (of("images", 1, file_name="a\0.jpg"), "image 4: 'file_name' is no file name"),
     "no file": (of("images", 1, file_name="x.jpg"), r"train2017/x\.jpg: (there is no|cannot be)"),
     "width": (of("images", 1, width=0), "image 4: 0x20 pixels"),
-    "30,000": (of("images", 1, width=30_000), "image 4: 30000x20 pixels"),
     "other size": (of("images", 2, width=29), r"30\.jpg: 28x20 pixels, but the annotations say"),
-    "category id": (of("categories", 1, id=True), "category at place 1: 'id'"),
     "category twice": (of("categories", 1, name="cat"), "category 1: its id or name stands twice"),
     "category name": (of("categories", 1, name="\x1b[2J"), "category 1: 'name' is no text"),
     "other categories": (of("categories", 1, name="dog"), "different categories"),
-    "annotation twice": (of("annotations", 0, id=12), "annotation 12: its id stands twice"),
     "of no image": (of("annotations", 0, image_id=77), "annotation 50: there is no image 77"),
     "of no category": (of("annotations", 0, category_id=2), "annotation 50: there is no cat"),
     "crowd": (of("annotations", 0, iscrowd="no"), "annotation 50: 'iscrowd' is neither"),
     "negative box": (of("annotations", 0, bbox=[5, 5, -2, 3]), "annotation 50: .* negative size"),
     "box outside": (of("annotations", 0, bbox=[500, 5, 2, 3]), "annotation 50: .* lies outside"),
-    "box of 3": (of("annotations", 0, bbox=[5, 2, 3]), "annotation 50: 'bbox' is not four"),
     "no place": (of("annotations", 0, segmentation=None, bbox=None), "annotation 50: .* neither"),
     "odd": (polygon(1, 1, 5, 1, 5), "annotation 50: .* 5 numbers, an odd count"),
     "nan": (polygon(1, 1, 5, 1, 5, NAN), "no valid JSON"),
     "outside": (polygon(1, 1, 5, 1, 1000, 5), "annotation 50: .* outside its image"),
-    "far": (polygon(1, 1, 1e300, 1, 5, 5), "annotation 50: .* outside its image"),
     "texts": (polygon("1", "1", "2", "2", "3", "3"), "annotation 50: .* no list of numbers"),
-    "nested": (polygon([1, 1, 2, 2, 3, 3]), "annotation 50: .* no list of numbers"),
     "long": (polygon(*([0, 0, 20, 20] * 20_000)), "annotation 50: .* pixels long"),
     "rle size": (rle([WIDTH, HEIGHT], [ALL]), "annotation 50: the size of its run lengths"),
     "rle short": (rle(SIZE, [ALL - 1]), "annotation 50: .* do not add up"),
     "rle negative": (rle(SIZE, [ALL + 1, -1]), "annotation 50: .* no whole numbers of 0 and"),
-    "rle half": (rle(SIZE, [ALL - 0.5, 0.5]), "annotation 50: .* no whole numbers"),
-    "rle many": (rle(SIZE, [0] * 1000 + [ALL]), "annotation 50: .* do not add up"),
-    "rle none": (rle(SIZE, None), "annotation 50: .* no whole numbers"),
     "rle code": (rle(SIZE, "0\x07"), "annotation 50: .* damaged .*outside the code"),
     "rle cut": (rle(SIZE, "PP"), "annotation 50: .* damaged .*cut off"),
     "rle endless": (rle(SIZE, "o" * 50), "annotation 50: .* damaged .*(60 bits|cut off)"),
@@ -298,64 +285,3 @@ def test_what_to_type_is_said(tmp_path: Path, folder: Path) -> None:
     (folder / "annotations" / "instances_val2017.json").unlink()
     with pytest.raises(UserError, match=r"instances_val2017\.json: there is no such file"):
         prepare(request(folder))
-
-
-JUNK: list[Any] = [None, True, -1, 0, 1, 28, 20, 9, 4, 10**30, 1.5, NAN, "", "1", "../x", [], [[]]]
-JUNK += [{}, [1, 2, 3], [[1, 2, 3, 4, 5, 6]], [[1e9] * 6], {"counts": {}}]
-JUNK += [{"size": SIZE, "counts": [ALL]}, {"size": SIZE, "counts": "1"}]
-
-
-def places(document: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) of a JSON document."""
-    found: list[tuple[Any, Any]] = []
-    if isinstance(document, dict | list):
-        pairs = list(document.items() if isinstance(document, dict) else enumerate(document))
-        for key, value in pairs:
-            found += [(document, key), *places(value)]
-    return found
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return coco.write(tmp_path_factory.mktemp("shared") / "coco")
-
-
-@INPUTS
-def test_whatever_the_files_hold_they_are_prepared_or_refused(inputs: int, shared: Path) -> None:
-    def check(
-        what: str,
-        chosen: list[tuple[int, Any]],
-        changes: list[tuple[int, bytes, str]],
-        cut: int,
-        variant: str,
-    ) -> None:
-        document = coco.documents()["train2017"]
-        if what == "fields":
-            for place, value in chosen:
-                container, key = (found := places(document))[place % len(found)]
-                container[key] = deepcopy(value)
-        data = json.dumps(document).encode()
-        if what == "text":
-            data = trees.changed(data, changes, cut)
-        (shared / "annotations" / "instances_train2017.json").write_bytes(data)
-        picture = coco.pixels(9)
-        if what == "image":
-            picture = trees.changed(picture, changes, cut)
-        (shared / "train2017" / "000000000009.jpg").write_bytes(picture)
-        folder = shared.parent / "data"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        message = trees.prepared_or_refused("coco", variant, shared, folder)
-        assert not message or "2017" in message or "annotations" in message
-
-    fuzz(
-        inputs,
-        check,
-        what=st.sampled_from(("fields", "fields", "fields", "text", "image")),
-        chosen=st.lists(
-            st.tuples(st.integers(0, 10**6), st.sampled_from(JUNK)), min_size=1, max_size=3
-        ),
-        changes=trees.CHANGES,
-        cut=trees.CUT,
-        variant=st.sampled_from(("instances", "classes")),
-    )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 from PIL import Image
 
 from slotbench.cli import main
@@ -21,8 +20,7 @@ from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import trees
-from tests.datasets.originals_images import grey, palette, rgb, with_checksums
-from tests.datasets.trees import INPUTS, fuzz
+from tests.datasets.originals_images import grey, palette, rgb
 
 SIZE = 16
 
@@ -457,41 +455,3 @@ def test_what_to_type_is_said(tmp_path: Path) -> None:
     (tmp_path / "y.txt").write_bytes(b"")
     with pytest.raises(UserError, match="this is no folder"):
         prepare(Request("folder", source=tmp_path / "y.txt", data_dir=tmp_path))
-
-
-IMAGES = {f"{index}.png": rgb(squares(index)[0][:10, :10]) for index in range(4)}
-MASKS = {f"{index}_mask.png": grey(squares(index)[1][6:16, 2:12]) for index in range(3)}
-CSV = "image,object,a,b\n" + "".join(f"{i}.png,{k},x{k},{k}\n" for i in range(4) for k in (1, 2, 3))
-FILES = {**IMAGES, **MASKS, "properties.csv": CSV.encode()}
-
-
-@INPUTS
-def test_whatever_the_files_hold_it_is_prepared_or_refused(
-    inputs: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    def check(
-        name: str, changes: list[tuple[int, bytes, str]], cut: int, mend: bool, labels: list[int]
-    ) -> None:
-        root = tmp_path_factory.mktemp("fuzz")
-        for file, data in FILES.items():
-            write(root / "mine" / file, data)
-        if name in MASKS and labels:
-            values = np.resize(np.array(labels), (10, 10))
-            data = grey(values, 16) if max(labels) > 255 else palette(values)
-        else:
-            data = trees.changed(FILES[name], changes, cut)
-        (root / "mine" / name).write_bytes(with_checksums(data) if mend else data)
-        (root / "data").mkdir()
-        message = trees.prepared_or_refused("folder", None, root / "mine", root / "data")
-        assert not message or name in message or "mask" in message or TABLE in message
-        shutil.rmtree(root)
-
-    fuzz(
-        inputs,
-        check,
-        name=st.sampled_from([*FILES, *["properties.csv"] * 5]),
-        changes=trees.CHANGES,
-        cut=trees.CUT,
-        mend=st.booleans(),
-        labels=st.lists(st.integers(0, 400), max_size=3),
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event
 from hypothesis import strategies as st
 
 from slotbench.datasets.dataset import Importer
@@ -26,6 +26,7 @@ from tests.datasets.originals import (
     tetrominoes_record,
     write,
 )
+from tests.datasets.trees import INPUTS, fuzz
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,6 @@ def imported_or_refused(form: Format, path: Path) -> str:
     return refusal
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where Objects Room has its training file."""
-    path = tmp_path_factory.mktemp("fuzz")
-    write(path / "objects_room_train.tfrecords", [room_record(0, 3)])
-    return path
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_undamaged_file_is_imported(name: str, tmp_path: Path) -> None:
     form = FORMATS[name]
@@ -161,43 +154,34 @@ def test_an_undamaged_file_is_imported(name: str, tmp_path: Path) -> None:
     assert imported_or_refused(form, path) == ""
 
 
+@INPUTS
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_input_brings_an_importer_down(name: str, folder: Path) -> None:
+def test_no_input_brings_an_importer_down(inputs: int, name: str, tmp_path: Path) -> None:
     form = FORMATS[name]
-    own = folder / name
-    own.mkdir()
-    write(own / "objects_room_train.tfrecords", [room_record(0, 3)])
-    path = own / f"{form.name}.tfrecords"
+    write(tmp_path / "objects_room_train.tfrecords", [room_record(0, 3)])
+    path = tmp_path / f"{form.name}.tfrecords"
 
-    @settings(max_examples=200, derandomize=True, deadline=None, database=None)
-    @given(LEVELS, CHANGES, st.one_of(st.just(0), st.just(0), st.integers(1, 1 << 20)))
     def check(level: str, changes: list[tuple[int, int, bytes, str]], cut: int) -> None:
         path.write_bytes(damaged(form, level, changes, cut))
         event(level + (": refused" if imported_or_refused(form, path) else ": read"))
 
-    check()
+    cut = st.one_of(st.just(0), st.just(0), st.integers(1, 1 << 20))
+    fuzz(inputs, check, level=LEVELS, changes=CHANGES, cut=cut)
 
 
-NAMES = ("tetrominoes", "colored_on_grayscale", "room")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_input_leaves_half_a_file(name: str, tmp_path: Path) -> None:
-    form, data = FORMATS[name], tmp_path / "data"
-    dataset = dict(zip(NAMES, ("tetrominoes", "multi-dsprites", "objects-room"), strict=True))[name]
+def test_no_input_leaves_half_a_file(tmp_path: Path) -> None:
+    form, data = FORMATS["tetrominoes"], tmp_path / "data"
     path = tmp_path / f"{form.name}.tfrecords"
     good = frame(form.record) * 4
     seen = set()
 
-    @settings(max_examples=15, derandomize=True, deadline=None, database=None)
-    @given(CHANGES)
     def check(changes: list[tuple[int, int, bytes, str]]) -> None:
         bad = frame(changed(form.record, form.places, changes))
         path.write_bytes(gzip.compress(good + bad, 0))
         data.mkdir(exist_ok=True)
-        seen.add(bool(trees.prepared_or_refused(dataset, None, path, data)))
+        seen.add(bool(trees.prepared_or_refused("tetrominoes", None, path, data)))
 
-    check()
+    fuzz(15, check, changes=CHANGES)
     assert True in seen
 
 

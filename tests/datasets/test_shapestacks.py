@@ -1,6 +1,5 @@
 """ShapeStacks, from folders that the tests write."""
 
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
@@ -17,7 +14,7 @@ from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_shapestacks as stacks
 from tests.datasets import trees
-from tests.datasets.originals_images import grey, with_checksums
+from tests.datasets.originals_images import grey
 
 CROPPED = 28
 """Pixels that stay of 32; at this size nothing is resized."""
@@ -149,16 +146,12 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "twice": (_list(FIRST), r"eval\.txt: .* stands in train\.txt too"),
     "tall": (_list(stacks.tower(7, 1)), "a tower has 1 to 6 shapes"),
     "violation": (_list(stacks.tower(3, 1, vcom=4)), "no violation above them"),
-    "unknown": (_list(stacks.tower(3, 99)), "v=99: there is no such folder"),
     "empty": (_list("\n\n"), "too few for a val split"),
     "no view": (_remove(f"recordings/{FIRST}/{stacks.view_name(1)}"), ""),
     "no list": (_remove("splits/default/test.txt"), r"test\.txt: there is no such file"),
-    "no map": (_remove(MAP), "cam_1-mono-0.map: (cannot be read|there is no such file)"),
     "no iseg": (_remove("iseg"), "cam_1-mono-0.map: (cannot be read|there is no such file)"),
-    "pickle": (_map(pickle.dumps(np.zeros((32, 32)))), "cam_1-mono-0.map: this is no PNG"),
     "values": (_map(grey(np.full((32, 32), 17))), "cam_1.*are not multiples of 32"),
     "size": (_map(grey(np.zeros((30, 32), int))), "cam_1.*: 32x30 pixels, but the image has 32x32"),
-    "cut": (_map(stacks.label_image(stacks.labels(2, 1))[:-30]), "cam_1.*damaged or truncated"),
 }
 
 
@@ -177,56 +170,3 @@ def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
 def test_what_to_type_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="slotbench prepare shapestacks --from DIR"):
         prepare(Request("shapestacks", data_dir=tmp_path))
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three towers, the first seen by three cameras and the others by one."""
-    towers = {name: listed[:1] for name, listed in stacks.TOWERS.items()}
-    root = stacks.write(tmp_path_factory.mktemp("shared") / "shapestacks", towers=towers)
-    for (other,) in (towers["eval"], towers["test"]):
-        for camera in stacks.CAMERAS[1:]:
-            (root / "recordings" / other / stacks.view_name(camera)).unlink()
-    return root
-
-
-FUZZED = (
-    "splits/default/train.txt",
-    "splits/default/test.txt",
-    MAP,
-    f"iseg/{FIRST}/{stacks.label_name(10)}",
-    f"iseg/{FIRST}/{stacks.label_name(4)}",
-    f"recordings/{FIRST}/{stacks.view_name(1)}",
-)
-
-
-@given(
-    name=st.sampled_from(FUZZED),
-    changes=trees.CHANGES,
-    cut=trees.CUT,
-    mend=st.booleans(),
-    values=st.lists(st.integers(0, 255), max_size=3),
-)
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
-def test_whatever_the_files_hold_they_are_prepared_or_refused(
-    shared: Path,
-    name: str,
-    changes: list[tuple[int, bytes, str]],
-    cut: int,
-    mend: bool,
-    values: list[int],
-) -> None:
-    whole = (shared / name).read_bytes()
-    data = trees.changed(whole, changes, cut)
-    if name.endswith(".map") and values:
-        data = grey(np.resize(np.array(values) // 32 * 32 + values[0] % 3, (32, 32)) % 256)
-    folder = shared.parent / "data"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        png = data.startswith(b"\x89PNG")
-        (shared / name).write_bytes(with_checksums(data) if mend and png else data)
-        message = trees.prepared_or_refused("shapestacks", None, shared, folder)
-    finally:
-        (shared / name).write_bytes(whole)
-    assert not message or Path(name).name in message or "env_" in message or "too few" in message

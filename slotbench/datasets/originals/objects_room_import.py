@@ -1,10 +1,9 @@
 """Original files of Objects Room: the training file, and its three shifted test sets beside it.
 
-A record has an image and the masks of its entities, and nothing else. By the source's readme the
-first four entities are the sky, the floor and two halves of the wall, and the others are objects;
-which object is of what colour or shape is not stored. But where only one half of the wall is in
-sight, entities have moved up by one, so that the fourth is an object: Dittadi et al. 2022 (arXiv
-2107.00637) tell so by where it lies, and :func:`fourth_is_object` does. All background gets
+A record has an image and the masks of its entities, but no properties. By the source's readme the
+first four entities are the sky, the floor and two halves of the wall; the others are objects. If
+only one half of the wall is in sight, the fourth entity is an object. :func:`fourth_is_object`
+decides this from its place, as Dittadi et al. 2022 (arXiv 2107.00637) do. All background gets
 label 0.
 """
 
@@ -30,15 +29,15 @@ SHIFTED = {
 BACKGROUNDS, GROUND, WALL, FOURTH = 4, 2, 2, 3
 """Background entities; those below GROUND are sky and floor; a half of the wall; the fourth."""
 TOUCHING = 3
-"""Pixels along which two entities meet where it is not by chance."""
+"""Pixels that two neighbouring entities share at least."""
 
 
 def fourth_is_object(labels: Array) -> bool:
-    """Whether entity 3 is no half of the wall, from a label map uint8 (H, W) of entities.
+    """Whether entity 3 is an object, from a label map uint8 (H, W) of entities.
 
-    A half of the wall reaches from the corner of the room to the left or the right border of
-    the image, between sky and floor. It meets the other half side by side, not one above the
-    other, and has sky or floor at one side at most: never at that where it reaches the border.
+    A half of the wall reaches from the corner of the room to the left or right border of the
+    image, between sky and floor. It meets the other half side by side, never one above the
+    other. It has sky or floor at one side at most, and never at the side of the border.
     """
     fourth, wall, ground = labels == FOURTH, labels == WALL, labels < GROUND
     if not fourth.any():

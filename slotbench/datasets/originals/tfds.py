@@ -31,10 +31,10 @@ class Shard:
     path: Path
     split: str
     records: int | None
-    """How many it should hold; none: not known."""
+    """Records it should hold; None: not known."""
     size: int
     sha256: str = ""
-    """Known when all of it has been read."""
+    """Known when the file has been read."""
 
 
 class Shards:

@@ -45,13 +45,13 @@ VIEW = re.compile(r"rgb-.*-cam_(\d+)-mono-0\.png")
 
 @dataclass(frozen=True)
 class Tower:
-    """What a tower's name says."""
+    """The facts in a tower's name."""
 
     name: str
     height: int
     """Shapes in the tower; shape 1 is the lowest."""
     off_center: int
-    """The shape that has too much above it beside its centre of mass; 0: none."""
+    """The shape whose load is not centred above it; 0: none."""
     on_curved: int
     """The shape that does not rest on a planar surface; 0: none."""
 
@@ -123,8 +123,8 @@ class ShapeStacksImporter(TreeImporter):
 def _labels(data: bytes, name: str, height: int) -> Array:
     """uint8 (H, W) of a ``.map``: 0, the shape from 1 on, or 255.
 
-    Where the colours of two shapes were blended at their border, the source may have the label
-    of a shape that the tower does not have; such pixels are not labelled.
+    The source blends colours at borders, which may give a label above the tower's height. Such
+    pixels are not labelled.
     """
     stored = read_image(data, name)[..., 0]
     if np.isin(np.flatnonzero(np.bincount(stored.ravel())), NO_LABEL).any():
