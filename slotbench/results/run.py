@@ -29,6 +29,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.files import (
     Document,
+    parse_document,
     parse_json,
     read_bytes,
     read_document,
@@ -37,6 +38,7 @@ from slotbench.files import (
     write_whole,
 )
 from slotbench.locks import Held, held, hold
+from slotbench.results import documents
 
 State = Literal["new", "running", "done", "failed", "interrupted"]
 BEAT, DEAD = 10.0, 120.0
@@ -110,7 +112,9 @@ class Run:
         if not self.config_file.is_file():
             raise UserError(f"{self.path} is not a run: it has no config.json.")
         with plugins.hints([used.file for used in self.environment().plugins]):
-            config = RunConfig.from_dict(read_json(self.config_file))
+            document = read_json(self.config_file)
+            parse_document(document, documents.Config, str(self.config_file))
+            config = RunConfig.from_dict(document)
             if config.alignment is not None:
                 registry.get("alignments", config.alignment)
         return config
