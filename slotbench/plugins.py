@@ -101,6 +101,8 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         source = path.read_bytes()
         exec(compile(source, str(path), "exec"), module.__dict__)
         names = _new_names(before)
+        for kind, name in (text.split("/") for text in names):
+            registry.complete(registry.get(kind, name), module.__name__)  # type: ignore[arg-type]
         if not names:
             advice = "Put @register(KIND) above a class; CONTRIBUTING.md shows how."
             raise UserError("it registers nothing.", advice)

@@ -15,7 +15,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -62,7 +62,7 @@ class Entry:
     target: str
     """``module:attribute``."""
     family: str = ""
-    """Objectives only: one of :data:`FAMILIES`."""
+    """Objectives only: one of :data:`FAMILIES`, or a plugin's own."""
     variants: tuple[str, ...] = ()
     """Datasets only; the first is the default."""
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -85,89 +85,122 @@ class Entry:
 _ENTRIES: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
 
 
-def register(kind: Kind, *positional: Any, **described: Any) -> Callable[[Thing], Thing]:
+def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], Thing]:
     """Decorator that registers a class, or a function, under ``kind``.
 
     A class describes itself: ``name``, ``summary`` (one line), ``source`` (where it is
     published), objectives also ``family``, datasets also ``variants`` and ``licence``. A function
-    has no such attributes; give them as keywords. :class:`UserError` names the class and the
-    attribute that is missing or cannot be used, and a name that is taken.
-    """
+    has no such attributes; give them as keywords. A class of another module is registered by its
+    address: ``register(kind, name, summary, source, "module:Class")``.
 
-    if positional:
-        raise UserError(
-            f"register({kind!r}, {positional[0]!r}, ...): expected a decorator.",
-            f"Write @register({kind!r}) above the class, and name, summary and source in it.",
-        )
+    :class:`UserError` names the class and the attribute that is missing or cannot be used, and a
+    name that is taken.
+    """
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    if address:
+        _add_address(kind, address, described)
 
     def add(thing: Thing) -> Thing:
-        _load_index()
         own = {**vars(thing), **described}
-        _check(kind, thing, own)
-        entry = Entry(
-            kind,
-            own["name"],
-            own["summary"],
-            own["source"],
-            f"{thing.__module__}:{thing.__qualname__}",
-            own.get("family", ""),
-            tuple(own.get("variants", ())),
-            _facts(thing) if kind == "metrics" else {},
-        )
-        before = _ENTRIES[kind].get(entry.name)
-        if before is not None and before.target != entry.target:
-            raise UserError(
-                f"{_label(thing)}: {kind} has {entry.name!r} already ({before.target}).",
-                "Choose another name.",
-            )
-        _ENTRIES[kind][entry.name] = entry
+        target = f"{thing.__module__}:{thing.__qualname__}"
+        _check_texts(kind, target, own)
+        _check_class(kind, target, thing, own)
+        facts = _facts(thing) if kind == "metrics" else {}
+        _add_entry(_entry(kind, target, own, facts))
         return thing
 
     return add
 
 
-def _label(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
+def _add_address(kind: Kind, address: tuple[str, ...], described: dict[str, Any]) -> None:
+    """Register a class by name, summary, source and target; :func:`complete` checks it later."""
+    if len(address) != 4:
+        raise UserError(
+            f"register({kind!r}, ...): expected a name, a summary, a source and module:Class.",
+            f"Or write @register({kind!r}) above the class, and name, summary and source in it.",
+        )
+    *texts, target = address
+    own = {**dict(zip(("name", "summary", "source"), texts, strict=True)), **described}
+    if kind == "objectives":
+        own.setdefault("family", "unknown")
+    _check_texts(kind, target, own)
+    _add_entry(_entry(kind, target, own, {}))
 
 
-def _check(kind: Kind, thing: Any, own: Mapping[str, Any]) -> None:
-    """Check at registration what would otherwise fail far from its cause."""
-    if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
+def complete(entry: Entry, module: str) -> None:
+    """Check a plugin's entry that was registered by its address, where ``module`` holds it."""
+    if entry.target.partition(":")[0] != module:
+        return
+    try:
+        thing = entry.load()
+    except AttributeError as error:
+        raise UserError(
+            f"The target {entry.target!r} of {entry.name!r} cannot be found.",
+            'For a class of the file itself, write f"{__name__}:CLASS".',
+        ) from error
+    own = {"variants": entry.variants, "family": entry.family, "name": entry.name}
+    _check_class(entry.kind, entry.target, thing, own)
+    if entry.kind == "metrics":
+        _ENTRIES[entry.kind][entry.name] = replace(entry, facts=_facts(thing))
+
+
+def _entry(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any]) -> Entry:
+    family, variants = own.get("family", ""), tuple(own.get("variants", ()))
+    return Entry(kind, own["name"], own["summary"], own["source"], target, family, variants, facts)
+
+
+def _add_entry(entry: Entry) -> None:
+    _load_index()
+    before = _ENTRIES[entry.kind].get(entry.name)
+    if before is not None and before.target != entry.target:
+        raise UserError(
+            f"{entry.target}: {entry.kind} has {entry.name!r} already ({before.target}).",
+            "Choose another name.",
+        )
+    _ENTRIES[entry.kind][entry.name] = entry
+
+
+def _check_texts(kind: Kind, target: str, own: Mapping[str, Any]) -> None:
+    """Check what a name, its line, its source and its family may be."""
     for attribute in ("name", "summary", "source"):
         text = own.get(attribute)
         if not isinstance(text, str) or not text.strip() or not text.isprintable():
-            raise _bad(thing, attribute, text, "one line of text", f'{attribute} = "..."')
-    if not _NAME.fullmatch(own["name"]):
-        expected = "small letters, digits and single hyphens"
-        raise _bad(thing, "name", own["name"], expected, 'name = "my-name"')
-    if kind == "objectives" and own.get("family") not in FAMILIES:
-        expected = f"one of {', '.join(FAMILIES)}"
-        raise _bad(thing, "family", own.get("family"), expected, 'family = "self-supervised"')
+            raise _bad(target, attribute, text, "one line of text", f'{attribute} = "..."')
+    names = ("name", "family") if kind == "objectives" else ("name",)
+    for attribute in names:
+        text, expected = own.get(attribute), "small letters, digits and single hyphens"
+        if not isinstance(text, str) or not _NAME.fullmatch(text):
+            expected += f", such as {', '.join(FAMILIES)}" if attribute == "family" else ""
+            raise _bad(target, attribute, text, expected, f'{attribute} = "my-{attribute}"')
+
+
+def _check_class(kind: Kind, target: str, thing: Any, own: Mapping[str, Any]) -> None:
+    """Check at registration what would otherwise fail far from its cause."""
     if kind == "datasets":
         variants = own.get("variants")
         fits = isinstance(variants, tuple) and variants
         if not fits or not all(isinstance(each, str) and each for each in variants or ()):
-            raise _bad(thing, "variants", variants, "a tuple of names", 'variants = ("default",)')
+            raise _bad(target, "variants", variants, "a tuple of names", 'variants = ("default",)')
         if not isinstance(getattr(thing, "licence", None), str):
-            raise _bad(thing, "licence", None, "one line of text", 'licence = "CC0"')
+            raise _bad(target, "licence", None, "one line of text", 'licence = "CC0"')
     if kind == "metrics":
-        _check_metric(thing)
+        _check_metric(target, thing)
     if kind in ("cores", "objectives", "encoders", "decoders"):
         options = getattr(thing, "Config", None)
         if not is_dataclass(options):
-            raise _bad(thing, "Config", options, "a frozen dataclass", "Config = MyConfig")
+            raise _bad(target, "Config", options, "a frozen dataclass", "Config = MyConfig")
 
 
-def _check_metric(thing: Any) -> None:
+def _check_metric(target: str, thing: Any) -> None:
     keys, version = getattr(thing, "keys", None), getattr(thing, "version", None)
     if not isinstance(keys, tuple) or not keys or not all(isinstance(key, str) for key in keys):
-        raise _bad(thing, "keys", keys, "a tuple of patterns", 'keys = ("my-metric/*",)')
+        raise _bad(target, "keys", keys, "a tuple of patterns", 'keys = ("my-metric/*",)')
     if type(version) is not int or version < 1:
-        raise _bad(thing, "version", version, "a whole number from 1", "version = 1")
+        raise _bad(target, "version", version, "a whole number from 1", "version = 1")
     if getattr(thing, "better", None) not in (-1, 0, 1):
         expected = "1 (higher is better), -1 (lower) or 0 (neither)"
-        raise _bad(thing, "better", getattr(thing, "better", None), expected, "better = 1")
+        raise _bad(target, "better", getattr(thing, "better", None), expected, "better = 1")
 
 
 def _facts(metric: Any) -> dict[str, Any]:
@@ -178,10 +211,10 @@ def _facts(metric: Any) -> dict[str, Any]:
     }
 
 
-def _bad(thing: Any, attribute: str, value: Any, expected: str, example: str) -> UserError:
+def _bad(target: str, attribute: str, value: Any, expected: str, example: str) -> UserError:
     said = "is missing" if value is None else f"is {value!r}"
     return UserError(
-        f"{_label(thing)}: the class attribute {attribute!r} {said}; expected {expected}.",
+        f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
         f"Write: {example}",
     )
 

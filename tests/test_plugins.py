@@ -239,10 +239,25 @@ MISTAKES = {
     "half": (MINE + "raise ValueError('too late')\n", "line 10: ValueError: too late"),
     "no name": (MINE.replace("name, summary", "named, summary"), "attribute 'name' is missing"),
     "path": (MINE.replace('"mine"', '"../mine"'), "attribute 'name' is '../mine'"),
-    "family": (MINE.replace('"control"', '"mine"'), "one of reconstruction, self-supervised"),
+    "family": (MINE.replace('"control"', '"../x"'), "such as reconstruction, self-supervised"),
     "no family": (MINE.replace("family =", "other ="), "attribute 'family' is missing"),
     "no config": (MINE.replace("Config = NoOptions", ""), "attribute 'Config' is missing"),
     "kind": (MINE.replace("objectives", "objective"), "Did you mean 'objectives'"),
+    "address": (
+        "from slotbench.registry import register\n"
+        'register("cores", "half", "h", "h", f"{__name__}:Half")\n'
+        "class Half: ...\n",
+        "the class attribute 'Config' is missing",
+    ),
+    "no class": (
+        "from slotbench.registry import register\n"
+        'register("cores", "half", "h", "h", f"{__name__}:Half")\n',
+        "cannot be found",
+    ),
+    "half an address": (
+        "from slotbench.registry import register\nregister('cores', 'half')\n",
+        "expected a name, a summary, a source and module:Class",
+    ),
     "no licence": (
         MINE.replace("objectives", "datasets").replace("family", 'variants = ("a",); family'),
         "attribute 'licence' is missing",
