@@ -5,8 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from slotbench.datasets.format.palette import PALETTE
-from slotbench.datasets.format.schema import Layout, Property
+from slotbench.datasets.format.schema import PALETTE, Layout, Property
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.properties import SlotData, predict_properties

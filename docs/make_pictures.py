@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from slotbench.datasets.format.palette import PALETTE
+from slotbench.datasets.format.schema import PALETTE
 from slotbench.evaluation import health
 from slotbench.evaluation.masks import attention_entropy, reconstruction_error
 from slotbench.evaluation.segmentation import scores
@@ -24,13 +24,16 @@ from slotbench.report.canvas import (
     beside,
     blank,
     cross,
+    label_panel,
     line_height,
     paragraph,
+    photo,
     save,
+    slot_colors,
     stacked,
     tick,
+    truth_panel,
 )
-from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
 from slotbench.report.seen import background_slot
 from slotbench.rng import numpy_generator
 

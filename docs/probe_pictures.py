@@ -4,7 +4,7 @@ import made_data
 import numpy as np
 from PIL import Image, ImageDraw
 
-from slotbench.datasets.format.palette import PALETTE
+from slotbench.datasets.format.schema import PALETTE
 from slotbench.evaluation import dci as dci_metric
 from slotbench.evaluation.linear_probe import SceneData, knn_count, linear_probe, scene_labels
 from slotbench.evaluation.set_prediction import ObjectSets, average_precision

@@ -112,7 +112,7 @@ def host(
 
     ``checkpoint_every`` is in seconds; ``gpus`` share each batch; ``track`` names trackers.
     """
-    from slotbench.report.observer import Watcher
+    from slotbench.report.pictures import Watcher
     from slotbench.training import devices
     from slotbench.training.loop import Host
 

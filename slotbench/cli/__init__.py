@@ -9,7 +9,7 @@ import typer
 from typer import Option
 
 from slotbench import plugins
-from slotbench.cli import bundles, data, judging, looking, results, site, suite, training, tuning
+from slotbench.cli import data, looking, results, suite, training
 from slotbench.errors import SlotbenchError
 
 app = typer.Typer(
@@ -45,17 +45,17 @@ def options(
 
 app.command()(data.prepare)
 app.command()(training.train)
-app.command()(tuning.tune)
-app.command()(judging.evaluate)
+app.command()(training.tune)
+app.command()(looking.evaluate)
 app.command(name="list")(looking.list_)
 app.command()(looking.show)
 app.command()(looking.bench)
 app.command()(results.leaderboard)
 app.command()(results.export)
-app.command()(bundles.publish)
-app.command()(bundles.verify)
+app.command()(results.publish)
+app.command()(results.verify)
 app.add_typer(suite.app, name="suite")
-app.command()(site.report)
+app.command()(results.report)
 
 
 def main() -> None:

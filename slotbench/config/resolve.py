@@ -4,10 +4,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slotbench import registry
-from slotbench.config import tuned
 from slotbench.config.budget import Budget
 from slotbench.config.mixture import canonical, check, parse
 from slotbench.config.run_config import (
@@ -20,6 +19,9 @@ from slotbench.config.run_config import (
 )
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
+
+if TYPE_CHECKING:
+    from slotbench.config.tuned import Tuned
 
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
@@ -131,8 +133,10 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     )
 
 
-def _tuned(choice: Choice, info: DatasetInfo) -> tuned.Tuned:
+def _tuned(choice: Choice, info: DatasetInfo) -> "Tuned":
     """The tuned settings of a contestant; :class:`UserError` where it has none."""
+    from slotbench.config import tuned
+
     objective = canonical(choice.objective)
     alignment = _alignment(objective, _kinds(objective), choice.alignment)
     key = tuned.key_of(choice.core, objective, alignment)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import Array
-from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED
+from slotbench.datasets.format.schema import SHIFT_FLAGS, SHIFTED, Array
 from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES

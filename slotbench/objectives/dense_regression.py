@@ -13,9 +13,13 @@ from slotbench.fields import NotNegative, Share
 from slotbench.objectives.dense import DenseConfig, DensePrediction
 from slotbench.objectives.dense_targets import TeacherTarget, content, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import cosine, full_precision
+from slotbench.objectives.heads import (
+    cosine,
+    full_precision,
+    off_diagonal_covariance,
+    variance_hinge,
+)
 from slotbench.objectives.objective import TrainBatch
-from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
 from slotbench.registry import register
 
 LEAST_DEVIATION = 1e-5

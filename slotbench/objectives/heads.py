@@ -115,3 +115,16 @@ def cosine(start: float, end: float, step: int, steps: int) -> float:
     if steps <= 1 or step >= steps - 1:
         return end
     return end - (end - start) * (math.cos(math.pi * step / (steps - 1)) + 1) / 2
+
+
+def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """Mean over D of max(0, 1 - sqrt(var + epsilon)) of float (M, D) (Equations 1 and 2)."""
+    return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
+
+
+@full_precision
+def off_diagonal_covariance(rows: Tensor) -> Tensor:
+    """Sum of the squared covariances between dimensions of float (M, D), over D (Equation 4)."""
+    centred = rows - rows.mean(dim=0)
+    covariance = centred.T @ centred / (len(rows) - 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]

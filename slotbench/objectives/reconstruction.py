@@ -17,9 +17,8 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
 from slotbench.fields import Count, NotNegative, Options, Share, Space
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import full_precision, mlp
+from slotbench.objectives.heads import full_precision, mlp, off_diagonal_covariance, variance_hinge
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.redundancy import off_diagonal_covariance, variance_hinge
 from slotbench.registry import register
 
 RISE = (3 / 8, 5 / 8)

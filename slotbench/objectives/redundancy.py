@@ -9,7 +9,13 @@ from torch.nn import functional
 from slotbench.cores.core import Core
 from slotbench.fields import Count, NotNegative, Options, Space, Span
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.heads import full_precision, mlp, view_by_view
+from slotbench.objectives.heads import (
+    full_precision,
+    mlp,
+    off_diagonal_covariance,
+    variance_hinge,
+    view_by_view,
+)
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.two_views import TwoViews
 from slotbench.registry import register
@@ -59,19 +65,6 @@ class VICReg(TwoViews):
         )
         parts = {"invariance": invariance, "variance": variance, "covariance": covariance}
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
-
-
-def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """Mean over D of max(0, 1 - sqrt(var + epsilon)) of float (M, D) (Equations 1 and 2)."""
-    return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
-
-
-@full_precision
-def off_diagonal_covariance(rows: Tensor) -> Tensor:
-    """Sum of the squared covariances between dimensions of float (M, D), over D (Equation 4)."""
-    centred = rows - rows.mean(dim=0)
-    covariance = centred.T @ centred / (len(rows) - 1)
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,22 @@ from slotbench.report.canvas import (
     Color,
     beside,
     blank,
+    contrast,
     cross,
     font,
+    grown,
+    inner_points,
     line_height,
     paragraph,
+    photo,
     shortened,
+    slot_colors,
     stacked,
     text_width,
     tick,
     triangle,
     write,
 )
-from slotbench.report.panels import contrast, grown, inner_points, photo, slot_colors
 from slotbench.report.predicted import FAR, Prediction
 from slotbench.report.seen import Seen
 

@@ -1,41 +1,41 @@
-"""Pages of a run's images: image, true masks, masks of each source, and every slot."""
+"""Pictures of a run: pages of its images, made while it trains and by ``show``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
 
+from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.palette import BACKGROUND, PALETTE
+from slotbench.datasets.format.schema import BACKGROUND, PALETTE
 from slotbench.objectives.objective import Objective
 from slotbench.report.canvas import (
     FAINT,
     INK,
     RULE,
+    SIDE,
     SMALL,
     TEXT,
     TITLE,
     beside,
     blank,
-    line_height,
-    paragraph,
-    save,
-    shortened,
-    stacked,
-    text_width,
-    write,
-)
-from slotbench.report.panels import (
-    SIDE,
     chip,
     hatched_chip,
     label_panel,
+    line_height,
+    paragraph,
     photo,
+    save,
+    shortened,
     slot_colors,
     slot_panel,
+    stacked,
+    text_width,
     truth_panel,
+    write,
 )
 from slotbench.report.seen import Seen, Viewer, look
 
@@ -189,3 +189,33 @@ def _legend(slots: int, width: int, marks: tuple[bool, bool]) -> Image.Image:
 def number(value: float | None, digits: int = 2) -> str:
     """A score as a caption shows it."""
     return "none" if value is None else f"{value:.{digits}f}"
+
+
+class Watcher:
+    """The observer of one run: see :class:`slotbench.training.loop.Observer`."""
+
+    def __init__(self, trackers: tuple[str, ...], path: Path, config: RunConfig, step: int) -> None:
+        self.pictures = path / "pictures"
+        self.trackers: Any = None
+        if trackers:
+            from slotbench.tracking.tracker import Tracked, Trackers, flat
+
+            self.trackers = Trackers(trackers, Tracked(path, flat(config.to_dict()), step))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Pass the numbers of a step on to every tracker."""
+        if self.trackers is not None:
+            self.trackers.log(step, values)
+
+    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
+        """Draw the slots of the first validation images."""
+        self.pictures.mkdir(exist_ok=True)
+        device = next(objective.parameters()).device
+        draw_slots(
+            objective, dataset, "val", range(4), self.pictures / f"val-{step:07d}.png", device
+        )
+
+    def close(self, state: str) -> None:
+        """End the trackers' runs in this state."""
+        if self.trackers is not None:
+            self.trackers.close(state)

@@ -5,7 +5,7 @@ from typing import Any
 
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.splits import SHIFTED
+from slotbench.datasets.format.schema import SHIFTED
 from slotbench.evaluation.evaluate import evaluate as judge
 from slotbench.evaluation.frozen_pass import Cache, prune
 from slotbench.evaluation.groups import chosen

@@ -14,7 +14,7 @@ from PIL import Image
 
 from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError

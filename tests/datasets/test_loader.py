@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slotbench.datasets.format import loader as memory
 from slotbench.datasets.format import loader as module
-from slotbench.datasets.format import memory
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
 from slotbench.errors import UserError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slotbench.datasets.format import memory
+from slotbench.datasets.format import loader as memory
 
 MIB = 1 << 20
 KEYS = {

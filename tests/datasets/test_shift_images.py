@@ -7,8 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from slotbench.datasets.format.schema import Batch, Layout, Property
-from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.format.schema import SHIFT_FLAGS, Batch, Layout, Property
 from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change, turned
 
 SIDE, OBJECTS = 50, 4

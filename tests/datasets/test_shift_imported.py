@@ -7,7 +7,7 @@ import pytest
 
 from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import parse
 from slotbench.errors import UserError

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import Batch
-from slotbench.datasets.format.splits import SHIFT_FLAGS, SPLITS
+from slotbench.datasets.format.schema import SHIFT_FLAGS, SPLITS, Batch
 from slotbench.datasets.prepare.parts import Parts, Task
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.stored_features import add_features

@@ -7,8 +7,7 @@ import pytest
 
 from slotbench import registry
 from slotbench.datasets.dataset import Dataset
-from slotbench.datasets.format.schema import Batch
-from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.format.schema import SHIFT_FLAGS, Batch
 from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
 from slotbench.errors import UserError
 

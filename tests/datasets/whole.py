@@ -9,7 +9,7 @@ import torch
 
 from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.results import judge, verify
 from slotbench.results import work as workflow

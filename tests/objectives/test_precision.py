@@ -8,9 +8,9 @@ from torch import Tensor
 
 from slotbench.objectives.contrastive import info_nce, nt_xent
 from slotbench.objectives.distillation import balanced_codes
-from slotbench.objectives.heads import Prototypes
+from slotbench.objectives.heads import Prototypes, off_diagonal_covariance
 from slotbench.objectives.reconstruction import pairwise_cosine
-from slotbench.objectives.redundancy import cross_correlation, off_diagonal_covariance
+from slotbench.objectives.redundancy import cross_correlation
 from slotbench.objectives.slotcon import slot_contrast
 from slotbench.objectives.temporal import batch_nce
 from slotbench.rng import building

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.palette import PALETTE
-from slotbench.datasets.format.schema import Layout, Property
+from slotbench.datasets.format.schema import PALETTE, Layout, Property
 from slotbench.report import cards
 from slotbench.report.cards import prediction_page
 from slotbench.report.predicted import Prediction, Value, predict_objects

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.palette import BACKGROUND, PALETTE
+from slotbench.datasets.format.schema import BACKGROUND, PALETTE
 from slotbench.evaluation.segmentation import scores
-from slotbench.report.panels import (
+from slotbench.report.canvas import (
     contrast,
     inner_points,
     label_panel,

@@ -14,11 +14,10 @@ from slotbench import api
 from slotbench.cli import main
 from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.palette import BACKGROUND, PALETTE
-from slotbench.datasets.format.schema import Layout
+from slotbench.datasets.format.schema import BACKGROUND, PALETTE, Layout
 from slotbench.errors import UserError
 from slotbench.report import predicted as predictions
-from slotbench.report.panels import SIDE
+from slotbench.report.canvas import SIDE
 from slotbench.report.pictures import GAP, LABEL, MARGIN
 from slotbench.report.show import Drawn, Wish, draw, extremes
 from slotbench.results import work as workflow

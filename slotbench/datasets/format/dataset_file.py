@@ -10,11 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.format.digests import recipe_of
 from slotbench.datasets.format.schema import (
     OBJECTS,
     REQUIRED_ATTRIBUTES,
     SCHEMA_VERSION,
+    SHIFT_FLAGS,
+    SHIFTED,
+    SPLITS,
     Array,
     ArraySpec,
     Batch,
@@ -24,7 +26,6 @@ from slotbench.datasets.format.schema import (
     check_name,
     parse,
 )
-from slotbench.datasets.format.splits import SHIFT_FLAGS, SHIFTED, SPLITS
 from slotbench.errors import UserError
 
 AGAIN = "Prepare it again, with --force."
@@ -178,6 +179,8 @@ class DatasetFile:
         """
         if self.attributes["origin"] != "rendered":
             return ""
+        from slotbench.datasets.format.digests import recipe_of
+
         return recipe_of(self.attributes, self.layout, {key: self.rows(key) for key in SPLITS})
 
     def digest(self, split: str) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slotbench.datasets.format.schema import Feature, Layout
-from slotbench.datasets.format.splits import SHIFT_FLAGS, SPLITS
+from slotbench.datasets.format.schema import SHIFT_FLAGS, SPLITS, Feature, Layout
 
 RECIPE = ("name", "variant", "generator", "seed", "image_size")
 

@@ -215,3 +215,44 @@ def parse(text: str | bytes, kind: type[Parsed]) -> Parsed:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+SPLITS = ("train", "val", "test")
+SHIFTED = "test-"
+"""Prefix of the names of shifted test sets."""
+SHIFT_FLAGS = "shift/changed"
+"""bool (n, [T,] O): the changed objects, in test sets whose shift changes single objects."""
+_CALLED = {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
+
+
+def split_called(folder: str) -> str | None:
+    """The split that people mean by the name of a folder; None: it is no split's."""
+    name = _CALLED.get(folder.lower(), folder.lower())
+    return name if name in SPLITS or name.startswith(SHIFTED) else None
+
+
+PALETTE = np.array(
+    [
+        (230, 159, 0),
+        (86, 180, 233),
+        (0, 158, 115),
+        (240, 228, 66),
+        (0, 114, 178),
+        (213, 94, 0),
+        (204, 121, 167),
+        (51, 34, 136),
+        (136, 34, 85),
+        (68, 170, 153),
+        (153, 153, 51),
+        (170, 68, 153),
+    ],
+    np.uint8,
+)
+BACKGROUND = (40, 40, 40)
+UNLABELLED = (255, 255, 255)

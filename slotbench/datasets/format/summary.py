@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Property
-from slotbench.datasets.format.splits import SPLITS
+from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS, Array, Property
 
 BLOCK = 256
 

@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.palette import BACKGROUND, PALETTE, UNLABELLED
-from slotbench.datasets.format.schema import NOT_LABELLED, Array
+from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, PALETTE, UNLABELLED, Array
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.files import replacing
 

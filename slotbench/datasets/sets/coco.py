@@ -12,8 +12,15 @@ from typing import ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
-from slotbench.datasets.format.splits import SPLITS, split_called
+from slotbench.datasets.format.schema import (
+    NOT_LABELLED,
+    SPLITS,
+    Array,
+    Batch,
+    Layout,
+    Property,
+    split_called,
+)
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.coco_json import Annotation, Picture, read_instances
 from slotbench.datasets.originals.images import read_image

@@ -17,8 +17,15 @@ from typing import ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
-from slotbench.datasets.format.splits import SHIFTED, SPLITS, split_called
+from slotbench.datasets.format.schema import (
+    NOT_LABELLED,
+    SHIFTED,
+    SPLITS,
+    Array,
+    Batch,
+    Layout,
+    split_called,
+)
 from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
 from slotbench.datasets.originals.images import Damaged, fit, read_image, read_values
 from slotbench.datasets.originals.importing import (

@@ -5,8 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array, Batch, Layout
-from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.format.schema import SHIFT_FLAGS, Array, Batch, Layout
 from slotbench.datasets.shifts.kinds import SHIFTS
 
 Made = TypeVar("Made")

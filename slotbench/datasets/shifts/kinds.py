@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slotbench.datasets.format.splits import SHIFTED
+from slotbench.datasets.format.schema import SHIFTED
 from slotbench.errors import UserError
 from slotbench.registry import unknown
 

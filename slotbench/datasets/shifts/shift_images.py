@@ -7,8 +7,7 @@ row have a frame axis, (T, H, W, ...) with T = 1 for images.
 import numpy as np
 from PIL import Image
 
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
-from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.format.schema import NOT_LABELLED, SHIFT_FLAGS, Array, Batch, Layout
 from slotbench.datasets.shifts.drawn import flag
 from slotbench.rng import numpy_generator
 

@@ -17,8 +17,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import split_digest
-from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, Batch, Layout
-from slotbench.datasets.format.splits import SHIFT_FLAGS
+from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, SHIFT_FLAGS, Batch, Layout
 from slotbench.datasets.prepare.parts import (
     SUFFIX,
     Parts,

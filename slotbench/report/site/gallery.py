@@ -8,8 +8,7 @@ from pathlib import Path
 from slotbench.errors import SlotbenchError
 from slotbench.files import read_bytes, write_whole
 from slotbench.progress import say
-from slotbench.report.canvas import save
-from slotbench.report.panels import label_panel, photo, slot_colors, truth_panel
+from slotbench.report.canvas import label_panel, photo, save, slot_colors, truth_panel
 from slotbench.report.seen import Seen, Viewer, look
 from slotbench.report.show import Wish, draw
 from slotbench.results.leaderboard import Row
