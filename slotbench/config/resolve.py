@@ -38,6 +38,7 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
         layout.height,
         layout.objects,
         {**json.loads(layout.to_json()), "features": features},
+        dataset.recipe,
     )
 
 

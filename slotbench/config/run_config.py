@@ -80,6 +80,9 @@ class DatasetInfo:
     layout: Mapping[str, Any] = field(default_factory=dict)
     """The layout's JSON, for objectives that need it. No part of a run's identity: the
     fingerprint says as much."""
+    recipe: str = ""
+    """How the data was rendered, as a hash that is equal on every machine; empty for imported
+    data. Results join by it. No part of a run's identity."""
 
     @property
     def reference(self) -> str:
@@ -133,6 +136,8 @@ class RunConfig:
             "preset": self.preset,
             "dataset": dataclasses.asdict(self.dataset),
         }
+        if not self.dataset.recipe:
+            del document["dataset"]["recipe"]
         for section, options in self.sections.items():
             name = {"name": self.names[section]} if section in self.names else {}
             document[section] = {**name, **dataclasses.asdict(options)}
@@ -162,7 +167,8 @@ class RunConfig:
         for key in ("overrides", "preset", "tuning"):
             document.pop(key, None)
         document["dataset"] = {**document["dataset"]}
-        document["dataset"].pop("layout")
+        for key in ("layout", "recipe"):
+            document["dataset"].pop(key, None)
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
