@@ -1,13 +1,12 @@
 """What all tests share: one thread, and small datasets that are made once."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from slotbench.datasets.format.schema import Batch, Layout, Property
+from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
 
 # Processes that tests start take it over.
@@ -35,7 +34,7 @@ ATTRIBUTES = {
 }
 
 
-def blocks_batch(n: int, seed: int, layout: Layout = LAYOUT) -> Batch:
+def blocks_batch(n, seed, layout=LAYOUT):
     """n images of one to three coloured squares on grey, drawn without the code under test."""
     generator = np.random.default_rng(seed)
     batch = layout.empty(n)
@@ -53,7 +52,7 @@ def blocks_batch(n: int, seed: int, layout: Layout = LAYOUT) -> Batch:
     return batch
 
 
-def write_blocks(path: Path, train: int = 48, val: int = 24, test: int = 24) -> Path:
+def write_blocks(path, train=48, val=24, test=24):
     """A prepared dataset of such images."""
     sizes = {"train": train, "val": val, "test": test}
     splits = {split: [blocks_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
@@ -62,7 +61,7 @@ def write_blocks(path: Path, train: int = 48, val: int = 24, test: int = 24) -> 
 
 
 @pytest.fixture(scope="session")
-def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def blocks(tmp_path_factory):
     """A folder of prepared data with one small dataset, ``clevr.h5``; do not change it."""
     folder = tmp_path_factory.mktemp("data")
     write_blocks(folder / "clevr.h5")

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -24,11 +22,10 @@ HOLD = (
 )
 
 
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(tmp_path):
     file = tmp_path / "lock"
     words = [sys.executable, "-c", HOLD, str(file)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert held(file)
         with pytest.raises(Held), hold(file, wait=0.05):
@@ -41,7 +38,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert not held(file)
 
 
-def test_a_link_is_no_lock(tmp_path: Path) -> None:
+def test_a_link_is_no_lock(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     (tmp_path / "lock").symlink_to(tmp_path / "mine.txt")
     with pytest.raises(UserError, match="is a link"), hold(tmp_path / "lock"):
@@ -51,9 +48,9 @@ def test_a_link_is_no_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_a_file_system_without_locks_gets_a_soft_lock_and_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
-) -> None:
-    def refuse(*_: object) -> None:
+    tmp_path, monkeypatch, capsys, number
+):
+    def refuse(*_):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
@@ -68,16 +65,14 @@ def test_a_file_system_without_locks_gets_a_soft_lock_and_one_warning(
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Run:
+def elsewhere(tmp_path):
     """A run that a process on another machine trains, on a file system that shares no locks."""
     run = Run(tmp_path)
     run.write_status("running", host="another", pid=7)
     return run
 
 
-def test_a_run_on_another_machine_is_known_by_its_heartbeat(
-    elsewhere: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_on_another_machine_is_known_by_its_heartbeat(elsewhere, monkeypatch):
     real = time.time
     for hours in (-(10**6), -7, 7, 10**6):
         monkeypatch.setattr(run_module.time, "time", lambda hours=hours: real() + 3600 * hours)
@@ -92,9 +87,7 @@ def test_a_run_on_another_machine_is_known_by_its_heartbeat(
         assert elsewhere.locked()
 
 
-def test_whoever_holds_a_run_renews_the_heartbeat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_whoever_holds_a_run_renews_the_heartbeat(tmp_path, monkeypatch, until):
     monkeypatch.setattr(run_module, "BEAT", 0.01)
     run = Run(tmp_path)
     with run.lock():
@@ -104,10 +97,10 @@ def test_whoever_holds_a_run_renews_the_heartbeat(
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
+def until():
     """Waits for a condition; AssertionError after 30 seconds."""
 
-    def wait(condition: Callable[[], bool]) -> None:
+    def wait(condition):
         end = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < end

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -49,7 +48,7 @@ class Mine:
 """
 
 
-def slotbench(*words: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def slotbench(*words, cwd, **variables):
     environment = {key: value for key, value in os.environ.items() if key != plugins.VARIABLE}
     return subprocess.run(
         [sys.executable, "-m", "slotbench", *words],
@@ -61,13 +60,13 @@ def slotbench(*words: str, cwd: Path, **variables: str) -> "subprocess.Completed
     )
 
 
-def listed(done: "subprocess.CompletedProcess[str]", kind: str) -> list[str]:
+def listed(done, kind):
     assert done.returncode == 0, done.stderr
     return [entry["name"] for entry in json.loads(done.stdout)[kind]]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory):
     """The example package, installed beside this environment and without a network."""
     folder = tmp_path_factory.mktemp("installed")
     source = shutil.copytree(EXAMPLE, folder / "source")  # pip builds in the source's folder
@@ -78,7 +77,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean(monkeypatch):
     """Whatever a test loads is gone after it."""
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
     monkeypatch.setattr(plugins, "_loaded", {})
@@ -88,14 +87,12 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
-) -> Callable[..., int]:
+def command(monkeypatch, tmp_path, request):
     """A command in this process, in an empty folder; returns its exit code."""
     request.getfixturevalue("clean")
     monkeypatch.chdir(tmp_path)
 
-    def call(*words: str) -> int:
+    def call(*words):
         monkeypatch.setattr(sys, "argv", ["slotbench", *words])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -105,8 +102,8 @@ def command(
 
 
 def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
-    installed: Path, tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+    installed, tmp_path, command, capsys
+):
     found = {"PYTHONPATH": str(installed)}
     lists = slotbench("list", "--json", cwd=tmp_path, **found)
     assert "alignment-uniformity" in listed(lists, "objectives")
@@ -126,7 +123,7 @@ def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
 
 
 @pytest.mark.usefixtures("clean")
-def test_the_examples_objective_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_objective_is_its_formula(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLE))
     from slotbench_example.objective import AlignmentUniformity, AlignmentUniformityConfig
 
@@ -134,16 +131,16 @@ def test_the_examples_objective_is_its_formula(monkeypatch: pytest.MonkeyPatch) 
     vectors = torch.nn.functional.normalize(torch.randn(2, 5, 6, generator=generator), dim=2)
 
     class Rows(AlignmentUniformity):
-        def __init__(self) -> None:
+        def __init__(self):
             torch.nn.Module.__init__(self)
             self.config, self.projector = AlignmentUniformityConfig(0.5), torch.nn.Identity()
 
-        def rows(self, _: object) -> object:
+        def rows(self, _):
             return type("Rows", (), {"vectors": 3 * vectors})
 
     one, two = vectors.tolist()
 
-    def square(a: list[float], b: list[float]) -> float:
+    def square(a, b):
         return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
 
     near = sum(map(square, one, two)) / 5
@@ -155,11 +152,11 @@ def test_the_examples_objective_is_its_formula(monkeypatch: pytest.MonkeyPatch) 
         .item()
         for view in (one, two)
     ]
-    loss = Rows().loss(None)["loss"]  # type: ignore[arg-type]
+    loss = Rows().loss(None)["loss"]
     assert float(loss) == pytest.approx(near + 0.5 * sum(spread) / 2, abs=1e-5)
 
 
-def test_the_four_examples_are_short_and_run_as_they_stand(tmp_path: Path) -> None:
+def test_the_four_examples_are_short_and_run_as_they_stand(tmp_path):
     files = [EXAMPLE / "slotbench_example" / f"{name}.py" for name in EXAMPLES]
     assert all(len(file.read_text().splitlines()) <= 40 for file in files)
     named = {plugins.VARIABLE: os.pathsep.join(map(str, files))}
@@ -174,9 +171,7 @@ def test_the_four_examples_are_short_and_run_as_they_stand(tmp_path: Path) -> No
     assert document["metrics"]["norm_spread"]["value"] > 0
 
 
-def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
-    tmp_path: Path, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(tmp_path, command, capsys):
     source = EXAMPLE / "slotbench_example"
     plugin = tmp_path / "my names.py"
     plugin.write_text(
@@ -220,9 +215,7 @@ def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(
         ("list", "--plugin", "mine.py", "objectives", "--plugin", "./mine.py"),
     ],
 )
-def test_the_option_is_understood_wherever_it_stands(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
-) -> None:
+def test_the_option_is_understood_wherever_it_stands(command, capsys, words):
     Path("mine.py").write_text(MINE)
     assert command(*words, "--json") == 0
     assert "mine" in [entry["name"] for entry in json.loads(capsys.readouterr().out)["objectives"]]
@@ -232,7 +225,6 @@ def test_the_option_is_understood_wherever_it_stands(
 MISTAKES = {
     "missing": (None, "there is no such file"),
     "raises": ("x = 1\nx.y\n", "line 2: AttributeError"),
-    "leaves": ("raise SystemExit(3)\n", "line 1: SystemExit"),
     "syntax": ("x = 1\n\ndef (\n", "line 3: SyntaxError"),
     "exists": (MINE.replace('"mine"', '"random"'), "objectives has 'random' already"),
     "nothing": ("x = 1\n", "registers nothing"),
@@ -240,7 +232,6 @@ MISTAKES = {
     "no name": (MINE.replace("name, summary", "named, summary"), "attribute 'name' is missing"),
     "path": (MINE.replace('"mine"', '"../mine"'), "attribute 'name' is '../mine'"),
     "family": (MINE.replace('"control"', '"../x"'), "such as reconstruction, self-supervised"),
-    "no family": (MINE.replace("family =", "other ="), "attribute 'family' is missing"),
     "no config": (MINE.replace("Config = NoOptions", ""), "attribute 'Config' is missing"),
     "kind": (MINE.replace("objectives", "objective"), "Did you mean 'objectives'"),
     "address": (
@@ -254,10 +245,6 @@ MISTAKES = {
         'register("cores", "half", "h", "h", f"{__name__}:Half")\n',
         "cannot be found",
     ),
-    "half an address": (
-        "from slotbench.registry import register\nregister('cores', 'half')\n",
-        "expected a name, a summary, a source and module:Class",
-    ),
     "no licence": (
         MINE.replace("objectives", "datasets").replace("family", 'variants = ("a",); family'),
         "attribute 'licence' is missing",
@@ -267,9 +254,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], mistake: str
-) -> None:
+def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(command, capsys, mistake):
     text, message = MISTAKES[mistake]
     if text is not None:
         Path("bad.py").write_text(text)
@@ -290,31 +275,25 @@ def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(
 @pytest.mark.parametrize(
     "words", [("list", "--plugin"), ("list", "--plugin="), ("--plugin", "--json", "list")]
 )
-def test_an_option_without_a_file_is_explained(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
-) -> None:
+def test_an_option_without_a_file_is_explained(command, capsys, words):
     assert command(*words) == 2
     assert "--plugin: expected a file" in capsys.readouterr().err
 
 
-def test_a_file_of_another_kind_is_refused(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_of_another_kind_is_refused(command, capsys):
     Path("mine.txt").write_text(MINE)
     assert command("list", "--plugin", "mine.txt") == 2
     assert "mine.txt: expected a Python file" in capsys.readouterr().err
 
 
-def test_a_bad_file_in_the_variable_is_named_with_it(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_file_in_the_variable_is_named_with_it(command, capsys, monkeypatch):
     monkeypatch.setenv(plugins.VARIABLE, "none.py")
     assert command("list") == 2
     assert f"{plugins.VARIABLE} none.py: there is no such file" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("clean")
-def test_files_of_one_name_and_of_a_modules_name_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_files_of_one_name_and_of_a_modules_name_do_not_disturb_each_other(tmp_path):
     classes = []
     for folder in ("a", "b"):
         file = tmp_path / folder / "json.py"
@@ -327,7 +306,7 @@ def test_files_of_one_name_and_of_a_modules_name_do_not_disturb_each_other(tmp_p
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_file_is_loaded_once(tmp_path: Path) -> None:
+def test_a_file_is_loaded_once(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(MINE)
     first = plugins.load(str(file))
@@ -335,15 +314,15 @@ def test_a_file_is_loaded_once(tmp_path: Path) -> None:
     assert first.names == ("objectives/mine",)
 
 
-def test_words_after_two_dashes_are_not_read() -> None:
+def test_words_after_two_dashes_are_not_read():
     assert plugins.take(["list", "--", "--plugin", "x"]) == (["list", "--", "--plugin", "x"], [])
     assert plugins.take(["--plugin=a=b.py", "list"]) == (["list"], ["a=b.py"])
 
 
 @pytest.mark.usefixtures("clean")
 def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tmp_path, monkeypatch, capsys
+):
     (tmp_path / "broken_names.py").write_text(
         "from slotbench.registry import register\n"
         'def cores():\n    register("presets", name="half", summary="h", source="h")(cores)\n'
@@ -357,14 +336,14 @@ def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
     assert "broken_names:cores cannot add its cores (ZeroDivisionError: division by zero)" in said
 
 
-def test_hints_speak_of_unknown_names_alone() -> None:
+def test_hints_speak_of_unknown_names_alone():
     with pytest.raises(UserError, match="schema") as other, plugins.hints():
         raise UserError("schema")
     assert other.value.advice == ""
 
 
 @pytest.mark.usefixtures("clean")
-def test_an_edited_plugin_makes_another_run(tmp_path: Path) -> None:
+def test_an_edited_plugin_makes_another_run(tmp_path):
     info = DatasetInfo("clevr", "clevr6", "rendered", "0" * 16, 64, 6, {})
     ids = []
     for text in (MINE, MINE.replace('"m", "m"', '"m", "n"')):

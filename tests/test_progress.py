@@ -7,9 +7,7 @@ import pytest
 from slotbench import progress
 
 
-def test_a_log_gets_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with progress.bar("Training", 100) as bar:
@@ -22,15 +20,13 @@ def test_a_log_gets_a_line_now_and_then(
 
 
 @pytest.mark.parametrize("call", [progress.say, progress.warn])
-def test_nothing_of_a_text_is_markup_or_control(
-    call: object, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call("[bold]a[/] \x1b[2J\u202e $x$")  # type: ignore[operator]
+def test_nothing_of_a_text_is_markup_or_control(call, capsys):
+    call("[bold]a[/] \x1b[2J\u202e $x$")
     said = capsys.readouterr().err
     assert "[bold]a[/] ?[2J? $x$" in said
 
 
-def test_a_full_disk_under_stderr_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_under_stderr_stops_nothing(monkeypatch):
     full = open("/dev/full", "w")  # noqa: PTH123, SIM115
     monkeypatch.setattr(sys, "stderr", full)
     with progress.bar("Training", 2) as bar:

@@ -7,7 +7,7 @@ from slotbench.errors import UserError
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
-def test_every_entry_loads_and_says_what_it_is(kind: registry.Kind) -> None:
+def test_every_entry_loads_and_says_what_it_is(kind):
     entries = registry.entries(kind)
     assert entries
     for entry in entries.values():
@@ -16,17 +16,17 @@ def test_every_entry_loads_and_says_what_it_is(kind: registry.Kind) -> None:
         assert callable(entry.load())
 
 
-def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+def test_a_misspelt_name_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'simclr'"):
         registry.get("objectives", "simcrl")
 
 
-def test_a_name_unlike_any_other_lists_them_all() -> None:
+def test_a_name_unlike_any_other_lists_them_all():
     with pytest.raises(UserError, match=", ".join(registry.names("objectives"))):
         registry.get("objectives", "xyzzy")
 
 
-def test_the_index_is_what_the_classes_say() -> None:
+def test_the_index_is_what_the_classes_say():
     """Type: make index"""
     own = {(entry.kind, entry.name): entry for entry in registry.own_entries()}
     stored = json.loads(registry.INDEX.read_text("utf-8"))
@@ -36,7 +36,7 @@ def test_the_index_is_what_the_classes_say() -> None:
         assert registry.Entry(kind, name, **fields) == entry
 
 
-def test_every_objective_has_a_family_and_every_dataset_variants() -> None:
+def test_every_objective_has_a_family_and_every_dataset_variants():
     families = {entry.family for entry in registry.entries("objectives").values()}
     assert families <= {"reconstruction", "self-supervised", "control"}
     for entry in registry.entries("datasets").values():

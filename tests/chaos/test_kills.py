@@ -49,7 +49,7 @@ class Case:
     """Commands that make what the command starts from."""
 
 
-def weights(folder: Path) -> object:
+def weights(folder):
     """Weights and logged numbers of every run, to the last bit."""
     return {
         file.parent.name: (
@@ -60,7 +60,7 @@ def weights(folder: Path) -> object:
     }
 
 
-def evaluations(folder: Path) -> object:
+def evaluations(folder):
     """Every number of every evaluation."""
     return {
         file.parent.name: json.loads(file.read_text())["metrics"]
@@ -68,7 +68,7 @@ def evaluations(folder: Path) -> object:
     }
 
 
-def pages(folder: Path) -> object:
+def pages(folder):
     """Every page and picture of the site, by its name."""
     files = sorted((folder / "results" / "report").rglob("*"))
     return {
@@ -78,13 +78,12 @@ def pages(folder: Path) -> object:
     }
 
 
-def manifest(folder: Path) -> object:
+def manifest(folder):
     """The hashes of what a bundle holds."""
-    found: object = json.loads((folder / "bundle" / "manifest.json").read_text())["files"]
-    return found
+    return json.loads((folder / "bundle" / "manifest.json").read_text())["files"]
 
 
-def dataset(folder: Path) -> object:
+def dataset(folder):
     """The fingerprint of a prepared file."""
     with DatasetFile(folder / "data" / "multi-dsprites.h5") as file:
         return file.fingerprint
@@ -112,7 +111,7 @@ CASES = {
 }
 
 
-def start(words: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+def start(words, folder):
     return subprocess.Popen(
         [sys.executable, "-m", "slotbench", *words],
         cwd=folder,
@@ -124,7 +123,7 @@ def start(words: list[str], folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_command_that_is_killed_ten_times(name: str, blocks: Path, tmp_path: Path) -> None:
+def test_a_command_that_is_killed_ten_times(name, blocks, tmp_path):
     case, folders = CASES[name], (tmp_path / "whole", tmp_path / "killed")
     folders[0].mkdir()
     (folders[0] / "mine.toml").write_text(SUITE)

@@ -6,8 +6,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +14,8 @@ from slotbench.errors import UserError
 from tests.conftest import write_blocks
 
 
-def slotbench(
-    *words: str, cwd: Path, limit: int | None = None
-) -> "subprocess.CompletedProcess[str]":
-    def lower() -> None:
+def slotbench(*words, cwd, limit=None):
+    def lower():
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
@@ -35,7 +31,7 @@ def slotbench(
 
 
 @pytest.fixture
-def home(tmp_path: Path, blocks: Path) -> Path:
+def home(tmp_path, blocks):
     """A user's folder with a small ``clevr`` in it."""
     (tmp_path / "data").mkdir()
     shutil.copy(blocks / "clevr.h5", tmp_path / "data")
@@ -56,7 +52,7 @@ SMALL = (
 )
 
 
-def test_help_and_lists_do_not_import_torch(tmp_path: Path) -> None:
+def test_help_and_lists_do_not_import_torch(tmp_path):
     code = (
         "import sys; from slotbench.cli import app\n"
         "for words in (['--help'], ['train', '--help'], ['list']):\n"
@@ -71,7 +67,7 @@ def test_help_and_lists_do_not_import_torch(tmp_path: Path) -> None:
     assert done.stdout.endswith("heavy: []\n")
 
 
-def test_completion_knows_names_without_torch(tmp_path: Path) -> None:
+def test_completion_knows_names_without_torch(tmp_path):
     environment = {
         **os.environ,
         "_SLOTBENCH_COMPLETE": "complete_bash",
@@ -90,7 +86,7 @@ def test_completion_knows_names_without_torch(tmp_path: Path) -> None:
     assert "| torch\n" not in done.stderr
 
 
-def test_the_three_commands_give_a_row(home: Path) -> None:
+def test_the_three_commands_give_a_row(home):
     done = slotbench("train", "--objective", "simclr", *SMALL, cwd=home)
     assert done.returncode == 0, done.stderr
     run = done.stdout.strip().splitlines()[-1]
@@ -133,11 +129,11 @@ MISTAKES = {
 
 
 @pytest.fixture
-def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def inside(home, monkeypatch):
     """Runs a command in this process: the same entry point, without importing torch again."""
     monkeypatch.chdir(home)
 
-    def call(*words: str) -> int:
+    def call(*words):
         monkeypatch.setattr(sys, "argv", ["slotbench", *words])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -147,9 +143,7 @@ def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_explained_and_exits_with_2(
-    inside: Callable[..., int], capsys: pytest.CaptureFixture[str], mistake: str
-) -> None:
+def test_a_mistake_is_explained_and_exits_with_2(inside, capsys, mistake):
     words, message = MISTAKES[mistake]
     assert inside(*words) == 2
     shown = capsys.readouterr()
@@ -158,23 +152,21 @@ def test_a_mistake_is_explained_and_exits_with_2(
     assert shown.out == ""
 
 
-def test_debug_shows_the_error_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_error_itself(home, monkeypatch):
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "argv", ["slotbench", "show", "nothing", "--debug"])
     with pytest.raises(UserError, match="No run"):
         main()
 
 
-def test_a_truncated_dataset_exits_with_2(
-    inside: Callable[..., int], home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_truncated_dataset_exits_with_2(inside, home, capsys):
     path = home / "data" / "clevr.h5"
     path.write_bytes(path.read_bytes()[:5000])
     assert inside("train", *SMALL) == 2
     assert "truncated" in capsys.readouterr().err
 
 
-def test_a_full_disk_exits_with_2_and_leaves_nothing_half_written(home: Path) -> None:
+def test_a_full_disk_exits_with_2_and_leaves_nothing_half_written(home):
     done = slotbench("train", *SMALL, cwd=home, limit=4096)
     assert done.returncode == 2, done.stderr
     assert "disk is full" in done.stderr
@@ -182,16 +174,12 @@ def test_a_full_disk_exits_with_2_and_leaves_nothing_half_written(home: Path) ->
     assert slotbench("train", "--no-evaluate", *SMALL, cwd=home).returncode == 0
 
 
-def test_a_folder_that_cannot_be_written_exits_with_2(
-    inside: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_written_exits_with_2(inside, capsys):
     assert inside("train", *SMALL, "--results-dir", "/proc/self/fdinfo/x") == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_file_made_otherwise_is_not_replaced_unless_asked(
-    inside: Callable[..., int], home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_made_otherwise_is_not_replaced_unless_asked(inside, home, capsys):
     path = write_blocks(home / "data" / "clevr.h5")
     before = path.read_bytes()
     assert inside("prepare", "clevr") == 2

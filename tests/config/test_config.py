@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,13 +8,13 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 
 
-def make(blocks: Path, *overrides: str, **choices: object) -> RunConfig:
+def make(blocks, *overrides, **choices):
     choice = Choice(**{"preset": "quick", **choices, "overrides": overrides})
     with DatasetFile(blocks / "clevr.h5") as dataset:
         return resolve(choice, dataset_info(dataset))
 
 
-def test_a_config_survives_its_file(blocks: Path) -> None:
+def test_a_config_survives_its_file(blocks):
     config = make(blocks, "core.slot_init=learned", objective="simclr", alignment="pool")
     document = json.loads(json.dumps(config.to_dict()))
     assert RunConfig.from_dict(document).id == config.id
@@ -23,7 +22,7 @@ def test_a_config_survives_its_file(blocks: Path) -> None:
     assert document["objective"]["alignment"] == "pool"
 
 
-def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks: Path) -> None:
+def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks):
     config = make(blocks)
     same = make(blocks, f"train.steps={config.train.steps}")
     assert same.id == config.id
@@ -37,7 +36,7 @@ def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks: Path) ->
     assert len({config.id, *(other.id for other in different)}) == 6
 
 
-def test_slots_default_to_one_more_than_the_objects(blocks: Path) -> None:
+def test_slots_default_to_one_more_than_the_objects(blocks):
     assert make(blocks).sections["core"].slots == 4
     assert make(blocks, "core.slots=2").sections["core"].slots == 2
 
@@ -61,13 +60,13 @@ def test_slots_default_to_one_more_than_the_objects(blocks: Path) -> None:
         ("train.learning_rate=nan", "expected a finite number"),
     ],
 )
-def test_a_bad_override_is_named(blocks: Path, override: str, message: str) -> None:
+def test_a_bad_override_is_named(blocks, override, message):
     with pytest.raises(UserError) as caught:
         make(blocks, override)
     assert message in str(caught.value)
 
 
-def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks: Path) -> None:
+def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks):
     with pytest.raises(UserError, match="takes none"):
         make(blocks, alignment="pool")
 
@@ -84,9 +83,9 @@ def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks: Path) -
         ("0.5,1", tuple[float, float], (0.5, 1.0)),
     ],
 )
-def test_values_are_read_by_type(text: str, wanted: object, value: object) -> None:
+def test_values_are_read_by_type(text, wanted, value):
     assert parse(text, wanted, "field") == value
 
 
-def test_an_override_has_three_parts() -> None:
+def test_an_override_has_three_parts():
     assert parse_override("a.b=c=d") == ("a", "b", "c=d")

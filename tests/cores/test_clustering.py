@@ -5,21 +5,21 @@ import pytest
 import torch
 from sklearn.cluster import KMeans as ReferenceKMeans
 from sklearn.mixture import GaussianMixture
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench.config.run_config import with_field
-from slotbench.cores.baseline_cores import GlobalConfig, KMeans, assignment, means, starting_centres
-from slotbench.cores.slot_mixture import Mixture, SlotMixture, log_densities, responsibilities
+from slotbench.cores.baseline_cores import GlobalConfig, assignment, means, starting_centres
+from slotbench.cores.slot_mixture import Mixture, log_densities, responsibilities
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
 from tests.cores.test_contract import draw, make
 
 
-def normal(*shape: int, key: str = "x") -> Tensor:
+def normal(*shape, key="x"):
     return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
 
 
-def mixture() -> Mixture:
+def mixture():
     return Mixture(
         normal(2, 4, 16, key="mean"),
         normal(2, 4, 16, key="variance").exp(),
@@ -27,7 +27,7 @@ def mixture() -> Mixture:
     )
 
 
-def reference(found: Mixture, image: int) -> GaussianMixture:
+def reference(found, image):
     """scikit-learn's mixture with the same parameters."""
     model = GaussianMixture(4, covariance_type="diag")
     model.weights_ = found.log_weight[image].exp().numpy()
@@ -37,7 +37,7 @@ def reference(found: Mixture, image: int) -> GaussianMixture:
     return model
 
 
-def test_responsibilities_and_densities_are_scikit_learn_s() -> None:
+def test_responsibilities_and_densities_are_scikit_learn_s():
     points, given = normal(2, 30, 16, key="points"), mixture()
     shares, densities = responsibilities(points, given), log_densities(points, given)
     for image in range(2):
@@ -51,25 +51,24 @@ def test_responsibilities_and_densities_are_scikit_learn_s() -> None:
 class Taken(nn.Module):
     """A GRU that takes the new value as it is."""
 
-    def forward(self, update: Tensor, state: Tensor) -> Tensor:
+    def forward(self, update, state):
         del state
         return update
 
 
 class Nothing(nn.Module):
-    def forward(self, slots: Tensor) -> Tensor:
+    def forward(self, slots):
         return torch.zeros_like(slots)
 
 
-def plain_mixture(floor: float = 1e-9) -> SlotMixture:
+def plain_mixture(floor=1e-9):
     """The module without what it learns: EM itself."""
     core = make("slot-mixture", smallest_variance=floor).double()
-    assert isinstance(core, SlotMixture)
-    core.gru, core.mlp = Taken(), Nothing()  # type: ignore[assignment]
+    core.gru, core.mlp = Taken(), Nothing()
     return core
 
 
-def test_without_what_is_learned_a_round_is_em() -> None:
+def test_without_what_is_learned_a_round_is_em():
     core, points, given = plain_mixture(), normal(2, 60, 16, key="points"), mixture()
     shares = responsibilities(points, given)
     found = core.maximise(points, shares, given.mean)
@@ -83,9 +82,8 @@ def test_without_what_is_learned_a_round_is_em() -> None:
         np.testing.assert_allclose(found.log_weight[image].exp(), weights.mean(axis=1))
 
 
-def test_the_variance_is_about_the_refined_mean() -> None:
+def test_the_variance_is_about_the_refined_mean():
     core = make("slot-mixture", smallest_variance=0.25).double()
-    assert isinstance(core, SlotMixture)
     points, given = normal(2, 60, 16, key="points"), mixture()
     shares = responsibilities(points, given)
     found = core.maximise(points, shares, given.mean)
@@ -95,9 +93,8 @@ def test_the_variance_is_about_the_refined_mean() -> None:
     torch.testing.assert_close(found.variance, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_kmeans_is_scikit_learn_s_from_the_same_start() -> None:
+def test_kmeans_is_scikit_learn_s_from_the_same_start():
     core = make("kmeans", iterations=40)
-    assert isinstance(core, KMeans)
     images, noise = draw(core, 4)
     assert noise is not None
     slots, attention, features = core(images, noise)
@@ -112,7 +109,7 @@ def test_kmeans_is_scikit_learn_s_from_the_same_start() -> None:
         torch.testing.assert_close(slots[image], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_centres_start_from_the_features_where_the_noise_says() -> None:
+def test_centres_start_from_the_features_where_the_noise_says():
     # Features that are their own coordinates: interpolation gives the place itself.
     y, x = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
     points = torch.stack([(y + 0.5) / 2 - 1, (x + 0.5) / 3 - 1], dim=2).view(1, 24, 2)
@@ -121,7 +118,7 @@ def test_centres_start_from_the_features_where_the_noise_says() -> None:
     torch.testing.assert_close(starting_centres(points, (4, 6), noise), place)
 
 
-def test_an_empty_cluster_keeps_its_centre_and_ties_go_to_the_first() -> None:
+def test_an_empty_cluster_keeps_its_centre_and_ties_go_to_the_first():
     points = normal(1, 5, 3, key="points")
     centres = torch.stack([points[0, 0], points[0, 0], torch.full((3,), 50.0).double()])[None]
     shares = assignment(points, centres)
@@ -131,24 +128,24 @@ def test_an_empty_cluster_keeps_its_centre_and_ties_go_to_the_first() -> None:
     assert torch.equal(found[0, 1:], centres[0, 1:])
 
 
-def test_the_gradient_of_a_mean_is_shared_by_its_cluster() -> None:
+def test_the_gradient_of_a_mean_is_shared_by_its_cluster():
     core = make("kmeans")
     images, noise = draw(core)
     slots, attention, features = core(images, noise)
     (found,) = torch.autograd.grad(slots.sum(), features)
     member = attention.flatten(2)
     share = (member / member.sum(dim=2, keepdim=True).clamp(min=1)).sum(dim=1)
-    expected = share[:, :, None] * core.to_slot.weight.sum(dim=0)  # type: ignore[union-attr]
+    expected = share[:, :, None] * core.to_slot.weight.sum(dim=0)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
-def test_the_mlp_attends_to_all_positions_alike() -> None:
+def test_the_mlp_attends_to_all_positions_alike():
     core = make("slot-mlp")
     assert torch.equal(core(*draw(core)).attention, torch.full((2, 4, 8, 8), 0.25))
 
 
 @pytest.mark.parametrize(("slots", "said"), [("7", "7"), ("none", "None")])
-def test_the_global_core_has_one_slot(slots: str, said: str) -> None:
+def test_the_global_core_has_one_slot(slots, said):
     assert make("global").num_slots == 1
     with pytest.raises(UserError, match=rf"core\.slots={said}: expected 1.*one vector an image"):
         with_field("core", GlobalConfig(), "slots", slots)

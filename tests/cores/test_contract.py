@@ -2,14 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench import registry
-from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.core import SlotOutput
 from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention
 from slotbench.errors import UserError
@@ -25,11 +24,11 @@ class Rectangle(nn.Module):
 
     width, coordinates = 10, 2
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.content = nn.Conv2d(3, 8, (8, 4), (8, 4))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def forward(self, images):
         maps = self.content(images)
         height, width = maps.shape[2:]
         y, x = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
@@ -45,20 +44,19 @@ ENCODERS = {
 }
 
 
-def make(name: str, encoder: str = "strided-cnn", **fields: Any) -> Core:
+def make(name, encoder="strided-cnn", **fields):
     kind = registry.get("cores", name).load()
     sizes = {"width": 16} if name == "global" else {"width": 16, "slots": 4}
     with building(0, "core"):
-        core: Core = kind(kind.Config(**{**sizes, **fields}), ENCODERS[encoder]())
-    return core
+        return kind(kind.Config(**{**sizes, **fields}), ENCODERS[encoder]())
 
 
-def draw(core: Core, batch: int = 2) -> tuple[Tensor, Tensor | None]:
+def draw(core, batch=2):
     noise = core.noise(batch, torch_generator(0, "noise"))
     return torch.rand(batch, 3, 32, 32, generator=torch_generator(0, "images")), noise
 
 
-def gradients(core: Core, slots: Tensor) -> dict[str, Tensor]:
+def gradients(core, slots):
     """Of a loss that no linear symmetry of the slots can hide, by name."""
     core.zero_grad()
     probe = torch.randn(slots.shape, generator=torch_generator(0, "probe"))
@@ -70,7 +68,7 @@ def gradients(core: Core, slots: Tensor) -> dict[str, Tensor]:
     ("name", "encoder"),
     [*((name, "rectangle") for name in CORES), *(("slot-attention", name) for name in ENCODERS)],
 )
-def test_shapes_and_attention_that_sums_to_one(name: str, encoder: str) -> None:
+def test_shapes_and_attention_that_sums_to_one(name, encoder):
     core = make(name, encoder)
     slots, attention, features = core(*draw(core))
     grid = {"strided-cnn": (8, 8), "cnn": (32, 32), "rectangle": (4, 8)}[encoder]
@@ -85,7 +83,7 @@ def test_shapes_and_attention_that_sums_to_one(name: str, encoder: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_gradients_reach_the_encoder_and_every_weight(name: str) -> None:
+def test_gradients_reach_the_encoder_and_every_weight(name):
     core = make(name)
     found = gradients(core, core(*draw(core)).slots)
     assert found["encoder.trunk.0.weight"].abs().max() > 0
@@ -96,7 +94,7 @@ def test_gradients_reach_the_encoder_and_every_weight(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_constant_images_give_numbers(name: str) -> None:
+def test_constant_images_give_numbers(name):
     core = make(name, "rectangle")
     for value in (0.0, 0.6):
         slots, attention, _ = core(torch.full((2, 3, 32, 32), value), draw(core)[1])
@@ -107,7 +105,7 @@ def test_constant_images_give_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_bfloat16_autocast(name: str) -> None:
+def test_bfloat16_autocast(name):
     core = make(name)
     images, noise = draw(core)
     plain = core(images, noise).slots
@@ -126,7 +124,7 @@ def test_bfloat16_autocast(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
+def test_images_of_a_batch_do_not_see_each_other(name):
     core = make(name).eval()
     images, noise = draw(core, 3)
     alone = core(images[1:2], None if noise is None else noise[1:2])
@@ -136,10 +134,9 @@ def test_images_of_a_batch_do_not_see_each_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CORES if name not in WITHOUT_NOISE])
-def test_permuting_the_noise_permutes_slots_and_attention(name: str) -> None:
+def test_permuting_the_noise_permutes_slots_and_attention(name):
     core = make(name)
     images, noise = draw(core)
-    assert noise is not None
     order = torch.tensor([2, 0, 3, 1])
     plain, permuted = core(images, noise), core(images, noise[:, order])
     torch.testing.assert_close(plain.slots[:, order], permuted.slots, atol=1e-4, rtol=1e-3)
@@ -147,7 +144,7 @@ def test_permuting_the_noise_permutes_slots_and_attention(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CORES if name not in WITHOUT_NOISE])
-def test_other_noise_gives_other_slots_and_none_the_same_each_time(name: str) -> None:
+def test_other_noise_gives_other_slots_and_none_the_same_each_time(name):
     core = make(name)
     images, noise = draw(core)
     assert torch.equal(core(images).slots, core(images).slots)
@@ -155,7 +152,7 @@ def test_other_noise_gives_other_slots_and_none_the_same_each_time(name: str) ->
 
 
 @pytest.mark.parametrize("name", WITHOUT_NOISE)
-def test_a_core_that_draws_no_noise_says_so_and_heeds_none(name: str) -> None:
+def test_a_core_that_draws_no_noise_says_so_and_heeds_none(name):
     core = make(name)
     images, noise = draw(core)
     assert noise is None
@@ -164,7 +161,7 @@ def test_a_core_that_draws_no_noise_says_so_and_heeds_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORES)
-def test_the_state_is_all_there_is(name: str) -> None:
+def test_the_state_is_all_there_is(name):
     core, other = make(name).eval(), make(name).eval()
     with torch.no_grad():
         for weight in other.parameters():
@@ -175,7 +172,7 @@ def test_the_state_is_all_there_is(name: str) -> None:
     assert torch.equal(core(images, noise).slots, other(images, noise).slots)
 
 
-def numbers() -> list[tuple[str, str, float]]:
+def numbers():
     """A value out of range for every number of every core's own options."""
     found = {
         (item.name, -1.0 if isinstance(item.default, float) else -1): name
@@ -188,12 +185,12 @@ def numbers() -> list[tuple[str, str, float]]:
 
 
 @pytest.mark.parametrize(("name", "field", "value"), numbers())
-def test_values_that_no_core_can_use_are_named(name: str, field: str, value: float) -> None:
+def test_values_that_no_core_can_use_are_named(name, field, value):
     with pytest.raises(ValueError, match=f"{field}={value}: expected"):
         make(name, **{field: value})
 
 
-def test_a_core_needs_a_number_of_slots() -> None:
+def test_a_core_needs_a_number_of_slots():
     with pytest.raises(ValueError, match="slots=None: expected"):
         make("slot-attention", slots=None)
 
@@ -203,7 +200,7 @@ class Broken(SlotAttention):
 
     broken: Callable[[SlotOutput], SlotOutput]
 
-    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+    def forward(self, images, noise=None):
         return self.broken(super().forward(images, noise))
 
 
@@ -227,9 +224,7 @@ class Broken(SlotAttention):
         (lambda out: out._replace(features=out.features[:, 1:]), "features have shape"),
     ],
 )
-def test_a_core_that_breaks_the_contract_is_refused_by_name(
-    broken: Callable[[SlotOutput], SlotOutput], message: str
-) -> None:
+def test_a_core_that_breaks_the_contract_is_refused_by_name(broken, message):
     core = Broken(SlotAttention.Config(slots=4, width=16), ENCODERS["strided-cnn"]())
     core.broken = lambda out: out
     check_core(core, torch.rand(2, 3, 32, 32, generator=torch_generator(0, "images")))

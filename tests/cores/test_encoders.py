@@ -2,18 +2,16 @@
 
 import builtins
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import resnet
 
 from slotbench.cores.encoders.cnn import CnnConfig, StridedCnn, StridedCnnConfig
-from slotbench.cores.encoders.resnet import ResNet, ResNet18, ResNet34, ResNetConfig
+from slotbench.cores.encoders.resnet import ResNet18, ResNet34, ResNetConfig
 from slotbench.cores.encoders.vit import ViT, ViTConfig
 from slotbench.cores.layers import cell_centres
 from slotbench.cores.slot_attention import SlotAttention
@@ -25,16 +23,16 @@ VIT = ViTConfig("test_vit")
 """timm's own model for tests: 6 blocks of width 64, made for 160 pixels and patches of 16."""
 
 
-def images(count: int = 2, size: int = 32) -> Tensor:
+def images(count=2, size=32):
     return torch.rand(count, 3, size, size, generator=torch_generator(0, "images"))
 
 
-def vit(size: int = 32, seed: int = 0, **fields: Any) -> ViT:
+def vit(size=32, seed=0, **fields):
     with building(seed, "vit"):
         return ViT(ViTConfig(**{"model": "test_vit", **fields}), size)
 
 
-ENCODERS: dict[str, Callable[[], nn.Module]] = {
+ENCODERS = {
     "resnet18": lambda: ResNet18(TINY, 32),
     "resnet34": lambda: ResNet34(TINY, 32),
     "vit": lambda: ViT(VIT, 32),
@@ -42,7 +40,7 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_features_lie_on_their_grid_and_feed_a_core(name: str) -> None:
+def test_features_lie_on_their_grid_and_feed_a_core(name):
     with building(0, "core"):
         encoder = ENCODERS[name]()
         core = SlotAttention(SlotAttention.Config(slots=3, width=16, mlp_width=16), encoder)
@@ -58,7 +56,7 @@ def test_features_lie_on_their_grid_and_feed_a_core(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_bfloat16_autocast(name: str) -> None:
+def test_bfloat16_autocast(name):
     with building(0, "core"):
         encoder = ENCODERS[name]()
     plain, _ = encoder(images())
@@ -71,9 +69,7 @@ def test_bfloat16_autocast(name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "blocks"), [(ResNet18, [2, 2, 2, 2]), (ResNet34, [3, 4, 6, 3])])
 @pytest.mark.parametrize("stages", [1, 4])
-def test_the_trunk_is_torchvisions_with_savis_stem(
-    kind: type[ResNet], blocks: list[int], stages: int
-) -> None:
+def test_the_trunk_is_torchvisions_with_savis_stem(kind, blocks, stages):
     with building(stages, "resnet"):
         mine = kind(ResNetConfig(channels=8, stages=stages), 16)
         theirs = resnet.ResNet(
@@ -93,7 +89,7 @@ def test_the_trunk_is_torchvisions_with_savis_stem(
     torch.testing.assert_close(found, reference(inputs))
 
 
-def test_resnet_blocks_start_as_the_identity() -> None:
+def test_resnet_blocks_start_as_the_identity():
     with building(0, "resnet"):
         encoder = ResNet18(TINY, 32)
     blocks = encoder.trunk[3]
@@ -102,7 +98,7 @@ def test_resnet_blocks_start_as_the_identity() -> None:
 
 
 @pytest.mark.parametrize(("size", "patch"), [(32, 16), (48, 4)])
-def test_vit_features_are_timms_without_the_class_token(size: int, patch: int) -> None:
+def test_vit_features_are_timms_without_the_class_token(size, patch):
     encoder = vit(size, patch=patch)
     reference = timm.create_model("test_vit", img_size=size, patch_size=patch)
     reference.load_state_dict(encoder.model.state_dict(), strict=False)
@@ -114,7 +110,7 @@ def test_vit_features_are_timms_without_the_class_token(size: int, patch: int) -
     torch.testing.assert_close(features, expected[:, reference.num_prefix_tokens :])
 
 
-def trained(encoder: nn.Module) -> dict[str, Tensor]:
+def trained(encoder):
     """The encoder's weights after two steps of a core on top of it."""
     core = SlotAttention(SlotAttention.Config(slots=3, width=16, mlp_width=16), encoder).train()
     optimizer = torch.optim.Adam(core.parameters(), 0.1)
@@ -126,7 +122,7 @@ def trained(encoder: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_only_a_vit_that_is_not_frozen_learns(frozen: bool) -> None:
+def test_only_a_vit_that_is_not_frozen_learns(frozen):
     encoder = vit(frozen=frozen)
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     after = trained(encoder)
@@ -136,7 +132,7 @@ def test_only_a_vit_that_is_not_frozen_learns(frozen: bool) -> None:
     assert encoder(images())[0].requires_grad != frozen
 
 
-def test_weights_for_other_sizes_are_resampled(tmp_path: Path) -> None:
+def test_weights_for_other_sizes_are_resampled(tmp_path):
     path = tmp_path / "weights.safetensors"
     large = timm.create_model("test_vit", num_classes=0)
     with torch.no_grad():
@@ -158,13 +154,11 @@ def test_weights_for_other_sizes_are_resampled(tmp_path: Path) -> None:
 class Harmful:
     """A pickle that runs something when it is read."""
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
+    def __reduce__(self):
         return (Path.touch, (Path("ran"),))
 
 
-def test_files_that_hold_no_such_weights_are_refused_and_run_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_hold_no_such_weights_are_refused_and_run_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("bad.pth").write_bytes(pickle.dumps(Harmful()))
     state = vit().model.state_dict()
@@ -188,24 +182,23 @@ def test_files_that_hold_no_such_weights_are_refused_and_run_nothing(
     assert not Path("ran").exists()
 
 
-def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_fetched_ask_for_a_file(monkeypatch):
     make = timm.create_model
 
-    def offline(name: str, pretrained: bool = False, **options: Any) -> nn.Module:
+    def offline(name, pretrained=False, **options):
         if pretrained:
             raise ConnectionError("no network")
-        made: nn.Module = make(name, **options)
-        return made
+        return make(name, **options)
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ValueError, match=r"cannot be fetched \(ConnectionError\); give the path"):
         vit(pretrained=True)
 
 
-def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_timm_the_extra_is_named(monkeypatch):
     real = builtins.__import__
 
-    def without(name: str, *arguments: Any, **named: Any) -> Any:
+    def without(name, *arguments, **named):
         if name == "timm":
             raise ImportError("No module named 'timm'")
         return real(name, *arguments, **named)
@@ -216,7 +209,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
-def test_weights_come_from_a_file(tmp_path: Path, name: str) -> None:
+def test_weights_come_from_a_file(tmp_path, name):
     model = timm.create_model("test_vit", pretrained=False, img_size=32, patch_size=8)
     path = tmp_path / name
     if path.suffix == ".pth":
@@ -228,7 +221,7 @@ def test_weights_come_from_a_file(tmp_path: Path, name: str) -> None:
         torch.testing.assert_close(value, model.state_dict()[key])
 
 
-def test_the_last_channels_hold_the_position_alone() -> None:
+def test_the_last_channels_hold_the_position_alone():
     features, _ = ResNet18(ResNetConfig(channels=8, stages=3), 32)(images())
     centres = cell_centres(8, 8)
     for image in features[..., 8:]:
@@ -251,6 +244,6 @@ def test_the_last_channels_hold_the_position_alone() -> None:
         (lambda: StridedCnn(StridedCnnConfig(stride=5), 32), "stride=5 does not divide"),
     ],
 )
-def test_fields_that_do_not_fit_are_named(make: Callable[[], object], message: str) -> None:
+def test_fields_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -4,8 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
@@ -35,10 +33,10 @@ prepare.prepare(prepare.Request(name, image_size=32, data_dir=Path(data), **fiel
 """
 
 
-def same_after_ten_kills(name: str, folder: Path, source: Path | None = None) -> None:
+def same_after_ten_kills(name, folder, source=None):
     """Compare a quiet preparation with one that is killed ten times; nothing else is left."""
 
-    def start(data: str) -> "subprocess.Popen[bytes]":
+    def start(data):
         words = [sys.executable, "-c", SLOW, name, str(folder / data), str(source or "")]
         return subprocess.Popen(words, stdout=subprocess.DEVNULL)
 
@@ -59,11 +57,9 @@ def same_after_ten_kills(name: str, folder: Path, source: Path | None = None) ->
     assert (quiet["fingerprint"], quiet["manifest"]) == (again["fingerprint"], again["manifest"])
 
 
-def _wait_for_a_new_file(
-    process: "subprocess.Popen[bytes]", folder: Path, pattern: str, least: float = 0.01
-) -> None:
+def _wait_for_a_new_file(process, folder, pattern, least=0.01):
     """Until a part, or whatever else matches, was begun: kills fall into the work itself."""
-    seen: Callable[[], set[Path]] = lambda: set(folder.rglob(pattern))  # noqa: E731
+    seen = lambda: set(folder.rglob(pattern))  # noqa: E731
     before = seen()
     while process.poll() is None and not seen() - before:
         time.sleep(least)

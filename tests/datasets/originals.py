@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-from pathlib import Path
 
 import crc32c
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.generic]
 
 
-def varint(value: int) -> bytes:
+def varint(value):
     out = b""
     while value > 127:
         out += bytes([value & 127 | 128])
@@ -19,37 +18,37 @@ def varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-def field(number: int, content: bytes) -> bytes:
+def field(number, content):
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def single_bytes(values: Values) -> bytes:
+def single_bytes(values):
     """A ``bytes_list`` in which every byte is an entry of its own."""
     return field(1, b"".join(b"\x0a\x01" + bytes([value]) for value in values.tobytes()))
 
 
-def whole_bytes(values: Values) -> bytes:
+def whole_bytes(values):
     """A ``bytes_list`` of one entry."""
     return field(1, field(1, values.tobytes()))
 
 
-def packed_floats(values: Values) -> bytes:
+def packed_floats(values):
     return field(2, field(1, values.astype("<f4").tobytes()))
 
 
-def loose_floats(values: Values) -> bytes:
+def loose_floats(values):
     return field(2, b"".join(b"\x0d" + struct.pack("<f", value) for value in values.ravel()))
 
 
-def example(features: dict[str, bytes]) -> bytes:
+def example(features):
     entries = (
         field(1, field(1, key.encode()) + field(2, value)) for key, value in features.items()
     )
     return field(1, b"".join(entries))
 
 
-def frame(data: bytes) -> bytes:
-    def masked(text: bytes) -> bytes:
+def frame(data):
+    def masked(text):
         crc = crc32c.crc32c(text)
         return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
@@ -57,12 +56,12 @@ def frame(data: bytes) -> bytes:
     return length + masked(length) + data + masked(data)
 
 
-def write(path: Path, records: list[bytes]) -> Path:
+def write(path, records):
     path.write_bytes(gzip.compress(b"".join(frame(record) for record in records), 1))
     return path
 
 
-def clevr_record(index: int, objects: int, **replaced: bytes) -> bytes:
+def clevr_record(index, objects, **replaced):
     """A scene of squares in the cropped part of the image; entity i is at column 64 + 18 i.
 
     The order of the features differs between records; ``replaced`` are stored as they are.
@@ -96,9 +95,7 @@ def clevr_record(index: int, objects: int, **replaced: bytes) -> bytes:
     return example(dict(sorted(features.items(), reverse=bool(index % 2))))
 
 
-def sprites_record(
-    index: int, sprites: int = 2, entities: int = 6, channels: int = 3, **replaced: bytes
-) -> bytes:
+def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
     generator = np.random.default_rng(index)
     image = np.full((64, 64, channels), 50, np.uint8)
     mask = np.zeros((64, 64, entities, 1), np.uint8)
@@ -121,14 +118,14 @@ def sprites_record(
     )
 
 
-def tetrominoes_record(index: int, **replaced: bytes) -> bytes:
+def tetrominoes_record(index, **replaced):
     """Three squares of 10x10 pixels at (3 + 10 i, 4 + 10 i), of the colours red, cyan, yellow.
 
     Entity 0, the background, has zeros for every number but its visibility.
     """
     colors = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0)])
     image, mask = np.zeros((35, 35, 3), np.uint8), np.zeros((4, 35, 35, 1), np.uint8)
-    numbers: dict[str, Values] = {key: np.zeros(4) for key in ("x", "y", "shape")}
+    numbers = {key: np.zeros(4) for key in ("x", "y", "shape")}
     for entity in (1, 2, 3):
         x, y = 10 * entity - 7, 10 * entity - 6
         place = (slice(y, y + 10), slice(x, x + 10))
@@ -150,9 +147,7 @@ def tetrominoes_record(index: int, **replaced: bytes) -> bytes:
     )
 
 
-def room_record(
-    index: int, objects: int, entities: int = 7, walls: int = 2, **replaced: bytes
-) -> bytes:
+def room_record(index, objects, entities=7, walls=2, **replaced):
     """Sky, floor, one or two halves of the wall, then objects: 6x12 pixels, 20 brighter each.
 
     The wall is rows 20 to 31; its halves meet at column 30. The first object stands at its foot.

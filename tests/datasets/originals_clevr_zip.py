@@ -3,8 +3,6 @@
 import json
 import struct
 import zlib
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,7 @@ COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
 SIZES = {"large": 0.7, "small": 0.35}
 
 
-def zip_bytes(files: dict[str, bytes], *, stored: bool = False) -> bytes:
+def zip_bytes(files, *, stored=False):
     """A zip archive: local headers and content, then the directory and its end."""
     body, directory = b"", b""
     for name, content in files.items():
@@ -29,7 +27,7 @@ def zip_bytes(files: dict[str, bytes], *, stored: bool = False) -> bytes:
     return body + directory + struct.pack("<4s2H2H2IH", b"PK\5\6", 0, 0, *counts, 0)
 
 
-def image(index: int, height: int = 240) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def image(index, height=240):
     """A gradient that differs between images, a white bar in the crop's first row."""
     width = height * 4 // 3 if height == 240 else height * 3 // 2
     picture = np.zeros((height, width, 3), np.uint8)
@@ -40,9 +38,7 @@ def image(index: int, height: int = 240) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return picture
 
 
-def thing(
-    index: int, x: float, y: float = 120.0, depth: float = 10.0, **more: Any
-) -> dict[str, Any]:
+def thing(index, x, y=120.0, depth=10.0, **more):
     return {
         "color": COLORS[index % 8],
         "size": ("large", "small")[index % 2],
@@ -55,7 +51,7 @@ def thing(
     }
 
 
-def scene(split: str, index: int, count: int, /, **more: Any) -> dict[str, Any]:
+def scene(split, index, count, /, **more):
     """Objects stand at columns 70, 90, ...: from the eleventh on they would leave the crop."""
     return {
         "split": split,
@@ -68,12 +64,12 @@ def scene(split: str, index: int, count: int, /, **more: Any) -> dict[str, Any]:
     }
 
 
-def scenes(split: str, listed: list[dict[str, Any]]) -> bytes:
+def scenes(split, listed):
     info = {"split": split, "license": "Creative Commons Attribution (CC-BY 4.0)", "version": "1.0"}
     return json.dumps({"info": info, "scenes": listed}).encode()
 
 
-def clevr_files(train: list[int], val: list[int], root: str = "CLEVR_v1.0/") -> dict[str, bytes]:
+def clevr_files(train, val, root="CLEVR_v1.0/"):
     """Scenes with so many objects each; two test images that nobody can use."""
     files = {f"{root}README.txt": b"CLEVR", f"{root}images/test/CLEVR_test_000000.png": b"x"}
     for split, counts in (("train", train), ("val", val)):
@@ -85,7 +81,7 @@ def clevr_files(train: list[int], val: list[int], root: str = "CLEVR_v1.0/") -> 
     return files
 
 
-def write_clevr(path: Path, train: list[int], val: list[int], **replaced: bytes) -> Path:
+def write_clevr(path, train, val, **replaced):
     """``replaced`` are members by the end of their name, ``/`` written as ``__``."""
     files = clevr_files(train, val)
     for key, content in replaced.items():

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,11 +22,11 @@ USUAL_MATERIALS = ("whitemarble", "poliigonbricks01", "poliigongroundforest003")
 COLORS = ("cyan", "gray", "yellow")
 
 
-def count(index: int) -> int:
+def count(index):
     return 3 + index % 8
 
 
-def labels(index: int) -> np.ndarray:
+def labels(index):
     """Object k is a square of 5 pixels: five a row, in two rows; the first one lies beside the
     crop where the index is odd."""
     found = np.zeros((HEIGHT, WIDTH), np.int64)
@@ -39,14 +38,14 @@ def labels(index: int) -> np.ndarray:
     return found
 
 
-def picture(index: int) -> np.ndarray:
+def picture(index):
     """Object k has the colour (20 k, index, 90); elsewhere (0, index, 200)."""
     where = labels(index)
     same = np.full_like(where, index)
     return np.stack([20 * where, same, np.where(where > 0, 90, 200)], axis=-1)
 
 
-def thing(variant: str, index: int, k: int) -> dict[str, Any]:
+def thing(variant, index, k):
     shapes, materials = SHAPES.get(variant, USUAL_SHAPES), MATERIALS.get(variant, USUAL_MATERIALS)
     return {
         "shape": shapes[(index + k) % len(shapes)],
@@ -60,7 +59,7 @@ def thing(variant: str, index: int, k: int) -> dict[str, Any]:
     }
 
 
-def scene(variant: str, index: int) -> dict[str, Any]:
+def scene(variant, index):
     return {
         "num_objects": count(index),
         "split": variant,
@@ -72,12 +71,12 @@ def scene(variant: str, index: int) -> dict[str, Any]:
     }
 
 
-def stem(variant: str, index: int) -> str:
+def stem(variant, index):
     """Of an image's files, below the folder of the variant."""
     return f"{index // A_FOLDER}/CLEVRTEX_{variant}_{index:06d}"
 
 
-def write(root: Path, variant: str = "full", images: int = 20) -> Path:
+def write(root, variant="full", images=20):
     """``root/clevrtex_<variant>``, which is returned; with files beside that nobody reads."""
     folder = root / f"clevrtex_{variant}"
     for index in range(images):

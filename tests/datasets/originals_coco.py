@@ -2,8 +2,6 @@
 
 import io
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,11 +11,11 @@ NAMES = {3: "cat", 1: "person", 7: "kite"}
 """Category id -> name; the ids have gaps, and are not in order in the file."""
 
 
-def corners(x: float, y: float, width: float, height: float) -> list[float]:
+def corners(x, y, width, height):
     return [x, y, x + width, y, x + width, y + height, x, y + height]
 
 
-def runs(mask: Any) -> list[int]:
+def runs(mask):
     """The lengths of the runs of a mask, column after column, 0 first."""
     flat = mask.T.ravel().astype(int)
     borders = np.flatnonzero(np.diff(flat)) + 1
@@ -25,13 +23,13 @@ def runs(mask: Any) -> list[int]:
     return [0, *lengths] if flat[0] else lengths
 
 
-def box_of(x: int, y: int, width: int, height: int) -> Any:
+def box_of(x, y, width, height):
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[y : y + height, x : x + width] = True
     return mask
 
 
-def annotation(id_: int, image: int, category: int, **fields: Any) -> dict[str, Any]:
+def annotation(id_, image, category, **fields):
     """A square of 6 pixels, at row 5 and column 6 where ``fields`` say nothing else."""
     return {
         "id": id_,
@@ -45,7 +43,7 @@ def annotation(id_: int, image: int, category: int, **fields: Any) -> dict[str, 
     }
 
 
-def image(id_: int) -> dict[str, Any]:
+def image(id_):
     return {
         "id": id_,
         "file_name": f"{id_:012d}.jpg",
@@ -56,7 +54,7 @@ def image(id_: int) -> dict[str, Any]:
     }
 
 
-def document(ids: list[int], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+def document(ids, annotations):
     return {
         "info": {},
         "licenses": [],
@@ -68,7 +66,7 @@ def document(ids: list[int], annotations: list[dict[str, Any]]) -> dict[str, Any
     }
 
 
-def pixels(id_: int) -> bytes:
+def pixels(id_):
     """A picture of one colour, which its id determines, as a JPEG."""
     color = np.full((HEIGHT, WIDTH, 3), (id_ % 250, 100, 50), np.uint8)
     stream = io.BytesIO()
@@ -79,7 +77,7 @@ def pixels(id_: int) -> bytes:
 TRAIN, VAL = [9, 4, 30, 12], [8, 2, 6, 5, 40]
 
 
-def documents() -> dict[str, Any]:
+def documents():
     """Images out of order; what image 4 holds is asserted in the tests; 30 and 5 hold nothing."""
     train = [
         annotation(50, 9, 1),
@@ -102,7 +100,7 @@ def documents() -> dict[str, Any]:
     return {"train2017": document(TRAIN, train), "val2017": document(VAL, val)}
 
 
-def write(root: Path, parts: dict[str, Any] | None = None) -> Path:
+def write(root, parts=None):
     for folder, content in (parts or documents()).items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "annotations").mkdir(exist_ok=True)

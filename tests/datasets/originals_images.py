@@ -10,11 +10,11 @@ Values = NDArray[np.generic]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(rows: bytes, width: int, height: int, bits: int, color: int, *between: bytes) -> bytes:
+def png(rows, width, height, bits, color, *between):
     """``rows`` have a filter byte each; ``between`` are chunks, kind and data."""
     header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     parts = [
@@ -26,7 +26,7 @@ def png(rows: bytes, width: int, height: int, bits: int, color: int, *between: b
     return SIGNATURE + b"".join(chunk(*part) for part in parts)
 
 
-def rows_of(values: Values, bits: int) -> bytes:
+def rows_of(values, bits):
     """Numbers (h, w) of that many bits each, as rows without a filter."""
     lines = []
     for row in values:
@@ -36,24 +36,24 @@ def rows_of(values: Values, bits: int) -> bytes:
     return b"".join(lines)
 
 
-def grey(values: Values, bits: int = 8) -> bytes:
+def grey(values, bits=8):
     """Numbers (h, w) as a grey PNG."""
     return png(rows_of(values, bits), values.shape[1], values.shape[0], bits, 0)
 
 
-def palette(values: Values, bits: int = 8) -> bytes:
+def palette(values, bits=8):
     """Indices (h, w) as a PNG whose palette has the same colour everywhere."""
     colors = b"PLTE" + bytes(7 for _ in range(3 * 2**bits))
     return png(rows_of(values, bits), values.shape[1], values.shape[0], bits, 3, colors)
 
 
-def rgb(image: Values, alpha: bool = False) -> bytes:
+def rgb(image, alpha=False):
     """uint8 (h, w, 3 or 4) as a PNG in colours."""
     rows = b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in image)
     return png(rows, image.shape[1], image.shape[0], 8, 6 if alpha else 2)
 
 
-def with_checksums(data: bytes) -> bytes:
+def with_checksums(data):
     """A PNG whose chunks' checksums are made right again, as far as its lengths allow."""
     out, place = data[:8], 8
     while place + 12 <= len(data):

@@ -7,9 +7,7 @@ of objects as one flat list, lists of several lengths as ``ragged_flat_values`` 
 
 import json
 import struct
-from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +22,20 @@ SIZES = {"train": (3, 4), "validation": (2, 1)}
 """Split -> clips of each shard."""
 
 
-def entries(values: list[bytes]) -> bytes:
+def entries(values):
     return field(1, b"".join(field(1, value) for value in values))
 
 
-def ints(values: Values) -> bytes:
+def ints(values):
     return field(3, field(1, b"".join(varint(int(value) % 2**64) for value in values.ravel())))
 
 
-def objects_of(index: int) -> int:
+def objects_of(index):
     """How many objects clip ``index`` has: 1 to 4."""
     return 1 + index % 4
 
 
-def labels(index: int, time: int, side: int = SIDE) -> Values:
+def labels(index, time, side=SIDE):
     """Object i is a bar of ``side // 4`` columns and ``side // 8`` rows that moves to the right.
 
     The last object is hidden in the second half of the clip.
@@ -52,7 +50,7 @@ def labels(index: int, time: int, side: int = SIDE) -> Values:
     return found
 
 
-def image(index: int, time: int, side: int = SIDE) -> Values:
+def image(index, time, side=SIDE):
     """Red is 50 times the label, green the clip, blue the frame."""
     found = np.empty((side, side, 3), np.uint8)
     found[..., 0] = 50 * labels(index, time, side)
@@ -60,14 +58,14 @@ def image(index: int, time: int, side: int = SIDE) -> Values:
     return found
 
 
-def positions(index: int, dim: int) -> Values:
+def positions(index, dim):
     """float (objects, frames, dim): object + frame / 100 + dimension / 10, and the clip."""
     n = objects_of(index)
     parts = np.arange(n)[:, None, None] + np.arange(FRAMES)[:, None] / 100 + np.arange(dim) / 10
     return (parts + 10 * index).astype(np.float32)
 
 
-def codes(index: int, classes: int) -> Values:
+def codes(index, classes):
     return (np.arange(objects_of(index)) + index) % classes
 
 
@@ -79,7 +77,7 @@ CODES = {
 
 
 @lru_cache(256)
-def record(index: int, variant: str = "a", side: int = SIDE, **replaced: bytes) -> bytes:
+def record(index, variant="a", side=SIDE, **replaced):
     """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
     n = objects_of(index)
     generator = np.random.default_rng(index)
@@ -142,11 +140,11 @@ def record(index: int, variant: str = "a", side: int = SIDE, **replaced: bytes) 
     return example({key: value for key, value in sorted(features.items()) if value})
 
 
-def shard_name(variant: str, split: str, index: int, shards: int) -> str:
+def shard_name(variant, split, index, shards):
     return f"movi_{variant}-{split}.tfrecord-{index:05d}-of-{shards:05d}"
 
 
-def information(variant: str, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
+def information(variant, sizes):
     """``dataset_info.json``; protobuf writes long whole numbers as text."""
     splits = [
         {
@@ -165,13 +163,7 @@ def information(variant: str, sizes: Mapping[str, tuple[int, ...]]) -> dict[str,
     }
 
 
-def write(
-    root: Path,
-    variant: str = "a",
-    sizes: Mapping[str, tuple[int, ...]] = SIZES,
-    side: int = SIDE,
-    replaced: dict[int, bytes] | None = None,
-) -> Path:
+def write(root, variant="a", sizes=SIZES, side=SIDE, replaced=None):
     """A folder of TFDS; clips are numbered through all shards, ``replaced`` are other records."""
     root.mkdir(parents=True, exist_ok=True)
     index = 0
@@ -188,7 +180,7 @@ def write(
     return root
 
 
-def places(shard: bytes) -> list[int]:
+def places(shard):
     """Where each record of a plain file begins."""
     found, place = [], 0
     while place < len(shard):

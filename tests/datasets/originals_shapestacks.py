@@ -1,8 +1,5 @@
 """ShapeStacks' folders, written here byte by byte."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
 from tests.datasets.originals_images import grey, rgb
@@ -11,11 +8,11 @@ SIDE = 32
 """Of the published files 224; the crop keeps 7 of 8 pixels either way."""
 
 
-def tower(height: int, index: int, vcom: int = 0, vpsf: int = 0) -> str:
+def tower(height, index, vcom=0, vpsf=0):
     return f"env_ccs-hard-h={height}-vcom={vcom}-vpsf={vpsf}-v={index}"
 
 
-def labels(height: int, camera: int) -> np.ndarray:
+def labels(height, camera):
     """Shape k stands k-th from below, 4 pixels high; the camera moves the tower sideways."""
     found = np.zeros((SIDE, SIDE), np.int64)
     for shape in range(1, height + 1):
@@ -23,7 +20,7 @@ def labels(height: int, camera: int) -> np.ndarray:
     return found
 
 
-def label_image(values: np.ndarray, form: str = "rgba") -> bytes:
+def label_image(values, form="rgba"):
     """As matplotlib writes it: each channel is 32 times the label, alpha is 255."""
     stored = values * 32
     if form == "grey":
@@ -32,18 +29,18 @@ def label_image(values: np.ndarray, form: str = "rgba") -> bytes:
     return rgb(channels, alpha=True) if form == "rgba" else rgb(channels[..., :3])
 
 
-def image(height: int, camera: int, index: int) -> bytes:
+def image(height, camera, index):
     """Shape k has the colour (40 k, index, camera); elsewhere (0, 200, 0)."""
     where = labels(height, camera)
     colors = np.stack([40 * where, np.full_like(where, index), np.full_like(where, camera)], -1)
     return rgb(np.where(where[..., None] > 0, colors, (0, 200, 0)))
 
 
-def view_name(camera: int) -> str:
+def view_name(camera):
     return f"rgb-w={camera % 3}-f=1-l=0-c=unique-cam_{camera}-mono-0.png"
 
 
-def label_name(camera: int) -> str:
+def label_name(camera):
     return f"iseg-w=0-f=0-l=0-c=original-cam_{camera}-mono-0.map"
 
 
@@ -56,12 +53,7 @@ CAMERAS = (1, 10, 4)
 FORMS = ("rgba", "rgb", "grey")
 
 
-def write(
-    root: Path,
-    split: str = "default",
-    towers: Mapping[str, list[str]] = TOWERS,
-    labels_in: str = "iseg",
-) -> Path:
+def write(root, split="default", towers=TOWERS, labels_in="iseg"):
     lists = root / "splits" / split
     lists.mkdir(parents=True, exist_ok=True)
     index = 0

@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 
 Headers = dict[str, str]
@@ -19,27 +19,27 @@ class Server:
     ``requests`` has the headers of each, names in lower case, and ``path``.
     """
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours):
         self.behaviours, self.requests = list(behaviours), list[Headers]()
         self.stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._threads: list[threading.Thread] = []
+        self._threads = []
         self._start(self._accept)
 
     @property
-    def base(self) -> str:
+    def base(self):
         return "http://{}:{}".format(*self._socket.getsockname())
 
     @property
-    def ranges(self) -> list[str | None]:
+    def ranges(self):
         return [request.get("range") for request in self.requests]
 
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+    def _start(self, target, *arguments):
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _accept(self) -> None:
+    def _accept(self):
         while not self.stopped.is_set():
             try:
                 connection, _ = self._socket.accept()
@@ -47,7 +47,7 @@ class Server:
                 return
             self._start(self._answer, connection)
 
-    def _answer(self, connection: socket.socket) -> None:
+    def _answer(self, connection):
         # A client that gives up breaks the pipe: that is its right.
         with connection, contextlib.suppress(OSError):
             connection.settimeout(20)
@@ -66,7 +66,7 @@ class Server:
             self.requests.append(headers)
             behaviour(self, connection, headers)
 
-    def stop(self) -> None:
+    def stop(self):
         self.stopped.set()
         # Closing alone does not wake a thread that waits in accept.
         with contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ class Server:
 
 
 @contextmanager
-def serving(*behaviours: Behaviour) -> Iterator[Server]:
+def serving(*behaviours):
     server = Server(*behaviours)
     try:
         yield server
@@ -85,12 +85,12 @@ def serving(*behaviours: Behaviour) -> Iterator[Server]:
         server.stop()
 
 
-def head(status: str, headers: Extra) -> bytes:
+def head(status, headers):
     lines = [f"HTTP/1.1 {status}", "Connection: close", *(f"{k}: {v}" for k, v in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def wanted(content: bytes, headers: Headers, extra: Extra) -> tuple[str, int, Extra]:
+def wanted(content, headers, extra):
     """(status, where the body begins, headers), by the rules of RFC 9110."""
     asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
     condition = headers.get("if-range")
@@ -115,18 +115,16 @@ def wanted(content: bytes, headers: Headers, extra: Extra) -> tuple[str, int, Ex
     )
 
 
-def good(content: bytes, **extra: str) -> Behaviour:
+def good(content, **extra):
     """A server that does all as it should; header names have ``_`` for ``-``."""
     return cut(content, None, **extra)
 
 
-def cut(
-    content: bytes, sent: int | None, *, end: str = "close", begin: int | None = None, **extra: str
-) -> Behaviour:
+def cut(content, sent, *, end="close", begin=None, **extra):
     """Says the full length and sends ``sent`` bytes; then closes, resets or stalls."""
     named = {key.replace("_", "-"): value for key, value in extra.items()}
 
-    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:
+    def behave(server, connection, headers):
         status, start, fields = wanted(content, headers if begin is None else {}, named)
         start = start if begin is None else begin
         connection.sendall(head(status, {**fields, **named}))
@@ -141,29 +139,29 @@ def cut(
     return behave
 
 
-def raw(answer: bytes) -> Behaviour:
-    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+def raw(answer):
+    def behave(server, connection, headers):  # noqa: ARG001
         connection.sendall(answer)
 
     return behave
 
 
-def status(code: str, body: bytes = b"", **extra: str) -> Behaviour:
+def status(code, body=b"", **extra):
     named = {key.replace("_", "-"): value for key, value in extra.items()}
     return raw(head(code, {"Content-Length": str(len(body)), **named}) + body)
 
 
-def chunked(content: bytes, *, finished: bool = True) -> Behaviour:
+def chunked(content, *, finished=True):
     pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
     body = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces)
     last = b"0\r\n\r\n" if finished else b""
     return raw(head("200 OK", {"Transfer-Encoding": "chunked"}) + body + last)
 
 
-def dripping(content: bytes, pause: float) -> Behaviour:
+def dripping(content, pause):
     """A byte, a pause, a byte: never silent for long, never done."""
 
-    def behave(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+    def behave(server, connection, headers):  # noqa: ARG001
         connection.sendall(head("200 OK", {"Content-Length": str(len(content))}))
         for byte in content:
             connection.sendall(bytes([byte]))
@@ -173,10 +171,10 @@ def dripping(content: bytes, pause: float) -> Behaviour:
     return behave
 
 
-def silent(server: Server, connection: socket.socket, headers: Headers) -> None:  # noqa: ARG001
+def silent(server, connection, headers):  # noqa: ARG001
     """Takes the request and says nothing."""
     server.stopped.wait(20)
 
 
-def hangs_up(server: Server, connection: socket.socket, headers: Headers) -> None:
+def hangs_up(server, connection, headers):
     """Closes without a word."""

@@ -1,6 +1,6 @@
 """A small source in the original format of every dataset, for tests that go through them all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,29 +16,29 @@ from tests.datasets.originals_images import grey, rgb
 from tests.datasets.test_folder import squares, table
 
 
-def clevr(root: Path, images: int) -> Path:
+def clevr(root, images):
     few = [originals.clevr_record(index, 3 + index) for index in range(4)]
     records = [few[index % 4] for index in range(images)]
     return originals.write(root / "clevr_with_masks_train.tfrecords", records)
 
 
-def clevr_zip(root: Path, images: int) -> Path:
+def clevr_zip(root, images):
     counts = [3 + index % 4 for index in range(images)]
     half = images // 2
     return write_clevr(root / "CLEVR_v1.0.zip", counts[:half], counts[half:])
 
 
-def multi_dsprites(root: Path, images: int) -> Path:
+def multi_dsprites(root, images):
     records = [originals.sprites_record(index) for index in range(images)]
     return originals.write(root / "multi_dsprites_colored_on_grayscale.tfrecords", records)
 
 
-def tetrominoes(root: Path, images: int) -> Path:
+def tetrominoes(root, images):
     records = [originals.tetrominoes_record(index) for index in range(images)]
     return originals.write(root / "tetrominoes_train.tfrecords", records)
 
 
-def objects_room(root: Path, images: int) -> Path:
+def objects_room(root, images):
     for name, entities, objects in (
         ("train", 7, 3),
         ("test_empty_room", 4, 0),
@@ -51,7 +51,7 @@ def objects_room(root: Path, images: int) -> Path:
     return root
 
 
-def folder(root: Path, images: int) -> Path:
+def folder(root, images):
     for index in range(images):
         image, labels = squares(index)
         (root / f"{index:02d}.png").write_bytes(rgb(image))
@@ -60,7 +60,7 @@ def folder(root: Path, images: int) -> Path:
     return root
 
 
-def coco(root: Path, images: int) -> Path:
+def coco(root, images):
     parts = originals_coco.documents()
     originals_coco.write(root, parts)
     for split, count in (("train2017", images - 10), ("val2017", 10)):
@@ -72,7 +72,7 @@ def coco(root: Path, images: int) -> Path:
     return originals_coco.write(root, parts)
 
 
-def shapestacks(root: Path, images: int) -> Path:
+def shapestacks(root, images):
     cameras = len(originals_shapestacks.CAMERAS)
     towers = {
         split: [originals_shapestacks.tower(3, 100 * number + index) for index in range(count)]
@@ -83,13 +83,13 @@ def shapestacks(root: Path, images: int) -> Path:
     return originals_shapestacks.write(root, towers=towers)
 
 
-def movi(root: Path, images: int) -> Path:
+def movi(root, images):
     """As many clips."""
     sizes = {"train": (images // 2, images // 4), "validation": (images // 4,)}
     return originals_movi.write(root, sizes=sizes, side=32)
 
 
-def clevrtex(root: Path, images: int) -> Path:
+def clevrtex(root, images):
     return originals_clevrtex.write(root, images=images)
 
 
@@ -103,12 +103,12 @@ class Source:
     """As few as make three splits of a batch each."""
     masks: bool = True
 
-    def written(self, root: Path, images: int | None = None) -> Path:
+    def written(self, root, images=None):
         root.mkdir()
         return self.make(root, images or self.images)
 
 
-SOURCES: Mapping[str, Source] = {
+SOURCES = {
     "clevr": Source("clevr", clevr),
     "clevr-zip": Source("clevr", clevr_zip, masks=False),
     "multi-dsprites": Source("multi-dsprites", multi_dsprites),

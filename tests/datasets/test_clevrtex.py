@@ -1,15 +1,12 @@
 """ClevrTex, rendered; what is imported is in test_clevrtex_import.py."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render.clevr_scene import GAP, MARGIN
 from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
-from slotbench.datasets.render.clevrtex_scene import KINDS, Scene, sample_scene
+from slotbench.datasets.render.clevrtex_scene import KINDS, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.sets.clevrtex import ClevrTex
 from slotbench.errors import UserError
@@ -19,11 +16,11 @@ IMAGES = 4
 
 
 @pytest.fixture(scope="module")
-def rendered() -> dict[str, Batch]:
+def rendered():
     return {variant: ClevrTex(variant, 64, seed=0).render("train", 0, IMAGES) for variant in KINDS}
 
 
-def projected(scene: Scene, point: tuple[float, float, float]) -> np.ndarray:
+def projected(scene, point):
     """Where a point appears in the frame, [0, 1]; a look-at of 35 mm on 32 mm, written out."""
     forward = -scene.camera / np.linalg.norm(scene.camera)
     right = np.cross(forward, (0, 0, 1))
@@ -35,7 +32,7 @@ def projected(scene: Scene, point: tuple[float, float, float]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", KINDS)
-def test_scenes_follow_the_rules_of_the_published_generator(variant: str) -> None:
+def test_scenes_follow_the_rules_of_the_published_generator(variant):
     kind, generator = KINDS[variant], numpy_generator(0, "scenes", variant)
     for count in (3, 6, 10):
         scene = sample_scene(kind, count, generator)
@@ -57,9 +54,7 @@ def test_scenes_follow_the_rules_of_the_published_generator(variant: str) -> Non
 
 
 @pytest.mark.parametrize("variant", KINDS)
-def test_every_object_is_seen_where_it_is_said_to_be(
-    rendered: dict[str, Batch], variant: str
-) -> None:
+def test_every_object_is_seen_where_it_is_said_to_be(rendered, variant):
     batch = rendered[variant]
     for row in range(IMAGES):
         count = int(batch["visible"][row].sum())
@@ -74,12 +69,12 @@ def test_every_object_is_seen_where_it_is_said_to_be(
             assert 5 < depth < 20
 
 
-def ground(batch: Batch) -> list[np.ndarray]:
+def ground(batch):
     """The background's pixels of each image."""
     return [image[mask == 0] for image, mask in zip(batch["image"], batch["mask"], strict=True)]
 
 
-def test_variants_differ_as_the_originals_do(rendered: dict[str, Batch]) -> None:
+def test_variants_differ_as_the_originals_do(rendered):
     full = ClevrTex("full", 64, 0).layout.properties
     for variant in ("pbg", "grassbg", "camo"):  # so that a probe may go from one to the other
         assert ClevrTex(variant, 64, 0).layout.properties == full
@@ -102,14 +97,14 @@ def test_variants_differ_as_the_originals_do(rendered: dict[str, Batch]) -> None
     assert set(KINDS["vbg"].materials) == set(PLAIN)
 
 
-def test_shifts_bring_in_shapes_and_materials_that_training_does_not_have() -> None:
+def test_shifts_bring_in_shapes_and_materials_that_training_does_not_have():
     for kind in KINDS.values():
         assert not set(kind.new_shapes) & set(kind.shapes)
         assert not set(kind.new_materials) & set(kind.materials)
         assert [mesh(shape).rest for shape in kind.new_shapes] == pytest.approx([1, 1, 1])
 
 
-def test_camouflage_is_of_the_grounds_material() -> None:
+def test_camouflage_is_of_the_grounds_material():
     generator = numpy_generator(0, "camouflage")
     scenes = [sample_scene(KINDS["camo"], 5, generator) for _ in range(10)]
     assert all({thing.material for thing in scene.objects} == {scene.ground} for scene in scenes)
@@ -118,10 +113,10 @@ def test_camouflage_is_of_the_grounds_material() -> None:
     assert len({thing.coat for scene in scenes for thing in scene.objects}) == 50
 
 
-def test_textures_show_on_objects_and_ground(rendered: dict[str, Batch]) -> None:
+def test_textures_show_on_objects_and_ground(rendered):
     """In a textured scene neighbouring pixels of one label differ more than in a plain one."""
 
-    def rough(variant: str, background: bool) -> float:
+    def rough(variant, background):
         batch, found = rendered[variant], []
         for image, mask in zip(batch["image"].astype(float), batch["mask"], strict=True):
             same = (mask[:, 1:] == mask[:, :-1]) & ((mask[:, 1:] == 0) == background)
@@ -132,7 +127,7 @@ def test_textures_show_on_objects_and_ground(rendered: dict[str, Batch]) -> None
     assert rough("pbg", False) > 1.2 * rough("vbg", False)
 
 
-def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_had_is_said(tmp_path):
     with pytest.raises(UserError, match="variant of clevrtex"):
         prepare(Request("clevrtex", "grass", data_dir=tmp_path))
     with pytest.raises(UserError, match="no address is known") as error:

@@ -2,9 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,20 +24,20 @@ LEFT = (WIDTH - HEIGHT) // 2
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     return coco.write(tmp_path / "coco")
 
 
-def request(root: Path, variant: str | None = None, **fields: Any) -> Request:
+def request(root, variant=None, **fields):
     size = fields.pop("image_size", HEIGHT)
     return Request("coco", variant, root, image_size=size, data_dir=root.parent / "data", **fields)
 
 
-def cropped(mask: Any) -> Any:
+def cropped(mask):
     return mask[:, LEFT : LEFT + HEIGHT]
 
 
-def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder: Path) -> None:
+def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder):
     path = prepare(request(folder))
     facts = verify.dataset(path)
     assert facts["images"] == {"train": 4, "val": 3, "test": 2}
@@ -65,7 +63,7 @@ def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder: Path) 
     assert (batch["property/category"][3] == -1).all()
 
 
-def test_classes_join_the_instances_of_a_category(folder: Path) -> None:
+def test_classes_join_the_instances_of_a_category(folder):
     path = prepare(request(folder, "classes"))
     verify.dataset(path)
     with DatasetFile(path) as dataset:
@@ -79,7 +77,7 @@ def test_classes_join_the_instances_of_a_category(folder: Path) -> None:
     assert batch["property/category"][0].tolist() == [1, 2]
 
 
-def test_instances_of_one_category_may_overlap_in_classes(tmp_path: Path) -> None:
+def test_instances_of_one_category_may_overlap_in_classes(tmp_path):
     parts = coco.documents()
     for item in parts["train2017"]["annotations"]:
         item["category_id"] = 7
@@ -89,7 +87,7 @@ def test_instances_of_one_category_may_overlap_in_classes(tmp_path: Path) -> Non
     assert (mask[cropped(coco.box_of(6, 5, 10, 6))] == 1).all()
 
 
-def test_val_is_split_by_the_order_of_ids(folder: Path) -> None:
+def test_val_is_split_by_the_order_of_ids(folder):
     with DatasetFile(prepare(request(folder))) as dataset:
         reds = {
             split: dataset.read(split)["image"][:, 0, 0, 0].astype(int) for split in ("val", "test")
@@ -106,7 +104,7 @@ def test_val_is_split_by_the_order_of_ids(folder: Path) -> None:
     ]
 
 
-def test_the_published_archives_need_not_be_unpacked(folder: Path, tmp_path: Path) -> None:
+def test_the_published_archives_need_not_be_unpacked(folder, tmp_path):
     expected = trees.fingerprint(prepare(request(folder)))
     archives = tmp_path / "zips" / "coco"
     archives.mkdir(parents=True)
@@ -115,15 +113,9 @@ def test_the_published_archives_need_not_be_unpacked(folder: Path, tmp_path: Pat
     assert trees.fingerprint(prepare(request(archives))) == expected
 
 
-def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = prepare(request(folder))
-    again = Request("coco", source=folder, image_size=HEIGHT, data_dir=folder.parent / "again")
-    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 5
-
-
 @INPUTS
-def test_run_lengths_as_text_are_those_that_pycocotools_writes(inputs: int) -> None:
-    def check(seed: int, height: int, width: int, share: float) -> None:
+def test_run_lengths_as_text_are_those_that_pycocotools_writes(inputs):
+    def check(seed, height, width, share):
         mask = np.random.default_rng(seed).random((height, width)) < share
         text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
         assert counts_of(text).tolist() == coco.runs(mask)
@@ -132,7 +124,7 @@ def test_run_lengths_as_text_are_those_that_pycocotools_writes(inputs: int) -> N
     fuzz(inputs, check, seed=st.integers(0, 2**32), height=side, width=side, share=share)
 
 
-def test_run_lengths_as_text_are_drawn(tmp_path: Path) -> None:
+def test_run_lengths_as_text_are_drawn(tmp_path):
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
     text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     parts = coco.documents()
@@ -143,10 +135,10 @@ def test_run_lengths_as_text_are_drawn(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn, cropped(mask.astype(int)))
 
 
-def of(key: str, place: int, **fields: Any) -> Callable[[Any], None]:
+def of(key, place, **fields):
     """A change of one item of ``train2017``; ``None`` removes a field."""
 
-    def change(parts: Any) -> None:
+    def change(parts):
         item = parts["train2017"][key][place]
         for name, value in fields.items():
             if value is None:
@@ -157,39 +149,31 @@ def of(key: str, place: int, **fields: Any) -> Callable[[Any], None]:
     return change
 
 
-def whole(value: Any) -> Callable[[Any], None]:
+def whole(value):
     return lambda parts: parts.update(train2017=value)
 
 
-def polygon(*points: Any) -> Callable[[Any], None]:
+def polygon(*points):
     return of("annotations", 0, segmentation=[list(points)])
 
 
-def rle(size: Any, counts: Any) -> Callable[[Any], None]:
+def rle(size, counts):
     return of("annotations", 0, segmentation={"size": size, "counts": counts})
 
 
 NAN = float("nan")
 SIZE = [HEIGHT, WIDTH]
 ALL = HEIGHT * WIDTH
-BAD: dict[str, tuple[Callable[[Any], None], str]] = {
+BAD = {
     "text": (whole("{"), "this is no valid JSON"),
     "deep": (whole("[" * 100_000), "this is no valid JSON"),
-    "list": (whole([]), "there is no category"),
-    "no annotations": (lambda parts: parts["train2017"].pop("annotations"), "no annotation"),
-    "no image": (lambda parts: parts["train2017"].pop("images"), "there is no image"),
     "image id": (of("images", 1, id="4"), "image at place 1: 'id' is no whole number"),
-    "image id twice": (of("images", 1, id=9), "image 9: its id stands twice"),
     "parent": (of("images", 1, file_name="a/../x.jpg"), "image 4: 'file_name' .* leads out"),
-    "null": (of("images", 1, file_name="a\0.jpg"), "image 4: 'file_name' is no file name"),
     "no file": (of("images", 1, file_name="x.jpg"), r"train2017/x\.jpg: (there is no|cannot be)"),
-    "width": (of("images", 1, width=0), "image 4: 0x20 pixels"),
     "other size": (of("images", 2, width=29), r"30\.jpg: 28x20 pixels, but the annotations say"),
-    "category twice": (of("categories", 1, name="cat"), "category 1: its id or name stands twice"),
     "category name": (of("categories", 1, name="\x1b[2J"), "category 1: 'name' is no text"),
     "other categories": (of("categories", 1, name="dog"), "different categories"),
     "of no image": (of("annotations", 0, image_id=77), "annotation 50: there is no image 77"),
-    "of no category": (of("annotations", 0, category_id=2), "annotation 50: there is no cat"),
     "crowd": (of("annotations", 0, iscrowd="no"), "annotation 50: 'iscrowd' is neither"),
     "negative box": (of("annotations", 0, bbox=[5, 5, -2, 3]), "annotation 50: .* negative size"),
     "box outside": (of("annotations", 0, bbox=[500, 5, 2, 3]), "annotation 50: .* lies outside"),
@@ -197,20 +181,16 @@ BAD: dict[str, tuple[Callable[[Any], None], str]] = {
     "odd": (polygon(1, 1, 5, 1, 5), "annotation 50: .* 5 numbers, an odd count"),
     "nan": (polygon(1, 1, 5, 1, 5, NAN), "no valid JSON"),
     "outside": (polygon(1, 1, 5, 1, 1000, 5), "annotation 50: .* outside its image"),
-    "texts": (polygon("1", "1", "2", "2", "3", "3"), "annotation 50: .* no list of numbers"),
     "long": (polygon(*([0, 0, 20, 20] * 20_000)), "annotation 50: .* pixels long"),
     "rle size": (rle([WIDTH, HEIGHT], [ALL]), "annotation 50: the size of its run lengths"),
     "rle short": (rle(SIZE, [ALL - 1]), "annotation 50: .* do not add up"),
-    "rle negative": (rle(SIZE, [ALL + 1, -1]), "annotation 50: .* no whole numbers of 0 and"),
     "rle code": (rle(SIZE, "0\x07"), "annotation 50: .* damaged .*outside the code"),
-    "rle cut": (rle(SIZE, "PP"), "annotation 50: .* damaged .*cut off"),
     "rle endless": (rle(SIZE, "o" * 50), "annotation 50: .* damaged .*(60 bits|cut off)"),
-    "rle minus": (rle(SIZE, "O"), "annotation 50: .* damaged .*negative"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_named_with_file_and_item(tmp_path: Path, case: str) -> None:
+def test_what_is_wrong_is_named_with_file_and_item(tmp_path, case):
     change, message = BAD[case]
     parts = coco.documents()
     change(parts)
@@ -221,7 +201,7 @@ def test_what_is_wrong_is_named_with_file_and_item(tmp_path: Path, case: str) ->
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_more_objects_than_labels_are_refused(tmp_path: Path) -> None:
+def test_more_objects_than_labels_are_refused(tmp_path):
     parts = coco.documents()
     parts["train2017"]["annotations"] = [coco.annotation(1 + k, 9, 1) for k in range(255)]
     root = coco.write(tmp_path / "coco", parts)
@@ -230,7 +210,7 @@ def test_more_objects_than_labels_are_refused(tmp_path: Path) -> None:
     prepare(request(root, "classes"))
 
 
-def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path: Path) -> None:
+def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path):
     parts = coco.documents()
     items = parts["train2017"]["annotations"]
     items[0]["segmentation"] = [[1, 1, 5, 5], [3, 3], [], coco.corners(-1, -1, WIDTH + 2, 9)]
@@ -246,9 +226,7 @@ def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path:
 
 @pytest.mark.parametrize("stored", [None, []])
 @pytest.mark.parametrize("variant", ["instances", "classes"])
-def test_boxes_without_an_outline_are_not_labelled(
-    stored: Any, variant: str, tmp_path: Path
-) -> None:
+def test_boxes_without_an_outline_are_not_labelled(stored, variant, tmp_path):
     parts = coco.documents()
     of("annotations", 0, segmentation=stored, bbox=[5.5, 4.5, 8, 30 - HEIGHT])(parts)
     root = coco.write(tmp_path / "coco", parts)
@@ -260,7 +238,7 @@ def test_boxes_without_an_outline_are_not_labelled(
 
 
 @pytest.mark.parametrize("test", ["", "test"])
-def test_exports_of_labelling_tools_are_read(test: str, tmp_path: Path, folder: Path) -> None:
+def test_exports_of_labelling_tools_are_read(test, tmp_path, folder):
     """A folder a split, with its annotations, and images in sub-folders."""
     root, parts = tmp_path / "export", coco.documents()
     places = {"train": "train2017", "valid": "val2017", **({test: "val2017"} if test else {})}
@@ -277,7 +255,7 @@ def test_exports_of_labelling_tools_are_read(test: str, tmp_path: Path, folder: 
         prepare(request(root, force=True))
 
 
-def test_what_to_type_is_said(tmp_path: Path, folder: Path) -> None:
+def test_what_to_type_is_said(tmp_path, folder):
     with pytest.raises(UserError, match="slotbench prepare coco --from DIR"):
         prepare(Request("coco", data_dir=tmp_path))
     with pytest.raises(UserError, match="Expected a folder that holds train2017, val2017"):

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections import namedtuple
-from pathlib import Path
 
 import google_crc32c
 import numpy as np
@@ -19,8 +18,6 @@ from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.download import RETRY, download
 from slotbench.errors import SlotbenchError, UserError
 from tests.datasets.server import (
-    Behaviour,
-    Server,
     chunked,
     cut,
     dripping,
@@ -43,19 +40,19 @@ QUICK = Retry(4)
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
 
 
-def fetch(server: Server, folder: Path, retry: Retry = QUICK, **fields: object) -> bytes:
-    file = Download(f"{server.base}/set/data.bin", **fields)  # type: ignore[arg-type]
+def fetch(server, folder, retry=QUICK, **fields):
+    file = Download(f"{server.base}/set/data.bin", **fields)
     (path,) = download([file], folder, retry, stall=0.3)
     assert path == folder / "data.bin"
     assert [file.name for file in folder.iterdir() if file.name[0] != "."] == ["data.bin"]
     return path.read_bytes()
 
 
-def kept(folder: Path) -> bytes:
+def kept(folder):
     """The part that is there after a failure."""
     assert not (folder / "data.bin").exists()
     part = folder / "data.bin.part"
@@ -65,7 +62,7 @@ def kept(folder: Path) -> bytes:
 @pytest.mark.parametrize(
     "fields", [{}, {"sha256": SHA256.upper()}, {"md5": MD5}, {"size": len(CONTENT)}]
 )
-def test_a_good_server(fields: dict[str, object], tmp_path: Path) -> None:
+def test_a_good_server(fields, tmp_path):
     with serving(good(CONTENT)) as server:
         assert fetch(server, tmp_path, **fields) == CONTENT
         assert fetch(server, tmp_path, **fields) == CONTENT
@@ -74,7 +71,7 @@ def test_a_good_server(fields: dict[str, object], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "reset", "stall"])
-def test_a_broken_connection_is_resumed(end: str, tmp_path: Path) -> None:
+def test_a_broken_connection_is_resumed(end, tmp_path):
     failure = cut(CONTENT, 20_000, end=end, ETag='"1"')
     with serving(failure, good(CONTENT, ETag='"1"')) as server:
         assert fetch(server, tmp_path) == CONTENT
@@ -88,12 +85,12 @@ def test_a_broken_connection_is_resumed(end: str, tmp_path: Path) -> None:
     [status("500 Oops"), status("429 Slow"), silent, hangs_up, raw(b"nonsense\r\n\r\n")],
     ids=["500", "429", "silent", "hangs-up", "nonsense"],
 )
-def test_a_server_that_recovers(failure: Behaviour, tmp_path: Path) -> None:
+def test_a_server_that_recovers(failure, tmp_path):
     with serving(failure, failure, failure, good(CONTENT)) as server:
         assert fetch(server, tmp_path) == CONTENT
 
 
-def test_a_server_that_never_recovers(tmp_path: Path) -> None:
+def test_a_server_that_never_recovers(tmp_path):
     with (
         serving(status("503 Busy")) as server,
         pytest.raises(SlotbenchError, match=r"data\.bin: HTTP 503 Busy; 5 tries failed") as caught,
@@ -103,17 +100,15 @@ def test_a_server_that_never_recovers(tmp_path: Path) -> None:
     assert "Type the same command again" in caught.value.advice
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_nobody_listens(tmp_path):
     with serving(good(CONTENT)) as server:
         base = server.base
     with pytest.raises(SlotbenchError, match="the server cannot be reached"):
         download([Download(f"{base}/data.bin")], tmp_path, QUICK)
 
 
-def test_waits_grow_to_a_minute_or_are_the_servers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
+def test_waits_grow_to_a_minute_or_are_the_servers(tmp_path, monkeypatch):
+    waits = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
     asked = [status("429 Slow", Retry_After=text) for text in ("7", "999999", "tomorrow")]
     with serving(*asked, *[status("500 Oops")] * 5, good(CONTENT)) as server:
@@ -121,16 +116,14 @@ def test_waits_grow_to_a_minute_or_are_the_servers(
     assert waits == [7, 60, 4, 8, 16, 32, 60, 60]
 
 
-def test_progress_resets_the_count_of_failures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_resets_the_count_of_failures(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PROGRESS", 1000)
     with serving(cut(CONTENT, 2000, ETag='"1"')) as server:
         assert fetch(server, tmp_path, Retry(1)) == CONTENT
         assert len(server.requests) == 25
 
 
-def test_a_trickle_is_no_progress(tmp_path: Path) -> None:
+def test_a_trickle_is_no_progress(tmp_path):
     with (
         serving(dripping(CONTENT, 0.05)) as server,
         pytest.raises(SlotbenchError, match=r"only \d+ bytes in 0 s; 5 tries failed"),
@@ -138,7 +131,7 @@ def test_a_trickle_is_no_progress(tmp_path: Path) -> None:
         fetch(server, tmp_path)
 
 
-def test_another_call_goes_on(tmp_path: Path) -> None:
+def test_another_call_goes_on(tmp_path):
     with serving(
         cut(CONTENT, 30_000, ETag='"1"', Last_Modified="Mon"), status("500 Oops")
     ) as server:
@@ -156,7 +149,7 @@ def test_another_call_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "notes", [b"", b"[]", b"\xff", b'{"url": 3}', b'{"url": "http://x/y", "etag": "1"}']
 )
-def test_a_part_of_unknown_origin_is_dropped(notes: bytes, tmp_path: Path) -> None:
+def test_a_part_of_unknown_origin_is_dropped(notes, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(OTHER[:1000])
     (tmp_path / "data.bin.part.json").write_bytes(notes)
     with serving(good(CONTENT, ETag='"1"')) as server:
@@ -172,16 +165,14 @@ def test_a_part_of_unknown_origin_is_dropped(notes: bytes, tmp_path: Path) -> No
     ],
 )
 @pytest.mark.parametrize("obedient", [True, False])
-def test_a_source_that_changes_is_fetched_anew(
-    before: dict[str, str], after: dict[str, str], obedient: bool, tmp_path: Path
-) -> None:
+def test_a_source_that_changes_is_fetched_anew(before, after, obedient, tmp_path):
     new = good(CONTENT, **after)
     if not obedient:  # sends the rest of the new file whatever If-Range says
         lax = new
 
-        def new(server: Server, connection: object, headers: dict[str, str]) -> None:
+        def new(server, connection, headers):
             asked = {key: value for key, value in headers.items() if key != "if-range"}
-            lax(server, connection, asked)  # type: ignore[arg-type]
+            lax(server, connection, asked)
 
     with serving(cut(OTHER, 20_000, **before), new) as server:
         assert fetch(server, tmp_path) == CONTENT
@@ -214,12 +205,12 @@ def test_a_source_that_changes_is_fetched_anew(
     ],
     ids=["whole", "early", "longer", "beyond", "nonsense", "open", "shorter"],
 )
-def test_an_answer_with_another_range_than_asked(answer: Behaviour, tmp_path: Path) -> None:
+def test_an_answer_with_another_range_than_asked(answer, tmp_path):
     with serving(cut(CONTENT, 20_000, ETag='"1"'), answer, good(CONTENT, ETag='"1"')) as server:
         assert fetch(server, tmp_path) == CONTENT
 
 
-def test_a_part_longer_than_the_file_has_become(tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_has_become(tmp_path):
     short = CONTENT[:10_000]
     with serving(cut(OTHER, 20_000), good(short)) as server:
         assert fetch(server, tmp_path, sha256=hashlib.sha256(short).hexdigest()) == short
@@ -240,7 +231,7 @@ def test_a_part_longer_than_the_file_has_become(tmp_path: Path) -> None:
         (status("302 Found", Location="/elsewhere"), "it leads in a circle"),
     ],
 )
-def test_final_failures_are_not_tried_again(answer: Behaviour, what: str, tmp_path: Path) -> None:
+def test_final_failures_are_not_tried_again(answer, what, tmp_path):
     with serving(answer) as server, pytest.raises(SlotbenchError, match=what) as caught:
         fetch(server, tmp_path, size=len(CONTENT))
     assert "--from" in caught.value.advice
@@ -248,7 +239,7 @@ def test_final_failures_are_not_tried_again(answer: Behaviour, what: str, tmp_pa
     assert not (tmp_path / "data.bin").exists()
 
 
-def test_a_body_without_a_length(tmp_path: Path) -> None:
+def test_a_body_without_a_length(tmp_path):
     with serving(chunked(CONTENT, finished=False), chunked(CONTENT)) as server:
         assert fetch(server, tmp_path / "chunked") == CONTENT
     with serving(raw(head("200 OK", {}) + CONTENT)) as server:
@@ -261,7 +252,7 @@ def test_a_body_without_a_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"sha256": SHA256}, {"md5": MD5}])
-def test_a_wrong_checksum(fields: dict[str, str], tmp_path: Path) -> None:
+def test_a_wrong_checksum(fields, tmp_path):
     with serving(good(OTHER), good(CONTENT)) as server:
         assert fetch(server, tmp_path, **fields) == CONTENT
     (tmp_path / "data.bin").unlink()
@@ -275,7 +266,7 @@ def test_a_wrong_checksum(fields: dict[str, str], tmp_path: Path) -> None:
     assert len(server.requests) == 2
 
 
-def test_a_checksum_that_the_server_states(tmp_path: Path) -> None:
+def test_a_checksum_that_the_server_states(tmp_path):
     crc = base64.b64encode(google_crc32c.Checksum(CONTENT).digest()).decode()
     md5 = base64.b64encode(bytes.fromhex(MD5)).decode()
     lying = good(OTHER, x_goog_hash=f"crc32c={crc},md5={md5}")
@@ -284,7 +275,7 @@ def test_a_checksum_that_the_server_states(tmp_path: Path) -> None:
         assert len(server.requests) == 2
 
 
-def test_a_redirect_is_followed_with_its_range(tmp_path: Path) -> None:
+def test_a_redirect_is_followed_with_its_range(tmp_path):
     with (
         serving(cut(CONTENT, 20_000, ETag='"1"'), good(CONTENT, ETag='"1"')) as real,
         serving(status("302 Found", Location=f"{real.base}/x")) as server,
@@ -294,12 +285,12 @@ def test_a_redirect_is_followed_with_its_range(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "x", "http:///y"])
-def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
+def test_only_http_is_spoken(url, tmp_path):
     with pytest.raises(SlotbenchError, match="is no http or https address"):
         download([Download(url)], tmp_path)
 
 
-def test_https_is_not_left_for_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_is_not_left_for_http(tmp_path, monkeypatch):
     from urllib3 import HTTPResponse, PoolManager
 
     answer = HTTPResponse(status=302, headers={"Location": "http://a/c"})
@@ -308,9 +299,7 @@ def test_https_is_not_left_for_http(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         download([Download("https://a/b")], tmp_path)
 
 
-def test_a_disk_that_is_too_small_is_told_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(0, 0, 49_999))
     with serving(good(CONTENT)) as server, pytest.raises(UserError, match="are to come, and the"):
@@ -332,7 +321,7 @@ except UserError as error:
 """
 
 
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up(tmp_path):
     with serving(good(CONTENT, ETag='"1"')) as server:
         told = subprocess.run(
             [sys.executable, "-c", ON_A_FULL_DISK, f"{server.base}/set/data.bin", str(tmp_path)],
@@ -346,7 +335,7 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     assert CONTENT.startswith(kept(tmp_path))
 
 
-def test_two_processes_do_not_fetch_one_file(tmp_path: Path) -> None:
+def test_two_processes_do_not_fetch_one_file(tmp_path):
     from slotbench.locks import hold
 
     with (
@@ -357,7 +346,7 @@ def test_two_processes_do_not_fetch_one_file(tmp_path: Path) -> None:
         fetch(server, tmp_path)
 
 
-def test_a_file_of_another_size_is_fetched_anew(tmp_path: Path) -> None:
+def test_a_file_of_another_size_is_fetched_anew(tmp_path):
     (tmp_path / "data.bin").write_bytes(b"old")
     with serving(good(CONTENT)) as server:
         assert fetch(server, tmp_path, size=len(CONTENT)) == CONTENT
@@ -375,10 +364,8 @@ ANSWERS = st.one_of(
 
 
 @INPUTS
-def test_whatever_servers_do_the_file_is_right_or_there_is_none(
-    inputs: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    def check(answers: list[Behaviour]) -> None:
+def test_whatever_servers_do_the_file_is_right_or_there_is_none(inputs, tmp_path_factory):
+    def check(answers):
         folder = tmp_path_factory.mktemp("fuzz")
         with serving(*answers, good(CONTENT, ETag='"1"')) as server:
             file = Download(f"{server.base}/data.bin", size=len(CONTENT), sha256=SHA256)

@@ -8,7 +8,7 @@ from tests.datasets.sources import RENDERED
 
 
 @pytest.mark.parametrize("name", RENDERED)
-def test_an_image_depends_on_seed_split_and_index_alone(name: str) -> None:
+def test_an_image_depends_on_seed_split_and_index_alone(name):
     kind = registry.get("datasets", name).load()
     for variant in kind.variants[:1] if name in ("clevr", "clevrtex") else kind.variants:
         dataset = kind(variant, 32, 3)

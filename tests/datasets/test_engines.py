@@ -3,46 +3,30 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of, render_of
 from slotbench.errors import SlotbenchError, UserError
+from tests.datasets.trees import fingerprint
 
 SIZES = {"train": 120, "val": 20, "test": 10}
-SETTINGS = ("multi-dsprites", "binarized", 32, 0)
 TASKS = {"a": ("train", 0, 3), "b": ("train", 3, 7), "c": ("test", 0, 2)}
 
 
-def request(folder: Path, **fields: object) -> Request:
+def request(folder, **fields):
     asked = {"sizes": SIZES, "image_size": 32, "workers": 1, **fields}
-    return Request("multi-dsprites", data_dir=folder, **asked)  # type: ignore[arg-type]
+    return Request("multi-dsprites", data_dir=folder, **asked)
 
 
-def fingerprint(path: Path) -> str:
-    with DatasetFile(path) as dataset:
-        return dataset.fingerprint
-
-
-def test_local_gives_every_task_once() -> None:
-    found = dict(Local(workers=2).render_all(SETTINGS, TASKS))
-    assert {name: len(batch["image"]) for name, batch in found.items()} == {"a": 3, "b": 4, "c": 2}
-    for name, task in TASKS.items():
-        expected = render_of(SETTINGS, "", *task)
-        assert all((found[name][key] == array).all() for key, array in expected.items())
-    assert list(Local().render_all(SETTINGS, {})) == []
-
-
-def test_a_dataset_that_cannot_render_says_so_through_the_engine() -> None:
+def test_a_dataset_that_cannot_render_says_so_through_the_engine():
     with pytest.raises(UserError, match="shapestacks is not made here") as error:
         list(Local(workers=1).render_all(("shapestacks", "default", 32, 0), TASKS))
     assert error.value.advice.startswith("Fetch")
 
 
-def test_unknown_engines_and_addresses_of_none_are_refused(tmp_path: Path) -> None:
+def test_unknown_engines_and_addresses_of_none_are_refused(tmp_path):
     with pytest.raises(UserError, match="engine 'rai'"):
         prepare(request(tmp_path, engine="rai"))
     with pytest.raises(UserError, match="--address: the engine 'local' runs on this machine"):
@@ -52,7 +36,7 @@ def test_unknown_engines_and_addresses_of_none_are_refused(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_ray_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_it_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="needs the package ray") as error:
         prepare(request(tmp_path, engine="ray"))
@@ -60,13 +44,11 @@ def test_without_ray_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(tmp_path, monkeypatch):
     class Broken(Engine):
         name = "broken"
 
-        def render_all(self, settings, tasks):  # type: ignore[no-untyped-def]
+        def render_all(self, settings, tasks):
             (name, task), *_ = tasks.items()
             yield name, render_of(settings, "", *task)
             raise SlotbenchError("lost")
@@ -101,14 +83,12 @@ class Mine(MultiDSprites):
 
 
 @pytest.mark.slow
-def test_ray_makes_the_same_file_and_stops(tmp_path: Path) -> None:
+def test_ray_makes_the_same_file_and_stops(tmp_path):
     pytest.importorskip("ray")
     sizes = " ".join(f"--{split} {n}" for split, n in SIZES.items())
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
 
-    def run(
-        engine: str, *words: str, name: str = "multi-dsprites"
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(engine, *words, name="multi-dsprites"):
         options = f"{name} {sizes} --image-size 32 --workers 2 --engine {engine}"
         folder = ("--data-dir", str(tmp_path / engine))
         return subprocess.run(

@@ -34,7 +34,7 @@ class File:
     crop: tuple[slice, slice] = ALL
 
 
-def sprites(variant: str, entities: int, channels: int) -> File:
+def sprites(variant, entities, channels):
     return File(
         lambda **new: originals.sprites_record(0, 2, entities, channels, **new),
         lambda path: multi_dsprites_importer(path, variant, 64),
@@ -74,20 +74,18 @@ FILES = {
 }
 
 
-def stored(path: Path) -> tuple[Values, Values]:
+def stored(path):
     """Image and mask as the package reads them: every entry by itself."""
     (record,) = tfrecord_loader(str(path), None, compression_type="gzip")
     # The package keeps entries as NumPy strings, which lose their zero bytes.
     return tuple(
         np.array([entry[0] if entry else 0 for entry in record[key]], np.uint8)
         for key in ("image", "mask")
-    )  # type: ignore[return-value]
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_pixel_of_the_files_is_an_entry_and_comes_to_its_place(
-    name: str, tmp_path: Path
-) -> None:
+def test_every_pixel_of_the_files_is_an_entry_and_comes_to_its_place(name, tmp_path):
     file = FILES[name]
     record = file.record()
     path = originals.write(tmp_path / "a.tfrecords", [record])
@@ -106,7 +104,7 @@ def test_every_pixel_of_the_files_is_an_entry_and_comes_to_its_place(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_one_entry_of_all_bytes_gives_the_same_images(name: str, tmp_path: Path) -> None:
+def test_one_entry_of_all_bytes_gives_the_same_images(name, tmp_path):
     file = FILES[name]
     path = originals.write(tmp_path / "a.tfrecords", [file.record()])
     ((_, expected),) = file.importer(path).batches(0, 10)

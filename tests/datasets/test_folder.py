@@ -4,15 +4,12 @@ import io
 import json
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
@@ -25,7 +22,7 @@ from tests.datasets.originals_images import grey, palette, rgb
 SIZE = 16
 
 
-def squares(index: int) -> tuple[np.ndarray, np.ndarray]:
+def squares(index):
     """Image and labels (24, 32): object k is a square of 8 pixels in colour (index, k, 200)."""
     image = np.full((24, 32, 3), 90, np.uint8)
     labels = np.zeros((24, 32), np.uint8)
@@ -35,12 +32,12 @@ def squares(index: int) -> tuple[np.ndarray, np.ndarray]:
     return image, labels
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
-def table(count: int, folder: str = "") -> str:
+def table(count, folder=""):
     lines = ["image,object,color,size"]
     for index in range(count):
         for label in range(1, index % 3 + 2):
@@ -50,7 +47,7 @@ def table(count: int, folder: str = "") -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """Ten images, masks beside them, and a table."""
     root = tmp_path / "mine"
     for index in range(10):
@@ -61,11 +58,11 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def request(root: Path, **fields: object) -> Request:
-    return Request("folder", source=root, image_size=SIZE, data_dir=root.parent / "data", **fields)  # type: ignore[arg-type]
+def request(root, **fields):
+    return Request("folder", source=root, image_size=SIZE, data_dir=root.parent / "data", **fields)
 
 
-def test_images_masks_and_properties_belong_together(folder: Path) -> None:
+def test_images_masks_and_properties_belong_together(folder):
     path = prepare(request(folder))
     facts = verify.dataset(path)
     assert facts["images"] == {"train": 7, "val": 1, "test": 2}
@@ -111,7 +108,7 @@ COMPOSED, DECOMPOSED = "caf\u00e9{}", "cafe\u0301{}"
         ("a/images/{}.png", "a/masks/{}.png"),
     ],
 )
-def test_masks_are_found_by_the_names_of_images(tmp_path: Path, image: str, mask: str) -> None:
+def test_masks_are_found_by_the_names_of_images(tmp_path, image, mask):
     root = tmp_path / "mine"
     for index in range(7):
         pixels, labels = squares(index)
@@ -123,7 +120,7 @@ def test_masks_are_found_by_the_names_of_images(tmp_path: Path, image: str, mask
         assert dataset.read("train")["visible"].any(axis=1).all()
 
 
-def test_a_table_may_have_composed_names(tmp_path: Path) -> None:
+def test_a_table_may_have_composed_names(tmp_path):
     for index in range(7):
         write(tmp_path / "mine" / f"{DECOMPOSED.format(index)}.png", rgb(squares(index)[0]))
     lines = ["image,object,a", *(f"{COMPOSED.format(index)}.png,1,{index}" for index in range(7))]
@@ -132,7 +129,7 @@ def test_a_table_may_have_composed_names(tmp_path: Path) -> None:
         assert dataset.read("test")["property/a"][:, 0].tolist() == [5, 6]
 
 
-def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder: Path) -> None:
+def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder):
     plain = trees.read_all(prepare(request(folder)))
     numbers = np.array([0, 7, 200, 3000])
     for index in range(10):
@@ -151,14 +148,14 @@ def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder: Path) -> 
         prepare(request(folder, force=True))
 
 
-def test_more_numbers_than_labels_are_refused(folder: Path) -> None:
+def test_more_numbers_than_labels_are_refused(folder):
     numbers = np.arange(24 * 32).reshape(24, 32)
     write(folder / "04_mask.png", grey(numbers, 16))
     with pytest.raises(UserError, match="the masks hold 766 different numbers of objects"):
         prepare(request(folder))
 
 
-def test_without_masks_nothing_is_labelled(folder: Path, tmp_path: Path) -> None:
+def test_without_masks_nothing_is_labelled(folder, tmp_path):
     for mask in folder.glob("*_mask.png"):
         mask.unlink()
     with DatasetFile(prepare(request(folder))) as dataset:
@@ -175,7 +172,7 @@ def test_without_masks_nothing_is_labelled(folder: Path, tmp_path: Path) -> None
     assert trees.train_and_evaluate(path, tmp_path / "results")
 
 
-def test_an_image_without_a_mask_among_others_is_not_labelled(folder: Path) -> None:
+def test_an_image_without_a_mask_among_others_is_not_labelled(folder):
     (folder / "03_mask.png").unlink()
     path = prepare(request(folder))
     verify.dataset(path)
@@ -187,7 +184,7 @@ def test_an_image_without_a_mask_among_others_is_not_labelled(folder: Path) -> N
 
 
 @pytest.mark.parametrize("inner", ["", "images/"])
-def test_folders_are_the_splits(tmp_path: Path, inner: str) -> None:
+def test_folders_are_the_splits(tmp_path, inner):
     root = tmp_path / "mine"
     counts = {"train": 3, "val": 2, "test": 1, "test-night": 2}
     for split, count in counts.items():
@@ -214,7 +211,7 @@ def test_folders_are_the_splits(tmp_path: Path, inner: str) -> None:
         ("cats/train", "cats/val", "cats/test"),
     ],
 )
-def test_folders_of_splits_have_other_names_too(folders: tuple[str, ...], tmp_path: Path) -> None:
+def test_folders_of_splits_have_other_names_too(folders, tmp_path):
     for index, folder in enumerate(folders):
         write(tmp_path / "mine" / folder / "x.png", rgb(squares(index)[0]))
     with DatasetFile(prepare(request(tmp_path / "mine"))) as dataset:
@@ -230,9 +227,7 @@ def test_folders_of_splits_have_other_names_too(folders: tuple[str, ...], tmp_pa
         (("train", "val", "valid", "test"), "several are val"),
     ],
 )
-def test_images_of_a_test_folder_are_never_trained_on(
-    folders: tuple[str, ...], message: str, tmp_path: Path
-) -> None:
+def test_images_of_a_test_folder_are_never_trained_on(folders, message, tmp_path):
     for folder in folders:
         for index in range(5):
             write(tmp_path / "mine" / folder / f"{index}.png", rgb(squares(index)[0]))
@@ -240,7 +235,7 @@ def test_images_of_a_test_folder_are_never_trained_on(
         prepare(request(tmp_path / "mine"))
 
 
-def test_formats_of_others_are_named_with_what_to_type(folder: Path) -> None:
+def test_formats_of_others_are_named_with_what_to_type(folder):
     write(folder / "VOC" / "JPEGImages" / "1.png", rgb(squares(0)[0]))
     write(folder / "VOC" / "SegmentationObject" / "1.png", palette(squares(0)[1]))
     with pytest.raises(UserError, match="a folder of Pascal VOC") as caught:
@@ -255,9 +250,7 @@ def test_formats_of_others_are_named_with_what_to_type(folder: Path) -> None:
     assert sorted(path.name for path in (folder.parent / "voc").iterdir()) == ["images", "masks"]
 
 
-def test_damaged_images_and_masks_are_left_out_where_asked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_images_and_masks_are_left_out_where_asked(folder, monkeypatch):
     write(folder / "02.png", (folder / "02.png").read_bytes()[:-20])
     write(folder / "09_mask.png", b"nothing")
     with pytest.raises(UserError, match="--skip-damaged"):
@@ -277,7 +270,7 @@ def test_damaged_images_and_masks_are_left_out_where_asked(
         prepare(request(folder, skip_damaged=True, force=True))
 
 
-def test_what_is_no_image_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_image_is_left_out(folder, capsys):
     expected = trees.fingerprint(prepare(request(folder)))
     of_systems = (".DS_Store", "._00.png", "__MACOSX/00.png", "Thumbs.db", "a/desktop.ini")
     for name in (*of_systems, ".git/x.png", "notes.txt", "x.webp"):
@@ -286,7 +279,7 @@ def test_what_is_no_image_is_left_out(folder: Path, capsys: pytest.CaptureFixtur
     assert "Left out, being neither PNG nor JPEG: 1 .txt, 1 .webp" in capsys.readouterr().err
 
 
-def test_data_may_be_prepared_below_the_folder_itself(folder: Path) -> None:
+def test_data_may_be_prepared_below_the_folder_itself(folder):
     asked = Request("folder", source=folder, image_size=SIZE, data_dir=folder / "data")
     path = prepare(asked)
     path.with_suffix(".png").write_bytes(rgb(squares(0)[0]))  # the contact sheet
@@ -295,15 +288,7 @@ def test_data_may_be_prepared_below_the_folder_itself(folder: Path) -> None:
     assert trees.fingerprint(prepare(Request(**{**vars(asked), "force": True}))) == expected
 
 
-def test_another_folder_is_not_mistaken_for_this_one(folder: Path) -> None:
-    path = prepare(request(folder))
-    assert prepare(request(folder)) == path
-    write(folder / "10.png", rgb(squares(1)[0]))
-    with pytest.raises(UserError, match=r"exists, with folder 'mine: 21 files.*'mine: 22 files"):
-        prepare(request(folder))
-
-
-def test_links_are_followed_once(folder: Path) -> None:
+def test_links_are_followed_once(folder):
     expected = trees.fingerprint(prepare(request(folder)))
     shutil.move(folder / "00.png", folder.parent / "elsewhere.png")
     (folder / "00.png").symlink_to(folder.parent / "elsewhere.png")
@@ -311,15 +296,7 @@ def test_links_are_followed_once(folder: Path) -> None:
     assert trees.fingerprint(prepare(request(folder, force=True))) == expected
 
 
-def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = prepare(request(folder))
-    again = Request("folder", source=folder, image_size=SIZE, data_dir=folder.parent / "again")
-    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 5
-
-
-def test_parts_of_a_folder_that_has_changed_are_not_taken(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_a_folder_that_has_changed_are_not_taken(folder, monkeypatch):
     trees.killed_after(request(folder), 2, monkeypatch)
     image, labels = squares(2)
     write(folder / "00.png", rgb(image + 1))
@@ -332,45 +309,20 @@ def test_parts_of_a_folder_that_has_changed_are_not_taken(
         assert dataset.layout.properties[0].classes == ("blue", "green", "pink")
 
 
-def test_the_command_says_what_was_made_and_what_is_wrong(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["slotbench", "prepare", "folder", "--from", str(folder), "--image-size", "32"]
-    monkeypatch.chdir(folder.parent)
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as done:
-        main()
-    assert done.value.code in (0, None)
-    assert (folder.parent / "data" / "folder.png").is_file()
-    assert capsys.readouterr().out == "data/folder.h5\n"
-    write(folder / "x.png", b"no image")
-    monkeypatch.setattr(sys, "argv", [*words, "--force"])
-    with pytest.raises(SystemExit) as failed:
-        main()
-    assert failed.value.code == 2
-    shown = " ".join(capsys.readouterr().err.split())
-    assert "x.png: this is no PNG or JPEG" in shown
-    verify.dataset(folder.parent / "data" / "folder.h5")  # the old one is still there, whole
-
-
 TABLES = {
     "no column": ("image,label\n00.png,1\n", "the column 'object' is missing"),
-    "twice": ("image,object,a,a\n", "two columns are called 'a'"),
     "slash": ("image,object,a/b\n", "a column cannot be called 'a/b'"),
     "no image": ("image,object,a\n../00.png,1,2\n", r"line 2: there is no image '\.\./00\.png'"),
     "object 255": ("image,object,a\n00.png,255,2\n", "line 2: object '255', expected"),
-    "object 1.0": ("image,object,a\n00.png,1.0,2\n", r"line 2: object '1\.0', expected"),
     "second row": ("image,object,a\n00.png,1,2\n00.png,1,2\n", "line 3: a second row"),
     "empty cell": ("image,object,a\n00.png,1,\n", "line 2, column 'a': the cell is empty"),
     "nan": ("image,object,a\n00.png,1,nan\n", "line 2, column 'a': nan is not finite"),
-    "cells": ("image,object,a\n00.png,1\n", "line 2: 2 cells, expected 3"),
-    "quote": ('image,object,a\n00.png,1,"2\n', "this is no CSV in UTF-8"),
     "missing row": ("image,object,a\n00.png,1,2\n", r"no row for image 01\.png, object 1"),
 }
 
 
 @pytest.mark.parametrize("case", TABLES)
-def test_a_bad_table_is_named_with_line_and_column(folder: Path, case: str) -> None:
+def test_a_bad_table_is_named_with_line_and_column(folder, case):
     text, message = TABLES[case]
     (folder / "properties.csv").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=r"properties\.csv.*" + message):
@@ -378,7 +330,7 @@ def test_a_bad_table_is_named_with_line_and_column(folder: Path, case: str) -> N
     assert list((folder.parent / "data").iterdir()) == []
 
 
-def test_too_many_classes_are_refused(folder: Path) -> None:
+def test_too_many_classes_are_refused(folder):
     lines = ["image,object,a", *(f"00.png,{i % 254 + 1},t{i}" for i in range(254))]
     for index in range(1, 10):
         lines += [f"{index:02d}.png,{i % 254 + 1},t{index}-{i}" for i in range(254)]
@@ -387,30 +339,26 @@ def test_too_many_classes_are_refused(folder: Path) -> None:
         prepare(request(folder))
 
 
-def _binary(root: Path) -> None:
+def _binary(root):
     for mask in root.glob("*_mask.png"):
         mask.write_bytes(grey(squares(0)[1] * 255))
 
 
-def _device(root: Path) -> None:
+def _device(root):
     (root / "04.png").unlink()
     (root / "04.png").symlink_to("/dev/zero")
 
 
-def _huge(root: Path) -> None:
+def _huge(root):
     with (root / "04.png").open("r+b") as stream:
         stream.truncate(300 << 20)  # a hole; the disk holds none of it
 
 
 LABELS = squares(4)[1]
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES = {
     "colours": (
         lambda root: write(root / "04_mask.png", rgb(squares(4)[0])),
         r"04_mask\.png: this PNG has colours",
-    ),
-    "size": (
-        lambda root: write(root / "04_mask.png", grey(LABELS[:, :20])),
-        r"04_mask\.png: 20x24 pixels, but the image has 32x24",
     ),
     "alone": (
         lambda root: write(root / "44_mask.png", grey(LABELS)),
@@ -420,23 +368,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda root: write(root / "masks/04/1.png", grey(LABELS)),
         r"masks/04/1\.png: this mask belongs to no image.*join masks of single",
     ),
-    "twice": (lambda root: write(root / "masks/04.png", grey(LABELS)), "it has two masks"),
     "binary": (_binary, "all masks hold 0 and 255 alone"),
-    "truncated": (
-        lambda root: write(root / "04.png", (root / "04.png").read_bytes()[:-20]),
-        r"04\.png: the image is damaged or truncated",
-    ),
-    "pixel": (
-        lambda root: write(root / "04.png", rgb(np.zeros((1, 1, 3)))),
-        r"04\.png: 1x1 pixels, expected at least 8",
-    ),
     "device": (_device, r"04_mask\.png: this mask belongs to no image"),
     "huge": (_huge, r"04\.png: 314,572,800 bytes are more than"),
 }
 
 
 @pytest.mark.parametrize("case", DAMAGES)
-def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
+def test_what_is_wrong_is_named(folder, case):
     damage, message = DAMAGES[case]
     damage(folder)
     with pytest.raises(UserError, match=message):
@@ -444,7 +383,7 @@ def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
     assert list((folder.parent / "data").iterdir()) == []
 
 
-def test_what_to_type_is_said(tmp_path: Path) -> None:
+def test_what_to_type_is_said(tmp_path):
     with pytest.raises(UserError, match="slotbench prepare folder --from DIR"):
         prepare(Request("folder", data_dir=tmp_path))
     with pytest.raises(UserError, match="no such folder"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from slotbench.datasets.originals.images import fit, read_image, read_labels, resize
+from slotbench.datasets.originals.images import fit, read_image, read_labels
 from slotbench.errors import UserError
 from tests.datasets.originals_images import chunk, png, rows_of, with_checksums
 from tests.datasets.trees import INPUTS, fuzz
@@ -18,13 +18,13 @@ from tests.datasets.trees import INPUTS, fuzz
 COLORS = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
 
 
-def encode(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+def encode(image, form="PNG", **options):
     stream = io.BytesIO()
     image.save(stream, form, **options)
     return stream.getvalue()
 
 
-def test_pixels_are_those_that_were_stored() -> None:
+def test_pixels_are_those_that_were_stored():
     np.testing.assert_array_equal(read_image(encode(Image.fromarray(COLORS)), "x"), COLORS)
     grey = Image.fromarray(COLORS[..., 0])
     np.testing.assert_array_equal(
@@ -36,7 +36,7 @@ def test_pixels_are_those_that_were_stored() -> None:
     assert jpeg.dtype == np.uint8
 
 
-def test_alpha_is_dropped_and_never_blended() -> None:
+def test_alpha_is_dropped_and_never_blended():
     alpha = np.concatenate([COLORS, np.zeros_like(COLORS[..., :1])], axis=2)
     np.testing.assert_array_equal(read_image(encode(Image.fromarray(alpha)), "x"), COLORS)
     values = np.arange(120).reshape(10, 12) % 3
@@ -46,7 +46,7 @@ def test_alpha_is_dropped_and_never_blended() -> None:
     np.testing.assert_array_equal(read_image(data, "x"), expected)
 
 
-def test_of_16_bits_the_upper_eight_are_kept() -> None:
+def test_of_16_bits_the_upper_eight_are_kept():
     values = np.arange(120).reshape(10, 12) * 500
     grey = read_image(png(rows_of(values, 16), 12, 10, 16, 0), "x")
     np.testing.assert_array_equal(grey, np.stack([values >> 8] * 3, axis=-1))
@@ -55,7 +55,7 @@ def test_of_16_bits_the_upper_eight_are_kept() -> None:
     np.testing.assert_array_equal(color, grey)
 
 
-def test_the_orientation_that_exif_asks_for_is_applied() -> None:
+def test_the_orientation_that_exif_asks_for_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it turned clockwise
     data = encode(Image.fromarray(COLORS), exif=exif)
@@ -64,7 +64,7 @@ def test_the_orientation_that_exif_asks_for_is_applied() -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-def test_grey_labels_are_the_values(bits: int) -> None:
+def test_grey_labels_are_the_values(bits):
     values = np.arange(120).reshape(10, 12) % min(2**bits, 120)
     np.testing.assert_array_equal(
         read_labels(png(rows_of(values, bits), 12, 10, bits, 0), "x"), values
@@ -72,14 +72,14 @@ def test_grey_labels_are_the_values(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_palette_labels_are_the_indices_whatever_the_colours(bits: int) -> None:
+def test_palette_labels_are_the_indices_whatever_the_colours(bits):
     values = np.arange(120).reshape(10, 12) % min(2**bits, 120)
     palette = b"PLTE" + bytes(7 for _ in range(3 * min(2**bits, 256)))
     data = png(rows_of(values, bits), 12, 10, bits, 3, palette)
     np.testing.assert_array_equal(read_labels(data, "x"), values)
 
 
-def test_labels_above_the_most_are_refused_and_255_is_not_labelled() -> None:
+def test_labels_above_the_most_are_refused_and_255_is_not_labelled():
     values = np.full((8, 8), 255)
     values[0, 0] = 7
     data = png(rows_of(values, 8), 8, 8, 8, 0)
@@ -91,7 +91,7 @@ def test_labels_above_the_most_are_refused_and_255_is_not_labelled() -> None:
         read_labels(deep, "x")
 
 
-def test_colours_are_no_labels() -> None:
+def test_colours_are_no_labels():
     with pytest.raises(UserError, match=r"m\.png: this PNG has colours \(RGB\)"):
         read_labels(encode(Image.fromarray(COLORS)), "m.png")
     with pytest.raises(UserError, match=r"m\.jpg: this is no PNG"):
@@ -108,28 +108,19 @@ def test_colours_are_no_labels() -> None:
     ],
     ids=str,
 )
-def test_sizes_beyond_the_limits_are_refused_by_the_header(
-    side: tuple[int, int], what: str
-) -> None:
+def test_sizes_beyond_the_limits_are_refused_by_the_header(side, what):
     for reader in (read_image, read_labels):
         with pytest.raises(UserError, match=what):
-            reader(png(b"\0\0", *side, 8, 0), "x.png")  # type: ignore[operator]
-
-
-def test_limits_are_the_callers() -> None:
-    tiny = png(b"\0\x05", 1, 1, 8, 0)
-    assert read_image(tiny, "x", least=1).tolist() == [[[5, 5, 5]]]
-    with pytest.raises(UserError, match="12x10 pixels, larger than the 11"):
-        read_image(encode(Image.fromarray(COLORS)), "x", most=11)
+            reader(png(b"\0\0", *side, 8, 0), "x.png")
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF"])
-def test_other_formats_are_refused(form: str) -> None:
+def test_other_formats_are_refused(form):
     with pytest.raises(UserError, match="x: this is no PNG or JPEG"):
         read_image(encode(Image.fromarray(COLORS), form), "x")
 
 
-def test_a_changed_pixel_does_not_pass_the_checksum() -> None:
+def test_a_changed_pixel_does_not_pass_the_checksum():
     stored = png(rows_of(COLORS[..., 0], 8), 12, 10, 8, 0)
     place = stored.index(b"IDAT") + 30
     data = stored[:place] + bytes([stored[place] ^ 4]) + stored[place + 1 :]
@@ -137,7 +128,7 @@ def test_a_changed_pixel_does_not_pass_the_checksum() -> None:
         read_image(data, "x")
 
 
-def test_what_unpacks_to_far_more_than_it_says_costs_nothing() -> None:
+def test_what_unpacks_to_far_more_than_it_says_costs_nothing():
     engine = zlib.compressobj(1)
     rows = rows_of(COLORS[..., 0], 8)
     packed = engine.compress(rows) + b"".join(engine.compress(bytes(1 << 20)) for _ in range(100))
@@ -165,15 +156,15 @@ WHOLE = {
 
 @pytest.mark.parametrize("kind", WHOLE)
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_truncated_files_are_refused(kind: str, share: float) -> None:
+def test_truncated_files_are_refused(kind, share):
     data = WHOLE[kind]
     with pytest.raises(UserError, match=r"^x\.y: "):
         read_image(data[: int(len(data) * share)], "x.y")
 
 
 @INPUTS
-def test_anything_gives_an_image_within_the_limits_or_a_user_error(inputs: int) -> None:
-    def check(kind: str, cut: int, changes: list[tuple[int, int]], mend: bool) -> None:
+def test_anything_gives_an_image_within_the_limits_or_a_user_error(inputs):
+    def check(kind, cut, changes, mend):
         data = bytearray(WHOLE[kind])
         for place, value in changes:
             data[place % len(data)] = value
@@ -182,7 +173,7 @@ def test_anything_gives_an_image_within_the_limits_or_a_user_error(inputs: int) 
         del data[len(data) - cut % len(data) :]
         for reader, dims in ((read_image, 3), (read_labels, 2)):
             with contextlib.suppress(UserError):
-                array = reader(bytes(data), "x.y")  # type: ignore[operator]
+                array = reader(bytes(data), "x.y")
                 assert (array.dtype, array.ndim) == (np.uint8, dims)
                 assert 8 <= min(array.shape[:2]) <= max(array.shape[:2]) <= 8192
 
@@ -197,7 +188,7 @@ def test_anything_gives_an_image_within_the_limits_or_a_user_error(inputs: int) 
     )
 
 
-def test_the_centre_is_cut_out() -> None:
+def test_the_centre_is_cut_out():
     image = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
     labels = np.arange(200, dtype=np.uint8).reshape(10, 20)
     picture, mask = fit(image, labels, 10)
@@ -209,7 +200,7 @@ def test_the_centre_is_cut_out() -> None:
     assert fit(image, None, 10)[1] is None
 
 
-def test_shrinking_averages_images_and_picks_labels() -> None:
+def test_shrinking_averages_images_and_picks_labels():
     generator = np.random.default_rng(1)
     image = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 5, (32, 32), dtype=np.uint8)
@@ -220,19 +211,10 @@ def test_shrinking_averages_images_and_picks_labels() -> None:
     assert (cells == mask[:, None, :, None]).any(axis=(1, 3)).all()
 
 
-def test_enlarging_is_smooth_for_images_and_exact_for_labels() -> None:
+def test_enlarging_is_smooth_for_images_and_exact_for_labels():
     image = np.zeros((8, 8, 3), np.uint8)
     image[:, 4:] = 200
     picture, mask = fit(image, image[..., 0], 32)
     assert len(np.unique(picture)) > 2
     assert set(np.unique(mask)) == {0, 200}
     np.testing.assert_array_equal(mask, np.kron(image[..., 0], np.ones((4, 4), np.uint8)))
-
-
-def test_labels_of_another_size_are_a_bug() -> None:
-    with pytest.raises(ValueError, match="labels"):
-        fit(COLORS, COLORS[:4, :, 0], 8)
-
-
-def test_a_size_that_fits_is_left_alone() -> None:
-    assert resize(COLORS, (12, 10), "average") is COLORS

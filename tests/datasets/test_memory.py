@@ -1,7 +1,5 @@
 """How much memory a process may take, by what Linux says of machine and control groups."""
 
-from pathlib import Path
-
 import pytest
 
 from slotbench.datasets.format import loader as memory
@@ -14,14 +12,14 @@ KEYS = {
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(tmp_path, monkeypatch):
     """A machine of 1,000 MiB without groups."""
     (tmp_path / "meminfo").write_text(f"MemAvailable: {1000 * 1024} kB\n")
     for name, path in (("MEMINFO", "meminfo"), ("GROUPS", "cgroup"), ("MOUNT", "mount")):
         monkeypatch.setattr(memory, name, tmp_path / path)
 
 
-def group(tmp_path: Path, version: int, path: str, limit: str, used: int, cache: int = 0) -> None:
+def group(tmp_path, version, path, limit, used, cache=0):
     """Bytes in MiB, but for what ``limit`` says."""
     most, now, key, _ = KEYS[version]
     folder = tmp_path / "mount" / ("memory" if version == 1 else "") / path.lstrip("/")
@@ -31,17 +29,17 @@ def group(tmp_path: Path, version: int, path: str, limit: str, used: int, cache:
     (folder / "memory.stat").write_text(f"anon 5\n{key} {cache * MIB}\n")
 
 
-def in_group(tmp_path: Path, version: int, path: str) -> None:
+def in_group(tmp_path, version, path):
     line = KEYS[version][3].format(path)
     (tmp_path / "cgroup").write_text(f"9:systemd:/elsewhere\n{line}\n")
 
 
-def test_without_groups_it_is_what_the_machine_has() -> None:
+def test_without_groups_it_is_what_the_machine_has():
     assert memory.available_memory() == 1000 * MIB
 
 
 @pytest.mark.parametrize("version", KEYS)
-def test_the_limit_of_a_group_counts_less_what_is_used(tmp_path: Path, version: int) -> None:
+def test_the_limit_of_a_group_counts_less_what_is_used(tmp_path, version):
     in_group(tmp_path, version, "/job/step")
     group(tmp_path, version, "/job/step", str(300 * MIB), 100)
     assert memory.available_memory() == 200 * MIB
@@ -54,7 +52,7 @@ def test_the_limit_of_a_group_counts_less_what_is_used(tmp_path: Path, version: 
 
 
 @pytest.mark.parametrize("version", KEYS)
-def test_the_strictest_group_above_counts(tmp_path: Path, version: int) -> None:
+def test_the_strictest_group_above_counts(tmp_path, version):
     unlimited = "max" if version == 2 else str((1 << 63) - 4096)
     in_group(tmp_path, version, "/job/step")
     group(tmp_path, version, "/job/step", unlimited, 100)
@@ -64,7 +62,7 @@ def test_the_strictest_group_above_counts(tmp_path: Path, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", KEYS)
-def test_in_a_container_the_mount_is_the_group(tmp_path: Path, version: int) -> None:
+def test_in_a_container_the_mount_is_the_group(tmp_path, version):
     in_group(tmp_path, version, "/of/the/host/that/nobody/sees")
     group(tmp_path, version, "/", str(128 * MIB), 28)
     assert memory.available_memory() == 100 * MIB

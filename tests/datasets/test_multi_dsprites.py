@@ -8,7 +8,7 @@ from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 
 
 @pytest.mark.parametrize("variant", MultiDSprites.variants)
-def test_masks_and_properties_agree_with_the_image(variant: str) -> None:
+def test_masks_and_properties_agree_with_the_image(variant):
     batch = MultiDSprites(variant, 64, seed=0).render("train", 0, 200)
     low, high = COUNTS[variant]
     counts = batch["visible"].sum(axis=1)
@@ -30,7 +30,7 @@ def test_masks_and_properties_agree_with_the_image(variant: str) -> None:
         assert set(np.unique(batch["image"])) == {0, 255}
 
 
-def test_a_later_sprite_covers_an_earlier_one() -> None:
+def test_a_later_sprite_covers_an_earlier_one():
     # Drawn alone, each sprite covers some area; what is missing of it lies under later ones.
     batch = MultiDSprites("colored_on_grayscale", 64, seed=0).render("train", 0, 300)
     missing = np.zeros(5)
@@ -52,7 +52,7 @@ def test_a_later_sprite_covers_an_earlier_one() -> None:
 
 
 @pytest.mark.parametrize("shape", range(3))
-def test_sprites_grow_with_scale_and_keep_their_area_when_turned(shape: int) -> None:
+def test_sprites_grow_with_scale_and_keep_their_area_when_turned(shape):
     areas = [template(shape, scale, 0, 256).sum() for scale in range(6)]
     assert areas == sorted(areas)
     assert areas[5] == pytest.approx(4 * areas[0], rel=0.05)

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.render.sprites import COUNTS, MIN_VISIBLE, extent, template
 from slotbench.datasets.sets.multi_dsprites_video import FRAMES, SPEED, MultiDSpritesVideo, bounce
 
@@ -11,16 +10,16 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def clips() -> Batch:
+def clips():
     return MultiDSpritesVideo("colored_on_grayscale", SIZE, seed=0).render("train", 0, 150)
 
 
-def present(batch: Batch) -> np.ndarray:
+def present(batch):
     """Which objects there are at all, bool (n, O); hidden ones count."""
     return batch["property/shape"][:, 0] >= 0
 
 
-def alone(batch: Batch, clip: int, frame: int, slot: int) -> np.ndarray:
+def alone(batch, clip, frame, slot):
     """Offsets (pixels, 2) in y and x of a sprite from its centre, as drawn without others."""
     sprite = template(
         int(batch["property/shape"][clip, frame, slot]),
@@ -32,7 +31,7 @@ def alone(batch: Batch, clip: int, frame: int, slot: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", MultiDSpritesVideo.variants)
-def test_masks_agree_with_images_and_visibility(variant: str) -> None:
+def test_masks_agree_with_images_and_visibility(variant):
     batch = MultiDSpritesVideo(variant, SIZE, seed=0).render("test", 0, 30)
     low, high = COUNTS[variant]
     assert set(present(batch).sum(axis=1)) == set(range(low, high + 1))
@@ -49,7 +48,7 @@ def test_masks_agree_with_images_and_visibility(variant: str) -> None:
                     np.testing.assert_allclose(pixels[0], color * 255, atol=0.51)
 
 
-def test_later_sprites_cover_earlier_ones_and_all_of_each_is_inside_the_frame(clips: Batch) -> None:
+def test_later_sprites_cover_earlier_ones_and_all_of_each_is_inside_the_frame(clips):
     hidden = 0
     for clip, frame in np.ndindex(len(clips["mask"]), FRAMES):
         count = present(clips)[clip].sum()
@@ -69,7 +68,7 @@ def test_later_sprites_cover_earlier_ones_and_all_of_each_is_inside_the_frame(cl
     assert hidden > 0  # some are covered for a while, and `visible` says so
 
 
-def test_sprites_move_straight_at_one_speed_until_they_bounce(clips: Batch) -> None:
+def test_sprites_move_straight_at_one_speed_until_they_bounce(clips):
     bounced = straight = 0
     for clip, slot in zip(*present(clips).nonzero(), strict=True):
         path = clips["property/position"][clip, :, slot].astype(float)
@@ -95,7 +94,7 @@ def test_sprites_move_straight_at_one_speed_until_they_bounce(clips: Batch) -> N
     assert straight > 10 * bounced
 
 
-def test_what_a_sprite_is_stays_and_it_turns_slowly(clips: Batch) -> None:
+def test_what_a_sprite_is_stays_and_it_turns_slowly(clips):
     there = present(clips)
     for key in ("shape", "scale", "color", "depth"):
         values = clips[f"property/{key}"]
@@ -106,7 +105,7 @@ def test_what_a_sprite_is_stays_and_it_turns_slowly(clips: Batch) -> None:
     assert set(np.unique(steps[:, 0][there])) == {0, 1, 39}
 
 
-def test_a_bouncing_point_is_where_a_simulation_puts_it() -> None:
+def test_a_bouncing_point_is_where_a_simulation_puts_it():
     generator = np.random.default_rng(0)
     for _ in range(50):
         room, start, speed = generator.uniform(0.2, 1), generator.random(), generator.uniform(-1, 1)

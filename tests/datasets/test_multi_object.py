@@ -1,8 +1,5 @@
 """Import of original files, from the command's side."""
 
-import gzip
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,7 +8,6 @@ from slotbench.datasets.originals.multi_object import clevr_importer, multi_dspr
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets import trees
 from tests.datasets.originals import (
     clevr_record,
     packed_floats,
@@ -25,21 +21,19 @@ OBJECTS = [3, 7, 4, 6, 10, 5, 3, 4, 5, 6]
 
 
 @pytest.fixture(scope="module")
-def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clevr(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     records = [clevr_record(index, objects) for index, objects in enumerate(OBJECTS)]
     return write(folder / "clevr_with_masks_train.tfrecords", records)
 
 
-def request(source: Path, data: Path, variant: str | None = None, **fields: object) -> Request:
+def request(source, data, variant=None, **fields):
     name = "clevr" if "clevr" in source.name else "multi-dsprites"
-    return Request(name, variant, source, data_dir=data, **fields)  # type: ignore[arg-type]
+    return Request(name, variant, source, data_dir=data, **fields)
 
 
 @pytest.mark.parametrize(("variant", "most"), [("clevr6", 6), ("clevr10", 10)])
-def test_clevr_is_split_by_record_and_filtered_by_variant(
-    clevr: Path, tmp_path: Path, variant: str, most: int
-) -> None:
+def test_clevr_is_split_by_record_and_filtered_by_variant(clevr, tmp_path, variant, most):
     path = prepare(request(clevr, tmp_path, variant))
     assert verify.dataset(path)["origin"] == "original"
     splits = {"train": OBJECTS[:7], "val": OBJECTS[7:8], "test": OBJECTS[8:]}
@@ -52,7 +46,7 @@ def test_clevr_is_split_by_record_and_filtered_by_variant(
         assert "train: records 0 to 6" in dataset.attributes["split_rule"]
 
 
-def test_masks_images_and_codes_belong_together(clevr: Path, tmp_path: Path) -> None:
+def test_masks_images_and_codes_belong_together(clevr, tmp_path):
     with DatasetFile(prepare(request(clevr, tmp_path, image_size=192))) as dataset:
         batch = dataset.read("train", 0, 1)
         layout = dataset.layout
@@ -69,7 +63,7 @@ def test_masks_images_and_codes_belong_together(clevr: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("variant", SPRITES)
-def test_sprites_are_imported(tmp_path: Path, variant: str) -> None:
+def test_sprites_are_imported(tmp_path, variant):
     entities, channels = SPRITES[variant]
     records = [sprites_record(index, 2, entities, channels) for index in range(10)]
     source = write(tmp_path / f"multi_dsprites_{variant}.tfrecords", records)
@@ -83,14 +77,8 @@ def test_sprites_are_imported(tmp_path: Path, variant: str) -> None:
         assert (batch["image"][batch["mask"] == label] == 40 * label).all()
 
 
-def test_the_wrong_file_is_refused(clevr: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="record 0, byte 0: feature 'image' has 230400 numbers"):
-        prepare(Request("multi-dsprites", None, clevr, data_dir=tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("variant", SPRITES)
-def test_another_variants_file_is_refused(tmp_path: Path, variant: str) -> None:
+def test_another_variants_file_is_refused(tmp_path, variant):
     other = next(name for name in SPRITES if name != variant)
     source = write(tmp_path / "x.tfrecords", [sprites_record(0, 2, *SPRITES[other])])
     batches = multi_dsprites_importer(source, variant, 64).batches(0, 10)
@@ -114,14 +102,14 @@ CODES = np.ones(11, np.uint8)
     ],
     ids=["padding", "too-large", "wrong-kind", "nan", "infinite", "too-few", "too-small"],
 )
-def test_a_bad_feature_is_named(tmp_path: Path, key: str, feature: bytes, what: str) -> None:
+def test_a_bad_feature_is_named(tmp_path, key, feature, what):
     good, bad = clevr_record(0, 3), clevr_record(1, 3, **{key: feature})
     source = write(tmp_path / "clevr.tfrecords", [good, bad])
     with pytest.raises(UserError, match=f"record 1, byte [1-9][0-9,]*: {what}"):
         list(clevr_importer(source, "clevr6", 64).batches(0, 10))
 
 
-def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path: Path) -> None:
+def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path):
     # Entities 1 and 2 are drawn; the record says that 1 is not there, and pads with NaN.
     numbers = np.arange(6.0)
     numbers[3:] = np.nan
@@ -134,22 +122,3 @@ def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path: Path) -> 
     assert (mask[(image == 40).all(axis=-1)] == 255).all()
     assert batch["visible"].tolist() == [[True, False, False, False, False]]
     assert batch["property/position"][0, :, 0].tolist() == [2, 0, 0, 0, 0]
-
-
-def test_a_corrupt_file_leaves_nothing(clevr: Path, tmp_path: Path) -> None:
-    raw = bytearray(gzip.decompress(clevr.read_bytes()))
-    raw[-100] ^= 1
-    source = tmp_path / "clevr_damaged.tfrecords"
-    source.write_bytes(gzip.compress(bytes(raw), 1))
-    with pytest.raises(UserError, match="record 9, byte"):
-        prepare(request(source, tmp_path / "data"))
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_an_interrupted_import_goes_on(
-    clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = prepare(request(clevr, tmp_path / "a"))
-    again = request(clevr, tmp_path / "b")
-    assert trees.killed_after(again, 2, monkeypatch) == ["00000000-00000002", "00000002-00000004"]
-    assert trees.fingerprint(prepare(again)) == trees.fingerprint(whole)

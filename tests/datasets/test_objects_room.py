@@ -1,7 +1,6 @@
 """Objects Room, rendered, and from files that the tests write."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 
 from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import Batch
 from slotbench.datasets.originals.objects_room_import import fourth_is_object
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render.objects_room_scene import (
@@ -18,7 +16,6 @@ from slotbench.datasets.render.objects_room_scene import (
     GAP,
     HALF,
     SIZES,
-    Room,
     footprint,
     sample_room,
 )
@@ -41,13 +38,13 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module")
-def rendered() -> dict[str, Batch]:
+def rendered():
     dataset = ObjectsRoom("default", 64, seed=0)
     return {group: dataset.render(group, 0, 8) for group in GROUPS}
 
 
 @pytest.mark.parametrize("count", [1, 3, 6])
-def test_objects_stand_apart_inside_the_room_and_the_frame(count: int) -> None:
+def test_objects_stand_apart_inside_the_room_and_the_frame(count):
     generator = numpy_generator(0, "rooms", count)
     for _ in range(30):
         room = sample_room(count, False, generator)
@@ -64,7 +61,7 @@ def test_objects_stand_apart_inside_the_room_and_the_frame(count: int) -> None:
         assert np.hypot(*room.camera[:2]) < HALF
 
 
-def projected(room: Room, point: tuple[float, float, float], size: int) -> np.ndarray:
+def projected(room, point, size):
     """Where a point appears, in pixels from the left upper corner; a look-at written out."""
     camera = np.array(room.camera)
     forward = np.array(room.target) - camera
@@ -78,9 +75,7 @@ def projected(room: Room, point: tuple[float, float, float], size: int) -> np.nd
 
 
 @pytest.mark.parametrize("group", ["train", "test-six_objects"])
-def test_every_object_is_seen_where_it_is_said_to_be(
-    rendered: dict[str, Batch], group: str
-) -> None:
+def test_every_object_is_seen_where_it_is_said_to_be(rendered, group):
     batch = rendered[group]
     for row in range(8):
         for slot in range(int(batch["visible"][row].sum())):
@@ -100,9 +95,7 @@ def test_every_object_is_seen_where_it_is_said_to_be(
 
 
 @pytest.mark.parametrize(("group", "counts"), GROUPS.items())
-def test_groups_have_their_numbers_of_objects(
-    rendered: dict[str, Batch], group: str, counts: tuple[int, int]
-) -> None:
+def test_groups_have_their_numbers_of_objects(rendered, group, counts):
     batch = rendered[group]
     found = batch["visible"].sum(axis=1)
     assert counts[0] <= found.min()
@@ -118,7 +111,7 @@ def test_groups_have_their_numbers_of_objects(
         assert max(len(one) for one in colors) > 2
 
 
-def test_objects_have_their_colour_and_masks_end_where_they_do(rendered: dict[str, Batch]) -> None:
+def test_objects_have_their_colour_and_masks_end_where_they_do(rendered):
     known = np.array(list(COLORS.values()), float)
     known /= known.sum(axis=1, keepdims=True)
     right, edges = [], []
@@ -139,7 +132,7 @@ def test_objects_have_their_colour_and_masks_end_where_they_do(rendered: dict[st
     assert np.median(edges) > 10
 
 
-def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path: Path) -> None:
+def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path):
     path = whole("objects-room", tmp_path, sizes={"train": 6, "val": 6, "test": 6})
     host = Host(torch.device("cpu"))
     choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
@@ -161,7 +154,7 @@ NAMES = {
 """File -> records, objects, entities. In every other record one half of the wall is in sight."""
 
 
-def write_folder(folder: Path) -> Path:
+def write_folder(folder):
     folder.mkdir()
     for name, (records, objects, entities) in NAMES.items():
         write(
@@ -172,11 +165,11 @@ def write_folder(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("original") / "room")
 
 
-def test_each_file_is_a_group(folder: Path, tmp_path: Path) -> None:
+def test_each_file_is_a_group(folder, tmp_path):
     path = prepare(Request("objects-room", source=folder, data_dir=tmp_path))
     facts = verify.dataset(path)
     assert facts["images"] == {
@@ -209,7 +202,7 @@ def test_each_file_is_a_group(folder: Path, tmp_path: Path) -> None:
             assert f"objects_room_{name}.tfrecords" in dataset.attributes["sources"]
 
 
-def test_the_training_file_alone_is_enough(folder: Path, tmp_path: Path) -> None:
+def test_the_training_file_alone_is_enough(folder, tmp_path):
     alone = tmp_path / "objects_room_train.tfrecords"
     shutil.copy(folder / alone.name, alone)
     path = prepare(Request("objects-room", source=alone, data_dir=tmp_path / "data"))
@@ -220,24 +213,7 @@ def test_the_training_file_alone_is_enough(folder: Path, tmp_path: Path) -> None
     assert trees.fingerprint(whole_folder) == facts["fingerprint"]
 
 
-def test_an_import_that_was_stopped_goes_on(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fields = {"source": folder, "image_size": 16}
-    expected = prepare(Request("objects-room", data_dir=tmp_path / "quiet", **fields))
-    again = Request("objects-room", data_dir=tmp_path / "stopped", **fields)
-    with DatasetFile(expected) as dataset:
-        manifest = dataset.attributes["manifest"]
-    # Parts of two records end at each file's border: 6 + 2 + 3 + 2 of them.
-    for parts in (0, 1, 5, 6, 7, 8, 11, 12):
-        assert len(trees.killed_after(again, parts, monkeypatch)) == parts
-        path = prepare(again)
-        with DatasetFile(path) as dataset:
-            assert dataset.attributes["manifest"] == manifest
-        path.unlink()
-
-
-def room(walls: int) -> np.ndarray:
+def room(walls):
     labels = np.ones((64, 64), np.uint8)
     labels[:20] = 0
     labels[20:32] = 2
@@ -257,15 +233,13 @@ def room(walls: int) -> np.ndarray:
     ],
     ids=["foot", "floor", "sky", "border", "corner"],
 )
-def test_the_fourth_entity_is_told_by_where_it_lies(
-    place: tuple[slice, slice], found: bool
-) -> None:
+def test_the_fourth_entity_is_told_by_where_it_lies(place, found):
     labels = room(1)
     labels[place] = 3
     assert fourth_is_object(labels) == found
 
 
-def test_halves_of_the_wall_are_no_objects() -> None:
+def test_halves_of_the_wall_are_no_objects():
     assert not fourth_is_object(room(2))
     assert not fourth_is_object(room(2)[:, ::-1])
     assert not fourth_is_object(room(1))
@@ -278,8 +252,8 @@ def test_halves_of_the_wall_are_no_objects() -> None:
     assert not fourth_is_object(leaning)
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    def refused(source: Path, match: str) -> None:
+def test_other_files_are_refused(tmp_path):
+    def refused(source, match):
         with pytest.raises(UserError, match=match):
             prepare(Request("objects-room", source=source, data_dir=tmp_path / "data"))
         assert not list((tmp_path / "data").glob("*"))

@@ -1,36 +1,28 @@
 """Preparation as a user does it: any number of workers, killed and taken up again."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.prepare import preparation as module
-from slotbench.datasets.prepare.parts import Parts, join
+from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
+from tests.datasets.trees import fingerprint
 
 SIZES = {"train": 130, "val": 20, "test": 20}
 
 
-def fingerprint(path: Path) -> str:
-    with DatasetFile(path) as dataset:
-        return dataset.fingerprint
-
-
-def sprites(folder: Path, **fields: object) -> Request:
-    return Request("multi-dsprites", sizes=SIZES, data_dir=folder, **fields)  # type: ignore[arg-type]
+def sprites(folder, **fields):
+    return Request("multi-dsprites", sizes=SIZES, data_dir=folder, **fields)
 
 
 @pytest.fixture(scope="module")
-def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_worker(tmp_path_factory):
     return prepare(sprites(tmp_path_factory.mktemp("one"), workers=1))
 
 
-def test_the_number_of_workers_changes_nothing(one_worker: Path, tmp_path: Path) -> None:
+def test_the_number_of_workers_changes_nothing(one_worker, tmp_path):
     path = prepare(sprites(tmp_path, workers=3))
     assert fingerprint(path) == fingerprint(one_worker)
     with DatasetFile(path) as dataset:
@@ -39,7 +31,7 @@ def test_the_number_of_workers_changes_nothing(one_worker: Path, tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["multi-dsprites.h5"]
 
 
-def clips(folder: Path, workers: int) -> Request:
+def clips(folder, workers):
     sizes = {"train": 110, "val": 10, "test": 10}
     return Request(
         "multi-dsprites-video", image_size=32, sizes=sizes, workers=workers, data_dir=folder
@@ -47,13 +39,13 @@ def clips(folder: Path, workers: int) -> Request:
 
 
 @pytest.fixture(scope="module")
-def one_worker_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_worker_video(tmp_path_factory):
     return prepare(clips(tmp_path_factory.mktemp("video"), 1))
 
 
 def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
-    one_worker_video: Path, tmp_path: Path
-) -> None:
+    one_worker_video, tmp_path
+):
     path = prepare(clips(tmp_path, 3))
     assert fingerprint(path) == fingerprint(one_worker_video)
     with DatasetFile(path) as dataset:
@@ -65,26 +57,24 @@ def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
         )
 
 
-def test_a_call_that_was_interrupted_goes_on(
-    one_worker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_was_interrupted_goes_on(one_worker, tmp_path, monkeypatch):
     write, written = Parts.write, []
 
-    def write_two(self: Parts, name: str, batch: object) -> None:
+    def write_two(self, name, batch):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(name)
-        write(self, name, batch)  # type: ignore[arg-type]
+        write(self, name, batch)
 
     monkeypatch.setattr(Parts, "write", write_two)
     with pytest.raises(KeyboardInterrupt):
         prepare(sprites(tmp_path, workers=1))
     assert not (tmp_path / "multi-dsprites.h5").exists()
-    rendered: list[str] = []
+    rendered = []
 
-    def write_all(self: Parts, name: str, batch: object) -> None:
+    def write_all(self, name, batch):
         rendered.append(name)
-        write(self, name, batch)  # type: ignore[arg-type]
+        write(self, name, batch)
 
     monkeypatch.setattr(Parts, "write", write_all)
     path = prepare(sprites(tmp_path, workers=1))
@@ -92,22 +82,7 @@ def test_a_call_that_was_interrupted_goes_on(
     assert fingerprint(path) == fingerprint(one_worker)
 
 
-def test_a_file_that_is_not_whole_lies_among_the_parts(tmp_path: Path) -> None:
-    layout, target = Layout(16, 16, 1, ()), tmp_path / "a.h5"
-    Parts(target, {})
-    seen = []
-
-    def batches() -> Iterator[Batch]:
-        seen.extend(file.name for file in tmp_path.iterdir())
-        yield layout.empty(2)
-
-    join(target, layout, {split: batches() for split in SIZES}, {})
-    # So that the removal of the parts takes away what a killed call has left, too.
-    assert set(seen) == {"a.h5.parts"}
-    assert target.is_file()
-
-
-def test_a_file_that_is_there_is_kept(one_worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_there_is_kept(one_worker, monkeypatch):
     monkeypatch.setattr(module, "_render", None)
     assert prepare(sprites(one_worker.parent)) == one_worker
     assert prepare(Request("multi-dsprites", data_dir=one_worker.parent)) == one_worker
@@ -121,15 +96,13 @@ def test_a_file_that_is_there_is_kept(one_worker: Path, monkeypatch: pytest.Monk
         ({"sizes": {"train": 7}}, "images in train 130 instead of 7"),
     ],
 )
-def test_a_file_made_otherwise_is_not_replaced(
-    one_worker: Path, fields: dict[str, object], message: str
-) -> None:
+def test_a_file_made_otherwise_is_not_replaced(one_worker, fields, message):
     asked = {"sizes": SIZES, "data_dir": one_worker.parent, **fields}
     with pytest.raises(UserError, match=message):
-        prepare(Request("multi-dsprites", **asked))  # type: ignore[arg-type]
+        prepare(Request("multi-dsprites", **asked))
 
 
-def test_variants_have_files_of_their_own(tmp_path: Path) -> None:
+def test_variants_have_files_of_their_own(tmp_path):
     with pytest.raises(UserError, match="slotbench prepare clevr --variant clevr10"):
         locate("clevr:clevr10", tmp_path)
     assert module.path_of("clevr", "clevr6", tmp_path) == tmp_path / "clevr.h5"
@@ -137,7 +110,7 @@ def test_variants_have_files_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"sizes": {"val": 0}}, {"image_size": 8}, {"variant": "x"}])
-def test_bad_options_are_refused(tmp_path: Path, fields: dict[str, object]) -> None:
+def test_bad_options_are_refused(tmp_path, fields):
     with pytest.raises(UserError):
-        prepare(Request("multi-dsprites", data_dir=tmp_path, **fields))  # type: ignore[arg-type]
+        prepare(Request("multi-dsprites", data_dir=tmp_path, **fields))
     assert list(tmp_path.iterdir()) == []

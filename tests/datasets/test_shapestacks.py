@@ -1,9 +1,6 @@
 """ShapeStacks, from folders that the tests write."""
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,18 +19,18 @@ FIRST = stacks.TOWERS["train"][0]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     return stacks.write(tmp_path / "shapestacks")
 
 
-def request(root: Path, variant: str | None = None, **fields: Any) -> Request:
+def request(root, variant=None, **fields):
     size = fields.pop("image_size", CROPPED)
     return Request(
         "shapestacks", variant, root, image_size=size, data_dir=root.parent / "data", **fields
     )
 
 
-def test_every_view_of_every_listed_tower_is_there(folder: Path) -> None:
+def test_every_view_of_every_listed_tower_is_there(folder):
     path = prepare(request(folder))
     facts = verify.dataset(path)
     assert facts["images"] == {"train": 9, "val": 3, "test": 6}
@@ -60,7 +57,7 @@ def test_every_view_of_every_listed_tower_is_there(folder: Path) -> None:
         assert "eval.txt" in dataset.attributes["sources"]
 
 
-def test_properties_are_what_the_towers_name_says(folder: Path) -> None:
+def test_properties_are_what_the_towers_name_says(folder):
     with DatasetFile(prepare(request(folder))) as dataset:
         level, violation = dataset.layout.properties
         batch = dataset.read("train")
@@ -73,7 +70,7 @@ def test_properties_are_what_the_towers_name_says(folder: Path) -> None:
     assert batch[level.key][3].tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_variants_are_the_published_splits(folder: Path) -> None:
+def test_variants_are_the_published_splits(folder):
     stacks.write(folder, "ccs_all")
     lists = folder / "splits" / "ccs_all"
     (lists / "train.txt").write_text(FIRST)  # no line feed at the end
@@ -84,14 +81,14 @@ def test_variants_are_the_published_splits(folder: Path) -> None:
         prepare(request(folder, "blocks_all"))
 
 
-def test_labels_may_lie_beside_the_views(folder: Path, tmp_path: Path) -> None:
+def test_labels_may_lie_beside_the_views(folder, tmp_path):
     expected = trees.fingerprint(prepare(request(folder)))
     beside = stacks.write(tmp_path / "other" / "shapestacks", labels_in="recordings")
     assert not (beside / "iseg").exists()
     assert trees.fingerprint(prepare(request(beside))) == expected
 
 
-def test_labels_of_shapes_that_are_not_there_are_not_labelled(folder: Path) -> None:
+def test_labels_of_shapes_that_are_not_there_are_not_labelled(folder):
     values = stacks.labels(2, 1)
     values[20, 9:11], values[21, 9] = (4, 7), 6
     (folder / "iseg" / FIRST / stacks.label_name(1)).write_bytes(stacks.label_image(values))
@@ -103,7 +100,7 @@ def test_labels_of_shapes_that_are_not_there_are_not_labelled(folder: Path) -> N
     assert (mask == 255).sum() == 3
 
 
-def test_matplotlibs_rounding_is_allowed_for(folder: Path) -> None:
+def test_matplotlibs_rounding_is_allowed_for(folder):
     expected = trees.fingerprint(prepare(request(folder)))
     values = stacks.labels(2, 1) * 32
     stored = grey(np.maximum(values - 1, 0))
@@ -111,25 +108,19 @@ def test_matplotlibs_rounding_is_allowed_for(folder: Path) -> None:
     assert trees.fingerprint(prepare(request(folder, force=True))) == expected
 
 
-def test_an_import_that_was_stopped_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = prepare(request(folder, image_size=16))
-    again = Request("shapestacks", source=folder, image_size=16, data_dir=folder.parent / "again")
-    assert len(list(trees.resumed_everywhere(whole, again, monkeypatch))) == 9
-
-
-def _list(text: str) -> Callable[[Path], None]:
+def _list(text):
     return lambda root: (root / "splits/default/eval.txt").write_text(text) and None
 
 
-def _map(data: bytes) -> Callable[[Path], None]:
-    def damage(root: Path) -> None:
+def _map(data):
+    def damage(root):
         (root / "iseg" / FIRST / stacks.label_name(1)).write_bytes(data)
 
     return damage
 
 
-def _remove(name: str) -> Callable[[Path], None]:
-    def damage(root: Path) -> None:
+def _remove(name):
+    def damage(root):
         path = root / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -139,24 +130,18 @@ def _remove(name: str) -> Callable[[Path], None]:
     return damage
 
 
-MAP = rf"iseg/{FIRST}/{stacks.label_name(1)}"
-BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+BAD = {
     "parent": (_list("../../etc\n"), r"eval\.txt, line 1: '\.\./\.\./etc' is no name of a tower"),
-    "terminal": (_list("\n\x1b[2J\n"), r"eval\.txt, line 2: '\?\[2J' is no name"),
     "twice": (_list(FIRST), r"eval\.txt: .* stands in train\.txt too"),
     "tall": (_list(stacks.tower(7, 1)), "a tower has 1 to 6 shapes"),
-    "violation": (_list(stacks.tower(3, 1, vcom=4)), "no violation above them"),
-    "empty": (_list("\n\n"), "too few for a val split"),
     "no view": (_remove(f"recordings/{FIRST}/{stacks.view_name(1)}"), ""),
-    "no list": (_remove("splits/default/test.txt"), r"test\.txt: there is no such file"),
     "no iseg": (_remove("iseg"), "cam_1-mono-0.map: (cannot be read|there is no such file)"),
     "values": (_map(grey(np.full((32, 32), 17))), "cam_1.*are not multiples of 32"),
-    "size": (_map(grey(np.zeros((30, 32), int))), "cam_1.*: 32x30 pixels, but the image has 32x32"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
+def test_what_is_wrong_is_named(folder, case):
     damage, message = BAD[case]
     damage(folder)
     if not message:  # a view fewer is no mistake: its label image is left alone
@@ -165,8 +150,3 @@ def test_what_is_wrong_is_named(folder: Path, case: str) -> None:
     with pytest.raises(UserError, match=message):
         prepare(request(folder))
     assert list((folder.parent / "data").iterdir()) == []
-
-
-def test_what_to_type_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="slotbench prepare shapestacks --from DIR"):
-        prepare(Request("shapestacks", data_dir=tmp_path))

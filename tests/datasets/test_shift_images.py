@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from slotbench.datasets.format.schema import SHIFT_FLAGS, Batch, Layout, Property
+from slotbench.datasets.format.schema import SHIFT_FLAGS, Layout, Property
 from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change, turned
 
 SIDE, OBJECTS = 50, 4
@@ -19,7 +19,7 @@ LAYOUT = Layout(
 )
 
 
-def scenes(n: int, seed: int = 0, gray: bool = False) -> Batch:
+def scenes(n, seed=0, gray=False):
     """Squares of one colour each on noise; object 4 is never there, pixels of a row unlabelled."""
     generator = np.random.default_rng(seed)
     batch = LAYOUT.empty(n)
@@ -38,12 +38,12 @@ def scenes(n: int, seed: int = 0, gray: bool = False) -> Batch:
     return batch
 
 
-def rows(batch: Batch, where: slice) -> Batch:
+def rows(batch, where):
     return {key: array[where] for key, array in batch.items()}
 
 
 @pytest.mark.parametrize("shift", ["occlusion", "crop", "object_color"])
-def test_each_row_is_a_function_of_itself_and_its_index(shift: str) -> None:
+def test_each_row_is_a_function_of_itself_and_its_index(shift):
     batch = scenes(12)
     before = {key: array.copy() for key, array in batch.items()}
     made = change(batch, LAYOUT, shift, 128, 0, 0)
@@ -58,7 +58,7 @@ def test_each_row_is_a_function_of_itself_and_its_index(shift: str) -> None:
     np.testing.assert_array_equal(made["property/place"], batch["property/place"])
 
 
-def test_occlusion_is_a_square_where_it_hides_little() -> None:
+def test_occlusion_is_a_square_where_it_hides_little():
     batch = scenes(40)
     made = change(batch, LAYOUT, "occlusion", 51, 0, 0)
     side, hidden, anywhere = int(OCCLUSION * SIDE), [], []
@@ -80,7 +80,7 @@ def test_occlusion_is_a_square_where_it_hides_little() -> None:
     assert len(set(places)) > 20
 
 
-def test_crop_is_that_of_torchvision() -> None:
+def test_crop_is_that_of_torchvision():
     batch = scenes(6)
     made = change(batch, LAYOUT, "crop", 128, 0, 0)
     side = int(SIDE // 1.5)
@@ -98,7 +98,7 @@ def test_crop_is_that_of_torchvision() -> None:
 
 
 @pytest.mark.parametrize("gray", [False, True])
-def test_one_object_gets_another_hue_and_nothing_else_changes(gray: bool) -> None:
+def test_one_object_gets_another_hue_and_nothing_else_changes(gray):
     batch = scenes(30, gray=gray)
     made = change(batch, LAYOUT, "object_color", 128, 0, 0)
     flags = made[SHIFT_FLAGS]
@@ -122,7 +122,7 @@ def test_one_object_gets_another_hue_and_nothing_else_changes(gray: bool) -> Non
             assert TURN[0] - 0.01 < turn < TURN[1] + 0.01
 
 
-def test_hues_turn_as_the_standard_library_turns_them() -> None:
+def test_hues_turn_as_the_standard_library_turns_them():
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (200, 3)).astype(np.uint8)
     pixels[:5], pixels[5], pixels[6] = 77, 0, 255
@@ -133,7 +133,7 @@ def test_hues_turn_as_the_standard_library_turns_them() -> None:
     assert abs(turned(pixels, 0.3, 0.25) - 255 * np.array(expected)).max() <= 0.51
 
 
-def test_where_there_is_no_object_nothing_is_changed() -> None:
+def test_where_there_is_no_object_nothing_is_changed():
     batch = scenes(2)
     batch["mask"][0], batch["visible"][0] = 0, False
     made = change(batch, LAYOUT, "object_color", 128, 0, 0)
@@ -143,7 +143,7 @@ def test_where_there_is_no_object_nothing_is_changed() -> None:
         change(batch, LAYOUT, "object_style", 128, 0, 0)
 
 
-def test_all_frames_of_a_clip_are_changed_alike() -> None:
+def test_all_frames_of_a_clip_are_changed_alike():
     layout = Layout(SIDE, SIDE, OBJECTS, LAYOUT.properties, frames=3)
     one = scenes(4)
     clips = {key: np.repeat(array[:, None], 3, axis=1) for key, array in one.items()}

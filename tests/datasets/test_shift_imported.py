@@ -1,7 +1,6 @@
 """Shifts of imported datasets: on finished images, or refused with the reason."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from tests.datasets.originals_clevr_zip import write_clevr
 from tests.datasets.test_shift_prepare import content, digests
 
 
-def command(monkeypatch: pytest.MonkeyPatch, path: Path, shifts: str) -> int:
+def command(monkeypatch, path, shifts):
     """The exit status."""
     words = ["prepare", "clevr", "--shifts", shifts, "--data-dir", str(path.parent)]
     monkeypatch.setattr(sys, "argv", ["slotbench", *words])
@@ -26,7 +25,7 @@ def command(monkeypatch: pytest.MonkeyPatch, path: Path, shifts: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     source = folder / "clevr_with_masks_train.tfrecords"
     write(source, [clevr_record(index, 3 + index % 4) for index in range(10)])
@@ -35,9 +34,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_imported_images_are_changed_without_their_original_files(
-    imported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imported_images_are_changed_without_their_original_files(imported, capsys, monkeypatch):
     with DatasetFile(imported) as dataset:
         assert dataset.attributes["origin"] == "original"
         fingerprint = dataset.fingerprint
@@ -50,7 +47,6 @@ def test_imported_images_are_changed_without_their_original_files(
     with DatasetFile(imported) as dataset:
         assert dataset.fingerprint == fingerprint
         flags, colors = dataset.changed("test-object_color"), dataset.read("test-object_color")
-        assert flags is not None
         assert flags.any(axis=1).all()
         assert (colors["property/color"][flags] == -1).all()
         # Occluders are gray as the authors' are for CLEVR.
@@ -58,16 +54,14 @@ def test_imported_images_are_changed_without_their_original_files(
 
 
 @pytest.mark.parametrize("shift", ["object_style", "object_shape", "num_objects"])
-def test_a_shift_that_cannot_be_is_refused_by_name(
-    imported: Path, shift: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shift_that_cannot_be_is_refused_by_name(imported, shift, capsys, monkeypatch):
     state = content(imported)
     assert command(monkeypatch, imported, shift) == 2
     assert f"--shifts {shift}" in capsys.readouterr().err
     assert content(imported) == state
 
 
-def test_without_masks_images_are_not_changed(tmp_path: Path) -> None:
+def test_without_masks_images_are_not_changed(tmp_path):
     source = write_clevr(tmp_path / "CLEVR_v1.0.zip", [3] * 6, [4] * 4)
     with pytest.raises(UserError, match="no masks"):
         prepare(Request("clevr", source=source, data_dir=tmp_path, shifts=parse("all")))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from slotbench import registry
-from slotbench.datasets.dataset import Dataset
-from slotbench.datasets.format.schema import SHIFT_FLAGS, Batch
+from slotbench.datasets.format.schema import SHIFT_FLAGS
 from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
 from slotbench.errors import UserError
 
@@ -24,15 +23,14 @@ DATASETS = {
 
 
 @cache
-def built(reference: str) -> Dataset:
+def built(reference):
     name, _, variant = reference.partition(":")
-    kind: type[Dataset] = registry.get("datasets", name).load()
-    dataset: Dataset = kind(variant, kind.image_size, 0)
-    return dataset
+    kind = registry.get("datasets", name).load()
+    return kind(variant, kind.image_size, 0)
 
 
 @cache
-def drawn(reference: str, split: str) -> Batch:
+def drawn(reference, split):
     return built(reference).render(split, 0, DATASETS[reference])
 
 
@@ -45,9 +43,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("reference", "shift"), PAIRS)
-def test_a_shifted_image_is_its_partner_but_for_what_the_shift_changes(
-    reference: str, shift: str
-) -> None:
+def test_a_shifted_image_is_its_partner_but_for_what_the_shift_changes(reference, shift):
     plain, made = drawn(reference, "test"), drawn(reference, split_of(shift))
     layout = built(reference).shifted_layout(shift)
     flags = made.pop(SHIFT_FLAGS, None)
@@ -72,7 +68,7 @@ def test_a_shifted_image_is_its_partner_but_for_what_the_shift_changes(
         one_object(reference, shift, plain, made)
 
 
-def one_object(reference: str, shift: str, plain: Batch, made: Batch) -> None:
+def one_object(reference, shift, plain, made):
     flags = made[SHIFT_FLAGS]
     assert (flags.sum(axis=1) == 1).all()
     assert not (flags & ~made["visible"]).any()
@@ -94,7 +90,7 @@ def one_object(reference: str, shift: str, plain: Batch, made: Batch) -> None:
 @pytest.mark.parametrize(
     "reference", [key for key in DATASETS if "num_objects" in built(key).drawn_shifts]
 )
-def test_fuller_scenes_keep_the_objects_that_they_had(reference: str) -> None:
+def test_fuller_scenes_keep_the_objects_that_they_had(reference):
     plain, made = drawn(reference, "test"), drawn(reference, "test-num_objects")
     most = max(drawn(reference, split)["visible"].sum(axis=1).max() for split in ("test", "val"))
     assert made["visible"].sum(axis=1).min() > most
@@ -103,7 +99,7 @@ def test_fuller_scenes_keep_the_objects_that_they_had(reference: str) -> None:
 
 
 @pytest.mark.parametrize("reference", list(DATASETS))
-def test_crop_shows_the_middle_larger(reference: str) -> None:
+def test_crop_shows_the_middle_larger(reference):
     plain, made = drawn(reference, "test"), drawn(reference, "test-crop")
     side = plain["mask"].shape[1]
     middle = ((0.5 + ((np.arange(side) + 0.5) / side - 0.5) / 1.5) * side).astype(int)
@@ -112,13 +108,13 @@ def test_crop_shows_the_middle_larger(reference: str) -> None:
 
 
 @pytest.mark.parametrize("reference", list(DATASETS))
-def test_an_image_depends_on_its_index_alone(reference: str) -> None:
+def test_an_image_depends_on_its_index_alone(reference):
     again = built(reference).render("test-object_style", 1, 2)
     for key, array in drawn(reference, "test-object_style").items():
         np.testing.assert_array_equal(again[key], array[1:2], err_msg=key)
 
 
-def test_names_of_shifts() -> None:
+def test_names_of_shifts():
     assert parse("crop, occlusion") == ("occlusion", "crop")
     assert parse("all") == (ALL,)
     assert shift_of("test-crop") == "crop"
@@ -150,8 +146,8 @@ def test_names_of_shifts() -> None:
     ],
 )
 def test_all_takes_what_is_possible_and_the_rest_is_refused_with_its_reason(
-    reference: str, origin: str, possible: set[str]
-) -> None:
+    reference, origin, possible
+):
     dataset = built(reference)
     made, left_out = chosen(dataset, (ALL,), origin)
     assert set(made) == possible

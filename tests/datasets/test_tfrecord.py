@@ -4,8 +4,6 @@ import gzip
 import hashlib
 import struct
 import tracemalloc
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +38,7 @@ INTS = [0, 1, 127, 128, 300, -1, -(2**63), 2**63 - 1]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     records = [
         example({"a": single_bytes(BYTES + index), "f": packed_floats(FLOATS * index)})
         for index in range(5)
@@ -48,7 +46,7 @@ def path(tmp_path: Path) -> Path:
     return write(tmp_path / "small.tfrecords", records)
 
 
-def test_agrees_with_the_tfrecord_package(tmp_path: Path) -> None:
+def test_agrees_with_the_tfrecord_package(tmp_path):
     path = write(tmp_path / "clevr.tfrecords", [clevr_record(index, 3) for index in range(2)])
     theirs = list(tfrecord_loader(str(path), None, compression_type="gzip"))
     ours = [parse_example(data) for data in RecordFile(path)]
@@ -76,13 +74,11 @@ MIXED = field(1, field(1, bytes(BYTES[:4])) + field(1, b"") + field(1, bytes(BYT
         (loose_floats(FLOATS), read_floats, FLOATS),
     ],
 )
-def test_lists_are_read_in_every_form(
-    feature: bytes, reader: Callable[[memoryview], np.ndarray], expected: np.ndarray
-) -> None:
+def test_lists_are_read_in_every_form(feature, reader, expected):
     np.testing.assert_array_equal(reader(parse_example(example({"a": feature}))["a"]), expected)
 
 
-def test_the_hash_and_the_bytes_are_those_of_the_file(path: Path) -> None:
+def test_the_hash_and_the_bytes_are_those_of_the_file(path):
     file = RecordFile(path)
     assert len(list(file)) == 5
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -90,7 +86,7 @@ def test_the_hash_and_the_bytes_are_those_of_the_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_integers_are_read_in_either_form(tmp_path: Path, packed: bool) -> None:
+def test_integers_are_read_in_either_form(tmp_path, packed):
     numbers = [varint(value % 2**64) for value in INTS]
     content = field(1, b"".join(numbers)) if packed else b"\x08" + b"\x08".join(numbers)
     path = write(tmp_path / "ints.tfrecords", [example({"i": field(3, content)})])
@@ -103,7 +99,7 @@ def test_integers_are_read_in_either_form(tmp_path: Path, packed: bool) -> None:
 ENTRIES = [b"", b"one", b"\x0a\x01\x05", bytes(300)]
 
 
-def test_entries_of_any_length_are_read(tmp_path: Path) -> None:
+def test_entries_of_any_length_are_read(tmp_path):
     content = field(1, b"".join(field(1, entry) for entry in ENTRIES))
     path = write(tmp_path / "entries.tfrecords", [example({"e": content})])
     (data,) = RecordFile(path)
@@ -120,7 +116,7 @@ def test_entries_of_any_length_are_read(tmp_path: Path) -> None:
         read_entries(memoryview(field(2, b"")), 1)
 
 
-def test_a_list_of_another_kind_is_an_error() -> None:
+def test_a_list_of_another_kind_is_an_error():
     kinds = {"a": single_bytes(BYTES), "f": packed_floats(FLOATS), "i": field(3, b"\x08\x01")}
     feature = parse_example(example(kinds))
     readers = {"a": read_bytes, "f": read_floats, "i": read_ints}
@@ -135,7 +131,7 @@ def test_a_list_of_another_kind_is_an_error() -> None:
         read_floats(memoryview(field(2, field(1, b"12345"))))
 
 
-def test_every_cut_and_every_flipped_byte_of_the_compressed_file_is_found(path: Path) -> None:
+def test_every_cut_and_every_flipped_byte_of_the_compressed_file_is_found(path):
     whole = path.read_bytes()
     records = list(RecordFile(path))
     for place in range(len(whole)):
@@ -152,7 +148,7 @@ def test_every_cut_and_every_flipped_byte_of_the_compressed_file_is_found(path: 
         assert place < 10
 
 
-def test_a_plain_file_is_read_as_a_gzipped_one_is(path: Path) -> None:
+def test_a_plain_file_is_read_as_a_gzipped_one_is(path):
     records, raw = list(RecordFile(path)), gzip.decompress(path.read_bytes())
     path.write_bytes(raw)
     file = RecordFile(path)
@@ -160,7 +156,7 @@ def test_a_plain_file_is_read_as_a_gzipped_one_is(path: Path) -> None:
     assert (file.sha256, file.bytes_read) == (hashlib.sha256(raw).hexdigest(), len(raw))
 
 
-def test_a_length_that_looks_like_gzip_is_a_length(tmp_path: Path) -> None:
+def test_a_length_that_looks_like_gzip_is_a_length(tmp_path):
     data = bytes(0x00088B1F)  # its length begins with gzip's magic bytes
     (tmp_path / "plain").write_bytes(frame(data))
     assert (tmp_path / "plain").read_bytes().startswith(b"\x1f\x8b\x08")
@@ -168,7 +164,7 @@ def test_a_length_that_looks_like_gzip_is_a_length(tmp_path: Path) -> None:
     assert list(RecordFile(tmp_path / "plain")) == [data]
 
 
-def test_every_cut_and_every_flipped_byte_of_a_plain_file_is_found(path: Path) -> None:
+def test_every_cut_and_every_flipped_byte_of_a_plain_file_is_found(path):
     whole = gzip.decompress(path.read_bytes())
     size = len(whole) // 5
     for place in range(len(whole)):
@@ -182,7 +178,7 @@ def test_every_cut_and_every_flipped_byte_of_a_plain_file_is_found(path: Path) -
                 list(RecordFile(path))
 
 
-def test_what_is_no_tfrecord_is_named(tmp_path: Path) -> None:
+def test_what_is_no_tfrecord_is_named(tmp_path):
     path = tmp_path / "x.tfrecords"
     for content in (b"", gzip.compress(b"")):
         path.write_bytes(content)
@@ -195,7 +191,7 @@ def test_what_is_no_tfrecord_is_named(tmp_path: Path) -> None:
         RecordFile(tmp_path / "none")
 
 
-def test_an_absurd_length_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+def test_an_absurd_length_is_refused_before_memory_is_asked_for(tmp_path):
     good = frame(b"")
     header = struct.pack("<Q", 1 << 60)
     import crc32c
@@ -211,12 +207,12 @@ def test_an_absurd_length_is_refused_before_memory_is_asked_for(tmp_path: Path) 
 @pytest.mark.parametrize(
     "data", [b"\x0a\xff", b"\xff" * 12, b"\x0b", b"\x0a\x05ab", b"\x0a\xff\xff\xff\xff\xff\xff\x7f"]
 )
-def test_a_malformed_message_is_an_error(data: bytes) -> None:
+def test_a_malformed_message_is_an_error(data):
     with pytest.raises(ValueError, match=r"cut off|ten bytes|wire type"):
         parse_example(data)
 
 
-def test_a_message_of_countless_features_is_an_error() -> None:
+def test_a_message_of_countless_features_is_an_error():
     data = example({str(index): b"" for index in range(MAX_FEATURES + 1)})
     with pytest.raises(ValueError, match="more than 1,000 features"):
         parse_example(data)
@@ -231,9 +227,7 @@ def test_a_message_of_countless_features_is_an_error() -> None:
     ],
     ids=["bytes", "floats", "ints"],
 )
-def test_a_list_of_countless_entries_takes_little_memory(
-    reader: Callable[[memoryview], np.ndarray], feature: bytes, size: int
-) -> None:
+def test_a_list_of_countless_entries_takes_little_memory(reader, feature, size):
     tracemalloc.start()
     found = reader(memoryview(feature))
     peak = tracemalloc.get_traced_memory()[1]
@@ -242,8 +236,8 @@ def test_a_list_of_countless_entries_takes_little_memory(
     assert peak < 12 * len(feature)  # a Python object for each would take a hundred times
 
 
-def test_memory_is_flat(tmp_path: Path) -> None:
-    def peak(records: int) -> int:
+def test_memory_is_flat(tmp_path):
+    def peak(records):
         path = write(
             tmp_path / f"{records}",
             [example({"a": single_bytes(np.zeros(9000, np.uint8))})] * records,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from slotbench.datasets.format import loader as module
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader
-from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.format.schema import Layout
 from slotbench.datasets.prepare.parts import join
 from slotbench.datasets.prepare.sheet import draw_sheet
 from slotbench.errors import UserError
@@ -22,7 +21,7 @@ FRAMES = 5
 VIDEO = Layout(LAYOUT.height, LAYOUT.width, LAYOUT.objects, LAYOUT.properties, frames=FRAMES)
 
 
-def clips_batch(n: int, seed: int) -> Batch:
+def clips_batch(n, seed):
     """n clips whose frames are images of blocks; the first pixel holds clip and frame."""
     images = blocks_batch(n * FRAMES, seed)
     batch = {key: array.reshape(n, FRAMES, *array.shape[1:]) for key, array in images.items()}
@@ -31,7 +30,7 @@ def clips_batch(n: int, seed: int) -> Batch:
     return batch
 
 
-def write_clips(path: Path, train: int = 40) -> Path:
+def write_clips(path, train=40):
     attributes = {**ATTRIBUTES, "name": "multi-dsprites-video", "variant": "binarized"}
     sizes = {"train": train, "val": 3, "test": 4}
     splits = {split: [clips_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
@@ -40,21 +39,21 @@ def write_clips(path: Path, train: int = 40) -> Path:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(tmp_path_factory):
     return write_clips(tmp_path_factory.mktemp("video") / "v.h5")
 
 
 @pytest.fixture
-def video(path: Path) -> DatasetFile:
+def video(path):
     return DatasetFile(path)
 
 
-def drawn(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def drawn(batch):
     """Clip and frame of each image of a batch."""
     return batch["image"][..., 0, 0, 0].astype(int), batch["image"][..., 0, 0, 1].astype(int)
 
 
-def test_the_images_are_the_frames_of_the_clips_in_order(video: DatasetFile) -> None:
+def test_the_images_are_the_frames_of_the_clips_in_order(video):
     expected = clips_batch(40, 0)
     clips, images = video.read_clips("train"), video.read("train")
     assert (video.clips("train"), video.size("train")) == (40, 40 * FRAMES)
@@ -71,9 +70,7 @@ def test_the_images_are_the_frames_of_the_clips_in_order(video: DatasetFile) -> 
     ("start", "stop"),
     [(0, 1), (4, 6), (5, 10), (3, 3), (7, 2), (13, 29), (198, 999), (200, 201), (999, 1000)],
 )
-def test_any_range_of_images_is_that_of_the_flat_array(
-    video: DatasetFile, start: int, stop: int
-) -> None:
+def test_any_range_of_images_is_that_of_the_flat_array(video, start, stop):
     keys = ("image", "property/position")
     whole, part = video.read("train"), video.read("train", start, stop, keys)
     assert set(part) == set(keys)
@@ -85,14 +82,14 @@ def test_any_range_of_images_is_that_of_the_flat_array(
     )
 
 
-def test_each_frame_is_a_chunk(path: Path) -> None:
+def test_each_frame_is_a_chunk(path):
     with h5py.File(path) as file:
         assert file["train/image"].chunks == (1, 1, 32, 32, 3)
         assert file["train/mask"].chunks == (1, 1, 32, 32)
         assert file.attrs["schema"] == 2
 
 
-def test_video_is_verified_and_its_damage_named(tmp_path: Path) -> None:
+def test_video_is_verified_and_its_damage_named(tmp_path):
     path = write_clips(tmp_path / "v.h5", train=6)
     facts = verify.dataset(path)
     assert facts["frames"] == FRAMES
@@ -109,13 +106,13 @@ def test_video_is_verified_and_its_damage_named(tmp_path: Path) -> None:
         verify.dataset(path)
 
 
-def test_the_text_of_a_video_layout_has_its_frames_and_that_of_images_has_none() -> None:
+def test_the_text_of_a_video_layout_has_its_frames_and_that_of_images_has_none():
     assert Layout.from_json(VIDEO.to_json()) == VIDEO
     assert json.loads(VIDEO.to_json())["frames"] == FRAMES
     assert set(json.loads(LAYOUT.to_json())) == {"height", "width", "objects", "properties"}
 
 
-def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks: Path) -> None:
+def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks):
     # As slotbench 0.1 wrote it: sha256 over this text, then every array in order of its name.
     text = (
         '{"height": 32, "objects": 3, "properties": [{"classes": ["red", "green", "blue"], '
@@ -133,7 +130,7 @@ def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks:
         assert file.attrs["fingerprint"] == digest.hexdigest()
 
 
-def test_images_have_no_clips(blocks: Path) -> None:
+def test_images_have_no_clips(blocks):
     with DatasetFile(blocks / "clevr.h5") as images:
         with pytest.raises(UserError, match="holds images, not video"):
             images.clips("train")
@@ -143,7 +140,7 @@ def test_images_have_no_clips(blocks: Path) -> None:
             Loader(images, "train", 4, seed=0, frames=2)
 
 
-def test_a_batch_holds_consecutive_frames_of_different_clips(video: DatasetFile) -> None:
+def test_a_batch_holds_consecutive_frames_of_different_clips(video):
     loader = Loader(video, "train", 8, seed=0, keys=("image", "mask"), frames=3)
     assert loader.batches_per_epoch == 5
     whole, starts, seen = video.read_clips("train"), [], []
@@ -161,7 +158,7 @@ def test_a_batch_holds_consecutive_frames_of_different_clips(video: DatasetFile)
     assert set(starts) == {0, 1, 2}
 
 
-def test_steps_and_seeds_choose_clips_and_frames(video: DatasetFile) -> None:
+def test_steps_and_seeds_choose_clips_and_frames(video):
     one, two = (Loader(video, "train", 8, seed=0, frames=2) for _ in range(2))
     for step in range(12):
         one.batch(step)
@@ -179,9 +176,7 @@ def test_steps_and_seeds_choose_clips_and_frames(video: DatasetFile) -> None:
 
 @pytest.mark.parametrize("frames", [1, 2, FRAMES])
 @pytest.mark.parametrize("batch", [7, 16])
-def test_memory_and_windows_of_clips_give_the_same_batches(
-    video: DatasetFile, monkeypatch: pytest.MonkeyPatch, batch: int, frames: int
-) -> None:
+def test_memory_and_windows_of_clips_give_the_same_batches(video, monkeypatch, batch, frames):
     # Blocks of 3 clips and windows of 2 blocks, so that batches cross their borders.
     monkeypatch.setattr(module, "BLOCK", 3 * FRAMES)
     monkeypatch.setattr(module, "WINDOW", 2)
@@ -198,7 +193,7 @@ def test_memory_and_windows_of_clips_give_the_same_batches(
             np.testing.assert_array_equal(one[key], two[key])
 
 
-def test_a_sheet_shows_a_clip_on_each_line(video: DatasetFile, tmp_path: Path) -> None:
+def test_a_sheet_shows_a_clip_on_each_line(video, tmp_path):
     from PIL import Image
 
     sheet = np.asarray(Image.open(draw_sheet(video, tmp_path / "s.png", rows=2)))

@@ -1,12 +1,14 @@
 """Every dataset, from original files and made here: prepare, verify, train, evaluate."""
 
-from pathlib import Path
-
 import pytest
 
 from slotbench import registry
 from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.importing import OriginalOnly
+from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.errors import UserError
+from tests.datasets import trees
 from tests.datasets.sources import RENDERED, SOURCES
 from tests.datasets.whole import whole
 
@@ -14,19 +16,35 @@ FEW = {"train": 6, "val": 4, "test": 4}
 
 
 @pytest.mark.parametrize("case", SOURCES)
-def test_from_original_files_to_an_evaluation(case: str, tmp_path: Path) -> None:
+def test_from_original_files_to_an_evaluation(case, tmp_path, monkeypatch):
+    """Also where the import was stopped and goes on."""
     source = SOURCES[case]
     path = source.written(tmp_path / "source")
-    whole(source.name, tmp_path, source=path, masks=source.masks)
+    quiet = whole(source.name, tmp_path, source=path, masks=source.masks)
+    asked = Request(source.name, source=path, image_size=32, data_dir=tmp_path / "stopped")
+    assert len(trees.killed_after(asked, 3, monkeypatch)) == 3
+    stopped = prepare(asked)
+    assert trees.fingerprint(stopped) == trees.fingerprint(quiet)
+    with DatasetFile(quiet) as one, DatasetFile(stopped) as two:
+        for key in ("sources", "manifest"):
+            assert one.attributes[key] == two.attributes[key]
+
+
+@pytest.mark.parametrize("name", [source.name for source in SOURCES.values()])
+def test_without_a_source_it_says_what_to_type(name, tmp_path):
+    kind = registry.get("datasets", name).load()
+    if issubclass(kind, OriginalOnly):
+        with pytest.raises(UserError, match=f"slotbench prepare {name}.* --from DIR"):
+            prepare(Request(name, data_dir=tmp_path))
 
 
 @pytest.mark.parametrize("name", RENDERED)
-def test_from_rendering_to_an_evaluation(name: str, tmp_path: Path) -> None:
+def test_from_rendering_to_an_evaluation(name, tmp_path):
     whole(name, tmp_path, sizes=FEW)
 
 
-def test_no_dataset_is_left_out() -> None:
-    kinds: dict[str, type[Dataset]] = {
+def test_no_dataset_is_left_out():
+    kinds = {
         name: entry.load()
         for name, entry in registry.entries("datasets").items()
         if entry.target.startswith("slotbench.")

@@ -1,9 +1,5 @@
 """What the tests of datasets that are folders of files share."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,26 +14,15 @@ from slotbench.errors import UserError
 from slotbench.results import judge, verify
 from slotbench.results import work as workflow
 from slotbench.training.loop import Host
-
-TINY = (
-    "encoder.channels=8",
-    "core.width=8",
-    "core.mlp_width=8",
-    "core.slots=4",
-    "decoder.channels=8",
-    "decoder.grid=8",
-    "decoder.size=16",
-    "train.batch_size=4",
-    "train.picture_every=0",
-)
+from tests.datasets.whole import TINY
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path):
     with DatasetFile(path) as dataset:
         return dataset.fingerprint
 
 
-def read_all(path: Path) -> dict[str, Any]:
+def read_all(path):
     with DatasetFile(path) as dataset:
         return {
             f"{split}/{key}": array
@@ -46,7 +31,7 @@ def read_all(path: Path) -> dict[str, Any]:
         }
 
 
-def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
+def train_and_evaluate(path, results):
     """The metrics after three steps on a prepared file."""
     host = Host(torch.device("cpu"))
     choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
@@ -56,7 +41,7 @@ def train_and_evaluate(path: Path, results: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def prepared_or_refused(name: str, variant: str | None, source: Path, data: Path) -> str:
+def prepared_or_refused(name, variant, source, data):
     """The message of the error, or nothing; whichever: no half-written file, no parts."""
     try:
         path = prepare(Request(name, variant, source, image_size=16, data_dir=data))
@@ -69,15 +54,15 @@ def prepared_or_refused(name: str, variant: str | None, source: Path, data: Path
     return ""
 
 
-def killed_after(request: Request, parts: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def killed_after(request, parts, monkeypatch):
     """Prepare, and be interrupted after so many parts; the names of those."""
     write, written = Parts.write, []
 
-    def write_some(self: Parts, name: str, batch: object) -> None:
+    def write_some(self, name, batch):
         if len(written) == parts:
             raise KeyboardInterrupt
         written.append(name)
-        write(self, name, batch)  # type: ignore[arg-type]
+        write(self, name, batch)
 
     with monkeypatch.context() as context:
         context.setattr(module, "IMPORT_PART", 2)
@@ -87,27 +72,11 @@ def killed_after(request: Request, parts: int, monkeypatch: pytest.MonkeyPatch) 
     return written
 
 
-def resumed_everywhere(
-    whole: Path, request: Request, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, str]]:
-    """(fingerprint, sources) of a whole import, then of one that stopped after k parts, all k."""
-    with DatasetFile(whole) as dataset:
-        expected = dataset.fingerprint, dataset.attributes["sources"]
-        images = sum(dataset.size(split) for split in dataset.splits)
-    for parts in range(-(-images // 2)):
-        assert len(killed_after(request, parts, monkeypatch)) == parts
-        path = prepare(request)
-        with DatasetFile(path) as dataset:
-            assert (dataset.fingerprint, dataset.attributes["sources"]) == expected
-        path.unlink()
-        yield expected
-
-
 INPUTS = pytest.mark.parametrize("inputs", [40, pytest.param(300, marks=pytest.mark.slow)])
 """How many inputs :func:`fuzz` tries: few in ``make test``, more in ``make test-all``."""
 
 
-def fuzz(inputs: int, check: Callable[..., None], **strategies: st.SearchStrategy[Any]) -> None:
+def fuzz(inputs, check, **strategies):
     """Calls ``check`` with so many drawn inputs."""
     few = settings(max_examples=inputs, derandomize=True, deadline=None, database=None)
     few(given(**strategies)(check))()
@@ -123,7 +92,7 @@ CUT = st.one_of(st.just(0), st.just(0), st.integers(1, 10**6))
 """Bytes that are cut off at the end; most files stay whole."""
 
 
-def changed(data: bytes, changes: list[tuple[int, bytes, str]], cut: int) -> bytes:
+def changed(data, changes, cut):
     """``data`` with some bytes replaced, inserted or removed, and its end cut off."""
     for place, new, kind in changes:
         start = place % (len(data) + 1)

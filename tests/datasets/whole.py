@@ -2,8 +2,6 @@
 
 import json
 import math
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -29,16 +27,8 @@ TINY = (
 
 
 def whole(
-    name: str,
-    folder: Path,
-    *,
-    variant: str | None = None,
-    source: Path | None = None,
-    image_size: int | None = 32,
-    sizes: dict[str, int] | None = None,
-    masks: bool = True,
-    **fields: Any,
-) -> Path:
+    name, folder, *, variant=None, source=None, image_size=32, sizes=None, masks=True, **fields
+):
     """The path of the file, after three steps of training on it and an evaluation of those.
 
     ``masks`` says whether the dataset has any: without, segmentation cannot be scored, and the
@@ -48,7 +38,7 @@ def whole(
     options = {} if image_size is None else {"image_size": image_size}
     request = Request(
         name, variant, source, sizes=sizes, workers=1, data_dir=data, **options, **fields
-    )  # type: ignore[arg-type]
+    )
     path = prepare(request)
     assert [file.name for file in data.iterdir()] == [path.name]
     _is_whole(path, source, image_size)
@@ -61,7 +51,7 @@ def whole(
     return path
 
 
-def _is_whole(path: Path, source: Path | None, image_size: int | None) -> None:
+def _is_whole(path, source, image_size):
     facts = verify.dataset(path)
     assert facts["origin"] == ("rendered" if source is None else "original")
     assert image_size in (None, facts["image_size"])
@@ -76,7 +66,7 @@ def _is_whole(path: Path, source: Path | None, image_size: int | None) -> None:
             assert dataset.attributes["split_rule"]
 
 
-def _is_judged(found: dict[str, Any], path: Path, masks: bool) -> None:
+def _is_judged(found, path, masks):
     with DatasetFile(path) as dataset:
         assert found["fingerprint"] == dataset.fingerprint
         assert found["images"] <= dataset.size("test")

@@ -9,9 +9,8 @@ import pytest
 
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.frozen_pass import Cache, Stored, prune
-from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder, dataset
+from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder
 
-__all__ = ["dataset"]
 GROUPS = ("segmentation", "draws", "health", "linear-probe")
 KEY = {"model": "abc", "seed": 0}
 

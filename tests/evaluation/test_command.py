@@ -52,14 +52,6 @@ def test_runs_are_judged_by_the_groups_named(evaluate, results):
     assert "±" in evaluate(path.name, "--metrics", "draws")[1]
 
 
-def test_no_cache_leaves_none(evaluate, results):
-    (path,) = results.glob("runs/*/*/*")
-    for file in path.glob("cache/*"):
-        file.unlink()
-    assert evaluate(path.name, "--metrics", "segmentation", "--force", "--no-cache")[0] == 0
-    assert list(path.glob("cache/*")) == []
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [(("x",), "No run 'x'"), ((), "expected one of RUN, --predictions or --baseline")],
@@ -69,10 +61,3 @@ def test_mistakes_are_explained(evaluate, words, message):
     assert code == 2
     assert message in err
     assert out == ""
-
-
-def test_an_unknown_group_is_answered_with_the_nearest(evaluate, results):
-    (path,) = results.glob("runs/*/*/*")
-    code, _, err = evaluate(path.name, "--metrics", "dcii")
-    assert code == 2
-    assert "Did you mean 'dci'" in err

@@ -8,17 +8,7 @@ from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.segmentation import METRICS
-from tests.evaluation.test_evaluate import (
-    ATTRIBUTES,
-    LAYOUT,
-    ByShade,
-    Plain,
-    dataset,
-    judge,
-    squares,
-)
-
-__all__ = ["dataset"]
+from tests.evaluation.test_evaluate import ATTRIBUTES, LAYOUT, ByShade, Plain, judge, squares
 
 
 class Noise(ByShade):

@@ -110,15 +110,6 @@ class WithDecoder(Plain):
         return Decoded(torch.full((len(masks), 3, 8, 8), 0.5), masks, masks[:, :, None])
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "squares.h5"
-    splits = {"train": [squares(200, 0)], "val": [squares(60, 1)], "test": [squares(90, 2)]}
-    join(path, LAYOUT, splits, ATTRIBUTES)
-    with DatasetFile(path) as file:
-        yield file
-
-
 def judge(dataset, objective=None, **options):
     options = {"seed": 0, "probe_steps": 500, **options}
     return evaluate(objective or WithDecoder(ByShade()), dataset, **options)

@@ -14,9 +14,7 @@ from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.frozen_pass import ARRAYS
 from slotbench.evaluation.metric import Metric
 from slotbench.evaluation.result import Result
-from tests.evaluation.test_evaluate import ByShade, WithDecoder, dataset, judge
-
-__all__ = ["dataset"]
+from tests.evaluation.test_evaluate import ByShade, WithDecoder, judge
 
 
 @pytest.mark.parametrize("name", metrics.names())

@@ -32,7 +32,7 @@ def perfect(dataset, split="test", slots=SLOTS):
     return (truth[:, None] == np.arange(slots)[:, None, None]).astype(np.float32)
 
 
-def write(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+def write(path, arrays):
     if path.suffix == ".npz":
         np.savez_compressed(path, **arrays)
     else:
@@ -130,31 +130,16 @@ def bad(value, shape=(TEST, SLOTS, SIDE, SIDE), place=(7, 1, 2, 3)):
 
 MISTAKES = {
     "nan": ({"masks": bad(np.nan)}, r"'masks' holds NaN or infinite values in image 7"),
-    "infinite slots": (
-        {"slots": bad(np.inf, (TEST, 4, 8), (3, 0, 0))},
-        r"'slots' holds NaN or infinite values in image 3",
-    ),
     "negative": ({"masks": bad(-0.1)}, r"'masks' holds negative values in image 7.*softmax"),
     "fewer images": ({"masks": bad(0.2)[:20]}, r"'masks' is float32 \(20,.*20 images, expected 24"),
-    "more images": ({"slots": np.ones((30, 4, 8))}, "30 images, more than there are"),
-    "train": (
-        {"masks": bad(0.2), "train_slots": np.ones((24, 4, 8))},
-        r"'train_slots'.*24 images, expected 48",
-    ),
     "axes": ({"masks": np.ones((TEST, SLOTS))}, r"expected float \(n, K, h, w\) or whole numbers"),
-    "axes of slots": ({"slots": np.ones((TEST, 4))}, r"expected float \(n, K, D\)"),
     "float labels": ({"masks": np.ones((TEST, SIDE, SIDE))}, "a label map holds whole numbers"),
     "channels last": (
         {"masks": np.ones((TEST, SIDE, SIDE, 4))},
         r"looks like \(n, h, w, K\).*transpose\(0, 3, 1, 2\)",
     ),
-    "channels last, smaller": (
-        {"masks": np.ones((TEST, SIDE // 2, SIDE // 2, 4))},
-        r"looks like \(n, h, w, K\)",
-    ),
     "empty": ({"masks": np.ones((TEST, 0, SIDE, SIDE))}, "an axis is empty"),
     "label 255": ({"masks": np.full((TEST, SIDE, SIDE), 255)}, "holds labels 0 to 255; expected 0"),
-    "label below 0": ({"masks": np.full((TEST, SIDE, SIDE), -1)}, "labels -1 to 0"),
     "label beyond K": (
         {"masks": np.full((TEST, SIDE, SIDE), 4), "slots": np.ones((TEST, 4, 8))},
         "label 4, and there are 4 slots",
@@ -168,9 +153,6 @@ MISTAKES = {
         "slots differ in width: slots 8, train_slots 9",
     ),
     "nothing": ({"mask": bad(0.2)}, r"neither 'masks' nor 'slots' for the test.*it has 'mask'"),
-    "train alone": ({"train_slots": np.ones((48, 4, 8))}, "neither 'masks' nor 'slots'"),
-    "complex": ({"slots": np.ones((TEST, 4, 8), complex)}, "dtype complex128; expected numbers"),
-    "text": ({"slots": np.full((TEST, 4, 8), b"a")}, "expected numbers"),
     "too wide": ({"slots": np.ones((TEST, 1, 70_000), np.float16)}, "at most 255 slots of width"),
 }
 
@@ -190,13 +172,13 @@ def test_a_mistake_names_file_and_array(tmp_path, dataset, mistake, kind):
     assert str(path) in caught.value.message
 
 
-def npy(header: str, body: bytes = b"", version=(1, 0)) -> bytes:
+def npy(header, body=b"", version=(1, 0)):
     text = header.encode()
     length = struct.pack("<H" if version == (1, 0) else "<I", len(text))
     return b"\x93NUMPY" + bytes(version) + length + text + body
 
 
-def zipped(path: Path, members: dict[str, bytes]) -> Path:
+def zipped(path, members):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
             file.writestr(f"{name}.npy", content)
@@ -214,7 +196,7 @@ class Trap:
         return (Path.touch, (Path("unpickled"),))
 
 
-def pickled() -> bytes:
+def pickled():
     stream = io.BytesIO()
     stream.write(npy(header((1,), "|O")))
     pickle.dump(np.array([Trap()], object), stream)
@@ -224,13 +206,10 @@ def pickled() -> bytes:
 HOSTILE = {
     "object array": (pickled(), "holds Python objects, which are never unpickled"),
     "says more than it has": (npy(header((TEST, 4, 1 << 20, 1 << 20)), b"\0" * 64), "which takes"),
-    "overflow": (npy(header((TEST, 1 << 62, 1 << 62)), b""), "which takes"),
     "negative shape": (npy(header((TEST, -4, 8)), b""), "says that it is"),
     "long header": (npy("{" * 60_000 + "\n"), "cannot be read"),
     "gigabytes of header": (npy(" " * 200_000, version=(2, 0)), "cannot be read"),
-    "unknown version": (npy(header((TEST, 4, 8)), version=(9, 0)), r"version \(9, 0\)"),
     "code as header": (npy("__import__('os').system('touch unpickled')\n"), "cannot be read"),
-    "no magic": (b"nothing of the kind", "cannot be read"),
 }
 
 

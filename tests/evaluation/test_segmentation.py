@@ -183,15 +183,3 @@ def test_pixels_that_go_to_their_objects_slot_never_lower_a_score(metric, slots)
         found.append(scores(predicted, truth, slots)[metric].item())
     assert np.diff(found).min() >= -1e-12
     assert found[-1] > found[0] + 0.05
-
-
-def test_scores_lie_in_their_ranges():
-    for seed in range(8):
-        predicted, truth = random_maps(seed, objects=seed % 4 + 1, slots=seed % 3 + 1)
-        for name, values in scores(predicted, truth, seed % 3 + 1).items():
-            assert values.max() <= 1, name
-            assert values.min() >= (-0.5 if name in ("ari", "fg_ari") else 0), name
-        everything = scores(predicted, truth, seed % 3 + 1)
-        # The best slot of each object is at least as good as the one that it alone may have.
-        assert (everything["mbo"] >= everything["miou"] - 1e-12).all()
-        assert set(everything) == set(METRICS)

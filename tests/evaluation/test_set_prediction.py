@@ -143,15 +143,6 @@ def test_no_object_and_no_slot_and_bad_input():
         average_precision(sets(4, 2, 0), truth, seed=0)
 
 
-def test_the_interval_holds_the_value_and_depends_on_the_seed_alone():
-    predicted, truth = sets(60, 6, 5, spread=0.5), truth_of(60, 4, 6, spread=0.5)
-    first, again, other = (
-        average_precision(predicted, truth, seed=seed)["ap/1"] for seed in (0, 0, 1)
-    )
-    assert first == again != other
-    assert first.low < first.value < first.high
-
-
 def test_coordinates_are_scaled_by_the_range_that_the_unit_names():
     values = np.array([[0.0, 0.5], [1.0, 0.25]])
     unit = Property("position", "numeric", dim=2, unit="x and y in [0, 1]")

@@ -21,11 +21,9 @@ from slotbench.evaluation.shifts import (
 )
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
-from tests.evaluation.test_evaluate import ATTRIBUTES, dataset, judge, squares
+from tests.evaluation.test_evaluate import ATTRIBUTES, judge, squares
 from tests.evaluation.test_evaluate import LAYOUT as SQUARES
 from tests.evaluation.test_properties import LAYOUT, make
-
-__all__ = ["dataset"]
 
 
 def by_hand(without, cost, visible, changed):
@@ -158,15 +156,6 @@ def test_masks_of_subsets_are_scored_after_one_matching_of_all():
         joined += found["unchanged"][name].nan_to_num() * (4 - number)
         torch.testing.assert_close(joined / 4, whole[name])
         assert torch.equal(found["changed"][name].isnan(), number == 0)
-
-
-def test_costs_that_are_not_finite_are_refused():
-    cost = torch.zeros(1, 2, 2)
-    flags = torch.ones(1, 2, dtype=torch.bool)
-    with pytest.raises(ValueError, match="NaN"):
-        two_step(torch.full_like(cost, torch.nan), cost, flags, flags)
-    with pytest.raises(ValueError, match="NaN"):
-        two_step(cost, torch.full_like(cost, torch.nan), flags, ~flags)
 
 
 @pytest.fixture

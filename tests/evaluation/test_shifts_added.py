@@ -1,10 +1,8 @@
 """Runs judged on a prepared file's shifted test sets, also where these join it later."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from slotbench.config.resolve import Choice
@@ -15,60 +13,57 @@ from slotbench.evaluation.frozen_pass import Cache, Stored, collect
 from slotbench.results import judge as judging
 from slotbench.results import work as workflow
 from slotbench.results.models import trained
-from slotbench.results.run import Run
 from slotbench.training.loop import Host
 from tests.datasets.whole import TINY
 from tests.evaluation.test_evaluate import judge
 
 
-def request(folder: Path, *shifts: str) -> Request:
+def request(folder, *shifts):
     sizes = {"train": 8, "val": 4, "test": 4}
     return Request(
         "multi-dsprites", image_size=32, sizes=sizes, workers=1, data_dir=folder, shifts=shifts
     )
 
 
-def trained_on(path: Path, folder: Path) -> Run:
+def trained_on(path, folder):
     host = Host(torch.device("cpu"))
     choice = Choice(str(path), preset="quick", steps=1, overrides=TINY)
     return workflow.start(choice, host, folder, folder / "results", evaluate=False)
 
 
-def test_a_run_is_judged_again_by_shifts_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_judged_again_by_shifts_alone(tmp_path, monkeypatch):
     run, host = trained_on(prepare(request(tmp_path)), tmp_path), Host(torch.device("cpu"))
-    judged: list[tuple[str, ...]] = []
+    judged = []
     whole = judging.judge
 
-    def few_steps(*arguments: object, **options: object) -> object:
-        judged.append(options["groups"])  # type: ignore[arg-type]
-        return whole(*arguments, **options, probe_steps=2)  # type: ignore[arg-type]
+    def few_steps(*arguments, **options):
+        judged.append(options["groups"])
+        return whole(*arguments, **options, probe_steps=2)
 
     monkeypatch.setattr(judging, "judge", few_steps)
 
-    def found() -> dict[str, object]:
+    def found():
         return judging.evaluate(run, host, tmp_path, split="test", metrics="segmentation,shifts")
 
-    assert "no shifted test sets" in found()["skipped"]["shifts"]  # type: ignore[index]
+    assert "no shifted test sets" in found()["skipped"]["shifts"]
     found()
     assert judged == [("segmentation", "shifts")]
     prepare(request(tmp_path, "crop"))
     first = found()
     assert judged[1:] == [("shifts",)]
-    assert "shifts/crop/all/fg_ari/attention" in first["metrics"]  # type: ignore[operator]
-    assert "fg_ari/attention" in first["metrics"]  # type: ignore[operator]
-    assert set(first["shifted"]) == {"test-crop"}  # type: ignore[call-overload]
+    assert "shifts/crop/all/fg_ari/attention" in first["metrics"]
+    assert "fg_ari/attention" in first["metrics"]
+    assert set(first["shifted"]) == {"test-crop"}
     assert found() == first
     prepare(request(tmp_path, "occlusion"))
-    assert set(found()["shifted"]) == {"test-crop", "test-occlusion"}  # type: ignore[call-overload]
+    assert set(found()["shifted"]) == {"test-crop", "test-occlusion"}
     assert judged[2:] == [("shifts",)]
 
 
-def test_what_a_core_made_of_other_images_is_not_read(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_what_a_core_made_of_other_images_is_not_read(tmp_path):
+    told = []
 
-    def cache(**digests: str) -> Cache:
+    def cache(**digests):
         named = {f"test-{shift}": digest for shift, digest in digests.items()}
         return Cache(tmp_path / "cache", {"model": "m"}, told.append, named)
 
@@ -82,7 +77,7 @@ def test_what_a_core_made_of_other_images_is_not_read(tmp_path: Path) -> None:
     assert cache(crop="a", occlusion="c").read("test-crop", 3, ("slots",)).arrays
 
 
-def test_a_prepared_file_is_judged_under_every_shift(tmp_path: Path) -> None:
+def test_a_prepared_file_is_judged_under_every_shift(tmp_path):
     path = prepare(replace(request(tmp_path, "all"), variant="binarized"))
     run = trained_on(path, tmp_path)
     with DatasetFile(path) as dataset:

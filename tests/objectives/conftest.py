@@ -2,11 +2,10 @@
 
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from tests.objectives import tiny
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, DatasetFile]:
+def data(tmp_path_factory):
     """Images (False) and video (True)."""
     return tiny.write_data(tmp_path_factory.mktemp("tiny"))

@@ -17,12 +17,11 @@ from slotbench import registry
 from slotbench.config.mixture import parse
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import Views
-from slotbench.objectives.objective import Objective, TrainBatch
 from tests.objectives import tiny
 
 SUMS = ("reconstruction+moco:0.1+slotcon:0.5", "supervised+simsiam:0.5")
 ALIGNMENTS = registry.names("alignments")
-CASES: list[tuple[str, str | None]] = [
+CASES = [
     (name, ALIGNMENTS[number % len(ALIGNMENTS)] if kind.takes_alignment else None)
     for number, (name, kind) in enumerate(tiny.kinds().items())
     if kind.trains
@@ -32,7 +31,7 @@ CASES = list(dict.fromkeys(CASES))
 Outcome = dict[str, Any]
 
 
-def share(batch: TrainBatch, rank: int, world: int) -> TrainBatch:
+def share(batch, rank, world):
     """The images of one process: its rows of images, views and labels."""
     each = len(batch.images) // world
     own = slice(rank * each, (rank + 1) * each)
@@ -43,7 +42,7 @@ def share(batch: TrainBatch, rank: int, world: int) -> TrainBatch:
     )
 
 
-def outcome(made: Objective, batch: TrainBatch) -> Outcome:
+def outcome(made, batch):
     """Loss, gradients by name, and the state after a step, of this process alone."""
     loss = made.loss(batch)["loss"]
     loss.backward()
@@ -54,7 +53,7 @@ def outcome(made: Objective, batch: TrainBatch) -> Outcome:
     return {"loss": loss.detach(), "gradients": gradients, "state": made.state_dict()}
 
 
-def averaged(found: Outcome, world: int) -> Outcome:
+def averaged(found, world):
     """Loss and gradients as DistributedDataParallel averages them."""
     for value in (found["loss"], *found["gradients"].values()):
         distributed.all_reduce(value)
@@ -62,15 +61,13 @@ def averaged(found: Outcome, world: int) -> Outcome:
     return found
 
 
-def made_of(
-    data: dict[bool, DatasetFile], name: str, alignment: str | None
-) -> tuple[Objective, TrainBatch]:
+def made_of(data, name, alignment):
     temporal = any(tiny.kinds()[part.name].temporal for part in parse(name))
     made = tiny.objective(data[temporal], name, alignment=alignment)
     return made, tiny.batch_of(data, made)
 
 
-def main(rank: int, world: int, data: Path, meeting: Path) -> None:
+def main(rank, world, data, meeting):
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo",

@@ -3,23 +3,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
 from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
-from slotbench.objectives.alignment import (
-    Alignment,
-    Hungarian,
-    Mask,
-    Pool,
-    Shared,
-    Sinkhorn,
-    overlap,
-)
+from slotbench.objectives.alignment import Hungarian, Mask, Pool, Shared, Sinkhorn, overlap
 from slotbench.rng import torch_generator
 
 
-def views(matrices: Tensor) -> Views:
+def views(matrices):
     return Views(torch.zeros(*matrices.shape[:2], 3, 8, 8), matrices)
 
 
@@ -30,7 +22,7 @@ FLIP = torch.tensor([[-1.0, 0, 0], [0, 1, 0]])
 LEFT = torch.tensor([[0.5, 0, -0.5], [0, 1, 0]])
 
 
-def output(slots: Tensor, attention: Tensor | None = None) -> SlotOutput:
+def output(slots, attention=None):
     """Slots (V, B, K, D), attention (V, B, K, h, w) as a core gives them for all views at once."""
     flat = slots.flatten(0, 1)
     if attention is None:
@@ -38,22 +30,22 @@ def output(slots: Tensor, attention: Tensor | None = None) -> SlotOutput:
     return SlotOutput(flat, attention.flatten(0, 1), torch.zeros(len(flat), 4, 2))
 
 
-def slots(seed: int = 0) -> Tensor:
+def slots(seed=0):
     return torch.randn(3, 4, 6, generator=torch_generator(seed, "slots"))
 
 
 class Still(Core):
     """Draws noise as every core does, and nothing else."""
 
-    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+    def forward(self, images, noise=None):
         raise AssertionError(f"an alignment ran the core on {images.shape}, {noise}")
 
 
-def core() -> Core:
+def core():
     return Still(CoreConfig(slots=4, width=6), nn.Identity())
 
 
-def test_pool_averages_the_set() -> None:
+def test_pool_averages_the_set():
     first, second = slots(0), slots(1)
     paired = Pool().pair(output(torch.stack([first, second])), VIEWS)
     torch.testing.assert_close(paired.vectors, torch.stack([first.mean(1), second.mean(1)]))
@@ -61,13 +53,13 @@ def test_pool_averages_the_set() -> None:
 
 
 @pytest.mark.parametrize("alignment", [Shared(), Hungarian(), Mask(), Sinkhorn()])
-def test_rows_say_which_image_they_are_of(alignment: Alignment) -> None:
+def test_rows_say_which_image_they_are_of(alignment):
     paired = alignment.pair(output(torch.stack([slots(0), slots(1)])), VIEWS)
     assert paired.vectors.shape == (2, 12, 6)
     assert paired.image.tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def test_hungarian_maximises_the_sum_of_cosine_similarities() -> None:
+def test_hungarian_maximises_the_sum_of_cosine_similarities():
     first, second = slots(2), slots(3)
     paired = Hungarian().pair(output(torch.stack([first, second])), VIEWS)
     found = torch.cosine_similarity(*paired.vectors, dim=1).unflatten(0, (3, 4)).sum(1)
@@ -82,24 +74,22 @@ def test_hungarian_maximises_the_sum_of_cosine_similarities() -> None:
         torch.testing.assert_close(found[image], best)
 
 
-def test_only_shared_noise_is_the_same_for_every_image_and_view() -> None:
+def test_only_shared_noise_is_the_same_for_every_image_and_view():
     noise = Shared().noise(core(), 3, 2, torch_generator(0, "noise"))
-    assert noise is not None
     assert noise.shape == (6, 4, 6)
     assert torch.equal(noise, noise[:1].expand(6, -1, -1))
     assert not torch.equal(noise[0, 0], noise[0, 1])
     for kind in (Pool, Hungarian, Mask, Sinkhorn):
         other = kind().noise(core(), 3, 2, torch_generator(0, "noise"))
-        assert other is not None
         assert len(other.flatten(1).unique(dim=0)) == 6
 
 
-def label_masks(labels: Tensor, count: int) -> Tensor:
+def label_masks(labels, count):
     """Masks (..., K, h, w) of label maps (..., h, w)."""
     return (labels[..., None, :, :] == torch.arange(count)[:, None, None]).float()
 
 
-def crops(seed: int, count: int = 4) -> tuple[Tensor, Tensor]:
+def crops(seed, count=4):
     """Masks (V, B, K, 32, 32) of V=3 views of B=5 images of K blobs, and the views' matrices.
 
     The blobs lie around the middle, so that every view shows some of each.
@@ -116,7 +106,7 @@ def crops(seed: int, count: int = 4) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_mask_pairs_what_lies_in_the_same_place_of_the_original_image(seed: int) -> None:
+def test_mask_pairs_what_lies_in_the_same_place_of_the_original_image(seed):
     masks, matrices = crops(seed)
     generator = torch_generator(seed, "order")
     orders = torch.stack([torch.randperm(4, generator=generator) for _ in range(15)]).view(3, 5, 4)
@@ -127,7 +117,7 @@ def test_mask_pairs_what_lies_in_the_same_place_of_the_original_image(seed: int)
     assert not torch.equal(names[0], names[1])
 
 
-def test_mask_looks_through_a_flip_that_would_swap_two_slots() -> None:
+def test_mask_looks_through_a_flip_that_would_swap_two_slots():
     left = torch.zeros(8, 8, dtype=torch.int64)
     left[:, 4:] = 1
     masks = torch.stack([label_masks(left, 2), label_masks(left.flip(1), 2)])[:, None]
@@ -138,12 +128,12 @@ def test_mask_looks_through_a_flip_that_would_swap_two_slots() -> None:
     assert Mask().pair(output(slots, masks), views(still)).vectors[1].tolist() == [[1], [0]]
 
 
-def iou(first: Tensor, other: Tensor) -> float:
+def iou(first, other):
     both, either = (first & other).sum(), (first | other).sum()
     return float(both / either) if either else 0.0
 
 
-def test_overlap_is_the_intersection_over_union_of_what_both_views_saw() -> None:
+def test_overlap_is_the_intersection_over_union_of_what_both_views_saw():
     generator = torch_generator(0, "labels")
     labels = torch.randint(0, 3, (2, 8, 8), generator=generator)
     stretched = labels[1][:, :4].repeat_interleave(2, dim=1)
@@ -160,7 +150,7 @@ def test_overlap_is_the_intersection_over_union_of_what_both_views_saw() -> None
             assert found[i, j] == pytest.approx(iou(truth[0, i], truth[1, j]), abs=1e-6)
 
 
-def test_views_that_share_nothing_of_the_image_are_paired_by_index() -> None:
+def test_views_that_share_nothing_of_the_image_are_paired_by_index():
     right = LEFT * torch.tensor([1.0, 1, -1])
     matrices = torch.stack([LEFT, right])[:, None].expand(2, 3, 2, 3)
     masks = torch.rand(2, 3, 4, 8, 8, generator=torch_generator(0, "masks")).softmax(dim=2)
@@ -170,7 +160,7 @@ def test_views_that_share_nothing_of_the_image_are_paired_by_index() -> None:
     assert torch.equal(paired.vectors[1], both[1].flatten(0, 1))
 
 
-def transport(scores: np.ndarray, epsilon: float, iterations: int) -> np.ndarray:
+def transport(scores, epsilon, iterations):
     """Sinkhorn and Knopp's scaling of exp(scores / epsilon), in doubles, masses 1/K."""
     kernel = np.exp(scores / epsilon)
     u = v = np.ones(len(scores))
@@ -181,7 +171,7 @@ def transport(scores: np.ndarray, epsilon: float, iterations: int) -> np.ndarray
 
 
 @pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 20), (0.5, 3), (5.0, 1)])
-def test_sinkhorn_is_the_scaled_kernel(epsilon: float, iterations: int) -> None:
+def test_sinkhorn_is_the_scaled_kernel(epsilon, iterations):
     both = torch.stack([slots(0), slots(1)])
     plan = Sinkhorn(epsilon, iterations).plan(both, both, both)
     cosine = torch.nn.functional.cosine_similarity(both[0][:, :, None], both[1][:, None], dim=3)
@@ -193,13 +183,13 @@ def test_sinkhorn_is_the_scaled_kernel(epsilon: float, iterations: int) -> None:
     torch.testing.assert_close(paired.vectors[1], (plan[0] @ both[1]).flatten(0, 1))
 
 
-def test_the_default_plan_uses_all_slots_alike() -> None:
+def test_the_default_plan_uses_all_slots_alike():
     both = torch.randn(2, 32, 7, 48, generator=torch_generator(0, "slots"))
     plan = Sinkhorn().plan(both, both, both)
     assert (plan.sum(dim=-2) - 1).abs().max() < 0.04
 
 
-def test_sinkhorn_comes_to_hungarian_as_epsilon_falls_and_to_the_mean_as_it_grows() -> None:
+def test_sinkhorn_comes_to_hungarian_as_epsilon_falls_and_to_the_mean_as_it_grows():
     both = torch.stack([slots(2), slots(3)])
     hard = Hungarian().pair(output(both), VIEWS).vectors[1]
     distances = [
@@ -214,14 +204,8 @@ def test_sinkhorn_comes_to_hungarian_as_epsilon_falls_and_to_the_mean_as_it_grow
     )
 
 
-def test_sinkhorn_refuses_what_gives_no_plan() -> None:
-    for options in ({"epsilon": 0.0}, {"epsilon": float("nan")}, {"iterations": 0}):
-        with pytest.raises(ValueError, match=next(iter(options))):
-            Sinkhorn(**options)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("kind", BY_CONTENT)
-def test_the_order_of_another_views_slots_changes_nothing(kind: type[Alignment]) -> None:
+def test_the_order_of_another_views_slots_changes_nothing(kind):
     masks, matrices = crops(0)
     made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots"))
     order = torch.tensor([2, 0, 3, 1])
@@ -232,7 +216,7 @@ def test_the_order_of_another_views_slots_changes_nothing(kind: type[Alignment])
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_view_is_aligned_to_the_first_as_if_it_were_alone(kind: type[Alignment]) -> None:
+def test_every_view_is_aligned_to_the_first_as_if_it_were_alone(kind):
     masks, matrices = crops(1)
     made = torch.randn(3, 5, 4, 6, generator=torch_generator(1, "slots"))
     together = kind().pair(output(made, masks), views(matrices))
@@ -244,7 +228,7 @@ def test_every_view_is_aligned_to_the_first_as_if_it_were_alone(kind: type[Align
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_single_slot_is_paired_with_itself(kind: type[Alignment]) -> None:
+def test_a_single_slot_is_paired_with_itself(kind):
     both = torch.randn(2, 3, 1, 6, generator=torch_generator(0, "slots"))
     paired = kind().pair(output(both), VIEWS)
     torch.testing.assert_close(paired.vectors, both[:, :, 0], rtol=0, atol=1e-6)
@@ -252,22 +236,21 @@ def test_a_single_slot_is_paired_with_itself(kind: type[Alignment]) -> None:
 
 
 @pytest.mark.parametrize("kind", BY_CONTENT)
-def test_no_gradient_passes_through_the_plan(kind: type[Alignment]) -> None:
+def test_no_gradient_passes_through_the_plan(kind):
     masks, matrices = crops(0)
     made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots")).requires_grad_()
     attention = masks.requires_grad_()
     paired = kind().pair(output(made, attention), views(matrices))
     weights = torch.randn(20, 6, generator=torch_generator(0, "weights"))
     (paired.vectors[1] * weights).sum().backward()
-    assert made.grad is not None
     assert attention.grad is None
     assert made.grad[0].abs().max() == made.grad[2].abs().max() == 0
-    plan = kind().plan(made.detach(), masks.detach(), matrices)  # type: ignore[attr-defined]
+    plan = kind().plan(made.detach(), masks.detach(), matrices)
     torch.testing.assert_close(made.grad[1], plan[0].mT @ weights.view(5, 4, 6))
 
 
 @pytest.mark.parametrize("kind", [Shared, Hungarian, Mask])
-def test_half_precision_picks_slots_and_does_not_round_them(kind: type[Alignment]) -> None:
+def test_half_precision_picks_slots_and_does_not_round_them(kind):
     both = torch.stack([slots(0), slots(1)])
     expected = kind().pair(output(both), VIEWS).vectors
     with torch.autocast("cpu", torch.bfloat16):
@@ -276,15 +259,3 @@ def test_half_precision_picks_slots_and_does_not_round_them(kind: type[Alignment
     assert half.dtype == torch.bfloat16
     rows = both[1].bfloat16().flatten(0, 1)
     assert all((rows == row).all(dim=1).any() for row in half[1])
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("kind", ALL)
-def test_a_gpu_pairs_as_the_cpu_does(kind: type[Alignment]) -> None:
-    masks, matrices = crops(0)
-    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots"))
-    expected = kind().pair(output(made, masks), views(matrices))
-    moved = SlotOutput(*(part.cuda() for part in output(made, masks)))
-    found = kind().pair(moved, Views(*(part.cuda() for part in views(matrices))))
-    torch.testing.assert_close(found.vectors.cpu(), expected.vectors)
-    assert found.image.is_cuda

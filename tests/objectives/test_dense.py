@@ -1,7 +1,6 @@
 """Dense prediction against loops over directions, images and places."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,45 +8,39 @@ from typing import NamedTuple
 import pytest
 import torch
 from lightly.loss.vicreg_loss import covariance_loss, variance_loss
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.objectives.dense import DensePrediction, SlotInfoNCE, composed, place_nce
+from slotbench.objectives.dense import SlotInfoNCE, composed, place_nce
 from slotbench.objectives.dense_regression import SlotJEPA, standardised
-from slotbench.objectives.objective import Objective, TrainBatch
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
 
-Data = dict[bool, DatasetFile]
 SIDE = 6
 
 
-def made_of(data: Data, name: str, *extra: str) -> tuple[DensePrediction, TrainBatch]:
+def made_of(data, name, *extra):
     video = name.endswith("-next")
     made = tiny.objective(data[video], name, f"objective.grid={SIDE}", *extra)
-    assert isinstance(made, DensePrediction)
     return made, tiny.batch_of(data, made)
 
 
-def infonce(data: Data, name: str, *extra: str) -> tuple[SlotInfoNCE, TrainBatch]:
+def infonce(data, name, *extra):
     made, batch = made_of(data, name, *extra)
-    assert isinstance(made, SlotInfoNCE)
     return made, batch
 
 
-def jepa(data: Data, name: str, *extra: str) -> tuple[SlotJEPA, TrainBatch]:
+def jepa(data, name, *extra):
     made, batch = made_of(data, name, *extra)
-    assert isinstance(made, SlotJEPA)
     return made, batch
 
 
-def place(index: int, side: int) -> float:
+def place(index, side):
     """The middle of a cell, from -1 to 1."""
     return (2 * index + 1) / side - 1
 
 
-def drawn(made: DensePrediction, slots: Tensor) -> tuple[Tensor, Tensor]:
+def drawn(made, slots):
     """Vectors (K, C, h, w) and masks (K, h, w) of slots (K, D), place by place and slot by slot."""
     form, hidden = made.predictor, []
     for slot in slots:
@@ -66,12 +59,12 @@ def drawn(made: DensePrediction, slots: Tensor) -> tuple[Tensor, Tensor]:
     return made_of_all[:, :-1], made_of_all[:, -1].softmax(dim=0)
 
 
-def mixed(vectors: Tensor, masks: Tensor) -> Tensor:
+def mixed(vectors, masks):
     """(C, h, w)."""
-    return sum(mask * vector for mask, vector in zip(masks, vectors, strict=True))  # type: ignore[return-value]
+    return sum(mask * vector for mask, vector in zip(masks, vectors, strict=True))
 
 
-def sampled(values: Tensor, y: float, x: float) -> Tensor:
+def sampled(values, y, x):
     """Bilinear, the border going on outside: (C, side, side) -> (C,)."""
     total, side = torch.zeros(len(values)), values.shape[2]
     up, left = ((at + 1) * side / 2 - 0.5 for at in (y, x))
@@ -83,11 +76,8 @@ def sampled(values: Tensor, y: float, x: float) -> Tensor:
     return total
 
 
-def source_place(
-    batch: TrainBatch, image: int, source: int, target: int, y: float, x: float
-) -> tuple[float, float] | None:
+def source_place(batch, image, source, target, y, x):
     """Where view ``source`` shows (y, x) of view ``target``; none where it does not."""
-    assert batch.views is not None
     full = [
         torch.cat([batch.views.matrices[view, image].double(), torch.tensor([[0.0, 0.0, 1.0]])])
         for view in (source, target)
@@ -97,12 +87,10 @@ def source_place(
     return found if max(map(abs, found)) <= 1 else None
 
 
-def slots_by_hand(made: DensePrediction, batch: TrainBatch) -> list[Tensor]:
+def slots_by_hand(made, batch):
     """Slots (B, K, D) of each view that is predicted from, each with noise of its own."""
-    assert batch.views is not None
     count, images = len(made.directions), len(batch.images)
     noise = made.core.noise(count * images, batch.generator("slots"))
-    assert noise is not None
     return [
         made.core(batch.views.images[source], noise[index * images : (index + 1) * images]).slots
         for index, (source, _) in enumerate(made.directions)
@@ -119,11 +107,7 @@ class Place(NamedTuple):
     predicted: Tensor
 
 
-def places(
-    made: DensePrediction,
-    batch: TrainBatch,
-    shape: Callable[[Tensor], Tensor] = lambda values: values,
-) -> list[Place]:
+def places(made, batch, shape=lambda values: values):
     """Every place that the other view shows; the mixture passes ``shape`` before it is sampled."""
     found = []
     sides = zip(made.directions, slots_by_hand(made, batch), strict=True)
@@ -141,11 +125,8 @@ def places(
     return found
 
 
-def naive_infonce(
-    made: SlotInfoNCE, batch: TrainBatch, embed: Callable[[Tensor], Tensor]
-) -> Tensor:
+def naive_infonce(made, batch, embed):
     """The loss, place by place."""
-    assert batch.views is not None
     there = [embed(batch.views.images[target]) for _, target in made.directions]
     losses = []
     for one in places(made, batch, partial(functional.normalize, dim=0)):
@@ -156,9 +137,8 @@ def naive_infonce(
     return torch.stack(losses).mean()
 
 
-def naive_jepa(made: SlotJEPA, batch: TrainBatch, features: Callable[[Tensor], Tensor]) -> Tensor:
+def naive_jepa(made, batch, features):
     """The squared error, place by place, of features (B, C, h, w)."""
-    assert batch.views is not None
     there = [features(batch.views.images[target]).detach() for _, target in made.directions]
     channels = torch.stack(there).transpose(0, 2).flatten(1)
     errors = []
@@ -172,7 +152,7 @@ def naive_jepa(made: SlotJEPA, batch: TrainBatch, features: Callable[[Tensor], T
     return torch.stack(errors).mean()
 
 
-def patches_by_hand(made: SlotInfoNCE, images: Tensor) -> Tensor:
+def patches_by_hand(made, images):
     """Cut the resized image into patches, and pass each through the layers."""
     patch = made.config.patch
     size = (SIDE * patch, SIDE * patch)
@@ -184,20 +164,20 @@ def patches_by_hand(made: SlotInfoNCE, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["slot-infonce", "slot-infonce-next"])
-def test_contrast_equals_loops_in_value_and_gradient(data: Data, name: str) -> None:
+def test_contrast_equals_loops_in_value_and_gradient(data, name):
     made, batch = infonce(data, name)
     value = made.loss(batch)["loss"]
     expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
     assert_same(made, value, expected)
 
 
-def test_encoder_targets_equal_loops_in_value_and_gradient(data: Data) -> None:
+def test_encoder_targets_equal_loops_in_value_and_gradient(data):
     made, batch = infonce(data, "slot-infonce", "objective.target=encoder", "encoder.stride=4")
     with torch.no_grad():
         for weight in made.core.encoder.parameters():
             weight.mul_(1.1)
 
-    def embed(images: Tensor) -> Tensor:
+    def embed(images):
         features, grid = made.target.copy(images)
         maps = features[:, :, :-4].detach().mT.unflatten(2, grid)
         return made.head(functional.adaptive_avg_pool2d(maps, SIDE))
@@ -206,7 +186,7 @@ def test_encoder_targets_equal_loops_in_value_and_gradient(data: Data) -> None:
     assert_follows(made, made.target.copy, made.config.momentum)
 
 
-def assert_follows(made: DensePrediction, copy: nn.Module, momentum: float) -> None:
+def assert_follows(made, copy, momentum):
     before = tiny.state(copy)
     made.after_step(0)
     for key, moved in copy.named_parameters():
@@ -218,7 +198,7 @@ def assert_follows(made: DensePrediction, copy: nn.Module, momentum: float) -> N
     ("name", "target"),
     [("slot-jepa", "start"), ("slot-jepa", "momentum"), ("slot-jepa-next", "start")],
 )
-def test_regression_equals_loops_in_value_and_gradient(data: Data, name: str, target: str) -> None:
+def test_regression_equals_loops_in_value_and_gradient(data, name, target):
     made, batch = jepa(data, name, f"objective.target={target}", "encoder.stride=4")
     with torch.no_grad():
         for weight in made.core.encoder.parameters():
@@ -226,14 +206,13 @@ def test_regression_equals_loops_in_value_and_gradient(data: Data, name: str, ta
     copy = made.target.copy
     assert copy is not None
 
-    def features(images: Tensor) -> Tensor:
+    def features(images):
         values, grid = copy(images)
         maps = values[:, :, :-4].mT.reshape(len(images), -1, *grid)
         return functional.adaptive_avg_pool2d(maps, SIDE)
 
     expected = naive_jepa(made, batch, features)
     if target == "momentum":
-        assert batch.views is not None
         values = made.core.encoder(batch.views.images.flatten(0, 1))[0][:, :, :-4].flatten(0, 1)
         expected = expected + variance_loss(values) + 0.04 * covariance_loss(values)
     assert_same(made, made.loss(batch)["loss"], expected)
@@ -241,10 +220,10 @@ def test_regression_equals_loops_in_value_and_gradient(data: Data, name: str, ta
 
 
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
-def test_a_named_teacher_takes_the_place_of_the_target(data: Data, kind: type) -> None:
+def test_a_named_teacher_takes_the_place_of_the_target(data, kind):
     asked = []
 
-    def teachers(name: str, weights: Path | None) -> Network:
+    def teachers(name, weights):
         asked.append((name, weights))
         return Network()
 
@@ -262,11 +241,11 @@ def test_a_named_teacher_takes_the_place_of_the_target(data: Data, kind: type) -
 
 
 class Network(tiny.Teacher):
-    def to(self, _: torch.device) -> "Network":
+    def to(self, _):
         return self
 
 
-def test_channels_that_do_not_vary_are_near_zero() -> None:
+def test_channels_that_do_not_vary_are_near_zero():
     features = rows(0, 2, 3, 4, 5, 5).detach()
     features[:, :, 1] = 7
     made = standardised(features)
@@ -274,7 +253,7 @@ def test_channels_that_do_not_vary_are_near_zero() -> None:
     torch.testing.assert_close(made[:, :, 0].std(correction=0), torch.tensor(1.0))
 
 
-def assert_same(made: Objective, value: Tensor, expected: Tensor) -> None:
+def assert_same(made, value, expected):
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
     weights = {name: each for name, each in made.named_parameters() if each.requires_grad}
     ours, theirs = (
@@ -287,12 +266,11 @@ def assert_same(made: Objective, value: Tensor, expected: Tensor) -> None:
             torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5)
 
 
-def test_places_that_are_not_shown_have_no_say() -> None:
+def test_places_that_are_not_shown_have_no_say():
     predicted, target = rows(0, 2, 4, 5, 3, 3), rows(1, 2, 4, 5, 3, 3).detach()
     shown = (torch.arange(72).view(2, 4, 3, 3) % 3 > 0).float()
     loss, _ = place_nce(predicted, target, shown, torch.tensor(0.1))
     loss.backward()
-    assert predicted.grad is not None
     assert torch.equal(predicted.grad.abs().sum(dim=2) > 0, shown > 0)
     predicted = predicted.detach()
     # With a batch of one there is nothing to tell apart.
@@ -302,14 +280,14 @@ def test_places_that_are_not_shown_have_no_say() -> None:
     assert float(nothing) == 0
 
 
-def test_maps_compose_as_matrices_do() -> None:
+def test_maps_compose_as_matrices_do():
     one, two = rows(0, 5, 2, 3).detach(), rows(1, 5, 2, 3).detach()
     bottom = torch.tensor([0.0, 0.0, 1.0]).expand(5, 1, 3)
     expected = (torch.cat([one, bottom], 1) @ torch.cat([two, bottom], 1))[:, :2]
     torch.testing.assert_close(composed(one, two), expected)
 
 
-def test_the_temperature_stays_above_its_floor(data: Data) -> None:
+def test_the_temperature_stays_above_its_floor(data):
     made, _ = infonce(data, "slot-infonce")
     assert float(made.temperature.detach()) == pytest.approx(0.1)
     with torch.no_grad():
@@ -317,7 +295,7 @@ def test_the_temperature_stays_above_its_floor(data: Data) -> None:
     assert float(made.temperature.detach()) == pytest.approx(1 / 30)
 
 
-def test_masks_of_the_predictor_sum_to_one(data: Data) -> None:
+def test_masks_of_the_predictor_sum_to_one(data):
     made, batch = infonce(data, "slot-infonce")
     masks = made.predictor_masks(batch.images)
     assert masks.shape == (len(batch.images), made.core.num_slots, SIDE, SIDE)
@@ -332,7 +310,7 @@ def test_masks_of_the_predictor_sum_to_one(data: Data) -> None:
 
 
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
-def test_a_frozen_encoder_needs_no_copy(data: Data, kind: type) -> None:
+def test_a_frozen_encoder_needs_no_copy(data, kind):
     core = made_of(data, kind.name)[0].core
     core.encoder.requires_grad_(False)
     made = kind(core, kind.Config(target="encoder" if kind is SlotInfoNCE else "momentum"))

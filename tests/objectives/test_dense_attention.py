@@ -3,21 +3,17 @@
 from itertools import permutations
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import SlotOutput
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import Views
-from slotbench.objectives.dense_attention import AttentionAffinity, AttentionConsistency, affinity
+from slotbench.objectives.dense_attention import affinity
 from tests.objectives import tiny
 from tests.objectives.test_dense import assert_same, place, sampled
 from tests.objectives.tiny import rows
 
-Data = dict[bool, DatasetFile]
 
-
-def naive_affinity(features: Tensor, attention: Tensor, threshold: float) -> Tensor:
+def naive_affinity(features, attention, threshold):
     """STEGO's sum over pairs of places, one after the other."""
     pairs = []
     for image, masks in zip(features.flatten(2), attention.flatten(2), strict=True):
@@ -29,9 +25,8 @@ def naive_affinity(features: Tensor, attention: Tensor, threshold: float) -> Ten
     return torch.stack(pairs).mean()
 
 
-def test_affinity_equals_loops_in_value_and_gradient(data: Data) -> None:
+def test_affinity_equals_loops_in_value_and_gradient(data):
     made = tiny.objective(data[False], "attention-affinity", "objective.grid=3")
-    assert isinstance(made, AttentionAffinity)
     batch = tiny.batch_of(data, made)
     output = made.core(batch.images, batch.noise(made.core))
     features, grid = made.core.encoder(batch.images)
@@ -40,7 +35,7 @@ def test_affinity_equals_loops_in_value_and_gradient(data: Data) -> None:
     assert_same(made, made.loss(batch)["loss"], naive_affinity(small, attention, 0.1))
 
 
-def test_affinity_prefers_slots_that_follow_the_features() -> None:
+def test_affinity_prefers_slots_that_follow_the_features():
     features = torch.tensor([[1.0, 1.0, -1.0, -1.0]]).view(1, 1, 2, 2)
     follows = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]]).view(1, 2, 2, 2)
     across, one = follows.mT, torch.stack([torch.ones(1, 2, 2), torch.zeros(1, 2, 2)], dim=1)
@@ -48,7 +43,7 @@ def test_affinity_prefers_slots_that_follow_the_features() -> None:
     assert values[0] < min(values[1:])
 
 
-def to_image(masks: Tensor, matrix: Tensor) -> dict[tuple[int, int], Tensor]:
+def to_image(masks, matrix):
     """Places of the image that a view shows, and its masks (K, h, w) there, (K,)."""
     side, found = masks.shape[2], {}
     full = torch.cat([matrix.double(), torch.tensor([[0.0, 0.0, 1.0]])])
@@ -61,12 +56,12 @@ def to_image(masks: Tensor, matrix: Tensor) -> dict[tuple[int, int], Tensor]:
     return found
 
 
-def best_pairs(one: dict[tuple[int, int], Tensor], two: dict[tuple[int, int], Tensor]) -> list[int]:
+def best_pairs(one, two):
     """The partner of each slot, by the greatest sum of soft intersections over unions."""
     shared = sorted(one.keys() & two.keys())
     first, second = (torch.stack([side[at] for at in shared]) for side in (one, two))
 
-    def score(order: tuple[int, ...]) -> float:
+    def score(order):
         total = 0.0
         for mine, theirs in enumerate(order):
             a, b = first[:, mine], second[:, theirs]
@@ -76,9 +71,8 @@ def best_pairs(one: dict[tuple[int, int], Tensor], two: dict[tuple[int, int], Te
     return list(max(permutations(range(first.shape[1])), key=score))
 
 
-def test_consistency_equals_loops_in_value_and_gradient(data: Data) -> None:
+def test_consistency_equals_loops_in_value_and_gradient(data):
     made = tiny.objective(data[False], "attention-consistency", "encoder.stride=8")
-    assert isinstance(made, AttentionConsistency)
     batch = tiny.batch_of(data, made)
     assert batch.views is not None
     with torch.no_grad():
@@ -108,13 +102,12 @@ def test_consistency_equals_loops_in_value_and_gradient(data: Data) -> None:
     torch.testing.assert_close(made.center, 0.9 * mean + 0.1 * logs)
 
 
-def test_attention_that_agrees_everywhere_costs_least(data: Data) -> None:
+def test_attention_that_agrees_everywhere_costs_least(data):
     made = tiny.objective(data[False], "attention-consistency")
-    assert isinstance(made, AttentionConsistency)
     masks = (20 * rows(0, 2, 3, 4, 4).detach()).softmax(dim=1)
     views = Views(torch.zeros(2, 1, 3, 32, 32), torch.eye(2, 3).expand(2, 1, 2, 3))
 
-    def loss(first: Tensor, second: Tensor) -> float:
+    def loss(first, second):
         attention = torch.stack([first, second]).requires_grad_()
         output = SlotOutput(torch.zeros(2, 3, 8), attention, torch.zeros(2, 16, 12))
         return float(made.grouping(output, output, views).detach())

@@ -1,10 +1,7 @@
 """Frozen features as the target: read or computed, they train the core alike."""
 
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
 
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention
@@ -22,16 +19,16 @@ LAYOUT = Layout(32, 32, 3, (), features=(Feature("fake", 16, 6),))
 DECODERS = ("mlp", "transformer")
 
 
-def images(count: int = 4) -> Tensor:
+def images(count=4):
     return torch.rand(count, 3, 32, 32, generator=torch_generator(0, "images"))
 
 
-def fake() -> Teacher:
+def fake():
     with building(0, "teacher"):
         return Teacher("fake", StridedCnn(StridedCnnConfig(channels=6, stride=8), 32), 32, "tests")
 
 
-def load(text: str, weights: object = None) -> Teacher:
+def load(text, weights=None):
     del weights
     torch.rand(7)  # building a network draws numbers
     if text != "timm:fake":
@@ -39,7 +36,7 @@ def load(text: str, weights: object = None) -> Teacher:
     return fake()
 
 
-def make(layout: Layout = LAYOUT, **fields: Any) -> FeatureReconstruction:
+def make(layout=LAYOUT, **fields):
     with building(0, "core"):
         encoder = StridedCnn(StridedCnnConfig(channels=8, stride=8, depth=1), 32)
         core = SlotAttention(SlotAttention.Config(slots=3, width=8, mlp_width=8), encoder)
@@ -48,13 +45,13 @@ def make(layout: Layout = LAYOUT, **fields: Any) -> FeatureReconstruction:
         return FeatureReconstruction(core, config, layout, load).train()
 
 
-def batch(features: Tensor | None = None) -> TrainBatch:
+def batch(features=None):
     features = fake()(images()) if features is None else features
     return TrainBatch(images(), None, 0, 0, labels={"feature/fake": features})
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_the_loss_is_the_squared_error_and_reaches_every_weight(decoder: str) -> None:
+def test_the_loss_is_the_squared_error_and_reaches_every_weight(decoder):
     made = make(decoder=decoder)
     assert made.reads == ("feature/fake",)
     target = torch.randn(4, 16, 6, generator=torch_generator(0, "target"))
@@ -70,7 +67,7 @@ def test_the_loss_is_the_squared_error_and_reaches_every_weight(decoder: str) ->
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_features_computed_on_the_way_train_as_stored_ones_do(decoder: str) -> None:
+def test_features_computed_on_the_way_train_as_stored_ones_do(decoder):
     stored, computed = make(decoder=decoder), make(decoder=decoder, teacher="timm:fake")
     assert computed.reads == ()
     # The same weights at the start: the teacher has no say in them.
@@ -82,9 +79,8 @@ def test_features_computed_on_the_way_train_as_stored_ones_do(decoder: str) -> N
     torch.testing.assert_close(rounded, exact, rtol=1e-3, atol=1e-4)
 
 
-def test_the_teacher_is_no_part_of_the_objective_and_does_not_learn() -> None:
+def test_the_teacher_is_no_part_of_the_objective_and_does_not_learn():
     made = make(teacher="timm:fake")
-    assert made.teacher is not None
     teacher = made.teacher.encoder
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     assert made.state_dict().keys() == make().state_dict().keys()
@@ -102,11 +98,10 @@ def test_the_teacher_is_no_part_of_the_objective_and_does_not_learn() -> None:
 @pytest.mark.parametrize(
     ("decoder", "teacher"), [("mlp", None), ("mlp", "timm:fake"), ("transformer", "timm:fake")]
 )
-def test_masks_are_the_decoders_one_for_each_feature(decoder: str, teacher: str | None) -> None:
+def test_masks_are_the_decoders_one_for_each_feature(decoder, teacher):
     made = make(decoder=decoder, teacher=teacher).eval()
     output = made.core(images())
     masks = made.masks(images(), output)
-    assert masks is not None
     assert masks.shape == (4, 3, 4, 4)
     torch.testing.assert_close(masks.sum(dim=1), torch.ones(4, 4, 4))
     arguments = (output.slots,) if decoder == "mlp" else (output.slots, fake()(images()))
@@ -117,13 +112,13 @@ def test_masks_are_the_decoders_one_for_each_feature(decoder: str, teacher: str 
     torch.testing.assert_close(permuted, masks[:, order])
 
 
-def test_a_transformer_on_stored_features_has_no_masks_of_images_alone() -> None:
+def test_a_transformer_on_stored_features_has_no_masks_of_images_alone():
     made = make(decoder="transformer")
     assert made.decode(made.core(images()), images()) is None
     assert made.masks(images()) is None
 
 
-def test_one_teacher_among_several_is_chosen_by_name() -> None:
+def test_one_teacher_among_several_is_chosen_by_name():
     several = Layout(32, 32, 3, (), features=(Feature("a", 4, 3), Feature("b", 9, 5)))
     made = make(several, teacher="b")
     assert made.reads == ("feature/b",)
@@ -131,13 +126,12 @@ def test_one_teacher_among_several_is_chosen_by_name() -> None:
     given = TrainBatch(images(), None, 0, 0, labels={"feature/b": features})
     assert made.loss(given)["loss"].isfinite()
     masks = made.masks(images())
-    assert masks is not None
     assert masks.shape == (4, 3, 3, 3)
     with pytest.raises(ValueError, match="which has those of a, b; name a teacher"):
         make(several)
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_what_does_not_fit_is_named():
     empty = Layout(32, 32, 3, ())
     with pytest.raises(ValueError, match="which has none; name a teacher"):
         make(empty)

@@ -5,17 +5,11 @@ The names come from the registry, so a new one is tried too.
 
 import math
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from torch import nn
 
 from slotbench import registry
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.objectives.objective import TrainBatch
-from slotbench.training.loop import Trainer
 from tests.objectives import tiny
 
 CORES = registry.names("cores")
@@ -37,10 +31,10 @@ CASES = [
 class Stream:
     """The loop's batches. Objectives that ask for the same share one copy."""
 
-    def __init__(self) -> None:
-        self.made: dict[object, TrainBatch] = {}
+    def __init__(self):
+        self.made = {}
 
-    def batch(self, going: Trainer, step: int) -> TrainBatch:
+    def batch(self, going, step):
         asked = going.objective
         key = (going.dataset.path, asked.views, asked.temporal, asked.reads, step)
         if key not in self.made:
@@ -49,19 +43,19 @@ class Stream:
 
 
 @pytest.fixture(scope="module")
-def stream() -> Stream:
+def stream():
     return Stream()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory):
     """One for all, emptied after each: a folder a test would take longer than its steps."""
     path = tmp_path_factory.mktemp("matrix") / "run"
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
 
-def test_what_is_quick_covers_every_pair_with_an_alignment() -> None:
+def test_what_is_quick_covers_every_pair_with_an_alignment():
     objectives, alignments = registry.entries("objectives"), registry.names("alignments")
     for name, entry in objectives.items():
         taken = set(alignments) if entry.load().takes_alignment else {None}
@@ -72,14 +66,7 @@ def test_what_is_quick_covers_every_pair_with_an_alignment() -> None:
 
 
 @pytest.mark.parametrize(("core", "name", "alignment"), CASES)
-def test_trains_saves_and_goes_on(
-    data: dict[bool, DatasetFile],
-    stream: Stream,
-    folder: Path,
-    core: str,
-    name: str,
-    alignment: str | None,
-) -> None:
+def test_trains_saves_and_goes_on(data, stream, folder, core, name, alignment):
     kind = registry.get("objectives", name).load()
     dataset = data[kind.temporal]
     made = tiny.config(dataset, name, core=core, alignment=alignment)
@@ -115,7 +102,7 @@ def test_trains_saves_and_goes_on(
     assert tiny.differences(saved, after)
 
 
-def encoder_gradient(encoder: nn.Module) -> float:
+def encoder_gradient(encoder):
     """The greatest absolute gradient of an encoder's weights."""
     found = [weight.grad for weight in encoder.parameters() if weight.grad is not None]
     return max((float(gradient.abs().max()) for gradient in found), default=0.0)

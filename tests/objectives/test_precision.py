@@ -1,10 +1,7 @@
 """Losses are computed in float32, whatever autocast says."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from torch import Tensor
 
 from slotbench.objectives.contrastive import info_nce, nt_xent
 from slotbench.objectives.distillation import balanced_codes
@@ -19,7 +16,7 @@ from tests.objectives.tiny import rows
 YES = torch.ones(12, dtype=torch.bool)
 with building(0, "prototypes"):
     PROTOTYPES = Prototypes(5, 7)
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+LOSSES = {
     "nt_xent": lambda one, two: nt_xent(one, two, 0.1),
     "info_nce": lambda one, two: info_nce(one, two, two.detach(), 0.1),
     "batch_nce": lambda one, two: batch_nce(one, two, 0.1),
@@ -33,7 +30,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_autocast_changes_neither_value_nor_gradient(name: str) -> None:
+def test_autocast_changes_neither_value_nor_gradient(name):
     found = []
     for enabled in (False, True):
         one, two = rows(0, 12, 5), rows(1, 12, 5)
@@ -45,6 +42,6 @@ def test_autocast_changes_neither_value_nor_gradient(name: str) -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-7)
 
 
-def test_half_precision_arguments_are_widened() -> None:
+def test_half_precision_arguments_are_widened():
     one, two = rows(0, 12, 5).detach().bfloat16(), rows(1, 12, 5).detach().bfloat16()
     assert nt_xent(one, two, 0.1) == nt_xent(one.float(), two.float(), 0.1)

@@ -8,18 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from tests.objectives import processes
-from tests.objectives.processes import CASES, Outcome
+from tests.objectives.processes import CASES
 
 WORLD, SECONDS = 2, 120
 ROOT = Path(__file__).parents[2]
-Data = dict[bool, DatasetFile]
-Case = tuple[str, str | None]
 
 
 @pytest.fixture(scope="module")
-def shared(data: Data, tmp_path_factory: pytest.TempPathFactory) -> list[dict[Case, Outcome]]:
+def shared(data, tmp_path_factory):
     """What each process found, for every case."""
     meeting = tmp_path_factory.mktemp("meeting")
     command = [sys.executable, "-W", "error", "-m", "tests.objectives.processes"]
@@ -45,9 +42,7 @@ def shared(data: Data, tmp_path_factory: pytest.TempPathFactory) -> list[dict[Ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(filter(None, case)))
-def test_gradients_and_state_are_those_of_one_process(
-    data: Data, shared: list[dict[Case, Outcome]], case: Case
-) -> None:
+def test_gradients_and_state_are_those_of_one_process(data, shared, case):
     whole = processes.outcome(*processes.made_of(data, *case))
     for found in (part[case] for part in shared):
         torch.testing.assert_close(found["loss"], whole["loss"], rtol=1e-5, atol=1e-6)
@@ -61,7 +56,7 @@ def test_gradients_and_state_are_those_of_one_process(
     assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []
 
 
-def test_a_loss_of_half_the_batch_is_another_one(data: Data) -> None:
+def test_a_loss_of_half_the_batch_is_another_one(data):
     """So that the test above can fail: what couples samples is not the mean of two halves."""
     for name in ("simclr", "vicreg", "swav", "covariance", "cswm", "supervised"):
         made, batch = processes.made_of(data, name, None)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
@@ -14,30 +13,29 @@ from slotbench.rng import building, torch_generator
 STEPS = 80
 
 
-def make(**fields: object) -> Reconstruction:
+def make(**fields):
     with building(0, "tests"):
         encoder = StridedCnn(StridedCnnConfig(channels=8), 32)
         core = SlotAttention(SlotAttentionConfig(slots=3, width=8, mlp_width=8), encoder)
         decoder = Bilinear(BilinearConfig(channels=8, grid=8, size=16), 8, 32)
-        made = Reconstruction(core, ReconstructionConfig(**fields), decoder)  # type: ignore[arg-type]
+        made = Reconstruction(core, ReconstructionConfig(**fields), decoder)
     made.steps = STEPS
     return made
 
 
-def batch(step: int = STEPS - 1, purpose: str = "train") -> TrainBatch:
+def batch(step=STEPS - 1, purpose="train"):
     images = torch.rand(4, 3, 32, 32, generator=torch_generator("tests", "images"))
     return TrainBatch(images, None, 0, step, purpose)
 
 
-def drawn(made: Reconstruction, asked: TrainBatch) -> tuple[Decoded, Tensor]:
+def drawn(made, asked):
     output = made.core(asked.images, asked.noise(made.core))
     return made.decode(output, asked.images), torch.nn.functional.avg_pool2d(asked.images, 2)
 
 
-def by_hand(made: Reconstruction, asked: TrainBatch, error: str) -> Tensor:
+def by_hand(made, asked, error):
     """sum_k m_k e(x, x_k), slot by slot."""
     decoded, target = drawn(made, asked)
-    assert decoded.parts is not None
     total = torch.zeros(())
     for slot in range(3):
         part, mask = decoded.parts[:, slot], decoded.masks[:, slot]
@@ -51,12 +49,12 @@ def by_hand(made: Reconstruction, asked: TrainBatch, error: str) -> Tensor:
 
 
 @pytest.mark.parametrize("error", ["squared", "bce"])
-def test_what_slots_draw_alone_is_weighted_by_their_masks(error: str) -> None:
+def test_what_slots_draw_alone_is_weighted_by_their_masks(error):
     made = make(alone=1.0, error=error)
     torch.testing.assert_close(made.loss(batch())["loss"], by_hand(made, batch(), error))
 
 
-def test_a_share_mixes_the_two() -> None:
+def test_a_share_mixes_the_two():
     none, half, whole = (make(alone=share).loss(batch())["loss"] for share in (0.0, 0.5, 1.0))
     torch.testing.assert_close(half, (none + whole) / 2)
 
@@ -64,13 +62,13 @@ def test_a_share_mixes_the_two() -> None:
 @pytest.mark.parametrize(
     ("step", "share"), [(0, 0.0), (30, 0.0), (35, 0.2), (40, 0.4), (50, 0.8), (79, 0.8)]
 )
-def test_the_share_rises_with_the_steps_and_not_in_validation(step: int, share: float) -> None:
+def test_the_share_rises_with_the_steps_and_not_in_validation(step, share):
     made = make(alone=0.8)
     assert made.share(batch(step)) == pytest.approx(share)
     assert made.share(batch(step, "val")) == 0
 
 
-def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone() -> None:
+def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone():
     """Half of white over black is the same grey as all of grey."""
     made, grey = make(alone=1.0), torch.full((1, 3, 16, 16), 0.5)
     white, black = torch.ones_like(grey), torch.zeros_like(grey)
@@ -83,9 +81,9 @@ def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alo
     asked = TrainBatch(torch.full((1, 3, 32, 32), 0.5), None, 0, STEPS - 1)
     errors = []
     for decoded in (faint, full):
-        made.decode = lambda *_, decoded=decoded: decoded  # type: ignore[method-assign,misc]
+        made.decode = lambda *_, decoded=decoded: decoded
         made.config = ReconstructionConfig(alone=0.0)
-        assert float(made.error(None, asked)) == 0  # type: ignore[arg-type]
+        assert float(made.error(None, asked)) == 0
         made.config = ReconstructionConfig(alone=1.0)
-        errors.append(float(made.error(None, asked)))  # type: ignore[arg-type]
+        errors.append(float(made.error(None, asked)))
     assert errors == [0.25, 0.0]

@@ -4,31 +4,25 @@ from functools import reduce
 
 import pytest
 import torch
-from torch import Tensor
 
 from slotbench.cores.core import SlotOutput
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.objectives.control import Supervised, mask_loss, merged, moments_of, object_masks
-from slotbench.objectives.objective import TrainBatch
+from slotbench.objectives.control import mask_loss, merged, moments_of, object_masks
 from tests.objectives import tiny
 
-Data = dict[bool, DatasetFile]
 
-
-def supervised(data: Data, *extra: str) -> tuple[Supervised, TrainBatch]:
+def supervised(data, *extra):
     made = tiny.objective(data[False], "supervised", *extra)
-    assert isinstance(made, Supervised)
     return made, tiny.batch_of(data, made)
 
 
-def test_object_masks_are_shares_of_a_cell_and_unlabelled_pixels_are_nobodys() -> None:
+def test_object_masks_are_shares_of_a_cell_and_unlabelled_pixels_are_nobodys():
     labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 255]]], dtype=torch.uint8)
     masks = object_masks(labels, 3, (1, 2))
     expected = [[0.75, 0], [0, 0.75], [0.25, 0], [0, 0]]
     torch.testing.assert_close(masks, torch.tensor(expected).view(1, 4, 1, 2))
 
 
-def test_the_mask_loss_against_a_loop() -> None:
+def test_the_mask_loss_against_a_loop():
     attention = torch.rand(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
     attention = attention / attention.sum(dim=1, keepdim=True)
     truth = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(1))
@@ -48,20 +42,20 @@ def test_the_mask_loss_against_a_loop() -> None:
     assert float(mask_loss(attention, truth, slot)) == pytest.approx(total / weight, rel=1e-5)
 
 
-def test_without_a_free_slot_the_background_does_not_count() -> None:
+def test_without_a_free_slot_the_background_does_not_count():
     attention, slot = torch.full((1, 2, 2, 2), 0.5), torch.tensor([[1, 0]])
     truth = torch.ones(1, 3, 2, 2)
     assert float(mask_loss(attention, truth, slot)) == pytest.approx(0.5**0 * 0.6931, abs=1e-3)
 
 
-def perfect(made: Supervised, batch: TrainBatch) -> Tensor:
+def perfect(made, batch):
     """What the head would say if it knew, object by object: (B, O, P)."""
     numbers = made.standardise([batch.labels["property/position"]], batch.labels["visible"])
     index = batch.labels["property/color"].long().clamp_min(0)
     return torch.cat([20 * torch.nn.functional.one_hot(index, 3).float(), *numbers], dim=2)
 
 
-def test_errors_are_0_for_the_true_properties_and_else_not(data: Data) -> None:
+def test_errors_are_0_for_the_true_properties_and_else_not(data):
     made, batch = supervised(data)
     visible = batch.labels["visible"]
     errors = made.errors(perfect(made, batch), batch.labels, visible)
@@ -71,24 +65,22 @@ def test_errors_are_0_for_the_true_properties_and_else_not(data: Data) -> None:
     assert others[visible].min() > 0.01
 
 
-def test_the_matching_undoes_a_permutation_of_the_slots(data: Data) -> None:
+def test_the_matching_undoes_a_permutation_of_the_slots(data):
     """The loss of a head that knows is 0, whichever slot holds which object."""
     made, batch = supervised(data, "objective.mask_weight=0")
     known = perfect(made, batch)
     for order in ([0, 1, 2], [2, 0, 1]):
-        made.head = torch.nn.Identity()  # type: ignore[assignment]
-        made.core.forward = (  # type: ignore[method-assign]
-            lambda *_, order=order: made_output(known[:, order])
-        )
+        made.head = torch.nn.Identity()
+        made.core.forward = lambda *_, order=order: made_output(known[:, order])
         assert float(made.loss(batch)["loss"]) < 1e-6
 
 
-def made_output(slots: Tensor) -> SlotOutput:
+def made_output(slots):
     attention = torch.full((len(slots), slots.shape[1], 4, 4), 1 / slots.shape[1])
     return SlotOutput(slots, attention, torch.zeros(len(slots), 16, 12))
 
 
-def test_numbers_are_standardised_by_all_that_training_has_seen(data: Data) -> None:
+def test_numbers_are_standardised_by_all_that_training_has_seen(data):
     made, _ = supervised(data)
     seen = []
     for step in range(3):
@@ -105,7 +97,7 @@ def test_numbers_are_standardised_by_all_that_training_has_seen(data: Data) -> N
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
 
 
-def test_moments_keep_their_precision_far_from_0() -> None:
+def test_moments_keep_their_precision_far_from_0():
     values = 1000 + tiny.rows(0, 50, 4, 1).detach()
     visible = torch.ones(4, dtype=torch.bool).expand(50, -1)
     groups = [moments_of(part, visible[:10]) for part in values.split(10)]
@@ -115,7 +107,7 @@ def test_moments_keep_their_precision_far_from_0() -> None:
     torch.testing.assert_close(squares / count, values.double().var(correction=0).float()[None])
 
 
-def test_invisible_objects_and_unlabelled_pixels_have_no_say(data: Data) -> None:
+def test_invisible_objects_and_unlabelled_pixels_have_no_say(data):
     made, batch = supervised(data)
     before = made.loss(batch)["loss"].detach()
     hidden = ~batch.labels["visible"]

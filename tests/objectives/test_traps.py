@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
 from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
 from slotbench.evaluation.masks import centroids
 from slotbench.evaluation.position import position_share
 from slotbench.matching import assign
-from slotbench.objectives.alignment import Alignment, Hungarian, Shared
+from slotbench.objectives.alignment import Hungarian, Shared
 from slotbench.objectives.contrastive import SimCLR, SimCLRConfig, nt_xent
 from slotbench.objectives.objective import TrainBatch
 from slotbench.rng import torch_generator
@@ -25,37 +25,34 @@ CHANCE = math.log(2 * BATCH - 1)
 class Leaky(Shared):
     """The trap: noise of its own for every image, the same in its views."""
 
-    def noise(
-        self, core: Core, batch: int, views: int, generator: torch.Generator
-    ) -> Tensor | None:
+    def noise(self, core, batch, views, generator):
         noise = core.noise(batch, generator)
-        assert noise is not None
         return noise.repeat(views, 1, 1)
 
 
 class Blind(Core):
     """Slots that are their initial noise: nothing of the image comes into them."""
 
-    def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
+    def forward(self, images, noise=None):
         assert noise is not None
         attention = torch.full((len(images), self.num_slots, 2, 2), 1 / self.num_slots)
         return SlotOutput(noise, attention, torch.zeros(len(images), 4, 2))
 
 
-def unrelated(step: int) -> TrainBatch:
+def unrelated(step):
     """Two views that have nothing in common: each is noise of its own."""
     pixels = torch.rand(2, BATCH, 3, SIDE, SIDE, generator=torch_generator("pixels", step))
     views = Views(pixels, torch.eye(2, 3).expand(2, BATCH, 2, 3))
     return TrainBatch(pixels[0], views, 0, step)
 
 
-def blind_loss(alignment: Alignment) -> float:
+def blind_loss(alignment):
     objective = SimCLR(Blind(CoreConfig(SLOTS, WIDTH), nn.Identity()), SimCLRConfig(), alignment)
     objective.projector = nn.Identity()
     return float(objective.loss(unrelated(0))["loss"])
 
 
-def test_slots_of_noise_alone_tell_images_apart_if_every_image_has_its_own() -> None:
+def test_slots_of_noise_alone_tell_images_apart_if_every_image_has_its_own():
     assert blind_loss(Leaky()) < 0.2 * CHANCE
     assert blind_loss(Shared()) > CHANCE
 
@@ -66,7 +63,7 @@ COUNT, SCENES = 4, 16
 class Scenes:
     """Label maps (S, 32, 32) of four blobs a scene, and what each blob is, (S, 4, 8)."""
 
-    def __init__(self, scenes: int) -> None:
+    def __init__(self, scenes):
         generator = torch_generator("scenes")
         centres = torch.rand(scenes, COUNT, 2, generator=generator) * 1.6 - 0.8
         grid = torch.linspace(-1, 1, 32)
@@ -75,10 +72,10 @@ class Scenes:
         self.labels = ((x - at[:, :, 0]) ** 2 + (y - at[:, :, 1]) ** 2).argmin(dim=1)
         self.things = torch.randn(scenes, COUNT, 8, generator=generator)
 
-    def views(self, config: ViewConfig) -> Views:
+    def views(self, config):
         return make_views(torch.zeros(len(self.labels), 3, 32, 32), config, ("trap",), 2)
 
-    def output(self, views: Views, kind: str) -> SlotOutput:
+    def output(self, views, kind):
         """Perfect masks; slots that hold where the mask is, or what is under it, in any order."""
         generator = torch_generator("slots")
         seen = torch.cat([warp(self.labels[:, None], matrices) for matrices in views.matrices])
@@ -96,14 +93,14 @@ class Scenes:
         return SlotOutput(made, masks, torch.zeros(len(masks), 4, 2))
 
 
-def contrast(kind: str, config: ViewConfig) -> float:
+def contrast(kind, config):
     scenes = Scenes(SCENES)
     views = scenes.views(config)
     paired = Hungarian().pair(scenes.output(views, kind), views)
     return float(nt_xent(*paired.vectors, temperature=0.02))
 
 
-def test_slots_that_hold_places_are_found_out_by_crops_that_move_the_objects() -> None:
+def test_slots_that_hold_places_are_found_out_by_crops_that_move_the_objects():
     still, moving = ViewConfig("none"), ViewConfig("objects")
     chance = math.log(2 * SCENES * COUNT - 1)
     assert contrast("place", still) < 0.25 * chance
@@ -113,9 +110,7 @@ def test_slots_that_hold_places_are_found_out_by_crops_that_move_the_objects() -
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("place", 0.9, 1.0), ("thing", 0.0, 0.1)])
-def test_position_share_tells_slots_of_places_from_slots_of_objects(
-    kind: str, low: float, high: float
-) -> None:
+def test_position_share_tells_slots_of_places_from_slots_of_objects(kind, low, high):
     scenes = Scenes(400)
     views = scenes.views(ViewConfig("none"))
     output = scenes.output(views, kind)

@@ -1,25 +1,20 @@
 """Runs as small as they can be: what the tests of objectives share."""
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from slotbench import registry
 from slotbench.config.mixture import parse
 from slotbench.config.resolve import Choice, dataset_info, resolve
-from slotbench.config.run_config import RunConfig, section_type
+from slotbench.config.run_config import section_type
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
 from slotbench.datasets.format.schema import Layout
 from slotbench.datasets.format.views import ViewConfig, frames_as_views, make_views
 from slotbench.datasets.prepare.parts import join
 from slotbench.datasets.prepare.stored_features import add_features
-from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.two_views import MomentumTwoViews
+from slotbench.objectives.objective import TrainBatch
 from slotbench.results.run import Run
 from slotbench.rng import torch_generator
 from slotbench.training.build import build
@@ -28,7 +23,7 @@ from tests.conftest import LAYOUT, blocks_batch
 
 FRAMES, STEPS, BATCH = 4, 4, 4
 FILES = {False: "images.h5", True: "video.h5"}
-SMALL: Mapping[str, Mapping[str, Any]] = {
+SMALL = {
     "core": {"slots": 3, "width": 8, "mlp_width": 8, "iterations": 2},
     "encoder": {"channels": 8, "depth": 1, "stride": 8},
     "decoder": {"channels": 8, "grid": 4, "size": 8},
@@ -38,7 +33,7 @@ HEADS = {"hidden": 16, "projection": 8, "prototypes": 12, "bottleneck": 8, "queu
 """Whichever of them an objective has; the queue is no multiple of a batch's rows."""
 
 
-def kinds() -> dict[str, type[Objective]]:
+def kinds():
     """Every objective of the registry."""
     return {name: entry.load() for name, entry in registry.entries("objectives").items()}
 
@@ -48,12 +43,12 @@ class Teacher:
 
     name, description = "fake", "tests"
 
-    def __call__(self, images: Tensor, /) -> Tensor:
+    def __call__(self, images, /):
         cells = torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(2).mT
         return torch.cat([cells, cells.square()], dim=2)
 
 
-def write_data(folder: Path) -> dict[bool, DatasetFile]:
+def write_data(folder):
     """Images (False) and video (True) of 32x32 with labels and a teacher's features."""
     files = {}
     for video in (False, True):
@@ -82,22 +77,14 @@ def write_data(folder: Path) -> dict[bool, DatasetFile]:
     return files
 
 
-def small(section: str, kind: Any) -> list[str]:
+def small(section, kind):
     """What makes a section small, of the fields that it has."""
     known = {item.name for item in dataclasses.fields(kind)}
     wanted = SMALL.get(section, HEADS)
     return [f"{section}.{key}={value}" for key, value in wanted.items() if key in known]
 
 
-def config(
-    dataset: DatasetFile,
-    objective: str,
-    *extra: str,
-    core: str = "slot-attention",
-    alignment: str | None = None,
-    steps: int = STEPS,
-    seed: int = 0,
-) -> RunConfig:
+def config(dataset, objective, *extra, core="slot-attention", alignment=None, steps=STEPS, seed=0):
     """A run of ``objective``, as small as its components let it be."""
     parts = parse(objective)
     kinds = [registry.get("objectives", part.name).load() for part in parts]
@@ -126,39 +113,39 @@ def config(
     return resolve(choice, dataset_info(dataset))
 
 
-def trainer(folder: Path, dataset: DatasetFile, made: RunConfig) -> Trainer:
+def trainer(folder, dataset, made):
     """The loop's modules; from its checkpoint, where ``folder`` holds one."""
     folder.mkdir(exist_ok=True)
     return Trainer(Run(folder), build(made), made, dataset, Host(torch.device("cpu")))
 
 
-def batch(going: Trainer, step: int) -> TrainBatch:
+def batch(going, step):
     """What the loop gives the objective at a step."""
     return going.batch(going.loader("train", BATCH), step)
 
 
-def objective(dataset: DatasetFile, name: str, *extra: str, **choices: Any) -> Objective:
+def objective(dataset, name, *extra, **choices):
     """The modules of a small run, in training mode."""
     return build(config(dataset, name, *extra, **choices)).train()
 
 
-def state(module: torch.nn.Module) -> dict[str, Tensor]:
+def state(module):
     """A copy of the state dict."""
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def differences(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> list[str]:
+def differences(one, two):
     """Names whose tensors are not bit-identical."""
     assert one.keys() == two.keys()
     return [name for name, value in one.items() if not torch.equal(value, two[name])]
 
 
-def rows(seed: int, *shape: int) -> Tensor:
+def rows(seed, *shape):
     """Normal numbers that ask for a gradient."""
     return torch.randn(*shape, generator=torch_generator(seed, "rows")).requires_grad_()
 
 
-def batch_of(data: Mapping[bool, DatasetFile], made: Objective, step: int = 0) -> TrainBatch:
+def batch_of(data, made, step=0):
     """What the loop gives this objective at a step, without a loop."""
     views = None
     frames = made.views if made.temporal else 1
@@ -175,11 +162,9 @@ def batch_of(data: Mapping[bool, DatasetFile], made: Objective, step: int = 0) -
     return TrainBatch(images, views, 0, step, labels=labels)
 
 
-def by_hand(made: MomentumTwoViews, batch: TrainBatch) -> tuple[list[Tensor], list[Tensor]]:
+def by_hand(made, batch):
     """Slots (M, D) of both views by student and by teacher, with the alignment ``shared``."""
-    assert batch.views is not None
     noise = made.core.noise(1, batch.generator("slots"))
-    assert noise is not None
     repeated = noise.expand(len(batch.images), -1, -1)
     made_of = [
         [core(view, repeated).slots.flatten(0, 1) for view in batch.views.images]

@@ -1,14 +1,11 @@
 """Models whose masks are known: they see colours, and nothing is trained."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench.cores.core import SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
-from slotbench.datasets.format.schema import Layout
 from slotbench.datasets.prepare.parts import join
 from slotbench.objectives.objective import Objective
 from tests.conftest import LAYOUT, blocks_batch
@@ -22,14 +19,14 @@ class ByColor(nn.Module):
     Objects of one colour share a slot. A slot holds its colour, its share and its centre.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots):
         super().__init__()
         self.num_slots, self.config = slots, None
 
-    def noise(self, *_: object) -> None:
+    def noise(self, *_):
         """It draws none."""
 
-    def forward(self, images: Tensor, _: Tensor | None = None) -> SlotOutput:
+    def forward(self, images, _=None):
         nearest = (images[:, None] - COLORS[:, :, None, None]).abs().sum(dim=2).argmin(dim=1)
         slots = torch.arange(self.num_slots)[:, None, None]
         attention = (nearest[:, None].clamp(max=self.num_slots - 1) == slots).float()
@@ -44,14 +41,14 @@ class ByColor(nn.Module):
 class Model(Objective):
     """Such a core, with a decoder that shows each slot its own pixels, or without one."""
 
-    def __init__(self, slots: int = 5, decoder: bool = True) -> None:
+    def __init__(self, slots=5, decoder=True):
         super().__init__(ByColor(slots))
         self.decoder = decoder
 
     def loss(self, batch):
         raise NotImplementedError
 
-    def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:  # noqa: ARG002
+    def decode(self, output, images):  # noqa: ARG002
         if not self.decoder:
             return None
         masks = output.attention.roll(1, dims=3)  # one pixel to the right: other than attention
@@ -60,7 +57,7 @@ class Model(Objective):
         return Decoded((parts * masks[:, :, None]).sum(dim=1), masks, parts)
 
 
-def write(path: Path, layout: Layout = LAYOUT, sizes: tuple[int, int, int] = (96, 24, 24)) -> Path:
+def write(path, layout=LAYOUT, sizes=(96, 24, 24)):
     """A prepared dataset of blocks; images past 32 pixels are cut, smaller ones padded."""
     splits = {}
     for seed, (split, n) in enumerate(zip(("train", "val", "test"), sizes, strict=True)):

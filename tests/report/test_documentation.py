@@ -15,12 +15,12 @@ TEXT = (DOCS / "evaluation.md").read_text()
 
 
 @pytest.fixture(autouse=True)
-def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+def scripts(monkeypatch):
     """The scripts beside the page can be imported."""
     monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
 
 
-def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
+def test_every_picture_is_shown_and_every_picture_shown_is_there():
     shown = re.findall(r"!\[[^\]]+\]\(pictures/([\w]+\.png)\)", TEXT)
     drawn = {file.name for file in (DOCS / "pictures").glob("*.png")}
     assert sorted(shown) == sorted(drawn - {"report.png"})  # docs/leaderboard.md shows that one
@@ -32,7 +32,7 @@ def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
             assert 300 < picture.width < 900
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_leads_somewhere():
     headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-") for name in headings}
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
@@ -42,14 +42,14 @@ def test_every_link_leads_somewhere() -> None:
             assert (DOCS / target.partition("#")[0]).is_file()
 
 
-def test_every_metric_is_explained() -> None:
+def test_every_metric_is_explained():
     for name, entry in registry.entries("metrics").items():
         for key in entry.load().keys:
             parts = key.split("/")
             assert f"`{parts[0]}" in TEXT or f"/{parts[-1]}`" in TEXT, name
 
 
-def test_what_the_pictures_of_masks_show() -> None:
+def test_what_the_pictures_of_masks_show():
     """What the page says about them in words."""
     import make_pictures as drawn
 
@@ -63,10 +63,10 @@ def test_what_the_pictures_of_masks_show() -> None:
     assert merged["mbo"] > merged["miou"]
 
 
-def test_only_masks_tell_whose_properties_a_slot_holds() -> None:
+def test_only_masks_tell_whose_properties_a_slot_holds():
     import made_data
 
-    def color(content: str, protocol: str) -> float:
+    def color(content, protocol):
         return made_data.probe(content, protocol, steps=500)["color"].value
 
     assert color("own", "mask") > 0.95
@@ -74,7 +74,7 @@ def test_only_masks_tell_whose_properties_a_slot_holds() -> None:
     assert color("neighbour", "loss") > 0.95
 
 
-def test_the_mean_of_discs_tells_them_apart_no_more() -> None:
+def test_the_mean_of_discs_tells_them_apart_no_more():
     import made_data
 
     slots, images, masks = made_data.discs(20, "test", "mean")
@@ -84,7 +84,7 @@ def test_the_mean_of_discs_tells_them_apart_no_more() -> None:
 
 
 @pytest.mark.slow
-def test_tables_are_what_slotbench_computes() -> None:
+def test_tables_are_what_slotbench_computes():
     import made_data
 
     for name, table in made_data.TABLES.items():

@@ -25,7 +25,7 @@ PERFECT = np.array([2, 0, 1])[TRUTH]
 """Slot 3 is the background, slots 1 and 2 the objects."""
 
 
-def test_the_background_slot_is_one_that_holds_nothing_else() -> None:
+def test_the_background_slot_is_one_that_holds_nothing_else():
     assert background_slot(TRUTH, {"attention": PERFECT}) == 2
     swallowed = np.where(TRUTH == 2, 2, PERFECT)
     assert background_slot(TRUTH, {"attention": swallowed}) is None
@@ -34,7 +34,7 @@ def test_the_background_slot_is_one_that_holds_nothing_else() -> None:
     assert background_slot(TRUTH, {"attention": edge}) == 2
 
 
-def test_half_of_the_background_is_needed() -> None:
+def test_half_of_the_background_is_needed():
     quarters = PERFECT.copy()
     quarters[:, :9][TRUTH[:, :9] == 0] = 3
     quarters[:3, 10:][TRUTH[:3, 10:] == 0] = 4
@@ -42,13 +42,13 @@ def test_half_of_the_background_is_needed() -> None:
     assert background_slot(TRUTH, {"attention": quarters}) is None
 
 
-def test_sources_must_agree_on_the_background() -> None:
+def test_sources_must_agree_on_the_background():
     other = np.where(PERFECT == 2, 3, PERFECT)
     assert background_slot(TRUTH, {"attention": PERFECT, "decoder": PERFECT}) == 2
     assert background_slot(TRUTH, {"attention": PERFECT, "decoder": other}) is None
 
 
-def test_pixels_without_a_label_do_not_count() -> None:
+def test_pixels_without_a_label_do_not_count():
     truth = TRUTH.copy()
     truth[2:8, 2:8] = 255
     swallowed = np.where(TRUTH == 1, 2, PERFECT)
@@ -56,7 +56,7 @@ def test_pixels_without_a_label_do_not_count() -> None:
     assert matched_slots(truth, swallowed, 3, 2) == {2: 1}
 
 
-def test_objects_get_the_slots_that_overlap_them_best() -> None:
+def test_objects_get_the_slots_that_overlap_them_best():
     assert matched_slots(TRUTH, PERFECT, 3, 2) == {1: 0, 2: 1}
     assert matched_slots(TRUTH, PERFECT, 3, None) == {1: 0, 2: 1}
     assert matched_slots(TRUTH, np.zeros_like(PERFECT), 1, None) == {1: 0, 2: None}
@@ -69,7 +69,7 @@ def test_objects_get_the_slots_that_overlap_them_best() -> None:
     ]
 
 
-def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched() -> None:
+def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched():
     colors = slot_colors(3, 2)
     assert tuple(colors[2]) == BACKGROUND
     assert (colors[:2] == PALETTE[:2]).all()
@@ -82,7 +82,7 @@ def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched() -> Non
     assert {tuple(map(int, color)) for color in np.unique(lost, axis=0)} == {(0,) * 3, (255,) * 3}
 
 
-def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere() -> None:
+def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere():
     slot = np.zeros((16, 16, 4), np.uint8)
     slot[:, :8] = (200, 30, 40, 255)
     panel = np.array(slot_panel(slot, PALETTE[3], side=64)).astype(int)
@@ -92,7 +92,7 @@ def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere() -> N
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (35, 21), (20, 300), (1, 500)])
-def test_panels_keep_the_shape_of_the_image(shape: tuple[int, int]) -> None:
+def test_panels_keep_the_shape_of_the_image(shape):
     width, height = panel_size(shape, 128)
     assert max(width, height) == 128
     scale = 128 / max(shape)
@@ -102,7 +102,7 @@ def test_panels_keep_the_shape_of_the_image(shape: tuple[int, int]) -> None:
     assert picture.size == (width, height)
 
 
-def test_inner_points_lie_inside_one_in_each_part() -> None:
+def test_inner_points_lie_inside_one_in_each_part():
     ring = np.zeros((30, 40), bool)
     ring[5:25, 5:35] = True
     ring[10:20, 10:30] = False
@@ -119,7 +119,7 @@ def test_inner_points_lie_inside_one_in_each_part() -> None:
     assert inner_points(np.ones((9, 9), bool), least=5) == [(4, 4)]
 
 
-def test_numbers_can_be_read_on_every_colour() -> None:
+def test_numbers_can_be_read_on_every_colour():
     def luminance(color):
         parts = np.asarray(color) / 255
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
@@ -130,7 +130,7 @@ def test_numbers_can_be_read_on_every_colour() -> None:
         assert (light + 0.05) / (dark + 0.05) >= 3  # what WCAG asks of large text
 
 
-def test_what_is_seen_is_what_the_model_gives(tmp_path) -> None:
+def test_what_is_seen_is_what_the_model_gives(tmp_path):
     model = Model()
     with DatasetFile(write(tmp_path / "clevr.h5", sizes=(4, 4, 8))) as dataset:
         seen = look(Viewer(model, dataset, "test", 0, torch.device("cpu")), [5, 2])

@@ -19,7 +19,7 @@ from slotbench.errors import UserError
 from slotbench.report import predicted as predictions
 from slotbench.report.canvas import SIDE
 from slotbench.report.pictures import GAP, LABEL, MARGIN
-from slotbench.report.show import Drawn, Wish, draw, extremes
+from slotbench.report.show import Wish, draw, extremes
 from slotbench.results import work as workflow
 from tests.conftest import LAYOUT
 from tests.report.models import COLORS, Model, write
@@ -28,33 +28,33 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
+def short(monkeypatch):
     """What the probe says is tested elsewhere; here it is enough that it says something."""
     monkeypatch.setattr(predictions, "STEPS", 50)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory):
     return write(tmp_path_factory.mktemp("data") / "clevr.h5")
 
 
-def drawn(path: Path, folder: Path, model: Model, wish: Wish) -> Drawn:
+def drawn(path, folder, model, wish):
     with DatasetFile(path) as dataset:
         return draw(model, dataset, wish, folder, title="a title", seed=0, device=CPU)
 
 
-def pixels(file: Path) -> np.ndarray:
+def pixels(file):
     return np.array(Image.open(file).convert("RGB"))
 
 
-def column(page: np.ndarray, number: int) -> set[tuple[int, ...]]:
+def column(page, number):
     """The colours of one column of panels, the legend below being cut off."""
     start = MARGIN + LABEL + number * (SIDE + GAP)
     strip = page[:-60, start : start + SIDE].reshape(-1, 3)
     return {tuple(map(int, color)) for color in np.unique(strip, axis=0)}
 
 
-def test_files_are_written_and_hold_a_panel_for_each_column(data: Path, tmp_path: Path) -> None:
+def test_files_are_written_and_hold_a_panel_for_each_column(data, tmp_path):
     said = drawn(data, tmp_path, Model(), Wish(images=3))
     names = {"test.png", "test-fg-ari-attention.png", "test-fg-ari-decoder.png"}
     assert {file.name for file in tmp_path.iterdir()} == names | {"test-properties.png"}
@@ -66,7 +66,7 @@ def test_files_are_written_and_hold_a_panel_for_each_column(data: Path, tmp_path
     assert page.shape[0] > 3 * SIDE
 
 
-def test_without_a_decoder_nothing_of_it_is_drawn(data: Path, tmp_path: Path) -> None:
+def test_without_a_decoder_nothing_of_it_is_drawn(data, tmp_path):
     said = drawn(data, tmp_path, Model(decoder=False), Wish(images=2))
     assert not (tmp_path / "test-fg-ari-decoder.png").exists()
     assert set(said.extremes) == {"attention"}
@@ -74,7 +74,7 @@ def test_without_a_decoder_nothing_of_it_is_drawn(data: Path, tmp_path: Path) ->
     assert pixels(tmp_path / "test.png").shape[1] == LABEL + 8 * (SIDE + GAP) - GAP + 2 * MARGIN
 
 
-def test_a_slot_has_one_colour_in_every_panel(data: Path, tmp_path: Path) -> None:
+def test_a_slot_has_one_colour_in_every_panel(data, tmp_path):
     with DatasetFile(data) as dataset:
         images = dataset.read("test")["image"].astype(float) / 255
     for index in range(4):
@@ -96,7 +96,7 @@ def test_a_slot_has_one_colour_in_every_panel(data: Path, tmp_path: Path) -> Non
         assert BACKGROUND in column(page, 2)  # slot 1 is the ground, and nothing but the ground
 
 
-def test_best_and_worst_agree_with_scikit_learn(data: Path, tmp_path: Path) -> None:
+def test_best_and_worst_agree_with_scikit_learn(data, tmp_path):
     said = drawn(data, tmp_path, Model(), Wish(ranked=24, properties=False))
     with DatasetFile(data) as dataset:
         batch = dataset.read("test")
@@ -120,7 +120,7 @@ def test_best_and_worst_agree_with_scikit_learn(data: Path, tmp_path: Path) -> N
     assert said.extremes["attention"]["worst"][0]["fg_ari"] < 0.5
 
 
-def test_extremes_leave_out_images_without_objects_and_never_share_an_image() -> None:
+def test_extremes_leave_out_images_without_objects_and_never_share_an_image():
     found = extremes([0.5, None, 0.9, 0.5, None, 0.1])
     assert [one["index"] for one in found["best"]] == [2, 0]
     assert [one["index"] for one in found["worst"]] == [5, 3]
@@ -130,7 +130,7 @@ def test_extremes_leave_out_images_without_objects_and_never_share_an_image() ->
 
 
 @pytest.mark.parametrize("model", [Model(), Model(slots=1)])
-def test_the_same_run_gives_the_same_bytes(data: Path, tmp_path: Path, model: Model) -> None:
+def test_the_same_run_gives_the_same_bytes(data, tmp_path, model):
     for folder in ("one", "two"):
         drawn(data, tmp_path / folder, model, Wish(images=2))
     files = sorted((tmp_path / "one").iterdir())
@@ -139,7 +139,7 @@ def test_the_same_run_gives_the_same_bytes(data: Path, tmp_path: Path, model: Mo
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
 
-def test_one_slot_finds_one_object_or_none(data: Path, tmp_path: Path) -> None:
+def test_one_slot_finds_one_object_or_none(data, tmp_path):
     said = drawn(data, tmp_path, Model(slots=1), Wish(images=24, properties=False))
     with DatasetFile(data) as dataset:
         counts = dataset.read("test")["visible"].sum(axis=1)
@@ -148,7 +148,7 @@ def test_one_slot_finds_one_object_or_none(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(21, 35), (300, 20)])
-def test_odd_sizes_are_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_odd_sizes_are_drawn(tmp_path, size):
     layout = Layout(*size, LAYOUT.objects, LAYOUT.properties)
     path = write(tmp_path / "odd.h5", layout, (12, 6, 6))
     said = drawn(path, tmp_path / "out", Model(), Wish(images=2, ranked=6))
@@ -156,7 +156,7 @@ def test_odd_sizes_are_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
     assert len(said.images) == 2
 
 
-def test_a_dataset_without_properties_says_so(tmp_path: Path) -> None:
+def test_a_dataset_without_properties_says_so(tmp_path):
     path = write(tmp_path / "plain.h5", Layout(32, 32, 3, ()), (8, 4, 4))
     said = drawn(path, tmp_path / "out", Model(), Wish(images=2))
     assert "no properties" in said.skipped["properties"]
@@ -172,16 +172,14 @@ def test_a_dataset_without_properties_says_so(tmp_path: Path) -> None:
         (Wish(split="tset"), "no split 'tset'"),
     ],
 )
-def test_a_wish_that_cannot_be_met_names_the_option(
-    data: Path, tmp_path: Path, wish: Wish, named: str
-) -> None:
+def test_a_wish_that_cannot_be_met_names_the_option(data, tmp_path, wish, named):
     with pytest.raises(UserError, match=named):
         drawn(data, tmp_path, Model(), wish)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+def home(tmp_path_factory, data):
     """A user's folder with a run of two steps."""
     folder = tmp_path_factory.mktemp("home")
     choice = Choice(
@@ -195,7 +193,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     return folder
 
 
-def show(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
+def show(home, data, monkeypatch, *words):
     where = ["--results-dir", str(home / "results"), "--data-dir", str(data.parent)]
     monkeypatch.setattr(sys, "argv", ["slotbench", "show", "0-", *words, *where])
     with pytest.raises(SystemExit) as ended:
@@ -203,9 +201,7 @@ def show(home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -
     return ended.value.code
 
 
-def test_the_command_draws_what_is_asked_and_prints_one_document(
-    home: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_draws_what_is_asked_and_prints_one_document(home, data, monkeypatch, capsys):
     words = ("--index", "7,2", "--no-properties", "--ranked", "8", "--json")
     assert show(home, data, monkeypatch, *words) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -217,12 +213,6 @@ def test_the_command_draws_what_is_asked_and_prints_one_document(
 
 
 @pytest.mark.parametrize("typed", ["3,x", "99"])
-def test_a_wrong_index_exits_with_2_and_is_named(
-    home: Path,
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    typed: str,
-) -> None:
+def test_a_wrong_index_exits_with_2_and_is_named(home, data, monkeypatch, capsys, typed):
     assert show(home, data, monkeypatch, "--index", typed) == 2
     assert f"--index {typed}" in " ".join(capsys.readouterr().err.split())

@@ -5,7 +5,6 @@ import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -16,7 +15,7 @@ from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.locks import hold
 from slotbench.progress import plain
-from slotbench.report.site import Site, write_site
+from slotbench.report.site import write_site
 from slotbench.report.site.charts import pareto
 from slotbench.report.site.pages import MOST_POINTS, learning_curve
 from slotbench.report.site.study import QUESTION
@@ -33,16 +32,16 @@ CPU = Host(torch.device("cpu"))
 class Page(HTMLParser):
     """Links, pictures, ids and text of a page."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path):
         super().__init__()
         self.path, self.text = path, path.read_text()
-        self.links: list[str] = []
-        self.ids: list[str] = []
+        self.links = []
+        self.ids = []
         self.words = ""
-        self.tags: list[str] = []
+        self.tags = []
         self.feed(self.text)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         for name, value in attrs:
             if name in ("href", "src") and value:
@@ -50,11 +49,11 @@ class Page(HTMLParser):
             if name == "id" and value:
                 self.ids.append(value)
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         self.words += data
 
 
-def fill(results: Path) -> None:
+def fill(results):
     """Three objectives on three seeds, one run that failed, published ones."""
     for seed, (objective, value) in itertools.product(
         range(3), (("reconstruction", 0.8), ("simclr", 0.3), ("random", 0.1))
@@ -68,20 +67,20 @@ def fill(results: Path) -> None:
     publish(results, ALL, [20, 21])
 
 
-def site(results: Path, out: Path, **options: object) -> Site:
+def site(results, out, **options):
     options = {"data_dir": results / "nothing", "host": CPU, "pictures": False, **options}
-    return write_site(results, out, **options)  # type: ignore[arg-type]
+    return write_site(results, out, **options)
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def written(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     fill(results)
     site(results, results / "report")
     return results, results / "report"
 
 
-def test_every_link_leads_to_something_on_this_disk(written: tuple[Path, Path]) -> None:
+def test_every_link_leads_to_something_on_this_disk(written):
     pages = sorted(written[1].rglob("*.html"))
     assert len(pages) == 1 + 10
     for page in map(Page, pages):
@@ -96,7 +95,7 @@ def test_every_link_leads_to_something_on_this_disk(written: tuple[Path, Path]) 
         assert "@import" not in page.text
 
 
-def test_the_answer_is_the_leaderboards(written: tuple[Path, Path]) -> None:
+def test_the_answer_is_the_leaderboards(written):
     page = Page(written[1] / "index.html")
     board = leaderboard(written[0])
     assert board.verdict.headline in page.words
@@ -109,7 +108,7 @@ def test_the_answer_is_the_leaderboards(written: tuple[Path, Path]) -> None:
         assert interval(family.result) in page.words
 
 
-def test_what_stands_first_is_on_the_first_screen(written: tuple[Path, Path]) -> None:
+def test_what_stands_first_is_on_the_first_screen(written):
     """Question, answer, one plot with every seed; core and preset are the same and in a caption."""
     page = Page(written[1] / "index.html")
     head = page.text[: page.text.index("</header>")]
@@ -119,7 +118,7 @@ def test_what_stands_first_is_on_the_first_screen(written: tuple[Path, Path]) ->
     assert 'data-column="core"' not in page.text.split('id="table-runs"')[0]
 
 
-def test_comparisons_without_seeds_are_one_line(tmp_path: Path) -> None:
+def test_comparisons_without_seeds_are_one_line(tmp_path):
     for objective in ("reconstruction", "simclr", "byol"):
         add_run(tmp_path, {"fg_ari/attention": 0.5}, objective=objective)
     page = Page(site(tmp_path, tmp_path / "report").index)
@@ -130,7 +129,7 @@ def test_comparisons_without_seeds_are_one_line(tmp_path: Path) -> None:
 NASTY = ("x$\\nope$y", "<script>alert(1)</script>", "[/b] & \x1b]0;owned\x07", "a" * 200)
 
 
-def test_a_name_is_text_whatever_is_in_it(tmp_path: Path) -> None:
+def test_a_name_is_text_whatever_is_in_it(tmp_path):
     for seed, name in enumerate(NASTY):
         numbers = {"fg_ari/attention": 0.5}
         status = make_status(reason=name)
@@ -145,7 +144,7 @@ def test_a_name_is_text_whatever_is_in_it(tmp_path: Path) -> None:
     ("file", "content"),
     [("config.json", ""), ("status.json", "null"), ("evaluation.json", '{"metrics": 3}')],
 )
-def test_a_damaged_run_is_left_out_with_its_reason(tmp_path: Path, file: str, content: str) -> None:
+def test_a_damaged_run_is_left_out_with_its_reason(tmp_path, file, content):
     fill(tmp_path)
     (next((tmp_path / "runs").glob("*/*reconstruction/0-*")) / file).write_text(content)
     page = Page(site(tmp_path, tmp_path / "report").index)
@@ -156,9 +155,7 @@ def test_a_damaged_run_is_left_out_with_its_reason(tmp_path: Path, file: str, co
 
 
 @pytest.mark.parametrize("family", ["mine", None])
-def test_a_family_that_nobody_knows_is_drawn_as_unknown(
-    tmp_path: Path, family: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_family_that_nobody_knows_is_drawn_as_unknown(tmp_path, family, monkeypatch):
     entry = replace(registry.get("objectives", "simclr"), family=family)
     known = {**registry.entries("objectives"), "simclr": entry}
     monkeypatch.setitem(registry._ENTRIES, "objectives", known)
@@ -166,7 +163,7 @@ def test_a_family_that_nobody_knows_is_drawn_as_unknown(
     assert "simclr" in Page(site(tmp_path, tmp_path / "report").index).words
 
 
-def test_two_reports_into_one_folder_are_one_too_many(written: tuple[Path, Path]) -> None:
+def test_two_reports_into_one_folder_are_one_too_many(written):
     out = written[1]
     (out / "runs" / ".old.html.7-ab.tmp").touch()
     with hold(out / ".lock"), pytest.raises(UserError, match="Another report"):
@@ -175,9 +172,7 @@ def test_two_reports_into_one_folder_are_one_too_many(written: tuple[Path, Path]
     assert not list(out.rglob("*.tmp"))
 
 
-def test_a_picture_that_leads_out_of_the_run_is_not_copied(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_that_leads_out_of_the_run_is_not_copied(tmp_path, capsys):
     run = add_run(tmp_path, {"fg_ari/attention": 0.5})
     (tmp_path / "secret").write_text("a secret")
     (run / "pictures").mkdir()
@@ -187,7 +182,7 @@ def test_a_picture_that_leads_out_of_the_run_is_not_copied(
     assert "leads out of the run" in " ".join(capsys.readouterr().err.split())
 
 
-def test_numbers_that_are_missing_and_runs_that_failed_are_seen(written: tuple[Path, Path]) -> None:
+def test_numbers_that_are_missing_and_runs_that_failed_are_seen(written):
     page = Page(written[1] / "index.html")
     assert "1 failed" in page.words
     assert "—" in page.words
@@ -196,7 +191,7 @@ def test_numbers_that_are_missing_and_runs_that_failed_are_seen(written: tuple[P
     assert "<script>alert" not in page.text
 
 
-def test_a_run_has_its_numbers_its_fields_and_its_curve(written: tuple[Path, Path]) -> None:
+def test_a_run_has_its_numbers_its_fields_and_its_curve(written):
     run = next((written[0] / "runs").glob("*/*simclr/0-*"))
     page = Page(written[1] / "runs" / f"{run.name}.html")
     for words in ("linear_probe/slots/map", "core.name", "train.steps", "seconds", "simclr"):
@@ -207,24 +202,24 @@ def test_a_run_has_its_numbers_its_fields_and_its_curve(written: tuple[Path, Pat
     assert learning_curve(Run(run.parent)) == []
 
 
-def test_the_same_results_give_the_same_bytes(written: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes(written, tmp_path):
     site(written[0], tmp_path)
     for file in sorted(written[1].rglob("*.html")):
         assert (tmp_path / file.relative_to(written[1])).read_bytes() == file.read_bytes()
 
 
-def test_a_question_stands_above_and_is_text(written: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_question_stands_above_and_is_text(written, tmp_path):
     site(written[0], tmp_path, question="Is <b> better?")
     assert "Is <b> better?" in Page(tmp_path / "index.html").words
 
 
-def test_without_results_nothing_is_written(tmp_path: Path) -> None:
+def test_without_results_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         site(tmp_path, tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
-def test_pictures_that_are_there_are_copied_where_none_are_drawn(tmp_path: Path) -> None:
+def test_pictures_that_are_there_are_copied_where_none_are_drawn(tmp_path):
     fill(tmp_path)
     run = next((tmp_path / "runs").glob("*/*/*"))
     (run / "pictures").mkdir()
@@ -234,16 +229,14 @@ def test_pictures_that_are_there_are_copied_where_none_are_drawn(tmp_path: Path)
     assert (copy.name, copy.read_bytes()) == (f"{run.name}-test.png", b"a picture")
 
 
-def test_a_model_that_is_not_here_gives_a_page_without_pictures(
-    written: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_is_not_here_gives_a_page_without_pictures(written, tmp_path, capsys):
     assert site(written[0], tmp_path, pictures=True).pictures == 0
     assert "no pictures" in capsys.readouterr().err
     assert (tmp_path / "index.html").is_file()
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_stay_below_two_megabytes(tmp_path: Path) -> None:
+def test_a_thousand_runs_stay_below_two_megabytes(tmp_path):
     # Five seeds each of 216 rows on three datasets, 56 metrics: as wide as results get.
     make(tmp_path, 1000, seeds=5)
     site(tmp_path, tmp_path / "report")
@@ -251,7 +244,7 @@ def test_a_thousand_runs_stay_below_two_megabytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_front_is_what_nothing_beats(sign: int) -> None:
+def test_the_front_is_what_nothing_beats(sign):
     generator = torch.Generator().manual_seed(sign)
     for _ in range(50):
         drawn = torch.randint(0, 6, (8, 2), generator=generator)

@@ -2,9 +2,6 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,14 +29,14 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def index(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     fill(results)
     return site(results, results / "report").index
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowd(tmp_path_factory):
     """A thousand runs of 216 rows on three datasets."""
     results = tmp_path_factory.mktemp("crowd")
     make(results, 1000, seeds=5)
@@ -47,9 +44,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["light", "dark", "phone"])
-def browser(
-    request: pytest.FixtureRequest, index: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
+def browser(request, index, tmp_path_factory):
     options = selenium.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in FLAGS:
@@ -76,7 +71,7 @@ def browser(
         driver.quit()
 
 
-def column(browser: Any, name: str, table: str = "table-0") -> list[str]:
+def column(browser, name, table="table-0"):
     """The cells of the rows that are shown, by the column's heading."""
     return browser.execute_script(
         """
@@ -91,11 +86,11 @@ def column(browser: Any, name: str, table: str = "table-0") -> list[str]:
     )
 
 
-def press(browser: Any, selector: str, keys: str) -> None:
+def press(browser, selector, keys):
     browser.find_element("css selector", selector).send_keys(keys)
 
 
-def test_sorting_by_keyboard(browser: Any) -> None:
+def test_sorting_by_keyboard(browser):
     head = "#table-0 th[data-column='fg_ari/attention'] button"
     press(browser, head, "\ue007")  # enter
     first = column(browser, "fg_ari/attention")
@@ -111,7 +106,7 @@ def test_sorting_by_keyboard(browser: Any) -> None:
     assert head.get_attribute("aria-sort") == "ascending"
 
 
-def test_search_families_and_columns(browser: Any) -> None:
+def test_search_families_and_columns(browser):
     everything = column(browser, "objective")
     press(browser, "#search", "simclr")
     assert column(browser, "objective") == ["simclr"]
@@ -134,20 +129,20 @@ def test_search_families_and_columns(browser: Any) -> None:
     assert column(browser, "state", "table-runs") == ["failed"]
 
 
-def test_links_lead_there_and_back(browser: Any, index: Path) -> None:
+def test_links_lead_there_and_back(browser, index):
     browser.find_element("css selector", "#table-0 tbody a").click()
     assert "/runs/" in browser.current_url
     browser.find_element("css selector", "nav a").click()
     assert browser.current_url == index.as_uri()
 
 
-def test_nothing_is_wider_than_the_page(browser: Any) -> None:
+def test_nothing_is_wider_than_the_page(browser):
     """Tables scroll in boxes of their own."""
     script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.execute_script(script) <= 0
 
 
-def test_axe_finds_nothing(browser: Any) -> None:
+def test_axe_finds_nothing(browser):
     axe = pytest.importorskip("axe_core_python.selenium").Axe()
     for link in itertools.chain([None], ["#table-0 tbody a"]):
         if link:
@@ -171,11 +166,11 @@ const column = document.querySelector("#columns input:not(:checked)");
 """
 
 
-def test_a_thousand_runs_sort_and_filter_without_lag(browser: Any, crowd: Path) -> None:
+def test_a_thousand_runs_sort_and_filter_without_lag(browser, crowd):
     # Seconds that the page's thread works, not those that pass: the machine may be busy.
     browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
 
-    def worked() -> float:
+    def worked():
         found = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
         return float({each["name"]: each["value"] for each in found}["TaskDuration"])
 

@@ -3,7 +3,6 @@
 import itertools
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -37,14 +36,14 @@ objective = ["simclr", "reconstruction"]
 """
 
 
-def row_of(page: Page, *words: str) -> str:
+def row_of(page, *words):
     """The text of the first table row of the page with all of these words."""
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.text, re.DOTALL)
     texts = (" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in rows)
     return next(text for text in texts if all(word in text for word in words))
 
 
-def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path: Path) -> None:
+def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path):
     for variant in ("clevr6", "clevr10"):
         add_seeds(tmp_path, METRIC, [0.8, 0.81, 0.82], objective="simclr", variant=variant)
         add_seeds(tmp_path, METRIC, [0.79, 0.8, 0.82], objective="byol", variant=variant)
@@ -60,7 +59,7 @@ def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path: Path) -> Non
     assert means == {"simclr": 1.5, "byol": 1.5, "random": 3.5, "vicreg": None, "moco": None}
 
 
-def test_flops_are_a_cost_where_they_were_counted(tmp_path: Path) -> None:
+def test_flops_are_a_cost_where_they_were_counted(tmp_path):
     for seed, (objective, count) in itertools.product(
         range(3), (("reconstruction", 2e15), ("simclr", 5e14), ("random", None))
     ):
@@ -78,7 +77,7 @@ def test_flops_are_a_cost_where_they_were_counted(tmp_path: Path) -> None:
     assert "FLOPs" not in Page(site(plain, plain / "report").index).words
 
 
-def test_more_rows_than_a_plot_has_room_for_are_counted(tmp_path: Path) -> None:
+def test_more_rows_than_a_plot_has_room_for_are_counted(tmp_path):
     for number in range(MOST_ROWS + 3):
         add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
     page = Page(site(tmp_path, tmp_path / "report").index)
@@ -86,7 +85,7 @@ def test_more_rows_than_a_plot_has_room_for_are_counted(tmp_path: Path) -> None:
     assert (tmp_path / "report" / "curves.html").exists() is False  # no run wrote a curve
 
 
-def test_curves_of_many_rows_have_a_page_of_their_own(tmp_path: Path) -> None:
+def test_curves_of_many_rows_have_a_page_of_their_own(tmp_path):
     for number in range(26):
         run = add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
         (run / "metrics.jsonl").write_text('{"step": 0, "loss": 2}\n{"step": 9, "loss": 0.5}\n')
@@ -98,12 +97,12 @@ def test_curves_of_many_rows_have_a_page_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, blocks: Path) -> Path:
+def home(tmp_path, blocks):
     data(tmp_path, blocks)
     return tmp_path
 
 
-def fill_suite(home: Path, text: str, values: dict[str, float], skip: tuple[str, int]) -> Path:
+def fill_suite(home, text, values, skip):
     """The suite's runs with made-up numbers, by objective or alignment; one of them failed."""
     file = write_suite(home, text)
     for cell in planned(file, home / "data", home / "results").cells:
@@ -120,12 +119,12 @@ def fill_suite(home: Path, text: str, values: dict[str, float], skip: tuple[str,
     return file
 
 
-def suite_site(home: Path, suite: str | None) -> Page:
+def suite_site(home, suite):
     places = {"data_dir": home / "data", "suite": suite}
     return Page(site(home / "results", home / "report", **places).index)
 
 
-def test_a_suites_question_is_answered_by_its_axes(home: Path) -> None:
+def test_a_suites_question_is_answered_by_its_axes(home):
     file = fill_suite(home, ALIGNMENTS, {"hungarian": 0.5, "pool": 0.4}, ("vicreg", 2))
     add_seeds(home / "results", METRIC, [0.9, 0.9, 0.9], objective="byol")  # of no suite
     page = suite_site(home, str(file))
@@ -139,7 +138,7 @@ def test_a_suites_question_is_answered_by_its_axes(home: Path) -> None:
     assert "0.200 3 undecided" in row_of(page, "alignment", "hungarian over pool")
 
 
-def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home: Path) -> None:
+def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
     file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
     folder = home / "results" / "suites" / "families"
     folder.mkdir(parents=True)
@@ -152,13 +151,13 @@ def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home: Path) 
     assert "6 of 6 runs of the suite count." in page.words
 
 
-def test_a_suite_that_is_not_known_is_an_error(home: Path) -> None:
+def test_a_suite_that_is_not_known_is_an_error(home):
     add_run(home / "results", {METRIC: 0.5})
     with pytest.raises(UserError, match="suite"):
         suite_site(home, "alignmnt")
 
 
-def test_where_the_data_is_gone_the_page_says_what_it_leaves_out(home: Path) -> None:
+def test_where_the_data_is_gone_the_page_says_what_it_leaves_out(home):
     file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
     folder = home / "results" / "suites" / "families"
     folder.mkdir(parents=True)

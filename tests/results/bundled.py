@@ -5,8 +5,6 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,7 +28,7 @@ SMALL = (
 Command = Callable[..., tuple[int, str, str]]
 
 
-def run_command(*words: str) -> int:
+def run_command(*words):
     """The entry point in this process; its exit code."""
     before = sys.argv
     sys.argv = ["slotbench", *words]
@@ -42,7 +40,7 @@ def run_command(*words: str) -> int:
     return int(ended.value.code or 0)
 
 
-def train_one(results: Path, data: Path) -> Path:
+def train_one(results, data):
     """A run with weights and the results of two groups; seconds of work."""
     places = ("--data-dir", str(data), "--results-dir", str(results))
     assert run_command("train", "--no-evaluate", *SMALL, *places) == 0
@@ -52,7 +50,7 @@ def train_one(results: Path, data: Path) -> Path:
     return run
 
 
-def seal(bundle: Path) -> None:
+def seal(bundle):
     """Write the manifest anew, as one who tampers would, for the files that are there."""
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest["files"] = {
@@ -66,7 +64,7 @@ def seal(bundle: Path) -> None:
     (bundle / MANIFEST).write_text(json.dumps(manifest))
 
 
-def change(bundle: Path, name: str, edit: Callable[[Any], None]) -> None:
+def change(bundle, name, edit):
     """Edit a JSON file of the bundle's only run, and seal the bundle again."""
     (file,) = bundle.glob(f"runs/*/*/*/{name}")
     document = json.loads(file.read_text())
@@ -75,7 +73,7 @@ def change(bundle: Path, name: str, edit: Callable[[Any], None]) -> None:
     seal(bundle)
 
 
-def zipped(bundle: Path, out: Path, *extra: tuple[zipfile.ZipInfo | str, bytes]) -> Path:
+def zipped(bundle, out, *extra):
     """The folder as an archive, with what does not belong there."""
     with zipfile.ZipFile(out, "w") as archive:
         for path in sorted(bundle.rglob("*")):

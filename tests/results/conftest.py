@@ -1,15 +1,14 @@
 """One trained run for all tests of bundles, and the command line on it."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.results.bundled import Command, run_command, train_one
+from tests.results.bundled import run_command, train_one
 
 
 @pytest.fixture(scope="session")
-def trained_once(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_once(blocks, tmp_path_factory):
     """A folder of results with one finished run; do not change it."""
     results = tmp_path_factory.mktemp("bundled")
     train_one(results, blocks)
@@ -17,23 +16,23 @@ def trained_once(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def results(trained_once: Path, tmp_path: Path) -> Path:
+def results(trained_once, tmp_path):
     """A copy of it."""
     shutil.copytree(trained_once, tmp_path / "results")
     return tmp_path / "results"
 
 
 @pytest.fixture
-def run(results: Path) -> Path:
+def run(results):
     (found,) = results.glob("runs/*/*/*")
     return found
 
 
 @pytest.fixture
-def command(results: Path, blocks: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(results, blocks, capsys):
     """Runs ``publish`` or ``verify``; exit code, stdout, stderr in one line."""
 
-    def call(name: str, *words: str) -> tuple[int, str, str]:
+    def call(name, *words):
         places = ["--results-dir", str(results)]
         places += ["--data-dir", str(blocks), "--device", "cpu"] if name == "verify" else []
         if "--data-dir" in words:
@@ -47,7 +46,7 @@ def command(results: Path, blocks: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def bundle(command: Command, run: Path, tmp_path: Path) -> Path:
+def bundle(command, run, tmp_path):
     """The run as a folder that is a bundle."""
     assert command("publish", str(run), "--out", str(tmp_path / "bundle"))[0] == 0
     return tmp_path / "bundle"

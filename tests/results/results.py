@@ -4,41 +4,38 @@ import io
 import itertools
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from slotbench.evaluation.groups import current_version
-from slotbench.results.leaderboard import Board
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS
 
 Numbers = Mapping[str, float | None]
-ALL: Numbers = dict.fromkeys(DEFAULT_METRICS, 0.5)
+ALL = dict.fromkeys(DEFAULT_METRICS, 0.5)
 
 
-def write(file: Path, document: Any) -> None:
+def write(file, document):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document))
 
 
 def make_config(
-    objective: str = "reconstruction",
-    seed: int = 0,
+    objective="reconstruction",
+    seed=0,
     *,
-    alignment: str | None = None,
-    overrides: dict[str, Any] | None = None,
-    preset: str = "quick",
-    name: str = "clevr",
-    variant: str = "clevr6",
-    origin: str = "rendered",
-    size: int = 64,
-    core: str = "slot-attention",
-    learning_rate: float = 2e-3,
-    steps: int = 3000,
-) -> dict[str, Any]:
+    alignment=None,
+    overrides=None,
+    preset="quick",
+    name="clevr",
+    variant="clevr6",
+    origin="rendered",
+    size=64,
+    core="slot-attention",
+    learning_rate=2e-3,
+    steps=3000,
+):
     overrides = overrides or {}
-    document: dict[str, Any] = {
+    document = {
         "schema": 1,
         "seed": seed,
         "preset": preset,
@@ -67,7 +64,7 @@ def make_config(
     return document
 
 
-def make_status(state: str = "done", **fields: Any) -> dict[str, Any]:
+def make_status(state="done", **fields):
     return {
         "state": state,
         "reason": "",
@@ -82,9 +79,7 @@ def make_status(state: str = "done", **fields: Any) -> dict[str, Any]:
     }
 
 
-def make_evaluation(
-    config: dict[str, Any], numbers: Numbers, *, version: int | None = None, **fields: Any
-) -> dict[str, Any]:
+def make_evaluation(config, numbers, *, version=None, **fields):
     cells = {
         key: {
             "value": value,
@@ -113,15 +108,7 @@ def make_evaluation(
 _serial = itertools.count()
 
 
-def add_run(
-    results: Path,
-    numbers: Numbers | None = None,
-    *,
-    status: dict[str, Any] | None = None,
-    version: int | None = None,
-    evaluation: dict[str, Any] | None = None,
-    **config_fields: Any,
-) -> Path:
+def add_run(results, numbers=None, *, status=None, version=None, evaluation=None, **config_fields):
     """Write one run directory; without ``numbers`` it has no evaluation."""
     config = make_config(**config_fields)
     names = f"{config['core']['name']}+{config['objective']['name']}"
@@ -135,12 +122,12 @@ def add_run(
     return run
 
 
-def add_seeds(results: Path, metric: str, values: list[float], **fields: Any) -> None:
+def add_seeds(results, metric, values, **fields):
     for seed, value in enumerate(values):
         add_run(results, {metric: value}, seed=seed, **fields)
 
 
-def publish(results: Path, numbers: Numbers, seeds: list[int]) -> None:
+def publish(results, numbers, seeds):
     records = []
     for seed in seeds:
         config = make_config(seed=seed)
@@ -154,7 +141,7 @@ def publish(results: Path, numbers: Numbers, seeds: list[int]) -> None:
     write(results / "published" / "2025.json", records)
 
 
-def text_of(board: Board, width: int = 120) -> str:
+def text_of(board, width=120):
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     board.render(console)
     stream = console.file
@@ -162,7 +149,6 @@ def text_of(board: Board, width: int = 120) -> str:
     return stream.getvalue()
 
 
-def only(board: Board) -> dict[str, Any]:
+def only(board):
     (row,) = board.to_json()["rows"]
-    assert isinstance(row, dict)
     return row

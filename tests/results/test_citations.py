@@ -1,7 +1,6 @@
 """The paragraph and the BibTeX of a paper name what its numbers rest on, and nothing else."""
 
 import re
-from pathlib import Path
 
 from slotbench.results.citations import to_bibtex, to_markdown, works
 from slotbench.results.export import results
@@ -11,7 +10,7 @@ from tests.results.results import ALL, add_run, make_status, write
 SIMCLR, BYOL, SLOT_ATTENTION = "2002.05709", "2006.07733", "2006.15055"
 
 
-def fill(folder: Path) -> None:
+def fill(folder):
     for seed in range(3):
         run = add_run(folder, ALL, seed=seed)
         environment = {"git": {"commit": "d" * 40, "clean": seed > 0}}
@@ -20,7 +19,7 @@ def fill(folder: Path) -> None:
     add_run(folder, seed=6, objective="byol", status=make_status("failed", reason="x"))
 
 
-def test_what_counts_is_cited_and_what_failed_is_not(tmp_path: Path) -> None:
+def test_what_counts_is_cited_and_what_failed_is_not(tmp_path):
     fill(tmp_path)
     found = {work.arxiv: work for work in works(results(tmp_path))}
     assert {SIMCLR, SLOT_ATTENTION} <= found.keys()
@@ -31,7 +30,7 @@ def test_what_counts_is_cited_and_what_failed_is_not(tmp_path: Path) -> None:
     assert found[SIMCLR].used_for == ("simclr",)
 
 
-def test_bibtex_is_whole_and_its_keys_differ(tmp_path: Path) -> None:
+def test_bibtex_is_whole_and_its_keys_differ(tmp_path):
     fill(tmp_path)
     text = to_bibtex(results(tmp_path))
     entries = re.findall(r"^@(\w+)\{([a-z0-9_]+),$", text, re.MULTILINE)
@@ -43,7 +42,7 @@ def test_bibtex_is_whole_and_its_keys_differ(tmp_path: Path) -> None:
     assert "author = {Chen and others}" in text
 
 
-def test_the_paragraph_has_the_numbers_of_runs_and_the_answer(tmp_path: Path) -> None:
+def test_the_paragraph_has_the_numbers_of_runs_and_the_answer(tmp_path):
     fill(tmp_path)
     sentence = leaderboard(tmp_path).verdict.sentence
     text = to_markdown(results(tmp_path), sentence)

@@ -1,8 +1,6 @@
 """What is compared with what, and what a filter leaves."""
 
 import itertools
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +19,7 @@ from tests.results.results import (
 )
 
 
-def add_pair(results: Path, ours: list[float], theirs: list[float], **fields: Any) -> None:
+def add_pair(results, ours, theirs, **fields):
     for seed, value in enumerate(theirs):
         cells = {**dict.fromkeys(METRICS, value), "fg_ari/decoder": 0.9}
         add_run(results, cells, seed=seed, **fields)
@@ -30,9 +28,7 @@ def add_pair(results: Path, ours: list[float], theirs: list[float], **fields: An
         add_run(results, cells, seed=seed, objective="simclr", alignment="pool", **fields)
 
 
-def test_rows_with_too_few_seeds_stand_in_one_line_after_those_that_say_something(
-    tmp_path: Path,
-) -> None:
+def test_rows_with_too_few_seeds_stand_in_one_line_after_those_that_say_something(tmp_path):
     add_pair(tmp_path, [0.9, 0.8, 0.7], [0.1] * 5)
     for objective in ("byol", "moco"):
         add_run(tmp_path, dict.fromkeys(METRICS, 0.5), objective=objective, alignment="pool")
@@ -44,7 +40,7 @@ def test_rows_with_too_few_seeds_stand_in_one_line_after_those_that_say_somethin
     assert lines[1][1] == ["too few seeds to say (1 of 3)"]
 
 
-def test_pairs_are_the_shared_seeds_and_no_decoder_metric_is_compared(tmp_path: Path) -> None:
+def test_pairs_are_the_shared_seeds_and_no_decoder_metric_is_compared(tmp_path):
     for seed in (0, 1, 2, 3):
         add_run(tmp_path, {METRICS[0]: 0.5, "fg_ari/decoder": 0.9}, seed=seed)
     for seed in (1, 2, 3, 4, 5):
@@ -72,9 +68,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("name", [*DIFFERENT, *ALIKE])
-def test_contestants_share_data_image_size_and_budget_and_nothing_else(
-    tmp_path: Path, name: str
-) -> None:
+def test_contestants_share_data_image_size_and_budget_and_nothing_else(tmp_path, name):
     fields = {**DIFFERENT, **ALIKE}[name]
     for seed in range(3):
         add_run(tmp_path, {METRICS[0]: 0.5}, seed=seed)
@@ -85,7 +79,7 @@ def test_contestants_share_data_image_size_and_budget_and_nothing_else(
     assert ("nothing to compare yet" in text_of(board)) == (name in DIFFERENT)
 
 
-def test_rendered_data_joins_by_recipe_and_originals_by_content(tmp_path: Path) -> None:
+def test_rendered_data_joins_by_recipe_and_originals_by_content(tmp_path):
     for seed, (origin, content) in enumerate(itertools.product(("rendered", "original"), "ab")):
         run = add_run(tmp_path, {}, seed=seed, origin=origin)
         config = make_config(seed=seed, origin=origin)
@@ -100,7 +94,7 @@ def test_rendered_data_joins_by_recipe_and_originals_by_content(tmp_path: Path) 
     ]
 
 
-def test_the_baseline_is_the_nearest_and_of_several_the_best(tmp_path: Path) -> None:
+def test_the_baseline_is_the_nearest_and_of_several_the_best(tmp_path):
     for seed in range(3):
         add_run(tmp_path, {METRICS[0]: 0.5}, seed=seed)
         add_run(tmp_path, {METRICS[0]: 0.6}, seed=seed, overrides={"decoder.channels": 8})
@@ -114,7 +108,7 @@ def test_the_baseline_is_the_nearest_and_of_several_the_best(tmp_path: Path) -> 
     ]
 
 
-def test_filters_change_no_number(tmp_path: Path) -> None:
+def test_filters_change_no_number(tmp_path):
     add_pair(tmp_path, [0.1, 0.3, 0.2, 0.6, 0.5], [0.2, 0.4, 0.4, 0.7, 0.9])
     add_pair(
         tmp_path, [0.9, 0.8, 0.7, 0.6, 0.8, 0.7], [0.1, 0.2, 0.3, 0.5, 0.2, 0.2], variant="clevr10"
@@ -137,7 +131,7 @@ def test_filters_change_no_number(tmp_path: Path) -> None:
     assert leaderboard(tmp_path).to_json() == whole
 
 
-def test_no_results_says_what_to_type(tmp_path: Path) -> None:
+def test_no_results_says_what_to_type(tmp_path):
     with pytest.raises(UserError, match="slotbench train"):
         leaderboard(tmp_path / "nowhere")
     add_run(tmp_path, status=make_status("interrupted"))
@@ -145,7 +139,7 @@ def test_no_results_says_what_to_type(tmp_path: Path) -> None:
         leaderboard(tmp_path)
 
 
-def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
+def test_filters_choose_rows_and_metrics(tmp_path):
     numbers = {
         "fg_ari/decoder": 0.9,
         "fg_ari/attention": 0.8,
@@ -158,7 +152,7 @@ def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
     add_run(tmp_path, numbers, objective="random")
     add_run(tmp_path, numbers, name="multi-dsprites", variant="binarized")
 
-    def found(**wishes: Any) -> list[tuple[str, str]]:
+    def found(**wishes):
         rows = leaderboard(tmp_path, **wishes).to_json()["rows"]
         return [(row["dataset"], row["objective"]) for row in rows]
 
@@ -167,7 +161,7 @@ def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
     assert found(family="control") == [("clevr:clevr6", "random")]
     assert len(found(core="slot-attention")) == 3
 
-    def keys(*wishes: str) -> list[str]:
+    def keys(*wishes):
         return list(leaderboard(tmp_path, metrics=wishes).to_json()["rows"][0]["metrics"])
 
     assert keys("fg_ari/attention") == ["fg_ari/attention"]
@@ -194,9 +188,7 @@ def test_filters_choose_rows_and_metrics(tmp_path: Path) -> None:
         ({"dataset": "nowhere/file.h5"}, "No dataset at nowhere/file.h5"),
     ],
 )
-def test_a_wish_that_nothing_fits_names_the_nearest(
-    tmp_path: Path, wishes: dict[str, Any], words: str
-) -> None:
+def test_a_wish_that_nothing_fits_names_the_nearest(tmp_path, wishes, words):
     add_run(tmp_path, ALL)
     add_run(tmp_path, ALL, objective="simclr", name="other")
     with pytest.raises(UserError) as caught:

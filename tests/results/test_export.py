@@ -3,9 +3,6 @@
 import csv
 import io
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +21,7 @@ ENVIRONMENT = {
 }
 
 
-def fill(results_dir: Path) -> None:
+def fill(results_dir):
     """Two runs that count, one that failed, one not evaluated, one of other data, one published."""
     run = add_run(
         results_dir,
@@ -44,14 +41,14 @@ def fill(results_dir: Path) -> None:
     publish(results_dir, ALL, [20])
 
 
-def by_run(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+def by_run(rows):
+    found = {}
     for row in rows:
         found.setdefault(row["run"], []).append(row)
     return found
 
 
-def test_a_row_says_where_its_number_came_from(tmp_path: Path) -> None:
+def test_a_row_says_where_its_number_came_from(tmp_path):
     fill(tmp_path)
     (row,) = [
         row for row in results(tmp_path) if row["objective"] == "simclr" and row["metric"] == METRIC
@@ -106,7 +103,7 @@ def test_a_row_says_where_its_number_came_from(tmp_path: Path) -> None:
     assert (tmp_path / row["run"]).is_dir()
 
 
-def test_every_run_is_there_and_says_whether_it_counts(tmp_path: Path) -> None:
+def test_every_run_is_there_and_says_whether_it_counts(tmp_path):
     fill(tmp_path)
     found = by_run(list(results(tmp_path)))
     assert len(found) == 6
@@ -123,7 +120,7 @@ def test_every_run_is_there_and_says_whether_it_counts(tmp_path: Path) -> None:
     assert {(row["published"], row["counts"]) for row in seeds[20]} == {(True, True)}
 
 
-def test_means_of_what_counts_are_the_leaderboards(tmp_path: Path) -> None:
+def test_means_of_what_counts_are_the_leaderboards(tmp_path):
     for seed, value in enumerate([0.2, 0.4, 0.9]):
         add_run(tmp_path, {METRIC: value}, seed=seed)
     add_run(tmp_path, seed=3, status=make_status("failed"))
@@ -133,7 +130,7 @@ def test_means_of_what_counts_are_the_leaderboards(tmp_path: Path) -> None:
     assert row.failed == 1
 
 
-def test_csv_reads_back(tmp_path: Path) -> None:
+def test_csv_reads_back(tmp_path):
     fill(tmp_path)
     rows = list(results(tmp_path))
     back = list(csv.DictReader(io.StringIO(to_csv(rows))))
@@ -144,7 +141,7 @@ def test_csv_reads_back(tmp_path: Path) -> None:
     assert back == expected
 
 
-def test_parquet_keeps_kinds_and_gaps(tmp_path: Path, call: Callable[..., Any]) -> None:
+def test_parquet_keeps_kinds_and_gaps(tmp_path, call):
     parquet = pytest.importorskip("pyarrow.parquet")
     fill(tmp_path)
     out = tmp_path / "all.parquet"
@@ -157,12 +154,10 @@ def test_parquet_keeps_kinds_and_gaps(tmp_path: Path, call: Callable[..., Any]) 
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def call(tmp_path, monkeypatch, capsys):
     """Runs a command on ``tmp_path``; exit code, stdout, stderr."""
 
-    def run(*words: str) -> tuple[int, str, str]:
+    def run(*words):
         line = ["slotbench", *words, "--results-dir", str(tmp_path)]
         monkeypatch.setattr(sys, "argv", line)
         with pytest.raises(SystemExit) as ended:
@@ -173,7 +168,7 @@ def call(
     return run
 
 
-def test_the_command_writes_what_it_prints(tmp_path: Path, call: Callable[..., Any]) -> None:
+def test_the_command_writes_what_it_prints(tmp_path, call):
     fill(tmp_path)
     code, printed, _ = call("export")
     assert code == 0
@@ -193,17 +188,13 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, call: Callable[..., A
         ((), "No results in"),
     ],
 )
-def test_a_mistake_exits_with_2(
-    call: Callable[..., Any], words: tuple[str, ...], message: str
-) -> None:
+def test_a_mistake_exits_with_2(call, words, message):
     code, out, told = call("export", *words)
     assert (code, out) == (2, "")
     assert message in told
 
 
-def test_without_pyarrow_it_says_what_to_type(
-    tmp_path: Path, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pyarrow_it_says_what_to_type(tmp_path, call, monkeypatch):
     fill(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, _, told = call("export", "--out", str(tmp_path / "all.parquet"))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slotbench.results.leaderboard.factors import Contrast, Observation, answer, contrasts
+from slotbench.results.leaderboard.factors import Observation, answer, contrasts
 
 METRIC = "fg_ari/attention"
 WIDTHS, ENCODERS, DATA = ("16", "48"), ("small", "large"), ("one", "two")
 
 
-def observed(seeds: int = 6, effect: float = 0.1, noise: float = 0.02) -> list[Observation]:
+def observed(seeds=6, effect=0.1, noise=0.02):
     """Two axes on two datasets; width has an effect, the encoder none."""
     draws, found = np.random.default_rng(seeds), []
     for data, width, encoder, seed in itertools.product(DATA, WIDTHS, ENCODERS, range(seeds)):
@@ -22,7 +22,7 @@ def observed(seeds: int = 6, effect: float = 0.1, noise: float = 0.02) -> list[O
     return found
 
 
-def by_hand(observations: list[Observation], axis: str, one: str, other: str) -> list[np.ndarray]:
+def by_hand(observations, axis, one, other):
     strata = []
     for data in DATA:
         cells = {
@@ -46,7 +46,7 @@ def by_hand(observations: list[Observation], axis: str, one: str, other: str) ->
     return strata
 
 
-def test_levels_are_paired_by_seed_data_and_all_else() -> None:
+def test_levels_are_paired_by_seed_data_and_all_else():
     observations = observed()
     found = {each.axis: each for each in contrasts(observations, [METRIC])}
     assert set(found) == {"core.width", "encoder"}
@@ -63,7 +63,7 @@ def test_levels_are_paired_by_seed_data_and_all_else() -> None:
     assert found["encoder"].corrected == pytest.approx(p["encoder"])
 
 
-def test_the_sentence_says_no_more_than_the_verdicts() -> None:
+def test_the_sentence_says_no_more_than_the_verdicts():
     found = contrasts(observed(), [METRIC])
     text = answer(found)
     assert text.startswith("core.width: it matters, clear in 1 of 1 comparison, ")
@@ -77,7 +77,7 @@ def test_the_sentence_says_no_more_than_the_verdicts() -> None:
     assert answer(contrasts(one, [METRIC])).count("too few seeds to say (2 of 3)") == 2
 
 
-def test_a_gap_is_left_out_with_its_partner_and_never_averaged_over() -> None:
+def test_a_gap_is_left_out_with_its_partner_and_never_averaged_over():
     observations = observed()
     gap = ("two", "48", "small", 3)
     holed = [
@@ -93,7 +93,7 @@ def test_a_gap_is_left_out_with_its_partner_and_never_averaged_over() -> None:
     assert width.result.difference == pytest.approx(np.mean([s.mean() for s in strata]))
 
 
-def test_an_axis_that_only_some_runs_have_is_compared_among_those() -> None:
+def test_an_axis_that_only_some_runs_have_is_compared_among_those():
     found = []
     for seed, level in itertools.product(range(5), ("pool", "mask", None)):
         levels = {"objective": "simclr" if level else "random"}
@@ -110,10 +110,10 @@ def test_an_axis_that_only_some_runs_have_is_compared_among_those() -> None:
     ]
 
 
-def test_chance_is_called_a_finding_in_five_per_cent_of_suites_at_most() -> None:
+def test_chance_is_called_a_finding_in_five_per_cent_of_suites_at_most():
     draws, claims, trials = np.random.default_rng(2), 0, 150
     for _ in range(trials):
-        found: list[Contrast] = contrasts(
+        found = contrasts(
             [
                 Observation("one", seed, {"alignment": level}, {METRIC: float(draws.normal())})
                 for seed in range(8)

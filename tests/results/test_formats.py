@@ -6,14 +6,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from slotbench.evaluation.groups import direction
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
-from slotbench.results.leaderboard.formats import latex_escape
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, number
 from tests.results.results import (
     ALL,
@@ -27,7 +24,7 @@ from tests.results.results import (
 )
 
 
-def test_the_json_contract(tmp_path: Path) -> None:
+def test_the_json_contract(tmp_path):
     warning = make_status(warnings=["7 slots for up to 10 objects"])
     add_run(tmp_path, ALL, seed=0, status=warning)
     add_run(tmp_path, ALL, seed=1, status=warning)
@@ -73,7 +70,7 @@ def test_the_json_contract(tmp_path: Path) -> None:
     ]
 
 
-def test_times_on_other_devices_are_not_averaged(tmp_path: Path) -> None:
+def test_times_on_other_devices_are_not_averaged(tmp_path):
     for seed, seconds in enumerate([300.0, 200.0]):
         add_run(tmp_path, ALL, seed=seed, status=make_status(seconds=seconds))
     gpu = make_status(seconds=1.0, device="cuda")
@@ -83,7 +80,7 @@ def test_times_on_other_devices_are_not_averaged(tmp_path: Path) -> None:
     assert row["warnings"] == ["cost is of the 2 of 3 runs on cpu, 2 threads"]
 
 
-def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path: Path) -> None:
+def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path):
     for objective, alignment in (("reconstruction", None), ("simclr", "hungarian")):
         for seed in range(5):
             numbers = dict.fromkeys(DEFAULT_METRICS, 0.5 + 0.1 * seed)
@@ -112,7 +109,7 @@ def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
-def test_a_narrow_terminal_loses_no_metric(tmp_path: Path, width: int) -> None:
+def test_a_narrow_terminal_loses_no_metric(tmp_path, width):
     for seed in range(2):
         numbers = {key: 0.111 * (index + 1) for index, key in enumerate(DEFAULT_METRICS)}
         add_run(tmp_path, numbers, seed=seed, objective="simclr")
@@ -122,7 +119,7 @@ def test_a_narrow_terminal_loses_no_metric(tmp_path: Path, width: int) -> None:
         assert f"[{value}, {value}]" in text
 
 
-def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_told_apart(tmp_path):
     add_run(tmp_path, ALL)
     run = add_run(tmp_path, ALL)
     config = make_config()
@@ -133,7 +130,7 @@ def test_two_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert "· content abcdefgh" in text
 
 
-def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path: Path) -> None:
+def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path):
     add_run(tmp_path, {"fg_ari/attention": 0.801, "health/rank": 3.0, "recon_mse": 0.02})
     add_run(
         tmp_path,
@@ -154,12 +151,6 @@ def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path: Path) ->
     assert board.to_latex().count(r"\textbf{0.80}") == 2
 
 
-def test_direction_is_known_for_scores_only() -> None:
-    assert direction("fg_ari/decoder") == direction("knn/slots/count") == 1
-    assert direction("recon_mse") == -1
-    assert direction("health/rank") == direction("unknown") == 0
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -172,11 +163,11 @@ def test_direction_is_known_for_scores_only() -> None:
         (-0.5, "-0.50"),
     ],
 )
-def test_numbers(value: float | None, text: str) -> None:
+def test_numbers(value, text):
     assert number(value) == text
 
 
-def test_csv_is_long_and_exact(tmp_path: Path) -> None:
+def test_csv_is_long_and_exact(tmp_path):
     add_run(tmp_path, {"fg_ari/decoder": 1 / 3, "ari/decoder": None}, seed=0)
     add_run(tmp_path, {"ari/attention": 0.25}, objective="simclr", alignment="pool")
     lines = list(csv.DictReader(io.StringIO(leaderboard(tmp_path).to_csv())))
@@ -192,7 +183,7 @@ def test_csv_is_long_and_exact(tmp_path: Path) -> None:
     assert lines[0]["origin"] == "rendered"
 
 
-def test_latex_has_no_bare_special_character(tmp_path: Path) -> None:
+def test_latex_has_no_bare_special_character(tmp_path):
     add_run(
         tmp_path,
         {"fg_ari/decoder": 0.5},
@@ -210,12 +201,7 @@ def test_latex_has_no_bare_special_character(tmp_path: Path) -> None:
     assert len(body.replace(r"\&", "").split("&")) == len(columns)
 
 
-def test_latex_escape_leaves_plain_text_alone() -> None:
-    assert latex_escape("slot attention, 0.86 [0.84, 0.88]") == "slot attention, 0.86 [0.84, 0.88]"
-    assert latex_escape("a_b") == r"a\_b"
-
-
-def test_markdown_cells_cannot_break_the_table(tmp_path: Path) -> None:
+def test_markdown_cells_cannot_break_the_table(tmp_path):
     add_run(tmp_path, {"fg_ari/decoder": 0.5}, status=make_status(device="a|b\nc"))
     lines = [line for line in leaderboard(tmp_path).to_markdown().splitlines() if "|" in line]
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
@@ -223,7 +209,7 @@ def test_markdown_cells_cannot_break_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)"])
-def test_text_in_csv_is_no_formula(tmp_path: Path, name: str) -> None:
+def test_text_in_csv_is_no_formula(tmp_path, name):
     add_run(tmp_path, ALL, preset=name, status=make_status(device=name))
     for text in (leaderboard(tmp_path).to_csv(), to_csv(results(tmp_path))):
         cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
@@ -231,7 +217,7 @@ def test_text_in_csv_is_no_formula(tmp_path: Path, name: str) -> None:
         assert name not in cells
 
 
-def test_text_is_no_markdown_and_moves_no_cursor(tmp_path: Path) -> None:
+def test_text_is_no_markdown_and_moves_no_cursor(tmp_path):
     warning = "<b>\x1b]0;owned\x07 [link](http://x) *a* `b`"
     add_run(tmp_path, ALL, preset="\x1b[2J", status=make_status(warnings=[warning]))
     board = leaderboard(tmp_path)
@@ -241,7 +227,7 @@ def test_text_is_no_markdown_and_moves_no_cursor(tmp_path: Path) -> None:
     assert r"\<b\>?]0;owned? \[link](http://x) \*a\* \`b\`" in board.to_markdown()
 
 
-def test_the_frame_is_what_csv_prints_with_numbers_as_numbers(tmp_path: Path) -> None:
+def test_the_frame_is_what_csv_prints_with_numbers_as_numbers(tmp_path):
     add_run(tmp_path, {"fg_ari/decoder": 0.25}, seed=0)
     add_run(tmp_path, {"ari/attention": 0.5}, objective="simclr")
     board = leaderboard(tmp_path, metrics="fg_ari,ari")
@@ -253,12 +239,12 @@ def test_the_frame_is_what_csv_prints_with_numbers_as_numbers(tmp_path: Path) ->
     assert list(frame) == board.to_csv().splitlines()[0].split(",")
 
 
-def test_text_with_square_brackets_is_no_markup(tmp_path: Path) -> None:
+def test_text_with_square_brackets_is_no_markup(tmp_path):
     add_run(tmp_path, ALL, status=make_status(warnings=["[bold]7 slots[/bold] for [x]"]))
     assert "[bold]7 slots[/bold] for [x]" in text_of(leaderboard(tmp_path))
 
 
-def test_reading_the_leaderboard_never_imports_torch(tmp_path: Path) -> None:
+def test_reading_the_leaderboard_never_imports_torch(tmp_path):
     add_run(tmp_path, ALL)
     code = (
         "import sys; from pathlib import Path; import slotbench.results.leaderboard as board\n"

@@ -1,80 +1,31 @@
 """Documents that someone damaged: that one run is left out, the others are still shown."""
 
-import copy
 import io
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_config, make_status, publish, write
 
-FILES = ("config.json", "status.json", "evaluation.json", "environment.json")
-NASTY: tuple[Any, ...] = (
-    None, True, -1, 0, 2**70, 10**400, 1e308, float("inf"), float("nan"), "", "x", "../../x",
-    "\ud800", "\x1b]0;owned", "=1+1", [], {}, [[]], {"": None},
-)  # fmt: skip
 
-
-def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every key of every part of a document."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in items if isinstance(node, dict | list) else ():
-        yield (*path, key)
-        yield from places(value, (*path, key)) if isinstance(value, dict | list) else ()
-
-
-def damage(text: str, draws: np.random.Generator) -> bytes:
-    """A part replaced or removed, or bytes changed, cut or nested."""
-    how = draws.integers(8)
-    if how < 5:
-        document = copy.deepcopy(json.loads(text))
-        *parents, last = list(places(document))[draws.integers(len(list(places(document))))]
-        part = document
-        for key in parents:
-            part = part[key]
-        part[last] = NASTY[draws.integers(len(NASTY))]
-        if how == 4 and isinstance(part, dict):
-            del part[last]
-        return json.dumps(document).encode()
-    if how == 5:
-        return text.encode()[: draws.integers(len(text))]
-    if how == 6:
-        content = bytearray(text.encode())
-        content[draws.integers(len(content))] = draws.integers(256)
-        return bytes(content)
-    return b"[" * 100_000 + b"]" * 100_000
-
-
-@pytest.mark.parametrize("inputs", [40, pytest.param(400, marks=pytest.mark.slow)])
-def test_a_damaged_document_hides_no_other_run(tmp_path: Path, inputs: int) -> None:
+@pytest.mark.parametrize("content", ["", "null", "{", '{"schema": 1, "metrics": 3}', "[" * 10**5])
+@pytest.mark.parametrize("name", ["config.json", "status.json", "evaluation.json"])
+def test_a_damaged_run_is_exported_with_its_problem(tmp_path, name, content):
+    """What boards make of damage is tested in tests/fuzz."""
     add_run(tmp_path, ALL, variant="whole")
-    run = add_run(tmp_path, ALL, variant="damaged", overrides={"core.slots": 9})
-    write(run / "environment.json", {"git": {"commit": "c" * 40}, "packages": {"torch": "2"}})
-    whole = {name: (run / name).read_text() for name in FILES}
-    draws = np.random.default_rng(7)
-    for _ in range(inputs):
-        name = FILES[draws.integers(len(FILES))]
-        (run / name).write_bytes(damage(whole[name], draws))
-        board = leaderboard(tmp_path)
-        assert "clevr:whole" in {row.group.dataset for row in board.rows}
-        json.dumps(board.to_json(), allow_nan=False)
-        assert "\x1b" not in board.to_csv() + board.to_markdown()
-        rows = list(results(tmp_path))
-        assert to_csv(rows).count("\n") > len(ALL)
-        bad = [row for row in rows if row["run"] == str(run.relative_to(tmp_path))]
-        assert bad
-        assert bad[0]["counts"] or bad[0]["problems"] or bad[0]["state"] != "done"
-        (run / name).write_text(whole[name])
+    run = add_run(tmp_path, ALL, variant="damaged")
+    (run / name).write_text(content)
+    bad = [row for row in results(tmp_path) if row["run"] == str(run.relative_to(tmp_path))]
+    assert bad
+    assert not bad[0]["counts"]
+    assert bad[0]["problems"] or bad[0]["state"] != "done"
+    assert to_csv(results(tmp_path)).count("\n") > len(ALL)
 
 
-def test_pipes_links_and_folders_are_left_out(tmp_path: Path) -> None:
+def test_pipes_links_and_folders_are_left_out(tmp_path):
     add_run(tmp_path, ALL)
     for number, name in enumerate(("config.json", "status.json", "evaluation.json")):
         for seed, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone"))):
@@ -88,7 +39,7 @@ def test_pipes_links_and_folders_are_left_out(tmp_path: Path) -> None:
     assert len(board.warnings) >= 6
 
 
-def test_a_damaged_published_record_is_left_out(tmp_path: Path) -> None:
+def test_a_damaged_published_record_is_left_out(tmp_path):
     publish(tmp_path, ALL, [0, 1])
     file = tmp_path / "published" / "2025.json"
     records = json.loads(file.read_text())

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +11,15 @@ from slotbench.results.bundle import FILES, MANIFEST
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.publish import publish
 from slotbench.results.run import Run
-from tests.results.bundled import Command
 
 
-def files(folder: Path) -> list[str]:
+def files(folder):
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
 
-def test_a_bundle_holds_the_run_and_its_hashes(bundle: Path, run: Path) -> None:
+def test_a_bundle_holds_the_run_and_its_hashes(bundle, run):
     inside = "/".join(("runs", *run.parts[-3:]))
     assert files(bundle) == sorted([MANIFEST, *(f"{inside}/{name}" for name in FILES)])
     listed = json.loads((bundle / MANIFEST).read_text())["files"]
@@ -34,7 +32,7 @@ def test_a_bundle_holds_the_run_and_its_hashes(bundle: Path, run: Path) -> None:
         }
 
 
-def test_the_same_runs_give_the_same_archive(command: Command, run: Path, tmp_path: Path) -> None:
+def test_the_same_runs_give_the_same_archive(command, run, tmp_path):
     for name in ("one.zip", "two.zip"):
         code, out, _ = command("publish", str(run), "--out", str(tmp_path / name))
         assert (code, out.strip().endswith(name)) == (0, True)
@@ -43,9 +41,7 @@ def test_the_same_runs_give_the_same_archive(command: Command, run: Path, tmp_pa
         assert len(archive.namelist()) == 1 + len(FILES)
 
 
-def test_records_without_weights_stand_on_the_leaderboard(
-    command: Command, run: Path, results: Path
-) -> None:
+def test_records_without_weights_stand_on_the_leaderboard(command, run, results):
     here = leaderboard(results).to_json()["rows"]
     out = results / "published" / "mine.json"
     assert command("publish", run.name, "--out", str(out))[0] == 0
@@ -56,9 +52,7 @@ def test_records_without_weights_stand_on_the_leaderboard(
 
 
 @pytest.mark.parametrize("missing", ["status", "evaluation.json", "model.safetensors"])
-def test_what_is_not_finished_is_not_published(
-    command: Command, run: Path, tmp_path: Path, missing: str
-) -> None:
+def test_what_is_not_finished_is_not_published(command, run, tmp_path, missing):
     if missing == "status":
         status = json.loads((run / "status.json").read_text())
         (run / "status.json").write_text(json.dumps({**status, "state": "failed"}))
@@ -72,8 +66,8 @@ def test_what_is_not_finished_is_not_published(
 
 
 def test_nothing_is_replaced_unless_asked_and_no_folder_of_other_things(
-    command: Command, run: Path, bundle: Path, tmp_path: Path
-) -> None:
+    command, run, bundle, tmp_path
+):
     (bundle / MANIFEST).write_text("changed")
     code, _, told = command("publish", str(run), "--out", str(bundle))
     assert code == 2
@@ -90,10 +84,8 @@ def test_nothing_is_replaced_unless_asked_and_no_folder_of_other_things(
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
-def test_a_disk_that_fills_up_leaves_nothing(
-    run: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
+def test_a_disk_that_fills_up_leaves_nothing(run, tmp_path, name, monkeypatch):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
     before = sorted(path.name for path in tmp_path.iterdir())

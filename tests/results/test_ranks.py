@@ -1,7 +1,5 @@
 """Ranks with ties, and what a gap does to them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,12 +13,12 @@ from tests.results.results import add_run, add_seeds, make_status, text_of
 METRIC = "fg_ari/attention"
 
 
-def places(results: Path, metric: str = METRIC) -> dict[str, tuple[int | None, int | None]]:
+def places(results, metric=METRIC):
     document = leaderboard(results, metrics=[metric]).to_json()
     return {item["objective"]: (item["rank"], item["last"]) for item in document["ranks"]}
 
 
-def test_rows_whose_intervals_overlap_are_tied(tmp_path: Path) -> None:
+def test_rows_whose_intervals_overlap_are_tied(tmp_path):
     add_seeds(tmp_path, METRIC, [0.96, 0.961, 0.962], objective="simclr")
     add_seeds(tmp_path, METRIC, [0.83, 0.84, 0.85], objective="byol")
     add_seeds(tmp_path, METRIC, [0.85, 0.86, 0.87], objective="vicreg")
@@ -37,18 +35,18 @@ def test_rows_whose_intervals_overlap_are_tied(tmp_path: Path) -> None:
     assert "2-3" not in text_of(leaderboard(tmp_path, metrics=[METRIC]))
 
 
-def test_where_lower_is_better_the_lowest_is_first(tmp_path: Path) -> None:
+def test_where_lower_is_better_the_lowest_is_first(tmp_path):
     add_seeds(tmp_path, "recon_mse", [0.01, 0.011, 0.012], objective="simclr")
     add_seeds(tmp_path, "recon_mse", [0.02, 0.021, 0.022], objective="byol")
     assert places(tmp_path, "recon_mse") == {"simclr": (1, 1), "byol": (2, 2)}
 
 
-def test_what_has_no_better_or_worse_has_no_ranks(tmp_path: Path) -> None:
+def test_what_has_no_better_or_worse_has_no_ranks(tmp_path):
     add_seeds(tmp_path, "health/rank", [1.0, 2.0, 3.0])
     assert places(tmp_path, "health/rank") == {}
 
 
-def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(tmp_path: Path) -> None:
+def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(tmp_path):
     add_seeds(tmp_path, METRIC, [0.5, 0.51, 0.52], objective="simclr")
     add_seeds(tmp_path, METRIC, [0.98, 0.99], objective="byol")
     add_seeds(tmp_path, "ari/attention", [0.9, 0.9, 0.9], objective="vicreg")
@@ -63,7 +61,7 @@ def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(tmp_
     }
 
 
-def test_a_rank_counts_the_rows_that_are_clearly_better(tmp_path: Path) -> None:
+def test_a_rank_counts_the_rows_that_are_clearly_better(tmp_path):
     draws = np.random.default_rng(5)
     for number in range(12):
         values = (draws.uniform() + draws.normal(0, 0.1, size=4)).tolist()
@@ -80,7 +78,7 @@ def test_a_rank_counts_the_rows_that_are_clearly_better(tmp_path: Path) -> None:
         assert one.last == 12 - sum(other.high < ours.low for other in others)
 
 
-def test_ranks_do_not_depend_on_a_scale_and_means_over_data_not_on_a_gap(tmp_path: Path) -> None:
+def test_ranks_do_not_depend_on_a_scale_and_means_over_data_not_on_a_gap(tmp_path):
     for variant in ("clevr6", "clevr10"):
         add_seeds(tmp_path, METRIC, [0.8, 0.81, 0.82], objective="supervised", variant=variant)
         add_seeds(tmp_path, METRIC, [0.1, 0.11, 0.12], objective="random", variant=variant)
@@ -96,7 +94,7 @@ def test_ranks_do_not_depend_on_a_scale_and_means_over_data_not_on_a_gap(tmp_pat
 
 
 @pytest.mark.parametrize(("n", "limit"), [(3, 0.02), (5, 0.02), (10, 0.05)])
-def test_how_often_equal_rows_are_told_apart(n: int, limit: float) -> None:
+def test_how_often_equal_rows_are_told_apart(n, limit):
     # docs/leaderboard.md says: in 2 % of cases at most.
     draws, trials, apart = numpy_generator(0, "ranks of equals", n), 300, 0
     for _ in range(trials):

@@ -1,8 +1,6 @@
 """``config.json`` of another shape is one named problem, never a traceback."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,9 +13,7 @@ from tests.results.results import add_run
     ("section", "field", "value"),
     [(None, "overrides", 5), ("dataset", "image_size", "x"), (None, "dataset", [])],
 )
-def test_a_config_of_another_shape_names_its_field(
-    tmp_path: Path, section: str | None, field: str, value: Any
-) -> None:
+def test_a_config_of_another_shape_names_its_field(tmp_path, section, field, value):
     run = Run(add_run(tmp_path))
     document = json.loads(run.config_file.read_text())
     (document[section] if section else document)[field] = value

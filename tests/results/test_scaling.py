@@ -1,8 +1,5 @@
 """Numbers between the floor and the ceiling of their dataset."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from slotbench.results.leaderboard import leaderboard
@@ -13,12 +10,12 @@ from tests.results.test_entries import add_entry
 FG = "fg_ari/attention"
 
 
-def cells(results: Path, metric: str = FG, **options: Any) -> dict[str, dict[str, Any]]:
+def cells(results, metric=FG, **options):
     document = leaderboard(results, metrics=[metric], scale=True, **options).to_json()
     return {row["objective"]: row["metrics"][metric] for row in document["rows"]}
 
 
-def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path: Path) -> None:
+def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path):
     add_seeds(tmp_path, FG, [0.1, 0.3], objective="random")
     add_seeds(tmp_path, FG, [0.8, 1.0], objective="supervised")
     add_seeds(tmp_path, FG, [0.5, 0.6, 0.7])
@@ -38,7 +35,7 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path: Path) -> None:
     }
 
 
-def test_raw_numbers_stay_without_the_option(tmp_path: Path) -> None:
+def test_raw_numbers_stay_without_the_option(tmp_path):
     add_run(tmp_path, {FG: 0.2}, objective="random")
     add_run(tmp_path, {FG: 0.9}, objective="supervised")
     document = leaderboard(tmp_path).to_json()
@@ -47,7 +44,7 @@ def test_raw_numbers_stay_without_the_option(tmp_path: Path) -> None:
     assert leaderboard(tmp_path, scale=True).to_json()["scale"] == NOTE
 
 
-def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path: Path) -> None:
+def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path):
     add_run(tmp_path, {FG: 0.5, "fg_ari/decoder": 0.6})
     board = leaderboard(tmp_path, scale=True)
     assert cells(tmp_path)["reconstruction"] == {
@@ -74,13 +71,13 @@ def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path: Path)
     assert "—" in text_of(failed)
 
 
-def test_a_ceiling_that_is_not_above_the_floor_scales_nothing(tmp_path: Path) -> None:
+def test_a_ceiling_that_is_not_above_the_floor_scales_nothing(tmp_path):
     for objective, value in (("random", 0.5), ("supervised", 0.5), ("reconstruction", 0.6)):
         add_run(tmp_path, {FG: value}, objective=objective)
     assert "not better than the floor" in cells(tmp_path)["reconstruction"]["scaled"]["reason"]
 
 
-def test_where_lower_is_better_the_best_is_still_the_highest(tmp_path: Path) -> None:
+def test_where_lower_is_better_the_best_is_still_the_highest(tmp_path):
     errors = {"random": 0.05, "supervised": 0.01, "reconstruction": 0.02, "simclr": 0.04}
     for objective, value in errors.items():
         add_seeds(tmp_path, "recon_mse", [value - 0.001, value + 0.001], objective=objective)
@@ -92,7 +89,7 @@ def test_where_lower_is_better_the_best_is_still_the_highest(tmp_path: Path) -> 
     assert "**1.00**" in markdown
 
 
-def test_numbers_without_a_better_side_have_no_scale(tmp_path: Path) -> None:
+def test_numbers_without_a_better_side_have_no_scale(tmp_path):
     for objective in ("random", "supervised", "simclr"):
         add_run(tmp_path, {"health/effective_rank": 3.0, FG: 0.1}, objective=objective)
     cell = cells(tmp_path, "health/effective_rank")["simclr"]
@@ -100,7 +97,7 @@ def test_numbers_without_a_better_side_have_no_scale(tmp_path: Path) -> None:
     assert cell["mean"] is None
 
 
-def test_ends_are_of_the_same_core_and_preset_where_there_are_any(tmp_path: Path) -> None:
+def test_ends_are_of_the_same_core_and_preset_where_there_are_any(tmp_path):
     for preset, floor in (("quick", 0.1), ("base", 0.3)):
         add_run(tmp_path, {FG: floor}, objective="random", preset=preset)
         add_run(tmp_path, {FG: 0.9}, objective="supervised", preset=preset)
@@ -118,12 +115,3 @@ def test_ends_are_of_the_same_core_and_preset_where_there_are_any(tmp_path: Path
     assert floors["SLATE (authors' code)", ""] == 0.3
     (external,) = [row for row in rows if row["external"]]
     assert "floor: slot-attention + random, base" in external["warnings"]
-
-
-def test_filters_change_no_number(tmp_path: Path) -> None:
-    add_run(tmp_path, {FG: 0.1}, objective="random")
-    add_run(tmp_path, {FG: 0.9}, objective="supervised")
-    add_run(tmp_path, {FG: 0.5})
-    alone = cells(tmp_path, family="reconstruction")
-    assert alone["reconstruction"] == cells(tmp_path)["reconstruction"]
-    assert alone["reconstruction"]["mean"] == pytest.approx(0.5)

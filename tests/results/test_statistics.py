@@ -1,7 +1,5 @@
 """Statistics against SciPy, against enumeration, and by their own properties."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -22,31 +20,31 @@ from slotbench.results.leaderboard.statistics import (
 from slotbench.rng import numpy_generator
 
 
-def generator(*keys: int | str) -> np.random.Generator:
+def generator(*keys):
     return numpy_generator(0, "test statistics", *keys)
 
 
-def two(n: int, shift: float = 0.4, *keys: int | str) -> tuple[Any, Any]:
+def two(n, shift=0.4, *keys):
     draws = generator("two", n, *keys)
     return draws.normal(shift, 1, size=n), draws.normal(0, 1, size=n)
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 11, 24])
-def test_interquartile_mean_is_the_mean_trimmed_by_a_quarter(n: int) -> None:
+def test_interquartile_mean_is_the_mean_trimmed_by_a_quarter(n):
     values = generator("iqm", n).normal(size=n)
     trimmed = None if n < 5 else pytest.approx(stats.trim_mean(values, 0.25))
     assert interquartile_mean(values) == trimmed
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])
-def test_below_ten_seeds_the_interval_is_students(n: int) -> None:
+def test_below_ten_seeds_the_interval_is_students(n):
     values = generator("student", n).normal(3, 2, size=n)
     expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
     assert interval([values]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("strata", [(10,), (40,), (7, 8)])
-def test_from_ten_seeds_the_interval_is_scipys_bootstrap_within_strata(strata: Any) -> None:
+def test_from_ten_seeds_the_interval_is_scipys_bootstrap_within_strata(strata):
     groups = [generator("boot", n, k).normal(k, 2, size=n) for k, n in enumerate(strata)]
     expected = stats.bootstrap(
         groups,
@@ -62,7 +60,7 @@ def test_from_ten_seeds_the_interval_is_scipys_bootstrap_within_strata(strata: A
 
 
 @pytest.mark.parametrize(("n", "least"), [(3, 0.93), (5, 0.93), (10, 0.87), (20, 0.91)])
-def test_the_interval_covers_the_mean(n: int, least: float) -> None:
+def test_the_interval_covers_the_mean(n, least):
     draws, trials, hits = generator("coverage", n), 1000, 0
     for _ in range(trials):
         low, high = interval([draws.normal(size=n)]) or (1, -1)
@@ -70,7 +68,7 @@ def test_the_interval_covers_the_mean(n: int, least: float) -> None:
     assert hits / trials > least
 
 
-def test_a_cell_shows_only_what_its_seeds_allow() -> None:
+def test_a_cell_shows_only_what_its_seeds_allow():
     assert summarise([]).mean is None
     one = summarise([0.5])
     assert (one.mean, one.low, one.high, one.n, one.iqm) == (0.5, None, None, 1, None)
@@ -81,8 +79,8 @@ def test_a_cell_shows_only_what_its_seeds_allow() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 8])
-def test_the_permutation_test_is_scipys(n: int) -> None:
-    def difference(one: Any, other: Any, axis: int = -1) -> Any:
+def test_the_permutation_test_is_scipys(n):
+    def difference(one, other, axis=-1):
         return one.mean(axis) - other.mean(axis)
 
     for k in range(3):
@@ -91,7 +89,7 @@ def test_the_permutation_test_is_scipys(n: int) -> None:
         assert permutation_p([(ours, theirs)]) == pytest.approx(expected.pvalue)
 
 
-def test_beyond_eight_seeds_and_over_strata_the_splits_are_drawn() -> None:
+def test_beyond_eight_seeds_and_over_strata_the_splits_are_drawn():
     ours, theirs = two(12, 0.8)
     expected = stats.ttest_ind(ours, theirs).pvalue  # close to the permutation test of normals
     assert permutation_p([(ours, theirs)]) == pytest.approx(expected, abs=0.01)
@@ -103,7 +101,7 @@ def test_beyond_eight_seeds_and_over_strata_the_splits_are_drawn() -> None:
     assert permutation_p([(ours, theirs)]) > 0.5
 
 
-def test_five_seeds_that_separate_completely_are_a_finding() -> None:
+def test_five_seeds_that_separate_completely_are_a_finding():
     found = compare([[0.90, 0.70, 0.95, 0.80, 0.72]], [[0.69, 0.10, 0.60, 0.65, 0.30]])
     assert found.p == pytest.approx(2 / 252)
     assert conclusion(found, found.p) == "better"
@@ -111,7 +109,7 @@ def test_five_seeds_that_separate_completely_are_a_finding() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5, 9, 12])
-def test_swapping_sides_mirrors_the_comparison(n: int) -> None:
+def test_swapping_sides_mirrors_the_comparison(n):
     ours, theirs = two(n)
     one, other = compare([ours], [theirs]), compare([theirs], [ours])
     assert one.difference == pytest.approx(-(other.difference or 0))
@@ -125,19 +123,19 @@ def test_swapping_sides_mirrors_the_comparison(n: int) -> None:
     )
 
 
-def test_shares_count_pairs_halve_ties_and_weigh_datasets_alike() -> None:
+def test_shares_count_pairs_halve_ties_and_weigh_datasets_alike():
     zeros = [0.0] * 4
     assert compare([[0.1, 0.2, -0.1, 0.0]], [zeros]).share_of_pairs == pytest.approx(2.5 / 4)
     uneven = compare([[1.0] * 8, [-1.0] * 2], [[0.0] * 8, [0.0] * 2])
     assert (uneven.share_of_pairs, uneven.difference) == (0.5, 0.0)
 
 
-def test_below_three_pairs_there_is_no_interval_and_no_test() -> None:
+def test_below_three_pairs_there_is_no_interval_and_no_test():
     assert compare([], []) == Comparison(0)
     assert compare([[0.5, 0.75]], [[0.0, 0.0]]) == Comparison(2, 0.625, share_of_pairs=1.0)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_by_hand():
     # Sorted: 0.005 * 4, 0.01 * 3, then 0.03 * 2 and 0.04 * 1, which is raised to its predecessor.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([None, 0.02, None, 0.5]) == [None, 0.04, None, 0.5]
@@ -157,22 +155,19 @@ def test_holm_by_hand() -> None:
         (8, 0.005, (0.004, 0.006), 0.01, "better"),
     ],
 )
-def test_a_conclusion_is_one_of_four(
-    n: int, difference: float, ends: tuple[float, float], corrected: float, words: str
-) -> None:
+def test_a_conclusion_is_one_of_four(n, difference, ends, corrected, words):
     found = Comparison(n, difference, *ends, 1.0, corrected)
     assert conclusion(found, corrected) == words
 
 
 @pytest.mark.parametrize("tests", [1, 4])
-def test_the_seeds_named_reach_the_power_in_a_simulation(tests: int) -> None:
+def test_the_seeds_named_reach_the_power_in_a_simulation(tests):
     found = Comparison(4, 0.1, spread=0.09)
     need = seeds_needed(found, tests)
-    assert need is not None
     assert need.more is not None
     draws = generator("power", tests)
 
-    def power(n: int, trials: int = 400) -> float:
+    def power(n, trials=400):
         p = [
             permutation_p([(draws.normal(0.1, 0.09, n), draws.normal(0, 0.09, n))])
             for _ in range(trials)
@@ -183,10 +178,9 @@ def test_the_seeds_named_reach_the_power_in_a_simulation(tests: int) -> None:
     assert power(found.n + need.more // 2) < 0.8
 
 
-def test_nothing_is_planned_from_nothing() -> None:
+def test_nothing_is_planned_from_nothing():
     assert seeds_needed(Comparison(2, 0.1, spread=0.1)) is None
     assert seeds_needed(Comparison(5, 0.0, spread=0.1)) is None
     assert seeds_needed(Comparison(5, 0.1, spread=0.0)) is None
     need = seeds_needed(Comparison(5, 0.001, spread=0.1))
-    assert need is not None
     assert (need.more, need.limit) == (None, MOST)

@@ -1,7 +1,6 @@
 """What is evaluated again, what is kept, and what is stale."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from slotbench.files import read_json, write_json
 from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.leaderboard import leaderboard
-from slotbench.results.run import Run
 from slotbench.results.stored import left_to_do, merged
 from slotbench.training.loop import Host
 from tests.results.results import add_run
@@ -76,7 +74,7 @@ def test_nothing_is_taken_from_an_evaluation_of_something_else(field):
 
 
 @pytest.fixture(scope="module")
-def trained(blocks, tmp_path_factory) -> Run:
+def trained(blocks, tmp_path_factory):
     choice = Choice(objective="random", preset="quick", overrides=TINY)
     return workflow.start(choice, CPU, blocks, tmp_path_factory.mktemp("results"), evaluate=False)
 
@@ -95,9 +93,7 @@ def passes(monkeypatch):
     return seen
 
 
-def test_evaluate_computes_what_is_missing(
-    trained: Run, blocks: Path, passes, capsys, monkeypatch, request
-) -> None:
+def test_evaluate_computes_what_is_missing(trained, blocks, passes, capsys, monkeypatch, request):
     def evaluate(metrics, **options):
         passes.clear()
         return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics, **options)
@@ -129,7 +125,7 @@ def test_evaluate_computes_what_is_missing(
     assert "health/slot_cosine" not in newer["metrics"]
 
 
-def test_force_and_no_cache(trained: Run, blocks: Path, passes) -> None:
+def test_force_and_no_cache(trained, blocks, passes):
     def evaluate(**options):
         passes.clear()
         return judge.evaluate(trained, CPU, blocks, split="test", metrics="segmentation", **options)
@@ -144,9 +140,7 @@ def test_force_and_no_cache(trained: Run, blocks: Path, passes) -> None:
     assert not (trained.path / "cache" / "test.npz").exists()
 
 
-def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(
-    trained: Run, blocks: Path, passes
-) -> None:
+def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(trained, blocks, passes):
     def evaluate(metrics):
         passes.clear()
         return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics)

@@ -1,8 +1,6 @@
 """The sentence says what the numbers say, and no more."""
 
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +15,18 @@ from tests.results.results import add_run, add_seeds, make_status, text_of
 LOW, HIGH = [0.40, 0.42, 0.38, 0.41, 0.45], [0.80, 0.84, 0.79, 0.82, 0.90]
 
 
-def contest(results: Path, ours: list[float], theirs: list[float], **fields: Any) -> None:
+def contest(results, ours, theirs, **fields):
     add_seeds(results, PRIMARY, theirs, **fields)
     add_seeds(results, PRIMARY, ours, objective="simclr", alignment="pool", **fields)
 
 
-def found(results: Path) -> dict[str, Any]:
+def found(results):
     document = leaderboard(results).to_json()
     assert "lean" not in str(document)
     return dict(document["verdict"])
 
 
-def test_five_seeds_that_separate_completely_are_said_with_their_evidence(tmp_path: Path) -> None:
+def test_five_seeds_that_separate_completely_are_said_with_their_evidence(tmp_path):
     contest(tmp_path, HIGH, LOW)
     board = leaderboard(tmp_path)
     said = board.to_json()["verdict"]
@@ -43,7 +41,7 @@ def test_five_seeds_that_separate_completely_are_said_with_their_evidence(tmp_pa
     assert said["sentence"] in text_of(board, 400)
 
 
-def test_datasets_are_judged_one_by_one_and_corrected_together(tmp_path: Path) -> None:
+def test_datasets_are_judged_one_by_one_and_corrected_together(tmp_path):
     contest(tmp_path, HIGH, LOW)
     contest(tmp_path, LOW, HIGH, variant="clevr10")
     same = [0.5, 0.51, 0.5, 0.49, 0.5]
@@ -61,7 +59,7 @@ def test_datasets_are_judged_one_by_one_and_corrected_together(tmp_path: Path) -
     assert corrected == pytest.approx([3 * 2 / 252, 3 * 2 / 252, 1.0])
 
 
-def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path: Path) -> None:
+def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path):
     contest(tmp_path, [0.5, 0.7, 0.6, 0.8], [0.45, 0.6, 0.55, 0.7])
     said = found(tmp_path)
     assert said["claim"] == "undecided"
@@ -73,14 +71,14 @@ def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_below_three_seeds_nothing_is_claimed(tmp_path: Path, seeds: int) -> None:
+def test_below_three_seeds_nothing_is_claimed(tmp_path, seeds):
     contest(tmp_path, [0.9] * seeds, [0.1] * 5)
     said = found(tmp_path)
     assert said["claim"] == "too few seeds"
     assert f"too few seeds to say ({seeds} of 3)" in said["sentence"]
 
 
-def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
+def test_nothing_to_compare_is_said(tmp_path):
     add_seeds(tmp_path, PRIMARY, LOW)
     add_seeds(tmp_path, PRIMARY, HIGH, objective="random")
     said = found(tmp_path)
@@ -88,7 +86,7 @@ def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
     assert "nothing to compare yet" in said["sentence"]
 
 
-def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_path: Path) -> None:
+def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_path):
     contest(tmp_path, HIGH, LOW)
     for objective in ("byol", "vicreg", "moco"):
         add_seeds(tmp_path, PRIMARY, [0.1, 0.2, 0.15, 0.12, 0.3], objective=objective)
@@ -100,9 +98,7 @@ def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_p
     assert any("chosen on the same seeds" in note for note in found(tmp_path)["notes"])
 
 
-def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared(
-    tmp_path: Path,
-) -> None:
+def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared(tmp_path):
     contest(tmp_path, LOW, [0.39, 0.41, 0.40, 0.42, 0.43])
     add_seeds(tmp_path, PRIMARY, HIGH, objective="byol")
     for objective, value in (("simclr", 0.7), ("byol", 0.6), ("reconstruction", 0.1)):
@@ -115,9 +111,7 @@ def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared
     assert any("chosen on tuning seeds" in note for note in found(tmp_path)["notes"])
 
 
-def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their_own(
-    tmp_path: Path,
-) -> None:
+def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their_own(tmp_path):
     draws = np.random.default_rng(3)
     values = {}
     for objective, shift in (("reconstruction", 0.0), ("simclr", 0.1)):
@@ -149,7 +143,7 @@ def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their
     assert "better in" in note
 
 
-def test_failed_runs_and_runs_without_a_partner_are_named(tmp_path: Path) -> None:
+def test_failed_runs_and_runs_without_a_partner_are_named(tmp_path):
     contest(tmp_path, [0.4, 0.3, 0.2], [0.5, 0.6, 0.7, 0.8])
     for seed in (7, 8):
         failed = make_status("failed")
@@ -159,7 +153,7 @@ def test_failed_runs_and_runs_without_a_partner_are_named(tmp_path: Path) -> Non
     assert "Runs without a partner of the same seed, not compared: 1." in notes
 
 
-def test_single_rows_are_counted(tmp_path: Path) -> None:
+def test_single_rows_are_counted(tmp_path):
     add_seeds(tmp_path, PRIMARY, [*LOW, 0.4])
     add_seeds(tmp_path, PRIMARY, [*HIGH, 0.8], objective="simclr")
     add_seeds(tmp_path, PRIMARY, [0.1, 0.11, 0.12, 0.1, 0.2, 0.1], objective="byol")
@@ -167,7 +161,7 @@ def test_single_rows_are_counted(tmp_path: Path) -> None:
     assert counted in found(tmp_path)["notes"]
 
 
-def simulated(draws: np.random.Generator) -> list[Row]:
+def simulated(draws):
     """A board without any difference: datasets, contestants, seeds and their spread vary."""
     rows = []
     seeds, common = int(draws.integers(3, 9)), draws.choice([0.0, 0.03])
@@ -207,9 +201,7 @@ def simulated(draws: np.random.Generator) -> list[Row]:
 
 
 @pytest.mark.parametrize("boards", [400, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_without_any_difference_one_is_claimed_on_five_per_cent_of_boards_at_most(
-    boards: int,
-) -> None:
+def test_without_any_difference_one_is_claimed_on_five_per_cent_of_boards_at_most(boards):
     draws, claims = np.random.default_rng(2), 0
     for _ in range(boards):
         said = verdict([], families(simulated(draws)))

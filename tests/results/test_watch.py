@@ -6,26 +6,25 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from slotbench.errors import UserError
-from slotbench.results.leaderboard import Board, leaderboard
+from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.watch import watch
 from tests.results.results import ALL, add_run, make_status, write
 
 
-def test_a_page_is_shown_when_it_changed_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+def test_a_page_is_shown_when_it_changed_and_ctrl_c_ends_it(tmp_path):
     looks, slept = [0], []
     stream = io.StringIO()
 
-    def collect() -> Board:
+    def collect():
         looks[0] += 1
         return leaderboard(tmp_path)
 
-    def sleep(seconds: float) -> None:
+    def sleep(seconds):
         slept.append(seconds)
         if len(slept) == 2:
             add_run(tmp_path, ALL, objective="simclr")
@@ -45,11 +44,11 @@ def test_a_page_is_shown_when_it_changed_and_ctrl_c_ends_it(tmp_path: Path) -> N
     assert "\x1b" not in text
 
 
-def test_an_interrupt_while_drawing_leaves_no_half_page(tmp_path: Path) -> None:
+def test_an_interrupt_while_drawing_leaves_no_half_page(tmp_path):
     add_run(tmp_path, ALL)
     stream = io.StringIO()
 
-    def collect() -> Board:
+    def collect():
         leaderboard(tmp_path)
         raise KeyboardInterrupt
 
@@ -58,12 +57,12 @@ def test_an_interrupt_while_drawing_leaves_no_half_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("every", [0.0, -1.0, float("nan")])
-def test_an_interval_must_be_one(tmp_path: Path, every: float) -> None:
+def test_an_interval_must_be_one(tmp_path, every):
     with pytest.raises(UserError, match="--every"):
         watch(lambda: leaderboard(tmp_path), Console(), every=every)
 
 
-def test_runs_that_go_on_are_shown_with_their_step(tmp_path: Path) -> None:
+def test_runs_that_go_on_are_shown_with_their_step(tmp_path):
     add_run(tmp_path, ALL)
     run = add_run(
         tmp_path,
@@ -83,7 +82,7 @@ def test_runs_that_go_on_are_shown_with_their_step(tmp_path: Path) -> None:
     assert leaderboard(tmp_path).running == ()
 
 
-def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path: Path) -> None:
+def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path):
     run = add_run(tmp_path, ALL)
     process = subprocess.Popen(
         [
@@ -102,7 +101,6 @@ def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
     )
-    assert process.stdout is not None
     seen = ""
     deadline = time.monotonic() + 60
     while "nothing to compare" not in seen and time.monotonic() < deadline:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -40,13 +39,13 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def missing() -> list[str]:
+def missing():
     """The programs that are not installed; daemons lie where no PATH of a user leads."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count):
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -55,7 +54,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def slurm(cpus: int = 2) -> Iterator[dict[str, str]]:
+def slurm(cpus=2):
     """The environment variables by which Slurm's commands find the cluster."""
     # A path short enough for a socket's.
     with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as name:
@@ -116,14 +115,14 @@ def slurm(cpus: int = 2) -> Iterator[dict[str, str]]:
                     daemon.wait()
 
 
-def _said(told: dict[str, str], *words: str) -> str:
+def _said(told, *words):
     done = subprocess.run(
         words, env={**os.environ, **told}, capture_output=True, text=True, check=False
     )
     return done.stdout
 
 
-def _until(so: "object", folder: Path) -> None:
+def _until(so, folder):
     assert callable(so)
     until = time.monotonic() + 90
     while not so():

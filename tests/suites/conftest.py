@@ -1,25 +1,22 @@
 """What tests of suites share."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from slotbench.suites import drive, process
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_once(monkeypatch):
     """The driver looks at everything all the time."""
     monkeypatch.setattr(drive, "TICK", 0.001)
     monkeypatch.setattr(drive, "LOOK", 0.0)
 
 
 @pytest.fixture
-def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def instead(tmp_path, monkeypatch):
     """What a cell's process does, as a shell script: cells are then over in no time."""
 
-    def put(script: str) -> None:
+    def put(script):
         # A new file each time: a shell that has been started may still be reading the last.
         file = tmp_path / f"instead-{len(list(tmp_path.glob('instead-*')))}"
         file.write_text(f"#!/bin/sh\n{script}\n")

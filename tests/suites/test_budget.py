@@ -4,21 +4,18 @@ import copy
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from slotbench import api
 from slotbench.cli import main
 from slotbench.config.budget import UNITS, Budget
 from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
-from slotbench.objectives.objective import TrainBatch
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import Run
 from slotbench.training.flops import flops_of_step
 
 OVERRIDES = (
@@ -32,9 +29,7 @@ OVERRIDES = (
 )
 
 
-def trained(
-    blocks: Path, results: Path, budget: str | None, objective: str = "simclr", **fields: object
-) -> Run:
+def trained(blocks, results, budget, objective="simclr", **fields):
     choice = Choice(objective=objective, preset="quick", overrides=OVERRIDES, budget=budget)
     choice = replace(choice, **fields)
     return workflow.start(choice, api.host("cpu"), blocks, results, evaluate=False)
@@ -43,39 +38,39 @@ def trained(
 class Known(nn.Module):
     """A loss whose FLOPs are known by counting: a linear map, then a convolution."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.linear, self.convolution = nn.Linear(5, 7), nn.Conv2d(3, 4, 3, padding=1)
         self.register_buffer("seen", torch.zeros(()))
 
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
+    def loss(self, images):
         self.seen += 1
         vectors = self.linear(images.new_ones(len(images), 5))
         return {"loss": vectors.sum() + self.convolution(images).square().sum()}
 
 
 @pytest.mark.parametrize("batch", [1, 6])
-def test_flops_are_those_of_products_and_convolutions_forth_and_back(batch: int) -> None:
+def test_flops_are_those_of_products_and_convolutions_forth_and_back(batch):
     """A multiplication and an addition are two. Back, only the weights want a gradient here:
     as many again."""
     images = torch.rand(batch, 3, 8, 8)
     linear = 2 * batch * 5 * 7
     convolution = 2 * batch * 8 * 8 * 4 * 3 * 3 * 3
-    assert flops_of_step(Known(), images) == 2 * (linear + convolution)  # type: ignore[arg-type]
+    assert flops_of_step(Known(), images) == 2 * (linear + convolution)
 
 
-def test_counting_changes_nothing() -> None:
+def test_counting_changes_nothing():
     objective = Known()
     before = copy.deepcopy(objective.state_dict())
-    flops_of_step(objective, torch.rand(2, 3, 8, 8))  # type: ignore[arg-type]
+    flops_of_step(objective, torch.rand(2, 3, 8, 8))
     after = objective.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(weights.grad is None for weights in objective.parameters())
 
 
 def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    blocks, tmp_path, monkeypatch
+):
     run = trained(blocks, tmp_path / "a", None, steps=3)
     status = run.status()
     assert status["flops"] == 3 * status["flops_per_step"] > 0
@@ -84,14 +79,14 @@ def test_a_run_says_its_flops_and_weights_do_not_depend_on_the_counting(
     assert run.model.read_bytes() == other.model.read_bytes()
 
 
-def test_steps_and_images_are_ways_to_say_steps(blocks: Path, tmp_path: Path) -> None:
+def test_steps_and_images_are_ways_to_say_steps(blocks, tmp_path):
     runs = [trained(blocks, tmp_path, budget) for budget in ("3:steps", "31:images")]
     runs.append(trained(blocks, tmp_path, None, steps=3))
     assert {run.path for run in runs} == {runs[0].path}
     assert runs[0].status()["step"] == 3
 
 
-def test_flops_pay_for_the_steps_they_pay_for(blocks: Path, tmp_path: Path) -> None:
+def test_flops_pay_for_the_steps_they_pay_for(blocks, tmp_path):
     """The dearer objective takes fewer steps; the schedule spans them; the cost is the same."""
     each = {}
     for objective in ("simclr", "reconstruction"):
@@ -110,13 +105,11 @@ def test_flops_pay_for_the_steps_they_pay_for(blocks: Path, tmp_path: Path) -> N
         trained(blocks, tmp_path, "10:flops")
 
 
-def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_end_a_run_and_resuming_does_not_give_it_more(blocks, tmp_path, monkeypatch):
     """By a clock of 10 seconds a step."""
     now = [0.0]
 
-    def monotonic() -> float:
+    def monotonic():
         return now[0]
 
     from slotbench.training import loop as trainer
@@ -124,7 +117,7 @@ def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
 
     step = trainer.Trainer.train_step
 
-    def ten_seconds(self: trainer.Trainer, batch: TrainBatch) -> dict[str, Tensor]:
+    def ten_seconds(self, batch):
         now[0] += 10
         if now[0] == 30 and self.step == 2:
             stopping._noted.append("SIGTERM")
@@ -143,7 +136,7 @@ def test_seconds_end_a_run_and_resuming_does_not_give_it_more(
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_budget_is_read_as_it_is_written(unit: str) -> None:
+def test_a_budget_is_read_as_it_is_written(unit):
     budget = Budget.parse(f"2.5e3:{unit}")
     assert (budget.amount, budget.unit) == (2500.0, unit)
     assert Budget.parse(str(budget)) == budget
@@ -162,29 +155,24 @@ def test_a_budget_is_read_as_it_is_written(unit: str) -> None:
         ("", "expected a number"),
     ],
 )
-def test_mistakes(text: str, message: str) -> None:
+def test_mistakes(text, message):
     with pytest.raises(UserError, match=message):
         Budget.parse(text)
 
 
-def test_steps_and_a_budget_are_one_too_many(blocks: Path, tmp_path: Path) -> None:
+def test_steps_and_a_budget_are_one_too_many(blocks, tmp_path):
     with pytest.raises(UserError, match="which"):
         trained(blocks, tmp_path, "3:steps", steps=4)
     with pytest.raises(UserError, match="--budget 3:steps"):
         trained(blocks, tmp_path, None, overrides=("train.budget=3:steps",))
 
 
-def test_the_leaderboard_has_a_column_of_cost(
-    blocks: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_leaderboard_has_a_column_of_cost(blocks, tmp_path, monkeypatch, capsys):
     run = trained(blocks, tmp_path, "2:steps")
     judge.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
     capsys.readouterr()
 
-    def shown(*words: str) -> str:
+    def shown(*words):
         monkeypatch.setattr(
             sys, "argv", ["slotbench", "leaderboard", "--results-dir", str(tmp_path), *words]
         )

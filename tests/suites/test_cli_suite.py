@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,17 @@ from slotbench.suites.state import STATES, Journal, record_failure
 from tests.suites import tiny
 
 pytestmark = pytest.mark.usefixtures("at_once")
-Call = Callable[..., int]
 
 
 @pytest.fixture
-def call(tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(tmp_path, blocks, monkeypatch):
     """A command in this process, in a folder with ``tiny.toml`` of eight cells and its data."""
     tiny.data(tmp_path, blocks)
     tiny.write(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "150")
 
-    def typed(*words: str) -> int:
+    def typed(*words):
         monkeypatch.setattr(sys, "argv", ["slotbench", "suite", *words])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -35,30 +33,23 @@ def call(tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+def scripted(monkeypatch):
     """Cells are done at once."""
     monkeypatch.setattr(commands, "_engine", lambda _how, _device, folder: tiny.Script(folder))
 
 
 MISTAKES = {
     "suite": (("run", "dmo"), "Did you mean 'demo'"),
-    "status": (("status", "shfts"), "Did you mean 'shifts'"),
-    "cancel": (("cancel", "bottlenek"), "Did you mean 'bottleneck'"),
     "no file": (("run", "none.toml"), "none.toml does not exist"),
     "engine": (("run", "tiny.toml", "--engine", "slrum"), "Did you mean 'slurm'"),
     "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
-    "its option": (("run", "tiny.toml", "--option", "mem_gb=4"), "Unknown option of the engine"),
-    "address": (("run", "tiny.toml", "--address", "auto"), "on this machine alone"),
     "workers": (("run", "tiny.toml", "--workers", "0"), "'--workers'"),
-    "device": (("run", "tiny.toml", "--device", "gpu"), "Unknown device"),
     "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_explained_and_exits_with_2(
-    call: Call, capsys: pytest.CaptureFixture[str], mistake: str, tmp_path: Path
-) -> None:
+def test_a_mistake_is_explained_and_exits_with_2(call, capsys, mistake, tmp_path):
     words, message = MISTAKES[mistake]
     assert call(*words) == 2
     shown = capsys.readouterr()
@@ -69,9 +60,7 @@ def test_a_mistake_is_explained_and_exits_with_2(
 
 
 @pytest.mark.usefixtures("scripted")
-def test_run_then_status_by_file_and_by_name(
-    call: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_then_status_by_file_and_by_name(call, capsys):
     assert call("run", "tiny.toml", "--device", "cpu") == 0
     shown = capsys.readouterr()
     assert "All 8 runs are done. Next, type: slotbench leaderboard" in shown.err
@@ -91,9 +80,7 @@ def test_run_then_status_by_file_and_by_name(
 
 
 @pytest.mark.usefixtures("scripted")
-def test_a_failure_is_shown_exits_with_1_and_is_retried(
-    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_failure_is_shown_exits_with_1_and_is_retried(call, capsys, tmp_path):
     plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
     failed = plan.cells[3]
     failed.run.path.mkdir(parents=True)
@@ -111,7 +98,7 @@ def test_a_failure_is_shown_exits_with_1_and_is_retried(
     assert "All 8 runs are done" in capsys.readouterr().err
 
 
-def test_status_before_anything_was_run(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_before_anything_was_run(call, capsys):
     assert call("status", "tiny.toml") == 0
     assert "8 waiting" in capsys.readouterr().out
     assert not Path("results").exists()
@@ -119,7 +106,7 @@ def test_status_before_anything_was_run(call: Call, capsys: pytest.CaptureFixtur
     assert "slotbench prepare clevr" in capsys.readouterr().err
 
 
-def test_cancel(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_cancel(call, capsys, tmp_path):
     assert call("cancel", "tiny.toml") == 0
     assert "Nobody runs it" in capsys.readouterr().err
     journal = Journal(tmp_path / "results", "tiny")
@@ -132,8 +119,8 @@ def test_cancel(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 @pytest.mark.parametrize("content", ["{", "null", '{"state": "done", "step": "x"}', "[" * 10**5])
 @pytest.mark.parametrize("file", ["status.json", "evaluation.json"])
 def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
-    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, content: str
-) -> None:
+    call, capsys, tmp_path, file, content
+):
     plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
     for cell in plan.cells:
         tiny.finish(cell.run.path)
@@ -148,9 +135,7 @@ def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
     assert journal.events() == []
 
 
-def test_suites_and_engines_are_listed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_suites_and_engines_are_listed(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["slotbench", "list", "--json"])
     with pytest.raises(SystemExit):
         main()

@@ -11,20 +11,20 @@ import pytest
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.suites.document import KEYS, Suite, read
+from slotbench.suites.document import KEYS, read
 from slotbench.suites.state import STATES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "suites.md").read_text()
 HEAD = 'name = "a"\nquestion = "Why?"\n'
 
 
-def suite(tmp_path: Path, text: str, head: str = HEAD) -> Suite:
+def suite(tmp_path, text, head=HEAD):
     file = tmp_path / "a.toml"
     file.write_text(head + text)
     return read(file)
 
 
-def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path: Path) -> None:
+def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path):
     found = suite(
         tmp_path,
         """
@@ -54,18 +54,18 @@ def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path: Path
     assert [values["seed"] for values in combinations] == [0] * 6 + [1] * 6
 
 
-def test_both_ways_of_writing_a_field_are_the_same(tmp_path: Path) -> None:
+def test_both_ways_of_writing_a_field_are_the_same(tmp_path):
     plain = suite(tmp_path, "[axes]\ncore.width = [8]\n[axes.encoder]\nchannels = [8]\n")
     quoted = suite(tmp_path, '[axes]\n"core.width" = [8]\n"encoder.channels" = [8]\n')
     assert plain.axes == quoted.axes == {"core.width": (8,), "encoder.channels": (8,)}
 
 
-def test_a_core_and_its_fields_are_axes_together(tmp_path: Path) -> None:
+def test_a_core_and_its_fields_are_axes_together(tmp_path):
     found = suite(tmp_path, '[axes]\ncore = ["slot-attention"]\n"core.width" = [8, 16]\n')
     assert len(found.combinations()) == 2
 
 
-def test_short_forms(tmp_path: Path) -> None:
+def test_short_forms(tmp_path):
     found = suite(
         tmp_path,
         'seeds = 3\nbudget = "100:images"\nmetrics = "segmentation,health"\n'
@@ -86,45 +86,36 @@ MISTAKES = {
     "axis": ("[axes]\nobjektive = ['simclr']\n", "Did you mean 'objective'"),
     "name": ("[axes]\nobjective = ['simcrl']\n", r"axes.objective: .*Did you mean 'simclr'"),
     "sum": ("[axes]\nobjective = ['simclr+bjol']\n", "Did you mean 'byol'"),
-    "core": (f"{AXES}core = ['slot-atention']\n", "Did you mean 'slot-attention'"),
-    "dataset": (f"{AXES}dataset = ['clever']\n", "Did you mean 'clevr'"),
     "variant": (f"{AXES}dataset = ['clevr:clevr7']\n", "Did you mean 'clevr"),
-    "alignment": (f"{AXES}alignment = ['pol']\n", "Did you mean 'pool'"),
-    "encoder": (f"{AXES}encoder = ['cnnn']\n", "Did you mean 'cnn'"),
     "no list": ("[axes]\nobjective = 'simclr'\n", "expected a list"),
     "empty": ("[axes]\nobjective = []\n", "no run"),
     "twice": ("[axes]\nobjective = ['simclr', 'simclr']\n", "twice"),
     "seed": (f"{AXES}seed = ['0']\n", "expected a whole number"),
     "seeds": (f"seeds = 2\n{AXES}seed = [0]\n", "which"),
-    "no seeds": (f"seeds = 0\n{AXES}", "1 or more"),
     "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
     "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
     "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),
     "metrics": (f"metrics = 'segmentatio'\n{AXES}", "Did you mean 'segmentation'"),
-    "skip axis": (f"{AXES}[[skip]]\nobjectiv = 'simclr'\n", "Did you mean 'objective'"),
     "skip other": (f"{AXES}[[skip]]\ncore = 'kmeans'\n", "Unknown axis in skip 1"),
     "skip value": (f"{AXES}[[skip]]\nobjective = 'simcl'\n", "Did you mean 'simclr'"),
     "skip all": (f"{AXES}[[skip]]\nobjective = 'simclr'\n", "all runs are skipped"),
-    "skip nothing": (f"{AXES}[[skip]]\n", "names no axis"),
     "skip table": (f"skip = 3\n{AXES}", "skip should be a valid list"),
-    "key's type": (f"budget = 3\n{AXES}", "budget should be a valid string"),
     "nested": (f"a = {'[' * 5000}{']' * 5000}", "not valid TOML"),
     "no number": (f"{AXES}core.width = [nan]\n", "expected finite numbers"),
-    "name's type": (f"{AXES}encoder = [['cnn']]\n", "expected text"),
     "a billion seeds": (f"seeds = 1000000000\n{AXES}", "expected at most 20,000"),
     "a large product": (f"seeds = 15000\n{AXES}core.width = [8, 16]\n", "30,000 combinations"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_explained_and_names_the_file(tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_is_explained_and_names_the_file(tmp_path, mistake):
     text, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message) as error:
         suite(tmp_path, text)
     assert error.value.message.startswith(str(tmp_path / "a.toml"))
 
 
-def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path: Path) -> None:
+def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path):
     file = tmp_path / "a.toml"
     file.write_bytes(b"\xef\xbb\xbf" + f'question = "Hält es?"\n{AXES}'.encode())
     code = "import sys; from pathlib import Path; from slotbench.suites.document import read\n"
@@ -143,7 +134,7 @@ def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path: 
         read(file)
 
 
-def test_a_suite_has_a_question_and_a_name(tmp_path: Path) -> None:
+def test_a_suite_has_a_question_and_a_name(tmp_path):
     with pytest.raises(UserError, match="no question"):
         suite(tmp_path, AXES, head="")
     with pytest.raises(UserError, match="small letters"):
@@ -151,20 +142,20 @@ def test_a_suite_has_a_question_and_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", registry.names("suites"))
-def test_the_list_asks_what_the_file_asks(name: str) -> None:
+def test_the_list_asks_what_the_file_asks(name):
     entry = registry.get("suites", name)
     found = read(entry.load()())
     assert (found.name, found.question) == (name, entry.summary)
     assert found.combinations()
 
 
-def test_the_page_shows_a_file_that_can_be_read(tmp_path: Path) -> None:
+def test_the_page_shows_a_file_that_can_be_read(tmp_path):
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     found = suite(tmp_path, example, head="")
     assert len(found.combinations()) == 5 * (2 * 2 * 3 + 2 * 2)
 
 
-def test_the_page_names_every_field_state_engine_and_suite() -> None:
+def test_the_page_names_every_field_state_engine_and_suite():
     rows = {row for text in re.findall(r"^\| `([^|]+)` ", PAGE, re.MULTILINE) for row in [text]}
     assert {key.strip("[]") for key in rows} >= {*KEYS, *STATES} - {"axes", "fixed", "skip"}
     assert {"[axes]", "[fixed]", "[[skip]]"} <= rows

@@ -4,15 +4,12 @@ import errno
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from slotbench.results.run import Run, RunLocked
 from slotbench.suites import clock, drive
-from slotbench.suites.engines import Ended, Outcome, Task
-from slotbench.suites.plan import Plan
 from slotbench.suites.state import Journal, Progress, record_failure
 from tests.suites import tiny
 
@@ -20,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("at_once")
 
 
 @pytest.fixture
-def eight(tmp_path: Path, blocks: Path) -> Plan:
+def eight(tmp_path, blocks):
     """Two datasets, two objectives, two seeds."""
     data = tiny.data(tmp_path, blocks)
     return tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
@@ -29,17 +26,15 @@ def eight(tmp_path: Path, blocks: Path) -> Plan:
 class Told(tiny.Script):
     """Ends tasks as it is told, one outcome after the other; then as :class:`Script` does."""
 
-    def __init__(self, folder: Path, *outcomes: tuple[Outcome, str], capacity: int = 2) -> None:
+    def __init__(self, folder, *outcomes, capacity=2):
         super().__init__(folder, capacity)
-        self.outcomes: Iterator[tuple[Outcome, str]] = iter(outcomes)
+        self.outcomes = iter(outcomes)
 
-    def outcome(self, task: Task) -> tuple[Outcome, str]:
+    def outcome(self, task):
         return next(self.outcomes, None) or super().outcome(task)
 
 
-def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(
-    eight: Plan, tmp_path: Path
-) -> None:
+def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(eight, tmp_path):
     for capacity in (1, 3, 8):
         results = tmp_path / str(capacity)
         plan = tiny.planned(eight.suite, tmp_path / "data", results)
@@ -51,7 +46,7 @@ def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(
         assert tiny.submitted(results) == engine.given
 
 
-def test_what_is_done_is_never_run_again(eight: Plan, tmp_path: Path) -> None:
+def test_what_is_done_is_never_run_again(eight, tmp_path):
     for cell in eight.cells[::3]:
         tiny.finish(cell.run.path)
     first, second = (tiny.Script(tmp_path) for _ in range(2))
@@ -63,11 +58,11 @@ def test_what_is_done_is_never_run_again(eight: Plan, tmp_path: Path) -> None:
     assert second.given == []
 
 
-def test_what_failed_waits_for_retry(eight: Plan, tmp_path: Path) -> None:
+def test_what_failed_waits_for_retry(eight, tmp_path):
     failed = eight.cells[0]
 
     class Failing(tiny.Script):
-        def outcome(self, task: Task) -> tuple[Outcome, str]:
+        def outcome(self, task):
             if task.run == failed.key and len(self.given) < 9:
                 record_failure(Run(Path(task.run)), "no memory")
                 return "failed", "no memory"
@@ -84,22 +79,20 @@ def test_what_failed_waits_for_retry(eight: Plan, tmp_path: Path) -> None:
     assert again.given == [failed.key]
 
 
-def test_a_cell_that_keeps_being_stopped_is_begun_three_times(eight: Plan, tmp_path: Path) -> None:
+def test_a_cell_that_keeps_being_stopped_is_begun_three_times(eight, tmp_path):
     engine = Told(tmp_path, *[("stopped", "preempted")] * 3, capacity=1)
     picture = tiny.drive(eight, engine, tmp_path)
     assert Counter(engine.given)[eight.cells[0].key] == drive.ATTEMPTS == 3
     assert (picture.counts["done"], picture.counts["waiting"]) == (7, 1)
 
 
-def test_a_cell_that_others_began_first_is_no_attempt(eight: Plan, tmp_path: Path) -> None:
+def test_a_cell_that_others_began_first_is_no_attempt(eight, tmp_path):
     engine = Told(tmp_path, *[("elsewhere", "")] * 5, capacity=1)
     assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
     assert Counter(engine.given)[eight.cells[0].key] == 6
 
 
-def test_a_failure_that_could_not_be_written_down_is_shown_and_ends(
-    eight: Plan, tmp_path: Path
-) -> None:
+def test_a_failure_that_could_not_be_written_down_is_shown_and_ends(eight, tmp_path):
     engine = Told(tmp_path, ("failed", "The disk is full"), capacity=1)
     picture = tiny.drive(eight, engine, tmp_path)
     ((cell, progress),) = picture.cells("failed")
@@ -107,25 +100,23 @@ def test_a_failure_that_could_not_be_written_down_is_shown_and_ends(
     assert Counter(engine.given)[cell.key] == 1
 
 
-def test_a_full_disk_does_not_end_a_suite(
-    eight: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_does_not_end_a_suite(eight, tmp_path, monkeypatch):
     """The journal is nothing that the suite depends on."""
 
-    def full(*_: object) -> int:
+    def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("slotbench.suites.state.os.write", full)
     assert tiny.drive(eight, tiny.Script(tmp_path), tmp_path).counts["done"] == 8
 
 
-def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight: Plan, tmp_path: Path) -> None:
+def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight, tmp_path):
     taken = eight.cells[2].run
     taken.path.mkdir(parents=True)
     taken.write_status("running")
 
     class Slow(tiny.Script):
-        def poll(self) -> list[Ended]:
+        def poll(self):
             if not self.waiting and len(self.given) == 7:
                 tiny.finish(taken.path)
                 let_go.set()
@@ -133,7 +124,7 @@ def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight: Plan, tmp_
 
     let_go, held = threading.Event(), threading.Event()
 
-    def hold() -> None:
+    def hold():
         with taken.lock():
             held.set()
             let_go.wait(60)
@@ -150,11 +141,11 @@ def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight: Plan, tmp_
     assert str(taken.path) not in engine.given
 
 
-def test_two_suites_at_once_run_each_cell_once(eight: Plan, tmp_path: Path) -> None:
-    finished: list[str] = []
+def test_two_suites_at_once_run_each_cell_once(eight, tmp_path):
+    finished = []
 
     class Sharing(tiny.Script):
-        def outcome(self, task: Task) -> tuple[Outcome, str]:
+        def outcome(self, task):
             run = Run(Path(task.run))
             run.path.mkdir(parents=True, exist_ok=True)
             try:
@@ -182,11 +173,11 @@ def test_two_suites_at_once_run_each_cell_once(eight: Plan, tmp_path: Path) -> N
     assert sorted(finished) == sorted(cell.key for cell in eight.cells)
 
 
-def test_cancel_ends_the_driver(eight: Plan, tmp_path: Path) -> None:
+def test_cancel_ends_the_driver(eight, tmp_path):
     journal = Journal(tmp_path, "tiny")
 
     class Asked(tiny.Script):
-        def poll(self) -> list[Ended]:
+        def poll(self):
             if len(self.given) == 4:
                 journal.ask_to_cancel()
             return super().poll()
@@ -199,9 +190,9 @@ def test_cancel_ends_the_driver(eight: Plan, tmp_path: Path) -> None:
     assert 3 <= counts["done"] < 8
 
 
-def test_jobs_that_an_earlier_driver_left_are_taken_over(eight: Plan, tmp_path: Path) -> None:
+def test_jobs_that_an_earlier_driver_left_are_taken_over(eight, tmp_path):
     class Queue(tiny.Script):
-        def adopt(self, task: Task, handle: str) -> bool:
+        def adopt(self, task, handle):
             if handle == "17":
                 self.waiting.append(task)
             return handle == "17"
@@ -217,7 +208,7 @@ def test_jobs_that_an_earlier_driver_left_are_taken_over(eight: Plan, tmp_path: 
     assert set(engine.given) == {cell.key for cell in eight.cells} - {kept.key}
 
 
-def test_time_to_go(eight: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_to_go(eight, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
     timer, cells = clock.Clock(), eight.cells

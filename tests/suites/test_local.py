@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +13,17 @@ import pytest
 from slotbench.errors import UserError
 from slotbench.results.run import Run
 from slotbench.suites import commands, local, process
-from slotbench.suites.engines import Ended, Outcome, Settings, Task
+from slotbench.suites.engines import Settings, Task
 from slotbench.suites.local import Local
 from tests.suites import tiny
 
-Instead = Callable[[str], None]
 
-
-def task(folder: Path, name: str = "run") -> Task:
+def task(folder, name="run"):
     return Task(str(folder / name), "0" * 8, {}, "data", "results", "cpu", ("segmentation",))
 
 
-def ended(engine: Local, count: int) -> list[Ended]:
-    found: list[Ended] = []
+def ended(engine, count):
+    found = []
     until = time.monotonic() + 60
     while len(found) < count and time.monotonic() < until:
         found += engine.poll()
@@ -34,11 +31,11 @@ def ended(engine: Local, count: int) -> list[Ended]:
     return found
 
 
-def settings(folder: Path, workers: int | None = None, device: str = "cpu") -> Settings:
+def settings(folder, workers=None, device="cpu"):
     return Settings(workers, device, None, folder)
 
 
-ENDS: dict[str, tuple[str, Outcome, str]] = {
+ENDS = {
     "done": ("exit 0", "done", ""),
     "elsewhere": ("exit 75", "elsewhere", ""),
     "saved and left": ("exit 130", "stopped", "stopped"),
@@ -52,8 +49,8 @@ ENDS: dict[str, tuple[str, Outcome, str]] = {
 
 @pytest.mark.parametrize("case", ENDS)
 def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
-    case: str, tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    case, tmp_path, instead, monkeypatch
+):
     script, outcome, reason = ENDS[case]
     monkeypatch.setattr(process, "oom_kills", lambda: 0)
     instead(script)
@@ -67,9 +64,7 @@ def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
     assert (status["state"], status["reason"]) == written
 
 
-def test_a_kill_for_lack_of_memory_is_told_from_another(
-    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_for_lack_of_memory_is_told_from_another(tmp_path, instead, monkeypatch):
     """Linux counts the processes that it has killed for that."""
     count = iter((3, 4))
     monkeypatch.setattr(process, "oom_kills", lambda: next(count))
@@ -79,7 +74,7 @@ def test_a_kill_for_lack_of_memory_is_told_from_another(
     assert "the machine ran out of memory" in ended(engine, 1)[0].reason
 
 
-def test_a_failure_does_not_undo_a_training(tmp_path: Path, instead: Instead) -> None:
+def test_a_failure_does_not_undo_a_training(tmp_path, instead):
     run = Run(tmp_path / "run")
     run.path.mkdir()
     run.write_status("done", step=4)
@@ -91,9 +86,7 @@ def test_a_failure_does_not_undo_a_training(tmp_path: Path, instead: Instead) ->
     assert run.status()["evaluation_error"] == "no such metric"
 
 
-def test_cores_are_shared_and_threads_pinned(
-    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cores_are_shared_and_threads_pinned(tmp_path, instead, monkeypatch):
     monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
     instead("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $CUDA_VISIBLE_DEVICES-")
     for workers, threads in ((1, 8), (3, 2), (8, 1), (20, 1)):
@@ -105,16 +98,14 @@ def test_cores_are_shared_and_threads_pinned(
         assert said.startswith(f"{threads} {threads} ")
 
 
-def test_as_many_at_once_as_there_are_cores_and_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_as_many_at_once_as_there_are_cores_and_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "cores", lambda: 8)
     for memory, workers in ((3 * 2**30, 1), (9 * 2**30, 4), (2**40, 8), (0, 1)):
         monkeypatch.setattr("slotbench.datasets.format.loader.available_memory", lambda m=memory: m)
         assert Local(settings(tmp_path)).capacity == workers
 
 
-def test_a_gpu_each(tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_each(tmp_path, instead, monkeypatch):
     """On a machine with two GPUs: two at once, each sees its own; the next takes the free one."""
     monkeypatch.setattr(local, "choose", lambda _: type("Device", (), {"type": "cuda"}))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-b")
@@ -132,9 +123,7 @@ def test_a_gpu_each(tmp_path: Path, instead: Instead, monkeypatch: pytest.Monkey
     assert seen == ["3", "GPU-b", "GPU-b"]
 
 
-def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(process.sys, "executable", str(tmp_path / "nothing"))
     engine = Local(settings(tmp_path, 1))
     engine.submit([task(tmp_path)])
@@ -143,9 +132,7 @@ def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(
     assert Run(tmp_path / "run").status()["reason"] == found.reason != ""
 
 
-def test_cells_are_asked_to_save_and_made_to_leave(
-    tmp_path: Path, instead: Instead, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_are_asked_to_save_and_made_to_leave(tmp_path, instead, monkeypatch):
     monkeypatch.setattr(local, "SAVE_SECONDS", 0.5)
     engine = Local(settings(tmp_path, 2))
     wait = "touch ready; while :; do sleep 0.02; done"
@@ -162,7 +149,7 @@ def test_cells_are_asked_to_save_and_made_to_leave(
     assert outcomes == {"saves": "stopped", "hangs": "failed"}
 
 
-def test_a_log_keeps_its_last_lines(tmp_path: Path) -> None:
+def test_a_log_keeps_its_last_lines(tmp_path):
     log = tmp_path / "log"
     log.write_text("".join(f"{line}\n" for line in range(5000)))
     assert process.trim(log) == log.read_text().splitlines()
@@ -170,14 +157,14 @@ def test_a_log_keeps_its_last_lines(tmp_path: Path) -> None:
     assert process.trim(tmp_path / "none") == []
 
 
-def test_the_engine_takes_no_address(tmp_path: Path) -> None:
+def test_the_engine_takes_no_address(tmp_path):
     with pytest.raises(UserError, match="on this machine alone"):
         Local(replace(settings(tmp_path), address="auto"))
     with pytest.raises(UserError, match="option of the engine 'local'"):
         Local(replace(settings(tmp_path), options={"mem_gb": "4"}))
 
 
-def test_a_suite_by_processes(tmp_path: Path, blocks: Path) -> None:
+def test_a_suite_by_processes(tmp_path, blocks):
     """Two cells by real processes; the second time there is nothing to do."""
     suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
     where = commands.Where(blocks, tmp_path / "results", "cpu")
@@ -193,6 +180,6 @@ def test_a_suite_by_processes(tmp_path: Path, blocks: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")
-def test_a_cell_whose_parent_has_died_does_not_begin() -> None:
+def test_a_cell_whose_parent_has_died_does_not_begin():
     words = [sys.executable, "-m", "slotbench.cli.cell", json.dumps({"parent": 1})]
     assert subprocess.run(words, check=False).returncode == 256 - signal.SIGTERM

@@ -1,8 +1,6 @@
 """A suite's cells: runs like any other, each once."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import h5py
 import pytest
@@ -13,18 +11,14 @@ from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
-from slotbench.results.run import Run
-from slotbench.suites.plan import Plan
 from tests.suites import tiny
-
-Make = Callable[..., Plan]
 
 
 @pytest.fixture
-def make(tmp_path: Path, blocks: Path) -> Make:
+def make(tmp_path, blocks):
     """The plan of a suite with these axes."""
 
-    def planned(axes: str, fixed: str = '[fixed]\npreset = "quick"\n') -> Plan:
+    def planned(axes, fixed='[fixed]\npreset = "quick"\n'):
         head = 'name = "tiny"\nquestion = "Why?"\n'
         file = tiny.write(tmp_path, f"{head}{axes}\n", fixed)
         return tiny.planned(file, blocks, tmp_path / "results")
@@ -32,17 +26,15 @@ def make(tmp_path: Path, blocks: Path) -> Make:
     return planned
 
 
-def test_a_cell_is_the_run_that_its_words_train(
-    make: Make, tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_is_the_run_that_its_words_train(make, tmp_path, blocks, monkeypatch):
     """What a cell tells the user to type resolves to the cell's own directory."""
     plan = make(
         '[axes]\nobjective = ["simclr", "reconstruction"]\nalignment = ["pool", "shared"]\n'
         'core.width = [8, 16]\ncore.gradient = ["last"]\nviews.crop = [[0.3, 0.9]]\nseed = [0, 3]'
     )
-    trained: list[Path] = []
+    trained = []
 
-    def carry_out(run: Run, *_: object) -> Run:
+    def carry_out(run, *_):
         trained.append(run.path.resolve())
         return run
 
@@ -56,7 +48,7 @@ def test_a_cell_is_the_run_that_its_words_train(
     assert trained == [cell.run.path.resolve() for cell in plan.cells]
 
 
-def test_what_a_cell_does_not_have_is_left_out_of_it(make: Make) -> None:
+def test_what_a_cell_does_not_have_is_left_out_of_it(make):
     """Pairing means nothing to reconstruction, and a decoder's field nothing to SimCLR."""
     plan = make(
         '[axes]\nobjective = ["reconstruction", "simclr"]\nalignment = ["pool", "shared"]\n'
@@ -73,7 +65,7 @@ def test_what_a_cell_does_not_have_is_left_out_of_it(make: Make) -> None:
     assert len({cell.key for cell in plan.cells}) == 5
 
 
-def test_an_encoder_brings_its_fields(make: Make) -> None:
+def test_an_encoder_brings_its_fields(make):
     plan = make('[axes]\nencoder.name = ["cnn", "strided-cnn"]\nencoder.stride = [2, 4]\n')
     assert [dict(cell.values) for cell in plan.cells] == [
         {"encoder.name": "cnn"},
@@ -93,12 +85,12 @@ def test_an_encoder_brings_its_fields(make: Make) -> None:
         ("[axes]\nobjective = ['simclr', 'cswm']", "follows frames"),
     ],
 )
-def test_a_mistake_is_found_before_anything_runs(make: Make, axes: str, message: str) -> None:
+def test_a_mistake_is_found_before_anything_runs(make, axes, message):
     with pytest.raises(UserError, match=message):
         make(axes)
 
 
-def test_budgets_are_budgets_of_the_runs(make: Make) -> None:
+def test_budgets_are_budgets_of_the_runs(make):
     plan = make(
         '[axes]\nbudget = ["64:images", "5:steps", "9:seconds", "1e9:flops"]\n',
         '[fixed]\npreset = "quick"\n"train.batch_size" = 8\n',
@@ -108,7 +100,7 @@ def test_budgets_are_budgets_of_the_runs(make: Make) -> None:
     assert [each.budget for each in settings] == ["", "", "9:seconds", "1000000000:flops"]
 
 
-def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make: Make) -> None:
+def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make):
     plan = make(
         "seeds = 2\n[prepare]\nimage_size = 32\n"
         '[axes]\ndataset = ["clevr", "multi-dsprites:binarized"]\n'
@@ -121,7 +113,7 @@ def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make: Make) -> N
 
 
 @pytest.mark.parametrize("name", registry.names("suites"))
-def test_every_shipped_suite_can_be_run(name: str, tmp_path: Path, blocks: Path) -> None:
+def test_every_shipped_suite_can_be_run(name, tmp_path, blocks):
     data = tiny.data(tmp_path, blocks)
     suite = registry.get("suites", name).load()()
     plan = tiny.planned(suite, data, tmp_path)
@@ -135,7 +127,7 @@ def test_every_shipped_suite_can_be_run(name: str, tmp_path: Path, blocks: Path)
     assert len({cell.key for cell in plan.cells}) == len(plan.cells)
 
 
-def test_the_demo_is_what_the_three_commands_train(tmp_path: Path, blocks: Path) -> None:
+def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
     plan = tiny.planned(registry.get("suites", "demo").load()(), blocks, tmp_path)
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
@@ -146,7 +138,7 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path: Path, blocks: Path)
     assert [cell.config.id for cell in plan.cells] == typed
 
 
-def test_settings_that_travel_survive_json(make: Make) -> None:
+def test_settings_that_travel_survive_json(make):
     plan = make('[axes]\ncore.width = [8]\nbudget = ["3:steps"]')
     (cell,) = plan.cells
     there = json.loads(json.dumps(vars(cell.choice)))

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,24 +26,24 @@ pytestmark = [
 class Task0:
     """Stands for ``ray.remote(...)``: remembers what it was given."""
 
-    def __init__(self, calls: list[Any]) -> None:
+    def __init__(self, calls):
         self.calls = calls
 
-    def options(self, **options: Any) -> "Task0":
+    def options(self, **options):
         self.calls.append(options)
         return self
 
-    def remote(self, task: dict[str, Any], threads: int) -> Any:
+    def remote(self, task, threads):
         self.calls.append((task["run"], threads))
         return bytes([len(self.calls)])
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def cluster(monkeypatch):
     """No cluster, but what one would say: resources, and how tasks end."""
-    said: dict[str, Any] = {"resources": {"CPU": 8.0}, "calls": [], "ends": [], "up": True}
+    said = {"resources": {"CPU": 8.0}, "calls": [], "ends": [], "up": True}
 
-    def get(_: Any) -> Any:
+    def get(_):
         end = said["ends"].pop(0)
         if isinstance(end, Exception):
             raise end
@@ -62,17 +60,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return said
 
 
-def engine(folder: Path, workers: int | None = None, **given: Any) -> Ray:
+def engine(folder, workers=None, **given):
     return Ray(Settings(workers, given.get("device", "auto"), given.get("address"), folder))
 
 
-def task(name: str) -> Task:
+def task(name):
     return Task(name, "0" * 8, {}, "", "", "cpu", ())
 
 
-def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(
-    tmp_path: Path, cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(tmp_path, cluster, monkeypatch):
     monkeypatch.setattr(ray_engine, "cores", lambda: 8)
     monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
     assert engine(tmp_path, 2).threads == 4
@@ -93,7 +89,7 @@ def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(
     assert all(call["max_retries"] == 0 for call in cluster["calls"])
 
 
-def test_what_ray_says_of_the_end_of_a_task(tmp_path: Path, cluster: dict[str, Any]) -> None:
+def test_what_ray_says_of_the_end_of_a_task(tmp_path, cluster):
     """A lost worker or node is no failure of the cell: it goes on when it is run again."""
     known = ray.exceptions
     found = engine(tmp_path, 8)
@@ -116,10 +112,8 @@ def test_what_ray_says_of_the_end_of_a_task(tmp_path: Path, cluster: dict[str, A
     assert found.poll() == []
 
 
-def test_without_an_answer_it_says_what_to_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def nobody(**_: Any) -> None:
+def test_without_an_answer_it_says_what_to_type(tmp_path, monkeypatch):
+    def nobody(**_):
         raise ConnectionError("nobody there")
 
     monkeypatch.setattr(ray, "init", nobody)
@@ -129,7 +123,7 @@ def test_without_an_answer_it_says_what_to_type(
 
 
 @pytest.mark.slow
-def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> None:
+def test_two_objectives_two_seeds_two_datasets(tmp_path, blocks):
     data = tiny.data(tmp_path, blocks)
     plan = tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
     process = tiny.command(tmp_path, "run", "tiny.toml", "--engine", "ray")
@@ -139,7 +133,7 @@ def test_two_objectives_two_seeds_two_datasets(tmp_path: Path, blocks: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path: Path, blocks: Path) -> None:
+def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks):
     """In this process: the driver's own Ray, a damaged dataset, and a cluster that is left."""
     data = tiny.data(tmp_path, blocks)
     where = commands.Where(data, tmp_path / "results", "cpu")
@@ -157,7 +151,7 @@ def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path: Path, blocks
 
 
 @pytest.mark.slow
-def test_a_cluster_of_our_own_listens_on_loopback_only(tmp_path: Path) -> None:
+def test_a_cluster_of_our_own_listens_on_loopback_only(tmp_path):
     code = """
 import sys
 from pathlib import Path

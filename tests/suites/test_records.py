@@ -4,8 +4,6 @@ import json
 import os
 import threading
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ HOURS = (-(10**6), -7, 7, 10**6)
 """By how much clocks jump."""
 
 
-def run_with(folder: Path, evaluated: bool = False, **status: Any) -> Run:
+def run_with(folder, evaluated=False, **status):
     if evaluated:
         tiny.finish(folder)
     run = Run(folder)
@@ -28,7 +26,7 @@ def run_with(folder: Path, evaluated: bool = False, **status: Any) -> Run:
     return run
 
 
-STATES: dict[str, tuple[dict[str, Any], bool, tuple[str, str]]] = {
+STATES = {
     "nothing": ({}, False, ("waiting", "")),
     "just begun": ({}, True, ("running", "")),
     "running": ({"state": "running"}, True, ("running", "")),
@@ -53,7 +51,7 @@ STATES: dict[str, tuple[dict[str, Any], bool, tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", STATES)
-def test_the_state_of_a_cell(case: str, tmp_path: Path) -> None:
+def test_the_state_of_a_cell(case, tmp_path):
     status, held, expected = STATES[case]
     run = run_with(tmp_path / "run", **status)
     if held:
@@ -64,7 +62,7 @@ def test_the_state_of_a_cell(case: str, tmp_path: Path) -> None:
     assert (found.state, found.reason) == expected
 
 
-def test_a_damaged_status_is_no_end(tmp_path: Path) -> None:
+def test_a_damaged_status_is_no_end(tmp_path):
     run = run_with(tmp_path / "run")
     (run.path / "status.json").write_text('{"state": "runn')
     found = progress_of(run, ("segmentation",))
@@ -74,7 +72,7 @@ def test_a_damaged_status_is_no_end(tmp_path: Path) -> None:
     assert progress_of(run, ("segmentation",)) == found
 
 
-def test_the_step_of_a_run_is_that_of_its_log(tmp_path: Path) -> None:
+def test_the_step_of_a_run_is_that_of_its_log(tmp_path):
     """The status is written every two minutes, the log at every few steps."""
     run = run_with(tmp_path / "run", state="running", step=3, steps=100)
     rows = [json.dumps({"step": step, "loss": 0.5}) for step in range(1, 41)]
@@ -84,7 +82,7 @@ def test_the_step_of_a_run_is_that_of_its_log(tmp_path: Path) -> None:
     assert (found.step, found.share) == (40, 0.4)
 
 
-def test_a_failure_is_written_once_and_not_over_one_who_is_at_work(tmp_path: Path) -> None:
+def test_a_failure_is_written_once_and_not_over_one_who_is_at_work(tmp_path):
     run = run_with(tmp_path / "run", state="failed", reason="the loss is not finite")
     record_failure(run, "ended with exit code 1")
     assert run.status()["reason"] == "the loss is not finite"
@@ -94,7 +92,7 @@ def test_a_failure_is_written_once_and_not_over_one_who_is_at_work(tmp_path: Pat
         assert run.status()["state"] == "running"
 
 
-def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path):
     run = run_with(tmp_path / "run")
     for name in (".checkpoint.pt.7-ab.tmp", ".config.json.7-ab.tmp", "notes.tmp"):
         (run.path / name).touch()
@@ -104,9 +102,7 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
 
 
 @pytest.mark.usefixtures("at_once")
-def test_no_jump_of_a_clock_changes_what_is_run(
-    tmp_path: Path, blocks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_jump_of_a_clock_changes_what_is_run(tmp_path, blocks, monkeypatch):
     """Before the first cell, and between any two, the clock and the times of all files jump."""
     plan = tiny.planned(tiny.write(tmp_path, tiny.ONE), blocks, tmp_path / "results")
     jumps = iter(HOURS * 1000)
@@ -127,8 +123,8 @@ def test_no_jump_of_a_clock_changes_what_is_run(
     assert sorted(engine.given) == sorted([held.key, other.key])
 
 
-def test_eight_writers_lose_no_line_of_the_journal(tmp_path: Path) -> None:
-    def write(number: int) -> None:
+def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
+    def write(number):
         journal = Journal(tmp_path, "tiny")
         for line in range(50):
             journal.write("submit", engine=f"e{number}", run=f"{line}", handle="x" * 400)
@@ -143,7 +139,7 @@ def test_eight_writers_lose_no_line_of_the_journal(tmp_path: Path) -> None:
     assert all(len(journal.open_handles(f"e{number}")) == 50 for number in range(8))
 
 
-def test_only_what_is_asked_later_cancels(tmp_path: Path) -> None:
+def test_only_what_is_asked_later_cancels(tmp_path):
     journal = Journal(tmp_path, "tiny")
     journal.ask_to_cancel()
     watch = CancelWatch(journal)

@@ -1,7 +1,5 @@
 """Tuning: equal budgets, seeds of its own, and settings that a preset reads."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -21,13 +19,13 @@ SMALL = (*TINY[:4], "train.val_every=100")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """Where tuned settings go in a test."""
     monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
     return tmp_path / "tuned"
 
 
-def contest(blocks: Path, results: Path, trials: int = 2, **options: object) -> dict[str, object]:
+def contest(blocks, results, trials=2, **options):
     found = api.tune(
         ["simclr"],
         trials=trials,
@@ -41,11 +39,11 @@ def contest(blocks: Path, results: Path, trials: int = 2, **options: object) -> 
     return found["simclr"]
 
 
-def runs(results: Path) -> list[Run]:
+def runs(results):
     return [Run(file.parent) for file in sorted(results.glob("tuning/**/status.json"))]
 
 
-def test_tuned_settings_are_found_kept_and_read(blocks: Path, tmp_path: Path, folder: Path) -> None:
+def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     first = contest(blocks, tmp_path)
     (file,) = folder.iterdir()
     trained = {run.path: run.status()["state"] for run in runs(tmp_path)}
@@ -67,7 +65,7 @@ def test_tuned_settings_are_found_kept_and_read(blocks: Path, tmp_path: Path, fo
     assert "trials = 2" in file.read_text()
 
 
-def test_what_was_not_tuned_is_named(blocks: Path, folder: Path) -> None:
+def test_what_was_not_tuned_is_named(blocks, folder):
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
     with pytest.raises(UserError, match="was not tuned on clevr:clevr6") as error:
@@ -79,14 +77,14 @@ def test_what_was_not_tuned_is_named(blocks: Path, folder: Path) -> None:
         tuned.read("clevr", "clevr6")
 
 
-def test_a_dry_run_shows_the_space_and_trains_nothing(blocks: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):
     found = contest(blocks, tmp_path, trials=12, dry_run=True)
     assert found["runs"] == 15
-    assert {"train.learning_rate", "views.crop"} <= set(found["space"])  # type: ignore[call-overload]
+    assert {"train.learning_rate", "views.crop"} <= set(found["space"])
     assert not list(tmp_path.iterdir())
 
 
-def test_the_score_is_the_foreground_ari_of_val(blocks: Path) -> None:
+def test_the_score_is_the_foreground_ari_of_val(blocks):
     with DatasetFile(blocks / "clevr.h5") as dataset:
         config = resolve(
             Choice(objective="random", preset="quick", overrides=TINY), dataset_info(dataset)

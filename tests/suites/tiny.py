@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from slotbench.suites.document import Suite, read
-from slotbench.suites.drive import Driver, Picture
-from slotbench.suites.engines import Ended, Engine, Outcome, Settings, Task
-from slotbench.suites.plan import Cell, Plan, plan
+from slotbench.suites.document import read
+from slotbench.suites.drive import Driver
+from slotbench.suites.engines import Ended, Engine, Settings
+from slotbench.suites.plan import plan
 from slotbench.suites.state import Journal
 from tests.conftest import write_blocks
 
@@ -46,13 +45,13 @@ objective = ["random", "simclr"]
 """
 
 
-def write(folder: Path, text: str = TWO, fixed: str = FIXED) -> Path:
+def write(folder, text=TWO, fixed=FIXED):
     file = folder / "tiny.toml"
     file.write_text(text + fixed)
     return file
 
 
-def data(folder: Path, blocks: Path) -> Path:
+def data(folder, blocks):
     """A folder with two small datasets, by the names of ``clevr`` and ``multi-dsprites``."""
     found = folder / "data"
     found.mkdir(exist_ok=True)
@@ -61,7 +60,7 @@ def data(folder: Path, blocks: Path) -> Path:
     return found
 
 
-def planned(suite: Suite | Path, data_dir: Path, results: Path) -> Plan:
+def planned(suite, data_dir, results):
     return plan(read(suite) if isinstance(suite, Path) else suite, data_dir, results, "quick")
 
 
@@ -70,36 +69,36 @@ class Script(Engine):
 
     name = "local"
 
-    def __init__(self, folder: Path, capacity: int = 2) -> None:
+    def __init__(self, folder, capacity=2):
         super().__init__(Settings(None, "cpu", None, folder))
-        self.capacity: int | None = capacity
-        self.given: list[str] = []
-        self.waiting: list[Task] = []
+        self.capacity = capacity
+        self.given = []
+        self.waiting = []
         self.most = 0
 
-    def submit(self, tasks: Sequence[Task]) -> list[str]:
+    def submit(self, tasks):
         self.given += [task.run for task in tasks]
         self.waiting += tasks
         self.most = max(self.most, len(self.waiting))
         return [str(len(self.given)) for _ in tasks]
 
-    def poll(self) -> list[Ended]:
+    def poll(self):
         ended = [Ended(task.run, *self.outcome(task)) for task in self.waiting[:1]]
         self.waiting = self.waiting[1:]
         return ended
 
-    def outcome(self, task: Task) -> tuple[Outcome, str]:
+    def outcome(self, task):
         finish(Path(task.run))
         return "done", ""
 
-    def cancel(self) -> None:
+    def cancel(self):
         self.waiting = []
 
-    def close(self) -> None:
+    def close(self):
         pass
 
 
-def finish(path: Path) -> None:
+def finish(path):
     """Leave what a run leaves that is trained and judged by ``segmentation``."""
     from slotbench.evaluation.groups import version
     from slotbench.files import write_json
@@ -111,18 +110,18 @@ def finish(path: Path) -> None:
     write_json(run.evaluation, {"groups": {"segmentation": version("segmentation")}})
 
 
-def drive(plan: Plan, engine: Engine, results: Path, *, retry: bool = False) -> Picture:
+def drive(plan, engine, results, *, retry=False):
     """Drive a suite to its end, as ``suite run`` does."""
     journal = Journal(results, plan.suite.name)
     with journal.driving(b""):
         return Driver(plan, engine, journal, results, results, retry=retry).run(lambda _: None)
 
 
-def command(folder: Path, *words: str, limit: int | None = None) -> "subprocess.Popen[str]":
+def command(folder, *words, limit=None):
     """``slotbench suite ...`` in a process of its own, one thread each; files up to ``limit``."""
     import resource
 
-    def lower() -> None:
+    def lower():
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
@@ -137,7 +136,7 @@ def command(folder: Path, *words: str, limit: int | None = None) -> "subprocess.
     )
 
 
-def whole(cells: Sequence[Cell]) -> None:
+def whole(cells):
     """Every cell is done; its log has each step once; nothing half written is left."""
     for cell in cells:
         status = json.loads((cell.run.path / "status.json").read_text())
@@ -149,7 +148,7 @@ def whole(cells: Sequence[Cell]) -> None:
         assert not list(cell.run.path.rglob("*.tmp"))
 
 
-def submitted(results: Path) -> list[str]:
+def submitted(results):
     """What engines were given, by run, in order."""
     events = Journal(results, "tiny").events()
     return [event.run for event in events if event.event == "submit"]

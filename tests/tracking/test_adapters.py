@@ -2,8 +2,6 @@
 
 import json
 import struct
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,13 +15,13 @@ LOSSES = {1: 0.75, 2: 0.5, 3: 0.25, 4: 0.125}
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path):
     path = tmp_path / "results/runs/clevr-clevr6/slot-attention+simclr/0-0123abcd"
     path.mkdir(parents=True)
     return path
 
 
-def tell(kind: Any, run: Path, begin: int, end: int, state: str) -> None:
+def tell(kind, run, begin, end, state):
     """What the loop tells from one step to another, in one process."""
     tracker = kind(Tracked(run, SETTINGS, begin))
     for step in range(begin + 1, end + 1):
@@ -31,14 +29,14 @@ def tell(kind: Any, run: Path, begin: int, end: int, state: str) -> None:
     tracker.close(state)
 
 
-def in_two_parts(kind: Any, run: Path) -> None:
+def in_two_parts(kind, run):
     """Interrupted after step 3, whose checkpoint is that of step 2."""
     tell(kind, run, 0, 3, "interrupted")
     tell(kind, run, 2, 4, "done")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_has_each_step_once(run: Path) -> None:
+def test_tensorboard_has_each_step_once(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     in_two_parts(TensorBoard, run)
@@ -51,7 +49,7 @@ def test_tensorboard_has_each_step_once(run: Path) -> None:
     assert "| train.steps | 4 |" in table
 
 
-def records(folder: Path) -> list[Any]:
+def records(folder):
     """What W&B has kept for the day there is a network."""
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -73,7 +71,7 @@ def records(folder: Path) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_wandb_offline_keeps_one_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_offline_keeps_one_run(run, monkeypatch):
     import wandb
 
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -83,7 +81,7 @@ def test_wandb_offline_keeps_one_run(run: Path, monkeypatch: pytest.MonkeyPatch)
     name = json.loads((run / "tracking.json").read_text())["wandb"]
     assert name.startswith("0-0123abcd-")
     assert len(parts) == 2
-    losses: list[dict[int, float]] = []
+    losses = []
     for part in parts:
         assert part.name.endswith(name)
         held = records(part)
@@ -103,7 +101,7 @@ def test_wandb_offline_keeps_one_run(run: Path, monkeypatch: pytest.MonkeyPatch)
     assert losses == [{step: LOSSES[step] for step in steps} for steps in ((1, 2, 3), (3, 4))]
 
 
-def assert_mlflow(uri: str, run: Path) -> None:
+def assert_mlflow(uri, run):
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri)
@@ -118,7 +116,7 @@ def assert_mlflow(uri: str, run: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_in_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mlflow_in_a_folder(run, monkeypatch, tmp_path):
     uri = (tmp_path / "mlruns").as_uri()
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -128,7 +126,7 @@ def test_mlflow_in_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_in_its_own_database_whatever_the_folder_is_called(tmp_path: Path) -> None:
+def test_mlflow_in_its_own_database_whatever_the_folder_is_called(tmp_path):
     path = tmp_path / "does it work at 50%?" / "runs/clevr-clevr6/slot-attention+simclr/0-01"
     path.mkdir(parents=True)
     in_two_parts(MLflow, path)
@@ -138,9 +136,7 @@ def test_mlflow_in_its_own_database_whatever_the_folder_is_called(tmp_path: Path
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_takes_any_number_of_settings_of_any_length_and_any_name(
-    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_mlflow_takes_any_number_of_settings_of_any_length_and_any_name(run, monkeypatch, tmp_path):
     from mlflow.tracking import MlflowClient
 
     uri = (tmp_path / "mlruns").as_uri()

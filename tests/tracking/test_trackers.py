@@ -3,7 +3,6 @@
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -13,17 +12,8 @@ from slotbench.errors import UserError
 from slotbench.registry import Entry
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import Run
 from slotbench.tracking import tracker as base
-from slotbench.tracking.tracker import (
-    Tracked,
-    Tracker,
-    Trackers,
-    Values,
-    check,
-    flat,
-    without_secrets,
-)
+from slotbench.tracking.tracker import Tracked, Tracker, Trackers, check, flat, without_secrets
 from slotbench.training.loop import Trainer
 from tests.training.test_train import choice
 
@@ -33,15 +23,15 @@ class Notes(Tracker):
 
     told: ClassVar[list[Any]] = []
 
-    def __init__(self, run: Tracked) -> None:
+    def __init__(self, run):
         self.run = run
         Notes.told.append(("begin", run.step, run.known("notes")))
         run.remember("notes", "one")
 
-    def log(self, step: int, values: Values) -> None:
+    def log(self, step, values):
         Notes.told.append({"step": step, **values})
 
-    def close(self, state: str) -> None:
+    def close(self, state):
         Notes.told.append(state)
 
 
@@ -50,7 +40,7 @@ class Fails(Notes):
 
     error: ClassVar[BaseException] = OSError("the network is gone")
 
-    def log(self, step: int, values: Values) -> None:
+    def log(self, step, values):
         super().log(step, values)
         if step == 2:
             raise self.error
@@ -59,7 +49,7 @@ class Fails(Notes):
 class Never(Notes):
     """Fails at once."""
 
-    def __init__(self, run: Tracked) -> None:
+    def __init__(self, run):
         del run
         raise SystemExit(1)
 
@@ -67,7 +57,7 @@ class Never(Notes):
 class Hangs(Notes):
     """Never comes back."""
 
-    def log(self, step: int, values: Values) -> None:
+    def log(self, step, values):
         del step, values
         threading.Event().wait(20)
 
@@ -77,7 +67,7 @@ class Missing(Notes):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+def registered(monkeypatch):
     Notes.told.clear()
     known = dict(registry.entries("trackers"))
     for kind in (Notes, Fails, Never, Hangs, Missing):
@@ -86,22 +76,20 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._ENTRIES, "trackers", known)
 
 
-def trained(blocks: Path, results: Path, *names: str, steps: int = 4) -> Run:
+def trained(blocks, results, *names, steps=4):
     host = api.host("cpu", 0.0, track=names)
     return workflow.start(choice(steps), host, blocks, results, evaluate=False)
 
 
-def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks: Path, tmp_path: Path) -> None:
+def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks, tmp_path):
     run = trained(blocks, tmp_path, "notes")
     assert Notes.told == [("begin", 0, None), *run.metrics(), "done"]
 
 
-def test_a_resumed_run_goes_on_under_the_name_it_had(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path, monkeypatch):
     step = Trainer.train_step
 
-    def broken(self: Trainer, batch: Any) -> Any:
+    def broken(self, batch):
         if self.step == 2:
             raise MemoryError
         return step(self, batch)
@@ -123,13 +111,8 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(
     ("name", "error"), [("fails", OSError("the [network] is gone")), ("never", SystemExit("[3]"))]
 )
 def test_one_that_fails_is_named_once_and_stops_nothing(
-    blocks: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    error: BaseException,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    blocks, tmp_path, capsys, name, error, monkeypatch
+):
     monkeypatch.setattr(Fails, "error", error)
     run = trained(blocks, tmp_path, name, "notes")
     assert run.status()["state"] == "done"
@@ -139,12 +122,7 @@ def test_one_that_fails_is_named_once_and_stops_nothing(
     assert Notes.told[-1] == "done"
 
 
-def test_one_that_hangs_stops_nothing(
-    blocks: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_one_that_hangs_stops_nothing(blocks, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(base, "CLOSE_SECONDS", 0.1)
     begun = time.monotonic()
     assert trained(blocks, tmp_path, "hangs").status()["state"] == "done"
@@ -152,9 +130,7 @@ def test_one_that_hangs_stops_nothing(
     assert "hangs does not answer" in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_evaluation_is_told_at_the_last_step(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_evaluation_is_told_at_the_last_step(blocks, tmp_path, monkeypatch):
     metrics = {"fg_ari/attention": {"value": 0.5}, "miou/decoder": {"value": None}}
     found = {"split": "test", "metrics": metrics}
     monkeypatch.setattr(judge, "judge_run", lambda *_: found)
@@ -167,47 +143,45 @@ def test_the_evaluation_is_told_at_the_last_step(
     ]
 
 
-def test_a_name_given_twice_is_one_tracker(tmp_path: Path) -> None:
+def test_a_name_given_twice_is_one_tracker(tmp_path):
     trackers = Trackers(("notes", "notes"), Tracked(tmp_path, {}))
     trackers.log(1, {"loss": 2.0})
     trackers.close("done")
     assert Notes.told == [("begin", 0, None), {"step": 1, "loss": 2.0}, "done"]
 
 
-def test_a_missing_package_is_named_with_its_extra() -> None:
+def test_a_missing_package_is_named_with_its_extra():
     with pytest.raises(UserError, match=r"pip install 'slotbench\[missing\]'"):
         check(["notes", "missing"])
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
-def test_each_extra_is_asked_for_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_extra_is_asked_for_by_its_name(name, monkeypatch):
     package = registry.get("trackers", name).load().packages[0]
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
         api.host("cpu", track=(name,))
 
 
-def test_an_unknown_tracker_is_answered_with_the_nearest() -> None:
+def test_an_unknown_tracker_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
         api.host("cpu", track=("tensorbord",))
 
 
-def test_no_warning_has_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_warning_has_a_password(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "hunter3")
     said = without_secrets("http://user:hunter2@host/api failed for key hunter3, wandb://a@b@host")
     assert said == "http://***@host/api failed for key ***, wandb://***@host"
 
 
-def test_a_damaged_list_of_names_ends_the_tracking_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_list_of_names_ends_the_tracking_alone(tmp_path, capsys):
     (tmp_path / "tracking.json").write_text("[" * 10**5)
     trackers = Trackers(("notes",), Tracked(tmp_path, {}))
     trackers.close("done")
     assert "tracking.json is not valid JSON" in " ".join(capsys.readouterr().err.split())
 
 
-def test_settings_are_flat() -> None:
+def test_settings_are_flat():
     nested = {"train": {"steps": 3, "clip": None}, "views": {"crop": (0.5, 1.0)}, "seed": 0}
     assert flat(nested) == {
         "train.steps": 3,

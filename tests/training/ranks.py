@@ -9,15 +9,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.objectives.objective import TrainBatch
 from slotbench.results.run import Run
 from slotbench.training.build import build
 from slotbench.training.distributed import meeting
@@ -36,7 +33,7 @@ TINY = (
     "train.learning_rate=1e-3",
 )
 DECODER = ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
-CASES: dict[str, dict[str, Any]] = {
+CASES = {
     "reconstruction": {"overrides": (*TINY, *DECODER)},
     "simclr": {"objective": "simclr", "overrides": TINY},
     "moco": {"objective": "moco", "overrides": (*TINY, "objective.queue=30")},
@@ -46,11 +43,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def choice(case: str) -> Choice:
+def choice(case):
     return Choice(**{"preset": "quick", "steps": 3, **CASES[case]})
 
 
-def at(case: str, rank: int, going: Trainer) -> None:
+def at(case, rank, going):
     """What befalls a process before a step."""
     if case == "seconds" and rank == 1:
         time.sleep(0.005)  # its clock tells another time
@@ -58,12 +55,10 @@ def at(case: str, rank: int, going: Trainer) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def watched(
-    case: str, rank: int, seen: list[int]
-) -> Callable[[Trainer, TrainBatch], dict[str, torch.Tensor]]:
+def watched(case, rank, seen):
     """A step of a case, which is noted in ``seen`` and may go wrong."""
 
-    def step(going: Trainer, batch: TrainBatch) -> dict[str, torch.Tensor]:
+    def step(going, batch):
         at(case, rank, going)
         seen.append(going.step)
         return TRAIN_STEP(going, batch)
@@ -71,14 +66,14 @@ def watched(
     return step
 
 
-def main(data: Path, results: Path) -> None:
+def main(data, results):
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     host = Host(torch.device("cpu"), 0.0, processes=WORLD)
     with DatasetFile(data / "clevr.h5") as dataset, meeting(host.device):
         for case in CASES:
-            seen: list[int] = []
-            Trainer.train_step = watched(case, rank, seen)  # type: ignore[method-assign]
+            seen = []
+            Trainer.train_step = watched(case, rank, seen)
             config = resolve(choice(case), dataset_info(dataset))
             stopped = False
             try:

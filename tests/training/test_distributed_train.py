@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -36,7 +35,7 @@ SAME = ("reconstruction", "simclr", "moco", "flops")
 
 
 @pytest.fixture(scope="module")
-def together(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(blocks, tmp_path_factory):
     """The results of two processes that train every case of :mod:`tests.training.ranks`."""
     results = tmp_path_factory.mktemp("together")
     with socket.socket() as free:
@@ -68,18 +67,18 @@ def together(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-def said(results: Path, case: str) -> list[dict[str, Any]]:
+def said(results, case):
     return [json.loads((results / f"{rank}-{case}.json").read_text()) for rank in range(WORLD)]
 
 
-def same_run(blocks: Path, results: Path, case: str) -> Run:
+def same_run(blocks, results, case):
     """The directory of a case, without training anything."""
     with DatasetFile(blocks / "clevr.h5") as dataset:
         config = resolve(ranks.choice(case), dataset_info(dataset))
     return Run.of(config, results)
 
 
-def assert_close(one: Run, two: Run) -> None:
+def assert_close(one, two):
     """To rounding, of which Adam makes more where gradients are near 0."""
     first, second, start = read_model(one), read_model(two), build(one.config()).state_dict()
     assert first.keys() == second.keys() == start.keys()
@@ -99,9 +98,7 @@ def assert_close(one: Run, two: Run) -> None:
 
 
 @pytest.mark.parametrize("case", SAME)
-def test_the_weights_and_metrics_are_those_of_one_process(
-    blocks: Path, together: Path, tmp_path: Path, case: str
-) -> None:
+def test_the_weights_and_metrics_are_those_of_one_process(blocks, together, tmp_path, case):
     shared = same_run(blocks, together, case)
     whole = workflow.start(ranks.choice(case), CPU, blocks, tmp_path, evaluate=False)
     assert shared.id == whole.id
@@ -117,7 +114,7 @@ def test_the_weights_and_metrics_are_those_of_one_process(
     assert saved[0].optimizer["state"].keys() == saved[1].optimizer["state"].keys()
 
 
-def test_seconds_end_all_processes_at_the_same_step(blocks: Path, together: Path) -> None:
+def test_seconds_end_all_processes_at_the_same_step(blocks, together):
     first, second = said(together, "seconds")
     assert first["steps"] == second["steps"]
     status = same_run(blocks, together, "seconds").status()
@@ -126,9 +123,7 @@ def test_seconds_end_all_processes_at_the_same_step(blocks: Path, together: Path
     assert status["seconds"] >= 0.3
 
 
-def test_a_signal_to_one_stops_all_and_one_process_goes_on(
-    blocks: Path, together: Path, tmp_path: Path
-) -> None:
+def test_a_signal_to_one_stops_all_and_one_process_goes_on(blocks, together, tmp_path):
     first, second = said(together, "stopped")
     assert first == second == {"steps": [0, 1, 2], "stopped": True}
     broken = same_run(blocks, together, "stopped")
@@ -138,12 +133,12 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(
     assert_close(whole, workflow.resume(broken.path, CPU, blocks, together, evaluate=False))
 
 
-def test_the_others_write_and_say_nothing(together: Path) -> None:
+def test_the_others_write_and_say_nothing(together):
     assert "Training" in (together / "0.txt").read_text()
     assert (together / "1.txt").read_text() == ""
 
 
-def test_views_of_a_part_are_the_rows_of_the_whole() -> None:
+def test_views_of_a_part_are_the_rows_of_the_whole():
     images = torch.rand(7, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     keys, config = (0, "train", 3), ViewConfig("simclr")
     whole = make_views(images, config, keys)
@@ -154,14 +149,12 @@ def test_views_of_a_part_are_the_rows_of_the_whole() -> None:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, DatasetFile]:
+def data(tmp_path_factory):
     return tiny.write_data(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "vicreg", "slotcon"])
-def test_the_cost_of_a_whole_batch_is_told_by_small_ones(
-    data: dict[bool, DatasetFile], name: str
-) -> None:
+def test_the_cost_of_a_whole_batch_is_told_by_small_ones(data, name):
     made = tiny.objective(data[tiny.kinds()[name].temporal], name)
     batch = tiny.batch_of(data, made)
     many = take(batch, len(batch.images))
@@ -171,7 +164,7 @@ def test_the_cost_of_a_whole_batch_is_told_by_small_ones(
     assert flops_of_whole_step(made, take(many, 5)) == flops_of_step(made, take(many, 5))
 
 
-def doubled(batch: Any) -> Any:
+def doubled(batch):
     from dataclasses import replace
 
     from slotbench.datasets.format.views import Views
@@ -181,9 +174,7 @@ def doubled(batch: Any) -> Any:
     return replace(batch, images=torch.cat([batch.images] * 2), views=views, labels=labels)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(
-    blocks: Path, tmp_path: Path
-) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(blocks, tmp_path):
     check_batch(64, 4)
     three = Host(torch.device("cpu"), processes=3)
     with pytest.raises(UserError, match=r"train\.batch_size=8 .* train\.batch_size=9"):
@@ -191,12 +182,12 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cpu", -1), ("mps", 2)])
-def test_processes_that_a_machine_cannot_run_are_refused(device: str, gpus: int) -> None:
+def test_processes_that_a_machine_cannot_run_are_refused(device, gpus):
     with pytest.raises(UserError, match="--gpus"):
         devices.check_processes(torch.device(device), gpus)
 
 
-def test_outside_a_group_a_process_is_alone() -> None:
+def test_outside_a_group_a_process_is_alone():
     assert rank_and_world() == (0, 1)
     with alone():
         assert rank_and_world() == (0, 1)

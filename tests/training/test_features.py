@@ -1,13 +1,9 @@
 """Teachers: what they compute is what their network computes, whatever surrounds them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from slotbench.config.resolve import Choice, dataset_info, resolve
@@ -33,24 +29,24 @@ SMALL = (
 )
 
 
-def images(size: int = 32) -> Tensor:
+def images(size=32):
     return torch.rand(3, 3, size, size, generator=torch_generator(0, "images"))
 
 
-def strided(seed: int = 0, **fields: Any) -> Teacher:
+def strided(seed=0, **fields):
     with building(seed, "encoder"):
         encoder = StridedCnn(StridedCnnConfig(**{"channels": 6, "stride": 8, **fields}), 32)
     return Teacher("strided", encoder, 32, "tests")
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[DatasetFile]:
+def dataset(tmp_path):
     with DatasetFile(write_blocks(tmp_path / "clevr.h5", 5, 3, 3)) as file:
         yield file
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
+def weights(tmp_path):
     timm = pytest.importorskip("timm")
     with building(0, "teacher"):
         model = timm.create_model("test_vit", img_size=32)
@@ -58,7 +54,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "vit.safetensors"
 
 
-def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
+def finished(dataset, results):
     """A run with weights that no seed would give, and its encoder."""
     config = resolve(
         Choice(objective="random", preset="quick", overrides=tuple(SMALL)), dataset_info(dataset)
@@ -72,7 +68,7 @@ def finished(dataset: DatasetFile, results: Path) -> tuple[Run, nn.Module]:
     return run, objective.core.encoder
 
 
-def test_a_vits_features_are_timms(weights: Path) -> None:
+def test_a_vits_features_are_timms(weights):
     import timm
 
     teacher = load_teacher("timm:test_vit", weights, image_size=32)
@@ -93,9 +89,7 @@ def test_a_vits_features_are_timms(weights: Path) -> None:
     assert load_teacher("timm:test_vit", weights, image_size=32).description != first
 
 
-def test_a_run_gives_its_trained_encoder_without_coordinates(
-    dataset: DatasetFile, tmp_path: Path
-) -> None:
+def test_a_run_gives_its_trained_encoder_without_coordinates(dataset, tmp_path):
     run, encoder = finished(dataset, tmp_path)
     for reference in (str(run.path), run.id, run.id.partition("-")[2][:5]):
         teacher = load_teacher(reference, results_dir=tmp_path)
@@ -106,7 +100,7 @@ def test_a_run_gives_its_trained_encoder_without_coordinates(
     torch.testing.assert_close(teacher(images(64)), teacher(resized(images(64), 32)))
 
 
-def test_images_of_another_size_are_resized() -> None:
+def test_images_of_another_size_are_resized():
     teacher = strided()
     small = functional.interpolate(
         images(96), (32, 32), mode="bilinear", antialias=True, align_corners=False
@@ -118,7 +112,7 @@ def test_images_of_another_size_are_resized() -> None:
     assert 0 <= resized(sharp, 224).min() <= resized(sharp, 224).max() <= 1
 
 
-def test_a_teacher_is_frozen_and_computes_in_single_precision() -> None:
+def test_a_teacher_is_frozen_and_computes_in_single_precision():
     teacher = strided()
     inputs = images().requires_grad_()
     plain = teacher(inputs)
@@ -133,7 +127,7 @@ def test_a_teacher_is_frozen_and_computes_in_single_precision() -> None:
     assert plain.shape == (3, 16, 6)
 
 
-def test_the_description_tells_networks_apart() -> None:
+def test_the_description_tells_networks_apart():
     made = {
         teacher.description
         for teacher in (strided(), strided(1), strided(input_mean=0.6), strided(channels=7))
@@ -142,7 +136,7 @@ def test_the_description_tells_networks_apart() -> None:
     assert strided().description == strided().description
 
 
-def test_a_teacher_writes_its_features_into_a_file(dataset: DatasetFile, tmp_path: Path) -> None:
+def test_a_teacher_writes_its_features_into_a_file(dataset, tmp_path):
     run, _ = finished(dataset, tmp_path)
     teacher = load_teacher(str(run.path))
     expected = teacher(images_on(dataset.read("val"), torch.device("cpu")))
@@ -156,14 +150,12 @@ def test_a_teacher_writes_its_features_into_a_file(dataset: DatasetFile, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "hub:x y", ".hidden"])
-def test_any_name_becomes_the_name_of_an_array(name: str) -> None:
+def test_any_name_becomes_the_name_of_an_array(name):
     made = Teacher(f"{name}z", nn.Linear(1, 1), 32, "tests").name
     assert Feature(made, 1, 1).key == f"feature/{made}"
 
 
-def test_teachers_that_cannot_be_had_are_named(
-    dataset: DatasetFile, tmp_path: Path, weights: Path
-) -> None:
+def test_teachers_that_cannot_be_had_are_named(dataset, tmp_path, weights):
     run, _ = finished(dataset, tmp_path)
     for reference, file, message in (
         ("timm:vit_nothing", weights, "timm:vit_nothing: timm cannot make 'vit_nothing'"),

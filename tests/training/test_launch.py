@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,15 +42,13 @@ SECONDS = 240
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Path:
+def plugin(tmp_path):
     file = tmp_path / "breaks.py"
     file.write_text(PLUGIN)
     return file
 
 
-def start(
-    blocks: Path, plugin: Path, what: str, steps: int = 6, *words: str
-) -> "subprocess.Popen[str]":
+def start(blocks, plugin, what, steps=6, *words):
     """The command in a folder of its own, ``plugin``'s."""
     settings = [word for text in TINY for word in ("--set", text)]
     return subprocess.Popen(
@@ -88,7 +85,7 @@ def start(
     )
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+def ended(process):
     try:
         out, err = process.communicate(timeout=SECONDS)
     finally:
@@ -96,11 +93,11 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def only_run(folder: Path) -> Run:
+def only_run(folder):
     return workflow.find("0-", folder / "results")
 
 
-def ranks_of(folder: Path) -> list[int]:
+def ranks_of(folder):
     """Processes that train a run below a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -114,14 +111,14 @@ def ranks_of(folder: Path) -> list[int]:
     return found
 
 
-def wait_for(true: Callable[[], bool], seconds: float = SECONDS) -> None:
+def wait_for(true, seconds=SECONDS):
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
-def steps_done(folder: Path) -> int:
+def steps_done(folder):
     return sum(len(file.read_text().splitlines()) for file in folder.rglob("metrics.jsonl"))
 
 
@@ -151,13 +148,7 @@ MISTAKE = {"kind": "UserError", "message": "train.x: no", "advice": "Type y", "t
         ({2: -signal.SIGTERM}, {}, SlotbenchError, "rank 2 of 3 was killed by SIGTERM"),
     ],
 )
-def test_the_reason_is_that_of_the_process_that_failed_first(
-    tmp_path: Path,
-    codes: dict[int, int],
-    reports: dict[int, dict[str, str]],
-    kind: type[SlotbenchError],
-    said: str,
-) -> None:
+def test_the_reason_is_that_of_the_process_that_failed_first(tmp_path, codes, reports, kind, said):
     folder, run = tmp_path / "reports", Run(tmp_path / "run")
     folder.mkdir()
     run.path.mkdir()
@@ -172,7 +163,7 @@ def test_the_reason_is_that_of_the_process_that_failed_first(
         assert said in run.status()["reason"]
 
 
-def assert_failed(folder: Path, code: int, err: str, reason: str) -> Run:
+def assert_failed(folder, code, err, reason):
     run = only_run(folder)
     assert code == 1, err
     assert run.status()["state"] == "failed"
@@ -186,7 +177,7 @@ def assert_failed(folder: Path, code: int, err: str, reason: str) -> Run:
 
 
 @pytest.mark.slow
-def test_a_killed_rank_fails_the_run_with_its_reason(blocks: Path, plugin: Path) -> None:
+def test_a_killed_rank_fails_the_run_with_its_reason(blocks, plugin):
     code, out, err = ended(start(blocks, plugin, "killed"))
     reason = "rank 1 of 2 was killed by SIGKILL, as the system does when memory runs out"
     run = assert_failed(plugin.parent, code, err, reason)
@@ -195,7 +186,7 @@ def test_a_killed_rank_fails_the_run_with_its_reason(blocks: Path, plugin: Path)
 
 
 @pytest.mark.slow
-def test_a_run_that_failed_goes_on(blocks: Path, plugin: Path) -> None:
+def test_a_run_that_failed_goes_on(blocks, plugin):
     ended(start(blocks, plugin, "killed"))
     run = only_run(plugin.parent)
     code, out, err = ended(start(blocks, plugin, ""))
@@ -215,9 +206,7 @@ def test_a_run_that_failed_goes_on(blocks: Path, plugin: Path) -> None:
         ("ends", "rank 1 of 2 ended with exit code 7", "last words"),
     ],
 )
-def test_a_rank_that_fails_fails_the_run(
-    blocks: Path, plugin: Path, what: str, reason: str, more: str
-) -> None:
+def test_a_rank_that_fails_fails_the_run(blocks, plugin, what, reason, more):
     code, _, err = ended(start(blocks, plugin, what))
     run = assert_failed(plugin.parent, code, err, reason)
     assert more in (run.path / "traceback.txt").read_text()
@@ -225,9 +214,7 @@ def test_a_rank_that_fails_fails_the_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_with_a_checkpoint_and_one_process_goes_on(
-    blocks: Path, plugin: Path, number: signal.Signals
-) -> None:
+def test_a_signal_stops_all_with_a_checkpoint_and_one_process_goes_on(blocks, plugin, number):
     folder = plugin.parent
     process = start(blocks, plugin, "slow", 5000)
     wait_for(lambda: steps_done(folder) > 5)
@@ -244,7 +231,7 @@ def test_a_signal_stops_all_with_a_checkpoint_and_one_process_goes_on(
 
 
 @pytest.mark.slow
-def test_nothing_outlives_a_launcher_that_is_killed(blocks: Path, plugin: Path) -> None:
+def test_nothing_outlives_a_launcher_that_is_killed(blocks, plugin):
     folder = plugin.parent
     process = start(blocks, plugin, "slow", 5000)
     wait_for(lambda: steps_done(folder) > 5)
@@ -259,7 +246,7 @@ def test_nothing_outlives_a_launcher_that_is_killed(blocks: Path, plugin: Path) 
 
 
 @pytest.mark.slow
-def test_a_run_that_is_held_is_left_alone(blocks: Path, plugin: Path) -> None:
+def test_a_run_that_is_held_is_left_alone(blocks, plugin):
     first = start(blocks, plugin, "slow", 5000)
     wait_for(lambda: steps_done(plugin.parent) > 2)
     code, _, err = ended(start(blocks, plugin, "slow", 5000))

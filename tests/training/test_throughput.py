@@ -1,7 +1,6 @@
 """``slotbench bench``: every objective that trains has a row, also one that reads labels."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,12 +12,12 @@ from slotbench.training import bench as throughput
 
 
 @pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_steps(monkeypatch):
     monkeypatch.setattr(throughput, "WARM", 1)
     monkeypatch.setattr(throughput, "COUNTED", 1)
 
 
-def test_every_objective_that_trains_is_timed() -> None:
+def test_every_objective_that_trains_is_timed():
     done = CliRunner().invoke(app, ["bench", "--device", "cpu", "--json"], catch_exceptions=False)
     rows = json.loads(done.stdout)["rows"]
     trained = {
@@ -32,7 +31,7 @@ def test_every_objective_that_trains_is_timed() -> None:
         assert row["loading_ms"] is None
 
 
-def test_loading_is_timed_from_a_dataset_of_any_size(blocks: Path) -> None:
+def test_loading_is_timed_from_a_dataset_of_any_size(blocks):
     config = throughput.resolve(
         throughput.Choice(objective="supervised", preset="quick"), throughput.NOWHERE
     )

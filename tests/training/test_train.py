@@ -1,9 +1,7 @@
 """The loop's promises: resuming is bit-identical, a bad loss stops the run, nothing is lost."""
 
-import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +10,9 @@ from slotbench import api
 from slotbench.config.resolve import Choice
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import TrainingError, UserError
-from slotbench.objectives.objective import TrainBatch
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import Run, all_runs, read_model
+from slotbench.results.run import all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 
@@ -32,25 +29,23 @@ SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 CPU = api.host("cpu", checkpoint_every=0.0)
 
 
-def choice(steps: int = 6, **fields: object) -> Choice:
+def choice(steps=6, **fields):
     plain = ("simclr", "random", "feature-reconstruction")
     decoder = (
         ()
         if fields.get("objective") in plain
         else ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
     )
-    overrides = (*TINY, *decoder, *fields.pop("overrides", ()))  # type: ignore[misc]
-    return Choice(preset="quick", steps=steps, overrides=overrides, **fields)  # type: ignore[arg-type]
+    overrides = (*TINY, *decoder, *fields.pop("overrides", ()))
+    return Choice(preset="quick", steps=steps, overrides=overrides, **fields)
 
 
-def run(blocks: Path, results: Path, asked: Choice) -> Run:
+def run(blocks, results, asked):
     return workflow.start(asked, CPU, blocks, results, evaluate=False)
 
 
 @pytest.mark.parametrize("fields", [{}, SIMCLR, {"objective": "simclr", "alignment": "pool"}])
-def test_a_run_leaves_what_a_run_directory_holds(
-    blocks: Path, tmp_path: Path, fields: dict[str, str]
-) -> None:
+def test_a_run_leaves_what_a_run_directory_holds(blocks, tmp_path, fields):
     done = run(blocks, tmp_path, choice(**fields))
     names = {path.name for path in done.path.iterdir()}
     assert names >= {
@@ -70,9 +65,7 @@ def test_a_run_leaves_what_a_run_directory_holds(
     assert len(list(done.pictures.glob("*.png"))) == 1
 
 
-def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(
-    blocks: Path, tmp_path: Path
-) -> None:
+def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(blocks, tmp_path):
     floor = read_model(run(blocks, tmp_path, choice(objective="random")))
     still = ("train.learning_rate=0.0",)
     other = read_model(run(blocks, tmp_path, choice(1, overrides=still, **SIMCLR)))
@@ -82,22 +75,20 @@ def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(
         assert torch.equal(floor[name], other[name])
 
 
-def test_training_learns(blocks: Path, tmp_path: Path) -> None:
+def test_training_learns(blocks, tmp_path):
     rows = run(blocks, tmp_path, choice(60, overrides=("train.warmup=5",))).metrics()
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
 @pytest.mark.parametrize("fields", [{}, SIMCLR])
-def test_stopped_and_resumed_is_bit_identical(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]
-) -> None:
+def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fields):
     whole = run(blocks, tmp_path / "a", choice(**fields))
     step = Trainer.train_step
 
-    def stop_at_four(self: Trainer, batch: object) -> object:
+    def stop_at_four(self, batch):
         if self.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, batch)  # type: ignore[arg-type]
+        return step(self, batch)
 
     monkeypatch.setattr(Trainer, "train_step", stop_at_four)
     with pytest.raises(KeyboardInterrupt):
@@ -109,7 +100,7 @@ def test_stopped_and_resumed_is_bit_identical(
     assert_same(whole, resumed)
 
 
-def assert_same(one: Run, two: Run) -> None:
+def assert_same(one, two):
     first, second = read_model(one), read_model(two)
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -117,9 +108,7 @@ def assert_same(one: Run, two: Run) -> None:
     assert one.metrics() == two.metrics()
 
 
-def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
-    blocks: Path, tmp_path: Path
-) -> None:
+def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_path):
     teacher = run(blocks, tmp_path / "here", choice(1, objective="random"))
     taught = choice(
         2,
@@ -136,13 +125,13 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(
 
 
 def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
-    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    blocks, tmp_path, monkeypatch
+):
     from slotbench.objectives.reconstruction import Reconstruction
 
     loss = Reconstruction.loss
 
-    def broken(self: Reconstruction, batch: TrainBatch) -> dict[str, torch.Tensor]:
+    def broken(self, batch):
         losses = loss(self, batch)
         return {"loss": losses["loss"] * (float("nan") if batch.step == 3 else 1.0)}
 
@@ -156,7 +145,7 @@ def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
     assert all(value.isfinite().all() for value in saved.objective.values())
 
 
-def test_a_checkpoint_of_another_config_is_refused(blocks: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_config_is_refused(blocks, tmp_path):
     one = run(blocks, tmp_path, choice())
     two = run(blocks, tmp_path, choice(seed=1))
     one.checkpoint.replace(two.checkpoint)
@@ -168,14 +157,14 @@ def test_a_checkpoint_of_another_config_is_refused(blocks: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."]
 )
-def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a checkpoint"):
         checkpoint.load(path, "id")
 
 
-def test_data_that_changed_is_refused(blocks: Path, tmp_path: Path) -> None:
+def test_data_that_changed_is_refused(blocks, tmp_path):
     from tests.conftest import write_blocks
 
     done = run(blocks, tmp_path, choice())
@@ -184,7 +173,7 @@ def test_data_that_changed_is_refused(blocks: Path, tmp_path: Path) -> None:
         workflow.resume(done.id, CPU, tmp_path, tmp_path, evaluate=False)
 
 
-def test_a_run_in_progress_is_not_started_twice(blocks: Path, tmp_path: Path) -> None:
+def test_a_run_in_progress_is_not_started_twice(blocks, tmp_path):
     done = run(blocks, tmp_path, choice())
     done.write_status("running")
     assert done.status()["state"] == "interrupted"  # nobody holds it
@@ -194,7 +183,7 @@ def test_a_run_in_progress_is_not_started_twice(blocks: Path, tmp_path: Path) ->
             workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
 
 
-def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks: Path, tmp_path: Path) -> None:
+def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks, tmp_path):
     done = run(blocks, tmp_path, choice(1, overrides=("core.slots=2",)))
     assert done.status()["warnings"] == ["2 slots for up to 3 objects"]
 
@@ -210,18 +199,12 @@ def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks: Path, tmp_path
         ("exponential", 40, 0.25),
     ],
 )
-def test_the_learning_rate_is_a_function_of_the_step(decay: str, step: int, rate: float) -> None:
-    config = TrainConfig(
-        steps=100,
-        learning_rate=1.0,
-        warmup=10,
-        half_life=20,
-        decay=decay,  # type: ignore[arg-type]
-    )
+def test_the_learning_rate_is_a_function_of_the_step(decay, step, rate):
+    config = TrainConfig(steps=100, learning_rate=1.0, warmup=10, half_life=20, decay=decay)
     assert learning_rate(config, step) == pytest.approx(rate)
 
 
-def test_bfloat16_trains(blocks: Path, tmp_path: Path) -> None:
+def test_bfloat16_trains(blocks, tmp_path):
     half = ("train.precision=bfloat16",)
     rows = run(blocks, tmp_path, choice(8, overrides=half, **SIMCLR)).metrics()
     full = run(blocks, tmp_path, choice(8, **SIMCLR)).metrics()
@@ -229,15 +212,7 @@ def test_bfloat16_trains(blocks: Path, tmp_path: Path) -> None:
     assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
 
 
-def test_metrics_are_json_lines(blocks: Path, tmp_path: Path) -> None:
-    done = run(blocks, tmp_path, choice(2))
-    for line in (done.path / "metrics.jsonl").read_text().splitlines():
-        assert set(json.loads(line)) >= {"step", "loss", "learning_rate"}
-
-
-def test_a_flipped_bit_in_a_checkpoint_stops_the_resume_or_changes_nothing(
-    blocks: Path, tmp_path: Path
-) -> None:
+def test_a_flipped_bit_in_a_checkpoint_stops_the_resume_or_changes_nothing(blocks, tmp_path):
     done = run(blocks, tmp_path, choice(2))
     whole = checkpoint.load(done.checkpoint, done.config().id)
     data, refused = bytearray(done.checkpoint.read_bytes()), 0
@@ -257,7 +232,7 @@ def test_a_flipped_bit_in_a_checkpoint_stops_the_resume_or_changes_nothing(
 
 
 @pytest.mark.parametrize("what", ["shape", "name", "step", "optimizer"])
-def test_a_checkpoint_that_does_not_fit_is_refused(blocks: Path, tmp_path: Path, what: str) -> None:
+def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
     done = run(blocks, tmp_path, choice(2))
     saved = torch.load(done.checkpoint, weights_only=True)
     name = next(iter(saved["objective"]))
@@ -273,7 +248,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(blocks: Path, tmp_path: Path,
         workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
 
 
-def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks: Path, tmp_path: Path) -> None:
+def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):
     asked = choice(1, overrides=("train.learning_rate=1e9", "train.warmup=0"))
     with pytest.raises(TrainingError, match="the loss is not finite after step 1"):
         run(blocks, tmp_path, asked)
