@@ -8,6 +8,7 @@ import torch
 
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
+from tests.commands import run_command
 
 # Processes that tests start take it over.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -58,6 +59,19 @@ def write_blocks(path, train=48, val=24, test=24):
     splits = {split: [blocks_batch(n, index)] for index, (split, n) in enumerate(sizes.items())}
     join(path, LAYOUT, splits, ATTRIBUTES)
     return path
+
+
+@pytest.fixture
+def shown(capsys):
+    """A command in this process: its exit code, stdout, and stderr in one line."""
+
+    def call(*words):
+        capsys.readouterr()
+        code = run_command(*words)
+        out, err = capsys.readouterr()
+        return code, out, " ".join(err.split())
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -12,28 +12,20 @@ import pytest
 import torch
 
 from slotbench import plugins, registry
-from slotbench.cli import main
 from slotbench.config.resolve import Choice, resolve
 from slotbench.config.run_config import DatasetInfo
 from slotbench.errors import UserError
 from slotbench.files import read_json
 from slotbench.results.run import Run
+from tests import commands
+from tests.commands import sets
 
 RANDOM = "from slotbench.objectives.control import Random\n"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 EXAMPLES = ("objective", "core", "dataset", "metric")
 SMALL = (
-    "--preset",
-    "quick",
-    "--steps",
-    "2",
-    "--no-evaluate",
-    "--device",
-    "cpu",
-    "--set",
-    "encoder.channels=8",
-    "--set",
-    "train.batch_size=8",
+    *["--preset", "quick", "--steps", "2", "--no-evaluate", "--device", "cpu"],
+    *sets("encoder.channels=8", "train.batch_size=8"),
 )
 DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
 MINE = """from slotbench.registry import register
@@ -48,16 +40,8 @@ class Mine:
 """
 
 
-def slotbench(*words, cwd, **variables):
-    environment = {key: value for key, value in os.environ.items() if key != plugins.VARIABLE}
-    return subprocess.run(
-        [sys.executable, "-m", "slotbench", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**environment, **variables},
-        check=False,
-    )
+def slotbench(*words, **options):
+    return commands.slotbench(*words, **{plugins.VARIABLE: "", **options})
 
 
 def listed(done, kind):
@@ -92,13 +76,7 @@ def command(monkeypatch, tmp_path, request):
     request.getfixturevalue("clean")
     monkeypatch.chdir(tmp_path)
 
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["slotbench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return call
+    return commands.run_command
 
 
 def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -11,23 +10,8 @@ import pytest
 
 from slotbench.cli import main
 from slotbench.errors import UserError
+from tests.commands import run_command, sets, slotbench
 from tests.conftest import write_blocks
-
-
-def slotbench(*words, cwd, limit=None):
-    def lower():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, "-m", "slotbench", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        preexec_fn=lower,
-        env={**os.environ, "COLUMNS": "120"},
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -39,16 +23,8 @@ def home(tmp_path, blocks):
 
 
 SMALL = (
-    "--preset",
-    "quick",
-    "--steps",
-    "2",
-    "--set",
-    "encoder.channels=8",
-    "--set",
-    "train.batch_size=8",
-    "--device",
-    "cpu",
+    *["--preset", "quick", "--steps", "2", "--device", "cpu"],
+    *sets("encoder.channels=8", "train.batch_size=8"),
 )
 
 
@@ -133,13 +109,7 @@ def inside(home, monkeypatch):
     """Runs a command in this process: the same entry point, without importing torch again."""
     monkeypatch.chdir(home)
 
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["slotbench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return call
+    return run_command
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

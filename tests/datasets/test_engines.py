@@ -1,7 +1,5 @@
 """Engines of rendering: whichever makes a file, it is the same file."""
 
-import os
-import subprocess
 import sys
 
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of, render_of
 from slotbench.errors import SlotbenchError, UserError
+from tests.commands import slotbench
 from tests.datasets.trees import fingerprint
 
 SIZES = {"train": 120, "val": 20, "test": 10}
@@ -83,21 +82,15 @@ class Mine(MultiDSprites):
 
 
 @pytest.mark.slow
-def test_ray_makes_the_same_file_and_stops(tmp_path):
+def test_ray_makes_the_same_file_and_stops(tmp_path, monkeypatch):
     pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     sizes = " ".join(f"--{split} {n}" for split, n in SIZES.items())
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
 
     def run(engine, *words, name="multi-dsprites"):
         options = f"{name} {sizes} --image-size 32 --workers 2 --engine {engine}"
         folder = ("--data-dir", str(tmp_path / engine))
-        return subprocess.run(
-            [sys.executable, "-m", "slotbench", *words, "prepare", *options.split(), *folder],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=environment,
-        )
+        return slotbench(*words, "prepare", *options.split(), *folder)
 
     one, two = run("local"), run("ray")
     assert (one.returncode, two.returncode) == (0, 0), two.stderr

@@ -1,8 +1,5 @@
 """``prepare --download`` and ``--from`` an archive, as a user types them."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -11,6 +8,7 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import entries
 from slotbench.results import verify
+from tests.commands import slotbench
 from tests.datasets.originals import sprites_record, write
 from tests.datasets.originals_clevr_zip import zip_bytes
 from tests.datasets.originals_images import grey, rgb
@@ -136,22 +134,7 @@ def test_a_folder_may_be_an_archive(kind, tmp_path):
 def test_a_hostile_archive_ends_with_code_2_and_no_traceback(tmp_path):
     source = tmp_path / "evil.zip"
     source.write_bytes(zip_bytes({"../../evil.png": b"x"}))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "slotbench",
-            "prepare",
-            "folder",
-            "--from",
-            str(source),
-            "--data-dir",
-            str(tmp_path / "data"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = slotbench("prepare", "folder", "--from", source, "--data-dir", tmp_path / "data")
     assert done.returncode == 2
     assert "leads out of the archive" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

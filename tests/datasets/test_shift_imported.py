@@ -1,10 +1,7 @@
 """Shifts of imported datasets: on finished images, or refused with the reason."""
 
-import sys
-
 import pytest
 
-from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.preparation import Request, prepare
@@ -15,13 +12,10 @@ from tests.datasets.originals_clevr_zip import write_clevr
 from tests.datasets.test_shift_prepare import content, digests
 
 
-def command(monkeypatch, path, shifts):
-    """The exit status."""
-    words = ["prepare", "clevr", "--shifts", shifts, "--data-dir", str(path.parent)]
-    monkeypatch.setattr(sys, "argv", ["slotbench", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+@pytest.fixture
+def command(imported, shown):
+    where = ("--data-dir", imported.parent)
+    return lambda shifts: shown("prepare", "clevr", "--shifts", shifts, *where)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +28,12 @@ def imported(tmp_path_factory):
     return path
 
 
-def test_imported_images_are_changed_without_their_original_files(imported, capsys, monkeypatch):
+def test_imported_images_are_changed_without_their_original_files(imported, command):
     with DatasetFile(imported) as dataset:
         assert dataset.attributes["origin"] == "original"
         fingerprint = dataset.fingerprint
-    assert command(monkeypatch, imported, "all") == 0
-    told = " ".join(capsys.readouterr().err.split())
+    code, _, told = command("all")
+    assert code == 0
     for shift in ("object_shape", "object_style", "num_objects"):
         assert f"Without {shift}: " in told
     assert (imported.parent / "clevr-shifts.png").is_file()
@@ -54,10 +48,11 @@ def test_imported_images_are_changed_without_their_original_files(imported, caps
 
 
 @pytest.mark.parametrize("shift", ["object_style", "object_shape", "num_objects"])
-def test_a_shift_that_cannot_be_is_refused_by_name(imported, shift, capsys, monkeypatch):
+def test_a_shift_that_cannot_be_is_refused_by_name(imported, shift, command):
     state = content(imported)
-    assert command(monkeypatch, imported, shift) == 2
-    assert f"--shifts {shift}" in capsys.readouterr().err
+    code, _, told = command(shift)
+    assert code == 2
+    assert f"--shifts {shift}" in told
     assert content(imported) == state
 
 

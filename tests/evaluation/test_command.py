@@ -1,11 +1,9 @@
 """``slotbench evaluate`` as it is typed."""
 
 import json
-import sys
 
 import pytest
 
-from slotbench.cli import main
 from slotbench.config.resolve import Choice
 from slotbench.results import work as workflow
 from tests.results.test_stored import CPU, TINY
@@ -20,19 +18,10 @@ def results(blocks, tmp_path_factory):
 
 
 @pytest.fixture
-def evaluate(blocks, results, monkeypatch, capsys):
-    """Runs the command; returns its exit code, stdout and stderr in one line each."""
-
-    def call(*words):
-        places = ("--data-dir", str(blocks), "--results-dir", str(results))
-        monkeypatch.setattr(sys, "argv", ["slotbench", "evaluate", *words, *places])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
-
-    return call
+def evaluate(blocks, results, shown):
+    """Runs the command, as ``shown`` does."""
+    places = ("--data-dir", blocks, "--results-dir", results)
+    return lambda *words: shown("evaluate", *words, *places)
 
 
 def test_runs_are_judged_by_the_groups_named(evaluate, results):

@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 import pytest
 
-from slotbench.cli import main
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import GROUPS
@@ -236,25 +235,18 @@ def test_options_that_do_not_fit_are_explained(case):
         check_options(**{**plain, **given})
 
 
-def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, monkeypatch, capsys):
+def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, shown):
     path = tmp_path / "masks.npz"
     np.savez(path, **arrays_of(blocks, "masks"))
     where = ("--dataset", "clevr", "--data-dir", str(blocks), "--results-dir", str(tmp_path / "r"))
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["slotbench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
-
-    code, out, _ = call("evaluate", "--baseline", "voronoi", *where, "--json")
+    code, out, _ = shown("evaluate", "--baseline", "voronoi", *where, "--json")
     assert code == 0
     (entry,) = json.loads(out)["runs"]
     assert Path(entry, "evaluation.json").is_file()
     named = ("--predictions", str(path), "--name", "mine")
-    assert call("evaluate", *named, *where, "--metrics", "segmentation", "--json")[0] == 0
-    code, out, _ = call("leaderboard", "--results-dir", str(tmp_path / "r"), "--json", "--scale")
+    assert shown("evaluate", *named, *where, "--metrics", "segmentation", "--json")[0] == 0
+    code, out, _ = shown("leaderboard", "--results-dir", str(tmp_path / "r"), "--json", "--scale")
     rows = json.loads(out)["rows"]
     assert [(row["objective"], row["external"]) for row in rows] == [
         ("mine", True),
@@ -267,6 +259,6 @@ def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, mon
         (("evaluate", *where[2:]), "nothing to evaluate"),
         (("evaluate", "--predictions", "none.npz", "--name", "a", *where), "no such file"),
     ):
-        code, out, err = call(*words)
+        code, out, err = shown(*words)
         assert (code, out) == (2, "")
         assert message in err

@@ -1,7 +1,6 @@
 """The pictures of a run: which files, which images, which colours, and that bytes repeat."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from slotbench import api
-from slotbench.cli import main
 from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import BACKGROUND, PALETTE, Layout
@@ -193,18 +191,17 @@ def home(tmp_path_factory, data):
     return folder
 
 
-def show(home, data, monkeypatch, *words):
-    where = ["--results-dir", str(home / "results"), "--data-dir", str(data.parent)]
-    monkeypatch.setattr(sys, "argv", ["slotbench", "show", "0-", *words, *where])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
+@pytest.fixture
+def show(home, data, shown):
+    where = ("--results-dir", home / "results", "--data-dir", data.parent)
+    return lambda *words: shown("show", "0-", *words, *where)
 
 
-def test_the_command_draws_what_is_asked_and_prints_one_document(home, data, monkeypatch, capsys):
+def test_the_command_draws_what_is_asked_and_prints_one_document(show):
     words = ("--index", "7,2", "--no-properties", "--ranked", "8", "--json")
-    assert show(home, data, monkeypatch, *words) == 0
-    facts = json.loads(capsys.readouterr().out)
+    code, out, _ = show(*words)
+    assert code == 0
+    facts = json.loads(out)
     assert [one["index"] for one in facts["drawn"]["images"]] == [7, 2]
     names = {Path(picture).name for picture in facts["pictures"]}
     assert {"test.png", "test-fg-ari-attention.png", "test-fg-ari-decoder.png"} <= names
@@ -213,6 +210,7 @@ def test_the_command_draws_what_is_asked_and_prints_one_document(home, data, mon
 
 
 @pytest.mark.parametrize("typed", ["3,x", "99"])
-def test_a_wrong_index_exits_with_2_and_is_named(home, data, monkeypatch, capsys, typed):
-    assert show(home, data, monkeypatch, "--index", typed) == 2
-    assert f"--index {typed}" in " ".join(capsys.readouterr().err.split())
+def test_a_wrong_index_exits_with_2_and_is_named(show, typed):
+    code, _, told = show("--index", typed)
+    assert code == 2
+    assert f"--index {typed}" in told

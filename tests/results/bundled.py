@@ -2,42 +2,15 @@
 
 import hashlib
 import json
-import sys
 import zipfile
-from collections.abc import Callable
 
-import pytest
-
-from slotbench.cli import main
 from slotbench.results.bundle import MANIFEST
+from tests.commands import run_command, sets
 
 SMALL = (
-    "--preset",
-    "quick",
-    "--steps",
-    "2",
-    "--set",
-    "encoder.channels=8",
-    "--set",
-    "train.batch_size=8",
-    "--set",
-    "train.picture_every=0",
-    "--device",
-    "cpu",
+    *["--preset", "quick", "--steps", "2", "--device", "cpu"],
+    *sets("encoder.channels=8", "train.batch_size=8", "train.picture_every=0"),
 )
-Command = Callable[..., tuple[int, str, str]]
-
-
-def run_command(*words):
-    """The entry point in this process; its exit code."""
-    before = sys.argv
-    sys.argv = ["slotbench", *words]
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        sys.argv = before
-    return int(ended.value.code or 0)
 
 
 def train_one(results, data):

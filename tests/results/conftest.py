@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.results.bundled import run_command, train_one
+from tests.results.bundled import train_one
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def run(results):
 
 
 @pytest.fixture
-def command(results, blocks, capsys):
+def command(results, blocks, shown):
     """Runs ``publish`` or ``verify``; exit code, stdout, stderr in one line."""
 
     def call(name, *words):
@@ -37,10 +37,7 @@ def command(results, blocks, capsys):
         places += ["--data-dir", str(blocks), "--device", "cpu"] if name == "verify" else []
         if "--data-dir" in words:
             places = places[:2] + places[4:]
-        capsys.readouterr()
-        code = run_command(name, *words, *places)
-        shown = capsys.readouterr()
-        return code, shown.out, " ".join(shown.err.split())
+        return shown(name, *words, *places)
 
     return call
 

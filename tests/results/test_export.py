@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from slotbench.cli import main
 from slotbench.results.export import COLUMNS, results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_config, make_status, publish, write
@@ -154,18 +153,9 @@ def test_parquet_keeps_kinds_and_gaps(tmp_path, call):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Runs a command on ``tmp_path``; exit code, stdout, stderr."""
-
-    def run(*words):
-        line = ["slotbench", *words, "--results-dir", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", line)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, " ".join(shown.err.split())
-
-    return run
+def call(tmp_path, shown):
+    """Runs a command on ``tmp_path``, as ``shown`` does."""
+    return lambda *words: shown(*words, "--results-dir", tmp_path)
 
 
 def test_the_command_writes_what_it_prints(tmp_path, call):

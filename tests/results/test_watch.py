@@ -1,10 +1,7 @@
 """``leaderboard --watch``: in this process with a clock of its own, and in one that is stopped."""
 
 import io
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,6 +10,7 @@ from rich.console import Console
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.watch import watch
+from tests.commands import start_command
 from tests.results.results import ALL, add_run, make_status, write
 
 
@@ -84,23 +82,8 @@ def test_runs_that_go_on_are_shown_with_their_step(tmp_path):
 
 def test_the_command_stops_on_ctrl_c_without_an_error(tmp_path):
     run = add_run(tmp_path, ALL)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "slotbench",
-            "leaderboard",
-            "--watch",
-            "--every",
-            "0.2",
-            "--results-dir",
-            str(tmp_path),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "120", "PYTHONUNBUFFERED": "1"},
-    )
+    words = ("leaderboard", "--watch", "--every", "0.2", "--results-dir", tmp_path)
+    process = start_command(*words, PYTHONUNBUFFERED="1")
     seen = ""
     deadline = time.monotonic() + 60
     while "nothing to compare" not in seen and time.monotonic() < deadline:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import sys
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 from torch import nn
 
 from slotbench import api
-from slotbench.cli import main
 from slotbench.config.budget import UNITS, Budget
 from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
@@ -167,20 +165,11 @@ def test_steps_and_a_budget_are_one_too_many(blocks, tmp_path):
         trained(blocks, tmp_path, None, overrides=("train.budget=3:steps",))
 
 
-def test_the_leaderboard_has_a_column_of_cost(blocks, tmp_path, monkeypatch, capsys):
+def test_the_leaderboard_has_a_column_of_cost(blocks, tmp_path, shown):
     run = trained(blocks, tmp_path, "2:steps")
     judge.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
-    capsys.readouterr()
-
-    def shown(*words):
-        monkeypatch.setattr(
-            sys, "argv", ["slotbench", "leaderboard", "--results-dir", str(tmp_path), *words]
-        )
-        with pytest.raises(SystemExit):
-            main()
-        return capsys.readouterr().out
-
-    (row,) = json.loads(shown("--json"))["rows"]
+    words = ("leaderboard", "--results-dir", tmp_path)
+    (row,) = json.loads(shown(*words, "--json")[1])["rows"]
     assert row["cost"]["flops"] == run.status()["flops"] > 0
     assert row["cost"]["steps"] == 2
-    assert "FLOPs" in shown("--format", "markdown")
+    assert "FLOPs" in shown(*words, "--format", "markdown")[1]

@@ -1,15 +1,14 @@
 """``slotbench suite`` as a user meets it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from slotbench import registry
-from slotbench.cli import main
 from slotbench.suites import commands
 from slotbench.suites.state import STATES, Journal, record_failure
+from tests.commands import run_command
 from tests.suites import tiny
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -23,13 +22,7 @@ def call(tmp_path, blocks, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "150")
 
-    def typed(*words):
-        monkeypatch.setattr(sys, "argv", ["slotbench", "suite", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return typed
+    return lambda *words: run_command("suite", *words)
 
 
 @pytest.fixture
@@ -135,10 +128,7 @@ def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
     assert journal.events() == []
 
 
-def test_suites_and_engines_are_listed(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["slotbench", "list", "--json"])
-    with pytest.raises(SystemExit):
-        main()
-    document = json.dumps(json.loads(capsys.readouterr().out))
+def test_suites_and_engines_are_listed(shown):
+    document = json.dumps(json.loads(shown("list", "--json")[1]))
     for name in (*registry.names("suites"), *registry.names("engines")):
         assert f'"{name}"' in document

@@ -1,10 +1,7 @@
 """Suites as small as they can be, and engines that start no process."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from slotbench.suites.document import read
@@ -12,6 +9,7 @@ from slotbench.suites.drive import Driver
 from slotbench.suites.engines import Ended, Engine, Settings
 from slotbench.suites.plan import plan
 from slotbench.suites.state import Journal
+from tests.commands import start_command
 from tests.conftest import write_blocks
 
 FIXED = """
@@ -119,21 +117,8 @@ def drive(plan, engine, results, *, retry=False):
 
 def command(folder, *words, limit=None):
     """``slotbench suite ...`` in a process of its own, one thread each; files up to ``limit``."""
-    import resource
-
-    def lower():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        [sys.executable, "-m", "slotbench", "suite", *words, "--device", "cpu"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lower,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
-    )
+    ray = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    return start_command("suite", *words, "--device", "cpu", cwd=folder, limit=limit, **ray)
 
 
 def whole(cells):

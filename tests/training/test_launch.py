@@ -1,10 +1,7 @@
 """``slotbench train --gpus 2 --device cpu`` as a user meets it, and what befalls its processes."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.training import launch
+from tests.commands import sets, start_command
 from tests.training.ranks import TINY
 
 PLUGIN = """
@@ -50,39 +48,10 @@ def plugin(tmp_path):
 
 def start(blocks, plugin, what, steps=6, *words):
     """The command in a folder of its own, ``plugin``'s."""
-    settings = [word for text in TINY for word in ("--set", text)]
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "slotbench",
-            "--plugin",
-            str(plugin),
-            "train",
-            "--preset",
-            "quick",
-            "--objective",
-            "breaks",
-            "--device",
-            "cpu",
-            "--gpus",
-            "2",
-            "--no-evaluate",
-            "--steps",
-            str(steps),
-            "--checkpoint-every",
-            "0",
-            "--data-dir",
-            str(blocks),
-            *settings,
-            *words,
-        ],
-        cwd=plugin.parent,
-        env={**os.environ, "BREAKS": what, "COLUMNS": "200"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    train = "train --preset quick --objective breaks --device cpu --gpus 2 --no-evaluate"
+    places = ("--steps", steps, "--checkpoint-every", "0", "--data-dir", blocks)
+    every = ("--plugin", plugin, *train.split(), *places, *sets(*TINY), *words)
+    return start_command(*every, cwd=plugin.parent, BREAKS=what, COLUMNS="200")
 
 
 def ended(process):
