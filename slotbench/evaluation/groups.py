@@ -7,16 +7,19 @@ so that the command line and the leaderboard do not import torch.
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import TYPE_CHECKING
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.evaluation.metric import Metric
+
+if TYPE_CHECKING:
+    from slotbench.evaluation.metric import Metric
 
 ALL = "all"
 """What a user types for every group that is computed by default."""
 
 
-def load(name: str) -> Metric:
+def load(name: str) -> "Metric":
     """The metric group of that name; :class:`UserError` with the nearest name otherwise."""
     metric: Metric = _entry(name).load()()
     return metric
