@@ -133,7 +133,7 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
         info = dataset_info(dataset)
     typed = [
         resolve(Choice(objective=name, preset="quick"), info).id
-        for name in ("random", "simclr", "reconstruction")
+        for name in ("random", "simclr", "slot-infonce", "reconstruction")
     ]
     assert [cell.config.id for cell in plan.cells] == typed
 
