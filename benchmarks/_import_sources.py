@@ -34,7 +34,7 @@ def make(name: str, folder: Path) -> Path:
     count = COUNTS[name]
     if name == "movi":
         sizes: dict[str, tuple[int, ...]] = {"train": (count - 1,), "validation": (1,)}
-        return originals_movi.write(folder / "movi_a", sizes=sizes, side=128)
+        return Path(originals_movi.write(folder / "movi_a", sizes=sizes, side=128))
     if name in ("folder", "coco"):
         return (_folder if name == "folder" else _coco)(folder / name, count)
     records: Callable[[int], bytes] = {
@@ -51,7 +51,7 @@ def make(name: str, folder: Path) -> Path:
     }[name]
     different = [records(index) for index in range(min(count, 24))]
     listed = [different[index % len(different)] for index in range(count)]
-    return originals.write(folder / f"{file}.tfrecords", listed)
+    return Path(originals.write(folder / f"{file}.tfrecords", listed))
 
 
 def _picture(index: int, height: int, width: int) -> np.ndarray:
