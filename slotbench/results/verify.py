@@ -47,6 +47,11 @@ def dataset(path: Path) -> dict[str, Any]:
                 f"{file.fingerprint[:12]}).",
                 "Prepare the dataset again, with --force.",
             )
+        if file.attributes.get("recipe", file.recipe) != file.recipe:
+            raise UserError(
+                f"{path}: the recipe is not that of the attributes, of which one was changed.",
+                "Prepare the dataset again, with --force.",
+            )
         manifest = json.loads(file.attributes.get("manifest", "{}"))
         for split, stored in manifest.items():
             if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
@@ -69,6 +74,7 @@ def dataset(path: Path) -> dict[str, Any]:
             "dataset": file.reference,
             "origin": file.attributes["origin"],
             "generator": file.attributes["generator"],
+            "recipe": file.recipe,
             "image_size": file.layout.height,
             "objects": file.layout.objects,
             "properties": ", ".join(prop.name for prop in file.layout.properties),

@@ -288,3 +288,10 @@ def test_a_disk_that_fills_while_a_file_is_written_is_an_error_and_no_crash(tmp_
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_that_is_not_the_attributes_is_found(copy):
+    with h5py.File(copy, "r+") as file:
+        file.attrs["recipe"] = "0" * 64
+    with pytest.raises(UserError, match="the recipe is not that of the attributes"):
+        verify.dataset(copy)
