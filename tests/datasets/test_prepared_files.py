@@ -290,7 +290,8 @@ def test_a_disk_that_fills_while_a_file_is_written_is_an_error_and_no_crash(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recipe_that_is_not_the_attributes_is_found(copy):
+def test_a_recipe_that_is_not_the_attributes_is_found(blocks, tmp_path):
+    copy = Path(shutil.copy(blocks / "clevr.h5", tmp_path))
     with h5py.File(copy, "r+") as file:
         file.attrs["recipe"] = "0" * 64
     with pytest.raises(UserError, match="the recipe is not that of the attributes"):
