@@ -79,6 +79,7 @@ def command(monkeypatch, tmp_path, request):
     return commands.run_command
 
 
+@pytest.mark.slow
 def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
     installed, tmp_path, command, capsys
 ):

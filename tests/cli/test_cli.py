@@ -136,6 +136,7 @@ def test_a_truncated_dataset_exits_with_2(inside, home, capsys):
     assert "truncated" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk_exits_with_2_and_leaves_nothing_half_written(home):
     done = slotbench("train", *SMALL, cwd=home, limit=4096)
     assert done.returncode == 2, done.stderr

@@ -16,6 +16,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import evaluate
 from slotbench.evaluation.frozen_pass import ARRAYS, Representations, collect, frozen, initial_noise
 from slotbench.evaluation.segmentation import METRICS
+from tests.conftest import ATTRIBUTES as BLOCKS
 
 SIZE, OBJECTS, LEVELS = 16, 3, 4
 LAYOUT = Layout(
@@ -27,16 +28,7 @@ LAYOUT = Layout(
         Property("position", "numeric", dim=2),
     ),
 )
-ATTRIBUTES = {
-    "name": "squares",
-    "variant": "tiny",
-    "origin": "rendered",
-    "sources": "[]",
-    "generator": "test",
-    "seed": 0,
-    "image_size": SIZE,
-    "licence": "MIT",
-}
+ATTRIBUTES = {**BLOCKS, "name": "squares", "variant": "tiny", "image_size": SIZE}
 CORNERS = np.array([(1, 1), (1, 9), (9, 1), (9, 9)])
 
 

@@ -19,7 +19,7 @@ from slotbench.results.run import Run
 from slotbench.rng import torch_generator
 from slotbench.training.build import build
 from slotbench.training.loop import Host, Trainer
-from tests.conftest import LAYOUT, blocks_batch
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 
 FRAMES, STEPS, BATCH = 4, 4, 4
 FILES = {False: "images.h5", True: "video.h5"}
@@ -61,17 +61,7 @@ def write_data(folder):
                 batch = {k: v.reshape(8, frames, *v.shape[1:]) for k, v in batch.items()}
             splits[split] = [batch]
         path = folder / FILES[video]
-        attributes = {
-            "name": "clevr",
-            "variant": "clevr6",
-            "origin": "rendered",
-            "sources": "[]",
-            "generator": "tests",
-            "seed": 0,
-            "image_size": 32,
-            "licence": "CC0",
-        }
-        join(path, layout, splits, attributes)
+        join(path, layout, splits, ATTRIBUTES)
         add_features(path, Teacher())
         files[video] = DatasetFile(path)
     return files

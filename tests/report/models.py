@@ -8,7 +8,7 @@ from slotbench.cores.core import SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.prepare.parts import join
 from slotbench.objectives.objective import Objective
-from tests.conftest import LAYOUT, blocks_batch
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 
 COLORS = torch.tensor([[100, 100, 100], [255, 0, 0], [0, 255, 0], [0, 0, 255]]) / 255
 
@@ -72,15 +72,5 @@ def write(path, layout=LAYOUT, sizes=(96, 24, 24)):
         labels = np.arange(1, layout.objects + 1)
         cut["visible"] = (cut["mask"][:, None, :, :] == labels[:, None, None]).any(axis=(2, 3))
         splits[split] = [cut]
-    attributes = {
-        "name": "clevr",
-        "variant": "clevr6",
-        "origin": "rendered",
-        "sources": "[]",
-        "generator": "tests",
-        "seed": 0,
-        "image_size": layout.height,
-        "licence": "CC0",
-    }
-    join(path, layout, splits, attributes)
+    join(path, layout, splits, {**ATTRIBUTES, "image_size": layout.height})
     return path
