@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -45,6 +46,14 @@ def slotbench(*words, **options):
     process = start_command(*words, **options)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def wait_for(condition, seconds=240):
+    """Until it holds; AssertionError after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to it"
+        time.sleep(0.02)
 
 
 def sets(*overrides):

@@ -15,6 +15,7 @@ from slotbench.errors import RunLocked, UserError
 from slotbench.locks import Held, held, hold
 from slotbench.results import run as run_module
 from slotbench.results.run import Run
+from tests.commands import wait_for
 
 HOLD = (
     "import sys, time; from pathlib import Path; from slotbench.locks import hold\n"
@@ -87,23 +88,10 @@ def test_a_run_on_another_machine_is_known_by_its_heartbeat(elsewhere, monkeypat
         assert elsewhere.locked()
 
 
-def test_whoever_holds_a_run_renews_the_heartbeat(tmp_path, monkeypatch, until):
+def test_whoever_holds_a_run_renews_the_heartbeat(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "BEAT", 0.01)
     run = Run(tmp_path)
     with run.lock():
         run.write_status("running")
         os.utime(run.status_file, (0, 0))
-        until(lambda: run.status_file.stat().st_mtime > 10**9)
-
-
-@pytest.fixture
-def until():
-    """Waits for a condition; AssertionError after 30 seconds."""
-
-    def wait(condition):
-        end = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-
-    return wait
+        wait_for(lambda: run.status_file.stat().st_mtime > 10**9)

@@ -160,18 +160,6 @@ def test_a_core_that_draws_no_noise_says_so_and_heeds_none(name):
     assert torch.equal(core(images).slots, core(images, given).slots)
 
 
-@pytest.mark.parametrize("name", CORES)
-def test_the_state_is_all_there_is(name):
-    core, other = make(name).eval(), make(name).eval()
-    with torch.no_grad():
-        for weight in other.parameters():
-            weight.add_(0.1)
-    images, noise = draw(core)
-    assert not torch.equal(core(images, noise).slots, other(images, noise).slots)
-    other.load_state_dict(core.state_dict())
-    assert torch.equal(core(images, noise).slots, other(images, noise).slots)
-
-
 def numbers():
     """A value out of range for every number of every core's own options."""
     found = {

@@ -102,8 +102,6 @@ COMPOSED, DECOMPOSED = "caf\u00e9{}", "cafe\u0301{}"
         ("{}.png", "{}_mask.PNG"),
         (f"images/{COMPOSED}.png", f"masks/{DECOMPOSED}.png"),
         (f"{DECOMPOSED}.png", f"{COMPOSED}_mask.png"),
-        ("images/x{}.jpg", "masks/x{}.png"),
-        ("images/a/{}.jpeg", "masks/a/{}.png"),
         ("a/b/{}.JPG", "masks/a/b/{}.png"),
         ("a/images/{}.png", "a/masks/{}.png"),
     ],

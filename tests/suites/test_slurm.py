@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from slotbench.errors import UserError
 from slotbench.suites import commands, slurm
 from slotbench.suites.engines import Settings, Task
 from slotbench.suites.slurm import Attempt, Slurm
+from tests.commands import wait_for
 from tests.suites import cluster, tiny
 
 pytest.importorskip("submitit")
@@ -102,13 +102,6 @@ def told(node, monkeypatch):
     return node
 
 
-def until(so, seconds=300):
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end, "it never came to it"
-        time.sleep(0.1)
-
-
 def run_words(*words):
     return ("run", "tiny.toml", "--engine", "slurm", "--option", "cpus_per_task=1", *words)
 
@@ -120,7 +113,7 @@ def test_jobs_outlive_the_driver_and_the_next_one_takes_them_over(tmp_path, bloc
     data = tiny.data(tmp_path, blocks)
     plan = tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
     first = tiny.command(tmp_path, *run_words())
-    until(lambda: len(tiny.submitted(tmp_path / "results")) == 8 or first.poll() is not None)
+    wait_for(lambda: len(tiny.submitted(tmp_path / "results")) == 8 or first.poll() is not None)
     first.kill()
     first.communicate()
     second = tiny.command(tmp_path, *run_words())
@@ -138,13 +131,13 @@ def test_a_job_that_is_queued_again_goes_on_and_one_that_is_cancelled_has_saved(
     (cell,) = plan.cells
     words = run_words("--data-dir", str(blocks))
     driver = tiny.command(tmp_path, *words)
-    until(lambda: cell.progress().step > 5 or driver.poll() is not None)
+    wait_for(lambda: cell.progress().step > 5 or driver.poll() is not None)
     (job,) = slurm._queue() or [""]
     for asked in (("requeue", job), ("update", f"JobId={job}", "StartTime=now")):
         subprocess.run(["scontrol", *asked], check=True)
-        until(lambda: cell.progress().state == "interrupted")
+        wait_for(lambda: cell.progress().state == "interrupted")
     saved = cell.progress().step
-    until(lambda: cell.progress().state == "running" or driver.poll() is not None)
+    wait_for(lambda: cell.progress().state == "running" or driver.poll() is not None)
     assert cell.progress().step >= saved > 5
     driver.terminate()
     _, said = driver.communicate(timeout=60)

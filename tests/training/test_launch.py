@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.training import launch
-from tests.commands import sets, start_command
+from tests.commands import sets, start_command, wait_for
 from tests.training.ranks import TINY
 
 PLUGIN = """
@@ -78,13 +77,6 @@ def ranks_of(folder):
         if inside and "slotbench.training.rank" in words:
             found.append(int(process.name))
     return found
-
-
-def wait_for(true, seconds=SECONDS):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def steps_done(folder):
