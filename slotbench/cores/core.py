@@ -52,6 +52,7 @@ class Core(nn.Module, ABC):
 
     @property
     def num_slots(self) -> int:
+        """Number of slots K."""
         return int(self.config.slots)
 
     @property

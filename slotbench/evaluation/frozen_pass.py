@@ -99,6 +99,7 @@ class Representations:
         return tuple(each for each in SOURCES if f"labels/{each}/{draw}" in self.arrays)
 
     def tensor(self, name: str) -> Tensor | None:
+        """An array as a tensor."""
         return torch.from_numpy(self.arrays[name]) if name in self.arrays else None
 
     def rows(self, start: int, stop: int) -> "Representations":
@@ -317,6 +318,7 @@ class Cache:
         return json.dumps({**self._all, **own}, sort_keys=True)
 
     def path(self, split: str) -> Path:
+        """The file of a split."""
         return self.folder / f"{split}.npz"
 
     def clear(self) -> None:

@@ -34,6 +34,7 @@ class Context:
 
     @property
     def judged(self) -> "Representations":
+        """What the frozen core made of the judged split."""
         return self.made[JUDGED]
 
     def progress(self, part: int = 0, parts: int = 1) -> Progress:

@@ -135,6 +135,7 @@ class PredictionFile:
         self.file.close()
 
     def fail(self, name: str, problem: str, advice: str = "") -> UserError:
+        """The error that names the file."""
         return UserError(f"{self.path}: array {name!r} {problem}.", advice)
 
     def blocks(self, name: str, count: int) -> Iterator[Array]:

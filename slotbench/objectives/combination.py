@@ -35,6 +35,7 @@ class Combination(Objective):
 
     @property
     def parts(self) -> list[Objective]:
+        """The objectives of the sum."""
         return [part for part in self.members if isinstance(part, Objective)]
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:

@@ -44,6 +44,7 @@ class DatasetFacts(Facts):
 
     @property
     def reference(self) -> str:
+        """``name:variant``."""
         return f"{self.name}:{self.variant}"
 
     @property

@@ -21,9 +21,11 @@ class Clock:
         """Kind of cell -> seconds that whole cells took."""
 
     def begun(self, cell: Cell, progress: Progress) -> None:
+        """A cell was started."""
         self._begun[cell.key] = time.monotonic(), progress.share
 
     def ended(self, cell: Cell, *, counted: bool) -> None:
+        """A cell has ended."""
         when, share = self._begun.pop(cell.key, (0.0, 1.0))
         # A cell that was nearly done when it began says little.
         if counted and share < 0.5:

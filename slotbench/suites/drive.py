@@ -30,9 +30,11 @@ class Picture:
 
     @property
     def counts(self) -> dict[str, int]:
+        """How many cells are in each state."""
         return counts(self.progress.values())
 
     def cells(self, *states: str) -> list[tuple[Cell, Progress]]:
+        """The cells in these states, with their progress."""
         found = [(cell, self.progress[cell.key]) for cell in self.plan.cells]
         return [(cell, progress) for cell, progress in found if progress.state in states]
 
@@ -97,6 +99,7 @@ class Driver:
         self._refresh(everything=True)
 
     def picture(self) -> Picture:
+        """How far the suite has come."""
         workers = self.engine.capacity
         busy = sum(progress.state in AT_WORK for progress in self.progress.values())
         to_go = self.clock.to_go(self.plan.cells, self.progress, workers or busy or 1)

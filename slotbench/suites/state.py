@@ -149,6 +149,7 @@ class Journal:
 
     @property
     def snapshot(self) -> Path:
+        """The suite's file as it was run."""
         return self.folder / "suite.toml"
 
     def write(self, event: str, **fields: Any) -> None:
@@ -226,6 +227,7 @@ class CancelWatch:
             return 0
 
     def asked(self) -> bool:
+        """Whether somebody has asked."""
         size = self._size()
         if size <= self.seen:
             return False

@@ -91,6 +91,7 @@ class Property:
 
     @property
     def key(self) -> str:
+        """Name of its array in the file."""
         return f"property/{self.name}"
 
 
@@ -109,6 +110,7 @@ class Feature:
 
     @property
     def key(self) -> str:
+        """Name of its array in the file."""
         return f"feature/{self.name}"
 
 
@@ -160,6 +162,7 @@ class Layout:
 
     @property
     def rows_are(self) -> str:
+        """What a row of the file is: ``images`` or ``clips``."""
         return "images" if self.frames is None else "clips"
 
     @property
@@ -188,6 +191,7 @@ class Layout:
         return n
 
     def to_json(self) -> str:
+        """The layout as JSON text, as the file stores it."""
         fields = asdict(self)
         del fields["features"]
         # The text of image files, and so their fingerprints, stays as it was before video.

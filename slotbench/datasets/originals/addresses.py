@@ -26,6 +26,7 @@ class Download:
 
     @property
     def name(self) -> str:
+        """The file name at the end of the address."""
         return re.split("[?#]", self.url)[0].rsplit("/", 1)[-1]
 
 
@@ -35,6 +36,7 @@ def multi_object(*files: str) -> tuple[Download, ...]:
 
 
 def objects_room() -> tuple[Download, ...]:
+    """The published files of Objects Room."""
     names = ("train", "test_empty_room", "test_six_objects", "test_identical_color")
     return multi_object(*(f"objects_room/objects_room_{name}.tfrecords" for name in names))
 

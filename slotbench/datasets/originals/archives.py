@@ -65,6 +65,7 @@ class Checks:
         self._total = 0
 
     def error(self, what: str, member: str | None = None, advice: str = DAMAGED) -> UserError:
+        """The error that names the archive and, where one is given, the member."""
         where = shown(self.archive) + ("" if member is None else f", member {shown(member[:80])}")
         return UserError(f"{where}: {what}.", advice)
 
@@ -92,6 +93,7 @@ class Checks:
         return name
 
     def name(self, raw: str) -> str:
+        """The checked name of a member; :class:`UserError` where it leaves the folder."""
         parts = [part for part in raw.split("/") if part not in ("", ".")]
         problem = ""
         if any(unicodedata.category(letter) == "Cc" for letter in raw) or "\\" in raw:
@@ -116,6 +118,7 @@ class Stream:
         self._stream, self._checks, self._name = stream, checks, name
 
     def read(self, count: int = -1) -> bytes:
+        """At most ``count`` bytes; damage becomes a named error."""
         with self._checks.naming(self._name):
             return self._stream.read(count)
 
@@ -164,6 +167,7 @@ class Zip:
             yield name, self.open(name), done
 
     def open(self, name: str) -> "Stream":
+        """A member, open for reading."""
         if name not in self._members:
             raise self.checks.error("there is no such member", name)
         with self.checks.naming(name):
@@ -184,6 +188,7 @@ class Zip:
 
 
 def is_file(info: zipfile.ZipInfo) -> bool:
+    """Whether a member of a zip archive is a file, not a folder."""
     return not info.is_dir() and info.external_attr >> 28 != 0o4
 
 
@@ -267,6 +272,7 @@ class _Forward(io.RawIOBase):
 
 
 def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip archive does."""
     return _beginning(path)[:4] in (b"PK\3\4", b"PK\5\6")
 
 

@@ -11,6 +11,8 @@ DEEPEST = 2000
 
 
 class Readable(Protocol):
+    """A binary stream."""
+
     def read(self, count: int = ..., /) -> bytes: ...
 
 

@@ -86,9 +86,11 @@ class Shards:
         return self._done + now, sum(shard.size for shard in self.shards)
 
     def sources(self) -> list[dict[str, str]]:
+        """File name and sha256 of every shard."""
         return [{"file": shard.path.name, "sha256": shard.sha256} for shard in self.shards]
 
     def identity(self) -> dict[str, Any]:
+        """Names and sizes of the shards."""
         digest = hashlib.sha256()
         for shard in self.shards:
             changed = status_of(shard.path).st_mtime_ns

@@ -290,6 +290,7 @@ class Record:
         return values.reshape(shape)
 
     def check_finite(self, key: str, values: Array) -> Array:
+        """Refuse numbers that are not finite."""
         if not np.isfinite(values).all():
             raise self.file.bad_record(f"feature {key!r} has a number that is not finite")
         return values

@@ -35,6 +35,7 @@ class Sprites:
 
     @classmethod
     def draw(cls, count: int, generator: np.random.Generator) -> "Sprites":
+        """Shape, scale and orientation of ``count`` sprites, as dSprites numbers them."""
         shape = generator.integers(len(SHAPES), size=count)
         scale = generator.integers(len(SCALES), size=count)
         return cls(shape, scale, generator.integers(ORIENTATIONS, size=count))
@@ -78,6 +79,7 @@ class Colors:
 
     @classmethod
     def draw(cls, variant: str, count: int, generator: np.random.Generator) -> "Colors":
+        """Colours of ``count`` sprites and of the ground, in [0, 1]."""
         if variant == "binarized":
             return cls(np.ones((count, 3)), np.zeros(3))
         gray = variant == "colored_on_grayscale"

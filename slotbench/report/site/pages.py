@@ -196,10 +196,12 @@ class Page:
 
     @property
     def family(self) -> str:
+        """The family of the objective; ``unknown`` where no style is known."""
         return self.found.family or "unknown"
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the run."""
         return (*self.found.problems, *self.found.warnings)
 
 

@@ -47,6 +47,7 @@ class Paired:
 
     @property
     def verdict(self) -> str:
+        """What the comparison says, in one word."""
         return conclusion(self.result, self.corrected)
 
 

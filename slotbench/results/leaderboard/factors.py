@@ -50,6 +50,7 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
+        """What the contrast says, in one word."""
         return conclusion(self.result, self.corrected)
 
     @property

@@ -68,6 +68,7 @@ class Cell:
 
     @property
     def lines(self) -> list[str]:
+        """The lines of the cell."""
         return [self.text, *self.small]
 
 

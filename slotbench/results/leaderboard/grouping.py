@@ -112,6 +112,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """Objective, alignment and settings, as tables show them."""
         if self.external:
             return f"{self.objective} · external"
         return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"

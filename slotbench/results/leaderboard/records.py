@@ -82,6 +82,7 @@ class Found:
 
 
 def unreadable(name: str, why: str, *, published: bool = False) -> Found:
+    """The record of a run that cannot be read, with the reason."""
     return Found(plain(name), published, reason=why, problems=[f"cannot be read: {why}"])
 
 

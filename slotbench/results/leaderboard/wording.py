@@ -41,6 +41,7 @@ def interval(found: Any) -> str:
 
 
 def p_value(p: float | None) -> str:
+    """A p-value with three digits; ``< 0.001`` below."""
     if p is None:
         return MISSING
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
@@ -90,6 +91,7 @@ def fewer(row: Row, metric: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
+    """Seconds in the largest unit that fits."""
     if seconds is None:
         return MISSING
     if seconds < 60:

@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
     source="slotbench, docs/suites.md",
 )
 def demo() -> Path:
+    """The file of the suite."""
     return HERE / "demo.toml"
 
 
@@ -24,6 +25,7 @@ def demo() -> Path:
     source="slotbench, docs/suites.md",
 )
 def ssl_vs_reconstruction() -> Path:
+    """The file of the suite."""
     return HERE / "ssl-vs-reconstruction.toml"
 
 
@@ -34,6 +36,7 @@ def ssl_vs_reconstruction() -> Path:
     source="slotbench, docs/suites.md",
 )
 def bottleneck() -> Path:
+    """The file of the suite."""
     return HERE / "bottleneck.toml"
 
 
@@ -44,6 +47,7 @@ def bottleneck() -> Path:
     source="slotbench, docs/suites.md",
 )
 def alignment() -> Path:
+    """The file of the suite."""
     return HERE / "alignment.toml"
 
 
@@ -54,4 +58,5 @@ def alignment() -> Path:
     source="slotbench, docs/suites.md",
 )
 def shifts() -> Path:
+    """The file of the suite."""
     return HERE / "shifts.toml"
