@@ -12,6 +12,11 @@ from tests.datasets import trees
 from tests.datasets.sources import RENDERED, SOURCES
 from tests.datasets.whole import whole
 
+ORIGINALS = [
+    name
+    for name in dict.fromkeys(source.name for source in SOURCES.values())
+    if issubclass(registry.get("datasets", name).load(), OriginalOnly)
+]
 FEW = {"train": 6, "val": 4, "test": 4}
 
 
@@ -30,12 +35,10 @@ def test_from_original_files_to_an_evaluation(case, tmp_path, monkeypatch):
             assert one.attributes[key] == two.attributes[key]
 
 
-@pytest.mark.parametrize("name", [source.name for source in SOURCES.values()])
+@pytest.mark.parametrize("name", ORIGINALS)
 def test_without_a_source_it_says_what_to_type(name, tmp_path):
-    kind = registry.get("datasets", name).load()
-    if issubclass(kind, OriginalOnly):
-        with pytest.raises(UserError, match=f"slotbench prepare {name}.* --from DIR"):
-            prepare(Request(name, data_dir=tmp_path))
+    with pytest.raises(UserError, match=f"slotbench prepare {name}.* --from DIR"):
+        prepare(Request(name, data_dir=tmp_path))
 
 
 @pytest.mark.parametrize("name", RENDERED)
