@@ -84,15 +84,20 @@ def manifest(folder):
 
 
 def dataset(folder):
-    """The fingerprint of a prepared file."""
+    """The fingerprint of a prepared file, and the digest of every split."""
     with DatasetFile(folder / "data" / "multi-dsprites.h5") as file:
-        return file.fingerprint
+        return file.fingerprint, {split: file.digest(split) for split in file.splits}
 
 
 RUN = ([*TRAIN, "--steps", "4", "--no-evaluate"],)
 SIZES = ["--image-size", "32", "--train", "400", "--val", "50", "--test", "50", "--workers", "1"]
 CASES = {
     "prepare": Case(["prepare", "multi-dsprites", *SIZES], dataset),
+    "shifts": Case(
+        ["prepare", "multi-dsprites", *SIZES, "--shifts", "all"],
+        dataset,
+        (["prepare", "multi-dsprites", *SIZES],),
+    ),
     "train": Case([*TRAIN, "--steps", "300", "--no-evaluate", "--checkpoint-every", "0"], weights),
     "evaluate": Case(
         ["evaluate", "0-", "--metrics", "segmentation,health,linear-probe"], evaluations, RUN
