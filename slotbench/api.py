@@ -255,14 +255,21 @@ def show(
     results_dir: Path = RESULTS,
 ) -> dict[str, Any]:
     """What a run is, its numbers, and its pictures, which are drawn where it has a model."""
-    from slotbench.files import read_json
+    from slotbench.files import parse_document, read_json
     from slotbench.progress import bar
     from slotbench.report.show import Wish, draw
+    from slotbench.results import documents
     from slotbench.results.models import open_dataset, run_title, trained
     from slotbench.results.run import find
 
     found = find(str(run), results_dir)
-    config, drawn = found.config(), {}
+    config, drawn, judged = found.config(), {}, None
+    parse_document(found.status(), documents.Status, str(found.status_file))
+    if found.evaluation.is_file():
+        judged = read_json(found.evaluation)
+        parse_document(judged, documents.Evaluation, str(found.evaluation))
+    if found.pictures.is_symlink():
+        raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
     if found.model.is_file():
         wish, where = Wish(images, index, split, ranked, properties), host(device)
         with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
@@ -283,7 +290,7 @@ def show(
         "run": str(found.path),
         "config": config.to_dict(),
         "status": status,
-        "evaluation": read_json(found.evaluation) if found.evaluation.is_file() else None,
+        "evaluation": judged,
         "pictures": [str(path) for path in sorted(found.pictures.glob("*.png"))],
         "drawn": drawn,
         "resume": command if status["state"] != "done" else "",
@@ -304,6 +311,8 @@ def verify(
     from slotbench.results import verify as check
     from slotbench.results.bundle import is_bundle
 
+    if not 0 <= tolerance < math.inf:
+        raise UserError(f"--tolerance {tolerance}: expected a number, 0 or above.")
     path = Path(target)
     if is_bundle(path):
         from slotbench.results.recompute import verify_bundle

@@ -20,6 +20,7 @@ MOST_BYTES = 256 * 2**20
 """Largest JSON document that is read."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_PLACES = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 _LARGE = re.compile(rb"[eE]\+?\d{3}")
 """An exponent that may exceed what a float holds."""
 Model = TypeVar("Model", bound="Document")
@@ -45,10 +46,11 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         raise UserError(f"{path} does not exist.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise UserError(f"{path} is not a regular file.")
     with os.fdopen(handle, "rb") as stream:
-        facts = os.fstat(stream.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise UserError(f"{path} is not a regular file.")
         if facts.st_size > most:
             raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
         return stream.read(facts.st_size)
@@ -159,6 +161,6 @@ def explain(error: OSError) -> UserError | None:
             f"No permission to write{where}.",
             "Choose another folder with --data-dir or --results-dir.",
         )
-    if number in (errno.ENOTDIR, errno.EISDIR, errno.ENOENT):
+    if number in _PLACES:
         return UserError(f"{error.strerror}{where}.", "Check the path.")
     return None

@@ -1,5 +1,6 @@
 """The command ``prepare``."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,6 @@ def prepare(
 def _workers(text: str) -> int | None:
     if text == "all":
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"--workers {text}: expected all, or a number from 1.")
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise UserError(f"--workers {text}: expected all, or 1 to 9,999.")
     return int(text)

@@ -1,5 +1,6 @@
 """The commands ``evaluate``, ``list``, ``show`` and ``bench``."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -111,7 +112,7 @@ def bench(
 def _indices(text: str | None) -> tuple[int, ...]:
     words = [] if text is None else text.split(",")
     for word in words:
-        if not (word.strip().isascii() and word.strip().isdigit()):
+        if not re.fullmatch(r"\s*[0-9]{1,18}\s*", word):
             raise UserError(f"--index {text}: expected numbers with commas between, from 0.")
     return tuple(int(word) for word in words)
 

@@ -53,7 +53,7 @@ def run_table(facts: dict[str, Any]) -> Table:
             rows.append((section, f"{fields.get('name', '')} {listed}".strip()))
     rows.append(("seed, preset", f"{config['seed']}, {config['preset']}"))
     state = status["state"] + (f": {status['reason']}" if status["reason"] else "")
-    rows.append(("state", f"{state}, step {status['step']:,} of {status.get('steps', 0):,}"))
+    rows.append(("state", f"{state}, step {status['step']:,} of {status.get('steps') or 0:,}"))
     rows.append(("cost", f"{status['seconds']:.0f} s on {status.get('device', '?')}"))
     for name, text in rows:
         table.add_row(name, _cell(text))
@@ -66,7 +66,7 @@ def run_table(facts: dict[str, Any]) -> Table:
 
 def evaluation_table(title: str, result: dict[str, Any]) -> Table:
     """Every number of an evaluation with its interval over images."""
-    counted = f"{result['images']:,} images, {result['objects']:,} objects"
+    counted = f"{result['images']:,} images, {result.get('objects') or 0:,} objects"
     headings = ("metric", "value", "95 % over images", "n", "left out", "version")
     table = _table(f"{title}, {result['split']}: {counted}", *headings)
     for key, metric in result["metrics"].items():
@@ -74,7 +74,7 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
         value = "—" if metric["value"] is None else f"{metric['value']:.3f}"
         value += "" if spread is None else f" ± {spread:.3f}"
         interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-        counts = (f"{metric['n']:,}", metric.get("left_out", 0), metric["version"])
+        counts = (f"{metric.get('n') or 0:,}", metric.get("left_out") or 0, metric["version"])
         table.add_row(*map(_cell, (key, value, interval, *counts)))
     for group, reason in result.get("skipped", {}).items():
         table.add_row(_cell(group, "dim"), _cell(f"not scored: {reason}", "dim"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from slotbench.errors import UserError
+from slotbench.fields import LARGEST
 from slotbench.registry import unknown
 
 Unit = Literal["steps", "images", "seconds", "flops"]
@@ -48,5 +49,9 @@ class Budget:
         if self.amount < each:
             raise UserError(
                 f"--budget {self}: one step takes {each:,.0f} {self.unit}.", "Allow for more."
+            )
+        if self.amount / each > LARGEST:
+            raise UserError(
+                f"--budget {self}: it pays more than {LARGEST:,} steps.", "Allow for less."
             )
         return int(self.amount // each)

@@ -124,6 +124,7 @@ class Result(Facts):
     high: Number = None
     n: Whole | None = None
     left_out: Whole | None = None
+    spread: Number = None
 
 
 class Evaluation(Schema):
@@ -133,6 +134,7 @@ class Evaluation(Schema):
     fingerprint: Text
     resolution: Annotated[list[Whole], Len(2, 2)]
     images: Whole
+    objects: Whole | None = None
     metrics: dict[Text, Result]
     groups: dict[str, int] = Field(default_factory=dict)
     skipped: dict[Text, Text] = Field(default_factory=dict)

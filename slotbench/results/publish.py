@@ -11,9 +11,9 @@ from typing import Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import read_json, sha256_of, write_json
+from slotbench.files import read_document, read_json, sha256_of, write_json
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
-from slotbench.results.documents import SCHEMA_VERSION
+from slotbench.results.documents import SCHEMA_VERSION, Evaluation
 from slotbench.results.run import Run
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -68,6 +68,8 @@ def _files(run: Run) -> dict[str, Path]:
         )
     if not run.evaluation.is_file():
         raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.id}")
+    run.config()
+    read_document(run.evaluation, Evaluation)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}
     for name in FILES:

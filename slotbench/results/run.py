@@ -26,7 +26,8 @@ from pydantic import Field
 
 from slotbench import plugins, registry
 from slotbench.config.run_config import RunConfig
-from slotbench.errors import RunLocked, SlotbenchError, UserError
+from slotbench.errors import RunLocked, UserError
+from slotbench.fields import LARGEST
 from slotbench.files import (
     Document,
     parse_document,
@@ -216,7 +217,7 @@ class Run:
     def _sweep(self) -> None:
         """Remove what a killed process left half written; whoever holds the run may."""
         for folder in (self.path, self.pictures, self.path / "cache"):
-            for file in folder.glob(".*.tmp"):
+            for file in () if folder.is_symlink() else folder.glob(".*.tmp"):
                 if not file.name.startswith(".config.json."):  # written without the lock
                     file.unlink(missing_ok=True)
 
@@ -227,7 +228,7 @@ class Run:
         for line in read_bytes(file).splitlines() if file.is_file() else []:
             with contextlib.suppress(UserError):
                 row = parse_json(line, str(file))
-                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                if isinstance(row, dict) and _is_step(row.get("step")):
                     rows.append(row)
         return rows
 
@@ -297,7 +298,11 @@ def read_model(run: Run) -> dict[str, Any]:
     try:
         return load_file(run.model)
     except SafetensorError as error:
-        raise SlotbenchError(f"{run.model} is damaged: {error}.") from error
+        raise UserError(f"{run.model} is damaged: {error}.", "Train the run again.") from error
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= LARGEST
 
 
 @cache

@@ -7,7 +7,8 @@ from typing import Any
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation import groups as metrics
-from slotbench.files import read_json
+from slotbench.files import parse_document, read_json
+from slotbench.results import documents
 from slotbench.results.run import Run
 
 Document = dict[str, Any]
@@ -49,11 +50,11 @@ def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
 def _read(file: Path) -> Document:
     """The evaluation in a file; empty where it is missing, damaged or of another shape."""
     try:
-        found = read_json(file)
+        found: Document = read_json(file)
+        parse_document(found, documents.Evaluation, str(file))
     except UserError:
         return {}
-    fits = isinstance(found, dict) and isinstance(found.get("groups", {}), dict)
-    return found if fits else {}
+    return found
 
 
 def merged(before: Document, new: Document) -> Document:

@@ -98,9 +98,18 @@ MISTAKES = {
     "empty board": (("leaderboard",), "slotbench train"),
     "list": (("list", "objectivs"), "Did you mean 'objectives'"),
     "size": (("prepare", "clevr", "--image-size", "4"), "expected 16 to 1024"),
-    "workers": (("prepare", "clevr", "--workers", "two"), "expected all, or a number"),
+    "workers": (("prepare", "clevr", "--workers", "two"), "expected all, or 1 to"),
     "source": (("prepare", "clevr", "--from", "none.tfrecords", "--force"), "none.tfrecords"),
     "other file": (("prepare", "clevr", "--seed", "3"), "--force"),
+    "unicode digits": (("prepare", "clevr", "--workers", "²"), "expected all, or 1 to"),
+    "rows": (("prepare", "clevr", "--train", "99999999999"), "expected 1 to 100,000,000"),
+    "device file": (("prepare", "clevr", "--from", "/dev/zero"), "neither a regular file nor"),
+    "digits": (("show", "0-abcdef", "--index", "9" * 5000), "expected numbers"),
+    "budget": (("train", "--budget", "1e300:steps"), "pays more than 1,000,000,000"),
+    "long name": (("train", "--resume", "a" * 5000), "File name too long"),
+    "tolerance": (("verify", "x", "--tolerance", "nan"), "expected a number"),
+    "interval": (("leaderboard", "--watch", "--every", "inf"), "expected 0.2 to"),
+    "file as folder": (("prepare", "clevr", "--data-dir", "data/clevr.h5"), "File exists"),
 }
 
 

@@ -1,12 +1,15 @@
 """What is evaluated again, what is kept, and what is stale."""
 
+import shutil
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from slotbench import registry
+from slotbench import api, registry
 from slotbench.config.resolve import Choice
+from slotbench.errors import UserError
 from slotbench.evaluation import evaluate as module
 from slotbench.evaluation.health import Health
 from slotbench.evaluation.segmentation import METRICS, Segmentation
@@ -14,6 +17,7 @@ from slotbench.files import read_json, write_json
 from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.leaderboard import leaderboard
+from slotbench.results.run import Run
 from slotbench.results.stored import left_to_do, merged
 from slotbench.training.loop import Host
 from tests.results.results import add_run
@@ -168,3 +172,40 @@ def test_the_leaderboard_shows_no_stale_result(tmp_path):
     (warning,) = board.warnings
     assert "is stale, of an older version of fg_ari/attention" in warning
     assert f"slotbench evaluate {run.name}" in warning
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": "many"},
+        {"metrics": {"fg_ari/attention": {"value": "high", "version": 1}}},
+        {"metrics": []},
+    ],
+)
+def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_path, change):
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
+    api.evaluate(run.path, metrics="segmentation", data_dir=blocks)
+    write_json(run.evaluation, read_json(run.evaluation) | change)
+    with pytest.raises(UserError, match=r"evaluation\.json: "):
+        api.show(run.path, data_dir=blocks)
+    with pytest.raises(UserError, match=r"evaluation\.json: "):
+        api.publish([run.path], tmp_path / "out.zip")
+    # Whoever judges the run again gets an evaluation that can be shown.
+    api.evaluate(run.path, metrics="segmentation", data_dir=blocks)
+    assert api.show(run.path, images=1, ranked=0, properties=False, data_dir=blocks)["evaluation"]
+
+
+def test_pictures_are_not_drawn_through_a_link(trained, blocks, tmp_path):
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
+    shutil.rmtree(run.pictures, ignore_errors=True)
+    (tmp_path / "elsewhere").mkdir()
+    run.pictures.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link"):
+        api.show(run.path, data_dir=blocks)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("step", ["1" + "0" * 400, "-1", '"x"'])
+def test_a_step_that_no_run_has_is_no_row(tmp_path, step):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": {step}, "loss": 1}}\n{{"step": 7}}\n')
+    assert Run(tmp_path).metrics() == [{"step": 7}]

@@ -13,6 +13,9 @@ FOLDER = "originals"
 
 def given(dataset: Dataset, source: Path, data_dir: Path) -> Path:
     """The path that an importer reads after ``--from``; archives are unpacked first."""
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        # Opening a named pipe would block.
+        raise UserError(f"--from {source}: this is neither a regular file nor a folder.")
     home = data_dir / FOLDER / dataset.name
     return folder_of(source, home) if dataset.unpacks else source
 

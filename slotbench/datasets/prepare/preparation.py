@@ -23,6 +23,9 @@ from slotbench.progress import bar, say
 RENDER_PART, IMPORT_PART = 50, 500
 """Images or clips in a part: seconds of work, so that a kill loses little."""
 
+MOST_ROWS = 10**8
+"""Images or clips in a split."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -74,8 +77,8 @@ def prepare(request: Request) -> Path:
     sizes = {**dataset.sizes, **(request.sizes or {})}
     sizes |= {split: sizes.get(split, sizes["test"]) for split in dataset.shifted}
     for split, size in sizes.items():
-        if size < 1:
-            raise UserError(f"--{split} {size}: expected at least 1.")
+        if not 1 <= size <= MOST_ROWS:
+            raise UserError(f"--{split} {size}: expected 1 to {MOST_ROWS:,}.")
     if request.source is not None:
         request = replace(request, source=given(dataset, request.source, request.data_dir))
     if request.shifts:  # refused before hours of rendering

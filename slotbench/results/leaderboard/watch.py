@@ -10,7 +10,7 @@ from rich.text import Text
 from slotbench.errors import UserError
 from slotbench.results.leaderboard.board import Board
 
-LEAST_SECONDS = 0.2
+LEAST_SECONDS, MOST_SECONDS = 0.2, 86_400.0
 
 
 def watch(
@@ -24,10 +24,11 @@ def watch(
 
     On a terminal the page is replaced; elsewhere a page is printed only when it differs from
     the last one. Ctrl-C ends it without an error, at any moment.
-    :class:`UserError` for an interval below 0.2 s; errors of ``collect`` are shown, and may pass.
+    :class:`UserError` for an interval outside 0.2 s to a day; errors of
+    ``collect`` are shown, and may pass.
     """
-    if not every >= LEAST_SECONDS:
-        raise UserError(f"--every {every:g}: expected {LEAST_SECONDS} seconds or more.")
+    if not LEAST_SECONDS <= every <= MOST_SECONDS:
+        raise UserError(f"--every {every:g}: expected {LEAST_SECONDS} to {MOST_SECONDS:,.0f} s.")
     last = ""
     try:
         while True:
