@@ -41,6 +41,10 @@ class Request:
     force: bool = False
     """Whether to compute again what is there already."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed {self.seed}: expected 0 to 2^63 - 1.")
+
 
 def evaluate_predictions(
     path: Path, name: str, request: Request, *, mask_source: str = "attention"

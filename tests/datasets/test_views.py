@@ -6,7 +6,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as reference
 
 from slotbench.config.run_config import with_field
-from slotbench.datasets.format import colors
+from slotbench.datasets.format import views as colors
 from slotbench.datasets.format.views import PRESETS, ViewConfig, make_views, to_original, warp
 from slotbench.errors import UserError
 from slotbench.rng import torch_generator
