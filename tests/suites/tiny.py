@@ -105,7 +105,9 @@ def finish(path):
     run = Run(path)
     path.mkdir(parents=True, exist_ok=True)
     run.write_status("done", step=4, steps=4)
-    write_json(run.evaluation, {"groups": {"segmentation": version("segmentation")}})
+    judged = {"schema": 1, "split": "test", "fingerprint": "f", "resolution": [32, 32], "images": 4}
+    groups = {"segmentation": version("segmentation")}
+    write_json(run.evaluation, {**judged, "metrics": {}, "groups": groups})
 
 
 def drive(plan, engine, results, *, retry=False):
