@@ -322,6 +322,11 @@ def verify(
         )
     if path.is_file() or path.suffix == ".h5":
         return check.dataset(path)
+    if path.is_dir() and not (path / "config.json").exists():
+        raise UserError(
+            f"{target} is a folder, and neither a run nor a bundle.",
+            "Name a prepared file, a run's directory or id, or a bundle.",
+        )
     return check.run(str(target), results_dir)
 
 

@@ -263,6 +263,8 @@ def parse(text: str, wanted: Any, label: str) -> Any:
         return text.lower() == "true"
     if wanted in (int, float):
         try:
+            if not text.isascii() or "_" in text:  # Python reads more as a number than people do
+                raise ValueError
             number = float(text)
             return number if wanted is float else _whole(text, number)
         except ValueError as error:

@@ -73,6 +73,8 @@ def _files(run: Run) -> dict[str, Path]:
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}
     for name in FILES:
+        if (run.path / name).is_symlink():
+            raise UserError(f"{run.path / name} is a link; it is not followed out of the run.")
         if not (run.path / name).is_file():
             raise UserError(f"{run.path} has no {name}; it cannot be published.")
         inside = f"{folder}/{name}"

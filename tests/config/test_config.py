@@ -58,6 +58,8 @@ def test_slots_default_to_one_more_than_the_objects(blocks):
         ("steps=3", "SECTION.FIELD=VALUE"),
         ("train.steps=0", "greater than or equal to 1"),
         ("train.learning_rate=nan", "expected a finite number"),
+        ("core.slots=٣", "expected a whole number"),
+        ("core.slots=1_0", "expected a whole number"),
     ],
 )
 def test_a_bad_override_is_named(blocks, override, message):

@@ -175,7 +175,7 @@ def test_predictions(blocks: Path, tmp_path: Path, form: str, count: int) -> Non
         with h5py.File(file, "w") as store:
             store["masks"] = masks / masks.sum(axis=1, keepdims=True)
     request = Request("clevr", "segmentation", 0, blocks, tmp_path / "results", force=True)
-    fuzz(file, count // 4, lambda: evaluate_predictions(file, "mine", request))
+    fuzz(file, count, lambda: evaluate_predictions(file, "mine", request))
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -7,6 +7,8 @@ import zipfile
 
 import pytest
 
+from slotbench import api
+from slotbench.errors import UserError
 from slotbench.results.bundle import FILES, MANIFEST
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.publish import publish
@@ -94,3 +96,18 @@ def test_a_disk_that_fills_up_leaves_nothing(run, tmp_path, name, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         publish([Run(run)], tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_link_is_not_followed_out_of_the_run(run, tmp_path):
+    copy = tmp_path / "runs" / run.name
+    shutil.copytree(run, copy)
+    (copy / "model.safetensors").unlink()
+    (copy / "model.safetensors").symlink_to(run / "model.safetensors")
+    with pytest.raises(UserError, match="is a link"):
+        publish([Run(copy)], tmp_path / "bundle.zip")
+    assert not (tmp_path / "bundle.zip").exists()
+
+
+def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):
+    with pytest.raises(UserError, match="neither a run nor a bundle"):
+        api.verify(tmp_path)
