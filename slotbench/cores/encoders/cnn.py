@@ -1,5 +1,6 @@
 """Encoders: images (B, 3, H, W) -> features (B, N, F) and the grid (H', W') they lie on."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,7 +69,7 @@ class PixelConfig(Options):
     """Divides the pixels after that."""
 
 
-class PlacedEncoder(nn.Module):
+class PlacedEncoder(nn.Module, ABC):
     """Normalised content, with linear coordinates in four channels of their own behind it.
 
     So a core can tell content from position. The coordinates are linear, because finer ones let
@@ -89,9 +90,9 @@ class PlacedEncoder(nn.Module):
         self.side, centres = side, cell_centres(side, side)
         self.register_buffer("grid", torch.cat([centres, -centres], dim=1), persistent=False)
 
+    @abstractmethod
     def maps(self, pixels: Tensor) -> Tensor:
         """Standardised pixels (B, 3, H, W) -> content (B, channels, side, side)."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""

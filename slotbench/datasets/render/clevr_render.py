@@ -1,6 +1,7 @@
 """Rendering of CLEVR scenes: materials, lights, ground and camera."""
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import mitsuba as mi
@@ -30,13 +31,13 @@ class StageRenderer(MitsubaRenderer):
     row_offset: ClassVar[float] = 0.0
     """How far below the middle of the frame the camera's axis is, as a share of the frame."""
 
+    @abstractmethod
     def ground(self, scene: Any) -> Any:
         """The ground, as Mitsuba has it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shapes(self, name: str, thing: Any) -> dict[str, Any]:
         """The parts of one object."""
-        raise NotImplementedError
 
     def parts(self, scene: Any) -> dict[str, Any]:
         """The whole scene."""
