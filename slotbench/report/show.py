@@ -99,7 +99,6 @@ def draw(
         return found
     seen = look(viewer, chosen)
     found.images = [{"index": one.index, "fg_ari": one.fg_ari} for one in seen]
-    save(page(title, [Section("", seen)]), folder / f"{wish.split}.png")
     if wish.ranked:
         _draw_extremes(viewer, found, wish.ranked, title, folder, _part(told, 0.0, 0.4))
     if wish.properties:
@@ -114,6 +113,8 @@ def draw(
             note = PROBE.format(images=train, steps=predictions.STEPS)
             picture = prediction_page(title, note, seen, said)
             save(picture, folder / f"{wish.split}-properties.png")
+    # Last: where a kill comes before it, the next command draws all of them again.
+    save(page(title, [Section("", seen)]), folder / f"{wish.split}.png")
     told(1.0, 1.0)
     return found
 
