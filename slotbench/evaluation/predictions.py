@@ -104,6 +104,8 @@ class PredictionFile:
             raise UserError(f"--predictions {path}: {problem}.")
         with _reading(str(path)):
             if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path):  # NumPy leaves a damaged archive open
+                    pass
                 self.file = np.load(path, allow_pickle=False)
                 names, info = self.file.files, self._npz_info
             elif h5py.is_hdf5(path):
