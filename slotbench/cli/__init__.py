@@ -21,6 +21,14 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from slotbench import __version__
+
+        typer.echo(f"slotbench {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, Option("--debug", help="Show tracebacks.")] = False,
@@ -32,15 +40,13 @@ def options(
             f"or in {plugins.VARIABLE} with {os.pathsep!r} between.",
         ),
     ] = None,
-    version: Annotated[bool, Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool,
+        Option("--version", is_eager=True, callback=_version, help="Print the version and leave."),
+    ] = False,
 ) -> None:
     """Options of all commands; ``--debug`` and ``--plugin`` are read in :func:`main`."""
-    del debug, plugin
-    if version:
-        from slotbench import __version__
-
-        typer.echo(f"slotbench {__version__}")
-        raise typer.Exit
+    del debug, plugin, version
 
 
 app.command()(data.prepare)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from slotbench import __version__
 from slotbench.cli import main
 from slotbench.errors import UserError
 from tests.commands import run_command, sets, slotbench
@@ -26,6 +27,10 @@ SMALL = (
     *["--preset", "quick", "--steps", "2", "--device", "cpu"],
     *sets("encoder.channels=8", "train.batch_size=8"),
 )
+
+
+def test_the_version_is_told(shown):
+    assert shown("--version")[:2] == (0, f"slotbench {__version__}\n")
 
 
 def test_help_and_lists_do_not_import_torch(tmp_path):
