@@ -7,7 +7,7 @@ JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format index bench clean
+.PHONY: help install demo test test-all test-oldest lint format index docs wheel bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY)  ## suites/demo.toml from nothing to a page and a leaderboard: 11 minutes on two cores
+demo: $(READY)  ## the suite demo, from nothing to a page and a leaderboard: 11 minutes on two cores
 	$(BIN)/slotbench suite run demo --prepare --device cpu
 	$(BIN)/slotbench report --device cpu
 	$(BIN)/slotbench leaderboard
@@ -30,6 +30,12 @@ test: $(READY)  ## the test suite, without what is slow
 
 test-all: $(READY)  ## every test
 	$(PYTEST) -m 'slow or not slow'
+
+test-oldest:  ## the test suite with the lowest version of each dependency that pyproject.toml allows
+	$(PYTHON) -m venv .venv-oldest
+	sed -n '/^dependencies/,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml > .venv-oldest/lowest.txt
+	.venv-oldest/bin/python -m pip install --constraint .venv-oldest/lowest.txt --editable . hypothesis pytest pytest-xdist
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n $(JOBS) --dist loadfile $(OLDEST)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -43,9 +49,15 @@ format: $(READY)  ## let ruff mend what it can
 index: $(READY)  ## write slotbench/index.json, the names that help and completion read
 	$(BIN)/python -c "from slotbench.registry import write_index; write_index()"
 
+docs: $(READY)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+wheel: $(READY)  ## build dist/slotbench-VERSION-py3-none-any.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 bench: $(READY)  ## measure rendering, import, training, evaluation, help
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit; done
 
 clean:  ## remove the environment and caches; data and results stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build ./*.egg-info
+	rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache build dist site ./*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ from tests.commands import run_command
 
 # Processes that tests start take it over.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["SLOTBENCH_PUBLISHED"] = ""  # boards hold the tests' own runs alone
 torch.set_num_threads(1)
 
 LAYOUT = Layout(
