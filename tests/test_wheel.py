@@ -30,8 +30,9 @@ def installed(tmp_path_factory):
     """``bin/`` of an environment with the wheel; what it depends on comes from this one."""
     folder = tmp_path_factory.mktemp("installed")
     source = folder / "source"
-    left = shutil.ignore_patterns(".*", "build", "data", "dist", "results", "site", "*.egg-info")
-    shutil.copytree(ROOT, source, ignore=lambda at, names: left(at, names) if at == str(ROOT) else [])
+    shutil.copytree(ROOT / "slotbench", source / "slotbench")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     alone = ("--no-deps", "--no-index")
     run(*pip, "wheel", *alone, "--no-build-isolation", "--wheel-dir", folder, source, cwd=folder)
