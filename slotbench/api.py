@@ -3,8 +3,9 @@
     import slotbench
     slotbench.prepare("clevr", train=6_000, val=500, test=1_000)
     run = slotbench.train(objective="simclr", preset="quick")
-    slotbench.evaluate(run.path)
+    slotbench.evaluate(run)
     slotbench.leaderboard()             # a pandas DataFrame
+    core = slotbench.load(run)          # core(images): slots, attention, features
 
 Each function takes what its command takes, under the same names. Input that the user can mend
 raises :class:`slotbench.errors.UserError`. Torch is imported by the functions that need it.
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from slotbench.results.leaderboard import Board
     from slotbench.results.run import Run
+    from slotbench.trained.frozen import FrozenCore
+    from slotbench.trained.torch_data import ImageData
     from slotbench.training.loop import Host
 
 DATA, RESULTS = Path("data"), Path("results")
@@ -164,13 +167,30 @@ def train(
         )
     where = host(device, checkpoint_every, gpus, tuple(track))
     if resume is not None:
-        return work.resume(str(resume), where, data_dir, results_dir, evaluate=evaluate)
-    choice["overrides"] = (*choice.get("overrides", ()), *told)
-    return work.start(Choice(**choice), where, data_dir, results_dir, evaluate=evaluate)
+        run = work.resume(str(resume), where, data_dir, results_dir, evaluate=evaluate)
+    else:
+        choice["overrides"] = (*choice.get("overrides", ()), *told)
+        run = work.start(Choice(**choice), where, data_dir, results_dir, evaluate=evaluate)
+    _say_end(run, evaluated=evaluate)
+    return run
+
+
+def _say_end(run: "Run", *, evaluated: bool) -> None:
+    """Three lines: what was learnt, where the pictures are, what to type next."""
+    from slotbench.progress import say
+
+    if evaluated:
+        from slotbench.results.outcome import learnt
+
+        say(learnt(run, run.config()))
+    else:
+        say("Learnt: not evaluated.")
+    say(f"Pictures: {run.pictures} (of test images: slotbench show {run.id})")
+    say(f"Next, type: slotbench {'leaderboard' if evaluated else f'evaluate {run.id}'}")
 
 
 def evaluate(
-    *runs: str | Path,
+    *runs: "str | Path | Run",
     metrics: str = "all",
     split: str = "test",
     force: bool = False,
@@ -185,14 +205,13 @@ def evaluate(
     older version; ``force`` computes everything anew. ``cache`` keeps the core's output.
     """
     from slotbench.results import judge
-    from slotbench.results.run import find
 
     where = host(device)
     return {
         str(run.path): judge.evaluate(
             run, where, data_dir, split=split, metrics=metrics, force=force, cached=cache
         )
-        for run in [find(str(reference), results_dir) for reference in runs]
+        for run in [find(reference, results_dir) for reference in runs]
     }
 
 
@@ -242,8 +261,42 @@ def leaderboard(results_dir: Path = RESULTS, **filters: Any) -> "pd.DataFrame":
     return board(results_dir, **filters).to_frame()
 
 
+def find(run: "str | Path | Run", results_dir: Path = RESULTS) -> "Run":
+    """The run of a directory or of a unique beginning of its id; a run is given back as it is."""
+    from slotbench.results import run as runs
+
+    return run if isinstance(run, runs.Run) else runs.find(str(run), results_dir)
+
+
+def load(
+    run: "str | Path | Run",
+    *,
+    slots: int | None = None,
+    device: str = "cpu",
+    results_dir: Path = RESULTS,
+) -> "FrozenCore":
+    """The trained core of a run, frozen: ``load(run)(images)`` gives slots and attention.
+
+    ``slots`` is another number of slots than in training, where the core's weights allow it.
+    """
+    from slotbench.trained import frozen
+
+    return frozen.load(find(run, results_dir), slots=slots, device=host(device).device)
+
+
+def dataset(reference: str, split: str = "train", *, data_dir: Path = DATA) -> "ImageData":
+    """A split of a prepared dataset as a ``torch.utils.data.Dataset``.
+
+    ``reference`` is a name, ``name:variant`` or the path of a prepared file.
+    """
+    from slotbench.datasets.format.places import locate
+    from slotbench.trained.torch_data import ImageData
+
+    return ImageData(locate(reference, data_dir), split)
+
+
 def show(
-    run: str | Path,
+    run: "str | Path | Run",
     *,
     images: int = 6,
     index: tuple[int, ...] = (),
@@ -260,9 +313,8 @@ def show(
     from slotbench.report.show import Wish, draw
     from slotbench.results import documents
     from slotbench.results.models import open_dataset, run_title, trained
-    from slotbench.results.run import find
 
-    found = find(str(run), results_dir)
+    found = find(run, results_dir)
     config, drawn, judged = found.config(), {}, None
     parse_document(found.status(), documents.Status, str(found.status_file))
     if found.evaluation.is_file():
@@ -331,13 +383,16 @@ def verify(
 
 
 def publish(
-    runs: Iterable[str | Path], out: Path, *, force: bool = False, results_dir: Path = RESULTS
+    runs: "Iterable[str | Path | Run]",
+    out: Path,
+    *,
+    force: bool = False,
+    results_dir: Path = RESULTS,
 ) -> dict[str, Any]:
     """Write a bundle of finished runs that others can verify; returns what it holds."""
     from slotbench.results.publish import publish as write
-    from slotbench.results.run import find
 
-    return write([find(str(run), results_dir) for run in runs], out, force=force)
+    return write([find(run, results_dir) for run in runs], out, force=force)
 
 
 def report(

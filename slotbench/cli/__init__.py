@@ -77,6 +77,8 @@ def main() -> None:
         arguments, files = plugins.take(arguments)
         plugins.load_all(files)
         app(args=arguments, prog_name="slotbench")
+    except SystemExit as ended:
+        sys.exit(_exit_code(ended))
     except KeyboardInterrupt:
         sys.exit(130)
     except (SlotbenchError, OSError) as error:
@@ -88,6 +90,18 @@ def main() -> None:
             raise
         advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
         _fail(SlotbenchError("There is not enough memory.", advice))
+
+
+def _exit_code(ended: SystemExit) -> int | str | None:
+    """141, as after SIGPIPE, where the reader of stdout, such as ``head``, has left."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    # No command exits with 1 in here, but Rich and typer do so for a broken pipe.
+    return 141 if ended.code == 1 else ended.code
 
 
 def _fail(error: SlotbenchError | OSError) -> None:

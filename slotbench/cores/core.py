@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 
-from slotbench.fields import Count, Options
+from slotbench.fields import Options
 from slotbench.rng import torch_generator
 
 
@@ -26,9 +27,9 @@ class SlotOutput(NamedTuple):
 class CoreConfig(Options):
     """Options of every core."""
 
-    slots: Count | None = None
+    slots: Annotated[int, Interval(ge=1, le=1024)] | None = None
     """Number of slots K; none: one more than the fullest image has objects."""
-    width: Count = 64
+    width: Annotated[int, Interval(ge=1, le=8192)] = 64
     """Slot width D."""
 
 

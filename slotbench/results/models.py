@@ -1,10 +1,12 @@
 """From a run to its modules and its dataset."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slotbench.config.run_config import RunConfig
+from slotbench.cores.core import Core
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
@@ -30,6 +32,21 @@ def trained(run: Run, config: RunConfig) -> Objective:
         why = " ".join(str(error).split())[:300]
         raise SlotbenchError(f"{run.model} does not fit config.json: {why}") from error
     return objective.eval()
+
+
+def set_slots(core: Core, slots: int) -> None:
+    """Give a core another number of slots; :class:`UserError` where its weights cannot."""
+    if slots == core.num_slots:
+        return
+    if not core.any_slots:
+        raise UserError(
+            f"--slots {slots}: the weights of this core hold {core.num_slots} slots.",
+            "Leave --slots out.",
+        )
+    try:
+        core.config = replace(core.config, slots=slots)
+    except ValueError as error:
+        raise UserError(f"--{error}.") from error
 
 
 def load_teacher(

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,9 @@ from slotbench.files import (
 )
 from slotbench.locks import Held, held, hold
 from slotbench.results import documents
+
+if TYPE_CHECKING:
+    from slotbench.inline import Pictures
 
 State = Literal["new", "running", "done", "failed", "interrupted"]
 BEAT, DEAD = 10.0, 120.0
@@ -220,6 +223,25 @@ class Run:
             for file in () if folder.is_symlink() else folder.glob(".*.tmp"):
                 if not file.name.startswith(".config.json."):  # written without the lock
                     file.unlink(missing_ok=True)
+
+    def show(self) -> "Pictures":
+        """The run's pictures, inline in a notebook: of test images, else the last of training.
+
+        ``slotbench.show(run)`` draws those of test images.
+        """
+        from slotbench.inline import Pictures
+
+        drawn = [] if self.pictures.is_symlink() else sorted(self.pictures.glob("*.png"))
+        trained = [file for file in drawn if file.stem.removeprefix("val-").isdigit()]
+        files = [file for file in drawn if file not in trained] or trained[-1:]
+        note = "" if files else f"No pictures yet: slotbench show {self.id}"
+        return Pictures(f"{self.path.parent.name}, {self.id}", tuple(files), note)
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; a line that is torn or no row is left out."""

@@ -93,10 +93,6 @@ def carry_out(
             settings = tracker.flat(config.to_dict())
             tracked = tracker.Tracked(run.path, settings, run.status()["step"])
             tracker.tell_evaluation(host.trackers, tracked, found)
-    if groups:
-        say("Next, type: slotbench leaderboard")
-    else:
-        say(f"Next, type: slotbench evaluate {run.id}")
     return run
 
 

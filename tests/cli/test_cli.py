@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,20 @@ def test_help_and_lists_do_not_import_torch(tmp_path):
     assert done.stdout.endswith("heavy: []\n")
 
 
+@pytest.mark.parametrize(
+    "words", [("list",), ("list", "--json"), ("--help",), ("train", "--help"), ("--version",)]
+)
+def test_a_reader_that_leaves_ends_a_command_quietly(words):
+    code = f"import sys; from slotbench.cli import main; sys.argv = ['slotbench', *{words}]; main()"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_completion_knows_names_without_torch(tmp_path):
     environment = {
         **os.environ,
@@ -72,6 +87,10 @@ def test_the_three_commands_give_a_row(home):
     assert done.returncode == 0, done.stderr
     run = done.stdout.strip().splitlines()[-1]
     assert (home / run / "evaluation.json").is_file()
+    learnt, pictures, following = done.stderr.splitlines()[-3:]
+    assert re.fullmatch(r"Learnt: fg_ari/attention -?[01]\.[0-9]{2}\.", learnt)
+    assert pictures.startswith(f"Pictures: {run}/pictures ")
+    assert following == "Next, type: slotbench leaderboard"
     board = slotbench("leaderboard", "--json", cwd=home)
     document = json.loads(board.stdout)
     (row,) = document["rows"]
@@ -95,6 +114,8 @@ MISTAKES = {
     "objective": (("train", "--objective", "simcrl"), "Did you mean 'simclr'"),
     "alignment": (("train", "--objective", "simclr", "--alignment", "pol"), "Did you mean 'pool'"),
     "preset": (("train", "--preset", "quik"), "Did you mean 'quick'"),
+    "slots": (("train", "--set", "core.slots=1025"), "less than or equal to 1024"),
+    "width": (("train", "--set", "core.width=8193"), "less than or equal to 8192"),
     "field": (("train", "--set", "train.stepz=1"), "Did you mean 'steps'"),
     "device": (("train", "--device", "gpu"), "Unknown device"),
     "unprepared": (("train", "--dataset", "multi-dsprites"), "slotbench prepare multi-dsprites"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from slotbench.evaluation.groups import direction
-from slotbench.results.leaderboard.grouping import Row, Scale
+from slotbench.results.leaderboard.grouping import Group, Row, Scale
 from slotbench.results.leaderboard.statistics import Summary
 
 FLOOR, CEILING = "random", "supervised"
@@ -35,7 +35,10 @@ def scaled(
 
 def _row(row: Row, everything: Sequence[Row], metrics: Sequence[str], noted: Sequence[str]) -> Row:
     scales, summaries = {}, {}
-    ends = [_end(name, row, everything) for name in (FLOOR, CEILING)]
+    ends = [
+        reference_row(name, row.group, row.core, row.preset, everything)
+        for name in (FLOOR, CEILING)
+    ]
     for metric in (key for key in metrics if key in row.metrics):
         summary = row.metrics[metric]
         floor, ceiling = (
@@ -52,15 +55,15 @@ def _row(row: Row, everything: Sequence[Row], metrics: Sequence[str], noted: Seq
     )
 
 
-def _end(name: str, row: Row, everything: Sequence[Row]) -> Row | None:
-    """The row of floor or ceiling: of the same core and preset if there is one, else most seeds."""
+def reference_row(
+    objective: str, group: Group, core: str, preset: str, everything: Sequence[Row]
+) -> Row | None:
+    """The row of an objective on the same data: of this core and preset, else the most seeds."""
     found = [
-        other
-        for other in everything
-        if other.objective == name and other.group == row.group and other.seeds
+        row for row in everything if row.objective == objective and row.group == group and row.seeds
     ]
-    same = [other for other in found if (other.core, other.preset) == (row.core, row.preset)]
-    return max(same or found, key=lambda other: (len(other.seeds), other.label), default=None)
+    same = [row for row in found if (row.core, row.preset) == (core, preset)]
+    return max(same or found, key=lambda row: (len(row.seeds), row.label), default=None)
 
 
 def _reason(

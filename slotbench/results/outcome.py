@@ -1,0 +1,35 @@
+"""What ``train`` says at its end: the score beside its references, the pictures, what to type."""
+
+from slotbench.config.run_config import RunConfig
+from slotbench.files import read_document
+from slotbench.results.documents import Evaluation
+from slotbench.results.leaderboard.collect import find
+from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.grouping import Group, rows
+from slotbench.results.leaderboard.scaling import CEILING, FLOOR, reference_row
+from slotbench.results.run import Run
+
+REFERENCES = {FLOOR: f"floor ({FLOOR})", "reconstruction": "", CEILING: f"ceiling ({CEILING})"}
+"""Objectives that a score is shown beside, in this order -> how they are called."""
+
+
+def learnt(run: Run, config: RunConfig) -> str:
+    """The run's score on the primary measure, and the means of its references over their seeds.
+
+    References are rows of the leaderboard on the same data, of the same core and preset where
+    there are such; own and published runs count. Without any, the line has the score alone.
+    """
+    score = read_document(run.evaluation, Evaluation).metrics.get(PRIMARY)
+    if score is None or score.value is None:
+        return f"Learnt: no {PRIMARY}."
+    info = config.dataset
+    data = (info.recipe if info.origin == "rendered" else "") or info.fingerprint
+    group = Group(info.reference, info.origin, info.image_size, data)
+    known, said = rows(find(run.results_dir)), []
+    for objective, title in REFERENCES.items():
+        row = reference_row(objective, group, str(config.names["core"]), config.preset, known)
+        if row is not None and PRIMARY in row.metrics and objective != config.names["objective"]:
+            seeds = f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
+            said.append(f"{title or objective} {row.metrics[PRIMARY].mean:.2f}, {seeds}")
+    beside = f" Of the same data: {'; '.join(said)}." if said else ""
+    return f"Learnt: {PRIMARY} {score.value:.2f}.{beside}"

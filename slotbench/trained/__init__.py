@@ -1,0 +1,1 @@
+"""Using what was trained: a frozen core, its masks of any pictures, its export."""

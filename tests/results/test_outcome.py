@@ -1,0 +1,44 @@
+"""What ``train`` says was learnt."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slotbench.files import write_json
+from slotbench.results.outcome import learnt
+from slotbench.results.run import Run
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "quick-clevr6.json"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_score_stands_beside_floor_reconstruction_and_ceiling(tmp_path, beside):
+    records = json.loads(PUBLISHED.read_text())
+    record = next(each for each in records if each["config"]["objective"]["name"] == "byol")
+    run = Run(tmp_path / "runs" / "clevr-clevr6" / "slot-attention+byol" / "0-abc")
+    run.path.mkdir(parents=True)
+    for name in ("config", "status", "evaluation"):
+        write_json(run.path / f"{name}.json", record[name])
+    if beside:
+        (tmp_path / "published").mkdir()
+        shutil.copy(PUBLISHED, tmp_path / "published")
+    score = record["evaluation"]["metrics"]["fg_ari/attention"]["value"]
+    line = learnt(run, run.config())
+    if not beside:
+        assert line == f"Learnt: fg_ari/attention {score:.2f}."
+        return
+    assert line.startswith(
+        f"Learnt: fg_ari/attention {score:.2f}. Of the same data: floor (random)"
+    )
+    scores = [
+        each["evaluation"]["metrics"]["fg_ari/attention"]["value"]
+        for each in records
+        if each["config"]["objective"]["name"] == "random"
+        and each["config"]["core"]["name"] == "slot-attention"
+        and not each["config"]["overrides"]
+    ]
+    assert f"floor (random) {sum(scores) / len(scores):.2f}, {len(scores)} seeds" in line
+    assert "; reconstruction 0." in line
+    assert "; ceiling (supervised) 0." in line
