@@ -37,6 +37,7 @@ def test_a_score_stands_beside_floor_reconstruction_and_ceiling(tmp_path, beside
         for each in records
         if each["config"]["objective"]["name"] == "random"
         and each["config"]["core"]["name"] == "slot-attention"
+        and each["config"]["dataset"]["name"] == "clevr"
         and not each["config"]["overrides"]
     ]
     assert f"floor (random) {sum(scores) / len(scores):.2f}, {len(scores)} seeds" in line
