@@ -171,6 +171,7 @@ def leaderboard(
     scale: bool = False,
     ranks: bool = False,
     keep: Callable[[Row], bool] | None = None,
+    found: Sequence[Found] | None = None,
 ) -> Board:
     """Read every run and entry below ``results_dir`` and compare.
 
@@ -178,12 +179,13 @@ def leaderboard(
     first parts (``properties/linear``) or ``all``, also with commas between. Filters choose what
     is shown and change no number: versions and corrections come from all runs. With ``scale``,
     numbers stand between floor and ceiling (:mod:`slotbench.results.leaderboard.scaling`);
-    comparisons and ranks stay raw. ``keep`` is one more filter of rows.
+    comparisons and ranks stay raw. ``keep`` is one more filter of rows. ``found`` is what
+    :func:`find` gives, where the caller has read the runs already.
 
     Raises :class:`UserError` where there is nothing to show, and for a dataset, metric, core or
     family that no row has, with the nearest that one has.
     """
-    found = find(results_dir)
+    found = find(results_dir) if found is None else found
     everything = rows(found)
     if not everything:
         raise _empty(found, results_dir)

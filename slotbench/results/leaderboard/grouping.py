@@ -103,6 +103,8 @@ class Row:
     warnings: tuple[str, ...]
     config: Mapping[str, Any]
     """The resolved configuration, the seed aside."""
+    key: str = ""
+    """:attr:`Found.row` of its runs."""
     budget: str = ""
     """The training budget, such as ``96,000 images``; "" where nothing was trained."""
     external: bool = False
@@ -179,6 +181,7 @@ def _row(runs: Sequence[Found]) -> Row:
         cost=cost,
         warnings=tuple(dict.fromkeys(warnings + mixed)),
         config={name: value for name, value in first.config.items() if name != "seed"},
+        key=first.row or "",
         budget=first.budget,
         external=first.external,
     )

@@ -98,7 +98,9 @@ def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
         for metric in metrics:
             found = standings(members, metric)
             if any(metric in row.metrics for row in members) and found:
-                cells = [_cells(_place(item), item.row.label, *_numbers(item)) for item in found]
+                cells = [
+                    _cells(place_text(item), item.row.label, *_numbers(item)) for item in found
+                ]
                 headings = ["rank", "row", "mean", "interval", "seeds"]
                 yield Table(f"{metric} · {named[group]}", headings, cells, labels=2)
     places = overall_places([members for _, members in groups], metrics)
@@ -127,7 +129,8 @@ def _cells(*texts: str) -> list[Cell]:
     return [Cell(text) for text in texts]
 
 
-def _place(standing: Standing) -> str:
+def place_text(standing: Standing) -> str:
+    """``1``, or ``1-3`` where the intervals allow several places."""
     first, last = standing.rank, standing.last
     if first is None:
         return MISSING
