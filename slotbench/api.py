@@ -352,13 +352,17 @@ def show(
 def verify(
     target: str | Path,
     *,
+    against: Path | None = None,
     recompute: bool = True,
     tolerance: float = 0.01,
     device: str = "auto",
     data_dir: Path = DATA,
     results_dir: Path = RESULTS,
 ) -> dict[str, Any]:
-    """Check a prepared dataset, a run or a bundle; a bundle's document has the key ``bundle``."""
+    """Check a prepared dataset, a run or a bundle; a bundle's document has the key ``bundle``.
+
+    A dataset's recipe and fingerprint are compared with published runs and the file ``against``.
+    """
     from slotbench.progress import say
     from slotbench.results import verify as check
     from slotbench.results.bundle import is_bundle
@@ -373,7 +377,10 @@ def verify(
             path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say
         )
     if path.is_file() or path.suffix == ".h5":
-        return check.dataset(path)
+        facts = check.dataset(path)
+        return facts | check.agreement(facts, results_dir, against)
+    if against is not None:
+        raise UserError(f"--against {against}: {target} is not a prepared file.")
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(
             f"{target} is a folder, and neither a run nor a bundle.",

@@ -86,6 +86,30 @@ def dataset(path: Path) -> dict[str, Any]:
         }
 
 
+def agreement(facts: dict[str, Any], results_dir: Path, other: Path | None) -> dict[str, Any]:
+    """How many published runs have the file's recipe or fingerprint, and whether ``other`` does.
+
+    ``facts`` come from :func:`dataset`. Original data have no recipe.
+    """
+    from slotbench.results.leaderboard.collect import published
+
+    known = [run.config["dataset"] for run in published(results_dir) if run.config.get("dataset")]
+    said: dict[str, Any] = {
+        "published_runs": {
+            f"same {key}": sum(bool(facts[key]) and data.get(key) == facts[key] for data in known)
+            for key in ("recipe", "fingerprint")
+        }
+    }
+    if other is not None:
+        with DatasetFile(other) as file:
+            answers = {key: getattr(file, key) == facts[key] for key in ("recipe", "fingerprint")}
+        said["against"] = {
+            "file": str(other),
+            **{key: "the same" if same else "another" for key, same in answers.items()},
+        }
+    return said
+
+
 def _features(file: DatasetFile) -> dict[str, str]:
     """Each array of features and its teacher."""
     return {feature.name: file.teacher(feature.name) for feature in file.layout.features}

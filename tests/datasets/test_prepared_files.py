@@ -20,7 +20,7 @@ from slotbench.datasets.prepare.parts import Parts, folder_of, join, sole_writer
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
-from slotbench.results import verify
+from slotbench.results import SHIPPED, verify
 from tests.conftest import LAYOUT, blocks_batch
 from tests.datasets.test_features import Means
 
@@ -296,3 +296,20 @@ def test_a_recipe_that_is_not_the_attributes_is_found(blocks, tmp_path):
         file.attrs["recipe"] = "0" * 64
     with pytest.raises(UserError, match="the recipe is not that of the attributes"):
         verify.dataset(copy)
+
+
+def test_verify_says_whose_recipe_and_fingerprint_agree(path, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLOTBENCH_PUBLISHED", raising=False)
+    facts, own = verify.dataset(path), tmp_path / "results"
+    other = shutil.copy(path, tmp_path / "other.h5")
+    with h5py.File(other, "r+") as file:
+        file.attrs["fingerprint"] = "0" * 64
+    said = verify.agreement(facts, own, Path(other))
+    assert said["published_runs"] == {"same recipe": 0, "same fingerprint": 0}
+    assert said["against"]["recipe"] == "the same"
+    assert said["against"]["fingerprint"] == "another"
+    records = json.loads((SHIPPED / "slot-infonce-clevr6.json").read_text())
+    data = records[0]["config"]["dataset"]
+    said = verify.agreement(facts | {"recipe": data["recipe"]}, own, None)["published_runs"]
+    assert said["same recipe"] >= len(records)
+    assert said["same fingerprint"] == 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.placement import Point, choose, filled
+from slotbench.datasets.render.steady import applied
 
 COLORS = {
     "gray": (87, 87, 87),
@@ -68,9 +69,9 @@ def camera_frame(camera: Array) -> Array:
 def _frame(x: float, y: float, z: float) -> Array:
     # A scene asks for its frame with every object that it tries to place.
     camera = np.array([x, y, z])
-    forward = -camera / np.linalg.norm(camera)
+    forward = -camera / math.hypot(x, y, z)
     right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
+    right /= math.hypot(*right)
     frame = np.stack([right, np.cross(right, forward), forward])
     frame.setflags(write=False)
     return frame
@@ -78,7 +79,7 @@ def _frame(x: float, y: float, z: float) -> Array:
 
 def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Array:
     """Where points (n, 3) appear: x and y in [0, 1] from the top left corner, and the depth."""
-    right, up, depth = camera_frame(camera) @ (points - camera).T
+    right, up, depth = applied(camera_frame(camera), points - camera).T
     x = 0.5 + 0.5 * right / depth / HALF_WIDTH
     y = 0.5 - 0.5 * up / depth / HALF_WIDTH - row_offset
     return np.stack([x, y, depth], axis=1)

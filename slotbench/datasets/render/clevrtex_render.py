@@ -13,6 +13,7 @@ from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL, til
 from slotbench.datasets.render.clevrtex_scene import Coat, Scene, Thing
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.mitsuba_render import linear_rgb, triangles
+from slotbench.datasets.render.steady import turned
 
 TILE, GROUND_TILE = 1.6, 3.2
 """Scene units of a tile; the ground's is twice as large, as in the original."""
@@ -42,12 +43,11 @@ class Renderer(StageRenderer):
     def shapes(self, name: str, thing: Thing) -> dict[str, Any]:
         """The object's mesh, turned, scaled and moved to its place."""
         shape, angle = mesh(thing.shape), math.radians(thing.rotation)
-        cosine, sine = math.cos(angle), math.sin(angle)
-        turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
-        vertices = shape.vertices @ turn * thing.radius + np.array(thing.position)
+        vertices = turned(shape.vertices, angle) * thing.radius + np.array(thing.position)
         coordinates = _coated(shape.coordinates * thing.radius / TILE, thing.coat)
+        normals = turned(shape.normals, angle)
         surface = self._surface(thing.material, thing.color)
-        made = triangles(name, surface, vertices, shape.faces, shape.normals @ turn, coordinates)
+        made = triangles(name, surface, vertices, shape.faces, normals, coordinates)
         return {name: made}
 
     def _surface(self, material: str, color: str) -> Any:
@@ -78,6 +78,4 @@ def _surface(material: str, color: str) -> dict[str, Any]:
 
 
 def _coated(coordinates: Array, coat: Coat) -> Array:
-    cosine, sine = math.cos(coat.turn), math.sin(coat.turn)
-    turned: Array = coordinates @ np.array([[cosine, sine], [-sine, cosine]]) + coat.shift
-    return turned
+    return np.asarray(turned(coordinates, coat.turn) + np.array(coat.shift))

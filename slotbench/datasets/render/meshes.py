@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
+from slotbench.datasets.render.steady import steady
 
 AROUND = 40
 """Flat faces around a round shape; its shading is smooth."""
@@ -39,7 +40,8 @@ class Mesh:
 @cache
 def mesh(shape: str) -> Mesh:
     """The shape of that name: one of SHAPES."""
-    return SHAPES[shape]()
+    made = SHAPES[shape]()
+    return Mesh(steady(made.vertices), steady(made.normals), steady(made.coordinates), made.faces)
 
 
 def grid(vertices: Array, normals: Array, coordinates: Array) -> Mesh:

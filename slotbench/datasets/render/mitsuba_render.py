@@ -15,9 +15,24 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.placement import POINTED, Point
+from slotbench.datasets.render.steady import steady
 from slotbench.datasets.shifts.drawn import draw_pattern, second_color
 
+
+def decoded(encoded: float) -> float:
+    """The linear value of an sRGB value, both in [0, 1]."""
+    linear = encoded / 12.92 if encoded <= 0.04045 else ((encoded + 0.055) / 1.055) ** 2.4
+    return float(steady(linear))
+
+
+def encoded(linear: Array) -> Array:
+    """The sRGB bytes, uint8, of linear values, float32 of any shape; clipped to [0, 1]."""
+    return np.asarray(np.searchsorted(LEVELS, linear).astype(np.uint8))
+
+
 TEXELS = 128
+LEVELS = np.array([decoded((level + 0.5) / 255) for level in range(255)])
+"""Linear values between two neighbouring bytes of sRGB; comparing needs no power of a pixel."""
 REPEATS = {
     "sphere": (5, 3),
     "cylinder": (5, 2),
@@ -61,10 +76,7 @@ class MitsubaRenderer(ABC):
     def image(self, loaded: Any, seed: int) -> Array:
         """uint8 (size, size, 3), sRGB; ``seed`` decides where the samples lie."""
         drawn = self._render(loaded, self.light, 0, self.samples, seed)
-        linear = np.clip(drawn, 0, 1)
-        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        pixels: Array = np.rint(encoded * 255).astype(np.uint8)
-        return pixels
+        return encoded(drawn)
 
     def mask(self, loaded: Any) -> Array:
         """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""
@@ -139,9 +151,7 @@ class MitsubaRenderer(ABC):
 
 def linear_rgb(color: tuple[int, int, int]) -> dict[str, Any]:
     """Mitsuba's colour of an sRGB colour of bytes."""
-    encoded = np.array(color) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return {"type": "rgb", "value": linear.tolist()}
+    return {"type": "rgb", "value": [decoded(channel / 255) for channel in color]}
 
 
 def sphere(center: list[float], radius: float, surface: Any) -> dict[str, Any]:
@@ -186,7 +196,7 @@ def pointed(
     sides = 48 if shape == "cone" else 4
     angles = math.radians(turn) + np.arange(sides + 1) * (2 * math.pi / sides)
     level = height / 2 if shape == "diamond" else 0.0
-    ring = np.stack([np.cos(angles), np.sin(angles), np.full(sides + 1, level)], axis=1)
+    ring = np.stack([*steady([np.cos(angles), np.sin(angles)]), np.full(sides + 1, level)], axis=1)
     ring = ring * (radius, radius, 1) + (*place, 0)
     top, bottom = (np.tile([*place, z], (sides, 1)) for z in (height, 0.0))
     # Faces share no corners, so that every face has a normal of its own.

@@ -25,10 +25,11 @@ from slotbench.datasets.render.objects_room_scene import (
     Room,
     Thing,
 )
+from slotbench.datasets.render.steady import applied, steady
 
 SUN, SUN_HEIGHT = 1.7, 60.0
 """Irradiance and elevation in degrees of the only light that casts shadows."""
-AMBIENT, FROM_WHERE = 0.42, np.array([0.1, -0.06, 0.12], np.float32)
+AMBIENT, FROM_WHERE = 0.42, np.array([[0.1, -0.06, 0.12]], np.float32)
 """Ambient light, and how much its strength grows along x, y and z."""
 SKY = ((205, 228, 250), (105, 165, 235))
 """sRGB at the horizon and above; drawn where a ray meets no surface."""
@@ -99,7 +100,7 @@ class Renderer(MitsubaRenderer):
             return drawn
         surfaces = super()._render(loaded, self.around, sensor, samples // 2, seed)
         albedo, normal = surfaces[..., -6:-3], surfaces[..., -3:]
-        everywhere = albedo * (AMBIENT + normal @ FROM_WHERE)[..., None]
+        everywhere = albedo * (AMBIENT + applied(FROM_WHERE, normal))
         seen: Array = drawn[..., :3] + everywhere + (1 - drawn[..., 3:]) * self.sky
         return seen
 
@@ -140,7 +141,7 @@ def _cone(name: str, thing: Thing, surface: Any) -> Any:
     # A texture begins and ends at one edge, whose corner is then stored twice.
     corners = SIDES + bool(thing.style)
     angles = np.arange(corners) * (2 * math.pi / SIDES)
-    around = np.stack([np.cos(angles), np.sin(angles), np.zeros(corners)], axis=1)
+    around = np.stack([*steady([np.cos(angles), np.sin(angles)]), np.zeros(corners)], axis=1)
     x, y, _ = thing.position
     foot = np.array([x, y, 0]) + thing.size * around
     # The apex is stored once for each face, so that each has a normal of its own.
@@ -158,4 +159,4 @@ def _cone(name: str, thing: Thing, surface: Any) -> Any:
 def _leaning(angles: Array) -> Array:
     """Normals of a cone twice as high as its radius, (n, 3)."""
     normals = np.stack([2 * np.cos(angles), 2 * np.sin(angles), np.ones(len(angles))], axis=1)
-    return normals / math.sqrt(5)
+    return steady(normals / math.sqrt(5))

@@ -12,6 +12,7 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.placement import Point, choose, filled
+from slotbench.datasets.render.steady import applied, steady
 
 MOST = 6
 """Objects in an image."""
@@ -116,7 +117,8 @@ def place(
     # The square root spreads places evenly over the disc.
     radius = REACH * np.sqrt(generator.random(50))
     angle = generator.uniform(0, 2 * math.pi, 50)
-    places = np.stack([radius * np.cos(angle), OFFSET + radius * np.sin(angle)], axis=1)
+    around = steady([np.cos(angle), np.sin(angle)])
+    places = (radius * around + [[0], [OFFSET]]).T
     free = _framed(np.concatenate([places, np.full((50, 1), size)], axis=1), camera, target)
     for other in others:
         apart = np.hypot(*(places - other.position[:2]).T)
@@ -132,6 +134,6 @@ def _framed(points: Array, camera: Point, target: Point) -> Array:
     """Whether points (n, 3) are seen, bool (n,)."""
     forward = np.subtract(target, camera) / math.dist(target, camera)
     right = np.array([forward[1], -forward[0], 0]) / math.hypot(forward[0], forward[1])
-    seen = np.stack([right, np.cross(right, forward), forward]) @ (points - camera).T
+    seen = applied(np.stack([right, np.cross(right, forward), forward]), points - camera).T
     half = math.tan(math.radians(FOV / 2)) * seen[2]
     return (np.abs(seen[:2]) < half).all(axis=0)  # type: ignore[no-any-return]

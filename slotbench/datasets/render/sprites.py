@@ -128,7 +128,9 @@ def template(shape: int, scale: int, turn: int, size: int) -> Array:
     reach = math.ceil(unit * 1.5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / unit
     angle = turn * (2 * math.pi / ORIENTATIONS)
-    x, y = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    # Not rounded: an outline may pass through a pixel's middle, and would then change sides.
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y = x * cosine + y * sine, y * cosine - x * sine
     if shape == NEW_SHAPE:
         # Equal sides; its corners are as far out as a heart's reach.
         sides = (y <= 0.7, 3**0.5 * abs(x) <= y + 1.4)
@@ -139,7 +141,8 @@ def template(shape: int, scale: int, turn: int, size: int) -> Array:
         return np.asarray(x**2 + (2 * y) ** 2 <= 1.2**2)
     # The heart curve (x^2 + y^2 - 1)^3 = x^2 y^3, point downwards.
     u, v = 1.15 * x, -1.15 * y + 0.15
-    return np.asarray((u**2 + v**2 - 1) ** 3 - u**2 * v**3 <= 0)
+    out, square = u**2 + v**2 - 1, v**2
+    return np.asarray(out * out * out - u**2 * square * v <= 0)
 
 
 @lru_cache(maxsize=len(SHAPES) * len(SCALES))

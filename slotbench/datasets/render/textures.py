@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slotbench.datasets.format.schema import Array
+from slotbench.datasets.render.steady import steady
 
 SIDE = 128
 """Texels a side of a tile."""
@@ -113,14 +114,16 @@ def stripes(
 ) -> Field:
     """Stripes along x, hard or as waves; ``zigzag`` is how many stripes they rise and fall."""
     turn = zigzag * np.abs(2 * ((2 * _X) % 1) - 1)
-    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (_Y * count + turn))
-    return (wave > 0.5 if hard else wave) * 0.85 + 0.15 * noise(generator, 10)
+    phase = _Y * count + turn
+    # Edges lie on texels, where a sine is zero but for its last bit: compare the phase instead.
+    wave = -phase % 1 >= 0.5 if hard else 0.5 + 0.5 * steady(np.sin(2 * np.pi * phase))
+    return wave * 0.85 + 0.15 * noise(generator, 10)
 
 
 @pattern
 def weave(generator: np.random.Generator, count: int = 6) -> Field:
     """Threads that go over and under each other."""
-    along, across = (np.abs(np.sin(np.pi * axis * count)) for axis in (_X, _Y))
+    along, across = (np.abs(steady(np.sin(np.pi * axis * count))) for axis in (_X, _Y))
     over = (np.floor(_X * count) + np.floor(_Y * count)) % 2
     return 0.8 * np.where(over > 0, along, across**2) + 0.2 * noise(generator, 16)
 
@@ -157,7 +160,7 @@ def planks(generator: np.random.Generator, count: int = 4, rings: float = 5.0) -
     board = np.floor(_Y * count).astype(np.int64)
     shade, shift = generator.random((2, count))
     grain = noise(generator, 4 * count, 2, octaves=2)
-    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (rings * grain + shift[board]))
+    wave = 0.5 + 0.5 * steady(np.sin(2 * np.pi * (rings * grain + shift[board])))
     field = 0.2 + 0.35 * shade[board] + 0.45 * wave
     gap = np.abs(_Y * count - board - 0.5) > 0.46
     boards: Field = np.where(gap & (count > 1), 0.0, field)
@@ -170,7 +173,7 @@ def veins(
 ) -> Field:
     """Marble: crooked veins at 0 on clouds."""
     phase = turns * (_X + _Y) + bend * noise(generator, 3, octaves=4)
-    vein = np.abs(np.sin(np.pi * phase)) / width
+    vein = np.abs(steady(np.sin(np.pi * phase))) / width
     return np.clip(vein, 0, 1) * (0.6 + 0.4 * noise(generator, 4))
 
 
@@ -182,7 +185,7 @@ def blades(generator: np.random.Generator, count: int = 420, length: float = 0.1
     places, shades = generator.random((count, 2)), np.sort(generator.random(count))
     angles = generator.normal(np.pi / 2, 0.6, count)
     for place, angle, shade in zip(places, angles, shades, strict=True):
-        ends = place + steps[:, None] * np.array([np.sin(angle), np.cos(angle)])
+        ends = place + steps[:, None] * steady([np.sin(angle), np.cos(angle)])
         row, column = np.floor(ends * SIDE).astype(np.int64).T % SIDE
         field[row, column] = field[row, (column + 1) % SIDE] = 0.2 + 0.8 * shade
     return field

@@ -244,8 +244,8 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     unit = PERIOD * HALF_SIDE * size * SCALES[sprites.scale[slot]]
     x, y = (columns - center[0]) / unit, (rows - center[1]) / unit
     angle = sprites.turn[slot] * (2 * math.pi / ORIENTATIONS)
-    u = x * math.cos(angle) + y * math.sin(angle)
-    v = y * math.cos(angle) - x * math.sin(angle)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    u, v = x * cosine + y * sine, y * cosine - x * sine
     second = draw_pattern(pattern, u + 0.25, v + 0.25)
     color = drawn.scene.colors.sprites[slot]
     # Black on black would be a hole.

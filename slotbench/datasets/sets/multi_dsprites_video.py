@@ -21,6 +21,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, extent, properties
+from slotbench.datasets.render.steady import steady
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
@@ -91,7 +92,7 @@ class MultiDSpritesVideo(Dataset):
         start = generator.random((count, 2))
         angle = 2 * math.pi * generator.random(count)
         speed = generator.uniform(*SPEED, size=count)
-        velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        velocity = speed[:, None] * steady([np.cos(angle), np.sin(angle)]).T
         room = 1 - 2 * margin
         moved = start * room + np.arange(FRAMES)[:, None, None] * velocity
         return np.asarray(margin + bounce(moved, room))

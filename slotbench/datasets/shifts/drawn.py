@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from slotbench.datasets.format.schema import SHIFT_FLAGS, Array, Batch, Layout
+from slotbench.datasets.render.steady import steady
 from slotbench.datasets.shifts.kinds import SHIFTS
 
 Made = TypeVar("Made")
@@ -57,13 +58,13 @@ def draw_pattern(name: str, u: Array, v: Array) -> Array:
     if name == "stripes":
         return np.asarray(u % 1 < 0.5)
     if name == "dots":
-        return np.asarray(np.hypot(u % 1 - 0.5, v % 1 - 0.5) < 0.36)
+        return np.asarray((u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.36**2)
     if name == "waves":
-        return np.asarray((v + 0.25 * np.sin(2 * np.pi * u)) % 1 < 0.5)
+        return np.asarray((v + 0.25 * steady(np.sin(2 * np.pi * u))) % 1 < 0.5)
     raise ValueError(f"no pattern {name!r}")
 
 
 def second_color(color: Array) -> float:
     """The gray that a colour float (3,) in [0, 1] is paired with: light, or dark if it is light."""
-    luma = float(color @ np.array((0.299, 0.587, 0.114)))
-    return 0.95 if luma < 0.6 else 0.05
+    red, green, blue = color.tolist()
+    return 0.95 if 0.299 * red + 0.587 * green + 0.114 * blue < 0.6 else 0.05

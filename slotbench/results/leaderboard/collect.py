@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json
-from slotbench.results import published_files
+from slotbench.results import SHIPPED
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import Found, describe, read, unreadable
@@ -28,6 +28,8 @@ COLUMNS = tuple(each.name for each in fields(Found) if each.name not in _DOCUMEN
 """The frame's columns that come from :class:`Found`."""
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """Its columns that come from ``status.json``. The others are metrics."""
+VARIABLE = "SLOTBENCH_PUBLISHED"
+"""Names a folder of records to read instead of :data:`SHIPPED`; empty: none."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -35,12 +37,19 @@ def find(results_dir: Path) -> list[Found]:
     found = [read(path, name) for name, path in _directories(results_dir, "runs", 3)]
     for kind in FOLDERS.values():
         found += [read(path, name) for name, path in _directories(results_dir, kind, 2)]
-    for file in published_files(results_dir):
-        found.extend(_published(file, f"published/{file.name}"))
+    found += published(results_dir)
     _count_once(found)
     _same_protocol(found)
     _newest_versions(found)
     return found
+
+
+def published(results_dir: Path) -> list[Found]:
+    """The records in ``results_dir``, and those that come with slotbench."""
+    shipped = os.environ.get(VARIABLE, str(SHIPPED))
+    folders = (results_dir / "published", *([Path(shipped)] if shipped else []))
+    files = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    return [run for file in files for run in _published(file, f"published/{file.name}")]
 
 
 def collect(results_dir: Path) -> "pd.DataFrame":

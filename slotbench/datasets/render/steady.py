@@ -1,0 +1,36 @@
+"""Numbers that are the same on every processor.
+
+Sines, powers and matrix products differ in their last bit between instruction sets: NumPy, OpenBLAS
+and the C library each choose an implementation for the processor. Sums and products of single
+numbers do not differ. So scenes, meshes and textures use those, and round what else they compute.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from slotbench.datasets.format.schema import Array
+
+GRID = 2.0**24
+
+
+def steady(values: Any) -> Array:
+    """The values, float64, rounded to multiples of 2^-24; shape as given."""
+    # Adding 0 turns -0 into 0.
+    return np.asarray(np.rint(np.asarray(values) * GRID) / GRID + 0.0)
+
+
+def turned(points: Array, angle: float) -> Array:
+    """Points (n, 2) or (n, 3) turned about the vertical by an angle in radians, to the left."""
+    (cosine, sine), (x, y, *rest) = steady([math.cos(angle), math.sin(angle)]), points.T
+    return np.stack([cosine * x - sine * y, sine * x + cosine * y, *rest], axis=1)
+
+
+def applied(matrix: Array, points: Array) -> Array:
+    """``points @ matrix.T`` of a matrix (m, 3) and points (..., 3), without a matrix product."""
+    return np.asarray(
+        points[..., 0, None] * matrix[:, 0]
+        + points[..., 1, None] * matrix[:, 1]
+        + points[..., 2, None] * matrix[:, 2]
+    )
