@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from typer import Argument, Option
 
 from slotbench import registry
@@ -31,6 +32,9 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import write_whole
 from slotbench.progress import plain, say
 
+FORMS = ("table", "csv", "markdown", "latex", "json")
+"""What ``leaderboard --format`` takes."""
+
 
 def leaderboard(
     dataset: Annotated[
@@ -50,6 +54,10 @@ def leaderboard(
     ranks: Annotated[
         bool, output("Show ranks, with ties where intervals overlap.", "--ranks")
     ] = False,
+    wide: Annotated[bool, output("Show every column, note and comparison.", "--wide")] = False,
+    everything: Annotated[
+        bool, output("Show every row, not the first 25: own ones, then the best.", "--all")
+    ] = False,
     watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
     every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = 5.0,
     form: Annotated[str, output("table, csv, markdown, latex or json.", "--format")] = "table",
@@ -57,46 +65,63 @@ def leaderboard(
     results_dir: ResultsDir = RESULTS,
 ) -> None:
     """Compare all runs: every seed counts, missing cells stay missing."""
-    from slotbench.results.leaderboard import Board
-    from slotbench.results.leaderboard import leaderboard as collect
-
     form = "json" if as_json else form
-    forms: dict[str, Callable[[Board], str]] = {
-        "csv": Board.to_csv,
-        "markdown": Board.to_markdown,
-        "latex": Board.to_latex,
-        "json": Board.to_json_text,
-    }
-    if form not in ("table", *forms):
-        raise registry.unknown("format", form, ("table", *forms))
+    if form not in FORMS:
+        raise registry.unknown("format", form, FORMS)
     if watch and form != "table":
         raise UserError(f"--watch shows tables; it does not go with --format {form}.")
-    if not watch:
-        # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.
-        gc.disable()
-
-    def board() -> Board:
-        return collect(
-            results_dir,
-            dataset=dataset,
-            metrics=tuple(metric or ()),
-            core=core,
-            family=family,
-            scale=scale,
-            ranks=ranks,
-        )
-
-    if form == "table":
-        from rich.console import Console
-
+    filters: dict[str, Any] = {
+        "dataset": dataset,
+        "metrics": tuple(metric or ()),
+        "core": core,
+        "family": family,
+        "scale": scale,
+        "ranks": ranks,
+    }
+    views = {"wide": wide, "everything": everything}
+    if watch:
+        from slotbench import api
         from slotbench.results.leaderboard.watch import watch as go_on
 
-        if watch:
-            return go_on(board, Console(), every=every)
-        board().render(Console())
-    else:
-        typer.echo(forms[form](board()))
-    return None
+        go_on(
+            lambda: api.board(results_dir, **filters),
+            Console(),
+            every=every,
+            wide=wide,
+            everything=everything,
+        )
+        return
+    # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.
+    gc.disable()
+    typer.echo(_page(results_dir, form, filters, views), nl=form != "table")
+
+
+def _page(results_dir: Path, form: str, filters: dict[str, Any], views: dict[str, bool]) -> str:
+    """What ``slotbench leaderboard`` prints."""
+    from slotbench.results import kept_pages
+
+    console = Console()
+    look = (console.width, console.is_terminal, console.no_color, console.color_system)
+    key = kept_pages.key(results_dir, (form, filters, views, look))
+    page = kept_pages.recall(key)
+    if not page:
+        from slotbench import api
+        from slotbench.results.leaderboard import Board
+        from slotbench.results.leaderboard.terminal import to_text
+
+        forms: dict[str, Callable[[Board], str]] = {
+            "csv": Board.to_csv,
+            "markdown": Board.to_markdown,
+            "latex": Board.to_latex,
+            "json": Board.to_json_text,
+            "table": lambda board: to_text(board, console, **views),
+        }
+        board = api.board(results_dir, **filters)
+        page = forms[form](board)
+        # Whether a run still goes on is told by more than its files; a dataset has files too.
+        if not board.running and not str(filters["dataset"]).endswith(".h5"):
+            kept_pages.keep(key, page)
+    return page
 
 
 def export(

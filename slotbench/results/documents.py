@@ -18,6 +18,7 @@ SCHEMA_VERSION = 1
 Text = Annotated[str, AfterValidator(lambda text: text if text.isprintable() else plain(text))]
 Whole = Annotated[int, Interval(ge=0, lt=2**63)]
 Number = float | None
+State = Literal["new", "running", "done", "failed", "interrupted"]
 
 
 class Facts(Document):
@@ -73,6 +74,13 @@ class TrainFacts(Facts):
         return self.budget or f"{self.steps * self.batch_size:,} images"
 
 
+class Tuning(Facts):
+    """What the settings of a tuned contestant cost."""
+
+    trials: Whole
+    steps: Whole
+
+
 class Config(Schema):
     """``config.json`` of a run, or of an entry (``kind``) that was not trained here."""
 
@@ -83,6 +91,7 @@ class Config(Schema):
     objective: Component | None = None
     train: TrainFacts | None = None
     overrides: dict[Text, Any] = Field(default_factory=dict)
+    tuning: Tuning | None = None
     versions: dict[str, int] = Field(default_factory=dict)
     kind: Literal["external", "baseline"] | None = None
     name: Text = ""
@@ -101,18 +110,21 @@ class Config(Schema):
 
 
 class Status(Facts):
-    """``status.json``; numbers are None where they are not known yet."""
+    """``status.json``: how far a run has come; None where a number is not known."""
 
-    state: Text
+    state: State = "new"
     reason: Text = ""
-    step: Number = None
-    steps: Number = None
+    step: Whole = 0
+    steps: Whole | None = None
     seconds: Number = None
     images_per_second: Number = None
     parameters: Number = None
     flops: Number = None
     device: Text = ""
     warnings: list[Text] = Field(default_factory=list)
+    host: Text | None = None
+    """Names the running kernel of the machine that trains it."""
+    evaluation_error: Text | None = None
 
 
 class Result(Facts):
@@ -148,9 +160,17 @@ class Git(Facts):
     clean: bool | None = None
 
 
+class PluginFile(Facts):
+    """A plugin that a run was trained with."""
+
+    file: str
+    names: list[str] = Field(default_factory=list)
+
+
 class Environment(Facts):
     """``environment.json``."""
 
+    plugins: list[PluginFile] = Field(default_factory=list)
     slotbench: Text | None = None
     python: Text | None = None
     threads: Whole | None = None
@@ -162,7 +182,7 @@ class Published(Facts):
     """A record of ``results/published``."""
 
     config: dict[str, Any]
-    status: Any
+    status: Status
     evaluation: Any = None
     environment: Environment = Environment()
 

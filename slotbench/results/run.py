@@ -15,21 +15,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import IO, TYPE_CHECKING, Any
 
 from slotbench import plugins, registry
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, UserError
 from slotbench.fields import LARGEST
 from slotbench.files import (
-    Document,
     parse_document,
     parse_json,
     read_bytes,
@@ -40,37 +37,14 @@ from slotbench.files import (
 )
 from slotbench.locks import Held, held, hold
 from slotbench.results import documents
+from slotbench.results.documents import State, Status
 
 if TYPE_CHECKING:
     from slotbench.inline import Pictures
 
-State = Literal["new", "running", "done", "failed", "interrupted"]
 BEAT, DEAD = 10.0, 120.0
 """Seconds between two heartbeats, and without one until a process elsewhere counts as dead."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
-
-
-class Status(Document):
-    """``status.json``: how far a run has come."""
-
-    state: State = "new"
-    reason: str = ""
-    step: int = 0
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = Field(default=(), strict=False)
-
-
-class PluginFile(Document):
-    """A plugin that a run was trained with."""
-
-    file: str
-    names: tuple[str, ...] = Field(default=(), strict=False)
-
-
-class Environment(Document):
-    """``environment.json``: what a run was trained with."""
-
-    plugins: tuple[PluginFile, ...] = Field(default=(), strict=False)
 
 
 class Run:
@@ -115,7 +89,8 @@ class Run:
         """:class:`UserError` where the directory holds no run of this version."""
         if not self.config_file.is_file():
             raise UserError(f"{self.path} is not a run: it has no config.json.")
-        with plugins.hints([used.file for used in self.environment().plugins]):
+        used = documents.environment(self.path / "environment.json").plugins
+        with plugins.hints([plugin.file for plugin in used]):
             document = read_json(self.config_file)
             parse_document(document, documents.Config, str(self.config_file))
             config = RunConfig.from_dict(document)
@@ -123,25 +98,10 @@ class Run:
                 registry.get("alignments", config.alignment)
         return config
 
-    def environment(self) -> Environment:
-        """``environment.json``; an empty one where it is missing."""
-        file = self.path / "environment.json"
-        return read_document(file, Environment) if file.is_file() else Environment()
-
     def status(self) -> dict[str, Any]:
         """``status.json``; a run whose process has died reads as interrupted."""
-        status = self._read_status()
-        if status["state"] == "running" and not self.locked():
-            # The run may have ended, and written so, since the file was read.
-            status = self._read_status()
-            if status["state"] == "running":
-                status |= {"state": "interrupted", "reason": "its process ended without a word"}
-        return status
-
-    def _read_status(self) -> dict[str, Any]:
-        if not self.status_file.is_file():
-            return Status().model_dump(mode="json")
-        return read_document(self.status_file, Status).model_dump(mode="json")
+        status = read_status(self.path, self.locked)
+        return {"seconds": 0.0, **status.model_dump(mode="json", exclude_none=True)}
 
     def write_status(self, state: State, reason: str = "", **fields: Any) -> None:
         """Replace the state and reason; other fields stay as they are unless given."""
@@ -189,8 +149,8 @@ class Run:
         The heartbeat is the time of change of ``status.json``. It is compared with that of a
         file made now in the same folder, since this machine's clock may be wrong.
         """
-        status = self._read_status()
-        if status["state"] != "running" or status.get("host", kernel()) == kernel():
+        status = _read_status(self.status_file)
+        if status.state != "running" or status.host in (None, kernel()):
             return False
         try:
             with tempfile.TemporaryFile(dir=self.path) as probe:
@@ -280,6 +240,22 @@ class Run:
                 "cores": os.cpu_count(),
             },
         )
+
+
+def read_status(path: Path, locked: Callable[[], bool]) -> Status:
+    """``status.json`` of a run's directory; ``locked`` tells whether a living process holds it."""
+    status = _read_status(path / "status.json")
+    if status.state == "running" and not locked():
+        # The run may have ended, and written so, since the file was read.
+        status = _read_status(path / "status.json")
+        if status.state == "running":
+            told = {"state": "interrupted", "reason": "its process ended without a word"}
+            status = status.model_copy(update=told)
+    return status
+
+
+def _read_status(file: Path) -> Status:
+    return read_document(file, Status) if file.is_file() else Status()
 
 
 def all_runs(results_dir: Path) -> list[Run]:

@@ -30,24 +30,14 @@ from slotbench.files import (
     write_whole,
 )
 from slotbench.locks import held, hold
-from slotbench.results.run import Run, kernel
+from slotbench.results.documents import Status
+from slotbench.results.run import Run, kernel, read_status
 from slotbench.results.stored import groups_left
 
 CellState = Literal["running", "evaluating", "waiting", "interrupted", "failed", "done"]
 STATES: tuple[CellState, ...] = get_args(CellState)
 AT_WORK = ("running", "evaluating")
 TO_DO = ("waiting", "interrupted")
-
-
-class Status(Document):
-    """What a cell's state is made of, in ``status.json``."""
-
-    state: Literal["new", "running", "done", "failed", "interrupted"]
-    reason: str = ""
-    step: int = 0
-    steps: int | None = None
-    seconds: float | None = None
-    evaluation_error: str | None = None
 
 
 class Event(Document):
@@ -85,7 +75,7 @@ def progress_of(run: Run, metrics: tuple[str, ...]) -> Progress:
     A cell is done once it is trained and judged by these groups of metrics.
     """
     try:
-        status = parse_document(run.status(), Status, str(run.path / "status.json"))
+        status = read_status(run.path, run.locked)
         judged = status.state == "done" and not groups_left(run, metrics)
     except UserError as error:
         return Progress("interrupted", error.message)

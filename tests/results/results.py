@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from slotbench.evaluation.groups import current_version
+from slotbench.results.leaderboard.terminal import render
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS
 
 Numbers = Mapping[str, float | None]
@@ -141,9 +142,9 @@ def publish(results, numbers, seeds):
     write(results / "published" / "2025.json", records)
 
 
-def text_of(board, width=120):
+def text_of(board, width=120, **views):
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    board.render(console)
+    render(board, console, **views)
     stream = console.file
     assert isinstance(stream, io.StringIO)
     return stream.getvalue()

@@ -58,7 +58,7 @@ def test_a_row_says_where_its_number_came_from(tmp_path):
         "state=done reason= problems= dataset=clevr:clevr6 origin=rendered core=slot-attention",
         "objective=simclr family=self-supervised alignment=pool preset=quick split=test warnings=",
         "slotbench=0.1.0 python=3.11.7 torch=2.15.0 numpy=2.4.6 core_version=1 seed=1 value=0.5",
-        "objective_version=1 image_size=64 n=2000 left_out=0 images=2000 threads=2 steps=3000.0",
+        "objective_version=1 image_size=64 n=2000 left_out=0 images=2000 threads=2 steps=3000",
         "seconds=300.0 images_per_second=320.0 parameters=210000.0 flops=1500000000000000.0",
         "counts=True published=False external=False low=None high=None git_clean=False",
     }

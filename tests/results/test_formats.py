@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import re
 import subprocess
 import sys
 
 import pytest
 
+from slotbench.results import kept_pages
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, number
@@ -19,6 +19,7 @@ from tests.results.results import (
     make_evaluation,
     make_status,
     only,
+    publish,
     text_of,
     write,
 )
@@ -67,43 +68,95 @@ def test_times_on_other_devices_are_not_averaged(tmp_path):
     assert row["warnings"] == ["cost is of the 2 of 3 runs on cpu, 2 threads"]
 
 
-def test_the_table_shows_origin_family_and_cost_in_120_columns(tmp_path):
+def lines_of(text, name):
+    return [line for line in text.splitlines() if line.startswith(name)]
+
+
+def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_path):
+    numbers = {"fg_ari/attention": 0.5, "ari/attention": 0.25, "properties/linear/mask/mean": 0.7}
     for objective, alignment in (("reconstruction", None), ("simclr", "hungarian")):
         for seed in range(5):
-            numbers = dict.fromkeys(DEFAULT_METRICS, 0.5 + 0.1 * seed)
-            add_run(tmp_path, numbers, seed=seed, objective=objective, alignment=alignment)
-    add_run(tmp_path, ALL, origin="original")
-    text = text_of(leaderboard(tmp_path))
+            first = {"fg_ari/attention": 0.5 + 0.1 * seed, "health/effective_rank": 9.0}
+            run = {"objective": objective, "alignment": alignment, "seed": seed}
+            add_run(tmp_path, {**numbers, **first}, **run)
+    add_run(tmp_path, numbers, objective="byol", status=make_status("failed"))
+    add_run(tmp_path, numbers, origin="original")
+    text = text_of(leaderboard(tmp_path), 80)
     assert "clevr:clevr6 · 64 px · rendered (not the original clevr)" in text
-    assert "clevr:clevr6 · 64 px · original" in text
-    for word in (
-        "self-supervised",
-        "hungarian",
-        "IQM 0.70",
-        "3,000 steps",
-        "5.0 min",
-        "0.21 M",
-        "cpu, 2 threads",
-        "320 images/s",
-    ):
+    shared = "slot-attention, quick, hungarian alignment, 96,000 images, not tuned, cpu, 2 threads"
+    assert shared in " ".join(text.split())
+    (simclr,) = lines_of(text, "simclr ")
+    assert simclr.split() == ["simclr", "5", "*0.70", "[0.50,", "0.90]", "*0.25", "*0.70", "5.0"]
+    (byol,) = lines_of(text, "byol ")
+    assert byol.split() == ["byol", "0,", "1", "failed", "—", "—", "—", "5.0"]
+    assert len(lines_of(text, "reconstruction  ")) == 2
+    assert max(map(len, text.splitlines())) <= 80
+    assert "effective_rank" not in text
+    assert "5 of 5 comparisons lack" not in text
+    assert text.rstrip().endswith("p = 1.000).")
+
+
+def test_wide_shows_all_columns_and_the_comparisons_that_can_be_made(tmp_path):
+    for objective in ("reconstruction", "simclr"):
+        for seed in range(5):
+            numbers = dict.fromkeys(DEFAULT_METRICS, 0.5 + 0.1 * seed)
+            add_run(tmp_path, numbers, seed=seed, objective=objective)
+    add_run(tmp_path, ALL, objective="byol")
+    text = text_of(leaderboard(tmp_path), 120, wide=True)
+    shown = ("self-supervised", "IQM 0.70", "3,000", "5.0 min", "0.21 M", "320", "cpu, 2 threads")
+    for word in (*shown, *DEFAULT_METRICS, "fg_ari/attention: 0.00 [0.00, 0.00], 5 pairs"):
         assert word in text
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= 120
-    # Nothing is split over two tables at this width, and no interval over two lines.
-    assert sum(line.startswith("objective ") for line in lines) == 2
-    low_high = re.findall(r"\[0\.50, 0\.90\]", text)
-    assert len(low_high) == 10
+    assert max(map(len, text.splitlines())) <= 120
+    assert "too few seeds" not in text
+    assert "comparisons lack seeds: each needs 3 of both sides." in text
 
 
-@pytest.mark.parametrize("width", [60, 80, 100])
-def test_a_narrow_terminal_loses_no_metric(tmp_path, width):
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_loses_no_metric_that_was_asked_for(tmp_path, width):
     for seed in range(2):
         numbers = {key: 0.111 * (index + 1) for index, key in enumerate(DEFAULT_METRICS)}
         add_run(tmp_path, numbers, seed=seed, objective="simclr")
-    text = text_of(leaderboard(tmp_path), width)
+    text = text_of(leaderboard(tmp_path, metrics=DEFAULT_METRICS), width)
     assert max(map(len, text.splitlines())) <= width
     for value in ("0.11", "0.22", "0.33", "0.44", "0.56"):
-        assert f"[{value}, {value}]" in text
+        assert f"{value} [{value}, {value}]" in text
+
+
+def test_the_first_25_rows_are_own_ones_floors_and_the_best_published_ones(tmp_path):
+    records = []
+    for count in range(40):
+        objective = "simclr" if count else "random"
+        config = make_config(objective, overrides={"core.slots": count})
+        evaluation = make_evaluation(config, {"fg_ari/attention": count / 100})
+        records.append({"config": config, "status": make_status(), "evaluation": evaluation})
+    write(tmp_path / "published" / "2025.json", records)
+    add_run(tmp_path, {"fg_ari/attention": 0.01}, objective="byol")
+    board = leaderboard(tmp_path)
+    rows = [line for line in text_of(board).splitlines() if ", slots=" in line or "byol" in line]
+    assert len(rows) == 25
+    assert rows[0].split()[:2] == ["byol", "1"]
+    assert rows[1].split()[:3] == ["simclr,", "slots=39", "1†"]
+    assert rows[-1].split()[:2] == ["random,", "slots=0"]
+    assert "16 more rows: add --all" in text_of(board)
+    assert len(lines_of(text_of(board, everything=True), "simclr,")) == 39
+
+
+def test_the_budget_of_tuning_stands_beside_a_row(tmp_path):
+    for objective, tuning in (("simclr", {"trials": 12, "steps": 2500}), ("byol", None)):
+        run = add_run(tmp_path, ALL, objective=objective)
+        config = make_config(objective)
+        write(run / "config.json", config | ({"tuning": tuning} if tuning else {}))
+    board = leaderboard(tmp_path)
+    rows = {row["objective"]: row["tuning"] for row in board.to_json()["rows"]}
+    assert rows == {"simclr": {"trials": 12, "steps": 2500}, "byol": None}
+    frame = board.to_frame().set_index("objective")
+    assert set(frame.loc["simclr", "tuning_trials"]) == {12}
+    assert frame.loc["byol", "tuning_steps"].isna().all()
+    for text in (board.to_markdown(), text_of(board, wide=True)):
+        assert "12 trials of 2,500 steps" in text
+    assert "tuned" not in text_of(board)
+    (tmp_path / "runs" / "clevr-clevr6" / "slot-attention+byol").rename(tmp_path / "elsewhere")
+    assert "tuned: 12 trials of 2,500 steps" in text_of(leaderboard(tmp_path))
 
 
 def test_two_files_of_one_name_are_told_apart(tmp_path):
@@ -132,9 +185,9 @@ def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path):
     assert markdown.count("**0.80**") == 2
     assert markdown.count("**0.01**") == 1
     assert markdown.count("**") == 6
-    assert text_of(board).count("* 0.80") == 2
-    assert "* 9.00" not in text_of(board)
-    assert "* 0.95" not in text_of(board)
+    assert text_of(board).count("*0.80") == 2
+    assert "*9.00" not in text_of(board)
+    assert "*0.95" not in text_of(board)
     assert board.to_latex().count(r"\textbf{0.80}") == 2
 
 
@@ -229,6 +282,30 @@ def test_the_frame_is_what_csv_prints_with_numbers_as_numbers(tmp_path):
 def test_text_with_square_brackets_is_no_markup(tmp_path):
     add_run(tmp_path, ALL, status=make_status(warnings=["[bold]7 slots[/bold] for [x]"]))
     assert "[bold]7 slots[/bold] for [x]" in text_of(leaderboard(tmp_path))
+
+
+def test_a_page_that_is_kept_is_made_anew_when_a_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kept_pages, "LEAST_RUNS", 2)
+    found, words = tmp_path / "results", ("json", {"dataset": None})
+    run = add_run(found, ALL)
+    assert kept_pages.key(found, words) == ""
+    add_run(found, ALL, seed=1)
+    key = kept_pages.key(found, words)
+    assert kept_pages.recall(key) == ""
+    kept_pages.keep(key, "a page — 1")
+    assert kept_pages.recall(kept_pages.key(found, words)) == "a page — 1"
+    others = {kept_pages.key(found, ("csv", {"dataset": None})), key}
+    for file in ("evaluation.json", "status.json"):
+        (run / file).write_text((run / file).read_text() + " ")
+        others.add(kept_pages.key(found, words))
+    publish(found, ALL, [2])
+    others.add(kept_pages.key(found, words))
+    assert len(others) == 5
+    monkeypatch.setattr(kept_pages, "MOST_PAGES", 2)
+    for other in others:
+        kept_pages.keep(other, "page")
+    assert sum(kept_pages.recall(other) == "page" for other in others) == 2
 
 
 def test_reading_the_leaderboard_never_imports_torch(tmp_path):

@@ -47,8 +47,8 @@ def test_missing_cells_are_missing_and_never_averaged_over(tmp_path):
         "n": 0,
         "iqm": None,
     }
-    assert "n=1" in text_of(board)
-    assert "—" in text_of(board)
+    assert "n=1" in text_of(board, wide=True)
+    assert "—" in text_of(board, wide=True)
     assert "| — |" in board.to_markdown()
     assert "& --- &" in board.to_latex()
 
@@ -211,7 +211,8 @@ def test_published_results_stand_beside_runs_and_count_once(tmp_path):
     board = leaderboard(tmp_path)
     row = only(board)
     assert (row["seeds"], row["published"]) == (2, 1)
-    assert "(1 published)" in text_of(board)
+    assert "1+1†" in text_of(board)
+    assert "(1 published)" in text_of(board, wide=True)
     assert not board.warnings
 
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ from slotbench.errors import UserError
 from slotbench.results.leaderboard import board_json, formats, scaling
 from slotbench.results.leaderboard import ranks as placing
 from slotbench.results.leaderboard.collect import find, metric_keys
-from slotbench.results.leaderboard.comparisons import Family, Paired, comparisons, families
+from slotbench.results.leaderboard.comparisons import (
+    Family,
+    Match,
+    Paired,
+    comparisons,
+    families,
+    matches,
+)
 from slotbench.results.leaderboard.filters import choose, select
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
@@ -20,7 +28,6 @@ from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, compari
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
 SCHEMA_VERSION = 1
 COMPARED = "Self-supervision against reconstruction"
@@ -31,27 +38,81 @@ _ALIKE = 3
 
 @dataclass(frozen=True)
 class Board:
-    """The leaderboard after its filters."""
+    """The leaderboard after its filters. Comparisons are computed when they are asked for."""
 
+    found: tuple[Found, ...]
+    """Every run, also those that do not count."""
+    everything: tuple[Row, ...]
+    """Every row; comparisons and corrections are of these."""
+    raw: tuple[Row, ...]
+    """The rows that are shown, before scaling: ranks are of these."""
     rows: tuple[Row, ...]
+    """The same rows with the numbers that are shown."""
     metrics: tuple[str, ...]
     """The metrics asked for, or every one that there is."""
     shown: tuple[str, ...]
     """The same for tables that people read; a handful that fits the page unless asked for."""
-    comparisons: tuple[Paired, ...]
-    families: tuple[Family, ...]
-    verdict: Verdict
-    """The answer, for the comparisons that are shown."""
-    warnings: tuple[str, ...]
-    """Runs and results left out, with the reason."""
-    running: tuple[str, ...]
-    """One line for each run that is being trained now."""
-    raw: tuple[Row, ...]
-    """The rows before scaling: ranks and comparisons are of these."""
+    asked: bool = False
+    """Whether metrics were asked for."""
     scale: str = ""
     """How numbers were scaled; "" where they are raw."""
     with_ranks: bool = False
     """Whether tables that people read show ranks too."""
+
+    @cached_property
+    def matches(self) -> tuple[Match, ...]:
+        """The pairs of rows that are compared and of which one is shown, metric by metric."""
+        return tuple(filter(self._concerns, matches(self.everything)))
+
+    @cached_property
+    def comparisons(self) -> tuple[Paired, ...]:
+        """:attr:`matches`, compared: self-supervision against reconstruction, row by row."""
+        return tuple(filter(self._concerns, comparisons(self.everything)))
+
+    def _concerns(self, match: Match) -> bool:
+        return id(match.row) in self._chosen or id(match.baseline) in self._chosen
+
+    @cached_property
+    def _chosen(self) -> set[int]:
+        return set(map(id, self.raw))
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The best contestants of both families on the data and budgets that are shown."""
+        groups = {(row.group, row.budget) for row in self.raw}
+        return tuple(
+            each
+            for each in families(self.everything)
+            if (each.row.group, each.row.budget) in groups
+        )
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The answer, for the comparisons that are shown."""
+        return verdict(self.comparisons, self.families)
+
+    @property
+    def sentence(self) -> str:
+        """The answer alone, which takes no row-by-row comparison."""
+        return verdict((), self.families).sentence
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Runs and results left out, with the reason."""
+        return self._left_out(self.found)
+
+    @property
+    def own_warnings(self) -> tuple[str, ...]:
+        """The same without published results."""
+        return self._left_out([run for run in self.found if not run.published])
+
+    def _left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
+        return tuple(_warnings(found, {row.group.dataset for row in self.rows}))
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """One line for each run that is being trained now."""
+        return tuple(_running(self.found))
 
     def standings(self) -> list[placing.Standing]:
         """Places on the metrics shown, by dataset and metric."""
@@ -97,15 +158,14 @@ class Board:
     def to_frame(self) -> "pd.DataFrame":
         """A line for each row and metric asked for, full precision, None where missing.
 
-        Columns: dataset, origin, image_size, fingerprint, core, objective, alignment, preset,
-        settings, family, external, seeds, failed, published, metric, mean, low, high, n, iqm,
-        the parts of the cost, warnings.
+        Columns: what identifies the row (dataset, core, objective, ...), its family and counts,
+        the budget of its tuning, metric, mean, low, high, n, iqm, the parts of the cost, warnings.
         """
-        return formats.long_form(self.rows, self.metrics).infer_objects()
+        return board_json.long_form(self.rows, self.metrics).infer_objects()
 
     def to_csv(self) -> str:
         """:meth:`to_frame` as CSV, safe to open in a spreadsheet."""
-        frame = formats.long_form(self.rows, self.metrics).map(formats.cell_text)
+        frame = board_json.long_form(self.rows, self.metrics).map(formats.cell_text)
         text: str = frame.to_csv(index=False, lineterminator="\n")
         return text
 
@@ -119,10 +179,9 @@ class Board:
         lines += ["", TEST, ""] if self.comparisons else []
         lines += [text(self.verdict.sentence), ""]
         lines += [f"- {text(note)}" for note in self.verdict.notes]
-        left_out = summed_up(self.warnings)
-        lines += (
-            ["", "### Left out", "", *(f"- {text(line)}" for line in left_out)] if left_out else []
-        )
+        if self.warnings:
+            lines += ["", "### Left out", ""]
+            lines += [f"- {text(line)}" for line in summed_up(self.warnings)]
         if self.with_ranks:
             lines += ["", *map(formats.to_markdown, self.rank_tables()), placing.NOTE]
         return "\n".join(lines) + "\n"
@@ -133,32 +192,6 @@ class Board:
         tables = formats.row_tables(self.rows, self.shown)
         found = [formats.to_latex(table, note) for table in tables]
         return "\n".join([r"% Needs \usepackage{booktabs}.", *found])
-
-    def render(self, console: "Console") -> None:
-        """Print the tables and the comparison; made for 120 columns, whole at any width."""
-        from rich.text import Text
-
-        formats.render_rows(console, formats.row_tables(self.rows, self.shown))
-        console.print(Text(f"{formats.NOTE} *: best of its column. {self.scale}".strip(), "dim"))
-        console.print()
-        console.print(Text(COMPARED, "bold"))
-        for title, lines in comparison_lines(self.comparisons):
-            console.print(Text(title))
-            formats.put_notes(console, lines)
-        if self.comparisons:
-            console.print(Text(TEST, "dim"))
-        console.print(Text(self.verdict.sentence, "bold"))
-        formats.put_notes(console, self.verdict.notes)
-        if self.warnings:
-            console.print()
-            console.print(Text("Left out", "bold"))
-            formats.put_notes(console, summed_up(self.warnings))
-        if self.with_ranks:
-            for table in self.rank_tables():
-                console.print()
-                console.print(Text(table.title, "bold"))
-                formats.render(console, table)
-            console.print(Text(placing.NOTE, "dim"))
 
 
 def leaderboard(
@@ -193,25 +226,17 @@ def leaderboard(
     present = [key for key in metric_keys(found) if any(key in row.metrics for row in shown)]
     wanted = choose(metrics, present)
     in_table = wanted if metrics else list(DEFAULT_METRICS)
-    chosen = set(map(id, shown))
-    groups = {(row.group, row.budget) for row in shown}
-    paired = [
-        pair for pair in comparisons(everything) if chosen & {id(pair.row), id(pair.baseline)}
-    ]
-    best = [each for each in families(everything) if (each.row.group, each.row.budget) in groups]
     if scale:
         # Neutral numbers and what no table shows get no notes; JSON and CSV hold all of them.
         shown = scaling.scaled(shown, everything, wanted, in_table)
     return Board(
+        found=tuple(found),
+        everything=tuple(everything),
+        raw=tuple(raw),
         rows=tuple(shown),
         metrics=tuple(wanted),
         shown=tuple(in_table),
-        comparisons=tuple(paired),
-        families=tuple(best),
-        verdict=verdict(paired, best),
-        warnings=tuple(_warnings(found, {row.group.dataset for row in shown})),
-        running=tuple(_running(found)),
-        raw=tuple(raw),
+        asked=bool(metrics),
         scale=scaling.NOTE if scale else "",
         with_ranks=ranks,
     )

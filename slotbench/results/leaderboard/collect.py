@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json
-from slotbench.results import SHIPPED
+from slotbench.results import published_files
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import Found, describe, read, unreadable
@@ -28,8 +28,6 @@ COLUMNS = tuple(each.name for each in fields(Found) if each.name not in _DOCUMEN
 """The frame's columns that come from :class:`Found`."""
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """Its columns that come from ``status.json``. The others are metrics."""
-VARIABLE = "SLOTBENCH_PUBLISHED"
-"""Names a folder of records to read instead of :data:`SHIPPED`; empty: none."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -46,9 +44,7 @@ def find(results_dir: Path) -> list[Found]:
 
 def published(results_dir: Path) -> list[Found]:
     """The records in ``results_dir``, and those that come with slotbench."""
-    shipped = os.environ.get(VARIABLE, str(SHIPPED))
-    folders = (results_dir / "published", *([Path(shipped)] if shipped else []))
-    files = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    files = published_files(results_dir)
     return [run for file in files for run in _published(file, f"published/{file.name}")]
 
 

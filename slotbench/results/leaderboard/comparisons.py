@@ -33,14 +33,20 @@ Pair = TypeVar("Pair", bound="Paired")
 
 
 @dataclass(frozen=True)
-class Paired:
-    """One self-supervised row beside a reconstruction row, on one metric."""
+class Match:
+    """A self-supervised row beside a reconstruction row, on one metric; not compared yet."""
 
     metric: str
     row: Row
     baseline: Row
     seeds: tuple[int, ...]
     """The seeds that both have."""
+
+
+@dataclass(frozen=True)
+class Paired(Match):
+    """The comparison of a match."""
+
     result: Comparison
     corrected: float | None = None
     """p after Holm's correction over all rows: over the primary measure, or over the others."""
@@ -74,13 +80,11 @@ class Family(Paired):
         return f"{group.dataset} ({group.origin}, {group.image_size} px, {self.row.budget})"
 
 
-def comparisons(rows: Sequence[Row]) -> list[Paired]:
-    """Every self-supervised row against reconstruction, on each of :data:`METRICS`.
+def matches(rows: Sequence[Row]) -> list[Match]:
+    """Every self-supervised row beside reconstruction, on each of :data:`METRICS`.
 
     The baseline is the reconstruction row of the same core and preset; without one, of the same
     core; without one, any of the same data and budget; of several the best on the primary measure.
-    Holm's correction is over all returned comparisons, so hand in all rows, not filtered ones:
-    the choice of rows to look at must not change a p-value.
     """
     found = []
     for ours, theirs in _contests(rows):
@@ -90,10 +94,17 @@ def comparisons(rows: Sequence[Row]) -> list[Paired]:
             baseline = max(
                 same or alike or theirs, key=lambda each: (_enough(each), _reported(each))
             )
-            found += [
-                _pair(metric, row, baseline) for metric in METRICS if _either(metric, row, baseline)
-            ]
-    return _corrected(found)
+            found += _matched(row, baseline)
+    return found
+
+
+def comparisons(rows: Sequence[Row]) -> list[Paired]:
+    """Every match of these rows, compared.
+
+    Holm's correction is over all of them, so hand in all rows, not filtered ones: the choice of
+    rows to look at must not change a p-value.
+    """
+    return _corrected([Paired(**vars(match), result=_compare(match)) for match in matches(rows)])
 
 
 def families(rows: Sequence[Row]) -> list[Family]:
@@ -113,12 +124,11 @@ def families(rows: Sequence[Row]) -> list[Family]:
 
         judge = tuned if tuning else _reported
         row, baseline = max(ours, key=judge), max(theirs, key=judge)
-        for metric in METRICS:
-            if _either(metric, row, baseline):
-                pair = _pair(metric, row, baseline)
-                found.append(
-                    Family(**vars(pair), candidates=(len(ours), len(theirs)), tuned=bool(tuning))
-                )
+        counts = (len(ours), len(theirs))
+        found += [
+            Family(**vars(match), result=_compare(match), candidates=counts, tuned=bool(tuning))
+            for match in _matched(row, baseline)
+        ]
     corrected = _corrected(found)
     tests = {True: 0, False: 0}
     for each in corrected:
@@ -153,14 +163,23 @@ def _seeds_of(row: Row, metric: str = PRIMARY, *, tuning: bool = False) -> set[i
     return {seed for seed in row.values.get(metric, {}) if (seed >= TUNING_SEED) == tuning}
 
 
-def _either(metric: str, row: Row, baseline: Row) -> bool:
-    return metric in row.values or metric in baseline.values
+def _matched(row: Row, baseline: Row) -> list[Match]:
+    return [
+        Match(
+            metric,
+            row,
+            baseline,
+            tuple(sorted(_seeds_of(row, metric) & _seeds_of(baseline, metric))),
+        )
+        for metric in METRICS
+        if metric in row.values or metric in baseline.values
+    ]
 
 
-def _pair(metric: str, row: Row, baseline: Row) -> Paired:
-    seeds = tuple(sorted(_seeds_of(row, metric) & _seeds_of(baseline, metric)))
-    ours, theirs = ([each.values[metric][seed] for seed in seeds] for each in (row, baseline))
-    return Paired(metric, row, baseline, seeds, compare([ours], [theirs]))
+def _compare(match: Match) -> Comparison:
+    both = (match.row.values, match.baseline.values)
+    ours, theirs = ([values[match.metric][seed] for seed in match.seeds] for values in both)
+    return compare([ours], [theirs])
 
 
 def _factor(pair: Paired) -> int:

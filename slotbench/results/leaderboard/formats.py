@@ -1,20 +1,14 @@
-"""One table of values, and its forms: Rich for terminals, Markdown, and pandas for the others."""
+"""One table of values, and its forms: Markdown, LaTeX, and lines of a terminal."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.padding import Padding
-from rich.table import Table as RichTable
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from slotbench.results.leaderboard.collect import COSTS
 from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.statistics import Summary
 from slotbench.results.leaderboard.wording import (
     MISSING,
     best,
@@ -26,19 +20,12 @@ from slotbench.results.leaderboard.wording import (
     titles,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NOTE = (
     "Mean over seeds, its 95 % interval (Student's t below ten seeds, bootstrap from ten), "
     f"inter-quartile mean (IQM) from five seeds; {MISSING}: missing."
 )
-MANY = 100
-"""Rows from which on a table is plain text: Rich would take seconds."""
-_HEADING = 13
-"""Characters a line in a metric's heading."""
-_LABELS = ("objective", "core", "family", "preset", "seeds", "failed")
-_UNITS = {"steps": " steps", "images/s": " images/s", "parameters": " params", "FLOPs": " FLOPs"}
+GAP, NARROW = 2, 16
+"""Spaces between columns of a terminal, and the least width that its first column is cut to."""
 _MARKDOWN = re.compile(r"[\\|<>*`]|\[(?![-+.\d])")
 """Characters with a meaning of their own; intervals keep their bracket."""
 _LATEX = {
@@ -55,21 +42,20 @@ _LATEX = {
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a cell that spreadsheets run."""
-_EMPTY = Summary(None, None, None, 0, None)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: what it says, smaller lines below it, and whether it is the best of its column."""
+    """A cell: what it says, what it says smaller, and whether it is the best of its column."""
 
     text: str
     small: tuple[str, ...] = ()
     best: bool = False
 
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the cell."""
-        return [self.text, *self.small]
+    def words(self, escape: Any = str, form: str = "{}") -> str:
+        """All of it on one line; ``form`` is for the text of the best cell."""
+        first, *rest = map(escape, (self.text, *self.small))
+        return " ".join([form.format(first) if self.best else first, *rest]).strip()
 
 
 @dataclass(frozen=True)
@@ -81,41 +67,47 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
     labels: int = 0
-    """Columns on the left that are text; the last one is text, too."""
-    costs: int = 0
-    """Columns on the right that belong together."""
+    """Columns on the left that are text."""
+    text_last: bool = False
+    """Whether the last column is text too."""
+
+    def left(self, column: int) -> bool:
+        """Whether a column is text, which stands on the left."""
+        return column < self.labels or (self.text_last and column == len(self.headings) - 1)
 
 
 def row_tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Table]:
     """The leaderboard, a table a dataset."""
     groups = by_group(rows)
     named = titles([group for group, _ in groups])
-    return [_row_table(named[group], members, metrics) for group, members in groups]
+    return [row_table(named[group], members, metrics) for group, members in groups]
 
 
-def _row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
+def row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
+    """All columns of the leaderboard, for rows that share their data."""
     wanted = columns(rows, metrics)
     marked = {metric: best(rows, metric) for metric in wanted}
     counted = any(row.cost.flops is not None for row in rows)
     costs = [cost_words(row.cost, with_flops=counted) for row in rows]
     cells = [
         [
-            Cell(row.name),
-            Cell(row.core),
-            Cell(row.family),
+            *map(Cell, (row.name, row.core, row.family)),
             Cell(row.preset, (f"({row.settings})",) if row.settings else ()),
+            Cell(row.tuned or MISSING),
             Cell(str(len(row.seeds)), (f"({row.published} published)",) if row.published else ()),
             Cell(str(row.failed)),
-            *(_metric(row, metric, best=k in marked[metric]) for metric in wanted),
-            *(Cell(text) for text in costs[k].values()),
+            *(metric_cell(row, metric, best=k in marked[metric]) for metric in wanted),
+            *map(Cell, costs[k].values()),
         ]
         for k, row in enumerate(rows)
     ]
+    labels = ("objective", "core", "family", "preset", "tuning", "seeds", "failed")
     notes = [f"{row.label}: {text}" for row in rows for text in row.warnings]
-    return Table(title, [*_LABELS, *wanted, *costs[0]], cells, notes, 4, len(costs[0]))
+    return Table(title, [*labels, *wanted, *costs[0]], cells, notes, 5, text_last=True)
 
 
-def _metric(row: Row, metric: str, *, best: bool) -> Cell:
+def metric_cell(row: Row, metric: str, *, best: bool) -> Cell:
+    """Mean, interval, inter-quartile mean, and the number of seeds where some lack the metric."""
     found = row.metrics.get(metric)
     if found is None:
         return Cell(MISSING)
@@ -135,16 +127,12 @@ def to_markdown(table: Table) -> str:
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    def words(cell: Cell) -> str:
-        first, *rest = map(markdown_text, cell.lines)
-        return " ".join([f"**{first}**" if cell.best else first, *rest]).strip()
-
     lines = [
         f"### {markdown_text(table.title)}",
         "",
         line(map(markdown_text, table.headings)),
         line("---" for _ in table.headings),
-        *(line(map(words, row)) for row in table.rows),
+        *(line(cell.words(markdown_text, "**{}**") for cell in row) for row in table.rows),
         "",
         *(f"- {markdown_text(note)}" for note in table.notes),
     ]
@@ -160,191 +148,60 @@ def to_latex(table: Table, note: str) -> str:
     r"""A ``table`` for ``\usepackage{booktabs}``."""
     import pandas as pd
 
-    def words(cell: Cell) -> str:
-        first, *rest = map(latex_escape, cell.lines)
-        return " ".join([rf"\textbf{{{first}}}" if cell.best else first, *rest]).strip()
-
     frame = pd.DataFrame(
-        [list(map(words, row)) for row in table.rows],
+        [[cell.words(latex_escape, r"\textbf{{{}}}") for cell in row] for row in table.rows],
         columns=list(map(latex_escape, table.headings)),
     )
-    numbers = len(table.headings) - table.labels - 1
     text: str = frame.style.hide(axis="index").to_latex(
         hrules=True,
         position_float="centering",
         caption=latex_escape(f"{table.title}. {note}"),
-        column_format="l" * table.labels + "r" * numbers + "l",
+        column_format="".join("rl"[table.left(k)] for k in range(len(table.headings))),
     )
     return text
 
 
-def render(console: Console, table: Table) -> None:
-    """Print a table as it stands."""
-    console.print(_rich(table))
+def to_lines(table: Table, width: int) -> Iterator[Text]:
+    """A line for the headings and one a row, each at most ``width`` columns of a terminal wide.
 
-
-def _rich(table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    last = len(table.headings) - 1
-    for k, heading in enumerate(table.headings):
-        side: Any = "left" if k < table.labels or (k == last and table.costs) else "right"
-        width = {0: 24, last: 18}.get(k) if side == "left" else None
-        shown.add_column(Text(heading), justify=side, overflow="fold", max_width=width)
-    for place, row in enumerate(table.rows, 1):
-        several = any(cell.small for cell in row) and place < len(table.rows)
-        shown.add_row(*map(_text, row), end_section=several)
-    return shown
-
-
-def _text(cell: Cell) -> Text:
-    text = Text(f"* {cell.text}" if cell.best else cell.text)
-    if cell.best:
-        text.stylize("bold green")
-    for line in cell.small:
-        text.append(f"\n{line}", style="not bold default")
-    return text
-
-
-def render_rows(console: Console, tables: Sequence[Table]) -> None:
-    """Print the leaderboard: a row's names in one column, its cost in another.
-
-    Metrics that do not fit the width go on in a further table.
+    The first column is cut where that makes the others fit. Columns that do not fit go on below.
     """
-    many = sum(len(table.rows) for table in tables) >= MANY
-    for table in tables:
-        console.print(Text(table.title, style="bold"))
-        if many:
-            _write_plain(console, table)
-        else:
-            for part in _parts(console, table):
-                render(console, part)
-        put_notes(console, table.notes)
-        console.print()
+    shown = [_column(table, k) for k in range(len(table.headings))]
+    sizes = [max(map(cell_len, column)) for column in shown]
+    room = width - sum(sizes[1:]) - GAP * (len(sizes) - 1)
+    sizes[0] = min(sizes[0], room if room >= NARROW else max(NARROW, width // 3))
+    sizes[1:] = [min(size, width - sizes[0] - GAP) for size in sizes[1:]]
+    blocks: list[list[int]] = []
+    left = 0
+    for k in range(1, len(sizes)):
+        if sizes[k] + GAP > left:
+            blocks.append([0])
+            left = width - sizes[0]
+        blocks[-1].append(k)
+        left -= sizes[k] + GAP
+    for block in blocks:
+        for place in range(len(table.rows) + 1):
+            line = Text("", "" if place else "bold")
+            for k in block:
+                best = place > 0 and table.rows[place - 1][k].best
+                line.append(_fit(shown[k][place], sizes[k]), "bold green" if best else "")
+                line.append(" " * GAP)
+            line.rstrip()
+            yield line
 
 
-def put_notes(console: Console, lines: Sequence[str]) -> None:
-    """Print lines that are set off from the margin."""
-    if lines:
-        console.print(Padding(Text("\n".join(lines)), (0, 0, 0, 2), expand=False))
+def _column(table: Table, k: int) -> list[str]:
+    """Heading and cells of a column, all of one width; numbers stand under each other."""
+    cells = [("*" * row[k].best + row[k].text, " ".join(row[k].small)) for row in table.rows]
+    if table.left(k):
+        return [table.headings[k], *(f"{text} {small}".strip() for text, small in cells)]
+    size = max(cell_len(table.headings[k]), *(cell_len(text) for text, _ in cells))
+    lines = [(table.headings[k], ""), *cells]
+    return [f"{text:>{size}} {small}".rstrip() for text, small in lines]
 
 
-def _write_plain(console: Console, table: Table) -> None:
-    import pandas as pd
-
-    cells = [
-        [("*" if cell.best else "") + " ".join(cell.lines).strip() for cell in row]
-        for row in table.rows
-    ]
-    frame = pd.DataFrame(cells, columns=list(table.headings))
-    console.file.write(frame.to_string(index=False, line_width=console.width) + "\n")
-
-
-def _parts(console: Console, table: Table) -> list[Table]:
-    """The table, stacked, in as few tables as fit the width of the console."""
-    stacked = _stacked(table)
-    unlimited = console.options.update(max_width=10_000)
-    parts: list[list[int]] = [[]]
-    for column in range(2, len(stacked.headings)):
-        trial = _part(stacked, [*parts[-1], column])
-        width = Measurement.get(console, unlimited, _rich(trial)).maximum
-        if parts[-1] and width > console.width:
-            parts.append([column])
-        else:
-            parts[-1].append(column)
-    return [_part(stacked, part) for part in parts]
-
-
-def _part(table: Table, columns: Sequence[int]) -> Table:
-    """The labels and some of the other columns."""
-    chosen = [0, 1, *columns]
-    whole = chosen[-1] == len(table.headings) - 1
-    return replace(
-        table,
-        headings=[table.headings[k] for k in chosen],
-        rows=[[row[k] for k in chosen] for row in table.rows],
-        costs=table.costs if whole else 0,
-    )
-
-
-def _stacked(table: Table) -> Table:
-    """The six columns of labels in two, those of cost in one."""
-    first = len(table.headings) - table.costs
-    rows = []
-    for row in table.rows:
-        objective, core, family, preset, seeds, failed = row[: len(_LABELS)]
-        # An external row says so once, in its name; nothing was trained in one without a preset.
-        names = [cell.text for cell in (core, family) if cell.text not in ("external", "none")]
-        lost = [f"{failed.text} failed"] if failed.text != "0" else []
-        spent = [
-            cell.text + _UNITS.get(heading, "")
-            for cell, heading in zip(row[first:], table.headings[first:], strict=True)
-            if cell.text != MISSING
-        ]
-        cost, *more = spent or [MISSING]
-        rows.append(
-            [
-                Cell(objective.text, tuple(filter(None, [*names, *preset.lines]))),
-                Cell(seeds.text, (*lost, *seeds.small)),
-                *row[len(_LABELS) : first],
-                Cell(cost, tuple(more)),
-            ]
-        )
-    metrics = map(_heading, table.headings[len(_LABELS) : first])
-    headings = ["objective\ncore\nfamily\npreset", "seeds", *metrics, "cost"]
-    return replace(table, headings=headings, rows=rows, labels=1, costs=1)
-
-
-def _heading(metric: str) -> str:
-    """A key on as few lines as its parts allow."""
-    lines = [""]
-    for part in re.findall("[^/]+/?", metric):
-        if lines[-1] and len(lines[-1]) + len(part) > _HEADING:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
-
-
-def long_form(rows: Sequence[Row], metrics: Sequence[str]) -> "pd.DataFrame":
-    """A line for each row and metric, full precision; missing values are None.
-
-    A row without any of its dataset's metrics (all its runs failed) has one line without metric.
-    """
-    import pandas as pd
-
-    lines = []
-    for _, members in by_group(rows):
-        present = [metric for metric in metrics if any(metric in row.metrics for row in members)]
-        for row in members:
-            cost = {name: getattr(row.cost, name) for name in COSTS}
-            for metric in present or [""]:
-                cell = row.metrics.get(metric, _EMPTY)
-                values = {"metric": metric, **vars(cell)}
-                rest = {**cost, "warnings": "; ".join(row.warnings)}
-                lines.append({**names_of(row), **counts_of(row), **values, **rest})
-    return pd.DataFrame(lines, dtype=object)
-
-
-def names_of(row: Row) -> dict[str, Any]:
-    """What identifies a row among all others."""
-    return {
-        **vars(row.group),
-        "core": row.core,
-        "objective": row.objective,
-        "alignment": row.alignment,
-        "preset": row.preset,
-        "settings": row.settings,
-    }
-
-
-def counts_of(row: Row) -> dict[str, Any]:
-    """Its family and how many of its seeds count."""
-    return {
-        "family": row.family,
-        "external": row.external,
-        "seeds": len(row.seeds),
-        "failed": row.failed,
-        "published": row.published,
-    }
+def _fit(text: str, size: int) -> str:
+    return text.ljust(size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
 
 
 def cell_text(value: Any) -> Any:

@@ -120,6 +120,12 @@ class Row:
         return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"
 
     @property
+    def tuned(self) -> str:
+        """The budget that the settings were tuned with; "" where they were not tuned."""
+        tuning = self.config.get("tuning")
+        return f"{tuning['trials']:,} trials of {tuning['steps']:,} steps" if tuning else ""
+
+    @property
     def label(self) -> str:
         """The row in words, for warnings and comparisons within one dataset."""
         settings = f" ({self.settings})" if self.settings else ""

@@ -16,7 +16,7 @@ from slotbench.evaluation.collapse import collapse_warning
 from slotbench.files import parse_document, read_json
 from slotbench.progress import plain
 from slotbench.results import documents, entries
-from slotbench.results.run import Run
+from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
 Document = dict[str, Any]
@@ -88,38 +88,35 @@ def unreadable(name: str, why: str, *, published: bool = False) -> Found:
 
 def read(path: Path, name: str) -> Found:
     """One run, external entry or baseline, from its directory; ``name`` is shown for it."""
-    run = Run(path)
     try:
-        config = read_json(run.config_file)
-        status: Any = run.status()
-    except (UserError, OSError, KeyError, TypeError, AttributeError) as error:
+        config = read_json(path / "config.json")
+        status = read_status(path, lambda: Run(path).locked())
+    except (UserError, OSError) as error:
         return unreadable(name, _reason(error, path))
     evaluation: Any = None
     try:
         # A link that dangles is there, and cannot be read.
-        if run.evaluation.exists() or run.evaluation.is_symlink():
-            evaluation = read_json(run.evaluation)
+        file = path / "evaluation.json"
+        if file.exists() or file.is_symlink():
+            evaluation = read_json(file)
     except (UserError, OSError) as error:
         evaluation = _reason(error, path)
     return describe(name, config, status, evaluation, path)
 
 
 def describe(
-    name: str, config: Any, status: Any, evaluation: Any, path: Path | None = None
+    name: str, config: Any, status: documents.Status, evaluation: Any, path: Path | None = None
 ) -> Found:
     """A run; ``evaluation`` is a document, None, or text that names its fault.
 
     ``path`` is its directory; without one it is a published record.
     """
-    published = path is None
+    found = Found(plain(name), path is None, status.state, status.reason, status=status, path=path)
+    found.warnings = list(status.warnings)
     try:
-        parsed = parse_document(config, documents.Config, "config.json")
-        state = parse_document(status, documents.Status, "status.json")
-        found = Found(plain(name), published, state.state, state.reason, status=state, path=path)
-        found.warnings = list(state.warnings)
-        _identify(found, parsed, config)
-    except (UserError, KeyError, TypeError) as error:
-        return unreadable(name, str(error).rstrip("."), published=published)
+        _identify(found, parse_document(config, documents.Config, "config.json"), config)
+    except UserError as error:
+        return unreadable(name, str(error).rstrip("."), published=path is None)
     if found.state == "done":
         problem = _judge(found, evaluation)
         if problem:

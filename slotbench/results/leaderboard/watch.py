@@ -1,6 +1,5 @@
 """``slotbench leaderboard --watch``: the tables again whenever a run has ended."""
 
-import io
 import time
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from rich.text import Text
 
 from slotbench.errors import UserError
 from slotbench.results.leaderboard.board import Board
+from slotbench.results.leaderboard.terminal import to_text
 
 LEAST_SECONDS, MOST_SECONDS = 0.2, 86_400.0
 
@@ -18,13 +18,15 @@ def watch(
     console: Console,
     *,
     every: float = 5.0,
+    wide: bool = False,
+    everything: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Show the board that ``collect`` gives every ``every`` seconds, until Ctrl-C.
 
     On a terminal the page is replaced; elsewhere a page is printed only when it differs from
-    the last one. Ctrl-C ends it without an error, at any moment.
-    :class:`UserError` for an interval outside 0.2 s to a day; errors of
+    the last one. A page is drawn whole before any of it is printed, and Ctrl-C ends it without an
+    error at any moment. :class:`UserError` for an interval outside 0.2 s to a day; errors of
     ``collect`` are shown, and may pass.
     """
     if not LEAST_SECONDS <= every <= MOST_SECONDS:
@@ -32,7 +34,12 @@ def watch(
     last = ""
     try:
         while True:
-            page = _page(collect, console)
+            try:
+                board = collect()
+                page = to_text(board, console, wide=wide, everything=everything)
+                page += "".join(f"{line}\n" for line in board.running)
+            except UserError as error:
+                page = f"{error}\n"
             if page != last:
                 if console.is_terminal:
                     console.clear()
@@ -43,22 +50,3 @@ def watch(
             sleep(every)
     except KeyboardInterrupt:
         return
-
-
-def _page(collect: Callable[[], Board], console: Console) -> str:
-    """One page, drawn aside, so that an interrupt leaves no half page."""
-    stream = io.StringIO()
-    aside = Console(
-        file=stream,
-        width=console.width,
-        force_terminal=console.is_terminal,
-        no_color=console.no_color,
-    )
-    try:
-        board = collect()
-        board.render(aside)
-        for line in board.running:
-            aside.print(Text(line))
-    except UserError as error:
-        aside.print(Text(str(error)))
-    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""How numbers and findings are put into words; every format uses these."""
+"""Puts numbers and findings into words; every format uses these."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,9 +23,7 @@ def number(value: float | None) -> str:
     """Two decimals, two significant digits below 0.01; never ``-0.00``."""
     if value is None:
         return MISSING
-    if value != 0 and abs(value) < 0.01:
-        return f"{value:.2g}"
-    return f"{value:,.2f}"
+    return f"{value:.2g}" if value != 0 and abs(value) < 0.01 else f"{value:,.2f}"
 
 
 def signed(value: float | None) -> str:
@@ -57,14 +55,17 @@ def best(rows: Sequence[Row], metric: str) -> set[int]:
 
     Rows whose shown numbers are equal are best together: digits that are not shown decide nothing.
     """
-    means = {k: row.metrics[metric].mean for k, row in enumerate(rows) if metric in row.metrics}
-    known = {k: mean for k, mean in means.items() if mean is not None}
+    known = {
+        place: mean
+        for place, row in enumerate(rows)
+        if metric in row.metrics and (mean := row.metrics[metric].mean) is not None
+    }
     # A scaled number is better the higher it is, whatever the metric.
     sign = 1 if any(row.scales for row in rows) else direction(metric)
     if sign == 0 or len(known) < 2:
         return set()
     top = number(max(known.values(), key=lambda mean: sign * mean))
-    return {k for k, mean in known.items() if number(mean) == top}
+    return {place for place, mean in known.items() if number(mean) == top}
 
 
 def titles(groups: Sequence[Group]) -> dict[Group, str]:
@@ -90,30 +91,30 @@ def fewer(row: Row, metric: str) -> str:
     return f"n={summary.n}" if summary and summary.n != len(row.seeds) else ""
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds in the largest unit that fits."""
-    if seconds is None:
-        return MISSING
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
-
-
 def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
     """Every part of a cost by its column's heading; FLOPs only where a table has the column."""
 
-    def words(value: float | None, form: str) -> str:
-        return MISSING if value is None else form.format(value)
+    def words(value: float | None, form: str, scale: float = 1.0) -> str:
+        return MISSING if value is None else form.format(value / scale)
 
-    millions = None if cost.parameters is None else cost.parameters / 1e6
+    seconds = cost.seconds or 0.0
+    unit, scale = ("s", 1) if seconds < 60 else ("min", 60) if seconds < 3600 else ("h", 3600)
     return {
         "steps": words(cost.steps, "{:,.0f}"),
-        "time": duration(cost.seconds),
+        "time": words(cost.seconds, f"{{:.{int(scale > 1)}f}} {unit}", scale),
         "images/s": words(cost.images_per_second, "{:,.0f}"),
-        "parameters": words(millions, "{:.2f} M"),
+        "parameters": words(cost.parameters, "{:.2f} M", 1e6),
         **({"FLOPs": words(cost.flops, "{:.3g}")} if with_flops else {}),
         "device": cost.device or MISSING,
     }
+
+
+def lacking(short: int, asked: int) -> str:
+    """How many comparisons have too few seeds; "" where none has."""
+    if not short:
+        return ""
+    needed = f"each needs {LEAST_FOR_A_CLAIM} of both sides"
+    return f"{short:,} of {asked:,} comparisons lack seeds: {needed}."
 
 
 def finding(pair: Paired) -> str:
