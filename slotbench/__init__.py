@@ -11,7 +11,17 @@ These are functions of :mod:`slotbench.api`, which is imported when one of them 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slotbench.api import dataset, evaluate, find, leaderboard, load, prepare, show, train
+    from slotbench.api import (
+        dataset,
+        evaluate,
+        find,
+        leaderboard,
+        load,
+        predict,
+        prepare,
+        show,
+        train,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +31,7 @@ __all__ = [
     "find",
     "leaderboard",
     "load",
+    "predict",
     "prepare",
     "show",
     "train",

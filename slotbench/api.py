@@ -295,6 +295,39 @@ def dataset(reference: str, split: str = "train", *, data_dir: Path = DATA) -> "
     return ImageData(locate(reference, data_dir), split)
 
 
+def predict(
+    run: "str | Path | Run",
+    path: str | Path,
+    out: Path,
+    *,
+    slots: int | None = None,
+    device: str = "auto",
+    results_dir: Path = RESULTS,
+    **options: Any,
+) -> dict[str, Any]:
+    """Write a run's masks, slots and overlays of pictures into the folder ``out``.
+
+    ``path`` is a picture, a folder of pictures or a prepared dataset. ``options`` are fields of
+    :class:`slotbench.trained.predict.Request`: ``split``, ``images``, ``source``, ``fit``,
+    ``seed``, ``force``, ``skip_damaged``, ``data_dir``.
+    """
+    from slotbench.trained.predict import Request
+    from slotbench.trained.predict import predict as write
+
+    where = host(device).device
+    model = load(run, slots=slots, device=device, results_dir=results_dir)
+    return write(model, Request(str(path), out, **options), where)
+
+
+def export_model(
+    run: "str | Path | Run", out: Path, *, force: bool = False, results_dir: Path = RESULTS
+) -> list[Path]:
+    """Write a run's core as safetensors with a model card whose code loads it; returns both."""
+    from slotbench.trained.card import export as write
+
+    return write(load(run, results_dir=results_dir), out, force=force)
+
+
 def show(
     run: "str | Path | Run",
     *,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,30 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(out: Path, marker: str, *, force: bool) -> Iterator[Path]:
+    """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
+
+    ``marker`` is the file by which a folder is known to be made so. :class:`UserError` where
+    ``out`` holds other things or, unless ``force``, such a folder.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
+    if (out / marker).is_file():
+        if not force:
+            raise UserError(f"--out {out} holds a {marker}.", "To replace all of it, add --force.")
+    elif out.exists() and any(out.iterdir()):
+        raise UserError(f"--out {out}: the folder holds other things.", "Name a new folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        made = Path(name) / "made"
+        made.mkdir()
+        yield made
+        if out.exists():
+            out.rename(Path(name) / "before")
+        made.rename(out)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The command ``prepare``."""
+"""The commands ``prepare``, ``predict`` and ``export-model``: data in, data out."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,19 @@ import typer
 from typer import Argument
 
 from slotbench.cli import completion
-from slotbench.cli.options import DATA, DataDir, how, known, what
+from slotbench.cli.options import (
+    DATA,
+    RESULTS,
+    DataDir,
+    Device,
+    Json,
+    ResultsDir,
+    how,
+    known,
+    output,
+    put_json,
+    what,
+)
 from slotbench.errors import UserError
 
 
@@ -77,6 +89,72 @@ def prepare(
         data_dir=data_dir,
     )
     typer.echo(path)
+
+
+def predict(
+    run: Annotated[
+        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
+    ],
+    path: Annotated[
+        str,
+        Argument(metavar="PATH", help="A picture, a folder of pictures, or a prepared dataset."),
+    ],
+    out: Annotated[Path, output("Folder to write.", metavar="FOLDER")],
+    split: Annotated[str, what("The split of a prepared dataset.")] = "test",
+    images: Annotated[int | None, what("Only the first so many.")] = None,
+    source: Annotated[str, how("Masks of: attention, decoder or predictor.")] = "attention",
+    slots: Annotated[int | None, how("Number of slots; none: as in training.")] = None,
+    fit: Annotated[str, how("How a picture becomes a square: crop or stretch.")] = "crop",
+    seed: Annotated[int, how("Seed of the slots' start, for pictures.")] = 0,
+    force: Annotated[bool, how("Replace an earlier prediction.", "--force")] = False,
+    skip_damaged: Annotated[
+        bool, how("Leave out pictures that cannot be read.", "--skip-damaged")
+    ] = False,
+    device: Device = "auto",
+    data_dir: DataDir = DATA,
+    results_dir: ResultsDir = RESULTS,
+    as_json: Json = False,
+) -> None:
+    """Masks, slots and overlays of any pictures by a trained run: PNG files and one HDF5 file."""
+    from slotbench import api
+    from slotbench.progress import say
+
+    facts = api.predict(
+        run,
+        path,
+        out,
+        slots=slots,
+        device=device,
+        results_dir=results_dir,
+        split=split,
+        images=images,
+        source=source,
+        fit=fit,
+        seed=seed,
+        force=force,
+        skip_damaged=skip_damaged,
+        data_dir=data_dir,
+    )
+    if as_json:
+        put_json({"schema": 1, **facts})
+        return
+    say(f"{facts['images']:,} pictures, {facts['slots']} slots each.")
+    typer.echo(out)
+
+
+def export_model(
+    run: Annotated[
+        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
+    ],
+    out: Annotated[Path, output("Folder to write.", metavar="FOLDER")],
+    force: Annotated[bool, how("Replace an earlier export.", "--force")] = False,
+    results_dir: ResultsDir = RESULTS,
+) -> None:
+    """A trained core as safetensors, with a model card whose code loads it."""
+    from slotbench import api
+
+    for file in api.export_model(run, out, force=force, results_dir=results_dir):
+        typer.echo(file)
 
 
 def _workers(text: str) -> int | None:

@@ -1,0 +1,277 @@
+"""``slotbench predict``: a trained core's masks, slots and overlays of pictures.
+
+The folder ``out`` gets ``masks/NAME.png`` (label maps), ``overlays/NAME.png`` and
+``predictions.h5``, for n pictures of which the core sees squares of S x S pixels:
+
+- ``masks`` uint8 (uint16 from 255 slots on) (n, S, S): the slot of each pixel, from 0;
+- ``attention`` float16 (n, K, h, w), summing to 1 over K; ``slots`` float32 (n, K, D);
+- ``names`` (n,): the files that the pictures came from.
+
+Of a prepared dataset, ``predictions.h5`` is what ``slotbench evaluate --predictions`` reads.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+
+from slotbench import __version__
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
+from slotbench.datasets.format.schema import NOT_LABELLED, Array
+from slotbench.datasets.originals.images import Damaged, fit, read_image
+from slotbench.errors import UserError
+from slotbench.evaluation.frozen_pass import initial_noise
+from slotbench.evaluation.masks import labels_from_masks
+from slotbench.files import read_bytes, replacing_folder, sha256_of
+from slotbench.progress import bar, warn
+from slotbench.registry import unknown
+from slotbench.report.canvas import slot_colors
+from slotbench.trained.frozen import FrozenCore
+
+PICTURES = (".png", ".jpg", ".jpeg")
+PREDICTIONS = "predictions.h5"
+FITS = ("crop", "stretch")
+BATCH = 32
+MOST_BYTES = 256 * 2**20
+"""Largest file of a picture."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to predict, and where to write it."""
+
+    path: str
+    """A PNG or JPEG file, a folder of such, or a prepared dataset (its file or name)."""
+    out: Path
+    split: str = "test"
+    """The split of a prepared dataset."""
+    images: int | None = None
+    """Only the first so many."""
+    source: str = "attention"
+    """The source of the masks: ``attention``, ``decoder`` or ``predictor``."""
+    fit: str = "crop"
+    """How a picture becomes a square: its centre is cut out, or it is stretched."""
+    seed: int = 0
+    """Of the slots' start for pictures; a prepared dataset has that of the evaluation."""
+    force: bool = False
+    """Whether to replace an earlier prediction in ``out``."""
+    skip_damaged: bool = False
+    data_dir: Path = Path("data")
+
+
+@dataclass
+class Picture:
+    """A picture as it was read, and the square that the core sees."""
+
+    name: str
+    """Where it came from."""
+    image: Array
+    """uint8 (H, W, 3)."""
+    square: Array
+    """uint8 (S, S, 3)."""
+    place: tuple[slice, slice]
+    """Rows and columns of the picture that the square shows."""
+
+
+@dataclass
+class Source:
+    """Pictures to predict, one after the other."""
+
+    size: int
+    pictures: Iterator[Picture]
+    split: str = ""
+    """The split of a prepared dataset."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What ``predictions.h5`` says of them."""
+
+
+def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[str, Any]:
+    """Write the folder ``request.out``, whole or not at all; returns what it holds.
+
+    :class:`UserError` names a picture that cannot be read, unless ``skip_damaged``.
+    """
+    _check(request)
+    with (
+        replacing_folder(request.out, PREDICTIONS, force=request.force) as made,
+        _opened(model, request) as source,
+        bar("Predicting", source.size) as progress,
+    ):
+        for name in ("masks", "overlays"):
+            (made / name).mkdir()
+        with h5py.File(made / PREDICTIONS, "w") as file:
+            done = 0
+            for batch in _batches(source.pictures):
+                _add(model, batch, request, source, file, made, done, device)
+                done += len(batch)
+                progress.set(done)
+            if not done:
+                raise UserError(f"{request.path}: no picture could be read.")
+            facts = {
+                "run": model.run.id,
+                "model": sha256_of(model.run.model),
+                "mask_source": request.source,
+                "slotbench": __version__,
+                **source.facts,
+            }
+            file.attrs.update(facts)
+    return {"out": str(request.out), "images": done, "slots": model.core.num_slots, **facts}
+
+
+def _check(request: Request) -> None:
+    if request.fit not in FITS:
+        raise unknown("--fit", request.fit, FITS)
+    if request.images is not None and request.images < 1:
+        raise UserError(f"--images {request.images}: expected 1 or above.")
+    if not 0 <= request.seed < 2**63:
+        raise UserError(f"--seed {request.seed}: expected 0 to 2^63 - 1.")
+
+
+@contextmanager
+def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
+    """The pictures that ``request.path`` names; :class:`UserError` where it names none."""
+    path = Path(request.path)
+    limit = request.images
+    if path.is_dir():
+        inside = sorted(path.iterdir())
+        files = [file for file in inside if file.suffix.lower() in PICTURES][:limit]
+        if not files:
+            raise UserError(f"{path}: the folder holds no picture ({', '.join(PICTURES)}).")
+        yield Source(len(files), _from_files(files, model.image_size, request))
+    elif path.suffix.lower() in PICTURES:
+        yield Source(1, _from_files([path], model.image_size, request))
+    elif path.exists() and path.suffix not in (".h5", ".hdf5"):
+        raise UserError(f"{path}: expected a PNG or JPEG, a folder of them, or a prepared dataset.")
+    else:
+        with DatasetFile(locate(request.path, request.data_dir)) as dataset:
+            size = min(dataset.size(request.split), limit or dataset.size(request.split))
+            if not size:
+                raise UserError(f"{dataset.path}: split {request.split!r} has no images.")
+            facts = {"dataset": dataset.reference, "fingerprint": dataset.fingerprint}
+            pictures = _from_dataset(dataset, request.split, size, model.image_size)
+            yield Source(size, pictures, request.split, {**facts, "split": request.split})
+
+
+def _from_files(files: list[Path], side: int, request: Request) -> Iterator[Picture]:
+    for file in files:
+        try:
+            image = read_image(read_bytes(file, MOST_BYTES), str(file), least=1)
+        except UserError as error:
+            if not request.skip_damaged:
+                advice = error.advice if not isinstance(error, Damaged) else ""
+                raise UserError(
+                    error.message, advice or "To leave such files out, add --skip-damaged."
+                ) from error
+            warn(f"Left out: {error.message}")
+            continue
+        yield _picture(file.name, image, side, request.fit)
+
+
+def _picture(name: str, image: Array, side: int, how: str) -> Picture:
+    height, width = image.shape[:2]
+    place = (slice(0, height), slice(0, width))
+    if how == "stretch":
+        square = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+        return Picture(name, image, square, place)
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    place = (slice(top, top + edge), slice(left, left + edge))
+    return Picture(name, image, fit(image, None, side)[0], place)
+
+
+def _from_dataset(dataset: DatasetFile, split: str, size: int, side: int) -> Iterator[Picture]:
+    for start in range(0, size, BATCH):
+        read = dataset.read(split, start, min(start + BATCH, size), ("image",))["image"]
+        for index, image in enumerate(read, start):
+            yield _picture(f"{split}-{index:06d}", image, side, "crop")
+
+
+def _batches(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:
+    batch: list[Picture] = []
+    for picture in pictures:
+        batch.append(picture)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _add(
+    model: FrozenCore,
+    batch: list[Picture],
+    request: Request,
+    source: Source,
+    file: h5py.File,
+    folder: Path,
+    start: int,
+    device: torch.device,
+) -> None:
+    """Predict a batch; ``start`` is the place of its first picture among those predicted."""
+    squares = torch.from_numpy(np.stack([picture.square for picture in batch]))
+    images = squares.to(device).permute(0, 3, 1, 2).float() / 255
+    noise = model.noise(len(batch), request.seed)
+    if source.split:
+        seed, stop = model.config.seed, start + len(batch)
+        noise = initial_noise(model.core, source.split, start, stop, seed=seed)
+    with torch.no_grad():
+        output = model(images, noise)
+        masks = model.masks(images, output, request.source)
+    side = (model.image_size, model.image_size)
+    values: dict[str, Array] = {
+        "masks": _small(labels_from_masks(masks, side), masks.shape[1]),
+        "attention": output.attention.cpu().to(torch.float16).numpy(),
+        "slots": output.slots.float().cpu().numpy(),
+        "names": np.array([picture.name for picture in batch], h5py.string_dtype()),
+    }
+    for key, rows in values.items():
+        if key not in file:
+            file.create_dataset(
+                key, (0, *rows.shape[1:]), rows.dtype, maxshape=(None, *rows.shape[1:])
+            )
+        file[key].resize(start + len(rows), axis=0)
+        file[key][start:] = rows
+    for number, (picture, soft) in enumerate(zip(batch, masks, strict=True), start):
+        _draw(picture, soft, folder, number)
+
+
+def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> None:
+    """Write the label map and the overlay at the picture's own size."""
+    rows, columns = picture.place
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    found = _small(labels_from_masks(masks[None], size), len(masks))[0]
+    outside = np.iinfo(found.dtype).max
+    labels = np.full(picture.image.shape[:2], outside, found.dtype)
+    labels[picture.place] = found
+    colors = slot_colors(len(masks), None)
+    overlay = picture.image.copy()
+    overlay[picture.place] = (picture.image[picture.place] // 2) + colors[found] // 2
+    label_map = Image.fromarray(labels)
+    if labels.dtype == np.uint8:
+        # The value of a pixel is its slot; the palette only colours it.
+        label_map = label_map.convert("P")
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(colors)] = colors
+        palette[NOT_LABELLED] = 255
+        label_map.putpalette(palette.tobytes())
+    name = f"{number:06d}-{_safe(picture.name)}.png"
+    label_map.save(folder / "masks" / name)
+    Image.fromarray(overlay).save(folder / "overlays" / name)
+
+
+def _small(labels: torch.Tensor, slots: int) -> Array:
+    """Label maps as uint8, or uint16 where 255, which stands for no label, may be a slot."""
+    dtype = np.uint8 if slots <= NOT_LABELLED else np.uint16
+    return labels.cpu().numpy().astype(dtype)
+
+
+def _safe(name: str) -> str:
+    """A file's name without its ending, of letters that no file system reads otherwise."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:60]
