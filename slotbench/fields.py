@@ -5,7 +5,7 @@ refuses 0, NaN and text when it is made, wherever the value comes from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_type_hints
 
@@ -51,6 +51,9 @@ class Options:
 
     space: ClassVar[Space] = {}
     """What ``slotbench tune`` tries."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that were added when there were runs already. ``config.json`` names them where they
+    have another value than the default, so that earlier runs keep their ids."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -62,6 +65,13 @@ class Options:
                 raise ValueError(f"{item.name}={value!r}: {_why(error)}") from None
             if isinstance(value, int | float) and abs(value) > LARGEST:
                 raise ValueError(f"{item.name}={value!r}: expected at most {LARGEST:,}")
+
+
+def written(options: Any) -> dict[str, Any]:
+    """The fields of a section as ``config.json`` holds them."""
+    later = {name for kind in type(options).__mro__ for name in vars(kind).get("later", ())}
+    unset = {item.name for item in fields(options) if getattr(options, item.name) == item.default}
+    return {key: value for key, value in asdict(options).items() if key not in later & unset}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,17 @@ from slotbench import registry
 from slotbench.config.mixture import Part
 from slotbench.config.mixture import parse as parse_objective
 from slotbench.errors import UserError
-from slotbench.fields import Count, NoOptions, NotNegative, Options, Space, Span, Steps, Whole
+from slotbench.fields import (
+    Count,
+    NoOptions,
+    NotNegative,
+    Options,
+    Space,
+    Span,
+    Steps,
+    Whole,
+    written,
+)
 from slotbench.registry import Kind
 
 SCHEMA_VERSION = 1
@@ -38,6 +48,7 @@ class TrainConfig(Options):
         "clip": ("0.05", "0.1", "0.3", "1.0"),
         "warmup": ("100", "300", "600"),
     }
+    later: ClassVar[tuple[str, ...]] = ("budget",)
     steps: Steps = 20_000
     """Optimiser steps."""
     budget: str = ""
@@ -140,10 +151,7 @@ class RunConfig:
             del document["dataset"]["recipe"]
         for section, options in self.sections.items():
             name = {"name": self.names[section]} if section in self.names else {}
-            document[section] = {**name, **dataclasses.asdict(options)}
-        # A field of later days: runs without it stay the runs they were.
-        if not document["train"]["budget"]:
-            del document["train"]["budget"]
+            document[section] = {**name, **written(options)}
         if self.alignment is not None:
             document["objective"]["alignment"] = self.alignment
         if self.tuning:

@@ -16,10 +16,10 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
-from slotbench.fields import Count, Options, Positive, Share, Space, Span
+from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import cosine, full_precision
+from slotbench.objectives.heads import MaskConfig, cosine, full_precision, with_prices
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import expected_views
 from slotbench.registry import register
@@ -29,15 +29,22 @@ LARGEST_SCALE = 30.0
 
 
 @dataclass(frozen=True)
-class DenseConfig(Options):
+class DenseConfig(MaskConfig):
     """Options of every objective that predicts what stands where."""
 
+    later: ClassVar[tuple[str, ...]] = ("waves", "unit")
     grid: Count = 16
     """Side of the grid of places, whatever the image's size."""
     channels: Count = 32
     """Rank of the predictor's bilinear form, and channels of its convolutions."""
     depth: Count = 1
     """Number of the predictor's 3x3 convolutions."""
+    waves: Positive = 4.0
+    """Half-waves across the frame of the finest sine that the predictor draws with; the three
+    coarser have half as many each."""
+    unit: bool = False
+    """Whether each slot's vectors have length 1 before the masks mix them. Without it a faint mask
+    with a long vector predicts as well as a full one, so that ``gather`` empties the masks."""
     teacher: str | None = None
     """A network whose features are the targets: ``timm:MODEL``, or a run's id or directory."""
     weights: str | None = None
@@ -52,7 +59,9 @@ class Predictor(BilinearForm):
     """
 
     def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
-        super().__init__(slot_width, config.channels, config.depth, config.grid, width + 1)
+        shape = (slot_width, config.channels, config.depth, config.grid, width + 1)
+        super().__init__(*shape, tuple(config.waves / 2**octave for octave in (3, 2, 1, 0)))
+        self.unit = config.unit
 
     def forward(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors float (B, width, grid, grid), and masks float (B, K, grid, grid)."""
@@ -61,6 +70,10 @@ class Predictor(BilinearForm):
         assert bias is not None
         logits = functional.conv2d(hidden, weight[-1:], bias[-1:])
         masks = logits.view(*slots.shape[:2], *logits.shape[2:]).softmax(dim=1)
+        if self.unit:
+            vectors = functional.normalize(functional.conv2d(hidden, weight[:-1], bias[:-1]), dim=1)
+            vectors = vectors.view(*slots.shape[:2], *vectors.shape[1:])
+            return (vectors * masks[:, :, None]).sum(dim=1), masks
         # The last layer is linear and masks sum to 1: it is applied once, to the mixture.
         mixture = (hidden.view(*slots.shape[:2], *hidden.shape[1:]) * masks[:, :, None]).sum(dim=1)
         return functional.conv2d(mixture, weight[:-1], bias[:-1]), masks
@@ -73,6 +86,8 @@ class Seen(NamedTuple):
     """float (E * B, width, grid, grid), in the frame of the view that is predicted from."""
     output: SlotOutput
     """The core's of the views that are predicted from, (E * B, ...)."""
+    masks: Tensor
+    """float (E * B, K, grid, grid): the predictor's."""
     images: Tensor
     """float32 (E * B, 3, H, W): the views that are predicted."""
     matrices: Tensor
@@ -100,9 +115,16 @@ class DensePrediction(Objective):
         drawn = self.core.noise(count * batch.total, batch.generator("slots"))
         output = self.core(views.images[sources].flatten(0, 1), batch.own(drawn, count))
         matrices = composed(invert(views.matrices[targets]), views.matrices[sources])
-        predicted, _ = self.predictor(output.slots)
+        predicted, masks = self.predictor(output.slots)
         images = views.images[targets].flatten(0, 1)
-        return Seen(predicted, output, images, matrices.flatten(0, 1))
+        return Seen(predicted, output, masks, images, matrices.flatten(0, 1))
+
+    def priced(self, seen: Seen, batch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The losses with the prices of masks; a validation loss has none."""
+        if batch.purpose != "train":
+            return losses
+        share = batch.step / self.steps
+        return with_prices(losses, seen.masks, seen.output.attention, self.config, share)
 
     def by_direction(self, values: Tensor) -> Tensor:
         """float (E * B, ...) of this process -> (E, B of all processes, ...)."""
@@ -193,7 +215,8 @@ class SlotInfoNCE(DensePrediction):
         moved, shown = to_original(predicted, seen.matrices, (target.shape[2], target.shape[3]))
         moved, target, shown = map(self.by_direction, (moved, target, shown.float()))
         loss, right = place_nce(moved, target, shown, self.temperature)
-        return {"loss": loss, "accuracy": right, "temperature": self.temperature.detach()}
+        losses = {"loss": loss, "accuracy": right, "temperature": self.temperature.detach()}
+        return self.priced(seen, batch, losses)
 
     def after_step(self, step: int) -> None:
         if isinstance(self.target, TeacherTarget):

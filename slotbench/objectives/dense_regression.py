@@ -54,6 +54,7 @@ class SlotJEPA(DensePrediction):
     summary = "slots of a view predict a teacher's features of the other, place by place"
     source = "slotbench, docs/objectives.md; Assran et al. 2023, arXiv 2301.08243"
     family = "self-supervised"
+    version = 2
 
     Config = SlotJEPAConfig
     takes_teachers = True
@@ -61,7 +62,8 @@ class SlotJEPA(DensePrediction):
     def __init__(
         self, core: Core, config: SlotJEPAConfig, teachers: Teachers = timm_teacher
     ) -> None:
-        target = TeacherTarget(core, config.grid, load(teachers, config.teacher, config.weights))
+        teacher = load(teachers, config.teacher, config.weights)
+        target = TeacherTarget(core, config.grid, teacher, normed=False)
         super().__init__(core, config, target.width)
         self.config, self.target = config, target
 
@@ -79,12 +81,13 @@ class SlotJEPA(DensePrediction):
             self.by_direction(moved), target, self.by_direction(shown.to(moved.dtype))
         )
         if not self.moves:
-            return {"loss": error}
+            return self.priced(seen, batch, {"loss": error})
         rows = gather(content(seen.output.features, self.core.encoder).float()).flatten(0, 1)
         variance, covariance = variance_hinge(rows), off_diagonal_covariance(rows)
         loss = error + self.config.variance * variance + self.config.covariance * covariance
         parts = {"error": error, "variance": variance, "covariance": covariance}
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        parts = {name: value.detach() for name, value in parts.items()}
+        return self.priced(seen, batch, {"loss": loss, **parts})
 
     def after_step(self, step: int) -> None:
         if self.moves:

@@ -43,11 +43,16 @@ class TeacherTarget(nn.Module):
     Without a ``teacher`` the network is a copy of the core's encoder, which :meth:`follow` moves;
     a frozen encoder is its own copy. Maps finer than ``grid`` are averaged to it. ValueError where
     the teacher's features lie on no square grid.
+
+    ``normed=False`` takes the encoder's content before its last norm. The norm gives a plain
+    background, which has next to no content, as much of it as an object (docs/log.md).
     """
 
-    def __init__(self, core: Core, grid: int, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self, core: Core, grid: int, teacher: Teacher | None = None, normed: bool = True
+    ) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.normed = grid, normed
         self.copy: nn.Module | None = None
         # No submodule: the teacher's weights belong to its own run or file, not to this one's.
         self.outside = [] if teacher is None else [teacher]
@@ -66,6 +71,9 @@ class TeacherTarget(nn.Module):
         if self.outside:
             features = self.outside[0].to(images.device)(images)
             height = width = math.isqrt(features.shape[1])
+        elif not self.normed and hasattr(encoder, "seen"):
+            made = (self.copy or encoder).seen(images).float()
+            (height, width), features = made.shape[2:], made.flatten(2).mT
         else:
             made, (height, width) = (self.copy or encoder)(images)
             features = content(made, encoder).float()

@@ -3,13 +3,16 @@
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from itertools import pairwise
-from typing import Literal, ParamSpec, TypeVar
+from typing import ClassVar, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from slotbench.fields import NotNegative, Options, Share
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -128,3 +131,49 @@ def off_diagonal_covariance(rows: Tensor) -> Tensor:
     centred = rows - rows.mean(dim=0)
     covariance = centred.T @ centred / (len(rows) - 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig(Options):
+    """Options of objectives that may gather the background in one slot.
+
+    Where all slots can tell what stands in the background, they share it. A price on every place
+    but those of the largest slot lets that slot take it; objects keep theirs, because no other
+    slot tells what they are.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise")
+    gather: NotNegative = 0.0
+    """Price of the share of the image that an image's largest mask does not have."""
+    gather_attention: NotNegative = 0.0
+    """The same price for the core's attention."""
+    rise: tuple[Share, Share] = (0.25, 0.5)
+    """Shares of the steps between which both prices rise from 0. From the first step on, one slot
+    would take everything."""
+
+
+def risen(share: float, rise: tuple[float, float]) -> float:
+    """0 up to ``rise[0]``, 1 from ``rise[1]`` on, and a straight line between."""
+    if share >= rise[1]:
+        return 1.0
+    return max(0.0, (share - rise[0]) / (rise[1] - rise[0]))
+
+
+def with_prices(
+    losses: dict[str, Tensor], masks: Tensor, attention: Tensor, config: MaskConfig, share: float
+) -> dict[str, Tensor]:
+    """The losses with the prices of :class:`MaskConfig` after this share of the steps.
+
+    ``masks`` and ``attention`` float (B, K, h, w).
+    """
+    made, factor = dict(losses), risen(share, config.rise)
+    for name, kept in (("gather", masks), ("gather_attention", attention)):
+        if price := factor * getattr(config, name):
+            outside = outside_largest(kept)
+            made |= {"loss": made["loss"] + price * outside, name: outside.detach()}
+    return made
+
+
+def outside_largest(masks: Tensor) -> Tensor:
+    """The share of an image that its largest mask does not have, of float (B, K, h, w); a mean."""
+    return 1 - masks.mean(dim=(2, 3)).amax(dim=1).mean()

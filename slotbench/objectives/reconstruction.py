@@ -15,9 +15,17 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
-from slotbench.fields import Count, NotNegative, Options, Share, Space
+from slotbench.fields import Count, NotNegative, Share, Space
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import full_precision, mlp, off_diagonal_covariance, variance_hinge
+from slotbench.objectives.heads import (
+    MaskConfig,
+    full_precision,
+    mlp,
+    off_diagonal_covariance,
+    risen,
+    variance_hinge,
+    with_prices,
+)
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.registry import register
 
@@ -26,7 +34,7 @@ RISE = (3 / 8, 5 / 8)
 
 
 @dataclass(frozen=True)
-class ReconstructionConfig(Options):
+class ReconstructionConfig(MaskConfig):
     """Options of the objective ``reconstruction``, beside the decoder's own."""
 
     space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0")}
@@ -60,11 +68,19 @@ class Reconstruction(Objective):
         self.config, self.decoder = config, decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        return {"loss": self.error(self.core(batch.images, batch.noise(self.core)), batch)}
+        return self.errors(self.core(batch.images, batch.noise(self.core)), batch)
 
-    def error(self, output: SlotOutput, batch: TrainBatch) -> Tensor:
-        """The decoder's mean error from the core's ``output``; a scalar."""
+    def errors(self, output: SlotOutput, batch: TrainBatch) -> dict[str, Tensor]:
+        """``loss``, the decoder's mean error from the core's ``output`` and the prices of masks."""
         decoded = self.decode(output, batch.images)
+        losses = {"loss": self.error(decoded, batch)}
+        if batch.purpose != "train":
+            return losses
+        share = batch.step / self.steps
+        return with_prices(losses, decoded.masks, output.attention, self.config, share)
+
+    def error(self, decoded: Decoded, batch: TrainBatch) -> Tensor:
+        """The mean error of what was decoded; a scalar."""
         assert decoded.image is not None  # decoders of images make one
         target = functional.adaptive_avg_pool2d(batch.images, self.decoder.size)
         together = self._pixels(decoded.image, target).mean()
@@ -79,8 +95,7 @@ class Reconstruction(Objective):
         """The share of the slots' own errors at this step."""
         if batch.purpose != "train":
             return 0.0
-        risen = (batch.step / self.steps - RISE[0]) / (RISE[1] - RISE[0])
-        return self.config.alone * min(1.0, max(0.0, risen))
+        return self.config.alone * risen(batch.step / self.steps, RISE)
 
     def _pixels(self, image: Tensor, target: Tensor) -> Tensor:
         if self.config.error == "bce":
@@ -128,14 +143,15 @@ class Covariance(Reconstruction):
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
-        reconstruction = self.error(output, batch)
+        made = self.errors(output, batch)
+        reconstruction = made["loss"]
         rows = self.projector(gather(output.slots).flatten(0, 1)).float()
         covariance = off_diagonal_covariance(rows) / rows.shape[1]
         loss = reconstruction + self.config.weight * covariance
         if self.config.variance:
             loss = loss + self.config.variance * variance_hinge(rows)
         parts = {"reconstruction": reconstruction, "covariance": covariance}
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        return made | {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
 
 
 @dataclass(frozen=True)
@@ -165,10 +181,10 @@ class Cosine(Reconstruction):
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
-        reconstruction = self.error(output, batch)
+        made = self.errors(output, batch)
         penalty = pairwise_cosine(output.slots, self.config.margin)
-        loss = reconstruction + self.config.weight * penalty
-        return {"loss": loss, "reconstruction": reconstruction.detach(), "cosine": penalty.detach()}
+        parts = {"reconstruction": made["loss"].detach(), "cosine": penalty.detach()}
+        return made | {"loss": made["loss"] + self.config.weight * penalty, **parts}
 
 
 @full_precision

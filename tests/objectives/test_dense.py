@@ -1,6 +1,7 @@
 """Dense prediction against loops over directions, images and places."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -207,9 +208,9 @@ def test_regression_equals_loops_in_value_and_gradient(data, name, target):
     assert copy is not None
 
     def features(images):
-        values, grid = copy(images)
-        maps = values[:, :, :-4].mT.reshape(len(images), -1, *grid)
-        return functional.adaptive_avg_pool2d(maps, SIDE)
+        # The trunk's, before the norm that would make a plain background as loud as an object.
+        pixels = (images - copy.config.input_mean) / copy.config.input_deviation
+        return functional.adaptive_avg_pool2d(copy.trunk(pixels), SIDE)
 
     expected = naive_jepa(made, batch, features)
     if target == "momentum":
@@ -217,6 +218,37 @@ def test_regression_equals_loops_in_value_and_gradient(data, name, target):
         expected = expected + variance_loss(values) + 0.04 * covariance_loss(values)
     assert_same(made, made.loss(batch)["loss"], expected)
     assert_follows(made, copy, made.config.momentum if target == "momentum" else 1.0)
+
+
+def by_hand(masks):
+    """The share of each image outside its largest mask."""
+    shares = [[mask.mean() for mask in image] for image in masks]
+    return torch.stack([sum(each) - max(each) for each in shares]).mean()
+
+
+def test_prices_of_masks_equal_loops_in_value_and_gradient(data):
+    prices = {"gather": 0.2, "gather_attention": 0.3}
+    asked = [f"objective.{key}={price}" for key, price in prices.items()]
+    made, batch = infonce(data, "slot-infonce", "objective.rise=0,0.5", *asked)
+    batch = replace(batch, step=1)  # of 4: half of the rise
+    images = torch.cat([batch.views.images[source] for source, _ in made.directions])
+    output = made.core(images, made.core.noise(len(images), batch.generator("slots")))
+    masks = torch.stack([drawn(made, slots)[1] for slots in output.slots])
+    terms = {"gather": by_hand(masks), "gather_attention": by_hand(output.attention)}
+    found = made.loss(batch)
+    for key, term in terms.items():
+        torch.testing.assert_close(found[key], term.detach())
+    expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
+    expected = expected + sum(0.5 * prices[key] * term for key, term in terms.items())
+    assert_same(made, found["loss"], expected)
+    assert "gather" not in made.loss(replace(batch, purpose="val"))
+    assert "gather" not in made.loss(replace(batch, step=0))
+
+
+def test_a_finer_predictor_draws_with_finer_waves(data):
+    coarse, fine = (made_of(data, "slot-infonce", f"objective.waves={n}")[0] for n in (4, 8))
+    # sin(pi f y), sin at 4 frequencies from the coarsest, then cosines.
+    torch.testing.assert_close(fine.predictor.code[:, :3], coarse.predictor.code[:, 1:4])
 
 
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])

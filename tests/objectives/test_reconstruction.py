@@ -68,6 +68,21 @@ def test_the_share_rises_with_the_steps_and_not_in_validation(step, share):
     assert made.share(batch(step, "val")) == 0
 
 
+def test_prices_of_masks_are_added_from_half_of_the_rise_on():
+    prices = {"gather": 0.2, "gather_attention": 0.3}
+    made, plain = make(rise=(0.0, 1.0), **prices), make()
+    half = batch(STEPS // 2)
+    output = made.core(half.images, half.noise(made.core))
+    masks = made.decode(output, half.images).masks
+    wanted = plain.loss(half)["loss"]
+    for name, values in (("gather", masks), ("gather_attention", output.attention)):
+        largest = torch.stack([max(mask.mean() for mask in image) for image in values])
+        torch.testing.assert_close(made.loss(half)[name], 1 - largest.mean())
+        wanted = wanted + 0.5 * prices[name] * (1 - largest.mean())
+    torch.testing.assert_close(made.loss(half)["loss"], wanted)
+    assert set(made.loss(batch(0))) == set(made.loss(batch(purpose="val"))) == {"loss"}
+
+
 def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone():
     """Half of white over black is the same grey as all of grey."""
     made, grey = make(alone=1.0), torch.full((1, 3, 16, 16), 0.5)
@@ -81,9 +96,8 @@ def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alo
     asked = TrainBatch(torch.full((1, 3, 32, 32), 0.5), None, 0, STEPS - 1)
     errors = []
     for decoded in (faint, full):
-        made.decode = lambda *_, decoded=decoded: decoded
         made.config = ReconstructionConfig(alone=0.0)
-        assert float(made.error(None, asked)) == 0
+        assert float(made.error(decoded, asked)) == 0
         made.config = ReconstructionConfig(alone=1.0)
-        errors.append(float(made.error(None, asked)))
+        errors.append(float(made.error(decoded, asked)))
     assert errors == [0.25, 0.0]

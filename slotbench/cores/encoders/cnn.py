@@ -52,6 +52,10 @@ class Cnn(nn.Module):
             nn.Linear(channels, channels),
         )
 
+    def seen(self, images: Tensor) -> Tensor:
+        """Content (B, F, H, W) of images (B, 3, H, W), without norm and position."""
+        return self.trunk(images)  # type: ignore[no-any-return]
+
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""
         maps = self.position(self.trunk(images))
@@ -94,10 +98,13 @@ class PlacedEncoder(nn.Module, ABC):
     def maps(self, pixels: Tensor) -> Tensor:
         """Standardised pixels (B, 3, H, W) -> content (B, channels, side, side)."""
 
+    def seen(self, images: Tensor) -> Tensor:
+        """Content (B, F, side, side) of images (B, 3, H, W), without norm and position."""
+        return self.maps((images - self.config.input_mean) / self.config.input_deviation)
+
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""
-        pixels = (images - self.config.input_mean) / self.config.input_deviation
-        content = self.norm(self.maps(pixels).flatten(2).mT)
+        content = self.norm(self.seen(images).flatten(2).mT)
         grid = self.grid.to(content.dtype).expand(len(images), -1, -1)
         return torch.cat([content, grid], dim=2), (self.side, self.side)
 
