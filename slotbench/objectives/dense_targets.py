@@ -71,8 +71,8 @@ class TeacherTarget(nn.Module):
         if self.outside:
             features = self.outside[0].to(images.device)(images)
             height = width = math.isqrt(features.shape[1])
-        elif not self.normed and hasattr(encoder, "seen"):
-            made = (self.copy or encoder).seen(images).float()
+        elif not self.normed and (seen := getattr(self.copy or encoder, "seen", None)):
+            made = seen(images).float()
             (height, width), features = made.shape[2:], made.flatten(2).mT
         else:
             made, (height, width) = (self.copy or encoder)(images)
