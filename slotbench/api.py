@@ -193,6 +193,8 @@ def evaluate(
     *runs: "str | Path | Run",
     metrics: str = "all",
     split: str = "test",
+    dataset: str | None = None,
+    slots: int | None = None,
     force: bool = False,
     cache: bool = True,
     device: str = "auto",
@@ -203,13 +205,23 @@ def evaluate(
 
     ``metrics`` names groups with commas between. Computes what is missing there or is of an
     older version; ``force`` computes everything anew. ``cache`` keeps the core's output.
+    ``dataset`` judges them on other data than they were trained on, with ``slots`` slots (none:
+    one more than it has objects); such numbers are kept apart and marked as transfer.
     """
     from slotbench.results import judge
 
     where = host(device)
     return {
         str(run.path): judge.evaluate(
-            run, where, data_dir, split=split, metrics=metrics, force=force, cached=cache
+            run,
+            where,
+            data_dir,
+            split=split,
+            metrics=metrics,
+            force=force,
+            cached=cache,
+            dataset=dataset,
+            slots=slots,
         )
         for run in [find(reference, results_dir) for reference in runs]
     }

@@ -141,7 +141,7 @@ def evaluate(
     dataset: Annotated[
         str | None,
         what(
-            "Dataset of the predictions or the baseline.",
+            "Dataset of the predictions or the baseline; of a run: other data to judge it on.",
             autocompletion=completion.dataset_references,
         ),
     ] = None,
@@ -149,7 +149,9 @@ def evaluate(
     mask_source: Annotated[
         str, how("What `masks` of predictions are: attention, decoder or predictor.")
     ] = "attention",
-    slots: Annotated[int | None, how("Slots of a baseline; none: as cores.")] = None,
+    slots: Annotated[
+        int | None, how("Slots of a baseline, or of a run on other data; none: objects + 1.")
+    ] = None,
     seed: Annotated[int, how("Seed of the probes, for predictions and baselines.")] = 0,
     force: Annotated[bool, how("Compute what is there already, too.", "--force")] = False,
     cache: Annotated[bool, how("Keep what the core makes of each split.")] = True,
@@ -170,7 +172,15 @@ def evaluate(
     where = {"data_dir": data_dir, "results_dir": results_dir}
     if runs:
         results = api.evaluate(
-            *runs, metrics=metrics, split=split, force=force, cache=cache, device=device, **where
+            *runs,
+            metrics=metrics,
+            split=split,
+            dataset=dataset,
+            slots=slots,
+            force=force,
+            cache=cache,
+            device=device,
+            **where,
         )
     else:
         results = api.evaluate_external(
@@ -191,4 +201,5 @@ def evaluate(
         from slotbench.cli.printing import evaluation_table
 
         for title, document in results.items():
-            put(evaluation_table(title, document))
+            on = f" on {document['dataset']}" if "transfer" in document else ""
+            put(evaluation_table(title + on, document))

@@ -74,6 +74,13 @@ class TrainFacts(Facts):
         return self.budget or f"{self.steps * self.batch_size:,} images"
 
 
+class TransferFacts(Facts):
+    """On which data a run was judged that was trained on other data, and with how many slots."""
+
+    dataset: DatasetFacts
+    slots: Whole
+
+
 class Tuning(Facts):
     """What the settings of a tuned contestant cost."""
 
@@ -97,6 +104,8 @@ class Config(Schema):
     name: Text = ""
     slots: Whole | None = None
     source: dict[str, Any] = Field(default_factory=dict)
+    trained_on: Text | None = None
+    """Of a transfer, which has ``dataset`` for the data that the run was judged on."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
@@ -151,6 +160,7 @@ class Evaluation(Schema):
     groups: dict[str, int] = Field(default_factory=dict)
     skipped: dict[Text, Text] = Field(default_factory=dict)
     model: Text | None = None
+    transfer: TransferFacts | None = None
 
 
 class Git(Facts):

@@ -5,7 +5,9 @@ from typing import Any
 
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import SHIFTED
+from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import evaluate as judge
 from slotbench.evaluation.frozen_pass import Cache, prune
 from slotbench.evaluation.groups import chosen
@@ -14,6 +16,7 @@ from slotbench.progress import bar, say
 from slotbench.results.models import open_dataset, trained
 from slotbench.results.run import Run
 from slotbench.results.stored import last, left_to_do, merged
+from slotbench.results.transfer import ResizedImages, Transfer, is_own
 from slotbench.training.loop import Host
 
 
@@ -26,17 +29,31 @@ def evaluate(
     metrics: str,
     force: bool = False,
     cached: bool = True,
+    dataset: str | None = None,
+    slots: int | None = None,
 ) -> dict[str, Any]:
     """The run's evaluation, kept in ``evaluation.json``.
 
     Computes the named groups that are missing there or were computed by an older version;
     ``force`` computes all of them, and the passes of the core, anew. ``cached`` keeps the core's
     output for each split in the run's directory, for the next time.
+
+    With ``dataset``, a name or a file, the run is judged on that data, of whatever size, with
+    ``slots`` slots; the evaluation is kept in ``transfer/``.
     """
     groups = chosen(metrics)
     config = run.config()
-    with open_dataset(config, data_dir) as dataset, run.lock():
-        return judge_run(run, config, dataset, host, split, groups, force=force, cached=cached)
+    if dataset is not None:
+        path = locate(dataset, data_dir)
+        with ResizedImages(path, config.dataset.image_size) as other, run.lock():
+            elsewhere = None if is_own(other, config, slots) else Transfer(other, slots)
+            return judge_run(
+                run, config, other, host, split, groups, force=force, transfer=elsewhere
+            )
+    if slots is not None:
+        raise UserError(f"--slots {slots}: on which data?", "Type --dataset too.")
+    with open_dataset(config, data_dir) as own, run.lock():
+        return judge_run(run, config, own, host, split, groups, force=force, cached=cached)
 
 
 def judge_run(
@@ -49,11 +66,17 @@ def judge_run(
     *,
     force: bool = False,
     cached: bool = True,
+    transfer: Transfer | None = None,
 ) -> dict[str, Any]:
     """:func:`evaluate` by a caller that has the configuration, the data and the run's lock."""
+    dataset.size(split)  # a split that does not exist has no file either
+    objective = trained(run, config).to(host.device)
     # The leaderboard reads the test split; other splits are kept beside it.
     file = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
-    objective = trained(run, config).to(host.device)
+    extra: dict[str, Any] = {}
+    if transfer is not None:
+        slots = transfer.adapt(objective.core)
+        file, extra, cached = transfer.file(run, split, slots), transfer.facts(slots), False
     model = sha256_of(run.model)
     before = last(file, dataset, split, config.seed, model)
     # Shifted test sets may join a file later, and are no part of its fingerprint.
@@ -87,7 +110,8 @@ def judge_run(
             cache=cache,
         )
     judged = shifted if {"shifts", *stale} & set(left) else before.get("shifted", {})
-    result = merged(before, {**result, "model": model, **({"shifted": judged} if judged else {})})
+    extra |= {"shifted": judged} if judged else {}
+    result = merged(before, {**result, "model": model, **extra})
     write_json(file, result)
     prune(run.results_dir)
     return result

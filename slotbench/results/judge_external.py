@@ -166,9 +166,8 @@ def check_options(
             "For example: slotbench evaluate --baseline kmeans --dataset clevr",
         )
     if chosen == ["RUN"]:
-        for option, value in (("--dataset", dataset), ("--name", name)):
-            if value is not None:
-                raise UserError(f"{option} goes with --predictions or --baseline; a run has both.")
+        if name is not None:
+            raise UserError("--name goes with --predictions; a run has a name.")
         return
     if split != "test":
         raise UserError(f"--split {split}: {chosen[0]} is judged on test.")

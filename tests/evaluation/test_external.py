@@ -216,7 +216,7 @@ OPTIONS = {
     "no name": ({"predictions": Path("a.npz"), "dataset": "clevr"}, "--predictions needs --name"),
     "name": ({"baseline": "kmeans", "dataset": "clevr", "name": "a"}, "a baseline has a name"),
     "split": ({"baseline": "kmeans", "dataset": "clevr", "split": "val"}, "judged on test"),
-    "run": ({"runs": ["0-a"], "dataset": "clevr"}, "--dataset goes with"),
+    "run": ({"runs": ["0-a"], "name": "mine"}, "--name goes with"),
 }
 
 

@@ -18,7 +18,7 @@ from slotbench.files import parse_document, read_json
 from slotbench.results import published_files
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
-from slotbench.results.leaderboard.records import Found, describe, read, unreadable
+from slotbench.results.leaderboard.records import Found, describe, read, transferred, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,9 @@ COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device
 
 def find(results_dir: Path) -> list[Found]:
     """Every run under ``results_dir``, and the published records that come with slotbench."""
-    found = [read(path, name) for name, path in _directories(results_dir, "runs", 3)]
+    found = []
+    for name, path in _directories(results_dir, "runs", 3):
+        found += [read(path, name), *transferred(path, name)]
     for kind in FOLDERS.values():
         found += [read(path, name) for name, path in _directories(results_dir, kind, 2)]
     found += published(results_dir)

@@ -7,10 +7,12 @@ from itertools import groupby
 from typing import Any
 
 from slotbench.progress import plain
-from slotbench.results.leaderboard.records import Found
+from slotbench.results.leaderboard.records import TRANSFER, Found
 from slotbench.results.leaderboard.statistics import Summary, summarise
 
-FAMILIES = ("reconstruction", "self-supervised", "combined", "control", "external", "unknown")
+FAMILIES = (
+    *("reconstruction", "self-supervised", "combined", "control", TRANSFER, "external", "unknown"),
+)
 """In the order in which a table shows them."""
 
 
@@ -174,7 +176,8 @@ def _row(runs: Sequence[Found]) -> Row:
     return Row(
         group=Group(str(first.dataset), str(first.origin), first.image_size or 0, first.data),
         core=str(first.core),
-        objective=str(first.objective),
+        # Beside the objective itself, which was trained on the row's data.
+        objective=str(first.objective) + f" ({TRANSFER})" * (first.family == TRANSFER),
         alignment=first.alignment,
         preset=str(first.preset),
         settings=first.settings,

@@ -5,7 +5,7 @@ Nothing here raises for a bad run: its faults stand in its ``problems``.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from slotbench.results import documents, entries
 from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
+TRANSFER = "transfer"
+"""The family of runs on data that they were not trained on, and the folder of their numbers."""
 Document = dict[str, Any]
 
 
@@ -78,6 +80,9 @@ class Found:
             return ""
         if self.config.get("kind"):
             return f" Type: {plain(entries.command(self.config))}"
+        if self.family == TRANSFER:
+            words = f"{Path(self.run).parents[1].name} --dataset {self.dataset}"
+            return f" Type: slotbench evaluate {words}"
         return f" Type: slotbench evaluate {Path(self.run).name}"
 
 
@@ -102,6 +107,37 @@ def read(path: Path, name: str) -> Found:
     except (UserError, OSError) as error:
         evaluation = _reason(error, path)
     return describe(name, config, status, evaluation, path)
+
+
+def transferred(path: Path, name: str) -> Iterator[Found]:
+    """The run's numbers on data that it was not trained on, each a record of its own."""
+    for file in sorted((path / TRANSFER).glob("*.json")):
+        where = f"{name}/{TRANSFER}/{file.name}"
+        try:
+            config, evaluation = read_json(path / "config.json"), read_json(file)
+            status = read_status(path, lambda: Run(path).locked())
+            trained_on = parse_document(config, documents.Config, "config.json").dataset
+            facts = parse_document(evaluation, documents.Evaluation, file.name).transfer
+            if facts is None:
+                raise UserError("it does not say on which data")
+        except (UserError, OSError) as error:
+            yield unreadable(where, _reason(error, path))
+            continue
+        other = {
+            **config,
+            "dataset": evaluation["transfer"]["dataset"],
+            "trained_on": trained_on.reference,
+            "trained_data": trained_on.identity,
+            "judged_slots": facts.slots,
+            "overrides": {
+                **config.get("overrides", {}),
+                "trained_on": trained_on.reference,
+                "judged_slots": facts.slots,
+            },
+        }
+        found = describe(where, other, status, evaluation)
+        found.published = False
+        yield found
 
 
 def describe(
@@ -141,6 +177,8 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
         found.alignment, found.preset = parsed.objective.alignment, parsed.preset
         found.settings = settings_text(parsed.overrides)
         found.family, found.budget = family_of(found.objective), parsed.train.images
+        if parsed.trained_on is not None:
+            found.family = TRANSFER
         same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
     else:
         # A baseline or predictions from elsewhere: nothing was trained here.
