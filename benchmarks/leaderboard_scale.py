@@ -1,10 +1,11 @@
-"""How long the leaderboard takes for 10,000 runs.
+"""How long the leaderboard takes for 5,000 runs, and the status of a suite for 2,000 cells.
 
-    python -m benchmarks.leaderboard_scale [--runs 10000] [--seeds 5] [--folder DIR]
+    python -m benchmarks.leaderboard_scale [--runs 5000] [--cells 2000] [--folder DIR]
 
-Makes run directories of made-up numbers, asks for the leaderboard in processes of their own, and
-prints a line each: wall seconds, and user + system seconds of the process, which other work on
-the machine disturbs less. Nothing is trained.
+Makes run directories of made-up numbers, asks in processes of their own, and prints a line each:
+wall seconds; user + system seconds of the process, which other work on the machine disturbs less;
+their ratio to those of ``slotbench --version``; and the goal, where there is one. "Again" means
+that nothing has changed since the call before. Nothing is trained.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slotbench.evaluation.groups import current_version
+from slotbench import api
+from slotbench.evaluation.groups import current_version, version
 from slotbench.rng import numpy_generator
+from slotbench.suites import commands
 
 METRICS = (
     *(
@@ -101,60 +104,98 @@ def config(
     }
 
 
+STATUS = {
+    "state": "done",
+    "reason": "",
+    "step": 3000,
+    "steps": 3000,
+    "seconds": 300.0,
+    "images_per_second": 320.0,
+    "parameters": 210_000,
+    "device": "cpu, 2 threads",
+    "warnings": [],
+}
+
+
+def evaluation(fingerprint: str, numbers: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """An ``evaluation.json``; ``numbers`` has value, low and high of each metric."""
+    cells = {
+        key: {
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": 2000,
+            "left_out": 0,
+            "version": current_version(key),
+        }
+        for key, (value, low, high) in numbers.items()
+    }
+    return {
+        "schema": 1,
+        "split": "test",
+        "fingerprint": fingerprint,
+        "resolution": [64, 64],
+        "images": 2000,
+        "objects": 9000,
+        "slots": 7,
+        "metrics": cells,
+        "skipped": {},
+    }
+
+
 def make(results: Path, runs: int, seeds: int) -> None:
     """``runs`` run directories below ``results``."""
     draws = numpy_generator(0, "leaderboard_scale")
-    versions = {key: current_version(key) for key in METRICS}
     for number, made in enumerate(itertools.islice(cells(seeds), runs)):
         names = f"{made['core']['name']}+{made['objective']['name']}"
         folder = results / "runs" / f"clevr-{made['dataset']['variant']}" / names
         run = folder / f"{made['seed']}-{number:08x}"
         run.mkdir(parents=True)
         values = draws.uniform(0.2, 0.9, size=(len(METRICS), 3)).tolist()
-        evaluation = {
-            "schema": 1,
-            "split": "test",
-            "fingerprint": made["dataset"]["fingerprint"],
-            "resolution": [64, 64],
-            "images": 2000,
-            "objects": 9000,
-            "slots": 7,
-            "metrics": {
-                key: {
-                    "value": value,
-                    "low": low,
-                    "high": high,
-                    "n": 2000,
-                    "left_out": 0,
-                    "version": versions[key],
-                }
-                for key, (value, low, high) in zip(METRICS, values, strict=True)
-            },
-            "skipped": {},
-        }
         write(run / "config.json", made)
-        write(run / "evaluation.json", evaluation)
+        numbers = dict(zip(METRICS, values, strict=True))
+        write(run / "evaluation.json", evaluation(made["dataset"]["fingerprint"], numbers))
+        write(run / "status.json", STATUS)
+
+
+SUITE = """
+question = "How long does it take?"
+seeds = {seeds}
+metrics = "segmentation,properties,linear-probe"
+[axes]
+objective = ["reconstruction", "random", "supervised", "simclr", "vicreg", "moco", "byol", "dino"]
+[fixed]
+dataset = "tetrominoes"
+"""
+
+
+def make_suite(folder: Path, cells: int) -> list[str]:
+    """A suite of which three quarters are done; returns the words that ask for its status."""
+    words = ["--data-dir", str(folder / "data"), "--results-dir", str(folder / "suite")]
+    file = folder / "scale.toml"
+    if not file.is_file():
+        api.prepare("tetrominoes", train=4, val=2, test=2, workers=1, data_dir=folder / "data")
+        file.write_text(SUITE.format(seeds=cells // len(OBJECTIVES)))
+    where = commands.Where(folder / "data", folder / "suite", "cpu")
+    found = commands.planned(commands.find(str(file), folder / "suite"), where)
+    for cell in found.cells[: len(found.cells) * 3 // 4]:
+        assert cell.config is not None
+        cell.run.create(cell.config)
+        groups = {name: version(name) for name in cell.metrics}
+        numbers = dict.fromkeys(METRICS, (0.5, 0.4, 0.6))
         write(
-            run / "status.json",
-            {
-                "state": "done",
-                "reason": "",
-                "step": 3000,
-                "steps": 3000,
-                "seconds": 300.0,
-                "images_per_second": 320.0,
-                "parameters": 210_000,
-                "device": "cpu, 2 threads",
-                "warnings": [],
-            },
+            cell.run.evaluation,
+            evaluation(cell.config.dataset.fingerprint, numbers) | {"groups": groups},
         )
+        write(cell.run.status_file, STATUS)
+    return ["suite", "status", str(file), *words, "--device", "cpu"]
 
 
-def ask(results: Path, *words: str) -> dict[str, float]:
-    """Seconds that ``slotbench leaderboard`` takes, and bytes that it prints."""
+def ask(*words: str) -> dict[str, float]:
+    """Seconds that a command takes, and bytes that it prints."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "slotbench", "leaderboard", "--results-dir", str(results), *words],
+        [sys.executable, "-m", "slotbench", *words],
         capture_output=True,
         check=True,
         env={**os.environ, "COLUMNS": "120"},
@@ -166,17 +207,32 @@ def ask(results: Path, *words: str) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5_000)
+    parser.add_argument("--cells", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="use these results, made by an earlier call")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        results = arguments.folder or Path(temporary)
-        if not (results / "runs").is_dir():
-            make(results, arguments.runs, arguments.seeds)
-        for words in (("--dataset", "clevr:made-up-0"), (), ("--json",), ("--format", "csv")):
-            found = {key: round(value, 2) for key, value in ask(results, *words).items()}
-            print(json.dumps({"asked": " ".join(words) or "table", **found}), flush=True)
+        folder = arguments.folder or Path(temporary)
+        os.environ["XDG_CACHE_HOME"] = str(Path(temporary) / "cache")
+        if not (folder / "runs").is_dir():
+            make(folder, arguments.runs, arguments.seeds)
+        status = make_suite(folder, arguments.cells)
+        board = ["leaderboard", "--results-dir", str(folder)]
+        least = min(ask("--version")["cpu"] for _ in range(3))
+        for name, words, goal in (
+            ("leaderboard", board, 2.0),
+            ("leaderboard, again", board, 0.5),
+            ("leaderboard --wide --all", [*board, "--wide", "--all"], None),
+            ("leaderboard --json", [*board, "--json"], None),
+            ("leaderboard --format csv", [*board, "--format", "csv"], None),
+            ("suite status", status, None),
+            ("suite status, again", status, 1.0),
+        ):
+            found = ask(*words)
+            told = {"ratio": found["cpu"] / least, "goal": goal}
+            numbers = {key: value and round(value, 2) for key, value in {**found, **told}.items()}
+            print(json.dumps({"asked": name, **numbers}), flush=True)
 
 
 if __name__ == "__main__":

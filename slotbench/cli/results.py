@@ -98,12 +98,12 @@ def leaderboard(
 
 def _page(results_dir: Path, form: str, filters: dict[str, Any], views: dict[str, bool]) -> str:
     """What ``slotbench leaderboard`` prints."""
-    from slotbench.results import kept_pages
+    from slotbench.results import kept
 
     console = Console()
     look = (console.width, console.is_terminal, console.no_color, console.color_system)
-    key = kept_pages.key(results_dir, (form, filters, views, look))
-    page = kept_pages.recall(key)
+    key = kept.page_key(results_dir, (form, filters, views, look))
+    page = kept.recall(key)
     if not page:
         from slotbench import api
         from slotbench.results.leaderboard import Board
@@ -120,7 +120,7 @@ def _page(results_dir: Path, form: str, filters: dict[str, Any], views: dict[str
         page = forms[form](board)
         # Whether a run still goes on is told by more than its files; a dataset has files too.
         if not board.running and not str(filters["dataset"]).endswith(".h5"):
-            kept_pages.keep(key, page)
+            kept.keep(key, page)
     return page
 
 

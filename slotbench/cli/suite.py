@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 from typer import Argument, Option
 
 from slotbench import registry
@@ -17,7 +19,6 @@ from slotbench.cli.options import (
     Json,
     ResultsDir,
     known,
-    put,
     put_json,
 )
 from slotbench.errors import SlotbenchError, UserError
@@ -172,14 +173,19 @@ def _run(
 
 
 def _show(picture: "Picture", where: "Where", as_json: bool) -> None:
+    from slotbench import grid
     from slotbench.suites import commands, live
     from slotbench.suites.state import Journal
 
     if as_json:
         put_json(commands.document(picture, Journal(where.results_dir, picture.plan.suite.name)))
         return
-    put(live.status_table(picture))
-    put(live.counts_text(picture.counts))
+    table, console = live.status_table(picture), Console()
+    console.print(Text(table.title, "bold"))
+    grid.put_lines(console, grid.to_lines(table, console.width))
+    for note in table.notes:
+        console.print(Text(note), soft_wrap=True)
+    console.print(live.counts_text(picture.counts))
 
 
 def _where(data_dir: Path, results_dir: Path, device: str) -> "Where":

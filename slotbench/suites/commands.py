@@ -1,28 +1,30 @@
 """What ``slotbench suite`` does, for the command line and for scripts."""
 
+import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from slotbench import registry
+from slotbench import plugins, registry
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
-from slotbench.results.work import preset_for
+from slotbench.results import kept
 from slotbench.suites.document import Suite, read
 from slotbench.suites.drive import Driver, Picture, look
 from slotbench.suites.engines import Engine, Settings
 from slotbench.suites.live import shown
-from slotbench.suites.plan import Plan, plan, shell
+from slotbench.suites.plan import Plan, from_text, plan, shell, to_text
 from slotbench.suites.state import Journal
-from slotbench.training import devices
 from slotbench.training.signals import signals
 
 SCHEMA_VERSION = 1
+MANY_CELLS = 200
+"""Cells from which on a plan is kept."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def find(reference: str, results_dir: Path) -> Suite:
 
 def planned(suite: Suite, where: Where) -> Plan:
     """The suite's cells; a GPU that is named may be on another machine."""
+    import torch
+
+    from slotbench.results.work import preset_for
+    from slotbench.training import devices
+
     remote = where.device in ("cuda", "mps")
     device = torch.device(where.device) if remote else devices.choose(where.device)
     return plan(suite, where.data_dir, where.results_dir, preset_for(device))
@@ -124,8 +131,22 @@ def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: 
 
 
 def status(suite: Suite, where: Where) -> Picture:
-    """How far a suite has come, whichever process runs it."""
-    return look(planned(suite, where))
+    """How far a suite has come, whichever process runs it.
+
+    The plan of a large suite is kept, because making it takes longer than reading the runs.
+    """
+    if math.prod(map(len, suite.axes.values())) < MANY_CELLS:
+        return look(planned(suite, where))
+    folders = (where.data_dir.absolute(), where.results_dir.absolute())
+    gpus = (sorted(map(str, Path("/dev").glob("nvidia*"))), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    used = [file for plugin in plugins.loaded() for file in [str(plugin["file"])]]
+    data = [*map(str, where.data_dir.glob("*.h5")), *suite.datasets()]
+    key = kept.key((repr(suite), folders, where.device, gpus, version("torch")), [*data, *used])
+    if text := kept.recall(key):
+        return look(from_text(suite, text))
+    found = planned(suite, where)
+    kept.keep(key, to_text(found))
+    return look(found)
 
 
 def cancel(suite: Suite, where: Where) -> int:

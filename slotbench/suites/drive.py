@@ -196,7 +196,7 @@ class Driver:
     def _task(self, cell: Cell) -> Task:
         return Task(
             cell.key,
-            cell.config.id,
+            cell.id,
             asdict(cell.choice),
             str(self.data_dir),
             str(self.results_dir),

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from slotbench import grid
 from slotbench.progress import errors, plain, say
 from slotbench.suites.drive import Picture
 from slotbench.suites.state import STATES
@@ -96,14 +97,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def status_table(picture: Picture) -> Table:
-    """Every cell with its state, for ``suite status``."""
-    found = Table(title=_title(picture), title_justify="left", box=None, pad_edge=False)
-    for heading in ("run", "state", "step", "what", "reason"):
-        found.add_column(heading, overflow="fold", no_wrap=heading in ("run", "state", "step"))
+def status_table(picture: Picture) -> grid.Table:
+    """Every cell with its state, for ``suite status``; reasons stand below."""
+    rows, notes = [], []
     for cell in picture.plan.cells:
         now = picture.progress[cell.key]
         steps = f"{now.step:,}/{now.steps:,}" if now.steps else ""
-        state = Text(now.state, COLOURS.get(now.state, ""))
-        found.add_row(cell.run.id, state, steps, _text(cell.label), _text(now.reason))
-    return found
+        state = grid.Cell(now.state, style=COLOURS.get(now.state, ""))
+        rows.append(
+            [grid.Cell(cell.run.path.name), state, *map(grid.Cell, (plain(cell.label), steps))]
+        )
+        if now.reason:
+            notes.append(plain(f"{cell.run.path.name} {now.state}: {now.reason}"))
+    return grid.Table(str(_title(picture)), ("run", "state", "what", "step"), rows, notes, 3)

@@ -5,6 +5,7 @@ again, whichever suite or command it was for.
 """
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,12 @@ class Cell:
     values: Mapping[str, Value]
     """The values of the axes that apply to the cell."""
     choice: Choice
-    config: RunConfig
+    id: str
+    """The id of its configuration."""
     run: Run
     metrics: tuple[str, ...]
+    config: RunConfig | None = None
+    """None in a plan that was kept; see :func:`to_text`."""
 
     def progress(self) -> Progress:
         """How far it has come, from its run's directory."""
@@ -111,25 +115,56 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
     data, unprepared = _data(suite, data_dir)
     cells: dict[str, Cell] = {}
     used: set[str] = set()
+    resolved: dict[str, tuple[Choice, Combination, RunConfig]] = {}
     for values in suite.combinations():
         settings: Combination = {**suite.fixed, **values}
         reference = str(settings.get("dataset", "clevr"))
         if reference in unprepared:
             unprepared[reference] += 1
             continue
+        # Combinations that differ in their seed alone are resolved once.
+        seed = int(str(settings.get("seed", 0)))
+        alike = repr({**values, "seed": 0 <= seed < 2**63 or seed})
         try:
-            choice, applied = _choice(values, settings, data[reference], preset)
-            config = resolve(choice, data[reference])
-            _check_video(config)
+            if alike not in resolved:
+                choice, applied = _choice(values, settings, data[reference], preset)
+                resolved[alike] = choice, applied, resolve(choice, data[reference])
+                _check_video(resolved[alike][2])
         except UserError as error:
             shown = " ".join(f"{key}={text_of(value)}" for key, value in values.items())
             raise UserError(f"{suite.file} ({shown}): {error.message}", error.advice) from error
-        cell = Cell(applied, choice, config, Run.of(config, results_dir.absolute()), suite.metrics)
+        choice, applied, config = resolved[alike]
+        if "seed" in values:
+            choice = dataclasses.replace(choice, seed=seed)
+            applied = {**applied, "seed": seed}
+            config = dataclasses.replace(config, seed=seed)
+        run = Run.of(config, results_dir.absolute())
+        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
         used |= _keys(choice)
         cells.setdefault(cell.key, cell)
     if cells:
         _check_used(suite, used, data, preset)
     return Plan(suite, tuple(cells.values()), unprepared)
+
+
+def to_text(plan: Plan) -> str:
+    """What a later look at a suite needs of its plan, as JSON."""
+    cells = [
+        {"values": cell.values, "choice": vars(cell.choice), "run": cell.key} for cell in plan.cells
+    ]
+    return json.dumps({"cells": cells, "unprepared": dict(plan.unprepared)})
+
+
+def from_text(suite: Suite, text: str) -> Plan:
+    """The plan of a suite from :func:`to_text`, without configurations."""
+    document = json.loads(text)
+    cells = []
+    for cell in document["cells"]:
+        choice = Choice(**{**cell["choice"], "overrides": tuple(cell["choice"]["overrides"])})
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in cell["values"].items()}
+        run = Run(Path(cell["run"]))
+        cells.append(Cell(values, choice, run.path.name.partition("-")[2], run, suite.metrics))
+    return Plan(suite, tuple(cells), document["unprepared"])
 
 
 def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[str, int]]:

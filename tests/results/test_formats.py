@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from slotbench.results import kept_pages
+from slotbench.results import kept
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, number
@@ -286,26 +286,26 @@ def test_text_with_square_brackets_is_no_markup(tmp_path):
 
 def test_a_page_that_is_kept_is_made_anew_when_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(kept_pages, "LEAST_RUNS", 2)
+    monkeypatch.setattr(kept, "LEAST_RUNS", 2)
     found, words = tmp_path / "results", ("json", {"dataset": None})
     run = add_run(found, ALL)
-    assert kept_pages.key(found, words) == ""
+    assert kept.page_key(found, words) == ""
     add_run(found, ALL, seed=1)
-    key = kept_pages.key(found, words)
-    assert kept_pages.recall(key) == ""
-    kept_pages.keep(key, "a page — 1")
-    assert kept_pages.recall(kept_pages.key(found, words)) == "a page — 1"
-    others = {kept_pages.key(found, ("csv", {"dataset": None})), key}
+    key = kept.page_key(found, words)
+    assert kept.recall(key) == ""
+    kept.keep(key, "a page — 1")
+    assert kept.recall(kept.page_key(found, words)) == "a page — 1"
+    others = {kept.page_key(found, ("csv", {"dataset": None})), key}
     for file in ("evaluation.json", "status.json"):
         (run / file).write_text((run / file).read_text() + " ")
-        others.add(kept_pages.key(found, words))
+        others.add(kept.page_key(found, words))
     publish(found, ALL, [2])
-    others.add(kept_pages.key(found, words))
+    others.add(kept.page_key(found, words))
     assert len(others) == 5
-    monkeypatch.setattr(kept_pages, "MOST_PAGES", 2)
+    monkeypatch.setattr(kept, "MOST", 2)
     for other in others:
-        kept_pages.keep(other, "page")
-    assert sum(kept_pages.recall(other) == "page" for other in others) == 2
+        kept.keep(other, "page")
+    assert sum(kept.recall(other) == "page" for other in others) == 2
 
 
 def test_reading_the_leaderboard_never_imports_torch(tmp_path):

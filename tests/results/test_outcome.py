@@ -2,15 +2,15 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
 from slotbench.files import write_json
+from slotbench.results import SHIPPED
 from slotbench.results.outcome import learnt
 from slotbench.results.run import Run
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "quick-clevr6.json"
+PUBLISHED = SHIPPED / "quick-clevr6.json"
 
 
 @pytest.mark.parametrize("beside", [True, False])

@@ -1,13 +1,11 @@
-"""One table of values, and its forms: Markdown, LaTeX, and lines of a terminal."""
+"""The table of the leaderboard, and its forms for documents: Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
-from rich.text import Text
-
+from slotbench.grid import Cell as Cell
+from slotbench.grid import Table as Table
 from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.wording import (
     MISSING,
@@ -24,8 +22,6 @@ NOTE = (
     "Mean over seeds, its 95 % interval (Student's t below ten seeds, bootstrap from ten), "
     f"inter-quartile mean (IQM) from five seeds; {MISSING}: missing."
 )
-GAP, NARROW = 2, 16
-"""Spaces between columns of a terminal, and the least width that its first column is cut to."""
 _MARKDOWN = re.compile(r"[\\|<>*`]|\[(?![-+.\d])")
 """Characters with a meaning of their own; intervals keep their bracket."""
 _LATEX = {
@@ -42,38 +38,6 @@ _LATEX = {
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a cell that spreadsheets run."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell: what it says, what it says smaller, and whether it is the best of its column."""
-
-    text: str
-    small: tuple[str, ...] = ()
-    best: bool = False
-
-    def words(self, escape: Any = str, form: str = "{}") -> str:
-        """All of it on one line; ``form`` is for the text of the best cell."""
-        first, *rest = map(escape, (self.text, *self.small))
-        return " ".join([form.format(first) if self.best else first, *rest]).strip()
-
-
-@dataclass(frozen=True)
-class Table:
-    """Values with their headings, and notes below them."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    notes: Sequence[str] = ()
-    labels: int = 0
-    """Columns on the left that are text."""
-    text_last: bool = False
-    """Whether the last column is text too."""
-
-    def left(self, column: int) -> bool:
-        """Whether a column is text, which stands on the left."""
-        return column < self.labels or (self.text_last and column == len(self.headings) - 1)
 
 
 def row_tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Table]:
@@ -159,49 +123,6 @@ def to_latex(table: Table, note: str) -> str:
         column_format="".join("rl"[table.left(k)] for k in range(len(table.headings))),
     )
     return text
-
-
-def to_lines(table: Table, width: int) -> Iterator[Text]:
-    """A line for the headings and one a row, each at most ``width`` columns of a terminal wide.
-
-    The first column is cut where that makes the others fit. Columns that do not fit go on below.
-    """
-    shown = [_column(table, k) for k in range(len(table.headings))]
-    sizes = [max(map(cell_len, column)) for column in shown]
-    room = width - sum(sizes[1:]) - GAP * (len(sizes) - 1)
-    sizes[0] = min(sizes[0], room if room >= NARROW else max(NARROW, width // 3))
-    sizes[1:] = [min(size, width - sizes[0] - GAP) for size in sizes[1:]]
-    blocks: list[list[int]] = []
-    left = 0
-    for k in range(1, len(sizes)):
-        if sizes[k] + GAP > left:
-            blocks.append([0])
-            left = width - sizes[0]
-        blocks[-1].append(k)
-        left -= sizes[k] + GAP
-    for block in blocks:
-        for place in range(len(table.rows) + 1):
-            line = Text("", "" if place else "bold")
-            for k in block:
-                best = place > 0 and table.rows[place - 1][k].best
-                line.append(_fit(shown[k][place], sizes[k]), "bold green" if best else "")
-                line.append(" " * GAP)
-            line.rstrip()
-            yield line
-
-
-def _column(table: Table, k: int) -> list[str]:
-    """Heading and cells of a column, all of one width; numbers stand under each other."""
-    cells = [("*" * row[k].best + row[k].text, " ".join(row[k].small)) for row in table.rows]
-    if table.left(k):
-        return [table.headings[k], *(f"{text} {small}".strip() for text, small in cells)]
-    size = max(cell_len(table.headings[k]), *(cell_len(text) for text, _ in cells))
-    lines = [(table.headings[k], ""), *cells]
-    return [f"{text:>{size}} {small}".rstrip() for text, small in lines]
-
-
-def _fit(text: str, size: int) -> str:
-    return text.ljust(size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
 
 
 def cell_text(value: Any) -> Any:

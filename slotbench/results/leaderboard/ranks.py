@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from slotbench.evaluation.groups import direction
-from slotbench.results.leaderboard.formats import Cell, Table
+from slotbench.grid import Cell, Table
 from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Summary
 from slotbench.results.leaderboard.wording import MISSING, interval, number, titles

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from slotbench.evaluation.groups import direction
+from slotbench.grid import Cell, Table, put_lines, to_lines
 from slotbench.results.leaderboard import ranks as placing
 from slotbench.results.leaderboard.board import COMPARED, Board, summed_up
 from slotbench.results.leaderboard.comparisons import PRIMARY
-from slotbench.results.leaderboard.formats import NOTE, Cell, Table, row_table, to_lines
+from slotbench.results.leaderboard.formats import NOTE, row_table
 from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.wording import (
@@ -197,8 +198,7 @@ def _put_table(console: Console, table: Table) -> None:
     title, *shared = table.title.split("\n")
     _put(console, [title], "bold")
     _put(console, shared, "dim")
-    for line in to_lines(table, console.width):
-        console.print(line, no_wrap=True, overflow="crop")
+    put_lines(console, to_lines(table, console.width))
     console.print()
 
 
