@@ -79,12 +79,39 @@ class Need:
     limit: int = MOST
 
 
+_SEQUENTIAL = 8
+"""NumPy adds fewer numbers than these one after the other, as ``sum`` does."""
+
+
 def summarise(values: Values) -> Summary:
     """Mean, interval (two seeds or more) and inter-quartile mean (five or more) of one cell."""
     if len(values) == 0:
         return Summary(None, None, None, 0, None)
+    if len(values) < _SEQUENTIAL:
+        return _of_few([float(value) for value in values])
     low, high = interval([values]) or (None, None)
     return Summary(float(np.mean(values)), low, high, len(values), interquartile_mean(values))
+
+
+def _of_few(values: list[float]) -> Summary:
+    """The same numbers to the last bit, without NumPy, which takes ten times as long for these."""
+    n = len(values)
+    mean = sum(values) / n
+    low = high = iqm = None
+    if n > 1:
+        error = math.sqrt(sum([(value - mean) * (value - mean) for value in values]) / (n - 1) / n)
+        half = _quantile(n - 1) * error
+        low, high = mean - half, mean + half
+    if n >= LEAST_FOR_IQM:
+        inner = sorted(values)[n // 4 : n - n // 4]
+        iqm = sum(inner) / len(inner)
+    return Summary(mean, low, high, n, iqm)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Of Student's t, for an interval of :data:`LEVEL`."""
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def interquartile_mean(values: Values) -> float | None:
@@ -109,7 +136,7 @@ def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
     if sum(map(len, groups)) < LEAST_FOR_BOOTSTRAP:
         mean = np.mean([values.mean() for values in groups])
         error = math.sqrt(sum(values.var(ddof=1) / len(values) for values in groups)) / len(groups)
-        half = stdtrit(sum(len(values) - 1 for values in groups), (1 + LEVEL) / 2) * error
+        half = _quantile(sum(len(values) - 1 for values in groups)) * error
         return float(mean - half), float(mean + half)
     means = [values[_draws(len(values), k)].mean(axis=1) for k, values in enumerate(groups)]
     low, high = np.quantile(np.mean(means, axis=0), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
