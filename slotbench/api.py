@@ -464,7 +464,7 @@ def report(
     from slotbench.report.site import write_site
 
     site = write_site(
-        results_dir, out or results_dir / "report", data_dir=data_dir, host=host(device), **options
+        results_dir, out or results_dir / "report", data_dir=data_dir, device=device, **options
     )
     say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     return site.index

@@ -289,6 +289,8 @@ def report(
     from slotbench import api
     from slotbench.progress import say
 
+    if not pictures:  # as above; models, though, are to be freed
+        gc.disable()
     index = api.report(
         out,
         device=device,

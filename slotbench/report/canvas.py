@@ -182,6 +182,11 @@ def label_panel(labels: Array, colors: Array, side: int = SIDE) -> Image.Image:
     return _painted(labels, painted, names, side)
 
 
+def flat_panel(labels: Array, colors: Array, side: int = SIDE) -> Image.Image:
+    """Label map int (H, W) in [0, C) in the colours uint8 (C, 3), without numbers."""
+    return Image.fromarray(colors[grown(labels, panel_size(labels.shape, side))])
+
+
 def truth_panel(
     truth: Array, matched: Mapping[int, int | None], colors: Array, side: int = SIDE
 ) -> Image.Image:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+
+from markupsafe import Markup, escape
 
 from slotbench.results.leaderboard.wording import number
 
@@ -11,13 +12,15 @@ WIDTH, HEIGHT = 230, 132
 _LEFT, _TOP, _RIGHT, _BOTTOM = 40, 20, 6, 26
 
 
-def curves(title: str, color: str, seeds: Mapping[int, Curve]) -> str:
-    """The training loss of each seed by step, a line a seed; on a log scale where all are > 0."""
+def curves(title: str, family: str, seeds: Mapping[int, Curve]) -> Markup:
+    """The training loss of each seed by step, a line a seed; on a log scale where all are > 0.
+
+    The style sheet has the colour of the family.
+    """
     points = [point for curve in seeds.values() for point in curve]
     logarithmic = all(loss > 0 for _, loss in points)
-    steps = [step for step, _ in points]
     heights = [_height(loss, logarithmic) for _, loss in points]
-    low, high, last = min(heights), max(heights), max(steps)
+    low, high, last = min(heights), max(heights), max(step for step, _ in points)
 
     def place(step: float, loss: float) -> str:
         x = _LEFT + (WIDTH - _LEFT - _RIGHT) * step / (last or 1)
@@ -30,11 +33,10 @@ def curves(title: str, color: str, seeds: Mapping[int, Curve]) -> str:
     )
     ends = [math.exp(value) if logarithmic else value for value in (low, high)]
     base = HEIGHT - _BOTTOM
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" class="curve" aria-hidden="true">'
-        f'<text x="{_LEFT}" y="11" font-weight="600">{escape(title)}</text>'
-        f'<path d="M{_LEFT} {_TOP}V{base}H{WIDTH - _RIGHT}"/>'
-        f'<g stroke="{color}">{lines}</g>'
+    return Markup(
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" data-family="{escape(family)}" '
+        f'aria-hidden="true"><text x="{_LEFT}" y="11" font-weight="600">{escape(title)}</text>'
+        f'<path d="M{_LEFT} {_TOP}V{base}H{WIDTH - _RIGHT}"/><g>{lines}</g>'
         f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{number(ends[1])}</text>'
         f'<text x="{_LEFT - 4}" y="{base}" text-anchor="end">{number(ends[0])}</text>'
         f'<text x="{_LEFT}" y="{HEIGHT - 12}">0</text>'

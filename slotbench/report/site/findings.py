@@ -10,7 +10,13 @@ from slotbench.results.leaderboard.factors import Contrast
 from slotbench.results.leaderboard.formats import Cell, Table
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.verdict import plain
-from slotbench.results.leaderboard.wording import MISSING, interval, p_value, signed
+from slotbench.results.leaderboard.wording import (
+    MISSING,
+    comparison_lines,
+    interval,
+    p_value,
+    signed,
+)
 
 NUMBERS = ("difference", "95 % interval", "effect d", "p (corrected)", "pairs", "finding")
 MOST_CONTRASTS = 200
@@ -87,10 +93,26 @@ def _numbers(found: Family | Contrast) -> Sequence[Cell]:
     return [Cell(text) for text in texts]
 
 
-def ranks(board: Board) -> tuple[list[Table], list[Table]]:
-    """Rank tables over all datasets, and those of single ones; both empty without any rank."""
-    if not any(place.rank is not None for place in board.standings()):
-        return [], []
-    tables = board.rank_tables()
-    overall = [table for table in tables if table.headings[0] == "mean rank"]
-    return overall, [table for table in tables if table.headings[0] != "mean rank"]
+def ranks(board: Board) -> list[Table]:
+    """Mean ranks over all datasets; rows that are not ranked on each of them are counted below."""
+    tables = [table for table in board.rank_tables() if table.headings[0] == "mean rank"]
+    return [_ranked(table) for table in tables if any(_is_ranked(row) for row in table.rows)]
+
+
+def _ranked(table: Table) -> Table:
+    rows = [row for row in table.rows if _is_ranked(row)]
+    left = len(table.rows) - len(rows)
+    notes = (f"{left:,} more rows are not ranked on every dataset.",) if left else ()
+    return Table(table.title, table.headings, rows[:MOST_CONTRASTS], notes)
+
+
+def _is_ranked(row: Sequence[Cell]) -> bool:
+    return row[0].text != MISSING
+
+
+def row_by_row(board: Board) -> list[tuple[str, list[str]]]:
+    """Every comparison of single rows that has enough seeds: a title and a line a metric."""
+    found = comparison_lines([pair for pair in board.comparisons if _enough(pair)])
+    left = len(found) - MOST_CONTRASTS
+    more = f"{left:,} more: slotbench leaderboard --json lists them"
+    return [*found[:MOST_CONTRASTS], *([(more, [])] if left > 0 else [])]

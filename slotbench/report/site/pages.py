@@ -1,22 +1,28 @@
-"""The tables and facts on the pages: plain values for the templates."""
+"""The values on the pages: rows for the tables that ``site.js`` draws, and facts of single runs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
 
 from slotbench.errors import UserError
-from slotbench.evaluation.groups import direction
+from slotbench.evaluation.groups import direction, group_of
 from slotbench.files import read_json
-from slotbench.report.site.curves import Curve
 from slotbench.results.leaderboard import Board, Row
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import by_group
+from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
+from slotbench.results.leaderboard.ranks import place_text, standings
 from slotbench.results.leaderboard.records import Found
+from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 from slotbench.results.leaderboard.wording import (
     MISSING,
     best,
-    columns,
     cost_words,
     fewer,
     interval,
@@ -27,152 +33,147 @@ from slotbench.results.run import Run
 
 MOST_POINTS = 60
 """Points of a learning curve; more would not be visible."""
+MOST_ROWS = 200
+"""Rows of a table that stand in the index; the others are in ``rows.js``."""
 COSTS = {"steps": "steps", "time": "seconds", "images/s": "images_per_second"} | {
     "parameters": "parameters",
     "FLOPs": "flops",
-    "device": "device",
 }
 """Headings of ``cost_words``, and the field of each."""
-SHOWN_COSTS = ("steps", "time", "FLOPs")
+SHOWN_COSTS = ("time", "FLOPs")
 """Columns of cost that are shown at first."""
-IN_CAPTION = ("core", "family", "preset", "steps", "device")
-"""Columns that move into the caption where all rows agree."""
 _HEALTH = ("health/effective_rank", "health/slot_cosine", "health/consistency")
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a table."""
+class Panel:
+    """One picture and its caption."""
 
+    file: str
+    """Its address from the site's folder."""
     text: str
-    value: str = ""
-    """What it is sorted by, where that is not the text; cells without a value come last."""
-    small: str = ""
-    hint: str = ""
-    """Shown when the pointer rests on the cell."""
-    best: bool = False
-    link: str = ""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table; ``shown`` says whether it is shown at first."""
+def column(name: str, group: str = "", **facts: Any) -> Document:
+    """A column as ``site.js`` reads it.
 
-    name: str
-    cells: list[Cell]
-    numeric: bool = True
-    shown: bool = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that can be sorted and searched."""
-
-    title: str
-    columns: list[Column]
-    families: list[str]
-    """Of each row."""
-    warnings: list[tuple[str, ...]]
-    """Of each row."""
-    constant: str = ""
-    """The values that all rows share, in words."""
+    ``better`` (1, -1 or 0) makes it numeric; ``constant`` lets it move into the caption where all
+    rows agree; ``shown`` says whether it is shown at first.
+    """
+    return {"name": name, "group": group, "shown": True, **facts}
 
 
-def board_tables(board: Board, links: Mapping[str, str]) -> list[Table]:
-    """The leaderboard, a table a dataset; ``links`` has the page of a row's first run."""
-    groups = by_group(board.rows)
-    named = titles([group for group, _ in groups])
-    return [_table(named[group], rows, board, links) for group, rows in groups]
+def score(value: float | None, text: str, *more: Any) -> list[Any] | None:
+    """A numeric cell: number to sort by, text, interval, note, best; None where it is missing."""
+    return None if value is None else [float(f"{value:.5g}"), text, *more]
 
 
-def _table(title: str, rows: Sequence[Row], board: Board, links: Mapping[str, str]) -> Table:
-    default = columns(rows, board.shown)
-    metrics = default + [
-        key
-        for key in board.metrics
-        if key not in default
-        and any(key in row.metrics for row in rows)
-        and (direction(key) or key in _HEALTH)
-    ]
-    counted = any(row.cost.flops is not None for row in rows)
-    words = [cost_words(row.cost, with_flops=counted) for row in rows]
-    every = [
-        Column("objective", [_name(row, links) for row in rows], numeric=False),
-        Column("core", [Cell(row.core) for row in rows], numeric=False),
-        Column("family", [Cell(row.family) for row in rows], numeric=False),
-        Column("preset", [_preset(row) for row in rows], numeric=False),
-        Column("seeds", [_seeds(row) for row in rows]),
-        *(Column(key, _metric(rows, key), shown=key in default) for key in metrics),
-        *(
-            Column(
-                name,
-                [
-                    Cell(words[k][name], _value(getattr(row.cost, COSTS[name])))
-                    for k, row in enumerate(rows)
-                ],
-                numeric=name != "device",
-                shown=name in SHOWN_COSTS,
+def contestants(rows: Sequence[Row]) -> list[Row]:
+    """The best row of each objective on the primary measure, best first."""
+    found: dict[str, tuple[float, Row]] = {}
+    for row in rows:
+        cell = row.metrics.get(PRIMARY)
+        if cell is not None and cell.mean is not None:
+            found[row.objective] = max(
+                found.get(row.objective, (cell.mean, row)), (cell.mean, row), key=lambda one: one[0]
             )
-            for name in words[0]
+    return [row for _, row in sorted(found.values(), key=lambda one: -one[0])]
+
+
+def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> Document:
+    """The leaderboard, one table of all datasets.
+
+    ``links`` has the page of each row's first run by :attr:`Row.key`; ``opening`` is the group
+    of the first screen, whose rows come first.
+    """
+    groups = sorted(by_group(board.rows), key=lambda each: each[0] != opening)
+    named = titles([group for group, _ in groups])
+    counted = any(row.cost.flops is not None for row in board.rows)
+    costs = [name for name in COSTS if counted or name != "FLOPs"]
+    metrics = _metrics(board)
+    heads = [
+        column("objective"),
+        column("settings", shown=any(row.settings for row in board.rows)),
+        *(column(name, constant=True) for name in ("dataset", "core", "family", "preset")),
+        column("seeds", better=1),
+        column("rank", better=-1, hint=RANK_NOTE),
+        *(
+            column(key, group_of(key) or "other", better=direction(key), shown=key in board.shown)
+            for key in metrics
         ),
+        *(column(name, "cost", better=-1, shown=name in SHOWN_COSTS) for name in costs),
+        column("device", "cost", constant=True, shown=False),
     ]
-    alike = [
-        column
-        for column in every
-        if column.name in IN_CAPTION
-        and len(rows) > 1
-        and len({(cell.text, cell.small) for cell in column.cells}) == 1
-    ]
-    said = (" ".join(filter(None, (one.cells[0].text, one.cells[0].small))) for one in alike)
-    constant = ", ".join(f"{column.name} {text}" for column, text in zip(alike, said, strict=True))
-    return Table(
-        title,
-        [column for column in every if column not in alike],
-        [row.family for row in rows],
-        [row.warnings for row in rows],
-        constant,
-    )
+    made = []
+    for group, rows in groups:
+        first = {id(row) for row in contestants(rows)}
+        places = {id(one.row): (one.rank, place_text(one)) for one in standings(rows, PRIMARY)}
+        winners = {key: best(rows, key) for key in metrics}
+        found = []
+        for place, row in enumerate(rows):
+            words = cost_words(row.cost, with_flops=counted)
+            cells = [
+                row.name,
+                row.settings,
+                *(named[group], row.core, row.family, row.preset),
+                [
+                    len(row.seeds),
+                    str(len(row.seeds)),
+                    "",
+                    f"{row.failed} failed" * bool(row.failed),
+                ],
+                score(*places.get(id(row), (None, ""))),
+                *(_metric(row, key, place in winners[key]) for key in metrics),
+                *(score(getattr(row.cost, COSTS[name]), words[name]) for name in costs),
+                words["device"],
+            ]
+            found.append(
+                {
+                    "cells": cells,
+                    "family": row.family,
+                    "link": links.get(row.key, ""),
+                    "from": _origin(row),
+                    "best": id(row) in first,
+                    "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
+                    "warnings": row.warnings,
+                    "plot": {key: _spread(row, key) for key in board.shown if key in row.metrics},
+                }
+            )
+        made += sorted(found, key=lambda each: not each["best"])
+    shown = dict.fromkeys(key for key in (PRIMARY, *board.shown) if key in metrics)
+    names = [named[group] for group, _ in groups]
+    return {"columns": heads, "rows": made, "datasets": names, "measures": list(shown)}
 
 
-def _name(row: Row, links: Mapping[str, str]) -> Cell:
-    return Cell(row.name, row.name, link=links.get(key_of(row.config), ""))
+def _metrics(board: Board) -> list[str]:
+    """Those shown at first, then the others of which a reader can say what is better."""
+    present = {key for row in board.rows for key in row.metrics}
+    told = [key for key in board.metrics if direction(key) or key in _HEALTH]
+    return [key for key in dict.fromkeys([*board.shown, *told]) if key in present]
 
 
-def _preset(row: Row) -> Cell:
-    return Cell(row.preset, f"{row.preset} {row.settings}".strip(), row.settings)
+def _origin(row: Row) -> str:
+    if not row.published:
+        return "own"
+    return "published" if row.published == len(row.seeds) else "both"
 
 
-def _seeds(row: Row) -> Cell:
-    notes = [f"{row.failed} failed"] if row.failed else []
-    notes += [f"{row.published} published"] if row.published else []
-    return Cell(str(len(row.seeds)), str(len(row.seeds)), ", ".join(notes))
+def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
+    cell = row.metrics.get(key)
+    if cell is None or cell.mean is None:
+        return None
+    more = [interval(cell), fewer(row, key), int(winner)]
+    while more and not more[-1]:
+        more.pop()
+    return score(cell.mean, number(cell.mean), *more)
 
 
-def _metric(rows: Sequence[Row], key: str) -> list[Cell]:
-    """The interval of the primary measure is in sight; that of others is a hint."""
-    winners, found = best(rows, key), []
-    for place, row in enumerate(rows):
-        cell = row.metrics.get(key)
-        if cell is None or cell.mean is None:
-            found.append(Cell(MISSING))
-            continue
-        span, n = interval(cell), fewer(row, key)
-        small = f"{span} {n}".strip() if key == PRIMARY else n
-        hint = "" if key == PRIMARY else span
-        found.append(Cell(number(cell.mean), _value(cell.mean), small, hint, place in winners))
-    return found
-
-
-def _value(value: float | str | None) -> str:
-    """The text by which JavaScript sorts: five digits are enough."""
-    return f"{value:.5g}" if isinstance(value, float | int) else value or ""
-
-
-def key_of(config: Mapping[str, Any]) -> str:
-    """Equal for the runs of one row: the configuration without its seed."""
-    return json.dumps(
-        {name: value for name, value in config.items() if name != "seed"}, sort_keys=True
-    )
+def _spread(row: Row, key: str) -> list[Any]:
+    """Mean, interval and the value of every seed."""
+    cell, seeds = row.metrics[key], row.values.get(key, {}).values()
+    rounded = [None if one is None else round(one, 5) for one in (cell.mean, cell.low, cell.high)]
+    return [*rounded, [round(value, 5) for value in seeds] if not row.scales else []]
 
 
 @dataclass
@@ -182,22 +183,22 @@ class Page:
     found: Found
     run: Run | None
     """Its directory, where it can be read and is not published."""
-    pictures: list[Any] = field(default_factory=list)
+    pictures: list[Panel] = field(default_factory=list)
 
-    @property
+    @cached_property
+    def curve(self) -> list[tuple[float, float]]:
+        """:func:`learning_curve` of the run; empty where it is not here."""
+        return learning_curve(self.run) if self.run else []
+
+    @cached_property
     def name(self) -> str:
         """``<seed>-<id>``, or its place in a published file."""
         return self.run.id if self.run else self.found.run
 
-    @property
+    @cached_property
     def link(self) -> str:
         """The address of its page from the site's folder; "" where it has none."""
-        return f"runs/{self.run.id}.html" if self.run else ""
-
-    @property
-    def family(self) -> str:
-        """The family of the objective; ``unknown`` where no style is known."""
-        return self.found.family or "unknown"
+        return quote(f"runs/{self.name}.html", errors="surrogateescape") if self.run else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -205,59 +206,60 @@ class Page:
         return (*self.found.problems, *self.found.warnings)
 
 
-def runs_table(pages: Sequence[Page], metric: str) -> Table:
+def runs_data(pages: Sequence[Page], metric: str) -> Document:
     """Every run, finished or not, with its problems."""
-    runs = [page.found for page in pages]
-    values = [run.values.get(metric) if run.counts else None for run in runs]
-    seconds = [run.status.seconds if run.status else None for run in runs]
-
-    def text(name: str, values: Sequence[str | None]) -> Column:
-        return Column(name, [Cell(value or MISSING) for value in values], numeric=False)
-
     heads = [
-        Column("run", [Cell(page.name, link=page.link) for page in pages], numeric=False),
-        text("dataset", [run.dataset for run in runs]),
-        text(
-            "objective", [" · ".join(filter(None, (run.objective, run.alignment))) for run in runs]
-        ),
-        text("core", [run.core for run in runs]),
-        Column("seed", [Cell(MISSING if run.seed is None else str(run.seed)) for run in runs]),
-        Column("state", [Cell(run.state, run.state, run.reason) for run in runs], numeric=False),
-        Column(metric, [Cell(number(value), _value(value)) for value in values]),
-        Column(
-            "seconds", [Cell(f"{each:.0f}" if each else MISSING, _value(each)) for each in seconds]
-        ),
+        column("run"),
+        *(column(name, constant=True) for name in ("dataset", "objective", "core")),
+        column("seed", better=-1),
+        column("state"),
+        column(metric, better=direction(metric) or 1),
+        column("seconds", better=-1),
     ]
-    return Table("Runs", heads, [page.family for page in pages], [page.notes for page in pages])
+    made = []
+    for page in pages:
+        run = page.found
+        value = run.values.get(metric) if run.counts else None
+        seconds = run.status.seconds if run.status else None
+        cells = [
+            page.name,
+            run.dataset or MISSING,
+            " · ".join(filter(None, (run.objective, run.alignment))) or MISSING,
+            run.core or MISSING,
+            score(run.seed, str(run.seed)),
+            f"{run.state}: {run.reason}" if run.reason else run.state,
+            score(value, number(value)),
+            score(seconds or None, f"{seconds or 0:.0f}"),
+        ]
+        mark = "published" if run.published else "own"
+        made.append({"cells": cells, "from": mark, "link": page.link, "warnings": page.notes})
+    return {"columns": heads, "rows": made}
 
 
-def run_facts(page: Page) -> dict[str, Any]:
-    """The facts on a run's page: configuration, provenance, state, numbers with intervals."""
+def run_facts(page: Page) -> Document:
+    """The facts on a run's page: numbers, state, configuration, provenance; tables are rows."""
     found, judged = page.found, page.found.evaluation
-    metrics = dict(sorted(judged.metrics.items())) if judged else {}
+    metrics = sorted(judged.metrics.items()) if judged else []
     return {
-        "config": _flat(found.config),
-        "status": _flat(found.status.model_dump()) if found.status else [],
-        "environment": _flat(_document(page)),
-        "metrics": [
-            (
-                key,
-                number(cell.value),
-                interval(cell),
-                MISSING if cell.n is None else f"{cell.n:,}",
-                cell.version,
-            )
-            for key, cell in metrics.items()
-        ],
-        "health": [
-            (key, number(cell.value)) for key, cell in metrics.items() if key.startswith("health/")
-        ],
-        "judged": f"split {judged.split}, {judged.images:,} images" if judged else "",
+        "metrics": _rows(
+            (key, number(cell.value), interval(cell), f"{cell.n or 0:,}", str(cell.version))
+            for key, cell in metrics
+        ),
+        "judged": f"Split {judged.split}, {judged.images:,} images." if judged else "",
         "skipped": judged.skipped if judged else {},
+        "State and cost": _rows(_flat(found.status.model_dump()) if found.status else ()),
+        "Configuration": _rows(_flat(found.config)),
+        "Provenance": _rows(_flat(_document(page))),
     }
 
 
-def _document(page: Page) -> dict[str, Any]:
+def _rows(rows: Iterable[tuple[str, ...]]) -> Markup:
+    """Rows of a table, the first cell a heading. Templates would take seconds for 5,000 runs."""
+    cells = ((escape(name), "<td>".join(map(escape, texts))) for name, *texts in rows)
+    return Markup("".join(f"<tr><th scope=row>{name}</th><td>{texts}" for name, texts in cells))
+
+
+def _document(page: Page) -> Document:
     """``environment.json``; empty where it is missing or damaged."""
     try:
         document = read_json(page.run.path / "environment.json") if page.run else {}
@@ -273,11 +275,13 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
         if isinstance(value, dict):
             found += _flat(value, f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+            # repr is what json.dumps gives for numbers, and ten times as fast.
+            text = repr(value) if type(value) in (int, float) else json.dumps(value)
+            found.append((f"{prefix}{key}", value if isinstance(value, str) else text))
     return found
 
 
-def learning_curve(run: Run) -> Curve:
+def learning_curve(run: Run) -> list[tuple[float, float]]:
     """(step, loss) of ``metrics.jsonl``, thinned to :data:`MOST_POINTS`; empty without a loss."""
     try:
         rows = run.metrics()

@@ -12,7 +12,6 @@ from slotbench.results.leaderboard.comparisons import METRICS
 from slotbench.results.leaderboard.factors import Contrast, Observation, answer, contrasts
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import plain
-from slotbench.suites.commands import Where, find, planned
 from slotbench.suites.document import Suite, read
 from slotbench.suites.plan import text_of
 
@@ -38,7 +37,14 @@ class Study:
     """Names of the suite's runs that exist; None: every run belongs to the page."""
 
 
-def study(runs: Sequence[Found], where: Where, suite: str | None, question: str | None) -> Study:
+def study(
+    runs: Sequence[Found],
+    data_dir: Path,
+    results_dir: Path,
+    device: str,
+    suite: str | None,
+    question: str | None,
+) -> Study:
     """The question to ask of these runs.
 
     ``suite`` is a file or a name. Without it, the page is about the suite that was run here if
@@ -46,17 +52,21 @@ def study(runs: Sequence[Found], where: Where, suite: str | None, question: str 
     """
     asked, name = question or QUESTION, ""
     try:
-        chosen = find(suite, where.results_dir) if suite else _only(where.results_dir)
-        if chosen is None:
+        chosen = None if suite else _only(results_dir)
+        if chosen is None and not suite:
             return Study(asked)
+        # These need torch, which a page without a suite does not.
+        from slotbench.suites.commands import Where, find, planned
+
+        chosen = chosen or find(str(suite), results_dir)
         asked, name = question or chosen.question, chosen.name
-        plan = planned(chosen, where)
+        plan = planned(chosen, Where(data_dir, results_dir, device))
     except UserError as error:
         if suite:
             raise
         note = f"The suite that was run here cannot be laid out: {error}"
         return Study(asked, name, notes=(note,))
-    root = where.results_dir.absolute()
+    root = results_dir.absolute()
     cells = {cell.run.path.relative_to(root).as_posix(): cell.values for cell in plan.cells}
     known = {run.run: run for run in runs if run.run in cells}
     notes = [_progress(cells, known)] if cells else []

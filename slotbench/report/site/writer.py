@@ -1,44 +1,45 @@
 """Writes the site: one index, a page a run, pictures in a folder beside them."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from slotbench import __version__
-from slotbench.errors import UserError
-from slotbench.files import write_whole
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import read_bytes, write_whole
 from slotbench.locks import Held, hold
-from slotbench.progress import bar
-from slotbench.report.site import charts, pages
+from slotbench.progress import bar, say
+from slotbench.report.site import pages
 from slotbench.report.site.curves import curves
-from slotbench.report.site.findings import findings, ranks
-from slotbench.report.site.gallery import Gallery, copy_pictures, draw_gallery
-from slotbench.report.site.pages import Page, key_of
+from slotbench.report.site.findings import findings, ranks, row_by_row
+from slotbench.report.site.pages import Document, Page, Panel
 from slotbench.report.site.study import Study, study
 from slotbench.results.leaderboard import Board, Row, leaderboard
+from slotbench.results.leaderboard.board import summed_up
 from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
-from slotbench.results.leaderboard.wording import comparison_lines, interval, number, titles
+from slotbench.results.leaderboard.wording import interval, number, titles
 from slotbench.results.run import Run
-from slotbench.suites.commands import Where
-from slotbench.training.loop import Host
 
-MOST_PANELS = 5
-"""Metrics of the interval plot."""
+if TYPE_CHECKING:
+    from slotbench.report.site.gallery import Gallery
+
 MOST_CURVES = 24
 """Learning curves of the index; more have a page of their own."""
-MOST_CONTESTANTS = 8
+MOST_BYTES = 2**26
+"""Largest picture that is copied."""
+MOST_CONTESTANTS = 6
 """Rows of the picture at the top."""
 
 
@@ -56,7 +57,7 @@ def write_site(
     out: Path,
     *,
     data_dir: Path,
-    host: Host,
+    device: str = "auto",
     pictures: bool = True,
     question: str | None = None,
     dataset: str | None = None,
@@ -70,26 +71,23 @@ def write_site(
     :func:`slotbench.results.leaderboard.leaderboard`, for an unknown suite, and where another
     report is being written into ``out``.
     """
-    runs = find(results_dir)
-    asked = study(runs, Where(data_dir, results_dir, str(host.device)), suite, question)
-    if suite and asked.runs is not None:
-        runs = [run for run in runs if run.run in asked.runs]
-    kept = {key_of(run.config) for run in runs if run.config}
+    everything = find(results_dir)
+    asked = study(everything, data_dir, results_dir, device, suite, question)
+    runs = [run for run in everything if not suite or asked.runs is None or run.run in asked.runs]
+    kept = {run.row for run in runs}
     board = leaderboard(
         results_dir,
         dataset=dataset,
-        keep=(lambda row: key_of(row.config) in kept) if suite else None,
+        keep=(lambda row: row.key in kept) if suite else None,
+        found=everything,
     )
     shown = [
         Page(run, Run(run.path) if run.path and run.state != "unreadable" else None) for run in runs
     ]
-    first = {
-        key_of(page.found.config): page
-        for page in reversed(shown)
-        if page.found.counts and page.run
-    }
+    first = {page.found.row: page for page in reversed(shown) if page.found.counts and page.run}
     with _alone(out):
-        galleries = _galleries(board, first, data_dir, out, host) if pictures else []
+        galleries = _galleries(board, first, data_dir, out, device) if pictures else []
+        _write(out / "site.css", _environment().get_template("site.css").render())
         with bar("Writing pages", len(shown) + 1) as progress:
             for done, page in enumerate(shown, start=1):
                 _write_run(page, out)
@@ -103,12 +101,12 @@ def write_site(
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Hold the site's folder, and sweep what a killed report has left half written."""
-    out.mkdir(parents=True, exist_ok=True)
     try:
+        for folder in (out, out / "runs", out / "pictures"):
+            folder.mkdir(parents=True, exist_ok=True)
         with hold(out / ".lock"):
-            for folder in (out, out / "runs", out / "pictures"):
-                for file in folder.glob(".*.tmp"):
-                    file.unlink(missing_ok=True)
+            for file in out.rglob(".*.tmp"):
+                file.unlink(missing_ok=True)
             yield
     except Held as error:
         raise UserError(
@@ -120,136 +118,148 @@ def _write_run(page: Page, out: Path) -> None:
     """The page of one run, with copies of its pictures."""
     if page.run is None:
         return
-    page.pictures = copy_pictures(page.run, out)
-    points = pages.learning_curve(page.run)
-    color, seed = charts.style(page.family)[0], page.found.seed or 0
-    _write(
-        out / page.link,
-        "run.html.j2",
-        root="../",
-        page=page,
-        found=page.found,
-        facts=pages.run_facts(page),
-        curve=curves("training loss", color, {seed: points}) if points else "",
-    )
+    page.pictures = _copy_pictures(page.run, out)
+    curve = curves("training loss", page.found.family, {0: page.curve}) if page.curve else ""
+    facts = pages.run_facts(page)
+    text = _render("run.html.j2", page=page, found=page.found, facts=facts, curve=curve)
+    _write(out / "runs" / f"{page.name}.html", text)
+
+
+def _copy_pictures(run: Run, out: Path) -> list[Panel]:
+    """Copy the pictures of a run beside the pages; a link that leaves the run is not followed."""
+    found = []
+    for file in sorted(run.pictures.glob("test*.png")):
+        if not file.resolve().is_relative_to(run.path.resolve()):
+            say(f"{file} leads out of the run and is left out.")
+            continue
+        try:
+            content = read_bytes(file, MOST_BYTES)
+        except SlotbenchError as error:
+            say(f"Left out: {error}")
+            continue
+        name = f"pictures/{run.id}-{file.name}"
+        (out / "pictures").mkdir(parents=True, exist_ok=True)
+        write_whole(out / name, content)
+        found.append(Panel(name, file.stem.replace("-", " ")))
+    return found
 
 
 def _write_index(
     board: Board,
     asked: Study,
     shown: Sequence[Page],
-    first: Mapping[str, Page],
-    galleries: list[Gallery],
+    first: Mapping[str | None, Page],
+    galleries: "list[Gallery]",
     out: Path,
 ) -> None:
-    links = {key: page.link for key, page in first.items()}
     drawn = _curves(board, shown)
     apart = len(drawn) > MOST_CURVES
     if apart:
-        _write(out / "curves.html", "curves.html.j2", root="", curves=drawn)
-    groups = by_group(board.rows)
-    named = titles([group for group, _ in groups])
-    over_all, single = ranks(board)
-    _write(
-        out / "index.html",
+        _write(out / "curves.html", _render("curves.html.j2", curves=drawn))
+    opening = _opening(board, galleries)
+    links = {str(key): page.link for key, page in first.items()}
+    data = {
+        "board": pages.board_data(board, links, opening["group"]),
+        "runs": pages.runs_data(shown, board.shown[0]),
+    }
+    more = {name: table["rows"][pages.MOST_ROWS :] for name, table in data.items()}
+    if any(more.values()):
+        _write(out / "rows.js", f"slotbench({_json(more)});\n")
+    text = _render(
         "index.html.j2",
-        root="",
         found=findings(board, asked),
-        opening=_opening(board, galleries),
-        tables=pages.board_tables(board, links),
-        overall=over_all,
-        ranks=single,
+        opening=opening,
+        data=_json({name: _first_rows(table) for name, table in data.items()}),
+        more=any(more.values()),
+        datasets=data["board"]["datasets"],
+        ranks=ranks(board),
         rank_note=RANK_NOTE,
-        plots=[_plots(board, rows, named[group]) for group, rows in groups],
         curves=[] if apart else drawn,
         curves_apart=len(drawn) if apart else 0,
         galleries=galleries,
-        comparisons=comparison_lines(
-            [pair for pair in board.comparisons if pair.result.n >= LEAST_FOR_A_CLAIM]
-        ),
-        warnings=board.warnings,
-        runs=pages.runs_table(shown, board.shown[0]),
+        comparisons=row_by_row(board),
+        warnings=summed_up(board.warnings),
         families=sorted({row.family for row in board.rows}),
-        style=charts.style,
     )
+    _write(out / "index.html", text)
 
 
-def _opening(board: Board, galleries: Sequence[Gallery]) -> dict[str, Any]:
-    """The picture and the plot at the top: the dataset with pictures, else the first one."""
+def _first_rows(table: Document) -> Document:
+    return {**table, "rows": table["rows"][: pages.MOST_ROWS], "total": len(table["rows"])}
+
+
+def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
+    """The picture at the top: of the dataset with pictures, else of the first one."""
     groups = by_group(board.rows)
     pictured = {gallery.group: gallery for gallery in galleries}
     group, rows = next((each for each in groups if each[0] in pictured), groups[0])
-    best = charts.contestants(rows)
     gallery = pictured.get(group)
     seen = {id(one.row): one for one in gallery.shown} if gallery else {}
     lines = [
         (seen[id(row)], number(row.metrics[PRIMARY].mean), interval(row.metrics[PRIMARY]))
-        for row in best
+        for row in pages.contestants(rows)
         if id(row) in seen
     ]
     # Floor and ceiling stay when there are too many rows.
     controls = [line for line in lines if line[0].row.family == "control"]
     others = [line for line in lines if line not in controls][: MOST_CONTESTANTS - len(controls)]
     return {
+        "group": group,
         "title": titles([group for group, _ in groups])[group],
         "gallery": gallery,
         "lines": [line for line in lines if line in controls or line in others],
-        "plot": charts.intervals(best, [PRIMARY], width=3.4) if best else "",
         "measure": PRIMARY,
     }
 
 
-def _plots(board: Board, rows: Sequence[Row], title: str) -> dict[str, Any]:
-    metrics = [key for key in board.shown if any(key in row.metrics for row in rows)][:MOST_PANELS]
-    return {
-        "title": title,
-        "intervals": charts.intervals(rows, metrics) if metrics else "",
-        "more": max(0, len(rows) - charts.MOST_ROWS),
-        "costs": [
-            (f"{key} against {words}", svg)
-            for cost, words in charts.AXES.items()
-            for key in metrics
-            if (svg := charts.costs(rows, key, cost))
-        ],
-    }
-
-
-def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, str]]:
+def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
     """A plot for each row whose runs are here, with its description."""
-    members: dict[str, list[Page]] = defaultdict(list)
+    members: dict[str | None, list[Page]] = defaultdict(list)
     for page in shown:
-        if page.run:
-            members[key_of(page.found.config)].append(page)
+        members[page.found.row].append(page)
     found = []
     for row in board.rows:
-        seeds = {
-            page.found.seed or 0: points
-            for page in members[key_of(row.config)]
-            if page.run and (points := pages.learning_curve(page.run))
-        }
+        seeds = {page.found.seed or 0: page.curve for page in members[row.key] if page.curve}
         if seeds:
             words = f"{row.label} on {row.group.dataset}: loss by step, {len(seeds)} seeds"
-            found.append((words, curves(row.name, charts.style(row.family)[0], seeds)))
+            found.append((words, curves(row.name, row.family, seeds)))
     return found
 
 
 def _galleries(
-    board: Board, first: Mapping[str, Page], data_dir: Path, out: Path, host: Host
-) -> list[Gallery]:
+    board: Board, first: Mapping[str | None, Page], data_dir: Path, out: Path, device: str
+) -> "list[Gallery]":
+    # Without pictures, torch is not needed.
+    from slotbench.report.site.gallery import draw_gallery
+    from slotbench.training.devices import choose
+
     found = []
     for _, rows in by_group(board.rows):
-        here = [(row, first.get(key_of(row.config))) for row in rows]
-        members = [(row, page.run) for row, page in here if page and page.run]
-        gallery = draw_gallery(members, data_dir, out, host)
+        here = [(row, first.get(row.key)) for row in rows]
+        members: list[tuple[Row, Run]] = [
+            (row, page.run) for row, page in here if page and page.run
+        ]
+        gallery = draw_gallery(members, data_dir, out, choose(device))
         found += [gallery] if gallery else []
     return found
 
 
-def _write(path: Path, template: str, **values: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = _environment().get_template(template).render(version=__version__, **values)
+def _json(document: Any) -> Markup:
+    """A document as JavaScript that holds no markup, whatever its texts are."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(version=__version__, **values)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page whole; without waiting for the disk, since a report can be made again."""
+    temporary = path.with_name(f".{path.name}.tmp")
     # Names of folders may hold bytes that are no UTF-8.
-    write_whole(path, text.encode(errors="replace"))
+    temporary.write_bytes(text.encode(errors="replace"))
+    temporary.replace(path)
 
 
 @cache
@@ -262,15 +272,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    environment.filters["address"] = _address
+    environment.filters["address"] = lambda path: quote(path, errors="surrogateescape")
     return environment
 
 
 def _breakable(text: str) -> Markup:
     """A metric's key that may be broken only after its slashes."""
     return Markup("/<wbr>").join(escape(part) for part in text.split("/"))
-
-
-def _address(path: str) -> str:
-    """A path as the address of a link."""
-    return quote(path, errors="surrogateescape")
