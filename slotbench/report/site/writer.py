@@ -119,7 +119,11 @@ def _write_run(page: Page, out: Path) -> None:
     if page.run is None:
         return
     page.pictures = _copy_pictures(page.run, out)
-    curve = curves("training loss", page.found.family, {0: page.curve}) if page.curve else ""
+    curve = (
+        curves("training loss", page.found.family or "unknown", {0: page.curve})
+        if page.curve
+        else ""
+    )
     facts = pages.run_facts(page)
     text = _render("run.html.j2", page=page, found=page.found, facts=facts, curve=curve)
     _write(out / "runs" / f"{page.name}.html", text)
