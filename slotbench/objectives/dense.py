@@ -16,10 +16,17 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
-from slotbench.fields import Count, Positive, Share, Space, Span
+from slotbench.fields import Count, NotNegative, Positive, Share, Space, Span
 from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import MaskConfig, cosine, full_precision, with_prices
+from slotbench.objectives.heads import (
+    MaskConfig,
+    cosine,
+    full_precision,
+    log_attention,
+    risen,
+    with_prices,
+)
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import expected_views
 from slotbench.registry import register
@@ -32,7 +39,7 @@ LARGEST_SCALE = 30.0
 class DenseConfig(MaskConfig):
     """Options of every objective that predicts what stands where."""
 
-    later: ClassVar[tuple[str, ...]] = ("waves", "unit")
+    later: ClassVar[tuple[str, ...]] = ("waves", "unit", "attend")
     grid: Count = 16
     """Side of the grid of places, whatever the image's size."""
     channels: Count = 32
@@ -45,6 +52,10 @@ class DenseConfig(MaskConfig):
     unit: bool = False
     """Whether each slot's vectors have length 1 before the masks mix them. Without it a faint mask
     with a long vector predicts as well as a full one, so that ``gather`` empties the masks."""
+    attend: NotNegative = 0.0
+    """Power of the core's attention, by which masks are multiplied; it rises as the prices of masks
+    do. Attention sees edges, which the slots alone draw as blobs. From the first step on it finds
+    no objects."""
     teacher: str | None = None
     """A network whose features are the targets: ``timm:MODEL``, or a run's id or directory."""
     weights: str | None = None
@@ -55,7 +66,8 @@ class Predictor(BilinearForm):
     """Slots float (B, K, D) -> what stands where, as the slots' masks mix it.
 
     Each slot gives a vector and a mask logit for every place. The masks compete: a softmax over
-    slots. The slots decide the mixture; the core's attention has no say in it.
+    slots. The slots decide the mixture; the core's attention has a say in it only by ``prior``,
+    float (B, K, h, w), which is added to the logits.
     """
 
     def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
@@ -63,13 +75,16 @@ class Predictor(BilinearForm):
         super().__init__(*shape, tuple(config.waves / 2**octave for octave in (3, 2, 1, 0)))
         self.unit = config.unit
 
-    def forward(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, slots: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors float (B, width, grid, grid), and masks float (B, K, grid, grid)."""
         hidden = self.hidden(slots.flatten(0, 1))
         weight, bias = self.last.weight, self.last.bias
         assert bias is not None
         logits = functional.conv2d(hidden, weight[-1:], bias[-1:])
-        masks = logits.view(*slots.shape[:2], *logits.shape[2:]).softmax(dim=1)
+        logits = logits.view(*slots.shape[:2], *logits.shape[2:])
+        if prior is not None:
+            logits = logits + functional.interpolate(prior, logits.shape[2:], mode="bilinear")
+        masks = logits.softmax(dim=1)
         if self.unit:
             vectors = functional.normalize(functional.conv2d(hidden, weight[:-1], bias[:-1]), dim=1)
             vectors = vectors.view(*slots.shape[:2], *vectors.shape[1:])
@@ -115,16 +130,25 @@ class DensePrediction(Objective):
         drawn = self.core.noise(count * batch.total, batch.generator("slots"))
         output = self.core(views.images[sources].flatten(0, 1), batch.own(drawn, count))
         matrices = composed(invert(views.matrices[targets]), views.matrices[sources])
-        predicted, masks = self.predictor(output.slots)
+        predicted, masks = self.predictor(output.slots, self.prior(output, self.share(batch)))
         images = views.images[targets].flatten(0, 1)
         return Seen(predicted, output, masks, images, matrices.flatten(0, 1))
+
+    def share(self, batch: TrainBatch) -> float:
+        """The share of the steps that are done; 1 outside training."""
+        return batch.step / self.steps if batch.purpose == "train" else 1.0
+
+    def prior(self, output: SlotOutput, share: float = 1.0) -> Tensor | None:
+        """What attention adds to the logits of masks after this share of the steps."""
+        power = self.config.attend * risen(share, self.config.rise)
+        return power * log_attention(output.attention) if power else None
 
     def priced(self, seen: Seen, batch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses with the prices of masks; a validation loss has none."""
         if batch.purpose != "train":
             return losses
-        share = batch.step / self.steps
-        return with_prices(losses, seen.masks, seen.output.attention, self.config, share)
+        attention, share = seen.output.attention, self.share(batch)
+        return with_prices(losses, seen.masks, attention, self.config, share)
 
     def by_direction(self, values: Tensor) -> Tensor:
         """float (E * B, ...) of this process -> (E, B of all processes, ...)."""
@@ -132,7 +156,8 @@ class DensePrediction(Objective):
 
     def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor:
         """The predictor's masks float (B, K, grid, grid); they sum to 1 over the slots."""
-        masks: Tensor = self.predictor((self.core(images) if output is None else output).slots)[1]
+        output = self.core(images) if output is None else output
+        masks: Tensor = self.predictor(output.slots, self.prior(output))[1]
         return masks
 
 

@@ -15,13 +15,10 @@ from slotbench.fields import Count, NotNegative, Options, Positive, Share
 from slotbench.objectives.alignment import Alignment, by_view, one_to_one, overlap
 from slotbench.objectives.dense_targets import TeacherTarget, load
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import cosine, full_precision
+from slotbench.objectives.heads import cosine, full_precision, log_attention
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.slotcon import GroupAndContrast, entropy_at_places
 from slotbench.registry import register
-
-LEAST_ATTENTION = 1e-6
-"""Attention below this has the logarithm of this."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +92,6 @@ def check_learned(core: Core, attention: Tensor) -> None:
             f"The core {name} learns no attention, and this objective compares attention.",
             "Choose another core, for example: --core slot-attention",
         )
-
-
-def log_attention(attention: Tensor) -> Tensor:
-    """Its logarithm, float32 of the same shape, with a gradient that stays finite."""
-    return attention.float().clamp_min(LEAST_ATTENTION).log()
 
 
 @torch.no_grad()

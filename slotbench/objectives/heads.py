@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 Copied = TypeVar("Copied", bound=nn.Module)
 HALF = (torch.bfloat16, torch.float16)
 Norm = Literal["none", "batch", "layer"]
+LEAST_ATTENTION = 1e-6
+"""Attention below this has the logarithm of this."""
 
 
 def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -177,3 +179,8 @@ def with_prices(
 def outside_largest(masks: Tensor) -> Tensor:
     """The share of an image that its largest mask does not have, of float (B, K, h, w); a mean."""
     return 1 - masks.mean(dim=(2, 3)).amax(dim=1).mean()
+
+
+def log_attention(attention: Tensor) -> Tensor:
+    """Its logarithm, float32 of the same shape, with a gradient that stays finite."""
+    return attention.float().clamp_min(LEAST_ATTENTION).log()

@@ -245,6 +245,27 @@ def test_prices_of_masks_equal_loops_in_value_and_gradient(data):
     assert "gather" not in made.loss(replace(batch, step=0))
 
 
+def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
+    extra = ("objective.attend=2", "objective.unit=true", "objective.rise=0,0.5")
+    made, batch = infonce(data, "slot-infonce", *extra)
+    batch = replace(batch, step=1)  # of 4: half of the rise, so the power is 1
+    output = made.core(batch.images)
+    vectors, masks = (
+        torch.stack(both) for both in zip(*(drawn(made, s) for s in output.slots), strict=True)
+    )
+    logs = functional.interpolate(output.attention.log(), (SIDE, SIDE), mode="bilinear")
+    wanted = masks * logs.exp()
+    wanted = wanted / wanted.sum(dim=1, keepdim=True)
+    predicted, found = made.predictor(output.slots, made.prior(output, made.share(batch)))
+    torch.testing.assert_close(found, wanted)
+    unit = vectors / vectors.norm(dim=2, keepdim=True)
+    torch.testing.assert_close(predicted, (unit * wanted[:, :, None]).sum(dim=1))
+    full = masks * (2 * logs).exp()
+    full = full / full.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(made.predictor_masks(batch.images, output), full)
+    assert made.prior(output, 0.0) is None
+
+
 def test_a_finer_predictor_draws_with_finer_waves(data):
     coarse, fine = (made_of(data, "slot-infonce", f"objective.waves={n}")[0] for n in (4, 8))
     # sin(pi f y), sin at 4 frequencies from the coarsest, then cosines.
