@@ -13,7 +13,7 @@ raises :class:`slotbench.errors.UserError`. Torch is imported by the functions t
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from slotbench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
     from slotbench.results.leaderboard import Board
     from slotbench.results.run import Run
@@ -348,11 +349,15 @@ def show(
     split: str = "test",
     ranked: int = 500,
     properties: bool = True,
+    preview: "Callable[[Image], None] | None" = None,
     device: str = "auto",
     data_dir: Path = DATA,
     results_dir: Path = RESULTS,
 ) -> dict[str, Any]:
-    """What a run is, its numbers, and its pictures, which are drawn where it has a model."""
+    """What a run is, its numbers, and its pictures, which are drawn where it has a model.
+
+    ``preview`` gets a small picture of the masks of the first images.
+    """
     from slotbench.files import parse_document, read_json
     from slotbench.progress import bar
     from slotbench.report.show import Wish, draw
@@ -379,6 +384,7 @@ def show(
                 seed=config.seed,
                 device=where.device,
                 progress=told,
+                preview=preview,
             )
             drawn = asdict(made)
     status = found.status()

@@ -1,8 +1,9 @@
 """The commands ``evaluate``, ``list``, ``show`` and ``bench``."""
 
 import re
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -58,6 +59,7 @@ def show(
         int, what("Score this many images to find the best and the worst; 0: none.")
     ] = 500,
     properties: Annotated[bool, what("Draw property predictions.")] = True,
+    pictures: Annotated[bool, what("Draw masks in the terminal, too, where it can.")] = True,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,
@@ -67,6 +69,7 @@ def show(
     from slotbench import api
     from slotbench.cli.printing import evaluation_table, run_table
 
+    previews: list[Any] = []
     facts = api.show(
         run,
         images=images,
@@ -74,6 +77,7 @@ def show(
         split=split,
         ranked=ranked,
         properties=properties,
+        preview=previews.append if pictures and sys.stdout.isatty() and not as_json else None,
         device=device,
         data_dir=data_dir,
         results_dir=results_dir,
@@ -84,6 +88,10 @@ def show(
     put(run_table(facts))
     if facts["evaluation"]:
         put(evaluation_table(facts["run"], facts["evaluation"]))
+    for preview in previews:
+        from slotbench.report.preview import put_picture
+
+        put_picture(preview)
     for picture in facts["pictures"]:
         typer.echo(picture)
 

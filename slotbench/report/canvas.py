@@ -168,6 +168,13 @@ def slot_colors(slots: int, background: int | None) -> Array:
     return colors
 
 
+def label_colors() -> Array:
+    """uint8 (256, 3): the colour of each label of true masks."""
+    colors = slot_colors(256, 0)
+    colors[NOT_LABELLED] = UNLABELLED
+    return colors
+
+
 def contrast(color: Array | Color) -> Color:
     """Black or white, whichever is legible on a colour."""
     red, green, blue = (int(part) for part in color)

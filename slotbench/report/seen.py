@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import NOT_LABELLED, Array
+from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.frozen_pass import frozen, initial_noise
 from slotbench.evaluation.masks import labels_from_masks, mask_overlap, reconstruction_error, resize
 from slotbench.evaluation.segmentation import scores
 from slotbench.matching import assign
 from slotbench.objectives.objective import Objective
+from slotbench.report.canvas import label_colors
 
 PURE = 0.95
 """Least share of background among the pixels of a slot that is drawn as background."""
@@ -114,6 +115,18 @@ def matched_slots(
         label: free[column] if column >= 0 and iou[row, column] > 0 else None
         for row, (label, column) in enumerate(zip(objects, order, strict=True))
     }
+
+
+def paired_colors(seen: Seen, source: str) -> Array:
+    """uint8 (K, 3): each slot in the colour of the object that it is paired with, else grey."""
+    greys = np.linspace(90, 190, len(seen.slots)).astype(np.uint8)
+    colors = np.repeat(greys[:, None], 3, axis=1)
+    for label, slot in seen.matched(source).items():
+        if slot is not None:
+            colors[slot] = label_colors()[label]
+    if seen.background is not None:
+        colors[seen.background] = BACKGROUND
+    return colors
 
 
 def look(viewer: Viewer, indices: Sequence[int]) -> list[Seen]:

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, UNLABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.progress import say
-from slotbench.report.canvas import flat_panel, photo, save, slot_colors
-from slotbench.report.seen import Seen, Viewer, look
+from slotbench.report.canvas import flat_panel, label_colors, photo, save
+from slotbench.report.seen import Seen, Viewer, look, paired_colors
 from slotbench.report.show import Wish, draw
 from slotbench.report.site.pages import Panel
 from slotbench.results.leaderboard import Row
@@ -95,29 +93,10 @@ def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel],
         data = hashlib.sha256(group.fingerprint.encode()).hexdigest()[:12]
         name = f"pictures/{data}-{one.index}"
         save(photo(one.image), out / f"{name}.png")
-        save(flat_panel(one.truth, _of_objects()), out / f"{name}-true.png")
+        save(flat_panel(one.truth, label_colors()), out / f"{name}-true.png")
         images.append(Panel(f"{name}.png", f"test image {one.index}"))
         truths.append(Panel(f"{name}-true.png", f"{len(one.objects)} objects"))
     return images, truths
-
-
-def _of_objects() -> Array:
-    """uint8 (256, 3): the colour of each label of the true masks."""
-    colors = slot_colors(256, 0)
-    colors[NOT_LABELLED] = UNLABELLED
-    return colors
-
-
-def _of_slots(seen: Seen, source: str) -> Array:
-    """uint8 (K, 3): each slot in the colour of the object that it is paired with, or in grey."""
-    count = len(seen.slots)
-    colors = np.repeat(np.linspace(90, 190, count).astype(np.uint8)[:, None], 3, axis=1)
-    for label, slot in seen.matched(source).items():
-        if slot is not None:
-            colors[slot] = _of_objects()[label]
-    if seen.background is not None:
-        colors[seen.background] = BACKGROUND
-    return colors
 
 
 def _panels(seen: Sequence[Seen], run: Run, out: Path) -> dict[str, list[Panel]]:
@@ -125,7 +104,7 @@ def _panels(seen: Sequence[Seen], run: Run, out: Path) -> dict[str, list[Panel]]
     for one in seen:
         for source, labels in one.labels.items():
             name = f"pictures/{run.id}-{source}-{one.index}.png"
-            save(flat_panel(labels, _of_slots(one, source)), out / name)
+            save(flat_panel(labels, paired_colors(one, source)), out / name)
             score = one.fg_ari[source]
             said = "no object" if score is None else f"FG-ARI {score:.2f}"
             found.setdefault(source, []).append(Panel(name, said))

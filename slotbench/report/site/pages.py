@@ -206,20 +206,22 @@ class Page:
         return (*self.found.problems, *self.found.warnings)
 
 
-def runs_data(pages: Sequence[Page], metric: str) -> Document:
-    """Every run, finished or not, with its problems."""
+def runs_data(pages: Sequence[Page]) -> Document:
+    """Every run, finished or not, with its problems; of published copies the first alone."""
     heads = [
         column("run"),
         *(column(name, constant=True) for name in ("dataset", "objective", "core")),
         column("seed", better=-1),
         column("state"),
-        column(metric, better=direction(metric) or 1),
+        column(PRIMARY, better=1),
         column("seconds", better=-1),
     ]
     made = []
     for page in pages:
         run = page.found
-        value = run.values.get(metric) if run.counts else None
+        if run.published and run.state == "duplicate":
+            continue
+        value = run.values.get(PRIMARY) if run.counts else None
         seconds = run.status.seconds if run.status else None
         cells = [
             page.name,

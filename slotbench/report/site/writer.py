@@ -164,7 +164,7 @@ def _write_index(
     links = {str(key): page.link for key, page in first.items()}
     data = {
         "board": pages.board_data(board, links, opening["group"]),
-        "runs": pages.runs_data(shown, board.shown[0]),
+        "runs": pages.runs_data(shown),
     }
     more = {name: table["rows"][pages.MOST_ROWS :] for name, table in data.items()}
     if any(more.values()):

@@ -244,10 +244,10 @@ const scatter = (root, rows, measure, cost) => {
     const { row } = point;
     const said = `${row.cells[0]}${row.cells[1] ? ` (${row.cells[1]})` : ""}: ${measure} ${row.cells[y][1]}, ${cost} ${row.cells[x][1]}`;
     point.label = make("b", {}, row.cells[0]);
-    point.mark = make(row.link ? "a" : "span", { class: best.includes(point) ? "point front" : "point", href: row.link, role: row.link ? "" : "img", "aria-label": said, title: said, style: `left:${percent(placeX(point.x))};top:${percent(placeY(point.y))}` }, mark(row.family), point.label);
+    point.mark = make(row.link ? "a" : "span", { class: best.includes(point) ? "point front" : "point", href: row.link, role: row.link ? "" : "img", "aria-label": said, title: said, style: `left:${percent(placeX(point.x))};top:${percent(placeY(point.y))}` }, make("span", { class: "ring" }, mark(row.family)), point.label);
     area.append(point.mark);
   }
-  root.replaceChildren(area, make("div", { class: "under" }, `${cost} of training`));
+  root.replaceChildren(area, make("div", { class: "under" }, `${cost === "time" ? "seconds" : cost} of training`));
   // A name that would cover another point or name is left to the pointer.
   const taken = points.map((point) => point.mark.firstChild.getBoundingClientRect());
   const outer = area.getBoundingClientRect();

@@ -1,0 +1,107 @@
+"""Masks in a terminal: kitty's or sixel graphics where it announces them, else half-blocks."""
+
+import base64
+import io
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+from rich.color import Color
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
+
+from slotbench.report.canvas import beside, flat_panel, label_colors, photo, stacked
+from slotbench.report.seen import Seen, paired_colors
+
+SIXELS = ("foot", "mlterm", "yaft", "contour", "sixel")
+"""Parts of the name of a terminal that draws sixels."""
+KITTY = ("kitty", "ghostty", "wezterm")
+PIXELS = 640
+"""Width of a picture where the terminal draws pixels."""
+MOST_COLUMNS = 76
+
+
+def montage(seen: Sequence[Seen]) -> Image.Image:
+    """A row an image: the image, its true masks, the masks of every source."""
+    rows = []
+    for one in seen:
+        panels = [photo(one.image), flat_panel(one.truth, label_colors())]
+        panels += [
+            flat_panel(labels, paired_colors(one, source)) for source, labels in one.labels.items()
+        ]
+        rows.append(beside(panels, gap=8))
+    return stacked(rows, gap=8)
+
+
+def put_picture(picture: Image.Image) -> None:
+    """Print a picture to stdout in the best way that the terminal has; none without colours."""
+    console = Console()
+    way = graphics(os.environ)
+    if way:
+        large = picture.resize((PIXELS, round(picture.height * PIXELS / picture.width)))
+        sys.stdout.write((kitty(large) if way == "kitty" else sixels(large)) + "\n")
+    elif console.color_system is not None:
+        console.print(half_blocks(picture, min(console.width, MOST_COLUMNS)), end="")
+
+
+def graphics(environment: Mapping[str, str]) -> str:
+    """``kitty`` or ``sixel`` where the terminal's name says that it draws them; else ""."""
+    names = f"{environment.get('TERM', '')} {environment.get('TERM_PROGRAM', '')}".lower()
+    if environment.get("TMUX") or "screen" in names:
+        return ""  # a multiplexer passes neither on
+    if any(name in names for name in KITTY):
+        return "kitty"
+    return "sixel" if any(name in names for name in SIXELS) else ""
+
+
+def half_blocks(picture: Image.Image, columns: int) -> Segments:
+    """Two pixels a character: the upper one in its colour, the lower one in its background's."""
+    height = round(picture.height * columns / picture.width / 2) * 2
+    pixels = np.asarray(picture.convert("RGB").resize((columns, height), Image.Resampling.BOX))
+
+    def segments() -> Iterator[Segment]:
+        for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+            for one, other in zip(upper.tolist(), lower.tolist(), strict=True):
+                yield Segment(
+                    "▀", Style(color=Color.from_rgb(*one), bgcolor=Color.from_rgb(*other))
+                )
+            yield Segment.line()
+
+    return Segments(list(segments()))
+
+
+def kitty(picture: Image.Image) -> str:
+    """The escape sequences of kitty's graphics protocol, a PNG in parts of 4,096 characters."""
+    file = io.BytesIO()
+    picture.save(file, format="png")
+    text = base64.b64encode(file.getvalue()).decode()
+    parts = [text[start : start + 4096] for start in range(0, len(text), 4096)]
+    heads = ["a=T,f=100,"] + [""] * (len(parts) - 1)
+    more = [1] * (len(parts) - 1) + [0]
+    return "".join(
+        f"\x1b_G{head}m={flag};{part}\x1b\\"
+        for head, flag, part in zip(heads, more, parts, strict=True)
+    )
+
+
+def sixels(picture: Image.Image) -> str:
+    """A sixel picture of at most 64 colours: bands of six rows, a line a colour."""
+    small = picture.convert("RGB").quantize(64)
+    colors = np.asarray(small.getpalette() or [], np.uint8).reshape(-1, 3)
+    pixels = np.asarray(small)
+    text = [f'\x1bPq"1;1;{small.width};{small.height}']
+    text += [
+        "#{};2;{};{};{}".format(k, *(round(part / 2.55) for part in color.tolist()))
+        for k, color in enumerate(colors)
+    ]
+    for start in range(0, len(pixels), 6):
+        band = pixels[start : start + 6]
+        bits = 1 << np.arange(len(band))[:, None]
+        for k in np.unique(band).tolist():
+            codes = ((band == k) * bits).sum(axis=0) + 63
+            text.append(f"#{k}" + bytes(codes.tolist()).decode() + "$")
+        text.append("-")
+    return "".join([*text, "\x1b\\"])
