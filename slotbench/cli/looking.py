@@ -91,6 +91,8 @@ def show(
     for preview in previews:
         from slotbench.report.preview import put_picture
 
+        sources = ", ".join(f"{source} masks" for source in facts["drawn"]["images"][0]["fg_ari"])
+        typer.echo(f"Image, true masks, {sources}:")
         put_picture(preview)
     for picture in facts["pictures"]:
         typer.echo(picture)
