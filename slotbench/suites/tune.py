@@ -21,7 +21,7 @@ import torch
 from slotbench import plugins
 from slotbench.config import tuned
 from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
-from slotbench.config.run_config import RunConfig
+from slotbench.config.run_config import RunConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
@@ -83,6 +83,28 @@ def space_of(config: RunConfig) -> dict[str, Span | tuple[str, ...]]:
     }
 
 
+def untouched(config: RunConfig) -> dict[str, Any]:
+    """The settings of a run, as far as they lie in its space.
+
+    They are the first trial: what was chosen by hand competes with what the sampler proposes.
+    """
+    found: dict[str, Any] = {}
+    for field, tried in space_of(config).items():
+        section, name = field.split(".", 1)
+        options = config.sections[section]
+        options = options.resolved() if section == "views" else options
+        value = getattr(options, name)
+        if isinstance(tried, Span):
+            inside = value is not None and tried.low <= value <= tried.high
+            values = [value] if inside else []
+        else:
+            made = {text: with_field(section, options, name, text) for text in tried}
+            values = [text for text, other in made.items() if getattr(other, name) == value]
+        if values:
+            found[field] = values[0]
+    return found
+
+
 def tune(plan: Plan, host: Host, data_dir: Path, results_dir: Path) -> tuned.Tuned:
     """Tune one contestant, or go on with it; writes and returns its settings.
 
@@ -114,6 +136,8 @@ def _trials(
     folder.mkdir(parents=True, exist_ok=True)
     work = _Work(plan, host, dataset, folder, space_of(config))
     study = _study(folder, f"{_contestant(config)} {config.train.steps} steps")
+    if not study.trials:
+        study.enqueue_trial(untouched(config), skip_if_exists=True)
     while (left := plan.trials - len(study.get_trials(states=DONE))) > 0:
         say(f"{_contestant(config)}: {left} trials to go.")
         study.optimize(work.trial, n_trials=1, catch=(SlotbenchError,))
@@ -252,7 +276,7 @@ def _best(plan: Plan, work: _Work, study: optuna.Study, config: RunConfig) -> tu
     mean, overrides = max(means)
     return tuned.Tuned(
         preset=plan.choice.preset,
-        settings=dict(text.split("=", 1) for text in overrides),
+        settings=dict(text.split("=", 1) for text in (*plan.choice.overrides, *overrides)),
         steps=config.train.steps,
         trials=plan.trials,
         score=round(mean, 4),

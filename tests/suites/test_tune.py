@@ -65,6 +65,21 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     assert "trials = 2" in file.read_text()
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_path):
+    tuned_of = contest(blocks, tmp_path, trials=1)
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        plain = resolve(
+            Choice(objective="simclr", preset="quick", steps=4, overrides=SMALL),
+            dataset_info(dataset),
+        )
+        again = resolve(Choice(objective="simclr", preset="tuned", steps=4), dataset_info(dataset))
+    assert {text.split("=")[0] for text in SMALL} <= set(tuned_of["settings"])
+    for section in ("core", "encoder", "train"):
+        assert again.sections[section] == plain.sections[section]
+    assert again.sections["views"].resolved() == plain.sections["views"].resolved()
+
+
 def test_what_was_not_tuned_is_named(blocks, folder):
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
