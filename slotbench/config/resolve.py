@@ -134,19 +134,23 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     )
 
 
-def _tuned(choice: Choice, info: DatasetInfo) -> "Tuned":
-    """The tuned settings of a contestant; :class:`UserError` where it has none."""
+def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Tuned"]]:
+    """How tuned settings name the contestant, and those of all that were tuned on the dataset."""
     from slotbench.config import tuned
 
     objective = canonical(choice.objective)
     alignment = _alignment(objective, _kinds(objective), choice.alignment)
-    key = tuned.key_of(choice.core, objective, alignment)
-    known = tuned.read(info.name, info.variant)
+    return tuned.key_of(choice.core, objective, alignment), tuned.read(info.name, info.variant)
+
+
+def _tuned(choice: Choice, info: DatasetInfo) -> "Tuned":
+    """The tuned settings of a contestant; :class:`UserError` where it has none."""
+    key, known = tuned_settings(choice, info)
     if key not in known:
         has = f"There are: {', '.join(known)}." if known else "Nothing was tuned on it yet."
         raise UserError(
             f"--preset tuned: {key} was not tuned on {info.reference}. {has}",
-            f"Type: slotbench tune --dataset {info.reference} --objective {objective}",
+            f"Type: slotbench tune --dataset {info.reference} --objective {choice.objective}",
         )
     return known[key]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
-from slotbench.config.run_config import RunConfig
+from slotbench.config.resolve import Choice, check_names, dataset_info, resolve, tuned_settings
+from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
@@ -23,10 +23,10 @@ from slotbench.training.loop import Host, train
 def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
     """Train what was chosen, or go on with it where it has been begun; returns the run."""
     check_names(choice)
-    if choice.preset == "auto":
-        choice = replace(choice, preset=preset_for(host.device))
-        say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
+        if choice.preset == "auto":
+            choice = replace(choice, preset=_preset(choice, host, dataset_info(dataset)))
+            say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
         stored = {feature.name for feature in dataset.layout.features}
         told = tuple(_teacher_by_id(text, stored, results_dir) for text in choice.overrides)
         config = resolve(replace(choice, overrides=told), dataset_info(dataset))
@@ -47,6 +47,15 @@ def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> s
         if run.results_dir == results_dir.resolve():
             return f"{field}={run.id}"
     return override
+
+
+def _preset(choice: Choice, host: Host, info: DatasetInfo) -> str:
+    """What the preset ``auto`` stands for: settings tuned on the dataset with the device's preset,
+    where there are some.
+    """
+    preset = preset_for(host.device)
+    key, known = tuned_settings(choice, info)
+    return "tuned" if key in known and known[key].preset == preset else preset
 
 
 def preset_for(device: torch.device) -> str:

@@ -63,6 +63,12 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     assert config.overrides == {}
     assert config.to_dict()["tuning"] == {"trials": 2, "steps": 4}
     assert "trials = 2" in file.read_text()
+    # Whoever names no preset gets them.
+    options = {"steps": 1, "evaluate": False, "device": "cpu", "data_dir": blocks}
+    for objective, preset in (("simclr", "tuned"), ("byol", "quick")):
+        extra = {} if preset == "tuned" else {"set": dict(text.split("=") for text in SMALL)}
+        run = api.train(objective=objective, results_dir=tmp_path / "new", **options, **extra)
+        assert run.config().preset == preset
 
 
 @pytest.mark.usefixtures("folder")
