@@ -139,6 +139,9 @@ class Status(Facts):
 class Result(Facts):
     """One metric of an evaluation: its value and the 95 % interval over images."""
 
+    # A leaderboard reads hundreds of thousands of these; further fields take a third of the time.
+    model_config = ConfigDict(extra="ignore")
+
     value: Number
     version: int
     low: Number = None
@@ -146,6 +149,12 @@ class Result(Facts):
     n: Whole | None = None
     left_out: Whole | None = None
     spread: Number = None
+
+
+def _with_plain_keys(found: dict[str, Result]) -> dict[str, Result]:
+    if "".join(found).isprintable():
+        return found
+    return {plain(key): result for key, result in found.items()}
 
 
 class Evaluation(Schema):
@@ -156,7 +165,7 @@ class Evaluation(Schema):
     resolution: Annotated[list[Whole], Len(2, 2)]
     images: Whole
     objects: Whole | None = None
-    metrics: dict[Text, Result]
+    metrics: Annotated[dict[str, Result], AfterValidator(_with_plain_keys)]
     groups: dict[str, int] = Field(default_factory=dict)
     skipped: dict[Text, Text] = Field(default_factory=dict)
     model: Text | None = None

@@ -30,6 +30,7 @@ def page_key(results_dir: Path, asked: object) -> str:
         return ""
     runs += [*_below(f"{folder}/baselines", 2), *_below(f"{folder}/external", 2)]
     files = [f"{run}/{name}" for run in runs for name in DOCUMENTS]
+    files += [file for run in runs for file in _inside(f"{run}/transfer", folders=False)]
     return key((folder, asked), [*files, *map(str, published_files(results_dir))])
 
 
@@ -72,9 +73,9 @@ def _below(folder: str, depth: int) -> list[str]:
     return level
 
 
-def _inside(folder: str) -> list[str]:
+def _inside(folder: str, *, folders: bool = True) -> list[str]:
     with suppress(OSError), os.scandir(folder) as found:
-        return [item.path for item in found if item.name[0] != "." and item.is_dir()]
+        return [item.path for item in found if item.name[0] != "." and item.is_dir() == folders]
     return []
 
 

@@ -169,13 +169,15 @@ def _same_protocol(found: Iterable[Found]) -> None:
 
 def _newest_versions(found: Iterable[Found]) -> None:
     """Leave out results of an older version of their metric than slotbench or another run has."""
-    counting = [run for run in found if run.counts]
+    # Most runs have the versions of others: each set of them is looked at once.
+    sets = {tuple(run.versions.items()): run.versions for run in found if run.counts}
     newest: dict[str, int] = {}
-    for run in counting:
-        for key, version in run.versions.items():
+    for versions in sets.values():
+        for key, version in versions.items():
             newest[key] = max(version, newest.get(key) or current_version(key))
-    for run in counting:
-        old = {key for key, version in run.versions.items() if version < newest[key]}
+    stale = {each: {key for key, version in each if version < newest[key]} for each in sets}
+    for run in [run for run in found if run.counts]:
+        old = stale[tuple(run.versions.items())]
         if old:
             run.values = {key: value for key, value in run.values.items() if key not in old}
             run.versions = {key: value for key, value in run.versions.items() if key not in old}

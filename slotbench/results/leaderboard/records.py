@@ -7,8 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from slotbench import registry
 from slotbench.errors import UserError
@@ -111,7 +114,8 @@ def read(path: Path, name: str) -> Found:
 
 def transferred(path: Path, name: str) -> Iterator[Found]:
     """The run's numbers on data that it was not trained on, each a record of its own."""
-    for file in sorted((path / TRANSFER).glob("*.json")):
+    folder = path / TRANSFER
+    for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         where = f"{name}/{TRANSFER}/{file.name}"
         try:
             config, evaluation = read_json(path / "config.json"), read_json(file)
@@ -188,8 +192,14 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
         found.settings = "" if found.external else f"slots={parsed.slots}"
         found.family = "external" if found.external else "control"
         same = entries.identity(config)
-    same = {key: value for key, value in same.items() if key != "seed"}
-    found.row = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+    found.row = _digest(to_json({key: value for key, value in same.items() if key != "seed"}))
+
+
+@cache
+def _digest(document: bytes) -> str:
+    """A hash of a document, whatever the order of its keys; seeds of one row share it."""
+    text = json.dumps(json.loads(document), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def family_of(objective: str) -> str:
