@@ -5,8 +5,8 @@ Papers are those that the classes of the registry name in their ``source``.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from slotbench import __version__, registry
 from slotbench.config.mixture import parse
@@ -17,41 +17,41 @@ from slotbench.results.export import Row
 _ARXIV = re.compile(r"(?:([^;,:]*?)\s+(?:et al\.\s+)?(\d{4}), )?arXiv (\d{4}\.\d{4,5})")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """One paper, as far as the registry's line names it."""
 
     arxiv: str
-    authors: str
-    year: str
-    used_for: tuple[str, ...]
+    authors: str = ""
+    year: str = ""
+    used_for: list[str] = field(default_factory=list)
 
-    @property
-    def key(self) -> str:
-        """``locatello2020``-like; the number makes it unique."""
+    def bibtex(self) -> list[str]:
+        """The lines of its entry; the key is like ``locatello2020_200615055``."""
         name = re.sub(r"[^a-z]", "", self.authors.split(" ")[0].lower()) or "arxiv"
-        return f"{name}{self.year}_{self.arxiv.replace('.', '')}"
+        several = " and " in self.authors or not self.authors
+        authors = (self.authors or "others") if several else f"{self.authors} and others"
+        return [
+            f"@misc{{{name}{self.year}_{self.arxiv.replace('.', '')},",
+            f"  author = {{{authors}}},",
+            *([f"  year = {{{self.year}}},"] if self.year else []),
+            f"  eprint = {{{self.arxiv}}},",
+            "  archivePrefix = {arXiv},",
+            f"  note = {{for: {', '.join(dict.fromkeys(self.used_for))}}},",
+            "}",
+        ]
 
 
 def works(rows: Iterable[Row]) -> list[Work]:
     """The papers of the datasets, cores, objectives and metrics of the rows that count."""
-    used: dict[str, list[str]] = {}
     counting = (row for row in rows if row["counts"])
+    found: dict[str, Work] = {}
     for kind, name in dict.fromkeys(item for row in counting for item in _components(row)):
         entry = registry.entries(kind).get(name)
-        if entry is not None:
-            used.setdefault(entry.source, []).append(name)
-    found: dict[str, Work] = {}
-    for source, names in used.items():
-        for authors, year, arxiv in _ARXIV.findall(source):
-            before = found.get(arxiv)
-            together = (*(before.used_for if before else ()), *names)
-            found[arxiv] = Work(
-                arxiv,
-                (before.authors if before else "") or authors.strip(),
-                (before.year if before else "") or year,
-                tuple(dict.fromkeys(together)),
-            )
+        for authors, year, arxiv in _ARXIV.findall(entry.source if entry else ""):
+            work = found.setdefault(arxiv, Work(arxiv))
+            work.authors, work.year = work.authors or authors.strip(), work.year or year
+            work.used_for.append(name)
     return sorted(found.values(), key=lambda work: (work.year, work.arxiv))
 
 
@@ -60,43 +60,22 @@ def _components(row: Row) -> Iterator[tuple[registry.Kind, str]]:
         yield "datasets", row["dataset"].partition(":")[0]
     if row["core"] and not row["external"]:
         yield "cores", row["core"]
-        try:
-            for part in parse(row["objective"]):
-                yield "objectives", part.name
-        except UserError:
-            pass
-    if row["metric"]:
-        group = group_of(row["metric"])
-        if group:
-            yield "metrics", group
+        with suppress(UserError):
+            yield from (("objectives", part.name) for part in parse(row["objective"]))
+    if row["metric"] and (group := group_of(row["metric"])):
+        yield "metrics", group
 
 
 def to_bibtex(rows: Iterable[Row]) -> str:
     """An entry for slotbench and one for each paper that it names a source for."""
-    rows = [row for row in rows if row["counts"]]
-    commits = sorted({row["git_commit"] for row in rows if row["git_commit"]})
+    rows = list(rows)
+    commits = _commits(rows)
     note = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
-    lines = [
-        "@software{slotbench,",
-        "  title = {slotbench},",
-        f"  version = {{{__version__}}},",
-        *([f"  note = {{{note}}},"] if commits else []),
-        "}",
-    ]
+    lines = ["@software{slotbench,", "  title = {slotbench},", f"  version = {{{__version__}}},"]
+    lines += [f"  note = {{{note}}},"] if commits else []
     for work in works(rows):
-        several = " and " in work.authors or not work.authors
-        authors = (work.authors or "others") if several else f"{work.authors} and others"
-        lines += [
-            "",
-            f"@misc{{{work.key},",
-            f"  author = {{{authors}}},",
-            *([f"  year = {{{work.year}}},"] if work.year else []),
-            f"  eprint = {{{work.arxiv}}},",
-            "  archivePrefix = {arXiv},",
-            f"  note = {{for: {', '.join(work.used_for)}}},",
-            "}",
-        ]
-    return "\n".join(lines) + "\n"
+        lines += ["}", "", *work.bibtex()[:-1]]
+    return "\n".join([*lines, "}"]) + "\n"
 
 
 def to_markdown(rows: Iterable[Row], sentence: str) -> str:
@@ -108,7 +87,7 @@ def to_markdown(rows: Iterable[Row], sentence: str) -> str:
     seeds = sorted({row["seed"] for row in counting if row["seed"] is not None})
     lost = f"; {failed} more failed and are in no mean" if failed else ""
     lines = [
-        f"Results were computed with slotbench {__version__}{_commits(rows)} from "
+        f"Results were computed with slotbench {__version__}{_version(rows)} from "
         f"{len(counting)} runs with seeds {_ranges(seeds)}{lost}. "
         f"Data: {'; '.join(_data(counting)) or 'none'}. "
         "Numbers are means over seeds with 95 % intervals (Student's t below ten seeds, bootstrap "
@@ -124,20 +103,23 @@ def to_markdown(rows: Iterable[Row], sentence: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commits(rows: list[Row]) -> str:
-    rows = [row for row in rows if row["counts"]]
-    commits = sorted({row["git_commit"] for row in rows if row["git_commit"]})
-    changed = any(row["git_clean"] is False for row in rows)
-    text = f" (commit {commits[0][:12]})" if len(commits) == 1 else ""
-    text = f" ({len(commits)} commits)" if len(commits) > 1 else text
+def _commits(rows: Iterable[Row]) -> list[str]:
+    """The commits of the rows that count."""
+    return sorted({row["git_commit"] for row in rows if row["counts"] and row["git_commit"]})
+
+
+def _version(rows: list[Row]) -> str:
+    commits = _commits(rows)
+    said = {0: "", 1: f" (commit {''.join(commits)[:12]})"}
+    changed = any(row["counts"] and row["git_clean"] is False for row in rows)
+    text = said.get(len(commits), f" ({len(commits)} commits)")
     return text + (", with changes that were not committed," if changed else "")
 
 
 def _data(counting: Iterable[Row]) -> Iterator[str]:
     """``clevr:clevr6, rendered by slotbench and not the original clevr (fingerprint ...)``."""
-    seen: dict[tuple[Any, ...], None] = {}
-    for row in counting:
-        seen[(row["dataset"], row["image_size"], row["origin"], row["fingerprint"])] = None
+    names = ("dataset", "image_size", "origin", "fingerprint")
+    seen = dict.fromkeys(tuple(row[name] for name in names) for row in counting)
     for dataset, size, origin, fingerprint in seen:
         name = str(dataset).partition(":")[0]
         said = "original" if origin == "original" else f"{origin}, not the original {name}"
@@ -148,9 +130,9 @@ def _ranges(seeds: list[int]) -> str:
     """``0-4, 7``."""
     parts: list[list[int]] = []
     for seed in seeds:
-        if parts and seed == parts[-1][1] + 1:
-            parts[-1][1] = seed
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
         else:
-            parts.append([seed, seed])
-    texts = [str(low) if low == high else f"{low}-{high}" for low, high in parts]
+            parts.append([seed])
+    texts = [str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts]
     return ", ".join(texts) or "none"

@@ -40,9 +40,17 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         raise UserError(f"{out} is a folder with other things in it; it is left alone.")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".json":
-        write_json(out, [_record(run) for run in chosen.values()])
+        names = ("config", "status", "evaluation", "environment")
+        records = [
+            {name: read_json(run.path / f"{name}.json") for name in names}
+            for run in chosen.values()
+        ]
+        write_json(out, records)
         return {"bundle": str(out), "runs": len(chosen), "weights": False}
-    listed = {name: _facts(path) for name, path in sorted(sources.items())}
+    listed: dict[str, dict[str, Any]] = {
+        name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for name, path in sorted(sources.items())
+    }
     manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         made = Path(folder) / "bundle"
@@ -82,17 +90,6 @@ def _files(run: Run) -> dict[str, Path]:
             raise UserError(f"{inside} is no name for a file of a bundle: {bad_name(inside)}.")
         found[inside] = run.path / name
     return found
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-
-
-def _record(run: Run) -> dict[str, Any]:
-    """What ``results/published`` holds of a run."""
-    _files(run)
-    names = ("config", "status", "evaluation", "environment")
-    return {name: read_json(run.path / f"{name}.json") for name in names}
 
 
 def _folder(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path]) -> None:

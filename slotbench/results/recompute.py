@@ -9,7 +9,6 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,20 +36,6 @@ _MOST_VALUES = 2_000_000_000
 _BATCH = 64
 """Images that an evaluation computes at once."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class Digit:
-    """One metric, as stored and as computed again."""
-
-    metric: str
-    stored: float | None
-    recomputed: float | None
-    difference: float | None
-    verdict: str
-    """``same``, ``moved``, ``contradicted``, or why there is nothing to compare."""
-    same_decimals: int | None = None
-    """To how many decimals both round to one number; None where nothing moved, or none is left."""
 
 
 def verify_bundle(
@@ -116,28 +101,41 @@ def _run(
         # The documents are someone else's. The next run must still be checked.
         why = f"its files do not fit this slotbench ({type(error).__name__}: {error})"
         return found | {"reason": why[:500]}
-    return found | {"recomputed": True, "metrics": [vars(digit) for digit in digits]}
+    return found | {"recomputed": True, "metrics": digits}
 
 
-def compare(stored: Evaluation, fresh: dict[str, Any], tolerance: float) -> Iterator[Digit]:
-    """Metric by metric, in the order of the stored evaluation."""
+def compare(
+    stored: Evaluation, fresh: dict[str, Any], tolerance: float
+) -> Iterator[dict[str, Any]]:
+    """Metric by metric, in the order of the stored evaluation.
+
+    The verdict is ``same``, ``moved``, ``contradicted``, or says why nothing can be compared.
+    ``same_decimals`` is None where nothing moved or not even whole numbers agree.
+    """
     for metric, cell in stored.metrics.items():
         before, now = cell.value, fresh["metrics"].get(metric)
-        after = None if now is None else now["value"]
+        after = moved = decimals = None
         if now is None:
-            yield Digit(metric, before, None, None, "not computed again")
+            verdict = "not computed again"
         elif cell.version != now["version"]:
-            text = f"of version {cell.version}, this slotbench has {now['version']}"
-            yield Digit(metric, before, None, None, text)
-        elif before is None or after is None:
+            verdict = f"of version {cell.version}, this slotbench has {now['version']}"
+        elif before is None or (after := now["value"]) is None:
+            after = now["value"]
             verdict = "same" if before is after else "contradicted"
-            yield Digit(metric, before, after, None, verdict)
         else:
             moved = after - before
+            decimals = None if moved == 0 else same_decimals(before, after)
             # NaN is within no tolerance.
             near = "moved" if abs(moved) <= tolerance else "contradicted"
-            decimals = None if moved == 0 else same_decimals(before, after)
-            yield Digit(metric, before, after, moved, "same" if moved == 0 else near, decimals)
+            verdict = "same" if moved == 0 else near
+        yield {
+            "metric": metric,
+            "stored": before,
+            "recomputed": after,
+            "difference": moved,
+            "verdict": verdict,
+            "same_decimals": decimals,
+        }
 
 
 def same_decimals(one: float, other: float) -> int | None:

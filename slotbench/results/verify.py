@@ -26,6 +26,10 @@ def dataset(path: Path) -> dict[str, Any]:
     a number that is not finite, content that does not match the fingerprint, features that do
     not match theirs.
     """
+
+    def bad(what: str) -> UserError:
+        return UserError(f"{path}: {what}.", "Prepare the dataset again, with --force.")
+
     with DatasetFile(path) as file:
         for split in file.splits:
             layout, flags = file.layout_of(split), file.changed(split)
@@ -36,29 +40,17 @@ def dataset(path: Path) -> dict[str, Any]:
                     changed = flags.reshape(-1, layout.objects)[first : first + len(changed)]
                 problem = _problem(batch, layout, changed)
                 if problem:
-                    raise UserError(
-                        f"{path}: {split}, images from {index * 256}: {problem}.",
-                        "Prepare the dataset again, with --force.",
-                    )
+                    raise bad(f"{split}, images from {index * 256}: {problem}")
         found = fingerprint_of(file.file, file.layout)
         if found != file.fingerprint:
-            raise UserError(
-                f"{path}: the content does not match the fingerprint ({found[:12]}, stored "
-                f"{file.fingerprint[:12]}).",
-                "Prepare the dataset again, with --force.",
-            )
+            stored = file.fingerprint[:12]
+            raise bad(f"the content does not match the fingerprint ({found[:12]}, stored {stored})")
         if file.attributes.get("recipe", file.recipe) != file.recipe:
-            raise UserError(
-                f"{path}: the recipe is not that of the attributes, of which one was changed.",
-                "Prepare the dataset again, with --force.",
-            )
+            raise bad("the recipe is not that of the attributes, of which one was changed")
         manifest = json.loads(file.attributes.get("manifest", "{}"))
         for split, stored in manifest.items():
             if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
-                raise UserError(
-                    f"{path}: {split} is not what the manifest says.",
-                    "Prepare the dataset again, with --force.",
-                )
+                raise bad(f"{split} is not what the manifest says")
         for feature in file.layout.features:
             for split in damaged_features(file, feature):
                 if feature.key not in file.file[split]:
@@ -68,6 +60,7 @@ def dataset(path: Path) -> dict[str, Any]:
                     f"Type: slotbench prepare {file.attributes['name']} --variant "
                     f"{file.attributes['variant']} --features TEACHER; it makes them again.",
                 )
+        features = {each.name: file.teacher(each.name) for each in file.layout.features}
         return {
             "file": str(path),
             "ok": True,
@@ -81,7 +74,7 @@ def dataset(path: Path) -> dict[str, Any]:
             "images": {split: file.size(split) for split in file.splits},
             "manifest": manifest,
             **({"frames": file.layout.frames} if file.layout.frames else {}),
-            **({"features": _features(file)} if file.layout.features else {}),
+            **({"features": features} if features else {}),
             "fingerprint": found,
         }
 
@@ -108,11 +101,6 @@ def agreement(facts: dict[str, Any], results_dir: Path, other: Path | None) -> d
             **{key: "the same" if same else "another" for key, same in answers.items()},
         }
     return said
-
-
-def _features(file: DatasetFile) -> dict[str, str]:
-    """Each array of features and its teacher."""
-    return {feature.name: file.teacher(feature.name) for feature in file.layout.features}
 
 
 def _problem(batch: Batch, layout: Layout, changed: Array) -> str:

@@ -94,7 +94,11 @@ def carry_out(
             train(run, built(run, config), config, dataset, host)
         elif not shared:
             say(f"This run is done already: {run.path}")
-        if groups and _left(run, groups):
+        if not groups:
+            return run
+        from slotbench.results.stored import groups_left
+
+        if groups_left(run, groups):
             from slotbench.results.judge import judge_run
             from slotbench.tracking import tracker
 
@@ -112,12 +116,6 @@ def _groups(evaluate: bool) -> tuple[str, ...]:
     from slotbench.evaluation.groups import default_groups
 
     return default_groups()
-
-
-def _left(run: Run, groups: tuple[str, ...]) -> tuple[str, ...]:
-    from slotbench.results.stored import groups_left
-
-    return groups_left(run, groups)
 
 
 def _say_where(run: Run, status: dict[str, Any]) -> None:

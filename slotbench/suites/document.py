@@ -129,13 +129,12 @@ def _checked(written: Written, file: Path) -> Suite:
         raise UserError("there is no question.", 'For example: question = "Does ... ?"')
     fixed = _settings("fixed", written.fixed)
     axes = {key: _axis(key, values) for key, values in _settings("axes", written.axes).items()}
+    for key, given in (("seed", written.seeds), ("budget", written.budget)):
+        if given is not None and (key in axes or key in fixed):
+            raise UserError(f"{key} is set twice.", "Keep one of them.")
     if written.seeds is not None:
-        if "seed" in axes or "seed" in fixed:
-            raise UserError("seeds and seed: which?", "Keep one of them.")
         axes["seed"] = _seeds(written.seeds)
     if written.budget is not None:
-        if "budget" in axes or "budget" in fixed:
-            raise UserError("budget is set twice.", "Keep one of them.")
         fixed["budget"] = written.budget
     fixed = {key: _value(f"fixed.{key}", key, value) for key, value in fixed.items()}
     for key in axes:

@@ -61,6 +61,16 @@ class CellProcess:
         record_failure(run, reason)
         return Ended(self.task.run, "failed", reason)
 
+    def wait(self) -> Ended:
+        """How the process ends; whatever interrupts the wait makes it save and leave."""
+        try:
+            while (ended := self.poll()) is None:
+                time.sleep(0.2)
+        except BaseException:  # Ray cancels a task by raising KeyboardInterrupt in it
+            self.stop()
+            raise
+        return ended
+
     def _reason(self, code: int, lines: list[str]) -> str:
         if code < 0:
             name = signal.Signals(-code).name

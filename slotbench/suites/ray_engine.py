@@ -6,7 +6,6 @@ Every node needs slotbench and the same folders of data and results.
 import contextlib
 import importlib
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +14,6 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import register
 from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, threads_each
 from slotbench.suites.process import CellProcess
-
-PAUSE = 0.2
 
 
 @register("engines")
@@ -111,13 +108,7 @@ class Ray(Engine):
 
 def carry_out(task: dict[str, Any], threads: int) -> tuple[str, str, str]:
     """Run a cell's process in a Ray worker until it ends; returns (run, outcome, reason)."""
-    process = CellProcess(Task(**task), environment(threads))
-    try:
-        while (ended := process.poll()) is None:
-            time.sleep(PAUSE)
-    except BaseException:  # Ray cancels a task by raising KeyboardInterrupt in it
-        process.stop()
-        raise
+    ended = CellProcess(Task(**task), environment(threads)).wait()
     return ended.run, ended.outcome, ended.reason
 
 

@@ -187,12 +187,7 @@ class Attempt:
 
     def __call__(self, task: dict[str, Any], threads: int) -> tuple[str, str, str]:
         self.process = CellProcess(Task(**task), environment(threads))
-        try:
-            while (ended := self.process.poll()) is None:
-                time.sleep(PAUSE)
-        except BaseException:
-            self.process.stop()
-            raise
+        ended = self.process.wait()
         if ended.outcome == "stopped" and "SLURM_JOB_ID" in os.environ:
             # Preempted or cancelled: Slurm ends the job and may queue it again.
             time.sleep(SAVE_SECONDS)

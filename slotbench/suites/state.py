@@ -208,25 +208,16 @@ class CancelWatch:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.seen = self._size()
+        self.seen = len(self._content())
 
-    def _size(self) -> int:
-        try:
-            return self.journal.file.stat().st_size
-        except OSError:
-            return 0
+    def _content(self) -> bytes:
+        with contextlib.suppress(OSError):
+            return self.journal.file.read_bytes()
+        return b""
 
     def asked(self) -> bool:
         """Whether somebody has asked."""
-        size = self._size()
-        if size <= self.seen:
-            return False
-        try:
-            with self.journal.file.open("rb") as stream:
-                stream.seek(self.seen)
-                new = stream.read()
-        except OSError:
-            return False
+        new = self._content()[self.seen :]
         whole = new[: new.rfind(b"\n") + 1]
         self.seen += len(whole)
         return b'"event": "cancel"' in whole

@@ -27,7 +27,7 @@ def test_what_counts_is_cited_and_what_failed_is_not(tmp_path):
     assert found[SLOT_ATTENTION].authors == "Locatello"
     assert found[SLOT_ATTENTION].year == "2020"
     assert "slot-attention" in found[SLOT_ATTENTION].used_for
-    assert found[SIMCLR].used_for == ("simclr",)
+    assert found[SIMCLR].used_for == ["simclr"]
 
 
 def test_bibtex_is_whole_and_its_keys_differ(tmp_path):

@@ -66,7 +66,7 @@ def test_versions_and_gaps_are_not_taken_for_agreement():
     document["metrics"]["older"] = {"value": 0.5, "version": 0}
     fresh = {"metrics": cells(both=None, gone=None, came=0.5, older=0.5)}
     stored = parse_document(document, Evaluation, "evaluation")
-    found = {digit.metric: digit.verdict for digit in compare(stored, fresh, 0.01)}
+    found = {digit["metric"]: digit["verdict"] for digit in compare(stored, fresh, 0.01)}
     assert found == {
         "both": "same",
         "gone": "contradicted",
@@ -164,7 +164,7 @@ def set_config(section, field, value):
 FORGED = {
     "width": ("config.json", set_config("encoder", "channels", 16), "not those of the config"),
     "huge": ("config.json", set_config("core", "width", 10**9), "holds a number above"),
-    "slots": ("config.json", set_config("core", "slots", 60_000), "asks for more"),
+    "rounds": ("config.json", set_config("core", "eval_iterations", 60_000), "asks for more"),
     "dataset": ("config.json", set_config("dataset", "name", "../../secret"), "names no dataset"),
     "teacher": ("config.json", set_config("objective", "teacher", "dino"), "not in the bundle"),
     "versions": (

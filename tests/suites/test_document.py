@@ -91,7 +91,7 @@ MISTAKES = {
     "empty": ("[axes]\nobjective = []\n", "no run"),
     "twice": ("[axes]\nobjective = ['simclr', 'simclr']\n", "twice"),
     "seed": (f"{AXES}seed = ['0']\n", "expected a whole number"),
-    "seeds": (f"seeds = 2\n{AXES}seed = [0]\n", "which"),
+    "seeds": (f"seeds = 2\n{AXES}seed = [0]\n", "set twice"),
     "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
     "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
     "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),

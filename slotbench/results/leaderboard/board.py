@@ -99,20 +99,22 @@ class Board:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Runs and results left out, with the reason."""
-        return self._left_out(self.found)
+        return self.left_out(self.found)
 
-    @property
-    def own_warnings(self) -> tuple[str, ...]:
-        """The same without published results."""
-        return self._left_out([run for run in self.found if not run.published])
-
-    def _left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
+    def left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
+        """The same for some of the runs."""
         return tuple(_warnings(found, {row.group.dataset for row in self.rows}))
 
     @property
     def running(self) -> tuple[str, ...]:
         """One line for each run that is being trained now."""
-        return tuple(_running(self.found))
+        return tuple(
+            f"Running: {run.dataset}, {run.core} + "
+            f"{' · '.join(filter(None, (run.objective, run.alignment)))}, seed {run.seed}: "
+            f"step {run.status.step:,} of {run.status.steps or 0:,}."
+            for run in self.found
+            if run.state == "running" and run.status is not None
+        )
 
     def standings(self) -> list[placing.Standing]:
         """Places on the metrics shown, by dataset and metric."""
@@ -254,17 +256,6 @@ def _empty(found: Sequence[Found], results_dir: Path) -> UserError:
 def _states(found: Sequence[Found], wanted: set[str]) -> str:
     counts = Counter(run.state for run in found if run.state in wanted)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def _running(found: Sequence[Found]) -> list[str]:
-    lines = []
-    for run in found:
-        if run.state == "running" and run.status is not None:
-            alignment = f" · {run.alignment}" if run.alignment else ""
-            done = f"step {run.status.step or 0:,.0f} of {run.status.steps or 0:,.0f}"
-            what = f"{run.dataset}, {run.core} + {run.objective}{alignment}, seed {run.seed}"
-            lines.append(f"Running: {what}: {done}.")
-    return lines
 
 
 def _warnings(found: Sequence[Found], datasets: set[str] | None) -> list[str]:

@@ -43,26 +43,16 @@ def select(
         raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
     if dataset is not None:
         found = _of_dataset(found, dataset)
-    for what, wish, read in _name_filters(core, family):
-        known = sorted({read(row) for row in everything})
-        if wish not in known:
+    for what, wish in (("core", core), ("family", family)):
+        known = sorted({getattr(row, what) for row in everything})
+        if wish is not None and wish not in known:
             raise registry.unknown(what, wish, known, "That is what the results hold.")
-        found = [row for row in found if read(row) == wish]
+        found = [row for row in found if wish in (None, getattr(row, what))]
     if not found:
         wishes = {"--dataset": dataset, "--core": core, "--family": family}
         typed = " ".join(f"{option} {wish}" for option, wish in wishes.items() if wish)
         raise UserError(f"No row fits {typed}.", "Leave one of them out.")
     return found
-
-
-def _name_filters(
-    core: str | None, family: str | None
-) -> list[tuple[str, str, Callable[[Row], str]]]:
-    filters: list[tuple[str, str | None, Callable[[Row], str]]] = [
-        ("core", core, lambda row: row.core),
-        ("family", family, lambda row: row.family),
-    ]
-    return [(what, wish, read) for what, wish, read in filters if wish is not None]
 
 
 def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:

@@ -71,7 +71,8 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
             console.print()
             _put_table(console, table)
         _put(console, [placing.NOTE], "dim")
-    left_out = board.warnings if wide else board.own_warnings
+    own = [run for run in board.found if not run.published]
+    left_out = board.warnings if wide else board.left_out(own)
     if board.warnings:
         console.print()
         _put(console, ["Left out"], "bold")

@@ -159,8 +159,8 @@ def _further(clear: Sequence[Family]) -> list[str]:
         return []
     return [
         f"Seeds more of each side that would show the difference seen so far, if it and its "
-        f"spread are the true ones (power {POWER:.0%}): {listed(texts)}. Looking again and again "
-        "at growing data needs a corrected level."
+        f"spread are the true ones (power {100 * POWER:.0f} %): {listed(texts)}. Looking again and "
+        "again at growing data needs a corrected level."
     ]
 
 

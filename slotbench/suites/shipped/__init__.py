@@ -1,62 +1,24 @@
-"""The suites that come with slotbench: each function says where a file is."""
+"""The suites that come with slotbench; each name that is registered gives the path of a file."""
 
+from functools import partial
 from pathlib import Path
 
 from slotbench.registry import register
 
-HERE = Path(__file__).parent
-
-
-@register(
-    "suites",
-    name="demo",
-    summary="Does a slot-based model need reconstruction, or can contrast train it?",
-    source="slotbench, docs/suites.md",
+demo, alignment, bottleneck, shifts, ssl_vs_reconstruction = (
+    partial(Path(__file__).with_name, f"{name}.toml")
+    for name in ("demo", "alignment", "bottleneck", "shifts", "ssl-vs-reconstruction")
 )
-def demo() -> Path:
-    """The file of the suite."""
-    return HERE / "demo.toml"
-
-
-@register(
-    "suites",
-    name="ssl-vs-reconstruction",
-    summary="Does a slot-based model need reconstruction, or can self-supervision train it?",
-    source="slotbench, docs/suites.md",
-)
-def ssl_vs_reconstruction() -> Path:
-    """The file of the suite."""
-    return HERE / "ssl-vs-reconstruction.toml"
-
-
-@register(
-    "suites",
-    name="bottleneck",
-    summary="Do objects need a narrow slot: width, the encoder's capacity, or decorrelated slots?",
-    source="slotbench, docs/suites.md",
-)
-def bottleneck() -> Path:
-    """The file of the suite."""
-    return HERE / "bottleneck.toml"
-
-
-@register(
-    "suites",
-    name="alignment",
-    summary="Does it matter how the slots of two views are paired?",
-    source="slotbench, docs/suites.md",
-)
-def alignment() -> Path:
-    """The file of the suite."""
-    return HERE / "alignment.toml"
-
-
-@register(
-    "suites",
-    name="shifts",
-    summary="Which objective's slots lose least where test images differ?",
-    source="slotbench, docs/suites.md",
-)
-def shifts() -> Path:
-    """The file of the suite."""
-    return HERE / "shifts.toml"
+for _name, _question in {
+    "demo": "Does a slot-based model need reconstruction, or can contrast train it?",
+    "ssl-vs-reconstruction": (
+        "Does a slot-based model need reconstruction, or can self-supervision train it?"
+    ),
+    "bottleneck": (
+        "Do objects need a narrow slot: width, the encoder's capacity, or decorrelated slots?"
+    ),
+    "alignment": "Does it matter how the slots of two views are paired?",
+    "shifts": "Which objective's slots lose least where test images differ?",
+}.items():
+    _target = f"{__name__}:{_name.replace('-', '_')}"
+    register("suites", _name, _question, "slotbench, docs/suites.md", _target)
