@@ -140,7 +140,8 @@ def host(
 def train(
     *,
     evaluate: bool = True,
-    resume: str | Path | None = None,
+    resume: "str | Path | Run | None" = None,
+    init: "str | Path | Run | None" = None,
     device: str = "auto",
     checkpoint_every: float = 120.0,
     gpus: int = 1,
@@ -154,24 +155,33 @@ def train(
 
     ``choice`` are fields of :class:`slotbench.config.resolve.Choice`: ``dataset``, ``core``,
     ``objective``, ``alignment``, ``preset``, ``seed``, ``steps``, ``budget``. ``set`` sets any
-    field of the configuration: ``{"core.slots": 7}``. ``resume``, the directory or id of a run,
-    goes on with it; everything else is then read from the run.
+    field of the configuration: ``{"core.slots": 7}``.
+
+    ``init`` is a run whose weights this one starts from: those of the core, and of the objective
+    where it is the same. ``resume`` is a run to go on with; everything else is then read from it.
+    With ``resume`` and ``steps``, a finished run is extended: a run of its own goes on from its
+    last step, on the schedule of a run of so many steps.
     """
     from slotbench.config.resolve import Choice
     from slotbench.results import work
 
     told = tuple(f"{field}={value}" for field, value in (set or {}).items())
-    if resume is not None and (choice or told):
-        named = ", ".join([*choice, *(["set"] if told else [])])
+    own = [*(key for key in choice if key != "steps"), *(["set"] if told else [])]
+    own += [] if init is None else ["init"]
+    if resume is not None and own:
+        named = ", ".join(own)
         raise UserError(
             f"--resume {resume}: the run has its own {named}.", "Leave the other options out."
         )
     where = host(device, checkpoint_every, gpus, tuple(track))
     if resume is not None:
-        run = work.resume(str(resume), where, data_dir, results_dir, evaluate=evaluate)
+        path = find(resume, results_dir).path
+        run = work.resume(str(path), where, data_dir, results_dir, evaluate=evaluate, **choice)
     else:
         choice["overrides"] = (*choice.get("overrides", ()), *told)
-        run = work.start(Choice(**choice), where, data_dir, results_dir, evaluate=evaluate)
+        earlier = None if init is None else str(find(init, results_dir).path)
+        chosen = Choice(**choice)
+        run = work.start(chosen, where, data_dir, results_dir, evaluate=evaluate, init=earlier)
     _say_end(run, evaluated=evaluate)
     return run
 

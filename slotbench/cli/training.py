@@ -53,7 +53,10 @@ def train(
         ),
     ] = "auto",
     seed: Annotated[int, how("Seed of weights, order and views.")] = 0,
-    steps: Annotated[int | None, how("Optimiser steps; none: the preset's.")] = None,
+    steps: Annotated[
+        int | None,
+        how("Optimiser steps; none: the preset's. With --resume: extend a finished run."),
+    ] = None,
     budget: Annotated[
         str | None,
         how("Such as 4000:steps, 64000:images, 600:seconds or 2e15:flops.", metavar="N:UNIT"),
@@ -73,6 +76,14 @@ def train(
         str | None,
         how(
             "Go on with this run, as it is configured.",
+            metavar="RUN",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        how(
+            "Start from the weights of this run: its core, and its objective where it is the same.",
             metavar="RUN",
             autocompletion=completion.runs,
         ),
@@ -109,10 +120,12 @@ def train(
         "overrides": (*_teacher(teacher), *(overrides or ())),
     }
     if resume is not None:
-        _check_resume(context, resume, (*choice, "teacher"))
-        choice = {}
+        refused = [name for name in (*choice, "teacher", "init") if name != "steps"]
+        _check_resume(context, resume, refused)
+        choice = {} if steps is None else {"steps": steps}
     run = api.train(
         resume=resume,
+        init=init,
         evaluate=evaluate,
         device=device,
         checkpoint_every=checkpoint_every,
@@ -129,7 +142,7 @@ def _teacher(name: str | None) -> tuple[str, ...]:
     return () if name is None else (f"objective.teacher={name}",)
 
 
-def _check_resume(context: typer.Context, run: str, choices: tuple[str, ...]) -> None:
+def _check_resume(context: typer.Context, run: str, choices: list[str]) -> None:
     """A run has its own configuration: an option that would not be used is refused."""
     for name in choices:
         source = context.get_parameter_source(name)

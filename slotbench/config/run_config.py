@@ -117,6 +117,11 @@ class RunConfig:
     """``section.field`` -> value, where the user set something else than the preset."""
     tuning: Mapping[str, int] = field(default_factory=dict)
     """Trials and steps that the settings of the preset ``tuned`` cost; no part of the identity."""
+    init: Mapping[str, str] = field(default_factory=dict)
+    """The run whose weights this one starts from: its id (``run``), its ``objective`` and
+    ``dataset``, and the sha256 of its ``model``. The id is no part of the identity."""
+    extended: Mapping[str, Any] = field(default_factory=dict)
+    """The finished run that this one goes on from: its id (``run``) and its last ``step``."""
 
     @property
     def train(self) -> TrainConfig:
@@ -154,8 +159,9 @@ class RunConfig:
             document[section] = {**name, **written(options)}
         if self.alignment is not None:
             document["objective"]["alignment"] = self.alignment
-        if self.tuning:
-            document["tuning"] = dict(self.tuning)
+        for key in ("tuning", "init", "extended"):
+            if found := getattr(self, key):
+                document[key] = dict(found)
         versions: dict[str, Any] = {"core": self.component("core").version}
         for part in self.parts:
             section = self.part_section(part)
@@ -177,6 +183,8 @@ class RunConfig:
         document["dataset"] = {**document["dataset"]}
         for key in ("layout", "recipe"):
             document["dataset"].pop(key, None)
+        if self.init:
+            del document["init"]["run"]
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -227,7 +235,7 @@ class RunConfig:
                 alignment,
                 sections,
                 document["overrides"],
-                document.get("tuning", {}),
+                *(document.get(key, {}) for key in ("tuning", "init", "extended")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"config.json is not that of this slotbench: {error}.") from error

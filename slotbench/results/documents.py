@@ -81,6 +81,22 @@ class TransferFacts(Facts):
     slots: Whole
 
 
+class InitFacts(Facts):
+    """The run whose weights a run starts from."""
+
+    run: Text
+    model: Text
+    objective: Text
+    dataset: Text
+
+
+class ExtendedFacts(Facts):
+    """The finished run that a run goes on from, and its last step."""
+
+    run: Text
+    step: Whole
+
+
 class Tuning(Facts):
     """What the settings of a tuned contestant cost."""
 
@@ -99,6 +115,8 @@ class Config(Schema):
     train: TrainFacts | None = None
     overrides: dict[Text, Any] = Field(default_factory=dict)
     tuning: Tuning | None = None
+    init: InitFacts | None = None
+    extended: ExtendedFacts | None = None
     versions: dict[str, int] = Field(default_factory=dict)
     kind: Literal["external", "baseline"] | None = None
     name: Text = ""

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 
 def built(run: Run, config: RunConfig) -> Objective:
-    """The untrained objective of a run; a teacher that is a run is in the same results folder."""
-    return build(config, partial(load_teacher, results_dir=run.results_dir))
+    """The untrained objective of a run, with the weights that ``--init`` names.
+
+    A teacher that is a run is in the same results folder.
+    """
+    start = None
+    if config.init and not run.checkpoint.is_file():
+        from slotbench.results.earlier import starting_weights
+
+        start = starting_weights(config, run.results_dir)
+    return build(config, partial(load_teacher, results_dir=run.results_dir), start)
 
 
 def trained(run: Run, config: RunConfig) -> Objective:
     """The objective of a finished run with its trained weights, for evaluation."""
-    objective = built(run, config)
+    objective = build(config, partial(load_teacher, results_dir=run.results_dir))
     try:
         objective.load_state_dict(read_model(run))
     except RuntimeError as error:

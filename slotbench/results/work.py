@@ -20,8 +20,19 @@ from slotbench.training import devices
 from slotbench.training.loop import Host, train
 
 
-def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
-    """Train what was chosen, or go on with it where it has been begun; returns the run."""
+def start(
+    choice: Choice,
+    host: Host,
+    data_dir: Path,
+    results_dir: Path,
+    *,
+    evaluate: bool,
+    init: str | None = None,
+) -> Run:
+    """Train what was chosen, or go on with it where it has been begun; returns the run.
+
+    ``init`` is the run whose weights it starts from.
+    """
     check_names(choice)
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
         if choice.preset == "auto":
@@ -30,6 +41,10 @@ def start(choice: Choice, host: Host, data_dir: Path, results_dir: Path, *, eval
         stored = {feature.name for feature in dataset.layout.features}
         told = tuple(_teacher_by_id(text, stored, results_dir) for text in choice.overrides)
         config = resolve(replace(choice, overrides=told), dataset_info(dataset))
+        if init is not None:
+            from slotbench.results.earlier import started_from
+
+            config = started_from(config, find(init, results_dir), results_dir)
         groups = _groups(evaluate)
         return carry_out(Run.of(config, results_dir), config, dataset, host, groups)
 
@@ -63,10 +78,25 @@ def preset_for(device: torch.device) -> str:
     return "quick" if device.type == "cpu" else "base"
 
 
-def resume(reference: str, host: Host, data_dir: Path, results_dir: Path, *, evaluate: bool) -> Run:
-    """Go on with a run from its last checkpoint."""
+def resume(
+    reference: str,
+    host: Host,
+    data_dir: Path,
+    results_dir: Path,
+    *,
+    evaluate: bool,
+    steps: int | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint; with ``steps``, extend a finished one.
+
+    An extended run is another run: see :mod:`slotbench.results.earlier`.
+    """
     run = find(reference, results_dir)
     config = run.config()
+    if steps is not None:
+        from slotbench.results.earlier import extension
+
+        run, config = extension(run, config, steps)
     with open_dataset(config, data_dir) as dataset:
         return carry_out(run, config, dataset, host, _groups(evaluate))
 
@@ -79,6 +109,11 @@ def carry_out(
     :class:`slotbench.results.run.RunLocked` where another process holds the run.
     """
     run.create(config)
+    if config.extended:
+        from slotbench.results.earlier import go_on_from_earlier
+
+        with run.lock():
+            go_on_from_earlier(run, config)
     status = run.status()
     # Several processes hold the run themselves: rank 0, which writes, has the lock.
     shared = host.processes > 1 and status["state"] not in ("done", "running")

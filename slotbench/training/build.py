@@ -1,6 +1,7 @@
 """From a configuration to modules, with weights that depend on the seed alone."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,12 +22,17 @@ SUM_TOLERANCE = 0.02
 """How far attention may be from 1 over the slots: bfloat16 keeps two to three digits."""
 
 
-def build(config: RunConfig, teachers: "Teachers | None" = None) -> Objective:
+def build(
+    config: RunConfig, teachers: "Teachers | None" = None, start: Mapping[str, Tensor] | None = None
+) -> Objective:
     """The objective with its core, on the CPU.
 
     A core starts from the same weights under every objective of a seed. ``teachers`` loads the
     frozen network of an objective that asks for one. Raises
     :class:`UserError` where fields do not fit together.
+
+    ``start``, the weights of another run, replaces those of the core, of which momentum copies
+    are then made; and those of the objective where names and shapes are all the same.
     """
     size = config.dataset.image_size
     sections = config.sections
@@ -34,6 +40,8 @@ def build(config: RunConfig, teachers: "Teachers | None" = None) -> Objective:
         with building(config.seed, "core"):
             encoder: nn.Module = config.component("encoder")(sections["encoder"], size)
             core: Core = config.component("core")(sections["core"], encoder)
+        if start is not None:
+            _start_core(core, start)
         members = {
             part.name: _objective(config, config.part_section(part), core, teachers)
             for part in config.parts
@@ -46,8 +54,24 @@ def build(config: RunConfig, teachers: "Teachers | None" = None) -> Objective:
 
         weights = tuple(part.weight for part in config.parts)
         objective = Combination(core, members, weights)
+    if start is not None:
+        own = {name: value.shape for name, value in objective.state_dict().items()}
+        if own == {name: value.shape for name, value in start.items()}:
+            objective.load_state_dict(start)
     set_steps(objective, config.train.steps)
     return objective
+
+
+def _start_core(core: Core, start: Mapping[str, Tensor]) -> None:
+    own = {name: value for name, value in start.items() if name.startswith("core.")}
+    try:
+        core.load_state_dict({name.removeprefix("core."): value for name, value in own.items()})
+    except RuntimeError as error:
+        why = " ".join(str(error).partition(":")[2].split())[:200]
+        raise UserError(
+            f"--init: the weights do not fit this core: {why}",
+            "Set the fields of core and encoder as they are in that run.",
+        ) from error
 
 
 def set_steps(objective: Objective, steps: int) -> None:

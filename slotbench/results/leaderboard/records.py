@@ -184,6 +184,14 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
         if parsed.trained_on is not None:
             found.family = TRANSFER
         same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
+        # Each seed follows an earlier run of its own; the rows are the same.
+        for key, apart in (("init", ("run", "model")), ("extended", ("run",))):
+            if key in config:
+                rest = {name: of for name, of in config[key].items() if name not in apart}
+                same[key] = rest
+        if parsed.init is not None:
+            # What the earlier run has cost is not in the budget.
+            found.budget += f" after {parsed.init.objective} on {parsed.init.dataset}"
     else:
         # A baseline or predictions from elsewhere: nothing was trained here.
         found.external = parsed.kind == "external"

@@ -1,0 +1,111 @@
+"""Runs that follow an earlier one: ``train --init`` and ``train --resume RUN --steps N``.
+
+Both are runs of their own, with an id and a directory of their own; the earlier run stays as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from slotbench.config.run_config import RunConfig, with_field
+from slotbench.errors import UserError
+from slotbench.files import read_bytes, sha256_of, write_whole
+from slotbench.results.run import Run, find, read_model
+from slotbench.training import checkpoint
+
+
+def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfig:
+    """The configuration of a run that starts from the weights of ``earlier``.
+
+    :class:`UserError` where that run has another core or encoder, or no trained weights.
+    """
+    before = earlier.config()
+    for section in ("core", "encoder"):
+        if before.names[section] != config.names[section]:
+            raise UserError(
+                f"--init {earlier.id}: its {section} is {before.names[section]!r}, this run's is "
+                f"{config.names[section]!r}.",
+                "Only a run of the same core and encoder can be started from.",
+            )
+    read_model(earlier)
+    objective, dataset = str(before.names["objective"]), before.dataset.reference
+    here = earlier.results_dir == results_dir.resolve()
+    init = {
+        "run": earlier.id if here else str(earlier.path.resolve()),
+        "model": sha256_of(earlier.model),
+        "objective": objective,
+        "dataset": dataset,
+    }
+    overrides = {**config.overrides, "init": f"{objective} on {dataset}"}
+    return replace(config, init=init, overrides=overrides)
+
+
+def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tensor]:
+    """The weights that a run starts from: the core's; the objective's where it is the same one.
+
+    :class:`UserError` where the earlier run is gone, or has been trained anew.
+    """
+    earlier = find(config.init["run"], results_dir)
+    state = read_model(earlier)
+    if sha256_of(earlier.model) != config.init["model"]:
+        raise UserError(
+            f"{earlier.model} is not the model that this run was to start from: its sha256 is "
+            "another one.",
+            "Put back the file, or type --init again for another run.",
+        )
+    if config.init["objective"] == config.names["objective"]:
+        return state
+    return {name: value for name, value in state.items() if name.startswith("core.")}
+
+
+def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
+    """The run that goes on from a finished one up to ``steps`` steps, and its configuration.
+
+    Its learning rate and the objective's schedules are those of a run of ``steps`` steps.
+    :class:`UserError` where the run is not finished, has a budget, or has as many steps.
+    """
+    status = run.status()
+    if status["state"] != "done":
+        raise UserError(
+            f"--steps {steps}: {run.path} is {status['state']}; only a finished run is extended.",
+            f"Type: slotbench train --resume {run.id}",
+        )
+    if config.train.budget:
+        raise UserError(f"--steps {steps}: the run was trained by {config.train.budget}.")
+    if status["step"] < 1:
+        raise UserError(f"--steps {steps}: this objective trains nothing.")
+    if steps <= status["step"]:
+        raise UserError(f"--steps {steps}: the run has {status['step']:,} already; expected more.")
+    train = with_field("train", config.train, "steps", str(steps))
+    overrides = {**config.overrides, "train.steps": steps, "extended": status["step"]}
+    longer = replace(
+        config,
+        sections={**config.sections, "train": train},
+        overrides=overrides,
+        extended={"run": run.id, "step": status["step"]},
+    )
+    return Run.of(longer, run.results_dir), longer
+
+
+def go_on_from_earlier(run: Run, config: RunConfig) -> None:
+    """Give an extended run the checkpoint and the metrics of the run that it goes on from.
+
+    The caller holds the run. :class:`UserError` where the earlier run is gone or has changed.
+    """
+    if run.checkpoint.is_file():
+        return
+    earlier, step = find(config.extended["run"], run.results_dir), config.extended["step"]
+    if not earlier.checkpoint.is_file():
+        raise UserError(f"{earlier.path} has no checkpoint to go on from.")
+    saved = checkpoint.load(earlier.checkpoint, earlier.config().id)
+    if saved.step != step:
+        raise UserError(f"{earlier.checkpoint} is of step {saved.step:,}, expected {step:,}.")
+    metrics = earlier.path / "metrics.jsonl"
+    write_whole(run.path / "metrics.jsonl", read_bytes(metrics) if metrics.is_file() else b"")
+    facts = {"step": step, "steps": config.train.steps, "seconds": saved.seconds}
+    extended = dict(config.extended)
+    run.write_status("interrupted", f"goes on from {earlier.id}", **facts, extended=extended)
+    # Last: a run without a checkpoint begins with this again.
+    replace(saved, run_id=config.id).save(run.checkpoint)
