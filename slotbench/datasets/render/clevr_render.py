@@ -6,15 +6,10 @@ from typing import Any, ClassVar
 
 import mitsuba as mi
 
-from slotbench.datasets.render.clevr_scene import (
-    COLORS,
-    HALF_WIDTH,
-    MATERIALS,
-    NEW_COLORS,
-    ROW_OFFSET,
-    Thing,
-)
-from slotbench.datasets.render.mitsuba_render import MitsubaRenderer, linear_rgb, texture
+from slotbench.datasets.render import clevr_scene
+from slotbench.datasets.render.clevr_scene import COLORS, HALF_WIDTH, NEW_COLORS
+from slotbench.datasets.render.mitsuba_render import MitsubaRenderer
+from slotbench.datasets.render.placement import Thing
 
 RADIANCE = {"key": (28.0, 1.2), "fill": (6.0, 1.5), "back": (9.0, 1.5)}
 """Radiance and half-edge of the three area lights."""
@@ -68,15 +63,10 @@ class Renderer(StageRenderer):
     """Draws scenes of CLEVR."""
 
     ambient = 0.3
-    row_offset = ROW_OFFSET
+    row_offset = clevr_scene.ROW_OFFSET
 
     def __init__(self, size: int, zoom: float = 1.0) -> None:
-        super().__init__(size, zoom)
-        self.surfaces: dict[tuple[str, ...], Any] = {
-            (color, material): mi.load_dict({"base_color": linear_rgb(rgb), **SURFACES[material]})
-            for color, rgb in (COLORS | NEW_COLORS).items()
-            for material in MATERIALS
-        }
+        super().__init__(size, zoom, COLORS | NEW_COLORS, SURFACES)
         self.gray = mi.load_dict({"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.5}})
 
     def ground(self, scene: Any) -> Any:  # noqa: ARG002
@@ -86,14 +76,4 @@ class Renderer(StageRenderer):
 
     def shapes(self, name: str, thing: Thing) -> dict[str, Any]:
         """The parts of one object."""
-
-        def surface(shape: str) -> Any:
-            if not thing.style:
-                return self.surfaces[thing.color, thing.material]
-            key = (thing.color, thing.material, thing.style, shape)
-            if key not in self.surfaces:
-                color = texture(thing.style, COLORS[thing.color], shape)
-                self.surfaces[key] = mi.load_dict({"base_color": color, **SURFACES[thing.material]})
-            return self.surfaces[key]
-
-        return self.solid(name, thing.shape, thing.radius, thing.position, thing.rotation, surface)
+        return self.solid(name, thing)

@@ -1,27 +1,26 @@
 """Scenes of CLEVR: objects, camera and lights. No rendering here."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render.placement import Point, choose, filled
+from slotbench.datasets.render.placement import NO_COAT, Coat, Point, Thing, choose, filled
 from slotbench.datasets.render.steady import applied
 
-COLORS = {
-    "gray": (87, 87, 87),
-    "red": (173, 35, 35),
-    "blue": (42, 75, 215),
-    "green": (29, 105, 20),
-    "brown": (129, 74, 25),
-    "purple": (129, 38, 192),
-    "cyan": (41, 208, 208),
-    "yellow": (255, 238, 51),
-}
-"""sRGB, 0 to 255."""
-NEW_COLORS = {"orange": (255, 135, 0), "pink": (255, 120, 200), "lime": (150, 230, 40)}
+
+def rgb(text: str) -> dict[str, tuple[int, int, int]]:
+    """Names and hexadecimal sRGB colours in turn -> name and bytes."""
+    words = text.split()
+    pairs = zip(words[::2], map(bytes.fromhex, words[1::2]), strict=True)
+    return {name: (color[0], color[1], color[2]) for name, color in pairs}
+
+
+COLORS = rgb("gray 575757 red ad2323 blue 2a4bd7 green 1d6914 brown 814a19 purple 8126c0")
+COLORS |= rgb("cyan 29d0d0 yellow ffee33")
+NEW_COLORS = rgb("orange ff8700 pink ff78c8 lime 96e628")
 """Colours of the shift ``object_color`` alone."""
 SHAPES = ("cube", "sphere", "cylinder")
 MATERIALS = ("rubber", "metal")
@@ -39,25 +38,17 @@ ROW_OFFSET = 5 / 192
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object: lengths in scene units, ``rotation`` about the vertical in degrees."""
-
-    shape: str
-    color: str
-    material: str
-    size: str
-    radius: float
-    position: Point
-    rotation: float
-    style: str = ""
-    """A texture; only shifted test sets have any."""
-
-
-@dataclass(frozen=True)
 class Scene:
+    """A scene of CLEVR or ClevrTex."""
+
     objects: tuple[Thing, ...]
     camera: Array
+    """Its place, float64 (3,); it looks at the origin."""
     lights: dict[str, Array]
+    ground: str = ""
+    """Its material; empty: plain grey."""
+    coat: Coat = NO_COAT
+    """How the ground's texture lies."""
 
 
 def camera_frame(camera: Array) -> Array:
@@ -85,29 +76,36 @@ def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Arr
     return np.stack([x, y, depth], axis=1)
 
 
-def sample_view(generator: np.random.Generator) -> tuple[Array, dict[str, Array]]:
-    """Places of the camera, float64 (3,), and of the lights by name."""
+def sample_view(generator: np.random.Generator) -> Scene:
+    """Camera and lights of a scene without objects."""
     camera = np.array(CAMERA) + generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 3)
-    return camera, {
+    lights = {
         name: np.array(place) + generator.uniform(-LIGHT_JITTER, LIGHT_JITTER, 3)
         for name, place in LIGHTS.items()
     }
+    return Scene((), camera, lights)
 
 
 def sample_scene(count: int, generator: np.random.Generator) -> Scene:
     """A scene of ``count`` objects; starts anew where an object finds no place in 50 tries."""
     while True:
-        camera, lights = sample_view(generator)
-        objects = filled((), count, lambda others: place(others, camera, generator))  # noqa: B023
-        if objects is not None:
-            return Scene(objects, camera, lights)
+        view = sample_view(generator)
+        scene = fill(view, count, generator)
+        if scene is not None:
+            return scene
+
+
+def fill(scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
+    """The scene with objects added until it has ``count``; None where one finds no place."""
+    found = filled(scene.objects, count, lambda others: place(others, scene.camera, generator))
+    return None if found is None else replace(scene, objects=found)
 
 
 def place(others: tuple[Thing, ...], camera: Array, generator: np.random.Generator) -> Thing | None:
     """An object beside others; None where 50 places are all taken."""
     size, shape = choose(tuple(SIZES), generator), choose(SHAPES, generator)
     radius = SIZES[size] / math.sqrt(2) if shape == "cube" else SIZES[size]
-    taken = [(other.position, SIZES[other.size]) for other in others]
+    taken = [(other.position, SIZES[str(other.size)]) for other in others]
     found = find(50, radius, SIZES[size], taken, camera, ROW_OFFSET, generator)
     if found is None:
         return None

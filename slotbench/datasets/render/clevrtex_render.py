@@ -8,11 +8,11 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.clevr_render import StageRenderer
-from slotbench.datasets.render.clevr_scene import COLORS
+from slotbench.datasets.render.clevr_scene import COLORS, Scene
 from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL, tile
-from slotbench.datasets.render.clevrtex_scene import Coat, Scene, Thing
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.mitsuba_render import linear_rgb, triangles
+from slotbench.datasets.render.placement import Coat, Thing
 from slotbench.datasets.render.steady import turned
 
 TILE, GROUND_TILE = 1.6, 3.2
@@ -27,8 +27,7 @@ class Renderer(StageRenderer):
     ambient = 0.4
 
     def __init__(self, size: int, zoom: float = 1.0) -> None:
-        super().__init__(size, zoom)
-        self._surfaces: dict[tuple[str, str], Any] = {}
+        super().__init__(size, zoom, COLORS, {})
 
     def ground(self, scene: Scene) -> Any:
         """A textured plane."""
@@ -37,7 +36,7 @@ class Renderer(StageRenderer):
         normals = np.tile([0.0, 0.0, 1.0], (4, 1))
         coordinates = _coated(corners / GROUND_TILE, scene.coat)
         faces = np.array([[0, 1, 2], [0, 2, 3]])
-        surface = self._surface(scene.ground, "")
+        surface = self._material(scene.ground, "")
         return triangles("ground", surface, vertices, faces, normals, coordinates)
 
     def shapes(self, name: str, thing: Thing) -> dict[str, Any]:
@@ -46,12 +45,12 @@ class Renderer(StageRenderer):
         vertices = turned(shape.vertices, angle) * thing.radius + np.array(thing.position)
         coordinates = _coated(shape.coordinates * thing.radius / TILE, thing.coat)
         normals = turned(shape.normals, angle)
-        surface = self._surface(thing.material, thing.color)
+        surface = self._material(thing.material, thing.color)
         made = triangles(name, surface, vertices, shape.faces, normals, coordinates)
         return {name: made}
 
-    def _surface(self, material: str, color: str) -> Any:
-        """Built once in a process; scenes share them."""
+    def _material(self, material: str, color: str) -> Any:
+        """A surface, built once; scenes share them."""
         key = material, color
         if key not in self._surfaces:
             self._surfaces[key] = mi.load_dict(_surface(material, color))

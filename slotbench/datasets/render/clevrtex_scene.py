@@ -5,15 +5,17 @@ lights, with three sizes, four shapes and a material for each object and for the
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render import clevr_scene
+from slotbench.datasets.render.clevr_scene import Scene
 from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
 from slotbench.datasets.render.meshes import mesh
-from slotbench.datasets.render.placement import Point, choose, filled
+from slotbench.datasets.render.placement import Coat, Thing, choose, filled
 
 COUNTS = (3, 10)
 GRASS = "grass"
@@ -56,39 +58,6 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Coat:
-    """How a texture lies: turned by an angle in radians, then shifted, in tiles."""
-
-    turn: float
-    shift: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object: lengths in scene units, ``rotation`` about the vertical in degrees."""
-
-    shape: str
-    size: str
-    material: str
-    color: str
-    """Empty where the material has its own."""
-    radius: float
-    position: Point
-    rotation: float
-    coat: Coat
-
-
-@dataclass(frozen=True)
-class Scene:
-    objects: tuple[Thing, ...]
-    ground: str
-    """Its material; empty: plain grey."""
-    coat: Coat
-    camera: Array
-    lights: dict[str, Array]
-
-
 def project(points: Array, camera: Array) -> Array:
     """Where points (n, 3) appear: x and y in [0, 1] from the top left corner, and the depth.
 
@@ -102,23 +71,19 @@ def sample_scene(kind: Kind, count: int, generator: np.random.Generator) -> Scen
     ground = choose(kind.ground, generator) if kind.ground else ""
     materials = (ground,) if kind.same else kind.materials
     while True:
-        camera, lights = clevr_scene.sample_view(generator)
-        coat = _coat(generator)
-        objects = filled(
-            (),
-            count,
-            lambda others: _place(others, kind, materials, camera, generator),  # noqa: B023
-        )
+        view = clevr_scene.sample_view(generator)
+        coat, place = _coat(generator), partial(_place, kind, materials, view.camera, generator)
+        objects = filled((), count, place)
         if objects is not None:
-            return Scene(objects, ground, coat, camera, lights)
+            return replace(view, objects=objects, ground=ground, coat=coat)
 
 
 def _place(
-    others: tuple[Thing, ...],
     kind: Kind,
     materials: tuple[str, ...],
     camera: Array,
     generator: np.random.Generator,
+    others: tuple[Thing, ...],
 ) -> Thing | None:
     size, radius = kind.sizes[int(generator.integers(len(kind.sizes)))]
     shape = choose(kind.shapes, generator)
@@ -130,7 +95,7 @@ def _place(
     material = choose(materials, generator)
     color = choose(tuple(clevr_scene.COLORS), generator) if kind.colored else ""
     turn = float(generator.uniform(0, 360))
-    return Thing(shape, size, material, color, radius, found, turn, _coat(generator))
+    return Thing(shape, color, material, size, radius, found, turn, coat=_coat(generator))
 
 
 def _coat(generator: np.random.Generator) -> Coat:

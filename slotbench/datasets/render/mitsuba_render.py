@@ -6,7 +6,7 @@ one thread: the work is split over processes, and the image does not depend on t
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import drjit
@@ -14,9 +14,15 @@ import mitsuba as mi
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render.placement import POINTED, Point
+from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.steady import steady
 from slotbench.datasets.shifts.drawn import draw_pattern, second_color
+
+Color = tuple[int, int, int]
+TEXELS = 128
+REPEATS = {"sphere": (5, 3), "cylinder": (5, 2), "capsule": (5, 2), "cube": (2, 2)}
+REPEATS |= {"cone": (4, 2), "disk": (1, 4)}
+"""Shape -> how often a pattern is repeated along its two surface coordinates."""
 
 
 def decoded(encoded: float) -> float:
@@ -25,29 +31,20 @@ def decoded(encoded: float) -> float:
     return float(steady(linear))
 
 
+LEVELS = np.array([decoded((level + 0.5) / 255) for level in range(255)])
+"""Linear values between two neighbouring bytes of sRGB; comparing needs no power of a pixel."""
+
+
 def encoded(linear: Array) -> Array:
     """The sRGB bytes, uint8, of linear values, float32 of any shape; clipped to [0, 1]."""
     return np.asarray(np.searchsorted(LEVELS, linear).astype(np.uint8))
 
 
-TEXELS = 128
-LEVELS = np.array([decoded((level + 0.5) / 255) for level in range(255)])
-"""Linear values between two neighbouring bytes of sRGB; comparing needs no power of a pixel."""
-REPEATS = {
-    "sphere": (5, 3),
-    "cylinder": (5, 2),
-    "capsule": (5, 2),
-    "cube": (2, 2),
-    "cone": (4, 2),
-    "disk": (1, 4),
-}
-"""Shape -> how often a pattern is repeated along its two surface coordinates."""
-
-
 class MitsubaRenderer(ABC):
     """Draws scenes at ``size`` x ``size`` pixels, ``samples`` samples a pixel.
 
-    ``zoom`` above 1 draws only the middle of the frame, enlarged.
+    ``zoom`` above 1 draws only the middle of the frame, enlarged. ``colors`` are the objects' by
+    name, ``materials`` Mitsuba's surfaces by name.
 
     A subclass builds the scene. It takes its sensors from :meth:`sensors`: number 0 is for the
     image, number 1 for the labels. The shapes of object i (from 1) are called ``object<i>`` or
@@ -57,12 +54,19 @@ class MitsubaRenderer(ABC):
 
     samples = 8
 
-    def __init__(self, size: int, zoom: float = 1.0) -> None:
+    def __init__(
+        self,
+        size: int,
+        zoom: float,
+        colors: Mapping[str, Color],
+        materials: Mapping[str, dict[str, Any]],
+    ) -> None:
         mi.set_variant("scalar_rgb")
         drjit.set_thread_count(1)
-        self.size, self.zoom = size, zoom
+        self.size, self.zoom, self.colors, self.materials = size, zoom, colors, materials
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 4, "bsdf_samples": 1})
         self.labels = mi.load_dict({"type": "aov", "aovs": "label:shape_index"})
+        self._surfaces: dict[tuple[str, ...], Any] = {}
 
     @abstractmethod
     def parts(self, scene: Any) -> dict[str, Any]:
@@ -75,8 +79,7 @@ class MitsubaRenderer(ABC):
 
     def image(self, loaded: Any, seed: int) -> Array:
         """uint8 (size, size, 3), sRGB; ``seed`` decides where the samples lie."""
-        drawn = self._render(loaded, self.light, 0, self.samples, seed)
-        return encoded(drawn)
+        return encoded(self._render(loaded, self.light, 0, self.samples, seed))
 
     def mask(self, loaded: Any) -> Array:
         """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""
@@ -96,60 +99,55 @@ class MitsubaRenderer(ABC):
         for key in ("principal_point_offset_x", "principal_point_offset_y"):
             if key in options:
                 options[key] *= self.zoom
+        place = {"fov": fov, "to_world": to_world, **options}
         return {
-            "camera": self._sensor(to_world, fov, "multijitter", self.samples, options),
+            "camera": self._sensor("multijitter", self.samples, place),
             # Labels are taken at the middle of each pixel, so that outlines are not ragged.
-            "labeller": self._sensor(to_world, fov, "stratified", 1, options),
+            "labeller": self._sensor("stratified", 1, place),
         }
 
-    def _sensor(
-        self, to_world: Any, fov: float, sampler: str, samples: int, options: dict[str, Any]
-    ) -> dict[str, Any]:
-        side = {"width": self.size, "height": self.size}
-        pixels = {"pixel_format": "rgb", "component_format": "float32"}
+    def _sensor(self, sampler: str, samples: int, place: dict[str, Any]) -> dict[str, Any]:
+        pixels = {"pixel_format": "rgb", "component_format": "float32", "rfilter": {"type": "box"}}
         return {
             "type": "perspective",
-            "fov": fov,
-            "to_world": to_world,
-            **options,
-            "film": {"type": "hdrfilm", **side, "rfilter": {"type": "box"}, **pixels},
+            **place,
+            "film": {"type": "hdrfilm", "width": self.size, "height": self.size, **pixels},
             "sampler": {"type": sampler, "sample_count": samples, "jitter": samples > 1},
         }
 
-    def solid(
-        self,
-        name: str,
-        shape: str,
-        radius: float,
-        position: Point,
-        rotation: float,
-        surface: Callable[[str], Any],
-    ) -> dict[str, Any]:
-        """The parts of an object on the floor; ``surface`` gives the material of each shape."""
-        x, y, z = position
-        transform = mi.ScalarTransform4f
+    def surface(self, thing: Thing, shape: str) -> Any:
+        """The material of an object, built once; a texture is scaled to suit ``shape``."""
+        key = (thing.color, thing.material, thing.style, shape if thing.style else "")
+        if key not in self._surfaces:
+            color = self.colors[thing.color]
+            base = texture(thing.style, color, shape) if thing.style else linear_rgb(color)
+            made = {"base_color": base, **self.materials[thing.material]}
+            self._surfaces[key] = mi.load_dict(made)
+        return self._surfaces[key]
+
+    def solid(self, name: str, thing: Thing) -> dict[str, Any]:
+        """The parts of an object on the floor."""
+        (x, y, z), shape, radius = thing.position, thing.shape, thing.radius
+        transform, surface = mi.ScalarTransform4f, self.surface(thing, shape)
         if shape in POINTED:
-            return {name: pointed(name, shape, radius, 2 * z, rotation, (x, y), surface(shape))}
+            return {name: pointed(name, thing, surface)}
         if shape == "sphere":
-            return {name: sphere([x, y, z], radius, surface(shape))}
+            return {name: sphere([x, y, z], radius, surface)}
         if shape == "cube":
-            turned = transform().translate([x, y, z]).rotate([0, 0, 1], rotation)
-            return {
-                name: {"type": "cube", "to_world": turned.scale(radius), "bsdf": surface(shape)}
-            }
+            turned = transform().translate([x, y, z]).rotate([0, 0, 1], thing.rotation)
+            return {name: {"type": "cube", "to_world": turned.scale(radius), "bsdf": surface}}
         lid = transform().translate([x, y, 2 * z]).scale(radius)
         return {
-            name: cylinder([x, y], 0, 2 * z, radius, surface(shape)),
-            f"{name}-lid": {"type": "disk", "to_world": lid, "bsdf": surface("disk")},
+            name: cylinder([x, y], 0, 2 * z, radius, surface),
+            f"{name}-lid": {"type": "disk", "to_world": lid, "bsdf": self.surface(thing, "disk")},
         }
 
     def _render(self, loaded: Any, integrator: Any, sensor: int, samples: int, seed: Any) -> Array:
         drawn = mi.render(loaded, sensor=sensor, integrator=integrator, spp=samples, seed=seed)
-        pixels: Array = np.array(drawn, np.float32)
-        return pixels
+        return np.array(drawn, np.float32)
 
 
-def linear_rgb(color: tuple[int, int, int]) -> dict[str, Any]:
+def linear_rgb(color: Color) -> dict[str, Any]:
     """Mitsuba's colour of an sRGB colour of bytes."""
     return {"type": "rgb", "value": [decoded(channel / 255) for channel in color]}
 
@@ -167,7 +165,7 @@ def cylinder(
     return {"type": "cylinder", **ends, "radius": radius, "bsdf": surface}
 
 
-def texture(pattern: str, color: tuple[int, int, int], shape: str) -> dict[str, Any]:
+def texture(pattern: str, color: Color, shape: str) -> dict[str, Any]:
     """A pattern of an sRGB colour of bytes, scaled to suit a shape."""
     places = (np.arange(TEXELS) + 0.5) / TEXELS
     repeats = REPEATS[shape]
@@ -179,29 +177,25 @@ def texture(pattern: str, color: tuple[int, int, int], shape: str) -> dict[str, 
     return {"type": "bitmap", "bitmap": mi.Bitmap(pixels), "raw": True}
 
 
-def pointed(
-    name: str,
-    shape: str,
-    radius: float,
-    height: float,
-    turn: float,
-    place: tuple[float, float],
-    surface: Any,
-) -> Any:
+def circle(angles: Array, level: float) -> Array:
+    """Points float64 (n, 3) of the unit circle at angles (n,) in radians, at a height."""
+    return np.stack([*steady([np.cos(angles), np.sin(angles)]), np.full(len(angles), level)], 1)
+
+
+def pointed(name: str, thing: Thing, surface: Any) -> Any:
     """A cone, a four-sided pyramid or a diamond (two pyramids, base to base) on the floor.
 
-    ``radius`` is that of the circle around the widest place, ``turn`` in degrees about the
-    vertical, ``place`` x and y. Faces are flat; a cone has many. Cone and pyramid have no bottom.
+    The radius is that of the circle around the widest place. Faces are flat; a cone has many. Cone
+    and pyramid have no bottom.
     """
-    sides = 48 if shape == "cone" else 4
-    angles = math.radians(turn) + np.arange(sides + 1) * (2 * math.pi / sides)
-    level = height / 2 if shape == "diamond" else 0.0
-    ring = np.stack([*steady([np.cos(angles), np.sin(angles)]), np.full(sides + 1, level)], axis=1)
-    ring = ring * (radius, radius, 1) + (*place, 0)
-    top, bottom = (np.tile([*place, z], (sides, 1)) for z in (height, 0.0))
+    (*place, middle), sides = thing.position, 48 if thing.shape == "cone" else 4
+    angles = math.radians(thing.rotation) + np.arange(sides + 1) * (2 * math.pi / sides)
+    level = middle if thing.shape == "diamond" else 0.0
+    ring = circle(angles, level) * (thing.radius, thing.radius, 1) + (*place, 0)
+    top, bottom = (np.tile([*place, z], (sides, 1)) for z in (2 * middle, 0.0))
     # Faces share no corners, so that every face has a normal of its own.
     faces = [np.stack([ring[:-1], ring[1:], top], axis=1)]
-    if shape == "diamond":
+    if thing.shape == "diamond":
         faces.append(np.stack([ring[1:], ring[:-1], bottom], axis=1))
     vertices = np.concatenate(faces).reshape(-1, 3)
     return triangles(name, surface, vertices, np.arange(len(vertices)))
@@ -230,11 +224,10 @@ def triangles(
         has_vertex_texcoords=coordinates is not None,
     )
     stored = mi.traverse(mesh)
-    stored["vertex_positions"] = vertices.astype(np.float32).ravel()
-    if normals is not None:
-        stored["vertex_normals"] = normals.astype(np.float32).ravel()
-    if coordinates is not None:
-        stored["vertex_texcoords"] = coordinates.astype(np.float32).ravel()
+    arrays = {"positions": vertices, "normals": normals, "texcoords": coordinates}
+    for key, array in arrays.items():
+        if array is not None:
+            stored[f"vertex_{key}"] = array.astype(np.float32).ravel()
     stored["faces"] = faces.astype(np.uint32).ravel()
     stored.update()
     mesh.set_id(name)

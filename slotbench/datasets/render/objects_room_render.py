@@ -7,24 +7,11 @@ import mitsuba as mi
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render.mitsuba_render import (
-    MitsubaRenderer,
-    cylinder,
-    linear_rgb,
-    sphere,
-    texture,
-    triangles,
-)
-from slotbench.datasets.render.objects_room_scene import (
-    COLORS,
-    FOV,
-    HALF,
-    HEIGHT,
-    NEW_COLORS,
-    TINTS,
-    Room,
-    Thing,
-)
+from slotbench.datasets.render import mitsuba_render as solids
+from slotbench.datasets.render import objects_room_scene as scenes
+from slotbench.datasets.render.mitsuba_render import linear_rgb
+from slotbench.datasets.render.objects_room_scene import HALF, HEIGHT, Room
+from slotbench.datasets.render.placement import Thing
 from slotbench.datasets.render.steady import applied, steady
 
 SUN, SUN_HEIGHT = 1.7, 60.0
@@ -38,23 +25,19 @@ SIDES = 40
 """Flat faces of a cone; its shading is smooth."""
 
 
-class Renderer(MitsubaRenderer):
+class Renderer(solids.MitsubaRenderer):
     """Draws rooms."""
 
     def __init__(self, size: int, zoom: float = 1.0) -> None:
-        super().__init__(size, zoom)
+        colors = scenes.COLORS | scenes.NEW_COLORS
+        super().__init__(size, zoom, colors, {scenes.MATERIAL: SURFACE})
         # A single directional light needs no random samples, so it has no noise. Ambient light is
         # added from the colours and normals of surfaces: two passes take half the time of one.
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 1, "bsdf_samples": 0})
         self.around = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
         self.sky = _sky(size, zoom)
-        self.surfaces: dict[tuple[str, ...], Any] = {
-            (color,): mi.load_dict({"base_color": linear_rgb(rgb), **SURFACE})
-            for color, rgb in (COLORS | NEW_COLORS).items()
-        }
-        self.tints = [
-            mi.load_dict({"type": "diffuse", "reflectance": linear_rgb(rgb)}) for rgb in TINTS
-        ]
+        tints = ({"type": "diffuse", "reflectance": linear_rgb(rgb)} for rgb in scenes.TINTS)
+        self.tints = list(map(mi.load_dict, tints))
 
     def parts(self, scene: Room) -> dict[str, Any]:
         """The whole scene."""
@@ -64,7 +47,7 @@ class Renderer(MitsubaRenderer):
         room = transform().rotate([0, 0, 1], scene.turn)
         parts: dict[str, Any] = {
             "type": "scene",
-            **self.sensors(camera, FOV),
+            **self.sensors(camera, scenes.FOV),
             "sun": {
                 "type": "directional",
                 "direction": sun @ mi.ScalarVector3f(-1, 0, 0),
@@ -105,28 +88,18 @@ class Renderer(MitsubaRenderer):
         return seen
 
     def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:
-        size, (x, y, _) = thing.size, thing.position
-
-        def surface(shape: str) -> Any:
-            if not thing.style:
-                return self.surfaces[thing.color,]
-            key = (thing.color, thing.style, shape)
-            if key not in self.surfaces:
-                color = texture(thing.style, COLORS[thing.color], shape)
-                self.surfaces[key] = mi.load_dict({"base_color": color, **SURFACE})
-            return self.surfaces[key]
-
+        x, y, size = thing.position
         if thing.shape == "cone":
-            return {name: _cone(name, thing, surface("cone"))}
+            return {name: _cone(name, thing, self.surface(thing, "cone"))}
         if thing.shape == "capsule":
-            radius, coat = 0.6 * size, surface("capsule")
+            radius, coat = 0.6 * size, self.surface(thing, "capsule")
             top = 2 * size - radius
             return {
-                name: cylinder([x, y], radius, top, radius, coat),
-                f"{name}-top": sphere([x, y, top], radius, coat),
-                f"{name}-foot": sphere([x, y, radius], radius, coat),
+                name: solids.cylinder([x, y], radius, top, radius, coat),
+                f"{name}-top": solids.sphere([x, y, top], radius, coat),
+                f"{name}-foot": solids.sphere([x, y, radius], radius, coat),
             }
-        return self.solid(name, thing.shape, size, thing.position, thing.rotation, surface)
+        return self.solid(name, thing)
 
 
 def _sky(size: int, zoom: float) -> Array:
@@ -141,11 +114,10 @@ def _cone(name: str, thing: Thing, surface: Any) -> Any:
     # A texture begins and ends at one edge, whose corner is then stored twice.
     corners = SIDES + bool(thing.style)
     angles = np.arange(corners) * (2 * math.pi / SIDES)
-    around = np.stack([*steady([np.cos(angles), np.sin(angles)]), np.zeros(corners)], axis=1)
-    x, y, _ = thing.position
-    foot = np.array([x, y, 0]) + thing.size * around
+    x, y, size = thing.position
+    foot = np.array([x, y, 0]) + size * solids.circle(angles, 0.0)
     # The apex is stored once for each face, so that each has a normal of its own.
-    apex = np.tile([x, y, 2 * thing.size], (corners, 1))
+    apex = np.tile([x, y, 2 * size], (corners, 1))
     middle = angles + math.pi / SIDES
     normals = np.concatenate([_leaning(angles), _leaning(middle)])
     this = np.arange(SIDES)
@@ -153,7 +125,8 @@ def _cone(name: str, thing: Thing, surface: Any) -> Any:
     turns = np.arange(corners) / SIDES
     texels = [np.stack([turns, np.full(corners, up)], axis=1) for up in (0, 1)]
     coordinates = np.concatenate(texels) if thing.style else None
-    return triangles(name, surface, np.concatenate([foot, apex]), faces, normals, coordinates)
+    vertices = np.concatenate([foot, apex])
+    return solids.triangles(name, surface, vertices, faces, normals, coordinates)
 
 
 def _leaning(angles: Array) -> Array:

@@ -11,38 +11,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render.placement import Point, choose, filled
+from slotbench.datasets.render.clevr_scene import rgb
+from slotbench.datasets.render.placement import Point, Thing, choose, filled
 from slotbench.datasets.render.steady import applied, steady
 
+MATERIAL = "plastic"
 MOST = 6
 """Objects in an image."""
 SHAPES = ("cube", "sphere", "cylinder", "cone", "capsule")
-COLORS = {
-    "red": (214, 39, 40),
-    "orange": (255, 136, 14),
-    "yellow": (250, 220, 40),
-    "green": (44, 160, 44),
-    "cyan": (40, 205, 215),
-    "blue": (45, 80, 220),
-    "purple": (138, 43, 200),
-    "pink": (245, 105, 180),
-}
-"""sRGB, 0 to 255."""
+COLORS = rgb("red d62728 orange ff880e yellow fadc28 green 2ca02c cyan 28cdd7 blue 2d50dc")
+COLORS |= rgb("purple 8a2bc8 pink f569b4")
 NEW_SHAPES = ("pyramid", "diamond")
-NEW_COLORS = {"brown": (105, 62, 28), "lime": (185, 255, 40), "black": (22, 22, 24)}
+NEW_COLORS = rgb("brown 693e1c lime b9ff28 black 161618")
 """Only the shifts ``object_shape`` and ``object_color`` have these."""
-TINTS = (
-    (203, 140, 132),
-    (212, 174, 132),
-    (214, 205, 150),
-    (152, 186, 132),
-    (132, 196, 172),
-    (136, 172, 206),
-    (146, 146, 206),
-    (186, 146, 198),
-    (216, 216, 210),
-    (150, 150, 150),
-)
+TINTS = tuple(rgb("0 cb8c84 1 d4ae84 2 d6cd96 3 98ba84 4 84c4ac 5 88acce 6 9292ce").values())
+TINTS += tuple(rgb("7 ba92c6 8 d8d8d2 9 969696").values())
 """Colours of floors and walls, paler than those of objects."""
 
 HALF, HEIGHT = 3.5, 2.0
@@ -58,23 +41,9 @@ GAP = 0.15
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object; it stands on the floor, turned by ``rotation`` degrees about the vertical.
-
-    ``position`` is its middle, ``size`` half its height.
-    """
-
-    shape: str
-    color: str
-    size: float
-    position: Point
-    rotation: float
-    style: str = ""
-    """A texture; only shifted test sets have any."""
-
-
-@dataclass(frozen=True)
 class Room:
+    """The size of an object is half its height."""
+
     objects: tuple[Thing, ...]
     floor: int
     walls: int
@@ -122,12 +91,12 @@ def place(
     free = _framed(np.concatenate([places, np.full((50, 1), size)], axis=1), camera, target)
     for other in others:
         apart = np.hypot(*(places - other.position[:2]).T)
-        needed = footprint(shape, size) + footprint(other.shape, other.size) + GAP
+        needed = footprint(shape, size) + footprint(other.shape, other.radius) + GAP
         free &= apart >= needed
     if not free.any():
         return None
     x, y = places[int(free.argmax())].tolist()
-    return Thing(shape, color, size, (x, y, size), rotation)
+    return Thing(shape, color, MATERIAL, size, size, (x, y, size), rotation)
 
 
 def _framed(points: Array, camera: Point, target: Point) -> Array:

@@ -1,14 +1,41 @@
-"""How the objects of a scene find their places."""
+"""Objects of rendered scenes, and how they find their places."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 
 Point = tuple[float, float, float]
-Thing = TypeVar("Thing")
 POINTED = ("cone", "pyramid", "diamond")
 """Shapes that shifts bring into scenes of cubes, spheres and cylinders."""
+
+
+@dataclass(frozen=True)
+class Coat:
+    """How a texture lies: turned by an angle in radians, then shifted, in tiles."""
+
+    turn: float
+    shift: tuple[float, float]
+
+
+NO_COAT = Coat(0.0, (0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object. Lengths are in scene units, ``rotation`` in degrees about the vertical."""
+
+    shape: str
+    color: str
+    material: str
+    size: str | float
+    radius: float
+    position: Point
+    """Its middle."""
+    rotation: float
+    style: str = ""
+    """A texture that only shifted test sets have."""
+    coat: Coat = NO_COAT
 
 
 def choose(values: tuple[str, ...], generator: np.random.Generator) -> str:

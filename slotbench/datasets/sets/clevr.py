@@ -18,19 +18,9 @@ from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.archives import is_zip
-from slotbench.datasets.render.clevr_scene import (
-    COLORS,
-    MATERIALS,
-    NEW_COLORS,
-    SHAPES,
-    SIZES,
-    Scene,
-    Thing,
-    place,
-    project,
-    sample_scene,
-)
-from slotbench.datasets.render.placement import POINTED, filled
+from slotbench.datasets.render import clevr_scene as scenes
+from slotbench.datasets.render.clevr_scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
+from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.datasets.shifts.drawn import PATTERNS
 from slotbench.registry import register
@@ -82,24 +72,21 @@ class Clevr(RenderedDataset):
         return COUNTS[self.variant]
 
     def sample(self, split: str, count: int, generator: np.random.Generator) -> Scene:  # noqa: ARG002
-        return sample_scene(count, generator)
+        return scenes.sample_scene(count, generator)
 
     def vary(self, shift: str, thing: Thing, generator: np.random.Generator) -> Thing:
         if shift == "object_color":
-            return replace(thing, color=str(generator.choice(list(NEW_COLORS))))
+            return replace(thing, color=str(generator.choice(list(scenes.NEW_COLORS))))
         if shift == "object_style":
             return replace(thing, style=str(generator.choice(PATTERNS)))
         # Place and height stay, and no shape is wider than the size says.
-        return replace(thing, shape=str(generator.choice(POINTED)), radius=SIZES[thing.size])
+        return replace(thing, shape=str(generator.choice(POINTED)), radius=SIZES[str(thing.size)])
 
     def add(self, scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
-        objects = filled(
-            scene.objects, count, lambda others: place(others, scene.camera, generator)
-        )
-        return None if objects is None else replace(scene, objects=objects)
+        return scenes.fill(scene, count, generator)
 
     def values(self, scene: Scene, thing: Thing) -> dict[str, Any]:
-        x, y, depth = project(np.array([thing.position]), scene.camera)[0]
+        x, y, depth = scenes.project(np.array([thing.position]), scene.camera)[0]
         pixels = (x * self.image_size, y * self.image_size, depth)
         return {**vars(thing), "pixel_coords": pixels}
 

@@ -16,16 +16,10 @@ from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.importing import folder_at
-from slotbench.datasets.render.clevr_scene import COLORS
-from slotbench.datasets.render.clevrtex_scene import (
-    COUNTS,
-    KINDS,
-    Scene,
-    Thing,
-    project,
-    sample_scene,
-)
+from slotbench.datasets.render.clevr_scene import COLORS, Scene
+from slotbench.datasets.render.clevrtex_scene import COUNTS, KINDS, project, sample_scene
 from slotbench.datasets.render.meshes import mesh
+from slotbench.datasets.render.placement import Thing
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.registry import register
 

@@ -17,18 +17,9 @@ from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
-from slotbench.datasets.render.objects_room_scene import (
-    COLORS,
-    MOST,
-    NEW_COLORS,
-    NEW_SHAPES,
-    SHAPES,
-    Room,
-    Thing,
-    place,
-    sample_room,
-)
-from slotbench.datasets.render.placement import filled
+from slotbench.datasets.render import objects_room_scene as rooms
+from slotbench.datasets.render.objects_room_scene import Room
+from slotbench.datasets.render.placement import Thing, filled
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.datasets.shifts.drawn import PATTERNS
 from slotbench.registry import register
@@ -56,8 +47,8 @@ class ObjectsRoom(RenderedDataset):
     @property
     def layout(self) -> Layout:
         properties = (
-            Property("shape", "categorical", classes=SHAPES),
-            Property("color", "categorical", classes=tuple(COLORS)),
+            Property("shape", "categorical", classes=rooms.SHAPES),
+            Property("color", "categorical", classes=tuple(rooms.COLORS)),
             Property("size", "numeric", unit="scene units, half the height"),
             Property(
                 "position",
@@ -67,7 +58,7 @@ class ObjectsRoom(RenderedDataset):
             ),
             Property("rotation", "numeric", unit="degrees about the vertical, [0, 360)"),
         )
-        return Layout(self.image_size, self.image_size, MOST, properties)
+        return Layout(self.image_size, self.image_size, rooms.MOST, properties)
 
     def why_not(self, shift: str, origin: str) -> str:
         if shift == "num_objects" and origin != "rendered":
@@ -78,23 +69,20 @@ class ObjectsRoom(RenderedDataset):
         return COUNTS.get(split, USUAL)
 
     def sample(self, split: str, count: int, generator: np.random.Generator) -> Room:
-        return sample_room(count, split == "test-identical_color", generator)
+        return rooms.sample_room(count, split == "test-identical_color", generator)
 
     def vary(self, shift: str, thing: Thing, generator: np.random.Generator) -> Thing:
         if shift == "object_color":
-            return replace(thing, color=str(generator.choice(list(NEW_COLORS))))
+            return replace(thing, color=str(generator.choice(list(rooms.NEW_COLORS))))
         if shift == "object_style":
             return replace(thing, style=str(generator.choice(PATTERNS)))
         # A pyramid in place of a cone would hardly be seen.
-        shape = "diamond" if thing.shape == "cone" else str(generator.choice(NEW_SHAPES))
+        shape = "diamond" if thing.shape == "cone" else str(generator.choice(rooms.NEW_SHAPES))
         return replace(thing, shape=shape)
 
     def add(self, scene: Room, count: int, generator: np.random.Generator) -> Room | None:
-        objects = filled(
-            scene.objects,
-            count,
-            lambda others: place(others, scene.camera, scene.target, generator),
-        )
+        seen = scene.camera, scene.target, generator
+        objects = filled(scene.objects, count, lambda others: rooms.place(others, *seen))
         return None if objects is None else replace(scene, objects=objects)
 
     def downloads(self) -> tuple[Download, ...]:
