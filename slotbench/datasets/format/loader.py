@@ -9,8 +9,10 @@ With several frames, clips take the place of images: a block holds clips of 256 
 the first frame taken from each clip is drawn from (seed, step).
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -56,48 +58,39 @@ class Loader:
     ) -> None:
         self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
         self.keys, self.frames = keys, frames
-        _check_frames(dataset, frames)
         dataset.require(split, keys)
-        self.size = dataset.size(split) if frames == 1 else dataset.clips(split)
+        self.size = _checked_size(dataset, split, batch_size, frames)
         self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
-        _check_batch_size(dataset, split, batch_size, self.size, frames)
         self.batches_per_epoch = self.size // batch_size
         budget = available_memory() // 4 if memory_budget is None else memory_budget
-        self.in_memory = self._bytes() <= budget
+        specs = self._specs().values()
+        each = sum(math.prod(shape) * dtype.itemsize for shape, dtype in specs)
+        self.in_memory = each * self.size <= budget
         self._all = self._read_all(progress) if self.in_memory else None
         # Two windows, because a batch may lie across the border between them.
         self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
 
-    def _bytes(self) -> int:
-        specs = self._specs()
-        each = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in specs.values())
-        return each * self.size
-
     def _specs(self) -> dict[str, ArraySpec]:
         """Shape and dtype of each array of an image, or of a whole clip."""
         layout = self.dataset.layout
-        if self.frames == 1:
-            known = layout.arrays() | layout.feature_arrays()
-        else:
-            known = layout.stored(features=True)
+        layout = replace(layout, frames=None) if self.frames == 1 else layout
+        known = layout.stored(features=True)
         return {key: known[key] for key in self.keys}
 
     def order(self, epoch: int) -> Array:
         """The indices of all images (or clips) in the order of an epoch, int64 (n,), read-only."""
-        return self._plan(epoch)[0]
-
-    def _plan(self, epoch: int) -> tuple[Array, Array]:
-        return _plan(self.size, self.seed, epoch, self.block)
+        return _plan(self.size, self.seed, epoch, self.block)[0]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; an epoch drops its last, incomplete batch."""
         epoch, index = divmod(step, self.batches_per_epoch)
-        order, starts = self._plan(epoch)
+        order, starts = _plan(self.size, self.seed, epoch, self.block)
         first, end = index * self.batch_size, (index + 1) * self.batch_size
+        offsets = self._offsets(step)
         if self._all is not None:
-            return self._cut(self._all, order[first:end], self._offsets(step))
+            return self._cut(self._all, order[first:end], offsets)
         edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
-        pieces, offsets = [], self._offsets(step)
+        pieces = []
         for low, high in pairwise(edges):
             number = int(np.searchsorted(starts, low, side="right")) - 1
             places = np.arange(low, high) - int(starts[number])
@@ -119,19 +112,20 @@ class Loader:
         frames = offsets[:, None] + np.arange(self.frames)
         return {key: array[rows[:, None], frames] for key, array in held.items()}
 
-    def _read(self, start: int, stop: int) -> Batch:
-        read = self.dataset.read if self.frames == 1 else self.dataset.read_clips
-        return read(self.split, start, stop, self.keys)
-
     def _empty(self, n: int) -> Batch:
         return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
+
+    def _read(self, start: int) -> Batch:
+        """The block that begins at ``start``."""
+        read = self.dataset.read if self.frames == 1 else self.dataset.read_clips
+        return read(self.split, start, start + self.block, self.keys)
 
     def _read_all(self, progress: Progress | None) -> Batch:
         """The whole split in the order of the file."""
         held = self._empty(self.size)
         for start in range(0, self.size, self.block):
             stop = min(start + self.block, self.size)
-            for key, array in self._read(start, stop).items():
+            for key, array in self._read(start).items():
                 held[key][start:stop] = array
             if progress is not None:
                 progress(stop, self.size)
@@ -139,13 +133,13 @@ class Loader:
 
     def _read_window(self, epoch: int, number: int) -> Batch:
         """The images (or clips) of a window in the epoch's order, read block by block."""
-        order, starts = self._plan(epoch)
+        order, starts = _plan(self.size, self.seed, epoch, self.block)
         wanted = order[slice(*[*starts, self.size][number : number + 2])]
         held = self._empty(len(wanted))
         # Blocks are read in sorted order; ``places`` is where each of their images belongs.
         places, done = np.argsort(wanted), 0
         for block in np.unique(wanted // self.block):
-            read = self._read(block * self.block, (block + 1) * self.block)
+            read = self._read(block * self.block)
             rows = places[done : done + len(read[self.keys[0]])]
             done += len(rows)
             for key, array in read.items():
@@ -168,7 +162,8 @@ def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
     return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
 
 
-def _check_frames(dataset: DatasetFile, frames: int) -> None:
+def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int) -> int:
+    """The images (or clips) of a split; an error where no batch can be made of them."""
     if frames < 1:
         raise ValueError(f"frames={frames}: expected 1 or above")
     if frames > 1 and dataset.layout.frames is None:
@@ -180,11 +175,7 @@ def _check_frames(dataset: DatasetFile, frames: int) -> None:
         raise UserError(
             f"{dataset.path}: clips have {dataset.layout.frames} frames; {frames} are needed."
         )
-
-
-def _check_batch_size(
-    dataset: DatasetFile, split: str, batch_size: int, size: int, frames: int
-) -> None:
+    size = dataset.size(split) if frames == 1 else dataset.rows(split)
     what = "images" if frames == 1 else "clips"
     if size == 0:
         raise UserError(f"{dataset.path}: {split!r} holds no {what}.", "Prepare it with some.")
@@ -195,6 +186,7 @@ def _check_batch_size(
             f"train.batch_size={batch_size}: {dataset.path} has only {size} {what} in {split!r}.",
             f"Type: --set train.batch_size={size}, or prepare more {what}.",
         )
+    return size
 
 
 def images_on(batch: Batch, device: torch.device) -> Tensor:
@@ -212,6 +204,9 @@ def images_on(batch: Batch, device: torch.device) -> Tensor:
 MEMINFO = Path("/proc/meminfo")
 GROUPS = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
+NEW = ("memory.max", "memory.current", "inactive_file")
+OLD = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+"""Files with the limit and the use of a control group, and the key of its file cache."""
 
 
 def available_memory() -> int:
@@ -220,57 +215,37 @@ def available_memory() -> int:
     The limits of control groups (cgroups, version 1 or 2) count too: containers and batch systems
     give a process less than the machine has.
     """
-    return min(_of_machine(), *_of_groups())
-
-
-def _of_machine() -> int:
-    if MEMINFO.is_file():
-        for line in MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+    left = [_numbers(MEMINFO)["MemAvailable:"] * 1024] if MEMINFO.is_file() else []
     # macOS reports only the total: assume that half of it is in use.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-
-def _of_groups() -> Iterator[int]:
-    """Bytes left under the limit of each group above this process."""
-    yield 1 << 62
+    left = left or [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
     for line in GROUPS.read_text().splitlines() if GROUPS.is_file() else ():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            yield from _left(MOUNT, path, "memory.max", "memory.current", "inactive_file")
+            left += _left(MOUNT, path, *NEW)
         elif "memory" in controllers.split(","):
-            yield from _left(
-                MOUNT / "memory",
-                path,
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                "total_inactive_file",
-            )
+            left += _left(MOUNT / "memory", path, *OLD)
+    return min(left)
 
 
 def _left(mount: Path, path: str, limit: str, used: str, cache: str) -> Iterator[int]:
+    """Bytes left under the limit of each group from ``path`` up to the mount."""
     # In a container the path may be the host's, and only the mount itself exists.
-    for group in (mount / path.lstrip("/"), *(mount / path.lstrip("/")).parents):
-        most, now = _number(group / limit), _number(group / used)
-        if most is not None and now is not None:
-            yield max(0, most - max(0, now - _cached(group / "memory.stat", cache)))
+    inner = mount / path.lstrip("/")
+    for group in (inner, *inner.parents):
+        try:
+            most, now = (int((group / name).read_text()) for name in (limit, used))
+        except (OSError, ValueError):  # no such group, or no limit: "max"
+            pass
+        else:
+            yield max(0, most - max(0, now - _numbers(group / "memory.stat").get(cache, 0)))
         if group == mount:
             return
 
 
-def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no file or it contains ``max``."""
+def _numbers(path: Path) -> dict[str, int]:
+    """The first number of each line ``name number ...``; empty where there is no such file."""
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _cached(path: Path, key: str) -> int:
-    """Bytes of the file cache, which the kernel can free."""
-    try:
-        lines = path.read_text().splitlines()
+        lines = [line.split() for line in path.read_text().splitlines()]
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.split()[0] == key)
+        return {}
+    return {line[0]: int(line[1]) for line in lines if line}

@@ -30,6 +30,7 @@ dataset was made: it is the same on machines that render a pixel differently.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -93,6 +94,13 @@ class Property:
     def key(self) -> str:
         """Name of its array in the file."""
         return f"property/{self.name}"
+
+
+def categorical(classes: Mapping[str, Iterable[str]]) -> tuple[Property, ...]:
+    """Categorical properties, by name and classes."""
+    return tuple(
+        Property(name, "categorical", classes=(*names,)) for name, names in classes.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -226,13 +234,9 @@ SHIFTED = "test-"
 """Prefix of the names of shifted test sets."""
 SHIFT_FLAGS = "shift/changed"
 """bool (n, [T,] O): the changed objects, in test sets whose shift changes single objects."""
-_CALLED = {
-    "training": "train",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "testing": "test",
-}
+_CALLED = {"training": "train", "testing": "test"} | dict.fromkeys(
+    ("valid", "validation", "dev"), "val"
+)
 
 
 def split_called(folder: str) -> str | None:
@@ -241,22 +245,12 @@ def split_called(folder: str) -> str | None:
     return name if name in SPLITS or name.startswith(SHIFTED) else None
 
 
-PALETTE = np.array(
-    [
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-        (51, 34, 136),
-        (136, 34, 85),
-        (68, 170, 153),
-        (153, 153, 51),
-        (170, 68, 153),
-    ],
+PALETTE = np.frombuffer(
+    bytes.fromhex(
+        "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 332288 882255 44aa99 999933 aa4499"
+    ),
     np.uint8,
-)
+).reshape(-1, 3)
+"""sRGB of objects; the first seven are told apart by the colour-blind."""
 BACKGROUND = (40, 40, 40)
 UNLABELLED = (255, 255, 255)

@@ -89,22 +89,11 @@ def frames_as_views(clips: Tensor) -> Views:
     return Views(images, identity.expand(*images.shape[:2], -1, -1))
 
 
-class Draws(NamedTuple):
-    """Uniform numbers in [0, 1) that decide a view; each float32 (B,)."""
-
-    area: Tensor
-    ratio: Tensor
-    x: Tensor
-    y: Tensor
-    flip: Tensor
-    jitter: Tensor
-    brightness: Tensor
-    contrast: Tensor
-    saturation: Tensor
-    hue: Tensor
-    gray: Tensor
-    blur: Tensor
-    sigma: Tensor
+Draws = dict[str, Tensor]
+"""Uniform numbers in [0, 1) that decide a view, by name: each float32 (B,)."""
+DRAWN = ["area", "ratio", "x", "y", "flip", "jitter", "brightness", "contrast", "saturation"]
+DRAWN += ["hue", "gray", "blur", "sigma"]
+"""Their names, in the order in which they are drawn."""
 
 
 def make_views(
@@ -123,12 +112,13 @@ def make_views(
     """
     settings = config.resolved()
     # Row by row: the numbers of sample i do not depend on how many samples follow.
-    rows, numbers = first + len(images), len(Draws._fields)
+    rows, numbers = first + len(images), len(DRAWN)
     drawn = [
         torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
         for view in range(count)
     ]
-    draws = Draws(*torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1))
+    columns = torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1)
+    draws = dict(zip(DRAWN, columns, strict=True))
     # Autocast would change the views: the loss on val is computed under it.
     with torch.autocast(images.device.type, enabled=False):
         matrices = _matrices(settings, draws)
@@ -144,41 +134,37 @@ def make_views(
 
 def _matrices(config: ViewConfig, draws: Draws) -> Tensor:
     """Random resized crops with flips, float32 (B, 2, 3)."""
-    assert config.crop is not None
-    assert config.ratio is not None
-    assert config.flip is not None
-    low, high = config.crop
-    area = low + (high - low) * draws.area
-    stretch = torch.exp((2 * draws.ratio - 1) * math.log(config.ratio)).sqrt()
+    (low, high), ratio, flip = config.crop or (1, 1), config.ratio or 1, config.flip or 0
+    area = low + (high - low) * draws["area"]
+    stretch = torch.exp((2 * draws["ratio"] - 1) * math.log(ratio)).sqrt()
     # A crop never leaves the image: its longer side ends at the border.
     width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
-    left, top = (2 * draws.x - 1) * (1 - width), (2 * draws.y - 1) * (1 - height)
-    sign = torch.where(draws.flip < config.flip, -1.0, 1.0)
+    left, top = (2 * draws["x"] - 1) * (1 - width), (2 * draws["y"] - 1) * (1 - height)
+    sign = torch.where(draws["flip"] < flip, -1.0, 1.0)
     zero = torch.zeros_like(width)
     rows = (torch.stack([sign * width, zero, left], 1), torch.stack([zero, height, top], 1))
     return torch.stack(rows, dim=1)
 
 
 def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
-    assert config.jitter is not None
-    on = draws.jitter < config.jitter
+    on = draws["jitter"] < (config.jitter or 0)
     for name in ("brightness", "contrast", "saturation"):
         strength = getattr(config, name)
         if strength:
-            factor = 1 + strength * (2 * getattr(draws, name) - 1)
+            factor = 1 + strength * (2 * draws[name] - 1)
             change = RECOLORING[name]
             # In place: fresh memory for every change costs more than the change.
             images = change(images, torch.where(on, factor, 1.0)).clamp_(0, 1)
     if config.hue:
-        shift = config.hue * (2 * draws.hue - 1)
+        shift = config.hue * (2 * draws["hue"] - 1)
         images = hue(images, torch.where(on, shift, 0.0))
     if config.gray:
-        images = saturation(images, (draws.gray >= config.gray).to(images.dtype))
+        images = saturation(images, (draws["gray"] >= config.gray).to(images.dtype))
     if config.blur:
-        sigma = (0.1 + 1.9 * draws.sigma) * images.shape[-1] / 224
+        sigma = (0.1 + 1.9 * draws["sigma"]) * images.shape[-1] / 224
         # The paper's kernel: a tenth of the image, an odd number of taps.
         blurred = blur(images, sigma, max(3, images.shape[-1] // 10 | 1))
-        images = torch.where((draws.blur < config.blur)[:, None, None, None], blurred, images)
+        images = torch.where((draws["blur"] < config.blur)[:, None, None, None], blurred, images)
     return images
 
 

@@ -6,12 +6,12 @@ https are spoken, and https never redirects to http.
 """
 
 import base64
+import contextlib
 import hashlib
 import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -20,14 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 import google_crc32c
 import urllib3
 from pydantic import Field
-from urllib3.exceptions import (
-    HTTPError,
-    InvalidHeader,
-    MaxRetryError,
-    NewConnectionError,
-    SSLError,
-    TimeoutError,
-)
+from urllib3 import exceptions as failures
 from urllib3.util import Retry, Timeout
 
 from slotbench import __version__
@@ -47,8 +40,6 @@ RETRY = Retry(8, backoff_factor=1, backoff_max=60, retry_after_max=60)
 PROGRESS = 1 << 20
 SLOWEST = 10_000
 """Bytes in ``stall`` seconds; a slower connection is given up."""
-VERSION = ("etag", "modified", "total")
-"""Notes that differ between versions of a file."""
 SUMS: dict[str, Callable[[], Any]] = {
     "sha256": hashlib.sha256,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
@@ -56,16 +47,12 @@ SUMS: dict[str, Callable[[], Any]] = {
 }
 
 
-class Passing(HTTPError):  # noqa: N818
+class Passing(failures.HTTPError):
     """A failure that may pass; ``response`` may say when to try again."""
 
     def __init__(self, what: str, response: urllib3.BaseHTTPResponse | None = None) -> None:
         super().__init__(what)
         self.response = response
-
-
-class Final(SlotbenchError):  # noqa: N818
-    """A failure that will not pass."""
 
 
 class Notes(Document):
@@ -78,15 +65,6 @@ class Notes(Document):
     """Bytes of the whole file."""
     sums: dict[str, str] = Field(default_factory=dict)
     """Checksums that the server states, in hexadecimal."""
-
-
-@dataclass
-class Answer:
-    """A server's answer: the whole file, or its bytes from ``start`` on."""
-
-    response: urllib3.BaseHTTPResponse
-    start: int
-    notes: Notes
 
 
 def download(
@@ -127,7 +105,7 @@ class _Transfer:
         self.file, self.target, self.retry, self.stall = file, target, retry, stall
         self.part = target.with_name(f"{target.name}.part")
         self.notes_path = target.with_name(f"{target.name}.part.json")
-        self.notes = Notes(url=file.url)
+        self.checked = bool(file.sha256 or file.md5)
         self.received, self.started = 0, time.monotonic()
         try:
             self.notes = read_document(self.notes_path, Notes)
@@ -146,9 +124,9 @@ class _Transfer:
         self.notes_path.unlink(missing_ok=True)
         self.notes = Notes(url=self.file.url)
 
-    def note(self, notes: Notes) -> None:
-        self.notes = notes
-        write_json(self.notes_path, notes.model_dump())
+    def note(self, notes: Notes, total: int | None) -> None:
+        self.notes = notes.model_copy(update={"total": total})
+        write_json(self.notes_path, self.notes.model_dump())
 
     def run(self) -> None:
         """Fetches twice where the first checksum is wrong: an old part may be to blame."""
@@ -172,112 +150,105 @@ class _Transfer:
         """Connects as often as it takes until the part is whole."""
         retry = self.retry
         while self.notes.total is None or self.size < self.notes.total or not self.part.exists():
-            before, answer = self.received, None
+            before = self.received
             try:
-                answer = self._ask()
-                self._receive(answer, progress)
-            except HTTPError as error:
-                if self.received - before >= PROGRESS:
-                    retry = self.retry
-                retry = self._next(retry, error)
+                with contextlib.closing(self._ask()) as response:
+                    self._receive(response, self._begin(response), progress)
+            except failures.HTTPError as error:
+                retry = self.retry if self.received - before >= PROGRESS else retry
+                try:
+                    retry = retry.increment("GET", self.file.url, error=error)
+                except failures.MaxRetryError as last:
+                    what = f"{_reason(error)}; {len(retry.history) + 1} tries failed"
+                    advice = f"{self.size:,} bytes are kept. {AGAIN}"
+                    raise SlotbenchError(f"{self.file.url}: {what}.", advice) from last
                 progress.set(self.size, self.notes.total, f"{_reason(error)}; trying again")
                 try:
                     retry.sleep(getattr(error, "response", None))
-                except InvalidHeader:  # a Retry-After that is neither seconds nor a date
+                except failures.InvalidHeader:  # a Retry-After that is neither seconds nor a date
                     retry.new(respect_retry_after_header=False).sleep()
-            finally:
-                if answer is not None:
-                    answer.response.close()
 
-    def _next(self, retry: Retry, error: HTTPError) -> Retry:
-        try:
-            return retry.increment("GET", self.file.url, error=error)
-        except MaxRetryError as last:
-            raise SlotbenchError(
-                f"{self.file.url}: {_reason(error)}; {len(retry.history) + 1} tries failed.",
-                f"{self.size:,} bytes are kept. {AGAIN}",
-            ) from last
-
-    def _ask(self) -> Answer:
-        """Asks for the rest of the file, if it still is the file that the part is of."""
-        etag, checked = self.notes.etag, bool(self.file.sha256 or self.file.md5)
+    def _ask(self) -> urllib3.BaseHTTPResponse:
+        """Asks for the rest of the file, if the source has not changed; follows redirects."""
+        etag, url = self.notes.etag, self.file.url
         validator = etag if etag.startswith('"') else self.notes.modified
         headers = {"User-Agent": f"slotbench/{__version__}", "Accept-Encoding": "identity"}
-        if self.size and (validator or checked):
+        if self.size and (validator or self.checked):
             headers["Range"] = f"bytes={self.size}-"
-            if validator:
-                headers["If-Range"] = validator
-        response = _request(self.file.url, headers, self.stall)
-        try:
-            return self._check(response)
-        except BaseException:
+            headers |= {"If-Range": validator} if validator else {}
+        how: dict[str, Any] = {"redirect": False, "retries": False, "timeout": Timeout(self.stall)}
+        for _ in range(10):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise self._final(f"{_plain(url)} is no http or https address")
+            if self.file.url.startswith("https:") and parts.scheme == "http":
+                raise self._final(f"it leads from https to http ({_plain(url)})")
+            proxy = None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+            pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+            try:
+                response = pool.request(
+                    "GET", url, headers=headers, preload_content=False, decode_content=False, **how
+                )
+            except failures.SSLError as error:
+                what = f"its certificate cannot be verified ({_plain(error)})"
+                raise self._final(what) from error
+            place = response.get_redirect_location()
+            if not place:
+                return response
             response.close()
-            raise
+            url = urljoin(url, place)
+        raise self._final("it leads in a circle")
 
-    def _check(self, response: urllib3.BaseHTTPResponse) -> Answer:
-        what = f"HTTP {response.status} {_plain(response.reason)}"
+    def _begin(self, response: urllib3.BaseHTTPResponse) -> int:
+        """Checks an answer against the part, which it may replace; returns its first byte."""
+        what, headers = f"HTTP {response.status} {_plain(response.reason)}", response.headers
         if response.status == 416:  # the part is of another file
             self.discard()
             raise Passing(what)
         if response.status in PASSING:
             raise Passing(what, response)
-        encoding = response.headers.get("Content-Encoding", "identity")
         if response.status not in (200, 206):
             raise self._final(what)
-        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        if headers.get("Content-Type", "").lower().startswith("text/html"):
             raise self._final("the server sends a web page instead of the file")
+        encoding = headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise self._final(f"the server changes the file (Content-Encoding {_plain(encoding)})")
-        return self._agree(_read_answer(response, self.file.url))
-
-    def _agree(self, answer: Answer) -> Answer:
-        """Checks an answer against the part, which it may replace."""
-        total, known = answer.notes.total, self.notes
-        if None not in (total, self.file.size) and total != self.file.size:
+        start, found = _described(response, self.file.url)
+        if None not in (found.total, self.file.size) and found.total != self.file.size:
             self.discard()
-            raise self._final(f"the server says {total:,} bytes, expected {self.file.size:,}")
-        if answer.start:
-            pairs = [(getattr(known, key), getattr(answer.notes, key)) for key in VERSION]
-            if answer.start != self.size or any(a and b and a != b for a, b in pairs):
+            raise self._final(f"the server says {found.total:,} bytes, expected {self.file.size:,}")
+        if start:
+            known = [(getattr(self.notes, key), getattr(found, key)) for key in VERSION]
+            if start != self.size or any(a and b and a != b for a, b in known):
                 self.discard()
                 raise Passing("the file has changed at its source; fetching it anew")
         else:
             self.discard()
-            total = self.file.size if total is None else total
-            self.note(answer.notes.model_copy(update={"total": total}))
-        if self.notes.total is None and not (
-            answer.response.headers.get("Transfer-Encoding") == "chunked"
-            or self.file.sha256
-            or self.file.md5
-        ):
+            self.note(found, self.file.size if found.total is None else found.total)
+        chunked = headers.get("Transfer-Encoding") == "chunked"
+        if self.notes.total is None and not (chunked or self.checked):
             raise Passing("the server does not say how long the file is")
-        self._check_space((self.notes.total or 0) - answer.start)
-        return answer
-
-    def _check_space(self, needed: int) -> None:
-        free = shutil.disk_usage(self.part.parent).free
+        needed, free = (self.notes.total or 0) - start, shutil.disk_usage(self.part.parent).free
         if needed > free:
             raise UserError(
                 f"{self.target}: {needed / 1e9:.1f} GB are to come, and the disk has "
                 f"{free / 1e9:.1f} GB left.",
                 f"Free some space, or choose another --data-dir. {AGAIN}",
             )
+        return start
 
-    def _receive(self, answer: Answer, progress: Bar) -> None:
-        since, came, size, total = time.monotonic(), 0, answer.start, self.notes.total
+    def _receive(self, response: urllib3.BaseHTTPResponse, size: int, progress: Bar) -> None:
+        since, came, total = time.monotonic(), 0, self.notes.total
         with self.part.open("ab") as out:
             while total is None or size < total:
-                most = CHUNK if total is None else min(CHUNK, total - size)
-                piece = answer.response.read1(most)
+                piece = response.read1(CHUNK if total is None else min(CHUNK, total - size))
                 if not piece:
                     break
                 out.write(piece)
                 out.flush()  # kept, whatever comes next
-                size, came, self.received = (
-                    size + len(piece),
-                    came + len(piece),
-                    self.received + len(piece),
-                )
+                size, came = size + len(piece), came + len(piece)
+                self.received += len(piece)
                 rate = self.received / max(time.monotonic() - self.started, 1e-9)
                 of = f" of {total / 1e9:.2f}" if total else ""
                 progress.set(size, total, f"{size / 1e9:.2f}{of} GB, {rate / 1e6:.1f} MB/s")
@@ -286,70 +257,45 @@ class _Transfer:
                         raise Passing(f"only {came:,} bytes in {self.stall:.0f} s")
                     since, came = time.monotonic(), 0
         if total is None:
-            self.note(self.notes.model_copy(update={"total": size}))
+            self.note(self.notes, size)
         elif size < total:
             raise Passing(f"the connection ended {total - size:,} bytes before the end")
-        elif answer.response.headers.get("Transfer-Encoding") and answer.response.read1(1):
+        elif response.headers.get("Transfer-Encoding") and response.read1(1):
             raise self._final("the server sends more bytes than the file has")
 
-    def _final(self, what: str) -> Final:
-        return Final(f"{self.file.url}: {what}.", OTHERWISE)
+    def _final(self, what: str) -> SlotbenchError:
+        """A failure that will not pass."""
+        return SlotbenchError(f"{self.file.url}: {what}.", OTHERWISE)
 
     def _wrong(self) -> str:
         """The checksum that does not match, in words; empty where all match."""
-        published = {"sha256": self.file.sha256} if self.file.sha256 else {"md5": self.file.md5}
-        expected = {**self.notes.sums, **{name: text for name, text in published.items() if text}}
+        expected = dict(self.notes.sums)
+        if self.checked:
+            name = "sha256" if self.file.sha256 else "md5"
+            expected[name] = (self.file.sha256 or self.file.md5 or "").lower()
         sums = {name: SUMS[name]() for name in expected if name in SUMS}
-        if sums:
-            with (
-                bar(f"Checking {self.file.name}", self.size, count=False) as progress,
-                self.part.open("rb") as stream,
-            ):
-                while piece := stream.read(CHUNK):
-                    for one in sums.values():
-                        one.update(piece)
-                    progress.set(stream.tell())
+        if not sums:
+            return ""
+        with (
+            bar(f"Checking {self.file.name}", self.size, count=False) as progress,
+            self.part.open("rb") as stream,
+        ):
+            while piece := stream.read(CHUNK):
+                for one in sums.values():
+                    one.update(piece)
+                progress.set(stream.tell())
         for name, one in sums.items():
-            found, text = one.digest().hex(), expected[name].lower()
-            if found != text:
-                return f"its {name} is {found}, expected {text}"
+            if one.digest().hex() != expected[name]:
+                return f"its {name} is {one.digest().hex()}, expected {expected[name]}"
         return ""
 
 
-def _request(url: str, headers: dict[str, str], stall: float) -> urllib3.BaseHTTPResponse:
-    """One request, with its redirects."""
-    first = url
-    for _ in range(10):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Final(f"{first}: {_plain(url)} is no http or https address.", OTHERWISE)
-        if urlsplit(first).scheme == "https" and parts.scheme == "http":
-            raise Final(f"{first}: it leads from https to http ({_plain(url)}).", OTHERWISE)
-        proxy = None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
-        pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
-        try:
-            response = pool.request(
-                "GET",
-                url,
-                headers=headers,
-                preload_content=False,
-                decode_content=False,
-                redirect=False,
-                retries=False,
-                timeout=Timeout(stall),
-            )
-        except SSLError as error:
-            what = f"its certificate cannot be verified ({_plain(error)})"
-            raise Final(f"{first}: {what}.", OTHERWISE) from error
-        place = response.get_redirect_location()
-        if not place:
-            return response
-        response.close()
-        url = urljoin(url, place)
-    raise Final(f"{first}: it leads in a circle.", OTHERWISE)
+VERSION = ("etag", "modified", "total")
+"""Notes that differ between versions of a file."""
 
 
-def _read_answer(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
+def _described(response: urllib3.BaseHTTPResponse, url: str) -> tuple[int, Notes]:
+    """The first byte of an answer, and what its headers say of the file."""
     headers, start, total = response.headers, 0, None
     length = headers.get("Content-Length", "")
     if length.isdigit() and not headers.get("Transfer-Encoding"):
@@ -367,14 +313,10 @@ def _read_answer(response: urllib3.BaseHTTPResponse, url: str) -> Answer:
     for entry in headers.get("x-goog-hash", "").split(","):
         name, _, value = entry.strip().partition("=")
         if name in SUMS:
-            try:
+            with contextlib.suppress(ValueError):
                 sums[name] = base64.b64decode(value, validate=True).hex()
-            except ValueError:
-                continue
     etag, modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
-    return Answer(
-        response, start, Notes(url=url, etag=etag, modified=modified, total=total, sums=sums)
-    )
+    return start, Notes(url=url, etag=etag, modified=modified, total=total, sums=sums)
 
 
 def _plain(text: object) -> str:
@@ -382,11 +324,12 @@ def _plain(text: object) -> str:
     return re.sub("[^ -~]", "?", str(text))[:80]
 
 
-def _reason(error: HTTPError) -> str:
+def _reason(error: failures.HTTPError) -> str:
     """A failure in words."""
     if isinstance(error, Passing):
         return str(error)
-    if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
+    silent = isinstance(error, failures.TimeoutError)
+    if silent and not isinstance(error, failures.NewConnectionError):
         return "the server is silent for too long"
     cause = error.__cause__ or error.__context__
     text = getattr(cause, "strerror", None) or error

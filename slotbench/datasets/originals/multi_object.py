@@ -4,8 +4,8 @@ Entity 0 of a mask is the background; entity i becomes label i. CLEVR's codes of
 size and material start at 1. The source does not name them, so their names are their numbers.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import resize
 from slotbench.datasets.originals.importing import RecordImporter, file_identity, visible
+from slotbench.datasets.originals.scenes import properties_of
 from slotbench.datasets.originals.tfrecord import Record, RecordFile, read_bytes, read_floats
 
 Arrays = dict[str, Array]
@@ -30,18 +31,18 @@ class Format:
     """How the records of one file are laid out."""
 
     image: tuple[int, int, int]
-    mask: tuple[int, ...]
     entities: int
     """Entities of a mask, the background among them."""
-    entities_last: bool
-    crop: tuple[slice, slice]
-    bytes_keys: dict[str, int]
-    """Property stored as bytes -> numbers for each entity."""
-    float_keys: dict[str, int]
     layout: Layout
     """``objects`` is the most that a kept image has."""
-    describe: Callable[[Arrays], Arrays]
+    describe: Callable[[Arrays], Arrays] = lambda _: {}
     """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
+    entities_last: bool = False
+    """Whether a mask is (H, W, entities, 1), not (entities, H, W, 1)."""
+    crop: tuple[slice, slice] = (slice(None), slice(None))
+    bytes_keys: Mapping[str, int] = field(default_factory=dict)
+    """Property stored as bytes -> numbers for each entity."""
+    float_keys: Mapping[str, int] = field(default_factory=dict)
     backgrounds: int = 1
     """Number of first entities that are background unless they are objects."""
     objects: Callable[[Arrays], Array] = visible_entities
@@ -114,9 +115,11 @@ class MultiObjectImporter(RecordImporter):
     def _read(self, data: bytes) -> Arrays:
         """Every array of a record, entities first."""
         form, record = self.form, Record(self.file, data)
+        sides, count = form.image[:2], form.entities
+        mask = (*sides, count, 1) if form.entities_last else (count, *sides, 1)
         arrays = {
             "image": record.array("image", read_bytes, form.image),
-            "mask": record.array("mask", read_bytes, form.mask)[..., 0],
+            "mask": record.array("mask", read_bytes, mask)[..., 0],
         }
         for reader, keys in ((read_bytes, form.bytes_keys), (read_floats, form.float_keys)):
             for key, dim in keys.items():
@@ -131,16 +134,11 @@ CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}
 
 def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
     """``clevr_with_masks_train.tfrecords``: cropped to rows 29:221 and columns 64:256, resized."""
-    codes = tuple(
-        Property(name, "categorical", classes=tuple(f"{name}-{code + 1}" for code in range(count)))
+    classes = {
+        name: tuple(f"{name}-{code + 1}" for code in range(count))
         for name, count in CLEVR_CODES.items()
-    )
-    properties = (
-        *codes,
-        Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
-        Property("rotation", "numeric", unit="degrees, [0, 360)"),
-        Property("pixel_coords", "numeric", dim=3, unit="x and y in pixels of 320x240, then depth"),
-    )
+    }
+    properties = properties_of(classes, "degrees, [0, 360)")
 
     def describe(stored: Arrays) -> Arrays:
         return {
@@ -153,15 +151,13 @@ def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImpo
     floats = {"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3}
     objects = 6 if variant == "clevr6" else 10
     form = Format(
-        (240, 320, 3),
-        (11, 240, 320, 1),
-        11,
-        False,
-        (slice(29, 221), slice(64, 256)),
-        dict.fromkeys(CLEVR_CODES, 1),
-        floats,
-        Layout(image_size, image_size, objects, properties),
-        describe,
+        image=(240, 320, 3),
+        entities=11,
+        crop=(slice(29, 221), slice(64, 256)),
+        bytes_keys=dict.fromkeys(CLEVR_CODES, 1),
+        float_keys=floats,
+        layout=Layout(image_size, image_size, objects, properties),
+        describe=describe,
     )
     return MultiObjectImporter(path, form)
 
@@ -193,14 +189,11 @@ def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiO
 
     floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
     form = Format(
-        (64, 64, channels),
-        (64, 64, entities, 1),
-        entities,
-        True,
-        (slice(None), slice(None)),
-        {},
-        {**floats, "color": channels},
-        Layout(image_size, image_size, entities - 1, properties),
-        describe,
+        image=(64, 64, channels),
+        entities=entities,
+        entities_last=True,
+        float_keys={**floats, "color": channels},
+        layout=Layout(image_size, image_size, entities - 1, properties),
+        describe=describe,
     )
     return MultiObjectImporter(path, form)

@@ -111,20 +111,8 @@ class ObjectsRoomImporter(Importer):
         self.bounds: dict[str, tuple[int, int]] = {}
 
     def _reader(self, path: Path, group: str, entities: int) -> MultiObjectImporter:
-        everything = (slice(None), slice(None))
-        form = Format(
-            (64, 64, 3),
-            (entities, 64, 64, 1),
-            entities,
-            False,
-            everything,
-            {},
-            {},
-            self.layout,
-            lambda _: {},
-            BACKGROUNDS,
-            OBJECTS.get(group, from_the_fourth),
-        )
+        objects = OBJECTS.get(group, from_the_fourth)
+        form = Format((64, 64, 3), entities, self.layout, backgrounds=BACKGROUNDS, objects=objects)
         return MultiObjectImporter(path, form)
 
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array, Batch, Property
+from slotbench.datasets.format.schema import Array, Batch, Property, categorical
 from slotbench.datasets.originals.importing import shown
+from slotbench.datasets.render.clevr_scene import numbers_of
 from slotbench.errors import UserError
 
 MOST_OBJECTS = 10
@@ -23,12 +24,7 @@ Classes = Mapping[str, tuple[str, ...]]
 
 def properties_of(classes: Classes, rotation: str) -> tuple[Property, ...]:
     """The properties of objects with these classes; ``rotation`` is that property's unit."""
-    return (
-        *(Property(name, "categorical", classes=values) for name, values in classes.items()),
-        Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
-        Property("rotation", "numeric", unit=rotation),
-        Property("pixel_coords", "numeric", dim=3, unit="x and y in pixels of 320x240, then depth"),
-    )
+    return *categorical(classes), *numbers_of(rotation, "pixels of 320x240")
 
 
 def read_objects(

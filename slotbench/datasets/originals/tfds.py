@@ -5,23 +5,38 @@ and ``dataset_info.json``, which says how many records each shard has.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
 
 from slotbench.datasets.originals.importing import folder_at, load, shown, status_of
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.errors import UserError
+from slotbench.files import Document, parse_json
 
-SHARD = re.compile(
-    r"(?P<name>\w+)-(?P<split>\w+)\.tfrecord-(?P<index>\d{5})-of-(?P<shards>\d{5})", re.ASCII
-)
+SHARD = re.compile(r"(\w+)-(\w+)\.tfrecord-(\d{5})-of-(\d{5})", re.ASCII)
+"""Name, split, index, number of shards."""
 INFO = "dataset_info.json"
 MOST_INFO = 16 << 20
 """Bytes of ``dataset_info.json``; a longer file is not read."""
+
+
+class SplitInfo(Document):
+    """A split; TFDS writes its numbers as text."""
+
+    name: str
+    shardLengths: list[Annotated[int, Strict(False)]] = Field(default_factory=list)  # noqa: N815
+
+
+class Info(Document):
+    """The part of ``dataset_info.json`` that is read."""
+
+    name: str | None = None
+    splits: list[SplitInfo] = Field(default_factory=list)
 
 
 @dataclass
@@ -49,32 +64,30 @@ class Shards:
         self, root: Path, name: str, splits: Sequence[str], optional: Sequence[str] = ()
     ) -> None:
         self.root, self.name = folder_at(root, f"the folder of TFDS with {name}'s shards"), name
-        found = self._found()
-        lengths = self._lengths()
-        self.shards: list[Shard] = []
-        for split in splits:
-            if split in optional and split not in found:
-                continue
-            self.shards += self._whole(split, found.get(split, {}), lengths.get(split))
+        found, lengths = self._found(), self._lengths()
+        self.shards = [
+            shard
+            for split in splits
+            if split not in optional or split in found
+            for shard in self._whole(split, found.get(split, {}), lengths.get(split))
+        ]
         self.count: dict[str, int] = {}
         """Records of each split that were read."""
-        self._done, self._current = 0, None
-
-    _current: RecordFile | None
+        self._done = 0
+        self._current: RecordFile | None = None
 
     def __iter__(self) -> Iterator[tuple[RecordFile, bytes]]:
         """Each record with the file it is in, whose ``bad_record`` makes errors."""
         self.count, self._done = {shard.split: 0 for shard in self.shards}, 0
         for shard in self.shards:
             self._current = file = RecordFile(shard.path)
-            before = self.count[shard.split]
             for data in file:
                 self.count[shard.split] += 1
                 yield file, data
-            read, shard.sha256 = self.count[shard.split] - before, file.sha256
-            if shard.records not in (None, read):
+            shard.sha256 = file.sha256
+            if shard.records not in (None, file.record):
                 raise UserError(
-                    f"{shown(shard.path)}: it holds {read} records, but {INFO} says "
+                    f"{shown(shard.path)}: it holds {file.record} records, but {INFO} says "
                     f"{shard.records}.",
                     "The file is damaged; fetch it again.",
                 )
@@ -100,25 +113,21 @@ class Shards:
     def _found(self) -> dict[str, dict[tuple[int, int], Path]]:
         """Split -> (index, of how many) -> file, of this dataset alone."""
         found: dict[str, dict[tuple[int, int], Path]] = {}
-        others = set()
+        others, where = set(), f"--from {shown(self.root)}"
         for path in sorted(self.root.iterdir()):
             match = SHARD.fullmatch(path.name)
-            if match is None:
-                continue
-            if match["name"] != self.name:
-                others.add(match["name"])
-                continue
-            place = int(match["index"]), int(match["shards"])
-            found.setdefault(match["split"], {})[place] = path
+            if match and match[1] == self.name:
+                found.setdefault(match[2], {})[int(match[3]), int(match[4])] = path
+            elif match:
+                others.add(match[1])
         if not found and others:
             raise UserError(
-                f"--from {shown(self.root)}: it holds shards of {', '.join(sorted(others))}, not "
-                f"of {self.name}."
+                f"{where}: it holds shards of {', '.join(sorted(others))}, not of {self.name}."
             )
         if not found:
             below = sorted(self.root.glob(f"**/{self.name}-*.tfrecord-00000-of-*"))
             raise UserError(
-                f"--from {shown(self.root)}: it holds no shard of {self.name}, such as "
+                f"{where}: it holds no shard of {self.name}, such as "
                 f"{self.name}-train.tfrecord-00000-of-00032.",
                 f"Type: --from {shown(below[0].parent)}" if below else "",
             )
@@ -128,15 +137,13 @@ class Shards:
         self, split: str, found: dict[tuple[int, int], Path], lengths: list[int] | None
     ) -> list[Shard]:
         """The shards of a split in order; :class:`UserError` where the set is not complete."""
-        prefix = f"{self.name}-{split}.tfrecord"
-        if not found:
-            raise UserError(f"{shown(self.root)}: the split {split!r} is missing ({prefix}-*).")
+        prefix, where = f"{self.name}-{split}.tfrecord", shown(self.root)
         counts = {shards for _, shards in found}
+        if not found:
+            raise UserError(f"{where}: the split {split!r} is missing ({prefix}-*).")
         if len(counts) > 1:
-            raise UserError(
-                f"{shown(self.root)}: some files of {prefix} are of {min(counts)} shards, some of "
-                f"{max(counts)}."
-            )
+            both = f"of {min(counts)} shards, some of {max(counts)}"
+            raise UserError(f"{where}: some files of {prefix} are {both}.")
         (shards,) = counts
         missing = [index for index in range(shards) if (index, shards) not in found]
         if missing or len(found) != shards:
@@ -145,15 +152,12 @@ class Shards:
             what = "missing" if missing else "more than there can be"
             raise UserError(f"{shown(self.root / name)} is {what}{more}.", "Fetch all shards.")
         if lengths is not None and len(lengths) != shards:
-            raise UserError(
-                f"{shown(self.root / INFO)}: it has {len(lengths)} shards of {split!r}; the "
-                f"folder has {shards}."
-            )
-        records: Sequence[int | None] = lengths or [None] * shards
+            what = f"it has {len(lengths)} shards of {split!r}; the folder has {shards}"
+            raise UserError(f"{shown(self.root / INFO)}: {what}.")
         paths = [found[index, shards] for index in range(shards)]
         return [
-            Shard(path, split, count, status_of(path).st_size)
-            for path, count in zip(paths, records, strict=True)
+            Shard(path, split, lengths[index] if lengths else None, status_of(path).st_size)
+            for index, path in enumerate(paths)
         ]
 
     def _lengths(self) -> dict[str, list[int]]:
@@ -162,28 +166,14 @@ class Shards:
         if not path.exists():
             return {}
         try:
-            info = json.loads(load(path, shown(path), MOST_INFO))
-            if info.get("name", self.name) != self.name:
-                raise UserError(
-                    f"{shown(path)}: this is {shown(str(info['name'])[:60])!r}, not {self.name!r}."
-                )
-            listed = [
-                (entry["name"], entry.get("shardLengths")) for entry in info.get("splits", [])
-            ]
-            return {
-                str(name): [int(length) for length in lengths]
-                for name, lengths in listed
-                if lengths
-            }
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+            info = Info.model_validate(parse_json(load(path, shown(path), MOST_INFO), shown(path)))
+        except (ValueError, UserError) as error:
             raise UserError(
-                f"{shown(path)}: it is not as TFDS writes it ({type(error).__name__}).",
+                f"{shown(path)}: it is not as TFDS writes it.",
                 "Fetch it again, or take it away: the shards alone are enough.",
             ) from error
+        if info.name not in (None, self.name):
+            raise UserError(
+                f"{shown(path)}: this is {shown(str(info.name)[:60])!r}, not {self.name!r}."
+            )
+        return {split.name: split.shardLengths for split in info.splits if split.shardLengths}

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array
+from slotbench.datasets.format.schema import Array, Property
 from slotbench.datasets.render.placement import NO_COAT, Coat, Point, Thing, choose, filled
 from slotbench.datasets.render.steady import applied
 
@@ -74,6 +75,21 @@ def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Arr
     x = 0.5 + 0.5 * right / depth / HALF_WIDTH
     y = 0.5 - 0.5 * up / depth / HALF_WIDTH - row_offset
     return np.stack([x, y, depth], axis=1)
+
+
+def values(scene: Scene, thing: Thing, size: int, row_offset: float) -> dict[str, Any]:
+    """An object's properties; ``pixel_coords`` are x and y in pixels of ``size``, and the depth."""
+    x, y, depth = project(np.array([thing.position]), scene.camera, row_offset)[0]
+    return {**vars(thing), "pixel_coords": (x * size, y * size, depth)}
+
+
+def numbers_of(rotation: str, pixels: str = "pixels") -> tuple[Property, ...]:
+    """The numeric properties of objects of CLEVR and ClevrTex, with the units of two of them."""
+    return (
+        Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
+        Property("rotation", "numeric", unit=rotation),
+        Property("pixel_coords", "numeric", dim=3, unit=f"x and y in {pixels}, then depth"),
+    )
 
 
 def sample_view(generator: np.random.Generator) -> Scene:

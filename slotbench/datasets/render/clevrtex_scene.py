@@ -58,14 +58,6 @@ KINDS = {
 }
 
 
-def project(points: Array, camera: Array) -> Array:
-    """Where points (n, 3) appear: x and y in [0, 1] from the top left corner, and the depth.
-
-    The frame is the middle 192x192 of 320x240, the crop that the original's loader takes.
-    """
-    return clevr_scene.project(points, camera, 0.0)
-
-
 def sample_scene(kind: Kind, count: int, generator: np.random.Generator) -> Scene:
     """A scene of ``count`` objects; starts anew where an object finds no place."""
     ground = choose(kind.ground, generator) if kind.ground else ""

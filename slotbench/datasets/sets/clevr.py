@@ -14,12 +14,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, categorical
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.archives import is_zip
 from slotbench.datasets.render import clevr_scene as scenes
-from slotbench.datasets.render.clevr_scene import COLORS, MATERIALS, SHAPES, SIZES, Scene
+from slotbench.datasets.render.clevr_scene import (
+    COLORS,
+    MATERIALS,
+    SHAPES,
+    SIZES,
+    Scene,
+    numbers_of,
+)
 from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.datasets.shifts.drawn import PATTERNS
@@ -46,13 +53,8 @@ class Clevr(RenderedDataset):
     @property
     def layout(self) -> Layout:
         properties = (
-            Property("shape", "categorical", classes=tuple(SHAPES)),
-            Property("color", "categorical", classes=tuple(COLORS)),
-            Property("material", "categorical", classes=tuple(MATERIALS)),
-            Property("size", "categorical", classes=tuple(SIZES)),
-            Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
-            Property("rotation", "numeric", unit="degrees, [0, 360)"),
-            Property("pixel_coords", "numeric", dim=3, unit="x and y in pixels, then depth"),
+            *categorical({"shape": SHAPES, "color": COLORS, "material": MATERIALS, "size": SIZES}),
+            *numbers_of("degrees, [0, 360)"),
         )
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], properties)
 
@@ -86,9 +88,7 @@ class Clevr(RenderedDataset):
         return scenes.fill(scene, count, generator)
 
     def values(self, scene: Scene, thing: Thing) -> dict[str, Any]:
-        x, y, depth = scenes.project(np.array([thing.position]), scene.camera)[0]
-        pixels = (x * self.image_size, y * self.image_size, depth)
-        return {**vars(thing), "pixel_coords": pixels}
+        return scenes.values(scene, thing, self.image_size, scenes.ROW_OFFSET)
 
     def downloads(self) -> tuple[Download, ...]:
         return addresses.multi_object("clevr_with_masks/clevr_with_masks_train.tfrecords")

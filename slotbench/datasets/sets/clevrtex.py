@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import Layout, Property
+from slotbench.datasets.format.schema import Layout, categorical
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.importing import folder_at
-from slotbench.datasets.render.clevr_scene import COLORS, Scene
-from slotbench.datasets.render.clevrtex_scene import COUNTS, KINDS, project, sample_scene
+from slotbench.datasets.render.clevr_scene import COLORS, Scene, numbers_of, values
+from slotbench.datasets.render.clevrtex_scene import COUNTS, KINDS, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.placement import Thing
 from slotbench.datasets.render.rendered import RenderedDataset
@@ -46,16 +46,10 @@ class ClevrTex(RenderedDataset):
     @property
     def layout(self) -> Layout:
         kind = KINDS[self.variant]
-        sizes = tuple(name for name, _ in kind.sizes)
-        color = Property("color", "categorical", classes=tuple(COLORS))
+        classes = {"shape": kind.shapes, "material": kind.materials, "size": dict(kind.sizes)}
         properties = (
-            Property("shape", "categorical", classes=kind.shapes),
-            Property("material", "categorical", classes=kind.materials),
-            Property("size", "categorical", classes=sizes),
-            *((color,) if kind.colored else ()),
-            Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
-            Property("rotation", "numeric", unit="degrees about the vertical, [0, 360)"),
-            Property("pixel_coords", "numeric", dim=3, unit="x and y in pixels, then depth"),
+            *categorical(classes | ({"color": COLORS} if kind.colored else {})),
+            *numbers_of("degrees about the vertical, [0, 360)"),
         )
         return Layout(self.image_size, self.image_size, COUNTS[1], properties)
 
@@ -79,9 +73,7 @@ class ClevrTex(RenderedDataset):
         return replace(thing, shape=shape, radius=thing.position[2] / mesh(shape).rest)
 
     def values(self, scene: Scene, thing: Thing) -> dict[str, Any]:
-        x, y, depth = project(np.array([thing.position]), scene.camera)[0]
-        pixels = (x * self.image_size, y * self.image_size, depth)
-        return {**vars(thing), "pixel_coords": pixels}
+        return values(scene, thing, self.image_size, 0.0)
 
     def downloads(self) -> tuple[Download, ...]:
         return addresses.clevrtex(self.variant)

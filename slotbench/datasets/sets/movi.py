@@ -12,17 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import Array, Batch, Layout, Property
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
+from slotbench.datasets.originals import tfrecord
 from slotbench.datasets.originals.images import fit, read_image, read_labels
 from slotbench.datasets.originals.importing import OriginalOnly, RecordImporter, visible
 from slotbench.datasets.originals.tfds import Shards
-from slotbench.datasets.originals.tfrecord import (
-    Record,
-    RecordFile,
-    read_entries,
-    read_floats,
-    read_ints,
-)
+from slotbench.datasets.originals.tfrecord import Record, RecordFile
 from slotbench.errors import UserError
 from slotbench.registry import register
 
@@ -32,25 +27,9 @@ MOST_SIDE = 1024
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT = "test-held-out"
 COLORS = ("blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow")
-CATEGORIES = (
-    "Action Figures",
-    "Bag",
-    "Board Games",
-    "Bottles and Cans and Cups",
-    "Camera",
-    "Car Seat",
-    "Consumer Goods",
-    "Hat",
-    "Headphones",
-    "Keyboard",
-    "Legos",
-    "Media Cases",
-    "Mouse",
-    "None",
-    "Shoe",
-    "Stuffed Toys",
-    "Toys",
-)
+CATEGORIES = ["Action Figures", "Bag", "Board Games", "Bottles and Cans and Cups", "Camera"]
+CATEGORIES += ["Car Seat", "Consumer Goods", "Hat", "Headphones", "Keyboard", "Legos"]
+CATEGORIES += ["Media Cases", "Mouse", "None", "Shoe", "Stuffed Toys", "Toys"]
 
 
 @dataclass(frozen=True)
@@ -61,28 +40,20 @@ class Kind:
     """The most that a clip has."""
     codes: dict[str, tuple[str, ...]]
     """Property -> its classes, in the order of their codes."""
-    suffix: str
+    suffix: str = ""
     """End of the key that holds a property's codes."""
-    scale: bool
+    scale: bool = True
     """Whether each object has a size of its own."""
 
 
-CLEVR_LIKE = Kind(
-    10,
-    {
-        "shape": ("cube", "cylinder", "sphere"),
-        "size": ("small", "large"),
-        "color": COLORS,
-        "material": ("metal", "rubber"),
-    },
-    "_label",
-    False,
-)
-KINDS = {
-    "a": CLEVR_LIKE,
-    "c": Kind(10, {"category": CATEGORIES}, "", True),
-    "e": Kind(23, {"category": CATEGORIES}, "", True),
+SIMPLE = {
+    "shape": ("cube", "cylinder", "sphere"),
+    "size": ("small", "large"),
+    "color": COLORS,
+    "material": ("metal", "rubber"),
 }
+SCANNED = {"category": tuple(CATEGORIES)}
+KINDS = {"a": Kind(10, SIMPLE, "_label", False), "c": Kind(10, SCANNED), "e": Kind(23, SCANNED)}
 
 
 @register("datasets")
@@ -124,13 +95,9 @@ class MoviImporter(RecordImporter):
         super().__init__()
         self.kind = KINDS[variant]
         self.shards = Shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
-        scale = (Property("scale", "numeric"),) if self.kind.scale else ()
         properties = (
-            *(
-                Property(name, "categorical", classes=classes)
-                for name, classes in self.kind.codes.items()
-            ),
-            *scale,
+            *categorical(self.kind.codes),
+            *((Property("scale", "numeric"),) if self.kind.scale else ()),
             Property("position", "numeric", dim=3, unit="scene units"),
             Property("image_position", "numeric", dim=2, unit="x and y, [0, 1] inside the frame"),
         )
@@ -148,11 +115,8 @@ class MoviImporter(RecordImporter):
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
         count = self.shards.count
         train, both = count[TRAIN], count[TRAIN] + count[VALIDATION]
-        found = {
-            "train": (0, train * 95 // 100),
-            "val": (train * 95 // 100, train),
-            "test": (train, both),
-        }
+        most = train * 95 // 100
+        found = {"train": (0, most), "val": (most, train), "test": (train, both)}
         return {**found, HELD_OUT: (both, records)} if TEST in count else found
 
     def rows(self, skip: int) -> Iterator[Callable[[], Batch]]:  # noqa: ARG002
@@ -174,7 +138,7 @@ class MoviImporter(RecordImporter):
         codes = {}
         for name, classes in self.kind.codes.items():
             key = f"instances/{name}{self.kind.suffix}"
-            codes[name] = record.read(key, read_ints)
+            codes[name] = record.read(key, tfrecord.read_ints)
             if ((codes[name] < 0) | (codes[name] >= len(classes))).any():
                 raise bad(f"feature {key!r} has a code outside 0 to {len(classes) - 1}")
         n = len(next(iter(codes.values())))
@@ -187,7 +151,7 @@ class MoviImporter(RecordImporter):
         for prop in self.layout.properties[len(codes) :]:
             key = f"instances/{prop.name}{'' if prop.name == 'scale' else 's'}"
             shape = (n,) if prop.name == "scale" else (n, FRAMES, prop.dim)
-            numbers = record.check_finite(key, record.array(key, read_floats, shape))
+            numbers = record.check_finite(key, record.array(key, tfrecord.read_floats, shape))
             batch[prop.key][0, :, :n] = numbers if numbers.ndim == 1 else numbers.swapaxes(0, 1)
         return n
 
@@ -195,7 +159,7 @@ class MoviImporter(RecordImporter):
 def _frames(record: Record, objects: int, size: int) -> Iterator[tuple[Array, Array]]:
     """Image uint8 (size, size, 3) and labels uint8 (size, size) of each frame."""
     keys = ("video", "segmentations")
-    pairs = zip(*(record.read(key, read_entries, FRAMES) for key in keys), strict=True)
+    pairs = zip(*(record.read(key, tfrecord.read_entries, FRAMES) for key in keys), strict=True)
     side = None
     for frame, (video, segmentation) in enumerate(pairs):
         names = [record.file.place(f"feature {key!r}, frame {frame}") for key in keys]

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Dataset, Importer
-from slotbench.datasets.format.schema import Array, Batch, Layout, Property
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
@@ -28,33 +28,15 @@ from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
 SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
-COLORS = {
-    "red": (1, 0, 0),
-    "green": (0, 1, 0),
-    "blue": (0, 0, 1),
-    "yellow": (1, 1, 0),
-    "magenta": (1, 0, 1),
-    "cyan": (0, 1, 1),
-}
-PIECES = {
-    "I": ("####",),
-    "O": ("##", "##"),
-    "T": ("###", ".#."),
-    "S": (".##", "##."),
-    "Z": ("##.", ".##"),
-    "L": ("#..", "###"),
-    "J": ("..#", "###"),
-}
+COLORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+COLORS |= {"yellow": (1, 1, 0), "magenta": (1, 0, 1), "cyan": (0, 1, 1)}
+PIECES = {"I": "####", "O": "##/##", "T": "###/.#.", "S": ".##/##.", "Z": "##./.##"}
+PIECES |= {"L": "#../###", "J": "..#/###"}
+"""Rows of each piece from the top."""
 TRIES = 16
 ZOOM = 1.5
-NEW_COLORS = (
-    (255, 128, 0),
-    (128, 0, 255),
-    (0, 255, 128),
-    (0, 128, 255),
-    (255, 0, 128),
-    (128, 255, 0),
-)
+NEW_COLORS = [(255, 128, 0), (128, 0, 255), (0, 255, 128), (0, 128, 255), (255, 0, 128)]
+NEW_COLORS += [(128, 255, 0)]
 """Colours of ``object_color``: halfway between neighbours of the usual six."""
 MORE = (4, 5)
 """Fewest and most pieces of ``num_objects``."""
@@ -64,7 +46,8 @@ MORE_TRIES = 2000
 def _turned() -> Iterator[tuple[str, Array]]:
     """(name, blocks int64 (4, 2) as x and y) of each piece in each orientation, degrees in it."""
     for piece, rows in PIECES.items():
-        cells, seen = np.array([[cell == "#" for cell in row] for row in rows]), set()
+        cells = np.array([[cell == "#" for cell in row] for row in rows.split("/")])
+        seen = set()
         for turn in range(4):
             blocks = np.argwhere(np.rot90(cells, -turn))[:, ::-1]
             if blocks.tobytes() not in seen:
@@ -270,8 +253,7 @@ def paint(pieces: list[Piece]) -> tuple[Array, Array]:
 
 def _layout(image_size: int, shapes: tuple[str, ...]) -> Layout:
     properties = (
-        Property("shape", "categorical", classes=shapes),
-        Property("color", "categorical", classes=tuple(COLORS)),
+        *categorical({"shape": shapes, "color": COLORS}),
         Property("position", "numeric", dim=2, unit="x and y in pixels of 35"),
     )
     return Layout(image_size, image_size, COUNT, properties)
@@ -292,15 +274,12 @@ def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
         }
 
     form = Format(
-        (SIDE, SIDE, 3),
-        (COUNT + 1, SIDE, SIDE, 1),
-        COUNT + 1,
-        False,
-        (window(image_size),) * 2,
-        {},
-        {**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
-        _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))),
-        describe,
+        image=(SIDE, SIDE, 3),
+        entities=COUNT + 1,
+        crop=(window(image_size),) * 2,
+        float_keys={**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
+        layout=_layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))),
+        describe=describe,
         enlarge="nearest",
     )
     return MultiObjectImporter(path, form)
