@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -77,6 +78,8 @@ class Dataset(ABC):
     Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. A shift
     of single objects adds one array to the batch, ``shift/changed`` bool (n, [T,] O).
     """
+    more: tuple[int, int] = (0, 0)
+    """Fewest and most objects of the shift ``num_objects``, where ``render`` makes it."""
     occluder: ClassVar[int] = 128
     """Grey of the square that the shift ``occlusion`` draws over the scene, 0 to 255."""
     image_size: int = 64
@@ -116,9 +119,10 @@ class Dataset(ABC):
         """Why a shift has no meaning for images of this origin; empty where it has one."""
         return ""
 
-    def shifted_layout(self, shift: str) -> Layout:  # noqa: ARG002
+    def shifted_layout(self, shift: str) -> Layout:
         """The layout of a drawn shift: with more objects where ``num_objects`` needs them."""
-        return self.layout
+        most = max(self.layout.objects, self.more[1]) if shift == "num_objects" else 0
+        return replace(self.layout, objects=most) if most else self.layout
 
     def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
         """Attributes that tell different sources apart; empty where all users have the same."""

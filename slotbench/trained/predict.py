@@ -183,7 +183,7 @@ def _picture(name: str, image: Array, side: int, how: str) -> Picture:
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
     place = (slice(top, top + edge), slice(left, left + edge))
-    return Picture(name, image, fit(image, None, side)[0], place)
+    return Picture(name, image, fit(image, image[..., 0], side)[0], place)
 
 
 def _from_dataset(dataset: DatasetFile, split: str, size: int, side: int) -> Iterator[Picture]:

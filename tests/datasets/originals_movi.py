@@ -85,27 +85,13 @@ def record(index, variant="a", side=SIDE, **replaced):
         [(labels(index, time, side) == i + 1).sum() for time in range(FRAMES)] for i in range(n)
     ]
     shown = np.array([sum(count > 0 for count in row) for row in visible])
-    each = {
-        "mass": (),
-        "friction": (),
-        "restitution": (),
-        "quaternions": (FRAMES, 4),
-        "velocities": (FRAMES, 3),
-        "angular_velocities": (FRAMES, 3),
-        "bboxes_3d": (FRAMES, 8, 3),
-    }
-    if variant == "a":
-        each["color"] = (3,)
+    each = {"mass": (), "quaternions": (FRAMES, 4), "bboxes_3d": (FRAMES, 8, 3)}
+    each |= {"color": (3,)} if variant == "a" else {}
     features = {
         "metadata/video_name": entries([str(index).encode()]),
-        "metadata/width": ints(np.array([side])),
-        "metadata/height": ints(np.array([side])),
-        "metadata/num_frames": ints(np.array([FRAMES])),
         "metadata/num_instances": ints(np.array([n])),
-        "metadata/depth_range": packed_floats(np.array([1.0, 20.0])),
         "camera/positions": packed_floats(generator.random((FRAMES, 3))),
         "events/collisions/frame": ints(np.arange(3)),
-        "events/collisions/force": packed_floats(np.arange(3.0)),
         "video": entries([rgb(image(index, time, side)) for time in range(FRAMES)]),
         "segmentations": entries([grey(labels(index, time, side)) for time in range(FRAMES)]),
         "depth": entries(
@@ -117,8 +103,6 @@ def record(index, variant="a", side=SIDE, **replaced):
         "instances/visibility": ints(np.array(visible)),
         "instances/bboxes/ragged_flat_values": packed_floats(generator.random((shown.sum(), 4))),
         "instances/bboxes/ragged_row_lengths_0": ints(shown),
-        "instances/bbox_frames/ragged_flat_values": ints(np.arange(shown.sum())),
-        "instances/bbox_frames/ragged_row_lengths_0": ints(shown),
         **{
             f"instances/{key}": packed_floats(generator.random((n, *shape)))
             for key, shape in each.items()
@@ -155,12 +139,7 @@ def information(variant, sizes):
         }
         for split, lengths in sizes.items()
     ]
-    return {
-        "name": f"movi_{variant}",
-        "version": "1.0.0",
-        "fileFormat": "tfrecord",
-        "splits": splits,
-    }
+    return {"name": f"movi_{variant}", "fileFormat": "tfrecord", "splits": splits}
 
 
 def write(root, variant="a", sizes=SIZES, side=SIDE, replaced=None):

@@ -85,7 +85,7 @@ def test_features_of_video_are_those_of_its_frames(tmp_path):
     path = write_clips(tmp_path / "v.h5", train=7)
     add_features(path, Means())
     with DatasetFile(path) as dataset:
-        clips = dataset.read_clips("train", keys=("feature/means",))["feature/means"]
+        clips = dataset.read_rows("train", keys=("feature/means",))["feature/means"]
         images = dataset.read("train", 3, 9, ("feature/means",))["feature/means"]
         assert clips.shape == (7, FRAMES, 16, 3)
         np.testing.assert_array_equal(images, clips.reshape(-1, 16, 3)[3:9])

@@ -5,10 +5,9 @@ import pytest
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.prepare import preparation as module
-from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
-from tests.datasets.trees import fingerprint
+from tests.datasets.trees import fingerprint, killed_after, stop_after
 
 SIZES = {"train": 130, "val": 20, "test": 20}
 
@@ -38,18 +37,11 @@ def clips(folder, workers):
     )
 
 
-@pytest.fixture(scope="module")
-def one_worker_video(tmp_path_factory):
-    return prepare(clips(tmp_path_factory.mktemp("video"), 1))
-
-
-def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
-    one_worker_video, tmp_path
-):
+def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(tmp_path):
     path = prepare(clips(tmp_path, 3))
-    assert fingerprint(path) == fingerprint(one_worker_video)
+    assert fingerprint(path) == fingerprint(prepare(clips(tmp_path / "one", 1)))
     with DatasetFile(path) as dataset:
-        assert (dataset.clips("train"), dataset.size("train")) == (110, 1100)
+        assert (dataset.rows("train"), dataset.size("train")) == (110, 1100)
     assert prepare(clips(tmp_path, 1)) == path
     with pytest.raises(UserError, match="clips in train 110 instead of 7"):
         prepare(
@@ -58,25 +50,10 @@ def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(
 
 
 def test_a_call_that_was_interrupted_goes_on(one_worker, tmp_path, monkeypatch):
-    write, written = Parts.write, []
-
-    def write_two(self, name, batch):
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        written.append(name)
-        write(self, name, batch)
-
-    monkeypatch.setattr(Parts, "write", write_two)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(sprites(tmp_path, workers=1))
+    written = killed_after(sprites(tmp_path, workers=1), 2, monkeypatch)
     assert not (tmp_path / "multi-dsprites.h5").exists()
     rendered = []
-
-    def write_all(self, name, batch):
-        rendered.append(name)
-        write(self, name, batch)
-
-    monkeypatch.setattr(Parts, "write", write_all)
+    stop_after(99, monkeypatch, rendered)
     path = prepare(sprites(tmp_path, workers=1))
     assert not set(rendered) & set(written)
     assert fingerprint(path) == fingerprint(one_worker)

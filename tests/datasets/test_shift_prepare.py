@@ -9,7 +9,6 @@ import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SHIFT_FLAGS, SPLITS
-from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.datasets.prepare.workers import Local, built
@@ -18,6 +17,7 @@ from slotbench.datasets.shifts.kinds import SHIFTS, parse, split_of
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets.test_features import Means
+from tests.datasets.trees import stop_after
 
 SIZES = {"train": 60, "val": 10, "test": 70}
 
@@ -107,18 +107,6 @@ def test_added_later_and_one_by_one_they_are_the_same(copy, whole, monkeypatch):
     prepare(sprites(folder, "all"))
     prepare(sprites(folder))
     assert content(copy) == state
-
-
-def stop_after(count, monkeypatch, written):
-    write_part = Parts.write
-
-    def write_some(self, name, batch):
-        if len(written) == count:
-            raise KeyboardInterrupt
-        written.append(name)
-        write_part(self, name, batch)
-
-    monkeypatch.setattr(Parts, "write", write_some)
 
 
 def test_a_call_that_was_interrupted_goes_on(copy, whole, monkeypatch):

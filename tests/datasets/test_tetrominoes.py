@@ -14,13 +14,7 @@ from slotbench.datasets.sets.tetrominoes import (
 )
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets.originals import (
-    loose_floats,
-    packed_floats,
-    single_bytes,
-    tetrominoes_record,
-    write,
-)
+from tests.datasets.originals import packed_floats, single_bytes, tetrominoes_record, write
 
 
 def fixed_tetrominoes():
@@ -129,15 +123,11 @@ BLACK = np.zeros((4, 3))
 @pytest.mark.parametrize(
     ("key", "feature", "what"),
     [
-        ("shape", packed_floats(0 * FOUR), "feature 'shape' has a code outside 1 to 19"),
         ("shape", packed_floats(20 * FOUR), "feature 'shape' has a code outside 1 to 19"),
-        ("color", loose_floats(BLACK), "feature 'color' has a code outside 1 to 6"),
-        ("color", packed_floats(1 - BLACK), "feature 'color' has a code outside 1 to 6"),
+        ("color", packed_floats(0 * BLACK), "feature 'color' has a code outside 1 to 6"),
         ("color", packed_floats(FOUR), "feature 'color' has 4 numbers, expected 4x3"),
-        ("x", packed_floats(np.nan * FOUR), "feature 'x' has a number that is not finite"),
-        ("visibility", packed_floats(FOUR[:3]), "feature 'visibility' has 3 numbers"),
     ],
-    ids=["background", "too-large", "black", "white", "too-few", "nan", "three"],
+    ids=["too-large", "black", "too-few"],
 )
 def test_a_bad_feature_is_named(tmp_path, key, feature, what):
     bad = tetrominoes_record(1, **{key: feature})

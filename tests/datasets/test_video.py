@@ -55,8 +55,8 @@ def drawn(batch):
 
 def test_the_images_are_the_frames_of_the_clips_in_order(video):
     expected = clips_batch(40, 0)
-    clips, images = video.read_clips("train"), video.read("train")
-    assert (video.clips("train"), video.size("train")) == (40, 40 * FRAMES)
+    clips, images = video.read_rows("train"), video.read("train")
+    assert (video.rows("train"), video.size("train")) == (40, 40 * FRAMES)
     assert set(clips) == set(images) == set(expected)
     for key, array in expected.items():
         np.testing.assert_array_equal(clips[key], array)
@@ -76,7 +76,7 @@ def test_any_range_of_images_is_that_of_the_flat_array(video, start, stop):
     assert set(part) == set(keys)
     for key in keys:
         np.testing.assert_array_equal(part[key], whole[key][start:stop])
-    clips = video.read_clips("train", start // FRAMES, stop // FRAMES, keys)
+    clips = video.read_rows("train", start // FRAMES, stop // FRAMES, keys)
     np.testing.assert_array_equal(
         clips["image"], clips_batch(40, 0)["image"][start // FRAMES : stop // FRAMES]
     )
@@ -131,19 +131,17 @@ def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks)
 
 
 def test_images_have_no_clips(blocks):
-    with DatasetFile(blocks / "clevr.h5") as images:
-        with pytest.raises(UserError, match="holds images, not video"):
-            images.clips("train")
-        with pytest.raises(UserError, match="holds images, not video"):
-            images.read_clips("train", 0, 1)
-        with pytest.raises(UserError, match="holds images, not video"):
-            Loader(images, "train", 4, seed=0, frames=2)
+    with (
+        DatasetFile(blocks / "clevr.h5") as images,
+        pytest.raises(UserError, match="holds images, not video"),
+    ):
+        Loader(images, "train", 4, seed=0, frames=2)
 
 
 def test_a_batch_holds_consecutive_frames_of_different_clips(video):
     loader = Loader(video, "train", 8, seed=0, keys=("image", "mask"), frames=3)
     assert loader.batches_per_epoch == 5
-    whole, starts, seen = video.read_clips("train"), [], []
+    whole, starts, seen = video.read_rows("train"), [], []
     for step in range(5):
         batch = loader.batch(step)
         assert batch["image"].shape == (8, 3, 32, 32, 3)
@@ -204,5 +202,5 @@ def test_a_sheet_shows_a_clip_on_each_line(video, tmp_path):
         for frame in range(FRAMES):
             cell = small[68 * clip + 2 :, 36 * frame + 2 :]
             np.testing.assert_array_equal(
-                cell[:32, :32], video.read_clips("train")["image"][clip, frame]
+                cell[:32, :32], video.read_rows("train")["image"][clip, frame]
             )

@@ -54,19 +54,25 @@ def prepared_or_refused(name, variant, source, data):
     return ""
 
 
-def killed_after(request, parts, monkeypatch):
-    """Prepare, and be interrupted after so many parts; the names of those."""
-    write, written = Parts.write, []
+def stop_after(count, context, written):
+    """Writing parts is interrupted after so many, whose names go to ``written``."""
+    write = Parts.write
 
     def write_some(self, name, batch):
-        if len(written) == parts:
+        if len(written) == count:
             raise KeyboardInterrupt
         written.append(name)
         write(self, name, batch)
 
+    context.setattr(Parts, "write", write_some)
+
+
+def killed_after(request, parts, monkeypatch):
+    """Prepare, and be interrupted after so many parts; the names of those."""
+    written = []
     with monkeypatch.context() as context:
         context.setattr(module, "IMPORT_PART", 2)
-        context.setattr(Parts, "write", write_some)
+        stop_after(parts, context, written)
         with pytest.raises(KeyboardInterrupt):
             prepare(request)
     return written

@@ -139,14 +139,11 @@ class DatasetFile:
         return array
 
     def _expected(self, split: str) -> dict[str, ArraySpec]:
-        stored = self.layout_of(split).stored(features=True)
+        stored, group = self.layout_of(split).stored(features=True), self.file[split]
         if split.startswith(SHIFTED):
-            group = self.file[split]
-            stored = {
-                key: spec
-                for key, spec in stored.items()
-                if key in group or not key.startswith("feature/")
-            }
+            for key in self.layout.feature_arrays():
+                if key not in group:
+                    del stored[key]
             if SHIFT_FLAGS in group:
                 stored[SHIFT_FLAGS] = stored["visible"]
         return stored
@@ -173,19 +170,12 @@ class DatasetFile:
 
     @cached_property
     def recipe(self) -> str:
-        """How the dataset was rendered, as a sha256; empty for imported ones.
-
-        It is computed from the attributes, so that files from before it was stored have it too.
-        """
+        """A sha256 of how the dataset was rendered; empty for imported ones."""
         if self.attributes["origin"] != "rendered":
             return ""
         from slotbench.datasets.format.digests import recipe_of
 
         return recipe_of(self.attributes, self.layout, {key: self.rows(key) for key in SPLITS})
-
-    def digest(self, split: str) -> str:
-        """The sha256 of a split in the manifest; empty where it has none."""
-        return self.manifest.get(split, "")
 
     def changed(self, split: str) -> Array | None:
         """Which objects of a shifted test set were changed, bool (n, [T,] O).
@@ -224,15 +214,6 @@ class DatasetFile:
         """
         return self.rows(split) * self.layout.row_images
 
-    def clips(self, split: str) -> int:
-        """The number of clips of a split; :class:`UserError` where the file holds no video."""
-        if self.layout.frames is None:
-            raise UserError(
-                f"{self.path} holds images, not video.",
-                "Type: slotbench prepare multi-dsprites-video",
-            )
-        return self.rows(split)
-
     def read(
         self,
         split: str,
@@ -247,44 +228,27 @@ class DatasetFile:
         """
         n, each = self.size(split), self.layout.row_images
         start, stop = min(start, n), n if stop is None else min(stop, n)
-        batch = self._read_rows(split, start // each, -(-stop // each), keys)
+        batch = self.read_rows(split, start // each, -(-stop // each), keys)
         if self.layout.frames is None:
             return batch
-        shift = start // each * each
-        return {
-            key: array.reshape(-1, *array.shape[2:])[start - shift : max(start, stop) - shift]
-            for key, array in batch.items()
-        }
+        part = slice(start % each, start % each + max(stop - start, 0))
+        return {key: array.reshape(-1, *array.shape[2:])[part] for key, array in batch.items()}
 
-    def read_clips(
+    def read_rows(
         self,
         split: str,
         start: int = 0,
         stop: int | None = None,
         keys: tuple[str, ...] | None = None,
     ) -> Batch:
-        """Clips ``start`` to ``stop`` of a split, as arrays (n, T, ...) by dataset name.
-
-        Raises as :meth:`read` and :meth:`clips` do.
-        """
-        n = self.clips(split)
-        return self._read_rows(split, start, n if stop is None else min(stop, n), keys)
-
-    def read_rows(self, split: str, start: int, stop: int) -> Batch:
-        """Stored rows, images or clips, of every array but features; raises as :meth:`read`."""
-        return self._read_rows(split, start, min(stop, self.rows(split)), None)
-
-    def _read_rows(self, split: str, start: int, stop: int, keys: tuple[str, ...] | None) -> Batch:
+        """Stored rows, images (n, ...) or clips (n, T, ...); otherwise as :meth:`read`."""
         self.require(split, keys or ())
-        group = self.file[split]
+        group, stop = self.file[split], min(self.rows(split), 1 << 62 if stop is None else stop)
         try:
             return {key: group[key][start:stop] for key in keys or tuple(self.layout.arrays())}
         except _BROKEN as error:
-            raise self._wrong(
-                f"{split}, {self.layout.rows_are} {start} to {stop}, cannot be read; "
-                "the file is damaged",
-                AGAIN,
-            ) from error
+            place = f"{split}, {self.layout.rows_are} {start} to {stop}"
+            raise self._wrong(f"{place}, cannot be read; the file is damaged", AGAIN) from error
 
     def require(self, split: str, keys: Iterable[str]) -> None:
         """:class:`UserError` where a split lacks one of these arrays, or there is no split."""

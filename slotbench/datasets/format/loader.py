@@ -117,7 +117,7 @@ class Loader:
 
     def _read(self, start: int) -> Batch:
         """The block that begins at ``start``."""
-        read = self.dataset.read if self.frames == 1 else self.dataset.read_clips
+        read = self.dataset.read if self.frames == 1 else self.dataset.read_rows
         return read(self.split, start, start + self.block, self.keys)
 
     def _read_all(self, progress: Progress | None) -> Batch:

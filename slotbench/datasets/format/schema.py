@@ -1,32 +1,14 @@
-"""The layout of a prepared dataset: what its arrays are.
+"""The layout of a prepared dataset: what its arrays are (docs/datasets.md has the table).
 
-A file holds one group a split (``train``, ``val``, ``test``, and one for each shifted test
-set). n images, O objects (padded), H x W pixels, and for each teacher N positions of
-width F:
-
-=====================  ===========================  =============================================
-dataset                dtype, shape                 meaning
-=====================  ===========================  =============================================
-``image``              uint8 (n, H, W, 3)           one chunk an image
-``mask``               uint8 (n, H, W)              0 background, 1..O objects, 255 not labelled
-``visible``            bool (n, O)                  the object shows at least one pixel
-``property/<name>``    float32 (n, O[, d]) or       attributes ``kind``, ``classes``, ``unit``;
-                       int16 (n, O)                 padding is 0 (numeric) or -1 (categorical)
-``feature/<teacher>``  float16 (n, N, F)            optional; attributes ``teacher``, ``sha256``
-=====================  ===========================  =============================================
+A file holds one group a split: ``train``, ``val``, ``test``, and one for each shifted test set. Of
+n images of H x W pixels with O objects (padded) it has ``image`` uint8 (n, H, W, 3), ``mask`` uint8
+(n, H, W), ``visible`` bool (n, O), ``property/<name>`` float32 (n, O[, d]) or int16 (n, O), and for
+each teacher ``feature/<teacher>`` float16 (n, N, F).
 
 A shifted test set may have more objects than the others (the attribute ``objects`` of its group), a
 flag for each object that was changed (``shift/changed``), and -1 where a changed object has a class
-that the property does not know. It may lack features.
-
-In a video file n counts clips of T frames, and T follows n in every shape: ``image`` is
-(n, T, H, W, 3). It can be read as n * T images too, frame after frame.
-
-The fingerprint covers the layout, and images, masks, visibility and properties of ``train``,
-``val`` and ``test``. The attribute ``manifest`` has a sha256 of every split. Features are derived
-from the images, may be added later, and change neither; each of their arrays has a sha256 of its
-own, over its content, its teacher and the fingerprint. ``recipe`` is a sha256 of how a rendered
-dataset was made: it is the same on machines that render a pixel differently.
+that the property does not know. It may lack features. In a video file n counts clips of T frames,
+and T follows n in every shape.
 """
 
 import json
@@ -45,19 +27,9 @@ SCHEMA_VERSION = 2
 NOT_LABELLED = 255
 OBJECTS = "objects"
 """Attribute of a shifted test set that has more objects than the file's layout."""
-REQUIRED_ATTRIBUTES: dict[str, type] = {
-    "schema": int,
-    "name": str,
-    "variant": str,
-    "origin": str,
-    "sources": str,
-    "generator": str,
-    "seed": int,
-    "image_size": int,
-    "licence": str,
-    "layout": str,
-    "fingerprint": str,
-}
+REQUIRED_ATTRIBUTES: dict[str, type] = dict.fromkeys(("schema", "seed", "image_size"), int)
+REQUIRED_ATTRIBUTES |= dict.fromkeys(("name", "variant", "origin", "sources", "generator"), str)
+REQUIRED_ATTRIBUTES |= dict.fromkeys(("licence", "layout", "fingerprint"), str)
 """Name -> type."""
 Parsed = TypeVar("Parsed")
 Size = Annotated[int, Interval(ge=1, le=1 << 16)]
@@ -152,10 +124,8 @@ class Layout:
 
     def feature_arrays(self) -> dict[str, ArraySpec]:
         """Dataset name -> (shape of one image's features, dtype)."""
-        return {
-            feature.key: ((feature.positions, feature.width), np.dtype(np.float16))
-            for feature in self.features
-        }
+        half = np.dtype(np.float16)
+        return {each.key: ((each.positions, each.width), half) for each in self.features}
 
     def stored(self, *, features: bool = False) -> dict[str, ArraySpec]:
         """Dataset name -> (shape of one stored row, dtype): of an image, or of a clip (T, ...)."""
@@ -245,12 +215,8 @@ def split_called(folder: str) -> str | None:
     return name if name in SPLITS or name.startswith(SHIFTED) else None
 
 
-PALETTE = np.frombuffer(
-    bytes.fromhex(
-        "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 332288 882255 44aa99 999933 aa4499"
-    ),
-    np.uint8,
-).reshape(-1, 3)
+_HEX = "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 332288 882255 44aa99 999933 aa4499"
+PALETTE = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(-1, 3)
 """sRGB of objects; the first seven are told apart by the colour-blind."""
 BACKGROUND = (40, 40, 40)
 UNLABELLED = (255, 255, 255)

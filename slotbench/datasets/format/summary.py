@@ -7,8 +7,6 @@ import numpy as np
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS, Array, Property
 
-BLOCK = 256
-
 
 @dataclass
 class Split:
@@ -32,9 +30,7 @@ def count(dataset: DatasetFile, split: str) -> Split:
     """Count a split, a block of images at a time. Only visible objects count."""
     classes = [prop for prop in dataset.layout.properties if prop.kind == "categorical"]
     found = Split(codes={prop.name: np.zeros(len(prop.classes), np.int64) for prop in classes})
-    keys = ("mask", "visible", *(prop.key for prop in classes))
-    for start in range(0, dataset.size(split), BLOCK):
-        batch = dataset.read(split, start, start + BLOCK, keys)
+    for batch in dataset.blocks(split):
         objects = batch["visible"].sum(axis=1)
         found.fewest = int(min(objects.min(), found.fewest if found.images else objects.min()))
         found.most = max(found.most, int(objects.max()))
@@ -43,11 +39,9 @@ def count(dataset: DatasetFile, split: str) -> Split:
         found.pixels += batch["mask"].size
         found.labelled += int((batch["mask"] != NOT_LABELLED).sum())
         for prop in classes:
-            codes = batch[prop.key][batch["visible"]]
-            size = len(prop.classes)
-            found.codes[prop.name] += np.bincount(
-                codes[(codes >= 0) & (codes < size)], minlength=size
-            )
+            codes, size = batch[prop.key][batch["visible"]], len(prop.classes)
+            known = codes[(codes >= 0) & (codes < size)]
+            found.codes[prop.name] += np.bincount(known, minlength=size)
     return found
 
 

@@ -9,16 +9,17 @@ import io
 import json
 import re
 import shutil
+import stat
 import struct
 import tarfile
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from isal import igzip
 
@@ -79,7 +80,17 @@ class Checks:
 
     def add(self, raw: str, size: int) -> str:
         """The relative path of a file of ``size`` bytes, with ``/`` between its parts."""
-        name = self.name(raw)
+        parts = [part for part in raw.split("/") if part not in ("", ".")]
+        name, longest = "/".join(parts), max(map(_bytes_of, parts), default=0)
+        odd = "\\" in raw or any(unicodedata.category(letter) == "Cc" for letter in raw)
+        for wrong, what in (
+            (odd, "its name has a backslash or control characters"),
+            (re.match("/|[A-Za-z]:", raw), "its path is absolute"),
+            (not parts or ".." in parts, "its path leads out of the archive"),
+            (_bytes_of(raw) > 1024 or longest > 255, "its name is too long"),
+        ):
+            if wrong:
+                raise self.error(what, raw, HOSTILE)
         if name in self._seen:
             raise self.error("two members have this name", name, HOSTILE)
         self._seen.add(name)
@@ -92,23 +103,9 @@ class Checks:
             raise self.error(f"{what}: this is taken for an attack", name, HOSTILE)
         return name
 
-    def name(self, raw: str) -> str:
-        """The checked name of a member; :class:`UserError` where it leaves the folder."""
-        parts = [part for part in raw.split("/") if part not in ("", ".")]
-        problem = ""
-        if any(unicodedata.category(letter) == "Cc" for letter in raw) or "\\" in raw:
-            problem = "its name has a backslash or control characters"
-        elif raw.startswith("/") or re.match("[A-Za-z]:", raw):
-            problem = "its path is absolute"
-        elif ".." in parts or not parts:
-            problem = "its path leads out of the archive"
-        elif len(raw.encode(errors="replace")) > 1024 or max(
-            len(part.encode(errors="replace")) for part in parts
-        ) > 255:  # fmt: skip
-            problem = "its name is too long"
-        if problem:
-            raise self.error(problem, raw, HOSTILE)
-        return "/".join(parts)
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 class Stream:
@@ -127,34 +124,26 @@ class Zip:
     """A zip archive whose members are read in any order; errors are :class:`UserError`."""
 
     def __init__(self, archive: Path, caps: Caps = CAPS) -> None:
-        self.checks = Checks(archive, caps)
-        self._raw = archive.open("rb")
-        try:
+        self.checks, self._members = Checks(archive, caps), dict[str, zipfile.ZipInfo]()
+        with ExitStack() as stack:
+            raw = stack.enter_context(archive.open("rb"))
             with self.checks.naming():
-                self._file = zipfile.ZipFile(self._raw)
-            found = {self._checked(info): info for info in self._file.infolist() if is_file(info)}
-        except BaseException:
-            self._raw.close()
-            raise
-        self._members = dict(sorted(found.items()))
-
-    def _checked(self, info: zipfile.ZipInfo) -> str:
-        name = self.checks.add(info.filename, info.file_size)
-        if info.external_attr >> 28 not in (0, 0o10):
-            raise self.checks.error("it is a link or a device", name, HOSTILE)
-        if info.flag_bits & 1:
-            raise self.checks.error("it is encrypted", name, "Unpack the archive yourself.")
-        return name
-
-    @property
-    def names(self) -> list[str]:
-        """The files, sorted."""
-        return list(self._members)
-
-    @property
-    def size(self) -> int:
+                self._file = zipfile.ZipFile(raw)
+            for info in self._file.infolist():
+                kind = info.external_attr >> 28
+                if info.is_dir() or kind == stat.S_IFDIR >> 12:
+                    continue
+                name = self.checks.add(info.filename, info.file_size)
+                if kind not in (0, stat.S_IFREG >> 12):
+                    raise self.checks.error("it is a link or a device", name, HOSTILE)
+                if info.flag_bits & 1:
+                    advice = "Unpack the archive yourself."
+                    raise self.checks.error("it is encrypted", name, advice)
+                self._members[name] = info
+            self._opened = stack.pop_all()
+        self.names = sorted(self._members)
+        self.size = sum(info.file_size for info in self._members.values())
         """Bytes of all members."""
-        return sum(info.file_size for info in self._members.values())
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -162,8 +151,8 @@ class Zip:
     def __iter__(self) -> Iterator[tuple[str, "Stream", int]]:
         """(name, stream, bytes of the archive read so far), sorted by name."""
         done = 0
-        for name, info in self._members.items():
-            done += info.compress_size
+        for name in self.names:
+            done += self._members[name].compress_size
             yield name, self.open(name), done
 
     def open(self, name: str) -> "Stream":
@@ -184,12 +173,7 @@ class Zip:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._raw.close()
-
-
-def is_file(info: zipfile.ZipInfo) -> bool:
-    """Whether a member of a zip archive is a file, not a folder."""
-    return not info.is_dir() and info.external_attr >> 28 != 0o4
+        self._opened.close()
 
 
 class Tar:
@@ -283,11 +267,9 @@ def is_archive(path: Path) -> bool:
 
 
 def _beginning(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(512)
-    except OSError:
-        return b""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return stream.read(512)
+    return b""
 
 
 def folder_of(path: Path, home: Path) -> Path:
@@ -296,8 +278,16 @@ def folder_of(path: Path, home: Path) -> Path:
     ``path`` is a folder, an archive, or a folder of archives with texts beside. Archives that
     were unpacked before and have not changed are not unpacked again.
     """
-    archives = _archives(path)
-    return unpacked(archives, home / path.resolve().name) if archives else path
+    archives = [path] if path.is_file() and is_archive(path) else []
+    if path.is_dir():
+        inside = sorted(file for file in path.iterdir() if counts(file.name))
+        archives = [file for file in inside if file.suffix.lower() not in BESIDE or file.is_dir()]
+    alone = all(file == path or _is_named_archive(file) for file in archives)
+    return unpacked(archives, home / path.resolve().name) if archives and alone else path
+
+
+def _is_named_archive(file: Path) -> bool:
+    return file.name.lower().endswith(ENDINGS) and file.is_file()
 
 
 def unpacked(archives: Sequence[Path], place: Path) -> Path:
@@ -312,17 +302,6 @@ def unpacked(archives: Sequence[Path], place: Path) -> Path:
         folder = inside[0]
 
 
-def _archives(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if is_archive(path) else []
-    if not path.is_dir():
-        return []
-    inside = sorted(file for file in path.iterdir() if counts(file.name))
-    inside = [file for file in inside if file.suffix.lower() not in BESIDE or file.is_dir()]
-    alone = all(file.name.lower().endswith(ENDINGS) and file.is_file() for file in inside)
-    return inside if alone else []
-
-
 def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
     """Unpacks archives into one new folder, which appears when it is whole.
 
@@ -330,15 +309,15 @@ def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
     Raises :class:`UserError` for damaged and hostile archives, for different files of one name,
     and where the disk has too little space.
     """
-    record = {"archives": [file_identity(archive) for archive in archives]}
+    record = json.dumps({"archives": [file_identity(archive) for archive in archives]})
     if folder.exists():
-        if _record(folder) == record:
-            return folder
         if not (folder / RECORD).is_file():
             raise UserError(
                 f"{shown(folder)} exists and was not unpacked by slotbench.",
                 "Move it away, or choose another --data-dir.",
             )
+        if (folder / RECORD).read_bytes() == record.encode():
+            return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -349,7 +328,7 @@ def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
             for place, archive in enumerate(archives):
                 for done, files in _unpack(archive, temporary, caps):
                     progress.set(sum(sizes[:place]) + done, detail=f"{files:,} files")
-        (temporary / RECORD).write_text(json.dumps(record))
+        (temporary / RECORD).write_text(record)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -360,10 +339,14 @@ def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
 
 def _unpack(archive: Path, folder: Path, caps: Caps) -> Iterator[tuple[int, int]]:
     """Writes the files; yields (bytes of the archive, files) now and then."""
-    files = 0
+    files, free = 0, shutil.disk_usage(folder).free
     with (Zip if is_zip(archive) else Tar)(archive, caps) as source:
-        if isinstance(source, Zip):
-            _check_space(folder, source.size, archive)
+        if isinstance(source, Zip) and source.size > free:
+            raise UserError(
+                f"{shown(archive)} holds {source.size / 1e9:.1f} GB, and the disk of "
+                f"{shown(folder.parent)} has {free / 1e9:.1f} GB left.",
+                "Free some space, or choose another --data-dir.",
+            )
         for files, (name, stream, done) in enumerate(source, start=1):
             target = folder / name
             try:
@@ -388,19 +371,3 @@ def _same(stream: Stream, file: Path) -> bool:
             if other.read(len(piece)) != piece:
                 return False
         return not other.read(1)
-
-
-def _check_space(folder: Path, size: int, archive: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(
-            f"{shown(archive)} holds {size / 1e9:.1f} GB, and the disk of {shown(folder.parent)} "
-            f"has {free / 1e9:.1f} GB left.",
-            "Free some space, or choose another --data-dir.",
-        )
-
-
-def _record(folder: Path) -> Any:
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / RECORD).read_bytes())
-    return None

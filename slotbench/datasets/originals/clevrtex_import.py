@@ -8,6 +8,7 @@ val, the rest train.
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 from slotbench.datasets.format.schema import Array, Batch, Layout
@@ -29,44 +30,9 @@ SHAPES_OUTD = ("cone", "icosahedron", "torus", "teapot")
 MATERIALS_VBG = ("mymetal", "rubber")
 
 
-def _poliigon(names: str) -> tuple[str, ...]:
-    return tuple(f"poliigon{name}" for name in names.split())
-
-
-MATERIALS = (
-    *_poliigon(
-        """
-        bricks01 bricksflemishred001 brickspaintedwhite001 carpettwistnatural001
-        chainmailcopperroundedthin001 citystreetasphaltgenericcracked002
-        citystreetroadasphalttwolaneworn001 cliffjagged004 cobblestonearches002 concretewall001
-        fabricdenim003 fabricfleece001 fabricleatherbuffalorustic001 fabricrope001
-        fabricupholsterybrightanglepattern001 groundclay002 grounddirtforest014 grounddirtrocky002
-        groundforest003 groundforest008 groundforestmulch001 groundforestroots001 groundmoss001
-        groundsnowpitted003 groundtiretracks001 interiordesignrugstarrynight001 marble062 marble13
-        metalcorrodedheavy001 metalcorrugatedironsheet002 metaldesignerweavesteel002
-        metalpanelrectangular001 metalspottydiscoloration001 metalstainlesssteelbrushed plaster07
-        plaster17 roadcityworn001 rooftilesterracotta004 rustmixedonpaint012 rustplain007
-        solarpanelspolycrystallinetypebframedclean001 stonebricksbeige015 stonemarblecalacatta004
-        terrazzovenetianmattewhite001 tiles05 tilesmarblechevroncreamgrey001
-        tilesmarblesagegreenbrickbondhoned001 tilesonyxopaloblack001 tilesrectangularmirrorgray001
-        wallmedieval003 waterdropletsmixedbubbled001 woodfinedark004 woodflooring044 woodflooring061
-        woodflooringmahoganyafricansanded001 woodflooringmerbaubrickbondnatural001 woodplanks028
-        woodplanksworn33 woodquarteredchiffon001
-        """
-    ),
-    "whitemarble",
-)
-"""Names as in the files, in lower case."""
-MATERIALS_OUTD = _poliigon(
-    """
-    brickoldred001 carpetplushdesignerrhombus001 chainmailgoldrounded001 chippedpaint015
-    cliffjagged007 drywallprepared007 fabricupholsterypyramidspattern001 groundclay006
-    groundclay008 grounddirtforestroots004 grounddirtrocky006 groundgrassgreen groundrocky006
-    groundrocky014 groundsandfootprintsleaves001 metalsiding004 metalstainlesssteelbraided001
-    panelsacousticfoamtiles004 plastersloppy rooftilesceramic001 rooftilescopper003
-    rooftilesquarry001 rustplain030 steelfloordiamond001 tilesterrazzopalladianahonedgreen001
-    """
-)
+_STORED = tomllib.loads(Path(__file__).with_name("poliigon.toml").read_text())
+_NAMED = {key: tuple(f"poliigon{name}" for name in text.split()) for key, text in _STORED.items()}
+MATERIALS, MATERIALS_OUTD = (*_NAMED["usual"], "whitemarble"), _NAMED["outd"]
 
 
 class ClevrTexImporter(TreeImporter):
@@ -84,7 +50,7 @@ class ClevrTexImporter(TreeImporter):
         test, val = records // 10, records // 5
         return {"train": (val, records), "val": (test, val), "test": (0, test)}
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
         picture, flat, name = map(self.name_of, self.records[record])
         if len(contents[2]) > MOST_TEXT:
             raise UserError(f"{name}: {len(contents[2]):,} bytes are too many for a scene.", ADVICE)

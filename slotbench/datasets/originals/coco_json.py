@@ -61,11 +61,7 @@ def read_instances(path: Path) -> tuple[tuple[str, ...], list[Picture]]:
     categories = _categories(path, name)
     pictures = _pictures(path, name)
     codes = {id_: code for code, id_ in enumerate(categories)}
-    seen: set[int] = set()
     for where, id_, fields in _items(path, "annotations", "annotation", name):
-        if id_ in seen:
-            raise _error(where, "its id stands twice")
-        seen.add(id_)
         picture = pictures.get(_whole(fields, "image_id", where))
         if picture is None:
             raise _error(where, f"there is no image {fields['image_id']}")
@@ -73,8 +69,6 @@ def read_instances(path: Path) -> tuple[tuple[str, ...], list[Picture]]:
         if category is None:
             raise _error(where, f"there is no category {fields['category_id']}")
         picture.annotations.append(_annotation(fields, id_, category, picture, where))
-    if not seen:
-        raise UserError(f"{name}: there is no annotation.", ADVICE)
     for picture in pictures.values():
         picture.annotations.sort(key=lambda annotation: annotation.id)
     return tuple(categories.values()), [pictures[id_] for id_ in sorted(pictures)]
@@ -82,15 +76,21 @@ def read_instances(path: Path) -> tuple[tuple[str, ...], list[Picture]]:
 
 def _items(path: Path, key: str, what: str, name: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """(how an error calls the item, its id, its fields) of a list of the document."""
+    seen: set[int] = set()
     with path.open("rb") as stream:
         try:
             for place, fields in enumerate(json_items(stream, key)):
                 id_ = fields.get("id") if isinstance(fields, dict) else None
                 if type(id_) is not int or not 0 <= id_ < 1 << 63:
                     raise _error(f"{name}: {what} at place {place}", "'id' is no whole number")
+                if id_ in seen:
+                    raise _error(f"{name}: {what} {id_}", "its id stands twice")
+                seen.add(id_)
                 yield f"{name}: {what} {id_}", id_, fields
         except ValueError as error:
             raise UserError(f"{name}: this is no valid JSON ({error}).", ADVICE) from error
+    if not seen:
+        raise UserError(f"{name}: there is no {what}.", ADVICE)
 
 
 def _categories(path: Path, name: str) -> dict[int, str]:
@@ -100,21 +100,17 @@ def _categories(path: Path, name: str) -> dict[int, str]:
         text = fields.get("name")
         if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= 200:
             raise _error(where, "'name' is no text of 1 to 200 characters that can be printed")
-        if id_ in found or text in found.values():
-            raise _error(where, "its id or name stands twice")
+        if text in found.values():
+            raise _error(where, "its name stands twice")
         found[id_] = text
         if len(found) > 10_000:
             raise UserError(f"{name}: more than 10,000 categories.", ADVICE)
-    if not found:
-        raise UserError(f"{name}: there is no category.", ADVICE)
     return dict(sorted(found.items()))
 
 
 def _pictures(path: Path, name: str) -> dict[int, Picture]:
     found: dict[int, Picture] = {}
     for where, id_, fields in _items(path, "images", "image", name):
-        if id_ in found:
-            raise _error(where, "its id stands twice")
         file = fields.get("file_name")
         if not isinstance(file, str) or not file.isprintable() or not 0 < len(file) <= 1000:
             raise _error(where, "'file_name' is no file name")
@@ -125,8 +121,6 @@ def _pictures(path: Path, name: str) -> dict[int, Picture]:
         if not 1 <= min(sides) <= max(sides) <= MOST_SIDE:
             raise _error(where, f"{sides[0]}x{sides[1]} pixels, expected 1 to {MOST_SIDE:,} a side")
         found[id_] = Picture(id_, file, sides[0], sides[1])
-    if not found:
-        raise UserError(f"{name}: there is no image.", ADVICE)
     return found
 
 
@@ -138,12 +132,12 @@ def _annotation(
         raise _error(where, "'iscrowd' is neither 0 nor 1")
     box = _box(fields["bbox"], picture, where) if "bbox" in fields else None
     stored = fields.get("segmentation") or []
+    if not isinstance(stored, dict | list):
+        raise _error(where, "'segmentation' is neither polygons nor run lengths")
     if isinstance(stored, dict):
         counts = _runs(stored, picture, where)
-    elif isinstance(stored, list):
-        counts = _outline(stored, picture, where)
     else:
-        raise _error(where, "'segmentation' is neither polygons nor run lengths")
+        counts = _outline(stored, picture, where)
     if box is None and not stored:
         raise _error(where, "it has neither 'segmentation' nor 'bbox'")
     return Annotation(id_, category, bool(crowd), counts, None if len(counts) > 1 else box)

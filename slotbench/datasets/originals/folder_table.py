@@ -42,23 +42,19 @@ def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table
     columns = [column for column in header if column not in KEYS]
     places = {column: header.index(column) for column in header}
     known = {_composed(image): image for image in images}
-    keys: list[tuple[PurePosixPath, int]] = []
-    seen: set[tuple[PurePosixPath, int]] = set()
+    keys: dict[tuple[PurePosixPath, int], None] = {}
     for number, cells in lines:
-        cell = cells[places["image"]]
+        cell, where = cells[places["image"]], f"{name}, line {number}"
         image = known.get(_composed(cell))
         if image is None:
             raise UserError(
-                f"{name}, line {number}: there is no image {shown(cell)!r}.",
+                f"{where}: there is no image {shown(cell)!r}.",
                 "Expected its path below the folder, such as cats/1.png.",
             )
-        key = image, _label(cells[places["object"]], f"{name}, line {number}")
-        if key in seen:
-            raise UserError(
-                f"{name}, line {number}: a second row for image {shown(image)}, object {key[1]}."
-            )
-        seen.add(key)
-        keys.append(key)
+        key = image, _label(cells[places["object"]], where)
+        if key in keys:
+            raise UserError(f"{where}: a second row for image {shown(image)}, object {key[1]}.")
+        keys[key] = None
     described = [
         _column(column, [(number, cells[places[column]]) for number, cells in lines], name)
         for column in columns

@@ -7,7 +7,7 @@ failure is a :class:`UserError` that names the file. EXIF orientation is applied
 import contextlib
 import io
 import warnings
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -124,13 +124,7 @@ def _over(most: int) -> str:
     return f"larger than the {most:,} a side that are read"
 
 
-@overload
-def fit(image: Array, labels: Array, size: int, crop: float = ...) -> tuple[Array, Array]: ...
-@overload
-def fit(image: Array, labels: None, size: int, crop: float = ...) -> tuple[Array, None]: ...
-def fit(
-    image: Array, labels: Array | None, size: int, crop: float = 1.0
-) -> tuple[Array, Array | None]:
+def fit(image: Array, labels: Array, size: int, crop: float = 1.0) -> tuple[Array, Array]:
     """The centre of an image uint8 (H, W, 3) and its labels uint8 (H, W), as squares.
 
     ``crop`` is the square's side as a share of the shorter side, in (0, 1]; ``size`` is the side
@@ -138,13 +132,13 @@ def fit(
     the nearest pixel. ValueError where image and labels differ in size.
     """
     height, width = image.shape[:2]
-    if labels is not None and labels.shape != (height, width):
+    if labels.shape != (height, width):
         raise ValueError(f"labels {labels.shape[::-1]}, image {(width, height)} pixels")
     side = max(1, round(min(height, width) * crop))
     top, left = (height - side) // 2, (width - side) // 2
     place = (slice(top, top + side), slice(left, left + side))
-    picture = resize(image[place], (size, size), "average")
-    return picture, None if labels is None else resize(labels[place], (size, size), "nearest")
+    whole = (size, size)
+    return resize(image[place], whole, "average"), resize(labels[place], whole, "nearest")
 
 
 def resize(image: Array, size: tuple[int, int], how: Literal["average", "nearest"]) -> Array:

@@ -35,18 +35,15 @@ class OriginalOnly(Dataset):
     sizes: ClassVar[dict[str, int]] = {}
 
     @property
-    def layout(self) -> Layout:
-        raise self._not_made_here()
+    def layout(self) -> NoReturn:
+        self.render("train", 0, 0)
 
     @property
-    def generator(self) -> str:
-        raise self._not_made_here()
+    def generator(self) -> NoReturn:
+        self.render("train", 0, 0)
 
     def render(self, split: str, start: int, stop: int) -> NoReturn:  # noqa: ARG002
-        raise self._not_made_here()
-
-    def _not_made_here(self) -> UserError:
-        return UserError(f"{self.name} is not made here; it needs its files.", self.obtain)
+        raise UserError(f"{self.name} is not made here; it needs its files.", self.obtain)
 
 
 class RecordImporter(Importer):
@@ -96,10 +93,8 @@ class RecordImporter(Importer):
             return None
 
     def _stack(self, rows: list[Batch]) -> Batch:
-        empty = {**self.layout.empty(0), "record": np.empty(0, np.int64)}
-        return {
-            key: np.concatenate([array, *(r[key] for r in rows)]) for key, array in empty.items()
-        }
+        rows = [{**self.layout.empty(0), "record": np.empty(0, np.int64)}, *rows]
+        return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
     def attributes(self) -> dict[str, str]:
         if not self.damaged:
@@ -130,8 +125,8 @@ class TreeImporter(RecordImporter):
         self._done, self._digest = 0, hashlib.sha256()
 
     @abstractmethod
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
-        """Image uint8 (S, S, 3), labels uint8 (S, S) or none, and more arrays of one row."""
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
+        """Image uint8 (S, S, 3), labels uint8 (S, S), and more arrays of one row."""
 
     def rows(self, skip: int) -> Iterator[Callable[[], Batch]]:  # noqa: ARG002
         self._digest = hashlib.sha256()
@@ -142,10 +137,8 @@ class TreeImporter(RecordImporter):
             yield partial(self._row, record, contents)
 
     def _row(self, record: int, contents: list[bytes]) -> Batch:
-        image, labels, more = self.image(record, contents)
         batch = self.layout.empty(1)
-        batch["image"][0] = image
-        batch["mask"][0] = NOT_LABELLED if labels is None else labels
+        batch["image"][0], batch["mask"][0], more = self.image(record, contents)
         batch["visible"][0] = visible(batch["mask"], self.layout.objects)
         return {**batch, **more}
 
@@ -207,10 +200,8 @@ def folder_at(path: Path, what: str) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise UserError(
-            f"--from {shown(path)}: this is no folder.",
-            f"Expected {what}; unpack an archive first.",
-        )
+        advice = f"Expected {what}; unpack an archive first."
+        raise UserError(f"--from {shown(path)}: this is no folder.", advice)
     raise UserError(f"--from {shown(path)}: there is no such folder.", f"Expected {what}.")
 
 

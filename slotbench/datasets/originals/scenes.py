@@ -76,10 +76,8 @@ def store(objects: dict[str, Array], batch: Batch) -> None:
 
 
 PEBBLES = "poliigonfabricupholsterybrightanglepattern001"
-RENAMED = dict.fromkeys(
-    ("poliigonfabricupholsterymidcenturypebbles001", "fabricupholsterymidcenturypebbles001"),
-    PEBBLES,
-)
+ERRATA = "fabricupholsterymidcenturypebbles001"
+RENAMED = dict.fromkeys((ERRATA, f"poliigon{ERRATA}"), PEBBLES)
 """Names that ClevrTex's errata give a material -> its name in the published files."""
 
 

@@ -65,12 +65,10 @@ class Shards:
     ) -> None:
         self.root, self.name = folder_at(root, f"the folder of TFDS with {name}'s shards"), name
         found, lengths = self._found(), self._lengths()
-        self.shards = [
-            shard
-            for split in splits
-            if split not in optional or split in found
-            for shard in self._whole(split, found.get(split, {}), lengths.get(split))
-        ]
+        self.shards: list[Shard] = []
+        for split in splits:
+            if split not in optional or split in found:
+                self.shards += self._whole(split, found.get(split, {}), lengths.get(split))
         self.count: dict[str, int] = {}
         """Records of each split that were read."""
         self._done = 0

@@ -99,32 +99,26 @@ class Parts:
             return {}
         return recipe
 
-    def path(self, name: str) -> Path:
-        """The file of a part."""
-        return self.folder / f"{name}.npz"
-
-    def has(self, name: str) -> bool:
-        """Whether a part is finished."""
-        return self.path(name).is_file()
-
     def names(self) -> list[str]:
         """The finished parts, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
     def write(self, name: str, batch: Batch) -> None:
         """Store a part whole, or not at all."""
-        with replacing(self.path(name)) as temporary, temporary.open("wb") as stream:
+        path = self.folder / f"{name}.npz"
+        with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **batch)  # type: ignore[arg-type]
 
     def read(self, name: str) -> Batch:
         """The arrays of a part."""
-        with np.load(self.path(name), allow_pickle=False) as stored:
+        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
 
     def fill(self, label: str, tasks: Tasks, what: str, make: Make) -> None:
         """Make and store the parts that are missing; ``what`` is what their rows are."""
         rows = {name: stop - start for name, (_, start, stop) in tasks.items()}
-        missing = {name: task for name, task in tasks.items() if not self.has(name)}
+        there = set(self.names())
+        missing = {name: task for name, task in tasks.items() if name not in there}
         total = sum(rows.values())
         before = done = total - sum(rows[name] for name in missing)
         if done:
@@ -188,12 +182,8 @@ def join(
                 check()
         fingerprint = fingerprint_of(file, layout)
         manifest = json.dumps({split: split_digest(file, layout, split) for split in file})
-        stored = {
-            "schema": layout.schema,
-            "layout": layout.to_json(),
-            "manifest": manifest,
-            **attributes,
-        }
+        stored = {"schema": layout.schema, "layout": layout.to_json(), "manifest": manifest}
+        stored |= attributes
         if attributes.get("origin") == "rendered":
             rows = {split: len(file[split]["image"]) for split in file}
             stored["recipe"] = recipe_of(stored, layout, rows)
@@ -210,15 +200,8 @@ def create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
         # One chunk an image lets the loader read any image alone; small arrays share chunks.
         picture = key in ("image", "mask")
         chunks = (1, *lead, *shape[len(lead) :]) if picture else (1024, *shape)
-        group.create_dataset(
-            key,
-            (0, *shape),
-            dtype,
-            maxshape=(None, *shape),
-            chunks=chunks,
-            compression="gzip",
-            compression_opts=1,
-        )
+        packing = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
+        group.create_dataset(key, (0, *shape), dtype, maxshape=(None, *shape), **packing)
     for prop in layout.properties:
         described = group[prop.key].attrs
         described["kind"], described["unit"] = prop.kind, prop.unit

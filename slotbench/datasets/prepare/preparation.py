@@ -91,29 +91,29 @@ def prepare(request: Request) -> Path:
 def _make(
     dataset: Dataset, target: Path, request: Request, sizes: dict[str, int], engine: Engine
 ) -> None:
-    imported = _imported(target, request)
+    imported, started = _imported(target, request), time.monotonic()
     recipe = _recipe(dataset, request, sizes, imported)
-    if target.exists() and not request.force and _made_already(target, recipe, request.sizes or {}):
+    kept = target.exists() and not request.force
+    if kept:
+        _check_same(target, recipe, request.sizes or {})
         say(f"{target} is prepared already.")
         if Parts.recipe(target).items() >= _of_parts(recipe).items():
             sweep(target)
-        if request.shifts:
-            add_shifts(target, dataset, request.shifts, engine)
-        return
-    started = time.monotonic()
-    if request.download:
-        request = replace(request, source=downloaded(dataset, request.data_dir))
-        recipe = _recipe(dataset, request, sizes, imported)
-    if request.source is None:
-        _render(dataset, target, recipe, sizes, engine)
     else:
-        importer = dataset.importer(request.source)
-        importer.skip_damaged = request.skip_damaged
-        _import(dataset, importer, target, recipe, request.sizes or {})
-    sweep(target, f".*{SUFFIX}")  # features and shifts of the file that was replaced
+        if request.download:
+            request = replace(request, source=downloaded(dataset, request.data_dir))
+            recipe = _recipe(dataset, request, sizes, imported)
+        if request.source is None:
+            _render(dataset, target, recipe, sizes, engine)
+        else:
+            importer = dataset.importer(request.source)
+            importer.skip_damaged = request.skip_damaged
+            _import(dataset, importer, target, recipe, request.sizes or {})
+        sweep(target, f".*{SUFFIX}")  # features and shifts of the file that was replaced
     if request.shifts:
         add_shifts(target, dataset, request.shifts, engine)
-    say(f"Prepared in {time.monotonic() - started:.0f} s.")
+    if not kept:
+        say(f"Prepared in {time.monotonic() - started:.0f} s.")
 
 
 def _imported(target: Path, request: Request) -> bool:
@@ -152,8 +152,8 @@ def _recipe(
     }
 
 
-def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> bool:
-    """True, or :class:`UserError` where the file at ``target`` was made by another recipe.
+def _check_same(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> None:
+    """:class:`UserError` where the file at ``target`` was made by another recipe.
 
     Splits whose size was not asked for may have any size.
     """
@@ -169,7 +169,6 @@ def _made_already(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -
                 f"{target} exists, with {key} {found[key]!r} instead of {value!r}.",
                 "Type --force to replace it, or --data-dir to keep both.",
             )
-    return True
 
 
 def _render(
@@ -199,8 +198,7 @@ def _import(
 ) -> None:
     identity = json.dumps({**recipe, "sizes": "", **importer.identity()}, sort_keys=True)
     parts = Parts(target, json.loads(identity))
-    before = [name.split("-") for name in parts.names()]
-    records = max((int(stop) for _, stop in before), default=0)
+    records = max((int(name.split("-")[1]) for name in parts.names()), default=0)
     if records:
         say(f"Going on after {records:,} records that were read before.")
     with bar(f"Reading {dataset.name}:{dataset.variant}", 1, count=False) as progress:
@@ -224,19 +222,12 @@ def _import(
         split: _select(parts, importer.layout, bounds, limits.get(split))
         for split, bounds in splits.items()
     }
-    rule = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
-    rule = f"{importer.rule}; {rule}" if importer.rule else rule
-    join(
-        target,
-        importer.layout,
-        batches,
-        {
-            **recipe,
-            **importer.attributes(),
-            "sources": json.dumps(importer.sources()),
-            "split_rule": rule,
-        },
-    )
+    bounds = ", ".join(f"{split}: records {lo} to {hi - 1}" for split, (lo, hi) in splits.items())
+    more = {
+        "sources": json.dumps(importer.sources()),
+        "split_rule": f"{importer.rule}; {bounds}" if importer.rule else bounds,
+    }
+    join(target, importer.layout, batches, {**recipe, **importer.attributes(), **more})
     parts.remove()
 
 

@@ -37,7 +37,7 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     pairs = np.pad(pairs, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
     lines = pairs.reshape(-1, columns, *pairs.shape[1:])
     sheet = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
-    return _save(_enlarged(sheet, max(1, 1600 // sheet.shape[1])), path)
+    return _save(_enlarged(sheet, 1600 // sheet.shape[1]), path)
 
 
 def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
@@ -58,14 +58,12 @@ def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
             flags = None if flags is None else flags[:, 0]
         if flags is not None:
             kept = np.pad(flags[:columns], ((0, 0), (1, 255 - flags.shape[1])))
-            masks = masks * np.take_along_axis(kept, masks.reshape(len(masks), -1), 1).reshape(
-                masks.shape
-            )
+            masks = masks * kept[np.arange(len(masks))[:, None, None], masks]
         for line in (images, paint(masks)):
             padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)
             lines.append(np.concatenate(list(padded), axis=1))
     sheet = np.concatenate(lines)
-    picture = _enlarged(sheet, max(1, 128 // dataset.layout.height))
+    picture = _enlarged(sheet, 128 // dataset.layout.height)
     each_line = picture.height // len(splits)
     picture = ImageOps.expand(picture, (MARGIN, 0, 0, 0), "white")
     for number, split in enumerate(splits):
@@ -74,9 +72,7 @@ def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
 
 
 def _enlarged(pixels: Array, scale: int) -> Image.Image:
-    picture = Image.fromarray(pixels)
-    size = (picture.width * scale, picture.height * scale)
-    return picture.resize(size, Image.Resampling.NEAREST)
+    return ImageOps.scale(Image.fromarray(pixels), max(1, scale), Image.Resampling.NEAREST)
 
 
 def _save(picture: Image.Image, path: Path) -> Path:

@@ -90,28 +90,23 @@ def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
 
 def damaged_features(dataset: DatasetFile, feature: Feature) -> Iterator[str]:
     """The splits whose features do not match their sha256."""
-    teacher = dataset.teacher(feature.name)
+    file, teacher = dataset.file, dataset.teacher(feature.name)
     for split in dataset.splits:
-        if feature.key not in dataset.file[split]:
+        if feature.key not in file[split]:
             yield split
             continue
-        stored = dataset.file[split][feature.key].attrs
-        same_teacher = stored.get("teacher") == teacher
-        found = feature_digest(
-            dataset.file, dataset.layout, split, feature, dataset.fingerprint, teacher
-        )
-        if not same_teacher or stored.get("sha256") != found:
+        found = feature_digest(file, dataset.layout, split, feature, dataset.fingerprint, teacher)
+        stored = file[split][feature.key].attrs
+        if (stored.get("teacher"), stored.get("sha256")) != (teacher, found):
             yield split
 
 
 def _tasks(dataset: DatasetFile) -> dict[str, Task]:
     """The parts of all splits."""
-    rows = max(1, PART // dataset.layout.row_images)
-    return {
-        name: task
-        for split in dataset.splits
-        for name, task in tasks_of(split, dataset.rows(split), rows).items()
-    }
+    rows, tasks = max(1, PART // dataset.layout.row_images), dict[str, Task]()
+    for split in dataset.splits:
+        tasks |= tasks_of(split, dataset.rows(split), rows)
+    return tasks
 
 
 def _compute(dataset: DatasetFile, teacher: Teacher, parts: Parts) -> None:

@@ -57,9 +57,7 @@ class Local(Engine):
             return
         # A process each, so that no thread is shared.
         workers = min(self.workers or os.cpu_count() or 1, len(tasks))
-        pool = ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=begin, initargs=settings
-        )
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), begin, settings)
         try:
             yield from _as_finished(
                 tasks,
@@ -100,7 +98,7 @@ class Ray(Engine):
     def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
         if not tasks:
             return
-        ray = self.ray
+        ray, running = self.ray, dict[Any, str]()
         begun = not ray.is_initialized()
         if begun:
             self._begin()
@@ -109,7 +107,6 @@ class Ray(Engine):
         plugin_files = os.environ.get(plugins.VARIABLE, "")
         # A cluster runs all tasks at once, so the number of workers limits the tasks.
         most = self.workers if self.workers and self.address else 2 * workers
-        running: dict[Any, str] = {}
         try:
             yield from _as_finished(
                 tasks,

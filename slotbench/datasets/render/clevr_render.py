@@ -41,7 +41,7 @@ class StageRenderer(MitsubaRenderer):
         fov = 2 * math.degrees(math.atan(HALF_WIDTH))
         parts: dict[str, Any] = {
             "type": "scene",
-            **self.sensors(camera, fov, principal_point_offset_y=self.row_offset),
+            **self.sensors(camera, fov, self.row_offset),
             "ground": self.ground(scene),
             "ambient": {"type": "constant", "radiance": {"type": "rgb", "value": self.ambient}},
         }

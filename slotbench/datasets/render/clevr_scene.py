@@ -95,10 +95,8 @@ def numbers_of(rotation: str, pixels: str = "pixels") -> tuple[Property, ...]:
 def sample_view(generator: np.random.Generator) -> Scene:
     """Camera and lights of a scene without objects."""
     camera = np.array(CAMERA) + generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 3)
-    lights = {
-        name: np.array(place) + generator.uniform(-LIGHT_JITTER, LIGHT_JITTER, 3)
-        for name, place in LIGHTS.items()
-    }
+    jitter = -LIGHT_JITTER, LIGHT_JITTER, 3
+    lights = {key: np.array(place) + generator.uniform(*jitter) for key, place in LIGHTS.items()}
     return Scene((), camera, lights)
 
 

@@ -67,13 +67,8 @@ def _surface(material: str, color: str) -> dict[str, Any]:
         made = (USUAL | OUTD)[material]
         roughness, metallic = made.roughness, made.metallic
         base = {"type": "bitmap", "bitmap": mi.Bitmap(tile(material)), "wrap_mode": "repeat"}
-    return {
-        "type": "principled",
-        "base_color": base,
-        "roughness": roughness,
-        "metallic": metallic,
-        "specular": 0.4,
-    }
+    shine = {"roughness": roughness, "metallic": metallic, "specular": 0.4}
+    return {"type": "principled", "base_color": base, **shine}
 
 
 def _coated(coordinates: Array, coat: Coat) -> Array:

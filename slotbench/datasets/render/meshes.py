@@ -57,12 +57,10 @@ def grid(vertices: Array, normals: Array, coordinates: Array) -> Mesh:
 def joined(*parts: Mesh) -> Mesh:
     """Several meshes as one."""
     starts = np.cumsum([0, *(len(part.vertices) for part in parts[:-1])])
-    return Mesh(
-        np.concatenate([part.vertices for part in parts]),
-        np.concatenate([part.normals for part in parts]),
-        np.concatenate([part.coordinates for part in parts]),
-        np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)]),
-    )
+    faces = [part.faces + start for part, start in zip(parts, starts, strict=True)]
+    arrays = [(part.vertices, part.normals, part.coordinates) for part in parts]
+    vertices, normals, coordinates = map(np.concatenate, zip(*arrays, strict=True))
+    return Mesh(vertices, normals, coordinates, np.concatenate(faces))
 
 
 def _outwards(vertices: Array, normals: Array, faces: Array) -> Array:

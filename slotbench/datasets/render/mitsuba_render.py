@@ -92,14 +92,14 @@ class MitsubaRenderer(ABC):
         labels: Array = table[np.rint(drawn).astype(np.int64)]
         return labels
 
-    def sensors(self, to_world: Any, fov: float, **options: Any) -> dict[str, Any]:
-        """Sensors 0 and 1 at one place; ``fov`` is the field of view along a side, in degrees."""
+    def sensors(self, to_world: Any, fov: float, offset: float = 0.0) -> dict[str, Any]:
+        """Sensors 0 and 1 at one place; ``fov`` is the field of view along a side, in degrees.
+
+        ``offset`` is how far below the middle of the frame the camera's axis is, as a share of it.
+        """
         if self.zoom != 1:
             fov = 2 * math.degrees(math.atan(math.tan(math.radians(fov / 2)) / self.zoom))
-        for key in ("principal_point_offset_x", "principal_point_offset_y"):
-            if key in options:
-                options[key] *= self.zoom
-        place = {"fov": fov, "to_world": to_world, **options}
+        place = {"fov": fov, "to_world": to_world, "principal_point_offset_y": self.zoom * offset}
         return {
             "camera": self._sensor("multijitter", self.samples, place),
             # Labels are taken at the middle of each pixel, so that outlines are not ragged.
@@ -215,14 +215,9 @@ def triangles(
     """
     properties = mi.Properties()
     properties["mesh_bsdf"] = surface
-    mesh = mi.Mesh(
-        name,
-        len(vertices),
-        faces.size // 3,
-        props=properties,
-        has_vertex_normals=normals is not None,
-        has_vertex_texcoords=coordinates is not None,
-    )
+    has = {"has_vertex_normals": normals is not None}
+    has["has_vertex_texcoords"] = coordinates is not None
+    mesh = mi.Mesh(name, len(vertices), faces.size // 3, props=properties, **has)
     stored = mi.traverse(mesh)
     arrays = {"positions": vertices, "normals": normals, "texcoords": coordinates}
     for key, array in arrays.items():

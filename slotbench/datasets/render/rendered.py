@@ -52,8 +52,6 @@ class RenderedDataset(Dataset):
     least: ClassVar[float] = 200 / (192 * 192)
     """Share of the frame that every object shows: 200 pixels at the scale of 320x240."""
     tries: ClassVar[int] = 1000
-    more: ClassVar[tuple[int, int]] = (0, 0)
-    """Fewest and most objects in a scene of the shift ``num_objects``."""
 
     @abstractmethod
     def counts(self, split: str) -> tuple[int, int]:
@@ -82,16 +80,15 @@ class RenderedDataset(Dataset):
         samples = import_module(self.renderer).Renderer.samples
         return f"slotbench {self.name} 1, mitsuba {mitsuba.__version__}, {samples} samples a pixel"
 
-    @cached_property
-    def _plain(self) -> Any:
-        return import_module(self.renderer).Renderer(self.image_size)
-
-    @cached_property
-    def _zoomed(self) -> Any:
-        return import_module(self.renderer).Renderer(self.image_size, ZOOM)
-
     def _renderer(self, shift: str | None) -> Any:
-        return self._zoomed if shift == "crop" else self._plain
+        zoom = ZOOM if shift == "crop" else 1.0
+        if zoom not in self._renderers:
+            self._renderers[zoom] = import_module(self.renderer).Renderer(self.image_size, zoom)
+        return self._renderers[zoom]
+
+    @cached_property
+    def _renderers(self) -> dict[float, Any]:
+        return {}
 
     def render(self, split: str, start: int, stop: int) -> Batch:
         """See :meth:`Dataset.render`."""

@@ -29,8 +29,5 @@ def turned(points: Array, angle: float) -> Array:
 
 def applied(matrix: Array, points: Array) -> Array:
     """``points @ matrix.T`` of a matrix (m, 3) and points (..., 3), without a matrix product."""
-    return np.asarray(
-        points[..., 0, None] * matrix[:, 0]
-        + points[..., 1, None] * matrix[:, 1]
-        + points[..., 2, None] * matrix[:, 2]
-    )
+    x, y, z = (points[..., axis, None] * matrix[:, axis] for axis in range(3))
+    return np.asarray(x + y + z)

@@ -4,9 +4,7 @@ A pattern draws a field of numbers in [0, 1], (SIDE, SIDE), which depends on the
 palette turns it into colours. x runs along the second axis of the array.
 """
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Concatenate, ParamSpec
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,33 +14,17 @@ from slotbench.datasets.render.steady import steady
 
 SIDE = 128
 """Texels a side of a tile."""
-Color = tuple[int, int, int]
 Field = npt.NDArray[np.float64]
-Pattern = Callable[[np.random.Generator], Field]
 
 _STEPS: Field = (np.arange(SIDE) + 0.5) / SIDE
 _Y, _X = np.broadcast_to(_STEPS[:, None], (SIDE, SIDE)), np.broadcast_to(_STEPS, (SIDE, SIDE))
 
-P = ParamSpec("P")
 
-
-def pattern(draw: Callable[Concatenate[np.random.Generator, P], Field]) -> Callable[P, Pattern]:
-    """Turn a function of a generator and parameters into one that makes a :data:`Pattern`."""
-
-    @wraps(draw)
-    def made(*options: P.args, **named: P.kwargs) -> Pattern:
-        return lambda generator: draw(generator, *options, **named)
-
-    return made
-
-
-def texture(pattern: Pattern, palette: Sequence[Color], generator: np.random.Generator) -> Array:
+def colored(field: Field, palette: Sequence[bytes]) -> Array:
     """uint8 (SIDE, SIDE, 3), sRGB: 0 is the first colour of the palette, 1 the last."""
-    field = np.clip(pattern(generator), 0, 1)
     places = np.linspace(0, 1, len(palette))
-    colors = np.array(palette, np.float64).T
-    channels = [np.interp(field, places, channel) for channel in colors]
-    tile: Array = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    mixed = [np.interp(np.clip(field, 0, 1), places, one) for one in zip(*palette, strict=True)]
+    tile: Array = np.rint(np.stack(mixed, axis=-1)).astype(np.uint8)
     return tile
 
 
@@ -72,19 +54,16 @@ def _smooth(lattice: Field) -> Field:
     return lattice
 
 
-@pattern
 def clouds(generator: np.random.Generator, cells: int = 4, contrast: float = 1.6) -> Field:
     """Soft blotches."""
     return 0.5 + contrast * (noise(generator, cells) - 0.5)
 
 
-@pattern
 def grains(generator: np.random.Generator, cells: int = 24) -> Field:
     """Small grains on larger blotches."""
     return 0.7 * noise(generator, cells, octaves=1) + 0.3 * noise(generator, 3)
 
 
-@pattern
 def blocks(
     generator: np.random.Generator, rows: int, columns: int, joint: float, shifted: bool = True
 ) -> Field:
@@ -101,14 +80,12 @@ def blocks(
     return np.where(inside, 0.35 + 0.5 * shade + rough, 0.1 * rough)
 
 
-@pattern
 def checks(generator: np.random.Generator, count: int = 4) -> Field:
     """A chequerboard."""
     odd = (np.floor(_X * count) + np.floor(_Y * count)) % 2
     return 0.1 + 0.7 * odd + 0.15 * noise(generator, 8)
 
 
-@pattern
 def stripes(
     generator: np.random.Generator, count: int = 4, hard: bool = True, zigzag: float = 0.0
 ) -> Field:
@@ -120,7 +97,6 @@ def stripes(
     return wave * 0.85 + 0.15 * noise(generator, 10)
 
 
-@pattern
 def weave(generator: np.random.Generator, count: int = 6) -> Field:
     """Threads that go over and under each other."""
     along, across = (np.abs(steady(np.sin(np.pi * axis * count))) for axis in (_X, _Y))
@@ -128,7 +104,6 @@ def weave(generator: np.random.Generator, count: int = 6) -> Field:
     return 0.8 * np.where(over > 0, along, across**2) + 0.2 * noise(generator, 16)
 
 
-@pattern
 def spots(generator: np.random.Generator, count: int = 3, radius: float = 0.3) -> Field:
     """Discs of different shades, one in each of ``count`` x ``count`` cells, on 0."""
     field = 0.1 * noise(generator, 10)
@@ -139,7 +114,6 @@ def spots(generator: np.random.Generator, count: int = 3, radius: float = 0.3) -
     return field
 
 
-@pattern
 def cells(generator: np.random.Generator, count: int = 4, joint: float = 0.0) -> Field:
     """Voronoi cells of different shades; with ``joint`` rounded stones, lighter in the middle."""
     seeds = np.array(list(np.ndindex(count, count))) + generator.uniform(0.1, 0.9, (count**2, 2))
@@ -154,7 +128,6 @@ def cells(generator: np.random.Generator, count: int = 4, joint: float = 0.0) ->
     return field
 
 
-@pattern
 def planks(generator: np.random.Generator, count: int = 4, rings: float = 5.0) -> Field:
     """Boards along x with grain; a single board has no gap."""
     board = np.floor(_Y * count).astype(np.int64)
@@ -167,7 +140,6 @@ def planks(generator: np.random.Generator, count: int = 4, rings: float = 5.0) -
     return boards
 
 
-@pattern
 def veins(
     generator: np.random.Generator, turns: int = 2, bend: float = 1.2, width: float = 0.25
 ) -> Field:
@@ -177,7 +149,6 @@ def veins(
     return np.clip(vein, 0, 1) * (0.6 + 0.4 * noise(generator, 4))
 
 
-@pattern
 def blades(generator: np.random.Generator, count: int = 420, length: float = 0.16) -> Field:
     """Grass: short straight blades of different shades and directions, overlapping."""
     field = 0.3 * noise(generator, 6)

@@ -9,7 +9,7 @@ frame, and the least number of pixels that it shows (200 of 320x240) is counted 
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Clevr(RenderedDataset):
     # As in Dittadi et al.: their usual occluder is as gray as CLEVR's floor.
     occluder = 51
     renderer = "slotbench.datasets.render.clevr_render"
-    more: ClassVar[tuple[int, int]] = (7, 10)
+    more = (7, 10)
 
     @property
     def layout(self) -> Layout:
@@ -66,9 +66,6 @@ class Clevr(RenderedDataset):
         if origin != "rendered":
             return "scenes of more objects are in the original file, and clevr:clevr10 has them"
         return ""
-
-    def shifted_layout(self, shift: str) -> Layout:
-        return replace(self.layout, objects=self.more[1]) if shift == "num_objects" else self.layout
 
     def counts(self, split: str) -> tuple[int, int]:  # noqa: ARG002
         return COUNTS[self.variant]

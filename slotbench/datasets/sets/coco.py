@@ -33,19 +33,12 @@ FOLDERS = {"train": "train2017", "val": "val2017"}
 EXPORTED = "_annotations.coco.json"
 """Name of the annotations in the folder of each split, as labelling tools export them."""
 ADDRESS = "http://images.cocodataset.org"
-DOWNLOADS = (
-    Download(
-        f"{ADDRESS}/zips/train2017.zip", md5="cced6f7f71b7629ddf16f17bbcfab6b2", size=19_336_861_798
-    ),
-    Download(
-        f"{ADDRESS}/zips/val2017.zip", md5="442b8da7639aecaf257c1dceb8ba8c80", size=815_585_330
-    ),
-    Download(
-        f"{ADDRESS}/annotations/annotations_trainval2017.zip",
-        md5="f4bbac642086de4f52a3fdda2de5fa2c",
-        size=252_907_541,
-    ),
+FILES = (
+    ("zips/train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2", 19_336_861_798),
+    ("zips/val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80", 815_585_330),
+    ("annotations/annotations_trainval2017.zip", "f4bbac642086de4f52a3fdda2de5fa2c", 252_907_541),
 )
+"""Published files, their MD5 and size."""
 EXPECTED = (
     "a folder that holds train2017, val2017 and annotations, or one folder a split with a file "
     f"{EXPORTED}"
@@ -75,7 +68,7 @@ class Coco(OriginalOnly):
         return super().why_not(shift, origin)
 
     def downloads(self) -> tuple[Download, ...]:
-        return DOWNLOADS
+        return tuple(Download(f"{ADDRESS}/{name}", md5=md5, size=n) for name, md5, n in FILES)
 
     def importer(self, path: Path) -> Importer:
         return CocoImporter(folder_at(path, EXPECTED), self.variant, self.image_size)
@@ -132,7 +125,7 @@ class CocoImporter(TreeImporter):
         present = sorted({annotation.category for annotation in single})
         return [[item for item in single if item.category == code] for code in present]
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
         picture, name = self.pictures[record], self.name_of(self.records[record][0])
         # Annotations refer to the pixels as they are stored.
         image = read_image(contents[0], name, upright=False)
@@ -186,10 +179,8 @@ def _files(root: Path) -> dict[str, tuple[str, Path]]:
                 raise UserError(f"--from {shown(root)}: {shown(both)} are both {split}.")
             found[split] = folder.name, folder / EXPORTED
     if not found:
-        return {
-            split: (folder, root / "annotations" / f"instances_{folder}.json")
-            for split, folder in FOLDERS.items()
-        }
+        listed = root / "annotations"
+        return {key: (name, listed / f"instances_{name}.json") for key, name in FOLDERS.items()}
     for split in ("train", "val"):
         if split not in found:
             raise UserError(

@@ -27,7 +27,7 @@ from slotbench.datasets.format.schema import (
     split_called,
 )
 from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
-from slotbench.datasets.originals.images import Damaged, fit, read_image, read_values
+from slotbench.datasets.originals.images import Damaged, read_image, read_values
 from slotbench.datasets.originals.importing import (
     OriginalOnly,
     Split,
@@ -90,21 +90,18 @@ class FolderImporter(TreeImporter):
         matched = _match(root, images, masks)
         self.names = names
         self.masks = {name: matched[name] for name in names if name in matched}
-        self.table: Table | None = None
-        others = []
+        self.table, others = Table((), {}), []
         if table:
             data = load(root / TABLE, shown(root / TABLE))
             self.table = read_table(data, shown(root / TABLE), names)
             others.append({"file": TABLE, "sha256": hashlib.sha256(data).hexdigest()})
         self.ids = self._all_ids(root)
-        properties = self.table.properties if self.table else ()
-        known = bool(self.masks or self.table)
-        objects = max(1, len(self.ids)) if known else UNKNOWN
-        layout = Layout(image_size, image_size, objects, properties)
-        records = [
-            tuple(str(file) for file in (name, self.masks.get(name)) if file) for name in names
-        ]
+        objects = max(1, len(self.ids)) if self.masks or table else UNKNOWN
+        layout = Layout(image_size, image_size, objects, self.table.properties)
+        files = ((name, self.masks.get(name)) for name in names)
+        records = [tuple(str(file) for file in pair if file) for pair in files]
         super().__init__(root, layout, records, splits, others)
+        self.described = bool(table)
         self.rule = (
             "the folders train, val, test and test-*"
             if splits
@@ -117,7 +114,8 @@ class FolderImporter(TreeImporter):
         with bar("Looking at masks", len(self.masks)) as progress:
             for done, mask in enumerate(self.masks.values(), start=1):
                 with contextlib.suppress(Damaged):  # it is named when its image is read
-                    found |= _numbers(load(root / mask, shown(root / mask)), shown(root / mask))
+                    name = shown(root / mask)
+                    found.update(np.unique(read_values(load(root / mask, name), name)).tolist())
                 progress.set(done)
         if NOT_LABELLED in found and found <= {0, NOT_LABELLED}:
             raise UserError(
@@ -125,9 +123,7 @@ class FolderImporter(TreeImporter):
                 "says that a pixel is not labelled.",
                 "Store the number of the object, from 1, in each of its pixels.",
             )
-        found |= (
-            {label for row in self.table.rows.values() for label in row} if self.table else set()
-        )
+        found.update(*self.table.rows.values())
         ids = sorted(found - {0, NOT_LABELLED})
         if len(ids) >= NOT_LABELLED:
             raise UserError(
@@ -146,21 +142,20 @@ class FolderImporter(TreeImporter):
             more["label_ids"] = json.dumps(self.ids)
         return more
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
         name, mask = self.names[record], self.name_of(self.records[record][-1])
         image = read_image(contents[0], self.name_of(name))
-        if len(contents) == 1:
-            return fit(image, None, self.layout.height)[0], None, self._described(name, None)
-        table = np.zeros(MOST_LABEL + 1, np.uint8)
-        table[self.ids] = np.arange(1, len(self.ids) + 1)
-        table[NOT_LABELLED] = NOT_LABELLED
-        labels = table[read_values(contents[1], mask)]
-        more = self._described(name, labels)
-        return *self.fitted(mask, image, labels, 1.0), more
+        labels = np.full(image.shape[:2], NOT_LABELLED, np.uint8)
+        if len(contents) > 1:
+            table = np.zeros(MOST_LABEL + 1, np.uint8)
+            table[self.ids] = np.arange(1, len(self.ids) + 1)
+            table[NOT_LABELLED] = NOT_LABELLED
+            labels = table[read_values(contents[1], mask)]
+        return *self.fitted(mask, image, labels, 1.0), self._described(name, labels)
 
-    def _described(self, name: PurePosixPath, labels: Array | None) -> Batch:
+    def _described(self, name: PurePosixPath, labels: Array) -> Batch:
         """The properties of an image's objects; every labelled object needs a row."""
-        if self.table is None:
+        if not self.described:
             return {}
         empty = self.layout.empty(1)
         more = {prop.key: empty[prop.key] for prop in self.layout.properties}
@@ -169,12 +164,8 @@ class FolderImporter(TreeImporter):
         for slot, values in zip(slots, rows.values(), strict=True):
             for prop, value in zip(self.layout.properties, values, strict=True):
                 more[prop.key][0, slot] = value
-        present = (
-            np.zeros(0, np.int64)
-            if labels is None
-            else np.flatnonzero(visible(labels, self.layout.objects))
-        )
-        missing = sorted(set(present.tolist()) - set(slots))
+        present = np.flatnonzero(visible(labels, self.layout.objects)).tolist()
+        missing = sorted(set(present) - set(slots))
         if missing and self.layout.properties:
             raise UserError(
                 f"{shown(self.root / TABLE)}: no row for image {shown(name)}, "
@@ -184,10 +175,6 @@ class FolderImporter(TreeImporter):
             more["visible"] = empty["visible"]
             more["visible"][0, slots] = True
         return more
-
-
-def _numbers(data: bytes, name: str) -> set[int]:
-    return set(np.unique(read_values(data, name)).tolist())
 
 
 def _sort_out(root: Path) -> tuple[Names, Names, Names, Counter[str]]:

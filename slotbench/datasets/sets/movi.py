@@ -46,12 +46,8 @@ class Kind:
     """Whether each object has a size of its own."""
 
 
-SIMPLE = {
-    "shape": ("cube", "cylinder", "sphere"),
-    "size": ("small", "large"),
-    "color": COLORS,
-    "material": ("metal", "rubber"),
-}
+SIMPLE = {"shape": ("cube", "cylinder", "sphere"), "size": ("small", "large")}
+SIMPLE |= {"color": COLORS, "material": ("metal", "rubber")}
 SCANNED = {"category": tuple(CATEGORIES)}
 KINDS = {"a": Kind(10, SIMPLE, "_label", False), "c": Kind(10, SCANNED), "e": Kind(23, SCANNED)}
 

@@ -102,10 +102,9 @@ class MultiDSprites(Dataset):
             return "its training images have sprites of every colour, so that none is new"
         return super().why_not(shift, origin)
 
-    def shifted_layout(self, shift: str) -> Layout:
-        if shift != "num_objects":
-            return self.layout
-        return replace(self.layout, objects=MORE[self.variant][1])
+    @property
+    def more(self) -> tuple[int, int]:  # type: ignore[override]
+        return MORE[self.variant]
 
     def render(self, split: str, start: int, stop: int) -> Batch:
         shift = shift_of(split)

@@ -82,12 +82,8 @@ class MultiDSpritesVideo(Dataset):
     def _paths(self, sprites: Sprites, generator: np.random.Generator) -> Array:
         """Centres of the sprites as shares of the frame, float64 (frames, count, 2)."""
         count = len(sprites)
-        reach = np.array(
-            [
-                extent(int(shape), int(scale), self.image_size)
-                for shape, scale in zip(sprites.shape, sprites.scale, strict=True)
-            ]
-        )
+        kinds = zip(sprites.shape.tolist(), sprites.scale.tolist(), strict=True)
+        reach = np.array([extent(*kind, self.image_size) for kind in kinds])
         margin = (reach / (self.image_size - 1))[:, None]
         start = generator.random((count, 2))
         angle = 2 * math.pi * generator.random(count)

@@ -9,7 +9,6 @@ are our own, because those of the original are not published.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -42,7 +41,7 @@ class ObjectsRoom(RenderedDataset):
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     renderer = "slotbench.datasets.render.objects_room_render"
     least = 0.01
-    more: ClassVar[tuple[int, int]] = (4, 6)
+    more = (4, 6)
 
     @property
     def layout(self) -> Layout:

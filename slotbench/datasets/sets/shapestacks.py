@@ -106,7 +106,7 @@ class ShapeStacksImporter(TreeImporter):
         layout = Layout(image_size, image_size, SHAPES, properties)
         super().__init__(root, layout, records, splits, sources)
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array | None, Batch]:
+    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
         tower, (view, map_) = self.towers[record], map(self.name_of, self.records[record])
         image, labels = read_image(contents[0], view), _labels(contents[1], map_, tower.height)
         fitted = self.fitted(map_, image, labels, CROP)

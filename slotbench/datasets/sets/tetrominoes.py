@@ -93,6 +93,7 @@ class Tetrominoes(Dataset):
     licence = "drawn images: CC0; original file: Apache 2.0"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
+    more = MORE
     image_size = CROP
 
     @property
@@ -102,9 +103,6 @@ class Tetrominoes(Dataset):
     @property
     def generator(self) -> str:
         return "slotbench tetrominoes 1"
-
-    def shifted_layout(self, shift: str) -> Layout:
-        return replace(self.layout, objects=MORE[1]) if shift == "num_objects" else self.layout
 
     def render(self, split: str, start: int, stop: int) -> Batch:
         shift = shift_of(split)
@@ -152,9 +150,9 @@ class Tetrominoes(Dataset):
 
 
 def _piece(shape: int, color: int, place: list[int]) -> Piece:
-    red, green, blue = tuple(COLORS.values())[color]
+    red, green, blue = (255 * share for share in tuple(COLORS.values())[color])
     blocks = BLOCKS[shape] + np.array(place)
-    return Piece(shape, color, (place[0], place[1]), blocks, (255 * red, 255 * green, 255 * blue))
+    return Piece(shape, color, (place[0], place[1]), blocks, (red, green, blue))
 
 
 def _any_piece(generator: np.random.Generator) -> Piece:

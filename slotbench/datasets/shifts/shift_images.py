@@ -52,15 +52,11 @@ def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, s
 def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Generator) -> None:
     """Draw a grey square at the one of five places that hides least; it is background."""
     height, width = masks.shape[1:]
-    spans = int(OCCLUSION * height), int(OCCLUSION * width)
+    high, wide = int(OCCLUSION * height), int(OCCLUSION * width)
     things = (masks != 0) & (masks != NOT_LABELLED)
-    places = generator.integers(
-        (height - spans[0] + 1, width - spans[1] + 1), size=(TRIES, 2)
-    ).tolist()
-    squares = [
-        (slice(None), slice(top, top + spans[0]), slice(left, left + spans[1]))
-        for top, left in places
-    ]
+    places = generator.integers((height - high + 1, width - wide + 1), size=(TRIES, 2)).tolist()
+    every = slice(None)
+    squares = [(every, slice(y, y + high), slice(x, x + wide)) for y, x in places]
     square = min(squares, key=lambda where: int(things[where].sum()))
     images[square], masks[square] = grey, 0
 
