@@ -147,10 +147,12 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
 
 
 def _metrics(board: Board) -> list[str]:
-    """Those shown at first, then the others of which a reader can say what is better."""
+    """Those shown at first and the others of which a reader can say what is better, by group."""
     present = {key for row in board.rows for key in row.metrics}
     told = [key for key in board.metrics if direction(key) or key in _HEALTH]
-    return [key for key in dict.fromkeys([*board.shown, *told]) if key in present]
+    found = [key for key in dict.fromkeys([*board.shown, *told]) if key in present]
+    order = {group: place for place, group in enumerate(dict.fromkeys(map(group_of, found)))}
+    return sorted(found, key=lambda key: order[group_of(key)])
 
 
 def _origin(row: Row) -> str:

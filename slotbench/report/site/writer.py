@@ -132,7 +132,7 @@ def _write_run(page: Page, out: Path) -> None:
 def _copy_pictures(run: Run, out: Path) -> list[Panel]:
     """Copy the pictures of a run beside the pages; a link that leaves the run is not followed."""
     found = []
-    for file in sorted(run.pictures.glob("test*.png")):
+    for file in sorted(run.pictures.glob("test*.png"), key=lambda each: (len(each.name), each)):
         if not file.resolve().is_relative_to(run.path.resolve()):
             say(f"{file} leads out of the run and is left out.")
             continue
@@ -225,7 +225,8 @@ def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
     for row in board.rows:
         seeds = {page.found.seed or 0: page.curve for page in members[row.key] if page.curve}
         if seeds:
-            words = f"{row.label} on {row.group.dataset}: loss by step, {len(seeds)} seeds"
+            count = f"{len(seeds)} seed" + "s" * (len(seeds) > 1)
+            words = f"{row.label} on {row.group.dataset}: loss by step, {count}"
             found.append((words, curves(row.name, row.family, seeds)))
     return found
 
