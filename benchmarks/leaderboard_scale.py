@@ -1,4 +1,4 @@
-"""How long the leaderboard takes for 5,000 runs, and the status of a suite for 2,000 cells.
+"""How long leaderboard and page take for 5,000 runs, and the status of a suite for 2,000 cells.
 
     python -m benchmarks.leaderboard_scale [--runs 5000] [--cells 2000] [--folder DIR]
 
@@ -219,6 +219,7 @@ def main() -> None:
             make(folder, arguments.runs, arguments.seeds)
         status = make_suite(folder, arguments.cells)
         board = ["leaderboard", "--results-dir", str(folder)]
+        report = ["report", "--no-pictures", *board[1:], "--out", str(folder / "report")]
         least = min(ask("--version")["cpu"] for _ in range(3))
         for name, words, goal in (
             ("leaderboard", board, 2.0),
@@ -226,6 +227,7 @@ def main() -> None:
             ("leaderboard --wide --all", [*board, "--wide", "--all"], None),
             ("leaderboard --json", [*board, "--json"], None),
             ("leaderboard --format csv", [*board, "--format", "csv"], None),
+            ("report --no-pictures", report, 8.0),
             ("suite status", status, None),
             ("suite status, again", status, 1.0),
         ):
