@@ -8,16 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer import Argument, Option
+from typer import Argument
 
 from slotbench import registry
 from slotbench.cli import completion
 from slotbench.cli.options import (
     DATA,
-    OUT,
     RESULTS,
-    WHAT,
-    WHERE,
     DataDir,
     Device,
     Json,
@@ -27,6 +24,7 @@ from slotbench.cli.options import (
     put,
     put_json,
     what,
+    where,
 )
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import write_whole
@@ -247,40 +245,22 @@ def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
 
 
 def report(
-    out: Annotated[
-        Path | None,
-        Option(help="Folder of the site; none: <results-dir>/report.", rich_help_panel=WHERE),
-    ] = None,
+    out: Annotated[Path | None, where("Folder of the site; none: <results-dir>/report.")] = None,
     dataset: Annotated[
-        str | None,
-        Option(
-            help="Only this dataset.",
-            autocompletion=completion.dataset_references,
-            rich_help_panel=WHAT,
-        ),
+        str | None, what("Only this dataset.", autocompletion=completion.dataset_references)
     ] = None,
     suite: Annotated[
         str | None,
-        Option(
-            help="Only this suite's runs, and its question; a file or a name.",
+        what(
+            "Only this suite's runs, and its question; a file or a name.",
             autocompletion=completion.suites,
-            rich_help_panel=WHAT,
         ),
     ] = None,
     question: Annotated[
-        str | None,
-        Option(
-            help="The question above the answer; none: the suite's, or the project's.",
-            rich_help_panel=WHAT,
-        ),
+        str | None, what("The question above the answer; none: the suite's, or the project's.")
     ] = None,
-    pictures: Annotated[
-        bool,
-        Option(help="Draw the same images through every row's first run.", rich_help_panel=WHAT),
-    ] = True,
-    show: Annotated[
-        bool, Option("--open", help="Open it in the browser.", rich_help_panel=OUT)
-    ] = False,
+    pictures: Annotated[bool, what("Draw the same images through every row's first run.")] = True,
+    show: Annotated[bool, output("Open it in the browser.", "--open")] = False,
     device: Device = "auto",
     data_dir: DataDir = DATA,
     results_dir: ResultsDir = RESULTS,

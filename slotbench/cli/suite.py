@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer import Argument, Option
+from typer import Argument
 
 from slotbench import registry
 from slotbench.cli import completion
 from slotbench.cli.options import (
     DATA,
-    HOW,
     RESULTS,
     DataDir,
     Device,
     Json,
     ResultsDir,
+    how,
     known,
     put_json,
 )
@@ -42,37 +42,21 @@ Reference = Annotated[
     ),
 ]
 EngineName = Annotated[
-    str,
-    Option(
-        help=f"Who runs them: {known('engines')}.",
-        autocompletion=completion.engines,
-        rich_help_panel=HOW,
-    ),
+    str, how(f"Who runs them: {known('engines')}.", autocompletion=completion.engines)
 ]
 Workers = Annotated[
-    int | None,
-    Option(
-        help="Runs at once; none: a GPU each, else a core each as memory allows.",
-        min=1,
-        rich_help_panel=HOW,
-    ),
+    int | None, how("Runs at once; none: a GPU each, else a core each as memory allows.", min=1)
 ]
-Address = Annotated[
-    str | None,
-    Option(help="Of a Ray cluster, or auto; none: one on this machine.", rich_help_panel=HOW),
-]
+Address = Annotated[str | None, how("Of a Ray cluster, or auto; none: one on this machine.")]
 Options = Annotated[
     list[str] | None,
-    Option(
+    how(
+        "What submitit takes, such as slurm_partition=gpu; may be given several times.",
         "--option",
         metavar="KEY=VALUE",
-        rich_help_panel=HOW,
-        help="What submitit takes, such as slurm_partition=gpu; may be given several times.",
     ),
 ]
-Prepare = Annotated[
-    bool, Option("--prepare", help="Prepare missing datasets first.", rich_help_panel=HOW)
-]
+Prepare = Annotated[bool, how("Prepare missing datasets first.", "--prepare")]
 
 
 @app.command()
@@ -89,8 +73,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is left of a suite; what is done stays done, what failed waits for retry."""
-    where, how = _where(data_dir, results_dir, device), _how(engine, workers, address, option)
-    _run(suite, where, how, prepare=prepare, retry=False, as_json=as_json)
+    where, by = _where(data_dir, results_dir, device), _how(engine, workers, address, option)
+    _run(suite, where, by, prepare=prepare, retry=False, as_json=as_json)
 
 
 @app.command()
@@ -106,8 +90,8 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Run what failed once more, and all that is left."""
-    where, how = _where(data_dir, results_dir, device), _how(engine, workers, address, option)
-    _run(suite, where, how, prepare=False, retry=True, as_json=as_json)
+    where, by = _where(data_dir, results_dir, device), _how(engine, workers, address, option)
+    _run(suite, where, by, prepare=False, retry=True, as_json=as_json)
 
 
 @app.command()
@@ -148,7 +132,7 @@ def cancel(
 
 
 def _run(
-    reference: str, where: "Where", how: "How", *, prepare: bool, retry: bool, as_json: bool
+    reference: str, where: "Where", by: "How", *, prepare: bool, retry: bool, as_json: bool
 ) -> None:
     from slotbench.progress import say
     from slotbench.suites import commands
@@ -156,7 +140,7 @@ def _run(
     suite = commands.find(reference, where.results_dir)
     if prepare:
         commands.prepare(suite, where)
-    picture = commands.run(suite, where, how, retry=retry)
+    picture = commands.run(suite, where, by, retry=retry)
     _show(picture, where, as_json)
     counts, total = picture.counts, len(picture.plan.cells)
     if counts["failed"]:

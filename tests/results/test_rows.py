@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slotbench.results.leaderboard import collect, leaderboard
+from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.collect import find
 from tests.results.results import (
     ALL,
     add_run,
@@ -101,7 +102,7 @@ def test_half_written_runs_are_listed_and_do_not_crash(tmp_path):
     for run in bad:
         lines = [text for text in board.warnings if run.name in text.partition(": ")[0]]
         assert len(lines) == 1, run
-    assert len(collect(tmp_path)) == 1 + len(bad)
+    assert len(find(tmp_path)) == 1 + len(bad)
     assert any(f"slotbench evaluate {unevaluated.name}" in text for text in board.warnings)
     assert "Left out" in text_of(board)
     assert "Left out" in board.to_markdown()

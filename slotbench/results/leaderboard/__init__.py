@@ -2,12 +2,11 @@
 
 ``records`` one run · ``collect`` all of them · ``grouping`` rows over seeds · ``statistics``,
 ``comparisons``, ``verdict`` self-supervision against reconstruction · ``filters`` · ``ranks``,
-``scaling`` · ``wording``, ``formats`` how it is shown · ``board`` all of it together. Everything
-is derived from the run directories, each time anew: 1,000 runs take less than a second.
+``scaling`` · ``wording``, ``formats``, ``terminal`` how it is shown · ``board`` all of it together.
+Everything is derived from the run directories, each time anew.
 """
 
 from slotbench.results.leaderboard.board import Board, leaderboard
-from slotbench.results.leaderboard.collect import collect
 from slotbench.results.leaderboard.grouping import Row, rows
 
-__all__ = ["Board", "Row", "collect", "leaderboard", "rows"]
+__all__ = ["Board", "Row", "leaderboard", "rows"]

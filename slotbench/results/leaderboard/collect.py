@@ -8,9 +8,8 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
@@ -20,14 +19,8 @@ from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import Found, describe, read, transferred, unreadable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_DOCUMENTS = ("path", "status", "evaluation", "environment", "values", "versions", "data")
-COLUMNS = tuple(each.name for each in fields(Found) if each.name not in _DOCUMENTS)
-"""The frame's columns that come from :class:`Found`."""
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
-"""Its columns that come from ``status.json``. The others are metrics."""
+"""The fields of ``status.json`` that tell what a run cost."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -48,25 +41,6 @@ def published(results_dir: Path) -> list[Found]:
     """The records in ``results_dir``, and those that come with slotbench."""
     files = published_files(results_dir)
     return [run for file in files for run in _published(file, f"published/{file.name}")]
-
-
-def collect(results_dir: Path) -> "pd.DataFrame":
-    """:func:`find` as a table, one row a run.
-
-    Columns: :data:`COLUMNS`, :data:`COSTS`, then one float64 column for each metric key (NaN:
-    missing). Runs that cannot be read have the state ``unreadable`` and no configuration.
-    """
-    import pandas as pd
-
-    found = find(results_dir)
-    known = {name: [getattr(run, name) for run in found] for name in COLUMNS}
-    known |= {name: [getattr(run.status, name, None) for run in found] for name in COSTS}
-    frame = pd.DataFrame(known, dtype=object)
-    metrics = {
-        key: [run.values.get(key) if run.counts else None for run in found]
-        for key in metric_keys(found)
-    }
-    return pd.concat([frame, pd.DataFrame(metrics, index=frame.index, dtype="float64")], axis=1)
 
 
 def metric_keys(found: Iterable[Found]) -> list[str]:

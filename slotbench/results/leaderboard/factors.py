@@ -56,15 +56,8 @@ class Contrast:
     @property
     def words(self) -> str:
         """``pool over shared on segmentation (FG-ARI) (+0.05 [0.03, 0.08], p = 0.012)``."""
-        evidence = ", ".join(
-            filter(
-                None,
-                (
-                    f"+{number(self.result.difference)} {interval(self.result)}".strip(),
-                    p_value(self.corrected) if self.corrected is not None else "",
-                ),
-            )
-        )
+        evidence = f"+{number(self.result.difference)} {interval(self.result)}".strip()
+        evidence += "" if self.corrected is None else f", {p_value(self.corrected)}"
         return f"{self.level} over {self.other} on {plain(self.metric)} ({evidence})"
 
 
@@ -99,18 +92,12 @@ def _phrase(found: Sequence[Contrast]) -> str:
         most = max(each.result.n for each in found)
         return f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})"
     clear = [each for each in tested if each.verdict == "better"]
+    counted = f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
+    if all(each.verdict == "equivalent" for each in tested):
+        return f"equivalent in {counted}"
+    said = f"it matters, clear in {len(clear)} of {counted}" if clear else f"undecided in {counted}"
     largest = max(clear or tested, key=lambda each: each.result.difference or 0.0)
-    if clear:
-        said = f"it matters, clear in {len(clear)} of {_counted(tested)}"
-    elif all(each.verdict == "equivalent" for each in tested):
-        return f"equivalent in {_counted(tested)}"
-    else:
-        said = f"undecided in {_counted(tested)}"
     return f"{said}, the largest difference being {largest.words}"
-
-
-def _counted(tested: Sequence[Contrast]) -> str:
-    return f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
 
 
 def _levels(observations: Sequence[Observation]) -> dict[str, list[str]]:
