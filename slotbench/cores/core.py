@@ -13,7 +13,11 @@ from slotbench.rng import torch_generator
 
 
 class SlotOutput(NamedTuple):
-    """What a core makes of B images."""
+    """A core's output for B images.
+
+    A core may drop slots that an image does not need: such a slot is a zero vector, and its
+    attention is 0 everywhere.
+    """
 
     slots: Tensor
     """float (B, K, D)."""

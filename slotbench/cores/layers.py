@@ -1,6 +1,7 @@
 """Pieces that encoders, decoders, cores and objectives share."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,3 +78,24 @@ def sinkhorn(
         of_rows = rows - (potential[..., None, :] + scores).logsumexp(dim=-1)
         potential = columns - (of_rows[..., None] + scores).logsumexp(dim=-2)
     return of_rows[..., None] + potential[..., None, :] + scores, potential
+
+
+class _Penalty(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, penalty: Tensor) -> Tensor:
+        ctx.dtype = penalty.dtype
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, torch.ones((), dtype=ctx.dtype, device=gradient.device)
+
+
+def with_penalty(values: Tensor, penalty: Tensor) -> Tensor:
+    """``values``, whose backward pass also adds the gradient of the scalar ``penalty``.
+
+    So a core can have a loss of its own under any objective, which does not know of it. The loss
+    that training prints is without it.
+    """
+    result: Tensor = _Penalty.apply(values, penalty)
+    return result

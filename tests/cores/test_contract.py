@@ -88,7 +88,7 @@ def test_gradients_reach_the_encoder_and_every_weight(name):
     found = gradients(core, core(*draw(core)).slots)
     assert found["encoder.trunk.0.weight"].abs().max() > 0
     # With the gradient of the last round alone, the spread of the start has none.
-    stopped = name in ("implicit-slot-attention", "slot-mixture")
+    stopped = name in ("implicit-slot-attention", "slot-mixture", "meta-slot")
     missing = {key for key, _ in core.named_parameters()} - found.keys()
     assert missing == ({"log_spread"} if stopped else set())
 
@@ -119,8 +119,9 @@ def test_bfloat16_autocast(name):
     # Weights that rounds without a gradient have cast must still take one in the last round.
     assert found.keys() == expected.keys()
     assert found["encoder.trunk.0.weight"].abs().max() > 0
-    # bfloat16 has 8 bits; hard assignments of a few positions may flip.
-    assert torch.nn.functional.cosine_similarity(slots.float(), plain, dim=2).min() > 0.95
+    # bfloat16 has 8 bits; hard assignments of a few positions may flip. Dropped slots are 0.
+    similar = torch.nn.functional.cosine_similarity(slots.float(), plain, dim=2)
+    assert similar[plain.abs().amax(dim=2) > 0].min() > 0.95
 
 
 @pytest.mark.parametrize("name", CORES)
