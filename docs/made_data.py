@@ -8,9 +8,9 @@ import torch
 from slotbench.datasets.format.schema import PALETTE, Layout, Property
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.masks import labels_from_masks
-from slotbench.evaluation.properties import SlotData, predict_properties
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import scores
+from slotbench.evaluation.slot_probes import SlotData, predict_properties
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray

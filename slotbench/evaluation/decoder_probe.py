@@ -21,7 +21,7 @@ from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.probes import Standardised, finite_slots, fit
+from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
 from slotbench.evaluation.result import Progress, Result, mean_result
 from slotbench.evaluation.segmentation import UNLABELLED, scores
 from slotbench.registry import register
@@ -111,18 +111,17 @@ def train_decoder(
     model = nn.Sequential(Standardised(inputs), decoder).to(device)
     inputs, images = inputs.to(device), images.to(device)
 
-    def loss(index: Tensor) -> Tensor:
-        index = index.to(device)
+    drawn = batches(len(inputs), numpy_generator(seed, "probe-decoder", "batches"), BATCH)
+
+    def loss() -> Tensor:
+        index = next(drawn).to(device)
         return functional.mse_loss(model(inputs[index]).image, images[index])
 
     with torch.enable_grad():
         fit(
-            model,
-            len(inputs),
+            list(model.parameters()),
             loss,
             steps=steps,
-            generator=numpy_generator(seed, "probe-decoder", "batches"),
-            batch=BATCH,
             learning_rate=LEARNING_RATE,
             schedule=lambda adam: LambdaLR(adam, partial(_share, steps=steps)),
             progress=progress,

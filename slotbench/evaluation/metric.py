@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from slotbench.evaluation.result import Progress
+from slotbench.evaluation.slot_probes import Kind, Probe, train_probes
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
@@ -31,11 +32,34 @@ class Context:
     """Reason for each group, or prefix of keys, that could not be computed."""
     report: Callable[[float], None] = lambda _: None
     """Takes the share of this metric's work that is done."""
+    trained: "dict[int, dict[Kind, Probe]]" = field(default_factory=dict)
+    """Probes that metrics share, by the width of their hidden layer."""
 
     @property
     def judged(self) -> "Representations":
         """What the frozen core made of the judged split."""
         return self.made[JUDGED]
+
+    def probes(self, hidden: int = 0) -> "dict[Kind, Probe]":
+        """Probes of the slots of train, chosen on val; without ``mask`` where nothing is labelled.
+
+        They are trained once, by the first metric that asks, and always all together: so a
+        metric's numbers do not depend on the other metrics that are computed.
+        """
+        if hidden not in self.trained:
+            train, val = self.made["train"], self.made["val"]
+            kinds: list[Kind] = ["loss", "mask"] if train.labelled and val.labelled else ["loss"]
+            self.trained[hidden] = train_probes(
+                train,
+                val,
+                self.dataset.layout,
+                seed=self.seed,
+                kinds=kinds if hidden else [*kinds, "set"],
+                hidden=hidden,
+                steps=self.probe_steps,
+                progress=self.progress(),
+            )
+        return self.trained[hidden]
 
     def progress(self, part: int = 0, parts: int = 1) -> Progress:
         """A callback (done, total) for part ``part`` of ``parts`` equal ones."""

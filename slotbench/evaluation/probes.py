@@ -1,6 +1,6 @@
 """How probes are trained on a frozen core: one loop for all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,53 +15,65 @@ CHECK_EVERY, PATIENCE = 250, 1000
 Schedule = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
+def batches(n: int, generator: np.random.Generator, size: int = BATCH) -> Iterator[Tensor]:
+    """Indices int64 (at most ``size``,) of n images without end, each epoch in another order."""
+    queue = np.empty(0, np.int64)
+    while True:
+        if len(queue) < min(size, n):
+            queue = generator.permutation(n)
+        index, queue = queue[:size], queue[size:]
+        yield torch.from_numpy(index)
+
+
 def fit(
-    probe: nn.Module,
-    n: int,
-    loss: Callable[[Tensor], Tensor],
+    weights: Sequence[Tensor],
+    loss: Callable[[], Tensor],
     validation: Callable[[], Tensor] | None = None,
     *,
     steps: int,
-    generator: np.random.Generator,
-    batch: int = BATCH,
     learning_rate: float = LEARNING_RATE,
     schedule: Schedule = lambda adam: MultiStepLR(adam, HALVED_AT, gamma=0.5),
     progress: Progress | None = None,
 ) -> None:
-    """Train ``probe`` in place with Adam, at most ``steps`` steps of ``batch`` images.
+    """Train ``weights`` in place with Adam, for at most ``steps`` steps.
 
-    ``loss`` takes the indices, int64 (at most ``batch``,), of images among ``n``; their order is
-    drawn from ``generator``, an epoch at a time. By default the learning rate is 1e-3, halved at
-    steps 2,000 and 4,000.
+    ``loss`` draws a batch and returns its loss, or the losses (G,) of G probes that are trained
+    side by side: entry g of every weight then belongs to probe g alone. By default the learning
+    rate is 1e-3, halved at steps 2,000 and 4,000.
 
-    ``validation`` is taken every 250 steps; training ends when it has not improved for 1,000, and
-    the probe keeps the weights of the best check. Without it the last weights stay.
+    ``validation`` returns the losses (G,) on val and is called every 250 steps. Each probe keeps
+    the weights of its best check, and its checks end when it has not improved for 1,000 steps.
+    Without it the last weights stay.
     """
-    optimizer = torch.optim.Adam(probe.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
     scheduler = schedule(optimizer)
-    best, best_step, kept = float("inf"), 0, _weights_of(probe)
-    queue = np.empty(0, np.int64)
+    kept = [weight.detach().clone() for weight in weights]
+    probes = len(kept[0])
+    best, best_step = torch.full((probes,), torch.inf), torch.zeros(probes, dtype=torch.int64)
+    running = torch.ones(probes, dtype=torch.bool)
     for step in range(1, steps + 1):
-        if len(queue) < min(batch, n):
-            queue = generator.permutation(n)
-        index, queue = torch.from_numpy(queue[:batch]), queue[batch:]
         optimizer.zero_grad()
-        loss(index).backward()  # type: ignore[no-untyped-call]
+        loss().sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         scheduler.step()
         if step % CHECK_EVERY and step != steps:
             continue
-        if validation is not None:
-            with torch.no_grad():
-                current = float(validation())
-            if current < best:
-                best, best_step, kept = current, step, _weights_of(probe)
         if progress is not None:
             progress(step, steps)
-        if validation is not None and step - best_step >= PATIENCE:
-            break
+        if validation is not None:
+            with torch.no_grad():
+                current = validation()
+            better = running & (current < best)
+            best, best_step = torch.where(better, current, best), best_step.where(~better, step)
+            for weight, copy in zip(weights, kept, strict=True):
+                copy[better] = weight.detach()[better]
+            running &= step - best_step < PATIENCE
+            if not running.any():
+                break
     if validation is not None:
-        probe.load_state_dict(kept)
+        with torch.no_grad():
+            for weight, copy in zip(weights, kept, strict=True):
+                weight.copy_(copy)
     if progress is not None:
         progress(steps, steps)
 
@@ -85,27 +97,9 @@ class Standardised(nn.Module):
         return (slots - self.mean) / self.scale
 
 
-def layers(
-    slots: Tensor, outputs: int, hidden: int, activation: Callable[[], nn.Module]
-) -> nn.Module:
-    """A probe of standardised slots, (..., D) -> (..., outputs): linear, or with a hidden layer.
-
-    ``slots`` float (n, K, D) are the training slots; ``hidden`` is the width of the layer, or 0.
-    """
-    first, width = Standardised(slots), slots.shape[2]
-    if hidden == 0:
-        return nn.Sequential(first, nn.Linear(width, outputs))
-    inner = nn.Linear(width, hidden)
-    return nn.Sequential(first, inner, activation(), nn.Linear(hidden, outputs))
-
-
 def finite_slots(slots: Array, name: str = "") -> Tensor:
     """Slots as float32 (n, K, D); ValueError where one is not finite."""
     tensor = torch.from_numpy(np.asarray(slots, np.float32))
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} slots hold NaN or infinite values".strip())
     return tensor
-
-
-def _weights_of(probe: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in probe.state_dict().items()}

@@ -1,5 +1,7 @@
 """R2 and accuracy of predicted properties, with intervals over images."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -22,22 +24,32 @@ OUTSIDE_MEAN = (
 Sums = npt.NDArray[np.float64]
 
 
-def property_results(
-    encoding: Encoding, predicted: Tensor, targets: Tensor, visible: Array, order: Array, seed: int
-) -> dict[str, Result]:
-    """Results by property name and ``mean``, each also with the suffix ``/dropped``.
+class Predictions(NamedTuple):
+    """A trained probe's predictions for n images with at most O objects, in P encoded columns."""
+
+    encoding: Encoding
+    order: Array
+    """int64 (n, O), the slot of each object; -1 where it has none."""
+    values: Tensor
+    """float32 (n, O, P): standardised numbers and log-probabilities; 0 where there is no slot."""
+    targets: Tensor
+    """float32 (n, O, P)."""
+
+
+def property_results(found: Predictions, visible: Array, seed: int) -> dict[str, Result]:
+    """R2 of each numeric property, accuracy of each categorical one, and their ``mean``.
 
     ``mean`` is over the list of Dittadi et al.'s code: all properties but :data:`OUTSIDE_MEAN`, x
     and y of ``position`` being one entry each. A property that is itself called ``mean`` is
     reported as ``mean_property``.
 
-    ``predicted`` and ``targets`` are float (n, O, P), ``visible`` bool (n, O), and ``order``
-    int64 (n, O) the slot of each object, -1 where it has none. Such an object counts as wrong
-    or as predicted by the training mean, which is 0 after standardisation; it is left out of
-    the ``/dropped`` results. ``n`` counts objects.
+    ``visible`` bool (n, O) says which objects count. Those without a slot count as wrong
+    (accuracy) or as predicted by the training mean (R2), which is 0 after standardisation; the
+    results with the suffix ``/dropped`` leave them out, as the paper does. ``n`` counts objects.
     """
-    paired = visible & (order >= 0)
-    values, truth = predicted.double().numpy(), targets.double().numpy()
+    encoding = found.encoding
+    paired = visible & (found.order >= 0)
+    values, truth = found.values.double().numpy(), found.targets.double().numpy()
     values = np.where(paired[:, :, None], values, 0.0)
     results = {}
     for suffix, counted in (("", visible), ("/dropped", paired)):

@@ -14,10 +14,10 @@ of the paper's own code:
 Distances are Euclidean, on coordinates scaled to [-3, 3]. Where confidences tie, the prediction
 that comes first wins.
 
-The predictions come from a probe that all slots share, which gives an object's properties and the
+The predictions come from a probe that all slots share. It gives an object's properties and the
 logit that there is an object. Three things differ from the paper: slots are frozen, because here
-the core is judged; the probe is linear unless ``hidden`` is given; and the loss is that of the
-property probe (squared error and cross-entropy), not a Huber loss on all outputs.
+the core is judged; the probe is linear; and the loss is that of the property probe (squared error
+and cross-entropy), not a Huber loss on all outputs.
 """
 
 import re
@@ -26,18 +26,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from slotbench.datasets.format.schema import Array, Layout, Property
-from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.probes import finite_slots, fit, layers
-from slotbench.evaluation.properties import SlotData, check_visible, slot_data, unusable
-from slotbench.evaluation.result import RESAMPLES, Progress, Result
-from slotbench.evaluation.targets import Encoding
-from slotbench.matching import assign
+from slotbench.evaluation.metric import Context, Metric
+from slotbench.evaluation.properties import unusable
+from slotbench.evaluation.result import RESAMPLES, Result
+from slotbench.evaluation.slot_probes import Probe
 from slotbench.registry import register
-from slotbench.rng import building, numpy_generator
+from slotbench.rng import numpy_generator
 
 VERSION = 2
 THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)
@@ -52,8 +48,9 @@ _BLOCK = 1 << 22
 class SetPrediction(Metric):
     """``set_prediction/linear/ap/<inf, 1, 0.5, 0.25 or 0.125>``: average precision.
 
-    :func:`predict_sets` defines the probe, :func:`average_precision` the score and its edge
-    cases. Skipped where the dataset has no property ``position`` or a split shows no object.
+    :func:`slotbench.evaluation.slot_probes.probe_losses` defines the probe's loss,
+    :func:`average_precision` the score and its edge cases. Skipped where the dataset has no
+    property ``position`` or a split shows no object.
     """
 
     name = "set-prediction"
@@ -63,7 +60,7 @@ class SetPrediction(Metric):
     keys = ("set_prediction/*",)
     better = 1
     needs = trains = ("slots", "overlap")
-    cost = 12_000.0
+    cost = 500.0
 
     def compute(self, context: Context) -> dict[str, Result]:
         layout = context.dataset.layout
@@ -72,16 +69,12 @@ class SetPrediction(Metric):
             reason = f"the dataset has no property {COORDINATES}"
         if reason:
             return context.skip(self.name, reason)
-        train, val, test = (slot_data(context.made[role]) for role in ("train", "val", JUDGED))
-        found = predict_sets(
-            train,
-            val,
-            test,
-            layout,
-            seed=context.seed,
-            steps=context.probe_steps,
-            progress=context.progress(),
-        )
+        train, made = context.made["train"], context.judged
+        positions = train.properties[COORDINATES][train.visible]
+        shown = positions.reshape(len(positions), -1)
+        predicted = predicted_sets(context.probes()["set"], made.slots, shown)
+        truth = true_sets(layout, made.properties, made.visible, shown)
+        found = average_precision(predicted, truth, seed=context.seed)
         return {f"set_prediction/linear/{name}": value for name, value in found.items()}
 
 
@@ -97,82 +90,14 @@ class ObjectSets:
     """float (n, E): how sure the prediction is; for true sets 1 for an object, 0 for padding."""
 
 
-def predict_sets(
-    train: SlotData,
-    val: SlotData,
-    test: SlotData,
-    layout: Layout,
-    *,
-    seed: int,
-    hidden: int = 0,
-    steps: int = 6000,
-    progress: Progress | None = None,
-) -> dict[str, Result]:
-    """``ap/<threshold>`` of the probe's sets on ``test``; masks are not used.
+@torch.no_grad()
+def predicted_sets(probe: Probe, slots: Array, shown: Array) -> ObjectSets:
+    """The sets that a probe of the kind ``set`` reads from slots float32 (n, K, D).
 
-    Trained by :func:`slotbench.evaluation.probes.fit`, for at most ``steps`` steps. At test time
-    no label is seen. Weights and batches are drawn from (seed, "sets").
-
-    ValueError where the layout has no ``position``, where a split shows no object or where slots
-    are not finite.
+    ``shown`` float (m, d) holds the positions of the visible training objects.
     """
-    if COORDINATES not in {prop.name for prop in layout.properties}:
-        raise ValueError(f"the layout has no property {COORDINATES!r}")
-    splits = {"train": train, "val": val, "test": test}
-    for name, data in splits.items():
-        check_visible(name, data)
-    inputs = {name: finite_slots(data.slots, name) for name, data in splits.items()}
-    encoding = Encoding.fit(layout, train.properties, train.visible)
-    with building(seed, "sets", hidden):
-        probe = layers(inputs["train"], encoding.width + 1, hidden, nn.ReLU)
-    ours, theirs = (
-        (inputs[name], encoding.encode(data.properties), torch.from_numpy(data.visible))
-        for name, data in (("train", train), ("val", val))
-    )
-
-    def loss(slots: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
-        return set_loss(encoding, probe(slots), targets, visible)
-
-    fit(
-        probe,
-        len(train.slots),
-        lambda index: loss(*(part[index] for part in ours)),
-        lambda: loss(*theirs),
-        steps=steps,
-        generator=numpy_generator(seed, "sets", "batches"),
-        progress=progress,
-    )
-    positions = np.asarray(train.properties[COORDINATES])[train.visible]
-    shown = positions.reshape(len(positions), -1)
-    with torch.no_grad():
-        predicted = _sets(probe(inputs["test"]), encoding, shown)
-    truth = true_sets(layout, test.properties, test.visible, shown)
-    return average_precision(predicted, truth, seed=seed)
-
-
-def set_loss(encoding: Encoding, output: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
-    """The loss of a batch of sets, over its visible objects that have a slot.
-
-    ``output`` float (B, K, P + 1): the prediction, then the logit that there is an object;
-    ``targets`` float (B, O, P); ``visible`` bool (B, O). Objects and slots are paired by the
-    least total loss; a slot without an object should say that there is none.
-    """
-    predicted, logit = encoding.normalise(output[..., :-1]), output[..., -1]
-    # Taking slot k for an object changes its existence term from softplus(c) to softplus(-c).
-    cost = encoding.cost(predicted.detach(), targets) - logit.detach()[:, None, :]
-    order = assign(cost, visible)
-    image, objects = (order >= 0).nonzero(as_tuple=True)
-    slot = order[image, objects]
-    losses = encoding.pair_loss(predicted[image, slot], targets[image, objects])
-    exists = torch.zeros_like(logit)
-    exists[image, slot] = 1
-    sure = functional.binary_cross_entropy_with_logits(logit, exists, reduction="sum")
-    return (losses.sum() + sure) / max(1, len(losses))
-
-
-def _sets(output: Tensor, encoding: Encoding, shown: Array) -> ObjectSets:
-    """The probe's outputs (n, K, P + 1) as sets; coordinates are no longer standardised."""
-    values, confidence = output[..., :-1].double().numpy(), output[..., -1].double().sigmoid()
+    encoding, (predicted, logit) = probe.encoding, probe.predict(slots)
+    values = predicted.double().numpy()
     classes, position = [], values[..., :0]
     for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
         if prop.kind == "categorical":
@@ -180,8 +105,8 @@ def _sets(output: Tensor, encoding: Encoding, shown: Array) -> ObjectSets:
         elif prop.name == COORDINATES:
             mean, scale = encoding.mean[columns].numpy(), encoding.scale[columns].numpy()
             position = scale_position(values[..., columns] * scale + mean, prop, shown)
-    stacked = np.stack(classes, axis=2) if classes else np.zeros((*confidence.shape, 0), np.int64)
-    return ObjectSets(position, stacked, confidence.numpy())
+    stacked = np.stack(classes, axis=2) if classes else np.zeros((*logit.shape, 0), np.int64)
+    return ObjectSets(position, stacked, logit.double().sigmoid().numpy())
 
 
 def scale_position(values: Array, prop: Property, train: Array) -> Array:

@@ -17,15 +17,8 @@ from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
-from slotbench.evaluation.properties import (
-    PROTOCOLS,
-    Probe,
-    Protocol,
-    of_slots,
-    slot_data,
-    train_probe,
-)
-from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.properties import PROTOCOLS
+from slotbench.evaluation.property_scores import Predictions, property_results
 from slotbench.evaluation.result import Result, mean_result
 from slotbench.evaluation.segmentation import (
     UNLABELLED,
@@ -35,6 +28,7 @@ from slotbench.evaluation.segmentation import (
     overlaps,
     weighted_mean,
 )
+from slotbench.evaluation.slot_probes import Kind, Probe, of_slots, predict
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.registry import register
@@ -62,7 +56,7 @@ class Shifts(Metric):
     keys = ("shifts/*",)
     better = 1
     trains = ("slots", "overlap", "labelled")
-    cost = 20_000.0
+    cost = 4_000.0
 
     def splits(self, dataset: DatasetFile) -> dict[str, tuple[str, ...]]:
         found = [split for split in dataset.splits if split.startswith(SHIFTED)]
@@ -82,8 +76,8 @@ class Shifts(Metric):
         if not context.dataset.layout.properties:
             context.skip(f"{self.name}/properties", "the dataset has no properties")
             return results
-        for index, protocol in enumerate(PROTOCOLS):
-            results |= self._of_probe(context, shifts, protocol, index)
+        for protocol in PROTOCOLS:
+            results |= self._of_probe(context, shifts, protocol)
         return results
 
     def _of_masks(self, context: Context, made: Representations) -> dict[str, Result]:
@@ -106,39 +100,24 @@ class Shifts(Metric):
                     results[key] = mean_result(values, context.seed, self.version)
         return results
 
-    def _of_probe(
-        self, context: Context, shifts: list[str], protocol: Protocol, index: int
-    ) -> dict[str, Result]:
-        made = {role: context.made[role] for role in ("train", "val", *shifts)}
-        if not all(split.visible.any() for split in made.values()):
+    def _of_probe(self, context: Context, shifts: list[str], protocol: Kind) -> dict[str, Result]:
+        if not all(context.made[role].visible.any() for role in ("train", "val", *shifts)):
             return context.skip(f"shifts/{protocol}", "a split shows no object")
-        if protocol == "mask" and not all(split.labelled for split in made.values()):
+        probe = context.probes().get(protocol)
+        labelled = all(context.made[role].labelled for role in shifts)
+        if probe is None or (protocol == "mask" and not labelled):
             return context.skip(f"shifts/{protocol}", "a split has no labelled pixel")
-        probe = train_probe(
-            slot_data(made["train"]),
-            slot_data(made["val"]),
-            context.dataset.layout,
-            seed=context.seed,
-            protocol=protocol,
-            steps=context.probe_steps,
-            progress=context.progress(index, len(PROTOCOLS)),
-        )
         results = {}
         for role in shifts:
-            split, flags, shift = made[role], _changed(made[role]), role.removeprefix(SHIFTED)
-            changed = split.visible & False if flags is None else flags
-            new = NEW.get(shift, ())
-            order, predicted, targets = _predicted(probe, split, changed, new)
-            found = shifted_properties(
-                probe.encoding,
-                predicted,
-                targets,
-                split.visible,
-                changed,
-                order.numpy(),
-                context.seed,
-                new,
+            made, flags, shift = (
+                context.made[role],
+                _changed(context.made[role]),
+                role[len(SHIFTED) :],
             )
+            changed = made.visible & False if flags is None else flags
+            new = NEW.get(shift, ())
+            predicted = _predicted(probe, made, changed, new)
+            found = shifted_properties(predicted, made.visible, changed, context.seed, new)
             for name, result in found.items():
                 subset, _, rest = name.partition("/")
                 if flags is not None or subset == "all":
@@ -159,18 +138,19 @@ def _changed(made: Representations) -> Array | None:
 @torch.no_grad()
 def _predicted(
     probe: Probe, made: Representations, changed: Array, new: tuple[str, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The slot of each object (n, O), its prediction and the truth (n, O, P)."""
-    encoding = probe.encoding
-    visible, targets = torch.from_numpy(made.visible), encoding.encode(made.properties)
-    predicted = encoding.normalise(probe.module(torch.from_numpy(made.slots)))
-    if probe.protocol == "mask":
-        order = assign(1 - torch.from_numpy(made.overlap).mT, visible)
-    else:
-        blind = without_properties(encoding, new).cost(predicted, targets)
-        cost = encoding.cost(predicted, targets)
-        order = two_step(blind, cost, visible, torch.from_numpy(changed))
-    return order, of_slots(predicted, order), targets
+) -> Predictions:
+    """As :func:`slotbench.evaluation.slot_probes.predict`, with pairing by loss in two steps."""
+    found = predict(probe, made)
+    if probe.kind == "mask":
+        return found
+    predicted, targets = probe.predict(made.slots)[0], found.targets
+    order = two_step(
+        without_properties(probe.encoding, new).cost(predicted, targets),
+        probe.encoding.cost(predicted, targets),
+        torch.from_numpy(made.visible),
+        torch.from_numpy(changed),
+    )
+    return found._replace(order=order.numpy(), values=of_slots(predicted, order))
 
 
 def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) -> Tensor:
@@ -210,23 +190,15 @@ def without_properties(encoding: Encoding, names: Iterable[str]) -> Encoding:
 
 
 def shifted_properties(
-    encoding: Encoding,
-    predicted: Tensor,
-    targets: Tensor,
-    visible: Array,
-    changed: Array,
-    order: Array,
-    seed: int,
-    new: Iterable[str] = (),
+    found: Predictions, visible: Array, changed: Array, seed: int, new: Iterable[str] = ()
 ) -> dict[str, Result]:
     """``<subset>/<property or mean>[/dropped]`` for all, changed and unchanged objects.
 
-    ``predicted`` and ``targets`` float (n, O, P), ``visible`` and ``changed`` bool (n, O),
-    ``order`` int64 (n, O); see :func:`slotbench.evaluation.property_scores.property_results`.
-    ``new`` names properties whose shifted values no probe has seen: they are scored for unchanged
-    objects alone. A subset without an object has results without a value.
+    ``visible`` and ``changed`` are bool (n, O). ``new`` names properties whose shifted values no
+    probe has seen: they are scored for unchanged objects alone. A subset without an object has
+    results without a value.
     """
-    unseen = set(new)
+    encoding, unseen = found.encoding, set(new)
     pairs = zip(encoding.properties, encoding.columns, strict=True)
     kept = [(prop, columns) for prop, columns in pairs if prop.name not in unseen]
     known = replace(
@@ -239,8 +211,8 @@ def shifted_properties(
     for subset, counted in subsets.items():
         scored = encoding if subset == "unchanged" else known
         if scored.properties:
-            found = property_results(scored, predicted, targets, counted, order, seed)
-            results |= {f"{subset}/{name}": result for name, result in found.items()}
+            scores = property_results(found._replace(encoding=scored), counted, seed)
+            results |= {f"{subset}/{name}": result for name, result in scores.items()}
     return results
 
 

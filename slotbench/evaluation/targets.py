@@ -77,13 +77,13 @@ class Encoding:
 
     def normalise(self, predicted: Tensor) -> Tensor:
         """Predictions (..., P) with logits turned into log-probabilities."""
-        parts = [
-            predicted[..., columns]
-            if prop.kind == "numeric"
-            else predicted[..., columns].log_softmax(dim=-1)
-            for prop, columns in zip(self.properties, self.columns, strict=True)
-        ]
-        return torch.cat(parts, dim=-1)
+        widths = [columns.stop - columns.start for columns in self.columns]
+        # One split has one backward pass; each slice would fill a tensor of its own with zeros.
+        parts = zip(self.properties, torch.split(predicted, widths, dim=-1), strict=True)
+        return torch.cat(
+            [part if prop.kind == "numeric" else part.log_softmax(dim=-1) for prop, part in parts],
+            dim=-1,
+        )
 
     def pair_loss(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """The loss of each prediction for its target, (...): both are (..., P).
@@ -96,14 +96,14 @@ class Encoding:
         return (numeric - predicted * targets * self.log).sum(dim=-1)
 
     def cost(self, predicted: Tensor, targets: Tensor) -> Tensor:
-        """:meth:`pair_loss` of every object with every slot: (B, O, K), as one product.
+        """:meth:`pair_loss` of every object with every slot: (..., O, K), as one product.
 
-        ``predicted`` is (B, K, P), normalised; ``targets`` is (B, O, P).
+        ``predicted`` is (..., K, P), normalised; ``targets`` is (..., O, P).
         """
         mixed = predicted * (2 * self.square + self.log)
         of_slot = predicted.square() @ self.square
         of_object = targets.square() @ self.square
-        return of_object[:, :, None] + of_slot[:, None, :] - targets @ mixed.mT
+        return of_object[..., :, None] + of_slot[..., None, :] - targets @ mixed.mT
 
 
 def _moments(values: Array) -> tuple[Array, Array]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.frozen_pass import collect
-from slotbench.evaluation.properties import Predictions, SlotData, predict, train_probe
+from slotbench.evaluation.property_scores import Predictions
+from slotbench.evaluation.slot_probes import SlotData, predict, train_probes
 from slotbench.report.seen import Seen, Viewer
 
 TRAIN_IMAGES, VAL_IMAGES, STEPS = 1_000, 256, 1_500
@@ -51,7 +52,7 @@ def predict_objects(
 ) -> dict[int, list[Prediction]]:
     """Predictions of a linear probe on the frozen slots for every visible object, by image.
 
-    The probe of :func:`slotbench.evaluation.properties.predict_properties` in its ``mask``
+    The probe of :mod:`slotbench.evaluation.slot_probes` in its ``mask``
     protocol: attention masks pair objects and slots, blind to labels. It trains on the first
     ``train_images`` images of train and is chosen on those of val.
 
@@ -82,8 +83,10 @@ def predict_objects(
         },
     )
     train, val = data
-    probe = train_probe(train, val, dataset.layout, seed=viewer.seed, protocol="mask", steps=steps)
-    found = predict(probe, shown)
+    probes = train_probes(
+        train, val, dataset.layout, seed=viewer.seed, kinds=("mask",), steps=steps
+    )
+    found = predict(probes["mask"], shown)
     return {
         one.index: _objects(found, dataset.layout.properties, shown, row)
         for row, one in enumerate(seen)

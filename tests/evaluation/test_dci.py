@@ -3,19 +3,17 @@
 import numpy as np
 import pytest
 from scipy.stats import entropy, ortho_group
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.metrics import r2_score
 
 from slotbench.datasets.format.schema import Property
 from slotbench.evaluation import dci as module
 from slotbench.evaluation.dci import Codes, completeness, dci, disentanglement, matched_codes
+from slotbench.evaluation.slot_probes import SlotData
 
 SHAPE = Property("shape", "categorical", classes=("a", "b", "c"))
 POSITION = Property("position", "numeric", dim=2)
 PROPERTIES = (SHAPE, POSITION)
-
-
-@pytest.fixture(autouse=True)
-def _few_trees(monkeypatch):
-    monkeypatch.setattr(module, "STAGES", 25)
 
 
 def factors(m, seed):
@@ -81,25 +79,34 @@ def test_permuting_dimensions_and_factors_changes_nothing_and_the_ends_are_0_and
 
 
 def test_informativeness_is_r2_and_kappa_against_the_majority():
-    from sklearn.metrics import r2_score
-
     generator = np.random.default_rng(2)
     test = make(200, 2, axes)
     test.factors["shape"][:120] = 1
-    numeric = module._Factor("position", True, 1)
-    guess = test.factors["position"][:, 1] + generator.normal(size=200)
-    sums = module._totals(numeric, guess, test).sum(axis=0, keepdims=True)
-    expected = r2_score(test.factors["position"][:, 1], guess)
-    assert module._skill(numeric, sums)[0] == pytest.approx(expected)
-    kind = module._Factor("shape", False, 0)
-    labels = np.where(generator.random(200) < 0.2, 2, test.factors["shape"])
-    sums = module._totals(kind, labels, test).sum(axis=0, keepdims=True)
-    counts = np.bincount(test.factors["shape"])
-    wrong = (labels != test.factors["shape"]).sum()
-    assert module._skill(kind, sums)[0] == pytest.approx(1 - wrong / (200 - counts.max()))
+    truth = test.factors["position"][:, 1].astype(float)
+    guess = truth + generator.normal(size=200)
+    sums = module._totals(guess, truth, test.image).sum(axis=0, keepdims=True)
+    assert module._skill(True, sums)[0] == pytest.approx(r2_score(truth, guess))
+    shape = test.factors["shape"]
+    labels = np.where(generator.random(200) < 0.2, 2, shape)
+    sums = module._totals(labels, shape, test.image).sum(axis=0, keepdims=True)
+    wrong, counts = (labels != shape).sum(), np.bincount(shape)
+    assert module._skill(False, sums)[0] == pytest.approx(1 - wrong / (200 - counts.max()))
 
 
-def test_the_result_depends_on_the_seed_alone_and_has_an_interval():
+def test_importances_are_the_gains_of_the_splits():
+    """Beside scikit-learn's exact trees, which have ``feature_importances_``."""
+    generator = np.random.default_rng(4)
+    codes = generator.normal(size=(1500, 5))
+    values = 2 * codes[:, 0] + codes[:, 3] + 0.1 * generator.normal(size=1500)
+    exact = GradientBoostingRegressor(n_estimators=50, max_depth=3).fit(codes, values)
+    ours = HistGradientBoostingRegressor(early_stopping=False, **module.TREES).fit(codes, values)
+    found = module._importances(ours, 5)
+    np.testing.assert_allclose(found, exact.feature_importances_, atol=0.02)
+    assert found.sum() == pytest.approx(1)
+
+
+def test_the_result_depends_on_the_seed_alone_and_has_an_interval(monkeypatch):
+    monkeypatch.setattr(module, "ROWS", 100)
     train, test = make(150, 0, axes), make(150, 1, axes)
     train.codes[:], test.codes[:] = (
         train.codes + train.codes[:, ::-1],
@@ -139,10 +146,10 @@ def test_each_object_gets_the_slot_of_its_mask():
     visible = np.zeros((2, 4), bool)
     visible[0, [0, 3]] = visible[1, 1] = True
     shape = np.arange(8, dtype=np.int16).reshape(2, 4)
-    found = matched_codes(slots, overlap, visible, {"shape": shape})
+    found = matched_codes(SlotData(slots, overlap, visible, {"shape": shape}))
     assert found.codes[:, 0].tolist() == [2, 0, 4]
     assert found.factors["shape"].tolist() == [0, 3, 5]
     assert found.image.tolist() == [0, 0, 1]
     # Four objects and three slots: one is left out.
-    everything = matched_codes(slots, overlap, np.ones((2, 4), bool), {"shape": shape})
-    assert len(everything.codes) == 6
+    everything = SlotData(slots, overlap, np.ones((2, 4), bool), {"shape": shape})
+    assert len(matched_codes(everything).codes) == 6

@@ -11,6 +11,7 @@ import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
+from slotbench.evaluation import dci
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.external import evaluate_given, from_baseline
 from slotbench.evaluation.segmentation import METRICS
@@ -28,7 +29,7 @@ SLOTS = 4
 @pytest.fixture(autouse=True)
 def _short_probes(monkeypatch):
     """Few steps and trees: what the probes find is the matter of their own tests."""
-    monkeypatch.setattr("slotbench.evaluation.dci.STAGES", 5)
+    monkeypatch.setitem(dci.TREES, "max_iter", 5)
     monkeypatch.setattr(
         "slotbench.results.judge_external.evaluate_given",
         lambda *args, **options: evaluate_given(*args, **{**options, "probe_steps": 40}),

@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import r2_score
 
 from slotbench.datasets.format.schema import Layout, Property
-from slotbench.evaluation.properties import SlotData, predict_properties
-from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.property_scores import Predictions, property_results
+from slotbench.evaluation.slot_probes import SlotData, predict_properties, train_probes
 from slotbench.evaluation.targets import Encoding
 
 COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
@@ -129,14 +129,28 @@ def test_the_mean_is_over_the_list_of_the_paper():
     predicted = targets.clone()
     predicted[..., [0, 2, 3]] = 0  # x, z and the rotation: as good as the training mean
     order = np.zeros((50, 4), int)
-    found = property_results(encoding, predicted, targets, visible, order, seed=0)
+    found = property_results(Predictions(encoding, order, predicted, targets), visible, seed=0)
     assert found["position"].value == pytest.approx(1 / 3)
     assert found["rotation"].value == pytest.approx(0, abs=1e-6)
     assert found["mean_property"].value == pytest.approx(1)
     assert found["mean"].value == pytest.approx((0 + 1 + 1 + 1) / 4)
     bare = Encoding.fit(Layout(8, 8, 4, other[:1]), properties, visible)
     none = bare.encode(properties)
-    assert property_results(bare, none, none, visible, order, seed=0)["mean"].value is None
+    assert property_results(Predictions(bare, order, none, none), visible, 0)["mean"].value is None
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_probes_that_are_trained_together_are_those_trained_alone(hidden):
+    train, val, test = (make(n, seed) for seed, n in enumerate((100, 40, 20)))
+    options = {"seed": 0, "hidden": hidden, "steps": 260}
+    kinds = ("loss", "mask", "set")
+    together = train_probes(train, val, LAYOUT, kinds=kinds, **options)
+    for kind in kinds:
+        alone = train_probes(train, val, LAYOUT, kinds=(kind,), **options)[kind]
+        for ours, theirs in zip(
+            alone.predict(test.slots), together[kind].predict(test.slots), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_scale_and_shift_of_slots_do_not_matter():
@@ -159,7 +173,9 @@ def test_scores_equal_scikit_learn():
     targets = encoding.encode(data.properties)
     predicted = targets + torch.from_numpy(generator.normal(size=targets.shape)).float()
     order = generator.integers(0, 5, data.visible.shape)
-    results = property_results(encoding, predicted, targets, data.visible, order, seed=0)
+    results = property_results(
+        Predictions(encoding, order, predicted, targets), data.visible, seed=0
+    )
     truth, guess = targets.numpy()[data.visible], predicted.numpy()[data.visible]
     for prop in (POSITION, ANGLE):
         columns = encoding.columns[LAYOUT.properties.index(prop)]

@@ -1,21 +1,22 @@
 """Average precision of sets, beside a brute-force count and scikit-learn; and the probe."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
 from slotbench.datasets.format.schema import Layout, Property
-from slotbench.evaluation.properties import SlotData
 from slotbench.evaluation.set_prediction import (
     THRESHOLDS,
     ObjectSets,
     average_precision,
-    predict_sets,
+    predicted_sets,
     scale_position,
-    set_loss,
     true_sets,
 )
+from slotbench.evaluation.slot_probes import SlotData, probe_losses, train_probes
 from slotbench.evaluation.targets import Encoding
 
 COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
@@ -181,14 +182,24 @@ def data(n, seed, told=True, slots=6):
     return SlotData(np.take_along_axis(content, order, 1), overlap, visible, properties)
 
 
+def precision(splits, steps):
+    train, val, test = splits
+    shown = train.properties["position"][train.visible]
+    probe = train_probes(train, val, LAYOUT, seed=0, kinds=("set",), steps=steps)["set"]
+    truth = true_sets(LAYOUT, test.properties, test.visible, shown)
+    return average_precision(predicted_sets(probe, test.slots, shown), truth, seed=0)
+
+
 def test_slots_that_hold_the_properties_are_found_and_noise_is_not():
-    told = [data(n, seed) for seed, n in enumerate((300, 60, 150))]
-    found = predict_sets(*told, LAYOUT, seed=0, steps=2500)
+    found = precision([data(n, seed) for seed, n in enumerate((300, 60, 150))], steps=2500)
     assert found["ap/inf"].value > 0.95
     assert found["ap/1"].value > 0.85
     untold = [data(n, seed, told=False) for seed, n in enumerate((200, 60, 150))]
-    nothing = predict_sets(*untold, LAYOUT, seed=0, steps=150)
-    assert nothing["ap/0.5"].value < 0.05
+    assert precision(untold, steps=150)["ap/0.5"].value < 0.05
+
+
+def set_loss(encoding, output, targets, visible):
+    return probe_losses(encoding, ("set",), output[None], targets[None], visible[None])[0]
 
 
 def test_the_loss_does_not_depend_on_the_order_of_slots_or_objects():
@@ -200,8 +211,6 @@ def test_the_loss_does_not_depend_on_the_order_of_slots_or_objects():
     turned = float(set_loss(encoding, output.flip(1), targets.flip(1), visible.flip(1)))
     assert turned == pytest.approx(value, rel=1e-5)
     # The pairing is the best there is: no other order of slots by index is cheaper.
-    from itertools import permutations
-
     predicted, logit = encoding.normalise(output[0, :, :-1]), output[0, :, -1]
     count = int(visible[0].sum())
     costs = []
@@ -214,11 +223,3 @@ def test_the_loss_does_not_depend_on_the_order_of_slots_or_objects():
         costs.append(float(pairs + sure) / count)
     alone = float(set_loss(encoding, output[:1], targets[:1], visible[:1]))
     assert alone == pytest.approx(min(costs), rel=1e-4)
-
-
-def test_without_positions_there_is_no_set_prediction():
-    made = data(10, 0)
-    with pytest.raises(ValueError, match="no property 'position'"):
-        predict_sets(made, made, made, Layout(8, 8, 5, (COLOR,)), seed=0)
-    with pytest.raises(KeyError):
-        true_sets(Layout(8, 8, 5, (COLOR,)), made.properties, made.visible, np.zeros((1, 3)))

@@ -10,7 +10,7 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.property_scores import Predictions, property_results
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import (
     NEW,
@@ -120,23 +120,20 @@ def test_properties_of_a_subset_are_those_of_its_objects():
     predicted = targets + torch.from_numpy(generator.normal(size=targets.shape)).float()
     order = generator.integers(0, 5, data.visible.shape)
     changed = generator.random(data.visible.shape) < 0.4
-    found = shifted_properties(encoding, predicted, targets, data.visible, changed, order, seed=0)
-    everything = property_results(encoding, predicted, targets, data.visible, order, seed=0)
+    given = Predictions(encoding, order, predicted, targets)
+    found = shifted_properties(given, data.visible, changed, seed=0)
+    everything = property_results(given, data.visible, seed=0)
     assert {name: found[f"all/{name}"] for name in everything} == everything
     assert found["changed/mean"].n + found["unchanged/mean"].n == found["all/mean"].n
     weights = [found[f"{part}/color"].n for part in ("changed", "unchanged")]
     values = [found[f"{part}/color"].value for part in ("changed", "unchanged")]
     assert found["all/color"].value == pytest.approx(np.average(values, weights=weights))
-    new = shifted_properties(
-        encoding, predicted, targets, data.visible, changed, order, seed=0, new=["color"]
-    )
+    new = shifted_properties(given, data.visible, changed, seed=0, new=["color"])
     assert {"all/color", "changed/color"}.isdisjoint(new)
     assert new["unchanged/color"] == found["unchanged/color"]
     rest = [new[f"changed/{name}"].value for name in ("position", "position", "angle")]
     assert new["changed/mean"].value == pytest.approx(np.mean(rest))
-    none = shifted_properties(
-        encoding, predicted, targets, data.visible, np.zeros_like(changed), order, seed=0
-    )
+    none = shifted_properties(given, data.visible, np.zeros_like(changed), seed=0)
     assert none["changed/mean"].value is None
     assert none["unchanged/mean"] == everything["mean"]
 

@@ -1,0 +1,56 @@
+"""How many slots are in use, beside how many things an image shows."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.metric import Context, Metric
+from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.segmentation import UNLABELLED, contingency
+from slotbench.registry import register
+
+
+@register("metrics")
+class SlotCount(Metric):
+    """``slot_count/<source>/<in_use or error>`` for every mask source that is there.
+
+    ``in_use`` is the number of slots that win a labelled pixel, a mean over images. ``error`` is
+    the mean absolute difference from the number of objects that show a labelled pixel, plus one
+    for the background where it shows one: the background is one thing. A core that drops slots
+    gives them no attention, so they win nothing. Images without a labelled pixel are left out.
+    """
+
+    name = "slot-count"
+    summary = "slots in use against the true number of objects and background"
+    source = "slotbench, docs/evaluation.md"
+    version = 1
+    keys = ("slot_count/*",)
+    better = -1
+    directions: ClassVar = {"slot_count/*/in_use": 0}
+    shown = ("slot_count/attention/error",)
+    needs = (*(f"labels/{source}/first" for source in SOURCES), "labelled")
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        made, results = context.judged, {}
+        if not made.labelled:
+            return context.skip(self.name, UNLABELLED)
+        for source in made.sources("first"):
+            labels = torch.from_numpy(made.arrays[f"labels/{source}/first"])
+            for name, values in counts(labels, torch.from_numpy(made.truth)).items():
+                results[f"slot_count/{source}/{name}"] = mean_result(
+                    values, context.seed, self.version
+                )
+        return results
+
+
+def counts(labels: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """``in_use`` and ``error`` of each image, float64 (B,); NaN where no pixel is labelled.
+
+    ``labels`` int (B, H, W) from 0; ``truth`` uint8 (B, H, W), 255 not labelled.
+    """
+    table = contingency(labels, truth, int(labels.max()) + 1)
+    things, in_use = (table.sum(dim=axis).gt(0).sum(dim=1).double() for axis in (2, 1))
+    in_use = torch.where(things > 0, in_use, torch.nan)
+    return {"in_use": in_use, "error": (in_use - things).abs()}
