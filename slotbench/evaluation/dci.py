@@ -122,9 +122,8 @@ def dci(
     ``n`` is the number of test objects, ``left_out`` that of factors that are constant in the
     training objects and so cannot be learned. Disentanglement is None below two factors,
     completeness below two dimensions, and all three where there is no factor. The training
-    objects are drawn from (seed, "dci"). ValueError where codes are not finite or widths differ.
+    objects are drawn from (seed, "dci").
     """
-    _check(train, test)
     chosen = numpy_generator(seed, "dci", "rows").permutation(len(train.codes))[:ROWS]
     pairs = zip(train.columns(properties), test.columns(properties), strict=True)
     factors = [(given[chosen], truth) for given, truth in pairs]
@@ -177,16 +176,6 @@ def _concentration(rows: Array) -> Array:
     logs = np.log(np.where(shares > 0, shares, 1.0))
     concentration = 1 + (shares * logs).sum(axis=1) / np.log(rows.shape[1])
     return np.where(totals[:, 0] > LEAST, concentration, 0.0)
-
-
-def _check(train: Codes, test: Codes) -> None:
-    for name, data in (("train", train), ("test", test)):
-        if not np.isfinite(data.codes).all():
-            raise ValueError(f"{name} codes hold NaN or infinite values")
-    if train.codes.shape[1] != test.codes.shape[1]:
-        raise ValueError(
-            f"train codes have width {train.codes.shape[1]}, test codes {test.codes.shape[1]}"
-        )
 
 
 def _numeric(values: Array) -> bool:

@@ -1,6 +1,6 @@
 """The evaluation of a trained core: the content of ``evaluation.json``."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,15 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.frozen_pass import DRAWS, Cache, Representations, Stored, collect, frozen
+from slotbench.evaluation.frozen_pass import (
+    ARRAYS,
+    DRAWS,
+    Cache,
+    Representations,
+    Stored,
+    collect,
+    frozen,
+)
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.result import Result
 from slotbench.objectives.objective import Objective
@@ -57,22 +65,32 @@ def evaluate(
         name: (name, min(limits.get(name, test_images), dataset.size(name)))
         for name in dataset.splits
     }
-    usable, skipped = [], {}
     passes = _Passes(objective, dataset, sizes, seed, device, cache)
     passes.want(JUDGED, ("slots",))
+    reasons: dict[str, str] = {}
     for metric in wanted:
         needed = metric.splits(dataset)
         empty = [role for role in needed if role != JUDGED and sizes[role][1] < 1]
         if empty:
-            skipped[metric.name] = f"{empty[0]} has no images"
+            reasons[metric.name] = f"{empty[0]} has no images"
             continue
-        usable.append(metric)
         for role, names in needed.items():
             passes.want(role, names)
-    stages = Stages(progress, passes.costs() | {metric.name: metric.cost for metric in usable})
-    context = Context(dataset, seed, passes.run(stages), probe_steps, str(device), skipped)
+    costs = {metric.name: metric.cost for metric in wanted if metric.name not in reasons}
+    stages = Stages(progress, passes.costs() | costs)
+    context = Context(dataset, seed, passes.run(stages), probe_steps, str(device))
+    return judged(context, wanted, stages, reasons)
+
+
+def judged(
+    context: Context, wanted: Sequence[Metric], stages: "Stages", reasons: Mapping[str, str]
+) -> dict[str, Any]:
+    """``evaluation.json``. A metric with a reason, by its name, is skipped."""
     results: dict[str, Result] = {}
-    for metric in usable:
+    for metric in wanted:
+        if metric.name in reasons:
+            context.skip(metric.name, reasons[metric.name])
+            continue
         context.report = stages.stage(metric.name)
         results |= compute(metric, context)
         context.report(1.0)
@@ -81,8 +99,16 @@ def evaluate(
 
 
 def compute(metric: Metric, context: Context) -> dict[str, Result]:
-    """A metric's results; ValueError where a key or a version is not what the group states."""
-    found = metric.compute(context)
+    """A metric's results; none where it reads an array that the model does not give.
+
+    ValueError where a key or a version is not what the group states.
+    """
+    try:
+        found = metric.compute(context)
+    except KeyError as error:
+        if error.args[0] not in ARRAYS:
+            raise
+        return context.skip(metric.name, f"there are no {error.args[0]}")
     for key, result in found.items():
         if metrics.group_of(key) is None:
             raise ValueError(f"{metric.name}: {key} is no key of a registered group")

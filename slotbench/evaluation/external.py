@@ -14,8 +14,8 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.baselines import mask_images
-from slotbench.evaluation.evaluate import GROUPS, Progress, Stages, compute, document
-from slotbench.evaluation.frozen_pass import ARRAYS, Representations
+from slotbench.evaluation.evaluate import GROUPS, Progress, Stages, judged
+from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import (
     SOURCES,
     attention_entropy,
@@ -26,7 +26,6 @@ from slotbench.evaluation.masks import (
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.predictions import Given, PredictionFile, read_masks, read_slots
 from slotbench.evaluation.result import Progress as Counter
-from slotbench.evaluation.result import Result
 
 FRACTION = 10
 """One in so many training images chooses the probes where there is nothing for val."""
@@ -154,15 +153,9 @@ def evaluate_given(
     made = _roles(splits)
     context = Context(dataset, seed, made, probe_steps)
     stages = Stages(progress, {metric.name: 1 + metric.cost for metric in wanted})
-    results: dict[str, Result] = {}
-    for metric in wanted:
-        context.report = stages.stage(metric.name)
-        reason = _unusable(metric, dataset, made)
-        results |= context.skip(metric.name, reason) if reason else _compute(metric, context)
-        context.report(1.0)
-    stages.finish()
-    _explain(context.skipped, made)
-    return document(context, results, wanted)
+    reasons = {metric.name: _unusable(metric, dataset, made) for metric in wanted}
+    found = judged(context, wanted, stages, {name: why for name, why in reasons.items() if why})
+    return {**found, "skipped": _explained_reasons(found["skipped"], made)}
 
 
 def _roles(splits: Mapping[str, Representations]) -> dict[str, Representations]:
@@ -188,22 +181,16 @@ def _unusable(metric: Metric, dataset: DatasetFile, made: Mapping[str, Represent
     return f"there are no predictions for {missing[0]}"
 
 
-def _compute(metric: Metric, context: Context) -> dict[str, Result]:
-    """A metric's results; none where it reads an array that is missing."""
-    try:
-        return compute(metric, context)
-    except KeyError as error:
-        if error.args[0] not in ARRAYS:
-            raise
-        return context.skip(metric.name, f"there are no {error.args[0]}")
-
-
-def _explain(skipped: dict[str, str], made: Mapping[str, Representations]) -> None:
+def _explained_reasons(
+    skipped: Mapping[str, str], made: Mapping[str, Representations]
+) -> dict[str, str]:
     """Reasons in words that fit a file: it has no core, hence no noise, and may have no masks."""
     without = [role for role, split in made.items() if not split.sources("first")]
+    told = dict(skipped)
     for key, reason in skipped.items():
         if "initial noise" in reason:
-            skipped[key] = "there is one prediction an image"
+            told[key] = "there is one prediction an image"
         elif "labelled" in reason and without:
             train = "" if JUDGED in without else " of the training images (train_masks)"
-            skipped[key] = f"there are no masks{train}"
+            told[key] = f"there are no masks{train}"
+    return told

@@ -80,11 +80,6 @@ def direction(key: str) -> int:
     return int(next(own, found.facts["better"]))
 
 
-def compared(key: str) -> bool:
-    """Whether the leaderboard tests differences of this key."""
-    return key in compared_keys()
-
-
 def compared_keys() -> tuple[str, ...]:
     """Every key whose differences the leaderboard tests, by group."""
     return tuple(_listed("compared"))

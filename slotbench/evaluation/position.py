@@ -68,10 +68,8 @@ def position_share(slots: Array, centres: Array, objects: Array, order: Array) -
     slots do not vary or are too few: no more than twice as many as columns.
 
     A slot that holds an object holds its place too, among other things: with K slots trained by
-    reconstruction the share is far from both ends. ValueError where shapes do not fit or a slot
-    is not finite.
+    reconstruction the share is far from both ends.
     """
-    _check(slots, centres, objects, order)
     image, which = np.nonzero(order >= 0)
     slot = order[image, which]
     at = centres[image, slot].astype(np.float64)
@@ -89,18 +87,6 @@ def position_share(slots: Array, centres: Array, objects: Array, order: Array) -
     if both >= LEAST and thing.shape[1]:
         share = float(np.clip((places + both - things) / (2 * both), 0, 1))
     return PositionShare(share, places, things, both, n)
-
-
-def _check(slots: Array, centres: Array, objects: Array, order: Array) -> None:
-    images, count = slots.shape[:2]
-    if centres.shape != (images, count, 2):
-        raise ValueError(f"centres {centres.shape}: expected {(images, count, 2)}")
-    if order.shape != objects.shape[:2] or len(order) != images:
-        raise ValueError(f"objects {objects.shape} and order {order.shape} do not fit {images}")
-    if order.size and order.max() >= count:
-        raise ValueError(f"order names slot {order.max()} of {count}")
-    if not np.isfinite(slots).all():
-        raise ValueError("slots hold NaN or infinite values")
 
 
 def _polynomials(at: Array) -> Array:

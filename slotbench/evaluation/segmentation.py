@@ -4,12 +4,13 @@ All scores come from one table an image: how many pixels have true label i and p
 Pixels labelled 255 are in no table.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.frozen_pass import DRAWS, Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.result import Result, mean_result
@@ -54,6 +55,42 @@ class Segmentation(Metric):
         errors = made.tensor("recon_mse")
         if errors is not None:
             results["recon_mse"] = mean_result(errors, context.seed, self.version)
+        return results
+
+
+@register("metrics")
+class Draws(Metric):
+    """``<metric>/<source>/draws``: the mean over three draws of the initial noise.
+
+    Slot attention starts from noise, so the masks of one image are a random variable. ``value``
+    is the mean over the draws of the mean over images; ``spread`` is the standard deviation of
+    the draws' means (n - 1 in the denominator); the interval is the bootstrap over images, each
+    image being the mean of its draws. The first draw is the one that all other metrics use.
+    Cores without initial noise, and predictions from elsewhere, are skipped.
+    """
+
+    name = "draws"
+    summary = "the same scores over three draws of the initial noise"
+    source = "slotbench, docs/evaluation.md"
+    version = 1
+    keys = ("*/draws",)
+    better = 1
+    needs = (*(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS), "labelled")
+
+    def compute(self, context: Context) -> dict[str, Result]:
+        made, results = context.judged, {}
+        if not made.labelled:
+            return context.skip(self.name, UNLABELLED)
+        sources = [source for source in made.sources(DRAWS[0]) if source in made.sources(DRAWS[-1])]
+        if not sources:
+            return context.skip(self.name, "the core draws no initial noise")
+        for source in sources:
+            drawn = [mask_scores(made, source, draw) for draw in DRAWS]
+            for name in drawn[0]:
+                values = torch.stack([scores[name] for scores in drawn])
+                result = mean_result(values.mean(dim=0), context.seed, self.version)
+                spread = float(values.nanmean(dim=1).std()) if result.n else None
+                results[f"{name}/{source}/draws"] = replace(result, spread=spread)
         return results
 
 

@@ -148,10 +148,8 @@ def average_precision(
     """``ap/<threshold>`` for each threshold, in [0, 1], and their order is that of the argument.
 
     ``n`` is the number of true objects; the value is None where there is none. The interval is
-    the 95 % percentile bootstrap over images. ValueError where the sets do not fit each other or
-    a prediction is not finite.
+    the 95 % percentile bootstrap over images.
     """
-    _check(predicted, truth)
     visible = truth.confidence > 0
     objects = visible.sum(axis=1)
     nearest, distance = _nearest(predicted, truth, visible)
@@ -172,16 +170,6 @@ def average_precision(
         low, high = _interval(right, owner, objects, weights)
         results[name] = Result(value, total, 0, VERSION, low, high)
     return results
-
-
-def _check(predicted: ObjectSets, truth: ObjectSets) -> None:
-    for name in ("position", "classes"):
-        ours, theirs = getattr(predicted, name), getattr(truth, name)
-        if len(ours) != len(theirs) or ours.shape[2] != theirs.shape[2]:
-            raise ValueError(f"{name}: predicted {ours.shape}, true {theirs.shape}: do not fit")
-    for name in ("position", "confidence"):
-        if not np.isfinite(getattr(predicted, name)).all():
-            raise ValueError(f"predicted {name} holds NaN or infinite values")
 
 
 def _nearest(predicted: ObjectSets, truth: ObjectSets, visible: Array) -> tuple[Array, Array]:

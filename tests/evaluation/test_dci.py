@@ -129,16 +129,6 @@ def test_constant_factors_are_left_out_and_counted():
     assert {got.value for got in nothing.values()} == {None}
 
 
-def test_bad_codes_are_refused():
-    train, test = make(30, 0, axes), make(30, 1, axes)
-    narrow = Codes(test.codes[:, :2], test.factors, test.image)
-    with pytest.raises(ValueError, match="width 6, test codes 2"):
-        dci(train, narrow, PROPERTIES, seed=0)
-    test.codes[3, 1] = np.inf
-    with pytest.raises(ValueError, match="test codes hold NaN"):
-        dci(train, test, PROPERTIES, seed=0)
-
-
 def test_each_object_gets_the_slot_of_its_mask():
     slots = np.arange(2 * 3 * 1, dtype=np.float32).reshape(2, 3, 1)
     overlap = np.zeros((2, 3, 4), np.float32)

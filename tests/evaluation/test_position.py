@@ -122,18 +122,3 @@ def test_object_columns_are_all_but_places():
     assert columns.tolist() == (properties["color"][..., None] == np.arange(3)).tolist()
     only = replace(LAYOUT, properties=LAYOUT.properties[1:])
     assert object_columns(only, properties, batch["visible"]).shape == (6, 3, 0)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"centres": np.zeros((IMAGES, SLOTS, 3))}, "centres"),
-        ({"order": np.zeros((IMAGES, 1), int)}, "order"),
-        ({"order": np.full((IMAGES, OBJECTS), SLOTS)}, "slot 5 of 5"),
-        ({"slots": np.full((IMAGES, SLOTS, WIDTH), np.nan)}, "NaN"),
-    ],
-)
-def test_what_does_not_fit_is_refused(change, message):
-    given = dict(zip(("slots", "centres", "objects", "order"), mixed(9, 0.5), strict=True))
-    with pytest.raises(ValueError, match=message):
-        position_share(**{**given, **change})
