@@ -138,16 +138,17 @@ def probes(images: int, steps: int = 500) -> None:
         overlap = generator.random((n, SLOTS, OBJECTS)).astype(np.float32)
         properties = {prop.name: batch[prop.key] for prop in LAYOUT.properties}
         splits.append(SlotData(slots, overlap, batch["visible"], properties))
+    data, val = splits
     kinds: tuple[Kind, ...] = ("loss", "mask", "set")
 
-    def train(*kinds: Kind) -> None:
-        train_probes(*splits, LAYOUT, seed=0, kinds=kinds, steps=steps)
+    def train(kinds: Sequence[Kind]) -> object:
+        return train_probes(data, val, LAYOUT, seed=0, kinds=kinds, steps=steps)
 
-    train(*kinds)  # the first call loads what torch loads late
+    train(kinds)  # the first call loads what torch loads late
     beside(
         f"three linear probes of slots, {steps} steps, together and one after the other",
-        seconds(lambda: train(*kinds), repeats=2),
-        seconds(lambda: [train(kind) for kind in kinds], repeats=2),
+        seconds(lambda: train(kinds), repeats=2),
+        seconds(lambda: [train((kind,)) for kind in kinds], repeats=2),
     )
 
 
