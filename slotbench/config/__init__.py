@@ -1,1 +1,1 @@
-"""What a run is: sections of fields, presets, and how names and --set become one configuration."""
+"""A run's configuration: sections of fields, presets, --set."""

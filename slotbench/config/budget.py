@@ -2,7 +2,7 @@
 
 Steps and images say the number of steps, and are no more than another way to type it. FLOPs say
 it too, once one step has been counted: the schedule spans the steps that the budget pays. Seconds
-end a run wherever it is; the schedule stays that of ``train.steps``, which no run goes beyond.
+end a run early; the schedule still follows ``train.steps``, which no run goes beyond.
 """
 
 import math

@@ -68,7 +68,7 @@ def base() -> Sections:
     "presets", name="quick", summary="two CPU cores, minutes", source="slotbench, docs/log.md"
 )
 def quick() -> Sections:
-    """Two CPU cores, minutes; what led to it is in docs/log.md."""
+    """Two CPU cores, minutes; docs/log.md has the experiments that led to it."""
     return {
         "core": {
             "width": 48,
@@ -102,5 +102,5 @@ def quick() -> Sections:
     source="slotbench, docs/suites.md",
 )
 def tuned() -> Sections:
-    """What tuned settings are based on; :mod:`slotbench.config.tuned` holds the settings."""
+    """The base of tuned settings, which :mod:`slotbench.config.tuned` holds."""
     return quick()

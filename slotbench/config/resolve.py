@@ -1,4 +1,4 @@
-"""From what a user types to a :class:`RunConfig`: preset first, then ``--set``."""
+"""From the user's words to a :class:`RunConfig`: preset first, then ``--set``."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
-    """What a configuration says of a prepared file; :class:`UserError` for images not square."""
+    """The configuration's facts about a prepared file; :class:`UserError` for images not square."""
     attributes, layout = dataset.attributes, dataset.layout
     features = [dataclasses.asdict(feature) for feature in layout.features]
     if layout.height != layout.width:
@@ -44,7 +44,7 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user chooses for a run; everything else follows from it and from the dataset."""
+    """A user's choices for a run; everything else follows from them and from the dataset."""
 
     dataset: str = "clevr"
     """A name, ``name:variant``, or the path of a prepared file."""
@@ -92,7 +92,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     given = registry.get("presets", preset if found is None else found.preset).load()()
     names = _names(choice.core, objective, given, typed)
     kinds = _kinds(objective)
-    # What a preset says of the objective holds for each part of a sum.
+    # A preset's fields of the objective hold for each part of a sum.
     sections = {
         section: _from_preset(
             section, name, given.get("objective" if section in kinds else section, {})

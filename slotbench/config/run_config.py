@@ -1,8 +1,8 @@
-"""What a run is: its configuration, fully resolved, and how a user changes a field of it.
+"""A run's configuration, fully resolved, and how a user changes a field of it.
 
 A configuration has sections: ``core``, ``encoder``, ``objective``, ``decoder``, ``views`` and
-``train``. Each is a frozen dataclass; those of cores, encoders, objectives and decoders belong
-to the class that the registry names, so a new component brings its own fields.
+``train``. Each is a frozen dataclass. Cores, encoders, objectives and decoders name their own, so
+a new component brings its own fields.
 """
 
 import dataclasses
@@ -80,7 +80,7 @@ class TrainConfig(Options):
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Which data a run has seen; ``fingerprint`` is that of the prepared file's content."""
+    """The data of a run; ``fingerprint`` is a hash of the prepared file's content."""
 
     name: str
     variant: str
@@ -137,7 +137,7 @@ class RunConfig:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The objectives: one, or those of a combination."""
+        """The objectives: one, or the parts of a combination."""
         return parse_objective(str(self.names["objective"]))
 
     def part_section(self, part: Part) -> str:
@@ -177,7 +177,7 @@ class RunConfig:
         document = self.to_dict()
         if edited := self._plugins():
             document["plugins"] = edited
-        # What was typed is no part of the identity: the same fields are the same run.
+        # The same fields are the same run, however they were typed.
         for key in ("overrides", "preset", "tuning"):
             document.pop(key, None)
         document["dataset"] = {**document["dataset"]}
@@ -204,7 +204,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "RunConfig":
-        """Read ``config.json`` back; :class:`UserError` naming what does not fit."""
+        """Read ``config.json`` back; :class:`UserError` names the field that does not fit."""
         if document.get("schema") != SCHEMA_VERSION:
             raise UserError(f"config.json: schema {document.get('schema')}, not {SCHEMA_VERSION}.")
         names: dict[str, str | None] = {}

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "tuned"
 
 
 class Tuned(Document):
-    """The settings of one contestant and what they cost."""
+    """The settings of one contestant, and their cost."""
 
     preset: str
     """The preset that the settings change."""

@@ -27,8 +27,8 @@ class AdaptiveSlotsConfig(SlotAttentionConfig):
         "sparsity": ("1e-4", "1e-3", "1e-2", "1e-1"),
     }
     sparsity: NotNegative = 1e-3
-    """What the mean probability of a slot to be kept counts in the loss (the paper's lambda). It
-    must fit the objective's scale: 1e-3 for squared errors of pixels, 1e-1 for losses near 1."""
+    """Weight in the loss of a slot's mean probability to be kept (the paper's lambda). It must
+    fit the objective's scale: 1e-3 for squared errors of pixels, 1e-1 for losses near 1."""
     temperature: Positive = 1.0
     """Temperature of the relaxed selection, through which the gradient passes."""
 
@@ -37,10 +37,10 @@ class AdaptiveSlotsConfig(SlotAttentionConfig):
 class AdaptiveSlots(SlotAttention):
     """Slot attention, then a gate that keeps or drops each slot.
 
-    While training a slot is kept with the probability that the gate gives, by Gumbel noise, and the
-    gradient is that of the relaxed choice (Jang et al. 2017, arXiv 1611.01144). Outside training
-    slots of probability at least 1/2 are kept. The likeliest slot is always kept. A dropped slot is
-    a zero vector, and the others share its attention.
+    In training a slot is kept with the probability that the gate gives, by Gumbel noise, and the
+    gradient passes through the relaxed choice (Jang et al. 2017, arXiv 1611.01144). Outside
+    training slots of probability at least 1/2 are kept. The likeliest slot is always kept. A
+    dropped slot is a zero vector, and the others share its attention.
     """
 
     name = "adaptive-slots"
@@ -77,7 +77,8 @@ def selected(logits: Tensor, noise: Tensor | None, temperature: float) -> Tensor
     """1 for each slot that is kept, else 0: float (B, K), from ``logits`` float (B, K).
 
     ``noise`` is standard normal (B, K); without it slots of probability at least 1/2 are kept. The
-    gradient is that of the relaxed choice. The slot with the greatest logit is kept if no other is.
+    gradient passes through the relaxed choice. The slot with the greatest logit is kept if no
+    other is.
     """
     if noise is not None:
         # The difference of two Gumbel variables is logistic: the inverse of its distribution.

@@ -1,4 +1,4 @@
-"""What every core is: images in, slots and attention out."""
+"""The base of every core: images in, slots and attention out."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

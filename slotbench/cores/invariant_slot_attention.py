@@ -92,7 +92,7 @@ class InvariantSlotAttention(IteratedAttention):
         """All rounds -> slots (B, K, D), attention (B, K, N) and frames.
 
         Takes content (B, N, C), slots (B, K, D), their frames, and the positions' y and x (N, 2).
-        The attention is the one of a further round, which moves the frames but not the slots.
+        The attention comes from a further round, which moves the frames but not the slots.
         """
         inputs = self.norm_features(content)
         keys, values = self.to_key(inputs), self.to_value(inputs)

@@ -105,7 +105,7 @@ def distances(slots: Tensor, codebook: Tensor) -> Tensor:
 
 
 def codebook_loss(distance: Tensor) -> Tensor:
-    """What the prototypes are trained with: a scalar, from :func:`distances` (B, K, M).
+    """The loss of the prototypes: a scalar, from :func:`distances` (B, K, M).
 
     Each slot draws its nearest prototype to itself; a prototype that is nearest to no slot of the
     batch is drawn to its nearest slot, so that none is left behind.

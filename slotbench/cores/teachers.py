@@ -28,7 +28,7 @@ class Teacher:
         for key, value in sorted(encoder.state_dict().items()):
             digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         self.description = f"{source}, {image_size} pixels, weights {digest.hexdigest()[:16]}"
-        """What made the features, down to a hash of its weights."""
+        """The network, down to a hash of its weights."""
 
     def to(self, device: torch.device) -> "Teacher":
         """Move the encoder to a device; returns the teacher itself."""

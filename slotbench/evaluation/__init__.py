@@ -1,1 +1,1 @@
-"""What every run is judged by; the definitions are those of ``reference/metrics.md``."""
+"""The metrics that judge every run, as ``docs/evaluation.md`` defines them."""

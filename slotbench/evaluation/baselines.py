@@ -1,4 +1,4 @@
-"""Trivial maskers: what a method must beat. They learn nothing and know no label.
+"""Trivial maskers that a method must beat. They learn nothing and know no label.
 
 Each maps images to label maps of at most K labels. The draws for an image depend on (seed,
 baseline, index of the image) alone, so that batches and the number of images change nothing.
@@ -17,7 +17,7 @@ from slotbench.rng import numpy_generator, seed_of
 
 VERSION = 1
 POSITION_WEIGHT = 1.0
-"""What a step over the whole frame counts in k-means, beside a step from 0 to 255 of a channel."""
+"""Weight in k-means of a step over the whole frame; a channel's step from 0 to 255 has 1."""
 ITERATIONS = 30
 GREATEST = 255
 """Greatest number of labels: 255 itself means not labelled."""

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 LEAST_RANK = 1.3
 """Effective rank (Roy and Vetterli 2007) below which nearly all variance lies along one line:
-1.3 is that of two directions with 93 % and 7 % of it."""
+two directions with 93 % and 7 % of it have 1.3."""
 GREATEST_COSINE = 0.99
 """Mean cosine similarity of an image's slots above which they are one and the same."""
 
 
 def collapse_warning(metrics: Mapping[str, float | None]) -> str | None:
-    """What is said of a collapsed representation; None of any other.
+    """The warning for a collapsed representation; None for any other.
 
     ``metrics`` are values by key; ``health/effective_rank`` and ``health/slot_cosine`` count
     where they are there. Either is needed: slots may point both ways along one line, and what

@@ -119,8 +119,8 @@ def dci(
     - informativeness: see the module; measured on ``test``, with a bootstrap interval over its
       images.
 
-    ``n`` is the number of test objects, ``left_out`` that of factors that are constant in the
-    training objects and so cannot be learned. Disentanglement is None below two factors,
+    ``n`` is the number of test objects, ``left_out`` counts factors that are constant in
+    the training objects and so cannot be learned. Disentanglement is None below two factors,
     completeness below two dimensions, and all three where there is no factor. The training
     objects are drawn from (seed, "dci").
     """

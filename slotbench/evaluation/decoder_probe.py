@@ -1,8 +1,8 @@
 """A decoder on a frozen core: masks for objectives that have no decoder.
 
-The decoder is the same for every core and objective, so that its masks tell what the slots hold
-and not how they were trained: :data:`DECODER`, at 32 pixels, on slots standardised with the mean
-and deviation of the training slots. 2,000 steps of 16 images, Adam at 2e-3 after a warm-up of 100
+The decoder is the same for every core and objective, so its masks depend on the slots alone:
+:data:`DECODER`, at 32 pixels, on slots standardised with the mean and deviation of the training
+slots. 2,000 steps of 16 images, Adam at 2e-3 after a warm-up of 100
 steps and with a cosine down to 0, squared error to the area-averaged image.
 """
 
@@ -39,7 +39,7 @@ class DecoderProbe(Metric):
     """``<metric>/probe-decoder`` and ``recon_mse/probe-decoder``.
 
     The core is frozen, a decoder is trained on its slots of the training images to reconstruct
-    them, and its masks are scored as those of any source. Minutes on two cores, so it is computed
+    them, and its masks are scored like any others. Minutes on two cores, so it is computed
     only where it is named. Without slots or training images it is skipped; without a labelled
     pixel only the error is there.
     """

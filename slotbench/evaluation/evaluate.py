@@ -51,9 +51,9 @@ def evaluate(
     described in its own file.
 
     Scores are over the first ``test_images`` images of ``split``; probes are trained on the
-    first images of train (for at most ``probe_steps`` steps) and chosen on those of val. The
-    core passes once over each split, and not at all where ``cache`` holds what is needed. What
-    could not be computed stands under ``skipped`` with its reason. All randomness comes from
+    first images of train (for at most ``probe_steps`` steps) and chosen on val. The
+    core passes once over each split, and not at all where ``cache`` holds the arrays. ``skipped``
+    gives the reason for each number that could not be computed. All randomness comes from
     ``seed``. ``progress`` is called with the share that is done and 1.
 
     :class:`UserError` for an unknown group or split; :class:`SlotbenchError` where the core
@@ -101,7 +101,7 @@ def judged(
 def compute(metric: Metric, context: Context) -> dict[str, Result]:
     """A metric's results; none where it reads an array that the model does not give.
 
-    ValueError where a key or a version is not what the group states.
+    ValueError where a key or a version differs from the group's statement.
     """
     try:
         found = metric.compute(context)

@@ -1,7 +1,6 @@
-"""The evaluation of what was not trained here: predictions from elsewhere, and trivial maskers.
+"""The evaluation of predictions from elsewhere and of trivial maskers.
 
-The metrics are computed by the same functions as those of runs; only the origin of the
-representations differs.
+The same functions judge runs; only the origin of the representations differs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,7 +58,7 @@ def from_file(
         if number:
             del made["overlap"]
         arrays |= made
-        if given.split == "test":  # those of train and val are read alike
+        if given.split == "test":  # train and val are read alike
             notes += _explained(given.masks[source], shape, dataset, sums, whole)
     return Representations(dataset, given.split, given.count, arrays)
 
@@ -146,8 +145,8 @@ def evaluate_given(
     """The content of ``evaluation.json``, with the keys and versions that runs have.
 
     ``splits`` holds ``test`` and, for the probes, ``train`` and ``val``; where ``val`` has no
-    slots, the last tenth of the training images stands in for it. What could not be computed
-    stands under ``skipped`` with its reason. :class:`UserError` for an unknown group.
+    slots, the last tenth of the training images stands in for it. ``skipped`` gives
+    the reason for each number that could not be computed. :class:`UserError` for an unknown group.
     """
     wanted = [metrics.load(name) for name in groups]
     made = _roles(splits)

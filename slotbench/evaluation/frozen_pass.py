@@ -1,4 +1,4 @@
-"""One pass of a frozen core over a split: all that metrics read of the model, and its cache."""
+"""One pass of a frozen core over a split, for all metrics; and its cache."""
 
 import io
 import json
@@ -34,7 +34,7 @@ from slotbench.objectives.objective import Objective
 from slotbench.rng import torch_generator
 
 DRAWS = ("first", "second", "third")
-"""Draws of the initial noise; all arrays but label maps are those of the first."""
+"""Draws of the initial noise. All arrays but label maps come from the first."""
 ARRAYS = (
     "slots",
     "features",
@@ -45,7 +45,7 @@ ARRAYS = (
     "recon_mse",
     *(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS),
 )
-"""What a pass can give, for n images:
+"""Arrays of a pass, for n images:
 
 - ``slots`` float32 (n, K, D); ``features`` float32 (n, F): the encoder's, averaged over positions;
 - ``overlap`` float32 (n, K, O) in [0, 1]: cosine similarity of attention masks with true masks;
@@ -70,7 +70,7 @@ class Representations:
     split: str
     n: int
     arrays: Mapping[str, Array]
-    """By name, as :data:`ARRAYS`; what the model cannot give is missing."""
+    """By name, as :data:`ARRAYS`; without those that the model cannot give."""
     first: int = 0
     """Position of the first image in the split."""
 
@@ -185,10 +185,10 @@ def collect(
 
     ``device`` is where the objective is. Only the draws that are wanted are made, and decoder and
     predictor run only for their own arrays. Where images of a shifted split may have more objects
-    than those of training, the core has as many slots more, if it can (``Core.any_slots``).
+    than training images, the core gets as many more slots, if it can (``Core.any_slots``).
 
-    What the model cannot give is left out: all draws but the first of a core without noise, and
-    what comes from a decoder or predictor where there is none.
+    Arrays that the model cannot give are left out: later draws of a core without noise, masks and
+    images of a missing decoder or predictor.
 
     :class:`SlotbenchError` where slots or masks are not finite or the split has no images;
     :class:`UserError` where there is no such split or it cannot be read.
@@ -256,7 +256,7 @@ def _check(core: Core, tensors: Mapping[str, Tensor], split: str, start: int) ->
 def _of_core(
     output: SlotOutput, truth: Tensor, objects: int, draw: str, names: Collection[str]
 ) -> dict[str, Array]:
-    """What is kept of a core's output for one batch, without label maps."""
+    """The wanted arrays of a core's output for one batch, without label maps."""
     if draw != DRAWS[0]:
         return {}
     attention, made = output.attention.float(), {}
@@ -295,11 +295,10 @@ class Cache:
     of an untrained core by 1e-4 to 9e-3). A run with 10,000 training, 1,024 validation and 2,000
     test images takes about 30 MB at K = 7, D = 48. Deleting a cache is always safe.
 
-    ``digests`` holds what single splits depend on beside the key: the digest of a shifted test
-    set, which is no part of the dataset's fingerprint.
+    ``digests`` holds the digests of shifted test sets, which the dataset's fingerprint leaves out.
 
-    A file that is damaged, or whose key is another, counts as empty and is replaced; ``note`` is
-    then called with one line. So it is where a file cannot be written.
+    A file that is damaged or has another key counts as empty and is replaced. ``note`` is called
+    with one line then, and when a file cannot be written.
     """
 
     def __init__(
@@ -333,7 +332,7 @@ class Cache:
         return Stored(arrays, found.absent & set(wanted))
 
     def write(self, split: str, made: Stored) -> None:
-        """Add arrays of the same images, or replace those of the same names."""
+        """Add arrays of the same images; arrays of the same names are replaced."""
         before = self._open(split, ARRAYS, lambda _: None)
         arrays, absent = {**before.arrays, **made.arrays}, before.absent | made.absent
         try:
@@ -360,7 +359,7 @@ class Cache:
                 names = [name for name in wanted if name in file.namelist()]
                 arrays = {name: _get(file, name) for name in names}
             os.utime(path)  # the least recently used goes first, see `prune`
-        except Exception:  # zipfile and NumPy raise whatever a damaged byte leads to
+        except Exception:  # a damaged byte makes zipfile and NumPy raise anything
             note(f"{path} is damaged: computed anew.")
             return Stored()
         return Stored(arrays, frozenset(facts["absent"]))

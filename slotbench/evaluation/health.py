@@ -25,9 +25,9 @@ class Health(Metric):
 
     ``empty_slots``, ``slot_cosine``, ``consistency`` and ``effective_rank`` are the functions of
     this file; ``attention_entropy`` is :func:`slotbench.evaluation.masks.attention_entropy`;
-    ``position_share``, ``position_places`` and ``position_objects`` are those of
-    :mod:`slotbench.evaluation.position`. Label maps are those of the attention at the image's
-    size. Without initial noise ``consistency`` has no value; without attention (predictions from
+    ``position_share``, ``position_places`` and ``position_objects`` come from
+    :mod:`slotbench.evaluation.position`. Label maps are the attention's at the image's size.
+    Without initial noise ``consistency`` has no value; without attention (predictions from
     elsewhere) only ``slot_cosine`` and ``effective_rank`` are there.
     """
 

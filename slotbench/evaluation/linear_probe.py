@@ -44,7 +44,7 @@ class LinearProbe(Metric):
     """
 
     name = "linear-probe"
-    summary = "what is in the scene, from one vector an image; k-NN"
+    summary = "the scene's content, from one vector an image; k-NN"
     source = "Wu et al. 2018, arXiv 1805.01978"
     version = VERSION
     keys = ("linear_probe/*", "knn/*")
@@ -113,7 +113,7 @@ def linear_probe(
 
     - ``map``: average precision on test, averaged over the (property, class) pairs that vary
       among the training scenes (a class in all or none of them cannot be learned) and occur in
-      test; ``n`` is the number of such pairs, ``left_out`` that of the others.
+      test; ``n`` counts such pairs, ``left_out`` the others.
     - ``count``: accuracy of the number of objects.
 
     C is chosen from :data:`GRID` on val, once for all pairs by their mean average precision,
@@ -141,7 +141,7 @@ def linear_probe(
 
 
 def _path(inputs: Array, labels: Array) -> list[LogisticRegression]:
-    """One fitted model for each C of the grid, each starting from the one before."""
+    """A fitted model for each C of the grid; each fit starts from the last."""
     models: list[LogisticRegression] = []
     model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
     for strength in GRID:

@@ -1,4 +1,4 @@
-"""Soft masks and decoded images: what a pass keeps of them, since they are too large to store."""
+"""Numbers that a pass derives from soft masks and decoded images, which are too large to store."""
 
 import math
 

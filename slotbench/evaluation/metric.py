@@ -1,4 +1,4 @@
-"""The base class of a group of metrics, and what it computes from."""
+"""The base class of a group of metrics, and its input."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ JUDGED = "judged"
 
 @dataclass
 class Context:
-    """What a metric computes from."""
+    """A metric's input."""
 
     dataset: "DatasetFile"
     seed: int
@@ -37,7 +37,7 @@ class Context:
 
     @property
     def judged(self) -> "Representations":
-        """What the frozen core made of the judged split."""
+        """The frozen core's arrays of the judged split."""
         return self.made[JUDGED]
 
     def probes(self, hidden: int = 0) -> "dict[Kind, Probe]":
@@ -74,8 +74,8 @@ class Context:
 class Metric(ABC):
     """A group of metrics that are computed together, registered under ``metrics``.
 
-    A subclass says in its docstring what its numbers are, where they are defined, and what
-    happens in the cases that the definition leaves open. It must state ``name``, ``summary``,
+    A subclass's docstring defines its numbers, names their source, and says what happens in the
+    cases that the definition leaves open. It must state ``name``, ``summary``,
     ``source``, ``version``, ``keys`` and ``better``.
     """
 
@@ -113,4 +113,4 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self, context: Context) -> "dict[str, Result]":
-        """Results by key. Report what cannot be computed to :meth:`Context.skip`."""
+        """Results by key. :meth:`Context.skip` takes the reason for a missing one."""

@@ -25,21 +25,21 @@ class PositionShare(NamedTuple):
     """Shares of the variance of the slots that found an object; each in [0, 1], or NaN."""
 
     share: float
-    """Of what places and objects explain together, the part that goes to places: 0, slots hold
-    what the object is and not where; 1, where their mask is and nothing else. The two count
-    alike if each is a variable of its own; what either could explain is halved between them."""
+    """The part of the explained variance that goes to places. 0: slots hold the object's properties
+    and no place; 1: the place of their mask and nothing else. Variance that either could explain
+    is halved between them."""
     places: float
-    """What the centroid of the slot's mask explains by itself."""
+    """Share that the centroid of the slot's mask explains by itself."""
     objects: float
-    """What the properties of the object explain by themselves."""
+    """Share that the properties of the object explain by themselves."""
     both: float
-    """What both explain together."""
+    """Share that both explain together."""
     n: int
     """How many slots counted."""
 
 
 def object_columns(layout: Layout, properties: Mapping[str, Array], visible: Array) -> Array:
-    """What objects are, without where they are: float32 (n, O, P), for :func:`position_share`.
+    """Objects' properties without their places: float32 (n, O, P), for :func:`position_share`.
 
     ``properties`` maps names to float32 (n, O[, d]) or int16 (n, O), ``visible`` is bool (n, O).
     Numeric properties are standardised, classes are one-hot, :data:`PLACES` are left out.

@@ -55,7 +55,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Info:
-    """What an array declares of itself."""
+    """Shape and dtype that an array declares."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -79,7 +79,7 @@ class Given:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Whatever a foreign byte makes h5py, zipfile or NumPy raise becomes one :class:`UserError`."""
+    """Turns any exception of h5py, zipfile or NumPy into one :class:`UserError`."""
     try:
         yield
     except UserError:
@@ -90,7 +90,7 @@ def _reading(what: str) -> Iterator[None]:
 
 
 class PredictionFile:
-    """An open file; ``arrays`` holds those of :data:`ARRAYS` that it has, ``others`` the rest.
+    """An open file: its ``arrays`` among :data:`ARRAYS`, and the names of all ``others``.
 
     :class:`UserError` where it is missing or is neither .npz nor HDF5, and, naming the array,
     where one does not hold plain numbers or declares another size than it has.
@@ -210,7 +210,7 @@ def plan(
 
     ``limits`` says how many images of each split an evaluation uses: a file holds those, or all
     of the split. ``source`` is the mask source of the arrays named ``masks``. ``notes`` takes
-    what a user should know of how the file was read.
+    remarks for the user on how the file was read.
 
     :class:`UserError`, naming file and array, where there is nothing for the test split, or
     where a number of images, a number of axes or a size is not as expected.
@@ -357,7 +357,7 @@ def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tens
 
 def _finite(file: PredictionFile, name: str, block: Array, start: int) -> Array:
     """A block as float32; ``start`` is the position of its first image."""
-    with np.errstate(over="ignore"):  # what overflows is infinite, and named below
+    with np.errstate(over="ignore"):  # overflow gives infinity, which is named below
         values = np.array(block, np.float32)
     good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if not good.all():

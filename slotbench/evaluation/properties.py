@@ -1,4 +1,4 @@
-"""Property prediction: what each slot says about its object, by a linear and by an MLP probe.
+"""Property prediction: a linear and an MLP probe read each slot's object.
 
 The protocol of Dittadi et al. 2022, arXiv 2107.00637, Section 3 and Appendix B: a probe that
 all slots share is trained on frozen slots to predict every property of the paired object.
@@ -33,8 +33,8 @@ class LinearProperties(Metric):
     :mod:`slotbench.evaluation.slot_probes` defines protocols and training,
     :func:`slotbench.evaluation.property_scores.property_results` the scores, and
     :func:`found_and_described` the share of objects that are found and described.
-    Skipped where the dataset has no properties or a split shows no object; what pairs by masks
-    is skipped alone where a split has no labelled pixel or no masks.
+    Skipped where the dataset has no properties or a split shows no object. The protocol ``mask``
+    and ``found+described`` are skipped where a split has no labelled pixel or no masks.
     """
 
     name = "properties"

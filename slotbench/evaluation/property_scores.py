@@ -72,7 +72,7 @@ def property_results(found: Predictions, visible: Array, seed: int) -> dict[str,
 
 
 def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: Array) -> Sums:
-    """What each image adds to the sums that :class:`_Scores` needs, (n, M)."""
+    """Each image's part of the sums for :class:`_Scores`, (n, M)."""
     count = counted.sum(axis=1, keepdims=True).astype(np.float64)
     if prop.kind == "categorical":
         right = (values.argmax(axis=2) == truth.argmax(axis=2)) & paired & counted

@@ -1,4 +1,4 @@
-"""One number of an evaluation, with what it counts and how sure it is."""
+"""One number of an evaluation, with its count and its interval."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -55,13 +55,13 @@ class Result:
 def bootstrap(totals: Array, statistic: Callable[[Array], Array], seed: int) -> tuple[Array, Array]:
     """The ends (low, high) of the 95 % percentile bootstrap interval over images.
 
-    ``totals`` float64 (n, M) holds what each image adds to M sums; ``statistic`` maps sums
+    ``totals`` float64 (n, M) holds each image's part of M sums; ``statistic`` maps sums
     (R, M) to values (R, ...), one for each of the R = 1,000 resamples of n images (Efron 1979).
     A resample in which a value is NaN (its images have nothing to count) is not used for it;
     an end is NaN where no resample is left.
     """
     n = len(totals)
-    # Most metrics count the same images: what fits into one block is drawn once for all.
+    # Most metrics count the same images, so one block of draws is kept for all of them.
     blocks: Iterable[Array]
     blocks = _one_block(seed, n) if n * RESAMPLES <= _BLOCK else _resamples(seed, n)
     values = statistic(np.concatenate([weights @ totals for weights in blocks]))

@@ -198,8 +198,8 @@ def scores(predicted: Tensor, truth: Tensor, slots: int) -> dict[str, Tensor]:
 
 
 def overlaps(table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From pixel counts int64 (B, O + 1, K): those of objects (B, O, K), IoU float64 (B, O, K) of
-    each object with each slot, and bool (B, O): the object has a pixel."""
+    """Counts of objects (B, O, K), their IoU with each slot float64 (B, O, K), and whether they
+    have a pixel, bool (B, O); from pixel counts int64 (B, O + 1, K)."""
     objects = table[:, 1:]
     area = objects.sum(dim=2)
     union = area[:, :, None] + table.sum(dim=1)[:, None, :] - objects

@@ -16,8 +16,8 @@ that comes first wins.
 
 The predictions come from a probe that all slots share. It gives an object's properties and the
 logit that there is an object. Three things differ from the paper: slots are frozen, because here
-the core is judged; the probe is linear; and the loss is that of the property probe (squared error
-and cross-entropy), not a Huber loss on all outputs.
+the core is judged; the probe is linear; and its loss is the property probe's (squared error and
+cross-entropy), not a Huber loss on all outputs.
 """
 
 import re
@@ -128,7 +128,7 @@ def scale_position(values: Array, prop: Property, train: Array) -> Array:
 def true_sets(
     layout: Layout, properties: Mapping[str, Array], visible: Array, train: Array
 ) -> ObjectSets:
-    """The true sets of n images; ``properties`` and ``visible`` are those of a batch.
+    """The true sets of n images; from a batch's ``properties`` and ``visible``.
 
     ``train`` float (m, d) holds the positions of the visible training objects. KeyError where
     the layout has no ``position``.
@@ -145,7 +145,7 @@ def true_sets(
 def average_precision(
     predicted: ObjectSets, truth: ObjectSets, *, seed: int, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, Result]:
-    """``ap/<threshold>`` for each threshold, in [0, 1], and their order is that of the argument.
+    """``ap/<threshold>`` for each threshold, in [0, 1], in the order of the argument.
 
     ``n`` is the number of true objects; the value is None where there is none. The interval is
     the 95 % percentile bootstrap over images.

@@ -44,9 +44,9 @@ class Shifts(Metric):
 
     On every split called ``test-<shift>``. Subsets are ``all``, ``changed`` and ``unchanged``
     objects, from the array ``shift/changed`` bool (n, O) of the split; without it the whole image
-    was changed, and there is ``all`` alone. Probes are those of the training distribution;
-    pairing by loss is two-step (:func:`two_step`). The core keeps its number of slots, plus as
-    many as images of the split may have objects more, where its weights can give them.
+    was changed, and there is ``all`` alone. Probes were trained on the training distribution;
+    pairing by loss is two-step (:func:`two_step`). Where images of the split may have more objects
+    than training images, the core gets as many more slots, if its weights can give them.
     """
 
     name = "shifts"
@@ -160,8 +160,8 @@ def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) ->
     holds the changed object. Step 1 assigns all visible objects by ``without``, the cost
     (B, O, K) that leaves the changed property out; changed objects keep these slots. Step 2
     assigns the unchanged objects to the remaining slots by ``cost``, all properties counting.
-    This is what the authors' code does; an image without a changed object is assigned by
-    ``cost`` alone.
+    The authors' code does the same. An image without a changed object is assigned by ``cost``
+    alone.
 
     ``visible`` and ``changed`` are bool (B, O). ValueError where a cost is not finite.
     """

@@ -31,7 +31,7 @@ is an object."""
 
 @dataclass
 class SlotData:
-    """What a probe sees of n images with K slots of width D and at most O objects."""
+    """A probe's data for n images with K slots of width D and at most O objects."""
 
     slots: Array
     """float32 (n, K, D)."""
@@ -135,8 +135,8 @@ def predict_properties(
 ) -> dict[str, Result]:
     """R2 or accuracy of each property on ``test``, and ``mean``, by one probe.
 
-    ``protocol`` is ``loss`` or ``mask``. Arguments and errors are those of :func:`train_probes`,
-    results those of :func:`slotbench.evaluation.property_scores.property_results`.
+    ``protocol`` is ``loss`` or ``mask``. For arguments and errors see :func:`train_probes`, for
+    results :func:`slotbench.evaluation.property_scores.property_results`.
     """
     trained = train_probes(
         train, val, layout, seed=seed, kinds=(protocol,), hidden=hidden, steps=steps

@@ -1,4 +1,4 @@
-"""Properties as a probe's targets: how they are encoded, what a prediction of them costs."""
+"""Properties as a probe's targets: their encoding, and the cost of a prediction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Encoding:
     scale: Tensor
     """float64 (P,), the standard deviation; 1 for categorical columns and constant ones."""
     square: Tensor
-    """float32 (P,): what a column's squared error counts; 1 / d for numeric columns, else 0."""
+    """float32 (P,): weight of a column's squared error; 1 / d for numeric columns, else 0."""
     log: Tensor
-    """float32 (P,): what a column's cross-entropy counts; 1 for categorical columns, else 0."""
+    """float32 (P,): weight of a column's cross-entropy; 1 for categorical columns, else 0."""
 
     @property
     def width(self) -> int:
@@ -37,7 +37,7 @@ class Encoding:
 
     @classmethod
     def fit(cls, layout: Layout, properties: Mapping[str, Array], visible: Array) -> "Encoding":
-        """The encoding whose means and variances are those of ``properties``.
+        """The encoding with the means and variances of ``properties``.
 
         ``properties`` maps names to float32 (n, O[, d]) or int16 (n, O); ``visible`` is bool
         (n, O). ValueError where a property has neither dimensions nor classes.

@@ -1,4 +1,4 @@
-"""What objectives on two views have in common: encode, align, gather."""
+"""The base of objectives on two views: encode, align, gather."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
