@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from slotbench.evaluation.result import Progress
-from slotbench.evaluation.slot_probes import Kind, Probe, train_probes
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.evaluation.frozen_pass import Representations
     from slotbench.evaluation.result import Result
+    from slotbench.evaluation.slot_probes import Kind, Probe
 
 JUDGED = "judged"
 """Role of the split that is judged, whatever its name."""
@@ -47,6 +47,9 @@ class Context:
         metric's numbers do not depend on the other metrics that are computed.
         """
         if hidden not in self.trained:
+            # Training a run imports this module; it needs no probe.
+            from slotbench.evaluation.slot_probes import train_probes
+
             train, val = self.made["train"], self.made["val"]
             kinds: list[Kind] = ["loss", "mask"] if train.labelled and val.labelled else ["loss"]
             self.trained[hidden] = train_probes(
