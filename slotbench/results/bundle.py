@@ -34,16 +34,8 @@ _ADVICE = "Ask for the bundle anew; use nothing of it."
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
 """A part of a path: nothing hidden, no separator, nothing that a system reads in its own way."""
-_SPOILED = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    zipfile.LargeZipFile,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-)
+_BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
+_SPOILED = (*_BAD_ZIP, OSError, RuntimeError, EOFError, ValueError)
 
 
 class Bundle:
@@ -197,22 +189,13 @@ def bad_name(name: str) -> str:
 
 def check_hashes(bundle: Bundle) -> list[str]:
     """Faults, one line a file; empty if every file is there and has its sha256."""
-    listed = bundle.manifest.files
-    lines = [
-        f"{name}: in the manifest, but missing" for name in listed.keys() - bundle.sizes.keys()
-    ]
-    lines += [
-        f"{name}: not in the manifest" for name in bundle.sizes.keys() - listed.keys() - {MANIFEST}
-    ]
-    lines += [
-        f"{folder}/{name}: every run of a bundle has one, and it is missing"
-        for folder in bundle.runs
-        for name in FILES
-        if f"{folder}/{name}" not in listed
-    ]
-    lines += [
-        f"{name}: its sha256 is not the manifest's"
-        for name in listed.keys() & bundle.sizes.keys()
-        if bundle.digest(name) != listed[name].sha256
-    ]
-    return sorted(lines)
+    listed, there = bundle.manifest.files, bundle.sizes.keys() - {MANIFEST}
+    every = {f"{folder}/{name}" for folder in bundle.runs for name in FILES}
+    spoiled = {name for name in listed.keys() & there if bundle.digest(name) != listed[name].sha256}
+    faults = {
+        "in the manifest, but missing": listed.keys() - there,
+        "not in the manifest": there - listed.keys(),
+        "every run of a bundle has one, and it is missing": every - listed.keys(),
+        "its sha256 is not the manifest's": spoiled,
+    }
+    return sorted(f"{name}: {fault}" for fault, names in faults.items() for name in names)

@@ -6,8 +6,10 @@ import os
 
 import pytest
 
+from slotbench.errors import UserError
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
+from slotbench.results.run import Run
 from tests.results.results import ALL, add_run, make_config, make_status, publish, write
 
 
@@ -52,3 +54,16 @@ def test_a_damaged_published_record_is_left_out(tmp_path):
     assert any("environment" in text for text in leaderboard(tmp_path).warnings)
     stream = io.StringIO(to_csv(results(tmp_path)))
     assert "cannot be read" in stream.read()
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [(None, "overrides", 5), ("dataset", "image_size", "x"), (None, "dataset", [])],
+)
+def test_a_config_of_another_shape_names_its_field(tmp_path, section, field, value):
+    run = Run(add_run(tmp_path))
+    document = json.loads(run.config_file.read_text())
+    (document[section] if section else document)[field] = value
+    run.config_file.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=field):
+        run.config()

@@ -4,6 +4,7 @@ import json
 import shutil
 import stat
 import zipfile
+from contextlib import nullcontext
 
 import pytest
 
@@ -139,19 +140,13 @@ def link():
 )
 def test_an_archive_that_reaches_outside_is_an_error(command, bundle, tmp_path, name):
     inside = sorted(path for path in tmp_path.rglob("*"))
-    with pytest.warns(UserWarning, match="Duplicate") if name == MANIFEST else _nothing():
+    with pytest.warns(UserWarning, match="Duplicate") if name == MANIFEST else nullcontext():
         archive = zipped(bundle, tmp_path / "bundle.zip", (name, b"{}"))
     code, out, told = command("verify", str(archive))
     assert (code, out) == (2, "")
     assert "Traceback" not in told
     archive.unlink()
     assert sorted(path for path in tmp_path.rglob("*")) == inside
-
-
-def _nothing():
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 def set_config(section, field, value):

@@ -279,7 +279,7 @@ def summed_up(warnings: Sequence[str]) -> list[str]:
         alike[problem or text].append(text)
     lines = []
     for problem, texts in alike.items():
-        lines += texts[:_ALIKE] if len(texts) > _ALIKE + 1 else texts
-        if len(texts) > _ALIKE + 1:
-            lines.append(f"and {len(texts) - _ALIKE:,} more runs: {problem}")
+        left = len(texts) - _ALIKE
+        lines += texts if left < 2 else texts[:_ALIKE]
+        lines += [f"and {left:,} more runs: {problem}"] if left > 1 else []
     return lines
