@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from slotbench.training.loop import Host
 
 DATA, RESULTS = Path("data"), Path("results")
+Place = str | Path
+"""Of a file or folder."""
 
 
 def prepare(
@@ -47,8 +49,8 @@ def prepare(
     shifts: str | None = None,
     features: str | None = None,
     features_weights: Path | None = None,
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **options: Any,
 ) -> Path:
     """Make a dataset: one HDF5 file, rendered here or imported from ``source``; returns its path.
@@ -82,7 +84,7 @@ def prepare(
         sizes=sizes,
         seed=seed,
         shifts=() if shifts is None else parse(shifts),
-        data_dir=data_dir,
+        data_dir=Path(data_dir),
         **options,
     )
     teacher = None
@@ -90,7 +92,7 @@ def prepare(
         # Load the teacher first: a wrong name should not show up after hours of rendering.
         from slotbench.results.models import load_teacher
 
-        teacher = load_teacher(features, features_weights, results_dir=results_dir)
+        teacher = load_teacher(features, features_weights, results_dir=Path(results_dir))
     path = make(request)
     if teacher is not None:
         from slotbench.datasets.prepare.stored_features import add_features
@@ -147,8 +149,8 @@ def train(
     gpus: int = 1,
     track: Iterable[str] = (),
     set: Mapping[str, Any] | None = None,
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **choice: Any,
 ) -> "Run":
     """Train a core by an objective, evaluate it, and return the run.
@@ -174,14 +176,14 @@ def train(
             f"--resume {resume}: the run has its own {named}.", "Leave the other options out."
         )
     where = host(device, checkpoint_every, gpus, tuple(track))
+    places = (Path(data_dir), Path(results_dir))
     if resume is not None:
         path = find(resume, results_dir).path
-        run = work.resume(str(path), where, data_dir, results_dir, evaluate=evaluate, **choice)
+        run = work.resume(str(path), where, *places, evaluate=evaluate, **choice)
     else:
         choice["overrides"] = (*choice.get("overrides", ()), *told)
         earlier = None if init is None else str(find(init, results_dir).path)
-        chosen = Choice(**choice)
-        run = work.start(chosen, where, data_dir, results_dir, evaluate=evaluate, init=earlier)
+        run = work.start(Choice(**choice), where, *places, evaluate=evaluate, init=earlier)
     _say_end(run, evaluated=evaluate)
     return run
 
@@ -209,8 +211,8 @@ def evaluate(
     force: bool = False,
     cache: bool = True,
     device: str = "auto",
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
 ) -> dict[str, dict[str, Any]]:
     """Judge trained runs; returns the document of each ``evaluation.json`` by directory.
 
@@ -226,7 +228,7 @@ def evaluate(
         str(run.path): judge.evaluate(
             run,
             where,
-            data_dir,
+            Path(data_dir),
             split=split,
             metrics=metrics,
             force=force,
@@ -241,31 +243,35 @@ def evaluate(
 def evaluate_external(
     dataset: str,
     *,
-    predictions: Path | None = None,
+    predictions: Place | None = None,
     name: str | None = None,
     mask_source: str = "attention",
     baseline: str | None = None,
     slots: int | None = None,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
     """Judge a file of predictions (docs/predictions.md), or a baseline such as ``kmeans``.
 
     Other options are fields of :class:`slotbench.results.judge_external.Request`: ``metrics``,
-    ``seed``, ``force``, ``data_dir``, ``results_dir``.
+    ``seed``, ``force``.
     """
     from slotbench.results import judge_external
 
-    request = judge_external.Request(dataset, **options)
+    request = judge_external.Request(
+        dataset, data_dir=Path(data_dir), results_dir=Path(results_dir), **options
+    )
     if predictions is not None:
         path, result = judge_external.evaluate_predictions(
-            predictions, str(name), request, mask_source=mask_source
+            Path(predictions), str(name), request, mask_source=mask_source
         )
     else:
         path, result = judge_external.evaluate_baseline(str(baseline), request, slots=slots)
     return {str(path): result}
 
 
-def board(results_dir: Path = RESULTS, **filters: Any) -> "Board":
+def board(results_dir: Place = RESULTS, **filters: Any) -> "Board":
     """The leaderboard with its comparisons and verdict.
 
     ``filters`` are those of :func:`slotbench.results.leaderboard.leaderboard`: ``dataset``,
@@ -273,10 +279,10 @@ def board(results_dir: Path = RESULTS, **filters: Any) -> "Board":
     """
     from slotbench.results.leaderboard import leaderboard as collect
 
-    return collect(results_dir, **filters)
+    return collect(Path(results_dir), **filters)
 
 
-def leaderboard(results_dir: Path = RESULTS, **filters: Any) -> "pd.DataFrame":
+def leaderboard(results_dir: Place = RESULTS, **filters: Any) -> "pd.DataFrame":
     """The leaderboard as a table: a line for each row and metric, as ``--format csv`` prints.
 
     ``filters`` as for :func:`board`.
@@ -284,11 +290,11 @@ def leaderboard(results_dir: Path = RESULTS, **filters: Any) -> "pd.DataFrame":
     return board(results_dir, **filters).to_frame()
 
 
-def find(run: "str | Path | Run", results_dir: Path = RESULTS) -> "Run":
+def find(run: "str | Path | Run", results_dir: Place = RESULTS) -> "Run":
     """The run of a directory or of a unique beginning of its id; a run is given back as it is."""
     from slotbench.results import run as runs
 
-    return run if isinstance(run, runs.Run) else runs.find(str(run), results_dir)
+    return run if isinstance(run, runs.Run) else runs.find(str(run), Path(results_dir))
 
 
 def load(
@@ -296,7 +302,7 @@ def load(
     *,
     slots: int | None = None,
     device: str = "cpu",
-    results_dir: Path = RESULTS,
+    results_dir: Place = RESULTS,
 ) -> "FrozenCore":
     """The trained core of a run, frozen: ``load(run)(images)`` gives slots and attention.
 
@@ -307,7 +313,7 @@ def load(
     return frozen.load(find(run, results_dir), slots=slots, device=host(device).device)
 
 
-def dataset(reference: str, split: str = "train", *, data_dir: Path = DATA) -> "ImageData":
+def dataset(reference: str, split: str = "train", *, data_dir: Place = DATA) -> "ImageData":
     """A split of a prepared dataset as a ``torch.utils.data.Dataset``.
 
     ``reference`` is a name, ``name:variant`` or the path of a prepared file.
@@ -315,40 +321,42 @@ def dataset(reference: str, split: str = "train", *, data_dir: Path = DATA) -> "
     from slotbench.datasets.format.places import locate
     from slotbench.trained.torch_data import ImageData
 
-    return ImageData(locate(reference, data_dir), split)
+    return ImageData(locate(reference, Path(data_dir)), split)
 
 
 def predict(
     run: "str | Path | Run",
     path: str | Path,
-    out: Path,
+    out: Place,
     *,
     slots: int | None = None,
     device: str = "auto",
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **options: Any,
 ) -> dict[str, Any]:
     """Write a run's masks, slots and overlays of pictures into the folder ``out``.
 
     ``path`` is a picture, a folder of pictures or a prepared dataset. ``options`` are fields of
     :class:`slotbench.trained.predict.Request`: ``split``, ``images``, ``source``, ``fit``,
-    ``seed``, ``force``, ``skip_damaged``, ``data_dir``.
+    ``seed``, ``force``, ``skip_damaged``.
     """
     from slotbench.trained.predict import Request
     from slotbench.trained.predict import predict as write
 
     where = host(device).device
     model = load(run, slots=slots, device=device, results_dir=results_dir)
-    return write(model, Request(str(path), out, **options), where)
+    request = Request(str(path), Path(out), data_dir=Path(data_dir), **options)
+    return write(model, request, where)
 
 
 def export_model(
-    run: "str | Path | Run", out: Path, *, force: bool = False, results_dir: Path = RESULTS
+    run: "str | Path | Run", out: Place, *, force: bool = False, results_dir: Place = RESULTS
 ) -> list[Path]:
     """Write a run's core as safetensors with a model card whose code loads it; returns both."""
     from slotbench.trained.card import export as write
 
-    return write(load(run, results_dir=results_dir), out, force=force)
+    return write(load(run, results_dir=results_dir), Path(out), force=force)
 
 
 def show(
@@ -361,8 +369,8 @@ def show(
     properties: bool = True,
     preview: "Callable[[Image], None] | None" = None,
     device: str = "auto",
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
     """What a run is, its numbers, and its pictures, which are drawn where it has a model.
 
@@ -384,7 +392,10 @@ def show(
         raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
     if found.model.is_file():
         wish, where = Wish(images, index, split, ranked, properties), host(device)
-        with open_dataset(config, data_dir) as dataset, bar("Drawing", 1.0, count=False) as told:
+        with (
+            open_dataset(config, Path(data_dir)) as dataset,
+            bar("Drawing", 1.0, count=False) as told,
+        ):
             made = draw(
                 trained(found, config).to(where.device),
                 dataset,
@@ -417,8 +428,8 @@ def verify(
     recompute: bool = True,
     tolerance: float = 0.01,
     device: str = "auto",
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
     """Check a prepared dataset, a run or a bundle; a bundle's document has the key ``bundle``.
 
@@ -435,11 +446,11 @@ def verify(
         from slotbench.results.recompute import verify_bundle
 
         return verify_bundle(
-            path, data_dir, device, recompute=recompute, tolerance=tolerance, say=say
+            path, Path(data_dir), device, recompute=recompute, tolerance=tolerance, say=say
         )
     if path.is_file() or path.suffix == ".h5":
         facts = check.dataset(path)
-        return facts | check.agreement(facts, results_dir, against)
+        return facts | check.agreement(facts, Path(results_dir), against)
     if against is not None:
         raise UserError(f"--against {against}: {target} is not a prepared file.")
     if path.is_dir() and not (path / "config.json").exists():
@@ -447,28 +458,28 @@ def verify(
             f"{target} is a folder, and neither a run nor a bundle.",
             "Name a prepared file, a run's directory or id, or a bundle.",
         )
-    return check.run(str(target), results_dir)
+    return check.run(str(target), Path(results_dir))
 
 
 def publish(
     runs: "Iterable[str | Path | Run]",
-    out: Path,
+    out: Place,
     *,
     force: bool = False,
-    results_dir: Path = RESULTS,
+    results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
     """Write a bundle of finished runs that others can verify; returns what it holds."""
     from slotbench.results.publish import publish as write
 
-    return write([find(run, results_dir) for run in runs], out, force=force)
+    return write([find(run, results_dir) for run in runs], Path(out), force=force)
 
 
 def report(
-    out: Path | None = None,
+    out: Place | None = None,
     *,
     device: str = "auto",
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **options: Any,
 ) -> Path:
     """Write the leaderboard, its plots and a page a run as a static site; returns its index.
@@ -479,14 +490,15 @@ def report(
     from slotbench.progress import say
     from slotbench.report.site import write_site
 
-    site = write_site(
-        results_dir, out or results_dir / "report", data_dir=data_dir, device=device, **options
-    )
+    out = Path(results_dir) / "report" if out is None else Path(out)
+    site = write_site(Path(results_dir), out, data_dir=Path(data_dir), device=device, **options)
     say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     return site.index
 
 
-def export(form: str | None = None, out: Path | None = None, *, results_dir: Path = RESULTS) -> int:
+def export(
+    form: str | None = None, out: Place | None = None, *, results_dir: Place = RESULTS
+) -> int:
     """Write every result with its provenance, a row a run and metric; returns how many rows.
 
     ``form`` is ``csv`` or ``parquet``; none: by the file's name. Without ``out``, the table goes
@@ -495,8 +507,9 @@ def export(form: str | None = None, out: Path | None = None, *, results_dir: Pat
     from slotbench.progress import say
     from slotbench.results import export as exporting
 
+    out = None if out is None else Path(out)
     form = exporting.form_of(out, form)
-    rows = list(exporting.results(results_dir))
+    rows = list(exporting.results(Path(results_dir)))
     if not rows:
         raise UserError(f"No results in {results_dir}.", "Type: slotbench train")
     written = exporting.export(rows, form, out)
@@ -505,7 +518,7 @@ def export(form: str | None = None, out: Path | None = None, *, results_dir: Pat
     return written
 
 
-def cite(form: str = "markdown", results_dir: Path = RESULTS) -> str:
+def cite(form: str = "markdown", results_dir: Place = RESULTS) -> str:
     """What a paper should say and cite for these results, as ``markdown`` or ``bibtex``."""
     from slotbench.registry import unknown
     from slotbench.results import citations
@@ -513,7 +526,7 @@ def cite(form: str = "markdown", results_dir: Path = RESULTS) -> str:
 
     if form not in ("markdown", "bibtex"):
         raise unknown("format of --cite", form, ("markdown", "bibtex"))
-    rows = list(results(results_dir))
+    rows = list(results(Path(results_dir)))
     if form == "bibtex":
         return citations.to_bibtex(rows)
     return citations.to_markdown(rows, board(results_dir).verdict.sentence)
@@ -526,8 +539,8 @@ def tune(
     workers: int = 1,
     dry_run: bool = False,
     device: str = "auto",
-    data_dir: Path = DATA,
-    results_dir: Path = RESULTS,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
     **choice: Any,
 ) -> dict[str, dict[str, Any]]:
     """Tune each objective with the same budget; returns its settings, score and cost by name.
@@ -539,7 +552,14 @@ def tune(
 
     return {
         objective: tuning.contest(
-            objective, host(device), data_dir, results_dir, trials, workers, dry_run, choice
+            objective,
+            host(device),
+            Path(data_dir),
+            Path(results_dir),
+            trials,
+            workers,
+            dry_run,
+            choice,
         )
         for objective in objectives
     }
@@ -550,9 +570,9 @@ def bench(
     *,
     dataset: str | None = None,
     device: str = "auto",
-    data_dir: Path = DATA,
+    data_dir: Place = DATA,
 ) -> list[dict[str, Any]]:
     """How fast this machine trains: a row an objective, with milliseconds a step."""
     from slotbench.training import bench as throughput
 
-    return throughput.measure(preset, host(device).device, dataset, data_dir)
+    return throughput.measure(preset, host(device).device, dataset, Path(data_dir))

@@ -15,6 +15,7 @@ from slotbench.cli.options import (
     Device,
     Json,
     ResultsDir,
+    RunName,
     how,
     known,
     output,
@@ -92,9 +93,7 @@ def prepare(
 
 
 def predict(
-    run: Annotated[
-        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
-    ],
+    run: RunName,
     path: Annotated[
         str,
         Argument(metavar="PATH", help="A picture, a folder of pictures, or a prepared dataset."),
@@ -143,9 +142,7 @@ def predict(
 
 
 def export_model(
-    run: Annotated[
-        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
-    ],
+    run: RunName,
     out: Annotated[Path, output("Folder to write.", metavar="FOLDER")],
     force: Annotated[bool, how("Replace an earlier export.", "--force")] = False,
     results_dir: ResultsDir = RESULTS,

@@ -17,6 +17,7 @@ from slotbench.cli.options import (
     Device,
     Json,
     ResultsDir,
+    RunName,
     how,
     known,
     put,
@@ -49,9 +50,7 @@ def list_(
 
 
 def show(
-    run: Annotated[
-        str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
-    ],
+    run: RunName,
     images: Annotated[int, what("How many of the first images to draw.")] = 6,
     index: Annotated[str | None, what("Draw these images instead.", metavar="3,17,40")] = None,
     split: Annotated[str, what("The split to draw from.")] = "test",

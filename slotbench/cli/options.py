@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from slotbench import registry
+from slotbench.cli import completion
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -19,6 +20,9 @@ def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
 what, how = partial(_option, "What"), partial(_option, "How")
 where, output = partial(_option, "Where"), partial(_option, "Output")
 
+RunName = Annotated[
+    str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
+]
 DataDir = Annotated[Path, where("Folder of prepared datasets.")]
 ResultsDir = Annotated[Path, where("Folder of runs.")]
 Json = Annotated[bool, output("Print one JSON document.", "--json")]

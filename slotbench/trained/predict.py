@@ -33,7 +33,7 @@ from slotbench.evaluation.masks import labels_from_masks
 from slotbench.files import read_bytes, replacing_folder, sha256_of
 from slotbench.progress import bar, warn
 from slotbench.registry import unknown
-from slotbench.report.canvas import slot_colors
+from slotbench.report.canvas import grown, slot_colors
 from slotbench.trained.frozen import FrozenCore
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -41,7 +41,9 @@ PREDICTIONS = "predictions.h5"
 FITS = ("crop", "stretch")
 BATCH = 32
 MOST_BYTES = 256 * 2**20
-"""Largest file of a picture."""
+"""Largest file of a picture; and from how many bytes of pixels on a batch is full."""
+FINEST = 2048
+"""Longest side in pixels at which masks are compared; larger pictures repeat its labels."""
 
 
 @dataclass(frozen=True)
@@ -194,10 +196,11 @@ def _from_dataset(dataset: DatasetFile, split: str, size: int, side: int) -> Ite
 
 
 def _batches(pictures: Iterator[Picture]) -> Iterator[list[Picture]]:
+    """At most :data:`BATCH` pictures each, fewer where they are large."""
     batch: list[Picture] = []
     for picture in pictures:
         batch.append(picture)
-        if len(batch) == BATCH:
+        if len(batch) == BATCH or sum(each.image.nbytes for each in batch) > MOST_BYTES:
             yield batch
             batch = []
     if batch:
@@ -246,7 +249,10 @@ def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> N
     """Write the label map and the overlay at the picture's own size."""
     rows, columns = picture.place
     size = (rows.stop - rows.start, columns.stop - columns.start)
-    found = _small(labels_from_masks(masks[None], size), len(masks))[0]
+    share = min(1.0, FINEST / max(size))
+    scaled = (max(1, round(share * size[0])), max(1, round(share * size[1])))
+    best = _small(labels_from_masks(masks[None], scaled), len(masks))[0]
+    found = grown(best, (size[1], size[0]))
     outside = np.iinfo(found.dtype).max
     labels = np.full(picture.image.shape[:2], outside, found.dtype)
     labels[picture.place] = found

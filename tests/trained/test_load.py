@@ -95,4 +95,5 @@ def test_a_run_shows_its_pictures_in_a_notebook(run):
     assert [file.name for file in shown.files] == ["val-0000002.png"]
     assert "data:image/png;base64,iVBOR" in run._repr_html_()
     assert slotbench.find(run) is run
+    assert slotbench.find(run.id, str(run.results_dir)).path.resolve() == run.path.resolve()
     assert "&lt;b&gt;" in type(shown)("<b>", ())._repr_html_()

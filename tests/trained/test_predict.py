@@ -78,11 +78,20 @@ def test_odd_pictures_are_read(predict, tmp_path, mode):
 
 
 def test_a_stretched_picture_has_a_label_everywhere(predict, tmp_path):
-    picture(tmp_path / "wide.jpg", size=(90, 20))
+    picture(tmp_path / "wide.jpg", size=(2500, 20))
     assert predict("wide.jpg", "--fit", "stretch", "--slots", "6", "--seed", "3")[0] == 0
     (file,) = (tmp_path / "out" / "masks").iterdir()
-    assert np.asarray(Image.open(file)).shape == (20, 90)
+    assert np.asarray(Image.open(file)).shape == (20, 2500)
     assert np.asarray(Image.open(file)).max() < 6
+
+
+def test_many_slots_have_labels_of_their_own(predict, tmp_path):
+    assert predict("clevr", "--slots", "300", "--images", "1")[0] == 0
+    (file,) = (tmp_path / "out" / "masks").iterdir()
+    with h5py.File(tmp_path / "out" / "predictions.h5") as stored:
+        assert stored["masks"].dtype == np.uint16
+        assert stored["slots"].shape[:2] == (1, 300)
+        assert np.array_equal(np.asarray(Image.open(file)), stored["masks"][0])
 
 
 def test_names_never_become_paths_and_other_files_are_passed_over(predict, tmp_path):
