@@ -19,26 +19,10 @@ from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.originals import addresses
 from slotbench.datasets.originals.addresses import Download
-from slotbench.datasets.render.sprites import (
-    COUNTS,
-    HALF_SIDE,
-    NEW_SHAPE,
-    ORIENTATIONS,
-    SCALES,
-    Colors,
-    Sprites,
-    all_shown,
-    properties,
-    shown,
-)
-from slotbench.datasets.shifts.drawn import (
-    PATTERNS,
-    draw_pattern,
-    empty,
-    first_good,
-    flag,
-    second_color,
-)
+from slotbench.datasets.render import sprites as dsprites
+from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, shown
+from slotbench.datasets.shifts import drawn as textures
+from slotbench.datasets.shifts.drawn import empty, first_good, flag
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.errors import SlotbenchError
 from slotbench.registry import register
@@ -65,15 +49,26 @@ class Scene:
     place: Array
     colors: Colors
 
+    def drawn(self, size: int, *changed: int) -> "Drawn":
+        """The scene at ``size`` x ``size`` pixels."""
+        mask, area = self.sprites.mask(_centers(self.place, size), size)
+        return Drawn(self, mask, area, self.colors.paint(mask), changed)
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """A scene, its label map and its image, and which sprite was changed."""
+    """A scene, its label map, its sprites' areas, its image, and which sprite was changed."""
 
     scene: Scene
     mask: Array
+    area: Array
     image: Array
     changed: tuple[int, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether every sprite shows its least share of pixels."""
+        return all_shown(self.mask, self.area)
 
 
 @register("datasets")
@@ -90,7 +85,7 @@ class MultiDSprites(Dataset):
 
     @property
     def layout(self) -> Layout:
-        known = properties(self.variant, "x and y in [0, 1]")
+        known = dsprites.properties(self.variant, "x and y in [0, 1]")
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], known)
 
     @property
@@ -128,11 +123,9 @@ class MultiDSprites(Dataset):
         while True:
             sprites = Sprites.draw(count, generator)
             place = generator.integers(POSITIONS, size=(count, 2)) / (POSITIONS - 1)
-            mask, area = sprites.mask(_centers(place, size), size)
-            if all_shown(mask, area):
+            if all_shown(*sprites.mask(_centers(place, size), size)):
                 break
-        colors = Colors.draw(self.variant, count, generator)
-        return Drawn(Scene(sprites, place, colors), mask, colors.paint(mask))
+        return Scene(sprites, place, Colors.draw(self.variant, count, generator)).drawn(size)
 
     def downloads(self) -> tuple[Download, ...]:
         return addresses.multi_object(f"multi_dsprites/multi_dsprites_{self.variant}.tfrecords")
@@ -168,20 +161,15 @@ def shift_scene(
         colors = scene.colors.sprites.copy()
         colors[slot] = colorsys.hsv_to_rgb(generator.random(), 1.0, 0.9)
         scene = replace(scene, colors=replace(scene.colors, sprites=colors))
-        return replace(_plain(scene, size), changed=(slot,))
+        return scene.drawn(size, slot)
     raise ValueError(f"no shift {shift!r} of sprites")
 
 
-def _plain(scene: Scene, size: int) -> Drawn:
-    mask, _ = scene.sprites.mask(_centers(scene.place, size), size)
-    return Drawn(scene, mask, scene.colors.paint(mask))
-
-
 def _zoomed(scene: Scene, size: int) -> Drawn:
-    large = _plain(scene, round(ZOOM * size))
+    large = scene.drawn(round(ZOOM * size))
     start = (len(large.mask) - size) // 2
-    middle = slice(start, start + size)
-    return Drawn(scene, large.mask[middle, middle], large.image[middle, middle])
+    middle = (slice(start, start + size),) * 2
+    return replace(large, mask=large.mask[middle], image=large.image[middle])
 
 
 def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
@@ -190,13 +178,11 @@ def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
     def tried() -> Iterator[tuple[float, Drawn]]:
         for slot in generator.permutation(len(scene.sprites)).tolist():
             shape = scene.sprites.shape.copy()
-            shape[slot] = NEW_SHAPE
-            changed = replace(scene, sprites=replace(scene.sprites, shape=shape))
-            mask, area = changed.sprites.mask(_centers(scene.place, size), size)
-            fewest = math.inf if all_shown(mask, area) else float(shown(mask, len(area)).min())
-            yield fewest, Drawn(changed, mask, scene.colors.paint(mask), (slot,))
+            shape[slot] = dsprites.NEW_SHAPE
+            made = replace(scene, sprites=replace(scene.sprites, shape=shape)).drawn(size, slot)
+            yield math.inf if made.good else float(shown(made.mask, len(made.area)).min()), made
 
-    return first_good(tried(), math.inf) or _plain(scene, size)
+    return first_good(tried(), math.inf) or scene.drawn(size)
 
 
 def _fuller(scene: Scene, size: int, variant: str, generator: np.random.Generator) -> Drawn:
@@ -204,10 +190,9 @@ def _fuller(scene: Scene, size: int, variant: str, generator: np.random.Generato
     low, high = MORE[variant]
     for count in range(int(generator.integers(low, high + 1)), low - 1, -1):
         for _ in range(TRIES if count > low else 100 * TRIES):
-            fuller = _add(scene, count - len(scene.sprites), variant, generator)
-            mask, area = fuller.sprites.mask(_centers(fuller.place, size), size)
-            if all_shown(mask, area):
-                return Drawn(fuller, mask, fuller.colors.paint(mask))
+            made = _add(scene, count - len(scene.sprites), variant, generator).drawn(size)
+            if made.good:
+                return made
     raise SlotbenchError(f"multi-dsprites: no place for {low} sprites in a scene.")
 
 
@@ -223,8 +208,8 @@ def _add(scene: Scene, more: int, variant: str, generator: np.random.Generator) 
 
 def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
     """One sprite gets a texture: the first one tried that shows both its colours."""
-    drawn = _plain(scene, size)
-    pattern = str(generator.choice(PATTERNS))
+    drawn = scene.drawn(size)
+    pattern = str(generator.choice(textures.PATTERNS))
 
     def tried() -> Iterator[tuple[float, Drawn]]:
         for slot in generator.permutation(len(scene.sprites)).tolist():
@@ -240,15 +225,15 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     sprites = drawn.scene.sprites
     rows, columns = np.nonzero(drawn.mask == slot + 1)
     center = _centers(drawn.scene.place, size)[slot]
-    unit = PERIOD * HALF_SIDE * size * SCALES[sprites.scale[slot]]
+    unit = PERIOD * dsprites.HALF_SIDE * size * dsprites.SCALES[sprites.scale[slot]]
     x, y = (columns - center[0]) / unit, (rows - center[1]) / unit
-    angle = sprites.turn[slot] * (2 * math.pi / ORIENTATIONS)
+    angle = sprites.turn[slot] * (2 * math.pi / dsprites.ORIENTATIONS)
     cosine, sine = math.cos(angle), math.sin(angle)
     u, v = x * cosine + y * sine, y * cosine - x * sine
-    second = draw_pattern(pattern, u + 0.25, v + 0.25)
+    second = textures.draw_pattern(pattern, u + 0.25, v + 0.25)
     color = drawn.scene.colors.sprites[slot]
     # Black on black would be a hole.
-    gray = 0.5 if (drawn.scene.colors.ground == 0).all() else second_color(color)
+    gray = 0.5 if (drawn.scene.colors.ground == 0).all() else textures.second_color(color)
     image[rows[second], columns[second]] = round(255 * gray)
     share = float(second.mean())
     return min(share, 1 - share)
