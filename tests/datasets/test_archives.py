@@ -14,16 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from slotbench.datasets.originals import archives
-from slotbench.datasets.originals.archives import (
-    CAPS,
-    Caps,
-    Tar,
-    Zip,
-    extract,
-    folder_of,
-    is_archive,
-    is_zip,
-)
+from slotbench.datasets.originals.archives import CAPS, Caps, Tar, Zip, extract, folder_of
 from slotbench.errors import UserError
 from tests.datasets.trees import INPUTS, fuzz
 
@@ -66,7 +57,7 @@ def special(path, kind, name="link", target="/etc/passwd"):
 
 
 def read(archive, caps=CAPS, count=-1):
-    with (Zip if is_zip(archive) else Tar)(archive, caps) as source:
+    with (Zip if archives.is_zip(archive) else Tar)(archive, caps) as source:
         return {name: stream.read(count) for name, stream, _ in source}
 
 
@@ -81,7 +72,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_are_read_and_unpacked_as_they_were_packed(kind, tmp_path):
     archive = KINDS[kind](tmp_path / kind, FILES)
-    assert is_archive(archive)
+    assert archives.is_archive(archive)
     assert list(read(archive)) == (sorted(FILES) if "zip" in kind else list(FILES))
     assert read(archive) == FILES
     # A stream that is half read disturbs no other.

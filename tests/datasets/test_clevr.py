@@ -1,15 +1,8 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.render.clevr_scene import (
-    CAMERA,
-    GAP,
-    MARGIN,
-    SIZES,
-    camera_frame,
-    project,
-    sample_scene,
-)
+from slotbench.datasets.render import clevr_scene as scenes
+from slotbench.datasets.render.clevr_scene import CAMERA, GAP, MARGIN, SIZES, project
 from slotbench.datasets.sets.clevr import COUNTS, Clevr
 from slotbench.rng import numpy_generator
 
@@ -23,13 +16,13 @@ def batch():
 def test_scenes_keep_the_rules_of_the_recipe(count):
     generator = numpy_generator(0, "scenes", count)
     for _ in range(20):
-        scene = sample_scene(count, generator)
+        scene = scenes.sample_scene(count, generator)
         assert len(scene.objects) == count
         places = np.array([thing.position for thing in scene.objects])
         assert (abs(places[:, :2]) <= 3).all()
         seen = project(places, scene.camera)
         assert ((seen[:, :2] >= 0) & (seen[:, :2] <= 1)).all()
-        axes = camera_frame(scene.camera)[[0, 2], :2]
+        axes = scenes.camera_frame(scene.camera)[[0, 2], :2]
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
         for i, one in enumerate(scene.objects):
             half = SIZES[one.size] / (2**0.5 if one.shape == "cube" else 1)

@@ -10,15 +10,8 @@ from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.objects_room_import import fourth_is_object
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.datasets.render.objects_room_scene import (
-    COLORS,
-    FOV,
-    GAP,
-    HALF,
-    SIZES,
-    footprint,
-    sample_room,
-)
+from slotbench.datasets.render import objects_room_scene as rooms
+from slotbench.datasets.render.objects_room_scene import COLORS, FOV, GAP, HALF, SIZES, footprint
 from slotbench.datasets.sets.objects_room import ObjectsRoom
 from slotbench.errors import UserError
 from slotbench.results import judge, verify
@@ -47,7 +40,7 @@ def rendered():
 def test_objects_stand_apart_inside_the_room_and_the_frame(count):
     generator = numpy_generator(0, "rooms", count)
     for _ in range(30):
-        room = sample_room(count, False, generator)
+        room = rooms.sample_room(count, False, generator)
         assert len(room.objects) == count
         assert room.floor != room.walls
         for i, one in enumerate(room.objects):
