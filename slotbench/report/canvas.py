@@ -253,12 +253,11 @@ def hatched_chip(side: int = 12) -> Image.Image:
 def _painted(
     labels: Array, colors: Mapping[int, Array | Color], names: Mapping[int, str], side: int
 ) -> Image.Image:
-    size = panel_size(labels.shape, side)
-    large = grown(labels, size)
-    pixels = np.zeros((*large.shape, 3), np.uint8)
+    table = np.zeros((1 + max(255, *colors), 3), np.uint8)
     for label, color in colors.items():
-        pixels[large == label] = color
-    picture = Image.fromarray(pixels)
+        table[label] = color
+    picture = flat_panel(labels, table, side)
+    large = grown(labels, picture.size)
     pen = ImageDraw.Draw(picture)
     for label, name in names.items():
         for place in inner_points(large == label, least=8) if name else ():
