@@ -38,6 +38,13 @@ def torch_generator(*keys: Key) -> "torch.Generator":
     return torch.Generator().manual_seed(seed_of(*keys))
 
 
+def sent(values: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """Values of the CPU on a device. A GPU copies them from pinned memory, and nobody waits."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 @contextmanager
 def building(*keys: Key) -> Iterator[None]:
     """Build modules inside this scope: their weights depend on the keys alone.

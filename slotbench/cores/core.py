@@ -9,7 +9,7 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from slotbench.fields import Options
-from slotbench.rng import torch_generator
+from slotbench.rng import sent, torch_generator
 
 
 class SlotOutput(NamedTuple):
@@ -90,4 +90,4 @@ class Core(nn.Module, ABC):
             fixed = self.noise(1, torch_generator("slots", "fixed"))
             assert fixed is not None  # see above
             noise = fixed.expand(len(images), -1, -1)
-        return noise.to(images.device, non_blocking=True)
+        return sent(noise, images.device)

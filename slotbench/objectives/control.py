@@ -128,7 +128,7 @@ class Supervised(Objective):
         if self.training:
             self._new = fresh
         # The first step has only its own.
-        count, mean, squares = self.moments if bool(self.moments[0].any()) else fresh
+        count, mean, squares = torch.where(self.moments[0].any(), self.moments, fresh)
         variance = (squares / count.clamp_min(1)).clamp_min(1e-6)
         standard = (values - mean) * variance.rsqrt()
         return list(torch.split(standard, [part.shape[2] for part in numbers], dim=2))

@@ -28,7 +28,7 @@ from slotbench.objectives.heads import (
     with_prices,
 )
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.two_views import expected_views
+from slotbench.objectives.two_views import chosen, expected_views
 from slotbench.registry import register
 
 LARGEST_SCALE = 30.0
@@ -126,12 +126,14 @@ class DensePrediction(Objective):
     def see(self, batch: TrainBatch) -> Seen:
         """Encode the views that are predicted from, and predict."""
         views, count = expected_views(batch), len(self.directions)
-        sources, targets = (list(side) for side in zip(*self.directions, strict=True))
+        sources, targets = zip(*self.directions, strict=True)
         drawn = self.core.noise(count * batch.total, batch.generator("slots"))
-        output = self.core(views.images[sources].flatten(0, 1), batch.own(drawn, count))
-        matrices = composed(invert(views.matrices[targets]), views.matrices[sources])
+        output = self.core(chosen(views.images, sources).flatten(0, 1), batch.own(drawn, count))
+        matrices = composed(
+            invert(chosen(views.matrices, targets)), chosen(views.matrices, sources)
+        )
         predicted, masks = self.predictor(output.slots, self.prior(output, self.share(batch)))
-        images = views.images[targets].flatten(0, 1)
+        images = chosen(views.images, targets).flatten(0, 1)
         return Seen(predicted, output, masks, images, matrices.flatten(0, 1))
 
     def share(self, batch: TrainBatch) -> float:

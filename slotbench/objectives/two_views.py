@@ -113,15 +113,14 @@ class MomentumTwoViews(TwoViews):
         seen = self._encode(self.core, views, noise, student)
         with torch.no_grad():
             taught = self._encode(self.teacher["core"], views, noise, teacher)
-        chosen = torch.tensor([*student, *teacher], device=views.images.device)
-        return (seen, taught), Views(*(part[chosen] for part in views))
+        return (seen, taught), Views(*(chosen(part, (*student, *teacher)) for part in views))
 
     def _encode(
         self, core: nn.Module, views: Views, noise: Tensor | None, which: tuple[int, ...]
     ) -> SlotOutput:
-        images = views.images[list(which)].flatten(0, 1)
+        images = chosen(views.images, which).flatten(0, 1)
         if noise is not None:
-            noise = by_view(noise, views)[list(which)].flatten(0, 1)
+            noise = chosen(by_view(noise, views), which).flatten(0, 1)
         output: SlotOutput = core(images, noise)
         return output
 
@@ -166,3 +165,8 @@ def expected_views(batch: TrainBatch) -> Views:
     """The views of a batch whose objective asks for some."""
     assert batch.views is not None  # the loop makes as many views as the objective asks for
     return batch.views
+
+
+def chosen(values: Tensor, views: tuple[int, ...]) -> Tensor:
+    """The values (V, ...) of these views, (len(views), ...); a list as index makes a GPU wait."""
+    return torch.stack([values[view] for view in views])

@@ -71,6 +71,7 @@ def attempt(config: RunConfig, dataset: DatasetFile, host: Host, every: int) -> 
             for _ in range(every):
                 if not trainer.at_end():
                     trainer.advance(loader)
+            trainer.check()
             spent += time.process_time() - begun
             made.last = val_scores(trainer.objective, dataset)
             say(

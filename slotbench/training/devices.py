@@ -1,13 +1,17 @@
-"""Which device a run uses, and how it is named in results."""
+"""Which device a run uses, how results name it, and how batches get there."""
 
 import ctypes
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 import torch
+from torch import Tensor
 
+from slotbench.datasets.format.loader import Loader
 from slotbench.errors import UserError
 from slotbench.registry import unknown
+from slotbench.rng import sent
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -63,3 +67,46 @@ def check_processes(device: torch.device, processes: int) -> None:
             f"--gpus {processes}: this machine has {there}.",
             "To try it without GPUs, add: --device cpu",
         )
+
+
+class Feed:
+    """The batches of a loader on a device, such that a GPU never waits for them.
+
+    A split that takes at most a quarter of the GPU's free memory is kept there as bytes
+    (``kept``). Otherwise a thread fetches the next batch while a step computes (``ahead``).
+    Neither changes what a batch is. On a CPU batches are read when they are asked for.
+    """
+
+    def __init__(
+        self, loader: Loader, device: torch.device, kept: bool | None = None, ahead: bool = False
+    ) -> None:
+        self.loader, self.device = loader, device
+        on_gpu = device.type == "cuda"
+        if kept is None:
+            kept = on_gpu and loader.bytes <= torch.cuda.mem_get_info(device)[0] // 4
+        self.kept = None
+        if kept and loader.held is not None:
+            self.kept = {
+                key: sent(torch.from_numpy(all_), device) for key, all_ in loader.held.items()
+            }
+        self.pool = ThreadPoolExecutor(1) if self.kept is None and (ahead or on_gpu) else None
+        self.next: tuple[object, Future[dict[str, Tensor]]] | None = None
+
+    def __call__(self, step: int, rows: slice) -> dict[str, Tensor]:
+        """These rows of each array of a step's batch, as stored."""
+        if self.kept is not None:
+            index = tuple(
+                sent(torch.tensor(each[rows]), self.device) for each in self.loader.places(step)
+            )
+            return {key: values[index] for key, values in self.kept.items()}
+        if self.pool is None:
+            return self._read(step, rows)
+        fetched, self.next = self.next, None
+        if fetched is None or fetched[0] != (step, rows):
+            fetched = None, self.pool.submit(self._read, step, rows)
+        self.next = (step + 1, rows), self.pool.submit(self._read, step + 1, rows)
+        return fetched[1].result()
+
+    def _read(self, step: int, rows: slice) -> dict[str, Tensor]:
+        batch = self.loader.batch(step)
+        return {key: sent(torch.from_numpy(read[rows]), self.device) for key, read in batch.items()}

@@ -2,6 +2,10 @@
 
 Whatever a step draws (images, views, noise) is a function of (seed, step), so the step number is
 all that resuming needs. With several processes each takes its rows of every batch; rank 0 writes.
+
+No step waits for the device. Whether losses and gradients are finite is kept on the device and
+read every ``log_every`` steps and before anything is saved; from the first bad step on the
+optimiser leaves the weights as they are.
 """
 
 import json
@@ -20,7 +24,7 @@ from torch import Tensor
 from slotbench.config.budget import Budget
 from slotbench.config.run_config import RunConfig, TrainConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.loader import Loader, as_floats
 from slotbench.datasets.format.views import frames_as_views, make_views
 from slotbench.errors import TrainingError
 from slotbench.files import reason_of, write_whole
@@ -29,7 +33,7 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.progress import Bar, bar, say, warn
 from slotbench.training import checkpoint
 from slotbench.training.build import check_core, set_steps
-from slotbench.training.devices import describe
+from slotbench.training.devices import Feed, describe
 from slotbench.training.distributed import Loss, agree, mean, own_rows, shared
 from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
@@ -151,7 +155,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
     settings, run = trainer.settings, trainer.run
     val = trainer.loader("val", min(settings.batch_size, trainer.dataset.size("val")))
     loader = trainer.begin()
-    settings = trainer.settings  # a budget of FLOPs has set the number of steps
+    settings, trainer.metrics = trainer.settings, metrics  # a budget of FLOPs has set the steps
     run.write_status("running", **_progress(trainer))
     progress.set(trainer.step, trainer.steps)
     saved = time.monotonic()
@@ -160,6 +164,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
         step, last = trainer.step, trainer.at_end()
         row = {}
         if step % settings.log_every == 0 or last:
+            trainer.check()
             row = {name: float(value) for name, value in losses.items()}
             row["learning_rate"] = learning_rate(settings, step - 1)
             rate = step * settings.batch_size / trainer.seconds
@@ -186,6 +191,8 @@ def _follow(trainer: "Trainer") -> None:
     try:
         while not trainer.at_end():
             trainer.advance(loader)
+            if trainer.step % trainer.settings.log_every == 0:
+                trainer.check()
             trainer.raise_if_stopped()
     except StopRequest as stop:
         raise KeyboardInterrupt from stop
@@ -256,6 +263,9 @@ class Trainer:
         if config.train.compile:
             self.loss = torch.compile(self.objective.loss)
         self.bfloat16 = _bfloat16(config.train, host.device)
+        self.bad = torch.zeros((), dtype=torch.int64, device=host.device)
+        """The first step whose loss or gradient was not finite; 0: none."""
+        self.metrics: IO[str] | None = None
         self.step, self.seconds, self.mark, self.stopped = 0, 0.0, time.monotonic(), False
         if run.checkpoint.is_file():
             saved = checkpoint.load(run.checkpoint, config.id)
@@ -274,7 +284,7 @@ class Trainer:
         spent = timed and budget is not None and self.seconds >= budget.amount
         return self.step >= self.steps or spent
 
-    def begin(self) -> Loader:
+    def begin(self) -> Feed:
         """Check the core, count a step's cost, and start the clock; returns the batches."""
         loader = self.loader("train", self.settings.batch_size)
         self.objective.train()
@@ -283,7 +293,7 @@ class Trainer:
         self.mark = time.monotonic()
         return loader
 
-    def _measure(self, loader: Loader) -> None:
+    def _measure(self, loader: Feed) -> None:
         """Count the FLOPs of a step; a budget of FLOPs thereby sets the number of steps."""
         joined = rank_and_world()[1] > 1
         with self.autocast(), alone():
@@ -298,9 +308,9 @@ class Trainer:
             self.settings = replace(self.settings, steps=self.budget.steps(self.flops_per_step))
             set_steps(self.objective, self.settings.steps)
 
-    def loader(self, split: str, batch_size: int) -> Loader:
+    def loader(self, split: str, batch_size: int) -> Feed:
         """Batches of a split: the arrays that the objective reads, frames for a temporal one."""
-        return Loader(
+        loader = Loader(
             self.dataset,
             split,
             batch_size,
@@ -309,27 +319,30 @@ class Trainer:
             memory_budget=self.host.memory_budget,
             frames=self.objective.views if self.objective.temporal else 1,
         )
+        return Feed(loader, self.host.device)
 
-    def batch(self, loader: Loader, step: int, purpose: str = "train") -> TrainBatch:
+    def batch(self, loader: Feed, step: int, purpose: str = "train") -> TrainBatch:
         """What the objective sees at a step: a function of (seed, step) alone."""
         rank, world = rank_and_world()
-        own, device, seed = own_rows(loader.batch_size), self.host.device, self.config.seed
-        read = {key: values[own] for key, values in loader.batch(step).items()}
-        labels = {key: torch.from_numpy(read[key]).to(device) for key in self.objective.reads}
-        views = None
+        own, seed, count = (
+            own_rows(loader.loader.batch_size),
+            self.config.seed,
+            self.objective.views,
+        )
+        labels = loader(step, own)
+        pixels, views = labels.pop("image"), None
         if self.objective.temporal:
-            views = frames_as_views(torch.from_numpy(read["image"]).to(device))
+            views = frames_as_views(pixels)
             images = views.images[0]
             labels = {key: values[:, 0] for key, values in labels.items()}
         else:
-            images = images_on(read, device)
-            if self.objective.views:
+            images = as_floats(pixels)
+            if count:
                 options, keys = self.config.sections["views"], (seed, purpose, step)
-                count = self.objective.views
                 views = make_views(images, options, keys, count, first=own.start)
         return TrainBatch(images, views, seed, step, purpose, labels, rank, world)
 
-    def advance(self, loader: Loader) -> dict[str, Tensor]:
+    def advance(self, loader: Feed) -> dict[str, Tensor]:
         """Take the next step; returns what :meth:`train_step` does."""
         losses = self.train_step(self.batch(loader, self.step))
         self.step += 1
@@ -351,23 +364,32 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(
             self.objective.parameters(), settings.clip or math.inf
         )
-        # A loss or gradient that is not finite must not reach the weights.
-        if not math.isfinite(float(losses["loss"]) + float(norm)):
-            raise TrainingError(f"the loss is not finite at step {batch.step + 1}")
+        first = (self.bad == 0) & ~(losses["loss"] + norm).isfinite()
+        self.bad = torch.where(first, batch.step + 1, self.bad)
+        # As a GradScaler tells it: the optimiser then leaves weights and state as they are.
+        self.optimizer.found_inf = (self.bad > 0).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.objective.after_step(batch.step)
         return {**losses, "gradient": norm}
 
-    def val_loss(self, loader: Loader) -> float:
+    def check(self) -> None:
+        """Wait for the device; :class:`TrainingError` where a step so far was not finite."""
+        if bad := int(self.bad):
+            if self.metrics is not None:
+                self.metrics.write(json.dumps({"step": bad, "finite": False}) + "\n")
+            raise TrainingError(f"the loss is not finite at step {bad}")
+
+    def val_loss(self, loader: Feed) -> float:
         """Mean loss on the first images of ``val``, the same views and noise every time."""
         self.objective.eval()
-        total = 0.0
-        count = min(VAL_BATCHES, loader.batches_per_epoch)
+        count = min(VAL_BATCHES, loader.loader.batches_per_epoch)
         with torch.no_grad(), self.autocast(), alone():
-            for index in range(count):
-                total += float(self.objective.loss(self.batch(loader, index, "val"))["loss"])
+            losses = [
+                self.objective.loss(self.batch(loader, index, "val"))["loss"]
+                for index in range(count)
+            ]
         self.objective.train()
-        return total / count
+        return math.fsum(torch.stack(losses).tolist()) / count
 
     def draw(self, observer: Observer) -> None:
         """Have the slots drawn as they are at this step."""
@@ -382,6 +404,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint that the run goes on from."""
+        self.check()
         checkpoint.Checkpoint(
             self.config.id,
             self.step,

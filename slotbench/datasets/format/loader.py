@@ -24,7 +24,7 @@ from torch import Tensor
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array, ArraySpec, Batch
 from slotbench.errors import UserError
-from slotbench.rng import numpy_generator
+from slotbench.rng import numpy_generator, sent
 
 BLOCK, WINDOW = 256, 32
 
@@ -65,8 +65,10 @@ class Loader:
         budget = available_memory() // 4 if memory_budget is None else memory_budget
         specs = self._specs().values()
         each = sum(math.prod(shape) * dtype.itemsize for shape, dtype in specs)
-        self.in_memory = each * self.size <= budget
-        self._all = self._read_all(progress) if self.in_memory else None
+        self.bytes = each * self.size
+        self.in_memory = self.bytes <= budget
+        self.held = self._read_all(progress) if self.in_memory else None
+        """The whole split, where it is in memory."""
         # Two windows, because a batch may lie across the border between them.
         self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
 
@@ -83,20 +85,28 @@ class Loader:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; an epoch drops its last, incomplete batch."""
-        epoch, index = divmod(step, self.batches_per_epoch)
-        order, starts = _plan(self.size, self.seed, epoch, self.block)
-        first, end = index * self.batch_size, (index + 1) * self.batch_size
+        if self.held is not None:
+            index = self.places(step)
+            return {key: array[index] for key, array in self.held.items()}
+        epoch, place = divmod(step, self.batches_per_epoch)
+        _, starts = _plan(self.size, self.seed, epoch, self.block)
+        first, end = place * self.batch_size, (place + 1) * self.batch_size
         offsets = self._offsets(step)
-        if self._all is not None:
-            return self._cut(self._all, order[first:end], offsets)
         edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
         pieces = []
         for low, high in pairwise(edges):
             number = int(np.searchsorted(starts, low, side="right")) - 1
             places = np.arange(low, high) - int(starts[number])
             window = self._window(epoch, number)
-            pieces.append(self._cut(window, places, offsets[low - first : high - first]))
+            index = self._index(places, offsets[low - first : high - first])
+            pieces.append({key: array[index] for key, array in window.items()})
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
+
+    def places(self, step: int) -> tuple[Array, ...]:
+        """Where the batch of a step lies in ``held``: images int64 (B,), or clips and frames."""
+        epoch, place = divmod(step, self.batches_per_epoch)
+        rows = self.order(epoch)[place * self.batch_size :][: self.batch_size]
+        return self._index(rows, self._offsets(step))
 
     def _offsets(self, step: int) -> Array:
         """The first frame taken from each clip of a step, int64 (B,); 0 for single images."""
@@ -105,12 +115,11 @@ class Loader:
         last = self.dataset.layout.row_images - self.frames
         return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
 
-    def _cut(self, held: Batch, rows: Array, offsets: Array) -> Batch:
-        """The images or clips in ``rows`` of those held; of clips, only the frames asked for."""
+    def _index(self, rows: Array, offsets: Array) -> tuple[Array, ...]:
+        """Rows as an index; of clips, only the frames asked for."""
         if self.frames == 1:
-            return {key: array[rows] for key, array in held.items()}
-        frames = offsets[:, None] + np.arange(self.frames)
-        return {key: array[rows[:, None], frames] for key, array in held.items()}
+            return (rows,)
+        return rows[:, None], offsets[:, None] + np.arange(self.frames)
 
     def _empty(self, n: int) -> Batch:
         return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
@@ -189,16 +198,18 @@ def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int
     return size
 
 
-def images_on(batch: Batch, device: torch.device) -> Tensor:
-    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device.
+def as_floats(pixels: Tensor) -> Tensor:
+    """Pixels uint8 (B, H, W, 3) as float32 (B, 3, H, W) in [0, 1].
 
     In memory the channels stay last, as in the file, which saves a copy.
     """
-    pixels = torch.from_numpy(batch["image"])
-    if device.type == "cuda":
-        pixels = pixels.pin_memory()
+    return pixels.permute(0, 3, 1, 2).float().div_(255)
+
+
+def images_on(batch: Batch, device: torch.device) -> Tensor:
+    """The images of a batch as float32 (B, 3, H, W) in [0, 1] on a device."""
     # Converted to floats on the device: bytes need a quarter of the transfer.
-    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+    return as_floats(sent(torch.from_numpy(batch["image"]), device))
 
 
 MEMINFO = Path("/proc/meminfo")

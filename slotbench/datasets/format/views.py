@@ -8,6 +8,7 @@ draws the order of the first four for every image).
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.fields import Options, Share, Space, Span
-from slotbench.rng import Key, torch_generator
+from slotbench.rng import Key, sent, torch_generator
 
 Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(gt=0, le=1)]]
 
@@ -117,7 +118,7 @@ def make_views(
         torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
         for view in range(count)
     ]
-    columns = torch.cat(drawn).to(images.device, non_blocking=True).unbind(dim=1)
+    columns = sent(torch.cat(drawn), images.device).unbind(dim=1)
     draws = dict(zip(DRAWN, columns, strict=True))
     # Autocast would change the views: the loss on val is computed under it.
     with torch.autocast(images.device.type, enabled=False):
@@ -231,13 +232,19 @@ def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
 GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 
+@cache
+def _gray_weights(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Made once: a GPU waits for every tensor that is made of Python numbers.
+    return torch.tensor(GRAY_WEIGHTS, dtype=dtype, device=device)[:, None, None]
+
+
 def _each(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
 def grayscale(images: Tensor) -> Tensor:
     """float (B, 1, H, W): luma by ITU-R 601-2."""
-    weights = images.new_tensor(GRAY_WEIGHTS)[:, None, None]
+    weights = _gray_weights(images.dtype, images.device)
     return (images * weights).sum(dim=1, keepdim=True)
 
 
