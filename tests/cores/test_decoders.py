@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from slotbench import registry
 from slotbench.cores.decoders.patch import Autoregressive, SlotMLP
-from slotbench.cores.decoders.spatial import BroadcastFull, MixtureDecoder
+from slotbench.cores.decoders.spatial import BroadcastFull, MixtureDecoder, SpatialBroadcast
 from slotbench.rng import building, torch_generator
 
 WIDTH, PATCHES, CHANNELS = 12, 9, 5
@@ -104,6 +104,22 @@ def test_the_full_broadcast_is_the_papers_convolutions_at_every_pixel():
     torch.testing.assert_close(decoded.parts, made[:, :, :3], atol=1e-5, rtol=1e-4)
     masks = made[:, :, 3].softmax(dim=1)
     torch.testing.assert_close(decoded.masks, masks, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("start, strides", [(8, [2, 2, 1]), (35, [1, 1]), (3, [2]), (2, [1])])
+def test_the_first_layer_by_slot_and_by_place_is_the_plain_one(start, strides):
+    """In value and in every gradient, in double precision."""
+    with building(0, "decoder"):
+        decoder = shaken(SpatialBroadcast(6, 5, start, strides)).double()
+    weights = [*decoder.parameters()]
+    slots = normal("slots", 4, 6).double().requires_grad_()
+    grid = slots[:, :, None, None].expand(-1, -1, start, start)
+    outside = normal("outside", 1, 4, decoder.size, decoder.size).double()
+    made = [decoder.decode(slots), decoder.layers(decoder.position(grid))]
+    torch.testing.assert_close(*made)
+    by = [torch.autograd.grad((each * outside).sum(), [slots, *weights]) for each in made]
+    for one, two in zip(*by, strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_slot_mlp_mixes_what_each_slot_draws():

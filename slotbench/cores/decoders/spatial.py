@@ -63,6 +63,9 @@ class SpatialBroadcast(MixtureDecoder):
     """Each slot at every position of a grid, then transposed 5x5 convolutions.
 
     ``start`` is the side of the grid; each convolution multiplies it by its stride.
+
+    The first convolution is linear, so it is taken of the positions once for all slots. Of a slot
+    it is the same everywhere but at the borders, so it is taken on a small grid and repeated.
     """
 
     def __init__(self, slot_width: int, channels: int, start: int, strides: Sequence[int]) -> None:
@@ -77,8 +80,33 @@ class SpatialBroadcast(MixtureDecoder):
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(inputs, 4, 3, 1, 1))
 
     def decode(self, slots: Tensor) -> Tensor:
-        grid = slots[:, :, None, None].expand(-1, -1, self.start, self.start)
-        return self.layers(self.position(grid))  # type: ignore[no-any-return]
+        return self.layers[1:](self.first_layer(slots))  # type: ignore[no-any-return]
+
+    def first_layer(self, slots: Tensor) -> Tensor:
+        """The first convolution of slots (M, D) at all positions: float (M, C, side, side)."""
+        layer = self.layers[0]
+        assert isinstance(layer, nn.ConvTranspose2d)
+        stride, edge = layer.stride[0], -(-2 // layer.stride[0])
+        # Two pixels of the output at each border feel it: they lie in `edge` cells of the grid.
+        small = min(self.start, 2 * edge + 1)
+        made = layer(spread(slots, small))
+        if small < self.start:
+            made = made.permute(0, 2, 3, 1)
+            for dim in (1, 2):
+                first, middle, last = made.split([edge * stride, stride, edge * stride], dim)
+                times = [self.start - 2 * edge if each == dim else 1 for each in range(4)]
+                made = torch.cat([first, middle.repeat(times), last], dim)
+            made = made.permute(0, 3, 1, 2)
+        places = self.position(spread(torch.zeros_like(slots[:1]), self.start))
+        return made + functional.conv_transpose2d(
+            places, layer.weight, None, layer.stride, layer.padding, layer.output_padding
+        )
+
+
+def spread(slots: Tensor, side: int) -> Tensor:
+    """Slots (M, D) at every place: (M, D, side, side), channels last in memory."""
+    grid = slots[:, :, None, None].expand(-1, -1, side, side)
+    return grid.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
