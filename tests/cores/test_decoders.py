@@ -106,7 +106,7 @@ def test_the_full_broadcast_is_the_papers_convolutions_at_every_pixel():
     torch.testing.assert_close(decoded.masks, masks, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("start, strides", [(8, [2, 2, 1]), (35, [1, 1]), (3, [2]), (2, [1])])
+@pytest.mark.parametrize(("start", "strides"), [(8, [2, 2, 1]), (35, [1, 1]), (3, [2]), (2, [1])])
 def test_the_first_layer_by_slot_and_by_place_is_the_plain_one(start, strides):
     """In value and in every gradient, in double precision."""
     with building(0, "decoder"):

@@ -89,7 +89,7 @@ class SpatialBroadcast(MixtureDecoder):
         stride, edge = layer.stride[0], -(-2 // layer.stride[0])
         # Two pixels of the output at each border feel it: they lie in `edge` cells of the grid.
         small = min(self.start, 2 * edge + 1)
-        made = layer(spread(slots, small))
+        made: Tensor = layer(spread(slots, small))
         if small < self.start:
             made = made.permute(0, 2, 3, 1)
             for dim in (1, 2):
@@ -98,9 +98,8 @@ class SpatialBroadcast(MixtureDecoder):
                 made = torch.cat([first, middle.repeat(times), last], dim)
             made = made.permute(0, 3, 1, 2)
         places = self.position(spread(torch.zeros_like(slots[:1]), self.start))
-        return made + functional.conv_transpose2d(
-            places, layer.weight, None, layer.stride, layer.padding, layer.output_padding
-        )
+        weight = layer.weight
+        return made + functional.conv_transpose2d(places, weight, None, stride, 2, stride - 1)
 
 
 def spread(slots: Tensor, side: int) -> Tensor:
