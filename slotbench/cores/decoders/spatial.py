@@ -93,9 +93,9 @@ class SpatialBroadcast(MixtureDecoder):
         if small < self.start:
             made = made.permute(0, 2, 3, 1)
             for dim in (1, 2):
-                first, middle, last = made.split([edge * stride, stride, edge * stride], dim)
+                parts = torch.split(made, [edge * stride, stride, edge * stride], dim)
                 times = [self.start - 2 * edge if each == dim else 1 for each in range(4)]
-                made = torch.cat([first, middle.repeat(times), last], dim)
+                made = torch.cat([parts[0], parts[1].repeat(times), parts[2]], dim)
             made = made.permute(0, 3, 1, 2)
         places = self.position(spread(torch.zeros_like(slots[:1]), self.start))
         weight = layer.weight
