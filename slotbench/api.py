@@ -565,6 +565,36 @@ def tune(
     }
 
 
+def speedrun(
+    objective: str = "reconstruction",
+    *,
+    seeds: int = 5,
+    every: int = 50,
+    goals: int = 2,
+    threads: int | None = None,
+    note: str = "",
+    device: str = "auto",
+    data_dir: Path = DATA,
+    **choice: Any,
+) -> str:
+    """Time training until attention finds the objects; returns a row of docs/speedrun.md.
+
+    ``choice`` are fields of :class:`slotbench.config.resolve.Choice`; ``goals`` is 1 (FG-ARI 0.80)
+    or 2 (also with mIoU 0.60); a check is made every ``every`` steps.
+    """
+    import torch
+
+    from slotbench.config.resolve import Choice
+    from slotbench.suites import speedrun as running
+
+    where = host(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    asked = Choice(objective=objective, **choice)
+    attempts = running.speedrun(asked, seeds, every, goals, where, data_dir)
+    return running.board_row(attempts, note, objective, where)
+
+
 def bench(
     preset: str = "quick",
     *,

@@ -52,6 +52,7 @@ def options(
 app.command()(data.prepare)
 app.command()(training.train)
 app.command()(training.tune)
+app.command()(training.speedrun)
 app.command()(looking.evaluate)
 app.command(name="list")(looking.list_)
 app.command()(looking.show)

@@ -1,5 +1,6 @@
 """The commands ``train`` and ``tune``."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -211,3 +212,53 @@ def tune(
         for key, value in facts.items():
             typer.echo(f"  {key}: {value}")
     return None
+
+
+def speedrun(
+    dataset: Annotated[
+        str, what("NAME or NAME:VARIANT.", autocompletion=completion.dataset_references)
+    ] = "clevr",
+    objective: Annotated[
+        str, what(f"One of: {known('objectives')}.", autocompletion=completion.objectives)
+    ] = "reconstruction",
+    preset: Annotated[
+        str, how("What the settings change.", autocompletion=completion.presets)
+    ] = "quick",
+    overrides: Annotated[
+        list[str] | None,
+        how("Set any field of the configuration.", "--set", metavar="SECTION.FIELD=VALUE"),
+    ] = None,
+    seeds: Annotated[int, how("Seeds 0 to this number, one after the other.", min=1)] = 5,
+    every: Annotated[int, how("Steps from one check to the next.", min=1)] = 50,
+    goals: Annotated[int, how("1: FG-ARI 0.80; 2: also with mIoU 0.60.", min=1, max=2)] = 2,
+    threads: Annotated[int, where("Threads of torch on a CPU.", min=1)] = 2,
+    note: Annotated[str, output("What changed, for the row.")] = "",
+    board: Annotated[Path | None, output("Add the row to this file too.")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = DATA,
+) -> None:
+    """Time training until attention finds the objects of 200 images of val; prints a row.
+
+    The clock stops during the checks. Processor time stands beside wall time.
+    """
+    from slotbench import api
+
+    told = tuple(overrides or ())
+    row = api.speedrun(
+        objective,
+        dataset=dataset,
+        preset=preset,
+        overrides=told,
+        seeds=seeds,
+        every=every,
+        goals=goals,
+        threads=threads,
+        note=note or " ".join(told) or f"{preset} as it is",
+        device=device,
+        data_dir=data_dir,
+    )
+    typer.echo(row)
+    if board is not None:
+        from slotbench.suites.speedrun import add_row
+
+        add_row(board, row)

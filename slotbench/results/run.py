@@ -230,7 +230,7 @@ class Run:
             self.path / "environment.json",
             {
                 "slotbench": _version("slotbench"),
-                "git": _git(),
+                "git": source_commit(),
                 "python": sys.version.split()[0],
                 "platform": platform.platform(),
                 "plugins": plugins.loaded(),
@@ -319,7 +319,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _git() -> dict[str, Any]:
+def source_commit() -> dict[str, Any]:
     """The commit of slotbench's own source and whether it was clean; empty outside a checkout."""
     folder = Path(__file__).parent
 

@@ -3,26 +3,31 @@
 The clock runs while the model trains: loading, views and optimiser included. It stops for the
 check on the first images of val every few steps, for building the model and for counting its
 FLOPs. Processor time is taken beside wall time, because other work on a shared machine lengthens
-the latter. An attempt is a row of ``docs/speedrun.md``, whether it was quick or not.
+the latter. An attempt is a row of docs/speedrun.md, whether it was quick or not.
 """
 
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import scores
+from slotbench.files import write_whole
 from slotbench.objectives.objective import Objective
 from slotbench.progress import say
 from slotbench.results.models import built
-from slotbench.results.run import Run
+from slotbench.results.run import Run, source_commit
 from slotbench.training.loop import Host, Trainer
 
 IMAGES, BATCH = 200, 50
@@ -31,6 +36,8 @@ GOALS: dict[str, Mapping[str, float]] = {
     "FG-ARI 0.80 and mIoU 0.60": {"fg_ari": 0.8, "miou": 0.6},
 }
 """What attention masks must reach on val."""
+TIMES = [f"{goal}: {clock} s" for goal in GOALS for clock in ("wall", "processor")]
+HEADINGS = ("date", "commit", "device", "what changed", "objective", *TIMES)
 
 
 @torch.no_grad()
@@ -59,18 +66,29 @@ class Attempt:
     """The scores of the last check."""
 
 
-def attempt(config: RunConfig, dataset: DatasetFile, host: Host, every: int) -> Attempt:
-    """Train until every goal is reached or the steps are done; checks every ``every`` steps."""
+def speedrun(
+    choice: Choice, seeds: int, every: int, goals: int, host: Host, data_dir: Path
+) -> list[Attempt]:
+    """Attempts on seeds 0 to ``seeds`` - 1, one after the other, for the first ``goals`` goals."""
+    with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
+        info = dataset_info(dataset)
+        configs = [resolve(replace(choice, seed=seed), info) for seed in range(seeds)]
+        return [attempt(config, dataset, host, every, tuple(GOALS)[:goals]) for config in configs]
+
+
+def attempt(
+    config: RunConfig, dataset: DatasetFile, host: Host, every: int, goals: Sequence[str]
+) -> Attempt:
+    """Train until all goals are reached or the steps are done; a check every ``every`` steps."""
     made = Attempt(config.seed)
     with tempfile.TemporaryDirectory(prefix="slotbench-") as folder:
         run = Run(Path(folder))
         trainer = Trainer(run, built(run, config), config, dataset, host)
         loader, spent = trainer.begin(), 0.0
-        while not trainer.at_end() and len(made.reached) < len(GOALS):
+        while not trainer.at_end() and len(made.reached) < len(goals):
             begun = time.process_time()
-            for _ in range(every):
-                if not trainer.at_end():
-                    trainer.advance(loader)
+            for _ in range(min(every, trainer.steps - trainer.step)):
+                trainer.advance(loader)
             trainer.check()
             spent += time.process_time() - begun
             made.last = val_scores(trainer.objective, dataset)
@@ -79,19 +97,36 @@ def attempt(config: RunConfig, dataset: DatasetFile, host: Host, every: int) -> 
                 f"({spent:.1f} s of processor): FG-ARI {made.last['fg_ari']:.3f}, "
                 f"mIoU {made.last['miou']:.3f}, ARI {made.last['ari']:.3f}"
             )
-            for goal, least in GOALS.items():
-                if all(made.last[name] >= value for name, value in least.items()):
+            for goal in goals:
+                if all(made.last[name] >= least for name, least in GOALS[goal].items()):
                     made.reached.setdefault(goal, (trainer.step, trainer.seconds, spent))
             trainer.objective.train()
             trainer.mark = time.monotonic()
     return made
 
 
-def told(attempts: Sequence[Attempt], goal: str) -> str:
+def board_row(attempts: Sequence[Attempt], what: str, objective: str, host: Host) -> str:
+    """A row of the board, in Markdown: a value for each of :data:`HEADINGS`."""
+    commit = str(source_commit().get("commit", ""))[:7]
+    cells = [datetime.now(UTC).date().isoformat(), commit, host.name, what, objective]
+    for goal in GOALS:
+        for index in (1, 2):
+            taken = [each.reached.get(goal, (0, math.inf, math.inf))[index] for each in attempts]
+            cells.append(_told(taken))
+    return "| " + " | ".join(cells) + " |"
+
+
+def add_row(board: Path, row: str) -> None:
+    """Add a row to the end of a board; a new board begins with its headings."""
+    heads = f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|\n"
+    before = board.read_text() if board.is_file() else heads
+    write_whole(board, f"{before.rstrip()}\n{row}\n".encode())
+
+
+def _told(seconds: Sequence[float]) -> str:
     """Seconds seed by seed, with the median and the worst; a dash where the goal was missed."""
-    walls = [each.reached[goal][1] if goal in each.reached else float("inf") for each in attempts]
-    words = " ".join(f"{wall:.0f}" if wall < float("inf") else "-" for wall in walls)
-    if len(walls) == 1:
+    words = ", ".join("-" if math.isinf(each) else f"{each:.0f}" for each in seconds)
+    if len(seconds) < 2 or all(map(math.isinf, seconds)):
         return words
-    middle, worst = statistics.median(walls), max(walls)
-    return f"{words}; median {middle:.0f}, worst {worst:.0f}"
+    middle, worst = statistics.median(seconds), max(seconds)
+    return f"{words} (median {middle:.0f}, worst {worst:.0f})".replace("inf", "-")

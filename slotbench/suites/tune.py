@@ -25,8 +25,6 @@ from slotbench.config.run_config import RunConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.evaluation.masks import labels_from_masks
-from slotbench.evaluation.segmentation import scores
 from slotbench.fields import Span
 from slotbench.objectives.objective import Objective
 from slotbench.progress import say
@@ -34,9 +32,10 @@ from slotbench.results.models import trained
 from slotbench.results.run import Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
+from slotbench.suites.speedrun import IMAGES, val_scores
 from slotbench.training.loop import Host, Silent
 
-FIRST_SEED, IMAGES, BATCH = 1000, 200, 50
+FIRST_SEED = 1000
 RUNGS = 4
 """Parts of a run after which successive halving may end it."""
 DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
@@ -285,17 +284,6 @@ def _best(plan: Plan, work: _Work, study: optuna.Study, config: RunConfig) -> tu
     )
 
 
-@torch.no_grad()
 def score(objective: Objective, dataset: DatasetFile) -> float:
     """Mean ``fg_ari/attention`` of the first images of val, from the fixed initial noise."""
-    objective.eval()
-    device, found = next(objective.parameters()).device, []
-    for start in range(0, min(IMAGES, dataset.size("val")), BATCH):
-        batch = dataset.read("val", start, min(start + BATCH, IMAGES, dataset.size("val")))
-        images, truth = torch.from_numpy(batch["image"]), torch.from_numpy(batch["mask"])
-        output = objective.core(images.permute(0, 3, 1, 2).float().div(255).to(device))
-        size = (truth.shape[1], truth.shape[2])
-        labels = labels_from_masks(output.attention.float().cpu(), size)
-        found.append(scores(labels, truth, objective.core.num_slots)["fg_ari"])
-    values = torch.cat(found)
-    return float(values[~values.isnan()].mean())
+    return val_scores(objective, dataset)["fg_ari"]

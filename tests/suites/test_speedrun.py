@@ -1,0 +1,53 @@
+"""The speedrun: goals are noted when they are first reached, and only training is timed."""
+
+import pytest
+
+from slotbench.suites import speedrun
+from tests.commands import sets
+
+TINY = ("train.batch_size=8", "encoder.channels=8", "core.width=8", "core.mlp_width=8")
+SMALL = (*TINY, "decoder.channels=8", "decoder.grid=8", "decoder.size=16", "train.steps=10")
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Scores of made-up checks; each check takes 1,000 seconds of a clock that is asked for."""
+    now, left = [0.0], [(0.5, 0.1), (0.9, 0.2), (0.7, 0.9), (0.8, 0.6)]
+
+    def scores(_, __):
+        now[0] += 1000
+        fg_ari, miou = left.pop(0)
+        return {"fg_ari": fg_ari, "miou": miou, "ari": 0.0}
+
+    def monotonic():
+        now[0] += 1
+        return now[0]
+
+    monkeypatch.setattr(speedrun, "val_scores", scores)
+    monkeypatch.setattr("slotbench.training.loop.time.monotonic", monotonic)
+    return left
+
+
+def test_goals_are_noted_once_and_checks_cost_no_time(blocks, tmp_path, scored, shown):
+    board = tmp_path / "board.md"
+    words = ("speedrun", "--seeds", 1, "--every", 2, "--threads", 1, "--note", "a try")
+    places = ("--data-dir", blocks, "--device", "cpu", "--board", board)
+    code, out, err = shown(*words, *places, *sets(*SMALL))
+    assert code == 0, err
+    assert scored == []  # the fourth check reached both goals: step 8 of 10
+    cells = [cell.strip() for cell in out.strip().strip("|").split("|")]
+    assert cells[3:5] == ["a try", "reconstruction"]
+    first, _, second, _ = cells[5:]
+    assert 4 <= int(first) < 20  # four steps; two checks took 2,000 seconds
+    assert int(first) < int(second) < 40
+    text = board.read_text()
+    assert text.startswith("| date | commit |")
+    assert text.endswith(out)
+
+
+def test_a_goal_that_is_missed_has_a_dash_and_no_median():
+    done, missed = (speedrun.Attempt(seed, {}, {}) for seed in (0, 1))
+    goal = next(iter(speedrun.GOALS))
+    done.reached[goal] = (100, 12.4, 11.0)
+    taken = [each.reached.get(goal, (0, float("inf"), 0))[1] for each in (done, missed)]
+    assert speedrun._told(taken) == "12, - (median -, worst -)"
