@@ -124,4 +124,4 @@ def training_step(
     loss = functional.mse_loss(model(images, noise)[0], images)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())

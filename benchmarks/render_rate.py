@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.goals import Goal
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 
@@ -36,6 +37,13 @@ def rendered(reference: str, images: int, workers: int, folder: Path) -> tuple[i
     spent = time.perf_counter() - begun
     with DatasetFile(path) as dataset:
         return sum(dataset.size(split) for split in dataset.splits), spent
+
+
+def goals() -> list[Goal]:
+    """Milliseconds an image of clevr6 on two workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        made, spent = rendered("clevr:clevr6", 200, 2, Path(folder))
+    return [Goal("rendering clevr6, two workers: ms an image", 1000 * spent / made, 20)]
 
 
 def main() -> None:
