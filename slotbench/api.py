@@ -574,7 +574,7 @@ def speedrun(
     threads: int | None = None,
     note: str = "",
     device: str = "auto",
-    data_dir: Path = DATA,
+    data_dir: Place = DATA,
     **choice: Any,
 ) -> str:
     """Time training until attention finds the objects; returns a row of docs/speedrun.md.
@@ -591,7 +591,7 @@ def speedrun(
     if threads is not None:
         torch.set_num_threads(threads)
     asked = Choice(objective=objective, **choice)
-    attempts = running.speedrun(asked, seeds, every, goals, where, data_dir)
+    attempts = running.speedrun(asked, seeds, every, goals, where, Path(data_dir))
     return running.board_row(attempts, note, objective, where)
 
 
