@@ -39,16 +39,13 @@ LARGEST_SCALE = 30.0
 class DenseConfig(MaskConfig):
     """Options of every objective that predicts what stands where."""
 
-    later: ClassVar[tuple[str, ...]] = ("waves", "unit", "attend")
+    later: ClassVar[tuple[str, ...]] = ("unit", "attend")
     grid: Count = 16
     """Side of the grid of places, whatever the image's size."""
     channels: Count = 32
     """Rank of the predictor's bilinear form, and channels of its convolutions."""
     depth: Count = 1
     """Number of the predictor's 3x3 convolutions."""
-    waves: Positive = 4.0
-    """Half-waves across the frame of the finest sine that the predictor draws with; the three
-    coarser have half as many each."""
     unit: bool = False
     """Whether each slot's vectors have length 1 before the masks mix them. Without it a faint mask
     with a long vector predicts as well as a full one, so that ``gather`` empties the masks."""
@@ -71,8 +68,7 @@ class Predictor(BilinearForm):
     """
 
     def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
-        shape = (slot_width, config.channels, config.depth, config.grid, width + 1)
-        super().__init__(*shape, tuple(config.waves / 2**octave for octave in (3, 2, 1, 0)))
+        super().__init__(slot_width, config.channels, config.depth, config.grid, width + 1)
         self.unit = config.unit
 
     def forward(self, slots: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -266,12 +266,6 @@ def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
     assert made.prior(output, 0.0) is None
 
 
-def test_a_finer_predictor_draws_with_finer_waves(data):
-    coarse, fine = (made_of(data, "slot-infonce", f"objective.waves={n}")[0] for n in (4, 8))
-    # sin(pi f y), sin at 4 frequencies from the coarsest, then cosines.
-    torch.testing.assert_close(fine.predictor.code[:, :3], coarse.predictor.code[:, 1:4])
-
-
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
 def test_a_named_teacher_takes_the_place_of_the_target(data, kind):
     asked = []
