@@ -8,9 +8,10 @@ import torch
 from slotbench.datasets.format.schema import PALETTE, Layout, Property
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.masks import labels_from_masks
+from slotbench.evaluation.property_scores import property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import scores
-from slotbench.evaluation.slot_probes import SlotData, predict_properties
+from slotbench.evaluation.slot_probes import Kind, SlotData, predict, train_probes
 from slotbench.rng import numpy_generator
 
 Array = np.ndarray
@@ -68,15 +69,9 @@ def probe(content: str, protocol: str, slots: int = SLOTS, steps: int = STEPS) -
         make(n, split, content, slots)
         for n, split in ((2_000, "train"), (300, "val"), (500, "test"))
     )
-    return predict_properties(
-        train,
-        val,
-        test,
-        LAYOUT,
-        seed=0,
-        protocol=protocol,
-        steps=steps,  # type: ignore[arg-type]
-    )
+    kinds: tuple[Kind, ...] = (protocol,)  # type: ignore[assignment]
+    (trained,) = train_probes(train, val, LAYOUT, seed=0, kinds=kinds, steps=steps).values()
+    return property_results(predict(trained, test), test.visible, seed=0)
 
 
 def shown(result: Result) -> str:

@@ -17,6 +17,9 @@ from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.fields import NotNegative, Positive, Space
 from slotbench.registry import register
 
+GATE_BIAS = 3.0
+"""The gate's bias before training: a slot is kept with probability 0.95."""
+
 
 @dataclass(frozen=True)
 class AdaptiveSlotsConfig(SlotAttentionConfig):
@@ -24,11 +27,11 @@ class AdaptiveSlotsConfig(SlotAttentionConfig):
 
     space: ClassVar[Space] = {
         **SlotAttentionConfig.space,
-        "sparsity": ("1e-4", "1e-3", "1e-2", "1e-1"),
+        "sparsity": ("1e-5", "1e-4", "1e-3", "1e-2"),
     }
-    sparsity: NotNegative = 1e-3
+    sparsity: NotNegative = 1e-4
     """Weight in the loss of a slot's mean probability to be kept (the paper's lambda). It must
-    fit the objective's scale: 1e-3 for squared errors of pixels, 1e-1 for losses near 1."""
+    fit the objective's scale: 1e-4 for squared errors of pixels, 1e-2 for losses near 1."""
     temperature: Positive = 1.0
     """Temperature of the relaxed selection, through which the gradient passes."""
 
@@ -51,11 +54,11 @@ class AdaptiveSlots(SlotAttention):
 
     def __init__(self, config: AdaptiveSlotsConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
+        last = nn.Linear(config.width, 1)
+        # Before objects are found no slot is missed: at even odds the penalty would drop them all.
+        nn.init.constant_(last.bias, GATE_BIAS)
         self.gate = nn.Sequential(
-            nn.LayerNorm(config.width),
-            nn.Linear(config.width, config.width),
-            nn.ReLU(),
-            nn.Linear(config.width, 1),
+            nn.LayerNorm(config.width), nn.Linear(config.width, config.width), nn.ReLU(), last
         )
 
     def noise(self, batch: int, generator: torch.Generator) -> Tensor:

@@ -17,8 +17,8 @@ from torch.nn import functional
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
-from slotbench.evaluation.property_scores import Predictions, property_results
-from slotbench.evaluation.result import Progress, Result
+from slotbench.evaluation.property_scores import Predictions
+from slotbench.evaluation.result import Progress
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.rng import building, numpy_generator
@@ -120,28 +120,6 @@ def predict(probe: Probe, test: Slots) -> Predictions:
     by_loss = probe.kind == "loss"
     order = assign(encoding.cost(predicted, targets), visible) if by_loss else by_masks(test)
     return Predictions(encoding, order.numpy(), of_slots(predicted, order), targets)
-
-
-def predict_properties(
-    train: Slots,
-    val: Slots,
-    test: Slots,
-    layout: Layout,
-    *,
-    seed: int,
-    protocol: Kind,
-    hidden: int = 0,
-    steps: int = 6000,
-) -> dict[str, Result]:
-    """R2 or accuracy of each property on ``test``, and ``mean``, by one probe.
-
-    ``protocol`` is ``loss`` or ``mask``. For arguments and errors see :func:`train_probes`, for
-    results :func:`slotbench.evaluation.property_scores.property_results`.
-    """
-    trained = train_probes(
-        train, val, layout, seed=seed, kinds=(protocol,), hidden=hidden, steps=steps
-    )
-    return property_results(predict(trained[protocol], test), test.visible, seed)
 
 
 def by_masks(data: Slots) -> Tensor:

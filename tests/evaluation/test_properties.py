@@ -7,7 +7,7 @@ from sklearn.metrics import r2_score
 
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.property_scores import Predictions, property_results
-from slotbench.evaluation.slot_probes import SlotData, predict_properties, train_probes
+from slotbench.evaluation.slot_probes import SlotData, predict, train_probes
 from slotbench.evaluation.targets import Encoding
 
 COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
@@ -38,6 +38,11 @@ def make(n, seed, slots=5, told=True):
     overlap = np.take_along_axis(overlap, order, axis=1)[:, :slots]
     properties = {"color": color, "position": position, "angle": angle}
     return SlotData(content, overlap, visible, properties)
+
+
+def predict_properties(train, val, test, layout, *, protocol, seed=0, **options):
+    made = train_probes(train, val, layout, seed=seed, kinds=(protocol,), **options)
+    return property_results(predict(made[protocol], test), test.visible, seed)
 
 
 def probe(train, test, protocol, **options):
