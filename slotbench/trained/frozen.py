@@ -48,7 +48,7 @@ class FrozenCore(nn.Module):
     def noise(self, batch: int, seed: int = 0) -> Tensor | None:
         """The slots' start (B, K, D), equal for all images; None where the core draws none."""
         drawn = self.core.noise(1, torch.Generator().manual_seed(seed))
-        return None if drawn is None else drawn.expand(batch, -1, -1)
+        return None if drawn is None else drawn.expand(batch, *drawn.shape[1:])
 
     def fitted(self, images: Tensor) -> Tensor:
         """Images float (B, 3, H, W) in [0, 1] at the core's size; ValueError for another form."""
