@@ -36,7 +36,8 @@ def test_the_code_on_the_card_loads_the_core_without_its_config(run, results, tm
     assert "config.json" not in card
     command = [sys.executable, "-c", blocks_of(card) + CHECK]
     subprocess.run(command, cwd=out, check=True)
-    found = np.load(out / "found.npz")
+    with np.load(out / "found.npz") as stored:
+        found = dict(stored)
     core = slotbench.load(run)
     images = torch.from_numpy(found["images"])
     expected = core(images, core.core.noise(2, torch.Generator().manual_seed(0)))
