@@ -136,7 +136,10 @@ def train(
         results_dir=results_dir,
         **choice,
     )
-    typer.echo(run.path)
+    from slotbench.training.distributed import launched
+
+    if (launched() or (0,))[0] == 0:
+        typer.echo(run.path)
 
 
 def _teacher(name: str | None) -> tuple[str, ...]:

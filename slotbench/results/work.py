@@ -12,11 +12,12 @@ from slotbench.config.resolve import Choice, check_names, dataset_info, resolve,
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import UserError
+from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
 from slotbench.results.run import Run, find
 from slotbench.training import devices
+from slotbench.training.distributed import agree, gone, launched, meeting
 from slotbench.training.loop import Host, train
 
 
@@ -122,6 +123,10 @@ def carry_out(
         from slotbench.training import launch
 
         launch.train(run, config, dataset, host)
+    if placed := launched():
+        _train_with_others(run, config, dataset, host, placed)
+        if placed[0]:
+            return run
     with run.lock():
         status = run.status()
         if status["state"] != "done":
@@ -142,6 +147,33 @@ def carry_out(
             tracked = tracker.Tracked(run.path, settings, run.status()["step"])
             tracker.tell_evaluation(host.trackers, tracked, found)
     return run
+
+
+def _train_with_others(
+    run: Run, config: RunConfig, dataset: DatasetFile, host: Host, placed: tuple[int, int, int]
+) -> None:
+    """Train as one of the processes that torchrun, Ray Train or srun has started.
+
+    The results folder is one for all machines. :class:`SlotbenchError` where another process is
+    lost.
+    """
+    rank, world, local = placed
+    if host.processes > 1:
+        raise UserError("--gpus: the launcher has started all processes.", "Leave it out.")
+    device = torch.device("cuda", local) if host.device.type == "cuda" else host.device
+    host = replace(host, device=device, processes=world)
+    try:
+        with meeting(device):
+            _, done = agree(0.0, rank == 0 and run.status()["state"] == "done")
+            if not done:
+                train(run, built(run, config), config, dataset, host)
+    except RuntimeError as error:
+        if not gone(error):
+            raise
+        raise SlotbenchError(
+            f"Rank {rank} of {world} has lost another rank, and ends.",
+            "Start all of them again: the run goes on from its last checkpoint.",
+        ) from error
 
 
 def _groups(evaluate: bool) -> tuple[str, ...]:

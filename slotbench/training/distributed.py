@@ -29,19 +29,59 @@ NO_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
 Loss = Callable[[TrainBatch], dict[str, Tensor]]
 
 
+LAUNCHERS = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+)
+"""What torchrun and Ray Train, and srun, call rank, number of processes, rank on this machine."""
+
+
+def launched() -> tuple[int, int, int] | None:
+    """Rank, processes, and rank on this machine, where a launcher started this as one of several.
+
+    A launcher also says where they meet, by MASTER_ADDR and MASTER_PORT; srun leaves that to the
+    user. Without it each process is alone.
+    """
+    if not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return None
+    for names in LAUNCHERS:
+        if names[0] in os.environ and os.environ.get(names[1], "1") != "1":
+            try:
+                rank, world, local = (int(os.environ.get(name, "0")) for name in names)
+            except ValueError as error:
+                raise UserError(f"{', '.join(names)} are no whole numbers: {error}.") from error
+            return rank, world, local
+    return None
+
+
 @contextmanager
 def meeting(device: torch.device) -> Iterator[None]:
-    """Join the processes that the launcher has started: NCCL between GPUs, Gloo between CPUs."""
-    # All are on one machine: no name of it is looked up, and no other machine is let in.
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    """Join the processes that the launcher has started: NCCL between GPUs, Gloo between CPUs.
+
+    Ray Train has joined them already.
+    """
+    if distributed.is_initialized():
+        yield
+        return
+    if os.environ.get("MASTER_ADDR") in ("localhost", "127.0.0.1"):
+        # All are on one machine: no name of it is looked up, and no other machine is let in.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     on_gpus = device.type == "cuda"
     if on_gpus:
         torch.cuda.set_device(device)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=PATIENCE)
+    rank, world, _ = launched() or (0, 1, 0)
+    kind = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    distributed.init_process_group(kind, timeout=PATIENCE, rank=rank, world_size=world)
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def gone(error: RuntimeError) -> bool:
+    """Whether an error says that the connection to another process is lost."""
+    known = isinstance(error, distributed.DistError)
+    return known or any(name in str(error).lower() for name in ("gloo", "nccl"))
 
 
 def check_batch(batch_size: int, processes: int) -> None:

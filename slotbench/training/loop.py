@@ -420,6 +420,7 @@ class Trainer:
         """
         free = self.at_end() or rank_and_world()[1] == 1
         if self.stopped or (asked() and free):
+            self.check()
             raise StopRequest(f"stopped by {asked() or 'a signal'}")
 
 

@@ -1,0 +1,92 @@
+"""Processes that another launcher started, as two machines would: they meet over loopback."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from slotbench.errors import UserError
+from slotbench.results import work as workflow
+from slotbench.training.distributed import launched
+from tests.commands import sets, start_command, wait_for
+from tests.training import ranks
+from tests.training.test_distributed_train import CPU, assert_close
+from tests.training.test_launch import ended, steps_done
+
+SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+
+
+def start_nodes(blocks, folder, names, steps):
+    """Two processes with a GPU's place each on a machine of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    words = (
+        "train --preset quick --objective simclr --device cpu --no-evaluate --checkpoint-every 0"
+    )
+    places = ("--steps", steps, "--data-dir", blocks, "--results-dir", folder)
+    return [
+        start_command(
+            *words.split(),
+            *places,
+            *sets(*ranks.TINY),
+            cwd=folder,
+            **dict(zip(names, (str(rank), "2", "0"), strict=True)),
+            **meet,
+        )
+        for rank in range(2)
+    ]
+
+
+def test_two_nodes_train_what_one_process_trains(blocks, tmp_path):
+    processes = start_nodes(blocks, tmp_path, SLURM, 3)
+    (code, out, err), (other, said, more) = (ended(process) for process in processes)
+    assert (code, other) == (0, 0), err + more
+    assert said == ""
+    run = workflow.find("0-", tmp_path)
+    assert str(run.path) in out
+    assert run.status()["device"].startswith("2 x ")
+    assert_close(
+        workflow.start(ranks.choice("simclr"), CPU, blocks, tmp_path / "one", evaluate=False), run
+    )
+
+
+def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):
+    first, second = start_nodes(blocks, tmp_path, TORCHRUN, 5000)
+    wait_for(lambda: steps_done(tmp_path) > 3)
+    second.send_signal(signal.SIGKILL)
+    code, _, err = ended(first)
+    ended(second)
+    assert code == 1
+    assert "Rank 0 of 2 has lost another rank" in err
+    assert "Traceback" not in err
+    assert workflow.find("0-", tmp_path).status()["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, None),
+        ({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, (1, 2, 0)),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1"}, (3, 4, 1)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, None),
+    ],
+)
+def test_what_launchers_say_counts_only_with_a_place_to_meet(monkeypatch, given, expected):
+    for name in (*SLURM, *TORCHRUN, "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert launched() is None
+    monkeypatch.setattr(os, "environ", {**os.environ, "MASTER_ADDR": "a", "MASTER_PORT": "1"})
+    assert launched() == expected
+
+
+def test_a_rank_that_is_no_number_is_a_mistake(monkeypatch):
+    told = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "x", "WORLD_SIZE": "2"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="no whole numbers"):
+        launched()
