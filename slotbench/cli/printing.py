@@ -84,11 +84,13 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
 def throughput_table(rows: list[dict[str, Any]]) -> Table:
     """Milliseconds a step of every objective."""
     title = f"{rows[0]['preset']}, batches of {rows[0]['batch_size']}, {rows[0]['device']}"
-    headings = ("step, ms", "relative", "of it views, ms", "loading, ms", "images/s")
-    table = _table(title, "objective", *headings)
+    times = ("step, ms", "relative", "of it views, ms", "loading, ms", "waited, ms")
+    table = _table(title, "objective", *times, "images/s", "GFLOP/s", "of peak")
     for row in rows:
         loading = "—" if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
         step, relative = f"{row['step_ms']:.1f}", f"{row['relative']:.2f}"
         views, rate = f"{row['views_ms']:.1f}", f"{row['images_per_second']:.0f}"
-        table.add_row(*map(_cell, (row["objective"], step, relative, views, loading, rate)))
+        cells = (row["objective"], step, relative, views, loading, f"{row['waited_ms']:.1f}", rate)
+        speed = (f"{row['gflops_per_second']:.0f}", f"{row['share_of_peak']:.0%}")
+        table.add_row(*map(_cell, (*cells, *speed)))
     return table

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.rng import torch_generator
 from slotbench.training.build import build
 from slotbench.training.devices import describe
+from slotbench.training.flops import flops_of_step
 
 WARM, COUNTED = 3, 21
 LAYOUT = Layout(
@@ -47,16 +49,20 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Without a dataset loading is not timed. What is trained on is random: pixels, labels, frames of
-    a video, and stored features of the size of a ViT-B/16's.
+    Beside them: FLOPs a second, their share of what a product of large matrices reaches, and how
+    long the device waited. A CPU waits while it loads; a GPU whenever no kernel runs. Without a
+    dataset loading is not timed. What is trained on is random: pixels, labels, frames of a video,
+    and stored features of the size of a ViT-B/16's.
     """
     rows: list[dict[str, Any]] = []
+    peak = _peak(device)
     for name, entry in registry.entries("objectives").items():
         kind = entry.load()
         if not kind.trains:
             continue
         config = resolve(Choice(objective=name, preset=preset), NOWHERE)
         times = _times(config, device, dataset, data_dir)
+        times["share_of_peak"] = round(times["gflops_per_second"] * 1e9 / peak, 3)
         # The first objective of the list is reconstruction, to which all others are compared.
         relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
         rows.append({"objective": name, **times, "relative": round(relative, 2)})
@@ -79,8 +85,9 @@ def _times(
                 images_on(loader.batch(step), device)
                 loading[-1] = _clock(device) - loading[-1]
     labels = _labels(objective, batch, device)
-    viewing, stepping = [], []
-    for step in range(WARM + COUNTED):
+
+    def take(step: int) -> tuple[float, float]:
+        """A step; the seconds of its views, and of all."""
         begun = _clock(device)
         views = _views(objective, config, images, step)
         viewed = _clock(device)
@@ -90,9 +97,14 @@ def _times(
         torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.clip or math.inf)
         optimizer.step()
         objective.after_step(step)
-        viewing.append(viewed - begun)
-        stepping.append(_clock(device) - begun)
-    step_time = _median(stepping)
+        return viewed - begun, _clock(device) - begun
+
+    taken = [take(step) for step in range(WARM + COUNTED)]
+    viewing, stepping = ([each[part] for each in taken] for part in (0, 1))
+    step_time, loaded = _median(stepping), _median(loading) if loading else 0.0
+    views = _views(objective, config, images, 0)
+    flops = flops_of_step(objective, TrainBatch(images, views, 0, 0, labels=labels))
+    waited = loaded if device.type == "cpu" else step_time - _busy(lambda: take(WARM + COUNTED))
     return {
         "preset": config.preset,
         "device": describe(device),
@@ -100,8 +112,28 @@ def _times(
         "step_ms": round(step_time * 1000, 2),
         "views_ms": round(_median(viewing) * 1000, 2),
         "loading_ms": round(_median(loading) * 1000, 3) if loading else None,
+        "waited_ms": round(waited * 1000, 2),
         "images_per_second": round(batch / step_time, 1),
+        "gflops_per_second": round(flops / step_time / 1e9, 1),
     }
+
+
+def _busy(work: Callable[[], object]) -> float:
+    """Seconds that a GPU computes during some work. Not measured yet: no GPU was at hand."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
+        work()
+    return float(sum(event.self_device_time_total for event in seen.key_averages())) / 1e6
+
+
+def _peak(device: torch.device) -> float:
+    """FLOPs a second of a product of square matrices in float32, the best of three."""
+    side = 1024 if device.type == "cpu" else 8192
+    matrix, times = torch.rand(side, side, device=device), []
+    for _ in range(4):
+        begun = _clock(device)
+        matrix @ matrix
+        times.append(_clock(device) - begun)
+    return 2 * side**3 / min(times)
 
 
 def _views(objective: Objective, config: RunConfig, images: Tensor, step: int) -> Views | None:

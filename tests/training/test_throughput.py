@@ -29,6 +29,9 @@ def test_every_objective_that_trains_is_timed():
         assert row["relative"] == pytest.approx(row["step_ms"] / rows[0]["step_ms"], abs=0.006)
         assert row["views_ms"] <= row["step_ms"]
         assert row["loading_ms"] is None
+        assert row["waited_ms"] == 0  # a CPU that loads nothing
+        assert row["gflops_per_second"] > 0
+        assert 0 < row["share_of_peak"] < 2
 
 
 def test_loading_is_timed_from_a_dataset_of_any_size(blocks):
@@ -36,4 +39,5 @@ def test_loading_is_timed_from_a_dataset_of_any_size(blocks):
         throughput.Choice(objective="supervised", preset="quick"), throughput.NOWHERE
     )
     times = throughput._times(config, torch.device("cpu"), str(blocks / "clevr.h5"), blocks)
+    assert times["waited_ms"] == pytest.approx(times["loading_ms"], abs=0.006)
     assert times["loading_ms"] > 0
