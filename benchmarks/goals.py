@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-MODULES = ("published", "render_rate", "speedrun")
+MODULES = ("published", "render_rate", "speedrun", "evaluation", "leaderboard_scale")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.goals import Goal
 from slotbench import api
 from slotbench.evaluation.groups import current_version, version
 from slotbench.rng import numpy_generator
@@ -203,6 +204,18 @@ def ask(*words: str) -> dict[str, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall": time.perf_counter() - start, "cpu": used, "bytes": len(done.stdout)}
+
+
+def goals() -> list[Goal]:
+    """Wall seconds of each question that has a goal, for 5,000 runs and 2,000 cells."""
+    command = [sys.executable, "-m", "benchmarks.leaderboard_scale"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [
+        Goal(f"5,000 runs, 2,000 cells, {row['asked']}: seconds", row["wall"], row["goal"])
+        for row in rows
+        if row["goal"] is not None
+    ]
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def rendered(reference: str, images: int, workers: int, folder: Path) -> tuple[i
 def goals() -> list[Goal]:
     """Milliseconds an image of clevr6 on two workers."""
     with tempfile.TemporaryDirectory() as folder:
-        made, spent = rendered("clevr:clevr6", 200, 2, Path(folder))
+        made, spent = rendered("clevr:clevr6", IMAGES["clevr:clevr6"], 2, Path(folder))
     return [Goal("rendering clevr6, two workers: ms an image", 1000 * spent / made, 20)]
 
 
