@@ -2,12 +2,10 @@
 
 import copy
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-VALUES: tuple[Any, ...] = (
+VALUES = (
     None,
     True,
     -1,
@@ -41,7 +39,7 @@ TEXTS = (
 """What takes the place of a value in the text of a document; mostly no JSON."""
 
 
-def mutants(data: bytes, seed: int, count: int) -> Iterator[bytes]:
+def mutants(data, seed, count):
     """``count`` mutations of a file's content."""
     try:
         document = json.loads(data)
@@ -55,7 +53,7 @@ def mutants(data: bytes, seed: int, count: int) -> Iterator[bytes]:
             yield of_bytes(data, draw)
 
 
-def of_bytes(data: bytes, draw: np.random.Generator) -> bytes:
+def of_bytes(data, draw):
     """Flip, cut, repeat, insert or lose some bytes."""
     found = bytearray(data)
     for _ in range(draw.integers(1, 4)):
@@ -77,7 +75,7 @@ def of_bytes(data: bytes, draw: np.random.Generator) -> bytes:
     return bytes(found)
 
 
-def of_document(document: Any, draw: np.random.Generator) -> bytes:
+def of_document(document, draw):
     """Replace, lose or rename a value of a JSON document, or write it as no JSON."""
     made = copy.deepcopy(document)
     places = list(_places(made))
@@ -98,7 +96,7 @@ def of_document(document: Any, draw: np.random.Generator) -> bytes:
     return json.dumps(made).encode()
 
 
-def _places(document: Any) -> Iterator[tuple[Any, Any]]:
+def _places(document):
     """(container, key) of every value."""
     items = document.items() if isinstance(document, dict) else enumerate(document)
     for key, value in list(items):

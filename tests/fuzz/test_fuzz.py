@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from slotbench.results.bundle import check_hashes, open_bundle
 from slotbench.results.judge_external import Request, evaluate_predictions
 from slotbench.results.models import trained
 from slotbench.results.publish import publish
-from slotbench.results.run import Run, all_runs, find
+from slotbench.results.run import all_runs, find
 from slotbench.suites.document import read
 from slotbench.suites.state import Journal
 from slotbench.training import checkpoint
@@ -44,10 +43,10 @@ seed = 1
 
 
 @contextmanager
-def limited() -> Iterator[None]:
+def limited():
     """TimeoutError where a block takes too long."""
 
-    def end(*_: object) -> None:
+    def end(*_):
         raise TimeoutError(f"more than {SECONDS} seconds")
 
     before = signal.signal(signal.SIGALRM, end)
@@ -59,9 +58,9 @@ def limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def fuzz(file: Path, count: int, use: Callable[[], object]) -> int:
+def fuzz(file, count, use):
     """Use a file with each mutation of its content; returns how many were refused."""
-    whole, refused, said = file.read_bytes(), 0, list[str]()
+    whole, refused, said = file.read_bytes(), 0, []
     for number, data in enumerate(mutants(whole, len(whole), count)):
         file.write_bytes(data)
         try:
@@ -79,7 +78,7 @@ def fuzz(file: Path, count: int, use: Callable[[], object]) -> int:
 
 
 @pytest.fixture(scope="module")
-def results(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(blocks, tmp_path_factory):
     """Two finished runs, judged."""
     folder = tmp_path_factory.mktemp("fuzz")
     host = api.host("cpu")
@@ -91,12 +90,12 @@ def results(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own(results: Path, tmp_path: Path) -> Path:
+def own(results, tmp_path):
     """A copy of the results that a test may damage."""
     return Path(shutil.copytree(results, tmp_path / "results"))
 
 
-def first(folder: Path) -> Run:
+def first(folder):
     return all_runs(folder)[0]
 
 
@@ -104,10 +103,10 @@ def first(folder: Path) -> Run:
 @pytest.mark.parametrize(
     "name", ["config.json", "status.json", "evaluation.json", "environment.json", "metrics.jsonl"]
 )
-def test_one_bad_run_never_hides_the_other(own: Path, name: str, count: int) -> None:
+def test_one_bad_run_never_hides_the_other(own, name, count):
     other = all_runs(own)[1].id
 
-    def use() -> None:
+    def use():
         board = api.board(own)
         assert board.rows
         counted = [seed for row in board.rows for seed in row.seeds]
@@ -119,10 +118,10 @@ def test_one_bad_run_never_hides_the_other(own: Path, name: str, count: int) -> 
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", ["config.json", "status.json", "environment.json"])
-def test_a_command_on_a_bad_run_names_the_problem(own: Path, name: str, count: int) -> None:
+def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
     path = first(own).path
 
-    def use() -> None:
+    def use():
         run = find(str(path), own)
         run.config()
         run.status()
@@ -132,7 +131,7 @@ def test_a_command_on_a_bad_run_names_the_problem(own: Path, name: str, count: i
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_checkpoints_and_weights(own: Path, count: int) -> None:
+def test_checkpoints_and_weights(own, count):
     run = first(own)
     config = run.config()
     assert fuzz(run.checkpoint, count, lambda: checkpoint.load(run.checkpoint, config.id))
@@ -140,7 +139,7 @@ def test_checkpoints_and_weights(own: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_suites_and_journals(tmp_path: Path, count: int) -> None:
+def test_suites_and_journals(tmp_path, count):
     file = tmp_path / "mine.toml"
     file.write_text(SUITE)
     assert fuzz(file, count, lambda: read(file))
@@ -151,10 +150,10 @@ def test_suites_and_journals(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_prepared_datasets(blocks: Path, tmp_path: Path, count: int) -> None:
+def test_prepared_datasets(blocks, tmp_path, count):
     path = Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
 
-    def use() -> None:
+    def use():
         with DatasetFile(path) as dataset:
             dataset.read("test", 0, 2)
 
@@ -163,7 +162,7 @@ def test_prepared_datasets(blocks: Path, tmp_path: Path, count: int) -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("form", ["npz", "h5"])
-def test_predictions(blocks: Path, tmp_path: Path, form: str, count: int) -> None:
+def test_predictions(blocks, tmp_path, form, count):
     draw = np.random.default_rng(0)
     with DatasetFile(blocks / "clevr.h5") as dataset:
         size = dataset.size("test")
@@ -179,11 +178,11 @@ def test_predictions(blocks: Path, tmp_path: Path, form: str, count: int) -> Non
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_bundles(own: Path, tmp_path: Path, count: int) -> None:
+def test_bundles(own, tmp_path, count):
     for out in (tmp_path / "bundle.zip", tmp_path / "bundle"):
         publish([first(own)], out, force=False)
 
-    def use(out: Path) -> None:
+    def use(out):
         with open_bundle(out) as bundle:
             check_hashes(bundle)
 
@@ -193,7 +192,7 @@ def test_bundles(own: Path, tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_published_records(own: Path, count: int) -> None:
+def test_published_records(own, count):
     folder = own / "published"
     folder.mkdir()
     publish([first(own)], folder / "mine.json", force=False)
@@ -201,7 +200,7 @@ def test_published_records(own: Path, count: int) -> None:
     fuzz(folder / "mine.json", count, lambda: api.board(own).to_csv())
 
 
-def test_mutations_are_the_same_for_a_seed() -> None:
+def test_mutations_are_the_same_for_a_seed():
     one, two = (list(mutants(b'{"a": [1, {"b": 2}]}', 7, 30)) for _ in range(2))
     assert one == two
     assert len(set(one)) > 20

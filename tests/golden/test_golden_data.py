@@ -3,7 +3,7 @@
 Masks and codes must be equal, and numbers to the last digits. Of an image, one value in a
 thousand may differ by at most 2: another architecture or C library may round a colour that is
 nearly half-way to the other side. On one machine nothing may differ, nor between x86 processors
-(tests/datasets/test_same_everywhere.py): ``python -m tests.golden.exact`` compares sha256.
+(tests/datasets/test_same_everywhere.py): ``python -m tests.golden`` compares sha256.
 """
 
 import hashlib
@@ -11,22 +11,17 @@ import json
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.golden.places import (
-    SHIFTS,
-    DatasetFile,
-    PrepareRequest,
-    change,
-    prepare,
-    registry,
-    split_of,
-    why_not,
-)
-from tests.golden.store import Arrays, load, load_arrays
+from slotbench import registry
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request as PrepareRequest
+from slotbench.datasets.prepare.preparation import prepare
+from slotbench.datasets.shifts.kinds import SHIFTS, split_of, why_not
+from slotbench.datasets.shifts.shift_images import change
+from tests.golden.store import load, load_arrays
 
 DRAWN = (
     "clevr",
@@ -44,11 +39,11 @@ FEW = ("clevrtex", "multi-dsprites-video")
 
 
 @cache
-def dataset(name: str, variant: str) -> Any:
+def dataset(name, variant):
     return registry.get("datasets", name).load()(variant, SIZE, SEED)
 
 
-def cases() -> list[tuple[str, str, str]]:
+def cases():
     """(dataset, variant, split) of all that is rendered, and of changes on finished images."""
     listed = []
     for name in DRAWN:
@@ -66,7 +61,7 @@ def cases() -> list[tuple[str, str, str]]:
     return listed + [("clevr", "clevr6", f"changed-{shift}") for shift in on_images]
 
 
-def drawn(name: str, variant: str, split: str) -> Arrays:
+def drawn(name, variant, split):
     """The rows of a case, as ``prepare`` gets them."""
     made = dataset(name, variant)
     rows = 2 if split == "test" and name not in FEW else 1
@@ -77,13 +72,13 @@ def drawn(name: str, variant: str, split: str) -> Arrays:
     return dict(made.render(split, 0, rows))
 
 
-def packed(batch: Arrays) -> Arrays:
+def packed(batch):
     """Image, mask, and all other arrays one after the other by name; float64 holds them all."""
     rest = [batch[key].astype(np.float64).ravel() for key in _others(batch)]
     return {"image": batch["image"], "mask": batch["mask"], "numbers": np.concatenate(rest)}
 
 
-def described(batch: Arrays) -> dict[str, Any]:
+def described(batch):
     """Shapes, dtypes and sha256 of a case."""
     digest = hashlib.sha256()
     for key in _others(batch):
@@ -96,11 +91,11 @@ def described(batch: Arrays) -> dict[str, Any]:
     }
 
 
-def _others(batch: Arrays) -> list[str]:
+def _others(batch):
     return sorted(set(batch) - {"image", "mask"})
 
 
-def prepared() -> dict[str, Any]:
+def prepared():
     """What a prepared file says of itself, shifts and all; exact on one machine only."""
     sizes = {"train": 3, "val": 2, "test": 2}
     with tempfile.TemporaryDirectory() as folder:
@@ -116,12 +111,12 @@ def prepared() -> dict[str, Any]:
             }
 
 
-def found() -> dict[str, Any]:
+def found():
     """Case -> shapes and sha256."""
     return {"/".join(case): described(drawn(*case)) for case in cases()} | {"file": prepared()}
 
 
-def found_arrays() -> Arrays:
+def found_arrays():
     """Case and kind -> array."""
     return {
         f"{'/'.join(case)} {kind}": array
@@ -133,12 +128,12 @@ def found_arrays() -> Arrays:
 STORED, ARRAYS = load("data"), load_arrays()
 
 
-def test_every_case_is_stored() -> None:
+def test_every_case_is_stored():
     assert {"/".join(case) for case in cases()} | {"file"} == set(STORED)
 
 
 @pytest.mark.parametrize("case", cases(), ids="/".join)
-def test_what_is_drawn_stays(case: tuple[str, str, str]) -> None:
+def test_what_is_drawn_stays(case):
     name, batch = "/".join(case), drawn(*case)
     assert described(batch)["arrays"] == STORED[name]["arrays"]
     got = packed(batch)
@@ -149,7 +144,7 @@ def test_what_is_drawn_stays(case: tuple[str, str, str]) -> None:
     assert (apart > 0).mean() <= 1e-3
 
 
-def test_a_prepared_file_says_what_it_said() -> None:
+def test_a_prepared_file_says_what_it_said():
     got, wanted = prepared(), STORED["file"]
     assert got["manifest"].keys() == wanted["manifest"].keys()
     for key in wanted.keys() - {"manifest", "fingerprint"}:

@@ -1,18 +1,19 @@
 """Ids of resolved configurations. An id is the name of a run's folder: it must not change."""
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.golden.places import Choice, DatasetInfo, RunConfig, registry, resolve
+from slotbench import registry
+from slotbench.config.resolve import Choice, resolve
+from slotbench.config.run_config import DatasetInfo, RunConfig
 from tests.golden.store import FOLDER, load
 
 INFO = DatasetInfo("clevr", "clevr6", "rendered", 16 * "0123", 64, 6, {})
 VIDEO = DatasetInfo("multi-dsprites-video", "binarized", "rendered", 16 * "4567", 64, 3, {})
 DOCUMENTS = ("config-reconstruction.json", "config-combination.json")
 """Two ``config.json`` as runs left them, verbatim; the first is of an early published run."""
-OVERRIDES: dict[str, dict[str, Any]] = {
+OVERRIDES = {
     "seed": {"seed": 7},
     "steps": {"steps": 123},
     "budget of seconds": {"budget": "600:seconds"},
@@ -35,7 +36,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 
 
-def cases() -> dict[str, dict[str, Any]]:
+def cases():
     """What is typed, by a name; every component once, then presets, then other options."""
     named = {f"core {name}": {"core": name} for name in registry.names("cores")}
     named |= {
@@ -53,20 +54,20 @@ def cases() -> dict[str, dict[str, Any]]:
     return {**named, **OVERRIDES}
 
 
-def made(**typed: Any) -> RunConfig:
+def made(**typed):
     """A configuration on the fixed data."""
     kind = registry.entries("objectives").get(typed.get("objective", ""))
     info = VIDEO if kind is not None and kind.load().temporal else INFO
     return resolve(Choice(**{"preset": "quick", **typed}), info)
 
 
-def found() -> dict[str, str]:
+def found():
     """Case or document -> id."""
     ids = {name: made(**typed).id for name, typed in cases().items()}
     return ids | {name: RunConfig.from_dict(document(name)).id for name in DOCUMENTS}
 
 
-def document(name: str) -> dict[str, Any]:
+def document(name):
     """A stored ``config.json``."""
     return dict(json.loads((FOLDER / name).read_text()))
 
@@ -74,12 +75,12 @@ def document(name: str) -> dict[str, Any]:
 STORED = load("ids")
 
 
-def test_every_case_has_its_id() -> None:
+def test_every_case_has_its_id():
     assert set(cases()) | set(DOCUMENTS) == set(STORED)
 
 
 @pytest.mark.parametrize("name", list(cases()))
-def test_an_id_stays(name: str) -> None:
+def test_an_id_stays(name):
     config = made(**cases()[name])
     assert config.id == STORED[name]
     again = json.loads(json.dumps(config.to_dict()))
@@ -87,7 +88,7 @@ def test_an_id_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_an_old_document_is_read(name: str) -> None:
+def test_an_old_document_is_read(name):
     config = RunConfig.from_dict(document(name))
     assert config.id == STORED[name]
     assert json.loads(json.dumps(config.to_dict())) == document(name)

@@ -8,24 +8,16 @@ five losses are held tightly, later ones loosely.
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.golden.places import (
-    Choice,
-    DatasetFile,
-    RunConfig,
-    dataset_info,
-    registry,
-    resolve,
-    tiny,
-)
+from slotbench import registry
+from slotbench.config.resolve import Choice, dataset_info, resolve
 from tests.golden.store import load
+from tests.objectives import tiny
 
 STEPS, TIGHT = 20, 5
-Data = dict[bool, DatasetFile]
 SAME = ("train.learning_rate=1e-3", "train.precision=float32")
 SMALL = ("core.width=8", "core.mlp_width=8", "core.slots=3", "train.batch_size=4")
 OTHERS = {
@@ -37,11 +29,9 @@ OTHERS = {
 }
 
 
-def cases() -> dict[str, dict[str, Any]]:
+def cases():
     """What :func:`tiny.config` is asked for, by a name."""
-    named: dict[str, dict[str, Any]] = {
-        name: {"objective": name} for name in registry.names("objectives")
-    }
+    named = {name: {"objective": name} for name in registry.names("objectives")}
     named |= {
         f"simclr by {name}": {"objective": "simclr", "alignment": name}
         for name in registry.names("alignments")
@@ -51,7 +41,7 @@ def cases() -> dict[str, dict[str, Any]]:
     return {**named, "combination": {"objective": "reconstruction+simclr:0.1"}}
 
 
-def configured(dataset: DatasetFile, typed: dict[str, Any]) -> RunConfig:
+def configured(dataset, typed):
     """A small run; one with other encoders and decoders says all that is small itself."""
     options = {"objective": "reconstruction", **typed}
     if "overrides" in options:
@@ -62,7 +52,7 @@ def configured(dataset: DatasetFile, typed: dict[str, Any]) -> RunConfig:
     return tiny.config(dataset, name, *SAME, steps=STEPS, **options)
 
 
-def trained(data: Data, folder: Path, typed: dict[str, Any]) -> dict[str, Any]:
+def trained(data, folder, typed):
     """The sum of absolute weights before training, and the loss of each step."""
     kind = registry.entries("objectives").get(typed.get("objective", ""))
     dataset = data[kind is not None and kind.load().temporal]
@@ -75,7 +65,7 @@ def trained(data: Data, folder: Path, typed: dict[str, Any]) -> dict[str, Any]:
     return {"weights": float(sum(weights)), "losses": losses}
 
 
-def found() -> dict[str, Any]:
+def found():
     """Case -> weights and losses."""
     with tempfile.TemporaryDirectory() as folder:
         data = tiny.write_data(Path(folder))
@@ -86,16 +76,16 @@ STORED = load("losses")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+def data(tmp_path_factory):
     return tiny.write_data(tmp_path_factory.mktemp("golden"))
 
 
-def test_every_case_is_stored() -> None:
+def test_every_case_is_stored():
     assert set(cases()) == set(STORED)
 
 
 @pytest.mark.parametrize("name", list(cases()))
-def test_losses_stay(data: Data, tmp_path: Path, name: str) -> None:
+def test_losses_stay(data, tmp_path, name):
     got, wanted = trained(data, tmp_path / "run", cases()[name]), STORED[name]
     assert got["weights"] == pytest.approx(wanted["weights"], rel=1e-5)
     assert len(got["losses"]) == len(wanted["losses"])

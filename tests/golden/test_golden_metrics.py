@@ -7,26 +7,21 @@ are trained, and are held to 1e-4.
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.golden.places import (
-    Choice,
-    DatasetFile,
-    Host,
-    JudgeRequest,
-    PrepareRequest,
-    evaluate,
-    evaluate_baseline,
-    evaluate_predictions,
-    prepare,
-    start,
-    write_blocks,
-)
-from tests.golden.store import Arrays, load
+from slotbench.config.resolve import Choice
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.prepare.preparation import Request as PrepareRequest
+from slotbench.datasets.prepare.preparation import prepare
+from slotbench.results.judge import evaluate
+from slotbench.results.judge_external import Request as JudgeRequest
+from slotbench.results.judge_external import evaluate_baseline, evaluate_predictions
+from slotbench.results.work import Host, start
+from tests.conftest import write_blocks
+from tests.golden.store import load
 
 SLOTS, WIDTH = 4, 6
 COUNTING = ("ari/", "fg_ari/", "miou/", "mbo/", "sc/", "msc/", "health/empty_slots")
@@ -34,7 +29,7 @@ GROUPS = "segmentation,draws,health,linear-probe,dci,shifts"
 """Of the run; predictions are judged by all groups."""
 
 
-def predictions(data: Path) -> Arrays:
+def predictions(data):
     """True masks and properties, each under noise; masks sum to 1."""
     generator, made = np.random.default_rng(2024), {}
     with DatasetFile(data / "clevr.h5") as dataset:
@@ -53,20 +48,20 @@ def predictions(data: Path) -> Arrays:
     return made
 
 
-def of_predictions(folder: Path) -> dict[str, Any]:
+def of_predictions(folder):
     write_blocks(folder / "clevr.h5")
-    np.savez(folder / "predictions.npz", **predictions(folder))  # type: ignore[arg-type]
+    np.savez(folder / "predictions.npz", **predictions(folder))
     request = JudgeRequest("clevr", "all", 0, folder, folder / "results")
     return evaluate_predictions(folder / "predictions.npz", "golden", request)[1]
 
 
-def of_baseline(folder: Path) -> dict[str, Any]:
+def of_baseline(folder):
     write_blocks(folder / "clevr.h5")
     request = JudgeRequest("clevr", "segmentation", 0, folder, folder / "results")
     return evaluate_baseline("voronoi", request)[1]
 
 
-def of_run(folder: Path) -> dict[str, Any]:
+def of_run(folder):
     """The untrained core on sprites and their shifted test sets, from ``prepare`` on."""
     sizes = {"train": 48, "val": 16, "test": 16}
     shifts = ("occlusion", "object_color")
@@ -83,7 +78,7 @@ def of_run(folder: Path) -> dict[str, Any]:
 KINDS = {"predictions": of_predictions, "baseline": of_baseline, "run": of_run}
 
 
-def judged(kind: str) -> dict[str, Any]:
+def judged(kind):
     """Numbers by key, how many images are behind each, what is skipped, versions of groups."""
     with tempfile.TemporaryDirectory() as folder:
         document = KINDS[kind](Path(folder))
@@ -95,7 +90,7 @@ def judged(kind: str) -> dict[str, Any]:
     }
 
 
-def found() -> dict[str, Any]:
+def found():
     """Kind -> what came of it."""
     return {kind: judged(kind) for kind in KINDS}
 
@@ -107,7 +102,7 @@ SLOW = pytest.param("run", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("kind", ["predictions", "baseline", SLOW])
-def test_metrics_stay(kind: str) -> None:
+def test_metrics_stay(kind):
     got, wanted = judged(kind), STORED[kind]
     for part in ("skipped", "groups", "counts"):
         assert got[part] == wanted[part]

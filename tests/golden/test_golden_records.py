@@ -7,13 +7,12 @@ added, write the expectations anew: the old rows must stay as they are.
 import json
 import tempfile
 from functools import cache
-from typing import Any
 
 import pytest
 
+from slotbench.config.run_config import RunConfig
 from slotbench.results import SHIPPED
 from tests.commands import slotbench
-from tests.golden.places import RunConfig
 from tests.golden.store import load
 
 METRIC = "linear_probe/slots/map"
@@ -21,7 +20,7 @@ NAMES = ("dataset", "core", "objective", "alignment", "preset", "settings")
 LISTS = ("rows", "comparisons", "families", "ranks", "overall")
 
 
-def board() -> dict[str, Any]:
+def board():
     """``slotbench leaderboard --json``."""
     with tempfile.TemporaryDirectory() as folder:
         words = ("leaderboard", "--json", "--results-dir", folder)
@@ -30,7 +29,7 @@ def board() -> dict[str, Any]:
 
 
 @cache
-def found() -> dict[str, Any]:
+def found():
     """Lengths, the verdict, a mean a row, and the id of each record's configuration."""
     made = board()
     rows = {
@@ -57,11 +56,11 @@ STORED = load("records")
 
 
 @pytest.mark.parametrize("part", ["lengths", "warnings", "verdict", "ids"])
-def test_what_is_published_stays(part: str) -> None:
+def test_what_is_published_stays(part):
     assert found()[part] == STORED[part]
 
 
-def test_every_row_has_its_mean() -> None:
+def test_every_row_has_its_mean():
     got = found()["rows"]
     assert list(got) == list(STORED["rows"])
     for name, wanted in STORED["rows"].items():
