@@ -117,7 +117,7 @@ def test_one_bad_run_never_hides_the_other(own, name, count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", ["config.json", "status.json", "environment.json"])
+@pytest.mark.parametrize("name", ["config.json", "status.json"])
 def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
     path = first(own).path
 
