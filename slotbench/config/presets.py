@@ -1,7 +1,8 @@
 """Presets: how large a run is. Each names components and fields; the user may set any other.
 
 A field that the chosen core, encoder, objective or decoder does not have is passed over: a
-preset speaks of the default core, and other cores take from it what they have, too.
+preset speaks of the default core, and other cores take from it what they have, too. Sections
+under ``datasets`` replace the preset's own on the dataset of that name.
 """
 
 from typing import Any
@@ -9,6 +10,13 @@ from typing import Any
 from slotbench.registry import register
 
 Sections = dict[str, dict[str, Any]]
+
+
+_SMALL: Sections = {
+    "encoder": {"name": "cnn", "channels": 32, "depth": 4},
+    "decoder": {"name": "broadcast-full", "channels": 32},
+}
+"""The paper's networks for Multi-dSprites and Tetrominoes."""
 
 
 @register(
@@ -35,6 +43,7 @@ def paper() -> Sections:
             "picture_every": 20_000,
             "log_every": 100,
         },
+        "datasets": {"multi-dsprites": _SMALL, "tetrominoes": _SMALL},
     }
 
 

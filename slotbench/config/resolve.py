@@ -90,6 +90,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         typed.append(("train", "budget", str(allowed)))
     objective = canonical(choice.objective)
     given = registry.get("presets", preset if found is None else found.preset).load()()
+    given |= given.get("datasets", {}).get(info.name, {})
     names = _names(choice.core, objective, given, typed)
     kinds = _kinds(objective)
     # A preset's fields of the objective hold for each part of a sum.

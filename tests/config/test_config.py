@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -34,6 +35,20 @@ def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks):
         make(blocks, preset="base"),
     ]
     assert len({config.id, *(other.id for other in different)}) == 6
+
+
+def test_paper_takes_the_decoder_that_the_paper_has_for_the_dataset(blocks):
+    info = make(blocks).dataset
+    for dataset, decoder, channels in (
+        ("clevr", "broadcast", 64),
+        ("multi-dsprites", "broadcast-full", 32),
+        ("tetrominoes", "broadcast-full", 32),
+    ):
+        config = resolve(Choice(preset="paper"), dataclasses.replace(info, name=dataset))
+        assert config.names["decoder"] == decoder
+        assert (
+            config.sections["decoder"].channels == config.sections["encoder"].channels == channels
+        )
 
 
 def test_slots_default_to_one_more_than_the_objects(blocks):
