@@ -96,6 +96,16 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
     assert text.rstrip().endswith("p = 1.000).")
 
 
+@pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])
+def test_of_properties_and_probe_the_terminal_shows_the_one_of_more_rows(tmp_path, probed, title):
+    add_run(tmp_path, {"fg_ari/attention": 0.5, "properties/linear/mask/mean": 0.7})
+    for objective in ("simclr", "byol")[:probed]:
+        numbers = {"fg_ari/attention": 0.1, "linear_probe/slots/map": 0.8}
+        add_run(tmp_path, numbers, objective=objective)
+    (head,) = lines_of(text_of(leaderboard(tmp_path), 80), "objective ")
+    assert {"props", "probe"} & set(head.split()) == {title}
+
+
 def test_wide_shows_all_columns_and_the_comparisons_that_can_be_made(tmp_path):
     for objective in ("reconstruction", "simclr"):
         for seed in range(5):

@@ -35,7 +35,7 @@ SHORT = {
     "properties/linear/mask/mean": "props",
     "linear_probe/slots/map": "probe",
 }
-"""The metrics that are shown where none is asked for: properties, or else the probe."""
+"""The metrics that are shown where none is asked for: of the last two, one."""
 LEGEND = (
     "Means over seeds, 95 % interval. FG-ARI, ARI, mIoU: of attention masks; props: properties "
     "read from slots; probe: attributes read from the scene. *: best shown, †: published."
@@ -128,9 +128,11 @@ def published(row: Row) -> bool:
 
 
 def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
-    """Those of :data:`SHORT` that a row has, properties rather than the probe; else any shown."""
-    present = [key for key in SHORT if any(key in row.metrics for row in rows)]
-    return present[: len(SHORT) - 1] or columns(rows, board.shown)
+    """Those of :data:`SHORT` that a row has; of the last two, the one that more rows have."""
+    count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
+    *masks, properties, probe = SHORT
+    last = probe if count[probe] > count[properties] else properties
+    return [key for key in (*masks, last) if count[key]] or columns(rows, board.shown)
 
 
 def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, spans: bool) -> Table:
