@@ -9,16 +9,9 @@ import typer
 from typer import Option
 
 from slotbench import plugins
-from slotbench.cli import data, looking, results, suite, training
+from slotbench.cli import suite
+from slotbench.cli.actions import app
 from slotbench.errors import SlotbenchError
-
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="Train any slot core with any objective, and judge them all alike.",
-    epilog="Start with: slotbench prepare clevr",
-)
 
 
 def _version(wanted: bool) -> None:
@@ -49,22 +42,7 @@ def options(
     del debug, plugin, version
 
 
-app.command()(data.prepare)
-app.command()(training.train)
-app.command()(training.tune)
-app.command()(training.speedrun)
-app.command()(looking.evaluate)
-app.command(name="list")(looking.list_)
-app.command()(looking.show)
-app.command()(data.predict)
-app.command()(data.export_model)
-app.command()(looking.bench)
-app.command()(results.leaderboard)
-app.command()(results.export)
-app.command()(results.publish)
-app.command()(results.verify)
 app.add_typer(suite.app, name="suite")
-app.command()(results.report)
 
 
 def main() -> None:

@@ -1,39 +1,266 @@
-"""Options that several commands share, the panels of their help, and results on stdout."""
+"""Options: read from the functions of :mod:`slotbench.api`, with what only a terminal needs.
 
+The signature of a function has the defaults, its docstring the help. :data:`PANELS` and
+:data:`MORE` add the panels of the help, spellings, and shell completion. No torch here.
+"""
+
+import inspect
 import json
+import re
+import shlex
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from typer import Argument, Option
+from typer.models import ArgumentInfo
 
 from slotbench import registry
-from slotbench.cli import completion
+from slotbench.errors import UserError
+from slotbench.registry import Kind
+
+PANELS = {
+    "What": "variant source download image_size train val test shifts features features_weights "
+    "dataset core objective alignment teacher split images index ranked properties metrics family "
+    "predictions baseline name suite question pictures",
+    "Where": "device data_dir results_dir gpus threads checkpoint_every",
+    "Output": "out form scale ranks track note",
+}
+"""Panel of the help -> its options; all others stand under "How"."""
+COMMON = {
+    "run": "Directory or id.",
+    "device": "auto, cpu, cuda or mps.",
+    "data_dir": "Folder of prepared datasets.",
+    "results_dir": "Folder of runs.",
+}
+"""Help of parameters that many functions share and do not describe."""
+KINDS: dict[str, Kind] = {
+    "prepare.name": "datasets",
+    "train.dataset": "datasets",
+    "core": "cores",
+    "objective": "objectives",
+    "alignment": "alignments",
+    "preset": "presets",
+    "track": "trackers",
+    "evaluate.metrics": "metrics",
+    "suite_run.suite": "suites",
+    "suite_status.suite": "suites",
+    "suite_run.engine": "engines",
+}
+"""Parameter -> the kind of names that its help lists."""
+Found = list[tuple[str, str]]
+_ITEM = re.compile(r"^- ``(\w+)``: (.*(?:\n {2}\S.*)*)", re.MULTILINE)
 
 
-def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    """An option of a panel of the help; ``names`` are its spellings, such as ``--from``."""
+def completes(kind: Kind) -> Callable[[str], Found]:
+    """Completes the names of a kind, each with its line."""
+
+    def complete(incomplete: str) -> Found:
+        known = registry.entries(kind).items()
+        return [(name, entry.summary) for name, entry in known if name.startswith(incomplete)]
+
+    return complete
+
+
+def references(incomplete: str) -> Found:
+    """Datasets, and ``name:variant`` as soon as a colon is typed."""
+    name, colon, variant = incomplete.partition(":")
+    if not colon:
+        return completes("datasets")(incomplete)
+    known = registry.entries("datasets")
+    variants = known[name].variants if name in known else ()
+    return [(f"{name}:{item}", "") for item in variants if item.startswith(variant)]
+
+
+def groups(incomplete: str) -> Found:
+    """Groups of metrics; after a comma, the next one."""
+    head, comma, last = incomplete.rpartition(",")
+    return [(f"{head}{comma}{name}", text) for name, text in completes("metrics")(last)]
+
+
+def runs(incomplete: str) -> Found:
+    """Runs below ``results``, by their id; a name that no terminal can show is left out."""
+    return [
+        (path.name, f"{path.parent.name} on {path.parent.parent.name}")
+        for path in sorted(Path("results").glob("runs/*/*/*"))
+        if path.name.startswith(incomplete) and str(path).isprintable()
+    ]
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    for word in words:
+        if not re.fullmatch(r"\s*[0-9]{1,18}\s*", word):
+            raise UserError(f"--index {text}: expected numbers with commas between, from 0.")
+    return tuple(int(word) for word in words)
+
+
+def _workers(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise UserError(f"--workers {text}: expected all, or 1 to 9,999.")
+    return int(text)
+
+
+_RUN: dict[str, Any] = {"metavar": "RUN", "autocompletion": runs}
+_FOLDER: dict[str, Any] = {"metavar": "FOLDER"}
+_SUITE: dict[str, Any] = {"metavar": "FILE|NAME"}
+_SOME: dict[str, Any] = {"min": 1}
+MORE: dict[str, dict[str, Any]] = {
+    "run": _RUN,
+    "resume": _RUN,
+    "init": _RUN,
+    "runs": {**_RUN, "metavar": "RUN..."},
+    "target": {"metavar": "FILE|RUN|BUNDLE", "autocompletion": runs},
+    "path": {"metavar": "PATH"},
+    "device": {"metavar": "NAME"},
+    "dataset": {"autocompletion": references},
+    "evaluate.metrics": {"autocompletion": groups},
+    "board.metrics": {"spelling": "--metric"},
+    "report.suite": {"autocompletion": completes("suites")},
+    "suite_run.suite": _SUITE,
+    "suite_status.suite": _SUITE,
+    "suite_run.workers": _SOME,
+    "option": {"metavar": "KEY=VALUE"},
+    "prepare.source": {"spelling": "--from"},
+    "form": {"spelling": "--format", "metavar": "csv|parquet"},
+    "shifts": {"metavar": "LIST"},
+    "features": {"metavar": "TEACHER"},
+    "features_weights": {"metavar": "FILE"},
+    "predictions": {"metavar": "FILE"},
+    "prepare.workers": {"metavar": "all|N", "parser": _workers},
+    "tune.workers": _SOME,
+    "index": {"metavar": "3,17,40", "parser": _indices},
+    "teacher": {"metavar": "timm:MODEL|RUN"},
+    "budget": {"metavar": "N:UNIT"},
+    "set": {"metavar": "SECTION.FIELD=VALUE"},
+    "track": {"metavar": "NAME"},
+    "predict.out": _FOLDER,
+    "export_model.out": _FOLDER,
+    "export.out": {"metavar": "FILE"},
+    "publish.out": {"metavar": "BUNDLE"},
+    "seeds": _SOME,
+    "every": _SOME,
+    "threads": _SOME,
+    "goals": {"min": 1, "max": 2},
+}
+"""Parameter, or ``function.parameter`` -> what Typer is told of it."""
+
+
+def known(kind: Kind) -> str:
+    """The names of a kind, as help texts list them."""
+    return ", ".join(registry.names(kind))
+
+
+def option(function: str, name: str, text: str, default: Any = None, *, place: bool = False) -> Any:
+    """What Typer is told of a parameter, beside its type; ``place``: it has no ``--name``."""
+
+    def of(table: Any) -> Any:
+        return table.get(f"{function}.{name}", table.get(name))
+
+    more, plain = dict(of(MORE) or {}), f"--{name.replace('_', '-')}"
+    if kind := of(KINDS):
+        text = f"{text.rstrip('.')}. There are: {known(kind)}."
+        more.setdefault("autocompletion", completes(kind))
+    spelling = more.pop("spelling", plain)
+    if place:
+        return Argument(help=text, **more)
+    panel = next((title for title, names in PANELS.items() if name in names.split()), "How")
+    # Typer adds --no-NAME unless the name is given.
+    names = () if spelling == plain and default is not False else (spelling,)
     return Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-what, how = partial(_option, "What"), partial(_option, "How")
-where, output = partial(_option, "Where"), partial(_option, "Output")
+def _typed(annotation: Any) -> Any:
+    """The type that Typer reads: the first of a union; a list for an iterable."""
+    if get_origin(annotation) in (Union, UnionType):
+        members = get_args(annotation)
+        first = _typed(members[0])
+        return first | None if NoneType in members else first
+    if get_origin(annotation) in (Iterable, get_origin(Iterable[str])):
+        return list[_typed(get_args(annotation)[0])]  # type: ignore[misc]
+    return annotation
 
-RunName = Annotated[
-    str, Argument(metavar="RUN", help="Directory or id.", autocompletion=completion.runs)
-]
-DataDir = Annotated[Path, where("Folder of prepared datasets.")]
-ResultsDir = Annotated[Path, where("Folder of runs.")]
+
+def parameters(function: Callable[..., Any], *, without: Iterable[str] = ()) -> Any:
+    """The parameters of an API function as Typer reads them."""
+    texts = {name: " ".join(text.split()) for name, text in _ITEM.findall(_doc(function))}
+    for each in inspect.signature(function).parameters.values():
+        if each.name in without:
+            continue
+        wanted, default = _typed(each.annotation), each.default
+        place = default is each.empty and each.name != "out"
+        if each.kind is each.VAR_POSITIONAL:
+            wanted, default = list[str] | None, None
+        text = texts.get(each.name) or COMMON[each.name]
+        told = option(function.__name__, each.name, text, default, place=place)
+        if told.parser is not None:
+            wanted, default = str | None, None
+        default = list(default) if isinstance(default, tuple) else default
+        annotation: Any = Annotated[wanted, told]
+        yield each.replace(kind=each.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _doc(function: Callable[..., Any]) -> str:
+    return inspect.getdoc(function) or ""
+
+
+def command(
+    app: typer.Typer, function: Callable[..., Any], *, name: str = "", without: Iterable[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: a command with the options of an API function and those of the decorated one.
+
+    Options that were not given are not passed on. ``without`` are parameters of the function that
+    no command has.
+    """
+
+    def add(body: Callable[..., None]) -> Callable[..., None]:
+        def called(context: typer.Context, **given: Any) -> None:
+            told = {key: value for key, value in given.items() if value is not None}
+            if context.args:
+                raise _too_many(context, [key for key in told if key in places], told)
+            body(**told)
+
+        own = [
+            each.replace(kind=each.KEYWORD_ONLY)
+            for each in inspect.signature(body).parameters.values()
+            if each.kind is not each.VAR_KEYWORD
+        ]
+        every = [*parameters(function, without={*without, *(each.name for each in own)}), *own]
+        places = [
+            each.name for each in every if isinstance(each.annotation.__metadata__[0], ArgumentInfo)
+        ]
+        context = inspect.signature(called).parameters["context"]
+        called.__signature__ = inspect.Signature([context, *every])  # type: ignore[attr-defined]
+        called.__annotations__ = {}
+        text = (body.__doc__ or _doc(function)).partition("\n- ``")[0].replace("``", "")
+        title = name or function.__name__.replace("_", "-")
+        app.command(title, help=text.strip(), context_settings={"allow_extra_args": True})(called)
+        return body
+
+    return add
+
+
+def _too_many(context: typer.Context, places: list[str], told: dict[str, Any]) -> UserError:
+    path, extra = context.command_path, shlex.join(context.args)
+    takes = f"takes {' and '.join(places).upper()}" if places else "takes no argument"
+    typed = shlex.join([*path.split(), *(str(told[name]) for name in places)])
+    return UserError(
+        f"{path} {takes}, and got {extra!r} besides.",
+        f"Type: {typed}\nAll else is an option with a name: {path} --help",
+    )
+
+
+def _own(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+what, how, output = (partial(_own, panel) for panel in ("What", "How", "Output"))
 Json = Annotated[bool, output("Print one JSON document.", "--json")]
-Device = Annotated[str, where("auto, cpu, cuda or mps.", metavar="NAME")]
-DATA, RESULTS = Path("data"), Path("results")
-WHAT, HOW, WHERE, OUT = "What", "How", "Where", "Output"
-
-
-def known(kind: registry.Kind) -> str:
-    """The names of a kind, as help texts list them."""
-    return ", ".join(registry.names(kind))
 
 
 def put(shown: Any) -> None:

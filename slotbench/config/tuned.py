@@ -1,7 +1,8 @@
 """Tuned settings: what ``slotbench tune`` found for each contestant of a dataset.
 
-``tuned/<dataset>-<variant>.toml`` holds a table a contestant, with its settings and the budget that
-they cost. ``--preset tuned`` reads them. A contestant is a core, an objective and its alignment.
+``results/tuning/tuned/<dataset>-<variant>.toml`` holds a table a contestant, with its settings and
+the budget that they cost. ``--preset tuned`` reads them, and then those that slotbench ships. A
+contestant is a core, an objective and its alignment.
 """
 
 import json
@@ -13,7 +14,8 @@ from pydantic import Field
 from slotbench.errors import UserError
 from slotbench.files import Document, parse_document, read_bytes, write_whole
 
-FOLDER = Path(__file__).parent / "tuned"
+FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
+"""The user's own settings, and those of the package, which may be read-only."""
 
 
 class Tuned(Document):
@@ -42,14 +44,13 @@ def key_of(core: str, objective: str, alignment: str | None) -> str:
     return "/".join(filter(None, (core, objective, alignment)))
 
 
-def file_of(name: str, variant: str) -> Path:
-    """The file of a dataset."""
-    return FOLDER / f"{name}-{variant}.toml"
-
-
 def read(name: str, variant: str) -> dict[str, Tuned]:
     """Contestant -> settings; empty where nothing was tuned. :class:`UserError` if damaged."""
-    file = file_of(name, variant)
+    found = [_read(folder / f"{name}-{variant}.toml") for folder in (SHIPPED, FOLDER)]
+    return {**found[0], **found[1]}
+
+
+def _read(file: Path) -> dict[str, Tuned]:
     if not file.is_file():
         return {}
     try:
@@ -59,18 +60,16 @@ def read(name: str, variant: str) -> dict[str, Tuned]:
     return {key: parse_document(table, Tuned, f"{file}: {key}") for key, table in tables.items()}
 
 
-def write(name: str, variant: str, contestant: str, tuned: Tuned) -> Path:
-    """Add or replace a contestant's settings; returns the file."""
-    found = {**read(name, variant), contestant: tuned}
+def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
+    """Add or replace a contestant's settings in the user's folder; returns the file."""
+    file = FOLDER / f"{dataset}-{variant}.toml"
     lines = ["# Written by slotbench tune."]
-    for key in sorted(found):
-        document = found[key].model_dump(mode="json")
+    for key, each in sorted({**_read(file), contestant: tuned}.items()):
+        document = each.model_dump(mode="json")
         settings = document.pop("settings")
-        lines += ["", f"[{json.dumps(key)}]"]
-        lines += [f"{field} = {json.dumps(value)}" for field, value in document.items()]
-        lines += [f"[{json.dumps(key)}.settings]"]
-        lines += [f"{json.dumps(field)} = {json.dumps(value)}" for field, value in settings.items()]
-    file = file_of(name, variant)
-    file.parent.mkdir(exist_ok=True)
+        for title, table in (("", document), (".settings", settings)):
+            lines += ["", f"[{json.dumps(key)}{title}]"]
+            lines += [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in table.items()]
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, ("\n".join(lines) + "\n").encode())
     return file

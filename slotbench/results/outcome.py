@@ -9,7 +9,7 @@ from slotbench.results.leaderboard.grouping import Group, rows
 from slotbench.results.leaderboard.scaling import CEILING, FLOOR, reference_row
 from slotbench.results.run import Run
 
-REFERENCES = {FLOOR: f"floor ({FLOOR})", "reconstruction": "", CEILING: f"ceiling ({CEILING})"}
+REFERENCES = {FLOOR: f"floor ({FLOOR})", "reconstruction": "", CEILING: ""}
 """Objectives that a score is shown beside, in this order -> how they are called."""
 
 

@@ -4,7 +4,7 @@ Every section of a configuration declares what may be tried (``space``). A trial
 seed from 1000 up and scores it by ``fg_ari/attention`` on the first images of val: neither the
 seeds nor the images are those that results are reported on. Optuna's TPE proposes the settings,
 successive halving ends poor trials early. The best settings are trained again on further seeds,
-and the best mean is written to ``slotbench/config/tuned``.
+and the best mean is written to ``results/tuning/tuned``.
 """
 
 import math

@@ -31,7 +31,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.frozen_pass import initial_noise
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.files import read_bytes, replacing_folder, sha256_of
-from slotbench.progress import bar, warn
+from slotbench.progress import bar, say, warn
 from slotbench.registry import unknown
 from slotbench.report.canvas import grown, slot_colors
 from slotbench.trained.frozen import FrozenCore
@@ -144,6 +144,8 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
     if path.is_dir():
         inside = sorted(path.iterdir())
         files = [file for file in inside if file.suffix.lower() in PICTURES][:limit]
+        if folders := sum(each.is_dir() for each in inside):
+            say(f"{path}: {folders} folders in it are passed over. To take one, name it.")
         if not files:
             raise UserError(f"{path}: the folder holds no picture ({', '.join(PICTURES)}).")
         yield Source(len(files), _from_files(files, model.image_size, request))

@@ -127,6 +127,11 @@ MISTAKES = {
     "workers": (("prepare", "clevr", "--workers", "two"), "expected all, or 1 to"),
     "source": (("prepare", "clevr", "--from", "none.tfrecords", "--force"), "none.tfrecords"),
     "other file": (("prepare", "clevr", "--seed", "3"), "--force"),
+    "one word too many": (
+        ("prepare", "clevr", "extra"),
+        "prepare takes NAME, and got 'extra' besides. Type: slotbench prepare clevr All else",
+    ),
+    "no word": (("train", "clevr"), "train takes no argument, and got 'clevr' besides."),
     "unicode digits": (("prepare", "clevr", "--workers", "²"), "expected all, or 1 to"),
     "rows": (("prepare", "clevr", "--train", "99999999999"), "expected 1 to 100,000,000"),
     "device file": (("prepare", "clevr", "--from", "/dev/zero"), "neither a regular file nor"),

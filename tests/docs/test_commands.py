@@ -108,7 +108,8 @@ def understood(words):
     command = typer.main.get_command(app)
     while hasattr(command, "commands") and words:
         command = command.commands[words.pop(0)]
-    command.make_context("slotbench", words)
+    context = command.make_context("slotbench", words)
+    assert not context.args
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def contest(blocks, results, trials=2, **options):
         ["simclr"],
         trials=trials,
         steps=4,
-        overrides=SMALL,
+        set=SMALL,
         device="cpu",
         data_dir=blocks,
         results_dir=results,
@@ -62,7 +62,7 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     assert config.train.learning_rate == rate
     assert config.overrides == {}
     assert config.to_dict()["tuning"] == {"trials": 2, "steps": 4}
-    assert "trials = 2" in file.read_text()
+    assert '"trials" = 2' in file.read_text()
     # Whoever names no preset gets them.
     options = {"steps": 1, "evaluate": False, "device": "cpu", "data_dir": blocks}
     for objective, preset in (("simclr", "tuned"), ("byol", "quick")):

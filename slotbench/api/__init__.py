@@ -1,0 +1,41 @@
+"""What slotbench does, as functions: for scripts and notebooks, and for every command.
+
+    import slotbench
+    slotbench.prepare("clevr", train=6_000, val=500, test=1_000)
+    run = slotbench.train(objective="simclr", preset="quick")
+    slotbench.evaluate(run)
+    slotbench.leaderboard()             # a pandas DataFrame
+    core = slotbench.load(run)          # core(images): slots, attention, features
+
+Each function takes what its command takes, under the same names: the command line reads its
+options, their defaults and their help from here. Input that the user can mend raises
+:class:`slotbench.errors.UserError`. Torch is imported by the functions that need it.
+"""
+
+from slotbench.api.boards import board, cite, export, leaderboard, publish, report
+from slotbench.api.data import dataset, export_model, find, host, load, predict, prepare
+from slotbench.api.looking import evaluate, show, verify
+from slotbench.api.running import bench, speedrun, train, tune
+
+__all__ = [
+    "bench",
+    "board",
+    "cite",
+    "dataset",
+    "evaluate",
+    "export",
+    "export_model",
+    "find",
+    "host",
+    "leaderboard",
+    "load",
+    "predict",
+    "prepare",
+    "publish",
+    "report",
+    "show",
+    "speedrun",
+    "train",
+    "tune",
+    "verify",
+]

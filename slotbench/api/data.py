@@ -1,0 +1,232 @@
+"""Datasets and trained cores: make, open, load and predict."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from slotbench.errors import UserError
+
+if TYPE_CHECKING:
+    from slotbench.results.run import Run
+    from slotbench.trained.frozen import FrozenCore
+    from slotbench.trained.torch_data import ImageData
+    from slotbench.training.loop import Host
+
+DATA, RESULTS = Path("data"), Path("results")
+Place = Path | str
+"""Of a file or folder."""
+RunName = Union[str, Path, "Run"]
+"""A run: its directory, a unique beginning of its id, or itself."""
+
+
+def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
+    """The run of a directory or of a unique beginning of its id; a run is given back as it is."""
+    from slotbench.results import run as runs
+
+    return run if isinstance(run, runs.Run) else runs.find(str(run), Path(results_dir))
+
+
+def host(
+    device: str = "auto", checkpoint_every: float = 120.0, gpus: int = 1, track: Iterable[str] = ()
+) -> "Host":
+    """Where and how runs are executed; :class:`UserError` where this machine cannot do it.
+
+    ``checkpoint_every`` is in seconds; ``gpus`` share each batch; ``track`` names trackers.
+    """
+    from slotbench.report.pictures import Watcher
+    from slotbench.training import devices
+    from slotbench.training.loop import Host
+
+    if not (math.isfinite(checkpoint_every) and checkpoint_every >= 0):
+        raise UserError(f"--checkpoint-every {checkpoint_every}: expected seconds, 0 or above.")
+    chosen, trackers = devices.choose(device), tuple(track)
+    devices.check_processes(chosen, gpus)
+    if trackers:
+        from slotbench.tracking.tracker import check
+
+        check(trackers)
+    return Host(
+        chosen,
+        checkpoint_every,
+        processes=gpus,
+        trackers=trackers,
+        observe=lambda path, config, step: Watcher(trackers, path, config, step),
+    )
+
+
+def prepare(
+    name: str,
+    *,
+    variant: str | None = None,
+    source: Path | None = None,
+    download: bool = False,
+    image_size: int | None = None,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    shifts: str | None = None,
+    features: str | None = None,
+    features_weights: Path | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    force: bool = False,
+    skip_damaged: bool = False,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> Path:
+    """Make a dataset: one HDF5 file, rendered here or imported from the original files.
+
+    - ``name``: One of the datasets.
+    - ``variant``: Variant; none: the dataset's first.
+    - ``source``: Import this original file, folder or archive.
+    - ``download``: Fetch the original files and import them.
+    - ``image_size``: Side in pixels; none: the dataset's own, mostly 64.
+    - ``train``: Training images; of video, clips.
+    - ``val``: Validation images or clips.
+    - ``test``: Test images or clips.
+    - ``shifts``: Add shifted test sets: all, or some of occlusion, crop, object_color,
+      object_shape, object_style, num_objects, with commas between.
+    - ``features``: Store frozen features too, of timm:MODEL or a run.
+    - ``features_weights``: The teacher's weights; none: they are fetched.
+    - ``seed``: Seed of the images made here.
+    - ``workers``: Processes; all, or none: one a core.
+    - ``engine``: What renders: local, or ray (a cluster).
+    - ``address``: Of a Ray cluster; none: one started here.
+    - ``force``: Replace a file made otherwise.
+    - ``skip_damaged``: Leave damaged images out of an import.
+
+    Returns the path of the file.
+    """
+    from slotbench.datasets.format.dataset_file import DatasetFile
+    from slotbench.datasets.format.summary import summary
+    from slotbench.datasets.prepare.preparation import Request
+    from slotbench.datasets.prepare.preparation import prepare as make
+    from slotbench.datasets.prepare.sheet import draw_sheet, draw_shifts
+    from slotbench.datasets.shifts.kinds import parse
+    from slotbench.progress import say
+
+    if features is None and features_weights is not None:
+        raise UserError(
+            f"--features-weights {features_weights}: of which teacher?",
+            "Type --features TEACHER too.",
+        )
+    given = {"train": train, "val": val, "test": test}
+    request = Request(
+        name,
+        variant,
+        source,
+        image_size,
+        {split: size for split, size in given.items() if size is not None},
+        seed,
+        workers,
+        Path(data_dir),
+        force,
+        download,
+        skip_damaged,
+        engine,
+        address,
+        () if shifts is None else parse(shifts),
+    )
+    teacher = None
+    if features is not None:
+        # Load the teacher first: a wrong name should not show up after hours of rendering.
+        from slotbench.results.models import load_teacher
+
+        teacher = load_teacher(features, features_weights, results_dir=Path(results_dir))
+    path = make(request)
+    if teacher is not None:
+        from slotbench.datasets.prepare.stored_features import add_features
+
+        add_features(path, teacher)
+    with DatasetFile(path) as dataset:
+        sheet = str(draw_sheet(dataset, path.with_suffix(".png")))
+        if shifts is not None:
+            sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
+        for line in (*summary(dataset), f"Contact sheet: {sheet}"):
+            say(line)
+        say(f"Next, type: slotbench train --dataset {dataset.reference}")
+    return path
+
+
+def dataset(reference: str, split: str = "train", *, data_dir: Place = DATA) -> "ImageData":
+    """A split of a prepared dataset as a ``torch.utils.data.Dataset``.
+
+    ``reference`` is a name, ``name:variant`` or the path of a prepared file.
+    """
+    from slotbench.datasets.format.places import locate
+    from slotbench.trained.torch_data import ImageData
+
+    return ImageData(locate(reference, Path(data_dir)), split)
+
+
+def load(
+    run: RunName, *, slots: int | None = None, device: str = "cpu", results_dir: Place = RESULTS
+) -> "FrozenCore":
+    """The trained core of a run, frozen: ``load(run)(images)`` gives slots and attention.
+
+    ``slots`` is another number of slots than in training, where the core's weights allow it.
+    """
+    from slotbench.trained import frozen
+
+    return frozen.load(find(run, results_dir), slots=slots, device=host(device).device)
+
+
+def predict(
+    run: RunName,
+    path: str | Path,
+    out: Place,
+    *,
+    split: str = "test",
+    images: int | None = None,
+    source: str = "attention",
+    slots: int | None = None,
+    fit: str = "crop",
+    seed: int = 0,
+    force: bool = False,
+    skip_damaged: bool = False,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, Any]:
+    """Masks, slots and overlays of any pictures by a trained run: PNG files and one HDF5 file.
+
+    - ``path``: A picture, a folder of pictures, or a prepared dataset.
+    - ``out``: Folder to write.
+    - ``split``: The split of a prepared dataset.
+    - ``images``: Only the first so many.
+    - ``source``: Masks of: attention, decoder or predictor.
+    - ``slots``: Number of slots; none: as in training.
+    - ``fit``: How a picture becomes a square: crop or stretch.
+    - ``seed``: Seed of the slots' start, for pictures.
+    - ``force``: Replace an earlier prediction.
+    - ``skip_damaged``: Leave out pictures that cannot be read.
+
+    Returns what the folder holds: numbers of images and slots, hashes of run and model.
+    """
+    from slotbench.trained.predict import Request
+    from slotbench.trained.predict import predict as write
+
+    where = host(device).device
+    model = load(run, slots=slots, device=device, results_dir=results_dir)
+    request = Request(
+        str(path), Path(out), split, images, source, fit, seed, force, skip_damaged, Path(data_dir)
+    )
+    return write(model, request, where)
+
+
+def export_model(
+    run: RunName, out: Place, *, force: bool = False, results_dir: Place = RESULTS
+) -> list[Path]:
+    """A trained core as safetensors, with a model card whose code loads it.
+
+    - ``out``: Folder to write.
+    - ``force``: Replace an earlier export.
+
+    Returns both files.
+    """
+    from slotbench.trained.card import export as write
+
+    return write(load(run, results_dir=results_dir), Path(out), force=force)

@@ -1,0 +1,203 @@
+"""Looking at results: evaluate, show, verify."""
+
+import math
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
+from slotbench.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def evaluate(
+    *runs: RunName,
+    metrics: str = "all",
+    split: str = "test",
+    predictions: Path | None = None,
+    baseline: str | None = None,
+    dataset: str | None = None,
+    name: str | None = None,
+    mask_source: str = "attention",
+    slots: int | None = None,
+    seed: int = 0,
+    force: bool = False,
+    cache: bool = True,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, dict[str, Any]]:
+    """Judge trained runs, predictions from elsewhere or a baseline.
+
+    Numbers that are missing or of an older version are computed; the others are read from the
+    run's evaluation.json.
+
+    - ``runs``: Directories or ids.
+    - ``metrics``: Groups with commas between; all: each but decoder-probe, which takes minutes.
+    - ``split``: The split to judge on.
+    - ``predictions``: Judge masks and slots from elsewhere: docs/predictions.md.
+    - ``baseline``: Judge a trivial masker: one-segment, voronoi or kmeans.
+    - ``dataset``: Dataset of the predictions or the baseline; of a run: other data to judge it
+      on. Such numbers are kept apart and marked as transfer.
+    - ``name``: What predictions are called.
+    - ``mask_source``: What `masks` of predictions are: attention, decoder or predictor.
+    - ``slots``: Slots of a baseline, or of a run on other data; none: objects + 1.
+    - ``seed``: Seed of the probes, for predictions and baselines.
+    - ``force``: Compute what is there already, too.
+    - ``cache``: Keep what the core makes of each split.
+
+    Returns the document of each ``evaluation.json`` by directory.
+    """
+    from slotbench.results import judge, judge_external
+
+    judge_external.check_options(runs, predictions, baseline, dataset, name, split)
+    places = (Path(data_dir), Path(results_dir))
+    if runs:
+        where = host(device)
+        return {
+            str(run.path): judge.evaluate(
+                run,
+                where,
+                places[0],
+                split=split,
+                metrics=metrics,
+                force=force,
+                cached=cache,
+                dataset=dataset,
+                slots=slots,
+            )
+            for run in [find(reference, results_dir) for reference in runs]
+        }
+    request = judge_external.Request(str(dataset), metrics, seed, *places, force)
+    if predictions is not None:
+        path, result = judge_external.evaluate_predictions(
+            Path(predictions), str(name), request, mask_source=mask_source
+        )
+    else:
+        path, result = judge_external.evaluate_baseline(str(baseline), request, slots=slots)
+    return {str(path): result}
+
+
+def show(
+    run: RunName,
+    *,
+    images: int = 6,
+    index: Iterable[int] = (),
+    split: str = "test",
+    ranked: int = 500,
+    properties: bool = True,
+    preview: "Callable[[Image], None] | None" = None,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, Any]:
+    """What a run is, its numbers, and its pictures.
+
+    - ``images``: How many of the first images to draw.
+    - ``index``: Draw these images instead.
+    - ``split``: The split to draw from.
+    - ``ranked``: Score this many images to find the best and the worst; 0: none.
+    - ``properties``: Draw property predictions.
+
+    Returns all of it as one document. Pictures are drawn where the run has a model. ``preview``
+    gets a small picture of the masks of the first images.
+    """
+    from slotbench.files import parse_document, read_json
+    from slotbench.progress import bar
+    from slotbench.report.show import Wish, draw
+    from slotbench.results import documents
+    from slotbench.results.models import open_dataset, run_title, trained
+
+    found = find(run, results_dir)
+    config, drawn, judged = found.config(), {}, None
+    status = found.status()
+    parse_document(status, documents.Status, str(found.status_file))
+    if found.evaluation.is_file():
+        judged = read_json(found.evaluation)
+        parse_document(judged, documents.Evaluation, str(found.evaluation))
+    if found.pictures.is_symlink():
+        raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
+    if found.model.is_file():
+        wish, where = Wish(images, tuple(index), split, ranked, properties), host(device)
+        with (
+            open_dataset(config, Path(data_dir)) as dataset,
+            bar("Drawing", 1.0, count=False) as told,
+        ):
+            made = draw(
+                trained(found, config).to(where.device),
+                dataset,
+                wish,
+                found.pictures,
+                title=run_title(found, config),
+                seed=config.seed,
+                device=where.device,
+                progress=told,
+                preview=preview,
+            )
+            drawn = asdict(made)
+    command = f"slotbench train --resume {shlex.quote(str(found.path))}"
+    return {
+        "run": str(found.path),
+        "config": config.to_dict(),
+        "status": status,
+        "evaluation": judged,
+        "pictures": [str(path) for path in sorted(found.pictures.glob("*.png"))],
+        "drawn": drawn,
+        "resume": command if status["state"] != "done" else "",
+    }
+
+
+def verify(
+    target: str | Path,
+    *,
+    against: Path | None = None,
+    recompute: bool = True,
+    tolerance: float = 0.01,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, Any]:
+    """Check that a dataset, a run or a bundle is whole and is what it says it is.
+
+    Of a dataset, recipe and fingerprint are compared with those of the published runs. Rendered
+    data of one recipe count as the same; the fingerprint says whether every byte is.
+
+    Of a bundle, every hash is checked and every number is computed again where its dataset is
+    prepared; the digits that moved are shown. A bundle that is not as it was published is an
+    error (exit code 2), numbers that moved further than allowed are a failure (1).
+
+    - ``target``: A prepared dataset, a run or a results bundle.
+    - ``against``: Another prepared file: compare recipe and fingerprint.
+    - ``recompute``: Compute a bundle's numbers again from its weights.
+    - ``tolerance``: How far a number of a bundle may move.
+
+    Returns what was found; a bundle's document has the key ``bundle``.
+    """
+    from slotbench.progress import say
+    from slotbench.results import verify as check
+    from slotbench.results.bundle import is_bundle
+
+    if not 0 <= tolerance < math.inf:
+        raise UserError(f"--tolerance {tolerance}: expected a number, 0 or above.")
+    path = Path(target)
+    if is_bundle(path):
+        from slotbench.results.recompute import verify_bundle
+
+        return verify_bundle(
+            path, Path(data_dir), device, recompute=recompute, tolerance=tolerance, say=say
+        )
+    if path.is_file() or path.suffix == ".h5":
+        facts = check.dataset(path)
+        return facts | check.agreement(facts, Path(results_dir), against)
+    if against is not None:
+        raise UserError(f"--against {against}: {target} is not a prepared file.")
+    if path.is_dir() and not (path / "config.json").exists():
+        raise UserError(
+            f"{target} is a folder, and neither a run nor a bundle.",
+            "Name a prepared file, a run's directory or id, or a bundle.",
+        )
+    return check.run(str(target), Path(results_dir))

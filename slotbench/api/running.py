@@ -1,0 +1,230 @@
+"""Training: one run, tuning, races against the clock, speed."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
+from slotbench.errors import UserError
+
+if TYPE_CHECKING:
+    from slotbench.results.run import Run
+
+Settings = Iterable[str] | Mapping[str, Any]
+"""``section.field=value``, or ``section.field`` -> value."""
+
+
+def _texts(settings: Settings) -> tuple[str, ...]:
+    if isinstance(settings, Mapping):
+        return tuple(f"{field}={value}" for field, value in settings.items())
+    return tuple(settings)
+
+
+def train(
+    *,
+    dataset: str | None = None,
+    core: str | None = None,
+    objective: str | None = None,
+    alignment: str | None = None,
+    teacher: str | None = None,
+    preset: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    budget: str | None = None,
+    set: Settings = (),
+    resume: RunName | None = None,
+    init: RunName | None = None,
+    evaluate: bool = True,
+    track: Iterable[str] = (),
+    gpus: int = 1,
+    device: str = "auto",
+    checkpoint_every: float = 120.0,
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> "Run":
+    """Train a core by an objective, evaluate it, and give the run's directory.
+
+    - ``dataset``: NAME, NAME:VARIANT or a file; none: clevr.
+    - ``core``: The core; none: slot-attention.
+    - ``objective``: The objective; none: reconstruction.
+    - ``alignment``: How slots of two views are paired; none: the first, where the objective
+      takes any.
+    - ``teacher``: The network whose features are learned; sets objective.teacher.
+    - ``preset``: The preset; none or auto: base on a GPU, else quick.
+    - ``seed``: Seed of weights, order and views; none: 0.
+    - ``steps``: Optimiser steps; none: the preset's. With --resume: extend a finished run.
+    - ``budget``: Such as 4000:steps, 64000:images, 600:seconds or 2e15:flops.
+    - ``set``: Set any field of the configuration.
+    - ``resume``: Go on with this run, as it is configured.
+    - ``init``: Start from the weights of this run: its core, and its objective where it is the
+      same.
+    - ``evaluate``: Evaluate at the end.
+    - ``track``: Send metrics there too; repeat for several.
+    - ``gpus``: GPUs that share each batch; with --device cpu, as many processes, to try it.
+    - ``checkpoint_every``: Seconds from one checkpoint to the next.
+
+    Returns the run. With ``resume`` and ``steps``, a finished run is extended: a run of its own
+    goes on from its last step, on the schedule of a run of so many steps.
+    """
+    from slotbench.results import work
+
+    typed = {
+        "dataset": dataset,
+        "core": core,
+        "objective": objective,
+        "alignment": alignment,
+        "preset": preset,
+        "seed": seed,
+        "budget": budget,
+    }
+    choice: dict[str, Any] = {key: value for key, value in typed.items() if value is not None}
+    told = _texts(set)
+    where = host(device, checkpoint_every, gpus, track)
+    places = (Path(data_dir), Path(results_dir))
+    if resume is None:
+        from slotbench.config.resolve import Choice
+
+        own = () if teacher is None else (f"objective.teacher={teacher}",)
+        asked = Choice(**choice, steps=steps, overrides=(*own, *told))
+        earlier = None if init is None else str(find(init, results_dir).path)
+        run = work.start(asked, where, *places, evaluate=evaluate, init=earlier)
+    else:
+        others = {"teacher": teacher, "set": told or None, "init": init}
+        for name in (*choice, *(key for key, value in others.items() if value is not None)):
+            raise UserError(
+                f"--{name} with --resume {resume}: the run has its own configuration.",
+                f"Leave --{name} out, or leave --resume out to train another run.",
+            )
+        path = str(find(resume, results_dir).path)
+        run = work.resume(path, where, *places, evaluate=evaluate, steps=steps)
+    _say_end(run, evaluated=evaluate)
+    return run
+
+
+def _say_end(run: "Run", *, evaluated: bool) -> None:
+    """Three lines: what was learnt, where the pictures are, what to type next."""
+    from slotbench.progress import say
+
+    if evaluated:
+        from slotbench.results.outcome import learnt
+
+        say(learnt(run, run.config()))
+    else:
+        say("Learnt: not evaluated.")
+    say(f"Pictures: {run.pictures} (of test images: slotbench show {run.id})")
+    say(f"Next, type: slotbench {'leaderboard' if evaluated else f'evaluate {run.id}'}")
+
+
+def tune(
+    objective: Iterable[str] = ("reconstruction",),
+    *,
+    dataset: str = "clevr",
+    core: str = "slot-attention",
+    alignment: str | None = None,
+    trials: int = 12,
+    steps: int | None = None,
+    preset: str = "auto",
+    set: Settings = (),
+    workers: int = 1,
+    dry_run: bool = False,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, dict[str, Any]]:
+    """Tune contestants alike: the same number of trials and steps, on seeds of their own.
+
+    Selected by fg_ari/attention on 200 images of val. The best settings are written to
+    results/tuning/tuned, where --preset tuned reads them.
+
+    - ``objective``: The objectives; repeat for several, each with the same budget.
+    - ``dataset``: NAME or NAME:VARIANT.
+    - ``core``: The core.
+    - ``alignment``: How slots of two views are paired.
+    - ``trials``: Trials of each contestant.
+    - ``steps``: Steps of a trial; none: the preset's.
+    - ``preset``: What the settings change.
+    - ``set``: Set any field of the configuration, in every trial.
+    - ``workers``: Trials at once, a process each.
+    - ``dry_run``: Print space and cost only.
+
+    Returns settings, score and cost by objective; with ``dry_run``, the space and the number of
+    runs.
+    """
+    from slotbench.suites import tune as tuning
+
+    choice = {
+        "dataset": dataset,
+        "core": core,
+        "alignment": alignment,
+        "steps": steps,
+        "preset": preset,
+        "overrides": _texts(set),
+    }
+    places = (Path(data_dir), Path(results_dir))
+    return {
+        each: tuning.contest(each, host(device), *places, trials, workers, dry_run, choice)
+        for each in objective
+    }
+
+
+def speedrun(
+    objective: str = "reconstruction",
+    *,
+    dataset: str = "clevr",
+    preset: str = "quick",
+    set: Settings = (),
+    seeds: int = 5,
+    every: int = 50,
+    goals: int = 2,
+    note: str = "",
+    threads: int = 2,
+    device: str = "auto",
+    data_dir: Place = DATA,
+) -> str:
+    """Time training until attention finds the objects of 200 images of val; prints a row.
+
+    The clock stops during the checks. Processor time stands beside wall time.
+
+    - ``objective``: The objective.
+    - ``dataset``: NAME or NAME:VARIANT.
+    - ``preset``: What the settings change.
+    - ``set``: Set any field of the configuration.
+    - ``seeds``: Seeds 0 to this number, one after the other.
+    - ``every``: Steps from one check to the next.
+    - ``goals``: 1: FG-ARI 0.80; 2: also with mIoU 0.60.
+    - ``note``: What changed, for the row.
+    - ``threads``: Threads of torch on a CPU.
+
+    Returns the row, as docs/speedrun.md has it.
+    """
+    import torch
+
+    from slotbench.config.resolve import Choice
+    from slotbench.suites import speedrun as running
+
+    where = host(device)
+    torch.set_num_threads(threads)
+    told = _texts(set)
+    asked = Choice(objective=objective, dataset=dataset, preset=preset, overrides=told)
+    attempts = running.speedrun(asked, seeds, every, goals, where, Path(data_dir))
+    note = note or " ".join(told) or f"{preset} as it is"
+    return running.board_row(attempts, note, objective, where)
+
+
+def bench(
+    preset: str = "quick",
+    *,
+    dataset: str | None = None,
+    device: str = "auto",
+    data_dir: Place = DATA,
+) -> list[dict[str, Any]]:
+    """Throughput on this machine: seconds a step for every objective.
+
+    - ``preset``: The preset.
+    - ``dataset``: Also time loading from this dataset.
+
+    Returns a row an objective, with milliseconds a step.
+    """
+    from slotbench.training import bench as throughput
+
+    return throughput.measure(preset, host(device).device, dataset, Path(data_dir))

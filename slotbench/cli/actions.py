@@ -1,0 +1,291 @@
+"""The commands: one thin function each, which calls the API and prints what it returns.
+
+Their options stand in the API (:func:`slotbench.cli.options.command`); here are only those that a
+terminal alone has. Whatever imports torch is imported inside.
+"""
+
+import gc
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument
+
+from slotbench import api, registry
+from slotbench.cli.options import Json, command, how, output, put, put_json, what
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import write_whole
+from slotbench.progress import plain, say
+
+FORMS = ("table", "csv", "markdown", "latex", "json")
+"""What ``leaderboard --format`` takes."""
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Train any slot core with any objective, and judge them all alike.",
+    epilog="Start with: slotbench prepare clevr",
+)
+
+
+@command(app, api.prepare)
+def prepare(**options: Any) -> None:
+    typer.echo(api.prepare(**options))
+
+
+@command(app, api.train)
+def train(**options: Any) -> None:
+    run = api.train(**options)
+    from slotbench.training.distributed import launched
+
+    if (launched() or (0,))[0] == 0:
+        typer.echo(run.path)
+
+
+@command(app, api.tune)
+def tune(as_json: Json = False, **options: Any) -> None:
+    found = api.tune(**options)
+    if as_json:
+        return put_json({"schema": 1, "contestants": found})
+    for name, facts in found.items():
+        typer.echo("\n".join([name, *(f"  {key}: {value}" for key, value in facts.items())]))
+    return None
+
+
+@command(app, api.speedrun)
+def speedrun(
+    board: Annotated[Path | None, output("Add the row to this file too.")] = None, **options: Any
+) -> None:
+    row = api.speedrun(**options)
+    typer.echo(row)
+    if board is not None:
+        from slotbench.suites.speedrun import add_row
+
+        add_row(board, row)
+
+
+@command(app, api.evaluate)
+def evaluate(as_json: Json = False, **options: Any) -> None:
+    results = api.evaluate(*options.pop("runs", ()), **options)
+    if as_json:
+        return put_json({"schema": 1, "runs": results})
+    from slotbench.cli.printing import evaluation_table
+
+    for title, document in results.items():
+        on = f" on {document['dataset']}" if "transfer" in document else ""
+        put(evaluation_table(title + on, document))
+    return None
+
+
+@command(app, lambda: None, name="list")
+def list_(
+    kind: Annotated[
+        str | None, Argument(help="One of: " + ", ".join(registry.KINDS) + "; none: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What there is: datasets, cores, objectives, alignments, presets, with their sources."""
+    if kind is not None and kind not in registry.KINDS:
+        raise registry.unknown("list", kind, registry.KINDS)
+    shown = [item for item in registry.KINDS if kind in (None, item)]
+    if as_json:
+        from dataclasses import asdict
+
+        put_json({item: list(map(asdict, registry.entries(item).values())) for item in shown})
+    else:
+        from slotbench.cli.printing import registry_table
+
+        for item in shown:
+            put(registry_table(item, registry.entries(item)))
+
+
+@command(app, api.show, without=["preview"])
+def show(
+    pictures: Annotated[bool, what("Draw masks in the terminal, too, where it can.")] = True,
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    previews: list[Any] = []
+    if pictures and sys.stdout.isatty() and not as_json:
+        options["preview"] = previews.append
+    facts = api.show(**options)
+    if as_json:
+        return put_json(facts)
+    from slotbench.cli.printing import evaluation_table, run_table
+
+    put(run_table(facts))
+    if facts["evaluation"]:
+        put(evaluation_table(facts["run"], facts["evaluation"]))
+    for preview in previews:
+        from slotbench.report.preview import put_picture
+
+        sources = ", ".join(f"{source} masks" for source in facts["drawn"]["images"][0]["fg_ari"])
+        typer.echo(f"Image, true masks, {sources}:")
+        put_picture(preview)
+    for picture in facts["pictures"]:
+        typer.echo(picture)
+    return None
+
+
+@command(app, api.predict)
+def predict(as_json: Json = False, **options: Any) -> None:
+    facts = api.predict(**options)
+    if as_json:
+        return put_json({"schema": 1, **facts})
+    say(f"{facts['images']:,} pictures, {facts['slots']} slots each.")
+    typer.echo(facts["out"])
+    return None
+
+
+@command(app, api.export_model)
+def export_model(**options: Any) -> None:
+    for file in api.export_model(**options):
+        typer.echo(file)
+
+
+@command(app, api.bench)
+def bench(as_json: Json = False, **options: Any) -> None:
+    rows = api.bench(**options)
+    if as_json:
+        return put_json({"schema": 1, "rows": rows})
+    from slotbench.cli.printing import throughput_table
+
+    return put(throughput_table(rows))
+
+
+@command(app, api.board, name="leaderboard")
+def leaderboard(
+    wide: Annotated[bool, output("Show every column, note and comparison.", "--wide")] = False,
+    everything: Annotated[
+        bool, output("Show every row, not the first 25: own ones, then the best.", "--all")
+    ] = False,
+    watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
+    every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = 5.0,
+    form: Annotated[str, output("table, csv, markdown, latex or json.", "--format")] = "table",
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    form = "json" if as_json else form
+    if form not in FORMS:
+        raise registry.unknown("format", form, FORMS)
+    if watch and form != "table":
+        raise UserError(f"--watch shows tables; it does not go with --format {form}.")
+    views = {"wide": wide, "everything": everything}
+    if watch:
+        from rich.console import Console
+
+        from slotbench.results.leaderboard.watch import watch as go_on
+
+        return go_on(lambda: api.board(**options), Console(), every=every, **views)
+    # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.
+    gc.disable()
+    return typer.echo(_page(form, options, views), nl=form != "table")
+
+
+def _page(form: str, options: dict[str, Any], views: dict[str, bool]) -> str:
+    """The text that ``slotbench leaderboard`` prints."""
+    from rich.console import Console
+
+    from slotbench.results import kept
+
+    console = Console()
+    look = (console.width, console.is_terminal, console.no_color, console.color_system)
+    key = kept.page_key(options["results_dir"], (form, options, views, look))
+    page = kept.recall(key)
+    if not page:
+        from slotbench.results.leaderboard import Board
+        from slotbench.results.leaderboard.terminal import to_text
+
+        forms: dict[str, Callable[[Board], str]] = {
+            "csv": Board.to_csv,
+            "markdown": Board.to_markdown,
+            "latex": Board.to_latex,
+            "json": Board.to_json_text,
+            "table": lambda board: to_text(board, console, **views),
+        }
+        board = api.board(**options)
+        page = forms[form](board)
+        # Whether a run still goes on is told by more than its files; a dataset has files too.
+        if not board.running and not str(options.get("dataset")).endswith(".h5"):
+            kept.keep(key, page)
+    return page
+
+
+@command(app, api.export)
+def export(
+    cite: Annotated[
+        bool, what("Print what a paper should say and cite: --format markdown or bibtex.", "--cite")
+    ] = False,
+    **options: Any,
+) -> None:
+    if not cite:
+        api.export(**options)
+        return
+    text = api.cite(options.get("form", "markdown"), options["results_dir"])
+    out = options.get("out")
+    if out is None or out == Path("-"):
+        typer.echo(text, nl=False)
+    else:
+        write_whole(out, text.encode())
+
+
+@command(app, api.publish)
+def publish(as_json: Json = False, **options: Any) -> None:
+    facts = api.publish(**options)
+    if as_json:
+        return put_json({"schema": 1, **facts})
+    if facts["weights"]:
+        say(f"Whoever has it can type: slotbench verify {options['out']}")
+    return typer.echo(options["out"])
+
+
+@command(app, api.verify)
+def verify(as_json: Json = False, **options: Any) -> None:
+    facts = api.verify(**options)
+    if as_json:
+        put_json(facts)
+    elif "bundle" in facts:
+        from slotbench.cli.bundle_table import bundle_table
+
+        for shown in bundle_table(facts):
+            put(shown)
+    else:
+        for key, value in facts.items():
+            typer.echo(plain(f"{key}: {value}"))
+    if "bundle" in facts:
+        _judge_bundle(facts, options["tolerance"])
+
+
+def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
+    path, unverified = facts["bundle"], facts["unverified"]
+    if facts["hashes"]["wrong"]:
+        raise UserError(
+            f"{path} is not as it was published.", "Ask for it anew; use nothing of it."
+        )
+    if facts["contradicted"]:
+        raise SlotbenchError(
+            f"{facts['contradicted']} numbers of {path} are contradicted.",
+            f"Or allow them to move further: --tolerance {2 * tolerance:g}",
+        )
+    if not facts["ok"]:
+        more = f" ({len(unverified) - 1} more)" if len(unverified) > 1 else ""
+        raise SlotbenchError(
+            f"{path} is not verified: {unverified[0]}{more}",
+            "To check the hashes alone, add --no-recompute.",
+        )
+
+
+@command(app, api.report)
+def report(
+    show: Annotated[bool, output("Open it in the browser.", "--open")] = False, **options: Any
+) -> None:
+    if not options["pictures"]:  # as above; models, though, are to be freed
+        gc.disable()
+    index = api.report(**options)
+    say("Open it in a browser, or type: slotbench report --open")
+    typer.echo(index)
+    if show:
+        webbrowser.open(index.resolve().as_uri())
