@@ -98,34 +98,25 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
     """
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    if address:
-        _add_address(kind, address, described)
-
-    def add(thing: Thing) -> Thing:
-        own = {**vars(thing), **described}
-        target = f"{thing.__module__}:{thing.__qualname__}"
-        _check_texts(kind, target, own)
-        _check_class(kind, target, thing, own)
-        facts = _facts(thing) if kind == "metrics" else {}
-        _add_entry(_entry(kind, target, own, facts))
-        return thing
-
-    return add
-
-
-def _add_address(kind: Kind, address: tuple[str, ...], described: dict[str, Any]) -> None:
-    """Register a class by name, summary, source and target; :func:`complete` checks it later."""
-    if len(address) != 4:
+    if address and len(address) != 4:
         raise UserError(
             f"register({kind!r}, ...): expected a name, a summary, a source and module:Class.",
             f"Or write @register({kind!r}) above the class, and name, summary and source in it.",
         )
-    *texts, target = address
-    own = {**dict(zip(("name", "summary", "source"), texts, strict=True)), **described}
-    if kind == "objectives":
-        own.setdefault("family", "unknown")
-    _check_texts(kind, target, own)
-    _add_entry(_entry(kind, target, own, {}))
+    if address:
+        # `complete` checks the class itself, when its module has been read.
+        family = {"family": "unknown"} if kind == "objectives" else {}
+        texts = dict(zip(("name", "summary", "source"), address, strict=False))
+        _add(kind, address[3], {**family, **texts, **described}, {})
+
+    def add(thing: Thing) -> Thing:
+        target = f"{thing.__module__}:{thing.__qualname__}"
+        own = {**vars(thing), **described}
+        _check(target, own, _NEEDED.get(kind, ()), thing)
+        _add(kind, target, own, _facts(thing) if kind == "metrics" else {})
+        return thing
+
+    return add
 
 
 def complete(entry: Entry, module: str) -> None:
@@ -139,84 +130,90 @@ def complete(entry: Entry, module: str) -> None:
             f"The target {entry.target!r} of {entry.name!r} cannot be found.",
             'For a class of the file itself, write f"{__name__}:CLASS".',
         ) from error
-    own = {"variants": entry.variants, "family": entry.family, "name": entry.name}
-    _check_class(entry.kind, entry.target, thing, own)
+    _check(entry.target, {"variants": entry.variants}, _NEEDED.get(entry.kind, ()), thing)
     if entry.kind == "metrics":
         _ENTRIES[entry.kind][entry.name] = replace(entry, facts=_facts(thing))
 
 
-def _entry(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any]) -> Entry:
-    family, variants = own.get("family", ""), tuple(own.get("variants", ()))
-    return Entry(kind, own["name"], own["summary"], own["source"], target, family, variants, facts)
-
-
-def _add_entry(entry: Entry) -> None:
+def _add(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any]) -> None:
+    texts = ("name", "summary", "source", *(["family"] if kind == "objectives" else []))
+    _check(target, own, texts)
     _load_index()
-    before = _ENTRIES[entry.kind].get(entry.name)
-    if before is not None and before.target != entry.target:
+    name, variants = own["name"], tuple(own.get("variants", ()))
+    before = _ENTRIES[kind].get(name)
+    if before is not None and before.target != target:
         raise UserError(
-            f"{entry.target}: {entry.kind} has {entry.name!r} already ({before.target}).",
-            "Choose another name.",
+            f"{target}: {kind} has {name!r} already ({before.target}).", "Choose another name."
         )
-    _ENTRIES[entry.kind][entry.name] = entry
+    described = (own["summary"], own["source"], target, own.get("family", ""))
+    _ENTRIES[kind][name] = Entry(kind, name, *described, variants, facts)
 
 
-def _check_texts(kind: Kind, target: str, own: Mapping[str, Any]) -> None:
-    """Check what a name, its line, its source and its family may be."""
-    for attribute in ("name", "summary", "source"):
-        text = own.get(attribute)
-        if not isinstance(text, str) or not text.strip() or not text.isprintable():
-            raise _bad(target, attribute, text, "one line of text", f'{attribute} = "..."')
-    names = ("name", "family") if kind == "objectives" else ("name",)
-    for attribute in names:
-        text, expected = own.get(attribute), "small letters, digits and single hyphens"
-        if not isinstance(text, str) or not _NAME.fullmatch(text):
-            expected += f", such as {', '.join(FAMILIES)}" if attribute == "family" else ""
-            raise _bad(target, attribute, text, expected, f'{attribute} = "my-{attribute}"')
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-def _check_class(kind: Kind, target: str, thing: Any, own: Mapping[str, Any]) -> None:
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _are_texts(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and bool(value)
+        and all(each and isinstance(each, str) for each in value)
+    )
+
+
+_LETTERS = "small letters, digits and single hyphens"
+_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "name": (_is_name, _LETTERS, 'name = "my-name"'),
+    "family": (_is_name, f"{_LETTERS}, such as {', '.join(FAMILIES)}", 'family = "my-family"'),
+    "summary": (_is_line, "one line of text", 'summary = "..."'),
+    "source": (_is_line, "one line of text", 'source = "..."'),
+    "licence": (_is_line, "one line of text", 'licence = "CC0"'),
+    "variants": (_are_texts, "a tuple of names", 'variants = ("default",)'),
+    "Config": (is_dataclass, "a frozen dataclass", "Config = MyConfig"),
+    "keys": (_are_texts, "a tuple of patterns", 'keys = ("my-metric/*",)'),
+    "version": (
+        lambda value: type(value) is int and value > 0,
+        "a whole number from 1",
+        "version = 1",
+    ),
+    "better": (
+        lambda value: value in (-1, 0, 1),
+        "1 (higher is better), -1 (lower) or 0 (neither)",
+        "better = 1",
+    ),
+}
+"""Class attribute -> whether a value can be used, what is expected, and an example."""
+_PARTS: tuple[Kind, ...] = ("cores", "objectives", "encoders", "decoders")
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    "datasets": ("variants", "licence"),
+    "metrics": ("keys", "version", "better"),
+    **dict.fromkeys(_PARTS, ("Config",)),
+}
+
+
+def _check(
+    target: str, own: Mapping[str, Any], attributes: Iterable[str], thing: Any = None
+) -> None:
     """Check at registration what would otherwise fail far from its cause."""
-    if kind == "datasets":
-        variants = own.get("variants")
-        fits = isinstance(variants, tuple) and variants
-        if not fits or not all(isinstance(each, str) and each for each in variants or ()):
-            raise _bad(target, "variants", variants, "a tuple of names", 'variants = ("default",)')
-        if not isinstance(getattr(thing, "licence", None), str):
-            raise _bad(target, "licence", None, "one line of text", 'licence = "CC0"')
-    if kind == "metrics":
-        _check_metric(target, thing)
-    if kind in ("cores", "objectives", "encoders", "decoders"):
-        options = getattr(thing, "Config", None)
-        if not is_dataclass(options):
-            raise _bad(target, "Config", options, "a frozen dataclass", "Config = MyConfig")
-
-
-def _check_metric(target: str, thing: Any) -> None:
-    keys, version = getattr(thing, "keys", None), getattr(thing, "version", None)
-    if not isinstance(keys, tuple) or not keys or not all(isinstance(key, str) for key in keys):
-        raise _bad(target, "keys", keys, "a tuple of patterns", 'keys = ("my-metric/*",)')
-    if type(version) is not int or version < 1:
-        raise _bad(target, "version", version, "a whole number from 1", "version = 1")
-    if getattr(thing, "better", None) not in (-1, 0, 1):
-        expected = "1 (higher is better), -1 (lower) or 0 (neither)"
-        raise _bad(target, "better", getattr(thing, "better", None), expected, "better = 1")
+    for attribute in attributes:
+        value = own.get(attribute, getattr(thing, attribute, None))
+        fits, expected, example = _RULES[attribute]
+        if not fits(value):
+            said = "is missing" if value is None else f"is {value!r}"
+            raise UserError(
+                f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
+                f"Write: {example}",
+            )
 
 
 def _facts(metric: Any) -> dict[str, Any]:
-    """What the index holds of a metric, in JSON's types."""
+    """The facts that the index holds of a metric, in JSON's types."""
     found = {name: getattr(metric, name) for name in FACTS}
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in found.items()
-    }
-
-
-def _bad(target: str, attribute: str, value: Any, expected: str, example: str) -> UserError:
-    said = "is missing" if value is None else f"is {value!r}"
-    return UserError(
-        f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
-        f"Write: {example}",
-    )
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in found.items()}
 
 
 @cache
@@ -233,10 +230,10 @@ def _load() -> None:
     found = entry_points()  # once: it reads the metadata of every installed package
     for kind in KINDS:
         for point in found.select(group=f"slotbench.{kind}"):
-            _add(point)
+            _add_point(point)
 
 
-def _add(point: EntryPoint) -> None:
+def _add_point(point: EntryPoint) -> None:
     """Import what an installed package adds; name a package that fails and leave it out.
 
     The entry point names a module, a registered class, or a function that registers.

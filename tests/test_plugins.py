@@ -309,7 +309,7 @@ def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     before = registry.names("presets")
-    registry._add(EntryPoint("x", "broken_names:cores", "slotbench.cores"))
+    registry._add_point(EntryPoint("x", "broken_names:cores", "slotbench.cores"))
     assert registry.names("presets") == before
     said = capsys.readouterr().err
     assert "broken_names:cores cannot add its cores (ZeroDivisionError: division by zero)" in said

@@ -173,7 +173,7 @@ def leaderboard(
         raise registry.unknown("format", form, FORMS)
     if watch and form != "table":
         raise UserError(f"--watch shows tables; it does not go with --format {form}.")
-    views = {"wide": wide, "everything": everything}
+    views: dict[str, Any] = {"wide": wide, "everything": everything}
     if watch:
         from rich.console import Console
 

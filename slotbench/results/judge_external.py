@@ -1,6 +1,6 @@
 """``slotbench evaluate`` for what was not trained here: a file of predictions, or a baseline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ def _judge(
 
 
 def check_options(
-    runs: list[str] | None,
+    runs: Sequence[object],
     predictions: Path | None,
     baseline: str | None,
     dataset: str | None,
