@@ -8,7 +8,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +22,9 @@ MOST_BYTES = 256 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PLACES = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
-_LARGE = (re.compile(rb"e\+?\d{3}"), re.compile(rb"E\+?\d{3}"))
-"""An exponent that may exceed what a float holds; a pattern that begins with one letter is fast."""
+_INFINITE = tuple(map(re.compile, (rb"e\+?\d{3}", rb"E\+?\d{3}", rb"NaN", rb"Infinity")))
+"""Numbers that are not finite, or may exceed a float; patterns of one first letter are fast."""
+_MARK = b"\xef\xbb\xbf"
 Model = TypeVar("Model", bound="Document")
 
 
@@ -36,7 +37,7 @@ class Document(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
 
 
-def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most ``most`` bytes; :class:`UserError` otherwise.
 
     A named pipe or a device would block, and a link that dangles or loops leads nowhere.
@@ -51,7 +52,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     if not stat.S_ISREG(facts.st_mode):
         os.close(handle)
         raise UserError(f"{path} is not a regular file.")
-    with os.fdopen(handle, "rb") as stream:
+    with os.fdopen(handle, "rb", buffering=0) as stream:
         if facts.st_size > most:
             raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
         return stream.read(facts.st_size)
@@ -63,7 +64,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """The document in a file; :class:`UserError` where it is missing or no JSON."""
     return parse_json(read_bytes(path), str(path))
 
@@ -75,17 +76,25 @@ def parse_json(data: bytes | str, label: str) -> Any:
     """
     data = data.encode() if isinstance(data, str) else data
     try:
-        document = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-        if any(pattern.search(data) for pattern in _LARGE):
+        document = from_json(data.removeprefix(_MARK), allow_inf_nan=False)
+        if _may_be_infinite(data):
             json.dumps(document, allow_nan=False)
     except ValueError as error:
         raise UserError(f"{label} is not valid JSON: {error}.") from error
     return document
 
 
-def read_document(path: Path, model: type[Model]) -> Model:
+def _may_be_infinite(data: bytes) -> bool:
+    return any(pattern.search(data) for pattern in _INFINITE)
+
+
+def read_document(path: Path | str, model: type[Model]) -> Model:
     """The document in a file as its model; :class:`UserError` naming the field that is off."""
-    return parse_document(read_json(path), model, str(path))
+    data = read_bytes(path).removeprefix(_MARK)
+    if not _may_be_infinite(data):
+        with suppress(ValidationError):  # explained below
+            return model.model_validate_json(data)
+    return parse_document(parse_json(data, str(path)), model, str(path))
 
 
 def parse_document(document: Any, model: type[Model], label: str) -> Model:

@@ -84,6 +84,8 @@ def bar(description: str, total: float | None = None, *, count: bool = True) -> 
 
 def plain(text: str) -> str:
     """Text that others wrote, safe for a terminal: control characters become a question mark."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 

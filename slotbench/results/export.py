@@ -71,8 +71,8 @@ def results(results_dir: Path) -> Iterator[Row]:
         if not cells:
             yield common
         for metric, cell in cells.items():
-            numbers = {key: getattr(cell, key) for key in _FROM_RESULT}
-            yield {**common, "metric": metric, "metric_version": cell.version, **numbers}
+            numbers = {key: cell.get(key) for key in _FROM_RESULT}
+            yield {**common, "metric": metric, "metric_version": cell["version"], **numbers}
 
 
 def _common(run: Found) -> Row:

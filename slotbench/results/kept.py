@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slotbench import registry
 from slotbench.files import write_whole
-from slotbench.results import published_files
+from slotbench.results import below, inside, published_files
 
 LEAST_RUNS = 500
 """Fewer are read so fast that keeping a page is not worth it."""
@@ -25,12 +25,12 @@ DOCUMENTS = ("config.json", "status.json", "evaluation.json")
 def page_key(results_dir: Path, asked: object) -> str:
     """Names a page of a folder's leaderboard; "" where there are too few runs to keep one."""
     folder = os.path.realpath(results_dir)
-    runs = _below(f"{folder}/runs", 3)
+    runs = below(f"{folder}/runs", 3)
     if len(runs) < LEAST_RUNS:
         return ""
-    runs += [*_below(f"{folder}/baselines", 2), *_below(f"{folder}/external", 2)]
+    runs += [*below(f"{folder}/baselines", 2), *below(f"{folder}/external", 2)]
     files = [f"{run}/{name}" for run in runs for name in DOCUMENTS]
-    files += [file for run in runs for file in _inside(f"{run}/transfer", folders=False)]
+    files += [file for run in runs for file in inside(f"{run}/transfer", folders=False)]
     return key((folder, asked), [*files, *map(str, published_files(results_dir))])
 
 
@@ -63,20 +63,6 @@ def keep(key: str, text: str) -> None:
 def _folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "slotbench"
-
-
-def _below(folder: str, depth: int) -> list[str]:
-    """The folders ``depth`` levels below, hidden ones left out."""
-    level = [folder]
-    for _ in range(depth):
-        level = [inside for path in level for inside in _inside(path)]
-    return level
-
-
-def _inside(folder: str, *, folders: bool = True) -> list[str]:
-    with suppress(OSError), os.scandir(folder) as found:
-        return [item.path for item in found if item.name[0] != "." and item.is_dir() == folders]
-    return []
 
 
 def _facts(files: Iterable[str]) -> Iterator[str]:

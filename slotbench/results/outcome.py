@@ -20,7 +20,7 @@ def learnt(run: Run, config: RunConfig) -> str:
     there are such; own and published runs count. Without any, the line has the score alone.
     """
     score = read_document(run.evaluation, Evaluation).metrics.get(PRIMARY)
-    if score is None or score.value is None:
+    if score is None or score["value"] is None:
         return f"Learnt: no {PRIMARY}."
     info = config.dataset
     data = (info.recipe if info.origin == "rendered" else "") or info.fingerprint
@@ -32,4 +32,4 @@ def learnt(run: Run, config: RunConfig) -> str:
             seeds = f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
             said.append(f"{title or objective} {row.metrics[PRIMARY].mean:.2f}, {seeds}")
     beside = f" Of the same data: {'; '.join(said)}." if said else ""
-    return f"Learnt: {PRIMARY} {score.value:.2f}.{beside}"
+    return f"Learnt: {PRIMARY} {score['value']:.2f}.{beside}"

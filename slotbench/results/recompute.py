@@ -113,12 +113,12 @@ def compare(
     ``same_decimals`` is None where nothing moved or not even whole numbers agree.
     """
     for metric, cell in stored.metrics.items():
-        before, now = cell.value, fresh["metrics"].get(metric)
+        before, now = cell["value"], fresh["metrics"].get(metric)
         after = moved = decimals = None
         if now is None:
             verdict = "not computed again"
-        elif cell.version != now["version"]:
-            verdict = f"of version {cell.version}, this slotbench has {now['version']}"
+        elif cell["version"] != now["version"]:
+            verdict = f"of version {cell['version']}, this slotbench has {now['version']}"
         elif before is None or (after := now["value"]) is None:
             after = now["value"]
             verdict = "same" if before is after else "contradicted"

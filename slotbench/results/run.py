@@ -242,20 +242,25 @@ class Run:
         )
 
 
-def read_status(path: Path, locked: Callable[[], bool]) -> Status:
+def read_status(path: Path | str, locked: Callable[[], bool]) -> Status:
     """``status.json`` of a run's directory; ``locked`` tells whether a living process holds it."""
-    status = _read_status(path / "status.json")
+    status = _read_status(file := f"{path}/status.json")
     if status.state == "running" and not locked():
         # The run may have ended, and written so, since the file was read.
-        status = _read_status(path / "status.json")
+        status = _read_status(file)
         if status.state == "running":
             told = {"state": "interrupted", "reason": "its process ended without a word"}
             status = status.model_copy(update=told)
     return status
 
 
-def _read_status(file: Path) -> Status:
-    return read_document(file, Status) if file.is_file() else Status()
+def _read_status(file: Path | str) -> Status:
+    try:
+        return read_document(file, Status)
+    except UserError:
+        if Path(file).is_file():
+            raise
+        return Status()
 
 
 def all_runs(results_dir: Path) -> list[Run]:

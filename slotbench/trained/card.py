@@ -159,9 +159,9 @@ def _scores(model: FrozenCore) -> str:
         return "It was not evaluated."
     judged = read_document(file, Evaluation)
     lines = [
-        f"| {key} | {found.value:.3f} |"
+        f"| {key} | {value:.3f} |"
         for key, found in judged.metrics.items()
-        if key in DEFAULT_METRICS and found.value is not None
+        if key in DEFAULT_METRICS and (value := found["value"]) is not None
     ]
     head = f"| {judged.split}, {judged.images:,} images | value |"
     return "\n".join([head, "|---|---|", *lines])

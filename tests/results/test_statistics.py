@@ -11,7 +11,6 @@ from slotbench.results.leaderboard.statistics import (
     compare,
     conclusion,
     holm,
-    interquartile_mean,
     interval,
     permutation_p,
     seeds_needed,
@@ -33,7 +32,7 @@ def two(n, shift=0.4, *keys):
 def test_interquartile_mean_is_the_mean_trimmed_by_a_quarter(n):
     values = generator("iqm", n).normal(size=n)
     trimmed = None if n < 5 else pytest.approx(stats.trim_mean(values, 0.25))
-    assert interquartile_mean(values) == trimmed
+    assert summarise(values).iqm == trimmed
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])

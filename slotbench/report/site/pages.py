@@ -27,6 +27,7 @@ from slotbench.results.leaderboard.wording import (
     fewer,
     interval,
     number,
+    span,
     titles,
 )
 from slotbench.results.run import Run
@@ -246,8 +247,9 @@ def run_facts(page: Page) -> Document:
     metrics = sorted(judged.metrics.items()) if judged else []
     return {
         "metrics": _rows(
-            (key, number(cell.value), interval(cell), f"{cell.n or 0:,}", str(cell.version))
+            (key, number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
             for key, cell in metrics
+            for ends in [span(cell.get("low"), cell.get("high"))]
         ),
         "judged": f"Split {judged.split}, {judged.images:,} images." if judged else "",
         "skipped": judged.skipped if judged else {},

@@ -91,7 +91,8 @@ def write_site(
         with bar("Writing pages", len(shown) + 1) as progress:
             for done, page in enumerate(shown, start=1):
                 _write_run(page, out)
-                progress.set(done)
+                if done % 50 == 0:
+                    progress.set(done)
             _write_index(board, asked, shown, first, galleries, out)
             progress.set(len(shown) + 1)
     drawn = sum(len(page.pictures) for page in shown)

@@ -23,7 +23,7 @@ from slotbench.results.leaderboard.comparisons import (
 from slotbench.results.leaderboard.filters import choose, select
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
-from slotbench.results.leaderboard.verdict import Verdict, verdict
+from slotbench.results.leaderboard.verdict import Verdict, claim, verdict
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Board:
     @property
     def sentence(self) -> str:
         """The answer alone, which takes no row-by-row comparison."""
-        return verdict((), self.families).sentence
+        return claim(self.families)[1]
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

@@ -4,20 +4,18 @@ A run that cannot count stays in the list with the reason in ``problems``: a fil
 read, no evaluation, an evaluation of another split or other images, an older version of a metric.
 """
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json
-from slotbench.results import published_files
+from slotbench.results import below, published_files
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
-from slotbench.results.leaderboard.records import Found, describe, read, transferred, unreadable
+from slotbench.results.leaderboard.records import Found, describe, read, unreadable
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """The fields of ``status.json`` that tell what a run cost."""
@@ -25,11 +23,11 @@ COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device
 
 def find(results_dir: Path) -> list[Found]:
     """Every run under ``results_dir``, and the published records that come with slotbench."""
-    found = []
-    for name, path in _directories(results_dir, "runs", 3):
-        found += [read(path, name), *transferred(path, name)]
-    for kind in FOLDERS.values():
-        found += [read(path, name) for name, path in _directories(results_dir, kind, 2)]
+    places = [("runs", 3), *((kind, 2) for kind in FOLDERS.values())]
+    folders = [path for name, depth in places for path in below(f"{results_dir}/{name}", depth)]
+    found = [
+        run for path in folders for run in read(Path(path), path.removeprefix(f"{results_dir}/"))
+    ]
     found += published(results_dir)
     _count_once(found)
     _same_protocol(found)
@@ -48,36 +46,20 @@ def metric_keys(found: Iterable[Found]) -> list[str]:
     return sorted({key for run in found if run.counts for key in run.versions})
 
 
-def _directories(folder: Path, name: str, depth: int) -> Iterator[tuple[str, Path]]:
-    """The directories ``depth`` levels below ``folder/name``, sorted; hidden ones are passed."""
-    level = [name]
-    for _ in range(depth):
-        level = [f"{path}/{inside}" for path in level for inside in _inside(folder / path)]
-    return ((path, folder / path) for path in level)
-
-
-def _inside(folder: Path) -> list[str]:
-    with suppress(OSError), os.scandir(folder) as found:
-        return sorted(
-            item.name for item in found if not item.name.startswith(".") and item.is_dir()
-        )
-    return []
-
-
 def _published(file: Path, name: str) -> Iterator[Found]:
     try:
         records = read_json(file)
         if not isinstance(records, list):
             raise UserError("expected a list of runs")
     except (UserError, OSError) as error:
-        yield unreadable(name, str(error).replace(f"{file} ", "").rstrip("."), published=True)
+        yield unreadable(name, error, file, published=True)
         return
     for index, record in enumerate(records):
         where = f"{name}, run {index}"
         try:
             parts = parse_document(record, Published, "the record")
         except UserError as error:
-            yield unreadable(where, str(error).rstrip("."), published=True)
+            yield unreadable(where, error, file, published=True)
             continue
         found = describe(where, parts.config, parts.status, parts.evaluation)
         found.environment = parts.environment

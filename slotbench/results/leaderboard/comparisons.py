@@ -5,7 +5,7 @@ data, the image size, the budget and the seeds are equal. Only metrics that both
 by the same means are compared: attention masks with attention masks, never with a decoder's.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -70,8 +70,14 @@ class Family(Paired):
     tuned: bool = False
     """Whether they were chosen on tuning seeds. Otherwise it was on the seeds that are compared,
     and p is multiplied by the number of candidates of the family that it favours."""
-    need: Need | None = None
-    """How many seeds more would settle it, where it is undecided."""
+    tests: int = 1
+    """How many tests p is corrected for."""
+
+    @property
+    def need(self) -> Need | None:
+        """How many seeds more would settle it, where it is undecided."""
+        undecided = self.verdict == "undecided"
+        return seeds_needed(self.result, self.tests * _factor(self)) if undecided else None
 
     @property
     def title(self) -> str:
@@ -129,16 +135,8 @@ def families(rows: Sequence[Row]) -> list[Family]:
             Family(**vars(match), result=_compare(match), candidates=counts, tuned=bool(tuning))
             for match in _matched(row, baseline)
         ]
-    corrected = _corrected(found)
-    tests = {True: 0, False: 0}
-    for each in corrected:
-        tests[each.metric == PRIMARY] += each.result.p is not None
-    return [
-        replace(each, need=seeds_needed(each.result, tests[each.metric == PRIMARY] * _factor(each)))
-        if each.verdict == "undecided"
-        else each
-        for each in corrected
-    ]
+    tests = Counter(each.metric == PRIMARY for each in found if each.result.p is not None)
+    return [replace(each, tests=tests[each.metric == PRIMARY]) for each in _corrected(found)]
 
 
 def _contests(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row]]]:
@@ -164,16 +162,9 @@ def _seeds_of(row: Row, metric: str = PRIMARY, *, tuning: bool = False) -> set[i
 
 
 def _matched(row: Row, baseline: Row) -> list[Match]:
-    return [
-        Match(
-            metric,
-            row,
-            baseline,
-            tuple(sorted(_seeds_of(row, metric) & _seeds_of(baseline, metric))),
-        )
-        for metric in METRICS
-        if metric in row.values or metric in baseline.values
-    ]
+    present = [key for key in METRICS if key in row.values or key in baseline.values]
+    shared = {key: _seeds_of(row, key) & _seeds_of(baseline, key) for key in present}
+    return [Match(key, row, baseline, tuple(sorted(seeds))) for key, seeds in shared.items()]
 
 
 def _compare(match: Match) -> Comparison:
@@ -194,11 +185,8 @@ def _corrected(found: Sequence[Pair]) -> list[Pair]:
     done = list(found)
     for primary in (True, False):
         places = [k for k, pair in enumerate(found) if (pair.metric == PRIMARY) == primary]
-        p_values = [found[k].result.p for k in places]
-        grown = [
-            None if p is None else min(1.0, p * _factor(found[k]))
-            for k, p in zip(places, p_values, strict=True)
-        ]
+        p_values = [(found[k].result.p, _factor(found[k])) for k in places]
+        grown = [None if p is None else min(1.0, p * factor) for p, factor in p_values]
         for k, p in zip(places, holm(grown), strict=True):
             done[k] = replace(found[k], corrected=p)
     return done

@@ -16,14 +16,16 @@ from pydantic_core import to_json
 from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.evaluation.collapse import collapse_warning
-from slotbench.files import parse_document, read_json
+from slotbench.files import parse_document, read_document, read_json
 from slotbench.progress import plain
-from slotbench.results import documents, entries
+from slotbench.results import documents, entries, inside
 from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
 TRANSFER = "transfer"
 """The family of runs on data that they were not trained on, and the folder of their numbers."""
+_APART = ("run", "model")
+"""Fields of ``init`` and ``extended`` that differ between the seeds of a row."""
 Document = dict[str, Any]
 
 
@@ -89,65 +91,67 @@ class Found:
         return f" Type: slotbench evaluate {Path(self.run).name}"
 
 
-def unreadable(name: str, why: str, *, published: bool = False) -> Found:
+def unreadable(name: str, error: Exception, path: Path | None, *, published: bool = False) -> Found:
     """The record of a run that cannot be read, with the reason."""
+    why = _reason(error, path)
     return Found(plain(name), published, reason=why, problems=[f"cannot be read: {why}"])
 
 
-def read(path: Path, name: str) -> Found:
-    """One run, external entry or baseline, from its directory; ``name`` is shown for it."""
+def read(path: Path, name: str) -> Iterator[Found]:
+    """A run, external entry or baseline from its directory, then its transfers to other data.
+
+    ``name`` is shown for it.
+    """
     try:
-        config = read_json(path / "config.json")
+        config = read_json(f"{path}/config.json")
         status = read_status(path, lambda: Run(path).locked())
     except (UserError, OSError) as error:
-        return unreadable(name, _reason(error, path))
-    evaluation: Any = None
+        yield unreadable(name, error, path)
+        return
+    evaluation: documents.Evaluation | str | None
     try:
+        evaluation = read_document(f"{path}/evaluation.json", documents.Evaluation)
+    except (UserError, OSError) as error:
         # A link that dangles is there, and cannot be read.
         file = path / "evaluation.json"
-        if file.exists() or file.is_symlink():
-            evaluation = read_json(file)
-    except (UserError, OSError) as error:
-        evaluation = _reason(error, path)
-    return describe(name, config, status, evaluation, path)
-
-
-def transferred(path: Path, name: str) -> Iterator[Found]:
-    """The run's numbers on data that it was not trained on, each a record of its own."""
-    folder = path / TRANSFER
-    for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        where = f"{name}/{TRANSFER}/{file.name}"
+        evaluation = _reason(error, path) if file.exists() or file.is_symlink() else None
+    yield describe(name, config, status, evaluation, path)
+    for place in inside(f"{path}/{TRANSFER}", folders=False):
+        where = f"{name}/{TRANSFER}/{Path(place).name}"
         try:
-            config, evaluation = read_json(path / "config.json"), read_json(file)
-            status = read_status(path, lambda: Run(path).locked())
-            trained_on = parse_document(config, documents.Config, "config.json").dataset
-            facts = parse_document(evaluation, documents.Evaluation, file.name).transfer
-            if facts is None:
-                raise UserError("it does not say on which data")
+            yield _transferred(where, config, status, read_document(place, documents.Evaluation))
         except (UserError, OSError) as error:
-            yield unreadable(where, _reason(error, path))
-            continue
-        other = {
-            **config,
-            "dataset": evaluation["transfer"]["dataset"],
-            "trained_on": trained_on.reference,
-            "trained_data": trained_on.identity,
-            "judged_slots": facts.slots,
-            "overrides": {
-                **config.get("overrides", {}),
-                "trained_on": trained_on.reference,
-                "judged_slots": facts.slots,
-            },
-        }
-        found = describe(where, other, status, evaluation)
-        found.published = False
-        yield found
+            yield unreadable(where, error, path / TRANSFER)
+
+
+def _transferred(
+    name: str, config: Any, status: documents.Status, judged: documents.Evaluation
+) -> Found:
+    """A run's numbers on data that it was not trained on, as a record of their own."""
+    trained_on = parse_document(config, documents.Config, "config.json").dataset
+    if judged.transfer is None:
+        raise UserError("it does not say on which data")
+    same = {"trained_on": trained_on.reference, "judged_slots": judged.transfer.slots}
+    other = {
+        **config,
+        **same,
+        "dataset": judged.transfer.dataset.model_dump(),
+        "trained_data": trained_on.identity,
+        "overrides": {**config.get("overrides", {}), **same},
+    }
+    found = describe(name, other, status, judged)
+    found.published = False
+    return found
 
 
 def describe(
-    name: str, config: Any, status: documents.Status, evaluation: Any, path: Path | None = None
+    name: str,
+    config: Any,
+    status: documents.Status,
+    evaluation: documents.Evaluation | str | None,
+    path: Path | None = None,
 ) -> Found:
-    """A run; ``evaluation`` is a document, None, or text that names its fault.
+    """A run; ``evaluation`` is None where there is none, and text that names its fault.
 
     ``path`` is its directory; without one it is a published record.
     """
@@ -156,7 +160,7 @@ def describe(
     try:
         _identify(found, parse_document(config, documents.Config, "config.json"), config)
     except UserError as error:
-        return unreadable(name, str(error).rstrip("."), published=path is None)
+        return unreadable(name, error, path, published=path is None)
     if found.state == "done":
         problem = _judge(found, evaluation)
         if problem:
@@ -173,32 +177,25 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
     found.dataset, found.origin, found.image_size = data.reference, data.origin, data.image_size
     found.fingerprint, found.data, found.seed = data.fingerprint, data.identity, parsed.seed
     found.config = config
-    if parsed.kind is None:
-        assert parsed.core is not None
-        assert parsed.objective is not None
-        assert parsed.train is not None
+    if parsed.core and parsed.objective and parsed.train and not parsed.kind:
         found.core, found.objective = parsed.core.name, parsed.objective.name
         found.alignment, found.preset = parsed.objective.alignment, parsed.preset
         found.settings = settings_text(parsed.overrides)
-        found.family, found.budget = family_of(found.objective), parsed.train.images
-        if parsed.trained_on is not None:
-            found.family = TRANSFER
+        found.family = TRANSFER if parsed.trained_on else family_of(found.objective)
+        found.budget = parsed.train.images
         same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
         # Each seed follows an earlier run of its own; the rows are the same.
-        for key, apart in (("init", ("run", "model")), ("extended", ("run",))):
-            if key in config:
-                rest = {name: of for name, of in config[key].items() if name not in apart}
-                same[key] = rest
+        for key in config.keys() & {"init", "extended"}:
+            same[key] = {name: of for name, of in config[key].items() if name not in _APART}
         if parsed.init is not None:
             # What the earlier run has cost is not in the budget.
             found.budget += f" after {parsed.init.objective} on {parsed.init.dataset}"
     else:
         # A baseline or predictions from elsewhere: nothing was trained here.
         found.external = parsed.kind == "external"
-        found.core = "external" if found.external else "none"
+        found.core, found.family = ("external",) * 2 if found.external else ("none", "control")
         found.objective, found.preset = parsed.name, ""
         found.settings = "" if found.external else f"slots={parsed.slots}"
-        found.family = "external" if found.external else "control"
         same = entries.identity(config)
     found.row = _digest(to_json({key: value for key, value in same.items() if key != "seed"}))
 
@@ -231,16 +228,12 @@ def settings_text(overrides: Mapping[str, Any]) -> str:
     return ", ".join(texts)
 
 
-def _judge(found: Found, evaluation: Any) -> str:
+def _judge(found: Found, judged: documents.Evaluation | str | None) -> str:
     """Fill in the numbers of a finished run; returns why they cannot count, "" where they do."""
-    if evaluation is None:
+    if judged is None:
         return "is done and not evaluated"
-    if isinstance(evaluation, str):
-        return f"its evaluation cannot be read: {evaluation}"
-    try:
-        judged = parse_document(evaluation, documents.Evaluation, "evaluation.json")
-    except UserError as error:
-        return f"its evaluation cannot be read ({str(error).rstrip('.')}): left out"
+    if isinstance(judged, str):
+        return f"its evaluation cannot be read: {judged}"
     found.evaluation = judged
     if judged.split != SPLIT:
         return f"was evaluated on {judged.split}, not {SPLIT}: left out"
@@ -249,12 +242,12 @@ def _judge(found: Found, evaluation: Any) -> str:
     if not judged.metrics:
         return "its evaluation holds no metric: left out"
     cells = judged.metrics.items()
-    found.values = {key: float(cell.value) for key, cell in cells if cell.value is not None}
-    found.versions = {key: cell.version for key, cell in cells}
+    found.values = {key: value for key, cell in cells if (value := cell["value"]) is not None}
+    found.versions = {key: cell["version"] for key, cell in cells}
     found.counts = True
     return ""
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception, path: Path | None) -> str:
     """The error in words, without the folder that the warning names anyway."""
     return plain(str(error).replace(f"{path}/", "").replace(f"{path} ", "").rstrip("."))

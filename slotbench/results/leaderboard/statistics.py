@@ -4,7 +4,7 @@ The unit is one seed. The definitions are those of ``reference/metrics.md``, "St
 interval is Student's t below ten seeds and a percentile bootstrap from ten on, because the
 bootstrap of normal values covers the mean in 74 % of cases at three seeds and 83 % at five.
 
-Imports no ``scipy.stats``, whose import takes longer than reading 1,000 runs.
+Imports SciPy only to plan seeds: its import takes longer than reading 1,000 runs.
 """
 
 import math
@@ -15,7 +15,6 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import nctdtr, stdtrit
 
 from slotbench.rng import numpy_generator
 
@@ -35,6 +34,11 @@ SPLITS = 20_000
 POWER = 0.8
 MOST = 200
 """Seeds beyond which the search for the number needed is given up."""
+STUDENT = (
+    *(12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934),
+    *(2.5705818356363146, 2.4469118511449786, 2.364624251592784, 2.306004135204166),
+)
+"""Quantiles of Student's t for :data:`LEVEL`, by 1 to 8 degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -79,50 +83,15 @@ class Need:
     limit: int = MOST
 
 
-_SEQUENTIAL = 8
-"""NumPy adds fewer numbers than these one after the other, as ``sum`` does."""
-
-
 def summarise(values: Values) -> Summary:
-    """Mean, interval (two seeds or more) and inter-quartile mean (five or more) of one cell."""
-    if len(values) == 0:
-        return Summary(None, None, None, 0, None)
-    if len(values) < _SEQUENTIAL:
-        return _of_few([float(value) for value in values])
-    low, high = interval([values]) or (None, None)
-    return Summary(float(np.mean(values)), low, high, len(values), interquartile_mean(values))
-
-
-def _of_few(values: list[float]) -> Summary:
-    """The same numbers to the last bit, without NumPy, which takes ten times as long for these."""
-    n = len(values)
-    mean = sum(values) / n
-    low = high = iqm = None
-    if n > 1:
-        error = math.sqrt(sum([(value - mean) * (value - mean) for value in values]) / (n - 1) / n)
-        half = _quantile(n - 1) * error
-        low, high = mean - half, mean + half
-    if n >= LEAST_FOR_IQM:
-        inner = sorted(values)[n // 4 : n - n // 4]
-        iqm = sum(inner) / len(inner)
-    return Summary(mean, low, high, n, iqm)
-
-
-@cache
-def _quantile(freedom: int) -> float:
-    """Of Student's t, for an interval of :data:`LEVEL`."""
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
-
-
-def interquartile_mean(values: Values) -> float | None:
-    """The mean without the lowest and the highest quarter; None below five values.
+    """Mean, interval (two seeds or more) and inter-quartile mean (five or more) of one cell.
 
     As in rliable, a quarter is rounded down to whole values: of five, three are left.
     """
-    if len(values) < LEAST_FOR_IQM:
-        return None
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())
+    n = len(values)
+    low, high = interval([values]) or (None, None)
+    inner = sorted(values)[n // 4 : n - n // 4] if n >= LEAST_FOR_IQM else []
+    return Summary(_mean(values) if n else None, low, high, n, _mean(inner) if inner else None)
 
 
 def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
@@ -130,17 +99,29 @@ def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
 
     None where a stratum has fewer than two values: its spread is then unknown, not zero.
     """
-    groups = [np.asarray(values, dtype=np.float64) for values in strata]
-    if not groups or any(len(values) < 2 for values in groups):
+    if not strata or min(map(len, strata)) < 2:
         return None
-    if sum(map(len, groups)) < LEAST_FOR_BOOTSTRAP:
-        mean = np.mean([values.mean() for values in groups])
-        error = math.sqrt(sum(values.var(ddof=1) / len(values) for values in groups)) / len(groups)
-        half = _quantile(sum(len(values) - 1 for values in groups)) * error
-        return float(mean - half), float(mean + half)
+    n, count = sum(map(len, strata)), len(strata)
+    if n < LEAST_FOR_BOOTSTRAP:
+        mean = _mean([_mean(values) for values in strata])
+        errors = [_squares(values) / (len(values) - 1) / len(values) for values in strata]
+        half = STUDENT[n - count - 1] * math.sqrt(sum(errors)) / count
+        return mean - half, mean + half
+    groups = [np.asarray(values, dtype=np.float64) for values in strata]
     means = [values[_draws(len(values), k)].mean(axis=1) for k, values in enumerate(groups)]
     low, high = np.quantile(np.mean(means, axis=0), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
+
+
+def _mean(values: Values) -> float:
+    """As of NumPy, which takes ten times as long for a few values."""
+    return float(sum(values) / len(values))
+
+
+def _squares(values: Values) -> float:
+    """The sum of squared deviations from the mean."""
+    mean = _mean(values)
+    return float(sum([(value - mean) * (value - mean) for value in values]))
 
 
 @cache
@@ -155,53 +136,47 @@ def compare(ours: Sequence[Values], theirs: Sequence[Values]) -> Comparison:
 
     Every stratum has the same weight in the difference and in the share of pairs.
     """
-    pairs = [
-        (np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
-        for one, other in zip(ours, theirs, strict=True)
-        if len(one)
-    ]
-    n = sum(len(one) for one, _ in pairs)
+    pairs = [pair for pair in zip(ours, theirs, strict=True) if len(pair[0])]
+    apart = [[a - b for a, b in zip(*pair, strict=True)] for pair in pairs]
+    n = sum(map(len, apart))
     if n == 0:
         return Comparison(0)
-    apart = [one - other for one, other in pairs]
-    difference = float(np.mean([values.mean() for values in apart]))
-    share = float(np.mean([np.mean((values > 0) + (values == 0) / 2) for values in apart]))
+    difference = _mean([_mean(values) for values in apart])
+    shares = [_mean([(value > 0) + (value == 0) / 2 for value in values]) for values in apart]
     if n < LEAST_FOR_A_CLAIM:
-        return Comparison(n, difference, share_of_pairs=share)
+        return Comparison(n, difference, share_of_pairs=_mean(shares))
     spread, _ = _deviation([values for pair in pairs for values in pair])
     paired, freedom = _deviation(apart)
     effect = difference / paired * (1 - 3 / (4 * freedom - 1)) if paired else None
     low, high = interval(apart) or (None, None)
-    return Comparison(n, difference, low, high, share, permutation_p(pairs), effect, spread)
+    p = permutation_p(pairs)
+    return Comparison(n, difference, low, high, _mean(shares), p, effect, spread)
 
 
-def _deviation(groups: Sequence[Floats]) -> tuple[float, int]:
+def _deviation(groups: Sequence[Values]) -> tuple[float, int]:
     """Standard deviation around each group's own mean, and its degrees of freedom."""
     freedom = sum(len(values) - 1 for values in groups)
-    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in groups)
-    spread = math.sqrt(squares / freedom) if freedom else 0.0
+    spread = math.sqrt(sum(map(_squares, groups)) / freedom) if freedom else 0.0
     # Equal values differ from their mean by rounding. That is no spread.
-    largest = max((float(np.abs(values).max()) for values in groups), default=0.0)
+    largest = max(abs(value) for values in groups for value in values)
     return (0.0 if spread <= 1e-12 * largest else spread), freedom
 
 
-def permutation_p(pairs: Sequence[tuple[Floats, Floats]]) -> float:
+def permutation_p(pairs: Sequence[tuple[Values, Values]]) -> float:
     """Two-sided p of the permutation test of the difference of means (Fisher 1935; Pitman 1937).
 
     The values of both sides are split anew within their stratum, in all ways that there are: 252
     for five seeds a side, so that p is never below 2 / 252. Where there are more than
     :data:`SPLITS` ways, or several strata, so many are drawn.
     """
-    total = 0.0
-    observed = 0.0
-    alone = len(pairs) == 1
+    total, observed, alone = np.zeros(1), 0.0, len(pairs) == 1
     for k, (ours, theirs) in enumerate(pairs):
         both = np.concatenate([ours, theirs])
         # The difference of the means of a split is linear in the sum of its first side.
         sums = _splits(len(ours), len(both), -1 if alone else k) @ both
         scale = 1 / len(ours) + 1 / len(theirs)
         total = total + sums * scale - both.sum() / len(theirs)
-        observed += float(ours.mean() - theirs.mean())
+        observed += _mean(ours) - _mean(theirs)
     extreme = np.abs(total) >= abs(observed) * (1 - 1e-9) - 1e-12
     exact = alone and math.comb(len(both), len(ours)) <= SPLITS
     return float(extreme.mean() if exact else (extreme.sum() + 1) / (len(extreme) + 1))
@@ -240,9 +215,9 @@ def conclusion(found: Comparison, corrected: float | None) -> str:
         return f"too few seeds to say ({found.n} of {LEAST_FOR_A_CLAIM})"
     if corrected is not None and corrected < SIGNIFICANT:
         return "better" if found.difference > 0 else "worse"
-    if found.low is not None and found.high is not None:
-        return "equivalent" if found.low >= -MARGIN and found.high <= MARGIN else "undecided"
-    return "undecided"
+    if found.low is None or found.high is None or max(-found.low, found.high) > MARGIN:
+        return "undecided"
+    return "equivalent"
 
 
 def seeds_needed(found: Comparison, tests: float = 1) -> Need | None:
@@ -254,6 +229,8 @@ def seeds_needed(found: Comparison, tests: float = 1) -> Need | None:
     """
     if found.n < LEAST_FOR_A_CLAIM or not found.difference or not found.spread:
         return None
+    from scipy.special import nctdtr, stdtrit
+
     alpha = SIGNIFICANT / tests
     n = np.arange(found.n, found.n + MOST + 1)
     shift = abs(found.difference) / found.spread * np.sqrt(n / 2)

@@ -47,29 +47,39 @@ class Verdict:
 
 def verdict(paired: Sequence[Paired], families: Sequence[Family]) -> Verdict:
     """The verdict on ``families``; ``paired`` are the single rows of the same datasets."""
-    primary = [family for family in families if family.metric == PRIMARY]
-    clear = [family for family in primary if family.result.n >= LEAST_FOR_A_CLAIM]
-    if not clear:
-        claim, sentence = _nothing(primary)
-        return Verdict(claim, sentence, sentence, tuple(_losses(paired)))
+    clear = _clear(families)
+    notes = (
+        ()
+        if not clear
+        else (*_choices(clear), *_secondary(families), *_single_rows(paired), *_further(clear))
+    )
+    return Verdict(*claim(families), (*notes, *_losses(paired)))
+
+
+def claim(families: Sequence[Family]) -> tuple[str, str, str]:
+    """Claim, sentence and headline of the :class:`Verdict`."""
+    if not (clear := _clear(families)):
+        return _nothing([family for family in families if family.metric == PRIMARY])
     found = {family.verdict for family in clear}
     shown = found & {"better", "worse"}
-    claim = "mixed" if len(shown) == 2 else shown.pop() if shown else ""
-    claim = claim or ("equivalent" if found == {"equivalent"} else "undecided")
+    said = "mixed" if len(shown) == 2 else shown.pop() if shown else ""
+    said = said or ("equivalent" if found == {"equivalent"} else "undecided")
     start = f"the best {OURS} contestant"
-    sentence = f"By {PRIMARY}, the measure fixed beforehand, {start} {_said(clear, _evidence)}."
-    headline = (
-        f"{'Not settled: in' if claim == 'undecided' else 'In'} {plain(PRIMARY)}, {start} "
-        f"{_said(clear, lambda family: family.row.group.dataset)}."
+    names = _said(clear, lambda family: family.row.group.dataset)
+    return (
+        said,
+        f"By {PRIMARY}, the measure fixed beforehand, {start} {_said(clear, _evidence)}.",
+        f"{'Not settled: in' if said == 'undecided' else 'In'} {plain(PRIMARY)}, {start} {names}.",
     )
-    notes = (
-        *_choices(clear),
-        *_secondary(families),
-        *_single_rows(paired),
-        *_further(clear),
-        *_losses(paired),
-    )
-    return Verdict(claim, sentence, headline, notes)
+
+
+def _clear(families: Sequence[Family]) -> list[Family]:
+    """Those with enough seeds for a claim on the primary measure."""
+    return [each for each in families if each.metric == PRIMARY and _enough(each)]
+
+
+def _enough(pair: Paired) -> bool:
+    return pair.result.n >= LEAST_FOR_A_CLAIM
 
 
 def plain(metric: str) -> str:
@@ -77,15 +87,19 @@ def plain(metric: str) -> str:
     return PLAIN.get(metric, metric)
 
 
-def _nothing(primary: Sequence[Family]) -> tuple[str, str]:
+def _nothing(primary: Sequence[Family]) -> tuple[str, str, str]:
     start = f"Self-supervision against {THEIRS}"
+    most = max((family.result.n for family in primary), default=0)
+    said, why = "too few seeds", f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})."
     if not primary:
-        return "nothing to compare", (
-            f"{start}: nothing to compare yet; it takes runs of both with the same data, image "
-            f"size and budget, and {PRIMARY}."
+        said, why = (
+            "nothing to compare",
+            (
+                "nothing to compare yet; it takes runs of both with the same data, image size and "
+                f"budget, and {PRIMARY}."
+            ),
         )
-    most = max(family.result.n for family in primary)
-    return "too few seeds", f"{start}: too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})."
+    return said, f"{start}: {why}", f"{start}: {why}"
 
 
 def _said(found: Sequence[Family], words: Callable[[Family], str]) -> str:
@@ -129,7 +143,7 @@ def _secondary(families: Sequence[Family]) -> list[str]:
     """The same contestants on the other measures, one line a dataset."""
     lines: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for family in families:
-        if family.metric != PRIMARY and family.result.n >= LEAST_FOR_A_CLAIM:
+        if family.metric != PRIMARY and _enough(family):
             lines[family.title][family.verdict].append(plain(family.metric))
     return [
         f"Secondary measures on {title}, after Holm's correction over them: "
@@ -168,12 +182,9 @@ def _losses(paired: Sequence[Paired]) -> list[str]:
     """Failed runs and seeds without a partner: they are in no mean, which may flatter a family."""
     rows = {id(row): row for pair in paired for row in (pair.row, pair.baseline)}.values()
     lines = []
-    failed = Counter(
-        {
-            family: sum(row.failed for row in rows if row.family == family)
-            for family in (OURS, THEIRS)
-        }
-    )
+    failed: Counter[str] = Counter()
+    for row in rows:
+        failed[row.family] += row.failed
     if failed.total():
         counts = " and ".join(f"{count} of {name}" for name, count in failed.items() if count)
         lines.append(f"Failed runs, which are in no mean: {counts}.")

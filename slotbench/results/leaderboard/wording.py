@@ -33,9 +33,12 @@ def signed(value: float | None) -> str:
 
 def interval(found: Any) -> str:
     """``[0.84, 0.88]`` of anything with ``low`` and ``high``; "" where there is none."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"[{number(found.low)}, {number(found.high)}]"
+    return span(found.low, found.high)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """``[0.84, 0.88]``; "" where an end is missing."""
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def p_value(p: float | None) -> str:
