@@ -77,7 +77,7 @@ def test_a_start_that_does_not_fit_is_explained(train):
         train(init=first, set={**SMALL, "core.width": 8})
     with pytest.raises(UserError, match="No run 'nothing'"):
         train(init="nothing")
-    with pytest.raises(UserError, match="the run has its own init"):
+    with pytest.raises(UserError, match="--init with --resume"):
         train(resume=first, init=first)
     second = train(init=first, seed=1)
     save_file({**load_file(first.model)}, first.model, {"other": "file"})
