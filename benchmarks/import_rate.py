@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import _import_sources as sources
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
 from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
 from slotbench.datasets.originals.tfrecord import (

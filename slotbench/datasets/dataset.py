@@ -1,62 +1,34 @@
 """The interface of a dataset: how it is rendered, and how its original files are read."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from slotbench.datasets.format.schema import Batch, Layout
-from slotbench.datasets.originals.addresses import Download
 from slotbench.errors import UserError
 
+if TYPE_CHECKING:
+    from slotbench.datasets.originals.importing import Importer
 
-class Importer(ABC):
-    """A streaming reader of a dataset's original files.
 
-    ``batches`` yields batches in the order of the source, each with one more array,
-    ``record`` int64 (n,): the position of each image in the source, without the records that the
-    variant leaves out. Memory use does not grow with the source.
-    """
+@dataclass(frozen=True)
+class Download:
+    """A published file. Authors publish few checksums; its length is checked in any case."""
 
-    layout: Layout
-    rule: str = ""
-    """How the splits are made, in words; stored with their bounds."""
-    skip_damaged: bool = False
-    """Whether damaged images are left out and listed in ``attributes``."""
-    damaged: Mapping[int, str] = MappingProxyType({})
-    """Records that were left out, and the damaged file of each."""
+    url: str
+    sha256: str | None = None
+    """Hexadecimal; None where it is not published."""
+    md5: str | None = None
+    """Hexadecimal; used where there is no sha256."""
+    size: int | None = None
+    """Bytes; None where they are not published."""
 
-    @abstractmethod
-    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
-        """(records read so far, batch) for every ``size`` records after the first ``skip``."""
-
-    @abstractmethod
-    def progress(self) -> tuple[int, int]:
-        """(bytes of the source read, bytes in all)."""
-
-    @abstractmethod
-    def sources(self) -> list[dict[str, str]]:
-        """File name and sha256 of every file read; complete when ``batches`` has ended."""
-
-    def attributes(self) -> dict[str, str]:
-        """Further attributes of the file; complete when ``batches`` has ended."""
-        return {}
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """Fingerprint used to check that a resumed import reads the same source."""
-
-    def splits(self, records: int) -> dict[str, tuple[int, int]]:
-        """First record of each split and the one past its last; called when all are read.
-
-        The default: first 70 %, next 15 %, last 15 %. For the 100,000 scenes of CLEVR these are
-        the usual splits: 70,000 for training, the last 15,000 for testing. A source with its own
-        splits yields them one after the other; further test sets are called ``test-<what>``.
-        """
-        train, val = records * 70 // 100, records * 85 // 100
-        return {"train": (0, train), "val": (train, val), "test": (val, records)}
+    @property
+    def name(self) -> str:
+        """The file name at the end of the address."""
+        return re.split("[?#]", self.url)[0].rsplit("/", 1)[-1]
 
 
 class Dataset(ABC):
@@ -86,6 +58,8 @@ class Dataset(ABC):
     """Pixels a side; the class attribute is the default."""
     obtain: ClassVar[str] = ""
     """Where the original files are and what to type, for datasets without ``downloads``."""
+    published: ClassVar[tuple[str, ...]] = ()
+    """Addresses of the original files; ``{variant}`` stands for the variant."""
     unpacks: ClassVar[bool] = False
     """The importer reads a folder: archives are unpacked first."""
 
@@ -130,10 +104,27 @@ class Dataset(ABC):
 
     def downloads(self) -> tuple[Download, ...]:
         """The published files of this variant; empty: ``obtain`` says where they are."""
-        return ()
+        return tuple(Download(url.format(variant=self.variant)) for url in self.published)
 
-    def importer(self, path: Path) -> Importer:
+    def importer(self, path: Path) -> "Importer":
         """A reader of the original file at ``path``."""
         raise UserError(
             f"--from {path}: {self.name} has no importer.", f"Type: slotbench prepare {self.name}"
         )
+
+
+class OriginalOnly(Dataset):
+    """A dataset that exists as original files alone."""
+
+    sizes: ClassVar[dict[str, int]] = {}
+
+    @property
+    def layout(self) -> NoReturn:
+        self.render("train", 0, 0)
+
+    @property
+    def generator(self) -> NoReturn:
+        self.render("train", 0, 0)
+
+    def render(self, split: str, start: int, stop: int) -> NoReturn:  # noqa: ARG002
+        raise UserError(f"{self.name} is not made here; it needs its files.", self.obtain)

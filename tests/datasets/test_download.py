@@ -13,8 +13,8 @@ import pytest
 from hypothesis import strategies as st
 from urllib3.util import Retry
 
+from slotbench.datasets.dataset import Download
 from slotbench.datasets.originals import download as module
-from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.download import RETRY, download
 from slotbench.errors import SlotbenchError, UserError
 from tests.datasets.server import (
@@ -310,7 +310,7 @@ def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
 ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.dataset import Download
 from slotbench.datasets.originals.download import download
 from slotbench.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tfrecord.reader import tfrecord_loader
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
 from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
 from slotbench.datasets.sets.tetrominoes import tetrominoes_importer

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.originals import addresses
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT
 from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import entries
 from slotbench.results import verify
@@ -21,6 +22,12 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
 
 
+def serve_sprites(server, monkeypatch):
+    """The published files come from ``server``."""
+    moved = [url.replace(MULTI_OBJECT, server.base) for url in MultiDSprites.published]
+    monkeypatch.setattr(MultiDSprites, "published", moved)
+
+
 @pytest.fixture
 def records(tmp_path):
     return write(tmp_path / "x", [sprites_record(index) for index in range(10)]).read_bytes()
@@ -29,7 +36,7 @@ def records(tmp_path):
 def test_a_dataset_is_downloaded_and_imported(records, tmp_path, monkeypatch, capsys):
     data, name = tmp_path / "data", "multi_dsprites_colored_on_grayscale.tfrecords"
     with serving(good(records)) as server:
-        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        serve_sprites(server, monkeypatch)
         path = prepare(Request("multi-dsprites", data_dir=data, download=True))
         assert verify.dataset(path)["origin"] == "original"
         assert (data / "originals" / "multi-dsprites" / name).read_bytes() == records
@@ -44,7 +51,7 @@ def test_a_dataset_is_downloaded_and_imported(records, tmp_path, monkeypatch, ca
 def test_a_download_that_broke_off_goes_on_with_the_same_command(records, tmp_path, monkeypatch):
     request = Request("multi-dsprites", data_dir=tmp_path / "data", download=True)
     with serving(cut(records, 1000, ETag='"1"'), status("404 Gone")) as server:
-        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        serve_sprites(server, monkeypatch)
         with pytest.raises(SlotbenchError, match="HTTP 404"):
             prepare(request)
         assert not (tmp_path / "data" / "multi-dsprites.h5").exists()
@@ -63,7 +70,7 @@ def test_each_variant_has_its_address(variant, tmp_path, monkeypatch):
     records = [sprites_record(index, 2, entities, channels) for index in range(10)]
     content = write(tmp_path / "x", records).read_bytes()
     with serving(good(content)) as server:
-        monkeypatch.setattr(addresses, "MULTI_OBJECT", server.base)
+        serve_sprites(server, monkeypatch)
         request = Request("multi-dsprites", variant, data_dir=tmp_path / "data", download=True)
         verify.dataset(prepare(request))
         (asked,) = server.requests

@@ -3,9 +3,8 @@
 import pytest
 
 from slotbench import registry
-from slotbench.datasets.dataset import Dataset
+from slotbench.datasets.dataset import Dataset, OriginalOnly
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.originals.importing import OriginalOnly
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 from tests.datasets import trees

@@ -16,8 +16,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -30,10 +29,15 @@ from slotbench.progress import bar
 
 RECORD = ".slotbench-unpacked.json"
 """File in an unpacked folder that lists the archives it came from."""
-ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
+ENDING = re.compile(r"\.(tar\.gz|tgz|tar|zip)$", re.IGNORECASE)
 BESIDE = (".md", ".txt", ".md5", ".sha256")
 """Endings of files that may lie beside archives."""
 CHUNK = 1 << 20
+MOST_TOTAL, MOST_MEMBERS = 8 << 40, 4_000_000
+"""Bytes and number of the members; an archive beyond these is taken for an attack."""
+MOST_RATIO, FREE = 250, 64 << 20
+"""Bytes of members for each byte of the archive; JSON and label images have 10 to 100. Of the first
+``FREE`` bytes any ratio is allowed."""
 DAMAGED = "The archive is damaged; fetch it again."
 HOSTILE = "Nothing was unpacked. Is this the archive as it was published?"
 ERRORS = (*GZIP_ERRORS, tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error)
@@ -41,33 +45,24 @@ ERRORS = (*ERRORS, ValueError, KeyError, RuntimeError, NotImplementedError, EOFE
 """What readers of damaged archives raise."""
 
 
-@dataclass(frozen=True)
-class Caps:
-    """An archive beyond these is taken for an attack."""
+class Archive:
+    """An archive in an open file. Errors are :class:`UserError` that name archive and member.
 
-    total: int = 8 << 40
-    """Bytes of all members."""
-    members: int = 4_000_000
-    ratio: int = 250
-    """Bytes of members for each byte of the archive; JSON and label images have 10 to 100."""
-    free: int = 64 << 20
-    """Bytes for which any ratio is allowed."""
+    The names and declared sizes of its members are checked as they come.
+    """
 
-
-CAPS = Caps()
-
-
-class Checks:
-    """Checks the names and declared sizes of an archive's members as they come."""
-
-    def __init__(self, archive: Path, caps: Caps) -> None:
-        self.archive, self.caps, self.stored = archive, caps, archive.stat().st_size
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path, self.stored, self._stream = path, path.stat().st_size, stream
         self._seen: set[str] = set()
         self._total = 0
 
+    def __iter__(self) -> Iterator[tuple[str, "Member", int]]:
+        """(name, stream, bytes of the archive read so far) of each member."""
+        raise NotImplementedError
+
     def error(self, what: str, member: str | None = None, advice: str = DAMAGED) -> UserError:
         """The error that names the archive and, where one is given, the member."""
-        where = shown(self.archive) + ("" if member is None else f", member {shown(member[:80])}")
+        where = shown(self.path) + ("" if member is None else f", member {shown(member[:80])}")
         return UserError(f"{where}: {what}.", advice)
 
     @contextmanager
@@ -88,17 +83,15 @@ class Checks:
             (re.match("/|[A-Za-z]:", raw), "its path is absolute"),
             (not parts or ".." in parts, "its path leads out of the archive"),
             (_bytes_of(raw) > 1024 or longest > 255, "its name is too long"),
+            (name in self._seen, "two members have this name"),
         ):
             if wrong:
                 raise self.error(what, raw, HOSTILE)
-        if name in self._seen:
-            raise self.error("two members have this name", name, HOSTILE)
         self._seen.add(name)
         self._total += size
-        if len(self._seen) > self.caps.members:
-            raise self.error(f"it has more than {self.caps.members:,} members", advice=HOSTILE)
-        most = max(self.caps.free, self.caps.ratio * self.stored)
-        if size < 0 or self._total > min(most, self.caps.total):
+        if len(self._seen) > MOST_MEMBERS:
+            raise self.error(f"it has more than {MOST_MEMBERS:,} members", advice=HOSTILE)
+        if size < 0 or self._total > min(max(FREE, MOST_RATIO * self.stored), MOST_TOTAL):
             what = f"{self.stored:,} bytes would unpack to {self._total:,} or more"
             raise self.error(f"{what}: this is taken for an attack", name, HOSTILE)
         return name
@@ -108,113 +101,91 @@ def _bytes_of(text: str) -> int:
     return len(text.encode(errors="replace"))
 
 
-class Stream:
-    """A member; errors while it is read name it."""
+class Member:
+    """The content of a member; errors while it is read name it."""
 
-    def __init__(self, stream: IO[bytes], checks: Checks, name: str) -> None:
-        self._stream, self._checks, self._name = stream, checks, name
+    def __init__(self, stream: IO[bytes], archive: Archive, name: str) -> None:
+        self._stream, self._archive, self._name = stream, archive, name
 
     def read(self, count: int = -1) -> bytes:
         """At most ``count`` bytes; damage becomes a named error."""
-        with self._checks.naming(self._name):
+        with self._archive.naming(self._name):
             return self._stream.read(count)
 
 
-class Zip:
-    """A zip archive whose members are read in any order; errors are :class:`UserError`."""
+class Zip(Archive):
+    """A zip archive, whose members are read in any order."""
 
-    def __init__(self, archive: Path, caps: Caps = CAPS) -> None:
-        self.checks, self._members = Checks(archive, caps), dict[str, zipfile.ZipInfo]()
-        with ExitStack() as stack:
-            raw = stack.enter_context(archive.open("rb"))
-            with self.checks.naming():
-                self._file = zipfile.ZipFile(raw)
-            for info in self._file.infolist():
-                kind = info.external_attr >> 28
-                if info.is_dir() or kind == stat.S_IFDIR >> 12:
-                    continue
-                name = self.checks.add(info.filename, info.file_size)
-                if kind not in (0, stat.S_IFREG >> 12):
-                    raise self.checks.error("it is a link or a device", name, HOSTILE)
-                if info.flag_bits & 1:
-                    advice = "Unpack the archive yourself."
-                    raise self.checks.error("it is encrypted", name, advice)
-                self._members[name] = info
-            self._opened = stack.pop_all()
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        super().__init__(path, stream)
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        with self.naming():
+            self._file = zipfile.ZipFile(stream)
+        for info in self._file.infolist():
+            kind = info.external_attr >> 28
+            if info.is_dir() or kind == stat.S_IFDIR >> 12:
+                continue
+            name = self.add(info.filename, info.file_size)
+            if kind not in (0, stat.S_IFREG >> 12):
+                raise self.error("it is a link or a device", name, HOSTILE)
+            if info.flag_bits & 1:
+                raise self.error("it is encrypted", name, "Unpack the archive yourself.")
+            self._members[name] = info
         self.names = sorted(self._members)
         self.size = sum(info.file_size for info in self._members.values())
         """Bytes of all members."""
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
-
-    def __iter__(self) -> Iterator[tuple[str, "Stream", int]]:
-        """(name, stream, bytes of the archive read so far), sorted by name."""
+    def __iter__(self) -> Iterator[tuple[str, Member, int]]:
+        """Members sorted by name."""
         done = 0
         for name in self.names:
             done += self._members[name].compress_size
             yield name, self.open(name), done
 
-    def open(self, name: str) -> "Stream":
+    def open(self, name: str) -> Member:
         """A member, open for reading."""
         if name not in self._members:
-            raise self.checks.error("there is no such member", name)
-        with self.checks.naming(name):
-            return Stream(self._file.open(self._members[name]), self.checks, name)
+            raise self.error("there is no such member", name)
+        with self.naming(name):
+            return Member(self._file.open(self._members[name]), self, name)
 
     def read(self, name: str, most: int) -> bytes:
         """A member of at most ``most`` bytes, whole."""
         data = self.open(name).read(most + 1)
         if len(data) > most:
-            raise self.checks.error(f"it has more than {most:,} bytes", name)
+            raise self.error(f"it has more than {most:,} bytes", name)
         return data
 
-    def __enter__(self) -> "Zip":
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._opened.close()
+class Tar(Archive):
+    """A tar archive, gzipped or not, read forward as a stream."""
 
-
-class Tar:
-    """A tar archive, gzipped or not, read forward as a stream; errors are :class:`UserError`."""
-
-    def __init__(self, archive: Path, caps: Caps = CAPS) -> None:
-        self.checks = Checks(archive, caps)
-        self._file = archive.open("rb")
-
-    def __iter__(self) -> Iterator[tuple[str, "Stream", int]]:
-        """(name, stream, bytes of the archive read so far), in the archive's order."""
-        gzipped = self._file.read(2) == GZIP_MAGIC
-        self._file.seek(0)
-        with self.checks.naming():
+    def __iter__(self) -> Iterator[tuple[str, Member, int]]:
+        """Members in the archive's order."""
+        gzipped = self._stream.read(2) == GZIP_MAGIC
+        self._stream.seek(0)
+        with self.naming():
             # isal has no types; its streams behave as every binary file does.
-            plain = igzip.open(self._file, "rb") if gzipped else self._file  # type: ignore[no-untyped-call]
+            plain = igzip.open(self._stream, "rb") if gzipped else self._stream  # type: ignore[no-untyped-call]
             forward = _Forward(plain)
             # errors: names that are no UTF-8 stay as they are.
             tar = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")
         while True:
-            with self.checks.naming():
+            with self.naming():
                 info = tar.next()
                 if info is None:
                     return forward.finish()
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
             if info.isdir():
                 continue
-            name = self.checks.add(info.name, info.size)
+            name = self.add(info.name, info.size)
             if not info.isreg() or info.issparse():
-                raise self.checks.error("it is a link, a device or no plain file", name, HOSTILE)
-            with self.checks.naming(name):
-                tarfile.data_filter(info, str(self.checks.archive.parent))
+                raise self.error("it is a link, a device or no plain file", name, HOSTILE)
+            with self.naming(name):
+                tarfile.data_filter(info, str(self.path.parent))
                 stream = tar.extractfile(info)
             assert stream is not None
-            yield name, Stream(stream, self.checks, name), self._file.tell()
-
-    def __enter__(self) -> "Tar":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
+            yield name, Member(stream, self, name), self._stream.tell()
 
 
 class _Forward(io.RawIOBase):
@@ -278,23 +249,18 @@ def folder_of(path: Path, home: Path) -> Path:
     ``path`` is a folder, an archive, or a folder of archives with texts beside. Archives that
     were unpacked before and have not changed are not unpacked again.
     """
-    archives = [path] if path.is_file() and is_archive(path) else []
     if path.is_dir():
         inside = sorted(file for file in path.iterdir() if counts(file.name))
         archives = [file for file in inside if file.suffix.lower() not in BESIDE or file.is_dir()]
-    alone = all(file == path or _is_named_archive(file) for file in archives)
+        alone = all(ENDING.search(file.name) and file.is_file() for file in archives)
+    else:
+        archives, alone = [path], path.is_file() and is_archive(path)
     return unpacked(archives, home / path.resolve().name) if archives and alone else path
-
-
-def _is_named_archive(file: Path) -> bool:
-    return file.name.lower().endswith(ENDINGS) and file.is_file()
 
 
 def unpacked(archives: Sequence[Path], place: Path) -> Path:
     """The content of archives, in ``<place>.unpacked`` or the only folder in there."""
-    name = place.name
-    stem = next((name[: -len(end)] for end in ENDINGS if name.lower().endswith(end)), name)
-    folder = extract(archives, place.with_name(f"{stem}.unpacked"))
+    folder = extract(archives, place.with_name(f"{ENDING.sub('', place.name)}.unpacked"))
     while True:
         inside = [file for file in folder.iterdir() if counts(file.name)]
         if len(inside) != 1 or not inside[0].is_dir():
@@ -302,7 +268,7 @@ def unpacked(archives: Sequence[Path], place: Path) -> Path:
         folder = inside[0]
 
 
-def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
+def extract(archives: Sequence[Path], folder: Path) -> Path:
     """Unpacks archives into one new folder, which appears when it is whole.
 
     A call that was killed begins anew. A folder that was made from the same archives is kept.
@@ -326,7 +292,7 @@ def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
         sizes = [archive.stat().st_size for archive in archives]
         with bar(f"Unpacking {folder.stem}", sum(sizes), count=False) as progress:
             for place, archive in enumerate(archives):
-                for done, files in _unpack(archive, temporary, caps):
+                for done, files in _unpack(archive, temporary):
                     progress.set(sum(sizes[:place]) + done, detail=f"{files:,} files")
         (temporary / RECORD).write_text(record)
         if folder.exists():
@@ -337,13 +303,14 @@ def extract(archives: Sequence[Path], folder: Path, caps: Caps = CAPS) -> Path:
     return folder
 
 
-def _unpack(archive: Path, folder: Path, caps: Caps) -> Iterator[tuple[int, int]]:
+def _unpack(path: Path, folder: Path) -> Iterator[tuple[int, int]]:
     """Writes the files; yields (bytes of the archive, files) now and then."""
     files, free = 0, shutil.disk_usage(folder).free
-    with (Zip if is_zip(archive) else Tar)(archive, caps) as source:
+    with path.open("rb") as file:
+        source = (Zip if is_zip(path) else Tar)(path, file)
         if isinstance(source, Zip) and source.size > free:
             raise UserError(
-                f"{shown(archive)} holds {source.size / 1e9:.1f} GB, and the disk of "
+                f"{shown(path)} holds {source.size / 1e9:.1f} GB, and the disk of "
                 f"{shown(folder.parent)} has {free / 1e9:.1f} GB left.",
                 "Free some space, or choose another --data-dir.",
             )
@@ -357,15 +324,15 @@ def _unpack(archive: Path, folder: Path, caps: Caps) -> Iterator[tuple[int, int]
                 # The name is another archive's, or the same for this file system.
                 if not target.is_file() or not _same(stream, target):
                     what = "another file stands in its place"
-                    raise source.checks.error(what, name, HOSTILE) from error
+                    raise source.error(what, name, HOSTILE) from error
             if files % 100 == 0:
                 yield done, files
         if not files:
-            raise source.checks.error("it holds no file")
-    yield archive.stat().st_size, files
+            raise source.error("it holds no file")
+    yield path.stat().st_size, files
 
 
-def _same(stream: Stream, file: Path) -> bool:
+def _same(stream: Member, file: Path) -> bool:
     with file.open("rb") as other:
         while piece := stream.read(CHUNK):
             if other.read(len(piece)) != piece:

@@ -5,23 +5,23 @@ left out. No pixel is labelled: segmentation cannot be scored. Pictures have 480
 published, or 320x240, the generator's default. Both are cropped to the frame of the TFRecords.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.originals.archives import Zip
 from slotbench.datasets.originals.images import read_image, resize
-from slotbench.datasets.originals.importing import RecordImporter, file_identity, shown
+from slotbench.datasets.originals.importing import Importer, shown
 from slotbench.datasets.originals.jsons import json_items
 from slotbench.datasets.originals.scenes import MOST_OBJECTS, properties_of, read_objects, store
 from slotbench.datasets.render.clevr_scene import COLORS, MATERIALS, SHAPES, SIZES
 from slotbench.errors import UserError
+from slotbench.files import sha256_of
+from slotbench.progress import say
 
 HEIGHT = 240
 """Rows that pixel coordinates refer to; larger pictures are scaled to it."""
@@ -37,7 +37,7 @@ ADVICE = "Is this CLEVR_v1.0.zip, whole and unchanged?"
 SPLITS = ("train", "val")
 
 
-class ClevrZipImporter(RecordImporter):
+class ClevrZipImporter(Importer):
     """Streams the scenes of train, then of val, in the order of their files."""
 
     rule = (
@@ -46,60 +46,40 @@ class ClevrZipImporter(RecordImporter):
     )
 
     def __init__(self, path: Path, variant: str, image_size: int) -> None:
-        super().__init__()
-        self.path = path
-        with Zip(path) as listed:
-            names = listed.names
+        self.path, self._train = path, 0  # scenes of train
+        with path.open("rb") as stream:
+            names = self._names = frozenset(Zip(path, stream).names)
         ending = "scenes/CLEVR_train_scenes.json"
         roots = [name.removesuffix(ending) for name in names if name.endswith(ending)]
         if len(roots) != 1:
             raise UserError(f"{shown(path)}: it holds {len(roots)} files {ending}.", ADVICE)
         self.root = roots[0]
         objects = 6 if variant == "clevr6" else MOST_OBJECTS
-        self.layout = Layout(
-            image_size, image_size, objects, properties_of(CLASSES, "degrees, [0, 360)")
-        )
+        size, properties = image_size, properties_of(CLASSES, "degrees, [0, 360)")
         folders = tuple(f"{self.root}images/{split}/" for split in SPLITS)
-        self._images = sum(name.startswith(folders) for name in names)
-        self._counts = dict.fromkeys(SPLITS, 0)
-        self._digest, self._hashed = hashlib.sha256(), 0
+        images = sum(name.startswith(folders) for name in names)
+        super().__init__(Layout(size, size, objects, properties), images)
 
-    def identity(self) -> dict[str, Any]:
-        return file_identity(self.path)
+    def paths(self) -> Iterable[Path]:
+        return [self.path]
 
     def sources(self) -> list[dict[str, str]]:
-        return [{"file": self.path.name, "sha256": self._digest.hexdigest()}]
-
-    def progress(self) -> tuple[int, int]:
-        done = sum(self._counts.values())
-        return done, max(self._images, done)
+        say(f"Computing the checksum of {self.path.name} ...")
+        return [{"file": self.path.name, "sha256": sha256_of(self.path)}]
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
-        train = self._counts["train"]
+        train = self._train
         half = train + (records - train) // 2
         return {"train": (0, train), "val": (train, half), "test": (half, records)}
 
-    def rows(self, skip: int) -> Iterator[Callable[[], Batch | None]]:  # noqa: ARG002
-        self._counts = dict.fromkeys(SPLITS, 0)
-        self._digest, self._hashed = hashlib.sha256(), 0
-        with Zip(self.path) as source:
+    def rows(self) -> Iterator[Callable[[], Batch | None]]:
+        self._train = 0
+        with self.path.open("rb") as stream:
+            source = Zip(self.path, stream)
             for split in SPLITS:
                 for name, objects in self._scenes(source, split):
-                    self._counts[split] += 1
+                    self._train += split == "train"
                     yield partial(self._row, source, name, objects)
-                    if self._counts[split] % 500 == 0:
-                        self._hash(sum(self._counts.values()) / max(self._images, 1))
-        self._hash(1.0)
-
-    def _hash(self, share: float) -> None:
-        """Hashes the file as far as its records are read, so that the bar does not stand still."""
-        with self.path.open("rb") as stream:
-            stream.seek(self._hashed)
-            while self._hashed < share * self.path.stat().st_size and (
-                piece := stream.read(1 << 20)
-            ):
-                self._digest.update(piece)
-                self._hashed += len(piece)
 
     def _scenes(self, source: Zip, split: str) -> Iterator[tuple[str, dict[str, Array]]]:
         """(name of the image, its objects' properties) of every scene, in the file's order."""
@@ -115,7 +95,7 @@ class ClevrZipImporter(RecordImporter):
                 if not isinstance(image, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", image):
                     raise UserError(f"{where}: 'image_filename' is no name of a file.", ADVICE)
                 name = f"{self.root}images/{split}/{image}"
-                if name not in source:
+                if name not in self._names:
                     raise UserError(f"{where}: there is no image {name}.", ADVICE)
                 yield name, objects
         except ValueError as error:

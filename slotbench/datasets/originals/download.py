@@ -24,7 +24,7 @@ from urllib3 import exceptions as failures
 from urllib3.util import Retry, Timeout
 
 from slotbench import __version__
-from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.dataset import Download
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import Document, explain, read_document, write_json
 from slotbench.locks import Held, hold

@@ -5,17 +5,18 @@ import json
 import os
 import re
 import unicodedata
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Dataset, Importer
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
 from slotbench.datasets.originals.images import Damaged, fit
+from slotbench.datasets.originals.tfrecord import Record, RecordFile
 from slotbench.errors import UserError
 from slotbench.progress import say
 
@@ -29,58 +30,60 @@ Split = tuple[str, int]
 """Name of a split and its number of records."""
 
 
-class OriginalOnly(Dataset):
-    """A dataset that exists as original files alone."""
+class Importer(ABC):
+    """A streaming reader of original files, one record after the other.
 
-    sizes: ClassVar[dict[str, int]] = {}
-
-    @property
-    def layout(self) -> NoReturn:
-        self.render("train", 0, 0)
-
-    @property
-    def generator(self) -> NoReturn:
-        self.render("train", 0, 0)
-
-    def render(self, split: str, start: int, stop: int) -> NoReturn:  # noqa: ARG002
-        raise UserError(f"{self.name} is not made here; it needs its files.", self.obtain)
-
-
-class RecordImporter(Importer):
-    """An importer that reads one record after the other.
-
-    With ``skip_damaged``, records with a damaged image are left out and their files are listed
-    in the attribute ``damaged``. Otherwise the first one ends the import.
+    ``batches`` yields batches in the order of the source, each with one more array,
+    ``record`` int64 (n,): the position of each image in the source, without the records that the
+    variant leaves out. Memory use does not grow with the source.
     """
 
-    def __init__(self) -> None:
+    rule: str = ""
+    """How the splits are made, in words; stored with their bounds."""
+    skip_damaged: bool = False
+    """Whether records with a damaged image are left out and listed in the attribute ``damaged``;
+    otherwise the first one ends the import."""
+
+    def __init__(self, layout: Layout, total: int = 0) -> None:
+        self.layout, self.read, self.total = layout, 0, total
         self.damaged: dict[int, str] = {}
+        """Records that were left out, and the damaged file of each."""
 
     @abstractmethod
-    def rows(self, skip: int) -> Iterator[Callable[[], Batch | None]]:
+    def rows(self) -> Iterator[Callable[[], Batch | None]]:
         """A function for every record, which reads it as a batch of one image.
 
-        It returns None where the variant leaves the record out. It is not called for the first
-        ``skip`` records unless damaged ones are counted.
+        It returns None where the variant leaves the record out. It is not called for records that
+        an earlier call has stored, unless damaged ones are counted.
         """
 
+    @abstractmethod
+    def paths(self) -> Iterable[Path]:
+        """Every file that is read, in order."""
+
+    @abstractmethod
+    def sources(self) -> list[dict[str, str]]:
+        """File name and sha256 of every file read; complete when ``batches`` has ended."""
+
     def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
-        self.damaged, kept, read = {}, list[Batch](), 0
-        for read, row in enumerate(self.rows(skip), start=1):
-            if read > skip or self.skip_damaged:
-                batch = self._one(read - 1, row)
-                if read > skip and batch is not None:
-                    kept.append({**batch, "record": np.array([read - 1], np.int64)})
-            if read > skip and read % size == 0:
-                yield read, self._stack(kept)
+        """(records read so far, batch) for every ``size`` records after the first ``skip``."""
+        self.damaged, self.read, kept = {}, 0, list[Batch]()
+        for record, row in enumerate(self.rows()):
+            self.read = record + 1
+            if record >= skip or self.skip_damaged:
+                batch = self._one(record, row)
+                if record >= skip and batch is not None:
+                    kept.append({**batch, "record": np.array([record], np.int64)})
+            if self.read > skip and self.read % size == 0:
+                yield self.read, self._stack(kept)
                 kept = []
         if self.damaged:
             first = next(iter(self.damaged.values()))
-            if len(self.damaged) == read:
-                raise UserError(f"All {read} images are damaged, such as {first}.")
+            if len(self.damaged) == self.read:
+                raise UserError(f"All {self.read} images are damaged, such as {first}.")
             say(f"Left out: {len(self.damaged)} damaged images, such as {first}.")
-        if read > skip and read % size:
-            yield read, self._stack(kept)
+        if self.read > skip and self.read % size:
+            yield self.read, self._stack(kept)
 
     def _one(self, record: int, row: Callable[[], Batch | None]) -> Batch | None:
         try:
@@ -96,14 +99,74 @@ class RecordImporter(Importer):
         rows = [{**self.layout.empty(0), "record": np.empty(0, np.int64)}, *rows]
         return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
+    def progress(self) -> tuple[int, int]:
+        """(records or bytes of the source read, how many in all)."""
+        return self.read, max(self.total, self.read)
+
     def attributes(self) -> dict[str, str]:
+        """Further attributes of the file; complete when ``batches`` has ended."""
         if not self.damaged:
             return {}
         names = [self.damaged[record] for record in sorted(self.damaged)[:MOST_NAMES]]
         return {"damaged": json.dumps({"count": len(self.damaged), "files": names})}
 
+    def identity(self) -> dict[str, Any]:
+        """Fingerprint used to check that a resumed import reads the same source."""
+        digest = hashlib.sha256()
+        for path in self.paths():
+            status = status_of(path)
+            digest.update(os.fsencode(path.name))
+            digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+        return {"files": digest.hexdigest()}
 
-class TreeImporter(RecordImporter):
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:
+        """First record of each split and the one past its last; called when all are read.
+
+        The default: first 70 %, next 15 %, last 15 %. For the 100,000 scenes of CLEVR these are
+        the usual splits: 70,000 for training, the last 15,000 for testing. A source with its own
+        splits yields them one after the other; further test sets are called ``test-<what>``.
+        """
+        train, val = records * 70 // 100, records * 85 // 100
+        return {"train": (0, train), "val": (train, val), "test": (val, records)}
+
+
+class TFRecordImporter(Importer):
+    """Reads TFRecord files, one after the other; files of one group are neighbours."""
+
+    def __init__(self, layout: Layout, files: Iterable[RecordFile]) -> None:
+        super().__init__(layout)
+        self.files = list(files)
+
+    @abstractmethod
+    def row(self, record: Record) -> Batch | None:
+        """A record as a batch of one; None where the variant leaves it out."""
+
+    def rows(self) -> Iterator[Callable[[], Batch | None]]:
+        return (partial(self._row, file, data) for file in self.files for data in file)
+
+    def _row(self, file: RecordFile, data: bytes) -> Batch | None:
+        return self.row(Record(file, data))
+
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """First record of each group and the one past its last; known when all are read."""
+        found, start = dict[str, tuple[int, int]](), 0
+        for file in self.files:
+            first, _ = found.get(file.group, (start, start))
+            start += file.record
+            found[file.group] = first, start
+        return found
+
+    def progress(self) -> tuple[int, int]:
+        return sum(file.bytes_read for file in self.files), sum(file.size for file in self.files)
+
+    def sources(self) -> list[dict[str, str]]:
+        return [{"file": file.path.name, "sha256": file.sha256} for file in self.files]
+
+    def paths(self) -> Iterable[Path]:
+        return [file.path for file in self.files]
+
+
+class TreeImporter(Importer):
     """Reads records of a few files each, split after split.
 
     ``records`` are names below ``root``. ``splits`` has the sizes of the splits in that order;
@@ -119,22 +182,19 @@ class TreeImporter(RecordImporter):
         splits: Sequence[Split] = (),
         others: Sequence[dict[str, str]] = (),
     ) -> None:
-        super().__init__()
-        self.root, self.layout, self.records = root, layout, records
-        self._splits, self._others = splits, others
-        self._done, self._digest = 0, hashlib.sha256()
+        super().__init__(layout, len(records))
+        self.root, self.records = root, records
+        self._splits, self._others, self._digest = splits, others, hashlib.sha256()
 
     @abstractmethod
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
         """Image uint8 (S, S, 3), labels uint8 (S, S), and more arrays of one row."""
 
-    def rows(self, skip: int) -> Iterator[Callable[[], Batch]]:  # noqa: ARG002
+    def rows(self) -> Iterator[Callable[[], Batch]]:
         self._digest = hashlib.sha256()
         for record, names in enumerate(self.records):
             # Skipped records are read too: the hash covers every file.
-            contents = [self._load(name) for name in names]
-            self._done = record + 1
-            yield partial(self._row, record, contents)
+            yield partial(self._row, record, [self._load(name) for name in names])
 
     def _row(self, record: int, contents: list[bytes]) -> Batch:
         batch = self.layout.empty(1)
@@ -159,29 +219,23 @@ class TreeImporter(RecordImporter):
             raise UserError(f"{name}: {sizes[0]} pixels, but the image has {sizes[1]}.")
         return fit(image, labels, self.layout.height, crop)
 
-    def progress(self) -> tuple[int, int]:
-        return self._done, len(self.records)
-
     def sources(self) -> list[dict[str, str]]:
         files = sum(map(len, self.records))
         name = f"{shown(self.root.resolve().name)}: {files} files"
         return [*self._others, {"file": name, "sha256": self._digest.hexdigest()}]
 
+    def paths(self) -> Iterable[Path]:
+        return (self.root / name for names in self.records for name in names)
+
     def identity(self) -> dict[str, Any]:
-        digest = hashlib.sha256()
-        for name in (name for names in self.records for name in names):
-            status = status_of(self.root / name)
-            digest.update(os.fsencode(name))
-            digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
-        return {"files": digest.hexdigest(), "others": list(self._others)}
+        return {**super().identity(), "others": list(self._others)}
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
         if not self._splits:
             return super().splits(records)
-        found, start = {}, 0
-        for name, size in self._splits:
-            found[name], start = (start, start + size), start + size
-        return found
+        ends = list(accumulate(size for _, size in self._splits))
+        named = zip(self._splits, [0, *ends], ends, strict=False)
+        return {name: (start, end) for (name, _), start, end in named}
 
 
 def visible(mask: Array, objects: int) -> Array:

@@ -4,20 +4,20 @@ Entity 0 of a mask is the background; entity i becomes label i. CLEVR's codes of
 size and material start at 1. The source does not name them, so their names are their numbers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import resize
-from slotbench.datasets.originals.importing import RecordImporter, file_identity, visible
+from slotbench.datasets.originals.importing import TFRecordImporter, visible
 from slotbench.datasets.originals.scenes import properties_of
 from slotbench.datasets.originals.tfrecord import Record, RecordFile, read_bytes, read_floats
 
+MULTI_OBJECT = "https://storage.googleapis.com/multi-object-datasets"
 Arrays = dict[str, Array]
 
 
@@ -33,8 +33,6 @@ class Format:
     image: tuple[int, int, int]
     entities: int
     """Entities of a mask, the background among them."""
-    layout: Layout
-    """``objects`` is the most that a kept image has."""
     describe: Callable[[Arrays], Arrays] = lambda _: {}
     """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
     entities_last: bool = False
@@ -51,29 +49,19 @@ class Format:
     """How an image becomes a whole multiple of its size."""
 
 
-class MultiObjectImporter(RecordImporter):
-    """Streams one file; :class:`UserError` where it is damaged or is another dataset's."""
+class MultiObjectImporter(TFRecordImporter):
+    """Streams files that have a format each; images with more objects than ``layout`` are left out.
 
-    def __init__(self, path: Path, form: Format) -> None:
-        super().__init__()
-        self.file, self.form, self.layout = RecordFile(path), form, form.layout
+    :class:`UserError` where a file is damaged or is another dataset's.
+    """
 
-    def identity(self) -> dict[str, Any]:
-        return file_identity(self.file.path)
+    def __init__(self, layout: Layout, forms: Mapping[RecordFile, Format]) -> None:
+        super().__init__(layout, forms)
+        self.forms = forms
 
-    def sources(self) -> list[dict[str, str]]:
-        return [{"file": self.file.path.name, "sha256": self.file.sha256}]
-
-    def progress(self) -> tuple[int, int]:
-        return self.file.bytes_read, self.file.size
-
-    def rows(self, skip: int) -> Iterator[Callable[[], Batch | None]]:  # noqa: ARG002
-        return (partial(self._row, data) for data in self.file)
-
-    def _row(self, data: bytes) -> Batch | None:
-        """One image as a batch of one; None where it has more objects than the variant keeps."""
-        stored = self._read(data)
-        form, layout = self.form, self.layout
+    def row(self, record: Record) -> Batch | None:
+        form, layout = self.forms[record.file], self.layout
+        stored = _read(record, form)
         columns = form.objects(stored)
         if len(columns) > layout.objects:
             return None
@@ -92,41 +80,34 @@ class MultiObjectImporter(RecordImporter):
         table[columns] = np.arange(1, len(columns) + 1)
         batch["mask"][0] = table[resize(labels.astype(np.uint8), size, "nearest")]
         batch["visible"][0] = visible(batch["mask"], layout.objects)
-        for name, values in self._properties(stored, columns).items():
-            batch[f"property/{name}"][0, : len(columns)] = values
-        return batch
-
-    def _properties(self, stored: Arrays, columns: Array) -> Arrays:
-        """The properties of the objects in ``columns``, checked; padding may hold anything."""
-        form = self.form
+        # Padding may hold anything, objects may not.
         objects = {key: stored[key][columns] for key in (*form.bytes_keys, *form.float_keys)}
         for key in form.float_keys:
-            if not np.isfinite(objects[key]).all():
-                raise self.file.bad_record(f"feature {key!r} has a number that is not finite")
+            record.check_finite(key, objects[key])
         described = form.describe(objects)
-        for prop in form.layout.properties:
+        for prop in layout.properties:
             values, last = described[prop.name], len(prop.classes) - 1
             if prop.kind == "categorical" and ((values < 0) | (values > last)).any():
-                raise self.file.bad_record(
-                    f"feature {prop.name!r} has a code outside 1 to {last + 1}"
-                )
-        return described
+                what = f"feature {prop.name!r} has a code outside 1 to {last + 1}"
+                raise record.file.bad_record(what)
+            batch[prop.key][0, : len(columns)] = values
+        return batch
 
-    def _read(self, data: bytes) -> Arrays:
-        """Every array of a record, entities first."""
-        form, record = self.form, Record(self.file, data)
-        sides, count = form.image[:2], form.entities
-        mask = (*sides, count, 1) if form.entities_last else (count, *sides, 1)
-        arrays = {
-            "image": record.array("image", read_bytes, form.image),
-            "mask": record.array("mask", read_bytes, mask)[..., 0],
-        }
-        for reader, keys in ((read_bytes, form.bytes_keys), (read_floats, form.float_keys)):
-            for key, dim in keys.items():
-                arrays[key] = record.array(key, reader, (form.entities, dim))
-        if "visibility" in arrays:
-            record.check_finite("visibility", arrays["visibility"])
-        return arrays
+
+def _read(record: Record, form: Format) -> Arrays:
+    """Every array of a record, entities first."""
+    sides, count = form.image[:2], form.entities
+    mask = (*sides, count, 1) if form.entities_last else (count, *sides, 1)
+    arrays = {
+        "image": record.array("image", read_bytes, form.image),
+        "mask": record.array("mask", read_bytes, mask)[..., 0],
+    }
+    for reader, keys in ((read_bytes, form.bytes_keys), (read_floats, form.float_keys)):
+        for key, dim in keys.items():
+            arrays[key] = record.array(key, reader, (form.entities, dim))
+    if "visibility" in arrays:
+        record.check_finite("visibility", arrays["visibility"])
+    return arrays
 
 
 CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}
@@ -156,10 +137,10 @@ def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImpo
         crop=(slice(29, 221), slice(64, 256)),
         bytes_keys=dict.fromkeys(CLEVR_CODES, 1),
         float_keys=floats,
-        layout=Layout(image_size, image_size, objects, properties),
         describe=describe,
     )
-    return MultiObjectImporter(path, form)
+    layout = Layout(image_size, image_size, objects, properties)
+    return MultiObjectImporter(layout, {RecordFile(path): form})
 
 
 SPRITE_ENTITIES = {"binarized": 4, "colored_on_grayscale": 6, "colored_on_colored": 5}
@@ -193,7 +174,7 @@ def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiO
         entities=entities,
         entities_last=True,
         float_keys={**floats, "color": channels},
-        layout=Layout(image_size, image_size, entities - 1, properties),
         describe=describe,
     )
-    return MultiObjectImporter(path, form)
+    layout = Layout(image_size, image_size, entities - 1, properties)
+    return MultiObjectImporter(layout, {RecordFile(path): form})

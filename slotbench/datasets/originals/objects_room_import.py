@@ -7,15 +7,14 @@ decides this from its place, as Dittadi et al. 2022 (arXiv 2107.00637) do. All b
 label 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
-from slotbench.datasets.format.schema import Array, Batch, Layout
+from slotbench.datasets.format.schema import Array, Layout
 from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
+from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render.objects_room_scene import MOST
 from slotbench.errors import UserError
 
@@ -83,7 +82,7 @@ OBJECTS: dict[str, Callable[[Arrays], Array]] = {
 }
 
 
-class ObjectsRoomImporter(Importer):
+class ObjectsRoomImporter(MultiObjectImporter):
     """Streams the training file and then the test files that lie beside it.
 
     ``path`` is their folder, or the training file. :class:`UserError` where a file is damaged
@@ -94,40 +93,17 @@ class ObjectsRoomImporter(Importer):
         folder, train = (path, path / TRAIN) if path.is_dir() else (path.parent, path)
         if path.is_dir() and not train.is_file():
             raise UserError(f"--from {path}: there is no {TRAIN} in this folder.")
-        self.layout = Layout(image_size, image_size, MOST, ())
-        self.files = {"train": self._reader(train, "train", 7)}
-        for group, (name, entities) in SHIFTED.items():
-            if (folder / name).is_file():
-                self.files[group] = self._reader(folder / name, group, entities)
-        beside = [reader.file.path.name for reader in self.files.values()][1:]
+        beside = {group: form for group, form in SHIFTED.items() if (folder / form[0]).is_file()}
+        forms = {}
+        for group, (name, entities) in {"train": (train.name, 7), **beside}.items():
+            objects = OBJECTS.get(group, from_the_fourth)
+            form = Format((64, 64, 3), entities, backgrounds=BACKGROUNDS, objects=objects)
+            forms[RecordFile(folder / name, group)] = form
+        super().__init__(Layout(image_size, image_size, MOST, ()), forms)
         self.rule = "train, val and test are 70, 15 and 15 % of the training file, in its order"
         if beside:
-            self.rule += f"; then all of {', '.join(beside)}"
-        self.bounds: dict[str, tuple[int, int]] = {}
-
-    def _reader(self, path: Path, group: str, entities: int) -> MultiObjectImporter:
-        objects = OBJECTS.get(group, from_the_fourth)
-        form = Format((64, 64, 3), entities, self.layout, backgrounds=BACKGROUNDS, objects=objects)
-        return MultiObjectImporter(path, form)
-
-    def batches(self, skip: int, size: int) -> Iterator[tuple[int, Batch]]:
-        start = 0
-        for group, reader in self.files.items():
-            for read, batch in reader.batches(max(skip - start, 0), size):
-                yield start + read, {**batch, "record": batch["record"] + start}
-            self.bounds[group] = start, start + reader.file.record
-            start += reader.file.record
+            self.rule += f"; then all of {', '.join(name for name, _ in beside.values())}"
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:  # noqa: ARG002
-        usual = super().splits(self.bounds["train"][1])
-        return {**usual, **{group: self.bounds[group] for group in SHIFTED if group in self.files}}
-
-    def progress(self) -> tuple[int, int]:
-        done, total = zip(*(reader.progress() for reader in self.files.values()), strict=True)
-        return sum(done), sum(total)
-
-    def sources(self) -> list[dict[str, str]]:
-        return [source for reader in self.files.values() for source in reader.sources()]
-
-    def identity(self) -> dict[str, Any]:
-        return {"files": [reader.identity() for reader in self.files.values()]}
+        bounds = self.bounds()
+        return {**super().splits(bounds.pop("train")[1]), **bounds}

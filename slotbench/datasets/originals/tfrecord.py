@@ -38,13 +38,15 @@ class RecordFile:
 
     ``bytes_read`` counts bytes of the file as stored; ``sha256`` is its hash, known when every
     record has been read. Every error is a :class:`UserError` that names the file, the record
-    (from 0) and the byte offset in the decompressed stream.
+    (from 0) and the byte offset in the decompressed stream. ``group`` is the source's own name of
+    the split, ``expected`` the number of records that TFDS states, where it does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: str = "train", expected: int | None = None) -> None:
         if not path.is_file():
             raise UserError(f"--from {path}: there is no such file.")
         self.path, self.size = path, path.stat().st_size
+        self.group, self.expected = group, expected
         self.record, self.offset = 0, 0
         self.bytes_read, self.sha256 = 0, ""
 
@@ -67,6 +69,9 @@ class RecordFile:
                 self.offset += 16 + length
             if not self.record:
                 raise self._error("the file holds no record")
+            if self.expected not in (None, self.record):
+                said = f"dataset_info.json says {self.expected}"
+                raise self._error(f"it holds {self.record} records, but {said}")
             raw.drain()
             self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
 

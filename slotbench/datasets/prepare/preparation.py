@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from slotbench import registry
-from slotbench.datasets.dataset import Dataset, Importer
+from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import SPLITS, Batch, Layout
+from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.originals.obtain import downloaded, given
 from slotbench.datasets.prepare.parts import SUFFIX, Parts, join, sole_writer, sweep, tasks_of
 from slotbench.datasets.prepare.workers import Engine, engine_of

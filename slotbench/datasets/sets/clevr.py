@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Layout, categorical
-from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.archives import is_zip
+from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
+from slotbench.datasets.originals.importing import Importer
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, clevr_importer
 from slotbench.datasets.render import clevr_scene as scenes
 from slotbench.datasets.render.clevr_scene import (
     COLORS,
@@ -44,6 +44,7 @@ class Clevr(RenderedDataset):
     name = "clevr"
     variants = ("clevr6", "clevr10")
     licence = "rendered scenes: CC0; original files: CC BY 4.0 (CLEVR), Apache 2.0 (masks)"
+    published = (f"{MULTI_OBJECT}/clevr_with_masks/clevr_with_masks_train.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     # As in Dittadi et al.: their usual occluder is as gray as CLEVR's floor.
     occluder = 51
@@ -87,17 +88,10 @@ class Clevr(RenderedDataset):
     def values(self, scene: Scene, thing: Thing) -> dict[str, Any]:
         return scenes.values(scene, thing, self.image_size, scenes.ROW_OFFSET)
 
-    def downloads(self) -> tuple[Download, ...]:
-        return addresses.multi_object("clevr_with_masks/clevr_with_masks_train.tfrecords")
-
     def provenance(self, source: Path) -> dict[str, str]:
         return {"original": "CLEVR_v1.0, without masks" if is_zip(source) else "clevr_with_masks"}
 
     def importer(self, path: Path) -> Importer:
         if is_zip(path):
-            from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
-
             return ClevrZipImporter(path, self.variant, self.image_size)
-        from slotbench.datasets.originals.multi_object import clevr_importer
-
         return clevr_importer(path, self.variant, self.image_size)

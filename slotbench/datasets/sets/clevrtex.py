@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.dataset import Download
 from slotbench.datasets.format.schema import Layout, categorical
-from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.addresses import Download
-from slotbench.datasets.originals.importing import folder_at
+from slotbench.datasets.originals.clevrtex_import import EXPECTED, ClevrTexImporter
+from slotbench.datasets.originals.importing import Importer, folder_at
 from slotbench.datasets.render.clevr_scene import COLORS, Scene, numbers_of, values
 from slotbench.datasets.render.clevrtex_scene import COUNTS, KINDS, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.placement import Thing
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.registry import register
+
+ADDRESS = "https://thor.robots.ox.ac.uk/datasets/clevrtex"
 
 
 @register("datasets")
@@ -76,9 +77,11 @@ class ClevrTex(RenderedDataset):
         return values(scene, thing, self.image_size, 0.0)
 
     def downloads(self) -> tuple[Download, ...]:
-        return addresses.clevrtex(self.variant)
+        if self.variant == "grassbg":  # its archive has several names in public code
+            return ()
+        full = self.variant == "full"
+        parts = [f"full_part{part}" for part in range(1, 6)] if full else [self.variant]
+        return tuple(Download(f"{ADDRESS}/clevrtex_{part}.tar.gz") for part in parts)
 
     def importer(self, path: Path) -> Importer:
-        from slotbench.datasets.originals.clevrtex_import import EXPECTED, ClevrTexImporter
-
         return ClevrTexImporter(folder_at(path, EXPECTED), self.variant, self.image_size)

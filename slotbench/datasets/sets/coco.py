@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.dataset import Download, OriginalOnly
 from slotbench.datasets.format.schema import (
     NOT_LABELLED,
     SPLITS,
@@ -21,10 +21,9 @@ from slotbench.datasets.format.schema import (
     Property,
     split_called,
 )
-from slotbench.datasets.originals.addresses import Download
 from slotbench.datasets.originals.coco_json import Annotation, Picture, read_instances
 from slotbench.datasets.originals.images import read_image
-from slotbench.datasets.originals.importing import OriginalOnly, TreeImporter, folder_at, shown
+from slotbench.datasets.originals.importing import Importer, TreeImporter, folder_at, shown
 from slotbench.errors import UserError
 from slotbench.progress import say
 from slotbench.registry import register

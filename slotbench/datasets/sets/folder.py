@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.dataset import OriginalOnly
 from slotbench.datasets.format.schema import (
     NOT_LABELLED,
     SHIFTED,
@@ -29,7 +29,7 @@ from slotbench.datasets.format.schema import (
 from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
 from slotbench.datasets.originals.images import Damaged, read_image, read_values
 from slotbench.datasets.originals.importing import (
-    OriginalOnly,
+    Importer,
     Split,
     TreeImporter,
     folder_at,

@@ -5,19 +5,18 @@ Greff et al. 2022, Kubric, arXiv 2203.03570; ``challenges/movi`` there says what
 flat list over the objects, in the order of the labels from 1: object by object, frame by frame.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.dataset import OriginalOnly
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
 from slotbench.datasets.originals import tfrecord
 from slotbench.datasets.originals.images import fit, read_image, read_labels
-from slotbench.datasets.originals.importing import OriginalOnly, RecordImporter, visible
-from slotbench.datasets.originals.tfds import Shards
-from slotbench.datasets.originals.tfrecord import Record, RecordFile
+from slotbench.datasets.originals.importing import Importer, TFRecordImporter, visible
+from slotbench.datasets.originals.tfds import shards
+from slotbench.datasets.originals.tfrecord import Record
 from slotbench.errors import UserError
 from slotbench.registry import register
 
@@ -79,7 +78,7 @@ class Movi(OriginalOnly):
         return MoviImporter(path, self.variant, self.image_size)
 
 
-class MoviImporter(RecordImporter):
+class MoviImporter(TFRecordImporter):
     """Streams train, then validation, then test where it is there; a shard at a time."""
 
     rule = (
@@ -88,39 +87,25 @@ class MoviImporter(RecordImporter):
     )
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
-        super().__init__()
         self.kind = KINDS[variant]
-        self.shards = Shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
         properties = (
             *categorical(self.kind.codes),
             *((Property("scale", "numeric"),) if self.kind.scale else ()),
             Property("position", "numeric", dim=3, unit="scene units"),
             Property("image_position", "numeric", dim=2, unit="x and y, [0, 1] inside the frame"),
         )
-        self.layout = Layout(image_size, image_size, self.kind.objects, properties, frames=FRAMES)
+        layout = Layout(image_size, image_size, self.kind.objects, properties, frames=FRAMES)
+        files = shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
+        super().__init__(layout, files)
 
-    def progress(self) -> tuple[int, int]:
-        return self.shards.progress()
-
-    def sources(self) -> list[dict[str, str]]:
-        return self.shards.sources()
-
-    def identity(self) -> dict[str, Any]:
-        return self.shards.identity()
-
-    def splits(self, records: int) -> dict[str, tuple[int, int]]:
-        count = self.shards.count
-        train, both = count[TRAIN], count[TRAIN] + count[VALIDATION]
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:  # noqa: ARG002
+        bounds = self.bounds()
+        train = bounds[TRAIN][1]
         most = train * 95 // 100
-        found = {"train": (0, most), "val": (most, train), "test": (train, both)}
-        return {**found, HELD_OUT: (both, records)} if TEST in count else found
+        found = {"train": (0, most), "val": (most, train), "test": bounds[VALIDATION]}
+        return {**found, HELD_OUT: bounds[TEST]} if TEST in bounds else found
 
-    def rows(self, skip: int) -> Iterator[Callable[[], Batch]]:  # noqa: ARG002
-        return (partial(self._clip, file, data) for file, data in self.shards)
-
-    def _clip(self, file: RecordFile, data: bytes) -> Batch:
-        """One clip as a batch of one."""
-        record = Record(file, data)
+    def row(self, record: Record) -> Batch:
         batch = self.layout.empty(1)
         n = self._properties(record, batch)
         for frame, (image, labels) in enumerate(_frames(record, n, self.layout.height)):

@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Dataset, Importer
+from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout
-from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.originals.importing import Importer
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, multi_dsprites_importer
 from slotbench.datasets.render import sprites as dsprites
 from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, shown
 from slotbench.datasets.shifts import drawn as textures
@@ -81,6 +81,7 @@ class MultiDSprites(Dataset):
     variants = tuple(COUNTS)
     licence = "drawn images: CC0; original files: Apache 2.0"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
+    published = (f"{MULTI_OBJECT}/multi_dsprites/multi_dsprites_{{variant}}.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
 
     @property
@@ -127,12 +128,7 @@ class MultiDSprites(Dataset):
                 break
         return Scene(sprites, place, Colors.draw(self.variant, count, generator)).drawn(size)
 
-    def downloads(self) -> tuple[Download, ...]:
-        return addresses.multi_object(f"multi_dsprites/multi_dsprites_{self.variant}.tfrecords")
-
     def importer(self, path: Path) -> Importer:
-        from slotbench.datasets.originals.multi_object import multi_dsprites_importer
-
         return multi_dsprites_importer(path, self.variant, self.image_size)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
 from slotbench.datasets.format.schema import Layout, Property
-from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.addresses import Download
+from slotbench.datasets.originals.importing import Importer
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT
+from slotbench.datasets.originals.objects_room_import import SHIFTED, TRAIN, ObjectsRoomImporter
 from slotbench.datasets.render import objects_room_scene as rooms
 from slotbench.datasets.render.objects_room_scene import Room
 from slotbench.datasets.render.placement import Thing, filled
@@ -39,6 +39,10 @@ class ObjectsRoom(RenderedDataset):
     licence = "rendered scenes: CC0; original files: Apache 2.0"
     shifted = tuple(COUNTS)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
+    published = tuple(
+        f"{MULTI_OBJECT}/objects_room/{name}"
+        for name in (TRAIN, *(name for name, _ in SHIFTED.values()))
+    )
     renderer = "slotbench.datasets.render.objects_room_render"
     least = 0.01
     more = (4, 6)
@@ -84,10 +88,5 @@ class ObjectsRoom(RenderedDataset):
         objects = filled(scene.objects, count, lambda others: rooms.place(others, *seen))
         return None if objects is None else replace(scene, objects=objects)
 
-    def downloads(self) -> tuple[Download, ...]:
-        return addresses.objects_room()
-
     def importer(self, path: Path) -> Importer:
-        from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
-
         return ObjectsRoomImporter(path, self.image_size)

@@ -15,11 +15,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Importer
+from slotbench.datasets.dataset import OriginalOnly
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import read_image
 from slotbench.datasets.originals.importing import (
-    OriginalOnly,
+    Importer,
     TreeImporter,
     folder_at,
     listing,

@@ -16,11 +16,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from slotbench.datasets.dataset import Dataset, Importer
+from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
-from slotbench.datasets.originals import addresses
-from slotbench.datasets.originals.addresses import Download
-from slotbench.datasets.originals.multi_object import Arrays, Format, MultiObjectImporter
+from slotbench.datasets.originals.importing import Importer
+from slotbench.datasets.originals.multi_object import (
+    MULTI_OBJECT,
+    Arrays,
+    Format,
+    MultiObjectImporter,
+)
+from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.errors import SlotbenchError
@@ -92,6 +97,7 @@ class Tetrominoes(Dataset):
     variants = ("default",)
     licence = "drawn images: CC0; original file: Apache 2.0"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
+    published = (f"{MULTI_OBJECT}/tetrominoes/tetrominoes_train.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     more = MORE
     image_size = CROP
@@ -141,9 +147,6 @@ class Tetrominoes(Dataset):
         place = _places(shape, generator)
         parts = zip(shape.tolist(), color.tolist(), place.tolist(), strict=True)
         return [_piece(*one) for one in parts]
-
-    def downloads(self) -> tuple[Download, ...]:
-        return addresses.multi_object("tetrominoes/tetrominoes_train.tfrecords")
 
     def importer(self, path: Path) -> Importer:
         return tetrominoes_importer(path, self.image_size)
@@ -276,8 +279,8 @@ def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
         entities=COUNT + 1,
         crop=(window(image_size),) * 2,
         float_keys={**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
-        layout=_layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES)))),
         describe=describe,
         enlarge="nearest",
     )
-    return MultiObjectImporter(path, form)
+    layout = _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES))))
+    return MultiObjectImporter(layout, {RecordFile(path): form})
