@@ -1,6 +1,8 @@
 """Engines of rendering: whichever makes a file, it is the same file."""
 
 import sys
+from concurrent.futures import Future
+from contextlib import contextmanager
 
 import pytest
 
@@ -47,10 +49,17 @@ def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(tmp_path, monk
     class Broken(Engine):
         name = "broken"
 
-        def render_all(self, settings, tasks):
-            (name, task), *_ = tasks.items()
-            yield name, render_of(settings, "", *task)
-            raise SlotbenchError("lost")
+        @contextmanager
+        def pool(self, settings, tasks):  # noqa: ARG002
+            def submit(task):
+                if done:
+                    raise SlotbenchError("lost")
+                done.append(Future())
+                done[0].set_result(render_of(settings, "", *task))
+                return done[0]
+
+            done = []
+            yield submit, 1
 
     expected = fingerprint(prepare(request(tmp_path / "whole")))
     monkeypatch.setitem(ENGINES, "broken", Broken)

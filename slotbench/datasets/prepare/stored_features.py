@@ -59,18 +59,17 @@ def add_features(path: Path, teacher: Teacher) -> Feature:
     ValueError where its name cannot be a key.
     """
     Feature(teacher.name, 1, 1)
-    with sole_writer(path):
-        with DatasetFile(path) as dataset:
-            there = _there(dataset, teacher)
-            if there is not None:
-                say(f"{path} has the features {teacher.name} already.")
-                sweep(path, f".{teacher.name}{SUFFIX}")
-                return there
-            recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
-            parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
-            inode = path.stat().st_ino
-            _compute(dataset, teacher, parts)
-        return _insert(path, inode, teacher, parts)
+    with sole_writer(path), DatasetFile(path) as dataset:
+        there = _there(dataset, teacher)
+        if there is not None:
+            say(f"{path} has the features {teacher.name} already.")
+            sweep(path, f".{teacher.name}{SUFFIX}")
+            return there
+        recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
+        parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
+        inode = path.stat().st_ino
+        _compute(dataset, teacher, parts)
+        return _insert(dataset, inode, teacher, parts)
 
 
 def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
@@ -142,20 +141,19 @@ def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, st
     return np.concatenate(made)
 
 
-def _insert(path: Path, inode: int, teacher: Teacher, parts: Parts) -> Feature:
+def _insert(dataset: DatasetFile, inode: int, teacher: Teacher, parts: Parts) -> Feature:
     """Write the parts as one array a split into a copy that takes the file's place."""
-    with DatasetFile(path) as dataset:
-        layout, tasks, fingerprint = dataset.layout, _tasks(dataset), dataset.fingerprint
-        rows = {split: dataset.rows(split) for split in dataset.splits}
+    layout, tasks = dataset.layout, _tasks(dataset)
     size = parts.read(next(iter(tasks)))["feature"].shape[1:]
     feature = Feature(teacher.name, *size)
     shape = (*(() if layout.frames is None else (layout.frames,)), *size)
-    with amended(path, inode, parts) as (file, check):
-        for split, count in rows.items():
+    with amended(dataset.path, inode, parts) as (file, check):
+        for split in dataset.splits:
             if feature.key in file[split]:
                 del file[split][feature.key]
             # Such numbers hardly compress, and are read fastest without.
-            array = file[split].create_dataset(feature.key, (count, *shape), np.float16)
+            stored = (dataset.rows(split), *shape)
+            array = file[split].create_dataset(feature.key, stored, np.float16)
             for name, (part, start, stop) in tasks.items():
                 if part != split:
                     continue
@@ -166,7 +164,7 @@ def _insert(path: Path, inode: int, teacher: Teacher, parts: Parts) -> Feature:
                 check()
             array.attrs["teacher"] = teacher.description
             array.attrs["sha256"] = feature_digest(
-                file, layout, split, feature, fingerprint, teacher.description
+                file, layout, split, feature, dataset.fingerprint, teacher.description
             )
         kept = [item for item in layout.features if item.name != feature.name]
         file.attrs["features"] = json.dumps([asdict(item) for item in (*kept, feature)])

@@ -4,16 +4,17 @@ A part depends only on the dataset's settings, the split and its first and last 
 engine makes the same file.
 """
 
-import contextlib
 import importlib
 import multiprocessing
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import islice
 from multiprocessing import connection, get_context
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from slotbench.errors import SlotbenchError, UserError
 
 Settings = tuple[str, str, int, int]
 """Name, variant, image size and seed of a dataset."""
+Submit = Callable[[Task], Future[Batch]]
 AGAIN = "Type the same command again: it goes on where it stopped."
 
 
@@ -40,11 +42,30 @@ class Engine(ABC):
             raise UserError(f"--address: the engine {self.name!r} runs on this machine alone.")
 
     @abstractmethod
+    @contextmanager
+    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:
+        """A function that begins a task, and how many tasks may run at a time.
+
+        Turns the errors of the pool into :class:`SlotbenchError`, and ends what runs at the end.
+        """
+
     def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
         """(name, batch) of each task as it finishes.
 
         :class:`SlotbenchError` where a process dies; errors of the dataset are passed on.
         """
+        queue, running = iter(tasks.items()), dict[Future[Batch], str]()
+        if not tasks:
+            return
+        with self.pool(settings, len(tasks)) as (submit, most):
+            while True:
+                # Few at a time, so that few finished parts are in memory.
+                for name, task in islice(queue, most - len(running)):
+                    running[submit(task)] = name
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
 
 
 class Local(Engine):
@@ -52,21 +73,13 @@ class Local(Engine):
 
     name = "local"
 
-    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
-        if not tasks:
-            return
+    @contextmanager
+    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:
         # A process each, so that no thread is shared.
-        workers = min(self.workers or os.cpu_count() or 1, len(tasks))
+        workers = min(self.workers or os.cpu_count() or 1, tasks)
         pool = ProcessPoolExecutor(workers, get_context("spawn"), begin, settings)
         try:
-            yield from _as_finished(
-                tasks,
-                2 * workers,
-                {},
-                submit=lambda task: pool.submit(render, *task),
-                first=lambda running: wait(running, return_when=FIRST_COMPLETED).done,
-                result=lambda future: future.result(),
-            )
+            yield lambda task: pool.submit(render, *task), 2 * workers
         except BrokenProcessPool as error:
             raise SlotbenchError(
                 "A rendering process was killed, perhaps for lack of memory.",
@@ -95,30 +108,35 @@ class Ray(Engine):
                 "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
             ) from error
 
-    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
-        if not tasks:
-            return
-        ray, running = self.ray, dict[Any, str]()
+    @contextmanager
+    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:  # noqa: ARG002
+        ray, running = self.ray, set[Any]()
         begun = not ray.is_initialized()
         if begun:
             self._begin()
         workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
-        task_of = ray.remote(render_of).options(num_cpus=1)
+        remote = ray.remote(render_of).options(num_cpus=1)
         plugin_files = os.environ.get(plugins.VARIABLE, "")
-        # A cluster runs all tasks at once, so the number of workers limits the tasks.
-        most = self.workers if self.workers and self.address else 2 * workers
+
+        def submit(task: Task) -> Future[Batch]:
+            reference = remote.remote(settings, plugin_files, *task)
+            running.add(reference)
+            future: Future[Batch] = reference.future()
+            future.add_done_callback(lambda _: running.discard(reference))
+            return future
+
         try:
-            yield from _as_finished(
-                tasks,
-                most,
-                running,
-                submit=lambda task: task_of.remote(settings, plugin_files, *task),
-                first=lambda references: ray.wait(references, num_returns=1)[0],
-                result=self._result,
-            )
+            # A cluster runs all tasks at once, so the number of workers limits the tasks.
+            yield submit, self.workers if self.workers and self.address else 2 * workers
+        except ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, Exception) else error) from error
+        except ray.exceptions.RayError as error:
+            raise SlotbenchError(
+                f"Ray lost a part that was being rendered ({type(error).__name__}).", AGAIN
+            ) from error
         finally:
-            for reference in running:
-                with contextlib.suppress(ray.exceptions.RayError, RuntimeError):
+            for reference in list(running):
+                with suppress(ray.exceptions.RayError, RuntimeError):
                     ray.cancel(reference, force=True)
             if begun:
                 ray.shutdown()
@@ -138,41 +156,6 @@ class Ray(Engine):
                 f"--address {self.address}: no Ray cluster answers ({error}).",
                 "Type: ray start --head, or leave --address out.",
             ) from error
-
-    def _result(self, reference: Any) -> Batch:
-        try:
-            batch: Batch = self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise (cause if isinstance(cause, Exception) else error) from error
-        except self.ray.exceptions.RayError as error:
-            raise SlotbenchError(
-                f"Ray lost a part that was being rendered ({type(error).__name__}).", AGAIN
-            ) from error
-        return batch
-
-
-def _as_finished(
-    tasks: Tasks,
-    most: int,
-    running: dict[Any, str],
-    *,
-    submit: Callable[[Task], Any],
-    first: Callable[[list[Any]], Any],
-    result: Callable[[Any], Batch],
-) -> Iterator[tuple[str, Batch]]:
-    """Submit at most ``most`` tasks at a time, so that few finished parts are in memory.
-
-    ``running`` holds the handles of the submitted ones.
-    """
-    queue = iter(tasks.items())
-    while True:
-        while len(running) < most and (item := next(queue, None)) is not None:
-            running[submit(item[1])] = item[0]
-        if not running:
-            return
-        for handle in first(list(running)):
-            yield running.pop(handle), result(handle)
 
 
 _dataset: Dataset | None = None

@@ -9,9 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 
 from slotbench.datasets.dataset import Dataset
@@ -64,10 +62,9 @@ def add_shifts(
         parts = Parts(path.with_name(f"{path.name}.shifts"), recipe)
         inode = path.stat().st_ino
         _make(file, dataset, missing, parts, engine)
-        features = bool(file.layout.features)
-    _insert(path, inode, dataset, missing, parts)
-    if features:
-        say("The new test sets have no frozen features yet: type --features TEACHER again.")
+        _insert(file, inode, dataset, missing, parts)
+        if file.layout.features:
+            say("The new test sets have no frozen features yet: type --features TEACHER again.")
     return shifts
 
 
@@ -147,37 +144,30 @@ def _make(
     parts.fill(f"Shifts of {file.reference}", tasks, file.layout.rows_are, make)
 
 
-def _insert(path: Path, inode: int, dataset: Dataset, shifts: list[str], parts: Parts) -> None:
+def _insert(
+    file: DatasetFile, inode: int, dataset: Dataset, shifts: list[str], parts: Parts
+) -> None:
     """Write the parts as one group a shift into a copy that takes the file's place."""
-    with DatasetFile(path) as file:
-        plans = [
-            (split_of(shift), _layout(file, dataset, shift), _description(file, dataset, shift))
-            for shift in shifts
-        ]
-        pieces = [list(_tasks(file, dataset, shift)) for shift in shifts]
-        base, manifest = file.layout, dict(file.manifest)
-    with amended(path, inode, parts) as (stored, check):
-        for (split, layout, description), names in zip(plans, pieces, strict=True):
+    manifest = dict(file.manifest)
+    with amended(file.path, inode, parts) as (stored, check):
+        for shift in shifts:
+            split, layout = split_of(shift), _layout(file, dataset, shift)
             if split in stored:
                 del stored[split]
-            group = create(stored, split, layout)
-            flags = []
-            for name in names:
-                flags.append(_append(group, layout, parts.read(name), split))
+            group, flags = create(stored, split, layout), []
+            for name in _tasks(file, dataset, shift):
+                batch = parts.read(name)
+                if shift.startswith("object_") != (SHIFT_FLAGS in batch):
+                    what = "flags are for shifts of single objects, and only those"
+                    raise SlotbenchError(f"{split}: {what}.")
+                if SHIFT_FLAGS in batch:
+                    flags.append(batch.pop(SHIFT_FLAGS))
+                append(group, layout, batch)
                 check()
-            if flags[0] is not None:
+            if flags:
                 group[SHIFT_FLAGS] = np.concatenate(flags)
-            group.attrs[DESCRIPTION] = description
-            if layout.objects != base.objects:
+            group.attrs[DESCRIPTION] = _description(file, dataset, shift)
+            if layout.objects != file.layout.objects:
                 group.attrs[OBJECTS] = layout.objects
-            manifest[split] = split_digest(stored, base, split)
+            manifest[split] = split_digest(stored, file.layout, split)
         stored.attrs["manifest"] = json.dumps(manifest)
-
-
-def _append(group: h5py.Group, layout: Layout, batch: Batch, split: str) -> Any:
-    """Add the rows of a part; returns its flags, or None."""
-    flags = batch.pop(SHIFT_FLAGS, None)
-    if split.startswith("test-object_") != (flags is not None):
-        raise SlotbenchError(f"{split}: flags are for shifts of single objects, and only those.")
-    append(group, layout, batch)
-    return flags
