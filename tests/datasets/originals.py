@@ -47,11 +47,12 @@ def example(features):
     return field(1, b"".join(entries))
 
 
-def frame(data):
-    def masked(text):
-        crc = crc32c.crc32c(text)
-        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+def masked(text):
+    crc = crc32c.crc32c(text)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
+
+def frame(data):
     length = struct.pack("<Q", len(data))
     return length + masked(length) + data + masked(data)
 

@@ -5,12 +5,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
-
-Headers = dict[str, str]
-Behaviour = Callable[["Server", socket.socket, Headers], None]
-Extra = dict[str, str]
 
 
 class Server:
@@ -20,7 +15,7 @@ class Server:
     """
 
     def __init__(self, *behaviours):
-        self.behaviours, self.requests = list(behaviours), list[Headers]()
+        self.behaviours, self.requests = list(behaviours), []
         self.stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._threads = []
@@ -98,21 +93,12 @@ def wanted(content, headers, extra):
     if asked is None or not holds:
         return "200 OK", 0, {"Content-Length": str(len(content)), **extra}
     start = int(asked[1])
-    if start >= len(content):
-        return (
-            "416 Range Not Satisfiable",
-            len(content),
-            {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0", **extra},
-        )
-    return (
-        "206 Partial Content",
-        start,
-        {
-            "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}",
-            "Content-Length": str(len(content) - start),
-            **extra,
-        },
-    )
+    size = len(content)
+    if start >= size:
+        fields = {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
+        return "416 Range Not Satisfiable", size, fields | extra
+    fields = {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
+    return "206 Partial Content", start, {**fields, "Content-Length": str(size - start), **extra}
 
 
 def good(content, **extra):

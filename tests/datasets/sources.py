@@ -63,7 +63,7 @@ def folder(root, images):
 def coco(root, images):
     parts = originals_coco.documents()
     originals_coco.write(root, parts)
-    for split, count in (("train2017", images - 10), ("val2017", 10)):
+    for split, count in (("train2017", max(0, images - 10)), ("val2017", images // 4)):
         for id_ in range(100, 100 + count):
             item = originals_coco.image(id_)
             parts[split]["images"].append(item)
@@ -74,11 +74,10 @@ def coco(root, images):
 
 def shapestacks(root, images):
     cameras = len(originals_shapestacks.CAMERAS)
+    counts = {"train": images // cameras, "eval": 1 + images // 20, "test": 1 + images // 20}
     towers = {
-        split: [originals_shapestacks.tower(3, 100 * number + index) for index in range(count)]
-        for number, (split, count) in enumerate(
-            {"train": images // cameras, "eval": 3, "test": 3}.items(), start=1
-        )
+        split: [originals_shapestacks.tower(3, 100 * len(split) + n) for n in range(count)]
+        for split, count in counts.items()
     }
     return originals_shapestacks.write(root, towers=towers)
 
@@ -102,6 +101,7 @@ class Source:
     images: int = 40
     """As few as make three splits of a batch each."""
     masks: bool = True
+    variant: str | None = None
 
     def written(self, root, images=None):
         root.mkdir()
@@ -110,7 +110,7 @@ class Source:
 
 SOURCES = {
     "clevr": Source("clevr", clevr),
-    "clevr-zip": Source("clevr", clevr_zip, masks=False),
+    "clevr-zip": Source("clevr", clevr_zip, masks=False, variant="clevr10"),
     "multi-dsprites": Source("multi-dsprites", multi_dsprites),
     "tetrominoes": Source("tetrominoes", tetrominoes),
     "objects-room": Source("objects-room", objects_room),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from slotbench.datasets.originals import archives
 from slotbench.datasets.originals.archives import Tar, Zip, extract, folder_of
 from slotbench.errors import UserError
-from tests.datasets.trees import INPUTS, fuzz
+from tests.datasets.whole import INPUTS, fuzz
 
 FILES = {
     "b/2.txt": b"two" * 1000,

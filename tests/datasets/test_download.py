@@ -11,12 +11,14 @@ import google_crc32c
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from urllib3 import HTTPResponse, PoolManager
 from urllib3.util import Retry
 
 from slotbench.datasets.dataset import Download
 from slotbench.datasets.originals import download as module
 from slotbench.datasets.originals.download import RETRY, download
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.locks import hold
 from tests.datasets.server import (
     chunked,
     cut,
@@ -29,7 +31,7 @@ from tests.datasets.server import (
     silent,
     status,
 )
-from tests.datasets.trees import INPUTS, fuzz
+from tests.datasets.whole import INPUTS, fuzz
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 50_000).astype(np.uint8).tobytes()
 OTHER = CONTENT[::-1]
@@ -64,6 +66,8 @@ def kept(folder):
 )
 def test_a_good_server(fields, tmp_path):
     with serving(good(CONTENT)) as server:
+        if "size" in fields:  # a file of another size is fetched anew
+            (tmp_path / "data.bin").write_bytes(b"old")
         assert fetch(server, tmp_path, **fields) == CONTENT
         assert fetch(server, tmp_path, **fields) == CONTENT
         assert server.ranges == [None]
@@ -90,21 +94,22 @@ def test_a_server_that_recovers(failure, tmp_path):
         assert fetch(server, tmp_path) == CONTENT
 
 
-def test_a_server_that_never_recovers(tmp_path):
-    with (
-        serving(status("503 Busy")) as server,
-        pytest.raises(SlotbenchError, match=r"data\.bin: HTTP 503 Busy; 5 tries failed") as caught,
-    ):
+@pytest.mark.parametrize(
+    ("behaviour", "what"),
+    [
+        (status("503 Busy"), "HTTP 503 Busy"),
+        (dripping(CONTENT, 0.05), r"only \d+ bytes in 0 s"),  # a trickle is no progress
+    ],
+)
+def test_a_server_that_never_recovers(behaviour, what, tmp_path):
+    message = rf"data\.bin: {what}; 5 tries failed"
+    with serving(behaviour) as server, pytest.raises(SlotbenchError, match=message) as caught:
         fetch(server, tmp_path)
     assert caught.value.exit_code == 1
     assert "Type the same command again" in caught.value.advice
-
-
-def test_nobody_listens(tmp_path):
-    with serving(good(CONTENT)) as server:
-        base = server.base
+    server.stop()
     with pytest.raises(SlotbenchError, match="the server cannot be reached"):
-        download([Download(f"{base}/data.bin")], tmp_path, QUICK)
+        fetch(server, tmp_path)
 
 
 def test_waits_grow_to_a_minute_or_are_the_servers(tmp_path, monkeypatch):
@@ -123,18 +128,9 @@ def test_progress_resets_the_count_of_failures(tmp_path, monkeypatch):
         assert len(server.requests) == 25
 
 
-def test_a_trickle_is_no_progress(tmp_path):
-    with (
-        serving(dripping(CONTENT, 0.05)) as server,
-        pytest.raises(SlotbenchError, match=r"only \d+ bytes in 0 s; 5 tries failed"),
-    ):
-        fetch(server, tmp_path)
-
-
 def test_another_call_goes_on(tmp_path):
-    with serving(
-        cut(CONTENT, 30_000, ETag='"1"', Last_Modified="Mon"), status("500 Oops")
-    ) as server:
+    failure = cut(CONTENT, 30_000, ETag='"1"', Last_Modified="Mon")
+    with serving(failure, status("500 Oops")) as server:
         with pytest.raises(SlotbenchError, match="30,000 bytes are kept"):
             fetch(server, tmp_path)
         assert kept(tmp_path) == CONTENT[:30_000]
@@ -178,33 +174,24 @@ def test_a_source_that_changes_is_fetched_anew(before, after, obedient, tmp_path
         assert fetch(server, tmp_path) == CONTENT
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        raw(head("200 OK", {"Content-Length": SIZE, "ETag": '"1"'}) + CONTENT),
-        *(
-            raw(
-                head("206 Partial Content", {"Content-Range": field, "Content-Length": length})
-                + (CONTENT[20_000:] if "*" in field else OTHER[: int(length)])
-            )
-            for field, length in (
-                ("bytes 10000-49999/50000", "30000"),
-                ("bytes 20000-49999/60000", "30000"),
-                ("bytes 20000-59999/50000", "40000"),
-                ("bytes x-y/z", "30000"),
-                ("bytes 20000-49999/*", "30000"),
-            )
-        ),
-        raw(
-            head(
-                "206 Partial Content",
-                {"Content-Range": f"bytes 20000-29999/{SIZE}", "Content-Length": "10000"},
-            )
-            + CONTENT[20_000:30_000]
-        ),
-    ],
-    ids=["whole", "early", "longer", "beyond", "nonsense", "open", "shorter"],
-)
+RANGES = {
+    "early": ("bytes 10000-49999/50000", OTHER[:30_000]),
+    "longer": ("bytes 20000-49999/60000", OTHER[:30_000]),
+    "beyond": ("bytes 20000-59999/50000", OTHER[:40_000]),
+    "nonsense": ("bytes x-y/z", OTHER[:30_000]),
+    "open": ("bytes 20000-49999/*", CONTENT[20_000:]),
+    "shorter": (f"bytes 20000-29999/{SIZE}", CONTENT[20_000:30_000]),
+}
+ANSWERED = {
+    "whole": status("200 OK", CONTENT, ETag='"1"'),
+    **{
+        name: status("206 Partial Content", body, Content_Range=field)
+        for name, (field, body) in RANGES.items()
+    },
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERED.values(), ids=ANSWERED)
 def test_an_answer_with_another_range_than_asked(answer, tmp_path):
     with serving(cut(CONTENT, 20_000, ETag='"1"'), answer, good(CONTENT, ETag='"1"')) as server:
         assert fetch(server, tmp_path) == CONTENT
@@ -267,8 +254,8 @@ def test_a_wrong_checksum(fields, tmp_path):
 
 
 def test_a_checksum_that_the_server_states(tmp_path):
-    crc = base64.b64encode(google_crc32c.Checksum(CONTENT).digest()).decode()
-    md5 = base64.b64encode(bytes.fromhex(MD5)).decode()
+    sums = (google_crc32c.Checksum(CONTENT).digest(), bytes.fromhex(MD5))
+    crc, md5 = (base64.b64encode(digest).decode() for digest in sums)
     lying = good(OTHER, x_goog_hash=f"crc32c={crc},md5={md5}")
     with serving(lying, good(CONTENT, x_goog_hash="md5=?")) as server:
         assert fetch(server, tmp_path) == CONTENT
@@ -291,8 +278,6 @@ def test_only_http_is_spoken(url, tmp_path):
 
 
 def test_https_is_not_left_for_http(tmp_path, monkeypatch):
-    from urllib3 import HTTPResponse, PoolManager
-
     answer = HTTPResponse(status=302, headers={"Location": "http://a/c"})
     monkeypatch.setattr(PoolManager, "request", lambda *_, **__: answer)
     with pytest.raises(SlotbenchError, match="from https to http"):
@@ -323,33 +308,20 @@ except UserError as error:
 
 def test_a_disk_that_fills_up(tmp_path):
     with serving(good(CONTENT, ETag='"1"')) as server:
-        told = subprocess.run(
-            [sys.executable, "-c", ON_A_FULL_DISK, f"{server.base}/set/data.bin", str(tmp_path)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-    assert "The disk is full" in told.stdout
+        words = ["-c", ON_A_FULL_DISK, f"{server.base}/set/data.bin", str(tmp_path)]
+        told = subprocess.check_output([sys.executable, *words], text=True, timeout=60)
+    assert "The disk is full" in told
     assert kept(tmp_path)
     assert CONTENT.startswith(kept(tmp_path))
 
 
 def test_two_processes_do_not_fetch_one_file(tmp_path):
-    from slotbench.locks import hold
-
     with (
         serving(good(CONTENT)) as server,
         hold(tmp_path / ".data.bin.lock"),
         pytest.raises(UserError, match="is being downloaded by another process"),
     ):
         fetch(server, tmp_path)
-
-
-def test_a_file_of_another_size_is_fetched_anew(tmp_path):
-    (tmp_path / "data.bin").write_bytes(b"old")
-    with serving(good(CONTENT)) as server:
-        assert fetch(server, tmp_path, size=len(CONTENT)) == CONTENT
 
 
 ENDS = st.sampled_from(["close", "reset"])

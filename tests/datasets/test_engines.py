@@ -10,7 +10,7 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of, render_of
 from slotbench.errors import SlotbenchError, UserError
 from tests.commands import slotbench
-from tests.datasets.trees import fingerprint
+from tests.datasets.whole import fingerprint
 
 SIZES = {"train": 120, "val": 20, "test": 10}
 TASKS = {"a": ("train", 0, 3), "b": ("train", 3, 7), "c": ("test", 0, 2)}

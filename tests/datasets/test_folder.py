@@ -16,8 +16,8 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets import trees
 from tests.datasets.originals_images import grey, palette, rgb
+from tests.datasets.whole import evaluated, fingerprint, killed_after, read_all, refused
 
 SIZE = 16
 
@@ -128,7 +128,7 @@ def test_a_table_may_have_composed_names(tmp_path):
 
 
 def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder):
-    plain = trees.read_all(prepare(request(folder)))
+    plain = read_all(prepare(request(folder)))
     numbers = np.array([0, 7, 200, 3000])
     for index in range(10):
         write(folder / f"{index:02d}_mask.png", grey(numbers[squares(index)[1]], 16))
@@ -139,7 +139,7 @@ def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder):
     with DatasetFile(path) as dataset:
         assert json.loads(dataset.attributes["label_ids"]) == [7, 200, 3000]
         assert dataset.layout.objects == 3
-    for key, array in trees.read_all(path).items():
+    for key, array in read_all(path).items():
         np.testing.assert_array_equal(array, plain[key])
     (folder / TABLE).write_text((folder / TABLE).read_text().replace("02.png,3000", "02.png,4"))
     with pytest.raises(UserError, match=r"no row for image 02\.png, object 3000"):
@@ -147,10 +147,8 @@ def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder):
 
 
 def test_more_numbers_than_labels_are_refused(folder):
-    numbers = np.arange(24 * 32).reshape(24, 32)
-    write(folder / "04_mask.png", grey(numbers, 16))
-    with pytest.raises(UserError, match="the masks hold 766 different numbers of objects"):
-        prepare(request(folder))
+    write(folder / "04_mask.png", grey(np.arange(24 * 32).reshape(24, 32), 16))
+    refused(request(folder), "the masks hold 766 different numbers of objects")
 
 
 def test_without_masks_nothing_is_labelled(folder, tmp_path):
@@ -167,7 +165,7 @@ def test_without_masks_nothing_is_labelled(folder, tmp_path):
     with DatasetFile(path) as dataset:
         assert not dataset.read("train")["visible"].any()
         assert dataset.layout.objects == UNKNOWN
-    assert trees.train_and_evaluate(path, tmp_path / "results")
+    assert evaluated(path, tmp_path / "results")
 
 
 def test_an_image_without_a_mask_among_others_is_not_labelled(folder):
@@ -229,32 +227,31 @@ def test_images_of_a_test_folder_are_never_trained_on(folders, message, tmp_path
     for folder in folders:
         for index in range(5):
             write(tmp_path / "mine" / folder / f"{index}.png", rgb(squares(index)[0]))
-    with pytest.raises(UserError, match=message):
-        prepare(request(tmp_path / "mine"))
+    refused(request(tmp_path / "mine"), message)
 
 
 def test_formats_of_others_are_named_with_what_to_type(folder):
     write(folder / "VOC" / "JPEGImages" / "1.png", rgb(squares(0)[0]))
     write(folder / "VOC" / "SegmentationObject" / "1.png", palette(squares(0)[1]))
-    with pytest.raises(UserError, match="a folder of Pascal VOC") as caught:
-        prepare(request(folder))
-    words = caught.value.advice.removeprefix("Type: ").split("; slotbench")[0]
+    words = (
+        refused(request(folder), "a folder of Pascal VOC")
+        .advice.removeprefix("Type: ")
+        .split("; slotbench")[0]
+    )
     subprocess.run(words, shell=True, check=True, cwd=folder.parent)
     shutil.rmtree(folder / "VOC")
     write(folder / "_annotations.coco.json", b"{}")
-    with pytest.raises(UserError, match="annotations in COCO's format") as caught:
-        prepare(request(folder))
-    assert f"slotbench prepare coco --from {folder}" in caught.value.advice
+    advice = refused(request(folder), "annotations in COCO's format").advice
+    assert f"slotbench prepare coco --from {folder}" in advice
     assert sorted(path.name for path in (folder.parent / "voc").iterdir()) == ["images", "masks"]
 
 
 def test_damaged_images_and_masks_are_left_out_where_asked(folder, monkeypatch):
     write(folder / "02.png", (folder / "02.png").read_bytes()[:-20])
     write(folder / "09_mask.png", b"nothing")
-    with pytest.raises(UserError, match="--skip-damaged"):
-        prepare(request(folder))
+    refused(request(folder), "--skip-damaged")
     asked = request(folder, skip_damaged=True)
-    assert len(trees.killed_after(asked, 3, monkeypatch)) == 3  # images 0 to 5
+    assert len(killed_after(asked, 3, monkeypatch)) == 3  # images 0 to 5
     path = prepare(asked)
     facts = verify.dataset(path)
     assert facts["images"] == {"train": 6, "val": 1, "test": 1}
@@ -269,11 +266,11 @@ def test_damaged_images_and_masks_are_left_out_where_asked(folder, monkeypatch):
 
 
 def test_what_is_no_image_is_left_out(folder, capsys):
-    expected = trees.fingerprint(prepare(request(folder)))
+    expected = fingerprint(prepare(request(folder)))
     of_systems = (".DS_Store", "._00.png", "__MACOSX/00.png", "Thumbs.db", "a/desktop.ini")
     for name in (*of_systems, ".git/x.png", "notes.txt", "x.webp"):
         write(folder / name, b"nothing")
-    assert trees.fingerprint(prepare(request(folder, force=True))) == expected
+    assert fingerprint(prepare(request(folder, force=True))) == expected
     assert "Left out, being neither PNG nor JPEG: 1 .txt, 1 .webp" in capsys.readouterr().err
 
 
@@ -281,21 +278,21 @@ def test_data_may_be_prepared_below_the_folder_itself(folder):
     asked = Request("folder", source=folder, image_size=SIZE, data_dir=folder / "data")
     path = prepare(asked)
     path.with_suffix(".png").write_bytes(rgb(squares(0)[0]))  # the contact sheet
-    expected = trees.fingerprint(path)
+    expected = fingerprint(path)
     assert prepare(asked) == path
-    assert trees.fingerprint(prepare(Request(**{**vars(asked), "force": True}))) == expected
+    assert fingerprint(prepare(Request(**{**vars(asked), "force": True}))) == expected
 
 
 def test_links_are_followed_once(folder):
-    expected = trees.fingerprint(prepare(request(folder)))
+    expected = fingerprint(prepare(request(folder)))
     shutil.move(folder / "00.png", folder.parent / "elsewhere.png")
     (folder / "00.png").symlink_to(folder.parent / "elsewhere.png")
     (folder / "loop").symlink_to(folder)
-    assert trees.fingerprint(prepare(request(folder, force=True))) == expected
+    assert fingerprint(prepare(request(folder, force=True))) == expected
 
 
 def test_parts_of_a_folder_that_has_changed_are_not_taken(folder, monkeypatch):
-    trees.killed_after(request(folder), 2, monkeypatch)
+    killed_after(request(folder), 2, monkeypatch)
     image, labels = squares(2)
     write(folder / "00.png", rgb(image + 1))
     write(folder / "00_mask.png", grey(labels))
@@ -323,18 +320,13 @@ TABLES = {
 def test_a_bad_table_is_named_with_line_and_column(folder, case):
     text, message = TABLES[case]
     (folder / "properties.csv").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"properties\.csv.*" + message):
-        prepare(request(folder))
-    assert list((folder.parent / "data").iterdir()) == []
+    refused(request(folder), r"properties\.csv.*" + message)
 
 
 def test_too_many_classes_are_refused(folder):
-    lines = ["image,object,a", *(f"00.png,{i % 254 + 1},t{i}" for i in range(254))]
-    for index in range(1, 10):
-        lines += [f"{index:02d}.png,{i % 254 + 1},t{index}-{i}" for i in range(254)]
-    (folder / "properties.csv").write_text("\n".join(lines))
-    with pytest.raises(UserError, match="2,540 different texts are no classes"):
-        prepare(request(folder))
+    rows = [f"{index:02d}.png,{i},t{index}-{i}" for index in range(10) for i in range(1, 255)]
+    (folder / "properties.csv").write_text("\n".join(["image,object,a", *rows]))
+    refused(request(folder), "2,540 different texts are no classes")
 
 
 def _binary(root):
@@ -352,43 +344,35 @@ def _huge(root):
         stream.truncate(300 << 20)  # a hole; the disk holds none of it
 
 
-LABELS = squares(4)[1]
+def _added(name, data):
+    return lambda root: write(root / name, data)
+
+
+LABELS = grey(squares(4)[1])
 DAMAGES = {
-    "colours": (
-        lambda root: write(root / "04_mask.png", rgb(squares(4)[0])),
-        r"04_mask\.png: this PNG has colours",
+    r"04_mask\.png: this PNG has colours": _added("04_mask.png", rgb(squares(4)[0])),
+    r"44_mask\.png: this mask belongs to no image": _added("44_mask.png", LABELS),
+    r"masks/04/1\.png: this mask .* no image.*join masks of single": _added(
+        "masks/04/1.png", LABELS
     ),
-    "alone": (
-        lambda root: write(root / "44_mask.png", grey(LABELS)),
-        r"44_mask\.png: this mask belongs to no image",
-    ),
-    "a file an object": (
-        lambda root: write(root / "masks/04/1.png", grey(LABELS)),
-        r"masks/04/1\.png: this mask belongs to no image.*join masks of single",
-    ),
-    "binary": (_binary, "all masks hold 0 and 255 alone"),
-    "device": (_device, r"04_mask\.png: this mask belongs to no image"),
-    "huge": (_huge, r"04\.png: 314,572,800 bytes are more than"),
+    "all masks hold 0 and 255 alone": _binary,
+    r"04_mask\.png: this mask belongs to no image": _device,
+    r"04\.png: 314,572,800 bytes are more than": _huge,
 }
 
 
-@pytest.mark.parametrize("case", DAMAGES)
-def test_what_is_wrong_is_named(folder, case):
-    damage, message = DAMAGES[case]
-    damage(folder)
-    with pytest.raises(UserError, match=message):
-        prepare(request(folder))
-    assert list((folder.parent / "data").iterdir()) == []
+@pytest.mark.parametrize("message", DAMAGES)
+def test_what_is_wrong_is_named(folder, message):
+    DAMAGES[message](folder)
+    refused(request(folder), message)
 
 
-def test_what_to_type_is_said(tmp_path):
-    with pytest.raises(UserError, match="slotbench prepare folder --from DIR"):
-        prepare(Request("folder", data_dir=tmp_path))
-    with pytest.raises(UserError, match="no such folder"):
-        prepare(Request("folder", source=tmp_path / "x", data_dir=tmp_path))
-    (tmp_path / "x").mkdir()
-    with pytest.raises(UserError, match="it holds no image"):
-        prepare(Request("folder", source=tmp_path / "x", data_dir=tmp_path))
-    (tmp_path / "y.txt").write_bytes(b"")
-    with pytest.raises(UserError, match="this is no folder"):
-        prepare(Request("folder", source=tmp_path / "y.txt", data_dir=tmp_path))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("x", "no such folder"), ("", "holds no image"), ("y", "this is no folder")],
+)
+def test_what_to_type_is_said(name, message, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "y").write_bytes(b"")
+    source = tmp_path / "in" / name
+    refused(Request("folder", source=source, data_dir=tmp_path / "data"), message)

@@ -1,7 +1,8 @@
+import h5py
 import numpy as np
 import pytest
+import torch
 
-from slotbench.datasets.format import loader as memory
 from slotbench.datasets.format import loader as module
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
@@ -13,11 +14,20 @@ from tests.conftest import blocks_batch, write_blocks
 def numbered(tmp_path):
     """100 training images; image i holds the number i in its first pixel."""
     path = write_blocks(tmp_path / "n.h5", train=100)
-    import h5py
-
     with h5py.File(path, "r+") as file:
         file["train/image"][:, 0, 0, 0] = np.arange(100)
-    return DatasetFile(path)
+    with DatasetFile(path) as dataset:
+        yield dataset
+
+
+@pytest.fixture
+def _small_windows(monkeypatch):
+    """Small blocks and windows, so that batches cross their borders."""
+    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(module, "WINDOW", 3)
+    module._plan.cache_clear()
+    yield
+    module._plan.cache_clear()
 
 
 def order(loader, steps):
@@ -31,12 +41,9 @@ def test_an_epoch_shows_every_image_once(numbered):
     assert first != second
 
 
+@pytest.mark.usefixtures("_small_windows")
 @pytest.mark.parametrize("batch", [7, 16, 100])
-def test_memory_and_file_give_the_same_batches(numbered, monkeypatch, batch):
-    # Small blocks and windows, so that batches cross their borders.
-    monkeypatch.setattr(module, "BLOCK", 8)
-    monkeypatch.setattr(module, "WINDOW", 3)
-    module._plan.cache_clear()
+def test_memory_and_file_give_the_same_batches(numbered, batch):
     keys = ("image", "mask", "property/color")
     memory = Loader(numbered, "train", batch, seed=3, keys=keys)
     file = Loader(numbered, "train", batch, seed=3, keys=keys, memory_budget=0)
@@ -47,7 +54,6 @@ def test_memory_and_file_give_the_same_batches(numbered, monkeypatch, batch):
         for key in keys:
             np.testing.assert_array_equal(one[key], two[key])
     assert sorted(memory.order(0)) == list(range(100))
-    module._plan.cache_clear()
 
 
 def test_a_step_is_the_same_whatever_came_before(numbered):
@@ -57,14 +63,7 @@ def test_a_step_is_the_same_whatever_came_before(numbered):
     np.testing.assert_array_equal(one.batch(33)["image"], two.batch(33)["image"])
 
 
-def test_a_batch_larger_than_the_split_says_what_to_type(numbered):
-    with pytest.raises(UserError, match=r"--set train\.batch_size=100"):
-        Loader(numbered, "train", 101, seed=0)
-
-
 def test_images_become_numbers_from_0_to_1():
-    import torch
-
     batch = blocks_batch(2, 0)
     images = images_on(batch, torch.device("cpu"))
     assert images.shape == (2, 3, 32, 32)
@@ -72,10 +71,8 @@ def test_images_become_numbers_from_0_to_1():
     np.testing.assert_allclose(images.numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("_small_windows")
 def test_an_epoch_in_order_reads_every_block_of_the_file_once(numbered, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 8)
-    monkeypatch.setattr(module, "WINDOW", 3)
-    module._plan.cache_clear()
     read, starts = numbered.read, []
 
     def counted(split, start, stop, keys):
@@ -85,7 +82,6 @@ def test_an_epoch_in_order_reads_every_block_of_the_file_once(numbered, monkeypa
     monkeypatch.setattr(numbered, "read", counted)
     order(Loader(numbered, "train", 7, seed=0, memory_budget=0), range(100 // 7))
     assert sorted(starts) == list(range(0, 100, 8))
-    module._plan.cache_clear()
 
 
 def test_reading_into_memory_tells_how_far_it_is(numbered, monkeypatch):
@@ -99,7 +95,7 @@ def test_memory_is_used_where_a_quarter_of_what_is_available_is_enough(
     numbered, monkeypatch, tmp_path
 ):
     needed = 100 * 32 * 32 * 3  # bytes; 300 KiB
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(module, "MEMINFO", tmp_path / "meminfo")
     for kilobytes, fits in ((4 * needed // 1024, True), (4 * needed // 1024 - 1, False)):
         text = f"MemFree: 1 kB\nMemAvailable:   {kilobytes} kB\n"
         (tmp_path / "meminfo").write_text(text)
@@ -108,20 +104,24 @@ def test_memory_is_used_where_a_quarter_of_what_is_available_is_enough(
     assert Loader(numbered, "train", 8, seed=0).in_memory
 
 
-def test_a_split_without_images_and_a_batch_of_none_are_refused(tmp_path):
-    with DatasetFile(write_blocks(tmp_path / "n.h5", val=0)) as dataset:
-        with pytest.raises(UserError, match="'val' holds no images"):
-            Loader(dataset, "val", 8, seed=0)
-        with pytest.raises(UserError, match=r"train\.batch_size=0"):
-            Loader(dataset, "train", 0, seed=0)
-        with pytest.raises(UserError, match="no split 'shifted'"):
-            Loader(dataset, "shifted", 8, seed=0)
+@pytest.mark.parametrize(
+    ("split", "batch", "frames", "message"),
+    [
+        ("train", 49, 1, r"--set train\.batch_size=48"),
+        ("val", 8, 1, "'val' holds no images"),
+        ("train", 0, 1, r"train\.batch_size=0"),
+        ("shifted", 8, 1, "no split 'shifted'"),
+        ("train", 4, 2, "holds images, not video"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(split, batch, frames, message, tmp_path):
+    path = write_blocks(tmp_path / "n.h5", val=0)
+    with DatasetFile(path) as dataset, pytest.raises(UserError, match=message):
+        Loader(dataset, split, batch, seed=0, frames=frames)
 
 
 @pytest.mark.parametrize("budget", [None, 0])
 def test_a_damaged_image_is_named_with_its_file(tmp_path, budget):
-    import h5py
-
     path = write_blocks(tmp_path / "n.h5")
     with h5py.File(path) as file:
         chunk = file["train/image"].id.get_chunk_info(17)

@@ -20,11 +20,11 @@ from slotbench.datasets.originals.tfrecord import (
 )
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.movi import HELD_OUT
-from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_movi as movi
 from tests.datasets.originals import packed_floats
 from tests.datasets.originals_images import grey, png, rgb
+from tests.datasets.whole import refused
 
 FRAMES = movi.FRAMES
 
@@ -156,22 +156,17 @@ def test_numbers_of_clips_are_those_asked_for(shared, tmp_path):
 NAME = movi.shard_name("a", "train", 1, 2)
 
 
-def _information(**fields):
-    content = {**movi.information("a", movi.SIZES), **fields}
-    return lambda root: (root / "dataset_info.json").write_text(json.dumps(content)) and None
-
-
-def _text(text):
-    return lambda root: (root / "dataset_info.json").write_bytes(text) and None
+def _information(text):
+    return lambda root: (root / "dataset_info.json").write_text(text)
 
 
 def _shard(change):
-    return lambda root: (root / NAME).write_bytes(change((root / NAME).read_bytes())) and None
+    return lambda root: (root / NAME).write_bytes(change((root / NAME).read_bytes()))
 
 
 def _record(**replaced):
     """Record 1 of the second shard, which is clip 4, has other features."""
-    return lambda root: movi.write(root, replaced={4: movi.record(4, **replaced)}) and None
+    return lambda root: movi.write(root, replaced={4: movi.record(4, **replaced)})
 
 
 def _flipped(data):
@@ -179,58 +174,44 @@ def _flipped(data):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def _frames(**replaced):
-    """In clip 4 an image of one frame, the third, is another."""
-    ((key, data),) = replaced.items()
-    images = {
-        "video": [rgb(movi.image(4, time)) for time in range(FRAMES)],
-        "segmentations": [grey(movi.labels(4, time)) for time in range(FRAMES)],
-    }[key]
-    images[2] = data
-    return _record(**{key: movi.entries(images)})
+def _frames(key, encode, drawn, third):
+    """In clip 4 the third image is another."""
+    images = [encode(drawn(4, time)) for time in range(FRAMES)]
+    return _record(**{key: movi.entries([*images[:2], third, *images[3:]])})
 
 
-LENGTHS = [{"name": "train", "shardLengths": ["3", "5"]}]
+LENGTHS = {"splits": [{"name": "train", "shardLengths": ["3", "5"]}]}
 BOMB = png(b"", 60_000, 60_000, 8, 2)
-AT = rf"{NAME}: record 1, byte [\d,]+: "
+TWOS = grey(np.full((16, 16), 2))
+AT = rf"{NAME}: record 1, byte [\d,]+: feature "
 BAD = {
-    "missing": (lambda root: (root / NAME).unlink(), rf"{NAME} is missing\. Fetch"),
-    "lengths": (_information(splits=LENGTHS), f"{NAME}: .* it holds 4 records, but .* says 5"),
-    "deep json": (_text(b"[" * 200_000), r"dataset_info\.json: it is not as TFDS writes it"),
-    "cut": (_shard(lambda data: data[:-9]), rf"{NAME}: record 3, byte [\d,]+: the file ends in"),
-    "flipped": (_shard(_flipped), rf"{NAME}: record 2, byte [\d,]+: the checksum of the data"),
-    "no video": (_record(video=b""), AT + "feature 'video' is missing"),
-    "code": (
-        _record(instances__shape_label=movi.ints(np.array([3]))),
-        AT + "feature 'instances/shape_label' has a code outside 0 to 2",
+    rf"{NAME} is missing\. Fetch": lambda root: (root / NAME).unlink(),
+    f"{NAME}: .* it holds 4 records, but .* says 5": _information(json.dumps(LENGTHS)),
+    r"dataset_info\.json: it is not as TFDS writes it": _information("[" * 200_000),
+    rf"{NAME}: record 3, byte [\d,]+: the file ends in": _shard(lambda data: data[:-9]),
+    rf"{NAME}: record 2, byte [\d,]+: the checksum of the data": _shard(_flipped),
+    AT + "'video' is missing": _record(video=b""),
+    AT + "'instances/shape_label' has a code outside 0 to 2": _record(
+        instances__shape_label=movi.ints(np.array([3]))
     ),
-    "nan": (
-        _record(instances__image_positions=packed_floats(np.full(48, np.nan))),
-        AT + "feature 'instances/image_positions' has a number that is not finite",
+    AT + "'instances/image_positions' has a number that is not finite": _record(
+        instances__image_positions=packed_floats(np.full(48, np.nan))
     ),
-    "label": (
-        _frames(segmentations=grey(np.full((16, 16), 2))),
-        AT + "feature 'segmentations', frame 2: label 2, expected 0 to 1",
+    AT + "'segmentations', frame 2: label 2, expected 0 to 1": _frames(
+        "segmentations", grey, movi.labels, TWOS
     ),
-    "bomb": (_frames(video=BOMB), AT + "feature 'video', frame 2: .*larger than"),
+    AT + "'video', frame 2: .*larger than": _frames("video", rgb, movi.image, BOMB),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_named(folder, case):
-    damage, message = BAD[case]
-    damage(folder)
-    with pytest.raises(UserError, match=message):
-        prepare(request(folder))
-    data = folder.parent / "data"
-    assert not data.exists() or list(data.iterdir()) == []
+@pytest.mark.parametrize("message", BAD)
+def test_what_is_wrong_is_named(folder, message):
+    BAD[message](folder)
+    refused(request(folder), message)
 
 
 def test_the_wrong_folder_is_refused_with_the_right_one(folder):
-    with pytest.raises(UserError, match="it holds shards of movi_a, not of movi_c"):
-        prepare(request(folder, "c"))
-    with pytest.raises(
-        UserError, match=f"--from {folder.parent}: it holds no shard of movi_a"
-    ) as at:
-        prepare(request(folder.parent))
-    assert at.value.advice == f"Type: --from {folder}"
+    refused(request(folder, "c"), "it holds shards of movi_a, not of movi_c")
+    asked = request(folder.parent, data_dir=folder / "data")
+    error = refused(asked, f"--from {folder.parent}: it holds no shard of movi_a")
+    assert error.advice == f"Type: --from {folder}"

@@ -1,11 +1,14 @@
 """Import of original files, from the command's side."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
 from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets.originals import (
@@ -13,6 +16,7 @@ from tests.datasets.originals import (
     packed_floats,
     single_bytes,
     sprites_record,
+    tetrominoes_record,
     write,
 )
 
@@ -86,27 +90,34 @@ def test_another_variants_file_is_refused(tmp_path, variant):
         list(batches)
 
 
-CODES = np.ones(11, np.uint8)
+CODES, FOUR = np.ones(11, np.uint8), np.ones(4)
+BAD = [
+    ("color", single_bytes(0 * CODES), "feature 'color' has a code outside 1 to 8"),
+    ("shape", single_bytes(4 * CODES), "feature 'shape' has a code outside 1 to 3"),
+    ("size", packed_floats(CODES), "feature 'size': not a bytes_list"),
+    ("y", packed_floats(np.nan * CODES), "feature 'y' has a number that is not finite"),
+    ("visibility", packed_floats(np.inf * CODES), "feature 'visibility' has a number that"),
+    ("rotation", packed_floats(CODES[:10]), "feature 'rotation' has 10 numbers, expected 11x1"),
+    ("mask", single_bytes(CODES), "feature 'mask' has 11 numbers, expected 11x240x320x1"),
+]
+BAD_PIECES = [
+    ("shape", packed_floats(20 * FOUR), "feature 'shape' has a code outside 1 to 19"),
+    ("color", packed_floats(np.zeros((4, 3))), "feature 'color' has a code outside 1 to 6"),
+]
 
 
-@pytest.mark.parametrize(
-    ("key", "feature", "what"),
-    [
-        ("color", single_bytes(0 * CODES), "feature 'color' has a code outside 1 to 8"),
-        ("shape", single_bytes(4 * CODES), "feature 'shape' has a code outside 1 to 3"),
-        ("size", packed_floats(CODES), "feature 'size': not a bytes_list"),
-        ("y", packed_floats(np.nan * CODES), "feature 'y' has a number that is not finite"),
-        ("visibility", packed_floats(np.inf * CODES), "feature 'visibility' has a number that"),
-        ("rotation", packed_floats(CODES[:10]), "feature 'rotation' has 10 numbers, expected 11x1"),
-        ("mask", single_bytes(CODES), "feature 'mask' has 11 numbers, expected 11x240x320x1"),
-    ],
-    ids=["padding", "too-large", "wrong-kind", "nan", "infinite", "too-few", "too-small"],
-)
+@pytest.mark.parametrize(("key", "feature", "what"), [*BAD, *BAD_PIECES])
 def test_a_bad_feature_is_named(tmp_path, key, feature, what):
-    good, bad = clevr_record(0, 3), clevr_record(1, 3, **{key: feature})
-    source = write(tmp_path / "clevr.tfrecords", [good, bad])
+    if (key, feature, what) in BAD:
+        record, importer = (
+            partial(clevr_record, objects=3),
+            partial(clevr_importer, variant="clevr6"),
+        )
+    else:
+        record, importer = tetrominoes_record, tetrominoes_importer
+    source = write(tmp_path / "x.tfrecords", [record(0), record(1, **{key: feature})])
     with pytest.raises(UserError, match=f"record 1, byte [1-9][0-9,]*: {what}"):
-        list(clevr_importer(source, "clevr6", 64).batches(0, 10))
+        list(importer(source, image_size=64).batches(0, 10))
 
 
 def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path):

@@ -7,7 +7,7 @@ from slotbench.datasets.format.places import locate
 from slotbench.datasets.prepare import preparation as module
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
-from tests.datasets.trees import fingerprint, killed_after, stop_after
+from tests.datasets.whole import fingerprint, killed_after, stop_after
 
 SIZES = {"train": 130, "val": 20, "test": 20}
 
@@ -30,23 +30,15 @@ def test_the_number_of_workers_changes_nothing(one_worker, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["multi-dsprites.h5"]
 
 
-def clips(folder, workers):
-    sizes = {"train": 110, "val": 10, "test": 10}
-    return Request(
-        "multi-dsprites-video", image_size=32, sizes=sizes, workers=workers, data_dir=folder
-    )
-
-
-def test_video_is_the_same_for_any_number_of_workers_and_counted_in_clips(tmp_path):
-    path = prepare(clips(tmp_path, 3))
-    assert fingerprint(path) == fingerprint(prepare(clips(tmp_path / "one", 1)))
+def test_video_is_counted_in_clips(tmp_path):
+    fields = {"image_size": 32, "data_dir": tmp_path, "workers": 1}
+    few = Request("multi-dsprites-video", sizes={"train": 11, "val": 1, "test": 1}, **fields)
+    path = prepare(few)
     with DatasetFile(path) as dataset:
-        assert (dataset.rows("train"), dataset.size("train")) == (110, 1100)
-    assert prepare(clips(tmp_path, 1)) == path
-    with pytest.raises(UserError, match="clips in train 110 instead of 7"):
-        prepare(
-            Request("multi-dsprites-video", image_size=32, sizes={"train": 7}, data_dir=tmp_path)
-        )
+        assert (dataset.rows("train"), dataset.size("train")) == (11, 110)
+    assert prepare(few) == path
+    with pytest.raises(UserError, match="clips in train 11 instead of 7"):
+        prepare(Request("multi-dsprites-video", sizes={"train": 7}, **fields))
 
 
 def test_a_call_that_was_interrupted_goes_on(one_worker, tmp_path, monkeypatch):

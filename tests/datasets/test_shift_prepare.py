@@ -17,7 +17,7 @@ from slotbench.datasets.shifts.kinds import SHIFTS, parse, split_of
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets.test_features import Means
-from tests.datasets.trees import stop_after
+from tests.datasets.whole import stop_after
 
 SIZES = {"train": 60, "val": 10, "test": 70}
 

@@ -12,9 +12,8 @@ from slotbench.datasets.sets.tetrominoes import (
     Tetrominoes,
     tetrominoes_importer,
 )
-from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets.originals import packed_floats, single_bytes, tetrominoes_record, write
+from tests.datasets.originals import single_bytes, tetrominoes_record, write
 
 
 def fixed_tetrominoes():
@@ -114,26 +113,6 @@ def test_original_records_become_images_of_32_pixels(source, tmp_path):
             np.testing.assert_array_equal(batch["mask"][row] == slot + 1, inside)
             assert (batch["image"][row][inside] == 255 * np.array(COLORS[name])).all()
     assert (batch["image"][batch["mask"] == 0] == 0).all()
-
-
-FOUR = np.ones(4)
-BLACK = np.zeros((4, 3))
-
-
-@pytest.mark.parametrize(
-    ("key", "feature", "what"),
-    [
-        ("shape", packed_floats(20 * FOUR), "feature 'shape' has a code outside 1 to 19"),
-        ("color", packed_floats(0 * BLACK), "feature 'color' has a code outside 1 to 6"),
-        ("color", packed_floats(FOUR), "feature 'color' has 4 numbers, expected 4x3"),
-    ],
-    ids=["too-large", "black", "too-few"],
-)
-def test_a_bad_feature_is_named(tmp_path, key, feature, what):
-    bad = tetrominoes_record(1, **{key: feature})
-    source = write(tmp_path / "tetrominoes.tfrecords", [tetrominoes_record(0), bad])
-    with pytest.raises(UserError, match=f"record 1, byte [1-9][0-9,]*: {what}"):
-        list(tetrominoes_importer(source, 32).batches(0, 10))
 
 
 def test_masks_that_are_all_empty_are_not_labelled(tmp_path):

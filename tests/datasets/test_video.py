@@ -6,6 +6,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from slotbench.datasets.format import loader as module
 from slotbench.datasets.format.dataset_file import DatasetFile
@@ -130,14 +131,6 @@ def test_files_of_images_keep_the_fingerprint_that_they_had_before_video(blocks)
         assert file.attrs["fingerprint"] == digest.hexdigest()
 
 
-def test_images_have_no_clips(blocks):
-    with (
-        DatasetFile(blocks / "clevr.h5") as images,
-        pytest.raises(UserError, match="holds images, not video"),
-    ):
-        Loader(images, "train", 4, seed=0, frames=2)
-
-
 def test_a_batch_holds_consecutive_frames_of_different_clips(video):
     loader = Loader(video, "train", 8, seed=0, keys=("image", "mask"), frames=3)
     assert loader.batches_per_epoch == 5
@@ -157,19 +150,12 @@ def test_a_batch_holds_consecutive_frames_of_different_clips(video):
 
 
 def test_steps_and_seeds_choose_clips_and_frames(video):
-    one, two = (Loader(video, "train", 8, seed=0, frames=2) for _ in range(2))
-    for step in range(12):
-        one.batch(step)
-    np.testing.assert_array_equal(one.batch(33)["image"], two.batch(33)["image"])
-    other = Loader(video, "train", 8, seed=1, frames=2)
+    one, other = (Loader(video, "train", 8, seed=seed, frames=2) for seed in (0, 1))
     assert (drawn(one.batch(0))[0] != drawn(other.batch(0))[0]).any()
     # With one batch an epoch the clips are those of the split; frames differ from step to step.
     whole = Loader(video, "train", 40, seed=0, frames=2)
-    starts = []
-    for step in (0, 1):
-        clip, frame = drawn(whole.batch(step))
-        starts.append(frame[np.argsort(clip[:, 0]), 0])
-    assert (starts[0] != starts[1]).any()
+    (clip, frame), (later_clip, later) = (drawn(whole.batch(step)) for step in (0, 1))
+    assert (frame[np.argsort(clip[:, 0]), 0] != later[np.argsort(later_clip[:, 0]), 0]).any()
 
 
 @pytest.mark.parametrize("frames", [1, 2, FRAMES])
@@ -192,15 +178,11 @@ def test_memory_and_windows_of_clips_give_the_same_batches(video, monkeypatch, b
 
 
 def test_a_sheet_shows_a_clip_on_each_line(video, tmp_path):
-    from PIL import Image
-
     sheet = np.asarray(Image.open(draw_sheet(video, tmp_path / "s.png", rows=2)))
     scale = sheet.shape[1] // (FRAMES * 36)
     small = sheet[::scale, ::scale]
     assert small.shape == (2 * 68, FRAMES * 36, 3)
-    for clip in range(2):
-        for frame in range(FRAMES):
-            cell = small[68 * clip + 2 :, 36 * frame + 2 :]
-            np.testing.assert_array_equal(
-                cell[:32, :32], video.read_rows("train")["image"][clip, frame]
-            )
+    images = video.read_rows("train")["image"]
+    for clip, frame in np.ndindex(2, FRAMES):
+        cell = small[68 * clip + 2 :, 36 * frame + 2 :]
+        np.testing.assert_array_equal(cell[:32, :32], images[clip, frame])

@@ -6,10 +6,8 @@ from slotbench import registry
 from slotbench.datasets.dataset import Dataset, OriginalOnly
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.errors import UserError
-from tests.datasets import trees
 from tests.datasets.sources import RENDERED, SOURCES
-from tests.datasets.whole import whole
+from tests.datasets.whole import fingerprint, killed_after, refused, whole
 
 ORIGINALS = [
     name
@@ -26,9 +24,9 @@ def test_from_original_files_to_an_evaluation(case, tmp_path, monkeypatch):
     path = source.written(tmp_path / "source")
     quiet = whole(source.name, tmp_path, source=path, masks=source.masks)
     asked = Request(source.name, source=path, image_size=32, data_dir=tmp_path / "stopped")
-    assert len(trees.killed_after(asked, 3, monkeypatch)) == 3
+    assert len(killed_after(asked, 3, monkeypatch)) == 3
     stopped = prepare(asked)
-    assert trees.fingerprint(stopped) == trees.fingerprint(quiet)
+    assert fingerprint(stopped) == fingerprint(quiet)
     with DatasetFile(quiet) as one, DatasetFile(stopped) as two:
         for key in ("sources", "manifest"):
             assert one.attributes[key] == two.attributes[key]
@@ -36,8 +34,7 @@ def test_from_original_files_to_an_evaluation(case, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_without_a_source_it_says_what_to_type(name, tmp_path):
-    with pytest.raises(UserError, match=f"slotbench prepare {name}.* --from DIR"):
-        prepare(Request(name, data_dir=tmp_path))
+    refused(Request(name, data_dir=tmp_path), f"slotbench prepare {name}.* --from DIR")
 
 
 @pytest.mark.parametrize("name", RENDERED)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -33,15 +33,11 @@ def fingerprint_of(file: h5py.File, layout: Layout) -> str:
     It depends on the content alone, not on compression, chunks, workers or interruptions. Shifted
     test sets may be added later: they have their own digests in the manifest.
     """
-    return _digest(file, layout, sorted(set(SPLITS) & set(file)))
+    return split_digest(file, layout, *sorted(set(SPLITS) & set(file)))
 
 
-def split_digest(file: h5py.File, layout: Layout, split: str) -> str:
-    """sha256 over the layout and every array of one split but the features."""
-    return _digest(file, layout, [split])
-
-
-def _digest(file: h5py.File, layout: Layout, splits: Iterable[str]) -> str:
+def split_digest(file: h5py.File, layout: Layout, *splits: str) -> str:
+    """sha256 over the layout and every array of some splits but the features."""
     digest = hashlib.sha256(layout.to_json().encode())
     for split in splits:
         extra = (SHIFT_FLAGS,) if SHIFT_FLAGS in file[split] else ()
