@@ -4,13 +4,11 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from slotbench.datasets.format.schema import Batch, Layout
+from slotbench.datasets.originals.importing import Importer
 from slotbench.errors import UserError
-
-if TYPE_CHECKING:
-    from slotbench.datasets.originals.importing import Importer
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class Dataset(ABC):
     Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. A shift
     of single objects adds one array to the batch, ``shift/changed`` bool (n, [T,] O).
     """
+    without: ClassVar[dict[str, str]] = {}
+    """Shifts that have no meaning for these images, with the reason."""
     more: tuple[int, int] = (0, 0)
     """Fewest and most objects of the shift ``num_objects``, where ``render`` makes it."""
     occluder: ClassVar[int] = 128
@@ -91,7 +91,7 @@ class Dataset(ABC):
 
     def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
         """Why a shift has no meaning for images of this origin; empty where it has one."""
-        return ""
+        return self.without.get(shift, "")
 
     def shifted_layout(self, shift: str) -> Layout:
         """The layout of a drawn shift: with more objects where ``num_objects`` needs them."""
@@ -106,7 +106,7 @@ class Dataset(ABC):
         """The published files of this variant; empty: ``obtain`` says where they are."""
         return tuple(Download(url.format(variant=self.variant)) for url in self.published)
 
-    def importer(self, path: Path) -> "Importer":
+    def importer(self, path: Path) -> Importer:
         """A reader of the original file at ``path``."""
         raise UserError(
             f"--from {path}: {self.name} has no importer.", f"Type: slotbench prepare {self.name}"

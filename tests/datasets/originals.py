@@ -5,9 +5,6 @@ import struct
 
 import crc32c
 import numpy as np
-from numpy.typing import NDArray
-
-Values = NDArray[np.generic]
 
 
 def varint(value):
@@ -76,21 +73,17 @@ def clevr_record(index, objects, **replaced):
         mask[entity][place] = 255
     mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
     present = np.arange(11) <= objects
-    codes = {
-        key: generator.integers(1, high + 1, 11).astype(np.uint8) * present
-        for key, high in {"shape": 3, "color": 8, "material": 2, "size": 2}.items()
-    }
+    classes = {"shape": 3, "color": 8, "material": 2, "size": 2}
+    codes = {key: generator.integers(1, n + 1, 11) * present for key, n in classes.items()}
     numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
     numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
     numbers["visibility"] = present.astype(float)
+    floats = packed_floats if index % 2 else loose_floats
     features = {
         "image": single_bytes(image),
         "mask": single_bytes(mask),
         **{key: single_bytes(values.astype(np.uint8)) for key, values in codes.items()},
-        **{
-            key: packed_floats(values) if index % 2 else loose_floats(values)
-            for key, values in numbers.items()
-        },
+        **{key: floats(values) for key, values in numbers.items()},
         **replaced,
     }
     return example(dict(sorted(features.items(), reverse=bool(index % 2))))
@@ -109,14 +102,9 @@ def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
     numbers["shape"] = generator.integers(1, 4, entities).astype(float)
     numbers["color"] = generator.random((entities, channels))
     numbers["visibility"] = (np.arange(entities) <= sprites).astype(float)
-    return example(
-        {
-            "image": single_bytes(image),
-            "mask": single_bytes(mask),
-            **{key: packed_floats(values) for key, values in numbers.items()},
-            **replaced,
-        }
-    )
+    stored = {key: packed_floats(values) for key, values in numbers.items()}
+    pixels = {"image": single_bytes(image), "mask": single_bytes(mask)}
+    return example({**pixels, **stored, **replaced})
 
 
 def tetrominoes_record(index, **replaced):
@@ -135,17 +123,10 @@ def tetrominoes_record(index, **replaced):
         numbers["shape"][entity] = (index + 6 * entity) % 19 + 1
     mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
     numbers = {**numbers, "color": colors, "visibility": np.ones(4)}
-    return example(
-        {
-            "mask": single_bytes(mask),
-            "image": single_bytes(image),
-            **{
-                key: packed_floats(values) if index % 2 else loose_floats(values)
-                for key, values in numbers.items()
-            },
-            **replaced,
-        }
-    )
+    floats = packed_floats if index % 2 else loose_floats
+    stored = {key: floats(values) for key, values in numbers.items()}
+    pixels = {"mask": single_bytes(mask), "image": single_bytes(image)}
+    return example({**pixels, **stored, **replaced})
 
 
 def room_record(index, objects, entities=7, walls=2, **replaced):

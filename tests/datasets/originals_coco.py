@@ -23,6 +23,10 @@ def runs(mask):
     return [0, *lengths] if flat[0] else lengths
 
 
+def counted(mask):
+    return {"size": [HEIGHT, WIDTH], "counts": runs(mask)}
+
+
 def box_of(x, y, width, height):
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[y : y + height, x : x + width] = True
@@ -44,14 +48,8 @@ def annotation(id_, image, category, **fields):
 
 
 def image(id_):
-    return {
-        "id": id_,
-        "file_name": f"{id_:012d}.jpg",
-        "width": WIDTH,
-        "height": HEIGHT,
-        "license": 1,
-        "coco_url": "none",
-    }
+    name = f"{id_:012d}.jpg"
+    return {"id": id_, "file_name": name, "width": WIDTH, "height": HEIGHT, "license": 1}
 
 
 def document(ids, annotations):
@@ -60,9 +58,7 @@ def document(ids, annotations):
         "licenses": [],
         "images": [image(id_) for id_ in ids],
         "annotations": annotations,
-        "categories": [
-            {"id": id_, "name": name, "supercategory": "thing"} for id_, name in NAMES.items()
-        ],
+        "categories": [{"id": id_, "name": name} for id_, name in NAMES.items()],
     }
 
 
@@ -84,16 +80,8 @@ def documents():
         # Of image 4: two instances that overlap in 2 columns, and one as run lengths.
         annotation(12, 4, 3),
         annotation(11, 4, 7, segmentation=[corners(10, 5, 6, 6)], bbox=[10.0, 5.0, 6.0, 6.0]),
-        annotation(
-            13, 4, 3, segmentation={"size": [HEIGHT, WIDTH], "counts": runs(box_of(20, 2, 4, 10))}
-        ),
-        annotation(
-            14,
-            4,
-            1,
-            iscrowd=1,
-            segmentation={"size": [HEIGHT, WIDTH], "counts": runs(box_of(5, 15, 9, 4))},
-        ),
+        annotation(13, 4, 3, segmentation=counted(box_of(20, 2, 4, 10))),
+        annotation(14, 4, 1, iscrowd=1, segmentation=counted(box_of(5, 15, 9, 4))),
         annotation(60, 12, 7, segmentation=[corners(4, 4, 3, 3), corners(14, 8, 5, 5)]),
     ]
     val = [annotation(100 + id_, id_, 1) for id_ in (8, 2, 6, 40)]

@@ -4,9 +4,7 @@ import struct
 import zlib
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.generic]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -1,8 +1,7 @@
 """Folders of TFDS with MOVi's clips, written byte by byte; nothing here uses the code under test.
 
 Keys and kinds are those of TFDS's ``example_serializer``: nested keys joined by ``/``, sequences
-of objects as one flat list, lists of several lengths as ``ragged_flat_values`` and
-``ragged_row_lengths_0``, whole numbers and booleans as int64, encoded images as bytes.
+of objects as one flat list, whole numbers as int64, encoded images as bytes.
 """
 
 import json
@@ -10,12 +9,10 @@ import struct
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tests.datasets.originals import example, field, frame, packed_floats, varint
 from tests.datasets.originals_images import grey, rgb
 
-Values = NDArray[np.generic]
 FRAMES = 24
 SIDE = 16
 SIZES = {"train": (3, 4), "validation": (2, 1)}
@@ -79,47 +76,29 @@ CODES = {
 @lru_cache(256)
 def record(index, variant="a", side=SIDE, **replaced):
     """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
-    n = objects_of(index)
+    n, times = objects_of(index), range(FRAMES)
+    drawn = [labels(index, time, side) for time in times]
+    visible = np.array([[(frame == i + 1).sum() for frame in drawn] for i in range(n)])
     generator = np.random.default_rng(index)
-    visible = [
-        [(labels(index, time, side) == i + 1).sum() for time in range(FRAMES)] for i in range(n)
-    ]
-    shown = np.array([sum(count > 0 for count in row) for row in visible])
-    each = {"mass": (), "quaternions": (FRAMES, 4), "bboxes_3d": (FRAMES, 8, 3)}
-    each |= {"color": (3,)} if variant == "a" else {}
     features = {
-        "metadata/video_name": entries([str(index).encode()]),
         "metadata/num_instances": ints(np.array([n])),
         "camera/positions": packed_floats(generator.random((FRAMES, 3))),
-        "events/collisions/frame": ints(np.arange(3)),
-        "video": entries([rgb(image(index, time, side)) for time in range(FRAMES)]),
-        "segmentations": entries([grey(labels(index, time, side)) for time in range(FRAMES)]),
-        "depth": entries(
-            [grey(labels(index, time, side).astype(int) * 1000, 16) for time in range(FRAMES)]
-        ),
+        "video": entries([rgb(image(index, time, side)) for time in times]),
+        "segmentations": entries([grey(frame) for frame in drawn]),
+        "depth": entries([grey(frame.astype(int) * 1000, 16) for frame in drawn]),
         "forward_flow": ints(generator.integers(0, 2**16, (FRAMES, 2, 2, 2))),
         "instances/positions": packed_floats(positions(index, 3)),
         "instances/image_positions": packed_floats(positions(index, 2)),
-        "instances/visibility": ints(np.array(visible)),
-        "instances/bboxes/ragged_flat_values": packed_floats(generator.random((shown.sum(), 4))),
-        "instances/bboxes/ragged_row_lengths_0": ints(shown),
-        **{
-            f"instances/{key}": packed_floats(generator.random((n, *shape)))
-            for key, shape in each.items()
-        },
-        **{
-            f"instances/{key}": ints(codes(index, classes))
-            for key, classes in CODES[variant].items()
-        },
+        "instances/visibility": ints(visible),
+        "instances/quaternions": packed_floats(generator.random((n, FRAMES, 4))),
     }
-    if variant != "a":
-        features |= {
-            "background": entries([b"abandoned_church"]),
-            "instances/asset_id": entries([b"Asset"] * n),
-            "instances/scale": packed_floats(0.75 + np.arange(n) / 4),
-        }
-    if variant == "e":
-        features["instances/is_dynamic"] = ints(np.arange(n) % 2)
+    for key, classes in CODES[variant].items():
+        features[f"instances/{key}"] = ints(codes(index, classes))
+    if variant == "a":
+        features["instances/color"] = packed_floats(generator.random((n, 3)))
+    else:
+        features["background"] = entries([b"abandoned_church"])
+        features["instances/scale"] = packed_floats(0.75 + np.arange(n) / 4)
     features |= {key.replace("__", "/"): value for key, value in replaced.items()}
     return example({key: value for key, value in sorted(features.items()) if value})
 
@@ -131,12 +110,7 @@ def shard_name(variant, split, index, shards):
 def information(variant, sizes):
     """``dataset_info.json``; protobuf writes long whole numbers as text."""
     splits = [
-        {
-            "name": split,
-            "numBytes": "1000",
-            "shardLengths": [str(n) for n in lengths],
-            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-        }
+        {"name": split, "numBytes": "1000", "shardLengths": [str(n) for n in lengths]}
         for split, lengths in sizes.items()
     ]
     return {"name": f"movi_{variant}", "fileFormat": "tfrecord", "splits": splits}

@@ -18,12 +18,9 @@ class Server:
         self.behaviours, self.requests = list(behaviours), []
         self.stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self.base = "http://{}:{}".format(*self._socket.getsockname())
         self._threads = []
         self._start(self._accept)
-
-    @property
-    def base(self):
-        return "http://{}:{}".format(*self._socket.getsockname())
 
     @property
     def ranges(self):

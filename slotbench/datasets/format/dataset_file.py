@@ -29,6 +29,7 @@ from slotbench.datasets.format.schema import (
 from slotbench.errors import UserError
 
 AGAIN = "Prepare it again, with --force."
+Keys = tuple[str, ...] | None
 MOST_COMPRESSED = 1100
 """Bytes of content that one byte of a file may hold: gzip reaches 1,032."""
 _BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
@@ -214,13 +215,7 @@ class DatasetFile:
         """
         return self.rows(split) * self.layout.row_images
 
-    def read(
-        self,
-        split: str,
-        start: int = 0,
-        stop: int | None = None,
-        keys: tuple[str, ...] | None = None,
-    ) -> Batch:
+    def read(self, split: str, start: int = 0, stop: int | None = None, keys: Keys = None) -> Batch:
         """Images ``start`` to ``stop`` of a split, as arrays (n, ...) by dataset name.
 
         Without ``keys``: all arrays but the features. In a video of T frames, image i is frame
@@ -235,11 +230,7 @@ class DatasetFile:
         return {key: array.reshape(-1, *array.shape[2:])[part] for key, array in batch.items()}
 
     def read_rows(
-        self,
-        split: str,
-        start: int = 0,
-        stop: int | None = None,
-        keys: tuple[str, ...] | None = None,
+        self, split: str, start: int = 0, stop: int | None = None, keys: Keys = None
     ) -> Batch:
         """Stored rows, images (n, ...) or clips (n, T, ...); otherwise as :meth:`read`."""
         self.require(split, keys or ())

@@ -36,6 +36,9 @@ class ClevrTex(RenderedDataset):
     licence = "rendered scenes: CC0; original files: see the project's page, textures of Poliigon"
     unpacks = True
     drawn_shifts = ("crop", "object_shape", "object_style")
+    without: ClassVar[dict[str, str]] = {
+        "num_objects": "its training scenes have up to ten objects already"
+    }
     renderer = "slotbench.datasets.render.clevrtex_render"
     tries = 10_000
     obtain: ClassVar[str] = (
@@ -53,11 +56,6 @@ class ClevrTex(RenderedDataset):
             *numbers_of("degrees about the vertical, [0, 360)"),
         )
         return Layout(self.image_size, self.image_size, COUNTS[1], properties)
-
-    def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
-        if shift == "num_objects":
-            return "its training scenes have up to ten objects already"
-        return ""
 
     def counts(self, split: str) -> tuple[int, int]:  # noqa: ARG002
         return COUNTS
