@@ -1,24 +1,14 @@
 """A small ``CLEVR_v1.0.zip``, as the tests write it."""
 
-import io
 import json
-import zipfile
 
 import numpy as np
 
 from tests.datasets.originals_images import rgb
+from tests.datasets.test_archives import zip_of
 
 COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
 SIZES = {"large": 0.7, "small": 0.35}
-
-
-def zip_bytes(files):
-    """A zip archive."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def image(index, height=240):
@@ -82,5 +72,4 @@ def write_clevr(path, train, val, **replaced):
         ending = key.replace("__", "/")
         (name,) = [name for name in files if name.rsplit(".", 1)[0].endswith(ending)]
         files[name] = content
-    path.write_bytes(zip_bytes(files))
-    return path
+    return zip_of(path, files)

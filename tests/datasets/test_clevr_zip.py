@@ -24,9 +24,9 @@ from tests.datasets.originals_clevr_zip import (
     scenes,
     thing,
     write_clevr,
-    zip_bytes,
 )
 from tests.datasets.originals_images import rgb
+from tests.datasets.test_archives import zip_of
 from tests.datasets.whole import refused
 
 TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
@@ -181,8 +181,7 @@ def test_pictures_of_the_published_size_have_the_same_frame(tmp_path):
 def test_other_zips_are_refused(left_out, message, tmp_path):
     files = clevr_files([3], [3, 3])
     kept = {name: data for name, data in files.items() if f"{left_out}_scenes" not in name}
-    (tmp_path / "a.zip").write_bytes(zip_bytes(kept))
-    refused(request(tmp_path / "a.zip", tmp_path / "data"), message)
+    refused(request(zip_of(tmp_path / "a.zip", kept), tmp_path / "data"), message)
 
 
 def test_items_are_those_that_json_reads():

@@ -11,10 +11,10 @@ from slotbench.registry import entries
 from slotbench.results import verify
 from tests.commands import slotbench
 from tests.datasets.originals import sprites_record, write
-from tests.datasets.originals_clevr_zip import zip_bytes
 from tests.datasets.originals_images import grey, rgb
 from tests.datasets.server import cut, good, serving, status
-from tests.datasets.test_archives import tar_of
+from tests.datasets.test_archives import tar_of, zip_of
+from tests.datasets.test_multi_object import SPRITES
 
 
 @pytest.fixture(autouse=True)
@@ -60,14 +60,9 @@ def test_a_download_that_broke_off_goes_on_with_the_same_command(records, tmp_pa
         assert server.ranges[-1] == "bytes=1000-"
 
 
-@pytest.mark.parametrize("variant", ["colored_on_grayscale", "colored_on_colored", "binarized"])
+@pytest.mark.parametrize("variant", SPRITES)
 def test_each_variant_has_its_address(variant, tmp_path, monkeypatch):
-    entities, channels = {
-        "colored_on_grayscale": (6, 3),
-        "colored_on_colored": (5, 3),
-        "binarized": (4, 1),
-    }[variant]
-    records = [sprites_record(index, 2, entities, channels) for index in range(10)]
+    records = [sprites_record(index, 2, *SPRITES[variant]) for index in range(10)]
     content = write(tmp_path / "x", records).read_bytes()
     with serving(good(content)) as server:
         serve_sprites(server, monkeypatch)
@@ -120,27 +115,20 @@ PICTURES = {
 
 @pytest.mark.parametrize("kind", ["mine.zip", "mine.tar.gz"])
 def test_a_folder_may_be_an_archive(kind, tmp_path):
-    source, data = tmp_path / kind, tmp_path / "data"
-    if kind.endswith("zip"):
-        source.write_bytes(zip_bytes(PICTURES))
-    else:
-        tar_of(source, PICTURES)
+    data = tmp_path / "data"
+    source = (zip_of if kind.endswith("zip") else tar_of)(tmp_path / kind, PICTURES)
     path = prepare(Request("folder", None, source, 16, data_dir=data))
     verify.dataset(path)
     unpacked = data / "originals" / "folder" / "mine.unpacked"
-    found = list(unpacked.rglob("*.png"))
-    assert len(found) == 6
-    again = prepare(Request("folder", None, source, 16, data_dir=data))
-    assert again == path
-    other = tmp_path / "other.zip"
-    other.write_bytes(zip_bytes({**PICTURES, "mine/train/b.png": b"x"}))
+    assert len(list(unpacked.rglob("*.png"))) == 6
+    assert prepare(Request("folder", None, source, 16, data_dir=data)) == path
+    other = zip_of(tmp_path / "other.zip", {**PICTURES, "mine/train/b.png": b"x"})
     with pytest.raises(UserError, match="exists, with folder"):
         prepare(Request("folder", None, other, 16, data_dir=data))
 
 
 def test_a_hostile_archive_ends_with_code_2_and_no_traceback(tmp_path):
-    source = tmp_path / "evil.zip"
-    source.write_bytes(zip_bytes({"../../evil.png": b"x"}))
+    source = zip_of(tmp_path / "evil.zip", {"../../evil.png": b"x"})
     done = slotbench("prepare", "folder", "--from", source, "--data-dir", tmp_path / "data")
     assert done.returncode == 2
     assert "leads out of the archive" in " ".join(done.stderr.split())
