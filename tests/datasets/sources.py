@@ -76,8 +76,8 @@ def shapestacks(root, images):
     cameras = len(originals_shapestacks.CAMERAS)
     counts = {"train": images // cameras, "eval": 1 + images // 20, "test": 1 + images // 20}
     towers = {
-        split: [originals_shapestacks.tower(3, 100 * len(split) + n) for n in range(count)]
-        for split, count in counts.items()
+        split: [originals_shapestacks.tower(3, start + n) for n in range(count)]
+        for start, (split, count) in zip((100, 200, 300), counts.items(), strict=True)
     }
     return originals_shapestacks.write(root, towers=towers)
 
