@@ -160,23 +160,31 @@ def check_options(
     given = {"RUN": runs, "--predictions": predictions, "--baseline": baseline}
     chosen = [option for option, value in given.items() if value]
     if len(chosen) != 1:
-        what = " and ".join(chosen) if chosen else "nothing to evaluate"
         raise UserError(
-            f"{what}: expected one of RUN, --predictions or --baseline.",
+            f"{' and '.join(chosen) or 'nothing to evaluate'}: expected one of RUN, --predictions "
+            "or --baseline.",
             "For example: slotbench evaluate --baseline kmeans --dataset clevr",
         )
-    if chosen == ["RUN"]:
-        if name is not None:
-            raise UserError("--name goes with --predictions; a run has a name.")
-        return
-    if split != "test":
-        raise UserError(f"--split {split}: {chosen[0]} is judged on test.")
-    if dataset is None:
-        raise UserError(f"{chosen[0]} needs --dataset.", "For example: --dataset clevr")
-    if predictions is not None and name is None:
-        raise UserError(
+    (what,) = chosen
+    named = {"RUN": "a run has a name", "--baseline": "a baseline has a name"}
+    mistakes = (
+        (
+            name is not None and what in named,
+            f"--name goes with --predictions; {named.get(what)}.",
+            "",
+        ),
+        (what != "RUN" and split != "test", f"--split {split}: {what} is judged on test.", ""),
+        (
+            what != "RUN" and dataset is None,
+            f"{what} needs --dataset.",
+            "For example: --dataset clevr",
+        ),
+        (
+            what == "--predictions" and name is None,
             "--predictions needs --name, under which it stands on the leaderboard.",
             'For example: --name "SLATE (authors\' code)"',
-        )
-    if baseline is not None and name is not None:
-        raise UserError("--name goes with --predictions; a baseline has a name.")
+        ),
+    )
+    for wrong, message, advice in mistakes:
+        if wrong:
+            raise UserError(message, advice)

@@ -210,7 +210,8 @@ class Run:
         for line in read_bytes(file).splitlines() if file.is_file() else []:
             with contextlib.suppress(UserError):
                 row = parse_json(line, str(file))
-                if isinstance(row, dict) and _is_step(row.get("step")):
+                step = row.get("step") if isinstance(row, dict) else None
+                if isinstance(step, int) and 0 <= step <= LARGEST:
                     rows.append(row)
         return rows
 
@@ -274,14 +275,15 @@ def find(reference: str, results_dir: Path) -> Run:
     if (path / "config.json").is_file():
         return Run(path)
     runs = all_runs(results_dir)
+    names = [(run.id, run.id.partition("-")[2]) for run in runs]
     found = [
         run
-        for run in runs
-        if run.id.startswith(reference) or run.id.partition("-")[2].startswith(reference)
+        for run, (whole, short) in zip(runs, names, strict=True)
+        if reference and (whole.startswith(reference) or short.startswith(reference))
     ]
-    if len(found) == 1 and reference:
+    if len(found) == 1:
         return found[0]
-    if found and reference:
+    if found:
         listed = ", ".join(str(run.path) for run in found[:4])
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", "Type more of the id.")
     known = f"There are {len(runs)} runs in {results_dir / 'runs'}."
@@ -302,10 +304,6 @@ def read_model(run: Run) -> dict[str, Any]:
         return load_file(run.model)
     except SafetensorError as error:
         raise UserError(f"{run.model} is damaged: {error}.", "Train the run again.") from error
-
-
-def _is_step(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= LARGEST
 
 
 @cache

@@ -1,6 +1,7 @@
 """Estimates how long a suite still takes, from how long its cells took."""
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
@@ -17,7 +18,7 @@ class Clock:
     def __init__(self) -> None:
         self._begun: dict[str, tuple[float, float]] = {}
         """Cell -> (when, share that was done then)."""
-        self._took: dict[str, list[float]] = {}
+        self._took: dict[str, list[float]] = defaultdict(list)
         """Kind of cell -> seconds that whole cells took."""
 
     def begun(self, cell: Cell, progress: Progress) -> None:
@@ -29,8 +30,7 @@ class Clock:
         when, share = self._begun.pop(cell.key, (0.0, 1.0))
         # A cell that was nearly done when it began says little.
         if counted and share < 0.5:
-            seconds = (time.monotonic() - when) / (1 - share)
-            self._took.setdefault(_kind(cell), []).append(seconds)
+            self._took[_kind(cell)].append((time.monotonic() - when) / (1 - share))
 
     def to_go(
         self, cells: Sequence[Cell], progress: Mapping[str, Progress], workers: int
@@ -38,27 +38,19 @@ class Clock:
         """Seconds until all cells are done; None while there is no estimate."""
         estimates = {kind: mean(times) for kind, times in self._took.items()}
         for cell in cells:
-            seconds = self._whole(cell, progress[cell.key])
-            if seconds is not None:
-                estimates.setdefault(_kind(cell), seconds)
+            when, share = self._begun.get(cell.key, (0.0, 1.0))
+            done = progress[cell.key].share - share
+            if progress[cell.key].state == "running" and done >= WORTH:
+                estimates.setdefault(_kind(cell), (time.monotonic() - when) / done)
         if not estimates:
             return None
-        usual, left, longest = mean(estimates.values()), 0.0, 0.0
-        for cell in cells:
-            found = progress[cell.key]
-            if found.state not in (*AT_WORK, *TO_DO):
-                continue
-            seconds = estimates.get(_kind(cell), usual) * (1 - found.share)
-            left, longest = left + seconds, max(longest, seconds)
-        return max(longest, left / max(1, workers))
-
-    def _whole(self, cell: Cell, progress: Progress) -> float | None:
-        """Seconds that a running cell takes as a whole, from how far it has come."""
-        if cell.key not in self._begun or progress.state != "running":
-            return None
-        when, share = self._begun[cell.key]
-        done = progress.share - share
-        return (time.monotonic() - when) / done if done >= WORTH else None
+        usual = mean(estimates.values())
+        left = [
+            estimates.get(_kind(cell), usual) * (1 - progress[cell.key].share)
+            for cell in cells
+            if progress[cell.key].state in (*AT_WORK, *TO_DO)
+        ]
+        return max(max(left, default=0.0), sum(left) / max(1, workers))
 
 
 def _kind(cell: Cell) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from slotbench.suites.document import Suite, read
 from slotbench.suites.drive import Driver, Picture, look
 from slotbench.suites.engines import Engine, Settings
 from slotbench.suites.live import shown
-from slotbench.suites.plan import Plan, from_text, plan, shell, to_text
+from slotbench.suites.plan import Plan, from_text, plan, to_text
 from slotbench.suites.state import Journal
 from slotbench.training.signals import signals
 
@@ -77,13 +78,13 @@ def planned(suite: Suite, where: Where) -> Plan:
 def prepare(suite: Suite, where: Where) -> None:
     """Prepare the missing datasets, one after the other."""
     for words in planned(suite, where).prepare_commands():
-        say(f"Preparing: {shell(words)}")
+        say(f"Preparing: {shlex.join(words)}")
         command = [sys.executable, "-m", *words, "--data-dir", str(where.data_dir)]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         if done.returncode == 130:
             raise KeyboardInterrupt
         if done.returncode:
-            raise SlotbenchError(f"{shell(words)} failed.", "Its output is above.")
+            raise SlotbenchError(f"{shlex.join(words)} failed.", "Its output is above.")
 
 
 def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture:
@@ -186,7 +187,7 @@ def document(picture: Picture, journal: Journal) -> dict[str, Any]:
                     key: list(value) if isinstance(value, tuple) else value
                     for key, value in cell.values.items()
                 },
-                "command": shell(cell.words),
+                "command": shlex.join(cell.words),
                 **vars(progress),
             }
             for cell, progress in picture.cells(*picture.counts)
@@ -197,7 +198,7 @@ def document(picture: Picture, journal: Journal) -> dict[str, Any]:
 def _check_prepared(found: Plan) -> None:
     if found.unprepared:
         listed = ", ".join(map(repr, found.unprepared))
-        commands = "\n".join(f"  {shell(words)}" for words in found.prepare_commands())
+        commands = "\n".join(f"  {shlex.join(words)}" for words in found.prepare_commands())
         raise UserError(
             f"Not prepared: {listed}. Nothing has been run.",
             f"Type:\n{commands}\nor add --prepare to do so first.",

@@ -1,14 +1,15 @@
 """Drives a suite: gives its cells to an engine until none is left."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from slotbench.suites.clock import Clock
 from slotbench.suites.engines import Ended, Engine, Task
 from slotbench.suites.plan import Cell, Plan
-from slotbench.suites.state import AT_WORK, TO_DO, CancelWatch, Journal, Progress, counts
+from slotbench.suites.state import AT_WORK, STATES, TO_DO, Journal, Progress
 from slotbench.training.signals import asked
 
 TICK = 0.5
@@ -31,7 +32,8 @@ class Picture:
     @property
     def counts(self) -> dict[str, int]:
         """How many cells are in each state."""
-        return counts(self.progress.values())
+        found = Counter(progress.state for progress in self.progress.values())
+        return {state: found[state] for state in STATES}
 
     def cells(self, *states: str) -> list[tuple[Cell, Progress]]:
         """The cells in these states, with their progress."""
@@ -68,7 +70,7 @@ class Driver:
         self.given: set[str] = set()
         self.lost: dict[str, str] = {}
         """Failures that could not be written down, as on a full disk."""
-        self.attempts: dict[str, int] = {}
+        self.attempts: Counter[str] = Counter()
         self.clock = Clock()
         self._looked = time.monotonic()
         self.stopped = ""
@@ -76,7 +78,7 @@ class Driver:
 
     def run(self, show: Callable[[Picture], None]) -> Picture:
         """Run until no cell is left, a signal comes or a cancel; the engine goes on."""
-        watch = CancelWatch(self.journal)
+        cancels = self.journal.cancels()
         self.adopt()
         while True:
             for ended in self.engine.poll():
@@ -86,7 +88,7 @@ class Driver:
             show(self.picture())
             if not self.given and not self._elsewhere() and not self._left():
                 return self.picture()
-            self.stopped = asked() or ("cancel" if watch.asked() else "")
+            self.stopped = asked() or "cancel" * (self.journal.cancels() > cancels)
             if self.stopped:
                 return self.picture()
             time.sleep(TICK)
@@ -123,7 +125,7 @@ class Driver:
         if ended.outcome == "failed" and now.state not in ("failed", "done", *AT_WORK):
             self.lost[ended.run] = ended.reason
         if ended.outcome == "elsewhere":  # it was not begun
-            self.attempts[ended.run] = self.attempts.get(ended.run, 1) - 1
+            self.attempts[ended.run] -= 1
         self.clock.ended(cell, counted=now.state == "done")
         self.journal.write("end", run=ended.run, outcome=ended.outcome, reason=ended.reason)
         self.progress[ended.run] = now
@@ -145,15 +147,15 @@ class Driver:
         if found.state not in TO_DO and found.state != "failed":
             self.lost.pop(cell.key, None)
         elif cell.key in self.lost:
-            return Progress("failed", self.lost[cell.key], found.step, found.steps, found.seconds)
+            return replace(found, state="failed", reason=self.lost[cell.key])
         if cell.key in self.given and found.state not in (*AT_WORK, "done"):
             # The engine has it but has not begun: it waits, whatever it was before.
-            return Progress("waiting", "", found.step, found.steps, found.seconds)
+            return replace(found, state="waiting", reason="")
         return found
 
     def _may(self, key: str) -> bool:
         """Whether a cell may be given to the engine."""
-        if key in self.given or key in self.lost or self.attempts.get(key, 0) >= ATTEMPTS:
+        if key in self.given or key in self.lost or self.attempts[key] >= ATTEMPTS:
             return False
         state = self.progress[key].state
         return state in TO_DO or (state == "failed" and key in self.again)
@@ -179,19 +181,14 @@ class Driver:
             self.progress[cell.key] = self._seen(cell)
             if self._may(cell.key):
                 chosen.append(cell)
-        if chosen:
-            self._begin(chosen)
-
-    def _begin(self, cells: Iterable[Cell]) -> None:
-        tasks = [self._task(cell) for cell in cells]
-        for task in tasks:
-            self.again.discard(task.run)
-            self.attempts[task.run] = self.attempts.get(task.run, 0) + 1
-            self.clock.begun(self.by_key[task.run], self.progress[task.run])
-        handles = self.engine.submit(tasks)
-        for task, handle in zip(tasks, handles, strict=True):
-            self.given.add(task.run)
-            self.journal.write("submit", run=task.run, engine=self.engine.name, handle=handle)
+        for cell in chosen:
+            self.again.discard(cell.key)
+            self.attempts[cell.key] += 1
+            self.clock.begun(cell, self.progress[cell.key])
+        handles = self.engine.submit(list(map(self._task, chosen))) if chosen else []
+        for cell, handle in zip(chosen, handles, strict=True):
+            self.given.add(cell.key)
+            self.journal.write("submit", run=cell.key, engine=self.engine.name, handle=handle)
 
     def _task(self, cell: Cell) -> Task:
         return Task(

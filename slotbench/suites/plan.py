@@ -6,8 +6,7 @@ again, whichever suite or command it was for.
 
 import dataclasses
 import json
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,6 @@ from slotbench.errors import UserError
 from slotbench.results.run import Run
 from slotbench.suites.document import CHOICES, Combination, Suite, Value
 from slotbench.suites.state import Progress, progress_of
-
-NAMES = ("encoder.name", "decoder.name")
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,14 @@ class Plan:
 
     def prepare_commands(self) -> list[list[str]]:
         """The commands that prepare the missing datasets."""
-        return [prepare_words(self.suite, reference) for reference in self.unprepared]
+        options = []
+        for key, value in self.suite.prepare.items():
+            options += [f"--{key.replace('_', '-')}", text_of(value)]
+        found = []
+        for name, _, variant in (reference.partition(":") for reference in self.unprepared):
+            chosen = ["--variant", variant] if variant else []
+            found.append(["slotbench", "prepare", name, *chosen, *options])
+        return found
 
 
 def text_of(value: Value) -> str:
@@ -93,15 +97,6 @@ def text_of(value: Value) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)
-
-
-def prepare_words(suite: Suite, reference: str) -> list[str]:
-    """The ``slotbench prepare`` call of a dataset, with the suite's options."""
-    name, _, variant = reference.partition(":")
-    words = ["slotbench", "prepare", name, *(["--variant", variant] if variant else [])]
-    for key, value in suite.prepare.items():
-        words += [f"--{key.replace('_', '-')}", text_of(value)]
-    return words
 
 
 def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
@@ -114,7 +109,6 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
     """
     data, unprepared = _data(suite, data_dir)
     cells: dict[str, Cell] = {}
-    used: set[str] = set()
     resolved: dict[str, tuple[Choice, Combination, RunConfig]] = {}
     for values in suite.combinations():
         settings: Combination = {**suite.fixed, **values}
@@ -140,10 +134,11 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
             config = dataclasses.replace(config, seed=seed)
         run = Run.of(config, results_dir.absolute())
         cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
-        used |= _keys(choice)
         cells.setdefault(cell.key, cell)
     if cells:
-        _check_used(suite, used, data, preset)
+        _check_used(
+            suite, set().union(*(_keys(cell.choice) for cell in cells.values())), data, preset
+        )
     return Plan(suite, tuple(cells.values()), unprepared)
 
 
@@ -198,8 +193,8 @@ def _choice(
     choice = Choice(**{**chosen, "alignment": None})
     if "alignment" in chosen and resolve(choice, info).alignment is not None:
         choice = dataclasses.replace(choice, alignment=chosen["alignment"])
-    for names in (True, False):
-        wanted = [key for key in fields if (key in NAMES) == names]
+    for names in (True, False):  # fields are those of the encoder and decoder that are named
+        wanted = [key for key in fields if key.endswith(".name") == names]
         sections = resolve(choice, info).sections
         kept = [f"{key}={text_of(fields[key])}" for key in wanted if _has(sections, key)]
         choice = dataclasses.replace(choice, overrides=(*choice.overrides, *kept))
@@ -214,9 +209,7 @@ def _keys(choice: Choice) -> set[str]:
 
 def _has(sections: Mapping[str, Any], key: str) -> bool:
     section, _, field = key.partition(".")
-    if section not in sections:
-        return False
-    return field == "name" or field in {item.name for item in dataclasses.fields(sections[section])}
+    return section in sections and (field == "name" or hasattr(sections[section], field))
 
 
 def _check_video(config: RunConfig) -> None:
@@ -247,8 +240,3 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
             raise UserError(f"{suite.file}: {key}: {error.message}", error.advice) from error
     if "alignment" in keys and "alignment" not in used:
         raise UserError(f"{suite.file}: alignment: no objective of this suite takes any.")
-
-
-def shell(words: Sequence[str]) -> str:
-    """Words as a shell takes them."""
-    return " ".join(shlex.quote(word) for word in words)

@@ -9,8 +9,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,12 +122,6 @@ def record_failure(run: Run, reason: str) -> None:
             run.write_status("failed", reason)
 
 
-def counts(found: Iterable[Progress]) -> dict[str, int]:
-    """How many cells are in each state, all states named."""
-    counted = Counter(progress.state for progress in found)
-    return {state: counted[state] for state in STATES}
-
-
 class Journal:
     """A suite's folder: the log of its tasks, and the processes that drive it."""
 
@@ -202,22 +195,8 @@ class Journal:
         """Ask all who drive the suite to stop."""
         self.write("cancel")
 
-
-class CancelWatch:
-    """Tells whether a cancel was requested since it was made."""
-
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
-        self.seen = len(self._content())
-
-    def _content(self) -> bytes:
+    def cancels(self) -> int:
+        """How often somebody has asked."""
         with contextlib.suppress(OSError):
-            return self.journal.file.read_bytes()
-        return b""
-
-    def asked(self) -> bool:
-        """Whether somebody has asked."""
-        new = self._content()[self.seen :]
-        whole = new[: new.rfind(b"\n") + 1]
-        self.seen += len(whole)
-        return b'"event": "cancel"' in whole
+            return self.file.read_bytes().count(b'"event": "cancel"')
+        return 0

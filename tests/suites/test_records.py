@@ -9,7 +9,7 @@ import pytest
 
 from slotbench.results.run import Run
 from slotbench.suites import drive
-from slotbench.suites.state import CancelWatch, Journal, progress_of, record_failure
+from slotbench.suites.state import Journal, progress_of, record_failure
 from tests.suites import tiny
 
 HOURS = (-(10**6), -7, 7, 10**6)
@@ -139,15 +139,14 @@ def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
     assert all(len(journal.open_handles(f"e{number}")) == 50 for number in range(8))
 
 
-def test_only_what_is_asked_later_cancels(tmp_path):
+def test_a_cancel_counts_once_its_line_is_whole(tmp_path):
     journal = Journal(tmp_path, "tiny")
+    assert journal.cancels() == 0
     journal.ask_to_cancel()
-    watch = CancelWatch(journal)
-    assert not watch.asked()
+    journal.write("end", reason='"event": "cancel"')
     with journal.file.open("ab") as stream:
         stream.write(b'{"event": "can')
-    assert not watch.asked()
+    assert journal.cancels() == 1
     with journal.file.open("ab") as stream:
         stream.write(b'cel"}\n')
-    assert watch.asked()
-    assert not watch.asked()
+    assert journal.cancels() == 2

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_jsonable_python
+
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import board_json, formats, scaling
 from slotbench.results.leaderboard import ranks as placing
@@ -102,8 +104,9 @@ class Board:
         return self.left_out(self.found)
 
     def left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
-        """The same for some of the runs."""
-        return tuple(_warnings(found, {row.group.dataset for row in self.rows}))
+        """The same for some of the runs: of datasets that are shown, or that cannot be read."""
+        shown = {None, *(row.group.dataset for row in self.rows)}
+        return tuple(_warnings([run for run in found if run.dataset in shown]))
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -128,7 +131,7 @@ class Board:
 
     def overall(self) -> list[placing.Overall]:
         """Ranks over all datasets on the metrics shown; empty where there is one dataset."""
-        return placing.overall_places([rows for _, rows in by_group(self.raw)], self.shown)
+        return placing.overall([rows for _, rows in by_group(self.raw)], self.shown)
 
     def rank_tables(self) -> list[formats.Table]:
         """:meth:`standings` and :meth:`overall` as tables."""
@@ -136,21 +139,24 @@ class Board:
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``leaderboard --json``: JSON types only, None for missing values."""
-        return {
-            "schema": SCHEMA_VERSION,
-            "rows": [
-                board_json.row_document(row, members, self.metrics)
-                for _, members in by_group(self.rows)
-                for row in members
-            ],
-            "comparisons": list(map(board_json.pair_document, self.comparisons)),
-            "families": list(map(board_json.pair_document, self.families)),
-            "verdict": board_json.verdict_document(self.verdict),
-            "ranks": list(map(board_json.standing_document, self.standings())),
-            "overall": list(map(board_json.overall_document, self.overall())),
-            "warnings": list(self.warnings),
-            **({"scale": self.scale} if self.scale else {}),
-        }
+        document: dict[str, Any] = to_jsonable_python(
+            {
+                "schema": SCHEMA_VERSION,
+                "rows": [
+                    board_json.row_document(row, members, self.metrics)
+                    for _, members in by_group(self.rows)
+                    for row in members
+                ],
+                "comparisons": list(map(board_json.pair_document, self.comparisons)),
+                "families": list(map(board_json.pair_document, self.families)),
+                "verdict": self.verdict,
+                "ranks": list(map(board_json.standing_document, self.standings())),
+                "overall": self.overall(),
+                "warnings": self.warnings,
+                **({"scale": self.scale} if self.scale else {}),
+            }
+        )
+        return document
 
     def to_json_text(self) -> str:
         """:meth:`to_json` as text; without indentation where that would take seconds."""
@@ -249,7 +255,7 @@ def _empty(found: Sequence[Found], results_dir: Path) -> UserError:
     states = _states(found, {"done", "new", "running", "interrupted", "unreadable", "duplicate"})
     if not states:
         return UserError(f"No results in {results_dir}: it holds no run.", advice)
-    reasons = " ".join(summed_up(_warnings(found, None)))
+    reasons = " ".join(summed_up(_warnings(found)))
     return UserError(f"No run in {results_dir} can be shown ({states}). {reasons}", advice)
 
 
@@ -258,16 +264,11 @@ def _states(found: Sequence[Found], wanted: set[str]) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
-def _warnings(found: Sequence[Found], datasets: set[str] | None) -> list[str]:
-    """One line for each problem of a run of these datasets, or of one that cannot be read."""
-    concerned = [
-        run for run in found if datasets is None or run.dataset is None or run.dataset in datasets
-    ]
-    lines = [f"{run.run}: {problem}" for run in concerned for problem in run.problems]
-    unfinished = _states(
-        [run for run in concerned if run.dataset], {"new", "running", "interrupted"}
-    )
-    return lines + ([f"Not finished, so not counted: {unfinished}."] if unfinished else [])
+def _warnings(found: Sequence[Found]) -> list[str]:
+    """One line for each problem of a run."""
+    lines = [f"{run.run}: {problem}" for run in found for problem in run.problems]
+    waiting = _states([run for run in found if run.dataset], {"new", "running", "interrupted"})
+    return lines + ([f"Not finished, so not counted: {waiting}."] if waiting else [])
 
 
 def summed_up(warnings: Sequence[str]) -> list[str]:

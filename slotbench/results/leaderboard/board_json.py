@@ -1,4 +1,4 @@
-"""The leaderboard as plain values: the document of ``--json``, and a data frame.
+"""The leaderboard as plain values: parts of the document of ``--json``, and a data frame.
 
 DESIGN.md has the contract of the document: JSON types only, None for missing values.
 """
@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 from slotbench.results.leaderboard.collect import COSTS
 from slotbench.results.leaderboard.comparisons import OURS, THEIRS, Family, Paired
 from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.ranks import Overall, Standing
-from slotbench.results.leaderboard.statistics import Summary
-from slotbench.results.leaderboard.verdict import Verdict
+from slotbench.results.leaderboard.ranks import Standing
+from slotbench.results.leaderboard.statistics import EMPTY
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_EMPTY = Summary(None, None, None, 0, None)
 
 
 def names_of(row: Row) -> dict[str, Any]:
@@ -34,28 +31,23 @@ def counts_of(row: Row) -> dict[str, Any]:
 
 def row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
     """A row; ``members`` are the rows of its dataset, whose metrics it has, null where missing."""
-    present = [
-        key
+    cells = {
+        key: vars(row.metrics.get(key, EMPTY))
+        | ({"scaled": row.scales[key]} if key in row.scales else {})
         for key in metrics
         if any(key in member.metrics or key in member.scales for member in members)
-    ]
-    cost = asdict(row.cost)
-    if cost["flops"] is None:  # FLOPs are there where they were counted
-        del cost["flops"]
+    }
+    # FLOPs are there where they were counted.
+    known = {key: of for key, of in vars(row.cost).items() if key != "flops" or of is not None}
     return {
         **names_of(row),
         **counts_of(row),
         "tuning": row.config.get("tuning"),
-        "seed_list": list(row.seeds),
-        "metrics": {key: _cell(row, key) for key in present},
-        "cost": cost,
-        "warnings": list(row.warnings),
+        "seed_list": row.seeds,
+        "metrics": cells,
+        "cost": known,
+        "warnings": row.warnings,
     }
-
-
-def _cell(row: Row, key: str) -> dict[str, Any]:
-    cell = dict(vars(row.metrics.get(key, _EMPTY)))
-    return {**cell, "scaled": asdict(row.scales[key])} if key in row.scales else cell
 
 
 def pair_document(pair: Paired) -> dict[str, Any]:
@@ -66,39 +58,27 @@ def pair_document(pair: Paired) -> dict[str, Any]:
         **names_of(pair.row),
         "budget": pair.row.budget,
         "against": against.objective,
-        "against_core": against.core,
-        "against_preset": against.preset,
-        "against_settings": against.settings,
+        **{f"against_{name}": getattr(against, name) for name in ("core", "preset", "settings")},
         "metric": pair.metric,
-        "seeds": list(pair.seeds),
+        "seeds": pair.seeds,
         **result,
         "p_corrected": pair.corrected,
         "verdict": pair.verdict,
     }
-    if not isinstance(pair, Family):
-        return found
-    return found | {
-        "families": [OURS, THEIRS],
-        "candidates": list(pair.candidates),
-        "chosen_on": "tuning seeds" if pair.tuned else "the same seeds",
-        "seeds_needed": None if pair.need is None else asdict(pair.need),
-    }
-
-
-def verdict_document(found: Verdict) -> dict[str, Any]:
-    """The answer in words."""
-    return {**asdict(found), "notes": list(found.notes)}
+    if isinstance(pair, Family):
+        found |= {
+            "families": [OURS, THEIRS],
+            "candidates": pair.candidates,
+            "chosen_on": "tuning seeds" if pair.tuned else "the same seeds",
+            "seeds_needed": pair.need,
+        }
+    return found
 
 
 def standing_document(found: Standing) -> dict[str, Any]:
     """A place: ``rank`` and ``last`` are the best and the worst that the intervals allow."""
     place = {"rank": found.rank, "last": found.last, "reason": found.reason}
     return {"metric": found.metric, **names_of(found.row), **place}
-
-
-def overall_document(found: Overall) -> dict[str, Any]:
-    """One configuration over all datasets of the document, in the order of their rows."""
-    return {**asdict(found), "ranks": list(found.ranks)}
 
 
 def long_form(rows: Sequence[Row], metrics: Sequence[str]) -> "pd.DataFrame":
@@ -118,6 +98,6 @@ def long_form(rows: Sequence[Row], metrics: Sequence[str]) -> "pd.DataFrame":
             rest = {name: getattr(row.cost, name) for name in COSTS}
             rest["warnings"] = "; ".join(row.warnings)
             for metric in present or [""]:
-                cell = vars(row.metrics.get(metric, _EMPTY))
+                cell = vars(row.metrics.get(metric, EMPTY))
                 lines.append({**names, "metric": metric, **cell, **rest})
     return pd.DataFrame(lines, dtype=object)

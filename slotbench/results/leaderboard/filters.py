@@ -56,23 +56,19 @@ def select(
 
 
 def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
+    advice = f"slotbench train --dataset {dataset}"
     if dataset.endswith(".h5"):
         from slotbench.datasets.format.dataset_file import DatasetFile
 
-        file = DatasetFile(Path(dataset))
-        same = {file.fingerprint, file.attributes.get("recipe")}
-        file.close()
+        with DatasetFile(Path(dataset)) as file:
+            same = {file.fingerprint, file.attributes.get("recipe")}
         kept = [row for row in found if row.group.fingerprint in same]
         if not kept:
-            raise UserError(
-                f"No run was trained on {dataset}.", f"Type: slotbench train --dataset {dataset}"
-            )
+            raise UserError(f"No run was trained on {dataset}.", f"Type: {advice}")
         return kept
-    references = {row.group.dataset for row in found}
-    known = references | {reference.partition(":")[0] for reference in references}
-    if dataset not in known:
-        advice = f"Without a run of it there is no row; type: slotbench train --dataset {dataset}"
-        raise registry.unknown("dataset", dataset, sorted(known), advice)
-    return [
-        row for row in found if dataset in (row.group.dataset, row.group.dataset.partition(":")[0])
-    ]
+    names = [(row.group.dataset, row.group.dataset.partition(":")[0]) for row in found]
+    kept = [row for row, both in zip(found, names, strict=True) if dataset in both]
+    if not kept:
+        advice = f"Without a run of it there is no row; type: {advice}"
+        raise registry.unknown("dataset", dataset, sorted(set().union(*names)), advice)
+    return kept

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -65,12 +66,10 @@ class Summaries(Mapping[str, Summary]):
 
     def __init__(self, values: Mapping[str, Mapping[int, float]]) -> None:
         self._values = values
-        self._known: dict[str, Summary] = {}
+        self._known = cache(lambda metric: summarise(list(values[metric].values())))
 
     def __getitem__(self, metric: str) -> Summary:
-        if metric not in self._known:
-            self._known[metric] = summarise(list(self._values[metric].values()))
-        return self._known[metric]
+        return self._known(metric)
 
     def __contains__(self, metric: object) -> bool:
         return metric in self._values
@@ -209,9 +208,8 @@ def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
 
     names = ("steps", "seconds", "images_per_second", "parameters", "flops")
     cost = Cost(**{name: mean(name) for name in names}, device=device)
-    if len(devices) == 1:
-        return cost, []
-    return cost, [f"cost is of the {count} of {len(runs)} runs on {device or 'an unknown device'}"]
+    mixed = f"cost is of the {count} of {len(runs)} runs on {device or 'an unknown device'}"
+    return cost, [mixed] if len(devices) > 1 else []
 
 
 def _distinguish(found: Sequence[Row]) -> list[Row]:
@@ -221,15 +219,12 @@ def _distinguish(found: Sequence[Row]) -> list[Row]:
         alike[(row.group, row.label)].append(row)
     result = []
     for same in alike.values():
-        if len(same) == 1:
-            result += same
-            continue
-        flat = [_flat(row.config) for row in same]
+        flat = [_flat(row.config) for row in same] if len(same) > 1 else [{}]
         fields = sorted(set().union(*flat))
         differ = [key for key in fields if len({str(config.get(key)) for config in flat}) > 1]
         for row, config in zip(same, flat, strict=True):
             hidden = [plain(f"{key}={config.get(key)}") for key in differ]
-            text = ", ".join([row.settings, *hidden] if row.settings else hidden)
+            text = ", ".join(filter(None, (row.settings, *hidden)))
             result.append(replace(row, settings=text) if hidden else row)
     return result
 

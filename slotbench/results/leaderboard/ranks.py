@@ -10,12 +10,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 
 from slotbench.evaluation.groups import direction
 from slotbench.grid import Cell, Table
 from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Summary
+from slotbench.results.leaderboard.statistics import EMPTY, LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.wording import MISSING, interval, number, titles
 
 NOTE = (
@@ -58,75 +58,65 @@ def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
     sign = direction(metric)
     if sign == 0:
         return []
-    spans = {index: span for index, row in enumerate(rows) if (span := _span(row, metric, sign))}
-    lows, highs = (
-        sorted(low for low, _ in spans.values()),
-        sorted(high for _, high in spans.values()),
-    )
+    spans = [_span(row, metric, sign) for row in rows]
+    known = list(filter(None, spans))
+    lows, highs = (sorted(each[end] for each in known) for end in (0, 1))
     found = []
-    for index, row in enumerate(rows):
-        if index in spans:
-            low, high = spans[index]
-            rank = 1 + len(spans) - bisect_right(lows, high)
-            last = len(spans) - bisect_left(highs, low)
-            found.append(Standing(row, metric, rank, last, ""))
-        else:
+    for row, span in zip(rows, spans, strict=True):
+        if span is None:
             found.append(Standing(row, metric, None, None, _reason(row, metric)))
+        else:
+            rank = 1 + len(known) - bisect_right(lows, span[1])
+            last = len(known) - bisect_left(highs, span[0])
+            found.append(Standing(row, metric, rank, last, ""))
     return sorted(found, key=lambda standing: _order(standing, sign))
 
 
-def overall(groups: Sequence[Sequence[Row]], metric: str) -> list[Overall]:
-    """Ranks over datasets, ``groups`` being the rows of each; best mean rank first."""
-    ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
-    for place, rows in enumerate(groups):
-        for standing in standings(rows, metric):
-            ranks[standing.row.label][place] = standing.rank
-    found = []
-    for label, known in ranks.items():
-        each = tuple(known.get(place) for place in range(len(groups)))
-        present = [rank for rank in each if rank is not None]
-        mean = sum(present) / len(present) if len(present) == len(groups) else None
-        found.append(Overall(label, metric, each, mean))
-    return sorted(found, key=lambda item: (item.mean is None, item.mean or 0.0, item.label))
+def overall(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Overall]:
+    """Ranks over datasets on each metric, ``groups`` being the rows of each; best mean rank first.
+
+    Empty where there is one dataset.
+    """
+    found: list[Overall] = []
+    for metric in metrics if len(groups) > 1 else ():
+        ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
+        for place, rows in enumerate(groups):
+            for standing in standings(rows, metric):
+                ranks[standing.row.label][place] = standing.rank
+        each = []
+        for label, known in ranks.items():
+            places = tuple(known.get(place) for place in range(len(groups)))
+            present = [rank for rank in places if rank is not None]
+            mean = sum(present) / len(present) if len(present) == len(groups) else None
+            each.append(Overall(label, metric, places, mean))
+        found += sorted(each, key=lambda item: (item.mean is None, item.mean or 0.0, item.label))
+    return found
 
 
 def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
     """A table a dataset and metric, then one a metric over all datasets."""
     groups = by_group(rows)
     named = titles([group for group, _ in groups])
-    for group, members in groups:
-        for metric in metrics:
-            found = standings(members, metric)
-            if any(metric in row.metrics for row in members) and found:
-                cells = [
-                    _cells(place_text(item), item.row.label, *_numbers(item)) for item in found
-                ]
-                headings = ["rank", "row", "mean", "interval", "seeds"]
-                yield Table(f"{metric} · {named[group]}", headings, cells, labels=2)
-    places = overall_places([members for _, members in groups], metrics)
+    heads = ["rank", "row", "mean", "interval", "seeds"]
+    for (group, members), metric in product(groups, metrics):
+        if any(metric in row.metrics for row in members) and (found := standings(members, metric)):
+            cells = [_cells(place_text(each), each.row.label, *_numbers(each)) for each in found]
+            yield Table(f"{metric} · {named[group]}", heads, cells, labels=2)
+    places = overall([members for _, members in groups], metrics)
     for metric, over in groupby(places, lambda place: place.metric):
         # Rows of one dataset alone have no mean, and would fill the page.
-        shown = [place for place in over if sum(rank is not None for rank in place.ranks) > 1]
-        if shown:
-            cells = [
-                _cells(
-                    number(place.mean), place.label, *(str(rank or MISSING) for rank in place.ranks)
-                )
-                for place in shown
-            ]
+        cells = [
+            _cells(number(each.mean), each.label, *(str(rank or MISSING) for rank in each.ranks))
+            for each in over
+            if sum(rank is not None for rank in each.ranks) > 1
+        ]
+        if cells:
             title = f"{metric} · over {len(named)} datasets"
             yield Table(title, ["mean rank", "row", *named.values()], cells, labels=2)
 
 
-def overall_places(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Overall]:
-    """Ranks over all datasets on each metric; empty where there is one dataset."""
-    if len(groups) < 2:
-        return []
-    return [place for metric in metrics for place in overall(groups, metric)]
-
-
 def _cells(*texts: str) -> list[Cell]:
-    return [Cell(text) for text in texts]
+    return list(map(Cell, texts))
 
 
 def place_text(standing: Standing) -> str:
@@ -138,35 +128,26 @@ def place_text(standing: Standing) -> str:
 
 
 def _numbers(standing: Standing) -> tuple[str, str, str]:
-    summary = standing.row.metrics.get(standing.metric, Summary(None, None, None, 0, None))
+    summary = standing.row.metrics.get(standing.metric, EMPTY)
     return number(summary.mean), interval(summary) or standing.reason, str(summary.n)
 
 
 def _span(row: Row, metric: str, sign: int) -> tuple[float, float] | None:
     """The interval, turned so that higher is better."""
-    summary = row.metrics.get(metric)
-    if summary is None or summary.n < LEAST_FOR_A_CLAIM:
+    found = row.metrics.get(metric, EMPTY)
+    if found.n < LEAST_FOR_A_CLAIM or found.low is None or found.high is None:
         return None
-    if summary.low is None or summary.high is None:
-        return None
-    return (summary.low, summary.high) if sign > 0 else (-summary.high, -summary.low)
+    return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
 
 
 def _reason(row: Row, metric: str) -> str:
-    summary = row.metrics.get(metric)
-    n = summary.n if summary is not None else 0
+    n = row.metrics.get(metric, EMPTY).n
     if n == 0:
         return "failed" if row.failed and not row.seeds else "missing"
     return f"too few seeds ({n} of {LEAST_FOR_A_CLAIM})"
 
 
-def _order(standing: Standing, sign: int) -> tuple[bool, int, int, float, str]:
-    summary = standing.row.metrics.get(standing.metric)
-    mean = summary.mean if summary is not None and summary.mean is not None else 0.0
-    return (
-        standing.rank is None,
-        standing.rank or 0,
-        standing.last or 0,
-        -sign * mean,
-        standing.row.label,
-    )
+def _order(found: Standing, sign: int) -> tuple[bool, int, int, float, str]:
+    mean = found.row.metrics.get(found.metric, EMPTY).mean or 0.0
+    place = (found.rank is None, found.rank or 0, found.last or 0)
+    return *place, -sign * mean, found.row.label

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from slotbench.evaluation.groups import direction
 from slotbench.results.leaderboard.grouping import Group, Row, Scale
-from slotbench.results.leaderboard.statistics import Summary
+from slotbench.results.leaderboard.statistics import EMPTY, Summary
 
 FLOOR, CEILING = "random", "supervised"
+ROLES = {FLOOR: "floor", CEILING: "ceiling"}
 NOTE = (
     "Scaled: (value - floor) / (ceiling - floor); floor: random, ceiling: supervised, of the same "
     "data and, where there is one, of the same core and preset."
@@ -30,29 +31,15 @@ def scaled(
     that are ``noted``, in the row's warnings. Metrics that are neither better high nor low have
     no scale, and are missing.
     """
-    return [_row(row, everything, metrics, noted) for row in rows]
-
-
-def _row(row: Row, everything: Sequence[Row], metrics: Sequence[str], noted: Sequence[str]) -> Row:
-    scales, summaries = {}, {}
-    ends = [
-        reference_row(name, row.group, row.core, row.preset, everything)
-        for name in (FLOOR, CEILING)
-    ]
-    for metric in (key for key in metrics if key in row.metrics):
-        summary = row.metrics[metric]
-        floor, ceiling = (
-            end.metrics[metric].mean if end is not None and metric in end.metrics else None
-            for end in ends
-        )
-        reason = _reason(metric, ends, floor, ceiling)
-        scales[metric] = Scale(summary.mean, floor, ceiling, reason)
-        if not reason and floor is not None and ceiling is not None:
-            summaries[metric] = _map(summary, floor, ceiling)
-    said = {metric: scale for metric, scale in scales.items() if metric in noted}
-    return replace(
-        row, metrics=summaries, scales=scales, warnings=(*row.warnings, *_notes(row, said, ends))
-    )
+    found = []
+    for row in rows:
+        ends = [reference_row(name, row.group, row.core, row.preset, everything) for name in ROLES]
+        scales = {key: _scale(row, key, ends) for key in metrics if key in row.metrics}
+        summaries = {key: _map(row.metrics[key], of) for key, of in scales.items() if not of.reason}
+        notes = _notes(row, {key: of for key, of in scales.items() if key in noted}, ends)
+        warnings = (*row.warnings, *notes)
+        found.append(replace(row, metrics=summaries, scales=scales, warnings=warnings))
+    return found
 
 
 def reference_row(
@@ -66,35 +53,31 @@ def reference_row(
     return max(same or found, key=lambda row: (len(row.seeds), row.label), default=None)
 
 
-def _reason(
-    metric: str, ends: Sequence[Row | None], floor: float | None, ceiling: float | None
-) -> str:
-    """Why a number cannot be scaled; "" where it can."""
-    sign = direction(metric)
-    if sign == 0:
-        return "neither more nor less of it is better"
-    for name, role, end, value in zip(
-        (FLOOR, CEILING), ("floor", "ceiling"), ends, (floor, ceiling), strict=True
-    ):
+def _scale(row: Row, metric: str, ends: Sequence[Row | None]) -> Scale:
+    """Floor and ceiling of a number, or why it cannot be scaled."""
+    floor, ceiling = (end.metrics.get(metric, EMPTY).mean if end else None for end in ends)
+    sign, reason = direction(metric), ""
+    for (name, role), end, value in zip(ROLES.items(), ends, (floor, ceiling), strict=True):
         if end is None:
-            return f"no {role}: no run of {name} on this data"
-        if value is None:
-            return f"no {role}: {name} has no {metric}"
-    assert floor is not None
-    assert ceiling is not None
-    if sign * (ceiling - floor) <= 0:
-        return f"the ceiling, {ceiling:.3g}, is not better than the floor, {floor:.3g}"
-    return ""
+            reason = reason or f"no {role}: no run of {name} on this data"
+        elif value is None:
+            reason = reason or f"no {role}: {name} has no {metric}"
+    if sign == 0:
+        reason = "neither more nor less of it is better"
+    if not reason and sign * ((ceiling or 0.0) - (floor or 0.0)) <= 0:
+        reason = f"the ceiling, {ceiling:.3g}, is not better than the floor, {floor:.3g}"
+    return Scale(row.metrics[metric].mean, floor, ceiling, reason)
 
 
-def _map(summary: Summary, floor: float, ceiling: float) -> Summary:
-    def place(value: float | None) -> float | None:
-        return None if value is None else (value - floor) / (ceiling - floor)
-
-    low, high = place(summary.low), place(summary.high)
-    if low is not None and high is not None and low > high:
-        low, high = high, low
-    return Summary(place(summary.mean), low, high, summary.n, place(summary.iqm))
+def _map(summary: Summary, scale: Scale) -> Summary:
+    """The numbers between a floor and a ceiling that are there."""
+    floor, width = scale.floor or 0.0, (scale.ceiling or 0.0) - (scale.floor or 0.0)
+    mean, low, high, iqm = (
+        None if value is None else (value - floor) / width
+        for value in (summary.mean, summary.low, summary.high, summary.iqm)
+    )
+    ends = (high, low) if width < 0 else (low, high)
+    return Summary(mean, *ends, summary.n, iqm)
 
 
 def _notes(row: Row, scales: dict[str, Scale], ends: Sequence[Row | None]) -> list[str]:
@@ -104,7 +87,7 @@ def _notes(row: Row, scales: dict[str, Scale], ends: Sequence[Row | None]) -> li
         metrics = [metric for metric, scale in scales.items() if scale.reason == reason]
         more = f" and {len(metrics) - 3} more" if len(metrics) > 3 else ""
         lines.append(f"not scaled, {reason}: {', '.join(metrics[:3])}{more}")
-    for role, end in zip(("floor", "ceiling"), ends, strict=True):
+    for role, end in zip(ROLES.values(), ends, strict=True):
         if end is not None and (end.core, end.preset) != (row.core, row.preset):
             lines.append(f"{role}: {end.label}")
     return lines

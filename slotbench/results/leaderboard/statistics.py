@@ -52,6 +52,9 @@ class Summary:
     iqm: float | None
 
 
+EMPTY = Summary(None, None, None, 0, None)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Ours against theirs on the seeds that both have; n is the number of pairs of one seed.
