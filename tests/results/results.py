@@ -13,6 +13,7 @@ from slotbench.results.leaderboard.wording import DEFAULT_METRICS
 
 Numbers = Mapping[str, float | None]
 ALL = dict.fromkeys(DEFAULT_METRICS, 0.5)
+_serial = itertools.count()
 
 
 def write(file, document):
@@ -35,78 +36,42 @@ def make_config(
     learning_rate=2e-3,
     steps=3000,
 ):
-    overrides = overrides or {}
+    data = {"name": name, "variant": variant, "origin": origin, "objects": 6, "image_size": size}
     document = {
         "schema": 1,
         "seed": seed,
         "preset": preset,
-        "dataset": {
-            "name": name,
-            "variant": variant,
-            "origin": origin,
-            "objects": 6,
-            "fingerprint": f"f-{name}-{variant}-{origin}-{size}",
-            "image_size": size,
-        },
+        "dataset": {**data, "fingerprint": f"f-{name}-{variant}-{origin}-{size}"},
         "core": {"name": core, "slots": 7, "slot_init": "learned"},
         "encoder": {"name": "strided-cnn", "channels": 32},
-        "objective": {"name": objective},
+        "objective": {"name": objective, **({"alignment": alignment} if alignment else {})},
         "train": {"steps": steps, "batch_size": 32, "learning_rate": learning_rate},
-        "overrides": overrides,
+        "overrides": overrides or {},
         "versions": {"core": 1, "objective": 1},
     }
     if objective == "reconstruction":
         document["decoder"] = {"name": "shuffle", "channels": 32}
-    if alignment is not None:
-        document["objective"]["alignment"] = alignment
-    for path, value in overrides.items():
+    for path, value in (overrides or {}).items():
         section, field = path.split(".")
         document[section][field] = value
     return document
 
 
 def make_status(state="done", **fields):
-    return {
-        "state": state,
-        "reason": "",
-        "step": 3000,
-        "steps": 3000,
-        "seconds": 300.0,
-        "images_per_second": 320.0,
-        "parameters": 210_000,
-        "device": "cpu, 2 threads",
-        "warnings": [],
-        **fields,
-    }
+    times = {"seconds": 300.0, "images_per_second": 320.0, "parameters": 210_000}
+    same = {"state": state, "reason": "", "step": 3000, "steps": 3000, "warnings": []}
+    return {**same, **times, "device": "cpu, 2 threads", **fields}
 
 
 def make_evaluation(config, numbers, *, version=None, **fields):
+    same = {"low": None, "high": None, "n": 2000, "left_out": 0}
     cells = {
-        key: {
-            "value": value,
-            "low": None,
-            "high": None,
-            "n": 2000,
-            "left_out": 0,
-            "version": current_version(key) if version is None else version,
-        }
+        key: {"value": value, **same, "version": version or current_version(key)}
         for key, value in numbers.items()
     }
-    return {
-        "schema": 1,
-        "split": "test",
-        "dataset": "clevr:clevr6",
-        "resolution": [64, 64],
-        "images": 2000,
-        "fingerprint": config["dataset"]["fingerprint"],
-        "objects": 9000,
-        "metrics": cells,
-        "skipped": {},
-        **fields,
-    }
-
-
-_serial = itertools.count()
+    data = {"fingerprint": config["dataset"]["fingerprint"], "images": 2000, "objects": 9000}
+    judged = {"split": "test", "resolution": [64, 64], **data, "metrics": cells, "skipped": {}}
+    return {"schema": 1, **judged, **fields}
 
 
 def add_run(results, numbers=None, *, status=None, version=None, evaluation=None, **config_fields):
@@ -128,25 +93,20 @@ def add_seeds(results, metric, values, **fields):
         add_run(results, {metric: value}, seed=seed, **fields)
 
 
+def make_record(numbers, **config_fields):
+    config = make_config(**config_fields)
+    judged = make_evaluation(config, numbers)
+    return {"config": config, "status": make_status(), "evaluation": judged}
+
+
 def publish(results, numbers, seeds):
-    records = []
-    for seed in seeds:
-        config = make_config(seed=seed)
-        records.append(
-            {
-                "config": config,
-                "status": make_status(),
-                "evaluation": make_evaluation(config, numbers),
-            }
-        )
+    records = [make_record(numbers, seed=seed) for seed in seeds]
     write(results / "published" / "2025.json", records)
 
 
 def text_of(board, width=120, **views):
-    console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    render(board, console, **views)
-    stream = console.file
-    assert isinstance(stream, io.StringIO)
+    stream = io.StringIO()
+    render(board, Console(file=stream, width=width, force_terminal=False), **views)
     return stream.getvalue()
 
 
