@@ -35,7 +35,7 @@ def test_interquartile_mean_is_the_mean_trimmed_by_a_quarter(n):
     assert summarise(values).iqm == trimmed
 
 
-@pytest.mark.parametrize("n", [2, 5, 9])
+@pytest.mark.parametrize("n", range(2, 10))
 def test_below_ten_seeds_the_interval_is_students(n):
     values = generator("student", n).normal(3, 2, size=n)
     expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
@@ -123,13 +123,10 @@ def test_swapping_sides_mirrors_the_comparison(n):
 
 
 def test_shares_count_pairs_halve_ties_and_weigh_datasets_alike():
-    zeros = [0.0] * 4
-    assert compare([[0.1, 0.2, -0.1, 0.0]], [zeros]).share_of_pairs == pytest.approx(2.5 / 4)
+    assert compare([[0.1, 0.2, -0.1, 0.0]], [[0.0] * 4]).share_of_pairs == pytest.approx(2.5 / 4)
     uneven = compare([[1.0] * 8, [-1.0] * 2], [[0.0] * 8, [0.0] * 2])
     assert (uneven.share_of_pairs, uneven.difference) == (0.5, 0.0)
-
-
-def test_below_three_pairs_there_is_no_interval_and_no_test():
+    # Below three pairs there is no interval and no test.
     assert compare([], []) == Comparison(0)
     assert compare([[0.5, 0.75]], [[0.0, 0.0]]) == Comparison(2, 0.625, share_of_pairs=1.0)
 

@@ -72,18 +72,15 @@ def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path):
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_below_three_seeds_nothing_is_claimed(tmp_path, seeds):
-    contest(tmp_path, [0.9] * seeds, [0.1] * 5)
-    said = found(tmp_path)
-    assert said["claim"] == "too few seeds"
-    assert f"too few seeds to say ({seeds} of 3)" in said["sentence"]
-
-
-def test_nothing_to_compare_is_said(tmp_path):
     add_seeds(tmp_path, PRIMARY, LOW)
     add_seeds(tmp_path, PRIMARY, HIGH, objective="random")
     said = found(tmp_path)
     assert said["claim"] == "nothing to compare"
     assert "nothing to compare yet" in said["sentence"]
+    add_seeds(tmp_path, PRIMARY, [0.9] * seeds, objective="simclr")
+    said = found(tmp_path)
+    assert said["claim"] == "too few seeds"
+    assert f"too few seeds to say ({seeds} of 3)" in said["sentence"]
 
 
 def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_path):
@@ -143,27 +140,22 @@ def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their
     assert "better in" in note
 
 
-def test_failed_runs_and_runs_without_a_partner_are_named(tmp_path):
-    contest(tmp_path, [0.4, 0.3, 0.2], [0.5, 0.6, 0.7, 0.8])
+def test_failed_runs_runs_without_a_partner_and_single_rows_are_named(tmp_path):
+    contest(tmp_path, [*HIGH, 0.8], [*LOW, 0.4, 0.4])
+    add_seeds(tmp_path, PRIMARY, [0.1, 0.11, 0.12, 0.1, 0.2, 0.1], objective="byol")
     for seed in (7, 8):
         failed = make_status("failed")
         add_run(tmp_path, seed=seed, objective="simclr", alignment="pool", status=failed)
     notes = found(tmp_path)["notes"]
     assert "Failed runs, which are in no mean: 2 of self-supervised." in notes
     assert "Runs without a partner of the same seed, not compared: 1." in notes
-
-
-def test_single_rows_are_counted(tmp_path):
-    add_seeds(tmp_path, PRIMARY, [*LOW, 0.4])
-    add_seeds(tmp_path, PRIMARY, [*HIGH, 0.8], objective="simclr")
-    add_seeds(tmp_path, PRIMARY, [0.1, 0.11, 0.12, 0.1, 0.2, 0.1], objective="byol")
     counted = "Row by row on fg_ari/attention, after Holm's correction: 1 better and 1 worse of 2."
-    assert counted in found(tmp_path)["notes"]
+    assert counted in notes
 
 
 def simulated(draws):
     """A board without any difference: datasets, contestants, seeds and their spread vary."""
-    rows = []
+    rows, cost = [], Cost(None, None, None, None, "")
     seeds, common = int(draws.integers(3, 9)), draws.choice([0.0, 0.03])
     tuning = [1000, 1001][: int(draws.integers(0, 3))]
     for data in range(int(draws.integers(1, 4))):
@@ -171,32 +163,14 @@ def simulated(draws):
         noise = dict(enumerate(draws.normal(0, common, 8)))
         for family, most in (("self-supervised", 6), ("reconstruction", 3)):
             for name in range(int(draws.integers(1, most + 1))):
-                values = {
-                    PRIMARY: {
-                        seed: float(0.5 + noise.get(seed, 0) + draws.normal(0, 0.05))
-                        for seed in (*range(seeds), *tuning)
-                    }
+                found = {
+                    seed: float(0.5 + noise.get(seed, 0) + draws.normal(0, 0.05))
+                    for seed in (*range(seeds), *tuning)
                 }
-                rows.append(
-                    Row(
-                        group,
-                        "core",
-                        f"{family}-{name}",
-                        None,
-                        "quick",
-                        "",
-                        family,
-                        tuple(values[PRIMARY]),
-                        0,
-                        0,
-                        values,
-                        Summaries(values),
-                        Cost(None, None, None, None, ""),
-                        (),
-                        {},
-                        "96,000 images",
-                    )
-                )
+                values = {PRIMARY: found}
+                names = ("core", f"{family}-{name}", None, "quick", "", family)
+                rest = (tuple(found), 0, 0, values, Summaries(values), cost, (), {})
+                rows.append(Row(group, *names, *rest, budget="96,000 images"))
     return rows
 
 
