@@ -43,9 +43,9 @@ class Bundle:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile | None) -> None:
         self.path = path
-        self._archive = archive
+        self._root = zipfile.Path(archive) if archive else path
         self._total = 0
-        self.sizes = self._archived(archive) if archive is not None else self._in_folder()
+        self.sizes = self._archived(archive) if archive else self._in_folder()
         """File -> bytes, of everything that is there."""
         self.manifest = self._manifest()
 
@@ -54,39 +54,31 @@ class Bundle:
         """The folders of the runs, sorted."""
         return sorted({str(PurePosixPath(name).parent) for name in self.manifest.files})
 
-    @contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
+    def open(self, name: str) -> IO[bytes]:
         """A file's bytes; the caller reads no more than ``sizes`` says."""
-        if self._archive is not None:
-            with self._archive.open(name) as stream:
-                yield stream
-        else:
-            with (self.path / name).open("rb") as stream:
-                yield stream
+        return (self._root / name).open("rb")
 
-    def read(self, name: str) -> bytes:
-        """A small file, whole."""
-        with self.open(name) as stream:
-            content = stream.read(self.sizes[name] + 1)
-        if len(content) != self.sizes[name]:
-            raise self.bad(f"{name} is not as long as it is said to be")
-        return content
-
-    def document(self, name: str) -> Any:
-        """A JSON file; :class:`UserError` where it is none."""
-        return parse_json(self.read(name), f"{self.path}: {name}")
-
-    def digest(self, name: str) -> str:
-        """sha256 of a file, read in pieces and no further than its size."""
-        found, left = hashlib.sha256(), self.sizes[name]
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """A file in pieces, read no further than its size."""
+        left = self.sizes[name]
         with self.open(name) as stream:
             while piece := stream.read(min(_CHUNK, left + 1)):
                 left -= len(piece)
                 if left < 0:
                     break
-                found.update(piece)
+                yield piece
         if left:
             raise self.bad(f"{name} is not as long as it is said to be")
+
+    def document(self, name: str) -> Any:
+        """A JSON file; :class:`UserError` where it is none."""
+        return parse_json(b"".join(self.pieces(name)), f"{self.path}: {name}")
+
+    def digest(self, name: str) -> str:
+        """sha256 of a file."""
+        found = hashlib.sha256()
+        for piece in self.pieces(name):
+            found.update(piece)
         return found.hexdigest()
 
     def bad(self, what: str) -> UserError:
@@ -95,9 +87,7 @@ class Bundle:
 
     def _archived(self, archive: zipfile.ZipFile) -> dict[str, int]:
         sizes: dict[str, int] = {}
-        for info in archive.infolist():
-            if info.is_dir():
-                continue
+        for info in (info for info in archive.infolist() if not info.is_dir()):
             if info.filename in sizes:
                 raise self.bad(f"holds {info.filename!r} twice")
             if info.flag_bits & 1:

@@ -1,9 +1,7 @@
 """``slotbench publish``: finished runs as one bundle, or as records for ``results/published``."""
 
 import json
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +9,14 @@ from typing import Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import read_document, read_json, sha256_of, write_json
+from slotbench.files import (
+    read_document,
+    read_json,
+    replacing,
+    replacing_folder,
+    sha256_of,
+    write_json,
+)
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
 from slotbench.results.documents import SCHEMA_VERSION, Evaluation
 from slotbench.results.run import Run
@@ -34,36 +39,31 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     sources: dict[str, Path] = {}
     for run in chosen.values():
         sources |= _files(run)
-    if out.exists() and not force:
+    if out.is_file() and not force:
         raise UserError(f"{out} is there already.", "Choose another name, or add --force.")
-    if out.exists() and out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise UserError(f"{out} is a folder with other things in it; it is left alone.")
     out.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"bundle": str(out), "runs": len(chosen), "weights": out.suffix != ".json"}
     if out.suffix == ".json":
         names = ("config", "status", "evaluation", "environment")
-        records = [
-            {name: read_json(run.path / f"{name}.json") for name in names}
-            for run in chosen.values()
-        ]
+        records = [{name: read_json(path / f"{name}.json") for name in names} for path in chosen]
         write_json(out, records)
-        return {"bundle": str(out), "runs": len(chosen), "weights": False}
+        return facts
     listed: dict[str, dict[str, Any]] = {
         name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         for name, path in sorted(sources.items())
     }
     manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        made = Path(folder) / "bundle"
-        write = _archive if out.suffix == ".zip" else _folder
-        write(made, manifest, sources)
-        _put(made, out, Path(folder) / "before")
-    return {
-        "bundle": str(out),
-        "runs": len(chosen),
-        "weights": True,
-        "files": len(sources),
-        "bytes": sum(facts["bytes"] for facts in listed.values()),
-    }
+    if out.suffix == ".zip":
+        with replacing(out) as made:
+            _archive(made, manifest, sources)
+    else:
+        with replacing_folder(out, MANIFEST, force=force) as made:
+            for name, path in sources.items():
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, made / name)
+            write_json(made / MANIFEST, manifest)
+    total = sum(each["bytes"] for each in listed.values())
+    return {**facts, "files": len(sources), "bytes": total}
 
 
 def _files(run: Run) -> dict[str, Path]:
@@ -92,14 +92,6 @@ def _files(run: Run) -> dict[str, Path]:
     return found
 
 
-def _folder(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
-    made.mkdir()
-    for name, path in sources.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, made / name)
-    write_json(made / MANIFEST, manifest)
-
-
 def _archive(made: Path, manifest: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
     with zipfile.ZipFile(made, "w", allowZip64=True) as archive:
         text = json.dumps(manifest, indent=2) + "\n"
@@ -119,10 +111,3 @@ def _info(name: str) -> zipfile.ZipInfo:
     json_file = name.endswith(".json")
     info.compress_type = zipfile.ZIP_DEFLATED if json_file else zipfile.ZIP_STORED
     return info
-
-
-def _put(made: Path, out: Path, before: Path) -> None:
-    """Rename ``made`` to ``out``; an old folder is renamed to ``before`` first."""
-    if out.is_dir():
-        os.replace(out, before)  # noqa: PTH105
-    os.replace(made, out)  # noqa: PTH105

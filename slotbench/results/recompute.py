@@ -55,23 +55,19 @@ def verify_bundle(
     ``path`` is no bundle.
     """
     with open_bundle(path) as bundle:
-        wrong = check_hashes(bundle)
-        runs: list[dict[str, Any]] = []
+        wrong, runs = check_hashes(bundle), []
         for folder in bundle.runs:
-            if wrong or not recompute:
-                runs.append({"run": folder, "recomputed": False, "reason": "", "metrics": []})
-                continue
-            say(f"Computing again: {folder}")
-            runs.append(_run(bundle, folder, data_dir, device, tolerance))
-    verdicts = Counter(cell["verdict"] for run in runs for cell in run["metrics"])
-    unverified = [
-        f"{run['run']}: {run['reason']}" for run in runs if run["reason"] and not run["recomputed"]
+            runs.append({"run": folder, "recomputed": False, "reason": "", "metrics": []})
+            if recompute and not wrong:
+                say(f"Computing again: {folder}")
+                runs[-1] |= _run(bundle, folder, data_dir, device, tolerance)
+    cells = [
+        (run["run"], cell["metric"], cell["verdict"]) for run in runs for cell in run["metrics"]
     ]
+    verdicts = Counter(verdict for _, _, verdict in cells)
+    unverified = [f"{run['run']}: {run['reason']}" for run in runs if run["reason"]]
     unverified += [
-        f"{run['run']}: {cell['metric']} {cell['verdict']}"
-        for run in runs
-        for cell in run["metrics"]
-        if cell["verdict"] not in VERDICTS
+        f"{run}: {metric} {verdict}" for run, metric, verdict in cells if verdict not in VERDICTS
     ]
     return {
         "schema": 1,
@@ -89,19 +85,17 @@ def verify_bundle(
 def _run(
     bundle: Bundle, folder: str, data_dir: Path, device: str, tolerance: float
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"run": folder, "recomputed": False, "reason": "", "metrics": []}
     try:
         name = f"{folder}/evaluation.json"
         stored = parse_document(bundle.document(name), Evaluation, name)
         fresh = _evaluate(bundle, folder, stored, data_dir, device)
-        digits = list(compare(stored, fresh, tolerance))
+        return {"recomputed": True, "metrics": list(compare(stored, fresh, tolerance))}
     except SlotbenchError as error:
-        return found | {"reason": str(error)}
+        return {"reason": str(error)}
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         # The documents are someone else's. The next run must still be checked.
         why = f"its files do not fit this slotbench ({type(error).__name__}: {error})"
-        return found | {"reason": why[:500]}
-    return found | {"recomputed": True, "metrics": digits}
+        return {"reason": why[:500]}
 
 
 def compare(
@@ -162,7 +156,7 @@ def _evaluate(
     with open_dataset(config, data_dir) as dataset:
         _try(config, weights)
         objective = build(config)
-        objective.load_state_dict(load(bundle.read(name)))
+        objective.load_state_dict(load(b"".join(bundle.pieces(name))))
         with bar("Evaluating", 1.0, count=False) as progress:
             return judge(
                 objective.eval().to(devices.choose(device)),

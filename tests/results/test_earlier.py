@@ -96,6 +96,10 @@ def test_an_extended_run_ends_like_one_that_was_as_long_from_the_start(train):
     whole = train(set=CONSTANT, objective="simclr", steps=5)
     assert whole.id != longer.id
     assert alike(load_file(whole.model), load_file(longer.model))
+    # The rate is that of the longer run, too.
+    longer_yet, whole = train(resume=train(), steps=4), train(steps=4)
+    rates = [run.metrics()[-1]["learning_rate"] for run in (longer_yet, whole)]
+    assert rates[0] == rates[1] > 0
     status = longer.status()
     assert (status["state"], status["step"]) == ("done", 5)
     assert status["extended"] == {"run": short.id, "step": 2}
@@ -104,15 +108,6 @@ def test_an_extended_run_ends_like_one_that_was_as_long_from_the_start(train):
     assert train(resume=short, steps=5).id == longer.id
     again = train(resume=longer, steps=6)
     assert again.config().extended == {"run": longer.id, "step": 5}
-
-
-@pytest.mark.slow
-def test_the_rate_of_an_extended_run_is_that_of_the_longer_run(train):
-    short = train()
-    longer = train(resume=short, steps=4)
-    whole = train(steps=4)
-    rates = [[row["learning_rate"] for row in run.metrics()][-1] for run in (longer, whole)]
-    assert rates[0] == rates[1] > 0
 
 
 def test_an_extension_that_was_killed_at_its_start_begins_again(train):
@@ -150,18 +145,9 @@ def test_a_run_that_cannot_be_extended_is_explained(train, choice, steps, messag
     with pytest.raises(UserError, match=message):
         train(resume=run, steps=steps)
     assert len(list(run.path.parent.iterdir())) == 1
-
-
-def test_an_unfinished_run_is_not_extended(train, shown, tmp_path, blocks):
-    run = train()
     run.write_status("interrupted")
-    where = ("--results-dir", tmp_path, "--data-dir", blocks)
-    code, _, said = shown("train", "--resume", run.id, "--steps", "9", *where)
-    assert code == 2
-    assert "is interrupted; only a finished run is extended" in said
-    code, _, said = shown("train", "--resume", run.id, "--init", run.id, *where)
-    assert code == 2
-    assert "--init with --resume" in said
+    with pytest.raises(UserError, match="is interrupted; only a finished run is extended"):
+        train(resume=run, steps=9)
 
 
 @pytest.mark.slow

@@ -9,30 +9,15 @@ from slotbench.results import entries
 from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_config, make_evaluation, text_of
 
+SLATE = "SLATE (authors' code)"
 
-def add_entry(
-    results,
-    numbers,
-    *,
-    kind="external",
-    name="SLATE (authors' code)",
-    seed=0,
-    warnings=(),
-    dataset=None,
-    **fields,
-):
+
+def add_entry(results, numbers, *, warnings=(), seed=0, kind="external", name=SLATE, **fields):
     """Write one entry as ``slotbench evaluate`` does."""
-    config = {
-        "kind": kind,
-        "name": name,
-        "seed": seed,
-        "dataset": dataset or make_config()["dataset"],
-        **(
-            {"source": {"file": "my masks.npz", "sha256": "0" * 64}}
-            if kind == "external"
-            else {"slots": 7, "version": 1}
-        ),
-    }
+    own = {"slots": 7, "version": 1}
+    if kind == "external":
+        own = {"source": {"file": "my masks.npz", "sha256": "0" * 64}}
+    config = {"kind": kind, "name": name, "seed": seed, "dataset": make_config()["dataset"], **own}
     evaluation = make_evaluation(config, numbers, **fields)
     return entries.store(config, evaluation, list(warnings), results, 1)
 
@@ -43,20 +28,20 @@ def test_external_rows_are_marked_in_every_format(tmp_path):
     board = leaderboard(tmp_path)
     ours, theirs = board.to_json()["rows"]
     assert (ours["external"], theirs["external"]) == (False, True)
-    assert (theirs["family"], theirs["objective"]) == ("external", "SLATE (authors' code)")
+    assert (theirs["family"], theirs["objective"]) == ("external", SLATE)
     assert theirs["metrics"]["fg_ari/attention"]["mean"] == 0.7
     assert theirs["metrics"]["fg_ari/decoder"]["mean"] is None
     assert theirs["warnings"] == ["masks: read as scores"]
     assert theirs["cost"]["steps"] is None
-    name = "SLATE (authors' code) · external"
+    name = f"{SLATE} · external"
     assert f"| {name} |" in board.to_markdown()
     assert "external" in text_of(board)
-    assert "SLATE (authors' code) $\\cdot$ external" in board.to_latex()
+    assert f"{SLATE} $\\cdot$ external" in board.to_latex()
     lines = list(csv.DictReader(io.StringIO(board.to_csv())))
     assert {line["external"] for line in lines if line["family"] == "external"} == {"True"}
     assert {line["external"] for line in lines if line["family"] != "external"} == {"False"}
     only = leaderboard(tmp_path, family="external").to_json()["rows"]
-    assert [row["objective"] for row in only] == ["SLATE (authors' code)"]
+    assert [row["objective"] for row in only] == [SLATE]
 
 
 def test_entries_take_no_part_in_comparisons(tmp_path):

@@ -31,18 +31,10 @@ def document(groups, **fields):
     """An evaluation with one key of each group, whose value is that of ``groups``."""
     keys = {"health": "health/slot_cosine", "segmentation": "fg_ari/attention"}
     same = dict.fromkeys(("split", "fingerprint", "resolution", "images", "objects", "slots"), 1)
-    return {
-        "schema": 1,
-        **same,
-        "seed": 0,
-        "groups": {name: VERSIONS[name] for name in groups},
-        "metrics": {
-            keys[name]: {"value": value, "version": VERSIONS[name]}
-            for name, value in groups.items()
-        },
-        "skipped": {},
-        **fields,
-    }
+    judged = {name: VERSIONS[name] for name in groups}
+    metrics = {keys[name]: {"value": value, "version": 1} for name, value in groups.items()}
+    rest = {"seed": 0, "groups": judged, "metrics": metrics, "skipped": {}}
+    return {"schema": 1, **same, **rest, **fields}
 
 
 def test_groups_that_are_missing_or_of_another_version_are_left_to_do():
@@ -55,26 +47,18 @@ def test_groups_that_are_missing_or_of_another_version_are_left_to_do():
     assert left_to_do(before, ("segmentation", "health")) == ("segmentation", "health")
 
 
-def test_other_groups_are_kept_and_the_same_group_is_replaced_whole():
-    before = document(
-        {"segmentation": 0.1, "health": 0.2},
-        skipped={"health/consistency": "a reason", "dci": "another"},
-    )
+def test_other_groups_of_the_same_images_are_kept_and_the_same_group_is_replaced_whole():
+    skipped = {"health/consistency": "a reason", "dci": "another"}
+    before = document({"segmentation": 0.1, "health": 0.2}, skipped=skipped)
     before["metrics"]["health/gone"] = {"value": 1.0, "version": 0}
-    joined = merged(before, document({"health": 0.3}))
-    assert {key: cell["value"] for key, cell in joined["metrics"].items()} == {
-        "fg_ari/attention": 0.1,
-        "health/slot_cosine": 0.3,
-    }
+    new = document({"health": 0.3})
+    joined = merged(before, new)
+    values = {key: cell["value"] for key, cell in joined["metrics"].items()}
+    assert values == {"fg_ari/attention": 0.1, "health/slot_cosine": 0.3}
     assert joined["skipped"] == {"dci": "another"}
     assert joined["groups"] == VERSIONS
-
-
-@pytest.mark.parametrize("field", ["images", "seed", "fingerprint", "slots"])
-def test_nothing_is_taken_from_an_evaluation_of_something_else(field):
-    before = document({"segmentation": 0.1}, **{field: 2})
-    new = document({"health": 0.3})
-    assert merged(before, new) == new
+    for field in ("images", "seed", "fingerprint", "slots"):
+        assert merged({**before, field: 2}, new) == new
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +118,13 @@ def test_force_and_no_cache(trained, blocks, passes):
         passes.clear()
         return judge.evaluate(trained, CPU, blocks, split="test", metrics="segmentation", **options)
 
-    first = evaluate(force=True)
-    assert passes == ["test"]
-    assert (trained.path / "cache" / "test.npz").is_file()
+    first, kept = evaluate(force=True), trained.path / "cache" / "test.npz"
+    assert (passes, kept.is_file()) == (["test"], True)
     assert evaluate(force=True) == first
     assert passes == ["test"]
-    (trained.path / "cache" / "test.npz").unlink()
+    kept.unlink()
     assert evaluate(force=True, cached=False) == first
-    assert not (trained.path / "cache" / "test.npz").exists()
+    assert not kept.exists()
 
 
 def test_an_evaluation_of_another_model_or_a_damaged_one_is_not_kept(trained, blocks, passes):

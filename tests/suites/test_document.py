@@ -58,11 +58,8 @@ def test_both_ways_of_writing_a_field_are_the_same(tmp_path):
     plain = suite(tmp_path, "[axes]\ncore.width = [8]\n[axes.encoder]\nchannels = [8]\n")
     quoted = suite(tmp_path, '[axes]\n"core.width" = [8]\n"encoder.channels" = [8]\n')
     assert plain.axes == quoted.axes == {"core.width": (8,), "encoder.channels": (8,)}
-
-
-def test_a_core_and_its_fields_are_axes_together(tmp_path):
-    found = suite(tmp_path, '[axes]\ncore = ["slot-attention"]\n"core.width" = [8, 16]\n')
-    assert len(found.combinations()) == 2
+    both = suite(tmp_path, '[axes]\ncore = ["slot-attention"]\n"core.width" = [8, 16]\n')
+    assert len(both.combinations()) == 2
 
 
 def test_short_forms(tmp_path):
@@ -71,9 +68,8 @@ def test_short_forms(tmp_path):
         'seeds = 3\nbudget = "100:images"\nmetrics = "segmentation,health"\n'
         '[axes]\nencoder = ["cnn"]\nviews.crop = [[0.2, 1.0]]\n',
     )
-    assert found.axes["seed"] == (0, 1, 2)
-    assert found.axes["encoder.name"] == ("cnn",)
-    assert found.axes["views.crop"] == ((0.2, 1.0),)
+    axes = {"seed": (0, 1, 2), "encoder.name": ("cnn",), "views.crop": ((0.2, 1.0),)}
+    assert found.axes == axes
     assert found.fixed == {"budget": "100:images"}
     assert found.metrics == ("segmentation", "health")
 
@@ -103,15 +99,17 @@ MISTAKES = {
     "nested": (f"a = {'[' * 5000}{']' * 5000}", "not valid TOML"),
     "no number": (f"{AXES}core.width = [nan]\n", "expected finite numbers"),
     "a billion seeds": (f"seeds = 1000000000\n{AXES}", "expected at most 20,000"),
+    "question": (AXES, "no question", ""),
+    "file name": (AXES, "small letters", 'name = "../b"\nquestion = "Why?"\n'),
     "a large product": (f"seeds = 15000\n{AXES}core.width = [8, 16]\n", "30,000 combinations"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_explained_and_names_the_file(tmp_path, mistake):
-    text, message = MISTAKES[mistake]
+    text, message, *head = MISTAKES[mistake]
     with pytest.raises(UserError, match=message) as error:
-        suite(tmp_path, text)
+        suite(tmp_path, text, *head)
     assert error.value.message.startswith(str(tmp_path / "a.toml"))
 
 
@@ -132,13 +130,6 @@ def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path):
     file.write_bytes(b'question = "H\xe4lt es?"')
     with pytest.raises(UserError, match="not valid TOML in UTF-8"):
         read(file)
-
-
-def test_a_suite_has_a_question_and_a_name(tmp_path):
-    with pytest.raises(UserError, match="no question"):
-        suite(tmp_path, AXES, head="")
-    with pytest.raises(UserError, match="small letters"):
-        suite(tmp_path, AXES, head='name = "../b"\nquestion = "Why?"\n')
 
 
 @pytest.mark.parametrize("name", registry.names("suites"))

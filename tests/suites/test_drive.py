@@ -3,7 +3,7 @@
 import errno
 import os
 import threading
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,10 @@ class Told(tiny.Script):
         return next(self.outcomes, None) or super().outcome(task)
 
 
+def begun(engine, cell):
+    return engine.given.count(cell.key)
+
+
 def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(eight, tmp_path):
     for capacity in (1, 3, 8):
         results = tmp_path / str(capacity)
@@ -47,14 +51,13 @@ def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(eight, tmp_pa
 
 
 def test_what_is_done_is_never_run_again(eight, tmp_path):
-    for cell in eight.cells[::3]:
-        tiny.finish(cell.run.path)
+    done = {cell.key for cell in eight.cells[::3]}
+    for key in done:
+        tiny.finish(Path(key))
     first, second = (tiny.Script(tmp_path) for _ in range(2))
     for engine in (first, second):
         assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
-    assert set(first.given) == {cell.key for cell in eight.cells} - {
-        cell.key for cell in eight.cells[::3]
-    }
+    assert set(first.given) == {cell.key for cell in eight.cells} - done
     assert second.given == []
 
 
@@ -79,25 +82,21 @@ def test_what_failed_waits_for_retry(eight, tmp_path):
     assert again.given == [failed.key]
 
 
-def test_a_cell_that_keeps_being_stopped_is_begun_three_times(eight, tmp_path):
-    engine = Told(tmp_path, *[("stopped", "preempted")] * 3, capacity=1)
+@pytest.mark.parametrize(
+    ("outcomes", "attempts", "counts"),
+    [
+        ([("stopped", "preempted")] * 3, drive.ATTEMPTS, {"done": 7, "waiting": 1}),
+        ([("elsewhere", "")] * 5, 6, {"done": 8}),
+        ([("failed", "The disk is full")], 1, {"done": 7, "failed": 1}),  # not written down
+    ],
+)
+def test_how_often_a_cell_is_begun(eight, tmp_path, outcomes, attempts, counts):
+    engine = Told(tmp_path, *outcomes, capacity=1)
     picture = tiny.drive(eight, engine, tmp_path)
-    assert Counter(engine.given)[eight.cells[0].key] == drive.ATTEMPTS == 3
-    assert (picture.counts["done"], picture.counts["waiting"]) == (7, 1)
-
-
-def test_a_cell_that_others_began_first_is_no_attempt(eight, tmp_path):
-    engine = Told(tmp_path, *[("elsewhere", "")] * 5, capacity=1)
-    assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
-    assert Counter(engine.given)[eight.cells[0].key] == 6
-
-
-def test_a_failure_that_could_not_be_written_down_is_shown_and_ends(eight, tmp_path):
-    engine = Told(tmp_path, ("failed", "The disk is full"), capacity=1)
-    picture = tiny.drive(eight, engine, tmp_path)
-    ((cell, progress),) = picture.cells("failed")
-    assert (cell.key, progress.reason) == (eight.cells[0].key, "The disk is full")
-    assert Counter(engine.given)[cell.key] == 1
+    assert begun(engine, eight.cells[0]) == attempts
+    assert {state: count for state, count in picture.counts.items() if count} == counts
+    reasons = [progress.reason for _, progress in picture.cells("failed")]
+    assert reasons == ["The disk is full"] * counts.get("failed", 0)
 
 
 def test_a_full_disk_does_not_end_a_suite(eight, tmp_path, monkeypatch):
@@ -114,6 +113,7 @@ def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight, tmp_path):
     taken = eight.cells[2].run
     taken.path.mkdir(parents=True)
     taken.write_status("running")
+    let_go, held = threading.Event(), threading.Event()
 
     class Slow(tiny.Script):
         def poll(self):
@@ -122,22 +122,16 @@ def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight, tmp_path):
                 let_go.set()
             return super().poll()
 
-    let_go, held = threading.Event(), threading.Event()
-
     def hold():
         with taken.lock():
             held.set()
             let_go.wait(60)
 
-    other = threading.Thread(target=hold)
-    other.start()
-    held.wait(60)
     engine = Slow(tmp_path)
-    try:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(hold)
+        held.wait(60)
         assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
-    finally:
-        let_go.set()
-        other.join()
     assert str(taken.path) not in engine.given
 
 
@@ -157,18 +151,12 @@ def test_two_suites_at_once_run_each_cell_once(eight, tmp_path):
                 return "elsewhere", ""
             return "done", ""
 
-    results = tmp_path / "results"
-    pictures = []
-    threads = [
-        threading.Thread(
-            target=lambda: pictures.append(tiny.drive(eight, Sharing(tmp_path, 4), results))
-        )
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        drives = [
+            pool.submit(tiny.drive, eight, Sharing(tmp_path, 4), tmp_path / "results")
+            for _ in range(2)
+        ]
+        pictures = [each.result() for each in drives]
     assert [picture.counts["done"] for picture in pictures] == [8, 8]
     assert sorted(finished) == sorted(cell.key for cell in eight.cells)
 

@@ -31,6 +31,14 @@ def ended(engine, count):
     return found
 
 
+def end_of(folder, workers=1):
+    """How a cell ends."""
+    engine = Local(settings(folder, workers))
+    engine.submit([task(folder)])
+    (found,) = ended(engine, 1)
+    return found
+
+
 def settings(folder, workers=None, device="cpu"):
     return Settings(workers, device, None, folder)
 
@@ -54,9 +62,7 @@ def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
     script, outcome, reason = ENDS[case]
     monkeypatch.setattr(process, "oom_kills", lambda: 0)
     instead(script)
-    engine = Local(settings(tmp_path, 1))
-    engine.submit([task(tmp_path)])
-    (found,) = ended(engine, 1)
+    found = end_of(tmp_path)
     assert (found.run, found.outcome) == (task(tmp_path).run, outcome)
     assert found.reason.startswith(reason)
     status = Run(tmp_path / "run").status()
@@ -69,9 +75,7 @@ def test_a_kill_for_lack_of_memory_is_told_from_another(tmp_path, instead, monke
     count = iter((3, 4))
     monkeypatch.setattr(process, "oom_kills", lambda: next(count))
     instead("kill -KILL $$")
-    engine = Local(settings(tmp_path, 1))
-    engine.submit([task(tmp_path)])
-    assert "the machine ran out of memory" in ended(engine, 1)[0].reason
+    assert "the machine ran out of memory" in end_of(tmp_path).reason
 
 
 def test_a_failure_does_not_undo_a_training(tmp_path, instead):
@@ -79,9 +83,7 @@ def test_a_failure_does_not_undo_a_training(tmp_path, instead):
     run.path.mkdir()
     run.write_status("done", step=4)
     instead("echo 'no such metric'; exit 1")
-    engine = Local(settings(tmp_path, 1))
-    engine.submit([task(tmp_path)])
-    ended(engine, 1)
+    end_of(tmp_path)
     assert (run.status()["state"], run.status()["step"]) == ("done", 4)
     assert run.status()["evaluation_error"] == "no such metric"
 
@@ -91,9 +93,7 @@ def test_cores_are_shared_and_threads_pinned(tmp_path, instead, monkeypatch):
     instead("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $CUDA_VISIBLE_DEVICES-")
     for workers, threads in ((1, 8), (3, 2), (8, 1), (20, 1)):
         folder = tmp_path / str(workers)
-        engine = Local(settings(folder, workers))
-        engine.submit([task(folder)])
-        ended(engine, 1)
+        end_of(folder, workers)
         said = (folder / "run" / process.LOG).read_text()
         assert said.startswith(f"{threads} {threads} ")
 
@@ -125,9 +125,7 @@ def test_a_gpu_each(tmp_path, instead, monkeypatch):
 
 def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(process.sys, "executable", str(tmp_path / "nothing"))
-    engine = Local(settings(tmp_path, 1))
-    engine.submit([task(tmp_path)])
-    (found,) = ended(engine, 1)
+    found = end_of(tmp_path)
     assert found.outcome == "failed"
     assert Run(tmp_path / "run").status()["reason"] == found.reason != ""
 

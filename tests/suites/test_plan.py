@@ -55,24 +55,14 @@ def test_what_a_cell_does_not_have_is_left_out_of_it(make):
         '[axes]\nobjective = ["reconstruction", "simclr"]\nalignment = ["pool", "shared"]\n'
         "decoder.channels = [8, 16, 24]\n"
     )
-    found = [dict(cell.values) for cell in plan.cells]
-    assert found == [
-        {"objective": "reconstruction", "decoder.channels": 8},
-        {"objective": "reconstruction", "decoder.channels": 16},
-        {"objective": "reconstruction", "decoder.channels": 24},
-        {"objective": "simclr", "alignment": "pool"},
-        {"objective": "simclr", "alignment": "shared"},
+    assert [dict(cell.values) for cell in plan.cells] == [
+        *({"objective": "reconstruction", "decoder.channels": width} for width in (8, 16, 24)),
+        *({"objective": "simclr", "alignment": name} for name in ("pool", "shared")),
     ]
     assert len({cell.key for cell in plan.cells}) == 5
-
-
-def test_an_encoder_brings_its_fields(make):
     plan = make('[axes]\nencoder.name = ["cnn", "strided-cnn"]\nencoder.stride = [2, 4]\n')
-    assert [dict(cell.values) for cell in plan.cells] == [
-        {"encoder.name": "cnn"},
-        {"encoder.name": "strided-cnn", "encoder.stride": 2},
-        {"encoder.name": "strided-cnn", "encoder.stride": 4},
-    ]
+    strided = [{"encoder.name": "strided-cnn", "encoder.stride": stride} for stride in (2, 4)]
+    assert [dict(cell.values) for cell in plan.cells] == [{"encoder.name": "cnn"}, *strided]
 
 
 @pytest.mark.parametrize(
@@ -132,10 +122,8 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
     plan = tiny.planned(registry.get("suites", "demo").load()(), blocks, tmp_path)
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
-    typed = [
-        resolve(Choice(objective=name, preset="quick"), info).id
-        for name in ("random", "simclr", "slot-infonce", "reconstruction")
-    ]
+    names = ("random", "simclr", "slot-infonce", "reconstruction")
+    typed = [resolve(Choice(objective=name, preset="quick"), info).id for name in names]
     assert [cell.config.id for cell in plan.cells] == typed
 
 

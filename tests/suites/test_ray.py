@@ -1,9 +1,5 @@
 """The engine ``ray``, on a cluster of Ray's own on this machine."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from slotbench.errors import UserError
@@ -23,7 +19,7 @@ pytestmark = [
 ]
 
 
-class Task0:
+class FakeTask:
     """Stands for ``ray.remote(...)``: remembers what it was given."""
 
     def __init__(self, calls):
@@ -41,7 +37,7 @@ class Task0:
 @pytest.fixture
 def cluster(monkeypatch):
     """No cluster, but what one would say: resources, and how tasks end."""
-    said = {"resources": {"CPU": 8.0}, "calls": [], "ends": [], "up": True}
+    said = {"resources": {"CPU": 8.0}, "calls": [], "ends": []}
 
     def get(_):
         end = said["ends"].pop(0)
@@ -49,23 +45,22 @@ def cluster(monkeypatch):
             raise end
         return end
 
-    monkeypatch.setattr(ray, "init", lambda **given: said.update(given=given))
-    monkeypatch.setattr(ray, "shutdown", lambda: None)
-    monkeypatch.setattr(ray, "is_initialized", lambda: said["up"])
-    monkeypatch.setattr(ray, "cluster_resources", lambda: said["resources"])
-    monkeypatch.setattr(ray, "remote", lambda _: Task0(said["calls"]))
-    monkeypatch.setattr(ray, "wait", lambda waiting, **_: (waiting, []))
-    monkeypatch.setattr(ray, "cancel", lambda *_, **__: None)
-    monkeypatch.setattr(ray, "get", get)
+    for name, fake in {
+        "init": lambda **given: said.update(given=given),
+        "shutdown": lambda: None,
+        "is_initialized": lambda: True,
+        "cluster_resources": lambda: said["resources"],
+        "remote": lambda _: FakeTask(said["calls"]),
+        "wait": lambda waiting, **_: (waiting, []),
+        "cancel": lambda *_, **__: None,
+        "get": get,
+    }.items():
+        monkeypatch.setattr(ray, name, fake)
     return said
 
 
-def engine(folder, workers=None, **given):
-    return Ray(Settings(workers, given.get("device", "auto"), given.get("address"), folder))
-
-
-def task(name):
-    return Task(name, "0" * 8, {}, "", "", "cpu", ())
+def engine(folder, workers=None, device="auto", address=None):
+    return Ray(Settings(workers, device, address, folder))
 
 
 def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(tmp_path, cluster, monkeypatch):
@@ -77,15 +72,10 @@ def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(tmp_path, cluster
     assert engine(tmp_path, 2, address="auto").threads == 1
     assert "num_cpus" not in cluster["given"]
     cluster["resources"] = {"CPU": 8.0, "GPU": 2.0}
-    engine(tmp_path)
-    engine(tmp_path, device="cpu")
-    assert [(call["num_cpus"], call["num_gpus"]) for call in cluster["calls"]] == [
-        (4, 0),
-        (1, 0),
-        (1, 0),
-        (1, 1),
-        (1, 0),
-    ]
+    for device in ("auto", "cpu"):
+        engine(tmp_path, device=device)
+    shares = [(call["num_cpus"], call["num_gpus"]) for call in cluster["calls"]]
+    assert shares == [(4, 0), (1, 0), (1, 0), (1, 1), (1, 0)]
     assert all(call["max_retries"] == 0 for call in cluster["calls"])
 
 
@@ -102,8 +92,8 @@ def test_what_ray_says_of_the_end_of_a_task(tmp_path, cluster):
         "f": (known.RaySystemError("what"), ("stopped", "RaySystemError")),
     }
     cluster["ends"] = [end for end, _ in ends.values()]
-    handles = found.submit([task(name) for name in ends])
-    assert len(set(handles)) == len(ends)
+    tasks = [Task(name, "0" * 8, {}, "", "", "cpu", ()) for name in ends]
+    assert len(set(found.submit(tasks))) == len(ends)
     told = {end.run: (end.outcome, end.reason) for end in found.poll()}
     assert list(told) == list(ends)
     for name, (_, (outcome, reason)) in ends.items():
@@ -133,7 +123,7 @@ def test_two_objectives_two_seeds_two_datasets(tmp_path, blocks):
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks):
+def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks, monkeypatch):
     """In this process: the driver's own Ray, a damaged dataset, and a cluster that is left."""
     data = tiny.data(tmp_path, blocks)
     where = commands.Where(data, tmp_path / "results", "cpu")
@@ -142,30 +132,18 @@ def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks):
     lost = next(cell for cell in plan.cells if cell.values["objective"] == "simclr")
     lost.run.path.mkdir(parents=True)
     (lost.run.path / "checkpoint.pt").write_bytes(b"nothing that can be read")
+    addresses = []
+    at_work = Ray.submit
+
+    def submit(self, tasks):
+        addresses.append(self.ray.util.get_node_ip_address())
+        return at_work(self, tasks)
+
+    monkeypatch.setattr(Ray, "submit", submit)
     picture = commands.run(suite, where, commands.How("ray", workers=2))
+    assert set(addresses) == {"127.0.0.1"}  # a cluster of our own listens on loopback only
     ((cell, progress),) = picture.cells("failed")
     assert cell.key == lost.key
     assert "checkpoint.pt" in progress.reason
     assert picture.counts["done"] == 3
     assert not ray.is_initialized()
-
-
-@pytest.mark.slow
-def test_a_cluster_of_our_own_listens_on_loopback_only(tmp_path):
-    code = """
-import sys
-from pathlib import Path
-from slotbench.suites.engines import Settings
-from slotbench.suites.ray_engine import Ray
-engine = Ray(Settings(1, "cpu", None, Path(sys.argv[1])))
-print(engine.ray.util.get_node_ip_address())
-engine.close()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "127.0.0.1"

@@ -2,8 +2,9 @@
 
 import json
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
@@ -26,40 +27,30 @@ def run_with(folder, evaluated=False, **status):
     return run
 
 
+FAILED = {"state": "failed", "reason": "x"}
 STATES = {
-    "nothing": ({}, False, ("waiting", "")),
-    "just begun": ({}, True, ("running", "")),
-    "running": ({"state": "running"}, True, ("running", "")),
-    "dead": ({"state": "running"}, False, ("interrupted", "its process ended without a word")),
-    "stopped": (
-        {"state": "interrupted", "reason": "stopped by SIGTERM"},
-        False,
-        ("interrupted", "stopped by SIGTERM"),
-    ),
-    "begun again": ({"state": "failed", "reason": "x"}, True, ("running", "")),
-    "failed": ({"state": "failed", "reason": "x"}, False, ("failed", "x")),
-    "judged now": ({"state": "done"}, True, ("evaluating", "")),
-    "not judged": ({"state": "done"}, False, ("interrupted", "trained, not judged by all metrics")),
-    "judged in vain": (
-        {"state": "done", "evaluation_error": "x"},
-        False,
-        ("failed", "evaluation: x"),
-    ),
-    "done": ({"state": "done", "evaluated": True}, False, ("done", "")),
-    "done, looked at": ({"state": "done", "evaluated": True}, True, ("done", "")),
+    "nothing": ({}, False, "waiting", ""),
+    "just begun": ({}, True, "running", ""),
+    "running": ({"state": "running"}, True, "running", ""),
+    "dead": ({"state": "running"}, False, "interrupted", "its process ended without a word"),
+    "stopped": ({"state": "interrupted", "reason": "SIGTERM"}, False, "interrupted", "SIGTERM"),
+    "begun again": (FAILED, True, "running", ""),
+    "failed": (FAILED, False, "failed", "x"),
+    "judged now": ({"state": "done"}, True, "evaluating", ""),
+    "not judged": ({"state": "done"}, False, "interrupted", "trained, not judged by all metrics"),
+    "in vain": ({"state": "done", "evaluation_error": "x"}, False, "failed", "evaluation: x"),
+    "done": ({"state": "done", "evaluated": True}, False, "done", ""),
+    "done, looked at": ({"state": "done", "evaluated": True}, True, "done", ""),
 }
 
 
 @pytest.mark.parametrize("case", STATES)
 def test_the_state_of_a_cell(case, tmp_path):
-    status, held, expected = STATES[case]
+    status, held, *expected = STATES[case]
     run = run_with(tmp_path / "run", **status)
-    if held:
-        with run.lock():
-            found = progress_of(Run(run.path), ("segmentation",))
-    else:
-        found = progress_of(run, ("segmentation",))
-    assert (found.state, found.reason) == expected
+    with run.lock() if held else nullcontext():
+        found = progress_of(Run(run.path), ("segmentation",))
+    assert [found.state, found.reason] == expected
 
 
 def test_a_damaged_status_is_no_end(tmp_path):
@@ -129,11 +120,8 @@ def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
         for line in range(50):
             journal.write("submit", engine=f"e{number}", run=f"{line}", handle="x" * 400)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
     journal = Journal(tmp_path, "tiny")
     assert len(journal.events()) == len(journal.file.read_text().splitlines()) == 400
     assert all(len(journal.open_handles(f"e{number}")) == 50 for number in range(8))

@@ -107,21 +107,36 @@ def assert_mlflow(uri, run):
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("slotbench")
     (found,) = client.search_runs([experiment.experiment_id])
-    assert found.info.run_name == run.name
-    assert found.info.status == "FINISHED"
+    assert (found.info.run_name, found.info.status) == (run.name, "FINISHED")
     assert found.data.params == {key: str(value) for key, value in SETTINGS.items()}
     assert found.data.tags["group"] == "clevr-clevr6/slot-attention+simclr"
     history = client.get_metric_history(found.info.run_id, "loss")
     assert {metric.step: metric.value for metric in history} == LOSSES
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_mlflow_in_a_folder(run, monkeypatch, tmp_path):
-    uri = (tmp_path / "mlruns").as_uri()
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder as MLflow's server."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    return (tmp_path / "mlruns").as_uri()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_takes_any_number_of_settings_of_any_length_and_any_name(run, server):
+    from mlflow.tracking import MlflowClient
+
     in_two_parts(MLflow, run)
-    assert_mlflow(uri, run)
+    assert_mlflow(server, run)
+    (run / "tracking.json").unlink()
+    settings = {f"views.field_{number}": "x" * 9000 for number in range(230)}
+    tracker = MLflow(Tracked(run, settings))
+    tracker.log(1, {"test/ap@0.125": 0.5})
+    tracker.close("failed")
+    found = MlflowClient(server).get_run(tracker.id)
+    assert found.data.metrics == {"test/ap_0.125": 0.5}
+    assert found.data.params == dict.fromkeys(settings, "x" * LIMIT)
+    assert found.info.status == "FAILED"
 
 
 @pytest.mark.slow
@@ -133,20 +148,3 @@ def test_mlflow_in_its_own_database_whatever_the_folder_is_called(tmp_path):
     (tmp_path / "does it work at 50%?" / "mlflow.db").rename(tmp_path / "mlflow.db")
     assert [file.name for file in tmp_path.iterdir() if file.is_dir()] == ["does it work at 50%?"]
     assert_mlflow(f"sqlite:///{tmp_path}/mlflow.db", path)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_mlflow_takes_any_number_of_settings_of_any_length_and_any_name(run, monkeypatch, tmp_path):
-    from mlflow.tracking import MlflowClient
-
-    uri = (tmp_path / "mlruns").as_uri()
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    settings = {f"views.field_{number}": "x" * 9000 for number in range(230)}
-    tracker = MLflow(Tracked(run, settings))
-    tracker.log(1, {"test/ap@0.125": 0.5})
-    tracker.close("failed")
-    found = MlflowClient(uri).get_run(tracker.id)
-    assert found.data.metrics == {"test/ap_0.125": 0.5}
-    assert found.data.params == dict.fromkeys(settings, "x" * LIMIT)
-    assert found.info.status == "FAILED"
