@@ -55,7 +55,8 @@ def verify_bundle(
     ``path`` is no bundle.
     """
     with open_bundle(path) as bundle:
-        wrong, runs = check_hashes(bundle), []
+        wrong = check_hashes(bundle)
+        runs: list[dict[str, Any]] = []
         for folder in bundle.runs:
             runs.append({"run": folder, "recomputed": False, "reason": "", "metrics": []})
             if recompute and not wrong:

@@ -104,43 +104,73 @@ def untouched(config: RunConfig) -> dict[str, Any]:
     return found
 
 
-def tune(plan: Plan, host: Host, data_dir: Path, results_dir: Path) -> tuned.Tuned:
-    """Tune one contestant, or go on with it; writes and returns its settings.
+class _Work:
+    """The trials of one contestant on a dataset, for one process.
 
     The study is kept in ``results/tuning/<dataset>.db``; runs are below the same folder.
     """
-    with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
-        info = dataset_info(dataset)
-        config = plan.config(info)
-        work, study = _trials(plan, host, dataset, results_dir)
-        found = _best(plan, work, study, config)
-    contestant = _contestant(config)
-    file = tuned.write(info.name, info.variant, contestant, found)
-    say(f"{contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
-    say(f"Next, type: slotbench train --preset tuned --objective {plan.choice.objective}")
-    return found
 
+    def __init__(self, plan: Plan, host: Host, dataset: DatasetFile, results_dir: Path) -> None:
+        self.plan, self.host, self.dataset = plan, host, dataset
+        self.info = dataset_info(dataset)
+        self.config = config = plan.config(self.info)
+        names = (str(config.names["core"]), str(config.names["objective"]))
+        self.contestant = tuned.key_of(*names, config.alignment)
+        self.folder = results_dir / "tuning" / f"{self.info.name}-{self.info.variant}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.space = space_of(config)
+        self.study = _study(self.folder, f"{self.contestant} {config.train.steps} steps")
 
-def _contestant(config: RunConfig) -> str:
-    return tuned.key_of(str(config.names["core"]), str(config.names["objective"]), config.alignment)
+    def take_trials(self) -> None:
+        """Take trials until the study has as many as planned."""
+        if not self.study.trials:
+            self.study.enqueue_trial(untouched(self.config), skip_if_exists=True)
+        while (left := self.plan.trials - len(self.study.get_trials(states=DONE))) > 0:
+            say(f"{self.contestant}: {left} trials to go.")
+            self.study.optimize(self._trial, n_trials=1, catch=(SlotbenchError,))
 
+    def _trial(self, trial: optuna.Trial) -> float:
+        """Train what the sampler proposes; its score."""
+        overrides = tuple(
+            f"{field}={_suggest(trial, field, of)}" for field, of in self.space.items()
+        )
+        trial.set_user_attr("overrides", overrides)
+        try:
+            return self._score(overrides, 0, trial)
+        except Pruned as error:
+            raise optuna.TrialPruned(error.message) from error
 
-def _trials(
-    plan: Plan, host: Host, dataset: DatasetFile, results_dir: Path
-) -> "tuple[_Work, optuna.Study]":
-    """Take trials until the study has as many as planned."""
-    info = dataset_info(dataset)
-    config = plan.config(info)
-    folder = results_dir / "tuning" / f"{info.name}-{info.variant}"
-    folder.mkdir(parents=True, exist_ok=True)
-    work = _Work(plan, host, dataset, folder, space_of(config))
-    study = _study(folder, f"{_contestant(config)} {config.train.steps} steps")
-    if not study.trials:
-        study.enqueue_trial(untouched(config), skip_if_exists=True)
-    while (left := plan.trials - len(study.get_trials(states=DONE))) > 0:
-        say(f"{_contestant(config)}: {left} trials to go.")
-        study.optimize(work.trial, n_trials=1, catch=(SlotbenchError,))
-    return work, study
+    def _score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
+        """Train a run, or take it as it is where it is done; its score on val."""
+        config = self.plan.config(self.info, overrides, seed)
+        run = Run.of(config, self.folder)
+        host = replace(self.host, observe=lambda *_: _Judge(trial, self.dataset, config))
+        carry_out(run, config, self.dataset, host, ())
+        return val_scores(trained(run, config).to(host.device), self.dataset)["fg_ari"]
+
+    def best(self) -> tuned.Tuned:
+        """The finalist with the best mean over the seeds of tuning."""
+        plan = self.plan
+        # Several processes may have taken a trial more than planned: it does not count.
+        counted = self.study.get_trials(states=DONE)[: plan.trials]
+        complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
+        if not complete:
+            raise UserError("No trial was trained to its end.", "Allow for more: --trials")
+        ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))[: plan.finalists]
+        means = []
+        for overrides in (tuple(trial.user_attrs["overrides"]) for trial in ranked):
+            values = [self._score(overrides, seed) for seed in range(plan.seeds)]
+            means.append((math.fsum(values) / len(values), overrides))
+        mean, overrides = max(means)
+        return tuned.Tuned(
+            preset=plan.choice.preset,
+            settings=dict(text.split("=", 1) for text in (*plan.choice.overrides, *overrides)),
+            steps=self.config.train.steps,
+            trials=plan.trials,
+            score=round(mean, 4),
+            seeds=tuple(FIRST_SEED + seed for seed in range(plan.seeds)),
+            date=datetime.now(UTC).date().isoformat(),
+        )
 
 
 def contest(
@@ -153,7 +183,10 @@ def contest(
     dry_run: bool,
     choice: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What :func:`slotbench.api.tune` returns of one objective."""
+    """Tune one contestant, or go on with it; what :func:`slotbench.api.tune` returns of it.
+
+    The settings are written to ``slotbench/config/tuned``.
+    """
     asked = Choice(objective=objective, **choice)
     if asked.preset == "auto":
         asked = replace(asked, preset=preset_for(host.device))
@@ -171,10 +204,16 @@ def contest(
     for helper in helpers:
         helper.start()
     try:
-        found = tune(plan, host, data_dir, results_dir)
+        with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
+            work = _Work(plan, host, dataset, results_dir)
+            work.take_trials()
+            found = work.best()
     finally:
         for helper in helpers:
             helper.join()
+    file = tuned.write(work.info.name, work.info.variant, work.contestant, found)
+    say(f"{work.contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
+    say(f"Next, type: slotbench train --preset tuned --objective {objective}")
     return found.model_dump(mode="json")
 
 
@@ -182,7 +221,7 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path) -> 
     """What one more process does: it takes trials of the same study."""
     plugins.load_all()
     with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
-        _trials(plan, Host(torch.device(device)), dataset, results_dir)
+        _Work(plan, Host(torch.device(device)), dataset, results_dir).take_trials()
 
 
 def _told(tried: Span | tuple[str, ...]) -> str:
@@ -206,36 +245,6 @@ def _study(folder: Path, name: str) -> optuna.Study:
     return done
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Trains and scores the trials of a plan."""
-
-    plan: Plan
-    host: Host
-    dataset: DatasetFile
-    folder: Path
-    space: Mapping[str, Span | tuple[str, ...]]
-
-    def trial(self, trial: optuna.Trial) -> float:
-        """Train what the sampler proposes; its score."""
-        overrides = tuple(
-            f"{field}={_suggest(trial, field, self.space[field])}" for field in self.space
-        )
-        trial.set_user_attr("overrides", overrides)
-        try:
-            return self.score(overrides, 0, trial)
-        except Pruned as error:
-            raise optuna.TrialPruned(error.message) from error
-
-    def score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
-        """Train a run, or take it as it is where it is done; its score on val."""
-        config = self.plan.config(dataset_info(self.dataset), overrides, seed)
-        run = Run.of(config, self.folder)
-        host = replace(self.host, observe=lambda *_: _Judge(trial, self.dataset, config))
-        carry_out(run, config, self.dataset, host, ())
-        return score(trained(run, config).to(host.device), self.dataset)
-
-
 class _Judge(Silent):
     """Scores a run at every rung, and ends it where the others were better."""
 
@@ -248,7 +257,7 @@ class _Judge(Silent):
         del dataset
         if self.trial is None or step % self.every:
             return
-        self.trial.report(score(objective, self.dataset), max(1, step // self.every))
+        self.trial.report(val_scores(objective, self.dataset)["fg_ari"], max(1, step // self.every))
         if self.trial.should_prune():
             raise Pruned(f"pruned after step {step}")
 
@@ -257,33 +266,3 @@ def _suggest(trial: optuna.Trial, field: str, tried: Span | tuple[str, ...]) -> 
     if isinstance(tried, Span):
         return f"{trial.suggest_float(field, tried.low, tried.high, log=tried.log):.3g}"
     return str(trial.suggest_categorical(field, tried))
-
-
-def _best(plan: Plan, work: _Work, study: optuna.Study, config: RunConfig) -> tuned.Tuned:
-    """The finalist with the best mean over the seeds of tuning."""
-    # Several processes may have taken a trial more than planned: it does not count.
-    counted = study.get_trials(states=DONE)[: plan.trials]
-    complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
-    if not complete:
-        raise UserError("No trial was trained to its end.", "Allow for more: --trials")
-    ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))[: plan.finalists]
-    means = []
-    for trial in ranked:
-        overrides = tuple(trial.user_attrs["overrides"])
-        values = [work.score(overrides, seed) for seed in range(plan.seeds)]
-        means.append((math.fsum(values) / len(values), overrides))
-    mean, overrides = max(means)
-    return tuned.Tuned(
-        preset=plan.choice.preset,
-        settings=dict(text.split("=", 1) for text in (*plan.choice.overrides, *overrides)),
-        steps=config.train.steps,
-        trials=plan.trials,
-        score=round(mean, 4),
-        seeds=tuple(FIRST_SEED + seed for seed in range(plan.seeds)),
-        date=datetime.now(UTC).date().isoformat(),
-    )
-
-
-def score(objective: Objective, dataset: DatasetFile) -> float:
-    """Mean ``fg_ari/attention`` of the first images of val, from the fixed initial noise."""
-    return val_scores(objective, dataset)["fg_ari"]

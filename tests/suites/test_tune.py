@@ -11,7 +11,7 @@ from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.results.run import Run
-from slotbench.suites import tune
+from slotbench.suites.speedrun import val_scores
 from slotbench.training.build import build
 from tests.training.test_train import TINY
 
@@ -124,4 +124,6 @@ def test_the_score_is_the_foreground_ari_of_val(blocks):
             for truth, labels in zip(batch["mask"], masks.numpy(), strict=True)
             if (truth > 0).any()
         ]
-        assert tune.score(objective, dataset) == pytest.approx(np.mean(expected), abs=1e-6)
+        assert val_scores(objective, dataset)["fg_ari"] == pytest.approx(
+            np.mean(expected), abs=1e-6
+        )
