@@ -20,21 +20,13 @@ from slotbench.suites.drive import Driver, Picture, look
 from slotbench.suites.engines import Engine, Settings
 from slotbench.suites.live import shown
 from slotbench.suites.plan import Plan, from_text, plan, to_text
+from slotbench.suites.plan import Where as Where
 from slotbench.suites.state import Journal
 from slotbench.training.signals import signals
 
 SCHEMA_VERSION = 1
 MANY_CELLS = 200
 """Cells from which on a plan is kept."""
-
-
-@dataclass(frozen=True)
-class Where:
-    """Folders and device of a suite's runs."""
-
-    data_dir: Path = Path("data")
-    results_dir: Path = Path("results")
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ def planned(suite: Suite, where: Where) -> Plan:
 
     remote = where.device in ("cuda", "mps")
     device = torch.device(where.device) if remote else devices.choose(where.device)
-    return plan(suite, where.data_dir, where.results_dir, preset_for(device))
+    return plan(suite, where, preset_for(device))
 
 
 def prepare(suite: Suite, where: Where) -> None:
@@ -101,20 +93,20 @@ def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture
         # After the engine is made: Ray installs a handler of its own.
         with signals():
             try:
-                return _driven(found, engine, journal, where, retry)
+                return _driven(Driver(found, engine, journal, retry=retry))
             finally:
                 engine.close()
 
 
-def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: bool) -> Picture:
-    driver = Driver(found, engine, journal, where.data_dir, where.results_dir, retry=retry)
+def _driven(driver: Driver) -> Picture:
+    engine, journal, suite = driver.engine, driver.journal, driver.plan.suite
     journal.write(
         "begin",
         engine=engine.name,
         workers=engine.capacity,
-        file=str(found.suite.file),
+        file=str(suite.file),
         options=dict(engine.settings.options),
-        cells=len(found.cells),
+        cells=len(driver.plan.cells),
     )
     with shown() as show:
         picture = driver.run(show)
@@ -122,11 +114,11 @@ def _driven(found: Plan, engine: Engine, journal: Journal, where: Where, retry: 
         journal.write("close", counts=picture.counts)
         return picture
     if driver.stopped != "cancel" and engine.detached:
-        say(f"The jobs go on. To stop them, type: slotbench suite cancel {found.suite.name}")
+        say(f"The jobs go on. To stop them, type: slotbench suite cancel {suite.name}")
     else:
         say(f"Stopped by {driver.stopped}: cells save and leave.")
         driver.stop()
-        say(f"To go on, type: slotbench suite run {found.suite.file}")
+        say(f"To go on, type: slotbench suite run {suite.file}")
     journal.write("stop", reason=driver.stopped)
     raise KeyboardInterrupt
 
@@ -144,7 +136,7 @@ def status(suite: Suite, where: Where) -> Picture:
     data = [*map(str, where.data_dir.glob("*.h5")), *suite.datasets()]
     key = kept.key((repr(suite), folders, where.device, gpus, version("torch")), [*data, *used])
     if text := kept.recall(key):
-        return look(from_text(suite, text))
+        return look(from_text(suite, where, text))
     found = planned(suite, where)
     kept.keep(key, to_text(found))
     return look(found)
@@ -161,7 +153,7 @@ def cancel(suite: Suite, where: Where) -> int:
     if not begun or not journal.open_handles("slurm"):
         return 0
     engine = _engine(How("slurm", options=begun[-1].options), where.device, journal.folder)
-    driver = Driver(planned(suite, where), engine, journal, where.data_dir, where.results_dir)
+    driver = Driver(planned(suite, where), engine, journal)
     driver.adopt()
     adopted = len(driver.given)
     driver.stop()

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from slotbench.suites.clock import Clock
 from slotbench.suites.engines import Ended, Engine, Task
@@ -50,17 +49,9 @@ class Driver:
     """Gives cells to an engine and notes how they end."""
 
     def __init__(
-        self,
-        plan: Plan,
-        engine: Engine,
-        journal: Journal,
-        data_dir: Path,
-        results_dir: Path,
-        *,
-        retry: bool = False,
+        self, plan: Plan, engine: Engine, journal: Journal, *, retry: bool = False
     ) -> None:
         self.plan, self.engine, self.journal = plan, engine, journal
-        self.data_dir, self.results_dir = data_dir.absolute(), results_dir.absolute()
         self.by_key = {cell.key: cell for cell in plan.cells}
         self.progress = look(plan).progress
         self.again = {
@@ -195,8 +186,8 @@ class Driver:
             cell.key,
             cell.id,
             asdict(cell.choice),
-            str(self.data_dir),
-            str(self.results_dir),
+            str(self.plan.where.data_dir.absolute()),
+            str(self.plan.where.results_dir.absolute()),
             self.engine.settings.device,
             self.plan.suite.metrics,
         )

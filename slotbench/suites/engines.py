@@ -4,6 +4,7 @@ An engine keeps no state of its own: the driver chooses the tasks, and the run d
 the results.
 """
 
+import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,17 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the engine; detached tasks go on."""
+
+
+def optional(engine: str, package: str) -> Any:
+    """The package that an engine needs; :class:`UserError` where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f"The engine {engine!r} needs the package {package}.",
+            f"Type: pip install 'slotbench[{engine}]'",
+        ) from error
 
 
 def cores() -> int:

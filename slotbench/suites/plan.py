@@ -70,10 +70,20 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Where:
+    """Folders and device of a suite's runs."""
+
+    data_dir: Path = Path("data")
+    results_dir: Path = Path("results")
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class Plan:
     """A suite's cells, in the order in which they are run."""
 
     suite: Suite
+    where: Where
     cells: tuple[Cell, ...]
     unprepared: Mapping[str, int]
     """Missing datasets, by reference, with the number of combinations that need each."""
@@ -99,7 +109,7 @@ def text_of(value: Value) -> str:
     return str(value)
 
 
-def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
+def plan(suite: Suite, where: Where, preset: str) -> Plan:
     """Resolve every combination; combinations that resolve to the same run are one cell.
 
     ``preset`` replaces ``auto``. Values that do not apply to a cell are left out of it: an
@@ -107,7 +117,7 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
     :class:`UserError` for a field that no combination has, and for an objective that cannot be
     trained on its dataset.
     """
-    data, unprepared = _data(suite, data_dir)
+    data, unprepared = _data(suite, where.data_dir)
     cells: dict[str, Cell] = {}
     resolved: dict[str, tuple[Choice, Combination, RunConfig]] = {}
     for values in suite.combinations():
@@ -132,14 +142,14 @@ def plan(suite: Suite, data_dir: Path, results_dir: Path, preset: str) -> Plan:
             choice = dataclasses.replace(choice, seed=seed)
             applied = {**applied, "seed": seed}
             config = dataclasses.replace(config, seed=seed)
-        run = Run.of(config, results_dir.absolute())
+        run = Run.of(config, where.results_dir.absolute())
         cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
         cells.setdefault(cell.key, cell)
     if cells:
         _check_used(
             suite, set().union(*(_keys(cell.choice) for cell in cells.values())), data, preset
         )
-    return Plan(suite, tuple(cells.values()), unprepared)
+    return Plan(suite, where, tuple(cells.values()), unprepared)
 
 
 def to_text(plan: Plan) -> str:
@@ -150,7 +160,7 @@ def to_text(plan: Plan) -> str:
     return json.dumps({"cells": cells, "unprepared": dict(plan.unprepared)})
 
 
-def from_text(suite: Suite, text: str) -> Plan:
+def from_text(suite: Suite, where: Where, text: str) -> Plan:
     """The plan of a suite from :func:`to_text`, without configurations."""
     document = json.loads(text)
     cells = []
@@ -159,7 +169,7 @@ def from_text(suite: Suite, text: str) -> Plan:
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in cell["values"].items()}
         run = Run(Path(cell["run"]))
         cells.append(Cell(values, choice, run.path.name.partition("-")[2], run, suite.metrics))
-    return Plan(suite, tuple(cells), document["unprepared"])
+    return Plan(suite, where, tuple(cells), document["unprepared"])
 
 
 def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[str, int]]:

@@ -4,7 +4,6 @@ Every node needs slotbench and the same folders of data and results.
 """
 
 import contextlib
-import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,16 @@ from typing import Any
 
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import register
-from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, threads_each
+from slotbench.suites.engines import (
+    Ended,
+    Engine,
+    Settings,
+    Task,
+    cores,
+    environment,
+    optional,
+    threads_each,
+)
 from slotbench.suites.process import CellProcess
 
 
@@ -30,13 +38,7 @@ class Ray(Engine):
         if settings.address is None:
             # A cluster of our own listens on loopback only. Ray reads this when it is imported.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        try:
-            ray: Any = importlib.import_module("ray")
-        except ImportError as error:
-            raise UserError(
-                "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
-            ) from error
-        self.ray = ray
+        self.ray = ray = optional(self.name, "ray")
         started = {} if settings.address else {"num_cpus": cores()}
         try:
             ray.init(

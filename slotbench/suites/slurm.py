@@ -13,7 +13,7 @@ from typing import Any
 
 from slotbench.errors import UserError
 from slotbench.registry import register
-from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment
+from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, optional
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 
 HOURS = 24
@@ -40,14 +40,7 @@ class Slurm(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        try:
-            submitit: Any = importlib.import_module("submitit")
-        except ImportError as error:
-            raise UserError(
-                "The engine 'slurm' needs the package submitit.",
-                "Type: pip install 'slotbench[slurm]'",
-            ) from error
-        self.submitit = submitit
+        self.submitit = submitit = optional(self.name, "submitit")
         options: dict[str, Any] = {key: _number(value) for key, value in settings.options.items()}
         self.cluster = options.pop("cluster", None)
         self.jobs = settings.folder / "slurm"

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -23,27 +24,14 @@ def observed(seeds=6, effect=0.1, noise=0.02):
 
 
 def by_hand(observations, axis, one, other):
-    strata = []
-    for data in DATA:
-        cells = {
-            (tuple(each.levels.items()), each.seed): each.values[METRIC]
-            for each in observations
-            if each.data == data
-        }
-        seeds = sorted({seed for _, seed in cells})
-        pairs = []
-        for seed in seeds:
-            values = {
-                level: [
-                    value
-                    for (levels, at), value in sorted(cells.items())
-                    if at == seed and dict(levels)[axis] == level
-                ]
-                for level in (one, other)
-            }
-            pairs.append(np.mean(values[one]) - np.mean(values[other]))
-        strata.append(np.array(pairs))
-    return strata
+    """The differences of each dataset: a mean over the other axes for each seed."""
+    rows = [
+        {"data": each.data, "seed": each.seed, "value": each.values[METRIC], **each.levels}
+        for each in observations
+    ]
+    index = ["data", "seed"]
+    means = pd.DataFrame(rows).pivot_table(index=index, columns=axis, values="value")
+    return [pairs.to_numpy() for _, pairs in (means[one] - means[other]).groupby("data")]
 
 
 def test_levels_are_paired_by_seed_data_and_all_else():

@@ -171,7 +171,7 @@ def test_cancel_ends_the_driver(eight, tmp_path):
             return super().poll()
 
     engine = Asked(tmp_path, 1)
-    driver = drive.Driver(eight, engine, journal, tmp_path, tmp_path)
+    driver = drive.Driver(eight, engine, journal)
     journal.ask_to_cancel()  # meant for those before
     counts = driver.run(lambda _: None).counts
     assert driver.stopped == "cancel"

@@ -7,7 +7,7 @@ from pathlib import Path
 from slotbench.suites.document import read
 from slotbench.suites.drive import Driver
 from slotbench.suites.engines import Ended, Engine, Settings
-from slotbench.suites.plan import plan
+from slotbench.suites.plan import Where, plan
 from slotbench.suites.state import Journal
 from tests.commands import start_command
 from tests.conftest import write_blocks
@@ -59,7 +59,8 @@ def data(folder, blocks):
 
 
 def planned(suite, data_dir, results):
-    return plan(read(suite) if isinstance(suite, Path) else suite, data_dir, results, "quick")
+    suite = read(suite) if isinstance(suite, Path) else suite
+    return plan(suite, Where(data_dir, results), "quick")
 
 
 class Script(Engine):
@@ -114,7 +115,7 @@ def drive(plan, engine, results, *, retry=False):
     """Drive a suite to its end, as ``suite run`` does."""
     journal = Journal(results, plan.suite.name)
     with journal.driving(b""):
-        return Driver(plan, engine, journal, results, results, retry=retry).run(lambda _: None)
+        return Driver(plan, engine, journal, retry=retry).run(lambda _: None)
 
 
 def command(folder, *words, limit=None):

@@ -86,7 +86,7 @@ def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks, tmp_path):
     assert Notes.told == [("begin", 0, None), *run.metrics(), "done"]
 
 
-def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path, monkeypatch):
+def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path):
     step = Trainer.train_step
 
     def broken(self, batch):
@@ -94,14 +94,11 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path, monkeypat
             raise MemoryError
         return step(self, batch)
 
-    monkeypatch.setattr(Trainer, "train_step", broken)
-    with pytest.raises(MemoryError):
-        trained(blocks, tmp_path, "notes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "train_step", broken)
+        with pytest.raises(MemoryError):
+            trained(blocks, tmp_path, "notes")
     assert Notes.told[-1] == "failed"
-    monkeypatch.undo()
-    known = {**registry.entries("trackers")}
-    known["notes"] = Entry("trackers", "notes", "-", "-", f"{__name__}:Notes")
-    monkeypatch.setitem(registry._ENTRIES, "trackers", known)
     Notes.told.clear()
     run = trained(blocks, tmp_path, "notes")
     assert Notes.told == [("begin", 2, "one"), *run.metrics()[2:], "done"]
@@ -150,22 +147,15 @@ def test_a_name_given_twice_is_one_tracker(tmp_path):
     assert Notes.told == [("begin", 0, None), {"step": 1, "loss": 2.0}, "done"]
 
 
-def test_a_missing_package_is_named_with_its_extra():
+def test_a_tracker_that_is_missing_is_named_with_its_extra(monkeypatch):
     with pytest.raises(UserError, match=r"pip install 'slotbench\[missing\]'"):
         check(["notes", "missing"])
-
-
-@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
-def test_each_extra_is_asked_for_by_its_name(name, monkeypatch):
-    package = registry.get("trackers", name).load().packages[0]
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
-        api.host("cpu", track=(name,))
-
-
-def test_an_unknown_tracker_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
         api.host("cpu", track=("tensorbord",))
+    for name in ("tensorboard", "wandb", "mlflow"):
+        monkeypatch.setitem(sys.modules, registry.get("trackers", name).load().packages[0], None)
+        with pytest.raises(UserError, match=rf"slotbench\[{name}\]"):
+            api.host("cpu", track=(name,))
 
 
 def test_no_warning_has_a_password(monkeypatch):
@@ -176,16 +166,11 @@ def test_no_warning_has_a_password(monkeypatch):
 
 def test_a_damaged_list_of_names_ends_the_tracking_alone(tmp_path, capsys):
     (tmp_path / "tracking.json").write_text("[" * 10**5)
-    trackers = Trackers(("notes",), Tracked(tmp_path, {}))
-    trackers.close("done")
+    Trackers(("notes",), Tracked(tmp_path, {})).close("done")
     assert "tracking.json is not valid JSON" in " ".join(capsys.readouterr().err.split())
 
 
 def test_settings_are_flat():
     nested = {"train": {"steps": 3, "clip": None}, "views": {"crop": (0.5, 1.0)}, "seed": 0}
-    assert flat(nested) == {
-        "train.steps": 3,
-        "train.clip": "None",
-        "views.crop": "(0.5, 1.0)",
-        "seed": 0,
-    }
+    flattened = {"train.steps": 3, "train.clip": "None", "views.crop": "(0.5, 1.0)", "seed": 0}
+    assert flat(nested) == flattened
