@@ -265,7 +265,9 @@ def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     # Names of folders may hold bytes that are no UTF-8.
     temporary.write_bytes(text.encode(errors="replace"))
-    temporary.replace(path)
+    # Some file systems wait for the disk where a file is renamed over another.
+    path.unlink(missing_ok=True)
+    temporary.rename(path)
 
 
 @cache

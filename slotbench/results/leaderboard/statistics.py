@@ -106,13 +106,16 @@ def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
         return None
     n, count = sum(map(len, strata)), len(strata)
     if n < LEAST_FOR_BOOTSTRAP:
-        mean = _mean([_mean(values) for values in strata])
-        errors = [_squares(values) / (len(values) - 1) / len(values) for values in strata]
+        means = list(map(_mean, strata))
+        errors = [
+            _squares(values, mean) / (len(values) - 1) / len(values)
+            for values, mean in zip(strata, means, strict=True)
+        ]
         half = STUDENT[n - count - 1] * math.sqrt(sum(errors)) / count
-        return mean - half, mean + half
+        return _mean(means) - half, _mean(means) + half
     groups = [np.asarray(values, dtype=np.float64) for values in strata]
-    means = [values[_draws(len(values), k)].mean(axis=1) for k, values in enumerate(groups)]
-    low, high = np.quantile(np.mean(means, axis=0), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    drawn = [values[_draws(len(values), k)].mean(axis=1) for k, values in enumerate(groups)]
+    low, high = np.quantile(np.mean(drawn, axis=0), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
 
@@ -121,9 +124,8 @@ def _mean(values: Values) -> float:
     return float(sum(values) / len(values))
 
 
-def _squares(values: Values) -> float:
-    """The sum of squared deviations from the mean."""
-    mean = _mean(values)
+def _squares(values: Values, mean: float) -> float:
+    """The sum of squared deviations from a mean."""
     return float(sum([(value - mean) * (value - mean) for value in values]))
 
 
@@ -159,7 +161,8 @@ def compare(ours: Sequence[Values], theirs: Sequence[Values]) -> Comparison:
 def _deviation(groups: Sequence[Values]) -> tuple[float, int]:
     """Standard deviation around each group's own mean, and its degrees of freedom."""
     freedom = sum(len(values) - 1 for values in groups)
-    spread = math.sqrt(sum(map(_squares, groups)) / freedom) if freedom else 0.0
+    squares = sum(_squares(values, _mean(values)) for values in groups)
+    spread = math.sqrt(squares / freedom) if freedom else 0.0
     # Equal values differ from their mean by rounding. That is no spread.
     largest = max(abs(value) for values in groups for value in values)
     return (0.0 if spread <= 1e-12 * largest else spread), freedom
