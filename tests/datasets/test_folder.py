@@ -307,6 +307,8 @@ def test_parts_of_a_folder_that_has_changed_are_not_taken(folder, monkeypatch):
 TABLES = {
     "no column": ("image,label\n00.png,1\n", "the column 'object' is missing"),
     "slash": ("image,object,a/b\n", "a column cannot be called 'a/b'"),
+    "backslash": ("image,object,a\\b\n00.png,1,2\n", r"a column cannot be called 'a\\\\b'"),
+    "long": (f"image,object,{'a' * 150}\n00.png,1,2\n", "a column cannot be called 'aaa"),
     "no image": ("image,object,a\n../00.png,1,2\n", r"line 2: there is no image '\.\./00\.png'"),
     "object 255": ("image,object,a\n00.png,255,2\n", "line 2: object '255', expected"),
     "second row": ("image,object,a\n00.png,1,2\n00.png,1,2\n", "line 3: a second row"),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from slotbench.datasets.format.schema import NOT_LABELLED, Property
+from slotbench.datasets.format.schema import NOT_LABELLED, Property, check_name
 from slotbench.datasets.originals.importing import shown
 from slotbench.errors import UserError
 
@@ -38,26 +38,24 @@ class Table:
 
 def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table:
     """The table in ``data``; :class:`UserError` naming ``name``, line and column."""
-    lines, header = _parse(data, name)
-    columns = [column for column in header if column not in KEYS]
-    places = {column: header.index(column) for column in header}
+    columns, lines = _parse(data, name)
     known = {_composed(image): image for image in images}
     keys: dict[tuple[PurePosixPath, int], None] = {}
     for number, cells in lines:
-        cell, where = cells[places["image"]], f"{name}, line {number}"
-        image = known.get(_composed(cell))
+        where, image = f"{name}, line {number}", known.get(_composed(cells["image"]))
         if image is None:
             raise UserError(
-                f"{where}: there is no image {shown(cell)!r}.",
+                f"{where}: there is no image {shown(cells['image'])!r}.",
                 "Expected its path below the folder, such as cats/1.png.",
             )
-        key = image, _label(cells[places["object"]], where)
+        key = image, _label(cells["object"], where)
         if key in keys:
             raise UserError(f"{where}: a second row for image {shown(image)}, object {key[1]}.")
         keys[key] = None
     described = [
-        _column(column, [(number, cells[places[column]]) for number, cells in lines], name)
+        _column(column, [(number, cells[column]) for number, cells in lines], name)
         for column in columns
+        if column not in KEYS
     ]
     rows: Rows = {}
     for index, (image, label) in enumerate(keys):
@@ -69,8 +67,8 @@ def _composed(name: PurePosixPath | str) -> str:
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
-def _parse(data: bytes, name: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """(line number, cells) of every row, and the header; all of one length."""
+def _parse(data: bytes, name: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The header, and (line number, cells by column) of every row."""
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
@@ -86,14 +84,14 @@ def _parse(data: bytes, name: str) -> tuple[list[tuple[int, list[str]]], list[st
     for column in header:
         if header.count(column) > 1:
             raise UserError(f"{name}: two columns are called {shown(column)!r}.")
-        if not column.isprintable() or not column or "/" in column or column.startswith("."):
-            raise UserError(f"{name}: a column cannot be called {shown(column)!r}.")
-        if len(column) > MOST_CHARACTERS:
-            raise UserError(f"{name}: the name {column[:20]!r}... of a column is too long.")
+        try:
+            check_name("column", column)
+        except ValueError as error:
+            raise UserError(f"{name}: {shown(str(error))}.") from None
     for number, cells in lines:
         if len(cells) != len(header):
             raise UserError(f"{name}, line {number}: {len(cells)} cells, expected {len(header)}.")
-    return lines, header
+    return header, [(number, dict(zip(header, cells, strict=True))) for number, cells in lines]
 
 
 def _label(text: str, where: str) -> int:
