@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core
 from slotbench.datasets.format.schema import NOT_LABELLED, Layout
-from slotbench.fields import Count, NoOptions, NotNegative, Options
+from slotbench.fields import Count, NoOptions, NotNegative, Options, Positive
 from slotbench.matching import assign
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import mlp
@@ -42,7 +42,13 @@ class SupervisedConfig(Options):
     """Options of the objective ``supervised``."""
 
     mask_weight: NotNegative = 1.0
-    """Weight of the attention masks' loss; the properties' loss has weight 1."""
+    """Weight of the masks' loss."""
+    property_weight: NotNegative = 0.1
+    """Weight of the properties' error, in the loss and in the matching. A matching by properties
+    alone asks a slot to leave the object that it holds."""
+    object_weight: Positive = 5.0
+    """Weight of an object's pixel in the masks' loss; a background's pixel has 1. Cells are larger
+    than edges are wide: what objects lose there costs more FG-ARI than the background."""
     hidden: Count = 128
     """Hidden width of the head that predicts properties."""
 
@@ -51,12 +57,14 @@ class SupervisedConfig(Options):
 class Supervised(Objective):
     """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
 
-    Each visible object takes the slot of least cost: the error of the slot's predicted properties
-    (squared, of standardised numbers; cross-entropy of classes) less the share of the object that
-    its attention holds. The loss is the properties' error of these pairs, plus the cross-entropy
-    of the attention: an object's positions belong to its slot, the background to the free slots.
+    Each visible object, and the background where a slot is left for it, takes the slot of least
+    cost: the error of the slot's predicted properties (squared, of standardised numbers;
+    cross-entropy of classes) less the share of its pixels that the slot's attention holds. The loss
+    is the properties' error of these pairs, plus the cross-entropy of the attention, enlarged to
+    the image as the evaluation enlarges it.
     """
 
+    version = 2
     name = "supervised"
     summary = "set prediction of properties and masks: the ceiling"
     source = "Locatello et al. 2020, arXiv 2006.15055"
@@ -79,21 +87,25 @@ class Supervised(Objective):
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
-        visible, attention = batch.labels["visible"], output.attention.float()
-        height, width = attention.shape[2:]
-        truth = object_masks(batch.labels["mask"], self.objects, (height, width))
-        errors = self.errors(self.head(output.slots).float(), batch.labels, visible)
-        held = (truth[:, 1:].flatten(2) @ attention.flatten(2).mT) / (
-            truth[:, 1:].flatten(2).sum(dim=2, keepdim=True).clamp_min(1e-6)
+        labels, visible = batch.labels["mask"], batch.labels["visible"]
+        attention = functional.interpolate(
+            output.attention.float(), labels.shape[1:], mode="bilinear", align_corners=False
         )
-        slot = assign(errors - held, visible)
-        matched = slot >= 0
+        truth = object_masks(labels, self.objects)
+        held = truth.flatten(2) @ attention.flatten(2).mT
+        held = held / truth.sum(dim=(2, 3)).clamp_min(1)[..., None]
+        errors = self.errors(self.head(output.slots).float(), batch.labels, visible)
+        errors = functional.pad(self.config.property_weight * errors, (0, 0, 1, 0))
+        spare = visible.sum(dim=1, keepdim=True) < attention.shape[1]
+        slot = assign(errors - held, torch.cat([spare, visible], dim=1))
+        matched = slot[:, 1:] >= 0
         # The mean over the pairs of all processes.
         pairs = gather(matched.sum()[None].float()).mean().clamp_min(1)
-        error = (errors.take_along_dim(slot.clamp_min(0)[..., None], 2)[..., 0] * matched).sum()
-        masks = mask_loss(attention, truth, slot)
-        loss = error / pairs + self.config.mask_weight * masks
-        return {"loss": loss, "properties": (error / pairs).detach(), "masks": masks.detach()}
+        chosen = errors.take_along_dim(slot.clamp_min(0)[..., None], 2)[:, 1:, 0]
+        error = (chosen * matched).sum() / pairs
+        masks = mask_loss(attention, truth, slot, self.config.object_weight)
+        loss = error + self.config.mask_weight * masks
+        return {"loss": loss, "properties": error.detach(), "masks": masks.detach()}
 
     def errors(self, predicted: Tensor, labels: Mapping[str, Tensor], visible: Tensor) -> Tensor:
         """Error of each slot's prediction for each object, float (B, O, K); a mean over properties.
@@ -159,25 +171,24 @@ def merged(one: Tensor, two: Tensor) -> Tensor:
     return torch.stack([count, one[1] + apart * share, squares])
 
 
-def object_masks(labels: Tensor, objects: int, size: tuple[int, int]) -> Tensor:
-    """Share of each cell that background and objects have: float (B, 1 + O, h, w) in [0, 1].
+def object_masks(labels: Tensor, objects: int) -> Tensor:
+    """Masks of the background and of the objects, float (B, 1 + O, H, W), each 0 or 1.
 
     ``labels`` uint8 (B, H, W); pixels of 255 belong to none.
     """
     kept = torch.where(labels == NOT_LABELLED, objects + 1, labels.long())
     masks = functional.one_hot(kept, objects + 2)[..., : objects + 1]
-    return functional.adaptive_avg_pool2d(masks.permute(0, 3, 1, 2).float(), size)
+    return masks.permute(0, 3, 1, 2).float()
 
 
-def mask_loss(attention: Tensor, truth: Tensor, slot: Tensor) -> Tensor:
-    """Cross-entropy of attention (B, K, h, w) to the slots that the objects took; a scalar.
+def mask_loss(attention: Tensor, truth: Tensor, slot: Tensor, object_weight: float) -> Tensor:
+    """Cross-entropy of attention (B, K, H, W) to the slots that background and objects took.
 
-    ``truth`` float (B, 1 + O, h, w); ``slot`` int64 (B, O), -1 for objects without one. The
-    background belongs to all slots that no object took; where there are none, it does not count.
+    A scalar. ``truth`` float (B, 1 + O, H, W); ``slot`` int64 (B, 1 + O), -1 for what has none and
+    does not count. Pixels of objects have ``object_weight``, those of the background 1.
     """
-    taken = functional.one_hot(slot + 1, attention.shape[1] + 1)[..., 1:].to(attention.dtype)
-    free = 1 - taken.sum(dim=1, keepdim=True).clamp(max=1)
-    owners = torch.cat([free, taken], dim=1)
-    share = (owners @ attention.flatten(2)).clamp_min(1e-6)
-    weight = truth.flatten(2) * (owners.sum(dim=2, keepdim=True) > 0)
-    return -(share.log() * weight).sum() / gather(weight.sum()[None]).mean().clamp_min(1e-6)
+    own = attention.flatten(2).take_along_dim(slot.clamp_min(0)[..., None], dim=1)
+    weight = truth.flatten(2) * (slot >= 0)[..., None]
+    weight[:, 1:] *= object_weight
+    total = gather(weight.sum()[None]).mean().clamp_min(1e-6)
+    return -(own.clamp_min(1e-6).log() * weight).sum() / total

@@ -99,6 +99,8 @@ class Seen(NamedTuple):
     """The core's of the views that are predicted from, (E * B, ...)."""
     masks: Tensor
     """float (E * B, K, grid, grid): the predictor's."""
+    sources: Tensor
+    """float32 (E * B, 3, H, W): the views that are predicted from."""
     images: Tensor
     """float32 (E * B, 3, H, W): the views that are predicted."""
     matrices: Tensor
@@ -124,13 +126,14 @@ class DensePrediction(Objective):
         views, count = expected_views(batch), len(self.directions)
         sources, targets = zip(*self.directions, strict=True)
         drawn = self.core.noise(count * batch.total, batch.generator("slots"))
-        output = self.core(chosen(views.images, sources).flatten(0, 1), batch.own(drawn, count))
+        seen = chosen(views.images, sources).flatten(0, 1)
+        output = self.core(seen, batch.own(drawn, count))
         matrices = composed(
             invert(chosen(views.matrices, targets)), chosen(views.matrices, sources)
         )
         predicted, masks = self.predictor(output.slots, self.prior(output, self.share(batch)))
         images = chosen(views.images, targets).flatten(0, 1)
-        return Seen(predicted, output, masks, images, matrices.flatten(0, 1))
+        return Seen(predicted, output, masks, seen, images, matrices.flatten(0, 1))
 
     def share(self, batch: TrainBatch) -> float:
         """The share of the steps that are done; 1 outside training."""
@@ -146,7 +149,7 @@ class DensePrediction(Objective):
         if batch.purpose != "train":
             return losses
         attention, share = seen.output.attention, self.share(batch)
-        return with_prices(losses, seen.masks, attention, self.config, share)
+        return with_prices(losses, seen.sources, seen.masks, attention, self.config, share)
 
     def by_direction(self, values: Tensor) -> Tensor:
         """float (E * B, ...) of this process -> (E, B of all processes, ...)."""

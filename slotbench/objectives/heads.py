@@ -144,7 +144,7 @@ class MaskConfig(Options):
     slot tells what they are.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise")
+    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise", "plain")
     gather: NotNegative = 0.0
     """Price of the share of the image that an image's largest mask does not have."""
     gather_attention: NotNegative = 0.0
@@ -152,6 +152,9 @@ class MaskConfig(Options):
     rise: tuple[Share, Share] = (0.25, 0.5)
     """Shares of the steps between which both prices rise from 0. From the first step on, one slot
     would take everything."""
+    plain: NotNegative = 0.0
+    """Distance from an image's median colour within which a pixel counts as plain, the channels in
+    [0, 1]. The prices then hold for plain places alone, so that objects are free. 0: all places."""
 
 
 def risen(share: float, rise: tuple[float, float]) -> float:
@@ -162,23 +165,46 @@ def risen(share: float, rise: tuple[float, float]) -> float:
 
 
 def with_prices(
-    losses: dict[str, Tensor], masks: Tensor, attention: Tensor, config: MaskConfig, share: float
+    losses: dict[str, Tensor],
+    images: Tensor,
+    masks: Tensor,
+    attention: Tensor,
+    config: MaskConfig,
+    share: float,
 ) -> dict[str, Tensor]:
     """The losses with the prices of :class:`MaskConfig` after this share of the steps.
 
-    ``masks`` and ``attention`` float (B, K, h, w).
+    ``masks`` and ``attention`` float (B, K, h, w) of ``images`` (B, 3, H, W).
     """
     made, factor = dict(losses), risen(share, config.rise)
     for name, kept in (("gather", masks), ("gather_attention", attention)):
         if price := factor * getattr(config, name):
-            outside = outside_largest(kept)
+            places = plainness(images, config.plain, kept.shape[2:]) if config.plain else None
+            outside = outside_largest(kept, places)
             made |= {"loss": made["loss"] + price * outside, name: outside.detach()}
     return made
 
 
-def outside_largest(masks: Tensor) -> Tensor:
-    """The share of an image that its largest mask does not have, of float (B, K, h, w); a mean."""
-    return 1 - masks.mean(dim=(2, 3)).amax(dim=1).mean()
+def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:
+    """How plain each place of images (B, 3, H, W) is: float (B, h, w) in [0, 1], ``size`` (h, w).
+
+    exp(-d^2 / 2 distance^2) of the least plain pixel there; d is the root mean square over channels
+    of the difference from the image's median colour. An edge of an object is thus no plain place.
+    """
+    median = images.flatten(2).median(dim=2).values[..., None, None]
+    apart = (images - median).square().mean(dim=1, keepdim=True)
+    return functional.adaptive_max_pool2d(apart, size)[:, 0].div(-2 * distance**2).exp()
+
+
+def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:
+    """The share of an image that its largest mask does not have, of float (B, K, h, w); a mean.
+
+    ``places`` float (B, h, w) weighs the positions; none: all alike.
+    """
+    if places is None:
+        places = masks.new_ones(1, *masks.shape[2:])
+    share = places / places.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return 1 - (masks * share[:, None]).sum(dim=(2, 3)).amax(dim=1).mean()
 
 
 def log_attention(attention: Tensor) -> Tensor:

@@ -77,7 +77,8 @@ class Reconstruction(Objective):
         if batch.purpose != "train":
             return losses
         share = batch.step / self.steps
-        return with_prices(losses, decoded.masks, output.attention, self.config, share)
+        masks, attention = decoded.masks, output.attention
+        return with_prices(losses, batch.images, masks, attention, self.config, share)
 
     def error(self, decoded: Decoded, batch: TrainBatch) -> Tensor:
         """The mean error of what was decoded; a scalar."""

@@ -1,11 +1,14 @@
 """The error of the mixture, and of what each slot draws alone."""
 
+from itertools import product
+
 import pytest
 import torch
 
 from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
+from slotbench.objectives.heads import outside_largest, plainness
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.rng import building, torch_generator
@@ -81,6 +84,32 @@ def test_prices_of_masks_are_added_from_half_of_the_rise_on():
         wanted = wanted + 0.5 * prices[name] * (1 - largest.mean())
     torch.testing.assert_close(made.loss(half)["loss"], wanted)
     assert set(made.loss(batch(0))) == set(made.loss(batch(purpose="val"))) == {"loss"}
+
+
+def test_a_place_is_as_plain_as_its_least_plain_pixel():
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images[0, :, :3] = torch.tensor([0.2, 0.5, 0.8])[:, None, None]
+    found = plainness(images, 0.3, torch.Size((2, 2)))
+    for image in range(2):
+        middle = [sorted(channel.flatten().tolist())[7] for channel in images[image]]
+        for row, column in product(range(2), range(2)):
+            cell = images[image, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            apart = sum((cell[c] - middle[c]).square() for c in range(3)) / 3
+            expected = torch.exp(-apart.max() / (2 * 0.3**2))
+            torch.testing.assert_close(found[image, row, column], expected)
+    assert found[0, 0].tolist() == [1, 1]
+
+
+def test_a_price_of_plain_places_leaves_the_others_free():
+    """One mask has the plain half of the image; what others share elsewhere costs nothing."""
+    places = torch.tensor([[[1.0, 0.0]]])
+    alone = torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]]], requires_grad=True)
+    shared = torch.tensor([[[[0.75, 1.0]], [[0.25, 0.0]]]])
+    assert float(outside_largest(alone.detach(), places)) == 0
+    assert float(outside_largest(shared, places)) == 0.25
+    (gradient,) = torch.autograd.grad(outside_largest(alone, places), alone)
+    assert gradient.tolist() == [[[[-1, 0]], [[0, 0]]]]
+    assert float(outside_largest(shared, torch.zeros(1, 1, 2))) == 1
 
 
 def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone():

@@ -15,37 +15,26 @@ def supervised(data, *extra):
     return made, tiny.batch_of(data, made)
 
 
-def test_object_masks_are_shares_of_a_cell_and_unlabelled_pixels_are_nobodys():
-    labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 255]]], dtype=torch.uint8)
-    masks = object_masks(labels, 3, (1, 2))
-    expected = [[0.75, 0], [0, 0.75], [0.25, 0], [0, 0]]
-    torch.testing.assert_close(masks, torch.tensor(expected).view(1, 4, 1, 2))
+def test_object_masks_are_0_or_1_and_unlabelled_pixels_are_nobodys():
+    masks = object_masks(torch.tensor([[[0, 2, 1, 255]]], dtype=torch.uint8), 3)
+    expected = [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    torch.testing.assert_close(masks, torch.tensor(expected).view(1, 4, 1, 4).float())
 
 
-def test_the_mask_loss_against_a_loop():
+def test_the_mask_loss_and_its_gradient_against_a_loop():
     attention = torch.rand(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
-    attention = attention / attention.sum(dim=1, keepdim=True)
+    attention = (attention / attention.sum(dim=1, keepdim=True)).requires_grad_()
     truth = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    slot = torch.tensor([[2, 0], [1, -1]])
+    slot = torch.tensor([[3, 2, 0], [-1, 1, -1]])
     total, weight = 0.0, 0.0
-    for image in range(2):
-        taken = [int(each) for each in slot[image] if each >= 0]
-        free = [k for k in range(4) if k not in taken]
-        for owner in range(3):
-            number = int(slot[image, owner - 1])
-            owners = free if owner == 0 else [number]
-            if number < 0 and owner:
-                continue
-            share = attention[image, owners].sum(dim=0)
-            total -= float((truth[image, owner] * share.log()).sum())
-            weight += float(truth[image, owner].sum())
-    assert float(mask_loss(attention, truth, slot)) == pytest.approx(total / weight, rel=1e-5)
-
-
-def test_without_a_free_slot_the_background_does_not_count():
-    attention, slot = torch.full((1, 2, 2, 2), 0.5), torch.tensor([[1, 0]])
-    truth = torch.ones(1, 3, 2, 2)
-    assert float(mask_loss(attention, truth, slot)) == pytest.approx(0.5**0 * 0.6931, abs=1e-3)
+    for image, owner in ((0, 0), (0, 1), (0, 2), (1, 1)):
+        factor = truth[image, owner] * (5 if owner else 1)
+        total = total - (factor * attention[image, int(slot[image, owner])].log()).sum()
+        weight += float(factor.sum())
+    (expected,) = torch.autograd.grad(total / weight, attention)
+    found = mask_loss(attention, truth, slot, 5)
+    torch.testing.assert_close(found, total / weight)
+    torch.testing.assert_close(torch.autograd.grad(found, attention)[0], expected)
 
 
 def perfect(made, batch):
@@ -73,6 +62,18 @@ def test_the_matching_undoes_a_permutation_of_the_slots(data):
         made.head = torch.nn.Identity()
         made.core.forward = lambda *_, order=order: made_output(known[:, order])
         assert float(made.loss(batch)["loss"]) < 1e-6
+
+
+def test_without_a_spare_slot_the_background_takes_none(data):
+    made, batch = supervised(data, "core.slots=2")
+    batch.labels["visible"][:] = torch.tensor([True, True, False])
+    own = [object_masks(batch.labels["mask"], 3)[:, 1:3], batch.labels["mask"][:, None] == 0]
+    # Slots that hold the objects and nothing else: only a background that took one would cost.
+    attention = torch.cat([own[0] + 1e-6 * own[1]], dim=1)
+    made.core.forward = lambda *_: SlotOutput(
+        torch.zeros(len(attention), 2, 8), attention, torch.zeros(1)
+    )
+    assert float(made.loss(batch)["masks"]) < 1e-4
 
 
 def made_output(slots):
