@@ -2,7 +2,6 @@
 
 from functools import reduce
 
-import pytest
 import torch
 
 from slotbench.cores.core import SlotOutput
