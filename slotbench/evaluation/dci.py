@@ -27,12 +27,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.properties import unusable
-from slotbench.evaluation.result import Progress, Result, bootstrap, finite
+from slotbench.evaluation.result import Progress, Result, finite, results_of_sums
 from slotbench.evaluation.slot_probes import Slots, by_masks
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
-VERSION = 2
 ROWS = 5000
 TREES = {"max_iter": 50, "max_depth": 3, "max_bins": 64, "min_samples_leaf": 5}
 NAMES = ("disentanglement", "completeness", "informativeness")
@@ -51,7 +50,7 @@ class Dci(Metric):
     name = "dci"
     summary = "disentanglement, completeness and informativeness of slots"
     source = "Eastwood and Williams 2018"
-    version = VERSION
+    version = 2
     keys = ("dci/*",)
     better = 1
     needs = trains = ("slots", "overlap", "labelled")
@@ -130,7 +129,7 @@ def dci(
     usable = [pair for pair in factors if len(np.unique(pair[0])) > 1]
     n, left_out = len(test.codes), len(factors) - len(usable)
     if not usable or n == 0:
-        return dict.fromkeys(NAMES, Result(None, 0, left_out, VERSION))
+        return dict.fromkeys(NAMES, Result(None, 0, left_out))
     importances, totals = [], []
     for index, (given, truth) in enumerate(usable):
         kind = HistGradientBoostingRegressor if _numeric(truth) else HistGradientBoostingClassifier
@@ -139,12 +138,23 @@ def dci(
         totals.append(_totals(model.predict(test.codes), truth, test.image))
         if progress is not None:
             progress(index + 1, len(usable))
-    matrix = np.stack(importances, axis=1)
-    value, low, high = _informativeness([_numeric(truth) for _, truth in usable], totals, seed)
+    matrix, numeric = np.stack(importances, axis=1), [_numeric(truth) for _, truth in usable]
+    cuts = np.cumsum([part.shape[1] for part in totals])[:-1]
+
+    def informativeness(sums: Array) -> Array:
+        """The mean skill over the factors that vary: (R, M) -> (R, 1)."""
+        parts = zip(numeric, np.split(sums, cuts, axis=1), strict=True)
+        skills = np.stack([_skill(*part) for part in parts], axis=1)
+        known = ~np.isnan(skills)
+        total = np.where(known, skills, 0.0).sum(axis=1)
+        mean = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+        return mean[:, None]
+
+    joined = np.concatenate(totals, axis=1)
     return {
-        "disentanglement": Result(finite(disentanglement(matrix)), n, left_out, VERSION),
-        "completeness": Result(finite(completeness(matrix)), n, left_out, VERSION),
-        "informativeness": Result(finite(value), n, left_out, VERSION, finite(low), finite(high)),
+        "disentanglement": Result(finite(disentanglement(matrix)), n, left_out),
+        "completeness": Result(finite(completeness(matrix)), n, left_out),
+        "informativeness": results_of_sums(joined, informativeness, seed, n, left_out)[0],
     }
 
 
@@ -216,21 +226,3 @@ def _skill(numeric: bool, sums: Array) -> Array:
     defined = constant > LEAST
     skill = np.maximum(0.0, 1 - error / np.where(defined, constant, 1.0))
     return np.where(defined, skill, np.nan)
-
-
-def _informativeness(
-    numeric: list[bool], totals: list[Array], seed: int
-) -> tuple[float, float, float]:
-    """The mean over factors that vary in test, and the ends of its interval over images."""
-    cuts = np.cumsum([part.shape[1] for part in totals])[:-1]
-
-    def mean(sums: Array) -> Array:
-        parts = np.split(sums, cuts, axis=1)
-        skills = np.stack([_skill(*pair) for pair in zip(numeric, parts, strict=True)], axis=1)
-        known = ~np.isnan(skills)
-        total = np.where(known, skills, 0.0).sum(axis=1)
-        return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
-
-    joined = np.concatenate(totals, axis=1)
-    low, high = bootstrap(joined, mean, seed)
-    return float(mean(joined.sum(axis=0, keepdims=True))[0]), float(low), float(high)

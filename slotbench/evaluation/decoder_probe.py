@@ -22,7 +22,7 @@ from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
-from slotbench.evaluation.result import Progress, Result, mean_result
+from slotbench.evaluation.result import Progress, Result
 from slotbench.evaluation.segmentation import UNLABELLED, scores
 from slotbench.registry import register
 from slotbench.rng import building, numpy_generator
@@ -73,10 +73,7 @@ class DecoderProbe(Metric):
         if not made.labelled:
             context.skip(self.name, UNLABELLED)
             values = {"recon_mse": values["recon_mse"]}
-        return {
-            f"{name}/{SOURCE}": mean_result(each, context.seed, self.version)
-            for name, each in values.items()
-        }
+        return context.means({f"{name}/{SOURCE}": each for name, each in values.items()})
 
 
 def targets(dataset: DatasetFile, split: str, n: int, size: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The evaluation of a trained core: the content of ``evaluation.json``."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,12 +10,11 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.frozen_pass import (
     ARRAYS,
-    DRAWS,
     Cache,
     Representations,
     Stored,
     collect,
-    frozen,
+    draw_of,
 )
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.result import Result
@@ -65,27 +64,57 @@ def evaluate(
         name: (name, min(limits.get(name, test_images), dataset.size(name)))
         for name in dataset.splits
     }
-    passes = _Passes(objective, dataset, sizes, seed, device, cache)
-    passes.want(JUDGED, ("slots",))
+    needed: dict[str, set[str]] = {JUDGED: {"slots"}}
     reasons: dict[str, str] = {}
     for metric in wanted:
-        needed = metric.splits(dataset)
-        empty = [role for role in needed if role != JUDGED and sizes[role][1] < 1]
-        if empty:
+        asked = metric.splits(dataset)
+        if empty := [role for role in asked if role != JUDGED and sizes[role][1] < 1]:
             reasons[metric.name] = f"{empty[0]} has no images"
             continue
-        for role, names in needed.items():
-            passes.want(role, names)
-    costs = {metric.name: metric.cost for metric in wanted if metric.name not in reasons}
-    stages = Stages(progress, passes.costs() | costs)
-    context = Context(dataset, seed, passes.run(stages), probe_steps, str(device))
+        for role, names in asked.items():
+            needed.setdefault(role, set()).update(names)
+    stored: dict[str, Stored] = {
+        role: {} if cache is None else cache.read(*sizes[role], sorted(names))
+        for role, names in needed.items()
+    }
+    missing = {role: sorted(names - stored[role].keys()) for role, names in needed.items()}
+    costs = {
+        role: float(sizes[role][1] * len({draw_of(name) for name in names}))
+        for role, names in missing.items()
+    }
+    stages = Stages(progress, costs, wanted, reasons)
+    made = {}
+    for role, absent in missing.items():
+        where, n = sizes[role]
+        if absent:
+            report = stages.stage(role)
+            found = collect(
+                objective,
+                dataset,
+                where,
+                n,
+                seed=seed,
+                wanted=absent,
+                device=device,
+                progress=report,
+            )
+            new = {name: found.get(name) for name in absent}
+            stored[role] |= new
+            if cache is not None:
+                cache.write(where, new)
+        arrays = {name: array for name, array in stored[role].items() if array is not None}
+        made[role] = Representations(dataset, where, n, arrays)
+    context = Context(dataset, seed, made, probe_steps, str(device))
     return judged(context, wanted, stages, reasons)
 
 
 def judged(
     context: Context, wanted: Sequence[Metric], stages: "Stages", reasons: Mapping[str, str]
 ) -> dict[str, Any]:
-    """``evaluation.json``. A metric with a reason, by its name, is skipped."""
+    """``evaluation.json``. A metric with a reason, by its name, is skipped.
+
+    ``groups`` holds the version of each group that was computed.
+    """
     results: dict[str, Result] = {}
     for metric in wanted:
         if metric.name in reasons:
@@ -94,35 +123,6 @@ def judged(
         context.report = stages.stage(metric.name)
         results |= compute(metric, context)
         context.report(1.0)
-    stages.finish()
-    return document(context, results, wanted)
-
-
-def compute(metric: Metric, context: Context) -> dict[str, Result]:
-    """A metric's results; none where it reads an array that the model does not give.
-
-    ValueError where a key or a version differs from the group's statement.
-    """
-    try:
-        found = metric.compute(context)
-    except KeyError as error:
-        if error.args[0] not in ARRAYS:
-            raise
-        return context.skip(metric.name, f"there are no {error.args[0]}")
-    for key, result in found.items():
-        if metrics.group_of(key) is None:
-            raise ValueError(f"{metric.name}: {key} is no key of a registered group")
-        if result.version != metric.version:
-            raise ValueError(
-                f"{metric.name}: {key} has version {result.version}, the group {metric.version}"
-            )
-    return found
-
-
-def document(
-    context: Context, results: Mapping[str, Result], wanted: Iterable[Metric]
-) -> dict[str, Any]:
-    """``evaluation.json``; ``groups`` holds the version of each group that was computed."""
     dataset, judged = context.dataset, context.judged
     return {
         "schema": SCHEMA_VERSION,
@@ -141,83 +141,46 @@ def document(
     }
 
 
-class _Passes:
-    """The passes of the core that are left to do, one for each split."""
+def compute(metric: Metric, context: Context) -> dict[str, Result]:
+    """A metric's results, with its version; none where it reads an array that the model lacks.
 
-    def __init__(
-        self,
-        objective: Objective,
-        dataset: DatasetFile,
-        sizes: Mapping[str, tuple[str, int]],
-        seed: int,
-        device: torch.device | str,
-        cache: Cache | None,
-    ) -> None:
-        self.objective, self.dataset, self.sizes = objective, dataset, sizes
-        self.seed, self.device, self.cache = seed, device, cache
-        self.wanted: dict[str, set[str]] = {}
-        self.stored: dict[str, Stored] = {}
-
-    def want(self, role: str, names: Iterable[str]) -> None:
-        self.wanted.setdefault(role, set()).update(names)
-
-    def costs(self) -> dict[str, float]:
-        """The images of each pass; 0 where the cache holds everything."""
-        costs = {}
-        for role, names in self.wanted.items():
-            split, n = self.sizes[role]
-            stored = Stored() if self.cache is None else self.cache.read(split, n, sorted(names))
-            self.stored[role] = stored
-            missing = names - stored.arrays.keys() - stored.absent
-            draws = {name.rpartition("/")[2] for name in missing} & set(DRAWS[1:])
-            costs[f"pass {role}"] = float(n * (1 + len(draws))) if missing else 0.0
-        return costs
-
-    def run(self, stages: "Stages") -> dict[str, Representations]:
-        with frozen(self.objective):
-            return {role: self._one(role, stages) for role in self.wanted}
-
-    def _one(self, role: str, stages: "Stages") -> Representations:
-        split, n = self.sizes[role]
-        stored = self.stored.pop(role)
-        missing = self.wanted[role] - stored.arrays.keys() - stored.absent
-        arrays = stored.arrays
-        if missing:
-            report = stages.stage(f"pass {role}")
-            made = collect(
-                self.objective,
-                self.dataset,
-                split,
-                n,
-                seed=self.seed,
-                wanted=sorted(missing),
-                device=self.device,
-                progress=lambda done, total: report(done / total),
-            )
-            arrays = {**arrays, **made}
-            if self.cache is not None:
-                self.cache.write(split, Stored(made, frozenset(missing - made.keys())))
-        return Representations(self.dataset, split, n, arrays)
+    ValueError where a key is not among the keys that groups state.
+    """
+    try:
+        found = metric.compute(context)
+    except KeyError as error:
+        if error.args[0] not in ARRAYS:
+            raise
+        return context.skip(metric.name, f"there are no {error.args[0]}")
+    for key in found:
+        if metrics.group_of(key) is None:
+            raise ValueError(f"{metric.name}: {key} is no key of a registered group")
+    return {key: replace(result, version=metric.version) for key, result in found.items()}
 
 
 class Stages:
-    """Turns the progress of several stages into one share of work done."""
+    """Turns the progress of passes and metrics into one share of the work done."""
 
-    def __init__(self, progress: Progress | None, costs: Mapping[str, float]) -> None:
-        self._progress, self._costs = progress, costs
-        self._done = dict.fromkeys(costs, 0.0)
+    def __init__(
+        self,
+        progress: Progress | None,
+        passes: Mapping[str, float],
+        wanted: Iterable[Metric],
+        skipped: Container[str],
+    ) -> None:
+        self._progress = progress
+        self._costs = {**passes} | {
+            metric.name: 1 + metric.cost for metric in wanted if metric.name not in skipped
+        }
+        self._done = dict.fromkeys(self._costs, 0.0)
 
-    def stage(self, name: str) -> Callable[[float], None]:
-        """Takes the share of a stage that is done."""
-        return partial(self._report, name)
+    def stage(self, name: str) -> Callable[..., None]:
+        """Takes the share of a stage that is done; or how much is done, and of how much."""
 
-    def _report(self, name: str, share: float) -> None:
-        self._done[name] = max(self._done[name], self._costs[name] * share)
-        total = sum(self._costs.values())
-        if self._progress is not None and total:
-            self._progress(sum(self._done.values()) / total, 1.0)
+        def report(done: float, total: float = 1) -> None:
+            share = done / total
+            self._done[name] = max(self._done[name], self._costs[name] * share)
+            if self._progress is not None:
+                self._progress(sum(self._done.values()) / sum(self._costs.values()), 1.0)
 
-    def finish(self) -> None:
-        """Everything is done."""
-        if self._progress is not None:
-            self._progress(1.0, 1.0)
+        return report

@@ -49,60 +49,42 @@ def from_file(
     if slots is not None:
         arrays["slots"] = slots
         arrays["overlap"] = np.zeros((*slots.shape[:2], objects), np.float32)
-    for number, source in enumerate(source for source in SOURCES if source in given.masks):
-        made, sums = _of_masks(file, given, dataset, source)
-        shape = file.arrays[given.masks[source]].shape
-        whole = len(shape) == 3 or (sums[0] > 0.98 and sums[1] < 1.02)  # half precision sums so
-        if source != "attention" or len(shape) == 3 or not whole:
-            del made["entropy"]
-        if number:
-            del made["overlap"]
-        arrays |= made
-        if given.split == "test":  # train and val are read alike
-            notes += _explained(given.masks[source], shape, dataset, sums, whole)
-    return Representations(dataset, given.split, given.count, arrays)
-
-
-def _of_masks(
-    file: PredictionFile, given: Given, dataset: DatasetFile, source: str
-) -> tuple[dict[str, Array], tuple[float, float]]:
-    """Arrays of one mask source, and the least and greatest sum over slots at a pixel."""
     size = (dataset.layout.height, dataset.layout.width)
-    objects = dataset.layout_of(given.split).objects
-    kept: dict[str, list[Array]] = {}
-    start, sums = 0, (float("inf"), float("-inf"))
-    for masks in read_masks(file, given, source):
-        truth = dataset.read(given.split, start, start + len(masks), ("mask",))["mask"]
-        total = masks.sum(dim=1)
-        sums = min(sums[0], float(total.min())), max(sums[1], float(total.max()))
-        made = {
-            f"labels/{source}/first": labels_from_masks(masks, size).numpy().astype(np.uint8),
-            "overlap": mask_overlap(resize(masks, size), torch.from_numpy(truth), objects).numpy(),
-            "entropy": attention_entropy(masks).numpy(),
-            "labelled": (truth != NOT_LABELLED).any(axis=(1, 2)),
-        }
-        for name, values in made.items():
-            kept.setdefault(name, []).append(values)
-        start += len(masks)
-    return {name: np.concatenate(values) for name, values in kept.items()}, sums
-
-
-def _explained(
-    name: str, shape: tuple[int, ...], dataset: DatasetFile, sums: tuple[float, float], whole: bool
-) -> list[str]:
-    """How masks were read, where a user might expect otherwise."""
-    notes, size = [], (dataset.layout.height, dataset.layout.width)
-    if shape[-2:] != size:
-        notes.append(
-            f"{name}: {shape[-2]}x{shape[-1]}, resized bilinearly to {size[0]}x{size[1]} before "
-            "the argmax"
-        )
-    if not whole:
-        notes.append(
-            f"{name}: sums over slots lie in [{sums[0]:.3g}, {sums[1]:.3g}], not at 1; read as "
-            "scores, the greatest at a pixel wins it"
-        )
-    return notes
+    for source in reversed([source for source in SOURCES if source in given.masks]):
+        name = given.masks[source]
+        shape = file.arrays[name].shape
+        kept: dict[str, list[Array]] = {}
+        start, least, most = 0, np.inf, -np.inf
+        for masks in read_masks(file, given, source):
+            truth = dataset.read(given.split, start, start + len(masks), ("mask",))["mask"]
+            total = masks.sum(dim=1)
+            least, most = min(least, float(total.min())), max(most, float(total.max()))
+            found = mask_overlap(resize(masks, size), torch.from_numpy(truth), objects)
+            made = {
+                f"labels/{source}/first": labels_from_masks(masks, size).numpy().astype(np.uint8),
+                "overlap": found.numpy(),
+                "labelled": (truth != NOT_LABELLED).any(axis=(1, 2)),
+            }
+            if source == "attention" and len(shape) == 4:
+                made["entropy"] = attention_entropy(masks).numpy()
+            for key, values in made.items():
+                kept.setdefault(key, []).append(values)
+            start += len(masks)
+        arrays |= {key: np.concatenate(values) for key, values in kept.items()}
+        told = []
+        if shape[-2:] != size:
+            told.append(
+                f"{name}: {shape[-2]}x{shape[-1]}, resized bilinearly to {size[0]}x{size[1]} "
+                "before the argmax"
+            )
+        if not (least > 0.98 and most < 1.02):  # half precision sums to 1 so
+            arrays.pop("entropy", None)
+            told.append(
+                f"{name}: sums over slots lie in [{least:.3g}, {most:.3g}], not at 1; read as "
+                "scores, the greatest at a pixel wins it"
+            )
+        notes += told if given.split == "test" else []  # train and val are read alike
+    return Representations(dataset, given.split, given.count, arrays)
 
 
 def from_baseline(
@@ -151,10 +133,10 @@ def evaluate_given(
     wanted = [metrics.load(name) for name in groups]
     made = _roles(splits)
     context = Context(dataset, seed, made, probe_steps)
-    stages = Stages(progress, {metric.name: 1 + metric.cost for metric in wanted})
-    reasons = {metric.name: _unusable(metric, dataset, made) for metric in wanted}
-    found = judged(context, wanted, stages, {name: why for name, why in reasons.items() if why})
-    return {**found, "skipped": _explained_reasons(found["skipped"], made)}
+    given = {metric.name: _unusable(metric, dataset, made) for metric in wanted}
+    reasons = {name: why for name, why in given.items() if why}
+    found = judged(context, wanted, Stages(progress, {}, wanted, reasons), reasons)
+    return {**found, "skipped": _explained(found["skipped"], made)}
 
 
 def _roles(splits: Mapping[str, Representations]) -> dict[str, Representations]:
@@ -180,11 +162,9 @@ def _unusable(metric: Metric, dataset: DatasetFile, made: Mapping[str, Represent
     return f"there are no predictions for {missing[0]}"
 
 
-def _explained_reasons(
-    skipped: Mapping[str, str], made: Mapping[str, Representations]
-) -> dict[str, str]:
+def _explained(skipped: Mapping[str, str], made: Mapping[str, Representations]) -> dict[str, str]:
     """Reasons in words that fit a file: it has no core, hence no noise, and may have no masks."""
-    without = [role for role, split in made.items() if not split.sources("first")]
+    without = [role for role, split in made.items() if not split.sources()]
     told = dict(skipped)
     for key, reason in skipped.items():
         if "initial noise" in reason:

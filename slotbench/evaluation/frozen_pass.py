@@ -6,10 +6,10 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 import torch
@@ -94,13 +94,17 @@ class Representations:
         """How many of the images have a labelled pixel."""
         return int(self.arrays["labelled"].sum())
 
-    def sources(self, draw: str) -> tuple[str, ...]:
+    def sources(self, draw: str = DRAWS[0]) -> tuple[str, ...]:
         """The mask sources that have label maps."""
         return tuple(each for each in SOURCES if f"labels/{each}/{draw}" in self.arrays)
 
     def tensor(self, name: str) -> Tensor | None:
         """An array as a tensor."""
         return torch.from_numpy(self.arrays[name]) if name in self.arrays else None
+
+    def labels(self, source: str, draw: str = DRAWS[0]) -> Tensor:
+        """The label maps of a mask source, int (n, H, W)."""
+        return torch.from_numpy(self.arrays[f"labels/{source}/{draw}"])
 
     def rows(self, start: int, stop: int) -> "Representations":
         """Images ``start`` to ``stop`` of these."""
@@ -197,7 +201,7 @@ def collect(
     if total < 1:
         raise SlotbenchError(f"{dataset.path}: split {split!r} has no images to evaluate.")
     core, objects = objective.core, dataset.layout_of(split).objects
-    draws = [draw for draw in DRAWS if any(_draw(name) == draw for name in wanted)]
+    by_draw = {draw: {name for name in wanted if draw_of(name) == draw} for draw in DRAWS}
     kept: dict[str, list[Array]] = {}
     with frozen(objective), raised(core, objects - dataset.layout.objects):
         for start in range(0, total, batch_size):
@@ -205,43 +209,27 @@ def collect(
             batch = dataset.read(split, start, stop, ("image", "mask"))
             images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
             truth = torch.from_numpy(batch["mask"])
-            for draw in draws:
+            for draw, names in by_draw.items():
                 noise = initial_noise(core, split, start, stop, seed=seed, draw=draw)
-                if noise is None and draw != DRAWS[0]:
+                if not names or (noise is None and draw != DRAWS[0]):
                     continue
                 output = core(images, noise)
-                _check(core, output._asdict(), split, start)
-                names = {name for name in wanted if _draw(name) == draw}
-                made = _of_core(output, truth, objects, draw, names)
-                masks = {"attention": output.attention}
-                if names & {"recon_mse", f"labels/decoder/{draw}"}:
-                    decoded = objective.decode(output, images)
-                    if decoded is not None:
-                        masks["decoder"] = decoded.masks
-                        if decoded.image is not None and draw == DRAWS[0]:
-                            error = reconstruction_error(decoded.image, images)
-                            made["recon_mse"] = error.double().cpu().numpy()
-                if f"labels/predictor/{draw}" in names:
-                    predicted = objective.predictor_masks(images, output)
-                    if predicted is not None:
-                        masks["predictor"] = predicted
-                for source, each in masks.items():
-                    _check(core, {f"{source} masks": each}, split, start)
-                    if f"labels/{source}/{draw}" in names:
-                        made[f"labels/{source}/{draw}"] = _labels(each.float(), truth)
-                for name in names & made.keys():
-                    kept.setdefault(name, []).append(made[name])
+                check = partial(_check, core, split, start)
+                check(output._asdict())
+                made = _arrays(objective, output, images, truth, objects, names, check)
+                for name, values in made.items():
+                    kept.setdefault(name, []).append(values.cpu().numpy())
             if progress is not None:
                 progress(stop, total)
     return {name: np.concatenate(kept[name]) for name in wanted if name in kept}
 
 
-def _draw(name: str) -> str:
-    """The draw that an array belongs to."""
+def draw_of(name: str) -> str:
+    """The draw of the initial noise that an array belongs to."""
     return name.rpartition("/")[2] if name.startswith("labels/") else DRAWS[0]
 
 
-def _check(core: Core, tensors: Mapping[str, Tensor], split: str, start: int) -> None:
+def _check(core: Core, split: str, start: int, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         finite = torch.isfinite(tensor).flatten(1).all(dim=1)
         if not finite.all():
@@ -253,39 +241,51 @@ def _check(core: Core, tensors: Mapping[str, Tensor], split: str, start: int) ->
             )
 
 
-def _of_core(
-    output: SlotOutput, truth: Tensor, objects: int, draw: str, names: Collection[str]
-) -> dict[str, Array]:
-    """The wanted arrays of a core's output for one batch, without label maps."""
-    if draw != DRAWS[0]:
-        return {}
-    attention, made = output.attention.float(), {}
-    if "overlap" in names:
-        resized = resize(attention, (truth.shape[1], truth.shape[2]))
-        made["overlap"] = mask_overlap(resized, truth.to(attention.device), objects).cpu().numpy()
-    if "centroids" in names:
-        made["centroids"] = centroids(attention).cpu().numpy()
-    if "entropy" in names:
-        made["entropy"] = attention_entropy(attention).numpy()
-    return made | {
-        "slots": output.slots.float().cpu().numpy(),
-        "features": output.features.float().mean(dim=1).cpu().numpy(),
-        "labelled": (truth != NOT_LABELLED).flatten(1).any(dim=1).numpy(),
+def _arrays(
+    objective: Objective,
+    output: SlotOutput,
+    images: Tensor,
+    truth: Tensor,
+    objects: int,
+    names: Collection[str],
+    check: Callable[[Mapping[str, Tensor]], None],
+) -> dict[str, Tensor]:
+    """Those of ``names``, all of one draw, that the model gives for a batch."""
+    attention, size = output.attention.float(), (truth.shape[1], truth.shape[2])
+    wanted = {name.split("/")[1] for name in names if name.startswith("labels/")}
+    masks: dict[str, Tensor | None] = {"attention": attention}
+    decoded = None
+    if "decoder" in wanted or "recon_mse" in names:
+        decoded = objective.decode(output, images)
+        masks["decoder"] = None if decoded is None else decoded.masks.float()
+    if "predictor" in wanted:
+        masks["predictor"] = objective.predictor_masks(images, output)
+    known = {source: soft.float() for source, soft in masks.items() if soft is not None}
+    check({f"{source} masks": soft for source, soft in known.items()})
+    gives: dict[str, Callable[[], Tensor]] = {
+        "slots": output.slots.float,
+        "features": lambda: output.features.float().mean(dim=1),
+        "overlap": lambda: mask_overlap(
+            resize(attention, size), truth.to(attention.device), objects
+        ),
+        "centroids": lambda: centroids(attention),
+        "labelled": lambda: (truth != NOT_LABELLED).flatten(1).any(dim=1),
+        "entropy": lambda: attention_entropy(attention),
     }
+    if decoded is not None and decoded.image is not None:
+        image = decoded.image
+        gives["recon_mse"] = lambda: reconstruction_error(image, images).double()
+    made = {name: gives[name]() for name in names if name in gives}
+    for name in names - made.keys():
+        source = name.split("/")[1] if name.startswith("labels/") else ""
+        if source in known:
+            dtype = torch.uint8 if known[source].shape[1] <= 256 else torch.int16
+            made[name] = labels_from_masks(known[source], size).to(dtype)
+    return made
 
 
-def _labels(masks: Tensor, truth: Tensor) -> Array:
-    dtype = np.uint8 if masks.shape[1] <= 256 else np.int16
-    return labels_from_masks(masks, (truth.shape[1], truth.shape[2])).cpu().numpy().astype(dtype)
-
-
-@dataclass
-class Stored:
-    """Arrays of the first n images of a split."""
-
-    arrays: dict[str, Array] = field(default_factory=dict)
-    absent: frozenset[str] = frozenset()
-    """Names of arrays that the model cannot give."""
+Stored = dict[str, Array | None]
+"""Arrays of the first n images of a split, by name; None for one that the model cannot give."""
 
 
 class Cache:
@@ -308,13 +308,13 @@ class Cache:
         note: Callable[[str], None],
         digests: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.note = folder, note
-        self._all, self._digests = {**key, "cache": CACHE_VERSION}, dict(digests or {})
+        self.folder, self.note, self.digests = folder, note, digests or {}
+        self.model = {**key, "cache": CACHE_VERSION}
 
     def key(self, split: str) -> str:
         """All that a split's arrays depend on, as text."""
-        own = {"digest": self._digests[split]} if split in self._digests else {}
-        return json.dumps({**self._all, **own}, sort_keys=True)
+        own = {"digest": self.digests[split]} if split in self.digests else {}
+        return json.dumps({**self.model, **own}, sort_keys=True)
 
     def path(self, split: str) -> Path:
         """The file of a split."""
@@ -328,20 +328,27 @@ class Cache:
     def read(self, split: str, n: int, wanted: Collection[str]) -> Stored:
         """The wanted arrays that are stored for n images or more, cut to n."""
         found = self._open(split, wanted, self.note)
-        arrays = {name: array[:n] for name, array in found.arrays.items() if len(array) >= n}
-        return Stored(arrays, found.absent & set(wanted))
+        return {
+            name: None if array is None else array[:n]
+            for name, array in found.items()
+            if array is None or len(array) >= n
+        }
 
-    def write(self, split: str, made: Stored) -> None:
+    def write(self, split: str, made: Mapping[str, Array | None]) -> None:
         """Add arrays of the same images; arrays of the same names are replaced."""
-        before = self._open(split, ARRAYS, lambda _: None)
-        arrays, absent = {**before.arrays, **made.arrays}, before.absent | made.absent
+        stored = {**self._open(split, ARRAYS, lambda _: None), **made}
+        absent = sorted(name for name, array in stored.items() if array is None)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(self.path(split)) as temporary, zipfile.ZipFile(temporary, "w") as file:
-                facts = {"key": self.key(split), "absent": sorted(absent)}
-                file.writestr("facts.json", json.dumps(facts))
-                for name, array in arrays.items():
-                    _put(file, name, array)
+                file.writestr("facts.json", json.dumps({"key": self.key(split), "absent": absent}))
+                for name, array in stored.items():
+                    if array is not None:
+                        content = io.BytesIO()
+                        np.save(content, array, allow_pickle=False)
+                        # Floats would take long to compress and stay as large.
+                        packed = ZIP_DEFLATED if name.startswith("labels/") else ZIP_STORED
+                        file.writestr(name, content.getbuffer(), packed, compresslevel=1)
         except OSError as error:  # a cache that cannot be written is no error
             self.note(f"{self.path(split)} is not kept: {error.strerror or error}.")
 
@@ -349,34 +356,22 @@ class Cache:
         """The wanted arrays of the same model, as they were written."""
         path = self.path(split)
         if not path.is_file():
-            return Stored()
+            return {}
         try:
             with zipfile.ZipFile(path) as file:
                 facts = json.loads(file.read("facts.json"))
                 if facts["key"] != self.key(split):
                     note(f"{path} is of another model or version: computed anew.")
-                    return Stored()
-                names = [name for name in wanted if name in file.namelist()]
-                arrays = {name: _get(file, name) for name in names}
+                    return {}
+                found: Stored = {name: None for name in wanted if name in facts["absent"]}
+                for name in (name for name in wanted if name in file.namelist()):
+                    # A member is read as a whole, which checks its CRC.
+                    found[name] = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
             os.utime(path)  # the least recently used goes first, see `prune`
         except Exception:  # a damaged byte makes zipfile and NumPy raise anything
             note(f"{path} is damaged: computed anew.")
-            return Stored()
-        return Stored(arrays, frozenset(facts["absent"]))
-
-
-def _put(file: zipfile.ZipFile, name: str, array: Array) -> None:
-    """Label maps are compressed; floats would take long and stay as large."""
-    content = io.BytesIO()
-    np.save(content, array, allow_pickle=False)
-    packed = zipfile.ZIP_DEFLATED if name.startswith("labels/") else zipfile.ZIP_STORED
-    file.writestr(name, content.getbuffer(), packed, compresslevel=1)
-
-
-def _get(file: zipfile.ZipFile, name: str) -> Array:
-    """Reads the whole member, which checks its CRC."""
-    array: Any = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
-    return array  # type: ignore[no-any-return]
+            return {}
+        return found
 
 
 def prune(results_dir: Path, limit: int = LIMIT) -> int:

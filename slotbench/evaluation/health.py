@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.position import object_columns, position_share
-from slotbench.evaluation.result import Result, finite, mean_result
+from slotbench.evaluation.result import Result, finite
 from slotbench.evaluation.segmentation import adjusted_rand, joint_counts
 from slotbench.matching import assign
 from slotbench.registry import register
@@ -48,30 +48,26 @@ class Health(Metric):
 
     def compute(self, context: Context) -> dict[str, Result]:
         made, values = context.judged, {}
-        slots = torch.from_numpy(made.slots)
-        labels, again, entropy = map(made.tensor, (self.needs[4], self.needs[5], "entropy"))
+        slots, count = torch.from_numpy(made.slots), made.slots.shape[1]
+        labels, again, entropy = map(made.tensor, (*self.needs[4:], "entropy"))
         if labels is not None:
-            values["empty_slots"] = empty_slots(labels.long(), slots.shape[1])
+            values["empty_slots"] = empty_slots(labels.long(), count)
         values["slot_cosine"] = slot_cosine(slots)
         if entropy is not None:
             values["attention_entropy"] = entropy
-        if labels is not None and again is None:
+        if labels is not None and again is not None:
+            values["consistency"] = consistency(labels, again, count)
+        elif labels is not None:
             context.skip("health/consistency", "the core draws no initial noise")
             values["consistency"] = torch.full((made.n,), torch.nan, dtype=torch.float64)
-        elif labels is not None and again is not None:
-            values["consistency"] = consistency(labels, again, slots.shape[1])
-        results = {
-            f"health/{name}": mean_result(each, context.seed, self.version)
-            for name, each in values.items()
-        }
-        rank = effective_rank(slots)
-        results["health/effective_rank"] = Result(rank, made.n, version=self.version)
+        results = context.means({f"health/{name}": each for name, each in values.items()})
+        results["health/effective_rank"] = Result(effective_rank(slots), made.n)
         return results | self._position(context)
 
     def _position(self, context: Context) -> dict[str, Result]:
         """Whether slots hold objects or places."""
         made = context.judged
-        if "centroids" not in made.arrays or "overlap" not in made.arrays:
+        if not {"centroids", "overlap"} <= made.arrays.keys():
             return {}
         order = assign(-torch.from_numpy(made.overlap).mT, torch.from_numpy(made.visible))
         objects = object_columns(made.dataset.layout, made.properties, made.visible)
@@ -81,10 +77,9 @@ class Health(Metric):
                 "health/position_share",
                 "places and properties explain too little of the slots, or slots are too few",
             )
-        values = {"share": found.share, "places": found.places, "objects": found.objects}
         return {
-            f"health/position_{name}": Result(finite(value), found.n, version=self.version)
-            for name, value in values.items()
+            f"health/position_{name}": Result(finite(getattr(found, name)), found.n)
+            for name in ("share", "places", "objects")
         }
 
 

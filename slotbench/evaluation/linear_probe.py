@@ -25,7 +25,6 @@ from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.result import Progress, Result, mean_result
 from slotbench.registry import register
 
-VERSION = 1
 SOURCES = ("slots", "features")
 GRID = (0.01, 0.1, 1.0, 10.0)
 """Values of C, the inverse strength of the L2 penalty; ascending, for warm starts."""
@@ -46,7 +45,7 @@ class LinearProbe(Metric):
     name = "linear-probe"
     summary = "the scene's content, from one vector an image; k-NN"
     source = "Wu et al. 2018, arXiv 1805.01978"
-    version = VERSION
+    version = 1
     keys = ("linear_probe/*", "knn/*")
     better = 1
     shown = compared = ("linear_probe/slots/map",)
@@ -129,15 +128,15 @@ def linear_probe(
         models = _path(inputs[0], train.present[:, label])
         for row, model in enumerate(models):
             for which, (data, vectors) in enumerate(((val, inputs[1]), (test, inputs[2]))):
-                predicted = vectors @ model.coef_[0]
-                scores[which, row, column] = _precision(data.present[:, label], predicted)
+                present, predicted = data.present[:, label], vectors @ model.coef_[0]
+                found = average_precision_score(present, predicted) if present.any() else np.nan
+                scores[which, row, column] = found
         if progress is not None:
             progress(column + 1, fits)
-    results = {"map": _mean_precision(scores, train.present.shape[1])}
-    results["count"] = _count(inputs, train, val, test, seed)
+    count = _count(inputs, train, val, test, seed)
     if progress is not None:
         progress(fits, fits)
-    return results
+    return {"map": _mean_precision(scores, train.present.shape[1]), "count": count}
 
 
 def _path(inputs: Array, labels: Array) -> list[LogisticRegression]:
@@ -159,20 +158,16 @@ def _path(inputs: Array, labels: Array) -> list[LogisticRegression]:
     return models
 
 
-def _precision(present: Array, predicted: Array) -> float:
-    return float(average_precision_score(present, predicted)) if present.any() else np.nan
-
-
 def _mean_precision(scores: Array, classes: int) -> Result:
     """``scores`` float64 (2, grid, pairs): average precision on val and test, NaN if undefined."""
     on_val, on_test = scores
     defined = ~np.isnan(on_test[0])
     if not defined.any():
-        return Result(None, 0, classes, VERSION)
+        return Result(None, 0, classes)
     usable = ~np.isnan(on_val[0])
     best = int(on_val[:, usable].mean(axis=1).argmax()) if usable.any() else 0
-    value = float(on_test[best, defined].mean())
-    return Result(value, int(defined.sum()), classes - int(defined.sum()), VERSION)
+    n = int(defined.sum())
+    return Result(float(on_test[best, defined].mean()), n, classes - n)
 
 
 def _count(
@@ -184,7 +179,7 @@ def _count(
         models = _path(inputs[0], train.count)
         on_val = [(model.predict(inputs[1]) == val.count).mean() for model in models]
         right = models[int(np.argmax(on_val))].predict(inputs[2]) == test.count
-    return mean_result(torch.from_numpy(right).double(), seed, VERSION)
+    return mean_result(torch.from_numpy(right).double(), seed)
 
 
 def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
@@ -206,4 +201,4 @@ def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
         votes = (weights[:, :, None] * votes_for[index]).sum(dim=1)
         predicted = values[votes.argmax(dim=1).numpy()]
         right.append(predicted == test.count[start : start + 512])
-    return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed, VERSION)
+    return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed)

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from slotbench.evaluation.result import Progress
+from torch import Tensor
+
+from slotbench.evaluation.result import Progress, Result, mean_result
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.evaluation.frozen_pass import Representations
-    from slotbench.evaluation.result import Result
     from slotbench.evaluation.slot_probes import Kind, Probe
 
 JUDGED = "judged"
@@ -68,7 +69,11 @@ class Context:
         """A callback (done, total) for part ``part`` of ``parts`` equal ones."""
         return lambda done, total: self.report((part + done / max(1, total)) / parts)
 
-    def skip(self, key: str, reason: str) -> "dict[str, Result]":
+    def means(self, values: Mapping[str, Tensor]) -> dict[str, Result]:
+        """:func:`slotbench.evaluation.result.mean_result` of tensors float (n,), by key."""
+        return {key: mean_result(each, self.seed) for key, each in values.items()}
+
+    def skip(self, key: str, reason: str) -> dict[str, Result]:
         """Note why ``key`` has no result; returns no results."""
         self.skipped[key] = reason
         return {}
@@ -85,7 +90,7 @@ class Metric(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     """Version of the definitions. Raise it when the same masks and slots would give other numbers.
-    It stands in every result; results of another version are stale."""
+    Every result gets it; results of another version are stale."""
     keys: ClassVar[tuple[str, ...]]
     """Patterns (fnmatch) of the keys it gives. No two groups share a key."""
     better: ClassVar[int]
@@ -115,5 +120,5 @@ class Metric(ABC):
         return wanted
 
     @abstractmethod
-    def compute(self, context: Context) -> "dict[str, Result]":
+    def compute(self, context: Context) -> dict[str, Result]:
         """Results by key. :meth:`Context.skip` takes the reason for a missing one."""

@@ -78,9 +78,10 @@ def position_share(slots: Array, centres: Array, objects: Array, order: Array) -
     place = _polynomials(at[kept])
     thing = objects[image, which][kept].astype(np.float64)
     n, columns = len(rows), place.shape[1] + thing.shape[1]
-    if n <= 2 * columns or not _varies(rows):
+    size = (rows**2).sum()
+    rows = rows - rows.mean(axis=0) if n else rows
+    if n <= 2 * columns or (rows**2).sum() <= 1e-12 * size:
         return PositionShare(np.nan, np.nan, np.nan, np.nan, n)
-    rows = rows - rows.mean(axis=0)
     places, things = _explained(place, rows), _explained(thing, rows)
     both = _explained(np.concatenate([place, thing], axis=1), rows)
     share = np.nan
@@ -94,11 +95,6 @@ def _polynomials(at: Array) -> Array:
     x, y = at.T
     powers = [(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i) if i + j > 0]
     return np.stack([x**i * y**j for i, j in powers], axis=1)
-
-
-def _varies(rows: Array) -> bool:
-    spread = (rows - rows.mean(axis=0)) ** 2
-    return bool(spread.sum() > 1e-12 * (rows**2).sum())
 
 
 def _explained(columns: Array, rows: Array) -> float:

@@ -19,7 +19,7 @@ checked before an array is read. HDF5 is read in blocks of images, an array of a
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,24 +93,22 @@ class PredictionFile:
     """An open file: its ``arrays`` among :data:`ARRAYS`, and the names of all ``others``.
 
     :class:`UserError` where it is missing or is neither .npz nor HDF5, and, naming the array,
-    where one does not hold plain numbers or declares another size than it has.
+    where one does not hold plain numbers.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.file: Any
+        self.file: zipfile.ZipFile | h5py.File
         if not path.is_file():  # a pipe would block
             problem = "is no regular file" if path.exists() else "there is no such file"
             raise UserError(f"--predictions {path}: {problem}.")
         with _reading(str(path)):
             if zipfile.is_zipfile(path):
-                with zipfile.ZipFile(path):  # NumPy leaves a damaged archive open
-                    pass
-                self.file = np.load(path, allow_pickle=False)
-                names, info = self.file.files, self._npz_info
+                self.file = zipfile.ZipFile(path)
+                names = [name.removesuffix(".npy") for name in self.file.namelist()]
             elif h5py.is_hdf5(path):
                 self.file = h5py.File(path, "r")
-                names, info = list(self.file.keys()), self._hdf5_info
+                names = list(self.file.keys())
             else:
                 raise UserError(
                     f"{path} is neither an .npz file nor HDF5.",
@@ -119,16 +117,14 @@ class PredictionFile:
                 )
         self.others = tuple(name for name in names if name not in ARRAYS)
         self.arrays: dict[str, Info] = {}
-        try:
-            for name in names:
+        with ExitStack() as stack:
+            stack.callback(self.file.close)
+            for name in (name for name in names if name in ARRAYS):
                 if name in self.arrays:
                     raise self.fail(name, "is there twice")
-                if name in ARRAYS:
-                    with _reading(f"{path}: array {name!r}"):
-                        self.arrays[name] = self._checked(name, info(name))
-        except BaseException:
-            self.file.close()
-            raise
+                with _reading(f"{path}: array {name!r}"):
+                    self.arrays[name] = self._info(name)
+            stack.pop_all()  # all is well: the file stays open
 
     def __enter__(self) -> "PredictionFile":
         return self
@@ -142,46 +138,40 @@ class PredictionFile:
 
     def blocks(self, name: str, count: int) -> Iterator[Array]:
         """The first ``count`` entries of an array, in order, some at a time."""
-        info = self.arrays[name]
-        step = max(1, BLOCK // max(1, math.prod(info.shape[1:])))
-        array = self.file
+        step = max(1, BLOCK // max(1, math.prod(self.arrays[name].shape[1:])))
         with _reading(f"{self.path}: array {name!r}"):
-            array = self.file[name]  # of an .npz: the whole array
-        if isinstance(array, h5py.Dataset) and array.chunks:
-            # Whole chunks at a time, so that each is unpacked once.
-            step = max(step // array.chunks[0], 1) * array.chunks[0]
+            if isinstance(self.file, h5py.File):
+                array = self.file[name]
+                if array.chunks:  # whole chunks at a time, so that each is unpacked once
+                    step = max(step // array.chunks[0], 1) * array.chunks[0]
+            else:
+                with self.file.open(f"{name}.npy") as stream:
+                    array = np.lib.format.read_array(stream, allow_pickle=False)
         for start in range(0, count, step):
             with _reading(f"{self.path}: array {name!r}"):
                 block: Array = array[start : min(start + step, count)]
             yield block
 
-    def _npz_info(self, name: str) -> Info:
-        archive: zipfile.ZipFile = self.file.zip
-        member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
-        if member.file_size > MOST_BYTES:
-            raise self.fail(
-                name, f"takes {member.file_size:,} bytes, more than 8 GiB", "Write it as HDF5."
-            )
-        with archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in _HEADERS:
-                raise self.fail(name, f"is of version {version} of the .npy format")
-            shape, _, dtype = _HEADERS[version](stream)
-            declared = stream.tell() + math.prod(shape) * dtype.itemsize
-        info = Info(tuple(int(side) for side in shape), dtype)
-        if declared != member.file_size and not dtype.hasobject:
-            raise self.fail(
-                name,
-                f"says that it is {info}, which takes {declared:,} bytes, and has "
-                f"{member.file_size:,}",
-                "Write the file again.",
-            )
+    def _info(self, name: str) -> Info:
+        if isinstance(self.file, h5py.File):
+            info = self._hdf5_info(self.file, name)
+        else:
+            with self.file.open(f"{name}.npy") as stream:
+                shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+            info = Info(tuple(int(side) for side in shape), dtype)
+            if math.prod(shape) * dtype.itemsize > MOST_BYTES:
+                raise self.fail(name, f"is {info}, more than 8 GiB", "Write it as HDF5.")
+        if info.dtype.hasobject:
+            advice = "Save it as an array of numbers."
+            raise self.fail(name, "holds Python objects, which are never unpickled", advice)
+        if info.dtype.kind not in "biuf":
+            raise self.fail(name, f"is of dtype {info.dtype}; expected numbers")
         return info
 
-    def _hdf5_info(self, name: str) -> Info:
-        if not isinstance(self.file.get(name, getlink=True), h5py.HardLink):
+    def _hdf5_info(self, file: h5py.File, name: str) -> Info:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
             raise self.fail(name, "is a link to elsewhere; expected the array itself")
-        array = self.file[name]
+        array = file[name]
         if not isinstance(array, h5py.Dataset) or array.shape is None:
             raise self.fail(name, "is no array")
         if array.external or array.is_virtual:
@@ -189,14 +179,6 @@ class PredictionFile:
         if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK:
             raise self.fail(name, f"has chunks of {array.chunks}; expected at most 1 GiB each")
         return Info(array.shape, array.dtype)
-
-    def _checked(self, name: str, info: Info) -> Info:
-        if info.dtype.hasobject:
-            advice = "Save it as an array of numbers."
-            raise self.fail(name, "holds Python objects, which are never unpickled", advice)
-        if info.dtype.kind not in "biuf":
-            raise self.fail(name, f"is of dtype {info.dtype}; expected numbers")
-        return info
 
 
 def plan(
@@ -220,11 +202,20 @@ def plan(
         used = min(limits[split], dataset.size(split))
         masks = _masks_of(file, prefix, source)
         slots = f"{prefix}slots" if f"{prefix}slots" in file.arrays else None
-        for name in (*masks.values(), *([slots] if slots else [])):
+        named = [*masks.values(), *([slots] if slots else [])]
+        for name in named:
             _check_shape(file, name, dataset, split, used)
-        if masks or slots:
+        # Masks (label maps tell no K) and slots must agree in K.
+        counts = {
+            name: file.arrays[name].shape[1]
+            for name in named
+            if name == slots or len(file.arrays[name].shape) == 4
+        }
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
+            raise UserError(f"{file.path}: {listed} slots an image; slot k belongs to mask k.")
+        if named:
             found[split] = Given(split, used, masks, slots)
-            _check_slots(file, found[split])
     if "test" not in found:
         have = ", ".join(repr(name) for name in (*file.arrays, *file.others)[:8]) or "no array"
         raise UserError(
@@ -233,8 +224,9 @@ def plan(
         )
     if file.others:
         notes.append(f"arrays that are not part of the layout: {', '.join(file.others[:8])}")
-    named = [given.slots for given in found.values() if given.slots]
-    widths = {name: file.arrays[name].shape[2] for name in named}
+    widths = {
+        given.slots: file.arrays[given.slots].shape[2] for given in found.values() if given.slots
+    }
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UserError(f"{file.path}: slots differ in width: {listed}; expected one model's.")
@@ -303,19 +295,6 @@ def _slots_last(shape: tuple[int, ...], height: int, width: int) -> bool:
     return first * width == second * height and second * width != third * height
 
 
-def _check_slots(file: PredictionFile, given: Given) -> None:
-    """Masks (label maps tell no K) and slots of one split must agree in K."""
-    arrays = [name for name in (*given.masks.values(), given.slots) if name]
-    counts = {
-        name: file.arrays[name].shape[1]
-        for name in arrays
-        if name == given.slots or len(file.arrays[name].shape) == 4
-    }
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
-        raise UserError(f"{file.path}: {listed} slots an image; slot k belongs to mask k.")
-
-
 def read_slots(file: PredictionFile, given: Given) -> Array | None:
     """Slots float32 (n, K, D); :class:`UserError` naming the image where one is not finite."""
     if given.slots is None:
@@ -334,24 +313,25 @@ def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tens
     label is negative, above 254 or above the number of slots.
     """
     name, start = given.masks[source], 0
-    label_map = len(file.arrays[name].shape) == 3
-    slots = _label_count(file, given, name) if label_map else 0
-    for block in file.blocks(name, given.count):
-        if label_map:
+    if len(file.arrays[name].shape) == 3:
+        slots = _label_count(file, given, name)
+        for block in file.blocks(name, given.count):
             step = max(1, BLOCK // (slots * math.prod(block.shape[1:])))
-            for first in range(0, len(block), step):
-                yield one_hot(block[first : first + step], slots)
-        else:
-            values = _finite(file, name, block, start)
-            negative = (values < 0).reshape(len(values), -1).any(axis=1)
-            if negative.any():
-                image = start + int(negative.argmax())
-                raise file.fail(
-                    name,
-                    f"holds negative values in image {image}; expected masks from 0",
-                    "If they are logits, take their softmax over slots.",
-                )
-            yield torch.from_numpy(values)
+            for part in np.split(block, range(step, len(block), step)):
+                labels = torch.from_numpy(part.astype(np.int64))
+                yield functional.one_hot(labels, slots).permute(0, 3, 1, 2).float()
+        return
+    for block in file.blocks(name, given.count):
+        values = _finite(file, name, block, start)
+        negative = (values < 0).reshape(len(values), -1).any(axis=1)
+        if negative.any():
+            image = start + int(negative.argmax())
+            raise file.fail(
+                name,
+                f"holds negative values in image {image}; expected masks from 0",
+                "If they are logits, take their softmax over slots.",
+            )
+        yield torch.from_numpy(values)
         start += len(block)
 
 
@@ -367,12 +347,6 @@ def _finite(file: PredictionFile, name: str, block: Array, start: int) -> Array:
             "If they are half precision, they may have overflowed: save float32.",
         )
     return values
-
-
-def one_hot(labels: Array, slots: int) -> Tensor:
-    """Masks float32 (b, K, h, w) of label maps of whole numbers (b, h, w) in [0, K)."""
-    index = torch.from_numpy(np.asarray(labels).astype(np.int64))
-    return functional.one_hot(index, slots).permute(0, 3, 1, 2).float()
 
 
 def _label_count(file: PredictionFile, given: Given, name: str) -> int:

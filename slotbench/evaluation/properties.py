@@ -13,8 +13,8 @@ from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.property_scores import VERSION, property_results
-from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.result import Result, results_of_sums
 from slotbench.evaluation.segmentation import contingency, matched_iou, overlaps
 from slotbench.evaluation.slot_probes import Kind, Probe, of_slots, predict
 from slotbench.matching import assign
@@ -40,7 +40,7 @@ class LinearProperties(Metric):
     name = "properties"
     summary = "a linear probe of each object's properties, shared by all slots"
     source = "Dittadi et al. 2022, arXiv 2107.00637"
-    version = VERSION
+    version = 2
     keys: ClassVar[tuple[str, ...]] = ("properties/linear/*", f"{JOINT}/*")
     better = 1
     shown: ClassVar[tuple[str, ...]] = (
@@ -79,7 +79,7 @@ class LinearProperties(Metric):
             return context.skip(JOINT, "the dataset has no categorical property")
         return {
             f"{JOINT}/{source}": found_and_described(probe, made, source, context.seed)
-            for source in made.sources("first")
+            for source in made.sources()
         }
 
 
@@ -120,11 +120,9 @@ def found_and_described(probe: Probe, made: Representations, source: str, seed: 
     probe reads every categorical property right from that slot. Objects and slots are paired so
     that the sum of IoU is greatest. ``n`` counts visible objects.
     """
-    encoding, labels = probe.encoding, torch.from_numpy(made.arrays[f"labels/{source}/first"])
-    predicted, _ = probe.predict(made.slots)
-    _, iou, present = overlaps(
-        contingency(labels, torch.from_numpy(made.truth), made.slots.shape[1])
-    )
+    encoding, (predicted, _) = probe.encoding, probe.predict(made.slots)
+    table = contingency(made.labels(source), torch.from_numpy(made.truth), made.slots.shape[1])
+    _, iou, present = overlaps(table)
     order = assign(-iou, present)
     good = matched_iou(iou, present) >= FOUND
     objects = good.shape[1]
@@ -137,8 +135,6 @@ def found_and_described(probe: Probe, made: Representations, source: str, seed: 
     totals = np.stack([good.sum(dim=1).numpy(), made.visible.sum(axis=1)], axis=1).astype(float)
 
     def share(sums: Array) -> Array:
-        return np.where(sums[:, 1] > 0, sums[:, 0] / np.maximum(sums[:, 1], 1), np.nan)
+        return np.where(sums[:, 1:] > 0, sums[:, :1] / np.maximum(sums[:, 1:], 1), np.nan)
 
-    low, high = (finite(float(end)) for end in bootstrap(totals, share, seed))
-    value = finite(share(totals.sum(axis=0, keepdims=True))[0])
-    return Result(value, int(totals[:, 1].sum()), 0, VERSION, low, high)
+    return results_of_sums(totals, share, seed, int(totals[:, 1].sum()))[0]

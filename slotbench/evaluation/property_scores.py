@@ -7,10 +7,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from slotbench.datasets.format.schema import Array, Property
-from slotbench.evaluation.result import Result, bootstrap, finite
+from slotbench.evaluation.result import Result, results_of_sums
 from slotbench.evaluation.targets import Encoding
 
-VERSION = 2
 OUTSIDE_MEAN = (
     "rotation",
     "orientation",
@@ -53,21 +52,17 @@ def property_results(found: Predictions, visible: Array, seed: int) -> dict[str,
     values = np.where(paired[:, :, None], values, 0.0)
     results = {}
     for suffix, counted in (("", visible), ("/dropped", paired)):
-        left_out = int(visible.sum() - counted.sum())
         totals, widths = [], []
         for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
             sums = _sums(prop, values[..., columns], truth[..., columns], counted, paired)
             totals.append(sums)
             widths.append(sums.shape[1])
         scores = _Scores(encoding.properties, tuple(np.cumsum(widths)[:-1]))
-        joined = np.concatenate(totals, axis=1)
-        value = scores(joined.sum(axis=0, keepdims=True))[0]
-        low, high = bootstrap(joined, scores, seed)
-        names = [_key(prop) for prop in encoding.properties] + ["mean"]
-        for index, name in enumerate(names):
-            ends = finite(low[index]), finite(high[index])
-            number = finite(value[index])
-            results[name + suffix] = Result(number, int(counted.sum()), left_out, VERSION, *ends)
+        names = [prop.name for prop in encoding.properties]
+        names = [f"{name}_property" if name == "mean" else name for name in names] + ["mean"]
+        joined, n = np.concatenate(totals, axis=1), int(counted.sum())
+        scored = results_of_sums(joined, scores, seed, n, int(visible.sum()) - n)
+        results |= dict(zip((name + suffix for name in names), scored, strict=True))
     return results
 
 
@@ -82,10 +77,6 @@ def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: A
     return np.concatenate(
         [count, residual, (truth * weight).sum(axis=1), (truth**2 * weight).sum(axis=1)], axis=1
     )
-
-
-def _key(prop: Property) -> str:
-    return "mean_property" if prop.name == "mean" else prop.name
 
 
 class _Scores:

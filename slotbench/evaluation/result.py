@@ -88,6 +88,20 @@ def _one_block(seed: int, n: int) -> tuple[Array, ...]:
     return tuple(_resamples(seed, n))
 
 
+def results_of_sums(
+    totals: Array, statistic: Callable[[Array], Array], seed: int, n: int, left_out: int = 0
+) -> list[Result]:
+    """The S values of a statistic of sums over images, with intervals, as :func:`bootstrap`.
+
+    ``totals`` is float64 (n, M); ``statistic`` maps (R, M) to (R, S). NaN becomes None.
+    """
+    values = statistic(totals.sum(axis=0, keepdims=True))[0]
+    return [
+        Result(finite(value), n, left_out, low=finite(low), high=finite(high))
+        for value, low, high in zip(values, *bootstrap(totals, statistic, seed), strict=True)
+    ]
+
+
 def mean_result(per_image: Tensor, seed: int, version: int = 1) -> Result:
     """The mean of ``per_image`` float (n,), NaN marking images that are left out.
 

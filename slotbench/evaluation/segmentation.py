@@ -45,17 +45,14 @@ class Segmentation(Metric):
     needs = (*(f"labels/{source}/first" for source in SOURCES), "recon_mse", "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, results = context.judged, {}
+        made, values = context.judged, {}
         if not made.labelled:
             context.skip(self.name, UNLABELLED)
-        else:
-            for source in made.sources("first"):
-                for name, values in mask_scores(made, source).items():
-                    results[f"{name}/{source}"] = mean_result(values, context.seed, self.version)
+        for source in made.sources() if made.labelled else ():
+            scored = mask_scores(made, source)
+            values |= {f"{name}/{source}": each for name, each in scored.items()}
         errors = made.tensor("recon_mse")
-        if errors is not None:
-            results["recon_mse"] = mean_result(errors, context.seed, self.version)
-        return results
+        return context.means(values if errors is None else {**values, "recon_mse": errors})
 
 
 @register("metrics")
@@ -81,14 +78,14 @@ class Draws(Metric):
         made, results = context.judged, {}
         if not made.labelled:
             return context.skip(self.name, UNLABELLED)
-        sources = [source for source in made.sources(DRAWS[0]) if source in made.sources(DRAWS[-1])]
+        sources = made.sources(DRAWS[-1])
         if not sources:
             return context.skip(self.name, "the core draws no initial noise")
         for source in sources:
             drawn = [mask_scores(made, source, draw) for draw in DRAWS]
-            for name in drawn[0]:
+            for name in METRICS:
                 values = torch.stack([scores[name] for scores in drawn])
-                result = mean_result(values.mean(dim=0), context.seed, self.version)
+                result = mean_result(values.mean(dim=0), context.seed)
                 spread = float(values.nanmean(dim=1).std()) if result.n else None
                 results[f"{name}/{source}/draws"] = replace(result, spread=spread)
         return results
@@ -96,10 +93,9 @@ class Draws(Metric):
 
 def mask_scores(made: Representations, source: str, draw: str = "first") -> dict[str, Tensor]:
     """Each of :data:`METRICS` as float64 (n,), NaN where an image is left out."""
-    labels = made.arrays[f"labels/{source}/{draw}"]
+    labels = made.labels(source, draw)
     # Slots beyond the last that wins a pixel add nothing to any score.
-    slots = int(labels.max(initial=0)) + 1
-    return scores(torch.from_numpy(labels), torch.from_numpy(made.truth), slots)
+    return scores(labels, torch.from_numpy(made.truth), int(labels.max()) + 1)
 
 
 def contingency(predicted: Tensor, truth: Tensor, slots: int) -> Tensor:

@@ -35,7 +35,6 @@ from slotbench.evaluation.slot_probes import Probe
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
 
-VERSION = 2
 THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)
 COORDINATES = "position"
 """The property whose distance counts."""
@@ -56,7 +55,7 @@ class SetPrediction(Metric):
     name = "set-prediction"
     summary = "average precision of predicted sets of objects"
     source = "Locatello et al. 2020, arXiv 2006.15055"
-    version = VERSION
+    version = 2
     keys = ("set_prediction/*",)
     better = 1
     needs = trains = ("slots", "overlap")
@@ -164,11 +163,11 @@ def average_precision(
         right = _first(key, np.isfinite(far) & (far < threshold))
         name, total = f"ap/{threshold:g}", int(objects.sum())
         if not total:
-            results[name] = Result(None, 0, 0, VERSION)
+            results[name] = Result(None, 0)
             continue
         value = float(_area(right[None], np.ones((1, len(right))), np.array([float(total)]))[0])
         low, high = _interval(right, owner, objects, weights)
-        results[name] = Result(value, total, 0, VERSION, low, high)
+        results[name] = Result(value, total, low=low, high=high)
     return results
 
 

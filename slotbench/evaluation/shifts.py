@@ -8,6 +8,7 @@ judged on it.
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.properties import PROTOCOLS
 from slotbench.evaluation.property_scores import Predictions, property_results
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import (
     UNLABELLED,
     adjusted_rand,
@@ -33,6 +34,7 @@ from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.registry import register
 
+SUBSETS = ("all", "changed", "unchanged")
 NEW = {name: shift.new for name, shift in SHIFTS.items() if shift.new}
 """Shift -> properties to which it gives values that are not in training."""
 
@@ -81,24 +83,20 @@ class Shifts(Metric):
         return results
 
     def _of_masks(self, context: Context, made: Representations) -> dict[str, Result]:
-        prefix = f"shifts/{made.split.removeprefix(SHIFTED)}"
+        prefix, values = f"shifts/{made.split.removeprefix(SHIFTED)}", {}
         if not made.labelled:
             return context.skip(prefix, UNLABELLED)
-        flags, truth = _changed(made), torch.from_numpy(made.truth)
-        changed = torch.zeros(made.n, made.dataset.layout_of(made.split).objects, dtype=torch.bool)
-        if flags is not None:
-            changed = torch.from_numpy(flags)
-        results = {}
-        for source in made.sources("first"):
-            labels = torch.from_numpy(made.arrays[f"labels/{source}/first"])
-            scores = shifted_masks(labels, truth, changed, int(labels.max()) + 1)
-            for subset, found in scores.items():
-                if flags is None and subset != "all":
-                    continue
-                for name, values in found.items():
-                    key = f"{prefix}/{subset}/{name}/{source}"
-                    results[key] = mean_result(values, context.seed, self.version)
-        return results
+        changed, subsets = _changed(made)
+        truth, flags = torch.from_numpy(made.truth), torch.from_numpy(changed)
+        for source in made.sources():
+            labels = made.labels(source)
+            scores = shifted_masks(labels, truth, flags, int(labels.max()) + 1)
+            values |= {
+                f"{prefix}/{subset}/{name}/{source}": each
+                for subset in subsets
+                for name, each in scores[subset].items()
+            }
+        return context.means(values)
 
     def _of_probe(self, context: Context, shifts: list[str], protocol: Kind) -> dict[str, Result]:
         if not all(context.made[role].visible.any() for role in ("train", "val", *shifts)):
@@ -109,30 +107,27 @@ class Shifts(Metric):
             return context.skip(f"shifts/{protocol}", "a split has no labelled pixel")
         results = {}
         for role in shifts:
-            made, flags, shift = (
-                context.made[role],
-                _changed(context.made[role]),
-                role[len(SHIFTED) :],
-            )
-            changed = made.visible & False if flags is None else flags
-            new = NEW.get(shift, ())
+            made, shift = context.made[role], role.removeprefix(SHIFTED)
+            (changed, subsets), new = _changed(made), NEW.get(shift, ())
             predicted = _predicted(probe, made, changed, new)
             found = shifted_properties(predicted, made.visible, changed, context.seed, new)
             for name, result in found.items():
                 subset, _, rest = name.partition("/")
-                if flags is not None or subset == "all":
+                if subset in subsets:
                     key = f"shifts/{shift}/{subset}/properties/linear/{protocol}/{rest}"
-                    results[key] = replace(result, version=self.version)
+                    results[key] = result
         return results
 
 
-def _changed(made: Representations) -> Array | None:
-    """Which objects the shift changed, bool (n, O); None where it changed the whole image."""
+def _changed(made: Representations) -> tuple[Array, tuple[str, ...]]:
+    """Which objects the shift changed, bool (n, O), and the subsets of objects to score.
+
+    Where the shift changed the whole image, no object is flagged, and ``all`` is the only subset.
+    """
     group = made.dataset.file[made.split]
     if SHIFT_FLAGS not in group:
-        return None
-    flags: Array = group[SHIFT_FLAGS][()]
-    return flags.reshape(-1, made.dataset.layout_of(made.split).objects)[: made.n]
+        return np.zeros_like(made.visible), ("all",)
+    return group[SHIFT_FLAGS][()].reshape(-1, made.visible.shape[1])[: made.n], SUBSETS
 
 
 @torch.no_grad()
@@ -180,13 +175,11 @@ def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) ->
 
 def without_properties(encoding: Encoding, names: Iterable[str]) -> Encoding:
     """The encoding in whose costs and losses these properties count nothing."""
-    square, log = encoding.square.clone(), encoding.log.clone()
-    left_out = set(names)
+    kept, left_out = torch.ones(encoding.width), set(names)
     for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
         if prop.name in left_out:
-            square[columns] = 0
-            log[columns] = 0
-    return replace(encoding, square=square, log=log)
+            kept[columns] = 0
+    return replace(encoding, square=encoding.square * kept, log=encoding.log * kept)
 
 
 def shifted_properties(
@@ -201,14 +194,11 @@ def shifted_properties(
     encoding, unseen = found.encoding, set(new)
     pairs = zip(encoding.properties, encoding.columns, strict=True)
     kept = [(prop, columns) for prop, columns in pairs if prop.name not in unseen]
-    known = replace(
-        encoding,
-        properties=tuple(prop for prop, _ in kept),
-        columns=tuple(columns for _, columns in kept),
-    )
-    subsets = {"all": visible, "changed": visible & changed, "unchanged": visible & ~changed}
+    properties, columns = ((), ()) if not kept else zip(*kept, strict=True)
+    known = replace(encoding, properties=properties, columns=columns)
     results: dict[str, Result] = {}
-    for subset, counted in subsets.items():
+    counts = (visible, visible & changed, visible & ~changed)
+    for subset, counted in zip(SUBSETS, counts, strict=True):
         scored = encoding if subset == "unchanged" else known
         if scored.properties:
             scores = property_results(found._replace(encoding=scored), counted, seed)
@@ -230,12 +220,12 @@ def shifted_masks(
     objects, iou, present = overlaps(table)
     flags = changed[:, : objects.shape[1]]
     matched, best = matched_iou(iou, present), iou.amax(dim=2)
-    results = {}
-    masks = {"all": present, "changed": present & flags, "unchanged": present & ~flags}
-    for subset, counted in masks.items():
-        results[subset] = {
+    counts = (present, present & flags, present & ~flags)
+    return {
+        subset: {
             "fg_ari": adjusted_rand(objects * counted[:, :, None]),
             "miou": weighted_mean(matched, counted.double()),
             "mbo": weighted_mean(best, counted.double()),
         }
-    return results
+        for subset, counted in zip(SUBSETS, counts, strict=True)
+    }

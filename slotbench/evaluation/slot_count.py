@@ -7,7 +7,7 @@ from torch import Tensor
 
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import UNLABELLED, contingency
 from slotbench.registry import register
 
@@ -33,16 +33,13 @@ class SlotCount(Metric):
     needs = (*(f"labels/{source}/first" for source in SOURCES), "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, results = context.judged, {}
+        made, values = context.judged, {}
         if not made.labelled:
             return context.skip(self.name, UNLABELLED)
-        for source in made.sources("first"):
-            labels = torch.from_numpy(made.arrays[f"labels/{source}/first"])
-            for name, values in counts(labels, torch.from_numpy(made.truth)).items():
-                results[f"slot_count/{source}/{name}"] = mean_result(
-                    values, context.seed, self.version
-                )
-        return results
+        for source in made.sources():
+            found = counts(made.labels(source), torch.from_numpy(made.truth))
+            values |= {f"slot_count/{source}/{name}": each for name, each in found.items()}
+        return context.means(values)
 
 
 def counts(labels: Tensor, truth: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slotbench.evaluation.evaluate import evaluate
-from slotbench.evaluation.frozen_pass import Cache, Stored, prune
+from slotbench.evaluation.frozen_pass import Cache, prune
 from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder
 
 GROUPS = ("segmentation", "draws", "health", "linear-probe")
@@ -116,13 +116,13 @@ def test_a_changed_byte_is_seen_wherever_it_is(cache):
         "slots": generator.normal(size=(40, 3, 4)).astype(np.float32),
         "labels/attention/first": generator.integers(0, 7, (40, 16, 16)).astype(np.uint8),
     }
-    cache.write("test", Stored(arrays))
+    cache.write("test", arrays)
     path = cache.path("test")
     whole = path.read_bytes()
     found = 0
     for place in generator.integers(0, len(whole), 300):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
-        for name, array in cache.read("test", 40, list(arrays)).arrays.items():
+        for name, array in cache.read("test", 40, list(arrays)).items():
             np.testing.assert_array_equal(array, arrays[name])
             found += 1
     # Not every byte of a file means something, and what is whole may be read.
@@ -130,14 +130,14 @@ def test_a_changed_byte_is_seen_wherever_it_is(cache):
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(cache, monkeypatch, said):
-    cache.write("test", Stored({"slots": np.ones((4, 2, 3), np.float32)}))
+    cache.write("test", {"slots": np.ones((4, 2, 3), np.float32)})
     before = cache.path("test").read_bytes()
 
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
-    cache.write("test", Stored({"features": np.ones((4, 2), np.float32)}))
+    cache.write("test", {"features": np.ones((4, 2), np.float32)})
     assert said == [f"{cache.path('test')} is not kept: No space left on device."]
     assert cache.path("test").read_bytes() == before
     assert [path.name for path in cache.folder.iterdir()] == ["test.npz"]
@@ -152,13 +152,13 @@ def test_arrays_come_back_bit_by_bit(cache):
         "labels/attention/first": generator.integers(0, 7, (300, 16, 16)).astype(np.uint8),
         "overlap": np.zeros((300, 7, 0), np.float32),
     }
-    cache.write("test", Stored(arrays, frozenset({"recon_mse"})))
+    cache.write("test", {**arrays, "recon_mse": None})
     found = cache.read("test", 200, [*arrays, "recon_mse", "features"])
-    assert found.absent == {"recon_mse"}
-    assert set(found.arrays) == set(arrays)
+    assert found.pop("recon_mse", 0) is None
+    assert set(found) == set(arrays)
     for name, array in arrays.items():
-        assert found.arrays[name].dtype == array.dtype
-        np.testing.assert_array_equal(found.arrays[name], array[:200])
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array[:200])
 
 
 def test_all_caches_together_stay_below_a_limit(tmp_path):

@@ -70,7 +70,7 @@ def test_keys_that_nobody_registered_have_no_version():
 
 
 class Brightness(Metric):
-    """``brightness``: the mean of the slots; an example."""
+    """``brightness``: the mean of the slots; its results get the group's version."""
 
     name = "brightness"
     summary = "an example"
@@ -81,7 +81,7 @@ class Brightness(Metric):
     needs = ("slots",)
 
     def compute(self, context):
-        return {"brightness": Result(float(context.judged.slots.mean()), context.judged.n, 0, 3)}
+        return {"brightness": Result(float(context.judged.slots.mean()), context.judged.n)}
 
 
 @pytest.fixture
@@ -102,9 +102,10 @@ def test_one_class_and_one_call_add_a_metric(dataset):
 
 
 @pytest.mark.usefixtures("registered")
-def test_results_of_another_version_than_the_group_states_are_refused(dataset, monkeypatch):
-    monkeypatch.setattr(Brightness, "version", 4)
-    with pytest.raises(ValueError, match="has version 3, the group 4"):
+def test_keys_that_the_group_does_not_state_are_refused(dataset, monkeypatch):
+    monkeypatch.setattr(Brightness, "keys", ("darkness",))
+    registry.register("metrics")(Brightness)
+    with pytest.raises(ValueError, match="brightness is no key of a registered group"):
         judge(dataset, groups=("brightness",))
 
 

@@ -205,8 +205,9 @@ def pickled():
 
 HOSTILE = {
     "object array": (pickled(), "holds Python objects, which are never unpickled"),
-    "says more than it has": (npy(header((TEST, 4, 1 << 20, 1 << 20)), b"\0" * 64), "which takes"),
-    "negative shape": (npy(header((TEST, -4, 8)), b""), "says that it is"),
+    "says more than it has": (npy(header((TEST, 4, 1 << 20, 1 << 20)), b"\0" * 64), "more than 8 GiB"),
+    "cut short": (npy(header((TEST, 4, 8)), b"\0" * 64), "cannot be read"),
+    "negative shape": (npy(header((TEST, -4, 8)), b""), "an axis is empty"),
     "long header": (npy("{" * 60_000 + "\n"), "cannot be read"),
     "gigabytes of header": (npy(" " * 200_000, version=(2, 0)), "cannot be read"),
     "code as header": (npy("__import__('os').system('touch unpickled')\n"), "cannot be read"),

@@ -9,7 +9,7 @@ from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
-from slotbench.evaluation.frozen_pass import Cache, Stored, collect
+from slotbench.evaluation.frozen_pass import Cache, collect
 from slotbench.results import judge as judging
 from slotbench.results import work as workflow
 from slotbench.results.models import trained
@@ -67,14 +67,14 @@ def test_what_a_core_made_of_other_images_is_not_read(tmp_path):
         named = {f"test-{shift}": digest for shift, digest in digests.items()}
         return Cache(tmp_path / "cache", {"model": "m"}, told.append, named)
 
-    made = Stored({"slots": np.zeros((3, 2, 4), np.float32)})
+    made = {"slots": np.zeros((3, 2, 4), np.float32)}
     for split in ("test", "test-crop"):
         cache(crop="a").write(split, made)
     for other in (cache(crop="b"), cache()):
-        assert other.read("test", 3, ("slots",)).arrays
-        assert not other.read("test-crop", 3, ("slots",)).arrays
+        assert other.read("test", 3, ("slots",))
+        assert not other.read("test-crop", 3, ("slots",))
     assert len(told) == 2
-    assert cache(crop="a", occlusion="c").read("test-crop", 3, ("slots",)).arrays
+    assert cache(crop="a", occlusion="c").read("test-crop", 3, ("slots",))
 
 
 def test_a_prepared_file_is_judged_under_every_shift(tmp_path):
