@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
@@ -80,8 +81,8 @@ def targets(dataset: DatasetFile, split: str, n: int, size: int) -> Tensor:
     """The first n images of a split, area-averaged: float32 (n, 3, size, size) in [0, 1]."""
     parts = []
     for start in range(0, n, 256):
-        batch = dataset.read(split, start, min(n, start + 256), ("image",))["image"]
-        images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
+        batch = dataset.read(split, start, min(n, start + 256), ("image",))
+        images = images_on(batch, torch.device("cpu"))
         parts.append(functional.adaptive_avg_pool2d(images, size))
     return torch.cat(parts)
 
@@ -141,7 +142,7 @@ def _scored(decoder: nn.Module, made: Representations) -> dict[str, Tensor]:
     for start in range(0, made.n, _BLOCK):
         stop = min(made.n, start + _BLOCK)
         batch = made.dataset.read(made.split, start, stop, ("image", "mask"))
-        images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
+        images = images_on(batch, device)
         truth = torch.from_numpy(batch["mask"])
         with torch.no_grad():
             decoded: Decoded = decoder(torch.from_numpy(made.slots[start:stop]).to(device))

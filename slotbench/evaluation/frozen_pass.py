@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.masks import (
@@ -207,7 +208,7 @@ def collect(
         for start in range(0, total, batch_size):
             stop = min(start + batch_size, total)
             batch = dataset.read(split, start, stop, ("image", "mask"))
-            images = torch.from_numpy(batch["image"]).to(device).permute(0, 3, 1, 2).float() / 255
+            images = images_on(batch, torch.device(device))
             truth = torch.from_numpy(batch["mask"])
             for draw, names in by_draw.items():
                 noise = initial_noise(core, split, start, stop, seed=seed, draw=draw)

@@ -50,7 +50,7 @@ def property_results(found: Predictions, visible: Array, seed: int) -> dict[str,
     paired = visible & (found.order >= 0)
     values, truth = found.values.double().numpy(), found.targets.double().numpy()
     values = np.where(paired[:, :, None], values, 0.0)
-    results = {}
+    results: dict[str, Result] = {}
     for suffix, counted in (("", visible), ("/dropped", paired)):
         totals, widths = [], []
         for prop, columns in zip(encoding.properties, encoding.columns, strict=True):

@@ -45,7 +45,7 @@ class Segmentation(Metric):
     needs = (*(f"labels/{source}/first" for source in SOURCES), "recon_mse", "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, values = context.judged, {}
+        made, values = context.judged, dict[str, Tensor]()
         if not made.labelled:
             context.skip(self.name, UNLABELLED)
         for source in made.sources() if made.labelled else ():

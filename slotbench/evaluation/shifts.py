@@ -83,7 +83,7 @@ class Shifts(Metric):
         return results
 
     def _of_masks(self, context: Context, made: Representations) -> dict[str, Result]:
-        prefix, values = f"shifts/{made.split.removeprefix(SHIFTED)}", {}
+        prefix, values = f"shifts/{made.split.removeprefix(SHIFTED)}", dict[str, Tensor]()
         if not made.labelled:
             return context.skip(prefix, UNLABELLED)
         changed, subsets = _changed(made)

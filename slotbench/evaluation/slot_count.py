@@ -33,7 +33,7 @@ class SlotCount(Metric):
     needs = (*(f"labels/{source}/first" for source in SOURCES), "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, values = context.judged, {}
+        made, values = context.judged, dict[str, Tensor]()
         if not made.labelled:
             return context.skip(self.name, UNLABELLED)
         for source in made.sources():

@@ -38,6 +38,7 @@ from slotbench.report.canvas import (
     write,
 )
 from slotbench.report.seen import Seen, Viewer, look
+from slotbench.training.loop import Observer
 
 GAP, MARGIN, LABEL = 6, 16, 64
 NOTE = (
@@ -191,8 +192,8 @@ def number(value: float | None, digits: int = 2) -> str:
     return "none" if value is None else f"{value:.{digits}f}"
 
 
-class Watcher:
-    """The observer of one run: see :class:`slotbench.training.loop.Observer`."""
+class Watcher(Observer):
+    """Draws pictures of one run and passes its numbers on to trackers."""
 
     def __init__(self, trackers: tuple[str, ...], path: Path, config: RunConfig, step: int) -> None:
         self.pictures = path / "pictures"

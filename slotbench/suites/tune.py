@@ -33,7 +33,7 @@ from slotbench.results.run import Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
 from slotbench.suites.speedrun import IMAGES, val_scores
-from slotbench.training.loop import Host, Silent
+from slotbench.training.loop import Host, Observer
 
 FIRST_SEED = 1000
 RUNGS = 4
@@ -245,7 +245,7 @@ def _study(folder: Path, name: str) -> optuna.Study:
     return done
 
 
-class _Judge(Silent):
+class _Judge(Observer):
     """Scores a run at every rung, and ends it where the others were better."""
 
     def __init__(self, trial: optuna.Trial | None, dataset: DatasetFile, config: RunConfig) -> None:

@@ -138,19 +138,16 @@ def _card(model: FrozenCore) -> str:
 
 def _call(options: Any) -> str:
     """The expression that makes a section of the configuration again."""
-    values = [
-        f"{item.name}={getattr(options, item.name)!r}" for item in dataclasses.fields(options)
-    ]
-    return f"{type(options).__name__}({', '.join(values)})"
+    values = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
+    given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return f"{type(options).__name__}({given})"
 
 
 def _own_weights(options: Any) -> Any:
     """An encoder's section that fetches no weights: the exported file holds all of them."""
-    known = {item.name for item in dataclasses.fields(options)}
     changed = {"pretrained": False, "weights": None}
-    return dataclasses.replace(
-        options, **{name: value for name, value in changed.items() if name in known}
-    )
+    known = {name: value for name, value in changed.items() if hasattr(options, name)}
+    return dataclasses.replace(options, **known)
 
 
 def _scores(model: FrozenCore) -> str:
@@ -171,16 +168,14 @@ def _scores(model: FrozenCore) -> str:
 def _layers(encoder: nn.Module, size: int) -> str:
     """A table of the encoder's layers that give one tensor, with its shape for one image."""
     shapes: dict[str, str] = {}
+
+    def note(name: str, output: object) -> None:
+        if name and isinstance(output, Tensor):
+            shapes[name] = str(tuple(output.shape))
+
     handles = [
-        layer.register_forward_hook(
-            lambda _layer, _inputs, output, name=name: (
-                shapes.update({name: str(tuple(output.shape))})
-                if isinstance(output, Tensor)
-                else None
-            )
-        )
+        layer.register_forward_hook(lambda _, __, output, name=name: note(name, output))
         for name, layer in encoder.named_modules()
-        if name
     ]
     encoder(torch.zeros(1, 3, size, size, device=next(encoder.parameters()).device))
     for handle in handles:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from slotbench import __version__
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.datasets.originals.images import Damaged, fit, read_image
@@ -116,13 +117,8 @@ def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[s
                 progress.set(done)
             if not done:
                 raise UserError(f"{request.path}: no picture could be read.")
-            facts = {
-                "run": model.run.id,
-                "model": sha256_of(model.run.model),
-                "mask_source": request.source,
-                "slotbench": __version__,
-                **source.facts,
-            }
+            facts = {"run": model.run.id, "model": sha256_of(model.run.model)}
+            facts |= {"mask_source": request.source, "slotbench": __version__, **source.facts}
             file.attrs.update(facts)
     return {"out": str(request.out), "images": done, "slots": model.core.num_slots, **facts}
 
@@ -155,7 +151,8 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
         raise UserError(f"{path}: expected a PNG or JPEG, a folder of them, or a prepared dataset.")
     else:
         with DatasetFile(locate(request.path, request.data_dir)) as dataset:
-            size = min(dataset.size(request.split), limit or dataset.size(request.split))
+            size = dataset.size(request.split)
+            size = min(size, limit or size)
             if not size:
                 raise UserError(f"{dataset.path}: split {request.split!r} has no images.")
             facts = {"dataset": dataset.reference, "fingerprint": dataset.fingerprint}
@@ -180,10 +177,9 @@ def _from_files(files: list[Path], side: int, request: Request) -> Iterator[Pict
 
 def _picture(name: str, image: Array, side: int, how: str) -> Picture:
     height, width = image.shape[:2]
-    place = (slice(0, height), slice(0, width))
     if how == "stretch":
         square = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
-        return Picture(name, image, square, place)
+        return Picture(name, image, square, (slice(0, height), slice(0, width)))
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
     place = (slice(top, top + edge), slice(left, left + edge))
@@ -220,8 +216,7 @@ def _add(
     device: torch.device,
 ) -> None:
     """Predict a batch; ``start`` is the place of its first picture among those predicted."""
-    squares = torch.from_numpy(np.stack([picture.square for picture in batch]))
-    images = squares.to(device).permute(0, 3, 1, 2).float() / 255
+    images = images_on({"image": np.stack([picture.square for picture in batch])}, device)
     noise = model.noise(len(batch), request.seed)
     if source.split:
         seed, stop = model.config.seed, start + len(batch)
@@ -237,12 +232,10 @@ def _add(
         "names": np.array([picture.name for picture in batch], h5py.string_dtype()),
     }
     for key, rows in values.items():
-        if key not in file:
-            file.create_dataset(
-                key, (0, *rows.shape[1:]), rows.dtype, maxshape=(None, *rows.shape[1:])
-            )
-        file[key].resize(start + len(rows), axis=0)
-        file[key][start:] = rows
+        shape = rows.shape[1:]
+        found = file.require_dataset(key, (start, *shape), rows.dtype, maxshape=(None, *shape))
+        found.resize(start + len(rows), axis=0)
+        found[start:] = rows
     for number, (picture, soft) in enumerate(zip(batch, masks, strict=True), start):
         _draw(picture, soft, folder, number)
 
@@ -250,11 +243,11 @@ def _add(
 def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> None:
     """Write the label map and the overlay at the picture's own size."""
     rows, columns = picture.place
-    size = (rows.stop - rows.start, columns.stop - columns.start)
-    share = min(1.0, FINEST / max(size))
-    scaled = (max(1, round(share * size[0])), max(1, round(share * size[1])))
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    share = min(1.0, FINEST / max(height, width))
+    scaled = (max(1, round(share * height)), max(1, round(share * width)))
     best = _small(labels_from_masks(masks[None], scaled), len(masks))[0]
-    found = grown(best, (size[1], size[0]))
+    found = grown(best, (width, height))
     outside = np.iinfo(found.dtype).max
     labels = np.full(picture.image.shape[:2], outside, found.dtype)
     labels[picture.place] = found
@@ -269,7 +262,9 @@ def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> N
         palette[: len(colors)] = colors
         palette[NOT_LABELLED] = 255
         label_map.putpalette(palette.tobytes())
-    name = f"{number:06d}-{_safe(picture.name)}.png"
+    # Letters that every file system reads alike.
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(picture.name).stem)[:60]
+    name = f"{number:06d}-{stem}.png"
     label_map.save(folder / "masks" / name)
     Image.fromarray(overlay).save(folder / "overlays" / name)
 
@@ -278,8 +273,3 @@ def _small(labels: torch.Tensor, slots: int) -> Array:
     """Label maps as uint8, or uint16 where 255, which stands for no label, may be a slot."""
     dtype = np.uint8 if slots <= NOT_LABELLED else np.uint16
     return labels.cpu().numpy().astype(dtype)
-
-
-def _safe(name: str) -> str:
-    """A file's name without its ending, of letters that no file system reads otherwise."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:60]

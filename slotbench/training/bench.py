@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -100,8 +101,9 @@ def _times(
         return viewed - begun, _clock(device) - begun
 
     taken = [take(step) for step in range(WARM + COUNTED)]
-    viewing, stepping = ([each[part] for each in taken] for part in (0, 1))
-    step_time, loaded = _median(stepping), _median(loading) if loading else 0.0
+    viewing, stepping = zip(*taken, strict=True)
+    viewed, step_time = (statistics.median(each[WARM:]) for each in (viewing, stepping))
+    loaded = statistics.median(loading[WARM:]) if loading else 0.0
     views = _views(objective, config, images, 0)
     flops = flops_of_step(objective, TrainBatch(images, views, 0, 0, labels=labels))
     waited = loaded if device.type == "cpu" else step_time - _busy(lambda: take(WARM + COUNTED))
@@ -110,8 +112,8 @@ def _times(
         "device": describe(device),
         "batch_size": batch,
         "step_ms": round(step_time * 1000, 2),
-        "views_ms": round(_median(viewing) * 1000, 2),
-        "loading_ms": round(_median(loading) * 1000, 3) if loading else None,
+        "views_ms": round(viewed * 1000, 2),
+        "loading_ms": round(loaded * 1000, 3) if loading else None,
         "waited_ms": round(waited * 1000, 2),
         "images_per_second": round(batch / step_time, 1),
         "gflops_per_second": round(flops / step_time / 1e9, 1),
@@ -162,7 +164,3 @@ def _clock(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def _median(times: list[float]) -> float:
-    return sorted(times[WARM:])[(len(times) - WARM) // 2]

@@ -1,7 +1,7 @@
 """From a configuration to modules, with weights that depend on the seed alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slotbench import registry
 from slotbench.config.run_config import RunConfig
-from slotbench.cores.core import Core
+from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.schema import Layout
 from slotbench.errors import UserError
 from slotbench.objectives.objective import Objective
@@ -111,26 +111,25 @@ def check_core(core: Core, images: Tensor) -> None:
     attention that does not sum to 1 over the slots.
     """
     name = f"{type(core).__module__}.{type(core).__qualname__}"
-    output, batch, count = core.eval()(images), len(images), core.num_slots
+    for fault in _faults(core.eval()(images), (len(images), core.num_slots, core.config.width)):
+        raise UserError(f"The core {name} breaks its contract: {fault}.", "docs/cores.md shows it.")
+
+
+def _faults(output: SlotOutput, wanted: tuple[int, int, int]) -> Iterator[str]:
+    """What breaks the contract of a core, the shape of its slots being ``wanted`` (B, K, D)."""
     slots, attention, features = output
-    wanted = (batch, count, core.config.width)
+    batch, count, _ = wanted
     if tuple(slots.shape) != wanted:
-        raise _broken(name, f"slots have shape {tuple(slots.shape)}, expected {wanted}")
-    if attention.ndim != 4 or tuple(attention.shape[:2]) != wanted[:2]:
-        said = f"attention has shape {tuple(attention.shape)}"
-        raise _broken(name, f"{said}, expected ({batch}, {count}, H', W')")
+        yield f"slots have shape {tuple(slots.shape)}, expected {wanted}"
+    if attention.ndim != 4 or tuple(attention.shape[:2]) != (batch, count):
+        yield f"attention has shape {tuple(attention.shape)}, expected ({batch}, {count}, H', W')"
     positions = attention.shape[2] * attention.shape[3]
     if features.ndim != 3 or tuple(features.shape[:2]) != (batch, positions):
-        said = f"features have shape {tuple(features.shape)}"
-        raise _broken(name, f"{said}, expected ({batch}, {positions}, F)")
-    for part, values in (("slots", slots), ("attention", attention), ("features", features)):
+        yield f"features have shape {tuple(features.shape)}, expected ({batch}, {positions}, F)"
+    for part, values in output._asdict().items():
         if not bool(torch.isfinite(values).all()):
-            raise _broken(name, f"{part} are not finite")
+            yield f"{part} are not finite"
     attention = attention.float()
     off = float((attention.sum(dim=1) - 1).abs().max())
     if off > SUM_TOLERANCE or float(attention.min()) < -SUM_TOLERANCE:
-        raise _broken(name, f"attention does not sum to 1 over the slots (off by {off:.3g})")
-
-
-def _broken(name: str, what: str) -> UserError:
-    return UserError(f"The core {name} breaks its contract: {what}.", "docs/cores.md shows it.")
+        yield f"attention does not sum to 1 over the slots (off by {off:.3g})"

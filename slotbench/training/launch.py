@@ -125,7 +125,9 @@ def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path
     if crashed or not reports:
         rank = (crashed or mute)[0]
         reason = f"rank {rank} of {processes} {_ending(codes[rank])}"
-        trace = _last_words(folder, rank)
+        # Rank 0 writes to the terminal, the others to logs.
+        logs = folder.glob(f"logs/*/*/{rank}/*.log")
+        trace = "".join(file.read_text(errors="replace") for file in logs)
     else:
         rank, report = min(reports.items(), key=lambda item: float(item[1]["time"]))
         if report["kind"] in KINDS:
@@ -139,15 +141,7 @@ def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path
 
 
 def _ending(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "was killed by SIGKILL, as the system does when memory runs out"
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
-
-
-def _last_words(folder: Path, rank: int) -> str:
-    """What a process wrote before it ended; rank 0 writes to the terminal."""
-    return "".join(
-        file.read_text(errors="replace") for file in folder.glob(f"logs/*/*/{rank}/*.log")
-    )
+    if code >= 0:
+        return f"ended with exit code {code}"
+    why = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{why}"

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -42,8 +42,8 @@ VAL_BATCHES = 8
 """Batches of ``val`` that the validation loss is the mean of."""
 
 
-class Observer(Protocol):
-    """Told of a run while it trains: trackers, pictures."""
+class Observer:
+    """Told of a run while it trains, by subclasses for pictures and trackers; does nothing."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """The numbers of a step, as in a line of ``metrics.jsonl``."""
@@ -53,19 +53,6 @@ class Observer(Protocol):
 
     def close(self, state: str) -> None:
         """The run ends as ``done``, ``failed`` or ``interrupted``."""
-
-
-class Silent:
-    """The observer of a run that nobody watches."""
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Does nothing."""
-
-    def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
-        """Does nothing."""
-
-    def close(self, state: str) -> None:
-        """Does nothing."""
 
 
 class Record(Protocol):
@@ -100,7 +87,7 @@ class Host:
     """How many share each batch, a GPU each where the device is one."""
     trackers: tuple[str, ...] = ()
     """Where metrics go beside ``metrics.jsonl``, by name."""
-    observe: Callable[[Path, RunConfig, int], Observer] = lambda *_: Silent()
+    observe: Callable[[Path, RunConfig, int], Observer] = lambda *_: Observer()
     """Makes the observer of a run from its directory, configuration and first step."""
 
     @property
@@ -152,10 +139,10 @@ def train(
 
 def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Bar) -> None:
     """Take every step; log, validate, draw and save when it is time to."""
-    settings, run = trainer.settings, trainer.run
-    val = trainer.loader("val", min(settings.batch_size, trainer.dataset.size("val")))
-    loader = trainer.begin()
-    settings, trainer.metrics = trainer.settings, metrics  # a budget of FLOPs has set the steps
+    run, batch = trainer.run, trainer.settings.batch_size
+    val = trainer.loader("val", min(batch, trainer.dataset.size("val")))
+    loader = trainer.begin()  # a budget of FLOPs sets the steps
+    settings, trainer.metrics = trainer.settings, metrics
     run.write_status("running", **_progress(trainer))
     progress.set(trainer.step, trainer.steps)
     saved = time.monotonic()
@@ -167,7 +154,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
             trainer.check()
             row = {name: float(value) for name, value in losses.items()}
             row["learning_rate"] = learning_rate(settings, step - 1)
-            rate = step * settings.batch_size / trainer.seconds
+            rate = step * batch / trainer.seconds
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
@@ -262,7 +249,8 @@ class Trainer:
         self.loss: Loss = self.objective.loss
         if config.train.compile:
             self.loss = torch.compile(self.objective.loss)
-        self.bfloat16 = _bfloat16(config.train, host.device)
+        on_gpu = host.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.bfloat16 = {"bfloat16": True, "auto": on_gpu}.get(config.train.precision, False)
         self.bad = torch.zeros((), dtype=torch.int64, device=host.device)
         """The first step whose loss or gradient was not finite; 0: none."""
         self.metrics: IO[str] | None = None
@@ -280,9 +268,9 @@ class Trainer:
     def at_end(self) -> bool:
         """Whether all steps are done, or all seconds of the budget are used up."""
         budget = self.budget
-        timed = budget is not None and budget.unit == "seconds"
-        spent = timed and budget is not None and self.seconds >= budget.amount
-        return self.step >= self.steps or spent
+        if budget is not None and budget.unit == "seconds" and self.seconds >= budget.amount:
+            return True
+        return self.step >= self.steps
 
     def begin(self) -> Feed:
         """Check the core, count a step's cost, and start the clock; returns the batches."""
@@ -323,12 +311,7 @@ class Trainer:
 
     def batch(self, loader: Feed, step: int, purpose: str = "train") -> TrainBatch:
         """What the objective sees at a step: a function of (seed, step) alone."""
-        rank, world = rank_and_world()
-        own, seed, count = (
-            own_rows(loader.loader.batch_size),
-            self.config.seed,
-            self.objective.views,
-        )
+        own, seed = own_rows(loader.loader.batch_size), self.config.seed
         labels = loader(step, own)
         pixels, views = labels.pop("image"), None
         if self.objective.temporal:
@@ -337,10 +320,10 @@ class Trainer:
             labels = {key: values[:, 0] for key, values in labels.items()}
         else:
             images = as_floats(pixels)
-            if count:
+            if count := self.objective.views:
                 options, keys = self.config.sections["views"], (seed, purpose, step)
                 views = make_views(images, options, keys, count, first=own.start)
-        return TrainBatch(images, views, seed, step, purpose, labels, rank, world)
+        return TrainBatch(images, views, seed, step, purpose, labels, *rank_and_world())
 
     def advance(self, loader: Feed) -> dict[str, Tensor]:
         """Take the next step; returns what :meth:`train_step` does."""
@@ -396,22 +379,16 @@ class Trainer:
         observer.picture(self.objective, self.dataset, self.step)
         self.objective.train()
 
-    def autocast(self) -> torch.autocast | nullcontext[None]:
+    def autocast(self) -> torch.autocast:
         """bfloat16 where the configuration or the GPU asks for it, else nothing."""
-        if self.bfloat16:
-            return torch.autocast(self.host.device.type, torch.bfloat16)
-        return nullcontext()
+        return torch.autocast(self.host.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def save(self) -> None:
         """Write the checkpoint that the run goes on from."""
         self.check()
-        checkpoint.Checkpoint(
-            self.config.id,
-            self.step,
-            self.seconds,
-            self.objective.state_dict(),
-            self.optimizer.state_dict(),
-        ).save(self.run.checkpoint)
+        state = self.objective.state_dict(), self.optimizer.state_dict()
+        saved = checkpoint.Checkpoint(self.config.id, self.step, self.seconds, *state)
+        saved.save(self.run.checkpoint)
 
     def raise_if_stopped(self) -> None:
         """:class:`StopRequest` after a signal.
@@ -422,9 +399,3 @@ class Trainer:
         if self.stopped or (asked() and free):
             self.check()
             raise StopRequest(f"stopped by {asked() or 'a signal'}")
-
-
-def _bfloat16(config: TrainConfig, device: torch.device) -> bool:
-    if config.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return config.precision == "bfloat16"
