@@ -194,38 +194,6 @@ def test_the_transformers_masks_are_the_last_attention_averaged_over_heads():
     torch.testing.assert_close(masks, expected.mT)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "transformer"])
-def test_features_that_slots_determine_are_learned(kind):
-    """Each position shows one of the slots; a few hundred steps find which."""
-    slots = normal("slots", 16, 3, WIDTH)
-    owner = torch.randint(3, (16, PATCHES), generator=torch_generator(0, "owner"))
-    # The first numbers of a slot say where it is seen.
-    shown = functional.one_hot(owner, 3).mT.float()
-    slots = torch.cat([2 * shown, slots[:, :, :CHANNELS]], dim=2)
-    target = slots[torch.arange(16)[:, None], owner, PATCHES:]
-    with building(0, "decoder"):
-        decoder = (
-            SlotMLP(PATCHES + CHANNELS, PATCHES, CHANNELS + 1, 64, 2)
-            if kind == "mlp"
-            else Autoregressive(PATCHES + CHANNELS, PATCHES, CHANNELS, 32, 2, 4)
-        )
-    optimizer = torch.optim.Adam(decoder.parameters(), 3e-3)
-    for _ in range(300):
-        made, masks = decoder(slots) if kind == "mlp" else decoder(slots, target)
-        loss = functional.mse_loss(made, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.2 * target.var()
-    # It learned to read the slots, not the target: other slots do not do.
-    with torch.no_grad():
-        others = slots.roll(1, 0)
-        wrong, _ = decoder(others) if kind == "mlp" else decoder(others, target)
-    assert functional.mse_loss(wrong, target) > 0.8 * target.var()
-    if kind == "mlp":
-        assert (masks.argmax(dim=1) == owner).float().mean() > 0.9
-
-
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [

@@ -39,14 +39,3 @@ def test_runs_are_judged_by_the_groups_named(evaluate, results):
     assert "nothing is missing" not in err
     # The table says how far draws lie apart.
     assert "±" in evaluate(path.name, "--metrics", "draws")[1]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [(("x",), "No run 'x'"), ((), "expected one of RUN, --predictions or --baseline")],
-)
-def test_mistakes_are_explained(evaluate, words, message):
-    code, out, err = evaluate(*words)
-    assert code == 2
-    assert message in err
-    assert out == ""

@@ -14,7 +14,7 @@ from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import evaluate
-from slotbench.evaluation.frozen_pass import ARRAYS, Representations, collect, frozen, initial_noise
+from slotbench.evaluation.frozen_pass import ARRAYS, collect, frozen, initial_noise
 from slotbench.evaluation.segmentation import METRICS
 from tests.conftest import ATTRIBUTES as BLOCKS
 
@@ -242,27 +242,6 @@ def test_masks_of_a_predictor_are_a_source_of_their_own(dataset):
         for draws in ("", "/draws")
     }
     assert found["fg_ari/predictor"]["value"] == 1
-
-
-def test_overlap_is_1_for_the_slot_of_an_object(dataset):
-    arrays = collect(Plain(ByShade()), dataset, "test", 90, seed=0)
-    made = Representations(dataset, "test", 90, arrays)
-    best = made.overlap.max(axis=1)
-    np.testing.assert_allclose(best, made.visible, atol=1e-6)
-    assert made.sources("first") == ("attention",)
-
-
-def test_fewer_slots_than_objects_are_counted(dataset):
-    class TwoSlots(ByShade):
-        def forward(self, images, noise=None):  # noqa: ARG002
-            output = super().forward(images)
-            return SlotOutput(output.slots[:, 1:3], output.attention[:, 1:3], output.features)
-
-    metrics = judge(dataset, Plain(TwoSlots(slots=2)), groups=("properties",))["metrics"]
-    over = np.maximum(dataset.read("test")["visible"].sum(axis=1) - 2, 0).sum()
-    assert over > 0
-    for protocol in ("loss", "mask"):
-        assert metrics[f"properties/linear/{protocol}/mean/dropped"]["left_out"] == over
 
 
 def test_what_cannot_be_computed_is_skipped_with_its_reason(tmp_path):

@@ -205,7 +205,10 @@ def pickled():
 
 HOSTILE = {
     "object array": (pickled(), "holds Python objects, which are never unpickled"),
-    "says more than it has": (npy(header((TEST, 4, 1 << 20, 1 << 20)), b"\0" * 64), "more than 8 GiB"),
+    "says more than it has": (
+        npy(header((TEST, 4, 1 << 20, 1 << 20)), b"\0" * 64),
+        "more than 8 GiB",
+    ),
     "cut short": (npy(header((TEST, 4, 8)), b"\0" * 64), "cannot be read"),
     "negative shape": (npy(header((TEST, -4, 8)), b""), "an axis is empty"),
     "long header": (npy("{" * 60_000 + "\n"), "cannot be read"),

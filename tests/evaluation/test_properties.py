@@ -79,18 +79,6 @@ def test_slots_of_noise_are_at_chance_where_the_pairing_is_blind_to_labels():
     assert results["angle"].value < 0.03
 
 
-def test_the_neighbours_properties_are_wrong_by_mask_and_right_by_loss():
-    splits = [make(n, seed) for seed, n in enumerate((400, 80, 200))]
-    for data in splits:
-        data.visible[:] = True
-        data.overlap[:] = np.roll(data.overlap, 1, axis=2)
-    found = {
-        protocol: predict_properties(*splits, LAYOUT, seed=0, protocol=protocol, steps=1500)
-        for protocol in ("mask", "loss")
-    }
-    assert found["loss"]["position"].value > found["mask"]["position"].value + 0.3
-
-
 def test_an_mlp_probe_learns_what_is_not_linear():
     train, val, test = make(600, 0), make(100, 2), make(200, 1)
     for data in (train, val, test):

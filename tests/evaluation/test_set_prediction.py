@@ -5,7 +5,6 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
 
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.evaluation.set_prediction import (
@@ -83,21 +82,6 @@ def test_it_equals_a_count_by_brute_force(seed):
         expected = brute_force(predicted, truth, threshold)
         assert found[f"ap/{threshold:g}"].value == pytest.approx(expected, abs=1e-9)
     assert found["ap/inf"].value > found["ap/0.5"].value > 0
-
-
-def test_it_equals_scikit_learn_where_precision_falls_with_recall():
-    # One object and one slot an image; right ones are the surest, so the envelope is the curve.
-    truth = truth_of(40, 1, 0)
-    right = np.arange(40) < 25
-    predicted = ObjectSets(
-        truth.position + np.where(right, 0.1, 5.0)[:, None, None],
-        truth.classes.copy(),
-        (np.where(right, 1.0, 0.0) + np.linspace(0.5, 0, 40))[:, None],
-    )
-    value = average_precision(predicted, truth, seed=0)["ap/1"].value
-    # scikit-learn's recall is over the positives that are detected; ours over all objects.
-    expected = average_precision_score(right, predicted.confidence[:, 0]) * 25 / 40
-    assert value == pytest.approx(expected)
 
 
 def test_perfect_sets_score_1_and_order_does_not_matter():

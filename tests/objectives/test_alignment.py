@@ -189,21 +189,6 @@ def test_the_default_plan_uses_all_slots_alike():
     assert (plan.sum(dim=-2) - 1).abs().max() < 0.04
 
 
-def test_sinkhorn_comes_to_hungarian_as_epsilon_falls_and_to_the_mean_as_it_grows():
-    both = torch.stack([slots(2), slots(3)])
-    hard = Hungarian().pair(output(both), VIEWS).vectors[1]
-    distances = [
-        float((Sinkhorn(epsilon, 5000).pair(output(both), VIEWS).vectors[1] - hard).abs().max())
-        for epsilon in (0.3, 0.03, 0.003, 0.001)
-    ]
-    assert distances == sorted(distances, reverse=True)
-    assert distances[-1] < 2e-3 < 1 < distances[0]
-    mean = both[1].mean(dim=1, keepdim=True).expand(-1, 4, -1).flatten(0, 1)
-    torch.testing.assert_close(
-        Sinkhorn(1e4).pair(output(both), VIEWS).vectors[1], mean, atol=1e-3, rtol=0
-    )
-
-
 @pytest.mark.parametrize("kind", BY_CONTENT)
 def test_the_order_of_another_views_slots_changes_nothing(kind):
     masks, matrices = crops(0)

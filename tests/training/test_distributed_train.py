@@ -14,7 +14,6 @@ from slotbench.config.resolve import dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.errors import UserError
-from slotbench.objectives.gather import alone, rank_and_world
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint, devices
@@ -185,9 +184,3 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(blocks, tmp_
 def test_processes_that_a_machine_cannot_run_are_refused(device, gpus):
     with pytest.raises(UserError, match="--gpus"):
         devices.check_processes(torch.device(device), gpus)
-
-
-def test_outside_a_group_a_process_is_alone():
-    assert rank_and_world() == (0, 1)
-    with alone():
-        assert rank_and_world() == (0, 1)
