@@ -8,7 +8,7 @@ import torch
 from slotbench.datasets.format.schema import PALETTE, Layout, Property
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.masks import labels_from_masks
-from slotbench.evaluation.property_scores import property_results
+from slotbench.evaluation.properties import property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.slot_probes import Kind, SlotData, predict, train_probes

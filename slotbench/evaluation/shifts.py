@@ -18,8 +18,7 @@ from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
-from slotbench.evaluation.properties import PROTOCOLS
-from slotbench.evaluation.property_scores import Predictions, property_results
+from slotbench.evaluation.properties import PROTOCOLS, property_results
 from slotbench.evaluation.result import Result
 from slotbench.evaluation.segmentation import (
     UNLABELLED,
@@ -29,7 +28,7 @@ from slotbench.evaluation.segmentation import (
     overlaps,
     weighted_mean,
 )
-from slotbench.evaluation.slot_probes import Kind, Probe, of_slots, predict
+from slotbench.evaluation.slot_probes import Kind, Predictions, Probe, of_slots, predict
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.registry import register

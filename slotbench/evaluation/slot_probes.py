@@ -17,7 +17,6 @@ from torch.nn import functional
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
-from slotbench.evaluation.property_scores import Predictions
 from slotbench.evaluation.result import Progress
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
@@ -62,6 +61,18 @@ class Probe(NamedTuple):
         """
         output = self.module(finite_slots(slots))
         return self.encoding.normalise(output[..., :-1]), output[..., -1]
+
+
+class Predictions(NamedTuple):
+    """A trained probe's predictions for n images with at most O objects, in P encoded columns."""
+
+    encoding: Encoding
+    order: Array
+    """int64 (n, O), the slot of each object; -1 where it has none."""
+    values: Tensor
+    """float32 (n, O, P): standardised numbers and log-probabilities; 0 where there is no slot."""
+    targets: Tensor
+    """float32 (n, O, P)."""
 
 
 def train_probes(

@@ -8,8 +8,7 @@ import numpy as np
 
 from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.frozen_pass import collect
-from slotbench.evaluation.property_scores import Predictions
-from slotbench.evaluation.slot_probes import SlotData, predict, train_probes
+from slotbench.evaluation.slot_probes import Predictions, SlotData, predict, train_probes
 from slotbench.report.seen import Seen, Viewer
 
 TRAIN_IMAGES, VAL_IMAGES, STEPS = 1_000, 256, 1_500

@@ -9,8 +9,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import PolynomialFeatures
 
+from slotbench.evaluation.health import object_columns, position_share
 from slotbench.evaluation.masks import centroids
-from slotbench.evaluation.position import object_columns, position_share
 from tests.conftest import LAYOUT, blocks_batch
 
 IMAGES, SLOTS, OBJECTS, WIDTH, PROPERTIES = 300, 5, 4, 16, 6

@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import r2_score
 
 from slotbench.datasets.format.schema import Layout, Property
-from slotbench.evaluation.property_scores import Predictions, property_results
-from slotbench.evaluation.slot_probes import SlotData, predict, train_probes
+from slotbench.evaluation.properties import property_results
+from slotbench.evaluation.slot_probes import Predictions, SlotData, predict, train_probes
 from slotbench.evaluation.targets import Encoding
 
 COLOR = Property("color", "categorical", classes=("red", "green", "blue"))

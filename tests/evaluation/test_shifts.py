@@ -10,7 +10,7 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.property_scores import Predictions, property_results
+from slotbench.evaluation.properties import property_results
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import (
     NEW,
@@ -19,6 +19,7 @@ from slotbench.evaluation.shifts import (
     two_step,
     without_properties,
 )
+from slotbench.evaluation.slot_probes import Predictions
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from tests.evaluation.test_evaluate import ATTRIBUTES, judge, squares

@@ -9,8 +9,8 @@ from torch import nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
 from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
+from slotbench.evaluation.health import position_share
 from slotbench.evaluation.masks import centroids
-from slotbench.evaluation.position import position_share
 from slotbench.matching import assign
 from slotbench.objectives.alignment import Hungarian, Shared
 from slotbench.objectives.contrastive import SimCLR, SimCLRConfig, nt_xent
