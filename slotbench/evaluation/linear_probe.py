@@ -199,6 +199,5 @@ def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
         # Weights relative to the nearest neighbour's: exp of 1 / 0.07 is no small number.
         weights = ((nearest - nearest[:, :1]) / TEMPERATURE).double().exp()
         votes = (weights[:, :, None] * votes_for[index]).sum(dim=1)
-        predicted = values[votes.argmax(dim=1).numpy()]
-        right.append(predicted == test.count[start : start + 512])
+        right.append(values[votes.argmax(dim=1).numpy()] == test.count[start : start + 512])
     return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed)

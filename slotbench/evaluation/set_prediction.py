@@ -104,8 +104,12 @@ def predicted_sets(probe: Probe, slots: Array, shown: Array) -> ObjectSets:
         elif prop.name == COORDINATES:
             mean, scale = encoding.mean[columns].numpy(), encoding.scale[columns].numpy()
             position = scale_position(values[..., columns] * scale + mean, prop, shown)
-    stacked = np.stack(classes, axis=2) if classes else np.zeros((*logit.shape, 0), np.int64)
-    return ObjectSets(position, stacked, logit.double().sigmoid().numpy())
+    return ObjectSets(position, _stacked(classes, logit.shape), logit.double().sigmoid().numpy())
+
+
+def _stacked(classes: Sequence[Array], shape: tuple[int, ...]) -> Array:
+    """Codes (n, E) of each categorical property as (n, E, C); C may be 0."""
+    return np.stack(classes, axis=2) if classes else np.zeros((*shape, 0), np.int64)
 
 
 def scale_position(values: Array, prop: Property, train: Array) -> Array:
@@ -133,12 +137,10 @@ def true_sets(
     the layout has no ``position``.
     """
     prop = {prop.name: prop for prop in layout.properties}[COORDINATES]
-    position = np.asarray(properties[COORDINATES])
-    position = position.reshape(*visible.shape, -1)
+    position = np.asarray(properties[COORDINATES]).reshape(*visible.shape, -1)
     names = [prop.name for prop in layout.properties if prop.kind == "categorical"]
-    classes = [np.asarray(properties[name]) for name in names]
-    stacked = np.stack(classes, axis=2) if classes else np.zeros((*visible.shape, 0), np.int16)
-    return ObjectSets(scale_position(position, prop, train), stacked, visible.astype(np.float64))
+    classes = _stacked([np.asarray(properties[name]) for name in names], visible.shape)
+    return ObjectSets(scale_position(position, prop, train), classes, visible.astype(np.float64))
 
 
 def average_precision(
@@ -157,17 +159,22 @@ def average_precision(
     owner = np.repeat(np.arange(images), slots)[order]
     key = (np.arange(images)[:, None] * max(1, visible.shape[1]) + nearest).ravel()[order]
     far = distance.ravel()[order]
-    weights = _resamples(images, seed)
-    results = {}
+    # How often each image is drawn in each resample, float32 (R, images).
+    generator = numpy_generator(seed, "bootstrap", "sets", images)
+    even = np.full(images, 1 / images)
+    weights = generator.multinomial(images, even, RESAMPLES).astype(np.float32)
+    results, total = {}, int(objects.sum())
+    step = max(1, _BLOCK // max(1, len(far)))
     for threshold in thresholds:
-        right = _first(key, np.isfinite(far) & (far < threshold))
-        name, total = f"ap/{threshold:g}", int(objects.sum())
         if not total:
-            results[name] = Result(None, 0)
+            results[f"ap/{threshold:g}"] = Result(None, 0)
             continue
-        value = float(_area(right[None], np.ones((1, len(right))), np.array([float(total)]))[0])
-        low, high = _interval(right, owner, objects, weights)
-        results[name] = Result(value, total, low=low, high=high)
+        right = _first(key, np.isfinite(far) & (far < threshold))
+        value = float(_area(right, np.ones((1, len(right))), np.array([float(total)]))[0])
+        blocks = (weights[start : start + step] for start in range(0, len(weights), step))
+        values = [_area(right, block[:, owner], block @ objects) for block in blocks]
+        low, high = map(float, np.quantile(np.concatenate(values), (0.025, 0.975)))
+        results[f"ap/{threshold:g}"] = Result(value, total, low=low, high=high)
     return results
 
 
@@ -199,7 +206,7 @@ def _first(key: Array, candidate: Array) -> Array:
 def _area(right: Array, weights: Array, objects: Array) -> Array:
     """Area under the precision envelope, (R,).
 
-    ``right`` bool (1, m) in the order of confidence, ``weights`` float (R, m) how often each
+    ``right`` bool (m,) in the order of confidence, ``weights`` float (R, m) how often each
     prediction counts, ``objects`` float (R,) how many true objects there are.
     """
     gained = weights * right
@@ -208,19 +215,3 @@ def _area(right: Array, weights: Array, objects: Array) -> Array:
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     area: Array = (envelope * gained).sum(axis=1) / np.maximum(objects, 1e-12)
     return area
-
-
-def _resamples(images: int, seed: int) -> Array:
-    """How often each image is drawn in each resample, float32 (R, images)."""
-    generator = numpy_generator(seed, "bootstrap", "sets", images)
-    return generator.multinomial(images, np.full(images, 1 / images), RESAMPLES).astype(np.float32)
-
-
-def _interval(right: Array, owner: Array, objects: Array, weights: Array) -> tuple[float, float]:
-    step = max(1, _BLOCK // max(1, len(right)))
-    values = [
-        _area(right[None], block[:, owner], block @ objects)
-        for block in (weights[start : start + step] for start in range(0, len(weights), step))
-    ]
-    low, high = np.quantile(np.concatenate(values), (0.025, 0.975))
-    return float(low), float(high)

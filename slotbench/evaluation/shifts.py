@@ -15,19 +15,12 @@ from torch import Tensor
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SHIFT_FLAGS, SHIFTED, Array
 from slotbench.datasets.shifts.kinds import SHIFTS
+from slotbench.evaluation import segmentation
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.properties import PROTOCOLS, property_results
 from slotbench.evaluation.result import Result
-from slotbench.evaluation.segmentation import (
-    UNLABELLED,
-    adjusted_rand,
-    contingency,
-    matched_iou,
-    overlaps,
-    weighted_mean,
-)
 from slotbench.evaluation.slot_probes import Kind, Predictions, Probe, of_slots, predict
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
@@ -84,7 +77,7 @@ class Shifts(Metric):
     def _of_masks(self, context: Context, made: Representations) -> dict[str, Result]:
         prefix, values = f"shifts/{made.split.removeprefix(SHIFTED)}", dict[str, Tensor]()
         if not made.labelled:
-            return context.skip(prefix, UNLABELLED)
+            return context.skip(prefix, segmentation.UNLABELLED)
         changed, subsets = _changed(made)
         truth, flags = torch.from_numpy(made.truth), torch.from_numpy(changed)
         for source in made.sources():
@@ -215,16 +208,16 @@ def shifted_masks(
     once, all together; then each subset's mean is over its own objects. ``fg_ari`` of a subset
     is over the pixels of its objects, which for one object says whether it is split.
     """
-    table = contingency(labels, truth, slots)
-    objects, iou, present = overlaps(table)
+    table = segmentation.contingency(labels, truth, slots)
+    objects, iou, present = segmentation.overlaps(table)
     flags = changed[:, : objects.shape[1]]
-    matched, best = matched_iou(iou, present), iou.amax(dim=2)
+    matched, best = segmentation.matched_iou(iou, present), iou.amax(dim=2)
     counts = (present, present & flags, present & ~flags)
     return {
         subset: {
-            "fg_ari": adjusted_rand(objects * counted[:, :, None]),
-            "miou": weighted_mean(matched, counted.double()),
-            "mbo": weighted_mean(best, counted.double()),
+            "fg_ari": segmentation.adjusted_rand(objects * counted[:, :, None]),
+            "miou": segmentation.weighted_mean(matched, counted.double()),
+            "mbo": segmentation.weighted_mean(best, counted.double()),
         }
         for subset, counted in zip(SUBSETS, counts, strict=True)
     }

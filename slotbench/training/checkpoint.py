@@ -5,8 +5,9 @@ Nothing random has state: the data, the views and the slots' noise of a step are
 """
 
 import io
-import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,20 @@ from slotbench.errors import UserError
 from slotbench.files import read_bytes, write_whole
 
 MOST_BYTES = 64 * 2**30
-_DAMAGED = (
-    RuntimeError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    TypeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    NotImplementedError,
-)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever a damaged checkpoint makes torch raise into one :class:`UserError`."""
+    try:
+        yield
+    except (OSError, MemoryError, UserError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a checkpoint of slotbench, or is damaged.",
+            f"Remove it to train from the start: rm {path}",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,14 @@ class Checkpoint:
 
     def restore(self, path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put weights and state in place; :class:`UserError` where they do not fit."""
-        try:
+        with _reading(path):
             objective.load_state_dict(self.objective)
             optimizer.load_state_dict(self.optimizer)
-        except _DAMAGED as error:
-            raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(
-        f"{path} is not a checkpoint of slotbench, or is damaged.",
-        f"Remove it to train from the start: rm {path}",
-    )
 
 
 def load(path: Path, run_id: str) -> Checkpoint:
     """Read a checkpoint; :class:`UserError` where it is damaged or another configuration's."""
-    try:
+    with _reading(path):
         data = read_bytes(path, MOST_BYTES)
         # torch reads the members of the archive without comparing their checksums.
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -77,8 +71,6 @@ def load(path: Path, run_id: str) -> Checkpoint:
         checkpoint = Checkpoint(**stored)
         if not isinstance(checkpoint.step, int) or not isinstance(checkpoint.seconds, float):
             raise TypeError("step and seconds are no numbers")
-    except _DAMAGED as error:
-        raise _damaged(path) from error
     if checkpoint.run_id != run_id:
         raise UserError(
             f"{path} belongs to another configuration: it is of run {checkpoint.run_id}, "

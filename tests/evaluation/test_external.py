@@ -193,30 +193,19 @@ def test_entries_of_one_name_are_seeds_of_one_row(tmp_path, blocks):
     assert "· external" in board.to_markdown()
 
 
-OPTIONS = {
-    "nothing": ({}, "nothing to evaluate"),
-    "two": ({"runs": ["0-a"], "baseline": "kmeans"}, "RUN and --baseline"),
-    "no dataset": ({"baseline": "kmeans"}, "--baseline needs --dataset"),
-    "no name": ({"predictions": Path("a.npz"), "dataset": "clevr"}, "--predictions needs --name"),
-    "name": ({"baseline": "kmeans", "dataset": "clevr", "name": "a"}, "a baseline has a name"),
-    "split": ({"baseline": "kmeans", "dataset": "clevr", "split": "val"}, "judged on test"),
-    "run": ({"runs": ["0-a"], "name": "mine"}, "--name goes with"),
-}
-
-
-@pytest.mark.parametrize("case", OPTIONS)
-def test_options_that_do_not_fit_are_explained(case):
-    given, message = OPTIONS[case]
-    plain = {
-        "runs": None,
-        "predictions": None,
-        "baseline": None,
-        "dataset": None,
-        "name": None,
-        "split": "test",
-    }
-    with pytest.raises(UserError, match=message):
-        check_options(**{**plain, **given})
+def test_options_that_do_not_fit_are_explained():
+    names = ("runs", "predictions", "baseline", "dataset", "name")
+    for message, given in {
+        "nothing to evaluate": {},
+        "RUN and --baseline": {"runs": ["0-a"], "baseline": "kmeans"},
+        "--baseline needs --dataset": {"baseline": "kmeans"},
+        "--predictions needs --name": {"predictions": Path("a.npz"), "dataset": "clevr"},
+        "a baseline has a name": {"baseline": "kmeans", "dataset": "clevr", "name": "a"},
+        "judged on test": {"baseline": "kmeans", "dataset": "clevr", "split": "val"},
+        "--name goes with": {"runs": ["0-a"], "name": "mine"},
+    }.items():
+        with pytest.raises(UserError, match=message):
+            check_options(**{**dict.fromkeys(names), "split": "test", **given})
 
 
 def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, shown):
@@ -236,13 +225,6 @@ def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, sho
         ("mine", True),
         ("baseline:voronoi", False),
     ]
-    for words, message in (
-        (("evaluate", "--baseline", "k-means", *where), "Did you mean 'kmeans'"),
-        (("evaluate", *named, *where, "--metrics", "segmentatoin"), "Did you mean 'segmentation'"),
-        (("evaluate", "--predictions", str(path), *where), "needs --name"),
-        (("evaluate", *where[2:]), "nothing to evaluate"),
-        (("evaluate", "--predictions", "none.npz", "--name", "a", *where), "no such file"),
-    ):
-        code, out, err = shown(*words)
-        assert (code, out) == (2, "")
-        assert message in err
+    code, out, err = shown("evaluate", *named, *where, "--metrics", "segmentatoin")
+    assert (code, out) == (2, "")
+    assert "Did you mean 'segmentation'" in err

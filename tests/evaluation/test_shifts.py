@@ -73,16 +73,6 @@ def test_the_cost_of_a_taken_slot_does_not_decide_who_goes_without():
     assert found.tolist() == [[0, 1, -1]]
 
 
-def test_without_a_changed_object_the_full_cost_decides():
-    generator = torch.Generator().manual_seed(0)
-    without, cost = (torch.rand(8, 4, 5, generator=generator) for _ in range(2))
-    visible = torch.rand(8, 4, generator=generator) < 0.7
-    none = torch.zeros_like(visible)
-    assert torch.equal(two_step(without, cost, visible, none), assign(cost, visible))
-    everything = torch.ones_like(visible)
-    assert torch.equal(two_step(without, cost, visible, everything), assign(without, visible))
-
-
 def test_a_new_colour_does_not_lead_the_matching_astray():
     """Slots hold the objects' true properties, and one object has a colour never seen: its own
     slot predicts some known colour, so that the full loss would rather give it another."""

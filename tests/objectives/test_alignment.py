@@ -117,17 +117,6 @@ def test_mask_pairs_what_lies_in_the_same_place_of_the_original_image(seed):
     assert not torch.equal(names[0], names[1])
 
 
-def test_mask_looks_through_a_flip_that_would_swap_two_slots():
-    left = torch.zeros(8, 8, dtype=torch.int64)
-    left[:, 4:] = 1
-    masks = torch.stack([label_masks(left, 2), label_masks(left.flip(1), 2)])[:, None]
-    matrices = torch.stack([torch.eye(2, 3), FLIP])[:, None]
-    slots = torch.tensor([[[[0.0], [1.0]]], [[[0.0], [1.0]]]])
-    assert Mask().pair(output(slots, masks), views(matrices)).vectors[1].tolist() == [[0], [1]]
-    still = matrices[:1].expand(2, -1, -1, -1)
-    assert Mask().pair(output(slots, masks), views(still)).vectors[1].tolist() == [[1], [0]]
-
-
 def iou(first, other):
     both, either = (first & other).sum(), (first | other).sum()
     return float(both / either) if either else 0.0

@@ -26,16 +26,6 @@ def made_of(data, name, *extra):
     return made, tiny.batch_of(data, made)
 
 
-def infonce(data, name, *extra):
-    made, batch = made_of(data, name, *extra)
-    return made, batch
-
-
-def jepa(data, name, *extra):
-    made, batch = made_of(data, name, *extra)
-    return made, batch
-
-
 def place(index, side):
     """The middle of a cell, from -1 to 1."""
     return (2 * index + 1) / side - 1
@@ -166,14 +156,14 @@ def patches_by_hand(made, images):
 
 @pytest.mark.parametrize("name", ["slot-infonce", "slot-infonce-next"])
 def test_contrast_equals_loops_in_value_and_gradient(data, name):
-    made, batch = infonce(data, name)
+    made, batch = made_of(data, name)
     value = made.loss(batch)["loss"]
     expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
     assert_same(made, value, expected)
 
 
 def test_encoder_targets_equal_loops_in_value_and_gradient(data):
-    made, batch = infonce(data, "slot-infonce", "objective.target=encoder", "encoder.stride=4")
+    made, batch = made_of(data, "slot-infonce", "objective.target=encoder", "encoder.stride=4")
     with torch.no_grad():
         for weight in made.core.encoder.parameters():
             weight.mul_(1.1)
@@ -200,7 +190,7 @@ def assert_follows(made, copy, momentum):
     [("slot-jepa", "start"), ("slot-jepa", "momentum"), ("slot-jepa-next", "start")],
 )
 def test_regression_equals_loops_in_value_and_gradient(data, name, target):
-    made, batch = jepa(data, name, f"objective.target={target}", "encoder.stride=4")
+    made, batch = made_of(data, name, f"objective.target={target}", "encoder.stride=4")
     with torch.no_grad():
         for weight in made.core.encoder.parameters():
             weight.mul_(1.1)
@@ -229,7 +219,7 @@ def by_hand(masks):
 def test_prices_of_masks_equal_loops_in_value_and_gradient(data):
     prices = {"gather": 0.2, "gather_attention": 0.3}
     asked = [f"objective.{key}={price}" for key, price in prices.items()]
-    made, batch = infonce(data, "slot-infonce", "objective.rise=0,0.5", *asked)
+    made, batch = made_of(data, "slot-infonce", "objective.rise=0,0.5", *asked)
     batch = replace(batch, step=1)  # of 4: half of the rise
     images = torch.cat([batch.views.images[source] for source, _ in made.directions])
     output = made.core(images, made.core.noise(len(images), batch.generator("slots")))
@@ -247,7 +237,7 @@ def test_prices_of_masks_equal_loops_in_value_and_gradient(data):
 
 def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
     extra = ("objective.attend=2", "objective.unit=true", "objective.rise=0,0.5")
-    made, batch = infonce(data, "slot-infonce", *extra)
+    made, batch = made_of(data, "slot-infonce", *extra)
     batch = replace(batch, step=1)  # of 4: half of the rise, so the power is 1
     output = made.core(batch.images)
     vectors, masks = (
@@ -335,7 +325,7 @@ def test_maps_compose_as_matrices_do():
 
 
 def test_the_temperature_stays_above_its_floor(data):
-    made, _ = infonce(data, "slot-infonce")
+    made, _ = made_of(data, "slot-infonce")
     assert float(made.temperature.detach()) == pytest.approx(0.1)
     with torch.no_grad():
         made.log_temperature.fill_(-9)
@@ -343,7 +333,7 @@ def test_the_temperature_stays_above_its_floor(data):
 
 
 def test_masks_of_the_predictor_sum_to_one(data):
-    made, batch = infonce(data, "slot-infonce")
+    made, batch = made_of(data, "slot-infonce")
     masks = made.predictor_masks(batch.images)
     assert masks.shape == (len(batch.images), made.core.num_slots, SIDE, SIDE)
     torch.testing.assert_close(masks.sum(dim=1), torch.ones(len(masks), SIDE, SIDE))

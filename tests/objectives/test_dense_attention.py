@@ -5,12 +5,9 @@ from itertools import permutations
 import torch
 from torch.nn import functional
 
-from slotbench.cores.core import SlotOutput
 from slotbench.datasets.format.views import Views
-from slotbench.objectives.dense_attention import affinity
 from tests.objectives import tiny
 from tests.objectives.test_dense import assert_same, place, sampled
-from tests.objectives.tiny import rows
 
 
 def naive_affinity(features, attention, threshold):
@@ -33,14 +30,6 @@ def test_affinity_equals_loops_in_value_and_gradient(data):
     maps = features[:, :, :-4].detach().mT.reshape(len(features), -1, *grid)
     small, attention = (functional.adaptive_avg_pool2d(x, 3) for x in (maps, output.attention))
     assert_same(made, made.loss(batch)["loss"], naive_affinity(small, attention, 0.1))
-
-
-def test_affinity_prefers_slots_that_follow_the_features():
-    features = torch.tensor([[1.0, 1.0, -1.0, -1.0]]).view(1, 1, 2, 2)
-    follows = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]]).view(1, 2, 2, 2)
-    across, one = follows.mT, torch.stack([torch.ones(1, 2, 2), torch.zeros(1, 2, 2)], dim=1)
-    values = [float(affinity(features, masks, 0.1)) for masks in (follows, across, one)]
-    assert values[0] < min(values[1:])
 
 
 def to_image(masks, matrix):
@@ -100,17 +89,3 @@ def test_consistency_equals_loops_in_value_and_gradient(data):
     made.after_step(0)
     logs = torch.stack([teacher.attention[:, k].log().mean() for k in range(3)])
     torch.testing.assert_close(made.center, 0.9 * mean + 0.1 * logs)
-
-
-def test_attention_that_agrees_everywhere_costs_least(data):
-    made = tiny.objective(data[False], "attention-consistency")
-    masks = (20 * rows(0, 2, 3, 4, 4).detach()).softmax(dim=1)
-    views = Views(torch.zeros(2, 1, 3, 32, 32), torch.eye(2, 3).expand(2, 1, 2, 3))
-
-    def loss(first, second):
-        attention = torch.stack([first, second]).requires_grad_()
-        output = SlotOutput(torch.zeros(2, 3, 8), attention, torch.zeros(2, 16, 12))
-        return float(made.grouping(output, output, views).detach())
-
-    # The order of a view's slots has no say; other masks do.
-    assert loss(masks[0], masks[0][[2, 0, 1]]) < 0.05 < loss(masks[0], masks[1])

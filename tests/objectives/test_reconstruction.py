@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
+from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.objectives.heads import outside_largest, plainness
@@ -110,23 +110,3 @@ def test_a_price_of_plain_places_leaves_the_others_free():
     (gradient,) = torch.autograd.grad(outside_largest(alone, places), alone)
     assert gradient.tolist() == [[[[-1, 0]], [[0, 0]]]]
     assert float(outside_largest(shared, torch.zeros(1, 1, 2))) == 1
-
-
-def test_a_faint_mask_with_a_stronger_colour_costs_nothing_together_and_much_alone():
-    """Half of white over black is the same grey as all of grey."""
-    made, grey = make(alone=1.0), torch.full((1, 3, 16, 16), 0.5)
-    white, black = torch.ones_like(grey), torch.zeros_like(grey)
-    half = torch.full((1, 3, 16, 16), 0.5)
-    half[:, 2] = 0
-    faint = Decoded(grey, half, torch.stack([white, black, black], 1))
-    sure = torch.zeros(1, 3, 16, 16)
-    sure[:, 0] = 1
-    full = Decoded(grey, sure, torch.stack([grey, black, black], 1))
-    asked = TrainBatch(torch.full((1, 3, 32, 32), 0.5), None, 0, STEPS - 1)
-    errors = []
-    for decoded in (faint, full):
-        made.config = ReconstructionConfig(alone=0.0)
-        assert float(made.error(decoded, asked)) == 0
-        made.config = ReconstructionConfig(alone=1.0)
-        errors.append(float(made.error(decoded, asked)))
-    assert errors == [0.25, 0.0]

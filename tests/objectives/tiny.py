@@ -130,6 +130,13 @@ def differences(one, two):
     return [name for name, value in one.items() if not torch.equal(value, two[name])]
 
 
+def assert_same(ours, theirs, value, expected, **close):
+    """A loss of ``ours`` is that of ``theirs``, equal tensors, and so is its gradient."""
+    torch.testing.assert_close(value, expected)
+    gradients = torch.autograd.grad(value, ours), torch.autograd.grad(expected, theirs)
+    torch.testing.assert_close(*gradients, **close)
+
+
 def rows(seed, *shape):
     """Normal numbers that ask for a gradient."""
     return torch.randn(*shape, generator=torch_generator(seed, "rows")).requires_grad_()
