@@ -5,6 +5,7 @@ baseline, index of the image) alone, so that batches and the number of images ch
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -21,7 +22,6 @@ POSITION_WEIGHT = 1.0
 ITERATIONS = 30
 GREATEST = 255
 """Greatest number of labels: 255 itself means not labelled."""
-_BLOCK = 128
 
 
 def mask_images(name: str, images: Array, slots: int, *, seed: int, start: int = 0) -> Array:
@@ -40,46 +40,37 @@ def mask_images(name: str, images: Array, slots: int, *, seed: int, start: int =
     if not 1 <= slots <= GREATEST:
         raise UserError(f"--slots {slots}: expected 1 to {GREATEST}.")
     labels = np.zeros(images.shape[:3], np.uint8)
-    for first in range(0, len(images), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        labels[block] = BASELINES[name](images[block], slots, seed, start + first)
-    return labels
-
-
-def _one_segment(images: Array, slots: int, seed: int, start: int) -> Array:
-    del slots, seed, start
-    return np.zeros(images.shape[:3], np.uint8)
-
-
-def _voronoi(images: Array, slots: int, seed: int, start: int) -> Array:
-    points = np.stack(
-        [
-            numpy_generator(seed, "baseline", "voronoi", start + index).random((slots, 2))
-            for index in range(len(images))
-        ]
-    )
-    grid = _grid(*images.shape[1:3])
-    # The squared distance without the pixel's own norm, which is the same for all points.
-    distance = (points**2).sum(axis=2)[:, :, None] - 2 * points @ grid.T
-    labels: Array = distance.argmin(axis=1).reshape(images.shape[:3]).astype(np.uint8)
-    return labels
-
-
-def _kmeans(images: Array, slots: int, seed: int, start: int) -> Array:
-    place = (_grid(*images.shape[1:3]) * POSITION_WEIGHT).astype(np.float32)
-    clusters = min(slots, len(place))
-    labels = np.zeros(images.shape[:3], np.uint8)
     # Threads add up in an order of their own: the last digits would not be reproducible.
     with threadpool_limits(limits=1, user_api="openmp"):
         for index, image in enumerate(images):
-            color = image.reshape(-1, 3).astype(np.float32) / 255
-            state = seed_of(seed, "baseline", "kmeans", start + index) % 2**32
-            model = KMeans(clusters, n_init=1, max_iter=ITERATIONS, random_state=state)
-            found = model.fit_predict(np.concatenate([color, place], axis=1))
-            labels[index] = found.reshape(image.shape[:2])
+            labels[index] = BASELINES[name](image, slots, seed, start + index)
     return labels
 
 
+def _one_segment(image: Array, slots: int, seed: int, index: int) -> Array:
+    del slots, seed, index
+    return np.zeros(image.shape[:2], np.uint8)
+
+
+def _voronoi(image: Array, slots: int, seed: int, index: int) -> Array:
+    points = numpy_generator(seed, "baseline", "voronoi", index).random((slots, 2))
+    # The squared distance without the pixel's own norm, which is the same for all points.
+    distance = (points**2).sum(axis=1)[:, None] - 2 * points @ _grid(*image.shape[:2]).T
+    labels: Array = distance.argmin(axis=0).reshape(image.shape[:2])
+    return labels
+
+
+def _kmeans(image: Array, slots: int, seed: int, index: int) -> Array:
+    place = (_grid(*image.shape[:2]) * POSITION_WEIGHT).astype(np.float32)
+    color = image.reshape(-1, 3).astype(np.float32) / 255
+    state = seed_of(seed, "baseline", "kmeans", index) % 2**32
+    clusters = min(slots, len(place))
+    model = KMeans(clusters, n_init=1, max_iter=ITERATIONS, random_state=state)
+    labels: Array = model.fit_predict(np.concatenate([color, place], axis=1))
+    return labels.reshape(image.shape[:2])
+
+
+@cache
 def _grid(height: int, width: int) -> Array:
     """Centres of pixels (H W, 2), y and x, the frame being [0, 1] x [0, 1]."""
     rows, columns = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width

@@ -15,9 +15,9 @@ GREATEST_COSINE = 0.99
 def collapse_warning(metrics: Mapping[str, float | None]) -> str | None:
     """The warning for a collapsed representation; None for any other.
 
-    ``metrics`` are values by key; ``health/effective_rank`` and ``health/slot_cosine`` count
-    where they are there. Either is needed: slots may point both ways along one line, and what
-    is left of slots that have become one vector is noise in all directions.
+    ``metrics`` are values by key; ``health/effective_rank`` and ``health/slot_cosine`` are read
+    if present. Both are needed: slots on one line may point both ways (low rank, low cosine), and
+    slots that have become one vector differ by noise in all directions (high rank, high cosine).
 
     Chosen on the preset ``quick`` on clevr6 (docs/log.md): untrained cores of every kind have a
     rank of 2.2 to 21 and a cosine up to 0.96, trained ones 3.1 to 9.4 and up to 0.93, SimSiam

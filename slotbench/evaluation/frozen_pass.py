@@ -290,7 +290,7 @@ Stored = dict[str, Array | None]
 
 
 class Cache:
-    """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` tells the model.
+    """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` identifies the model.
 
     Arrays are stored as they were computed. Half precision would change reported digits (probes
     of an untrained core by 1e-4 to 9e-3). A run with 10,000 training, 1,024 validation and 2,000

@@ -1,7 +1,7 @@
 """The groups of metrics: names, versions, directions. Imports no metric.
 
-Each group is one class. The registry's index holds what tables show of it, so that the command
-line and the leaderboard do not import torch.
+Each group is one class. The registry's index holds its facts, so that the command line and the
+leaderboard do not import torch.
 """
 
 from collections.abc import Iterable, Iterator

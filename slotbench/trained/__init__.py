@@ -1,1 +1,1 @@
-"""Using what was trained: a frozen core, its masks of any pictures, its export."""
+"""Using a trained core: load it, predict masks of pictures, export it."""

@@ -7,7 +7,7 @@ The folder ``out`` gets ``masks/NAME.png`` (label maps), ``overlays/NAME.png`` a
 - ``attention`` float16 (n, K, h, w), summing to 1 over K; ``slots`` float32 (n, K, D);
 - ``names`` (n,): the files that the pictures came from.
 
-Of a prepared dataset, ``predictions.h5`` is what ``slotbench evaluate --predictions`` reads.
+For a prepared dataset, ``slotbench evaluate --predictions`` reads ``predictions.h5``.
 """
 
 import re
@@ -63,7 +63,7 @@ class Request:
     fit: str = "crop"
     """How a picture becomes a square: its centre is cut out, or it is stretched."""
     seed: int = 0
-    """Of the slots' start for pictures; a prepared dataset has that of the evaluation."""
+    """Seed of the slots' start for pictures; a prepared dataset uses the evaluation's start."""
     force: bool = False
     """Whether to replace an earlier prediction in ``out``."""
     skip_damaged: bool = False
@@ -75,7 +75,7 @@ class Picture:
     """A picture as it was read, and the square that the core sees."""
 
     name: str
-    """Where it came from."""
+    """Its file name, or its split and index."""
     image: Array
     """uint8 (H, W, 3)."""
     square: Array
@@ -93,7 +93,7 @@ class Source:
     split: str = ""
     """The split of a prepared dataset."""
     facts: dict[str, str] = field(default_factory=dict)
-    """What ``predictions.h5`` says of them."""
+    """Attributes of ``predictions.h5``."""
 
 
 def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[str, Any]:

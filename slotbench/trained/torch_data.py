@@ -98,7 +98,7 @@ class ImageData(Dataset[Item]):
 
 
 def _rows(data: ImageData, of: str) -> Iterator[Item]:
-    """Every image as Hugging Face stores it; ``of`` tells its cache which content this is."""
+    """Every image as Hugging Face stores it; ``of``, the fingerprint, is a key of its cache."""
     del of
     for index in range(len(data)):
         found = data.arrays(index)

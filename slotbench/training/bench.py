@@ -50,7 +50,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Beside them: FLOPs a second, their share of what a product of large matrices reaches, and how
+    Beside them: FLOPs a second, as a share of the rate of a product of large matrices, and how
     long the device waited. A CPU waits while it loads; a GPU whenever no kernel runs. Without a
     dataset loading is not timed. What is trained on is random: pixels, labels, frames of a video,
     and stored features of the size of a ViT-B/16's.
@@ -121,7 +121,7 @@ def _times(
 
 
 def _busy(work: Callable[[], object]) -> float:
-    """Seconds that a GPU computes during some work. Not measured yet: no GPU was at hand."""
+    """Seconds that a GPU computes during some work. Not measured yet, for want of a GPU."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
         work()
     return float(sum(event.self_device_time_total for event in seen.key_averages())) / 1e6

@@ -31,8 +31,8 @@ def build(
     frozen network of an objective that asks for one. Raises
     :class:`UserError` where fields do not fit together.
 
-    ``start``, the weights of another run, replaces those of the core, of which momentum copies
-    are then made; and those of the objective where names and shapes are all the same.
+    ``start`` holds the weights of another run. The core takes its weights before momentum copies
+    are made; the objective takes the rest if all names and shapes are the same.
     """
     size = config.dataset.image_size
     sections = config.sections
@@ -95,7 +95,7 @@ def _objective(
             pieces["alignment"] = registry.get("alignments", str(config.alignment)).load()()
         if kind.takes_layout:
             if not config.dataset.layout:
-                raise ValueError("config.json is of an older slotbench and tells no layout")
+                raise ValueError("config.json of an older slotbench has no layout")
             pieces["layout"] = Layout.from_json(json.dumps(dict(config.dataset.layout)))
         if kind.takes_teachers:
             pieces |= {} if teachers is None else {"teachers": teachers}

@@ -34,11 +34,11 @@ def choose(name: str) -> torch.device:
 
 @cache
 def keep_memory() -> None:
-    """Have the C library keep what is freed, for this process.
+    """Have the C library keep freed memory, for this process.
 
-    Every step frees large tensors and takes the same again. glibc gives them back to the system
-    and so has all their pages cleared and mapped anew, which can take as long as the arithmetic
-    (docs/log.md). Other C libraries are left as they are.
+    Every step frees large tensors and allocates the same again. glibc returns them to the system,
+    which then clears and maps all pages anew; this can take as long as the arithmetic
+    (docs/log.md). Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -74,7 +74,7 @@ class Feed:
 
     A split that takes at most a quarter of the GPU's free memory is kept there as bytes
     (``kept``). Otherwise a thread fetches the next batch while a step computes (``ahead``).
-    Neither changes what a batch is. On a CPU batches are read when they are asked for.
+    Neither changes a batch. On a CPU batches are read when they are asked for.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """One run in several processes: each takes its part of every batch, and all take the same step.
 
-What is drawn for a step (images, views, noise) is drawn for the whole batch, and each process
-takes its rows. So the gradient is that of one process with the whole batch, up to rounding, and
-nothing that is saved depends on the number of processes.
+Images, views and noise of a step are drawn for the whole batch, and each process takes its rows.
+So the gradient equals that of one process with the whole batch, up to rounding, and nothing that
+is saved depends on the number of processes.
 """
 
 import copy
@@ -140,7 +140,7 @@ def shared(objective: Objective, loss: Loss, batch: TrainBatch) -> Loss:
 
 
 def _any_unused(objective: Objective, batch: TrainBatch) -> bool:
-    """Whether the gradient leaves out a weight; to look for those at every step takes time."""
+    """Whether some weight gets no gradient. To search for these at every step takes time."""
     twin = copy.deepcopy(objective)
     with alone():
         twin.loss(take(batch, SIZES[0]))["loss"].backward()  # type: ignore[no-untyped-call]

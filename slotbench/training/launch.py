@@ -69,7 +69,7 @@ def _supervise(processes: int, request: dict[str, Any], folder: Path) -> dict[in
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # It tells of every process that it ends; the run's own reason is what counts.
+    # It logs every process that it ends; only the run's own reason matters.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     shown = {0: Std.NONE, **dict.fromkeys(range(1, processes), Std.ALL)}
     config = LaunchConfig(
@@ -118,8 +118,8 @@ def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path
     reports = {
         int(file.stem): json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]*.json"))
     }
-    # Who was killed or crashed left no report; the others then lost the connection to it, and
-    # those that had not begun yet were ended by the agent's SIGTERM.
+    # A rank that was killed or crashed left no report. The others then lost the connection to it,
+    # or were ended by the agent's SIGTERM before they began.
     mute = [rank for rank in sorted(codes) if rank not in reports]
     crashed = [rank for rank in mute if codes[rank] != -signal.SIGTERM]
     if crashed or not reports:

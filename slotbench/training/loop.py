@@ -326,7 +326,7 @@ class Trainer:
         return TrainBatch(images, views, seed, step, purpose, labels, *rank_and_world())
 
     def advance(self, loader: Feed) -> dict[str, Tensor]:
-        """Take the next step; returns what :meth:`train_step` does."""
+        """Take the next step; returns the result of :meth:`train_step`."""
         losses = self.train_step(self.batch(loader, self.step))
         self.step += 1
         now = time.monotonic()
@@ -349,7 +349,7 @@ class Trainer:
         )
         first = (self.bad == 0) & ~(losses["loss"] + norm).isfinite()
         self.bad = torch.where(first, batch.step + 1, self.bad)
-        # As a GradScaler tells it: the optimiser then leaves weights and state as they are.
+        # GradScaler's flag: with it the optimiser leaves weights and state unchanged.
         self.optimizer.found_inf = (self.bad > 0).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.objective.after_step(batch.step)

@@ -7,8 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from slotbench.evaluation import groups
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import METRICS, contingency, scores
+from slotbench.evaluation.slot_count import counts
+from tests.evaluation.test_evaluate import ByShade, Plain, judge
 
 SIZE = 12
 
@@ -139,3 +142,27 @@ def test_bad_input_is_refused():
         scores(torch.zeros(1, 2, 3, dtype=torch.int64), truth, 3)
     with pytest.raises(ValueError, match="NaN"):
         labels_from_masks(torch.full((1, 2, 2, 2), torch.nan), (4, 4))
+
+
+def test_it_equals_a_count_with_sets():
+    labels, truth = random_maps(5)
+    truth[3] = 255
+    found = counts(labels, truth)
+    for image in range(len(truth)):
+        known = truth[image].numpy() != 255
+        if not known.any():
+            assert found["in_use"][image].isnan()
+            assert found["error"][image].isnan()
+            continue
+        used, things = (len(np.unique(maps[image].numpy()[known])) for maps in (labels, truth))
+        assert found["in_use"][image] == used
+        assert found["error"][image] == abs(used - things)
+
+
+def test_a_core_with_a_slot_for_each_thing_has_no_error(dataset):
+    found = judge(dataset, Plain(ByShade()), groups=("slot-count",))["metrics"]
+    assert found["slot_count/attention/error"]["value"] == 0
+    visible = dataset.read("test")["visible"].sum(axis=1)
+    assert found["slot_count/attention/in_use"]["value"] == (visible + 1).mean()
+    assert groups.direction("slot_count/attention/error") == -1
+    assert groups.direction("slot_count/attention/in_use") == 0

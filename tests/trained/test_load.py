@@ -9,14 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 import slotbench
-from slotbench import registry
-from slotbench.config.resolve import Choice, resolve
-from slotbench.config.run_config import DatasetInfo
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.results.run import Run
-from slotbench.trained.frozen import FrozenCore
-from slotbench.training.build import build
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +45,6 @@ def test_it_gives_more_slots_where_its_weights_can(run, data):
     assert slotbench.load(run, slots=9)(images).slots.shape[1] == 9
     with pytest.raises(UserError, match="--slots=0: expected greater than or equal to 1"):
         slotbench.load(run, slots=0)
-
-
-@pytest.mark.parametrize("name", registry.names("cores"))
-def test_every_core_gives_the_same_of_an_image_in_any_batch(tmp_path, name):
-    info = DatasetInfo("clevr", "clevr6", "rendered", "0" * 16, 32, 3, {})
-    small = ("encoder.channels=8", "core.width=16")
-    config = resolve(Choice(core=name, objective="random", preset="quick", overrides=small), info)
-    core = FrozenCore(build(config), Run(tmp_path), config)
-    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    whole, one = core(images, seed=2), core(images[1:2], seed=2)
-    torch.testing.assert_close(whole.slots[1:2], one.slots, atol=1e-5, rtol=1e-4)
-    assert core.labels(images).shape == (3, 32, 32)
 
 
 def test_images_of_another_form_are_refused(run, data):

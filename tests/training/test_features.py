@@ -3,16 +3,12 @@
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
 from torch.nn import functional
 
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.teachers import Teacher, resized
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.loader import images_on
-from slotbench.datasets.format.schema import Feature
-from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
 from slotbench.results.models import load_teacher
 from slotbench.results.run import Run
@@ -134,25 +130,6 @@ def test_the_description_tells_networks_apart():
     }
     assert len(made) == 3
     assert strided().description == strided().description
-
-
-def test_a_teacher_writes_its_features_into_a_file(dataset, tmp_path):
-    run, _ = finished(dataset, tmp_path)
-    teacher = load_teacher(str(run.path))
-    expected = teacher(images_on(dataset.read("val"), torch.device("cpu")))
-    dataset.close()
-    assert add_features(dataset.path, teacher) == Feature(teacher.name, 16, 6)
-    with DatasetFile(dataset.path) as file:
-        key = f"feature/{teacher.name}"
-        found = torch.from_numpy(file.read("val", keys=(key,))[key]).float()
-        assert file.teacher(teacher.name) == teacher.description
-    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["a/b", "..", "hub:x y", ".hidden"])
-def test_any_name_becomes_the_name_of_an_array(name):
-    made = Teacher(f"{name}z", nn.Linear(1, 1), 32, "tests").name
-    assert Feature(made, 1, 1).key == f"feature/{made}"
 
 
 def test_teachers_that_cannot_be_had_are_named(dataset, tmp_path, weights):
