@@ -30,7 +30,7 @@ class Result:
     left_out: int = 0
     """How many were left out, such as images without an object."""
     version: int = 1
-    """The version of the metric's definition."""
+    """The version of the metric's definition, which the evaluation sets to that of the group."""
     low: float | None = None
     """Lower end of the 95 % bootstrap interval over images, where one is computed."""
     high: float | None = None
@@ -102,7 +102,7 @@ def results_of_sums(
     ]
 
 
-def mean_result(per_image: Tensor, seed: int, version: int = 1) -> Result:
+def mean_result(per_image: Tensor, seed: int) -> Result:
     """The mean of ``per_image`` float (n,), NaN marking images that are left out.
 
     With the 95 % percentile bootstrap interval over the images that count.
@@ -111,10 +111,10 @@ def mean_result(per_image: Tensor, seed: int, version: int = 1) -> Result:
     counted = values[~np.isnan(values)]
     left_out = len(values) - len(counted)
     if not len(counted):
-        return Result(None, 0, left_out, version)
+        return Result(None, 0, left_out)
     mean = float(counted.mean())
     low, high = bootstrap(counted[:, None], lambda sums: sums[:, 0] / len(counted), seed)
-    return Result(mean, len(counted), left_out, version, float(low), float(high))
+    return Result(mean, len(counted), left_out, low=float(low), high=float(high))
 
 
 def finite(value: float | np.floating[Any]) -> float | None:

@@ -3,7 +3,7 @@
 import torch
 
 from slotbench.evaluation.metric import Context, Metric
-from slotbench.evaluation.result import Result, mean_result
+from slotbench.evaluation.result import Result
 from slotbench.registry import register
 
 
@@ -20,4 +20,4 @@ class NormSpread(Metric):
     def compute(self, context: Context) -> dict[str, Result]:
         norms = torch.as_tensor(context.judged.slots).double().norm(dim=2)
         spread = norms.std(dim=1) / norms.mean(dim=1)
-        return {"norm_spread": mean_result(spread, context.seed, self.version)}
+        return context.means({"norm_spread": spread})
