@@ -2,13 +2,18 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from slotbench.cli import main
+
+ROOT = Path(__file__).parents[1]
 
 
 def run_command(*words):
@@ -46,6 +51,31 @@ def slotbench(*words, **options):
     process = start_command(*words, **options)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def meeting_place():
+    """The variables by which processes find each other on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def run_ranks(module, folder, *arguments, world=2, seconds=240):
+    """Run ``python -m module`` as every rank to its end; ``<folder>/<rank>.txt`` has its output."""
+    # The loopback alone: no name of this machine is looked up.
+    shared = {**meeting_place(), "WORLD_SIZE": str(world), "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-W", "error", "-m", module, *map(str, arguments)]
+    with ExitStack() as stack:
+        started = []
+        for rank in range(world):
+            said = stack.enter_context((folder / f"{rank}.txt").open("w"))
+            environment = {**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            options = {"cwd": ROOT, "env": environment, "stdout": said, "stderr": said}
+            started.append(subprocess.Popen(command, **options))
+            stack.callback(started[-1].wait)
+            stack.callback(started[-1].kill)
+        for rank, process in enumerate(started):
+            assert process.wait(seconds) == 0, (folder / f"{rank}.txt").read_text()
 
 
 def wait_for(condition, seconds=240):

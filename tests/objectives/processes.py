@@ -1,7 +1,7 @@
 """One of several processes that share a batch: ``python -m tests.objectives.processes``.
 
-Arguments: rank, number of processes, the folder of the data, and a folder to meet in, where
-``<rank>.pt`` tells for every case the loss, the averaged gradients and the state after a step.
+Arguments: the folder of the data, and one where ``<rank>.pt`` tells for every case the loss, the
+averaged gradients and the state after a step. The environment tells rank and meeting place.
 """
 
 import sys
@@ -67,15 +67,10 @@ def made_of(data, name, alignment):
     return made, tiny.batch_of(data, made)
 
 
-def main(rank, world, data, meeting):
+def main(data, meeting):
     torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{meeting}/store",
-        rank=rank,
-        world_size=world,
-        timeout=timedelta(seconds=60),
-    )
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    rank, world = distributed.get_rank(), distributed.get_world_size()
     files = {video: DatasetFile(data / tiny.FILES[video]) for video in (False, True)}
     found = {}
     for case in CASES:
@@ -86,4 +81,4 @@ def main(rank, world, data, meeting):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

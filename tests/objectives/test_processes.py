@@ -1,43 +1,20 @@
 """Two processes with half the batch each do what one does with the whole of it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
+from tests.commands import run_ranks
 from tests.objectives import processes
 from tests.objectives.processes import CASES
 
-WORLD, SECONDS = 2, 120
-ROOT = Path(__file__).parents[2]
+WORLD = 2
 
 
 @pytest.fixture(scope="module")
 def shared(data, tmp_path_factory):
     """What each process found, for every case."""
     meeting = tmp_path_factory.mktemp("meeting")
-    command = [sys.executable, "-W", "error", "-m", "tests.objectives.processes"]
-    # The loopback alone: no name of this machine is looked up.
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    started = []
-    for rank in range(WORLD):
-        numbers = [str(rank), str(WORLD), str(data[False].path.parent), str(meeting)]
-        with (meeting / f"{rank}.txt").open("w") as said:
-            started.append(
-                subprocess.Popen(
-                    [*command, *numbers], cwd=ROOT, env=environment, stdout=said, stderr=said
-                )
-            )
-    try:
-        for rank, process in enumerate(started):
-            assert process.wait(SECONDS) == 0, (meeting / f"{rank}.txt").read_text()
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+    run_ranks("tests.objectives.processes", meeting, data[False].path.parent, meeting)
     return [torch.load(meeting / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 

@@ -1,11 +1,6 @@
 """Two processes with half of each batch do what one does with the whole of it."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,11 +16,11 @@ from slotbench.training.build import build
 from slotbench.training.distributed import check_batch
 from slotbench.training.flops import flops_of_step, flops_of_whole_step, take
 from slotbench.training.loop import Host
+from tests.commands import run_ranks
 from tests.objectives import tiny
 from tests.training import ranks
 from tests.training.ranks import WORLD
 
-ROOT, SECONDS = Path(__file__).parents[2], 240
 CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 NO_SAY = "core.norm_slots.bias"
 """Moves all queries alike, which attention does not see: its gradient is rounding alone, of which
@@ -37,32 +32,7 @@ SAME = ("reconstruction", "simclr", "moco", "flops")
 def together(blocks, tmp_path_factory):
     """The results of two processes that train every case of :mod:`tests.training.ranks`."""
     results = tmp_path_factory.mktemp("together")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for rank in range(WORLD):
-        told = {
-            "RANK": str(rank),
-            "WORLD_SIZE": str(WORLD),
-            "LOCAL_RANK": str(rank),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        }
-        with (results / f"{rank}.txt").open("w") as said:
-            command = [sys.executable, "-W", "error", "-m", "tests.training.ranks", blocks, results]
-            started.append(
-                subprocess.Popen(
-                    command, cwd=ROOT, env={**os.environ, **told}, stdout=said, stderr=said
-                )
-            )
-    try:
-        for rank, process in enumerate(started):
-            assert process.wait(SECONDS) == 0, (results / f"{rank}.txt").read_text()
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+    run_ranks("tests.training.ranks", results, blocks, results)
     return results
 
 

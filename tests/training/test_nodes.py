@@ -2,14 +2,13 @@
 
 import os
 import signal
-import socket
 
 import pytest
 
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
 from slotbench.training.distributed import launched
-from tests.commands import sets, start_command, wait_for
+from tests.commands import meeting_place, sets, start_command, wait_for
 from tests.training import ranks
 from tests.training.test_distributed_train import CPU, assert_close
 from tests.training.test_launch import ended, steps_done
@@ -20,9 +19,7 @@ TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 def start_nodes(blocks, folder, names, steps):
     """Two processes with a GPU's place each on a machine of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    meet = meeting_place()
     words = (
         "train --preset quick --objective simclr --device cpu --no-evaluate --checkpoint-every 0"
     )
