@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -91,22 +92,25 @@ def paragraph(text: str, width: int, size: int = TEXT, fill: Color = INK) -> Ima
 
 def stacked(blocks: list[Image.Image], gap: int = 8, margin: int = 0) -> Image.Image:
     """Blocks one below the other, left-aligned on white."""
-    width = max(block.width for block in blocks) + 2 * margin
-    height = sum(block.height for block in blocks) + gap * (len(blocks) - 1) + 2 * margin
-    page, y = blank(width, height), margin
-    for block in blocks:
-        page.paste(block, (margin, y))
-        y += block.height + gap
-    return page
+    tops = accumulate((block.height + gap for block in blocks), initial=margin)
+    return _pasted(blocks, [(margin, y) for y in tops], margin)
 
 
 def beside(blocks: list[Image.Image], gap: int = 8) -> Image.Image:
     """Blocks side by side, top-aligned on white."""
-    width = sum(block.width for block in blocks) + gap * (len(blocks) - 1)
-    page, x = blank(width, max(block.height for block in blocks)), 0
-    for block in blocks:
-        page.paste(block, (x, 0))
-        x += block.width + gap
+    lefts = accumulate((block.width + gap for block in blocks), initial=0)
+    return _pasted(blocks, [(x, 0) for x in lefts], 0)
+
+
+def _pasted(blocks: list[Image.Image], places: list[tuple[int, int]], margin: int) -> Image.Image:
+    """Blocks at their places; ``margin`` is left free on the right and below."""
+    placed = list(zip(blocks, places, strict=False))
+    page = blank(
+        max(x + block.width for block, (x, _) in placed) + margin,
+        max(y + block.height for block, (_, y) in placed) + margin,
+    )
+    for block, place in placed:
+        page.paste(block, place)
     return page
 
 
@@ -143,8 +147,8 @@ def save(picture: Image.Image, path: Path, *, small: bool = False) -> Path:
 
 SIDE = 128
 """Pixels of a panel's longer side."""
-_CHECK = (np.array([255, 236], np.uint8), 8)
-"""The two greys behind transparent pixels, and the side of a square in pixels."""
+CHECK = 8
+"""The side in pixels of a square behind transparent pixels."""
 
 
 def panel_size(shape: tuple[int, ...], side: int = SIDE) -> tuple[int, int]:
@@ -175,18 +179,23 @@ def label_colors() -> Array:
     return colors
 
 
+def rgb(color: Array | Color) -> Color:
+    """A colour as Pillow takes it."""
+    red, green, blue = (int(part) for part in color)
+    return red, green, blue
+
+
 def contrast(color: Array | Color) -> Color:
     """Black or white, whichever is legible on a colour."""
-    red, green, blue = (int(part) for part in color)
+    red, green, blue = rgb(color)
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 128
     return (0, 0, 0) if bright else (255, 255, 255)
 
 
 def label_panel(labels: Array, colors: Array, side: int = SIDE) -> Image.Image:
     """Label map int (H, W) in [0, K) in the slots' colours, each region with its number."""
-    painted = {slot: colors[slot] for slot in range(len(colors))}
-    names = {slot: str(slot + 1) for slot in painted}
-    return _painted(labels, painted, names, side)
+    names = {slot: str(slot + 1) for slot in range(len(colors))}
+    return _painted(labels, dict(enumerate(colors)), names, side)
 
 
 def flat_panel(labels: Array, colors: Array, side: int = SIDE) -> Image.Image:
@@ -205,42 +214,33 @@ def truth_panel(
         names[label] = "" if slot is None else str(slot + 1)
     picture = _painted(truth, painted, names, side)
     lost = [label for label, slot in matched.items() if slot is None]
-    if lost:
-        lines = _hatching(picture.size)
-        where = np.isin(grown(truth, picture.size), lost) & lines
-        pixels = np.array(picture)
-        pixels[where] = 0
-        picture = Image.fromarray(pixels)
-    return picture
+    pixels = np.array(picture)
+    pixels[np.isin(grown(truth, picture.size), lost) & _hatching(picture.size)] = 0
+    return Image.fromarray(pixels)
 
 
 def slot_panel(slot: Array, color: Array, side: int = SIDE) -> Image.Image:
     """A slot uint8 (H, W, 4) over a chequered ground, which shows where the slot is empty."""
     size = panel_size(slot.shape, side)
-    picture = Image.fromarray(np.ascontiguousarray(slot[:, :, :3]))
     opacity = Image.fromarray(np.ascontiguousarray(slot[:, :, 3]))
-    ground = Image.fromarray(np.repeat(_chequered(size)[:, :, None], 3, axis=2))
-    ground.paste(
-        picture.resize(size, Image.Resampling.BICUBIC),
-        (0, 0),
-        opacity.resize(size, Image.Resampling.BILINEAR),
-    )
+    x, y = np.arange(size[0]) // CHECK, np.arange(size[1])[:, None] // CHECK
+    ground = Image.fromarray(np.where((x + y) % 2, 236, 255).astype(np.uint8)).convert("RGB")
+    opaque = opacity.resize(size, Image.Resampling.BILINEAR)
+    ground.paste(photo(slot[:, :, :3], side), (0, 0), opaque)
     return framed(ground, color)
 
 
 def framed(picture: Image.Image, color: Array | Color, edge: int = 3) -> Image.Image:
     """A picture with a frame on its rim."""
     picture = picture.copy()
-    red, green, blue = (int(part) for part in color)
     corner = (picture.width - 1, picture.height - 1)
-    ImageDraw.Draw(picture).rectangle([(0, 0), corner], outline=(red, green, blue), width=edge)
+    ImageDraw.Draw(picture).rectangle([(0, 0), corner], outline=rgb(color), width=edge)
     return picture
 
 
 def chip(color: Array | Color, side: int = 12) -> Image.Image:
     """A small square of a colour."""
-    red, green, blue = (int(part) for part in color)
-    return framed(Image.new("RGB", (side, side), (red, green, blue)), (90, 90, 90), 1)
+    return framed(blank(side, side, rgb(color)), (90, 90, 90), 1)
 
 
 def hatched_chip(side: int = 12) -> Image.Image:
@@ -284,13 +284,6 @@ def grown(labels: Array, size: tuple[int, int]) -> Array:
     columns = (np.arange(width) * 2 + 1) * labels.shape[1] // (2 * width)
     found: Array = labels[rows[:, None], columns]
     return found
-
-
-def _chequered(size: tuple[int, int]) -> Array:
-    greys, step = _CHECK
-    x, y = np.arange(size[0]) // step, np.arange(size[1]) // step
-    squares: Array = greys[(x + y[:, None]) % 2]
-    return squares
 
 
 def _hatching(size: tuple[int, int]) -> Array:

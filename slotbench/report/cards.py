@@ -1,6 +1,6 @@
 """Property predictions drawn beside the objects that they are about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,11 +21,13 @@ from slotbench.report.canvas import (
     contrast,
     cross,
     font,
+    framed,
     grown,
     inner_points,
     line_height,
     paragraph,
     photo,
+    rgb,
     shortened,
     slot_colors,
     stacked,
@@ -59,30 +61,29 @@ def prediction_page(
     ``found`` maps an image's index to its objects.
     """
     values = [value for objects in found.values() for one in objects for value in one.values]
-    name = _width([value.name for value in values], 90, 120)
-    predicted = _width(["predicted", *(value.predicted for value in values)], 60, 170)
-    true = _width(["true", *(value.true for value in values)], 90, 170)
-    blocks = [_annotated(one, found[one.index], (name, predicted, true)) for one in seen]
+
+    def width_of(texts: Iterable[str], least: int, most: int) -> int:
+        return min(most, max(least, *(text_width(text, SMALL) for text in texts)))
+
+    widths = (
+        width_of(("", *(value.name for value in values)), 90, 120),
+        width_of(("predicted", *(value.predicted for value in values)), 60, 170),
+        width_of(("true", *(value.true for value in values)), 90, 170),
+    )
+    blocks = []
+    for one in seen:
+        colors = slot_colors(len(one.slots), one.background)
+        picture = _outlined(photo(one.image, PICTURE), one.truth, found[one.index], colors)
+        cards = [_card(each, colors, widths) for each in found[one.index]]
+        columns = [stacked(cards[start::2], PAD) for start in (0, 1) if cards[start::2]]
+        blocks.append(beside([picture, *columns], 2 * PAD))
     width = max(block.width for block in blocks)
-    head = [paragraph(title, width, TITLE), paragraph(note, width, SMALL, FAINT), _key(width)]
     rows = [
         stacked([_heading(one, found[one.index], width), block], gap=4)
         for one, block in zip(seen, blocks, strict=True)
     ]
+    head = [paragraph(title, width, TITLE), paragraph(note, width, SMALL, FAINT), _key(width)]
     return stacked([*head, *rows], gap=12, margin=16)
-
-
-def _width(texts: Sequence[str], least: int, most: int) -> int:
-    return min(most, max(least, *(text_width(text, SMALL) for text in texts), 0))
-
-
-def _annotated(seen: Seen, objects: Sequence[Prediction], widths: Widths) -> Image.Image:
-    """A picture with numbered objects, and their cards in two columns beside it."""
-    colors = slot_colors(len(seen.slots), seen.background)
-    picture = _outlined(photo(seen.image, PICTURE), seen.truth, objects, colors)
-    cards = [_card(one, colors, widths) for one in objects]
-    columns = [stacked(cards[start::2], PAD) for start in (0, 1) if cards[start::2]]
-    return beside([picture, *columns], 2 * PAD)
 
 
 def _heading(seen: Seen, objects: Sequence[Prediction], width: int) -> Image.Image:
@@ -90,11 +91,9 @@ def _heading(seen: Seen, objects: Sequence[Prediction], width: int) -> Image.Ima
     parts = []
     for said, numeric in (("classes right", False), ("numbers near", True)):
         these = [value.right for value in values if value.numeric is numeric]
-        if these:
-            parts.append(f"{sum(these)} of {len(these)} {said}")
+        parts += [f"{sum(these)} of {len(these)} {said}"] if these else []
     lost = sum(one.slot is None for one in objects)
-    if lost:
-        parts.append(f"{lost} without a slot")
+    parts += [f"{lost} without a slot"] if lost else []
     block = blank(width, line_height(TEXT) + 6)
     pen = ImageDraw.Draw(block)
     pen.line([(0, 0), (width, 0)], fill=RULE)
@@ -129,8 +128,7 @@ def _card(one: Prediction, colors: Array, widths: Widths) -> Image.Image:
     if not one.values:
         text = shortened("slots are fewer than objects", SMALL, width - 2 * PAD)
         write(pen, (PAD, HEAD + 2), text, SMALL, WRONG)
-    pen.rectangle([(0, 0), (width - 1, card.height - 1)], outline=color, width=1)
-    return card
+    return framed(card, color, 1)
 
 
 def _key(width: int) -> Image.Image:
@@ -165,7 +163,4 @@ def _outlined(
 
 
 def _color(one: Prediction, colors: Array) -> Color:
-    if one.slot is None:
-        return (255, 255, 255)
-    red, green, blue = (int(part) for part in colors[one.slot])
-    return red, green, blue
+    return (255, 255, 255) if one.slot is None else rgb(colors[one.slot])

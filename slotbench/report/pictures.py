@@ -82,71 +82,50 @@ def page(title: str, sections: Sequence[Section]) -> Image.Image:
     """Sections of rows, one row an image, with headings above the columns and a legend below."""
     sections = [section for section in sections if section.seen]
     first = sections[0].seen[0]
-    blocks, width = [], _row_width(first)
-    blocks.append(paragraph(title, width, TITLE))
+    slots, names = len(first.slots), _columns(first)
+    width = LABEL + len(names) * (SIDE + GAP) - GAP
     note = NOTE.format(source=sections[0].source) + " " + SLOTS[first.decoded is not None]
-    if len(first.slots) > len(PALETTE):
+    if slots > len(PALETTE):
         note += f" Colours repeat after {len(PALETTE)} slots; go by the numbers."
-    blocks.append(paragraph(note, width, SMALL, FAINT))
+    headings = blank(width, line_height(TEXT))
+    pen = ImageDraw.Draw(headings)
+    for column, name in enumerate(names):
+        write(pen, (LABEL + column * (SIDE + GAP), 0), shortened(name, TEXT, SIDE), TEXT)
+    blocks = [paragraph(title, width, TITLE), paragraph(note, width, SMALL, FAINT)]
     for section in sections:
         if section.heading:
             blocks += [blank(width, 1, RULE), paragraph(section.heading, width, TEXT + 3)]
-        blocks.append(_headings(section.seen[0]))
-        blocks += [_row(seen, section.source) for seen in section.seen]
-    blocks.append(_legend(len(first.slots), width, _marks(sections)))
-    return stacked(blocks, gap=8, margin=MARGIN)
+        blocks += [headings, *(_row(seen, section.source) for seen in section.seen)]
+    return stacked([*blocks, _legend(slots, width, sections)], gap=8, margin=MARGIN)
 
 
 def _columns(seen: Seen) -> list[str]:
-    made = ["reconstruction"] if seen.decoded is not None else []
-    return [
-        "image",
-        "true masks",
-        *(f"{source} masks" for source in seen.labels),
-        *made,
-        *(f"slot {slot + 1}" for slot in range(len(seen.slots))),
-    ]
-
-
-def _row_width(seen: Seen) -> int:
-    return LABEL + len(_columns(seen)) * (SIDE + GAP) - GAP
-
-
-def _headings(seen: Seen) -> Image.Image:
-    strip = blank(_row_width(seen), line_height(TEXT))
-    pen = ImageDraw.Draw(strip)
-    for column, name in enumerate(_columns(seen)):
-        write(pen, (LABEL + column * (SIDE + GAP), 0), shortened(name, TEXT, SIDE), TEXT)
-    return strip
+    """The headings of the panels of :func:`_row`."""
+    names = ["image", "true masks", *(f"{source} masks" for source in seen.labels)]
+    names += ["reconstruction"] * (seen.decoded is not None)
+    return names + [f"slot {slot + 1}" for slot in range(len(seen.slots))]
 
 
 def _row(seen: Seen, source: str) -> Image.Image:
     """The panels of one image, with its number on the left and its scores below."""
     colors = slot_colors(len(seen.slots), seen.background)
     matched = seen.matched(source)
-    count = len(matched)
-    panels = [
-        (photo(seen.image), ""),
-        (truth_panel(seen.truth, matched, colors), f"{count} object{'s' * (count != 1)}"),
-    ]
+    truth = truth_panel(seen.truth, matched, colors)
+    panels = [(photo(seen.image), ""), (truth, f"{len(matched)} object{'s' * (len(matched) != 1)}")]
     for name, labels in seen.labels.items():
         panels.append((label_panel(labels, colors), f"FG-ARI {number(seen.fg_ari[name])}"))
     if seen.decoded is not None:
         panels.append((photo(seen.decoded), f"MSE {number(seen.error, 4)}"))
     won = next(reversed(seen.labels.values()))
     for slot, (layer, color) in enumerate(zip(seen.slots, colors, strict=True)):
+        role = "background, " * (slot == seen.background)
         share = 100 * float((won == slot).mean())
-        role = "background, " if slot == seen.background else ""
         panels.append((slot_panel(layer, color), f"{role}wins {share:.0f} %"))
-    return beside([_label(seen), *(_captioned(panel, text) for panel, text in panels)], GAP)
-
-
-def _label(seen: Seen) -> Image.Image:
-    strip = blank(LABEL - GAP, 2 * line_height(TEXT))
-    pen = ImageDraw.Draw(strip)
+    label = blank(LABEL - GAP, 2 * line_height(TEXT))
+    pen = ImageDraw.Draw(label)
     write(pen, (0, 0), shortened(seen.split, SMALL, LABEL - GAP), SMALL, FAINT)
     write(pen, (0, line_height(SMALL)), f"{seen.index:,}", TEXT + 2)
-    return strip
+    return beside([label, *(_captioned(panel, text) for panel, text in panels)], GAP)
 
 
 def _captioned(panel: Image.Image, text: str) -> Image.Image:
@@ -156,35 +135,25 @@ def _captioned(panel: Image.Image, text: str) -> Image.Image:
     return block
 
 
-def _marks(sections: Sequence[Section]) -> tuple[bool, bool]:
-    """Whether a page shows a background slot, and an object without a slot."""
+def _legend(slots: int, width: int, sections: Sequence[Section]) -> Image.Image:
+    """Colours and signs, on as many lines as they need."""
     rows = [(seen, section.source) for section in sections for seen in section.seen]
-    return (
-        any(seen.background is not None for seen, _ in rows),
-        any(None in seen.matched(source).values() for seen, source in rows),
-    )
-
-
-def _legend(slots: int, width: int, marks: tuple[bool, bool]) -> Image.Image:
-    colors = slot_colors(slots, None)
-    entries = [(chip(color), f"slot {slot + 1}") for slot, color in enumerate(colors)]
+    entries = [(chip(color), f"slot {k + 1}") for k, color in enumerate(slot_colors(slots, None))]
     truth = "true background"
-    if marks[0]:
+    if any(seen.background is not None for seen, _ in rows):
         truth += ", and a slot that is background in all masks: half of it or more, 95 % pure"
     entries.append((chip(BACKGROUND), truth))
-    if marks[1]:
+    if any(None in seen.matched(source).values() for seen, source in rows):
         entries.append((hatched_chip(), "an object that no slot is matched to"))
-    lines, x = [blank(width, line_height(SMALL) + 4)], 0
+    lines: list[list[Image.Image]] = [[]]
     for sign, text in entries:
-        taken = sign.width + 6 + text_width(text, SMALL) + 18
-        if x and x + taken > width:
-            lines.append(blank(width, line_height(SMALL) + 4))
-            x = 0
-        lines[-1].paste(sign, (x, 4))
-        write(ImageDraw.Draw(lines[-1]), (x + sign.width + 6, 3), text, SMALL, INK)
-        x += taken
-    rule = blank(width, 1, RULE)
-    return stacked([rule, *lines], gap=2)
+        entry = blank(sign.width + 6 + text_width(text, SMALL) + 18, line_height(SMALL) + 4)
+        entry.paste(sign, (0, 4))
+        write(ImageDraw.Draw(entry), (sign.width + 6, 3), text, SMALL, INK)
+        if lines[-1] and sum(each.width for each in lines[-1]) + entry.width > width:
+            lines.append([])
+        lines[-1].append(entry)
+    return stacked([blank(width, 1, RULE), *(beside(line, 0) for line in lines)], gap=2)
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from slotbench.datasets.format.schema import Array, Property
-from slotbench.evaluation.frozen_pass import collect
-from slotbench.evaluation.slot_probes import Predictions, SlotData, predict, train_probes
+from slotbench.evaluation.frozen_pass import Representations, collect
+from slotbench.evaluation.slot_probes import Predictions, Probe, predict, train_probes
 from slotbench.report.seen import Seen, Viewer
 
 TRAIN_IMAGES, VAL_IMAGES, STEPS = 1_000, 256, 1_500
@@ -57,44 +57,30 @@ def predict_objects(
 
     ValueError where there is nothing to learn: no property, no object, no labelled pixel.
     """
-    dataset, split = viewer.dataset, viewer.split
-    limits = {"train": train_images, "val": VAL_IMAGES}
-    sizes = {name: min(limit, dataset.size(name)) for name, limit in limits.items()}
-    data, before = [], 0
-    for name, size in sizes.items():
-
-        def report(done: int, _: int, before: int = before) -> None:
-            if progress is not None:
-                progress(before + done, sum(sizes.values()))
-
-        data.append(_slot_data(viewer, name, size, report))
-        before += size
-    objects = [dataset.read(split, one.index, one.index + 1, ("visible",)) for one in seen]
-    keys = tuple(prop.key for prop in dataset.layout.properties)
-    values = [dataset.read(split, one.index, one.index + 1, keys) for one in seen if keys]
-    shown = SlotData(
-        np.stack([one.vectors for one in seen]),
-        np.stack([one.overlap for one in seen]),
-        np.concatenate([batch["visible"] for batch in objects]),
-        {
-            prop.name: np.concatenate([batch[prop.key] for batch in values])
-            for prop in dataset.layout.properties
-        },
-    )
-    train, val = data
-    probes = train_probes(
-        train, val, dataset.layout, seed=viewer.seed, kinds=("mask",), steps=steps
-    )
-    found = predict(probes["mask"], shown)
-    return {
-        one.index: _objects(found, dataset.layout.properties, shown, row)
-        for row, one in enumerate(seen)
+    dataset, told = viewer.dataset, progress or (lambda _done, _total: None)
+    sizes = {
+        split: min(limit, dataset.size(split))
+        for split, limit in (("train", train_images), ("val", VAL_IMAGES))
     }
+    total = sum(sizes.values())
+    train = _collected(viewer, "train", sizes["train"], lambda done, _: told(done, total))
+    before = sizes["train"]
+    val = _collected(viewer, "val", sizes["val"], lambda done, _: told(before + done, total))
+    probe = train_probes(
+        train, val, dataset.layout, seed=viewer.seed, kinds=("mask",), steps=steps
+    )["mask"]
+    found = {}
+    for one in seen:
+        arrays = {"slots": one.vectors[None], "overlap": one.overlap[None]}
+        found[one.index] = _objects(
+            probe, Representations(dataset, viewer.split, 1, arrays, one.index)
+        )
+    return found
 
 
-def _slot_data(
+def _collected(
     viewer: Viewer, split: str, limit: int, report: Callable[[int, int], None]
-) -> SlotData:
+) -> Representations:
     """The first ``limit`` images of a split, as the probe reads them."""
     arrays = collect(
         viewer.objective,
@@ -108,21 +94,16 @@ def _slot_data(
     )
     if not arrays["labelled"].any():
         raise ValueError(f"no pixel of {split} is labelled")
-    properties = viewer.dataset.layout.properties
-    keys = ("visible", *(prop.key for prop in properties))
-    batch = viewer.dataset.read(split, 0, limit, keys)
-    read = {prop.name: batch[prop.key] for prop in properties}
-    return SlotData(arrays["slots"], arrays["overlap"], batch["visible"], read)
+    return Representations(viewer.dataset, split, limit, arrays)
 
 
-def _objects(
-    found: Predictions, properties: Sequence[Property], data: SlotData, row: int
-) -> list[Prediction]:
-    made = []
-    for index in np.flatnonzero(data.visible[row]):
-        slot = int(found.order[row, index])
+def _objects(probe: Probe, data: Representations) -> list[Prediction]:
+    """The predictions of one image."""
+    found, properties, made = predict(probe, data), data.dataset.layout.properties, []
+    for index in np.flatnonzero(data.visible[0]):
+        slot = int(found.order[0, index])
         values = [
-            _value(prop, columns, found, data.properties[prop.name][row, index], (row, int(index)))
+            _value(prop, columns, found, data.properties[prop.name][0, index], (0, int(index)))
             for prop, columns in zip(properties, found.encoding.columns, strict=True)
             if slot >= 0
         ]

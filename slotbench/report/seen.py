@@ -60,11 +60,6 @@ class Seen:
     """Mean squared error of the decoded image."""
 
     @property
-    def objects(self) -> list[int]:
-        """The true labels that occur, ascending."""
-        return _objects(self.truth)
-
-    @property
     def background(self) -> int | None:
         """The slot of the background; None where there is none (:func:`background_slot`)."""
         return background_slot(self.truth, self.labels)
@@ -74,7 +69,8 @@ class Seen:
         return matched_slots(self.truth, self.labels[source], len(self.slots), self.background)
 
 
-def _objects(truth: Array) -> list[int]:
+def objects_of(truth: Array) -> list[int]:
+    """The labels of objects that occur in true masks uint8 (H, W), ascending."""
     return [int(label) for label in np.unique(truth) if label not in (0, NOT_LABELLED)]
 
 
@@ -103,7 +99,7 @@ def matched_slots(
 
     The background's slot takes no part. None for an object that no free slot overlaps.
     """
-    objects = _objects(truth)
+    objects = objects_of(truth)
     free = [slot for slot in range(slots) if slot != background]
     if not objects or not free:
         return dict.fromkeys(objects)

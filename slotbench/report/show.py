@@ -98,6 +98,10 @@ def draw(
     """
     viewer = Viewer(objective, dataset, wish.split, seed, device)
     told = progress or (lambda _done, _total: None)
+
+    def part(start: float, length: float) -> Progress:
+        return lambda done, total: told(start + length * done / total, 1.0)
+
     chosen, found = wish.chosen(dataset), Drawn()
     if not chosen:
         found.skipped["images"] = f"{wish.split} has none"
@@ -107,11 +111,11 @@ def draw(
         preview(montage(seen[:MOST_PREVIEWED]))
     found.images = [{"index": one.index, "fg_ari": one.fg_ari} for one in seen]
     if wish.ranked:
-        _draw_extremes(viewer, found, wish.ranked, title, folder, _part(told, 0.0, 0.4))
+        _draw_extremes(viewer, found, wish.ranked, title, folder, part(0.0, 0.4))
     if wish.properties:
         try:
             said = predictions.predict_objects(
-                viewer, seen, steps=predictions.STEPS, progress=_part(told, 0.4, 0.6)
+                viewer, seen, steps=predictions.STEPS, progress=part(0.4, 0.6)
             )
         except ValueError as error:
             found.skipped["properties"] = str(error)
@@ -127,47 +131,38 @@ def draw(
 
 
 def _draw_extremes(
-    viewer: Viewer,
-    found: Drawn,
-    limit: int,
-    title: str,
-    folder: Path,
-    progress: Callable[[int, int], None],
+    viewer: Viewer, found: Drawn, limit: int, title: str, folder: Path, progress: Progress
 ) -> None:
+    dataset, split = viewer.dataset, viewer.split
     arrays = collect(
         viewer.objective,
-        viewer.dataset,
-        viewer.split,
+        dataset,
+        split,
         limit,
         seed=viewer.seed,
         wanted=[f"labels/{source}/first" for source in SOURCES],
         device=viewer.device,
         progress=progress,
     )
-    total = len(arrays["labels/attention/first"])
-    truth = torch.from_numpy(viewer.dataset.read(viewer.split, 0, total, ("mask",))["mask"])
-    for source in SOURCES:
-        if f"labels/{source}/first" not in arrays:
-            continue
+    total = min(limit, dataset.size(split))
+    truth = torch.from_numpy(dataset.read(split, 0, total, ("mask",))["mask"])
+    for source in (each for each in SOURCES if f"labels/{each}/first" in arrays):
         labels = torch.from_numpy(arrays[f"labels/{source}/first"]).long()
         ranks = extremes(fg_ari(labels, truth, int(labels.max()) + 1))
         found.extremes[source] = ranks
         if not ranks["best"]:
             found.skipped[f"fg_ari/{source}"] = "fewer than two images show an object"
             continue
-        among = f"of the first {total:,} images of {viewer.split}"
-        sections = []
-        for name in ("best", "worst"):
-            heading = f"{name.capitalize()} by FG-ARI of the {source} masks, {among}"
-            heading += f" (mean {number(ranks['mean'])})"
-            seen = look(viewer, [one["index"] for one in ranks[name]])
-            sections.append(Section(heading, seen, source))
-        save(page(title, sections), folder / f"{viewer.split}-fg-ari-{source}.png")
-
-
-def _part(progress: Progress, start: float, length: float) -> Callable[[int, int], None]:
-    """Reports a part of the work as a share of all of it."""
-    return lambda done, total: progress(start + length * done / total, 1.0)
+        said = f"by FG-ARI of the {source} masks, of the first {total:,} images of {split}"
+        sections = [
+            Section(
+                f"{name.capitalize()} {said} (mean {number(ranks['mean'])})",
+                look(viewer, [one["index"] for one in ranks[name]]),
+                source,
+            )
+            for name in ("best", "worst")
+        ]
+        save(page(title, sections), folder / f"{split}-fg-ari-{source}.png")
 
 
 def extremes(scores: Sequence[float | None], count: int = EXTREMES) -> dict[str, Any]:
@@ -175,13 +170,12 @@ def extremes(scores: Sequence[float | None], count: int = EXTREMES) -> dict[str,
 
     Best first, worst first; None is left out, ties go by index, no image is in both.
     """
-    known = [(index, score) for index, score in enumerate(scores) if score is not None]
+    known = [
+        {"index": index, "fg_ari": score} for index, score in enumerate(scores) if score is not None
+    ]
+    values = [one["fg_ari"] for one in known]
     count = min(count, len(known) // 2)
-    best = sorted(known, key=lambda one: (-one[1], one[0]))[:count]
-    left = [one for one in known if one not in best]
-    worst = sorted(left, key=lambda one: (one[1], one[0]))[:count]
-    return {
-        "mean": sum(score for _, score in known) / len(known) if known else None,
-        "best": [{"index": index, "fg_ari": score} for index, score in best],
-        "worst": [{"index": index, "fg_ari": score} for index, score in worst],
-    }
+    best = sorted(known, key=lambda one: -one["fg_ari"])[:count]
+    worst = sorted((one for one in known if one not in best), key=lambda one: one["fg_ari"])[:count]
+    mean = sum(values) / len(values) if values else None
+    return {"mean": mean, "best": best, "worst": worst}

@@ -141,7 +141,7 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
         inside = sorted(path.iterdir())
         files = [file for file in inside if file.suffix.lower() in PICTURES][:limit]
         if folders := sum(each.is_dir() for each in inside):
-            say(f"{path}: {folders} folders in it are passed over. To take one, name it.")
+            say(f"Passed over: folders in {path} ({folders}). To predict one, name it.")
         if not files:
             raise UserError(f"{path}: the folder holds no picture ({', '.join(PICTURES)}).")
         yield Source(len(files), _from_files(files, model.image_size, request))

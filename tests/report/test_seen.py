@@ -16,7 +16,7 @@ from slotbench.report.canvas import (
     slot_panel,
     truth_panel,
 )
-from slotbench.report.seen import Viewer, background_slot, look, matched_slots
+from slotbench.report.seen import Viewer, background_slot, look, matched_slots, objects_of
 from tests.report.models import Model, write
 
 TRUTH = np.zeros((20, 20), np.uint8)
@@ -146,4 +146,4 @@ def test_what_is_seen_is_what_the_model_gives(tmp_path):
         assert one.fg_ari["attention"] == float(scores(labels, truth, 5)["fg_ari"])
         expected = float((model.decode(output, image).image - image).square().mean())
         assert one.error == pytest.approx(expected)
-        assert one.objects == sorted(set(truth.unique().tolist()) - {0})
+        assert objects_of(one.truth) == sorted(set(truth.unique().tolist()) - {0})

@@ -10,7 +10,7 @@ import torch
 from slotbench.errors import SlotbenchError
 from slotbench.progress import say
 from slotbench.report.canvas import flat_panel, label_colors, photo, save
-from slotbench.report.seen import Seen, Viewer, look, paired_colors
+from slotbench.report.seen import Seen, Viewer, look, objects_of, paired_colors
 from slotbench.report.show import Wish, draw
 from slotbench.report.site.pages import Panel
 from slotbench.results.leaderboard import Row
@@ -95,7 +95,7 @@ def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel],
         save(photo(one.image), out / f"{name}.png")
         save(flat_panel(one.truth, label_colors()), out / f"{name}-true.png")
         images.append(Panel(f"{name}.png", f"test image {one.index}"))
-        truths.append(Panel(f"{name}-true.png", f"{len(one.objects)} objects"))
+        truths.append(Panel(f"{name}-true.png", f"{len(objects_of(one.truth))} objects"))
     return images, truths
 
 

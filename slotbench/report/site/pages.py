@@ -1,7 +1,8 @@
 """The values on the pages: rows for the tables that ``site.js`` draws, and facts of single runs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -72,14 +73,12 @@ def score(value: float | None, text: str, *more: Any) -> list[Any] | None:
 
 def contestants(rows: Sequence[Row]) -> list[Row]:
     """The best row of each objective on the primary measure, best first."""
-    found: dict[str, tuple[float, Row]] = {}
-    for row in rows:
-        cell = row.metrics.get(PRIMARY)
-        if cell is not None and cell.mean is not None:
-            found[row.objective] = max(
-                found.get(row.objective, (cell.mean, row)), (cell.mean, row), key=lambda one: one[0]
-            )
-    return [row for _, row in sorted(found.values(), key=lambda one: -one[0])]
+    means = {id(row): cell.mean for row in rows if (cell := row.metrics.get(PRIMARY))}
+    scored = [row for row in rows if means.get(id(row)) is not None]
+    found: dict[str, Row] = {}
+    for row in sorted(scored, key=lambda row: -(means[id(row)] or 0.0)):
+        found.setdefault(row.objective, row)
+    return list(found.values())
 
 
 def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> Document:
@@ -167,9 +166,8 @@ def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
     if cell is None or cell.mean is None:
         return None
     more = [interval(cell), fewer(row, key), int(winner)]
-    while more and not more[-1]:
-        more.pop()
-    return score(cell.mean, number(cell.mean), *more)
+    shown = max((place for place, each in enumerate(more, 1) if each), default=0)
+    return score(cell.mean, number(cell.mean), *more[:shown])
 
 
 def _spread(row: Row, key: str) -> list[Any]:
@@ -205,7 +203,7 @@ class Page:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know of the run."""
+        """Problems and warnings of the run."""
         return (*self.found.problems, *self.found.warnings)
 
 
@@ -244,18 +242,21 @@ def runs_data(pages: Sequence[Page]) -> Document:
 def run_facts(page: Page) -> Document:
     """The facts on a run's page: numbers, state, configuration, provenance; tables are rows."""
     found, judged = page.found, page.found.evaluation
-    metrics = sorted(judged.metrics.items()) if judged else []
+    numbers = (
+        (key, number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
+        for key, cell in (sorted(judged.metrics.items()) if judged else ())
+        for ends in [span(cell.get("low"), cell.get("high"))]
+    )
+    provenance: Any = {}
+    with suppress(UserError):
+        provenance = read_json(page.run.path / "environment.json") if page.run else {}
     return {
-        "metrics": _rows(
-            (key, number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
-            for key, cell in metrics
-            for ends in [span(cell.get("low"), cell.get("high"))]
-        ),
+        "metrics": _rows(numbers),
         "judged": f"Split {judged.split}, {judged.images:,} images." if judged else "",
         "skipped": judged.skipped if judged else {},
         "State and cost": _rows(_flat(found.status.model_dump()) if found.status else ()),
         "Configuration": _rows(_flat(found.config)),
-        "Provenance": _rows(_flat(_document(page))),
+        "Provenance": _rows(_flat(provenance if isinstance(provenance, dict) else {})),
     }
 
 
@@ -268,26 +269,17 @@ def _rows(rows: Iterable[tuple[str, ...]]) -> Markup:
     return Markup(text.replace("\x1e", "<tr><th scope=row>").replace("\x1f", "<td>"))
 
 
-def _document(page: Page) -> Document:
-    """``environment.json``; empty where it is missing or damaged."""
-    try:
-        document = read_json(page.run.path / "environment.json") if page.run else {}
-    except UserError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """``section.field`` and its value, in the document's order."""
-    found: list[tuple[str, str]] = []
     for key, value in document.items():
         if isinstance(value, dict):
-            found += _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str):
+            yield f"{prefix}{key}", value
         else:
             # repr is what json.dumps gives for numbers, and ten times as fast.
             text = repr(value) if type(value) in (int, float) else json.dumps(value)
-            found.append((f"{prefix}{key}", value if isinstance(value, str) else text))
-    return found
+            yield f"{prefix}{key}", text
 
 
 def learning_curve(run: Run) -> list[tuple[float, float]]:

@@ -23,7 +23,7 @@ from slotbench.report.site.curves import curves
 from slotbench.report.site.findings import findings, ranks, row_by_row
 from slotbench.report.site.pages import Document, Page, Panel
 from slotbench.report.site.study import Study, study
-from slotbench.results.leaderboard import Board, Row, leaderboard
+from slotbench.results.leaderboard import Board, leaderboard
 from slotbench.results.leaderboard.board import summed_up
 from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.comparisons import PRIMARY
@@ -119,14 +119,11 @@ def _write_run(page: Page, out: Path) -> None:
     """The page of one run, with copies of its pictures."""
     if page.run is None:
         return
-    page.pictures = _copy_pictures(page.run, out)
-    curve = (
-        curves("training loss", page.found.family or "unknown", {0: page.curve})
-        if page.curve
-        else ""
-    )
+    page.pictures, found = _copy_pictures(page.run, out), page.found
+    title, family = "training loss", page.found.family or "unknown"
+    curve = curves(title, family, {0: page.curve}) if page.curve else ""
     facts = pages.run_facts(page)
-    text = _render("run.html.j2", page=page, found=page.found, facts=facts, curve=curve)
+    text = _render("run.html.j2", page=page, found=found, facts=facts, curve=curve)
     _write(out / "runs" / f"{page.name}.html", text)
 
 
@@ -143,7 +140,6 @@ def _copy_pictures(run: Run, out: Path) -> list[Panel]:
             say(f"Left out: {error}")
             continue
         name = f"pictures/{run.id}-{file.name}"
-        (out / "pictures").mkdir(parents=True, exist_ok=True)
         write_whole(out / name, content)
         found.append(Panel(name, file.stem.replace("-", " ")))
     return found
@@ -163,20 +159,25 @@ def _write_index(
         _write(out / "curves.html", _render("curves.html.j2", curves=drawn))
     opening = _opening(board, galleries)
     links = {str(key): page.link for key, page in first.items()}
-    data = {
+    tables = {
         "board": pages.board_data(board, links, opening["group"]),
         "runs": pages.runs_data(shown),
     }
-    more = {name: table["rows"][pages.MOST_ROWS :] for name, table in data.items()}
+    most = pages.MOST_ROWS
+    more = {name: table["rows"][most:] for name, table in tables.items()}
+    data = {
+        name: {**table, "rows": table["rows"][:most], "total": len(table["rows"])}
+        for name, table in tables.items()
+    }
     if any(more.values()):
         _write(out / "rows.js", f"slotbench({_json(more)});\n")
     text = _render(
         "index.html.j2",
         found=findings(board, asked),
         opening=opening,
-        data=_json({name: _first_rows(table) for name, table in data.items()}),
+        data=_json(data),
         more=any(more.values()),
-        datasets=data["board"]["datasets"],
+        datasets=tables["board"]["datasets"],
         ranks=ranks(board),
         rank_note=RANK_NOTE,
         curves=[] if apart else drawn,
@@ -187,10 +188,6 @@ def _write_index(
         families=sorted({row.family for row in board.rows}),
     )
     _write(out / "index.html", text)
-
-
-def _first_rows(table: Document) -> Document:
-    return {**table, "rows": table["rows"][: pages.MOST_ROWS], "total": len(table["rows"])}
 
 
 def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
@@ -205,7 +202,7 @@ def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
         for row in pages.contestants(rows)
         if id(row) in seen
     ]
-    # Floor and ceiling stay when there are too many rows.
+    # The controls stay when there are too many rows.
     controls = [line for line in lines if line[0].row.family == "control"]
     others = [line for line in lines if line not in controls][: MOST_CONTESTANTS - len(controls)]
     return {
@@ -242,9 +239,7 @@ def _galleries(
     found = []
     for _, rows in by_group(board.rows):
         here = [(row, first.get(row.key)) for row in rows]
-        members: list[tuple[Row, Run]] = [
-            (row, page.run) for row, page in here if page and page.run
-        ]
+        members = [(row, page.run) for row, page in here if page and page.run]
         gallery = draw_gallery(members, data_dir, out, choose(device))
         found += [gallery] if gallery else []
     return found
