@@ -13,9 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -37,16 +34,6 @@ objective = "random"
 preset = "quick"
 "core.width" = 8
 """
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, and what must be equal in the end."""
-
-    words: list[str]
-    found: Callable[[Path], object]
-    first: tuple[list[str], ...] = ()
-    """Commands that make what the command starts from."""
 
 
 def weights(folder):
@@ -90,30 +77,23 @@ def dataset(folder):
 
 
 RUN = ([*TRAIN, "--steps", "4", "--no-evaluate"],)
+JUDGED = (*RUN, ["evaluate", "0-", "--metrics", "segmentation"])
 SIZES = ["--image-size", "32", "--train", "400", "--val", "50", "--test", "50", "--workers", "1"]
+PREPARE = ["prepare", "multi-dsprites", *SIZES]
 CASES = {
-    "prepare": Case(["prepare", "multi-dsprites", *SIZES], dataset),
-    "shifts": Case(
-        ["prepare", "multi-dsprites", *SIZES, "--shifts", "all"],
-        dataset,
-        (["prepare", "multi-dsprites", *SIZES],),
+    "prepare": (PREPARE, dataset, ()),
+    "shifts": ([*PREPARE, "--shifts", "all"], dataset, (PREPARE,)),
+    "train": ([*TRAIN, "--steps", "300", "--no-evaluate", "--checkpoint-every", "0"], weights, ()),
+    "evaluate": (
+        ["evaluate", "0-", "--metrics", "segmentation,health,linear-probe"],
+        evaluations,
+        RUN,
     ),
-    "train": Case([*TRAIN, "--steps", "300", "--no-evaluate", "--checkpoint-every", "0"], weights),
-    "evaluate": Case(
-        ["evaluate", "0-", "--metrics", "segmentation,health,linear-probe"], evaluations, RUN
-    ),
-    "report": Case(
-        ["report", "--device", "cpu"],
-        pages,
-        (*RUN, ["evaluate", "0-", "--metrics", "segmentation"]),
-    ),
-    "publish": Case(
-        ["publish", "0-", "--out", "bundle", "--force"],
-        manifest,
-        (*RUN, ["evaluate", "0-", "--metrics", "segmentation"]),
-    ),
-    "suite": Case(["suite", "run", "mine.toml", "--device", "cpu"], evaluations),
+    "report": (["report", "--device", "cpu"], pages, JUDGED),
+    "publish": (["publish", "0-", "--out", "bundle", "--force"], manifest, JUDGED),
+    "suite": (["suite", "run", "mine.toml", "--device", "cpu"], evaluations, ()),
 }
+"""A command, what must be equal in the end, and the commands that make what it starts from."""
 
 
 def start(words, folder):
@@ -129,18 +109,18 @@ def start(words, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_command_that_is_killed_ten_times(name, blocks, tmp_path):
-    case, folders = CASES[name], (tmp_path / "whole", tmp_path / "killed")
+    (command, found, first), folders = CASES[name], (tmp_path / "whole", tmp_path / "killed")
     folders[0].mkdir()
     (folders[0] / "mine.toml").write_text(SUITE)
     shutil.copytree(blocks, folders[0] / "data")
-    for words in case.first:
+    for words in first:
         assert start(words, folders[0]).wait() == 0
     shutil.copytree(folders[0], folders[1])
     began = time.monotonic()
-    assert start(case.words, folders[0]).wait() == 0
+    assert start(command, folders[0]).wait() == 0
     seconds, draw, killed = time.monotonic() - began, numpy_generator(0, "kill", name), 0
     for _ in range(KILLS):
-        process = start(case.words, folders[1])
+        process = start(command, folders[1])
         try:
             process.wait(seconds * draw.uniform(0.1, 1.0))
         except subprocess.TimeoutExpired:
@@ -148,7 +128,7 @@ def test_a_command_that_is_killed_ten_times(name, blocks, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     assert killed > 0
-    assert start(case.words, folders[1]).wait() == 0
-    assert case.found(folders[1]) == case.found(folders[0])
+    assert start(command, folders[1]).wait() == 0
+    assert found(folders[1]) == found(folders[0])
     left = [path for path in folders[1].rglob(".*") if path.suffix in (".tmp", ".parts")]
     assert left == []

@@ -27,7 +27,6 @@ from tests.training.test_train import choice
 
 SECONDS = 20
 """No input may take longer."""
-COUNTS = [40, pytest.param(300, marks=pytest.mark.slow)]
 SUITE = """name = "mine"
 question = "Does it matter?"
 [axes]
@@ -40,6 +39,12 @@ preset = "quick"
 objective = "simclr"
 seed = 1
 """
+
+
+@pytest.fixture(params=[40, pytest.param(300, marks=pytest.mark.slow)])
+def count(request):
+    """Mutations of each file."""
+    return request.param
 
 
 @contextmanager
@@ -99,7 +104,6 @@ def first(folder):
     return all_runs(folder)[0]
 
 
-@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize(
     "name", ["config.json", "status.json", "evaluation.json", "environment.json", "metrics.jsonl"]
 )
@@ -116,7 +120,6 @@ def test_one_bad_run_never_hides_the_other(own, name, count):
     fuzz(first(own).path / name, count, use)
 
 
-@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", ["config.json", "status.json"])
 def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
     path = first(own).path
@@ -130,7 +133,6 @@ def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
     assert refused > count / 8
 
 
-@pytest.mark.parametrize("count", COUNTS)
 def test_checkpoints_and_weights(own, count):
     run = first(own)
     config = run.config()
@@ -138,7 +140,6 @@ def test_checkpoints_and_weights(own, count):
     assert fuzz(run.model, count, lambda: trained(run, config))
 
 
-@pytest.mark.parametrize("count", COUNTS)
 def test_suites_and_journals(tmp_path, count):
     file = tmp_path / "mine.toml"
     file.write_text(SUITE)
@@ -149,7 +150,6 @@ def test_suites_and_journals(tmp_path, count):
     fuzz(journal.file, count, lambda: (journal.events(), journal.open_handles("slurm")))
 
 
-@pytest.mark.parametrize("count", COUNTS)
 def test_prepared_datasets(blocks, tmp_path, count):
     path = Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
 
@@ -160,7 +160,6 @@ def test_prepared_datasets(blocks, tmp_path, count):
     fuzz(path, count, use)
 
 
-@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("form", ["npz", "h5"])
 def test_predictions(blocks, tmp_path, form, count):
     draw = np.random.default_rng(0)
@@ -177,7 +176,6 @@ def test_predictions(blocks, tmp_path, form, count):
     fuzz(file, count, lambda: evaluate_predictions(file, "mine", request))
 
 
-@pytest.mark.parametrize("count", COUNTS)
 def test_bundles(own, tmp_path, count):
     for out in (tmp_path / "bundle.zip", tmp_path / "bundle"):
         publish([first(own)], out, force=False)
@@ -191,7 +189,6 @@ def test_bundles(own, tmp_path, count):
     assert fuzz(manifest, count, lambda: use(tmp_path / "bundle"))
 
 
-@pytest.mark.parametrize("count", COUNTS)
 def test_published_records(own, count):
     folder = own / "published"
     folder.mkdir()
