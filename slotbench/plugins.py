@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +20,6 @@ from typing import Any
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.registry import Entry
 
 VARIABLE = "SLOTBENCH_PLUGINS"
 
@@ -95,15 +95,23 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         raise UserError(f"{label}: expected a Python file, ending in .py.")
     # The registry's own names first: a plugin that repeats one is told so.
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
-    module = _module(path)
+    # A name that no package has: a plugin may be called random.py.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    module = ModuleType(f"slotbench_plugin_{path.stem}_{digest}")
+    module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
         source = path.read_bytes()
         exec(compile(source, str(path), "exec"), module.__dict__)
-        names = _new_names(before)
-        for kind, name in (text.split("/") for text in names):
-            registry.complete(registry.get(kind, name), module.__name__)  # type: ignore[arg-type]
-        if not names:
+        new = [
+            entry
+            for kind in registry.KINDS
+            for entry in registry.entries(kind).values()
+            if entry.name not in before[kind]
+        ]
+        for entry in new:
+            registry.complete(entry, module.__name__)
+        if not new:
             advice = "Put @register(KIND) above a class; CONTRIBUTING.md shows how."
             raise UserError("it registers nothing.", advice)
     except BaseException as error:
@@ -115,36 +123,15 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         if not isinstance(error, Exception | SystemExit):
             raise
         raise UserError(f"{label}: {_where(error, path)}.", "Mend the file.") from error
+    names = tuple(f"{entry.kind}/{entry.name}" for entry in new)
     _loaded[str(path)] = Plugin(str(path), hashlib.sha256(source).hexdigest(), names)
     return _loaded[str(path)]
 
 
-def _module(path: Path) -> ModuleType:
-    # A name that no package has: a plugin may be called random.py.
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    module = ModuleType(f"slotbench_plugin_{path.stem}_{digest}")
-    module.__file__ = str(path)
-    return module
-
-
-def _new_names(before: dict[registry.Kind, dict[str, Entry]]) -> tuple[str, ...]:
-    """``kind/name`` of everything that was registered since."""
-    return tuple(
-        f"{kind}/{name}"
-        for kind in registry.KINDS
-        for name in registry.entries(kind)
-        if name not in before[kind]
-    )
-
-
 def _where(error: BaseException, path: Path) -> str:
-    """What went wrong, with the line of the plugin it went wrong at."""
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    """The error with the line of the plugin that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((each.lineno for each in frames[::-1] if each.filename == str(path)), None)
     if isinstance(error, SyntaxError) and error.filename == str(path):
         line = error.lineno
     at = "" if line is None else f"line {line}: "

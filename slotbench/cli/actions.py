@@ -248,7 +248,7 @@ def verify(as_json: Json = False, **options: Any) -> None:
     if as_json:
         put_json(facts)
     elif "bundle" in facts:
-        from slotbench.cli.bundle_table import bundle_table
+        from slotbench.cli.printing import bundle_table
 
         for shown in bundle_table(facts):
             put(shown)

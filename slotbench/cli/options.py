@@ -106,49 +106,42 @@ def _workers(text: str) -> int | None:
     return int(text)
 
 
-_RUN: dict[str, Any] = {"metavar": "RUN", "autocompletion": runs}
-_FOLDER: dict[str, Any] = {"metavar": "FOLDER"}
-_SUITE: dict[str, Any] = {"metavar": "FILE|NAME"}
-_SOME: dict[str, Any] = {"min": 1}
+METAVARS = {
+    "RUN": "run resume init",
+    "RUN...": "runs",
+    "FILE|RUN|BUNDLE": "target",
+    "FILE|NAME": "suite_run.suite suite_status.suite",
+    "FILE": "features_weights predictions export.out",
+    "FOLDER": "predict.out export_model.out",
+    "BUNDLE": "publish.out",
+    "PATH": "path",
+    "NAME": "device track",
+    "LIST": "shifts",
+    "TEACHER": "features",
+    "timm:MODEL|RUN": "teacher",
+    "all|N": "prepare.workers",
+    "3,17,40": "index",
+    "csv|parquet": "form",
+    "N:UNIT": "budget",
+    "SECTION.FIELD=VALUE": "set",
+    "KEY=VALUE": "option",
+}
+"""How the help shows a value -> parameters, some of one function alone."""
 MORE: dict[str, dict[str, Any]] = {
-    "run": _RUN,
-    "resume": _RUN,
-    "init": _RUN,
-    "runs": {**_RUN, "metavar": "RUN..."},
-    "target": {"metavar": "FILE|RUN|BUNDLE", "autocompletion": runs},
-    "path": {"metavar": "PATH"},
-    "device": {"metavar": "NAME"},
+    **{name: {"autocompletion": runs} for name in ("run", "resume", "init", "runs", "target")},
     "dataset": {"autocompletion": references},
     "evaluate.metrics": {"autocompletion": groups},
-    "board.metrics": {"spelling": "--metric"},
     "report.suite": {"autocompletion": completes("suites")},
-    "suite_run.suite": _SUITE,
-    "suite_status.suite": _SUITE,
-    "suite_run.workers": _SOME,
-    "option": {"metavar": "KEY=VALUE"},
+    "board.metrics": {"spelling": "--metric"},
     "prepare.source": {"spelling": "--from"},
-    "form": {"spelling": "--format", "metavar": "csv|parquet"},
-    "shifts": {"metavar": "LIST"},
-    "features": {"metavar": "TEACHER"},
-    "features_weights": {"metavar": "FILE"},
-    "predictions": {"metavar": "FILE"},
-    "prepare.workers": {"metavar": "all|N", "parser": _workers},
-    "tune.workers": _SOME,
-    "index": {"metavar": "3,17,40", "parser": _indices},
-    "teacher": {"metavar": "timm:MODEL|RUN"},
-    "budget": {"metavar": "N:UNIT"},
-    "set": {"metavar": "SECTION.FIELD=VALUE"},
-    "track": {"metavar": "NAME"},
-    "predict.out": _FOLDER,
-    "export_model.out": _FOLDER,
-    "export.out": {"metavar": "FILE"},
-    "publish.out": {"metavar": "BUNDLE"},
-    "seeds": _SOME,
-    "every": _SOME,
-    "threads": _SOME,
+    "form": {"spelling": "--format"},
+    "prepare.workers": {"parser": _workers},
+    "index": {"parser": _indices},
     "goals": {"min": 1, "max": 2},
+    **{name: {"min": 1} for name in ("seeds", "every", "threads", "tune.workers")},
+    "suite_run.workers": {"min": 1},
 }
-"""Parameter, or ``function.parameter`` -> what Typer is told of it."""
+"""Parameter, or ``function.parameter`` -> what else Typer is told of it."""
 
 
 def known(kind: Kind) -> str:
@@ -162,17 +155,21 @@ def option(function: str, name: str, text: str, default: Any = None, *, place: b
     def of(table: Any) -> Any:
         return table.get(f"{function}.{name}", table.get(name))
 
-    more, plain = dict(of(MORE) or {}), f"--{name.replace('_', '-')}"
+    def group(table: dict[str, str]) -> str | None:
+        asked = {name, f"{function}.{name}"}
+        return next((title for title, names in table.items() if asked & set(names.split())), None)
+
+    more = {**(of(MORE) or {}), "metavar": group(METAVARS)}
     if kind := of(KINDS):
         text = f"{text.rstrip('.')}. There are: {known(kind)}."
         more.setdefault("autocompletion", completes(kind))
+    plain = f"--{name.replace('_', '-')}"
     spelling = more.pop("spelling", plain)
     if place:
         return Argument(help=text, **more)
-    panel = next((title for title, names in PANELS.items() if name in names.split()), "How")
     # Typer adds --no-NAME unless the name is given.
     names = () if spelling == plain and default is not False else (spelling,)
-    return Option(*names, help=text, rich_help_panel=panel, **more)
+    return Option(*names, help=text, rich_help_panel=group(PANELS) or "How", **more)
 
 
 def _typed(annotation: Any) -> Any:

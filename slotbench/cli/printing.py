@@ -1,15 +1,20 @@
-"""Rich tables of what a user asks about: names, runs, evaluations, throughput.
+"""Rich tables: names, runs, evaluations, throughput, bundles.
 
 Cells may hold text from files: no cell is read as markup, none holds a control character.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from slotbench.progress import plain
 from slotbench.registry import Entry
+
+MISSING = "—"
 
 
 def _cell(text: object, style: str = "") -> Text:
@@ -71,7 +76,7 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
     table = _table(f"{title}, {result['split']}: {counted}", *headings)
     for key, metric in result["metrics"].items():
         low, high, spread = metric.get("low"), metric.get("high"), metric.get("spread")
-        value = "—" if metric["value"] is None else f"{metric['value']:.3f}"
+        value = MISSING if metric["value"] is None else f"{metric['value']:.3f}"
         value += "" if spread is None else f" ± {spread:.3f}"
         interval = "" if low is None else f"{low:.3f} to {high:.3f}"
         counts = (f"{metric.get('n') or 0:,}", metric.get("left_out") or 0, metric["version"])
@@ -87,10 +92,61 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
     times = ("step, ms", "relative", "of it views, ms", "loading, ms", "waited, ms")
     table = _table(title, "objective", *times, "images/s", "GFLOP/s", "of peak")
     for row in rows:
-        loading = "—" if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
+        loading = MISSING if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
         step, relative = f"{row['step_ms']:.1f}", f"{row['relative']:.2f}"
         views, rate = f"{row['views_ms']:.1f}", f"{row['images_per_second']:.0f}"
         cells = (row["objective"], step, relative, views, loading, f"{row['waited_ms']:.1f}", rate)
         speed = (f"{row['gflops_per_second']:.0f}", f"{row['share_of_peak']:.0%}")
         table.add_row(*map(_cell, (*cells, *speed)))
     return table
+
+
+def bundle_table(facts: dict[str, Any]) -> Iterator[Table | Text]:
+    """What ``verify`` found of a bundle: hashes, the numbers that moved of each run, the sum."""
+    hashes = facts["hashes"]
+    if hashes["wrong"]:
+        yield Text(f"{len(hashes['wrong'])} of {hashes['files']} files are not as published:")
+        yield from (Text(f"  {line}", style="red") for line in hashes["wrong"])
+        return
+    yield Text(f"{hashes['files']} files have the sha256 of the manifest.")
+    for run in facts["runs"] if facts["recompute"] else ():
+        yield from _bundle_run(run)
+    if not facts["recompute"]:
+        yield Text("No number was computed again: --no-recompute.")
+        return
+    verdicts = Counter(cell["verdict"] for run in facts["runs"] for cell in run["metrics"])
+    done = sum(run["recomputed"] for run in facts["runs"])
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    yield Text(
+        f"{done} of {len(facts['runs'])} runs computed again: {counted or 'no number'}. "
+        f"Contradicted means: moved by more than {facts['tolerance']:g}.",
+        style="bold",
+    )
+
+
+def _bundle_run(run: dict[str, Any]) -> Iterator[Table | Text]:
+    if not run["recomputed"]:
+        yield Text(f"{run['run']}: not computed again. {run['reason']}".rstrip())
+        return
+    moved = [cell for cell in run["metrics"] if cell["verdict"] != "same"]
+    yield Text(
+        f"{run['run']}: {len(run['metrics']) - len(moved)} of {len(run['metrics'])} numbers "
+        "are the same to the last bit."
+    )
+    if not moved:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("metric", "stored", "computed again", "difference", "same decimals", ""):
+        table.add_column(heading, justify="left" if heading in ("metric", "") else "right")
+    for cell in moved:
+        style = "red" if cell["verdict"] == "contradicted" else ""
+        numbers = [_number(cell[key]) for key in ("stored", "recomputed")]
+        difference = MISSING if cell["difference"] is None else f"{cell['difference']:+.2e}"
+        same = MISSING if cell["same_decimals"] is None else str(cell["same_decimals"])
+        texts = (cell["metric"], *numbers, difference, same, cell["verdict"])
+        table.add_row(*(Text(str(text), style=style) for text in texts))
+    yield table
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.8f}"

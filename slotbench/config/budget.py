@@ -27,6 +27,11 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.amount:.15g}:{self.unit}"
 
+    @property
+    def is_steps(self) -> bool:
+        """Whether it is another way to type a number of steps."""
+        return self.unit in ("steps", "images")
+
     @classmethod
     def parse(cls, text: str, label: str = "--budget") -> "Budget":
         """``600:seconds``, ``2e15:flops``; :class:`UserError` naming ``label``."""

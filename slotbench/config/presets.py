@@ -50,27 +50,18 @@ def paper() -> Sections:
 @register("presets", name="base", summary="one GPU, minutes", source="slotbench, docs/log.md")
 def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
-    return {
-        "core": {
-            "width": 64,
-            "mlp_width": 128,
-            "slot_init": "gaussian",
-            "gradient": "last",
-            "reading": "sum",
-            "iterations": 5,
-            "eval_iterations": 9,
-        },
-        "encoder": {"name": "strided-cnn", "channels": 64, "depth": 3},
-        "decoder": {"name": "bilinear", "channels": 64, "depth": 2, "size": 32},
-        "objective": {"alone": 1.0},
-        "train": {
-            "steps": 30_000,
-            "batch_size": 64,
-            "learning_rate": 1e-3,
-            "warmup": 1_000,
-            "clip": 0.1,
-        },
+    made = quick()
+    made["core"] |= {"width": 64, "mlp_width": 128}
+    made["encoder"] |= {"channels": 64, "depth": 3}
+    made["decoder"] |= {"channels": 64, "depth": 2}
+    made["train"] = {
+        "steps": 30_000,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "warmup": 1_000,
+        "clip": 0.1,
     }
+    return made
 
 
 @register(

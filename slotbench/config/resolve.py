@@ -83,16 +83,15 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
     typed = [parse_override(text) for text in choice.overrides]
-    allowed = None if choice.budget is None else Budget.parse(choice.budget)
     if steps is not None:
         typed.append(("train", "steps", str(steps)))
-    if allowed is not None and allowed.unit not in ("steps", "images"):
+    allowed = None if choice.budget is None else Budget.parse(choice.budget)
+    if allowed is not None and not allowed.is_steps:
         typed.append(("train", "budget", str(allowed)))
     objective = canonical(choice.objective)
     given = registry.get("presets", preset if found is None else found.preset).load()()
     given |= given.get("datasets", {}).get(info.name, {})
-    names = _names(choice.core, objective, given, typed)
-    kinds = _kinds(objective)
+    names, kinds = _names(choice.core, objective, given, typed), _kinds(objective)
     # A preset's fields of the objective hold for each part of a sum.
     sections = {
         section: _from_preset(
@@ -109,17 +108,37 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         sections[section] = with_field(section, sections[section], name, value)
     before = dict(sections)
     for section, name, value in typed:
+        if section in ("decoder", "views") and section not in sections:
+            raise UserError(f"--set {section}...: the objective {objective!r} has no {section}.")
         if section not in sections:
-            raise _no_section(section, objective, sections)
+            raise registry.unknown("section", section, sections)
         if name != "name":
             sections[section] = with_field(section, sections[section], name, value)
-    if allowed is not None and allowed.unit in ("steps", "images"):
+    train = sections["train"]
+    if train.budget and Budget.parse(train.budget, "train.budget").is_steps:
+        raise UserError(
+            f"train.budget={train.budget}: here, expected seconds or flops.",
+            f"Type: --budget {train.budget}",
+        )
+    if allowed is not None and allowed.is_steps:
         if steps is not None:
             raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
-        sections["train"] = _with_steps(sections["train"], allowed)
-    _check_train(sections["train"])
-    _check_batch(sections["train"].batch_size, kinds)
-    differs = _differences(before, sections)
+        pays = allowed.steps(1 if allowed.unit == "steps" else train.batch_size)
+        sections["train"] = dataclasses.replace(train, steps=pays)
+    # The loss of a batch of one would be 0, or no number.
+    for name in (name for name, kind in kinds.items() if kind.compares_images):
+        if train.batch_size < 2:
+            raise UserError(
+                f"train.batch_size={train.batch_size}: the objective {name!r} compares the images "
+                "of a batch; expected at least 2.",
+                "Type: --set train.batch_size=16",
+            )
+    differs = {
+        f"{section}.{item.name}": getattr(after, item.name)
+        for section, after in sections.items()
+        for item in dataclasses.fields(after)
+        if getattr(after, item.name) != getattr(before[section], item.name)
+    }
     for section in ("encoder", "decoder"):
         if names.get(section) not in (None, given.get(section, {}).get("name")):
             differs[f"{section}.name"] = names[section]
@@ -204,44 +223,3 @@ def _alignment(objective: str, kinds: dict[str, Any], alignment: str | None) -> 
         return None
     name = alignment or registry.names("alignments")[0]
     return registry.get("alignments", name).name
-
-
-def _no_section(section: str, objective: str, sections: dict[str, Any]) -> UserError:
-    if section in ("decoder", "views"):
-        return UserError(f"--set {section}...: the objective {objective!r} has no {section}.")
-    return registry.unknown("section", section, sections)
-
-
-def _with_steps(train: Any, budget: Budget) -> Any:
-    _check_train(train)
-    each = 1 if budget.unit == "steps" else train.batch_size
-    return dataclasses.replace(train, steps=budget.steps(each))
-
-
-def _check_train(train: Any) -> None:
-    """Values that no loop can use."""
-    if train.budget and Budget.parse(train.budget, "train.budget").unit in ("steps", "images"):
-        raise UserError(
-            f"train.budget={train.budget}: here, expected seconds or flops.",
-            f"Type: --budget {train.budget}",
-        )
-
-
-def _check_batch(size: int, kinds: dict[str, Any]) -> None:
-    """Refuse a batch of one where the loss compares images: it would be 0, or no number."""
-    for name, kind in kinds.items():
-        if size < 2 and kind.compares_images:
-            raise UserError(
-                f"train.batch_size={size}: the objective {name!r} compares the images of a batch; "
-                "expected at least 2.",
-                "Type: --set train.batch_size=16",
-            )
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    return {
-        f"{section}.{item.name}": getattr(after[section], item.name)
-        for section in after
-        for item in dataclasses.fields(after[section])
-        if getattr(after[section], item.name) != getattr(before[section], item.name)
-    }

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import PALETTE, Layout, Property
@@ -67,11 +66,6 @@ def test_predictions_do_not_depend_on_which_images_are_asked_for(data):
     assert many[9] == one[9]
 
 
-def test_nothing_to_learn_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no properties"):
-        predicted(write(tmp_path / "a.h5", Layout(32, 32, 3, ()), (4, 4, 4)), Model(), [0])
-
-
 @pytest.fixture
 def written(monkeypatch):
     """The texts that a page holds."""
@@ -110,13 +104,10 @@ def test_a_wrong_value_is_marked_by_more_than_colour(numeric):
     """The texts of the two cards are the same, and so is each one's place."""
     dark = [np.array(card(right, numeric).convert("L")) < 170 for right in (True, False)]
     assert (dark[0] != dark[1]).sum() > 15
-    same = [np.array(card(True, numeric).convert("L")) < 170 for _ in range(2)]
-    assert (same[0] == same[1]).all()
 
 
 def test_a_card_for_an_object_without_a_slot_says_so(written):
-    picture = cards._card(Prediction(2, None, ()), PALETTE, (120, 60, 90))
-    assert isinstance(picture, Image.Image)
+    cards._card(Prediction(2, None, ()), PALETTE, (120, 60, 90))
     assert any("no slot" in text for text in written)
     assert "slots are fewer than objects" in written
 
@@ -125,9 +116,6 @@ def test_numbers_have_digits_enough_to_tell_objects_apart(tmp_path):
     layout = Layout(32, 32, 3, (Property("position", "numeric", dim=2, unit="pixels"),))
     found, batch = predicted(write(tmp_path / "a.h5", layout, (40, 10, 4)), Model(), [0], steps=10)
     for one in found[0]:
-        for text, value in zip(
-            one.values[0].true.split(", "),
-            batch["property/position"][0, one.label - 1],
-            strict=True,
-        ):
-            assert abs(float(text) - value) <= 0.5
+        said = [float(text) for text in one.values[0].true.split(", ")]
+        true = batch["property/position"][0, one.label - 1]
+        assert said == pytest.approx(true, abs=0.5)

@@ -34,15 +34,12 @@ def test_the_background_slot_is_one_that_holds_nothing_else():
     assert background_slot(TRUTH, {"attention": edge}) == 2
 
 
-def test_half_of_the_background_is_needed():
+def test_half_of_the_background_is_needed_and_sources_must_agree():
     quarters = PERFECT.copy()
     quarters[:, :9][TRUTH[:, :9] == 0] = 3
     quarters[:3, 10:][TRUTH[:3, 10:] == 0] = 4
     assert (quarters == 3).sum() < (TRUTH == 0).sum() / 2
     assert background_slot(TRUTH, {"attention": quarters}) is None
-
-
-def test_sources_must_agree_on_the_background():
     other = np.where(PERFECT == 2, 3, PERFECT)
     assert background_slot(TRUTH, {"attention": PERFECT, "decoder": PERFECT}) == 2
     assert background_slot(TRUTH, {"attention": PERFECT, "decoder": other}) is None
@@ -63,10 +60,7 @@ def test_objects_get_the_slots_that_overlap_them_best():
     assert matched_slots(TRUTH, np.zeros_like(PERFECT), 1, 0) == {1: None, 2: None}
     # An empty slot is no match, even where it is the only one left.
     merged = np.where(TRUTH > 0, 0, 2)
-    assert sorted(str(slot) for slot in matched_slots(TRUTH, merged, 3, 2).values()) == [
-        "0",
-        "None",
-    ]
+    assert set(matched_slots(TRUTH, merged, 3, 2).values()) == {0, None}
 
 
 def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched():
@@ -91,15 +85,12 @@ def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere():
     assert tuple(panel[0, 30]) == tuple(PALETTE[3])
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (35, 21), (20, 300), (1, 500)])
+@pytest.mark.parametrize("shape", [(35, 21), (1, 500)])
 def test_panels_keep_the_shape_of_the_image(shape):
-    width, height = panel_size(shape, 128)
-    assert max(width, height) == 128
-    scale = 128 / max(shape)
-    assert abs(width - shape[1] * scale) <= 1
-    assert abs(height - shape[0] * scale) <= 1
-    picture = label_panel(np.zeros(shape, np.int64), slot_colors(1, None))
-    assert picture.size == (width, height)
+    size = panel_size(shape, 128)
+    assert max(size) == 128
+    assert size == pytest.approx([128 * part / max(shape) for part in shape[::-1]], abs=1)
+    assert label_panel(np.zeros(shape, np.int64), slot_colors(1, None)).size == size
 
 
 def test_inner_points_lie_inside_one_in_each_part():
@@ -110,8 +101,7 @@ def test_inner_points_lie_inside_one_in_each_part():
     found = inner_points(ring, least=0)
     assert len(found) == 2
     x, y = found[1]  # the island, which is less deep
-    assert 15 <= x < 25
-    assert 13 <= y < 17
+    assert (15 <= x < 25, 13 <= y < 17) == (True, True)
     assert all(ring[y, x] for x, y in found)
     assert len(inner_points(ring, least=2.5)) == 1
     assert inner_points(ring, least=10) == []

@@ -1,6 +1,5 @@
 """The site in headless Chromium, by keyboard too. Left out where there is no Chromium."""
 
-import itertools
 import random
 import shutil
 
@@ -50,23 +49,17 @@ def crowd(tmp_path_factory):
 def browser(request, index, tmp_path_factory):
     options = selenium.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for flag in FLAGS:
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = selenium.ChromeService(shutil.which("chromedriver"))
-    driver = selenium.Chrome(options, service)
+    driver = selenium.Chrome(options, selenium.ChromeService(shutil.which("chromedriver")))
     try:
         width = 390 if request.param == "phone" else 1280
-        driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 400},
-        )
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 400}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         theme = "dark" if request.param == "dark" else "light"
-        driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
-        )
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         driver.get(index.as_uri())
         yield driver
         assert driver.get_log("browser") == []
@@ -111,11 +104,8 @@ def test_the_first_screen_holds_question_answer_and_every_seed(browser):
     bottom = browser.execute_script("return $('answer').getBoundingClientRect().bottom")
     assert 0 < bottom < 500
     rows = browser.find_elements("css selector", "#primary tbody tr")
-    assert [row.find_element("css selector", "th").text for row in rows] == [
-        "reconstruction",
-        "simclr",
-        "random",
-    ]
+    named = [row.find_element("css selector", "th").text for row in rows]
+    assert named == ["reconstruction", "simclr", "random"]
     assert [len(row.find_elements("css selector", ".seed")) for row in rows] == [5, 3, 3]
     # The floor is a line through every row.
     assert len(browser.find_elements("css selector", "#primary .floor")) == 3
@@ -199,14 +189,7 @@ def test_the_theme_is_switched_and_kept(browser):
     assert browser.execute_script(ground) == after
 
 
-def test_links_lead_there_and_back(browser, index):
-    click(browser, "#board tbody a")
-    assert "/runs/" in browser.current_url
-    browser.find_element("css selector", "nav a").click()
-    assert browser.current_url == index.as_uri()
-
-
-def test_nothing_is_wider_than_the_page(browser):
+def test_nothing_is_wider_than_the_page_and_links_lead_back(browser, index):
     """Tables of a desktop scroll in boxes of their own; on a phone they are cards."""
     wider = "const root = {}; return root.scrollWidth - root.clientWidth"
     boxes = "Math.max(0, ...[...document.querySelectorAll('.scroll')].map({}))"
@@ -217,12 +200,15 @@ def test_nothing_is_wider_than_the_page(browser):
         if browser.execute_script("return innerWidth") < 400:
             width = boxes.format("(each) => each.scrollWidth - each.clientWidth")
             assert browser.execute_script(f"return {width}") == 0
+    assert "/runs/" in browser.current_url
+    browser.find_element("css selector", "nav a").click()
+    assert browser.current_url == index.as_uri()
 
 
 @pytest.mark.parametrize("browser", ["light", "dark", "phone"], indirect=True)
 def test_axe_finds_nothing(browser):
     axe = pytest.importorskip("axe_core_python.selenium").Axe()
-    for link in itertools.chain([None], ["#board tbody a"]):
+    for link in (None, "#board tbody a"):
         if link:
             click(browser, link)
         else:
@@ -238,17 +224,13 @@ def test_the_front_is_what_nothing_beats(browser, sign):
     for _ in range(20):
         points = [{"x": generator.randrange(6), "y": generator.randrange(6)} for _ in range(8)]
         front = browser.execute_script("return front(arguments[0], arguments[1])", points, sign)
-        best = [
-            point
-            for point in points
-            if not any(
-                other["x"] <= point["x"]
-                and sign * (other["y"] - point["y"]) >= 0
-                and other != point
-                for other in points
-            )
-        ]
-        assert {(point["x"], point["y"]) for point in front} == {(p["x"], p["y"]) for p in best}
+
+        def beaten(one, points=points):
+            near = [each for each in points if each != one and each["x"] <= one["x"]]
+            return any(sign * (each["y"] - one["y"]) >= 0 for each in near)
+
+        best = {(one["x"], one["y"]) for one in points if not beaten(one)}
+        assert {(one["x"], one["y"]) for one in front} == best
         assert front == sorted(front, key=lambda point: point["x"])
 
 
