@@ -1,7 +1,7 @@
 """Fields of a configuration: the values that each may have stand in its annotation.
 
 A section is a frozen dataclass that inherits :class:`Options`. ``temperature: Positive = 0.1``
-refuses 0, NaN and text when it is made, wherever the value comes from.
+refuses 0, NaN and text at construction.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Options:
     """
 
     space: ClassVar[Space] = {}
-    """What ``slotbench tune`` tries."""
+    """The space of ``slotbench tune``."""
     later: ClassVar[tuple[str, ...]] = ()
     """Fields that were added when there were runs already. ``config.json`` names them where they
     have another value than the default, so that earlier runs keep their ids."""
@@ -85,7 +85,7 @@ def _adapter(section: Any, name: str) -> TypeAdapter[Any]:
 
 
 def _why(error: ValidationError) -> str:
-    """What pydantic expected, in the form of slotbench's messages."""
+    """The expected values, in the form of slotbench's messages."""
     wanted = dict.fromkeys(
         part["msg"].removeprefix("Input should be ").removeprefix("a valid ")
         for part in error.errors(include_url=False, include_context=False, include_input=False)

@@ -70,7 +70,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def parse_json(data: bytes | str, label: str) -> Any:
-    """A JSON document; :class:`UserError` naming ``label`` for whatever is not strict JSON.
+    """A JSON document; :class:`UserError` naming ``label`` for anything but strict JSON.
 
     NaN, infinite numbers, lone surrogates and deep nesting are refused.
     """
@@ -113,9 +113,9 @@ def parse_document(document: Any, model: type[Model], label: str) -> Model:
 def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
 
-    A link stays a link: what it points to is replaced. A device or pipe is written as it is.
-    With ``folder``, of the same file system, the temporary name lies there: what a killed
-    process leaves behind goes with that folder.
+    A link stays a link; its target is replaced. A device or pipe is written in place.
+    With ``folder``, of the same file system, the temporary name lies there, so that the rest
+    of a killed process goes with that folder.
     """
     path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_file() and not path.is_dir():

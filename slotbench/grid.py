@@ -14,7 +14,7 @@ GAP, NARROW = 2, 16
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: what it says, what it says smaller, and whether it is the best of its column."""
+    """A cell: its text, smaller texts, and whether it is the best of its column."""
 
     text: str
     small: tuple[str, ...] = ()

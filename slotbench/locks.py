@@ -52,34 +52,26 @@ def held(file: Path) -> bool:
 def _acquire(file: Path, wait: float) -> BaseFileLock:
     if file.is_symlink():
         raise UserError(f"{file} is a link; expected a lock file.", f"Remove it: rm {file}")
-    # The soft lock that filelock falls back to announces itself by a warning.
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        lock: BaseFileLock = FileLock(file, thread_local=False)
-        there = file.exists()
-        try:
-            lock.acquire(timeout=wait, poll_interval=0.01)
-        except Timeout as error:
-            raise Held(file) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            if not there:  # the soft lock is the file itself
-                file.unlink(missing_ok=True)
-            lock = _acquire_soft(file, wait)
-            said.append(warnings.WarningMessage("no locks", UserWarning, str(file), 0))
-    if said:
-        _warn_once()
-    return lock
-
-
-def _acquire_soft(file: Path, wait: float) -> BaseFileLock:
-    lock = SoftFileLock(file, thread_local=False)
-    try:
-        lock.acquire(timeout=wait, poll_interval=0.01)
-    except Timeout as error:
-        raise Held(file) from error
-    return lock
+    there = file.exists()
+    for kind in (FileLock, SoftFileLock):
+        lock: BaseFileLock = kind(file, thread_local=False)
+        # filelock may fall back to its soft lock by itself, with a warning.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                lock.acquire(timeout=wait, poll_interval=0.01)
+            except Timeout as error:
+                raise Held(file) from error
+            except OSError as error:
+                if kind is SoftFileLock or error.errno not in _NO_LOCKS:
+                    raise
+                if not there:  # the soft lock is the file itself
+                    file.unlink(missing_ok=True)
+                continue
+        if said or kind is SoftFileLock:
+            _warn_once()
+        return lock
+    raise AssertionError("the soft lock either holds or raises")
 
 
 @cache

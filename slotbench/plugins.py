@@ -32,7 +32,7 @@ class Plugin:
     """As an absolute path."""
     sha256: str
     names: tuple[str, ...]
-    """What it registered, as ``kind/name``."""
+    """The names that it registered, as ``kind/name``."""
 
 
 _loaded: dict[str, Plugin] = {}
@@ -66,7 +66,7 @@ def take(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def load_all(files: Sequence[str] = ()) -> None:
-    """Load the files and those of the environment variable; one loaded already is passed over.
+    """Load the files and those of the environment variable; each is loaded once.
 
     :class:`UserError` as for :func:`load`.
     """

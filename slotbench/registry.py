@@ -53,7 +53,7 @@ class UnknownName(UserError):  # noqa: N818  # says what is wrong
 
 @dataclass(frozen=True)
 class Entry:
-    """One name: what it is in a line, where it is published, and where its code is."""
+    """One name: a line about it, its publication, and the address of its code."""
 
     kind: Kind
     name: str
@@ -234,7 +234,7 @@ def _load() -> None:
 
 
 def _add_point(point: EntryPoint) -> None:
-    """Import what an installed package adds; name a package that fails and leave it out.
+    """Import the names of an installed package; a package that fails is named and left out.
 
     The entry point names a module, a registered class, or a function that registers.
     """
@@ -263,22 +263,15 @@ def write_index() -> None:
 
 
 def own_entries() -> list[Entry]:
-    """What slotbench's own classes say of themselves, in the order of ``index.json``."""
+    """The entries of slotbench's own classes, in the order of ``index.json``."""
     for room in ROOMS:
         package = importlib.import_module(f"slotbench.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    own = [
-        entry
-        for kind in KINDS
-        for entry in _ENTRIES[kind].values()
-        if entry.target.startswith("slotbench.")
-    ]
-    order = [
-        (kind, name)
-        for kind, known in json.loads(INDEX.read_text("utf-8")).items()
-        for name in known
-    ]
+    every = [entry for kind in KINDS for entry in _ENTRIES[kind].values()]
+    own = [entry for entry in every if entry.target.startswith("slotbench.")]
+    stored = json.loads(INDEX.read_text("utf-8"))
+    order = [(kind, name) for kind, known in stored.items() for name in known]
     place = {key: number for number, key in enumerate(order)}
     return sorted(own, key=lambda entry: place.get((entry.kind, entry.name), len(place)))
 

@@ -116,22 +116,10 @@ def test_the_examples_objective_is_its_formula(monkeypatch):
         def rows(self, _):
             return type("Rows", (), {"vectors": 3 * vectors})
 
-    one, two = vectors.tolist()
-
-    def square(a, b):
-        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
-
-    near = sum(map(square, one, two)) / 5
-    spread = [
-        torch.tensor([-2 * square(view[i], view[j]) for i in range(5) for j in range(i)])
-        .exp()
-        .mean()
-        .log()
-        .item()
-        for view in (one, two)
-    ]
-    loss = Rows().loss(None)["loss"]
-    assert float(loss) == pytest.approx(near + 0.5 * sum(spread) / 2, abs=1e-5)
+    near = (vectors[0] - vectors[1]).square().sum(dim=1).mean()
+    spread = [torch.pdist(view).square().mul(-2).exp().mean().log() for view in vectors]
+    expected = float(near + 0.5 * sum(spread) / 2)
+    assert float(Rows().loss(None)["loss"]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_four_examples_are_short_and_run_as_they_stand(tmp_path):

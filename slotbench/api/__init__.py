@@ -1,4 +1,4 @@
-"""What slotbench does, as functions: for scripts and notebooks, and for every command.
+"""slotbench as functions: for scripts, notebooks and the command line.
 
     import slotbench
     slotbench.prepare("clevr", train=6_000, val=500, test=1_000)
@@ -7,8 +7,8 @@
     slotbench.leaderboard()             # a pandas DataFrame
     core = slotbench.load(run)          # core(images): slots, attention, features
 
-Each function takes what its command takes, under the same names: the command line reads its
-options, their defaults and their help from here. Input that the user can mend raises
+The command line reads its options, their defaults and their help from here, so that a function
+and its command take the same. Input that the user can mend raises
 :class:`slotbench.errors.UserError`. Torch is imported by the functions that need it.
 """
 

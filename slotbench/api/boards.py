@@ -64,7 +64,7 @@ def publish(
     - ``out``: A folder or .zip to write; .json: records without weights.
     - ``force``: Replace a bundle that is there.
 
-    Returns what the bundle holds.
+    Returns the content of the bundle.
     """
     from slotbench.results.publish import publish as write
 

@@ -93,7 +93,7 @@ def prepare(
     - ``features_weights``: The teacher's weights; none: they are fetched.
     - ``seed``: Seed of the images made here.
     - ``workers``: Processes; all, or none: one a core.
-    - ``engine``: What renders: local, or ray (a cluster).
+    - ``engine``: Where images are rendered: local, or ray (a cluster).
     - ``address``: Of a Ray cluster; none: one started here.
     - ``force``: Replace a file made otherwise.
     - ``skip_damaged``: Leave damaged images out of an import.
@@ -196,7 +196,7 @@ def predict(
     - ``path``: A picture, a folder of pictures, or a prepared dataset.
     - ``out``: Folder to write.
     - ``split``: The split of a prepared dataset.
-    - ``images``: Only the first so many.
+    - ``images``: How many of the first images to take; none: all.
     - ``source``: Masks of: attention, decoder or predictor.
     - ``slots``: Number of slots; none: as in training.
     - ``fit``: How a picture becomes a square: crop or stretch.
@@ -204,7 +204,7 @@ def predict(
     - ``force``: Replace an earlier prediction.
     - ``skip_damaged``: Leave out pictures that cannot be read.
 
-    Returns what the folder holds: numbers of images and slots, hashes of run and model.
+    Returns numbers of images and slots, and hashes of run and model.
     """
     from slotbench.trained.predict import Request
     from slotbench.trained.predict import predict as write

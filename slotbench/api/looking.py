@@ -47,8 +47,8 @@ def evaluate(
     - ``mask_source``: What `masks` of predictions are: attention, decoder or predictor.
     - ``slots``: Slots of a baseline, or of a run on other data; none: objects + 1.
     - ``seed``: Seed of the probes, for predictions and baselines.
-    - ``force``: Compute what is there already, too.
-    - ``cache``: Keep what the core makes of each split.
+    - ``force``: Compute every number again.
+    - ``cache``: Keep the core's output on each split.
 
     Returns the document of each ``evaluation.json`` by directory.
     """
@@ -95,7 +95,7 @@ def show(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
-    """What a run is, its numbers, and its pictures.
+    """Show a run: its settings, its numbers and its pictures.
 
     - ``images``: How many of the first images to draw.
     - ``index``: Draw these images instead.
@@ -161,7 +161,7 @@ def verify(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
-    """Check that a dataset, a run or a bundle is whole and is what it says it is.
+    """Check that a dataset, a run or a bundle is whole and unchanged.
 
     Of a dataset, recipe and fingerprint are compared with those of the published runs. Rendered
     data of one recipe count as the same; the fingerprint says whether every byte is.
@@ -175,7 +175,7 @@ def verify(
     - ``recompute``: Compute a bundle's numbers again from its weights.
     - ``tolerance``: How far a number of a bundle may move.
 
-    Returns what was found; a bundle's document has the key ``bundle``.
+    Returns the facts; a bundle's document has the key ``bundle``.
     """
     from slotbench.progress import say
     from slotbench.results import verify as check

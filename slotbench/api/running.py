@@ -64,7 +64,7 @@ def train(
     - ``checkpoint_every``: Seconds from one checkpoint to the next.
 
     Returns the run. With ``resume`` and ``steps``, a finished run is extended: a run of its own
-    goes on from its last step, on the schedule of a run of so many steps.
+    goes on from its last step, on the schedule of a run of ``steps`` steps.
     """
     from slotbench.results import work
 
@@ -102,7 +102,7 @@ def train(
 
 
 def _say_end(run: "Run", *, evaluated: bool) -> None:
-    """Three lines: what was learnt, where the pictures are, what to type next."""
+    """Say the score, the place of the pictures, and the next command."""
     from slotbench.progress import say
 
     if evaluated:
@@ -142,7 +142,7 @@ def tune(
     - ``alignment``: How slots of two views are paired.
     - ``trials``: Trials of each contestant.
     - ``steps``: Steps of a trial; none: the preset's.
-    - ``preset``: What the settings change.
+    - ``preset``: The preset that the settings change.
     - ``set``: Set any field of the configuration, in every trial.
     - ``workers``: Trials at once, a process each.
     - ``dry_run``: Print space and cost only.
@@ -187,12 +187,12 @@ def speedrun(
 
     - ``objective``: The objective.
     - ``dataset``: NAME or NAME:VARIANT.
-    - ``preset``: What the settings change.
+    - ``preset``: The preset that the settings change.
     - ``set``: Set any field of the configuration.
     - ``seeds``: Seeds 0 to this number, one after the other.
     - ``every``: Steps from one check to the next.
     - ``goals``: 1: FG-ARI 0.80; 2: also with mIoU 0.60.
-    - ``note``: What changed, for the row.
+    - ``note``: The change, for the row.
     - ``threads``: Threads of torch on a CPU.
 
     Returns the row, as docs/speedrun.md has it.

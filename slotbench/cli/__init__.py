@@ -1,4 +1,4 @@
-"""The command line: one thin function a command. Whatever imports torch is imported inside."""
+"""The command line. Commands import torch inside their functions."""
 
 import io
 import os
@@ -49,10 +49,10 @@ def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal in ASCII shows a question mark for what it lacks.
+            # A terminal in ASCII shows a question mark for other characters.
             stream.reconfigure(errors="replace")
     debug = "--debug" in sys.argv[1:]
-    # `--debug` and `--plugin` are understood wherever they stand.
+    # `--debug` and `--plugin` may stand anywhere.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         arguments, files = plugins.take(arguments)

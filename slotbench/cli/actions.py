@@ -1,7 +1,7 @@
-"""The commands: one thin function each, which calls the API and prints what it returns.
+"""The commands: one thin function each, which calls the API and prints the result.
 
-Their options stand in the API (:func:`slotbench.cli.options.command`); here are only those that a
-terminal alone has. Whatever imports torch is imported inside.
+:func:`slotbench.cli.options.command` reads their options from the API; options that only a
+terminal needs stand here. Torch is imported inside the functions.
 """
 
 import gc
@@ -21,7 +21,7 @@ from slotbench.files import write_whole
 from slotbench.progress import plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
-"""What ``leaderboard --format`` takes."""
+"""Values of ``leaderboard --format``."""
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -87,7 +87,7 @@ def list_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What there is: datasets, cores, objectives, alignments, presets, with their sources."""
+    """List datasets, cores, objectives, alignments, presets and more, with their sources."""
     if kind is not None and kind not in registry.KINDS:
         raise registry.unknown("list", kind, registry.KINDS)
     shown = [item for item in registry.KINDS if kind in (None, item)]
@@ -217,7 +217,7 @@ def _page(form: str, options: dict[str, Any], views: dict[str, bool]) -> str:
 @command(app, api.export)
 def export(
     cite: Annotated[
-        bool, what("Print what a paper should say and cite: --format markdown or bibtex.", "--cite")
+        bool, what("Print citations for a paper: --format markdown or bibtex.", "--cite")
     ] = False,
     **options: Any,
 ) -> None:
@@ -238,7 +238,7 @@ def publish(as_json: Json = False, **options: Any) -> None:
     if as_json:
         return put_json({"schema": 1, **facts})
     if facts["weights"]:
-        say(f"Whoever has it can type: slotbench verify {options['out']}")
+        say(f"To check it, type: slotbench verify {options['out']}")
     return typer.echo(options["out"])
 
 

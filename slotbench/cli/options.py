@@ -141,7 +141,7 @@ MORE: dict[str, dict[str, Any]] = {
     **{name: {"min": 1} for name in ("seeds", "every", "threads", "tune.workers")},
     "suite_run.workers": {"min": 1},
 }
-"""Parameter, or ``function.parameter`` -> what else Typer is told of it."""
+"""Parameter, or ``function.parameter`` -> other arguments of its Typer option."""
 
 
 def known(kind: Kind) -> str:
@@ -150,7 +150,7 @@ def known(kind: Kind) -> str:
 
 
 def option(function: str, name: str, text: str, default: Any = None, *, place: bool = False) -> Any:
-    """What Typer is told of a parameter, beside its type; ``place``: it has no ``--name``."""
+    """The option of a parameter, or its argument where ``place``: it has no ``--name``."""
 
     def of(table: Any) -> Any:
         return table.get(f"{function}.{name}", table.get(name))

@@ -43,7 +43,7 @@ def registry_table(kind: str, entries: dict[str, Entry]) -> Table:
 
 
 def run_table(facts: dict[str, Any]) -> Table:
-    """What a run is: its choices, its state and what it cost."""
+    """A run's choices, state and cost."""
     config, status = facts["config"], facts["status"]
     dataset = config["dataset"]
     table = Table(title=_cell(facts["run"]), title_justify="left", show_header=False, box=None)
@@ -102,7 +102,7 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def bundle_table(facts: dict[str, Any]) -> Iterator[Table | Text]:
-    """What ``verify`` found of a bundle: hashes, the numbers that moved of each run, the sum."""
+    """Hashes of a bundle, the numbers that moved in each run, and their counts."""
     hashes = facts["hashes"]
     if hashes["wrong"]:
         yield Text(f"{len(hashes['wrong'])} of {hashes['files']} files are not as published:")

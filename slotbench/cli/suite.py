@@ -1,4 +1,4 @@
-"""``slotbench suite``: whole studies. Whatever imports torch is imported inside."""
+"""``slotbench suite``: whole studies. Torch is imported inside the functions."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,13 +38,13 @@ def suite_run(
     data_dir: Path = DATA,
     results_dir: Path = RESULTS,
 ) -> "tuple[Picture, Where]":
-    """Run what is left of a suite; what is done stays done, what failed waits for retry.
+    """Run the unfinished runs of a suite; finished ones stay, failed ones wait for retry.
 
     - ``suite``: A suite's file, or its name.
     - ``engine``: The engine that runs them.
     - ``workers``: Runs at once; none: a GPU each, else a core each as memory allows.
     - ``address``: Of a Ray cluster, or auto; none: one on this machine.
-    - ``option``: What submitit takes, such as slurm_partition=gpu; may be given several times.
+    - ``option``: An option of submitit, such as slurm_partition=gpu; repeat for several.
     - ``prepare``: Prepare missing datasets first.
     """
     from slotbench.suites import commands
@@ -95,7 +95,7 @@ def run(as_json: Json = False, **options: Any) -> None:
 
 @command(app, suite_run, name="retry", without=["retry", "prepare"])
 def retry(as_json: Json = False, **options: Any) -> None:
-    """Run what failed once more, and all that is left."""
+    """Run the failed and the unfinished runs of a suite."""
     run(as_json, retry=True, **options)
 
 

@@ -1,7 +1,7 @@
 """Presets: how large a run is. Each names components and fields; the user may set any other.
 
 A field that the chosen core, encoder, objective or decoder does not have is passed over: a
-preset speaks of the default core, and other cores take from it what they have, too. Sections
+preset is made for the default core; other cores take the fields that they share with it. Sections
 under ``datasets`` replace the preset's own on the dataset of that name.
 """
 

@@ -92,20 +92,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     given = registry.get("presets", preset if found is None else found.preset).load()()
     given |= given.get("datasets", {}).get(info.name, {})
     names, kinds = _names(choice.core, objective, given, typed), _kinds(objective)
-    # A preset's fields of the objective hold for each part of a sum.
-    sections = {
-        section: _from_preset(
-            section, name, given.get("objective" if section in kinds else section, {})
-        )
-        for section, name in names.items()
-    }
-    if any(kind.views and not kind.temporal for kind in kinds.values()):
-        sections["views"] = section_type("views", None)()
-    sections["train"] = _from_preset("train", None, given["train"])
-    if sections["core"].slots is None:
-        sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
-    for section, name, value in map(parse_override, found.overrides if found else ()):
-        sections[section] = with_field(section, sections[section], name, value)
+    sections = _sections(names, kinds, given, info, found)
     before = dict(sections)
     for section, name, value in typed:
         if section in ("decoder", "views") and section not in sections:
@@ -154,8 +141,33 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     )
 
 
+def _sections(
+    names: dict[str, str | None],
+    kinds: dict[str, Any],
+    given: dict[str, Any],
+    info: DatasetInfo,
+    found: "Tuned | None",
+) -> dict[str, Any]:
+    """The sections as preset, dataset and tuning give them."""
+    # A preset's fields of the objective hold for each part of a sum.
+    sections = {
+        section: _from_preset(
+            section, name, given.get("objective" if section in kinds else section, {})
+        )
+        for section, name in names.items()
+    }
+    if any(kind.views and not kind.temporal for kind in kinds.values()):
+        sections["views"] = section_type("views", None)()
+    sections["train"] = _from_preset("train", None, given["train"])
+    if sections["core"].slots is None:
+        sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
+    for section, name, value in map(parse_override, found.overrides if found else ()):
+        sections[section] = with_field(section, sections[section], name, value)
+    return sections
+
+
 def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Tuned"]]:
-    """How tuned settings name the contestant, and those of all that were tuned on the dataset."""
+    """The contestant's key, and all settings that were tuned on the dataset, by such keys."""
     from slotbench.config import tuned
 
     objective = canonical(choice.objective)

@@ -238,7 +238,7 @@ class RunConfig:
                 *(document.get(key, {}) for key in ("tuning", "init", "extended")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"config.json is not that of this slotbench: {error}.") from error
+            raise UserError(f"config.json is not of this slotbench: {error}.") from error
 
 
 def section_type(section: str, name: str | None) -> Any:

@@ -14,7 +14,7 @@ from slotbench.report.seen import Seen, Viewer
 TRAIN_IMAGES, VAL_IMAGES, STEPS = 1_000, 256, 1_500
 """Smaller than the evaluation's probe, so that pictures take seconds."""
 FAR = 0.5
-"""A number that is more than so many standard deviations off is marked."""
+"""Numbers further off than this share of a standard deviation are marked."""
 
 
 @dataclass(frozen=True)

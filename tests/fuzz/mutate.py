@@ -5,38 +5,12 @@ import json
 
 import numpy as np
 
-VALUES = (
-    None,
-    True,
-    -1,
-    0,
-    1.5,
-    "",
-    "x" * 1000,
-    "../../etc",
-    "[bold]$x$=cmd|'!A1</b>",
-    "\x1b[2J\x00\u202e",
-    [],
-    {},
-    [[]] * 3,
-    {"": None},
-    2**70,
-)
-"""What takes the place of a value."""
-TEXTS = (
-    "NaN",
-    "-Infinity",
-    "1e400",
-    "9" * 400,
-    "9" * 5000,
-    '"\\ud800"',
-    "[" * 5000,
-    '{"a":' * 2000,
-    "",
-    "\ufeff",
-    "'",
-)
-"""What takes the place of a value in the text of a document; mostly no JSON."""
+PLAIN = (None, True, -1, 0, 1.5, 2**70, "", "x" * 1000, [], {}, [[]] * 3, {"": None})
+VALUES = (*PLAIN, "../../etc", "[bold]$x$=cmd|'!A1</b>", "\x1b[2J\x00\u202e")
+"""Values that take the place of a value."""
+NUMBERS = ("NaN", "-Infinity", "1e400", "9" * 400, "9" * 5000)
+TEXTS = (*NUMBERS, '"\\ud800"', "[" * 5000, '{"a":' * 2000, "", "\ufeff", "'")
+"""Texts that take the place of a value in a document; mostly no JSON."""
 
 
 def mutants(data, seed, count):

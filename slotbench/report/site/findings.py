@@ -45,14 +45,23 @@ def findings(board: Board, study: Study) -> Findings:
     tables = []
     if families:
         title = "Best self-supervised row minus the best of reconstruction"
-        rows = [_evidence(family) for family in families]
+        rows = []
+        for each in families:
+            name, need = f"{plain(each.metric)}: {each.metric}, {each.title}", each.need
+            more = (
+                MISSING if need is None else f"> {need.limit}" if need.more is None else need.more
+            )
+            rows.append([Cell(name), *_numbers(each), Cell(str(more))])
         tables.append(Table(title, ("measure", *NUMBERS, "seeds more"), rows))
     if contrasts:
         left = len(contrasts) - MOST_CONTRASTS
-        more = (f"and {left:,} more comparisons with a larger p.",) if left > 0 else ()
-        rows = [_contrast(each) for each in contrasts[:MOST_CONTRASTS]]
+        notes = (f"and {left:,} more comparisons with a larger p.",) if left > 0 else ()
+        rows = []
+        for each in contrasts[:MOST_CONTRASTS]:
+            names = (each.axis, plain(each.metric), f"{each.level} over {each.other}")
+            rows.append([*map(Cell, names), *_numbers(each)])
         heads = ("axis", "measure", "levels", *NUMBERS)
-        tables.append(Table(f"Axes of the suite {study.name}", heads, rows, more))
+        tables.append(Table(f"Axes of the suite {study.name}", heads, rows, notes))
     asked: list[Paired | Contrast] = [*board.comparisons, *study.contrasts]
     short = sum(not _enough(each) for each in asked)
     lacking = (
@@ -66,18 +75,6 @@ def findings(board: Board, study: Study) -> Findings:
 
 def _enough(found: Paired | Contrast) -> bool:
     return found.result.n >= LEAST_FOR_A_CLAIM
-
-
-def _evidence(family: Family) -> list[Cell]:
-    name = f"{plain(family.metric)}: {family.metric}, {family.title}"
-    need = family.need
-    more = MISSING if need is None else f"> {need.limit}" if need.more is None else str(need.more)
-    return [Cell(name), *_numbers(family), Cell(more)]
-
-
-def _contrast(each: Contrast) -> list[Cell]:
-    names = (each.axis, plain(each.metric), f"{each.level} over {each.other}")
-    return [*map(Cell, names), *_numbers(each)]
 
 
 def _numbers(found: Family | Contrast) -> Sequence[Cell]:
@@ -95,19 +92,14 @@ def _numbers(found: Family | Contrast) -> Sequence[Cell]:
 
 def ranks(board: Board) -> list[Table]:
     """Mean ranks over all datasets; rows that are not ranked on each of them are counted below."""
-    tables = [table for table in board.rank_tables() if table.headings[0] == "mean rank"]
-    return [_ranked(table) for table in tables if any(_is_ranked(row) for row in table.rows)]
-
-
-def _ranked(table: Table) -> Table:
-    rows = [row for row in table.rows if _is_ranked(row)]
-    left = len(table.rows) - len(rows)
-    notes = (f"{left:,} more rows are not ranked on every dataset.",) if left else ()
-    return Table(table.title, table.headings, rows[:MOST_CONTRASTS], notes)
-
-
-def _is_ranked(row: Sequence[Cell]) -> bool:
-    return row[0].text != MISSING
+    found = []
+    for table in board.rank_tables():
+        rows = [row for row in table.rows if row[0].text != MISSING]
+        if rows and table.headings[0] == "mean rank":
+            left = len(table.rows) - len(rows)
+            notes = (f"{left:,} more rows are not ranked on every dataset.",) if left else ()
+            found.append(Table(table.title, table.headings, rows[:MOST_CONTRASTS], notes))
+    return found
 
 
 def row_by_row(board: Board) -> list[tuple[str, list[str]]]:

@@ -88,9 +88,8 @@ def _look(run: Run, data_dir: Path, device: torch.device) -> list[Seen]:
 
 
 def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel], list[Panel]]:
-    images, truths = [], []
+    data, images, truths = hashlib.sha256(group.fingerprint.encode()).hexdigest()[:12], [], []
     for one in seen:
-        data = hashlib.sha256(group.fingerprint.encode()).hexdigest()[:12]
         name = f"pictures/{data}-{one.index}"
         save(photo(one.image), out / f"{name}.png")
         save(flat_panel(one.truth, label_colors()), out / f"{name}-true.png")

@@ -133,7 +133,13 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
                     "cells": cells,
                     "family": row.family,
                     "link": links.get(row.key, ""),
-                    "from": _origin(row),
+                    "from": (
+                        "own"
+                        if not row.published
+                        else "published"
+                        if row.published == len(row.seeds)
+                        else "both"
+                    ),
                     "best": id(row) in first,
                     "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
                     "warnings": row.warnings,
@@ -147,18 +153,12 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
 
 
 def _metrics(board: Board) -> list[str]:
-    """Those shown at first and the others of which a reader can say what is better, by group."""
+    """The metrics shown at first, and the others that have a better direction, by group."""
     present = {key for row in board.rows for key in row.metrics}
     told = [key for key in board.metrics if direction(key) or key in _HEALTH]
     found = [key for key in dict.fromkeys([*board.shown, *told]) if key in present]
     order = {group: place for place, group in enumerate(dict.fromkeys(map(group_of, found)))}
     return sorted(found, key=lambda key: order[group_of(key)])
-
-
-def _origin(row: Row) -> str:
-    if not row.published:
-        return "own"
-    return "published" if row.published == len(row.seeds) else "both"
 
 
 def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
@@ -179,7 +179,7 @@ def _spread(row: Row, key: str) -> list[Any]:
 
 @dataclass
 class Page:
-    """One run and what the site has of it."""
+    """One run with its pictures and its curve on the site."""
 
     found: Found
     run: Run | None

@@ -52,7 +52,8 @@ def study(
     """
     asked, name = question or QUESTION, ""
     try:
-        chosen = None if suite else _only(results_dir)
+        files = sorted((results_dir / "suites").glob("*/suite.toml"))
+        chosen = read(files[0]) if len(files) == 1 and not suite else None
         if chosen is None and not suite:
             return Study(asked)
         # These need torch, which a page without a suite does not.
@@ -78,11 +79,6 @@ def study(
     found = contrasts(*_observations(chosen, cells, known))
     told = "" if _of_families(chosen) else answer(found)
     return Study(asked, name, told, tuple(found), tuple(notes), frozenset(known))
-
-
-def _only(results_dir: Path) -> Suite | None:
-    files = sorted((results_dir / "suites").glob("*/suite.toml"))
-    return read(files[0]) if len(files) == 1 else None
 
 
 def _progress(cells: Cells, known: Mapping[str, Found]) -> str:

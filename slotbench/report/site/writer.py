@@ -45,7 +45,7 @@ MOST_CONTESTANTS = 6
 
 @dataclass(frozen=True)
 class Site:
-    """What was written."""
+    """The index that was written, and counts."""
 
     index: Path
     runs: int
@@ -101,7 +101,7 @@ def write_site(
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Hold the site's folder, and sweep what a killed report has left half written."""
+    """Hold the site's folder, and remove the unfinished files of a killed report."""
     try:
         for folder in (out, out / "runs", out / "pictures"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def _galleries(
 
 
 def _json(document: Any) -> Markup:
-    """A document as JavaScript that holds no markup, whatever its texts are."""
+    """A document as JavaScript. Its texts hold no markup."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
