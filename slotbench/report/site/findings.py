@@ -57,9 +57,9 @@ def findings(board: Board, study: Study) -> Findings:
         left = len(contrasts) - MOST_CONTRASTS
         notes = (f"and {left:,} more comparisons with a larger p.",) if left > 0 else ()
         rows = []
-        for each in contrasts[:MOST_CONTRASTS]:
-            names = (each.axis, plain(each.metric), f"{each.level} over {each.other}")
-            rows.append([*map(Cell, names), *_numbers(each)])
+        for one in contrasts[:MOST_CONTRASTS]:
+            names = (one.axis, plain(one.metric), f"{one.level} over {one.other}")
+            rows.append([*map(Cell, names), *_numbers(one)])
         heads = ("axis", "measure", "levels", *NUMBERS)
         tables.append(Table(f"Axes of the suite {study.name}", heads, rows, notes))
     asked: list[Paired | Contrast] = [*board.comparisons, *study.contrasts]
@@ -68,9 +68,9 @@ def findings(board: Board, study: Study) -> Findings:
         f"{short:,} of {len(asked):,} comparisons lack seeds: each needs {LEAST_FOR_A_CLAIM} of "
         "both sides."
     )
-    notes = (*study.notes, *(board.verdict.notes if of_families else ()))
+    told = (*study.notes, *(board.verdict.notes if of_families else ()))
     said = study.answer or board.verdict.headline
-    return Findings(study.question, said, notes, tuple(tables), lacking if short else "")
+    return Findings(study.question, said, told, tuple(tables), lacking if short else "")
 
 
 def _enough(found: Paired | Contrast) -> bool:
