@@ -34,17 +34,13 @@ Progress = Callable[[float, float], None]
 
 @dataclass(frozen=True)
 class Wish:
-    """The images that a user asks for."""
+    """The images that a user asks for; :func:`slotbench.api.show` describes the options."""
 
     images: int = 6
-    """How many of the first images of the split; not used where ``indices`` are given."""
     indices: tuple[int, ...] = ()
-    """Positions of images in the split, in the order in which they are drawn."""
     split: str = "test"
     ranked: int = 500
-    """How many of the first images are scored to find the best and the worst; 0: none."""
     properties: bool = True
-    """Whether to draw property predictions, which trains a small probe."""
 
     def chosen(self, dataset: DatasetFile) -> list[int]:
         """The positions to draw; :class:`UserError` for an image that does not exist."""

@@ -49,23 +49,16 @@ FINEST = 2048
 
 @dataclass(frozen=True)
 class Request:
-    """What to predict, and where to write it."""
+    """The options of :func:`slotbench.api.predict`, which describes them."""
 
     path: str
-    """A PNG or JPEG file, a folder of such, or a prepared dataset (its file or name)."""
     out: Path
     split: str = "test"
-    """The split of a prepared dataset."""
     images: int | None = None
-    """Only the first so many."""
     source: str = "attention"
-    """The source of the masks: ``attention``, ``decoder`` or ``predictor``."""
     fit: str = "crop"
-    """How a picture becomes a square: its centre is cut out, or it is stretched."""
     seed: int = 0
-    """Seed of the slots' start for pictures; a prepared dataset uses the evaluation's start."""
     force: bool = False
-    """Whether to replace an earlier prediction in ``out``."""
     skip_damaged: bool = False
     data_dir: Path = Path("data")
 

@@ -87,8 +87,12 @@ def names(browser):
     return browser.execute_script(script)
 
 
+def every(browser, selector):
+    return browser.find_elements("css selector", selector)
+
+
 def press(browser, selector, keys):
-    browser.find_element("css selector", selector).send_keys(keys)
+    every(browser, selector)[0].send_keys(keys)
 
 
 def head(name, table="board"):
@@ -103,16 +107,16 @@ def click(browser, selector):
 def test_the_first_screen_holds_question_answer_and_every_seed(browser):
     bottom = browser.execute_script("return $('answer').getBoundingClientRect().bottom")
     assert 0 < bottom < 500
-    rows = browser.find_elements("css selector", "#primary tbody tr")
-    named = [row.find_element("css selector", "th").text for row in rows]
+    rows = every(browser, "#primary tbody tr")
+    named = [every(row, "th")[0].text for row in rows]
     assert named == ["reconstruction", "simclr", "random"]
-    assert [len(row.find_elements("css selector", ".seed")) for row in rows] == [5, 3, 3]
+    assert [len(every(row, ".seed")) for row in rows] == [5, 3, 3]
     # The floor is a line through every row.
-    assert len(browser.find_elements("css selector", "#primary .floor")) == 3
+    assert len(every(browser, "#primary .floor")) == 3
     # What all rows share stands in the caption, and is no column.
-    caption = browser.find_element("css selector", "#board caption").text
+    caption = every(browser, "#board caption")[0].text
     assert "core slot-attention · preset quick" in caption
-    assert not browser.find_elements("css selector", head("core"))
+    assert not every(browser, head("core"))
 
 
 def test_sorting_by_keyboard(browser):
@@ -147,19 +151,19 @@ def test_arrows_go_through_the_rows_and_enter_opens_one(browser):
 
 
 def test_search_families_origins_and_columns(browser):
-    everything = names(browser)
+    whole = names(browser)
     press(browser, "#search", "simclr")
     assert names(browser) == ["simclr"]
-    assert "1 of 3 rows" in browser.find_element("css selector", "#board caption").text
+    assert "1 of 3 rows" in every(browser, "#board caption")[0].text
     press(browser, "#search", "\ue003" * 6)  # backspace
-    assert names(browser) == everything
+    assert names(browser) == whole
     click(browser, ".family[value=control]")
-    assert names(browser) == [name for name in everything if name != "random"]
+    assert names(browser) == [name for name in whole if name != "random"]
     click(browser, ".from[value=own]")
     assert names(browser) == ["reconstruction"]  # two of its seeds are published
-    assert not browser.find_elements("css selector", head("steps"))
+    assert not every(browser, head("steps"))
     click(browser, "#columns input[value='steps']")
-    assert browser.find_elements("css selector", head("steps"))
+    assert every(browser, head("steps"))
     press(browser, "#search-runs", "failed")
     (state,) = column(browser, "state", "table-runs")
     assert state.startswith("failed: <script>alert(1)</script>")  # as text
@@ -170,9 +174,9 @@ def test_a_link_brings_everything_back(browser, index):
     browser.get("about:blank")
     browser.get(f"{index.as_uri()}#?{state}")
     assert names(browser) == ["reconstruction", "simclr"]
-    assert browser.find_elements("css selector", head("steps"))
-    assert len(browser.find_elements("css selector", "#table-runs tbody tr")) == 3
-    assert browser.find_element("css selector", "#search").get_attribute("value") == "quick"
+    assert every(browser, head("steps"))
+    assert len(every(browser, "#table-runs tbody tr")) == 3
+    assert every(browser, "#search")[0].get_attribute("value") == "quick"
     # Another state in the same tab.
     browser.execute_script("location.hash = '#?q=random'")
     assert names(browser) == ["random"]
@@ -201,7 +205,7 @@ def test_nothing_is_wider_than_the_page_and_links_lead_back(browser, index):
             width = boxes.format("(each) => each.scrollWidth - each.clientWidth")
             assert browser.execute_script(f"return {width}") == 0
     assert "/runs/" in browser.current_url
-    browser.find_element("css selector", "nav a").click()
+    every(browser, "nav a")[0].click()
     assert browser.current_url == index.as_uri()
 
 

@@ -90,6 +90,14 @@ def home(tmp_path, blocks):
     return tmp_path
 
 
+def ran_alone(home):
+    """A suite of both families that was run here, without its name being told."""
+    file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
+    folder = home / "results" / "suites" / "families"
+    folder.mkdir(parents=True)
+    shutil.copy(file, folder / "suite.toml")
+
+
 def fill_suite(home, text, values, skip):
     """The suite's runs with made-up numbers, by objective or alignment; one of them failed."""
     file = write_suite(home, text)
@@ -127,10 +135,7 @@ def test_a_suites_question_is_answered_by_its_axes(home):
 
 
 def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
-    file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
-    folder = home / "results" / "suites" / "families"
-    folder.mkdir(parents=True)
-    shutil.copy(file, folder / "suite.toml")
+    ran_alone(home)
     page = suite_site(home, None)
     board = leaderboard(home / "results")
     assert "Need it reconstruct?" in page.words
@@ -146,10 +151,7 @@ def test_a_suite_that_is_not_known_is_an_error(home):
 
 
 def test_where_the_data_is_gone_the_page_says_what_it_leaves_out(home):
-    file = fill_suite(home, FAMILIES, {"simclr": 0.5, "reconstruction": 0.8}, ("none", 0))
-    folder = home / "results" / "suites" / "families"
-    folder.mkdir(parents=True)
-    shutil.copy(file, folder / "suite.toml")
+    ran_alone(home)
     shutil.rmtree(home / "data")
     page = suite_site(home, None)
     assert "Not prepared here" in page.words

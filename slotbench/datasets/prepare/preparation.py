@@ -30,30 +30,24 @@ MOST_ROWS = 10**8
 
 @dataclass(frozen=True)
 class Request:
-    """The options of ``slotbench prepare``."""
+    """The options of ``slotbench prepare``; :func:`slotbench.api.prepare` describes them."""
 
     name: str
     variant: str | None = None
     source: Path | None = None
     image_size: int | None = None
-    """None: the dataset's default."""
     sizes: dict[str, int] | None = None
     """Images (of video: clips) by split; a missing split has the dataset's default."""
     seed: int = 0
     workers: int | None = None
-    """Processes; None: one for each core of the machine or cluster."""
     data_dir: Path = Path("data")
     force: bool = False
     download: bool = False
-    """Fetch the original files; instead of ``source``."""
     skip_damaged: bool = False
-    """Leave damaged images out of an import instead of ending it."""
     engine: str = "local"
-    """The engine that renders: ``local`` or ``ray``."""
     address: str | None = None
-    """Address of a Ray cluster; None: one is started here."""
     shifts: tuple[str, ...] = ()
-    """Shifts to add as test sets, see :func:`slotbench.datasets.shifts.kinds.parse`."""
+    """Parsed by :func:`slotbench.datasets.shifts.kinds.parse`."""
 
 
 def prepare(request: Request) -> Path:
