@@ -4,7 +4,7 @@ import base64
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -28,12 +28,9 @@ def montage(seen: Sequence[Seen]) -> Image.Image:
     """A row an image: the image, its true masks, the masks of every source."""
     rows = []
     for one in seen:
-        panels = [photo(one.image), flat_panel(one.truth, label_colors())]
-        panels += [
-            flat_panel(labels, paired_colors(one, source)) for source, labels in one.labels.items()
-        ]
-        rows.append(beside(panels, gap=8))
-    return stacked(rows, gap=8)
+        masks = [flat_panel(found, paired_colors(one, name)) for name, found in one.labels.items()]
+        rows.append(beside([photo(one.image), flat_panel(one.truth, label_colors()), *masks]))
+    return stacked(rows)
 
 
 def put_picture(picture: Image.Image) -> None:
@@ -61,16 +58,13 @@ def half_blocks(picture: Image.Image, columns: int) -> Segments:
     """Two pixels a character: the upper one in its colour, the lower one in its background's."""
     height = round(picture.height * columns / picture.width / 2) * 2
     pixels = np.asarray(picture.convert("RGB").resize((columns, height), Image.Resampling.BOX))
-
-    def segments() -> Iterator[Segment]:
-        for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
-            for one, other in zip(upper.tolist(), lower.tolist(), strict=True):
-                yield Segment(
-                    "▀", Style(color=Color.from_rgb(*one), bgcolor=Color.from_rgb(*other))
-                )
-            yield Segment.line()
-
-    return Segments(list(segments()))
+    segments = []
+    for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
+        for one, other in zip(upper, lower, strict=True):
+            style = Style(color=Color.from_rgb(*one), bgcolor=Color.from_rgb(*other))
+            segments.append(Segment("▀", style))
+        segments.append(Segment.line())
+    return Segments(segments)
 
 
 def kitty(picture: Image.Image) -> str:
@@ -78,12 +72,11 @@ def kitty(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, format="png")
     text = base64.b64encode(file.getvalue()).decode()
-    parts = [text[start : start + 4096] for start in range(0, len(text), 4096)]
-    heads = ["a=T,f=100,"] + [""] * (len(parts) - 1)
-    more = [1] * (len(parts) - 1) + [0]
+    starts = range(0, len(text), 4096)
     return "".join(
-        f"\x1b_G{head}m={flag};{part}\x1b\\"
-        for head, flag, part in zip(heads, more, parts, strict=True)
+        f"\x1b_G{'' if start else 'a=T,f=100,'}m={int(start < starts[-1])};"
+        f"{text[start : start + 4096]}\x1b\\"
+        for start in starts
     )
 
 

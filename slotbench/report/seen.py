@@ -80,16 +80,14 @@ def background_slot(truth: Array, labels: dict[str, Array]) -> int | None:
     It wins at least half of the background, and at least 95 % of the labelled pixels that it
     wins are background. Of two halves, the first slot is taken.
     """
-    ground = truth == 0
-    candidates: set[int] | None = None
+    ground, candidates = truth == 0, []
     for found in labels.values():
         slots = int(found.max()) + 1
         inside = np.bincount(found[ground], minlength=slots)
         won = np.bincount(found[truth != NOT_LABELLED], minlength=slots)
         fits = (2 * inside >= ground.sum()) & (inside >= PURE * won) & (inside > 0)
-        these = set(np.flatnonzero(fits).tolist())
-        candidates = these if candidates is None else candidates & these
-    return min(candidates) if candidates else None
+        candidates.append(set(np.flatnonzero(fits).tolist()))
+    return min(set.intersection(*candidates), default=None)
 
 
 def matched_slots(
@@ -148,13 +146,11 @@ def _look(viewer: Viewer, index: int) -> Seen:
             "The training diverged, or the weights are damaged; train the run again.",
         )
     truth = torch.from_numpy(batch["mask"])
-    size = (truth.shape[1], truth.shape[2])
-    attention = resize(output.attention.float(), size)
-    overlap = mask_overlap(
-        attention, truth.to(viewer.device), viewer.dataset.layout_of(split).objects
-    )
+    size, slots = (truth.shape[1], truth.shape[2]), shares.shape[1]
+    attention, objects = output.attention.float(), viewer.dataset.layout_of(split).objects
+    overlap = mask_overlap(resize(attention, size), truth.to(viewer.device), objects)
     masks = {
-        "attention": output.attention,
+        "attention": attention,
         "decoder": None if decoded is None else decoded.masks,
         "predictor": objective.predictor_masks(images, output),
     }
@@ -164,7 +160,7 @@ def _look(viewer: Viewer, index: int) -> Seen:
         if found is not None
     }
     picture, error = None, None
-    parts = images[0].expand(shares.shape[1], -1, -1, -1)
+    parts = images[0].expand(slots, -1, -1, -1)
     if decoded is not None:
         parts = parts if decoded.parts is None else resize(decoded.parts[0], size)
         if decoded.image is not None:
@@ -176,7 +172,7 @@ def _look(viewer: Viewer, index: int) -> Seen:
         batch["image"][0],
         batch["mask"][0],
         {source: found[0].numpy() for source, found in labels.items()},
-        {source: fg_ari(found, truth, shares.shape[1])[0] for source, found in labels.items()},
+        {source: fg_ari(found, truth, slots)[0] for source, found in labels.items()},
         _bytes(torch.cat([parts, resize(shares.float(), size)[0][:, None]], dim=1)),
         output.slots[0].float().cpu().numpy(),
         overlap[0].cpu().numpy(),

@@ -19,31 +19,27 @@ def curves(title: str, family: str, seeds: Mapping[int, Curve]) -> Markup:
     """
     points = [point for curve in seeds.values() for point in curve]
     logarithmic = all(loss > 0 for _, loss in points)
-    heights = [_height(loss, logarithmic) for _, loss in points]
+    height, value = (math.log, math.exp) if logarithmic else (float, float)
+    heights = [height(loss) for _, loss in points]
     low, high, last = min(heights), max(heights), max(step for step, _ in points)
 
     def place(step: float, loss: float) -> str:
         x = _LEFT + (WIDTH - _LEFT - _RIGHT) * step / (last or 1)
-        share = (_height(loss, logarithmic) - low) / ((high - low) or 1)
+        share = (height(loss) - low) / ((high - low) or 1)
         return f"{x:.0f},{HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share:.0f}"
 
     lines = "".join(
         f'<polyline points="{" ".join(place(*point) for point in curve)}"/>'
         for curve in seeds.values()
     )
-    ends = [math.exp(value) if logarithmic else value for value in (low, high)]
     base = HEIGHT - _BOTTOM
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" data-family="{escape(family)}" '
         f'aria-hidden="true"><text x="{_LEFT}" y="11" font-weight="600">{escape(title)}</text>'
         f'<path d="M{_LEFT} {_TOP}V{base}H{WIDTH - _RIGHT}"/><g>{lines}</g>'
-        f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{number(ends[1])}</text>'
-        f'<text x="{_LEFT - 4}" y="{base}" text-anchor="end">{number(ends[0])}</text>'
+        f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{number(value(high))}</text>'
+        f'<text x="{_LEFT - 4}" y="{base}" text-anchor="end">{number(value(low))}</text>'
         f'<text x="{_LEFT}" y="{HEIGHT - 12}">0</text>'
         f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 12}" text-anchor="end">step {last:,.0f}</text>'
         "</svg>"
     )
-
-
-def _height(loss: float, logarithmic: bool) -> float:
-    return math.log(loss) if logarithmic else loss

@@ -1,6 +1,5 @@
 """Writes the site: one index, a page a run, pictures in a folder beside them."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
 
 from slotbench import __version__
 from slotbench.errors import SlotbenchError, UserError
@@ -197,19 +197,19 @@ def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
     group, rows = next((each for each in groups if each[0] in pictured), groups[0])
     gallery = pictured.get(group)
     seen = {id(one.row): one for one in gallery.shown} if gallery else {}
-    lines = [
-        (seen[id(row)], number(row.metrics[PRIMARY].mean), interval(row.metrics[PRIMARY]))
-        for row in pages.contestants(rows)
-        if id(row) in seen
-    ]
+    shown = [row for row in pages.contestants(rows) if id(row) in seen]
     # The controls stay when there are too many rows.
-    controls = [line for line in lines if line[0].row.family == "control"]
-    others = [line for line in lines if line not in controls][: MOST_CONTESTANTS - len(controls)]
+    controls = [row for row in shown if row.family == "control"]
+    others = [row for row in shown if row not in controls][: MOST_CONTESTANTS - len(controls)]
     return {
         "group": group,
-        "title": titles([group for group, _ in groups])[group],
+        "title": titles([each for each, _ in groups])[group],
         "gallery": gallery,
-        "lines": [line for line in lines if line in controls or line in others],
+        "lines": [
+            (seen[id(row)], number(row.metrics[PRIMARY].mean), interval(row.metrics[PRIMARY]))
+            for row in shown
+            if row in controls or row in others
+        ],
         "measure": PRIMARY,
     }
 
@@ -221,8 +221,7 @@ def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
         members[page.found.row].append(page)
     found = []
     for row in board.rows:
-        seeds = {page.found.seed or 0: page.curve for page in members[row.key] if page.curve}
-        if seeds:
+        if seeds := {page.found.seed or 0: page.curve for page in members[row.key] if page.curve}:
             count = f"{len(seeds)} seed" + "s" * (len(seeds) > 1)
             words = f"{row.label} on {row.group.dataset}: loss by step, {count}"
             found.append((words, curves(row.name, row.family, seeds)))
@@ -247,8 +246,7 @@ def _galleries(
 
 def _json(document: Any) -> Markup:
     """A document as JavaScript. Its texts hold no markup."""
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -274,11 +272,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    # A metric's key may be broken only after its slashes. `join` escapes its parts.
+    environment.filters["breakable"] = lambda key: Markup("/<wbr>").join(key.split("/"))
     environment.filters["address"] = lambda path: quote(path, errors="surrogateescape")
     return environment
-
-
-def _breakable(text: str) -> Markup:
-    """A metric's key that may be broken only after its slashes."""
-    return Markup("/<wbr>").join(escape(part) for part in text.split("/"))
