@@ -178,7 +178,7 @@ def _typed(annotation: Any) -> Any:
         members = get_args(annotation)
         first = _typed(members[0])
         return first | None if NoneType in members else first
-    if get_origin(annotation) in (Iterable, get_origin(Iterable[str])):
+    if get_origin(annotation) is Iterable:
         return list[_typed(get_args(annotation)[0])]  # type: ignore[misc]
     return annotation
 
