@@ -101,6 +101,10 @@ const table = (root, own, options) => {
         if (cell?.[2] && column.name === primary) td.append(" ", make("small", {}, cell[2]));
         else if (cell?.[2]) td.title = cell[2];
         if (cell?.[3]) td.append(" ", make("small", {}, cell[3]));
+      } else if (column.name === "settings") {
+        td.classList.add("settings");
+        td.title = cell || "";
+        td.append(cell || "");
       } else td.append(cell || "");
       made.append(td);
     });
