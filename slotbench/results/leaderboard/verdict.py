@@ -40,7 +40,7 @@ class Verdict:
     sentence: str
     """The claim with its evidence."""
     headline: str
-    """The same without numbers."""
+    """The same in short, for the top of a page."""
     notes: tuple[str, ...]
     """How contestants were chosen, the secondary measures, single rows, seeds needed, losses."""
 
@@ -66,11 +66,26 @@ def claim(families: Sequence[Family]) -> tuple[str, str, str]:
     said = said or ("equivalent" if found == {"equivalent"} else "undecided")
     start = f"the best {OURS} contestant"
     names = _said(clear, lambda family: family.row.group.dataset)
+    where = "Not settled: in" if said == "undecided" else "In"
+    short = f"{where} {plain(PRIMARY)}, {start} {names}."
     return (
         said,
         f"By {PRIMARY}, the measure fixed beforehand, {start} {_said(clear, _evidence)}.",
-        f"{'Not settled: in' if said == 'undecided' else 'In'} {plain(PRIMARY)}, {start} {names}.",
+        _headline(clear[0]) if len(clear) == 1 else short,
     )
+
+
+def _headline(family: Family) -> str:
+    """One dataset: both contestants by name, with their means over seeds."""
+    ours, theirs = family.row, family.baseline
+    mean, other = (row.metrics[PRIMARY].mean for row in (ours, theirs))
+    one = f"{ours.name} ({OURS}, FG-ARI {mean:.2f})"
+    two, dataset = f"{theirs.name} ({other:.2f})", ours.group.dataset
+    if family.verdict == "undecided":
+        seeds = family.result.n
+        return f"Not settled: on {dataset}, {seeds} seeds cannot tell {one} from {two}."
+    how = {"equivalent": "as well as"}.get(family.verdict, f"{family.verdict} than")
+    return f"On {dataset}, {one} finds objects {how} {two}."
 
 
 def _clear(families: Sequence[Family]) -> list[Family]:
