@@ -17,7 +17,8 @@ def learnt(run: Run, config: RunConfig) -> str:
     """The run's score on the primary measure, and the means of its references over their seeds.
 
     References are rows of the leaderboard on the same data, of the same core and preset where
-    there are such; own and published runs count. Without any, the line has the score alone.
+    there are such; own and published runs count. Their steps are named where the run took another
+    number. Without any, the line has the score alone.
     """
     score = read_document(run.evaluation, Evaluation).metrics.get(PRIMARY)
     if score is None or score["value"] is None:
@@ -30,6 +31,8 @@ def learnt(run: Run, config: RunConfig) -> str:
         row = reference_row(objective, group, str(config.names["core"]), config.preset, known)
         if row is not None and PRIMARY in row.metrics and objective != config.names["objective"]:
             seeds = f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
+            if row.cost.steps and row.cost.steps != run.status()["step"]:
+                seeds += f" of {row.cost.steps:,.0f} steps"
             said.append(f"{title or objective} {row.metrics[PRIMARY].mean:.2f}, {seeds}")
     beside = f" Of the same data: {'; '.join(said)}." if said else ""
     return f"Learnt: {PRIMARY} {score['value']:.2f}.{beside}"

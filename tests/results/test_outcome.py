@@ -43,3 +43,8 @@ def test_a_score_stands_beside_floor_reconstruction_and_supervised(tmp_path, bes
     assert f"floor (random) {sum(scores) / len(scores):.2f}, {len(scores)} seeds" in line
     assert "; reconstruction 0." in line
     assert "; supervised 0." in line
+    assert "steps" not in line
+    write_json(run.path / "status.json", {**record["status"], "step": 200})
+    line = learnt(run, run.config())
+    assert "; reconstruction 0.82, 6 seeds of 4,000 steps" in line
+    assert f"{len(scores)} seeds;" in line  # the untrained core has no steps

@@ -37,9 +37,13 @@ SHORT = {
 }
 """The metrics that are shown where none is asked for: of the last two, one."""
 LEGEND = (
-    "Means over seeds, 95 % interval. FG-ARI, ARI, mIoU: of attention masks; props: properties "
-    "read from slots; probe: attributes read from the scene. *: best shown, †: published."
+    "Means over seeds, 95 % interval. FG-ARI, ARI, mIoU: of attention masks.{} *: best shown, "
+    "†: published seeds. Names that end in … are whole with --wide."
 )
+LEGENDS = {
+    "props": " props: properties of each object, read from its slot.",
+    "probe": " probe: attributes in the scene, read from all slots.",
+}
 
 
 def render(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> None:
@@ -51,6 +55,7 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
     groups = by_group(board.rows)
     named = titles([group for group, _ in groups])
     notes: list[str] = []
+    headings: set[str] = set()
     for group, members in groups:
         rows = [row for row in ranked(members, board) if id(row) in chosen]
         if rows:
@@ -61,10 +66,12 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
                 table = compact_table(named[group], rows, metrics, spans=board.asked)
             _put_table(console, table)
             notes += table.notes
+            headings.update(table.headings)
     _put_notes(console, notes, wide=wide)
     if len(chosen) < len(board.rows):
         _put(console, [f"{len(board.rows) - len(chosen):,} more rows: add --all"], "dim")
-    legend = f"{NOTE} *: best shown." if wide else LEGEND
+    words = "".join(text for name, text in LEGENDS.items() if name in headings)
+    legend = f"{NOTE} *: best shown." if wide else LEGEND.format(words)
     _put(console, [f"{legend} {board.scale}".strip()], "dim")
     if board.with_ranks:
         for table in board.rank_tables():
@@ -78,7 +85,9 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
         _put(console, ["Left out"], "bold")
         _put_notes(console, summed_up(left_out), wide=wide)
         others = len(board.warnings) - len(left_out)
-        _put_notes(console, [f"{others} results of published runs: add --wide"][:others], wide=wide)
+        _put_notes(
+            console, [f"{others} results of published runs, named by --wide"][:others], wide=wide
+        )
     console.print()
     if wide:
         _put_comparisons(board, console)
