@@ -69,9 +69,11 @@ def bar(description: str, total: float | None = None, *, count: bool = True) -> 
         *counted,
         TextColumn("{task.fields[detail]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("to go"),
+        TextColumn("·"),
         TimeRemainingColumn(),
+        TextColumn("to go"),
         console=errors,
+        disable=total == 0,  # such as the training of the untrained core
     )
     with suppress(OSError):
         progress.start()

@@ -70,16 +70,19 @@ def run_table(facts: dict[str, Any]) -> Table:
 
 
 def evaluation_table(title: str, result: dict[str, Any]) -> Table:
-    """Every number of an evaluation with its interval over images."""
+    """Every number of an evaluation with its interval over images; names are never cut."""
     counted = f"{result['images']:,} images, {result.get('objects') or 0:,} objects"
-    headings = ("metric", "value", "95 % over images", "n", "left out", "version")
+    some_left_out = any(metric.get("left_out") for metric in result["metrics"].values())
+    headings = ("metric", "value", "95 % over images", "n", *["left out"][:some_left_out])
     table = _table(f"{title}, {result['split']}: {counted}", *headings)
+    table.columns[0].overflow = "fold"
     for key, metric in result["metrics"].items():
         low, high, spread = metric.get("low"), metric.get("high"), metric.get("spread")
         value = MISSING if metric["value"] is None else f"{metric['value']:.3f}"
         value += "" if spread is None else f" ± {spread:.3f}"
         interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-        counts = (f"{metric.get('n') or 0:,}", metric.get("left_out") or 0, metric["version"])
+        left_out = [metric.get("left_out") or 0][:some_left_out]
+        counts = (f"{metric.get('n') or 0:,}", *left_out)
         table.add_row(*map(_cell, (key, value, interval, *counts)))
     for group, reason in result.get("skipped", {}).items():
         table.add_row(_cell(group, "dim"), _cell(f"not scored: {reason}", "dim"))

@@ -111,7 +111,7 @@ def draw(
     if wish.properties:
         try:
             said = predictions.predict_objects(
-                viewer, seen, steps=predictions.STEPS, progress=part(0.4, 0.6)
+                viewer, seen, steps=predictions.STEPS, progress=part(0.4, 0.5)
             )
         except ValueError as error:
             found.skipped["properties"] = str(error)
