@@ -210,7 +210,6 @@ def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
             for row in shown
             if row in controls or row in others
         ],
-        "measure": PRIMARY,
     }
 
 
