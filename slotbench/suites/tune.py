@@ -185,7 +185,7 @@ def contest(
 ) -> dict[str, Any]:
     """Tune one contestant, or go on with it; what :func:`slotbench.api.tune` returns of it.
 
-    The settings are written to ``slotbench/config/tuned``.
+    The settings are written to ``results/tuning/tuned``.
     """
     asked = Choice(objective=objective, **choice)
     if asked.preset == "auto":

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from slotbench.config import tuned
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, parse, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
@@ -100,3 +101,23 @@ def test_values_are_read_by_type(text, wanted, value):
 
 def test_an_override_has_three_parts():
     assert parse_override("a.b=c=d") == ("a", "b", "c=d")
+
+
+def test_tuned_settings_of_the_user_come_before_the_packages_which_is_never_written(
+    tmp_path, monkeypatch
+):
+    facts = {"preset": "quick", "steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01"}
+    ours, theirs = (
+        tuned.Tuned(**facts, score=score, settings={"train.clip": str(score)})
+        for score in (0.5, 0.25)
+    )
+    monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "package")
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "package")
+    tuned.write("clevr", "clevr6", "a", theirs)
+    tuned.write("clevr", "clevr6", "b", theirs)
+    (file,) = (tmp_path / "package").iterdir()
+    before = file.read_bytes()
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "results" / "tuned")
+    tuned.write("clevr", "clevr6", "a", ours)
+    assert tuned.read("clevr", "clevr6") == {"a": ours, "b": theirs}
+    assert file.read_bytes() == before
