@@ -1,6 +1,7 @@
 """Datasets and trained cores: make, open, load and predict."""
 
 import math
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -18,6 +19,11 @@ Place = Path | str
 """Of a file or folder."""
 RunName = Union[str, Path, "Run"]
 """A run: its directory, a unique beginning of its id, or itself."""
+
+
+def typed(folder: str, place: Place) -> str:
+    """The option to type for a folder, ``data`` or ``results``; none where it is the default."""
+    return "" if Path(place) == Path(folder) else f" --{folder}-dir {shlex.quote(str(place))}"
 
 
 def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
@@ -147,7 +153,7 @@ def prepare(
             sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
         for line in (*summary(dataset), f"Contact sheet: {sheet}"):
             say(line)
-        say(f"Next, type: slotbench train --dataset {dataset.reference}")
+        say(f"Next, type: slotbench train --dataset {dataset.reference}{typed('data', data_dir)}")
     return path
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
+from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host, typed
 from slotbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ def train(
             )
         path = str(find(resume, results_dir).path)
         run = work.resume(path, where, *places, evaluate=evaluate, steps=steps)
-    _say_end(run, evaluated=evaluate)
+    _say_end(run, data_dir, results_dir, evaluated=evaluate)
     return run
 
 
-def _say_end(run: "Run", *, evaluated: bool) -> None:
+def _say_end(run: "Run", data_dir: Place, results_dir: Place, *, evaluated: bool) -> None:
     """Say the score, the place of the pictures, and the next command."""
     from slotbench.progress import say
 
@@ -111,8 +111,10 @@ def _say_end(run: "Run", *, evaluated: bool) -> None:
         say(learnt(run, run.config()))
     else:
         say("Learnt: not evaluated.")
-    say(f"Pictures: {run.pictures} (of test images: slotbench show {run.id})")
-    say(f"Next, type: slotbench {'leaderboard' if evaluated else f'evaluate {run.id}'}")
+    data, results = typed("data", data_dir), typed("results", results_dir)
+    say(f"Pictures: {run.pictures} (of test images: slotbench show {run.typed}{data})")
+    following = f"leaderboard{results}" if evaluated else f"evaluate {run.typed}{data}"
+    say(f"Next, type: slotbench {following}")
 
 
 def tune(

@@ -94,5 +94,6 @@ def _fail(error: SlotbenchError | OSError) -> None:
     known = error if isinstance(error, SlotbenchError) else explain(error)
     message = known.message if known else f"{type(error).__name__}: {error}"
     errors.print(Text("Error: ", "bold red"), Text(plain(message)), sep="", soft_wrap=True)
-    say(known.advice if known else "--debug shows the traceback.")
+    if advice := known.advice if known else "--debug shows the traceback.":
+        say(advice)
     sys.exit(known.exit_code if known else 1)

@@ -135,7 +135,8 @@ def predict(as_json: Json = False, **options: Any) -> None:
     facts = api.predict(**options)
     if as_json:
         return put_json({"schema": 1, **facts})
-    say(f"{facts['images']:,} pictures, {facts['slots']} slots each.")
+    several = "s" * (facts["images"] != 1)
+    say(f"{facts['images']:,} picture{several}, {facts['slots']} slots each.")
     typer.echo(facts["out"])
     return None
 

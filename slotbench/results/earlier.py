@@ -70,7 +70,7 @@ def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
     if status["state"] != "done":
         raise UserError(
             f"--steps {steps}: {run.path} is {status['state']}; only a finished run is extended.",
-            f"Type: slotbench train --resume {run.id}",
+            f"Type: slotbench train --resume {run.typed}",
         )
     if config.train.budget:
         raise UserError(f"--steps {steps}: the run was trained by {config.train.budget}.")

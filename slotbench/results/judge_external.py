@@ -124,6 +124,8 @@ def _judge(
     groups = metrics.chosen(request.metrics)
     kept = ("name", "variant", "origin", "fingerprint", "image_size")
     info = {key: dataset.attributes[key] for key in kept}
+    # Rendered data are one row on every machine by their recipe.
+    info |= {"recipe": dataset.recipe} if dataset.recipe else {}
     config = {**config, "dataset": {**info, "objects": dataset.layout.objects}}
     entry = entries.directory(config, request.results_dir)
     before = entries.previous(config, request.results_dir)

@@ -72,10 +72,10 @@ def _files(run: Run) -> dict[str, Path]:
     if state != "done":
         raise UserError(
             f"{run.path} is {state}: only finished runs are published.",
-            f"Type: slotbench train --resume {run.id}",
+            f"Type: slotbench train --resume {run.typed}",
         )
     if not run.evaluation.is_file():
-        raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.id}")
+        raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.typed}")
     run.config()
     read_document(run.evaluation, Evaluation)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,12 @@ class Run:
         return self.path.resolve().name
 
     @property
+    def typed(self) -> str:
+        """What to type to name this run: its id, outside the default results folder its path."""
+        known = self.results_dir == Path("results").resolve()
+        return self.id if known else shlex.quote(str(self.path))
+
+    @property
     def results_dir(self) -> Path:
         """The results folder of the run; its own folder for a run that stands elsewhere."""
         path = self.path.resolve()
@@ -129,7 +136,7 @@ class Run:
         except Held as error:
             raise RunLocked(
                 f"{self.path} is being trained or evaluated by another process.",
-                f"To look at it, type: slotbench show {self.id}",
+                f"To look at it, type: slotbench show {self.typed}",
             ) from error
         finally:
             self._held = False
@@ -194,7 +201,7 @@ class Run:
         drawn = [] if self.pictures.is_symlink() else sorted(self.pictures.glob("*.png"))
         trained = [file for file in drawn if file.stem.removeprefix("val-").isdigit()]
         files = [file for file in drawn if file not in trained] or trained[-1:]
-        note = "" if files else f"No pictures yet: slotbench show {self.id}"
+        note = "" if files else f"No pictures yet: slotbench show {self.typed}"
         return Pictures(f"{self.path.parent.name}, {self.id}", tuple(files), note)
 
     def _repr_html_(self) -> str:
@@ -286,8 +293,12 @@ def find(reference: str, results_dir: Path) -> Run:
     if found:
         listed = ", ".join(str(run.path) for run in found[:4])
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", "Type more of the id.")
-    known = f"There are {len(runs)} runs in {results_dir / 'runs'}."
-    raise UserError(f"No run {reference!r}. {known}", "Type: slotbench leaderboard")
+    where = results_dir / "runs"
+    if not runs:
+        raise UserError(f"No run {reference!r}: {where} holds none.", "Type: slotbench train")
+    listed = ", ".join(f"{run.id} ({run.path.parent.name})" for run in runs[:4])
+    more = f" and {len(runs) - 4:,} more" if len(runs) > 4 else ""
+    raise UserError(f"No run {reference!r} in {where}.", f"There are: {listed}{more}.")
 
 
 def read_model(run: Run) -> dict[str, Any]:
@@ -296,14 +307,19 @@ def read_model(run: Run) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     if not run.model.is_file():
+        state = run.status()["state"]
+        resume = f"Type: slotbench train --resume {run.typed}"
         raise UserError(
-            f"{run.path} has no trained model; it is {run.status()['state']}.",
-            f"Type: slotbench train --resume {run.id}",
+            f"{run.path} has no trained model; it is {state}.",
+            "Wait until its training has ended." if state == "running" else resume,
         )
     try:
         return load_file(run.model)
     except SafetensorError as error:
-        raise UserError(f"{run.model} is damaged: {error}.", "Train the run again.") from error
+        raise UserError(
+            f"{run.model} is damaged: {error}.",
+            f"Remove that file, then type: slotbench train --resume {run.typed}",
+        ) from error
 
 
 @cache

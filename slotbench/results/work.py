@@ -129,7 +129,8 @@ def carry_out(
             return run
     with run.lock():
         status = run.status()
-        if status["state"] != "done":
+        # A finished run whose model was removed gets it again from its checkpoint.
+        if status["state"] != "done" or not run.model.is_file():
             _say_where(run, status)
             train(run, built(run, config), config, dataset, host)
         elif not shared:

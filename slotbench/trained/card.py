@@ -90,7 +90,8 @@ def export(model: FrozenCore, out: Path, *, force: bool = False) -> list[Path]:
     state = {name: value.contiguous().cpu() for name, value in model.core.state_dict().items()}
     facts = {"format": "pt", "run": model.run.id, "slotbench": __version__}
     with replacing_folder(out, CARD, force=force) as made:
-        safetensors.torch.save_file(state, made / MODEL, facts)
+        # save_file() would make a file that its owner alone can read.
+        (made / MODEL).write_bytes(safetensors.torch.save(state, facts))
         (made / CARD).write_text(card, encoding="utf-8")
     return [out / MODEL, out / CARD]
 

@@ -57,7 +57,13 @@ class FrozenCore(nn.Module):
                 f"images are {images.dtype} {tuple(images.shape)}; expected float (B, 3, H, W) "
                 "in [0, 1]. From uint8 (B, H, W, 3): images.permute(0, 3, 1, 2) / 255"
             )
-        size = (self.image_size, self.image_size)
+        if images.numel() and (images.min() < -0.01 or images.max() > 1.01):
+            low, high = float(images.min()), float(images.max())
+            raise ValueError(
+                f"images range from {low:.4g} to {high:.4g}; expected [0, 1]. The core normalizes "
+                "them itself; pixels of 0 to 255 are divided by 255."
+            )
+        images, size = images.float(), (self.image_size, self.image_size)
         if images.shape[2:] == size:
             return images
         return functional.interpolate(images, size, mode="bilinear", antialias=True)

@@ -33,12 +33,14 @@ from slotbench.evaluation.frozen_pass import initial_noise
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.files import read_bytes, replacing_folder, sha256_of
 from slotbench.progress import bar, say, warn
-from slotbench.registry import unknown
+from slotbench.registry import names, unknown
 from slotbench.report.canvas import grown, slot_colors
 from slotbench.trained.frozen import FrozenCore
 
 PICTURES = (".png", ".jpg", ".jpeg")
 PREDICTIONS = "predictions.h5"
+OTHERS = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2")
+"""Pictures that are not read; a warning counts those of a folder."""
 FITS = ("crop", "stretch")
 BATCH = 32
 MOST_BYTES = 256 * 2**20
@@ -117,6 +119,11 @@ def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[s
 
 
 def _check(request: Request) -> None:
+    path, known = Path(request.path), names("datasets")
+    if request.path.partition(":")[0] not in known and not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            raise UserError(f"{path} does not exist.")
+        raise unknown("picture, folder or dataset", request.path, known)
     if request.fit not in FITS:
         raise unknown("--fit", request.fit, FITS)
     if request.images is not None and request.images < 1:
@@ -137,6 +144,10 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
             say(f"Passed over: folders in {path} ({folders}). To predict one, name it.")
         if not files:
             raise UserError(f"{path}: the folder holds no picture ({', '.join(PICTURES)}).")
+        if others := [file.name for file in inside if file.suffix.lower() in OTHERS]:
+            warn(
+                f"Left out: {len(others):,} of another kind, such as {others[0]}; only PNG and JPEG are read."
+            )
         yield Source(len(files), _from_files(files, model.image_size, request))
     elif path.suffix.lower() in PICTURES:
         yield Source(1, _from_files([path], model.image_size, request))

@@ -63,6 +63,8 @@ class Record(Protocol):
     @property
     def id(self) -> str: ...
     @property
+    def typed(self) -> str: ...
+    @property
     def checkpoint(self) -> Path: ...
     @property
     def model(self) -> Path: ...
@@ -124,9 +126,8 @@ def train(
         except StopRequest as stop:
             trainer.save()
             run.write_status("interrupted", str(stop), **_progress(trainer))
-            say(
-                f"Saved at step {trainer.step:,}. To go on, type: slotbench train --resume {run.id}"
-            )
+            resume = f"slotbench train --resume {run.typed}"
+            say(f"Saved at step {trainer.step:,}. To go on, type: {resume}")
             raise KeyboardInterrupt from stop
         except Exception as error:
             # On a full disk this fails too; the run then reads as interrupted.

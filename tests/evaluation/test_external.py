@@ -85,6 +85,8 @@ def test_a_whole_file_gets_every_group_and_is_stored_with_its_origin(tmp_path, b
     assert entry.parent == tmp_path / "results" / "external" / "clevr-clevr6"
     assert entry.name.startswith("slate-authors-code-")
     config = json.loads((entry / "config.json").read_text())
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        assert config["dataset"]["recipe"] == dataset.recipe  # joins runs of other machines
     assert config["source"]["file"] == "predictions-0.npz"
     assert len(config["source"]["sha256"]) == 64
     assert config["source"]["arrays"]["train_slots"] == "float32 (48, 4, 6)"

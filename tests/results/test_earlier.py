@@ -40,6 +40,19 @@ def alike(one, other, prefix=""):
     return all(bool((one[name] == other[name]).all()) for name in names)
 
 
+def test_a_finished_run_gets_a_model_that_was_lost_from_its_checkpoint(train):
+    run = train()
+    model = run.model.read_bytes()
+    for damage in (model[:100], None):
+        run.model.unlink() if damage is None else run.model.write_bytes(damage)
+        with pytest.raises(UserError, match=r"damaged|no trained model") as caught:
+            slotbench.load(run)
+        assert caught.value.advice.endswith(f"slotbench train --resume {run.path}")
+        run.model.unlink(missing_ok=True)
+        train(resume=run)
+        assert run.model.read_bytes() == model
+
+
 def contents(run):
     return {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
 

@@ -31,6 +31,7 @@ def test_the_code_on_the_card_loads_the_core_without_its_config(run, results, tm
     code, said, _ = shown("export-model", run.id, "--out", out, "--results-dir", results)
     assert code == 0
     assert said.split() == [str(out / "model.safetensors"), str(out / "README.md")]
+    assert len({file.stat().st_mode for file in out.iterdir()}) == 1
     card = (out / "README.md").read_text()
     assert "registry" not in card
     assert "config.json" not in card

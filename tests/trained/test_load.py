@@ -40,6 +40,17 @@ def test_a_core_is_frozen_and_an_images_output_depends_on_it_and_the_seed_alone(
     assert core.labels(doubled).shape == (4, 64, 64)
 
 
+@pytest.mark.parametrize("change", [lambda x: 255 * x, lambda x: 2 * x - 1, lambda x: x[0]])
+def test_images_of_another_range_or_shape_are_refused(run, data, change):
+    with pytest.raises(ValueError, match=r"expected .*\[0, 1\]"):
+        slotbench.load(run)(change(data[0]["image"][None]))
+
+
+def test_images_of_another_precision_are_taken(run, data):
+    core, images = slotbench.load(run), data[0]["image"][None]
+    assert torch.equal(core(images.double()).slots, core(images).slots)
+
+
 def test_it_gives_more_slots_where_its_weights_can(run, data):
     images = data[0]["image"][None]
     assert slotbench.load(run, slots=9)(images).slots.shape[1] == 9

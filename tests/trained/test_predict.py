@@ -100,10 +100,12 @@ def test_names_never_become_paths_and_other_files_are_passed_over(predict, tmp_p
     for name in ("..\\..\\up.png", "[bold]é.png", "same.png", "same.jpg", "x" * 200 + ".png"):
         picture(folder / name)
     (folder / "notes.txt").write_text("no picture")
+    (folder / "film.GIF").write_bytes(b"GIF89a")
     (folder / "more").mkdir()
     code, _, said = predict("in")
     assert code == 0
     assert "Passed over: folders in in (1). To predict one, name it." in said
+    assert "Warning: Left out: 1 of another kind, such as film.GIF" in said
     names = sorted(path.name for path in (tmp_path / "out" / "masks").iterdir())
     assert len(names) == 5
     assert all(set(name) <= set("0123456789abcdefghijklmnopqrstuvwxyz_-.") for name in names)
@@ -133,7 +135,8 @@ def test_a_damaged_picture_is_named_and_nothing_is_written(predict, tmp_path):
     ("words", "message"),
     [
         (("nothing.png",), "nothing.png does not exist"),
-        (("clevrr",), "Did you mean 'clevr'"),
+        (("clevrr",), "Unknown picture, folder or dataset 'clevrr'. Did you mean 'clevr'"),
+        (("no/folder",), "Error: no/folder does not exist."),
         (("empty",), "the folder holds no picture"),
         (("notes.txt",), "expected a PNG or JPEG"),
         (("clevr", "--split", "tset"), "has no split 'tset'"),
