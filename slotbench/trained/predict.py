@@ -145,9 +145,7 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
         if not files:
             raise UserError(f"{path}: the folder holds no picture ({', '.join(PICTURES)}).")
         if others := [file.name for file in inside if file.suffix.lower() in OTHERS]:
-            warn(
-                f"Left out: {len(others):,} of another kind, such as {others[0]}; only PNG and JPEG are read."
-            )
+            warn(f"Left out: {len(others):,} that are no PNG or JPEG, such as {others[0]}.")
         yield Source(len(files), _from_files(files, model.image_size, request))
     elif path.suffix.lower() in PICTURES:
         yield Source(1, _from_files([path], model.image_size, request))

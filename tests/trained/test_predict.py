@@ -105,7 +105,7 @@ def test_names_never_become_paths_and_other_files_are_passed_over(predict, tmp_p
     code, _, said = predict("in")
     assert code == 0
     assert "Passed over: folders in in (1). To predict one, name it." in said
-    assert "Warning: Left out: 1 of another kind, such as film.GIF" in said
+    assert "Warning: Left out: 1 that are no PNG or JPEG, such as film.GIF" in said
     names = sorted(path.name for path in (tmp_path / "out" / "masks").iterdir())
     assert len(names) == 5
     assert all(set(name) <= set("0123456789abcdefghijklmnopqrstuvwxyz_-.") for name in names)
