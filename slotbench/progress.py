@@ -21,6 +21,8 @@ from rich.text import Text
 
 PAUSE = 30.0
 """Seconds between two lines of progress in a log."""
+KNOWN = 0.03
+"""The share of the work after which the time to go is said: a slow start says little of it."""
 errors = Console(stderr=True, highlight=False)
 """Everything that is not a result is printed here."""
 
@@ -53,7 +55,9 @@ class Bar:
         self._said = time.monotonic()
         task = self._progress.tasks[0]
         done, total = completed - (self._first or 0.0), task.total or 0.0
-        left = (self._said - self._begun) * (total - completed) / done if done > 0 else math.nan
+        left = math.nan
+        if done > KNOWN * total:
+            left = (self._said - self._begun) * (total - completed) / done
         togo = "" if math.isnan(left) else f", {timedelta(seconds=round(left))} to go"
         share = f"{completed / total:.0%}" if total else f"{completed:,.0f}"
         say(f"{task.description}: {share} {detail}".rstrip() + togo)

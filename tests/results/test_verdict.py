@@ -70,7 +70,7 @@ def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path):
     (note,) = said["notes"]
     (family,) = leaderboard(tmp_path).to_json()["families"]
     assert f"{family['seeds_needed']['more']} on clevr:clevr6" in note
-    assert "growing data needs a corrected level" in note
+    assert "while seeds are added needs a corrected level" in note
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -95,7 +95,7 @@ def test_without_tuning_seeds_the_best_is_chosen_on_the_same_ones_and_pays(tmp_p
     assert (family["objective"], family["candidates"]) == ("simclr", [4, 1])
     assert family["chosen_on"] == "the same seeds"
     assert family["p_corrected"] == pytest.approx(4 * 2 / 252)
-    assert any("chosen on the same seeds" in note for note in found(tmp_path)["notes"])
+    assert any("chosen on the seeds that are compared" in note for note in found(tmp_path)["notes"])
 
 
 def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared(tmp_path):
@@ -151,7 +151,7 @@ def test_failed_runs_runs_without_a_partner_and_single_rows_are_named(tmp_path):
         add_run(tmp_path, seed=seed, objective="simclr", alignment="pool", status=failed)
     notes = found(tmp_path)["notes"]
     assert "Failed runs, which are in no mean: 2 of self-supervised." in notes
-    assert "Runs without a partner of the same seed, not compared: 1." in notes
+    assert "Not compared, because the other side lacks the seed: 1 run." in notes
     counted = "Row by row on fg_ari/attention, after Holm's correction: 1 better and 1 worse of 2."
     assert counted in notes
 

@@ -52,7 +52,7 @@ def findings(board: Board, study: Study) -> Findings:
                 MISSING if need is None else f"> {need.limit}" if need.more is None else need.more
             )
             rows.append([Cell(name), *_numbers(each), Cell(str(more))])
-        tables.append(Table(title, ("measure", *NUMBERS, "seeds more"), rows))
+        tables.append(Table(title, ("measure", *NUMBERS, "more seeds needed"), rows))
     if contrasts:
         left = len(contrasts) - MOST_CONTRASTS
         notes = (f"and {left:,} more comparisons with a larger p.",) if left > 0 else ()

@@ -26,7 +26,7 @@ _PHRASES = {
     "better": f"is better than the best of {THEIRS} on",
     "worse": f"is worse than the best of {THEIRS} on",
     "equivalent": f"is equivalent to the best of {THEIRS} (within {MARGIN:g}) on",
-    "undecided": f"is neither better nor worse than the best of {THEIRS} so far (undecided) on",
+    "undecided": f"cannot be told from the best of {THEIRS} so far (undecided) on",
 }
 
 
@@ -144,12 +144,13 @@ def _choices(clear: Sequence[Family]) -> list[str]:
         ours, theirs = family.candidates
         if ours + theirs == 2:
             continue
-        best = f"On {family.title}: the best of {ours} {OURS} and {theirs} {THEIRS} rows, chosen on"
+        counts = f"of {ours} {OURS} and {theirs} {THEIRS} rows"
+        best = f"On {family.title}, the best {counts} were chosen on"
         lines.append(
             f"{best} tuning seeds."
             if family.tuned
-            else f"{best} the same seeds, because not every row has the same tuning seeds (1000 "
-            "and up); p is multiplied by the number of rows of the side that is ahead."
+            else f"{best} the seeds that are compared, because not every row has the same tuning "
+            "seeds (1000 and up). p is multiplied by the number of rows of the side that is ahead."
         )
     return lines
 
@@ -187,9 +188,9 @@ def _further(clear: Sequence[Family]) -> list[str]:
     if not texts:
         return []
     return [
-        f"Seeds more of each side that would show the difference seen so far, if it and its "
-        f"spread are the true ones (power {100 * POWER:.0f} %): {listed(texts)}. Looking again and "
-        "again at growing data needs a corrected level."
+        f"More seeds that each side needs to show the difference seen so far, if it and its spread "
+        f"are the true ones (power {100 * POWER:.0f} %): {listed(texts)}. Testing again and again "
+        "while seeds are added needs a corrected level."
     ]
 
 
@@ -211,5 +212,6 @@ def _losses(paired: Sequence[Paired]) -> list[str]:
         if seed not in other.values.get(pair.metric, {})
     }
     if alone:
-        lines.append(f"Runs without a partner of the same seed, not compared: {len(alone)}.")
+        said = f"{len(alone)} run{'s' * (len(alone) != 1)}"
+        lines.append(f"Not compared, because the other side lacks the seed: {said}.")
     return lines
