@@ -95,4 +95,10 @@ def _column(table: Table, k: int) -> list[str]:
 
 
 def _fit(text: str, size: int) -> str:
-    return text.ljust(size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
+    """Cut in the middle: names of settings begin alike and end differently."""
+    if cell_len(text) <= size:
+        return text.ljust(size)
+    end = text[-(2 * size // 5) :]
+    while cell_len(end) > 2 * size // 5:
+        end = end[1:]
+    return set_cell_size(text, size - 1 - cell_len(end)) + "…" + end

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from slotbench.grid import Cell, Table, to_lines
 from slotbench.results import kept
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
@@ -101,6 +102,16 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
     assert max(map(len, wide.splitlines())) <= 120
     assert "too few seeds" not in wide
     assert "comparisons lack seeds: each needs 3 of both sides." in wide
+
+
+def test_a_name_that_is_cut_keeps_its_beginning_and_its_end():
+    names = ("reconstruction+slot-infonce:0.02", "reconstruction+slot-infonce:0.02, steps=3000")
+    rows = [[Cell(name), Cell("0.50")] for name in names]
+    _, *lines = to_lines(Table("", ["objective", "FG-ARI"], rows, labels=1), 30)
+    assert [line.plain.split() for line in lines] == [
+        ["reconstructio…nce:0.02", "0.50"],
+        ["reconstructio…eps=3000", "0.50"],
+    ]
 
 
 @pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])

@@ -38,11 +38,12 @@ SHORT = {
 """The metrics that are shown where none is asked for: of the last two, one."""
 LEGEND = (
     "Means over seeds, 95 % interval. FG-ARI, ARI, mIoU: of attention masks.{} *: best shown, "
-    "†: published seeds. Names that end in … are whole with --wide."
+    "†: published seeds."
 )
 LEGENDS = {
     "props": " props: properties of each object, read from its slot.",
     "probe": " probe: attributes in the scene, read from all slots.",
+    "…": " Names with … are whole on the page: slotbench report.",
 }
 
 
@@ -64,9 +65,9 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
                 table = row_table(named[group], rows, metrics)
             else:
                 table = compact_table(named[group], rows, metrics, spans=board.asked)
-            _put_table(console, table)
+            cut = _put_table(console, table)
             notes += table.notes
-            headings.update(table.headings)
+            headings |= {*table.headings, *cut}
     _put_notes(console, notes, wide=wide)
     if len(chosen) < len(board.rows):
         _put(console, [f"{len(board.rows) - len(chosen):,} more rows: add --all"], "dim")
@@ -206,12 +207,15 @@ def _put_comparisons(board: Board, console: Console) -> None:
     _put_notes(console, board.verdict.notes, wide=True)
 
 
-def _put_table(console: Console, table: Table) -> None:
+def _put_table(console: Console, table: Table) -> str:
+    """Print a table; "…" where a name was cut."""
     title, *shared = table.title.split("\n")
     _put(console, [title], "bold")
     _put(console, shared, "dim")
-    put_lines(console, to_lines(table, console.width))
+    lines = list(to_lines(table, console.width))
+    put_lines(console, lines)
     console.print()
+    return "…" if any("…" in line.plain for line in lines) else ""
 
 
 def _put_notes(console: Console, lines: Sequence[str], *, wide: bool) -> None:
