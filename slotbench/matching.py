@@ -7,6 +7,7 @@ enumerating the 5,040 permutations (benchmarks/matching.py). All matrices come t
 the answers go back, in one transfer each.
 """
 
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -38,14 +39,16 @@ def assign(cost: Tensor, rows: Tensor | None = None) -> Tensor:
         kind = "NaN" if np.isnan(matrices).any() else "infinite"
         raise ValueError(f"cost holds {kind} values; an assignment needs finite costs")
     columns = np.full(matrices.shape[:2], -1, np.int64)
-    if rows is None:
-        for out, matrix in zip(columns, matrices, strict=True):
-            matched, chosen = linear_sum_assignment(matrix)
-            out[matched] = chosen
-    else:
-        taking_part = rows.detach().cpu().numpy().reshape(columns.shape)
-        for out, matrix, part in zip(columns, matrices, taking_part, strict=True):
-            index = part.nonzero()[0]
-            matched, chosen = linear_sum_assignment(matrix[index])
-            out[index[matched]] = chosen
+    part = np.ones(columns.shape, bool) if rows is None else rows.detach().cpu().numpy()
+    part = part.reshape(columns.shape)
+    # The rows that take part, of all matrices one after the other: one copy instead of many.
+    taken, ends = matrices[part], np.cumsum(part.sum(axis=1)).tolist()
+    found = [np.empty(0, np.int64)]
+    for start, end in pairwise([0, *ends]):
+        matched, chosen = linear_sum_assignment(taken[start:end])
+        if len(matched) < end - start:  # some rows are left over
+            given, chosen = chosen, np.full(end - start, -1)
+            chosen[matched] = given
+        found.append(chosen)
+    columns[part] = np.concatenate(found)
     return torch.from_numpy(columns.reshape(values.shape[:-1])).to(cost.device)

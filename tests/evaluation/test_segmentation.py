@@ -132,6 +132,8 @@ def test_labels_are_those_of_the_greatest_resized_mask():
     assert torch.equal(labels_from_masks(masks, (8, 8)), expected)
     order = torch.tensor([1, 0])
     assert torch.equal(labels_from_masks(masks[:, order], (8, 8)), 1 - expected)
+    ties = torch.tensor([0.2, 0.4, 0.4])[None, :, None, None].expand(1, 3, 2, 2)
+    assert (labels_from_masks(ties, (4, 4)) == 1).all()
 
 
 def test_bad_input_is_refused():
