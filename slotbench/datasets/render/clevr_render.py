@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import mitsuba as mi
 
+from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render import clevr_scene
 from slotbench.datasets.render.clevr_scene import COLORS, HALF_WIDTH, NEW_COLORS
 from slotbench.datasets.render.mitsuba_render import MitsubaRenderer
-from slotbench.datasets.render.placement import Thing
 
 RADIANCE = {"key": (28.0, 1.2), "fill": (6.0, 1.5), "back": (9.0, 1.5)}
 """Radiance and half-edge of the three area lights."""
@@ -30,33 +30,30 @@ class StageRenderer(MitsubaRenderer):
     def ground(self, scene: Any) -> Any:
         """The ground, as Mitsuba has it."""
 
-    @abstractmethod
-    def shapes(self, name: str, thing: Any) -> dict[str, Any]:
-        """The parts of one object."""
-
-    def parts(self, scene: Any) -> dict[str, Any]:
-        """The whole scene."""
-        transform = mi.ScalarTransform4f
-        camera = transform().look_at(origin=scene.camera.tolist(), target=[0, 0, 0], up=[0, 0, 1])
+    def view(self, scene: Any) -> dict[str, Any]:
+        """The camera and the ambient light."""
         fov = 2 * math.degrees(math.atan(HALF_WIDTH))
-        parts: dict[str, Any] = {
-            "type": "scene",
-            **self.sensors(camera, fov, self.row_offset),
-            "ground": self.ground(scene),
-            "ambient": {"type": "constant", "radiance": {"type": "rgb", "value": self.ambient}},
-        }
+        ambient = {"type": "constant", "radiance": {"type": "rgb", "value": self.ambient}}
+        return {**self.sensors(_towards(scene.camera), fov, self.row_offset), "ambient": ambient}
+
+    def shapes(self, scene: Any) -> dict[str, Any]:
+        """The ground, the area lights and the objects."""
+        shapes = {"ground": self.ground(scene)}
         for name, (radiance, half_edge) in RADIANCE.items():
-            look = transform().look_at(
-                origin=scene.lights[name].tolist(), target=[0, 0, 0], up=[0, 0, 1]
-            )
-            parts[name] = {
+            large = mi.ScalarTransform4f().scale([half_edge, half_edge, 1])
+            shapes[name] = {
                 "type": "rectangle",
-                "to_world": look @ transform().scale([half_edge, half_edge, 1]),
+                "to_world": _towards(scene.lights[name]) @ large,
                 "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance}},
             }
         for index, thing in enumerate(scene.objects, start=1):
-            parts |= self.shapes(f"object{index}", thing)
-        return parts
+            shapes |= self.solid(f"object{index}", thing)
+        return shapes
+
+
+def _towards(place: Array) -> Any:
+    """A transform from the origin to a place (3,), from where it looks back."""
+    return mi.ScalarTransform4f().look_at(origin=place.tolist(), target=[0, 0, 0], up=[0, 0, 1])
 
 
 class Renderer(StageRenderer):
@@ -73,7 +70,3 @@ class Renderer(StageRenderer):
         """A gray plane."""
         large = mi.ScalarTransform4f().scale([40, 40, 1])
         return {"type": "rectangle", "bsdf": self.gray, "to_world": large}
-
-    def shapes(self, name: str, thing: Thing) -> dict[str, Any]:
-        """The parts of one object."""
-        return self.solid(name, thing)

@@ -39,7 +39,7 @@ class Renderer(StageRenderer):
         surface = self._material(scene.ground, "")
         return triangles("ground", surface, vertices, faces, normals, coordinates)
 
-    def shapes(self, name: str, thing: Thing) -> dict[str, Any]:
+    def solid(self, name: str, thing: Thing) -> dict[str, Any]:
         """The object's mesh, turned, scaled and moved to its place."""
         shape, angle = mesh(thing.shape), math.radians(thing.rotation)
         vertices = turned(shape.vertices, angle) * thing.radius + np.array(thing.position)

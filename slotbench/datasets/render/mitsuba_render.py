@@ -5,6 +5,7 @@ one thread: the work is split over processes, and the image does not depend on t
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -46,10 +47,8 @@ class MitsubaRenderer(ABC):
     ``zoom`` above 1 draws only the middle of the frame, enlarged. ``colors`` are the objects' by
     name, ``materials`` Mitsuba's surfaces by name.
 
-    A subclass builds the scene. It takes its sensors from :meth:`sensors`: number 0 is for the
-    image, number 1 for the labels. The shapes of object i (from 1) are called ``object<i>`` or
-    ``object<i>-<part>``. Build materials once and share them between scenes: a scene then loads
-    in 1 ms instead of 100 ms.
+    A subclass builds the scene. Build materials once and share them between scenes: a scene then
+    loads in 1 ms instead of 100 ms.
     """
 
     samples = 8
@@ -69,31 +68,35 @@ class MitsubaRenderer(ABC):
         self._surfaces: dict[tuple[str, ...], Any] = {}
 
     @abstractmethod
-    def parts(self, scene: Any) -> dict[str, Any]:
-        """The scene as Mitsuba's dictionary, with ``"type": "scene"``."""
+    def view(self, scene: Any) -> dict[str, Any]:
+        """The :meth:`sensors` and the lights that have no shape, as Mitsuba's dictionaries."""
 
-    def load(self, scene: Any) -> Any:
-        """The Mitsuba scene."""
+    @abstractmethod
+    def shapes(self, scene: Any) -> dict[str, Any]:
+        """The shapes by name, as Mitsuba's dictionaries.
+
+        Those of object i (from 1) are called ``object<i>`` or ``object<i>-<part>``.
+        """
+
+    def load(self, scene: Any) -> tuple[Any, Array]:
+        """The Mitsuba scene, and its labels uint8 (size, size): 0 background, else the object."""
+        shapes = self.shapes(scene)
+        parts = {"type": "scene", **self.view(scene), **shapes}
         # With these options the order of shapes, and so the noise, would be random.
-        return mi.load_dict(self.parts(scene), parallel=False, optimize=False)
+        loaded = mi.load_dict(parts, parallel=False, optimize=False)
+        drawn = self._render(loaded, self.labels, 1, 1, 0)[..., -1]
+        # Labels are indices into the shapes from 1; 0 is empty space. Do not ask `loaded.shapes()`:
+        # a shape that Python has seen takes Python's lock at every sample of an AOV integrator.
+        found = (re.match(r"object(\d+)", name) for name in shapes)
+        table = np.array([0, *(int(match[1]) if match else 0 for match in found)], np.uint8)
+        return loaded, table[np.rint(drawn).astype(np.int64)]
 
     def image(self, loaded: Any, seed: int) -> Array:
         """uint8 (size, size, 3), sRGB; ``seed`` decides where the samples lie."""
         return encoded(self._render(loaded, self.light, 0, self.samples, seed))
 
-    def mask(self, loaded: Any) -> Array:
-        """uint8 (size, size): 0 background, else the object's number; one sample a pixel."""
-        drawn = self._render(loaded, self.labels, 1, 1, 0)[..., -1]
-        # `shape_index` counts from 1 in the scene's own order of shapes; 0 is empty space.
-        table = np.zeros(len(loaded.shapes()) + 1, np.uint8)
-        for index, shape in enumerate(loaded.shapes(), start=1):
-            if shape.id().startswith("object"):
-                table[index] = int(shape.id().removeprefix("object").partition("-")[0])
-        labels: Array = table[np.rint(drawn).astype(np.int64)]
-        return labels
-
     def sensors(self, to_world: Any, fov: float, offset: float = 0.0) -> dict[str, Any]:
-        """Sensors 0 and 1 at one place; ``fov`` is the field of view along a side, in degrees.
+        """Sensor 0 for images and 1 for labels; ``fov`` is the angle along a side in degrees.
 
         ``offset`` is how far below the middle of the frame the camera's axis is, as a share of it.
         """

@@ -39,38 +39,34 @@ class Renderer(solids.MitsubaRenderer):
         tints = ({"type": "diffuse", "reflectance": linear_rgb(rgb)} for rgb in scenes.TINTS)
         self.tints = list(map(mi.load_dict, tints))
 
-    def parts(self, scene: Room) -> dict[str, Any]:
-        """The whole scene."""
+    def view(self, scene: Room) -> dict[str, Any]:
+        """The camera and the sun."""
         transform = mi.ScalarTransform4f
         camera = transform().look_at(origin=scene.camera, target=scene.target, up=[0, 0, 1])
-        sun = transform().rotate([0, 0, 1], scene.sun).rotate([0, 1, 0], -SUN_HEIGHT)
-        room = transform().rotate([0, 0, 1], scene.turn)
-        parts: dict[str, Any] = {
-            "type": "scene",
-            **self.sensors(camera, scenes.FOV),
-            "sun": {
-                "type": "directional",
-                "direction": sun @ mi.ScalarVector3f(-1, 0, 0),
-                "irradiance": {"type": "rgb", "value": SUN},
-            },
-            "floor": {
-                "type": "rectangle",
-                "bsdf": self.tints[scene.floor],
-                "to_world": room.scale([HALF, HALF, 1]),
-            },
+        turned = transform().rotate([0, 0, 1], scene.sun).rotate([0, 1, 0], -SUN_HEIGHT)
+        sun = {
+            "type": "directional",
+            "direction": turned @ mi.ScalarVector3f(-1, 0, 0),
+            "irradiance": {"type": "rgb", "value": SUN},
         }
+        return {**self.sensors(camera, scenes.FOV), "sun": sun}
+
+    def shapes(self, scene: Room) -> dict[str, Any]:
+        """The floor, the walls and the objects."""
+        room = mi.ScalarTransform4f().rotate([0, 0, 1], scene.turn)
+
+        def plane(tint: int, place: Any) -> dict[str, Any]:
+            return {"type": "rectangle", "bsdf": self.tints[tint], "to_world": place}
+
+        shapes = {"floor": plane(scene.floor, room.scale([HALF, HALF, 1]))}
         for side in range(4):
             # Upright at y = HALF, facing the middle of the room, then turned about the vertical.
             wall = room.rotate([0, 0, 1], 90 * side).translate([0, HALF, HEIGHT / 2])
             wall = wall.rotate([1, 0, 0], 90).scale([HALF, HEIGHT / 2, 1])
-            parts[f"wall{side}"] = {
-                "type": "rectangle",
-                "bsdf": self.tints[scene.walls],
-                "to_world": wall,
-            }
+            shapes[f"wall{side}"] = plane(scene.walls, wall)
         for index, thing in enumerate(scene.objects, start=1):
-            parts |= self._shapes(f"object{index}", thing)
-        return parts
+            shapes |= self.solid(f"object{index}", thing)
+        return shapes
 
     def _sensor(self, *arguments: Any) -> dict[str, Any]:
         sensor = super()._sensor(*arguments)
@@ -87,7 +83,8 @@ class Renderer(solids.MitsubaRenderer):
         seen: Array = drawn[..., :3] + everywhere + (1 - drawn[..., 3:]) * self.sky
         return seen
 
-    def _shapes(self, name: str, thing: Thing) -> dict[str, Any]:
+    def solid(self, name: str, thing: Thing) -> dict[str, Any]:
+        """The parts of an object on the floor."""
         x, y, size = thing.position
         if thing.shape == "cone":
             return {name: _cone(name, thing, self.surface(thing, "cone"))}
@@ -99,7 +96,7 @@ class Renderer(solids.MitsubaRenderer):
                 f"{name}-top": solids.sphere([x, y, top], radius, coat),
                 f"{name}-foot": solids.sphere([x, y, radius], radius, coat),
             }
-        return self.solid(name, thing)
+        return super().solid(name, thing)
 
 
 def _sky(size: int, zoom: float) -> Array:

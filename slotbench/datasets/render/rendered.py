@@ -114,9 +114,7 @@ class RenderedDataset(Dataset):
         return numpy_generator(self.seed, self.name, *variant, split, index)
 
     def _seen(self, scene: Any, shift: str | None, *changed: int) -> Drawn:
-        renderer = self._renderer(shift)
-        loaded = renderer.load(scene)
-        return Drawn(scene, loaded, renderer.mask(loaded), changed)
+        return Drawn(scene, *self._renderer(shift).load(scene), changed)
 
     def _one(self, split: str, index: int) -> Drawn:
         """The first scene of the stream of (seed, split, index) whose objects all show."""

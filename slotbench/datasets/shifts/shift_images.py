@@ -91,24 +91,9 @@ def _recolor(
 
 
 def _colorful(pixels: Array) -> bool:
-    return float(_hsv(pixels)[:, 1].mean()) >= COLORFUL
+    from matplotlib.colors import rgb_to_hsv
 
-
-def _hsv(pixels: Array) -> Array:
-    """uint8 (n, 3) RGB -> float64 (n, 3) in [0, 1]."""
-    rgb = pixels.astype(np.float64) / 255
-    top, low = rgb.max(axis=1), rgb.min(axis=1)
-    spread = top - low
-    divisor = np.where(spread == 0, 1, spread)
-    red, green, blue = rgb.T
-    sector = np.select(
-        [top == red, top == green],
-        [(green - blue) / divisor, (blue - red) / divisor + 2],
-        (red - green) / divisor + 4,
-    )
-    saturation = spread / np.where(top == 0, 1, top)
-    hue = np.where(spread == 0, 0, sector / 6 % 1)
-    return np.asarray(np.stack([hue, saturation, top], axis=1))
+    return float(rgb_to_hsv(pixels / 255)[:, 1].mean()) >= COLORFUL
 
 
 def turned(pixels: Array, turn: float, least: float = 0.0) -> Array:
@@ -116,11 +101,8 @@ def turned(pixels: Array, turn: float, least: float = 0.0) -> Array:
 
     A pixel without a hue counts as red.
     """
-    hue, saturation, value = _hsv(pixels).T
-    sector = 6 * ((hue + turn) % 1)
-    spread = value * np.maximum(saturation, least)
-    channels = []
-    for offset in (5.0, 3.0, 1.0):
-        place = (offset + sector) % 6
-        channels.append(value - spread * np.clip(np.minimum(place, 4 - place), 0, 1))
-    return np.asarray(np.rint(np.stack(channels, axis=1) * 255).astype(np.uint8))
+    from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
+
+    hue, saturation, value = rgb_to_hsv(pixels / 255).T
+    made = np.stack([(hue + turn) % 1, np.maximum(saturation, least), value], axis=1)
+    return np.asarray(np.rint(hsv_to_rgb(made) * 255).astype(np.uint8))
