@@ -1,16 +1,20 @@
 """Images a second of every dataset that is made here, with all cores, and of one core.
 
 The time is that of a whole preparation: starting processes, writing parts and joining them
-included. Type: python benchmarks/render_rate.py [--scale 1] [NAME ...]
+included. Before it stands the processor time of each pass of the datasets that Mitsuba renders.
+Type: python -m benchmarks.render_rate [--scale 1] [--passes 20] [NAME ...]
 """
 
 import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.goals import Goal
+from slotbench import registry
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 
@@ -26,6 +30,7 @@ IMAGES = {
     "tetrominoes:default": 10_000,
 }
 """Name and variant -> images (of video: clips); about ten seconds each on two cores."""
+MITSUBA = ("clevr:clevr6", "objects-room:default", "clevrtex:full")
 
 
 def rendered(reference: str, images: int, workers: int, folder: Path) -> tuple[int, float]:
@@ -39,6 +44,36 @@ def rendered(reference: str, images: int, workers: int, folder: Path) -> tuple[i
         return sum(dataset.size(split) for split in dataset.splits), spent
 
 
+def passes(reference: str, scenes: int) -> dict[str, float]:
+    """Processor milliseconds an image of each pass, in one process with one thread.
+
+    "sample" is a scene drawn until all its objects show, so it has one or more passes of labels.
+    "seen" is the image of a scene whose shapes Python has seen, as it was until November 2026: each
+    sample of an AOV integrator then takes the interpreter's lock.
+    """
+    name, variant = reference.split(":")
+    kind = registry.get("datasets", name).load()
+    dataset = kind(variant, kind.image_size, 0)
+    renderer = dataset._renderer(None)
+    spent = dict.fromkeys(("sample", "load and labels", "image", "seen"), 0.0)
+
+    def timed(what: str, call: Callable[[], Any]) -> Any:
+        begun = time.process_time()
+        result = call()
+        spent[what] += 1000 * (time.process_time() - begun) / scenes
+        return result
+
+    dataset.render("train", 0, 1)  # materials are made once
+    for index in range(scenes):
+        scene = timed("sample", lambda index=index: dataset._one("train", index)).scene
+        loaded, _ = timed("load and labels", lambda scene=scene: renderer.load(scene))
+        timed("image", lambda loaded=loaded: renderer.image(loaded, 0))
+        loaded, _ = renderer.load(scene)
+        loaded.shapes()
+        timed("seen", lambda loaded=loaded: renderer.image(loaded, 0))
+    return spent
+
+
 def goals() -> list[Goal]:
     """Milliseconds an image of clevr6 on two workers."""
     with tempfile.TemporaryDirectory() as folder:
@@ -50,9 +85,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("names", nargs="*", metavar="NAME", help="datasets; none: all")
     options.add_argument("--scale", type=float, default=1.0, help="times as many images")
+    options.add_argument("--passes", type=int, default=20, help="images; 0: no passes are timed")
     asked = options.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{cores} cores; load of the machine {os.getloadavg()[0]:.1f}")
+    for reference in MITSUBA if asked.passes else ():
+        if not asked.names or reference.split(":")[0] in asked.names:
+            spent = ", ".join(f"{k} {v:.2f}" for k, v in passes(reference, asked.passes).items())
+            print(f"{reference}, processor ms an image: {spent}", flush=True)
     for reference, count in IMAGES.items():
         if asked.names and reference.split(":")[0] not in asked.names:
             continue

@@ -7,7 +7,7 @@ written to. Train, val and test, and with them the fingerprint, stay as they are
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from slotbench.datasets.prepare.parts import (
     tasks_of,
 )
 from slotbench.datasets.prepare.workers import Engine
-from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, shift_of, split_of
+from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, split_of
 from slotbench.datasets.shifts.shift_images import change
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
@@ -37,6 +37,61 @@ DRAWN_PART, IMAGES_PART = 50, 500
 """Rows a part, of images that are drawn and of finished images that are changed."""
 DESCRIPTION = "shift"
 """Attribute of a shifted test set: how it was made."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A test set to add."""
+
+    shift: str
+    drawn: bool
+    """Whether its scenes are drawn; else finished images are changed."""
+    layout: Layout
+    tasks: dict[str, Task]
+
+    @classmethod
+    def of(cls, file: DatasetFile, dataset: Dataset, shift: str) -> "Planned":
+        """The test set of a shift of that file."""
+        drawn = file.attributes["origin"] == "rendered" and shift in dataset.drawn_shifts
+        layout = dataset.shifted_layout(shift) if drawn else replace(file.layout, features=())
+        size = DRAWN_PART if drawn else IMAGES_PART
+        return cls(shift, drawn, layout, tasks_of(split_of(shift), file.rows("test"), size))
+
+    @property
+    def split(self) -> str:
+        """Its name in the file."""
+        return split_of(self.shift)
+
+    @property
+    def description(self) -> str:
+        """How it is made, as JSON."""
+        described = {
+            "shift": self.shift,
+            "version": VERSION,
+            "made": "drawn" if self.drawn else "on finished images",
+            "changes": SHIFTS[self.shift].summary,
+            "new": list(SHIFTS[self.shift].new),
+        }
+        return json.dumps(described, sort_keys=True)
+
+    def there(self, file: DatasetFile) -> bool:
+        """Whether the file has this test set, whole and of this version."""
+        if self.split not in file.splits:
+            return False
+        attributes = file.file[self.split].attrs
+        if DESCRIPTION not in attributes:
+            raise UserError(
+                f"{file.path} has a test set {self.split} of its own: --shifts {self.shift} would "
+                "replace it.",
+                "Name other shifts.",
+            )
+        same = attributes[DESCRIPTION] == self.description
+        if same and file.manifest.get(self.split) == split_digest(
+            file.file, file.layout, self.split
+        ):
+            return True
+        say(f"{self.split} is {'damaged' if same else 'of another version'} and is made again.")
+        return False
 
 
 def add_shifts(
@@ -52,57 +107,46 @@ def add_shifts(
         shifts, left_out = chosen(dataset, asked, file.attributes["origin"])
         for shift, reason in left_out.items():
             say(f"Without {shift}: {reason}.")
-        missing = [shift for shift in shifts if not _there(file, dataset, shift)]
-        if not missing:
+        plans = [Planned.of(file, dataset, shift) for shift in shifts]
+        plans = [plan for plan in plans if not plan.there(file)]
+        if not plans:
             say(f"{path} has these shifted test sets already.")
             sweep(path, f".shifts{SUFFIX}")
             return shifts
-        _check_labels(file, dataset, missing)
+        _check_labels(file, dataset, plans)
         recipe = {"fingerprint": file.fingerprint, "version": VERSION}
         parts = Parts(path.with_name(f"{path.name}.shifts"), recipe)
-        inode = path.stat().st_ino
-        _make(file, dataset, missing, parts, engine)
-        _insert(file, inode, dataset, missing, parts)
-        if file.layout.features:
-            say("The new test sets have no frozen features yet: type --features TEACHER again.")
+        inode, base, manifest = path.stat().st_ino, file.layout, dict(file.manifest)
+        _make(file, dataset, plans, parts, engine)
+    with amended(path, inode, parts) as (stored, check):
+        for plan in plans:
+            if plan.split in stored:
+                del stored[plan.split]
+            group = create(stored, plan.split, plan.layout)
+            flags = []
+            for name in plan.tasks:
+                batch = parts.read(name)
+                if SHIFT_FLAGS in batch:
+                    flags.append(batch.pop(SHIFT_FLAGS))
+                append(group, plan.layout, batch)
+                check()
+            if bool(flags) != plan.shift.startswith("object_"):
+                raise SlotbenchError(f"{plan.split}: only shifts of single objects have flags.")
+            if flags:
+                group[SHIFT_FLAGS] = np.concatenate(flags)
+            group.attrs[DESCRIPTION] = plan.description
+            if plan.layout.objects != base.objects:
+                group.attrs[OBJECTS] = plan.layout.objects
+            manifest[plan.split] = split_digest(stored, base, plan.split)
+        stored.attrs["manifest"] = json.dumps(manifest)
+    if base.features:
+        say("The new test sets have no frozen features yet: type --features TEACHER again.")
     return shifts
 
 
-def _drawn(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
-    return file.attributes["origin"] == "rendered" and shift in dataset.drawn_shifts
-
-
-def _description(file: DatasetFile, dataset: Dataset, shift: str) -> str:
-    described = {
-        "shift": shift,
-        "version": VERSION,
-        "made": "drawn" if _drawn(file, dataset, shift) else "on finished images",
-        "changes": SHIFTS[shift].summary,
-        "new": list(SHIFTS[shift].new),
-    }
-    return json.dumps(described, sort_keys=True)
-
-
-def _there(file: DatasetFile, dataset: Dataset, shift: str) -> bool:
-    """Whether the file has this test set, whole and of this version."""
-    split = split_of(shift)
-    if split not in file.splits:
-        return False
-    if DESCRIPTION not in file.file[split].attrs:
-        raise UserError(
-            f"{file.path} has a test set {split} of its own: --shifts {shift} would replace it.",
-            "Name other shifts.",
-        )
-    same = file.file[split].attrs[DESCRIPTION] == _description(file, dataset, shift)
-    if same and file.manifest.get(split) == split_digest(file.file, file.layout, split):
-        return True
-    say(f"{split} is {'damaged' if same else 'of another version'} and is made again.")
-    return False
-
-
-def _check_labels(file: DatasetFile, dataset: Dataset, shifts: list[str]) -> None:
+def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> None:
     """:class:`UserError` where masks are needed and no test image has any."""
-    needing = [shift for shift in shifts if not _drawn(file, dataset, shift)]
+    needing = [plan.shift for plan in plans if not plan.drawn]
     if needing:
         for start in range(0, file.size("test"), 256):
             if (file.read("test", start, start + 256, ("mask",))["mask"] != NOT_LABELLED).any():
@@ -111,63 +155,24 @@ def _check_labels(file: DatasetFile, dataset: Dataset, shifts: list[str]) -> Non
         raise refused(dataset, needing[0], reason)
 
 
-def _layout(file: DatasetFile, dataset: Dataset, shift: str) -> Layout:
-    if not _drawn(file, dataset, shift):
-        return replace(file.layout, features=())
-    return dataset.shifted_layout(shift)
-
-
-def _tasks(file: DatasetFile, dataset: Dataset, shift: str) -> dict[str, Task]:
-    size = DRAWN_PART if _drawn(file, dataset, shift) else IMAGES_PART
-    return tasks_of(split_of(shift), file.rows("test"), size)
-
-
 def _make(
-    file: DatasetFile, dataset: Dataset, shifts: list[str], parts: Parts, engine: Engine
+    file: DatasetFile, dataset: Dataset, plans: list[Planned], parts: Parts, engine: Engine
 ) -> None:
     """Make the parts that are missing."""
     seed = int(file.attributes["seed"])
+    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
 
     def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
         drawn: dict[str, Task] = {}
-        for name, (split, start, stop) in missing.items():
-            shift = str(shift_of(split))
-            if _drawn(file, dataset, shift):
-                drawn[name] = (split, start, stop)
+        for plan in plans:
+            tasks = {name: task for name, task in plan.tasks.items() if name in missing}
+            if plan.drawn:
+                drawn.update(tasks)
                 continue
-            rows = file.read_rows("test", start, stop)
-            yield name, change(rows, file.layout, shift, dataset.occluder, seed, start)
-        settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
+            for name, (_, start, stop) in tasks.items():
+                rows = file.read_rows("test", start, stop)
+                yield name, change(rows, file.layout, plan.shift, dataset.occluder, seed, start)
         yield from engine.render_all(settings, drawn)
 
-    tasks = {name: task for shift in shifts for name, task in _tasks(file, dataset, shift).items()}
+    tasks = {name: task for plan in plans for name, task in plan.tasks.items()}
     parts.fill(f"Shifts of {file.reference}", tasks, file.layout.rows_are, make)
-
-
-def _insert(
-    file: DatasetFile, inode: int, dataset: Dataset, shifts: list[str], parts: Parts
-) -> None:
-    """Write the parts as one group a shift into a copy that takes the file's place."""
-    manifest = dict(file.manifest)
-    with amended(file.path, inode, parts) as (stored, check):
-        for shift in shifts:
-            split, layout = split_of(shift), _layout(file, dataset, shift)
-            if split in stored:
-                del stored[split]
-            group, flags = create(stored, split, layout), []
-            for name in _tasks(file, dataset, shift):
-                batch = parts.read(name)
-                if shift.startswith("object_") != (SHIFT_FLAGS in batch):
-                    what = "flags are for shifts of single objects, and only those"
-                    raise SlotbenchError(f"{split}: {what}.")
-                if SHIFT_FLAGS in batch:
-                    flags.append(batch.pop(SHIFT_FLAGS))
-                append(group, layout, batch)
-                check()
-            if flags:
-                group[SHIFT_FLAGS] = np.concatenate(flags)
-            group.attrs[DESCRIPTION] = _description(file, dataset, shift)
-            if layout.objects != file.layout.objects:
-                group.attrs[OBJECTS] = layout.objects
-            manifest[split] = split_digest(stored, file.layout, split)
-        stored.attrs["manifest"] = json.dumps(manifest)
