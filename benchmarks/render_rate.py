@@ -57,20 +57,20 @@ def passes(reference: str, scenes: int) -> dict[str, float]:
     renderer = dataset._renderer(None)
     spent = dict.fromkeys(("sample", "load and labels", "image", "seen"), 0.0)
 
-    def timed(what: str, call: Callable[[], Any]) -> Any:
+    def timed(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
         begun = time.process_time()
-        result = call()
+        result = call(*arguments)
         spent[what] += 1000 * (time.process_time() - begun) / scenes
         return result
 
     dataset.render("train", 0, 1)  # materials are made once
     for index in range(scenes):
-        scene = timed("sample", lambda index=index: dataset._one("train", index)).scene
-        loaded, _ = timed("load and labels", lambda scene=scene: renderer.load(scene))
-        timed("image", lambda loaded=loaded: renderer.image(loaded, 0))
+        scene = timed("sample", dataset._one, "train", index).scene
+        loaded, _ = timed("load and labels", renderer.load, scene)
+        timed("image", renderer.image, loaded, 0)
         loaded, _ = renderer.load(scene)
         loaded.shapes()
-        timed("seen", lambda loaded=loaded: renderer.image(loaded, 0))
+        timed("seen", renderer.image, loaded, 0)
     return spent
 
 
@@ -91,8 +91,9 @@ def main() -> None:
     print(f"{cores} cores; load of the machine {os.getloadavg()[0]:.1f}")
     for reference in MITSUBA if asked.passes else ():
         if not asked.names or reference.split(":")[0] in asked.names:
-            spent = ", ".join(f"{k} {v:.2f}" for k, v in passes(reference, asked.passes).items())
-            print(f"{reference}, processor ms an image: {spent}", flush=True)
+            spent_in = passes(reference, asked.passes).items()
+            listed = ", ".join(f"{name} {spent:.2f}" for name, spent in spent_in)
+            print(f"{reference}, processor ms an image: {listed}", flush=True)
     for reference, count in IMAGES.items():
         if asked.names and reference.split(":")[0] not in asked.names:
             continue
