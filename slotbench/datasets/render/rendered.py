@@ -114,7 +114,8 @@ class RenderedDataset(Dataset):
         return numpy_generator(self.seed, self.name, *variant, split, index)
 
     def _seen(self, scene: Any, shift: str | None, *changed: int) -> Drawn:
-        return Drawn(scene, *self._renderer(shift).load(scene), changed)
+        loaded, mask = self._renderer(shift).load(scene)
+        return Drawn(scene, loaded, mask, changed)
 
     def _one(self, split: str, index: int) -> Drawn:
         """The first scene of the stream of (seed, split, index) whose objects all show."""
