@@ -117,8 +117,11 @@ def show(
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
     if found.evaluation.is_file():
-        judged = read_json(found.evaluation)
-        parse_document(judged, documents.Evaluation, str(found.evaluation))
+        try:
+            judged = read_json(found.evaluation)
+            parse_document(judged, documents.Evaluation, str(found.evaluation))
+        except UserError as error:
+            raise UserError(error.message, f"Type: slotbench evaluate {found.typed}") from error
     if found.pictures.is_symlink():
         raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
     if found.model.is_file():

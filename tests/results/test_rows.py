@@ -107,6 +107,17 @@ def test_half_written_runs_are_listed_and_do_not_crash(tmp_path):
     assert "Left out" in board.to_markdown()
 
 
+def test_a_run_of_data_without_a_row_is_told_of_unless_a_filter_hides_it(tmp_path):
+    for size in (64, 128):
+        add_run(tmp_path, ALL, size=size, variant=f"size-{size}")
+    waiting = add_run(tmp_path, variant="clevr10")
+    add_run(tmp_path, variant="clevr10", seed=1, status=make_status(state="interrupted"))
+    told = " ".join(text_of(leaderboard(tmp_path)).split())
+    assert f"{waiting.name}: is done and not evaluated" in told
+    assert "Not finished, so not counted: 1 interrupted." in told
+    assert "Left out" not in text_of(leaderboard(tmp_path, dataset="clevr:size-64"))
+
+
 def test_older_versions_of_a_metric_are_left_out(tmp_path):
     add_run(tmp_path, {DECODER: 0.1}, seed=0, version=1)
     run, evaluation = (

@@ -1,5 +1,6 @@
 """``slotbench.load`` and ``slotbench.dataset``: a trained core and its data in Python."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 import slotbench
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
+from slotbench.results.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +110,11 @@ def test_a_run_shows_its_pictures_in_a_notebook(run):
     assert slotbench.find(run) is run
     assert slotbench.find(run.id, str(run.results_dir)).path.resolve() == run.path.resolve()
     assert "&lt;b&gt;" in type(shown)("<b>", ())._repr_html_()
+
+
+@pytest.mark.parametrize("content", ["{", "{}"])
+def test_show_says_what_mends_a_damaged_evaluation(run, tmp_path, content):
+    copy = Run(shutil.copytree(run.path, tmp_path / run.id))
+    copy.evaluation.write_text(content)
+    with pytest.raises(UserError, match=r"evaluation\.json.* Type: slotbench evaluate "):
+        slotbench.show(copy)

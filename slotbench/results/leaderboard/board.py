@@ -104,7 +104,12 @@ class Board:
         return self.left_out(self.found)
 
     def left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
-        """The same for some of the runs: of datasets that are shown, or that cannot be read."""
+        """The same for some of the runs.
+
+        Where a filter hides rows, only runs of the datasets shown or that cannot be read.
+        """
+        if len(self.raw) == len(self.everything):
+            return tuple(_warnings(found))
         shown = {None, *(row.group.dataset for row in self.rows)}
         return tuple(_warnings([run for run in found if run.dataset in shown]))
 
