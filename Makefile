@@ -13,6 +13,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(READY)  ## create .venv and install slotbench into it
+	@echo "Installed. Next, type: source .venv/bin/activate"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,10 +21,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-demo: $(READY)  ## the suite demo, from nothing to a page and a leaderboard: 11 minutes on two cores
+demo: $(READY)  ## the suite demo, from nothing to a page and a leaderboard: about 15 minutes on two cores
 	$(BIN)/slotbench suite run demo --prepare --device cpu
 	$(BIN)/slotbench report --device cpu
 	$(BIN)/slotbench leaderboard
+	@echo
+	@echo "The page: results/report/index.html. To go on, type: source .venv/bin/activate"
 
 test: $(READY)  ## the test suite, without what is slow
 	$(PYTEST)

@@ -227,7 +227,7 @@ def test_published_results_stand_beside_runs_and_count_once(tmp_path):
     write(run / "evaluation.json", make_evaluation(make_config(), {DECODER: 0.7}))
     board = leaderboard(tmp_path)
     assert only(board)["metrics"][DECODER]["mean"] == pytest.approx(0.75)
-    assert any("published with other numbers" in text for text in board.warnings)
+    assert any("a published copy has other numbers" in text for text in board.warnings)
     write(run / "status.json", make_status("failed", reason="killed"))
     row = only(leaderboard(tmp_path))
     assert (row["seeds"], row["published"], row["failed"]) == (2, 2, 0)
