@@ -84,8 +84,9 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
         left_out = [metric.get("left_out") or 0][:some_left_out]
         counts = (f"{metric.get('n') or 0:,}", *left_out)
         table.add_row(*map(_cell, (key, value, interval, *counts)))
-    for group, reason in result.get("skipped", {}).items():
-        table.add_row(_cell(group, "dim"), _cell(f"not scored: {reason}", "dim"))
+    skipped = [f"{group}: not scored: {why}" for group, why in result.get("skipped", {}).items()]
+    if skipped:
+        table.caption, table.caption_justify = _cell("\n".join(skipped), "dim"), "left"
     return table
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
+from slotbench.cli.printing import evaluation_table
 from slotbench.grid import Cell, Table, to_lines
 from slotbench.results import kept
 from slotbench.results.export import results, to_csv
@@ -112,6 +114,21 @@ def test_a_name_that_is_cut_keeps_its_beginning_and_its_end():
         ["reconstructio…nce:0.02", "0.50"],
         ["reconstructio…eps=3000", "0.50"],
     ]
+
+
+def test_an_evaluation_cuts_no_name_at_80_columns(capsys):
+    name = "properties/linear/loss/material/dropped"
+    value = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 4000, "left_out": 0, "version": 2}
+    result = {"split": "test", "images": 1000, "metrics": {name: value}}
+    result["skipped"] = {"shifts": "the dataset has no shifted test sets"}
+    Console(width=80).print(evaluation_table("0-abc", result))
+    said = capsys.readouterr().out
+    assert [name, "0.500", "0.250", "to", "0.750", "4,000"] in map(str.split, said.splitlines())
+    assert "left out" not in said
+    assert "shifts: not scored: the dataset has no shifted test sets" in said
+    result["metrics"] = {name: {**value, "left_out": 3}}
+    Console(width=80).print(evaluation_table("0-abc", result))
+    assert "left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])

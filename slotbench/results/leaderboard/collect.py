@@ -86,7 +86,9 @@ def _count_once(found: list[Found]) -> None:
             others = " and ".join(run.run for run in chosen[1:])
             chosen[0].problems.append(f"has other numbers in its copy {others}: none counts")
         elif local and any(_numbers(run) != _numbers(local[0]) for run in counting):
-            local[0].problems.append("a published copy has other numbers; those of this machine count")
+            local[0].problems.append(
+                "a published copy has other numbers; those of this machine count"
+            )
         # A duplicate that does not count says nothing of its own: not even that it failed.
         keep = chosen[:1] or [run for run in group if not run.published][:1] or group[:1]
         for run in group:
