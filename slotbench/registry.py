@@ -38,6 +38,8 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FAMILIES = ("reconstruction", "self-supervised", "control")
+MOST_NAMES = 30
+"""Names that an error lists."""
 INDEX = Path(__file__).with_name("index.json")
 ROOMS = ("datasets.sets", "cores", "objectives", "config", "evaluation", "suites", "tracking")
 """Where registered classes are, for :func:`write_index`."""
@@ -307,5 +309,7 @@ def unknown(what: str, name: str, known: Iterable[str], advice: str = "") -> Use
     """The error for a name that does not exist, with the nearest one that does."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."
+    more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
+    listed = f"{', '.join(known[:MOST_NAMES])}{more}"
+    hint = f" Did you mean {near[0]!r}?" if near else f" There are: {listed}."
     return UserError(f"Unknown {what} {name!r}.{hint}", advice)

@@ -41,3 +41,9 @@ def test_every_objective_has_a_family_and_every_dataset_variants():
     assert families <= {"reconstruction", "self-supervised", "control"}
     for entry in registry.entries("datasets").values():
         assert entry.variants == entry.load().variants
+
+
+def test_an_error_lists_no_wall_of_names():
+    names = [f"metric/{number}" for number in range(150)]
+    assert registry.unknown("metric", "zzz", names).message.endswith("metric/29 and 120 more.")
+    assert "metric/29." in registry.unknown("metric", "zzz", names[:30]).message

@@ -72,7 +72,7 @@ def test_a_file_made_otherwise_is_not_replaced(one_worker, fields, message):
 
 
 def test_variants_have_files_of_their_own(tmp_path):
-    with pytest.raises(UserError, match="slotbench prepare clevr --variant clevr10"):
+    with pytest.raises(UserError, match="slotbench prepare clevr --variant clevr10 --data-dir "):
         locate("clevr:clevr10", tmp_path)
     assert module.path_of("clevr", "clevr6", tmp_path) == tmp_path / "clevr.h5"
     assert module.path_of("clevr", "clevr10", tmp_path) == tmp_path / "clevr-clevr10.h5"

@@ -1,6 +1,7 @@
 """Where the prepared file of a dataset is."""
 
 import os
+import shlex
 from pathlib import Path
 
 from slotbench import registry
@@ -27,6 +28,8 @@ def locate(reference: str, data_dir: Path) -> Path:
     path = path_of(name, variant or None, data_dir)
     if not path.is_file():
         option = f" --variant {variant}" if variant else ""
+        if data_dir != Path("data"):
+            option += f" --data-dir {shlex.quote(str(data_dir))}"
         raise UserError(
             f"Dataset {reference!r} is not prepared: {path} does not exist.",
             f"Type: slotbench prepare {name}{option}",
