@@ -30,16 +30,19 @@ class Work:
         """The lines of its entry; the key is like ``locatello2020_200615055``."""
         name = re.sub(r"[^a-z]", "", self.authors.split(" ")[0].lower()) or "arxiv"
         several = " and " in self.authors or not self.authors
-        authors = (self.authors or "others") if several else f"{self.authors} and others"
-        return [
-            f"@misc{{{name}{self.year}_{self.arxiv.replace('.', '')},",
-            f"  author = {{{authors}}},",
-            *([f"  year = {{{self.year}}},"] if self.year else []),
-            f"  eprint = {{{self.arxiv}}},",
-            "  archivePrefix = {arXiv},",
-            f"  note = {{for: {', '.join(dict.fromkeys(self.used_for))}}},",
-            "}",
-        ]
+        fields = {
+            "author": (self.authors or "others") if several else f"{self.authors} and others",
+            "year": self.year,
+            "eprint": self.arxiv,
+            "archivePrefix": "arXiv",
+            "note": f"for: {', '.join(dict.fromkeys(self.used_for))}",
+        }
+        return _entry(f"misc{{{name}{self.year}_{self.arxiv.replace('.', '')}", fields)
+
+
+def _entry(head: str, fields: dict[str, str]) -> list[str]:
+    lines = [f"  {key} = {{{text}}}," for key, text in fields.items() if text]
+    return [f"@{head},", *lines, "}"]
 
 
 def works(rows: Iterable[Row]) -> list[Work]:
@@ -70,12 +73,10 @@ def to_bibtex(rows: Iterable[Row]) -> str:
     """An entry for slotbench and one for each paper that it names a source for."""
     rows = list(rows)
     commits = _commits(rows)
-    note = f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
-    lines = ["@software{slotbench,", "  title = {slotbench},", f"  version = {{{__version__}}},"]
-    lines += [f"  note = {{{note}}},"] if commits else []
-    for work in works(rows):
-        lines += ["}", "", *work.bibtex()[:-1]]
-    return "\n".join([*lines, "}"]) + "\n"
+    note = f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if commits else ""
+    fields = {"title": "slotbench", "version": __version__, "note": note}
+    entries = [_entry("software{slotbench", fields), *(work.bibtex() for work in works(rows))]
+    return "\n\n".join(map("\n".join, entries)) + "\n"
 
 
 def to_markdown(rows: Iterable[Row], sentence: str) -> str:
@@ -134,5 +135,4 @@ def _ranges(seeds: list[int]) -> str:
             parts[-1].append(seed)
         else:
             parts.append([seed])
-    texts = [str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts]
-    return ", ".join(texts) or "none"
+    return ", ".join("-".join(map(str, dict.fromkeys((p[0], p[-1])))) for p in parts) or "none"

@@ -26,35 +26,22 @@ from slotbench.results.leaderboard.records import Found
 SCHEMA_VERSION = 1
 FORMATS = ("csv", "parquet")
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "float64", "bool"
+_KINDS = {
+    WHOLE: "image_size core_version objective_version seed metric_version n left_out images "
+    "threads",
+    REAL: "value low high steps seconds images_per_second parameters flops",
+    FLAG: "counts published external git_clean",
+}
+_ORDER = (
+    "run state reason counts problems published external dataset fingerprint origin image_size "
+    "core core_version objective objective_version family alignment preset seed overrides metric "
+    "metric_version value low high n left_out split images model_sha256 git_commit git_clean "
+    "slotbench python torch numpy device threads steps seconds images_per_second parameters flops "
+    "warnings"
+)
 COLUMNS: Mapping[str, str] = {
-    name: kind
-    for kind, names in (
-        (TEXT, "run state reason"),
-        (FLAG, "counts"),
-        (TEXT, "problems"),
-        (FLAG, "published external"),
-        (TEXT, "dataset fingerprint origin"),
-        (WHOLE, "image_size"),
-        (TEXT, "core"),
-        (WHOLE, "core_version"),
-        (TEXT, "objective"),
-        (WHOLE, "objective_version"),
-        (TEXT, "family alignment preset"),
-        (WHOLE, "seed"),
-        (TEXT, "overrides metric"),
-        (WHOLE, "metric_version"),
-        (REAL, "value low high"),
-        (WHOLE, "n left_out"),
-        (TEXT, "split"),
-        (WHOLE, "images"),
-        (TEXT, "model_sha256 git_commit"),
-        (FLAG, "git_clean"),
-        (TEXT, "slotbench python torch numpy device"),
-        (WHOLE, "threads"),
-        (REAL, "steps seconds images_per_second parameters flops"),
-        (TEXT, "warnings"),
-    )
-    for name in names.split()
+    name: next((kind for kind, names in _KINDS.items() if name in names.split()), TEXT)
+    for name in _ORDER.split()
 }
 """Column -> kind; empty where it is not known. ``overrides`` is JSON; lists are joined by ``; ``.
 ``low`` and ``high`` are the ends of the 95 % interval over images, not over seeds."""
@@ -76,29 +63,24 @@ def results(results_dir: Path) -> Iterator[Row]:
 
 
 def _common(run: Found) -> Row:
-    environment = run.environment
+    used, judged = run.environment, run.evaluation
     if run.path is not None:
-        environment = documents.environment(run.path / "environment.json")
+        used = documents.environment(run.path / "environment.json")
     versions = run.config.get("versions") or {}
     return {
         **dict.fromkeys(COLUMNS),
-        **{key: vars(run)[key] for key in COLUMNS if key in vars(run)},
+        **{key: of for key, of in vars(run).items() if key in COLUMNS},
         **{key: getattr(run.status, key, None) for key in COSTS},
-        "problems": "; ".join(run.problems),
-        "warnings": "; ".join(run.warnings),
-        "core_version": versions.get("core"),
-        "objective_version": versions.get("objective"),
+        **{key: getattr(used, key) for key in ("slotbench", "python", "threads")},
+        **{key: used.packages.get(key) for key in ("torch", "numpy")},
+        **{key: "; ".join(getattr(run, key)) for key in ("problems", "warnings")},
+        **{f"{key}_version": versions.get(key) for key in ("core", "objective")},
         "overrides": json.dumps(run.config.get("overrides") or {}, sort_keys=True),
-        "split": getattr(run.evaluation, "split", None),
-        "images": getattr(run.evaluation, "images", None),
-        "model_sha256": getattr(run.evaluation, "model", None),
-        "git_commit": environment.git.commit,
-        "git_clean": environment.git.clean,
-        "slotbench": environment.slotbench,
-        "python": environment.python,
-        "torch": environment.packages.get("torch"),
-        "numpy": environment.packages.get("numpy"),
-        "threads": environment.threads,
+        "split": judged and judged.split,
+        "images": judged and judged.images,
+        "model_sha256": judged and judged.model,
+        "git_commit": used.git.commit,
+        "git_clean": used.git.clean,
     }
 
 
@@ -145,12 +127,10 @@ def to_csv(rows: Iterable[Row]) -> str:
 
 
 def _write_csv(rows: Iterable[Row], stream: IO[str]) -> int:
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer, written = csv.DictWriter(stream, COLUMNS, lineterminator="\n"), 0
     writer.writeheader()
-    written = 0
-    for row in rows:
+    for written, row in enumerate(rows, start=1):  # noqa: B007
         writer.writerow({name: cell_text(value) for name, value in row.items()})
-        written += 1
     return written
 
 

@@ -93,20 +93,13 @@ def evaluate_baseline(baseline: str, request: Request, *, slots: int | None = No
         raise unknown("baseline", baseline, tuple(baselines.BASELINES))
     with DatasetFile(locate(request.dataset, request.data_dir)) as dataset:
         count = dataset.layout.objects + 1 if slots is None else slots
-        config = {
-            "kind": "baseline",
-            "name": f"baseline:{baseline}",
-            "seed": request.seed,
-            "slots": count,
-            "version": baselines.VERSION,
-        }
+        name, seed = f"baseline:{baseline}", request.seed
+        config = {"kind": "baseline", "name": name, "seed": seed, "slots": count}
+        config["version"] = baselines.VERSION
 
         def made(progress: Progress) -> dict[str, Representations]:
-            limit, seed = LIMITS["test"], request.seed
-            test = from_baseline(
-                baseline, dataset, "test", limit, count, seed=seed, progress=progress
-            )
-            return {"test": test}
+            asked = (baseline, dataset, "test", LIMITS["test"], count)
+            return {"test": from_baseline(*asked, seed=seed, progress=progress)}
 
         model = f"{baseline} {baselines.VERSION}, {count} slots"
         return _judge(config, request, dataset, model, made, [])

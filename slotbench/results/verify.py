@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import fingerprint_of, split_digest
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
@@ -14,8 +13,10 @@ from slotbench.datasets.prepare.stored_features import damaged_features
 from slotbench.errors import UserError
 from slotbench.files import read_document, sha256_of
 from slotbench.results.documents import Evaluation
-from slotbench.results.run import Run, find, read_model
+from slotbench.results.run import find, read_model
 from slotbench.training import checkpoint
+
+_IDENTITY = ("recipe", "fingerprint")
 
 
 def dataset(path: Path) -> dict[str, Any]:
@@ -38,8 +39,7 @@ def dataset(path: Path) -> dict[str, Any]:
                 if flags is not None:
                     first = index * 256
                     changed = flags.reshape(-1, layout.objects)[first : first + len(changed)]
-                problem = _problem(batch, layout, changed)
-                if problem:
+                if problem := _problem(batch, layout, changed):
                     raise bad(f"{split}, images from {index * 256}: {problem}")
         found = fingerprint_of(file.file, file.layout)
         if found != file.fingerprint:
@@ -86,20 +86,16 @@ def agreement(facts: dict[str, Any], results_dir: Path, other: Path | None) -> d
     """
     from slotbench.results.leaderboard.collect import published
 
-    known = [run.config["dataset"] for run in published(results_dir) if run.config.get("dataset")]
-    said: dict[str, Any] = {
-        "published_runs": {
-            f"same {key}": sum(bool(facts[key]) and data.get(key) == facts[key] for data in known)
-            for key in ("recipe", "fingerprint")
-        }
+    known, keys = [run.config.get("dataset", {}) for run in published(results_dir)], _IDENTITY
+    same = {
+        key: sum(bool(facts[key]) and of.get(key) == facts[key] for of in known) for key in keys
     }
+    said: dict[str, Any] = {"published_runs": {f"same {key}": n for key, n in same.items()}}
     if other is not None:
         with DatasetFile(other) as file:
-            answers = {key: getattr(file, key) == facts[key] for key in ("recipe", "fingerprint")}
-        said["against"] = {
-            "file": str(other),
-            **{key: "the same" if same else "another" for key, same in answers.items()},
-        }
+            answers = {key: getattr(file, key) == facts[key] for key in keys}
+        told = {key: "the same" if equal else "another" for key, equal in answers.items()}
+        said["against"] = {"file": str(other), **told}
     return said
 
 
@@ -131,8 +127,8 @@ def _problem(batch: Batch, layout: Layout, changed: Array) -> str:
 
 def run(reference: str, results_dir: Path) -> dict[str, Any]:
     """Check that a run's files belong together; :class:`UserError` for the first that does not."""
-    found: Run = find(reference, results_dir)
-    config: RunConfig = found.config()
+    found = find(reference, results_dir)
+    config = found.config()
     if not found.id.endswith(config.id):
         raise UserError(
             f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",

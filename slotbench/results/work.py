@@ -66,9 +66,7 @@ def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> s
 
 
 def _preset(choice: Choice, host: Host, info: DatasetInfo) -> str:
-    """What the preset ``auto`` stands for: settings tuned on the dataset with the device's preset,
-    where there are some.
-    """
+    """The device's preset, or ``tuned`` where settings were tuned on the dataset with it."""
     preset = preset_for(host.device)
     key, known = tuned_settings(choice, info)
     return "tuned" if key in known and known[key].preset == preset else preset

@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,10 +155,8 @@ def _checked(written: Written, file: Path) -> Suite:
 
 def _check_size(runs: int) -> None:
     if runs > MOST_CELLS:
-        raise UserError(
-            f"the axes make {runs:,} combinations; expected at most {MOST_CELLS:,}.",
-            "Use fewer values or seeds, or several suites.",
-        )
+        said = f"the axes make {runs:,} combinations; expected at most {MOST_CELLS:,}."
+        raise UserError(said, "Use fewer values or seeds, or several suites.")
 
 
 def _settings(table: str, written: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,8 +177,8 @@ def _key(table: str, key: str) -> str:
         return f"{key}.name"
     if key in CHOICES or _FIELD.fullmatch(key):
         return key
-    error = unknown(f"key of [{table}]", key, (*CHOICES, *NAMED))
-    raise UserError(error.message, "Fields are written section.field, such as core.width.")
+    advice = "Fields are written section.field, such as core.width."
+    raise unknown(f"key of [{table}]", key, (*CHOICES, *NAMED), advice)
 
 
 def _axis(key: str, values: Any) -> tuple[Value, ...]:
@@ -189,8 +188,8 @@ def _axis(key: str, values: Any) -> tuple[Value, ...]:
         raise UserError(f"axes.{key} is empty: there would be no run.")
     _check_size(len(values))
     found = tuple(_value(f"axes.{key}", key, value) for value in values)
-    if len(set(found)) < len(found):
-        twice = next(value for value in found if found.count(value) > 1)
+    twice, count = Counter(found).most_common(1)[0]
+    if count > 1:
         raise UserError(f"axes.{key} has {twice!r} twice.")
     return found
 
@@ -245,8 +244,7 @@ def _skip(
     found = {}
     for key, given in _settings("skip", skip).items():
         if key not in axes:
-            error = unknown(f"axis in skip {number}", key, axes)
-            raise UserError(error.message, "A skip names values of axes.")
+            raise unknown(f"axis in skip {number}", key, axes, "A skip names values of axes.")
         listed = given if isinstance(given, list) else [given]
         values = tuple(tuple(value) if isinstance(value, list) else value for value in listed)
         for value in values:

@@ -48,21 +48,19 @@ def live_table(picture: Picture) -> RenderableType:
     for style in ("", "", "dim"):
         busy.add_column(style=style, no_wrap=True)
     running, failed = picture.cells("running", "evaluating"), picture.cells("failed")
-    for cell, progress in running[:ROWS]:
-        steps = f"{progress.step:,}/{progress.steps:,}" if progress.steps else "starting"
-        bar = ProgressBar(total=1.0, completed=progress.share, width=24)
-        evaluating = progress.state == "evaluating"
-        busy.add_row(_text(cell.label), *(("evaluating", "") if evaluating else (bar, steps)))
-    shown: list[RenderableType] = [_title(picture), *([busy] if running else [])]
+    for cell, now in running[:ROWS]:
+        bar = ProgressBar(total=1.0, completed=now.share, width=24)
+        steps = f"{now.step:,}/{now.steps:,}" if now.steps else "starting"
+        far = ("evaluating", "") if now.state == "evaluating" else (bar, steps)
+        busy.add_row(_text(cell.label), *far)
+    lines = [_text(f"failed: {cell.label}: {now.reason}", "red") for cell, now in failed[:ROWS]]
     if len(running) > ROWS:
-        shown.append(Text(f"and {len(running) - ROWS} more", "dim"))
-    shown += [_text(f"failed: {cell.label}: {now.reason}", "red") for cell, now in failed[:ROWS]]
+        lines.insert(0, Text(f"and {len(running) - ROWS} more", "dim"))
     if len(failed) > ROWS:
-        shown.append(Text(f"and {len(failed) - ROWS} more failed", "red"))
-    line = counts_text(picture.counts).append(_to_go(picture), "dim")
-    total = len(picture.plan.cells)
-    bar = ProgressBar(total=total, completed=picture.counts["done"], width=40)
-    return Group(*shown, bar, line)
+        lines.append(Text(f"and {len(failed) - ROWS} more failed", "red"))
+    done = ProgressBar(len(picture.plan.cells), picture.counts["done"], width=40)
+    counted = counts_text(picture.counts).append(_to_go(picture), "dim")
+    return Group(_title(picture), *([busy] if running else []), *lines, done, counted)
 
 
 def _text(text: str, style: str = "") -> Text:
@@ -101,12 +99,9 @@ def status_table(picture: Picture) -> grid.Table:
     """Every cell with its state, for ``suite status``; reasons stand below."""
     rows, notes = [], []
     for cell in picture.plan.cells:
-        now = picture.progress[cell.key]
-        steps = f"{now.step:,}/{now.steps:,}" if now.steps else ""
+        now, name = picture.progress[cell.key], cell.run.path.name
         state = grid.Cell(now.state, style=COLOURS.get(now.state, ""))
-        rows.append(
-            [grid.Cell(cell.run.path.name), state, *map(grid.Cell, (plain(cell.label), steps))]
-        )
-        if now.reason:
-            notes.append(plain(f"{cell.run.path.name} {now.state}: {now.reason}"))
+        steps = f"{now.step:,}/{now.steps:,}" if now.steps else ""
+        rows.append([grid.Cell(name), state, grid.Cell(plain(cell.label)), grid.Cell(steps)])
+        notes += [plain(f"{name} {now.state}: {now.reason}")] if now.reason else []
     return grid.Table(str(_title(picture)), ("run", "state", "what", "step"), rows, notes, 3)

@@ -57,8 +57,7 @@ class CellProcess:
         if code in STOPPED:
             return Ended(self.task.run, "stopped", "stopped")
         reason = self._reason(code, lines)
-        run = Run(Path(self.task.run))
-        record_failure(run, reason)
+        record_failure(Run(Path(self.task.run)), reason)
         return Ended(self.task.run, "failed", reason)
 
     def wait(self) -> Ended:

@@ -40,14 +40,9 @@ class Ray(Engine):
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self.ray = ray = optional(self.name, "ray")
         started = {} if settings.address else {"num_cpus": cores()}
+        quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
         try:
-            ray.init(
-                address=settings.address,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                **started,
-            )
+            ray.init(address=settings.address, **quiet, **started)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"--address {settings.address}: no Ray cluster answers ({error}).",

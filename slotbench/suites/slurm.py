@@ -57,19 +57,12 @@ class Slurm(Engine):
         self.threads = int(options.get("cpus_per_task", 2))
         here = settings.workers or max(1, cores() // self.threads)
         self.capacity = None if self.detached else here
-        parameters = {
-            "name": "slotbench",
-            "timeout_min": 60 * HOURS,
-            "cpus_per_task": self.threads,
-            "gpus_per_node": int(settings.device == "cuda"),
-            "tasks_per_node": 1,
-            "nodes": 1,
-            **options,
-        }
+        one = {"name": "slotbench", "nodes": 1, "tasks_per_node": 1, "timeout_min": 60 * HOURS}
+        one |= {"cpus_per_task": self.threads, "gpus_per_node": int(settings.device == "cuda")}
         if settings.workers is not None:
-            parameters["slurm_array_parallelism"] = settings.workers
+            options["slurm_array_parallelism"] = settings.workers
         try:
-            self.executor.update_parameters(**parameters)
+            self.executor.update_parameters(**{**one, **options})
         except (NameError, TypeError, ValueError, AssertionError) as error:
             raise UserError(f"--option: submitit does not take this: {error}.") from error
         self._running: dict[str, Any] = {}
@@ -89,19 +82,15 @@ class Slurm(Engine):
             return False
         job = self.submitit.SlurmJob(folder=self.jobs, job_id=handle, tasks=[0])
         queue = _queue()
-        if queue is not None and handle not in queue and not job.paths.result_pickle.exists():
+        if queue is not None and handle not in queue and not _left(job):
             return False
         self._running[task.run] = job
         return True
 
     def poll(self) -> list[Ended]:
-        gone = self._gone()
-        ended = []
-        for run, job in list(self._running.items()):
-            if job.paths.result_pickle.exists() or job.job_id in gone:
-                del self._running[run]
-                ended.append(self._ended(run, job))
-        return ended
+        gone, running = self._gone(), self._running
+        over = [run for run, job in running.items() if _left(job) or job.job_id in gone]
+        return [self._ended(run, running.pop(run)) for run in over]
 
     def _gone(self) -> set[str]:
         """Jobs that are missing from the queue for the second time."""
@@ -121,7 +110,7 @@ class Slurm(Engine):
     def _ended(self, run: str, job: Any) -> Ended:
         utils = self.submitit.core.utils
         # Without a result, `job.result()` would wait for ever where Slurm keeps no accounts.
-        if job.paths.result_pickle.exists():
+        if _left(job):
             try:
                 return Ended(*job.result())
             except utils.FailedJobError as error:
@@ -147,8 +136,7 @@ class Slurm(Engine):
     def _all_gone(self) -> bool:
         queue = _queue() if self.detached else None
         return all(
-            job.paths.result_pickle.exists()
-            or (job.done() if queue is None else job.job_id not in queue)
+            _left(job) or (job.done() if queue is None else job.job_id not in queue)
             for job in self._running.values()
         )
 
@@ -157,19 +145,20 @@ class Slurm(Engine):
             self.cancel()
 
 
+def _left(job: Any) -> bool:
+    """Whether a job has left a result."""
+    found: bool = job.paths.result_pickle.exists()
+    return found
+
+
 def _queue() -> set[str] | None:
     """The jobs in Slurm's queue; None where it does not answer."""
+    words = ["squeue", "--noheader", "--array", "--format=%i"]
     try:
-        asked = subprocess.run(
-            ["squeue", "--noheader", "--array", "--format=%i"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        quiet = subprocess.DEVNULL
+        return set(subprocess.check_output(words, stderr=quiet, text=True, timeout=60).split())
     except (OSError, subprocess.SubprocessError):
         return None
-    return set(asked.stdout.split())
 
 
 class Attempt:

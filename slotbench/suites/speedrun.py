@@ -110,9 +110,8 @@ def board_row(attempts: Sequence[Attempt], what: str, objective: str, host: Host
     commit = str(source_commit().get("commit", ""))[:7]
     cells = [datetime.now(UTC).date().isoformat(), commit, host.name, what, objective]
     for goal in GOALS:
-        for index in (1, 2):
-            taken = [each.reached.get(goal, (0, math.inf, math.inf))[index] for each in attempts]
-            cells.append(_told(taken))
+        reached = [each.reached.get(goal, (0, math.inf, math.inf)) for each in attempts]
+        cells += [_told([each[clock] for each in reached]) for clock in (1, 2)]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -6,9 +6,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tests.commands import wait_for
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 CONF = """
@@ -61,58 +62,40 @@ def slurm(cpus=2):
         folder = Path(name)
         for inner in ("state", "spool"):
             (folder / inner).mkdir()
-        key = folder / "key"
+        key, conf = folder / "key", folder / "slurm.conf"
         key.write_bytes(os.urandom(256))
         key.chmod(0o600)
-        ctld, d = _free_ports(2)
-        conf = folder / "slurm.conf"
-        conf.write_text(
-            CONF.format(
-                host=socket.gethostname().partition(".")[0],
-                user=getpass.getuser(),
-                folder=folder,
-                ctld=ctld,
-                d=d,
-                cpus=cpus,
-            )
-        )
+        host, (ctld, d) = socket.gethostname().partition(".")[0], _free_ports(2)
+        places = {"host": host, "user": getpass.getuser(), "folder": folder}
+        conf.write_text(CONF.format(**places, ctld=ctld, d=d, cpus=cpus))
         told = {"SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        munge = (
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={folder}/munge",
-            f"--pid-file={folder}/munged.pid",
-            f"--log-file={folder}/munged.log",
-            f"--seed-file={folder}/seed",
-        )
-        daemons = []
-        try:
+        files = {"key-file": "key", "socket": "munge", "pid-file": "munged.pid"}
+        files |= {"log-file": "munged.log", "seed-file": "seed"}
+        options = [f"--{option}={folder}/{file}" for option, file in files.items()]
+        munge = ("munged", "--foreground", "--force", *options)
+        with ExitStack() as daemons:
             for words in (munge, ("slurmctld", "-D", "-f", str(conf)), ("slurmd", "-D")):
-                with (folder / f"{words[0]}.out").open("wb") as log:
-                    daemons.append(
-                        subprocess.Popen(
-                            words,
-                            env={**os.environ, **told},
-                            stdout=log,
-                            stderr=log,
-                            start_new_session=True,
-                        )
-                    )
+                daemons.enter_context(_daemon(words, told))
                 if words is munge:
-                    _until(lambda: (folder / "munge").exists(), folder)
-            _until(lambda: "idle" in _said(told, "sinfo", "--noheader", "--format=%T"), folder)
+                    wait_for(lambda: (folder / "munge").exists())
+            wait_for(lambda: "idle" in _said(told, "sinfo", "--noheader", "--format=%T"))
             yield told
-        finally:
             _said(told, "scancel", "--full", "--user", getpass.getuser())
-            for daemon in reversed(daemons):
-                daemon.terminate()
-                try:
-                    daemon.wait(30)
-                except subprocess.TimeoutExpired:
-                    daemon.kill()
-                    daemon.wait()
+
+
+@contextmanager
+def _daemon(words, told):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    daemon = subprocess.Popen(words, env={**os.environ, **told}, start_new_session=True, **quiet)
+    try:
+        yield
+    finally:
+        daemon.terminate()
+        try:
+            daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
 
 
 def _said(told, *words):
@@ -120,13 +103,3 @@ def _said(told, *words):
         words, env={**os.environ, **told}, capture_output=True, text=True, check=False
     )
     return done.stdout
-
-
-def _until(so, folder):
-    assert callable(so)
-    until = time.monotonic() + 90
-    while not so():
-        if time.monotonic() > until:
-            logs = {file.name: file.read_text()[-1500:] for file in folder.glob("*.out")}
-            raise RuntimeError(f"Slurm does not start: {logs}")
-        time.sleep(0.2)

@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import time
-from pathlib import Path
+import subprocess
 
 import pytest
 
 from slotbench import api
 from slotbench.results import work as workflow
 from slotbench.results.run import read_model
+from tests.commands import wait_for
 from tests.suites import tiny
 
 pytestmark = pytest.mark.slow
@@ -26,11 +26,11 @@ def plan(tmp_path, blocks):
 
 
 def until(so, process):
-    end = time.monotonic() + 300
-    while not so():
+    def alive():
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "it never came to it"
-        time.sleep(0.02)
+        return so()
+
+    wait_for(alive, 300)
 
 
 def said(process):
@@ -45,14 +45,7 @@ def at_work(cells):
 
 def let_go(cells):
     """Wait until nobody has a cell in hand."""
-    end = time.monotonic() + 60
-    while any(cell.run.locked() for cell in cells):
-        assert time.monotonic() < end, "somebody still has a cell in hand"
-        time.sleep(0.02)
-
-
-def pid_of(run):
-    return int(run.status()["pid"])
+    wait_for(lambda: not any(cell.run.locked() for cell in cells), 60)
 
 
 def as_if_never_killed(cells, folder):
@@ -70,7 +63,7 @@ def test_a_worker_is_killed(plan, tmp_path):
     killed, other = plan.cells
     process = tiny.command(tmp_path, "run", "tiny.toml", "--workers", "2")
     until(lambda: at_work(plan.cells), process)
-    os.kill(pid_of(killed.run), signal.SIGKILL)
+    os.kill(int(killed.run.status()["pid"]), signal.SIGKILL)
     code, text = said(process)
     assert code == 1
     assert "1 of 2 runs failed" in text
@@ -114,19 +107,13 @@ def test_a_full_disk(plan, tmp_path):
 
 def descendants(pid):
     """Every process that a process has started, directly or not, with its name."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:
-            continue
-        name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :]
-        parents.setdefault(int(rest.split()[1]), []).append((int(stat.parent.name), name))
-    left = [pid]
-    while left:
-        for child in parents.get(left.pop(), []):
-            yield child
-            left.append(child[0])
+    words = ["ps", "-A", "-o", "ppid=,pid=,comm="]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    parents = [line.split(maxsplit=2) for line in lines]
+    for parent, child, name in parents:
+        if int(parent) == pid:
+            yield int(child), name
+            yield from descendants(int(child))
 
 
 def test_the_raylet_is_killed(plan, tmp_path):

@@ -23,24 +23,13 @@ train.batch_size = 8
 train.picture_every = 0
 train.log_every = 1
 """
-TWO = """
+HEAD = """
 name = "tiny"
 question = "Does anything happen?"
 metrics = "segmentation"
-seeds = 2
-
-[axes]
-dataset = ["clevr", "multi-dsprites"]
-objective = ["random", "simclr"]
 """
-ONE = """
-name = "tiny"
-question = "Does anything happen?"
-metrics = "segmentation"
-
-[axes]
-objective = ["random", "simclr"]
-"""
+ONE = f'{HEAD}[axes]\nobjective = ["random", "simclr"]\n'
+TWO = f"{HEAD}seeds = 2\n{ONE.removeprefix(HEAD)}" + 'dataset = ["clevr", "multi-dsprites"]\n'
 
 
 def write(folder, text=TWO, fixed=FIXED):

@@ -6,17 +6,9 @@ from typing import Any
 
 from slotbench.grid import Cell as Cell
 from slotbench.grid import Table as Table
+from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.wording import (
-    MISSING,
-    best,
-    columns,
-    cost_words,
-    fewer,
-    interval,
-    number,
-    titles,
-)
+from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
 NOTE = (
     "Mean over seeds, its 95 % interval (Student's t below ten seeds, bootstrap from ten), "
@@ -43,16 +35,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def row_tables(rows: Sequence[Row], metrics: Sequence[str]) -> list[Table]:
     """The leaderboard, a table a dataset."""
     groups = by_group(rows)
-    named = titles([group for group, _ in groups])
+    named = wording.titles([group for group, _ in groups])
     return [row_table(named[group], members, metrics) for group, members in groups]
 
 
 def row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
     """All columns of the leaderboard, for rows that share their data."""
-    wanted = columns(rows, metrics)
-    marked = {metric: best(rows, metric) for metric in wanted}
+    wanted = wording.columns(rows, metrics)
+    marked = {metric: wording.best(rows, metric) for metric in wanted}
     counted = any(row.cost.flops is not None for row in rows)
-    costs = [cost_words(row.cost, with_flops=counted) for row in rows]
+    costs = [wording.cost_words(row.cost, with_flops=counted) for row in rows]
     cells = [
         [
             *map(Cell, (row.name, row.core, row.family)),
@@ -91,15 +83,10 @@ def to_markdown(table: Table) -> str:
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    lines = [
-        f"### {markdown_text(table.title)}",
-        "",
-        line(map(markdown_text, table.headings)),
-        line("---" for _ in table.headings),
-        *(line(cell.words(markdown_text, "**{}**") for cell in row) for row in table.rows),
-        "",
-        *(f"- {markdown_text(note)}" for note in table.notes),
-    ]
+    lines = [f"### {markdown_text(table.title)}", "", line(map(markdown_text, table.headings))]
+    lines += [line("---" for _ in table.headings)]
+    lines += [line(cell.words(markdown_text, "**{}**") for cell in row) for row in table.rows]
+    lines += ["", *(f"- {markdown_text(note)}" for note in table.notes)]
     return "\n".join(lines).rstrip() + "\n\n"
 
 
@@ -127,6 +114,4 @@ def to_latex(table: Table, note: str) -> str:
 
 def cell_text(value: Any) -> Any:
     """A value of a CSV file; text that a spreadsheet would run gets an apostrophe before it."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

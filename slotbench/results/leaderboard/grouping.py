@@ -121,6 +121,11 @@ class Row:
         return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"
 
     @property
+    def named(self) -> str:
+        """The name with the settings."""
+        return f"{self.name} ({self.settings})" if self.settings else self.name
+
+    @property
     def tuned(self) -> str:
         """The budget that the settings were tuned with; "" where they were not tuned."""
         tuning = self.config.get("tuning")
@@ -129,9 +134,9 @@ class Row:
     @property
     def label(self) -> str:
         """The row in words, for warnings and comparisons within one dataset."""
-        settings = f" ({self.settings})" if self.settings else ""
         if not self.preset:  # nothing was trained here: a baseline, or predictions from elsewhere
-            return f"{self.name}{settings}"
+            return self.named
+        settings = f" ({self.settings})" if self.settings else ""
         return f"{self.core} + {self.name}, {self.preset}{settings}"
 
 

@@ -10,22 +10,13 @@ from rich.text import Text
 from slotbench.evaluation.groups import direction
 from slotbench.grid import Cell, Table, put_lines, to_lines
 from slotbench.results.leaderboard import ranks as placing
+from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.board import COMPARED, Board, summed_up
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.formats import NOTE, row_table
 from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
-from slotbench.results.leaderboard.wording import (
-    MISSING,
-    best,
-    columns,
-    comparison_lines,
-    fewer,
-    interval,
-    lacking,
-    number,
-    titles,
-)
+from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
 MOST_ROWS, MOST_NOTES = 25, 3
 SHORT = {
@@ -54,7 +45,7 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
     """
     chosen = set(map(id, board.rows if everything else first_rows(board)))
     groups = by_group(board.rows)
-    named = titles([group for group, _ in groups])
+    named = wording.titles([group for group, _ in groups])
     notes: list[str] = []
     headings: set[str] = set()
     for group, members in groups:
@@ -93,7 +84,7 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
     if wide:
         _put_comparisons(board, console)
     short = sum(len(match.seeds) < LEAST_FOR_A_CLAIM for match in board.matches)
-    _put(console, filter(None, [lacking(short, len(board.matches))]), "dim")
+    _put(console, filter(None, [wording.lacking(short, len(board.matches))]), "dim")
     _put(console, [board.sentence], "bold")
 
 
@@ -142,7 +133,7 @@ def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
     count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
     *masks, properties, probe = SHORT
     last = probe if count[probe] > count[properties] else properties
-    return [key for key in (*masks, last) if count[key]] or columns(rows, board.shown)
+    return [key for key in (*masks, last) if count[key]] or wording.columns(rows, board.shown)
 
 
 def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, spans: bool) -> Table:
@@ -153,7 +144,7 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
     shared = _shared(rows)
     cells = [[Cell(_name(row, shared)), Cell(_seeds(row))] for row in rows]
     for metric in metrics:
-        winners = best(rows, metric)
+        winners = wording.best(rows, metric)
         for k, row in enumerate(rows):
             found = row.metrics.get(metric)
             shown = found is not None and (spans or metric == PRIMARY)
@@ -201,7 +192,7 @@ def _seeds(row: Row) -> str:
 def _put_comparisons(board: Board, console: Console) -> None:
     enough = [pair for pair in board.comparisons if pair.result.n >= LEAST_FOR_A_CLAIM]
     _put(console, [COMPARED], "bold")
-    for title, lines in comparison_lines(enough):
+    for title, lines in wording.comparison_lines(enough):
         _put(console, [title])
         _put_notes(console, lines, wide=True)
     _put_notes(console, board.verdict.notes, wide=True)

@@ -114,10 +114,8 @@ def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
 
 def lacking(short: int, asked: int) -> str:
     """How many comparisons have too few seeds; "" where none has."""
-    if not short:
-        return ""
     needed = f"each needs {LEAST_FOR_A_CLAIM} of both sides"
-    return f"{short:,} of {asked:,} comparisons lack seeds: {needed}."
+    return f"{short:,} of {asked:,} comparisons lack seeds: {needed}." if short else ""
 
 
 def finding(pair: Paired) -> str:
@@ -137,7 +135,7 @@ def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
     Rows with too few seeds to say stand together at the end, one entry a baseline.
     """
     found, short = [], defaultdict[tuple[str, str], list[str]](list)
-    for (ours, theirs), members in groupby(paired, lambda pair: (_ours(pair), _theirs(pair))):
+    for (ours, theirs), members in groupby(paired, lambda pair: (pair.row.named, _theirs(pair))):
         group = list(members)
         if all(pair.result.n < LEAST_FOR_A_CLAIM for pair in group):
             short[theirs, finding(max(group, key=lambda pair: pair.result.n))].append(ours)
@@ -147,10 +145,6 @@ def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
             )
     together = [(f"{', '.join(names)} {theirs}", [why]) for (theirs, why), names in short.items()]
     return found + together
-
-
-def _ours(pair: Paired) -> str:
-    return pair.row.name + (f" ({pair.row.settings})" if pair.row.settings else "")
 
 
 def _theirs(pair: Paired) -> str:
