@@ -7,16 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from slotbench import __version__
+from slotbench import __version__, files
 from slotbench.errors import UserError
-from slotbench.files import (
-    read_document,
-    read_json,
-    replacing,
-    replacing_folder,
-    sha256_of,
-    write_json,
-)
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
 from slotbench.results.documents import SCHEMA_VERSION, Evaluation
 from slotbench.results.run import Run
@@ -45,23 +37,25 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     facts = {"bundle": str(out), "runs": len(chosen), "weights": out.suffix != ".json"}
     if out.suffix == ".json":
         names = ("config", "status", "evaluation", "environment")
-        records = [{name: read_json(path / f"{name}.json") for name in names} for path in chosen]
-        write_json(out, records)
+        records = [
+            {name: files.read_json(path / f"{name}.json") for name in names} for path in chosen
+        ]
+        files.write_json(out, records)
         return facts
     listed: dict[str, dict[str, Any]] = {
-        name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        name: {"sha256": files.sha256_of(path), "bytes": path.stat().st_size}
         for name, path in sorted(sources.items())
     }
     manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
     if out.suffix == ".zip":
-        with replacing(out) as made:
+        with files.replacing(out) as made:
             _archive(made, manifest, sources)
     else:
-        with replacing_folder(out, MANIFEST, force=force) as made:
+        with files.replacing_folder(out, MANIFEST, force=force) as made:
             for name, path in sources.items():
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, made / name)
-            write_json(made / MANIFEST, manifest)
+            files.write_json(made / MANIFEST, manifest)
     total = sum(each["bytes"] for each in listed.values())
     return {**facts, "files": len(sources), "bytes": total}
 
@@ -77,7 +71,7 @@ def _files(run: Run) -> dict[str, Path]:
     if not run.evaluation.is_file():
         raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.typed}")
     run.config()
-    read_document(run.evaluation, Evaluation)
+    files.read_document(run.evaluation, Evaluation)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}
     for name in FILES:

@@ -23,19 +23,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from slotbench import plugins, registry
+from slotbench import files, plugins, registry
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, UserError
 from slotbench.fields import LARGEST
-from slotbench.files import (
-    parse_document,
-    parse_json,
-    read_bytes,
-    read_document,
-    read_json,
-    write_json,
-    write_whole,
-)
 from slotbench.locks import Held, held, hold
 from slotbench.results import documents
 from slotbench.results.documents import State, Status
@@ -90,7 +81,7 @@ class Run:
         """Make the directory and write ``config.json`` where there is none yet."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config_file.exists():
-            write_json(self.config_file, config.to_dict())
+            files.write_json(self.config_file, config.to_dict())
 
     def config(self) -> RunConfig:
         """:class:`UserError` where the directory holds no run of this version."""
@@ -98,8 +89,8 @@ class Run:
             raise UserError(f"{self.path} is not a run: it has no config.json.")
         used = documents.environment(self.path / "environment.json").plugins
         with plugins.hints([plugin.file for plugin in used]):
-            document = read_json(self.config_file)
-            parse_document(document, documents.Config, str(self.config_file))
+            document = files.read_json(self.config_file)
+            files.parse_document(document, documents.Config, str(self.config_file))
             config = RunConfig.from_dict(document)
             if config.alignment is not None:
                 registry.get("alignments", config.alignment)
@@ -114,7 +105,7 @@ class Run:
         """Replace the state and reason; other fields stay as they are unless given."""
         owner = {"host": kernel(), "pid": os.getpid()}
         told = {**self.status(), **owner, **fields, "state": state, "reason": reason}
-        write_json(self.status_file, told)
+        files.write_json(self.status_file, told)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -200,9 +191,9 @@ class Run:
 
         drawn = [] if self.pictures.is_symlink() else sorted(self.pictures.glob("*.png"))
         trained = [file for file in drawn if file.stem.removeprefix("val-").isdigit()]
-        files = [file for file in drawn if file not in trained] or trained[-1:]
-        note = "" if files else f"No pictures yet: slotbench show {self.typed}"
-        return Pictures(f"{self.path.parent.name}, {self.id}", tuple(files), note)
+        chosen = [file for file in drawn if file not in trained] or trained[-1:]
+        note = "" if chosen else f"No pictures yet: slotbench show {self.typed}"
+        return Pictures(f"{self.path.parent.name}, {self.id}", tuple(chosen), note)
 
     def _repr_html_(self) -> str:
         return self.show()._repr_html_()
@@ -214,9 +205,9 @@ class Run:
         """The lines of ``metrics.jsonl``; a line that is torn or no row is left out."""
         file = self.path / "metrics.jsonl"
         rows = []
-        for line in read_bytes(file).splitlines() if file.is_file() else []:
+        for line in files.read_bytes(file).splitlines() if file.is_file() else []:
             with contextlib.suppress(UserError):
-                row = parse_json(line, str(file))
+                row = files.parse_json(line, str(file))
                 step = row.get("step") if isinstance(row, dict) else None
                 if isinstance(step, int) and 0 <= step <= LARGEST:
                     rows.append(row)
@@ -226,7 +217,7 @@ class Run:
         """Drop the lines after ``step``: they will be written again, with the same numbers."""
         kept = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_whole(self.path / "metrics.jsonl", text.encode())
+        files.write_whole(self.path / "metrics.jsonl", text.encode())
 
     def open_metrics(self) -> IO[str]:
         """``metrics.jsonl``, open to add lines."""
@@ -234,7 +225,7 @@ class Run:
 
     def write_environment(self, device: str, threads: int) -> None:
         """Write down the versions, the commit, the machine and the plugins of this process."""
-        write_json(
+        files.write_json(
             self.path / "environment.json",
             {
                 "slotbench": _version("slotbench"),
@@ -264,7 +255,7 @@ def read_status(path: Path | str, locked: Callable[[], bool]) -> Status:
 
 def _read_status(file: Path | str) -> Status:
     try:
-        return read_document(file, Status)
+        return files.read_document(file, Status)
     except UserError:
         if Path(file).is_file():
             raise

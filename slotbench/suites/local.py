@@ -8,16 +8,8 @@ from pathlib import Path
 from slotbench.files import reason_of
 from slotbench.registry import register
 from slotbench.results.run import Run
-from slotbench.suites.engines import (
-    MEMORY,
-    Ended,
-    Engine,
-    Settings,
-    Task,
-    cores,
-    environment,
-    threads_each,
-)
+from slotbench.suites import engines
+from slotbench.suites.engines import Ended, Engine, Settings, Task
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 from slotbench.suites.state import record_failure
 from slotbench.training.devices import choose
@@ -35,7 +27,7 @@ class Local(Engine):
         super().__init__(settings)
         self.gpus = _gpus() if choose(settings.device).type == "cuda" else ()
         self.capacity: int = settings.workers or len(self.gpus) or _workers()
-        self.threads = threads_each(self.capacity)
+        self.threads = engines.threads_each(self.capacity)
         self._running: dict[int, CellProcess] = {}
         """Place -> process; a place has its GPU."""
         self._not_begun: list[Ended] = []
@@ -45,7 +37,7 @@ class Local(Engine):
 
     def _begin(self, task: Task) -> str:
         place = next(place for place in range(self.capacity) if place not in self._running)
-        told = environment(self.threads)
+        told = engines.environment(self.threads)
         if self.gpus:
             told["CUDA_VISIBLE_DEVICES"] = self.gpus[place % len(self.gpus)]
         try:
@@ -81,7 +73,7 @@ def _workers() -> int:
     """One a core, as memory allows."""
     from slotbench.datasets.format.loader import available_memory
 
-    return max(1, min(cores(), available_memory() // MEMORY))
+    return max(1, min(engines.cores(), available_memory() // engines.MEMORY))
 
 
 def _gpus() -> tuple[str, ...]:

@@ -11,16 +11,8 @@ from typing import Any
 
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import register
-from slotbench.suites.engines import (
-    Ended,
-    Engine,
-    Settings,
-    Task,
-    cores,
-    environment,
-    optional,
-    threads_each,
-)
+from slotbench.suites import engines
+from slotbench.suites.engines import Ended, Engine, Settings, Task
 from slotbench.suites.process import CellProcess
 
 
@@ -38,8 +30,8 @@ class Ray(Engine):
         if settings.address is None:
             # A cluster of our own listens on loopback only. Ray reads this when it is imported.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        self.ray = ray = optional(self.name, "ray")
-        started = {} if settings.address else {"num_cpus": cores()}
+        self.ray = ray = engines.optional(self.name, "ray")
+        started = {} if settings.address else {"num_cpus": engines.cores()}
         quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
         try:
             ray.init(address=settings.address, **quiet, **started)
@@ -49,8 +41,8 @@ class Ray(Engine):
                 "Type: ray start --head, or leave --address out.",
             ) from error
         self.capacity = settings.workers
-        workers = settings.workers or cores()
-        self.threads = 1 if settings.address else threads_each(workers)
+        workers = settings.workers or engines.cores()
+        self.threads = 1 if settings.address else engines.threads_each(workers)
         there = ray.cluster_resources().get("GPU", 0) > 0
         gpu = settings.device == "cuda" or (settings.device == "auto" and there)
         self._task = ray.remote(carry_out).options(
@@ -105,7 +97,7 @@ class Ray(Engine):
 
 def carry_out(task: dict[str, Any], threads: int) -> tuple[str, str, str]:
     """Run a cell's process in a Ray worker until it ends; returns (run, outcome, reason)."""
-    ended = CellProcess(Task(**task), environment(threads)).wait()
+    ended = CellProcess(Task(**task), engines.environment(threads)).wait()
     return ended.run, ended.outcome, ended.reason
 
 

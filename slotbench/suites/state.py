@@ -18,16 +18,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
+from slotbench import files
 from slotbench.errors import UserError
-from slotbench.files import (
-    Document,
-    parse_document,
-    parse_json,
-    read_bytes,
-    read_json,
-    write_json,
-    write_whole,
-)
+from slotbench.files import Document
 from slotbench.locks import held, hold
 from slotbench.results.documents import Status
 from slotbench.results.run import Run, kernel, read_status
@@ -104,7 +97,7 @@ def _last_step(run: Run) -> int:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - 4096))
             last = stream.read().splitlines()[-1]
-        return int(parse_json(last, "metrics.jsonl")["step"])
+        return int(files.parse_json(last, "metrics.jsonl")["step"])
     return 0
 
 
@@ -150,10 +143,10 @@ class Journal:
     def events(self) -> list[Event]:
         """Every line that can be read, oldest first."""
         found = []
-        for line in read_bytes(self.file).splitlines() if self.file.exists() else ():
+        for line in files.read_bytes(self.file).splitlines() if self.file.exists() else ():
             with contextlib.suppress(UserError):
                 label = str(self.file)
-                found.append(parse_document(parse_json(line, label), Event, label))
+                found.append(files.parse_document(files.parse_json(line, label), Event, label))
         return found
 
     def open_handles(self, engine: str) -> dict[str, str]:
@@ -171,10 +164,10 @@ class Journal:
         """Register this process as a driver of the suite; ``text`` is the suite's file."""
         drivers = self.folder / "drivers"
         drivers.mkdir(parents=True, exist_ok=True)
-        write_whole(self.snapshot, text)
+        files.write_whole(self.snapshot, text)
         mine = drivers / f"{self.session}.lock"
         told = mine.with_suffix(".json")
-        write_json(told, {"kernel": kernel(), "pid": os.getpid()})
+        files.write_json(told, {"kernel": kernel(), "pid": os.getpid()})
         try:
             with hold(mine):
                 yield
@@ -188,7 +181,7 @@ class Journal:
         for file in sorted((self.folder / "drivers").glob("*.lock")):
             if held(file):
                 with contextlib.suppress(UserError):
-                    living.append(read_json(file.with_suffix(".json")))
+                    living.append(files.read_json(file.with_suffix(".json")))
         return living
 
     def ask_to_cancel(self) -> None:

@@ -26,19 +26,17 @@ def test_a_score_stands_beside_floor_reconstruction_and_supervised(tmp_path, bes
         shutil.copy(PUBLISHED, tmp_path / "published")
     score = record["evaluation"]["metrics"]["fg_ari/attention"]["value"]
     line = learnt(run, run.config())
+    said = f"Learnt: fg_ari/attention {score:.2f}."
     if not beside:
-        assert line == f"Learnt: fg_ari/attention {score:.2f}."
+        assert line == said
         return
-    assert line.startswith(
-        f"Learnt: fg_ari/attention {score:.2f}. Of the same data: floor (random)"
-    )
+    assert line.startswith(f"{said} Of the same data: floor (random)")
     scores = [
         each["evaluation"]["metrics"]["fg_ari/attention"]["value"]
         for each in records
-        if each["config"]["objective"]["name"] == "random"
-        and each["config"]["core"]["name"] == "slot-attention"
-        and each["config"]["dataset"]["name"] == "clevr"
-        and not each["config"]["overrides"]
+        if not each["config"]["overrides"]
+        and [each["config"][key]["name"] for key in ("objective", "core", "dataset")]
+        == ["random", "slot-attention", "clevr"]
     ]
     assert f"floor (random) {sum(scores) / len(scores):.2f}, {len(scores)} seeds" in line
     assert "; reconstruction 0." in line

@@ -53,18 +53,24 @@ def test_records_without_weights_stand_on_the_leaderboard(command, run, results)
     assert there == here
 
 
-@pytest.mark.parametrize("missing", ["status", "evaluation.json", "model.safetensors"])
-def test_what_is_not_finished_is_not_published(command, run, tmp_path, missing):
-    if missing == "status":
-        status = json.loads((run / "status.json").read_text())
-        (run / "status.json").write_text(json.dumps({**status, "state": "failed"}))
-    else:
-        (run / missing).unlink()
-    code, out, told = command("publish", str(run), "--out", str(tmp_path / "bundle"))
-    assert (code, out) == (2, "")
-    words = {"status": "only finished runs", "evaluation.json": "is not evaluated"}
-    assert words.get(missing, f"has no {missing}") in told
-    assert not (tmp_path / "bundle").exists()
+MISSING = {
+    "status.json": "only finished runs",
+    "evaluation.json": "is not evaluated",
+    "model.safetensors": "has no model.safetensors",
+}
+
+
+def test_what_is_not_finished_is_not_published(command, run, tmp_path):
+    for name, words in MISSING.items():
+        whole = (run / name).read_bytes()
+        (run / name).unlink()
+        if name == "status.json":
+            (run / name).write_text(json.dumps({**json.loads(whole), "state": "failed"}))
+        code, out, told = command("publish", str(run), "--out", str(tmp_path / "bundle"))
+        assert (code, out) == (2, "")
+        assert words in told
+        assert not (tmp_path / "bundle").exists()
+        (run / name).write_bytes(whole)
 
 
 def test_nothing_is_replaced_unless_asked_and_no_folder_of_other_things(

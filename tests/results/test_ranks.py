@@ -19,31 +19,22 @@ def places(results, metric=METRIC):
 
 
 def test_rows_whose_intervals_overlap_are_tied(tmp_path):
-    add_seeds(tmp_path, METRIC, [0.96, 0.961, 0.962], objective="simclr")
-    add_seeds(tmp_path, METRIC, [0.83, 0.84, 0.85], objective="byol")
-    add_seeds(tmp_path, METRIC, [0.85, 0.86, 0.87], objective="vicreg")
-    add_seeds(tmp_path, METRIC, [0.10, 0.11, 0.12], objective="random")
-    assert places(tmp_path) == {
-        "simclr": (1, 1),
-        "vicreg": (2, 3),
-        "byol": (2, 3),
-        "random": (4, 4),
-    }
-    text = text_of(leaderboard(tmp_path, metrics=[METRIC], ranks=True))
-    assert "2-3" in text
-    assert "2-3" in leaderboard(tmp_path, metrics=[METRIC], ranks=True).to_markdown()
+    for objective, middle in (("simclr", 0.96), ("byol", 0.84), ("vicreg", 0.86), ("random", 0.1)):
+        spread = 0.001 if objective == "simclr" else 0.01
+        values = [middle - spread, middle, middle + spread]
+        add_seeds(tmp_path, METRIC, values, objective=objective)
+        add_seeds(tmp_path / "low", "recon_mse", values, objective=objective)
+        add_seeds(tmp_path / "neither", "health/rank", values, objective=objective)
+    found = {"simclr": (1, 1), "vicreg": (2, 3), "byol": (2, 3), "random": (4, 4)}
+    assert places(tmp_path) == found
+    board = leaderboard(tmp_path, metrics=[METRIC], ranks=True)
+    assert "2-3" in text_of(board)
+    assert "2-3" in board.to_markdown()
     assert "2-3" not in text_of(leaderboard(tmp_path, metrics=[METRIC]))
-
-
-def test_where_lower_is_better_the_lowest_is_first(tmp_path):
-    add_seeds(tmp_path, "recon_mse", [0.01, 0.011, 0.012], objective="simclr")
-    add_seeds(tmp_path, "recon_mse", [0.02, 0.021, 0.022], objective="byol")
-    assert places(tmp_path, "recon_mse") == {"simclr": (1, 1), "byol": (2, 2)}
-
-
-def test_what_has_no_better_or_worse_has_no_ranks(tmp_path):
-    add_seeds(tmp_path, "health/rank", [1.0, 2.0, 3.0])
-    assert places(tmp_path, "health/rank") == {}
+    # Where lower is better the lowest is first; where neither is better there are no ranks.
+    low = {"random": (1, 1), "byol": (2, 3), "vicreg": (2, 3), "simclr": (4, 4)}
+    assert places(tmp_path / "low", "recon_mse") == low
+    assert places(tmp_path / "neither", "health/rank") == {}
 
 
 def test_too_few_seeds_missing_and_failed_rows_have_no_rank_and_move_nobody(tmp_path):

@@ -79,11 +79,8 @@ def test_a_transfer_is_kept_apart_and_has_a_row_of_its_own(judged, other):
     assert document["slots"] == 6
     assert document["resolution"] == [SIDE, SIDE]
     assert read_json(folder / "evaluation.json") == own
-    rows = board()["rows"]
-    assert len(rows) == 2
-    (row,) = [row for row in rows if row["family"] == "transfer"]
-    assert row["dataset"] == "large:two"
-    assert row["objective"] == "reconstruction (transfer)"
+    _, row = sorted(board()["rows"], key=lambda row: row["family"] == "transfer")
+    assert (row["dataset"], row["objective"]) == ("large:two", "reconstruction (transfer)")
     assert "trained_on=clevr:clevr6" in row["settings"]
     value = document["metrics"]["fg_ari/attention"]["value"]
     assert row["metrics"]["fg_ari/attention"]["mean"] == value

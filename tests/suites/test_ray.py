@@ -3,7 +3,7 @@
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.suites import commands, ray_engine
+from slotbench.suites import commands
 from slotbench.suites.engines import Settings, Task
 from slotbench.suites.ray_engine import Ray
 from tests.suites import tiny
@@ -64,7 +64,6 @@ def engine(folder, workers=None, device="auto", address=None):
 
 
 def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr(ray_engine, "cores", lambda: 8)
     monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
     assert engine(tmp_path, 2).threads == 4
     assert cluster["given"]["num_cpus"] == 8

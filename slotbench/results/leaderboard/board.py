@@ -12,16 +12,10 @@ from pydantic_core import to_jsonable_python
 
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import board_json, formats, scaling
+from slotbench.results.leaderboard import comparisons as pairing
 from slotbench.results.leaderboard import ranks as placing
 from slotbench.results.leaderboard.collect import find, metric_keys
-from slotbench.results.leaderboard.comparisons import (
-    Family,
-    Match,
-    Paired,
-    comparisons,
-    families,
-    matches,
-)
+from slotbench.results.leaderboard.comparisons import Family, Match, Paired
 from slotbench.results.leaderboard.filters import choose, select
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
@@ -64,12 +58,12 @@ class Board:
     @cached_property
     def matches(self) -> tuple[Match, ...]:
         """The pairs of rows that are compared and of which one is shown, metric by metric."""
-        return tuple(filter(self._concerns, matches(self.everything)))
+        return tuple(filter(self._concerns, pairing.matches(self.everything)))
 
     @cached_property
     def comparisons(self) -> tuple[Paired, ...]:
         """:attr:`matches`, compared: self-supervision against reconstruction, row by row."""
-        return tuple(filter(self._concerns, comparisons(self.everything)))
+        return tuple(filter(self._concerns, pairing.comparisons(self.everything)))
 
     def _concerns(self, match: Match) -> bool:
         return id(match.row) in self._chosen or id(match.baseline) in self._chosen
@@ -84,7 +78,7 @@ class Board:
         groups = {(row.group, row.budget) for row in self.raw}
         return tuple(
             each
-            for each in families(self.everything)
+            for each in pairing.families(self.everything)
             if (each.row.group, each.row.budget) in groups
         )
 

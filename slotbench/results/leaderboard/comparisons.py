@@ -11,16 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from slotbench.evaluation.groups import compared_keys
+from slotbench.results.leaderboard import statistics
 from slotbench.results.leaderboard.grouping import Row
-from slotbench.results.leaderboard.statistics import (
-    LEAST_FOR_A_CLAIM,
-    Comparison,
-    Need,
-    compare,
-    conclusion,
-    holm,
-    seeds_needed,
-)
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, Need
 
 PRIMARY = "fg_ari/attention"
 """The measure of the verdict, fixed beforehand."""
@@ -54,7 +47,7 @@ class Paired(Match):
     @property
     def verdict(self) -> str:
         """What the comparison says, in one word."""
-        return conclusion(self.result, self.corrected)
+        return statistics.conclusion(self.result, self.corrected)
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,9 @@ class Family(Paired):
     def need(self) -> Need | None:
         """How many seeds more would settle it, where it is undecided."""
         undecided = self.verdict == "undecided"
-        return seeds_needed(self.result, self.tests * _factor(self)) if undecided else None
+        return (
+            statistics.seeds_needed(self.result, self.tests * _factor(self)) if undecided else None
+        )
 
     @property
     def title(self) -> str:
@@ -170,7 +165,7 @@ def _matched(row: Row, baseline: Row) -> list[Match]:
 def _compare(match: Match) -> Comparison:
     both = (match.row.values, match.baseline.values)
     ours, theirs = ([values[match.metric][seed] for seed in match.seeds] for values in both)
-    return compare([ours], [theirs])
+    return statistics.compare([ours], [theirs])
 
 
 def _factor(pair: Paired) -> int:
@@ -187,6 +182,6 @@ def _corrected(found: Sequence[Pair]) -> list[Pair]:
         places = [k for k, pair in enumerate(found) if (pair.metric == PRIMARY) == primary]
         p_values = [(found[k].result.p, _factor(found[k])) for k in places]
         grown = [None if p is None else min(1.0, p * factor) for p, factor in p_values]
-        for k, p in zip(places, holm(grown), strict=True):
+        for k, p in zip(places, statistics.holm(grown), strict=True):
             done[k] = replace(found[k], corrected=p)
     return done

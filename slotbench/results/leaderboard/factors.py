@@ -11,13 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from slotbench.results.leaderboard.statistics import (
-    LEAST_FOR_A_CLAIM,
-    Comparison,
-    compare,
-    conclusion,
-    holm,
-)
+from slotbench.results.leaderboard import statistics
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison
 from slotbench.results.leaderboard.verdict import plain
 from slotbench.results.leaderboard.wording import interval, number, p_value
 
@@ -51,7 +46,7 @@ class Contrast:
     @property
     def verdict(self) -> str:
         """What the contrast says, in one word."""
-        return conclusion(self.result, self.corrected)
+        return statistics.conclusion(self.result, self.corrected)
 
     @property
     def words(self) -> str:
@@ -68,12 +63,12 @@ def contrasts(observations: Sequence[Observation], metrics: Sequence[str]) -> li
         for metric in metrics:
             blocks = _blocks(observations, axis, metric)
             for one, other in combinations(levels, 2):
-                result = compare(*_strata(blocks, one, other))
+                result = statistics.compare(*_strata(blocks, one, other))
                 if (result.difference or 0.0) < 0:
                     one, other = other, one
-                    result = compare(*_strata(blocks, one, other))
+                    result = statistics.compare(*_strata(blocks, one, other))
                 found.append(Contrast(axis, metric, one, other, result, None))
-    corrected = holm([contrast.result.p for contrast in found])
+    corrected = statistics.holm([contrast.result.p for contrast in found])
     return [replace(contrast, corrected=p) for contrast, p in zip(found, corrected, strict=True)]
 
 
