@@ -11,7 +11,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Layout
 from slotbench.datasets.prepare.parts import join
 from slotbench.files import read_json
-from slotbench.results.transfer import ResizedImages
+from slotbench.results.judge import ResizedImages
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 from tests.trained.conftest import results, run  # noqa: F401  # fixtures
 
