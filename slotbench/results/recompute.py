@@ -10,16 +10,25 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.evaluation.evaluate import GROUPS
+from slotbench.evaluation.evaluate import evaluate as judge
 from slotbench.files import parse_document, parse_json
+from slotbench.objectives.objective import Objective
+from slotbench.progress import bar
 from slotbench.results.bundle import Bundle, check_hashes, open_bundle
 from slotbench.results.documents import Config, Evaluation
-
-if TYPE_CHECKING:
-    from slotbench.objectives.objective import Objective
+from slotbench.results.models import open_dataset
+from slotbench.training import devices
+from slotbench.training.build import build
 
 TOLERANCE = 0.01
 """How far a number may move, from one machine and library to another, before it is contradicted.
@@ -142,15 +151,6 @@ def _evaluate(
     bundle: Bundle, folder: str, stored: Evaluation, data_dir: Path, device: str
 ) -> dict[str, Any]:
     """``evaluation.json`` anew, on the same split and seed and of the same groups."""
-    from safetensors.torch import load
-
-    from slotbench.evaluation.evaluate import GROUPS
-    from slotbench.evaluation.evaluate import evaluate as judge
-    from slotbench.progress import bar
-    from slotbench.results.models import open_dataset
-    from slotbench.training import devices
-    from slotbench.training.build import build
-
     config = RunConfig.from_dict(_tame(bundle.document(f"{folder}/config.json")))
     name = f"{folder}/model.safetensors"
     weights = shapes(bundle, name)
@@ -176,12 +176,6 @@ def _try(config: RunConfig, weights: dict[str, tuple[int, ...]]) -> None:
     :class:`UserError` where the weights do not fit it, and where it takes more calls, values or
     memory than a real model does.
     """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
-
-    from slotbench.training.build import build
-
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     class Bounds(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -201,7 +195,7 @@ def _try(config: RunConfig, weights: dict[str, tuple[int, ...]]) -> None:
                 raise UserError("Its configuration asks for more than a model of this kind does.")
             return made
 
-    def through(objective: "Objective", device: str) -> None:
+    def through(objective: Objective, device: str) -> None:
         side = config.dataset.image_size
         images = torch.zeros(1, 3, side, side, device=device)
         objective.decode(objective.core(images), images)

@@ -7,10 +7,21 @@ import os
 import pytest
 
 from slotbench.errors import UserError
+from slotbench.files import parse_document, read_document, read_json
+from slotbench.results.documents import Evaluation, Status
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
-from tests.results.results import ALL, add_run, make_config, make_status, publish, write
+from tests.fuzz.mutate import mutants
+from tests.results.results import (
+    ALL,
+    add_run,
+    make_config,
+    make_evaluation,
+    make_status,
+    publish,
+    write,
+)
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "evaluation.json"])
@@ -24,6 +35,25 @@ def test_a_damaged_run_is_exported_with_its_problem(tmp_path, name):
         assert not bad[0]["counts"]
         assert bad[0]["problems"] or bad[0]["state"] != "done"
         assert to_csv(results(tmp_path)).count("\n") > len(ALL)
+
+
+@pytest.mark.parametrize(
+    ("document", "model"),
+    [(make_evaluation(make_config(), ALL), Evaluation), (make_status(warnings=["x"]), Status)],
+)
+def test_the_fast_reader_says_what_the_thorough_one_says(tmp_path, document, model):
+    file = tmp_path / "document.json"
+
+    def outcome(read):
+        try:
+            return read()
+        except UserError as error:
+            return error.message
+
+    for data in mutants(json.dumps({**document, "more": 1e3}).encode(), 7, 300):
+        file.write_bytes(data)
+        found = outcome(lambda: read_document(file, model))
+        assert found == outcome(lambda: parse_document(read_json(file), model, str(file))), data
 
 
 def test_pipes_links_and_folders_are_left_out(tmp_path):
