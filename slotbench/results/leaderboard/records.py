@@ -117,6 +117,8 @@ def read(path: Path, name: str) -> Iterator[Found]:
         evaluation = _reason(error, path) if file.exists() or file.is_symlink() else None
     yield describe(name, config, status, evaluation, path)
     for place in inside(f"{path}/{TRANSFER}", folders=False):
+        if not place.endswith(".json"):
+            continue
         where = f"{name}/{TRANSFER}/{Path(place).name}"
         try:
             yield _transferred(where, config, status, read_document(place, documents.Evaluation))
