@@ -86,9 +86,8 @@ class Planned:
                 "Name other shifts.",
             )
         same = attributes[DESCRIPTION] == self.description
-        if same and file.manifest.get(self.split) == split_digest(
-            file.file, file.layout, self.split
-        ):
+        stored = file.manifest.get(self.split)
+        if same and stored == split_digest(file.file, file.layout, self.split):
             return True
         say(f"{self.split} is {'damaged' if same else 'of another version'} and is made again.")
         return False
