@@ -7,6 +7,7 @@ Type: python -m benchmarks.render_rate [--scale 1] [--passes 20] [NAME ...]
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -75,10 +76,24 @@ def passes(reference: str, scenes: int) -> dict[str, float]:
 
 
 def goals() -> list[Goal]:
-    """Milliseconds an image of clevr6 on two workers."""
+    """Milliseconds an image of clevr6 on two workers, by the clock and by the processor.
+
+    Other work on the machine stretches the clock alone.
+    """
+    before = processor_seconds()
     with tempfile.TemporaryDirectory() as folder:
         made, spent = rendered("clevr:clevr6", IMAGES["clevr:clevr6"], 2, Path(folder))
-    return [Goal("rendering clevr6, two workers: ms an image", 1000 * spent / made, 20)]
+    halved = (processor_seconds() - before) / 2
+    return [
+        Goal("rendering clevr6, two workers: ms an image", 1000 * spent / made, 20),
+        Goal("the same, half the processor time: ms an image", 1000 * halved / made, 20),
+    ]
+
+
+def processor_seconds() -> float:
+    """What this process and the children that have ended have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:
