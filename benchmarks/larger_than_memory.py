@@ -143,8 +143,8 @@ def main() -> None:
     options.add_argument("--steps", type=int, help="of each window; none: all")
     options.add_argument("--folder", type=Path, help="on the disk to be read from")
     asked = options.parse_args()
-    if asked.cap < 1:
-        options.error("--cap: torch needs about 1 GB before it reads anything")
+    if asked.cap < 1.5:
+        options.error(f"--cap {asked.cap:g}: torch and a window need 1.5 GB")
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         large, small = Path(name) / "large.h5", Path(name) / "small.h5"
         begun = time.perf_counter()
