@@ -40,6 +40,10 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         records = [
             {name: files.read_json(path / f"{name}.json") for name in names} for path in chosen
         ]
+        for record in records:
+            for plugin in record["environment"].get("plugins", []):
+                # A record is for others: folders of this machine are not.
+                plugin["file"] = Path(plugin["file"]).name
         files.write_json(out, records)
         return facts
     listed: dict[str, dict[str, Any]] = {

@@ -44,9 +44,14 @@ def test_the_same_runs_give_the_same_archive(command, run, tmp_path):
 
 
 def test_records_without_weights_stand_on_the_leaderboard(command, run, results):
+    environment = json.loads((run / "environment.json").read_text())
+    environment["plugins"] = [{"file": "/home/me/mine.py", "names": ["objectives/mine"]}]
+    (run / "environment.json").write_text(json.dumps(environment))
     here = leaderboard(results).to_json()["rows"]
     out = results / "published" / "mine.json"
     assert command("publish", run.name, "--out", str(out))[0] == 0
+    (record,) = json.loads(out.read_text())
+    assert record["environment"]["plugins"][0]["file"] == "mine.py"
     shutil.rmtree(results / "runs")
     there = leaderboard(results).to_json()["rows"]
     assert [row.pop("published") for row in (*here, *there)] == [0, 1]
