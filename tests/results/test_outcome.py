@@ -23,7 +23,8 @@ def test_a_score_stands_beside_floor_reconstruction_and_supervised(tmp_path, bes
         write_json(run.path / f"{name}.json", record[name])
     if beside:
         (tmp_path / "published").mkdir()
-        shutil.copy(PUBLISHED, tmp_path / "published")
+        for name in ("quick-clevr6.json", "supervised-clevr6.json"):
+            shutil.copy(PUBLISHED.with_name(name), tmp_path / "published")
     score = record["evaluation"]["metrics"]["fg_ari/attention"]["value"]
     line = learnt(run, run.config())
     said = f"Learnt: fg_ari/attention {score:.2f}."
