@@ -45,12 +45,17 @@ def scaled(
 def reference_row(
     objective: str, group: Group, core: str, preset: str, everything: Sequence[Row]
 ) -> Row | None:
-    """The row of an objective on the same data: of this core and preset, else the most seeds."""
+    """The row of an objective on the same data: of this core and preset, else the most seeds.
+
+    Of rows with as many seeds, the one with the fewest settings of its own: its label is shortest.
+    """
     found = [
         row for row in everything if row.objective == objective and row.group == group and row.seeds
     ]
     same = [row for row in found if (row.core, row.preset) == (core, preset)]
-    return max(same or found, key=lambda row: (len(row.seeds), row.label), default=None)
+    return max(
+        same or found, key=lambda row: (len(row.seeds), -len(row.label), row.label), default=None
+    )
 
 
 def _scale(row: Row, metric: str, ends: Sequence[Row | None]) -> Scale:
