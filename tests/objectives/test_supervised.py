@@ -63,16 +63,19 @@ def test_the_matching_undoes_a_permutation_of_the_slots(data):
         assert float(made.loss(batch)["loss"]) < 1e-6
 
 
-def test_without_a_spare_slot_the_background_takes_none(data):
+def test_objects_come_before_the_background_where_slots_are_few(data):
+    """Slot 1 holds the background and a third of an object, which takes it all the same."""
     made, batch = supervised(data, "core.slots=2")
     batch.labels["visible"][:] = torch.tensor([True, True, False])
-    own = [object_masks(batch.labels["mask"], 3)[:, 1:3], batch.labels["mask"][:, None] == 0]
-    # Slots that hold the objects and nothing else: only a background that took one would cost.
-    attention = torch.cat([own[0] + 1e-6 * own[1]], dim=1)
+    truth = object_masks(batch.labels["mask"], 3)
+    sure = truth[:, 1] + 2 / 3 * truth[:, 2]
+    attention = torch.stack([sure, 1 - sure], dim=1)
     made.core.forward = lambda *_: SlotOutput(
         torch.zeros(len(attention), 2, 8), attention, torch.zeros(1)
     )
-    assert float(made.loss(batch)["masks"]) < 1e-4
+    pixels = truth[:, 1:3].sum(dim=(0, 2, 3))
+    expected = torch.tensor(3.0).log() * pixels[1] / pixels.sum()
+    torch.testing.assert_close(made.loss(batch)["masks"], expected, rtol=1e-4, atol=1e-4)
 
 
 def made_output(slots):

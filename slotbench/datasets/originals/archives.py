@@ -15,6 +15,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ ERRORS = (*ERRORS, ValueError, KeyError, RuntimeError, NotImplementedError, EOFE
 """What readers of damaged archives raise."""
 
 
-class Archive:
+class Archive(ABC):
     """An archive in an open file. Errors are :class:`UserError` that name archive and member.
 
     The names and declared sizes of its members are checked as they come.
@@ -56,9 +57,9 @@ class Archive:
         self._seen: set[str] = set()
         self._total = 0
 
+    @abstractmethod
     def __iter__(self) -> Iterator[tuple[str, "Member", int]]:
         """(name, stream, bytes of the archive read so far) of each member."""
-        raise NotImplementedError
 
     def error(self, what: str, member: str | None = None, advice: str = DAMAGED) -> UserError:
         """The error that names the archive and, where one is given, the member."""

@@ -47,14 +47,14 @@ def reference_row(
 ) -> Row | None:
     """The row of an objective on the same data: of this core and preset, else the most seeds.
 
-    Of rows with as many seeds, the one with the fewest settings of its own: its label is shortest.
+    Of rows with as many seeds, one without settings of its own comes first.
     """
     found = [
         row for row in everything if row.objective == objective and row.group == group and row.seeds
     ]
     same = [row for row in found if (row.core, row.preset) == (core, preset)]
     return max(
-        same or found, key=lambda row: (len(row.seeds), -len(row.label), row.label), default=None
+        same or found, key=lambda row: (len(row.seeds), not row.settings, row.label), default=None
     )
 
 
