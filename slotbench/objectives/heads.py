@@ -156,6 +156,12 @@ class MaskConfig(Options):
     """Distance from an image's median colour within which a pixel counts as plain, the channels in
     [0, 1]. The prices then hold for plain places alone, so that objects are free. 0: all places."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rise[0] > self.rise[1]:
+            first, last = self.rise
+            raise ValueError(f"rise={first},{last}: expected the first to be at most the second")
+
 
 def risen(share: float, rise: tuple[float, float]) -> float:
     """0 up to ``rise[0]``, 1 from ``rise[1]`` on, and a straight line between."""
@@ -193,7 +199,9 @@ def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:
     """
     median = images.flatten(2).median(dim=2).values[..., None, None]
     apart = (images - median).square().mean(dim=1, keepdim=True)
-    return functional.adaptive_max_pool2d(apart, size)[:, 0].div(-2 * distance**2).exp()
+    # A distance whose square is below single precision would give 0 / 0.
+    scaled = functional.adaptive_max_pool2d(apart, size)[:, 0].div(max(distance, 1e-6) ** 2)
+    return scaled.mul(-0.5).exp()
 
 
 def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:

@@ -122,7 +122,7 @@ def _check(request: Request) -> None:
     path, known = Path(request.path), names("datasets")
     if request.path.partition(":")[0] not in known and not path.exists():
         if path.suffix or len(path.parts) > 1:
-            raise UserError(f"{path} does not exist.")
+            raise UserError(f"{path} does not exist.", "Name a PNG or JPEG, or a folder of them.")
         raise unknown("picture, folder or dataset", request.path, known)
     if request.fit not in FITS:
         raise unknown("--fit", request.fit, FITS)

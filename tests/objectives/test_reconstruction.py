@@ -98,6 +98,12 @@ def test_a_place_is_as_plain_as_its_least_plain_pixel():
             expected = torch.exp(-apart.max() / (2 * 0.3**2))
             torch.testing.assert_close(found[image, row, column], expected)
     assert found[0, 0].tolist() == [1, 1]
+    assert plainness(images, 1e-300, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_prices_cannot_fall():
+    with pytest.raises(ValueError, match=r"rise=0\.9,0\.1: expected the first to be at most"):
+        ReconstructionConfig(rise=(0.9, 0.1))
 
 
 def test_a_price_of_plain_places_leaves_the_others_free():
