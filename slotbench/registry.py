@@ -44,7 +44,7 @@ INDEX = Path(__file__).with_name("index.json")
 ROOMS = ("datasets.sets", "cores", "objectives", "config", "evaluation", "suites", "tracking")
 """Where registered classes are, for :func:`write_index`."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-FACTS = ("version", "default", "better", "directions", "keys", "shown", "compared")
+FACTS = ("version", "default", "better", "directions", "ranges", "keys", "shown", "compared")
 """Attributes of a metric that tables read without importing its class."""
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
@@ -214,8 +214,7 @@ def _check(
 
 def _facts(metric: Any) -> dict[str, Any]:
     """The facts that the index holds of a metric, in JSON's types."""
-    found = {name: getattr(metric, name) for name in FACTS}
-    return {key: list(each) if isinstance(each, tuple) else each for key, each in found.items()}
+    return dict(json.loads(json.dumps({name: getattr(metric, name) for name in FACTS})))
 
 
 @cache

@@ -19,7 +19,7 @@ The definition leaves these choices open:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -53,6 +53,7 @@ class Dci(Metric):
     version = 2
     keys = ("dci/*",)
     better = 1
+    ranges: ClassVar = {"*": (0, 1)}
     needs = trains = ("slots", "overlap", "labelled")
     cost = 2_000.0
 

@@ -24,7 +24,7 @@ from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
 from slotbench.evaluation.result import Progress, Result
-from slotbench.evaluation.segmentation import UNLABELLED, scores
+from slotbench.evaluation.segmentation import RANGES, UNLABELLED, scores
 from slotbench.registry import register
 from slotbench.rng import building, numpy_generator
 
@@ -52,6 +52,7 @@ class DecoderProbe(Metric):
     keys = (f"*/{SOURCE}",)
     better = 1
     directions: ClassVar = {"recon_mse/*": -1}
+    ranges = RANGES
     default = False
     needs = ("slots", "labelled")
     cost = 100_000.0

@@ -4,6 +4,7 @@ Each group is one class. The registry's index holds its facts, so that the comma
 leaderboard do not import torch.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
@@ -78,6 +79,14 @@ def direction(key: str) -> int:
         return 0
     own = (sign for like, sign in found.facts["directions"].items() if fnmatchcase(key, like))
     return int(next(own, found.facts["better"]))
+
+
+def value_range(key: str) -> tuple[float, float]:
+    """The least and the greatest value that a metric can have; infinite where nothing is known."""
+    found = _owner(key)
+    known = () if found is None else found.facts["ranges"].items()
+    least, most = next((ends for like, ends in known if fnmatchcase(key, like)), (None, None))
+    return -math.inf if least is None else least, math.inf if most is None else most
 
 
 def compared_keys() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class LinearProbe(Metric):
     version = 1
     keys = ("linear_probe/*", "knn/*")
     better = 1
+    ranges: ClassVar = {"*": (0, 1)}
     shown = compared = ("linear_probe/slots/map",)
     needs = trains = SOURCES
     cost = 2_000.0

@@ -97,6 +97,9 @@ class Metric(ABC):
     """1: higher is better; -1: lower is better; 0: neither."""
     directions: ClassVar[Mapping[str, int]] = {}
     """Patterns of keys whose direction is another than ``better``."""
+    ranges: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {}
+    """Patterns of keys -> their least and greatest value, None where there is none; of several
+    patterns the first counts. Intervals that are shown end there."""
     shown: ClassVar[tuple[str, ...]] = ()
     """Keys that are columns of the leaderboard where no metric is named."""
     compared: ClassVar[tuple[str, ...]] = ()

@@ -54,6 +54,7 @@ class LinearProperties(Metric):
     version = 2
     keys: ClassVar[tuple[str, ...]] = ("properties/linear/*", f"{JOINT}/*")
     better = 1
+    ranges: ClassVar = {f"{JOINT}/*": (0, 1), "*": (None, 1)}
     shown: ClassVar[tuple[str, ...]] = (
         "properties/linear/loss/mean",
         "properties/linear/mask/mean",

@@ -4,6 +4,7 @@ All scores come from one table an image: how many pixels have true label i and p
 Pixels labelled 255 are in no table.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -18,6 +19,12 @@ from slotbench.matching import assign
 from slotbench.registry import register
 
 METRICS = ("ari", "fg_ari", "miou", "mbo", "sc", "msc")
+RANGES: Mapping[str, tuple[float | None, float | None]] = {
+    "recon_mse*": (0, None),
+    "*ari/*": (-0.5, 1),
+    "*": (0, 1),
+}
+"""The least ARI is -0.5 (Chacón and Rastrojo 2022)."""
 UNLABELLED = "no pixel of the images is labelled"
 _BLOCK = 1 << 18
 """Pixels that are counted at a time: their index arrays fit into a processor's cache."""
@@ -40,6 +47,7 @@ class Segmentation(Metric):
     keys = (*(f"{metric}/{source}" for metric in METRICS for source in SOURCES), "recon_mse")
     better = 1
     directions: ClassVar = {"recon_mse": -1}
+    ranges = RANGES
     shown = ("fg_ari/decoder", "fg_ari/attention")
     compared = ("fg_ari/attention", "ari/attention", "miou/attention")
     needs = (*(f"labels/{source}/first" for source in SOURCES), "recon_mse", "labelled")
@@ -72,6 +80,7 @@ class Draws(Metric):
     version = 1
     keys = ("*/draws",)
     better = 1
+    ranges = RANGES
     needs = (*(f"labels/{source}/{draw}" for source in SOURCES for draw in DRAWS), "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:

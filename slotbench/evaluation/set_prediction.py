@@ -23,6 +23,7 @@ cross-entropy), not a Huber loss on all outputs.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +59,7 @@ class SetPrediction(Metric):
     version = 2
     keys = ("set_prediction/*",)
     better = 1
+    ranges: ClassVar = {"*": (0, 1)}
     needs = trains = ("slots", "overlap")
     cost = 500.0
 

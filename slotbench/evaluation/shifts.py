@@ -7,6 +7,7 @@ judged on it.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ class Shifts(Metric):
     version = 2
     keys = ("shifts/*",)
     better = 1
+    ranges: ClassVar = {"*": (None, 1)}
     trains = ("slots", "overlap", "labelled")
     cost = 4_000.0
 

@@ -29,6 +29,7 @@ class SlotCount(Metric):
     keys = ("slot_count/*",)
     better = -1
     directions: ClassVar = {"slot_count/*/in_use": 0}
+    ranges: ClassVar = {"*": (0, None)}
     shown = ("slot_count/attention/error",)
     needs = (*(f"labels/{source}/first" for source in SOURCES), "labelled")
 

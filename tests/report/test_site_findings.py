@@ -9,7 +9,7 @@ import pytest
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from tests.report.test_site import Page, site
-from tests.results.results import add_run, add_seeds, make_evaluation, make_status, write
+from tests.results.results import add_run, add_seeds, make_evaluation, make_status, text_of, write
 from tests.suites.tiny import data, planned
 from tests.suites.tiny import write as write_suite
 
@@ -132,6 +132,17 @@ def test_a_suites_question_is_answered_by_its_axes(home):
     assert "byol" not in page.words
     assert "no memory left" in page.words
     assert "0.200 3 undecided" in row_of(page, "alignment", "hungarian over pool")
+
+
+def test_the_page_and_the_terminal_count_the_same_comparisons(home):
+    """Those of a suite's axes are counted apart."""
+    ran_alone(home)
+    for objective in ("byol", "reconstruction"):
+        add_run(home / "results", {METRIC: 0.9}, objective=objective)
+    page, board = suite_site(home, None), leaderboard(home / "results")
+    assert board.lacking.startswith("1 of 2 comparisons lack seeds")
+    assert board.lacking in page.words
+    assert board.lacking in " ".join(text_of(board).split())
 
 
 def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):

@@ -106,6 +106,24 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
     assert "comparisons lack seeds: each needs 3 of both sides." in wide
 
 
+def test_an_interval_that_is_shown_ends_where_its_metric_does(tmp_path):
+    for seed, value in enumerate((0.75, 0.99)):
+        numbers = {FG: value, "recon_mse": value / 1000, "health/effective_rank": value}
+        add_run(tmp_path, numbers, seed=seed)
+    board = leaderboard(tmp_path, metrics=(FG, "recon_mse", "health"))
+    half = 12.706204736174694 * 0.12
+    assert half > 1.5  # beyond -0.5 too
+    (row,) = board.to_json()["rows"]
+    assert row["metrics"][FG]["high"] == pytest.approx(0.87 + half)
+    for text in (text_of(board), text_of(board, wide=True), board.to_markdown()):
+        assert "[-0.50, 1.00]" in text  # ARI
+        assert "[0.00, 2.39" not in text
+        assert "[0, 0.0024]" in text or "[0.00, 0.0024]" in text  # an error
+        assert "[-0.65, 2.39]" in text  # no range is known
+    frame = board.to_frame().set_index("metric")
+    assert frame.loc[FG, "low"] == pytest.approx(0.87 - half)
+
+
 def test_a_name_that_is_cut_keeps_its_beginning_and_its_end():
     names = ("reconstruction+slot-infonce:0.02", "reconstruction+slot-infonce:0.02, steps=3000")
     rows = [[Cell(name), Cell("0.50")] for name in names]

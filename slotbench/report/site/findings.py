@@ -14,6 +14,7 @@ from slotbench.results.leaderboard.wording import (
     MISSING,
     comparison_lines,
     interval,
+    lacking,
     p_value,
     signed,
 )
@@ -62,15 +63,11 @@ def findings(board: Board, study: Study) -> Findings:
             rows.append([*map(Cell, names), *_numbers(one)])
         heads = ("axis", "measure", "levels", *NUMBERS)
         tables.append(Table(f"Axes of the suite {study.name}", heads, rows, notes))
-    asked: list[Paired | Contrast] = [*board.comparisons, *study.contrasts]
-    short = sum(not _enough(each) for each in asked)
-    lacking = (
-        f"{short:,} of {len(asked):,} comparisons lack seeds: each needs {LEAST_FOR_A_CLAIM} of "
-        "both sides."
-    )
+    of_axes = lacking([each.result.n for each in study.contrasts], "comparisons of axes")
+    short = " ".join(filter(None, (board.lacking, of_axes)))
     told = (*study.notes, *(board.verdict.notes if of_families else ()))
     said = study.answer or board.verdict.headline
-    return Findings(study.question, said, told, tuple(tables), lacking if short else "")
+    return Findings(study.question, said, told, tuple(tables), short)
 
 
 def _enough(found: Paired | Contrast) -> bool:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import direction, group_of
 from slotbench.files import read_json
-from slotbench.results.leaderboard import Board, Row
+from slotbench.results.leaderboard import Board, Row, wording
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
@@ -162,8 +162,8 @@ def _metrics(board: Board) -> list[str]:
 
 
 def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
-    cell = row.metrics.get(key)
-    if cell is None or cell.mean is None:
+    cell = wording.shown(row, key)
+    if cell.mean is None:
         return None
     more = [interval(cell), fewer(row, key), int(winner)]
     shown = max((place for place, each in enumerate(more, 1) if each), default=0)
@@ -172,7 +172,7 @@ def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
 
 def _spread(row: Row, key: str) -> list[Any]:
     """Mean, interval and the value of every seed."""
-    cell, seeds = row.metrics[key], row.values.get(key, {}).values()
+    cell, seeds = wording.shown(row, key), row.values.get(key, {}).values()
     rounded = [None if one is None else round(one, 5) for one in (cell.mean, cell.low, cell.high)]
     return [*rounded, [round(value, 5) for value in seeds] if not row.scales else []]
 

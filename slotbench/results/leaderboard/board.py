@@ -20,7 +20,7 @@ from slotbench.results.leaderboard.filters import choose, select
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import Verdict, claim, verdict
-from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines
+from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines, lacking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +91,11 @@ class Board:
     def sentence(self) -> str:
         """The answer alone, which takes no row-by-row comparison."""
         return claim(self.families)[1]
+
+    @property
+    def lacking(self) -> str:
+        """How many comparisons have too few seeds; "" where none has."""
+        return lacking([len(match.seeds) for match in self.matches])
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

@@ -12,17 +12,18 @@ from typing import Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json
-from slotbench.results import below, published_files
+from slotbench.results import below, published_files, published_runs
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
-from slotbench.results.leaderboard.records import Found, describe, read, unreadable
+from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
+from slotbench.results.run import Run
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """The fields of ``status.json`` that tell what a run cost."""
 
 
 def find(results_dir: Path) -> list[Found]:
-    """Every run under ``results_dir``, and the published records that come with slotbench."""
+    """Every run under ``results_dir``, and the published ones that come with slotbench."""
     places = [("runs", 3), *((kind, 2) for kind in FOLDERS.values())]
     folders = [path for name, depth in places for path in below(f"{results_dir}/{name}", depth)]
     found = [
@@ -36,9 +37,20 @@ def find(results_dir: Path) -> list[Found]:
 
 
 def published(results_dir: Path) -> list[Found]:
-    """The records in ``results_dir``, and those that come with slotbench."""
-    files = published_files(results_dir)
-    return [run for file in files for run in _published(file, f"published/{file.name}")]
+    """The published runs in ``results_dir``, and those that come with slotbench.
+
+    Of a copy that was made to be judged on other data, only those numbers count: they are of this
+    machine.
+    """
+    found = []
+    for path in map(Path, published_runs(results_dir)):
+        for run in read(path, "/".join(("published", *path.parts[-5:]))):
+            run.published = run.family != TRANSFER
+            if not run.published or Run(path).bundled:
+                found.append(run)
+    for file in published_files(results_dir):
+        found += _published(file, f"published/{file.name}")
+    return found
 
 
 def metric_keys(found: Iterable[Found]) -> list[str]:

@@ -64,9 +64,9 @@ def row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 def metric_cell(row: Row, metric: str, *, best: bool) -> Cell:
     """Mean, interval, inter-quartile mean, and the number of seeds where some lack the metric."""
-    found = row.metrics.get(metric)
-    if found is None:
+    if metric not in row.metrics:
         return Cell(MISSING)
+    found = wording.shown(row, metric)
     iqm = "" if found.iqm is None else f"IQM {number(found.iqm)}"
     small = tuple(filter(None, (interval(found), iqm, fewer(row, metric))))
     return Cell(number(found.mean), small, best)

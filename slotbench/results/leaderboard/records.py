@@ -63,9 +63,9 @@ class Found:
     status: documents.Status | None = None
     evaluation: documents.Evaluation | None = None
     path: Path | None = None
-    """Its directory; None for a published record."""
+    """Its directory; None for a published record without weights."""
     environment: documents.Environment = field(default_factory=documents.Environment)
-    """Of a published record only; a run keeps its own in its directory."""
+    """Of such a record only; a run keeps its own in its directory."""
     values: dict[str, float] = field(default_factory=dict)
     """Metric -> value, without the missing ones."""
     versions: dict[str, int] = field(default_factory=dict)

@@ -83,8 +83,7 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
     console.print()
     if wide:
         _put_comparisons(board, console)
-    short = sum(len(match.seeds) < LEAST_FOR_A_CLAIM for match in board.matches)
-    _put(console, filter(None, [wording.lacking(short, len(board.matches))]), "dim")
+    _put(console, filter(None, [board.lacking]), "dim")
     _put(console, [board.sentence], "bold")
 
 
@@ -146,11 +145,10 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
     for metric in metrics:
         winners = wording.best(rows, metric)
         for k, row in enumerate(rows):
-            found = row.metrics.get(metric)
-            shown = found is not None and (spans or metric == PRIMARY)
-            small = (interval(found) if shown else "", fewer(row, metric))
-            mean = number(found.mean) if found else MISSING
-            cells[k].append(Cell(mean, tuple(filter(None, small)), k in winners))
+            found = wording.shown(row, metric)
+            ends = interval(found) if spans or metric == PRIMARY else ""
+            small = tuple(filter(None, (ends, fewer(row, metric))))
+            cells[k].append(Cell(number(found.mean), small, k in winners))
     for line, row in zip(cells, rows, strict=True):
         seconds = row.cost.seconds
         line.append(Cell(MISSING if seconds is None else f"{seconds / 60:,.1f}"))

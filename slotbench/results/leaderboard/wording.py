@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from slotbench.evaluation.groups import direction, shown_keys
+from slotbench.evaluation.groups import direction, shown_keys, value_range
 from slotbench.results.leaderboard.comparisons import Paired
 from slotbench.results.leaderboard.grouping import Cost, Group, Row
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, MARGIN
+from slotbench.results.leaderboard.statistics import EMPTY, LEAST_FOR_A_CLAIM, MARGIN, Summary
 
 MISSING = "—"
 TEST = (
@@ -112,10 +113,23 @@ def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
     }
 
 
-def lacking(short: int, asked: int) -> str:
-    """How many comparisons have too few seeds; "" where none has."""
-    needed = f"each needs {LEAST_FOR_A_CLAIM} of both sides"
-    return f"{short:,} of {asked:,} comparisons lack seeds: {needed}." if short else ""
+def lacking(seeds: Sequence[int], what: str = "comparisons") -> str:
+    """How many comparisons of so many shared seeds each have too few; "" where none has."""
+    short = sum(n < LEAST_FOR_A_CLAIM for n in seeds)
+    found = f"{short:,} of {len(seeds):,} {what} lack seeds"
+    return f"{found}: each needs {LEAST_FOR_A_CLAIM} of both sides." if short else ""
+
+
+def shown(row: Row, metric: str) -> Summary:
+    """A row's numbers as people see them: no interval leaves the range of the metric.
+
+    Student's t knows of no range. Scaled numbers have another one, and differences have theirs.
+    """
+    found = row.metrics.get(metric, EMPTY)
+    if row.scales or found.low is None or found.high is None:
+        return found
+    least, most = value_range(metric)
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 def finding(pair: Paired) -> str:
