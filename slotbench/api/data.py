@@ -27,10 +27,15 @@ def typed(folder: str, place: Place) -> str:
 
 
 def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
-    """The run of a directory or of a unique beginning of its id; a run is given back as it is."""
+    """The run of a directory or of a unique beginning of its id; a run is given back as it is.
+
+    Published runs with weights have ids, too: ``slotbench.load("0-3fa91c02")`` needs no training.
+    """
     from slotbench.results import run as runs
 
-    return run if isinstance(run, runs.Run) else runs.find(str(run), Path(results_dir))
+    if isinstance(run, runs.Run):
+        return run
+    return runs.find(str(run), Path(results_dir), published=True)
 
 
 def host(

@@ -53,6 +53,7 @@ def evaluate(
     Returns the document of each ``evaluation.json`` by directory.
     """
     from slotbench.results import judge, judge_external
+    from slotbench.results.publish import writable
 
     judge_external.check_options(runs, predictions, baseline, dataset, name, split)
     places = (Path(data_dir), Path(results_dir))
@@ -70,7 +71,7 @@ def evaluate(
                 dataset=dataset,
                 slots=slots,
             )
-            for run in [find(reference, results_dir) for reference in runs]
+            for run in [writable(find(name, results_dir), places[1]) for name in runs]
         }
     request = judge_external.Request(str(dataset), metrics, seed, *places, force)
     if predictions is not None:
@@ -111,8 +112,9 @@ def show(
     from slotbench.report.show import Wish, draw
     from slotbench.results import documents
     from slotbench.results.models import open_dataset, run_title, trained
+    from slotbench.results.publish import writable
 
-    found = find(run, results_dir)
+    found = writable(find(run, results_dir), Path(results_dir))
     config, drawn, judged = found.config(), {}, None
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
@@ -127,7 +129,7 @@ def show(
     if found.model.is_file():
         wish, where = Wish(images, tuple(index), split, ranked, properties), host(device)
         with (
-            open_dataset(config, Path(data_dir)) as dataset,
+            open_dataset(config, Path(data_dir), alike=True) as dataset,
             bar("Drawing", 1.0, count=False) as told,
         ):
             made = draw(
@@ -203,4 +205,4 @@ def verify(
             f"{target} is a folder, and neither a run nor a bundle.",
             "Name a prepared file, a run's directory or id, or a bundle.",
         )
-    return check.run(str(target), Path(results_dir))
+    return check.run(str(find(target, results_dir).path), Path(results_dir))

@@ -5,16 +5,25 @@ from contextlib import suppress
 from pathlib import Path
 
 SHIPPED = Path(__file__).with_name("published")
-"""The published records that come with slotbench: one JSON file a study."""
+"""The published results that come with slotbench: a JSON file a study, a bundle with weights."""
 VARIABLE = "SLOTBENCH_PUBLISHED"
 """Names a folder of records to read instead of :data:`SHIPPED`; empty: none."""
 
 
 def published_files(results_dir: Path) -> list[Path]:
     """The files of published records that stand on the leaderboard of a folder."""
+    return [file for folder in _published(results_dir) for file in sorted(folder.glob("*.json"))]
+
+
+def published_runs(results_dir: Path) -> list[str]:
+    """The directories of published runs with weights: ``<bundle>/runs/<dataset>/<names>/<id>``."""
+    bundles = [bundle for folder in _published(results_dir) for bundle in inside(str(folder))]
+    return [run for bundle in bundles for run in below(f"{bundle}/runs", 3)]
+
+
+def _published(results_dir: Path) -> list[Path]:
     shipped = os.environ.get(VARIABLE, str(SHIPPED))
-    folders = [results_dir / "published", *([Path(shipped)] if shipped else [])]
-    return [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    return [results_dir / "published", *([Path(shipped)] if shipped else [])]
 
 
 def below(folder: str, depth: int) -> list[str]:

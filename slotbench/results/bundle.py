@@ -20,7 +20,7 @@ from annotated_types import Len
 from pydantic import Field
 
 from slotbench.errors import UserError
-from slotbench.files import Document, parse_document, parse_json
+from slotbench.files import Document, parse_document, parse_json, read_document, sha256_of
 from slotbench.results.documents import Schema
 
 KIND = "slotbench results"
@@ -175,6 +175,15 @@ def bad_name(name: str) -> str:
     if name != MANIFEST and (len(parts) != 5 or parts[0] != "runs" or parts[-1] not in FILES):
         return "no such file belongs into a bundle"
     return ""
+
+
+def check_run(path: Path, run: Path) -> None:
+    """:class:`UserError` where a run in the folder of a bundle is not as its manifest says."""
+    listed = read_document(path / MANIFEST, Manifest).files
+    for file in (run.resolve() / name for name in FILES):
+        facts = listed.get(file.relative_to(path).as_posix())
+        if facts is None or not file.is_file() or sha256_of(file) != facts.sha256:
+            raise UserError(f"{file} is not the file that the bundle's {MANIFEST} lists.", _ADVICE)
 
 
 def check_hashes(bundle: Bundle) -> list[str]:

@@ -31,7 +31,7 @@ def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfi
             )
     read_model(earlier)
     objective, dataset = str(before.names["objective"]), before.dataset.reference
-    here = earlier.results_dir == results_dir.resolve()
+    here = earlier.bundled or earlier.results_dir == results_dir.resolve()
     init = {
         "run": earlier.id if here else str(earlier.path.resolve()),
         "model": sha256_of(earlier.model),
@@ -47,7 +47,7 @@ def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tenso
 
     :class:`UserError` where the earlier run is gone, or has been trained anew.
     """
-    earlier = find(config.init["run"], results_dir)
+    earlier = find(config.init["run"], results_dir, published=True)
     state = read_model(earlier)
     if sha256_of(earlier.model) != config.init["model"]:
         raise UserError(

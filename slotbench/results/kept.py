@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slotbench import registry
 from slotbench.files import write_whole
-from slotbench.results import below, inside, published_files
+from slotbench.results import below, inside, published_files, published_runs
 
 LEAST_RUNS = 500
 """Fewer are read so fast that keeping a page is not worth it."""
@@ -29,6 +29,7 @@ def page_key(results_dir: Path, asked: object) -> str:
     if len(runs) < LEAST_RUNS:
         return ""
     runs += [*below(f"{folder}/baselines", 2), *below(f"{folder}/external", 2)]
+    runs += published_runs(results_dir)
     files = [f"{run}/{name}" for run in runs for name in DOCUMENTS]
     files += [file for run in runs for file in inside(f"{run}/transfer", folders=False)]
     return key((folder, asked), [*files, *map(str, published_files(results_dir))])

@@ -9,7 +9,7 @@ from typing import Any
 
 from slotbench import __version__, files
 from slotbench.errors import UserError
-from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
+from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name, check_run
 from slotbench.results.documents import SCHEMA_VERSION, Evaluation
 from slotbench.results.run import Run
 
@@ -62,6 +62,23 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
             files.write_json(made / MANIFEST, manifest)
     total = sum(each["bytes"] for each in listed.values())
     return {**facts, "files": len(sources), "bytes": total}
+
+
+def writable(run: Run, results_dir: Path) -> Run:
+    """The run itself; of a published one a copy in ``<results_dir>/published/copies``.
+
+    :class:`UserError` where the published run is not as its bundle says.
+    """
+    if not run.bundled:
+        return run
+    check_run(run.results_dir, run.path)
+    folder = results_dir / "published/copies/runs"
+    copy = Run(folder.joinpath(*run.path.resolve().parts[-3:]))
+    if not copy.config_file.is_file():
+        with files.replacing_folder(copy.path, "config.json", force=True) as made:
+            for name in FILES:
+                shutil.copyfile(run.path / name, made / name)
+    return copy
 
 
 def _files(run: Run) -> dict[str, Path]:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, UserError
 from slotbench.fields import LARGEST
 from slotbench.locks import Held, held, hold
-from slotbench.results import documents
+from slotbench.results import documents, published_runs
 from slotbench.results.documents import State, Status
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class Run:
         path = self.path.resolve()
         runs = next((parent for parent in path.parents if parent.name == "runs"), None)
         return path.parent if runs is None else runs.parent
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it is part of a bundle, which nothing is written into."""
+        return (self.results_dir / "manifest.json").is_file()
 
     def create(self, config: RunConfig) -> None:
         """Make the directory and write ``config.json`` where there is none yet."""
@@ -267,18 +272,20 @@ def all_runs(results_dir: Path) -> list[Run]:
     return [Run(file.parent) for file in sorted(results_dir.glob("runs/*/*/*/config.json"))]
 
 
-def find(reference: str, results_dir: Path) -> Run:
-    """The run that a user means: a directory, or a unique prefix of ``<seed>-<id>`` or ``<id>``."""
+def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
+    """The run that a user means: a directory, or a unique prefix of ``<seed>-<id>`` or ``<id>``.
+
+    With ``published``, where no run of the folder has the id, published runs with weights count.
+    """
     path = Path(reference)
     if (path / "config.json").is_file():
         return Run(path)
     runs = all_runs(results_dir)
-    names = [(run.id, run.id.partition("-")[2]) for run in runs]
-    found = [
-        run
-        for run, (whole, short) in zip(runs, names, strict=True)
-        if reference and (whole.startswith(reference) or short.startswith(reference))
-    ]
+    found = _named(reference, runs)
+    if published and not found:
+        others = {run.id: run for run in map(Run, map(Path, published_runs(results_dir)))}
+        runs += others.values()
+        found = _named(reference, others.values())
     if len(found) == 1:
         return found[0]
     if found:
@@ -292,11 +299,27 @@ def find(reference: str, results_dir: Path) -> Run:
     raise UserError(f"No run {reference!r} in {where}.", f"There are: {listed}{more}.")
 
 
+def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
+    """The runs whose ``<seed>-<id>`` or ``<id>`` begins so."""
+
+    def fits(whole: str) -> bool:
+        return whole.startswith(reference) or whole.partition("-")[2].startswith(reference)
+
+    return [run for run in runs if reference and fits(run.id)]
+
+
 def read_model(run: Run) -> dict[str, Any]:
-    """The trained weights, tensors by name; :class:`UserError` where the run has none yet."""
+    """The trained weights, tensors by name; :class:`UserError` where the run has none yet.
+
+    A run of a bundle must be as the bundle's manifest says.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if run.bundled:
+        from slotbench.results.bundle import check_run
+
+        check_run(run.results_dir, run.path)
     if not run.model.is_file():
         state = run.status()["state"]
         resume = f"Type: slotbench train --resume {run.typed}"

@@ -91,6 +91,11 @@ def resume(
     An extended run is another run: see :mod:`slotbench.results.earlier`.
     """
     run = find(reference, results_dir)
+    if run.bundled:
+        raise UserError(
+            f"--resume {run.id}: this run is published; its checkpoint is not.",
+            f"To start from its weights, type: slotbench train --init {run.id}",
+        )
     config = run.config()
     if steps is not None:
         from slotbench.results.earlier import extension

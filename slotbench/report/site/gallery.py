@@ -66,14 +66,15 @@ def draw_gallery(
 
 
 def _look(run: Run, data_dir: Path, device: torch.device) -> list[Seen]:
-    """The first images as the run's model sees them; a run without pictures is drawn, too."""
+    """The first images as the run's model sees them; an own run without pictures is drawn, too."""
     config = run.config()
     if run.pictures.is_symlink():
         raise SlotbenchError(f"{run.pictures} is a link.", f"Remove it: rm {run.pictures}")
-    with open_dataset(config, data_dir) as dataset:
+    with open_dataset(config, data_dir, alike=True) as dataset:
         model = trained(run, config).to(device)
         page = run.pictures / "test.png"
-        if not page.is_file() or page.stat().st_mtime_ns < run.model.stat().st_mtime_ns:
+        drawn = page.is_file() and page.stat().st_mtime_ns >= run.model.stat().st_mtime_ns
+        if not (drawn or run.bundled):
             draw(
                 model,
                 dataset,

@@ -23,11 +23,11 @@ from slotbench.report.site.curves import curves
 from slotbench.report.site.findings import findings, ranks, row_by_row
 from slotbench.report.site.pages import Document, Page, Panel
 from slotbench.report.site.study import Study, study
-from slotbench.results.leaderboard import Board, leaderboard
+from slotbench.results.leaderboard import Board, leaderboard, wording
 from slotbench.results.leaderboard.board import summed_up
 from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.comparisons import PRIMARY
-from slotbench.results.leaderboard.grouping import by_group
+from slotbench.results.leaderboard.grouping import Group, Row, by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
 from slotbench.results.leaderboard.wording import interval, number, titles
 from slotbench.results.run import Run
@@ -191,13 +191,18 @@ def _write_index(
 
 
 def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
-    """The picture at the top: of the dataset with pictures, else of the first one."""
+    """The picture at the top: of a dataset with pictures, and with own runs where there is one."""
     groups = by_group(board.rows)
     pictured = {gallery.group: gallery for gallery in galleries}
-    group, rows = next((each for each in groups if each[0] in pictured), groups[0])
+
+    def worth(found: tuple[Group, list[Row]]) -> tuple[bool, bool]:
+        own = any(row.published < len(row.seeds) for row in found[1])
+        return found[0] in pictured, own and bool(pictured)
+
+    group, rows = max(groups, key=worth)
     gallery = pictured.get(group)
     seen = {id(one.row): one for one in gallery.shown} if gallery else {}
-    shown = [row for row in pages.contestants(rows) if id(row) in seen]
+    shown = pages.contestants([row for row in rows if id(row) in seen])
     # The controls stay when there are too many rows.
     controls = [row for row in shown if row.family == "control"]
     others = [row for row in shown if row not in controls][: MOST_CONTESTANTS - len(controls)]
@@ -206,9 +211,10 @@ def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
         "title": titles([each for each, _ in groups])[group],
         "gallery": gallery,
         "lines": [
-            (seen[id(row)], number(row.metrics[PRIMARY].mean), interval(row.metrics[PRIMARY]))
+            (seen[id(row)], number(cell.mean), interval(cell))
             for row in shown
             if row in controls or row in others
+            for cell in [wording.shown(row, PRIMARY)]
         ],
     }
 
