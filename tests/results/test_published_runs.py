@@ -127,6 +127,18 @@ def test_its_masks_are_on_the_page_of_data_that_one_pixel_tells_apart(
     assert pictures(page, published) == []
 
 
+def test_of_two_published_copies_the_one_with_weights_counts(published, results):
+    """Its numbers can be computed again."""
+    names = ("config", "status", "evaluation", "environment")
+    record = {name: json.loads((published.path / f"{name}.json").read_text()) for name in names}
+    rows = leaderboard(results).to_json()["rows"]
+    record["evaluation"]["metrics"]["fg_ari/attention"]["value"] = 0.123
+    (results / "published" / "older.json").write_text(json.dumps([record]))
+    board = leaderboard(results)
+    assert board.to_json()["rows"] == rows
+    assert board.warnings == ()
+
+
 def cut(file):
     file.write_bytes(file.read_bytes()[:-1])
 

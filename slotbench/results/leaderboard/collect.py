@@ -82,8 +82,9 @@ def _count_once(found: list[Found]) -> None:
     """Let each (row, seed) count once.
 
     The same run here and published: this machine's counts where it is done, else the published
-    one. Several copies on one side: one counts where their numbers agree, none where they differ,
-    because nothing says which is right.
+    one, with weights if there is one: its numbers can be computed again. Several copies of one
+    kind: one counts where their numbers agree, none where they differ, because nothing says which
+    is right.
     """
     groups: dict[Any, list[Found]] = defaultdict(list)
     for run in found:
@@ -92,7 +93,7 @@ def _count_once(found: list[Found]) -> None:
     for group in (group for group in groups.values() if len(group) > 1):
         counting = [run for run in group if run.counts]
         local = [run for run in counting if not run.published]
-        chosen = local or counting
+        chosen = local or [run for run in counting if run.path is not None] or counting
         clash = any(_numbers(run) != _numbers(chosen[0]) for run in chosen)
         if clash:
             others = " and ".join(run.run for run in chosen[1:])
