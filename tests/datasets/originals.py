@@ -1,10 +1,16 @@
-"""Original files, written byte by byte; nothing here uses the reader under test."""
+"""Original files, written byte by byte; nothing here uses the reader under test.
+
+``<kind>_arrays`` are a record's arrays, ``<kind>_record`` its bytes, and ``<kind>_held`` what a
+prepared dataset has of it at the original's own size.
+"""
 
 import gzip
 import struct
 
 import crc32c
 import numpy as np
+
+from tests.datasets.contents import Held
 
 
 def varint(value):
@@ -59,11 +65,8 @@ def write(path, records):
     return path
 
 
-def clevr_record(index, objects, **replaced):
-    """A scene of squares in the cropped part of the image; entity i is at column 64 + 18 i.
-
-    The order of the features differs between records; ``replaced`` are stored as they are.
-    """
+def clevr_arrays(index, objects):
+    """Image, mask, codes and numbers of squares in the crop; entity i is at column 64 + 18 i."""
     generator = np.random.default_rng(index)
     image = np.full((240, 320, 3), 100, np.uint8)
     mask = np.zeros((11, 240, 320, 1), np.uint8)
@@ -78,6 +81,12 @@ def clevr_record(index, objects, **replaced):
     numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
     numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
     numbers["visibility"] = present.astype(float)
+    return image, mask, codes, numbers
+
+
+def clevr_record(index, objects, **replaced):
+    """The order of the features differs between records; ``replaced`` are stored as they are."""
+    image, mask, codes, numbers = clevr_arrays(index, objects)
     floats = packed_floats if index % 2 else loose_floats
     features = {
         "image": single_bytes(image),
@@ -89,7 +98,22 @@ def clevr_record(index, objects, **replaced):
     return example(dict(sorted(features.items(), reverse=bool(index % 2))))
 
 
-def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
+def clevr_held(index, objects):
+    """The crop of 192 pixels; classes are called by their codes."""
+    image, mask, codes, numbers = clevr_arrays(index, objects)
+    crop, there = (slice(29, 221), slice(64, 256)), slice(1, objects + 1)
+    properties = {key: [f"{key}-{code}" for code in codes[key][there]] for key in codes}
+    properties["position"] = np.stack([numbers[key][there] for key in "xyz"], axis=1)
+    properties |= {key: numbers[key][there] for key in ("rotation", "pixel_coords")}
+    return Held(image[crop], mask[..., 0].argmax(axis=0)[crop], properties)
+
+
+SPRITES = {"colored_on_grayscale": (6, 3), "colored_on_colored": (5, 3), "binarized": (4, 1)}
+"""Variant -> entities and channels."""
+
+
+def sprites_arrays(index, sprites=2, entities=6, channels=3):
+    """Image, mask and numbers."""
     generator = np.random.default_rng(index)
     image = np.full((64, 64, channels), 50, np.uint8)
     mask = np.zeros((64, 64, entities, 1), np.uint8)
@@ -102,15 +126,29 @@ def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
     numbers["shape"] = generator.integers(1, 4, entities).astype(float)
     numbers["color"] = generator.random((entities, channels))
     numbers["visibility"] = (np.arange(entities) <= sprites).astype(float)
+    return image, mask, numbers
+
+
+def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
+    image, mask, numbers = sprites_arrays(index, sprites, entities, channels)
     stored = {key: packed_floats(values) for key, values in numbers.items()}
     pixels = {"image": single_bytes(image), "mask": single_bytes(mask)}
     return example({**pixels, **stored, **replaced})
 
 
-def tetrominoes_record(index, **replaced):
+def sprites_held(index, sprites, entities, channels):
+    image, mask, numbers = sprites_arrays(index, sprites, entities, channels)
+    there, keys = slice(1, sprites + 1), ["scale", "orientation", *["color"] * (channels == 3)]
+    properties = {key: numbers[key][there] for key in keys}
+    properties["shape"] = [f"shape-{code:.0f}" for code in numbers["shape"][there]]
+    properties["position"] = np.stack([numbers["x"][there], numbers["y"][there]], axis=1)
+    return Held(np.broadcast_to(image, (64, 64, 3)), mask[..., 0].argmax(axis=-1), properties)
+
+
+def tetrominoes_arrays(index):
     """Three squares of 10x10 pixels at (3 + 10 i, 4 + 10 i), of the colours red, cyan, yellow.
 
-    Entity 0, the background, has zeros for every number but its visibility.
+    Image, mask and numbers. Entity 0, the background, has zeros but for its visibility.
     """
     colors = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0)])
     image, mask = np.zeros((35, 35, 3), np.uint8), np.zeros((4, 35, 35, 1), np.uint8)
@@ -122,17 +160,34 @@ def tetrominoes_record(index, **replaced):
         numbers["x"][entity], numbers["y"][entity] = x, y
         numbers["shape"][entity] = (index + 6 * entity) % 19 + 1
     mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
-    numbers = {**numbers, "color": colors, "visibility": np.ones(4)}
+    return image, mask, {**numbers, "color": colors, "visibility": np.ones(4)}
+
+
+def tetrominoes_record(index, **replaced):
+    image, mask, numbers = tetrominoes_arrays(index)
     floats = packed_floats if index % 2 else loose_floats
     stored = {key: floats(values) for key, values in numbers.items()}
     pixels = {"mask": single_bytes(mask), "image": single_bytes(image)}
     return example({**pixels, **stored, **replaced})
 
 
-def room_record(index, objects, entities=7, walls=2, **replaced):
+def tetrominoes_held(index):
+    """The crop of 32 pixels begins at pixel 2; the last square loses what is beyond pixel 33."""
+    image, mask, numbers = tetrominoes_arrays(index)
+    crop = (slice(2, 34), slice(2, 34))
+    properties = {
+        "shape": [f"shape-{code:.0f}" for code in numbers["shape"][1:]],
+        "color": ["red", "cyan", "yellow"],
+        "position": np.stack([numbers["x"][1:], numbers["y"][1:]], axis=1),
+    }
+    return Held(image[crop], mask[..., 0].argmax(axis=0)[crop], properties)
+
+
+def room_arrays(index, objects, walls=2):
     """Sky, floor, one or two halves of the wall, then objects: 6x12 pixels, 20 brighter each.
 
-    The wall is rows 20 to 31; its halves meet at column 30. The first object stands at its foot.
+    Image and entities, (64, 64). The wall is rows 20 to 31; its halves meet at column 30. The first
+    object stands at its foot.
     """
     labels = np.zeros((64, 64), np.int64)
     labels[32:] = 1
@@ -143,5 +198,16 @@ def room_record(index, objects, entities=7, walls=2, **replaced):
         row, column = 29 + 5 * entity, 4 + 9 * entity
         labels[row : row + 6, column : column + 12] = 2 + walls + entity
     image = np.repeat(20 * labels[..., None] + index % 10, 3, axis=2).astype(np.uint8)
+    return image, labels
+
+
+def room_record(index, objects, entities=7, walls=2, **replaced):
+    image, labels = room_arrays(index, objects, walls)
     mask = 255 * (np.arange(entities)[:, None, None, None] == labels[..., None]).astype(np.uint8)
     return example({"image": single_bytes(image), "mask": single_bytes(mask), **replaced})
+
+
+def room_held(index, objects, walls):
+    """All background is label 0."""
+    image, labels = room_arrays(index, objects, walls)
+    return Held(image, np.maximum(labels - walls - 1, 0), {})

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from tests.datasets.contents import Held
 from tests.datasets.originals_images import rgb
 from tests.datasets.test_archives import zip_of
 
@@ -46,6 +47,16 @@ def scene(split, index, count, /, **more):
         "relationships": {"left": [[] for _ in range(count)]},
         **more,
     }
+
+
+def held(split, index, count, most):
+    """The crop, without labels; ``most`` is how many objects the layout has."""
+    objects = scene(split, index, count)["objects"]
+    keys = {key: key for key in ("shape", "color", "material", "size", "rotation", "pixel_coords")}
+    keys["position"] = "3d_coords"
+    properties = {name: [each[key] for each in objects] for name, key in keys.items()}
+    picture = image(index + 100 * (split == "val"))[29:221, 64:256]
+    return Held(picture, np.full((192, 192), 255), properties, np.arange(most) < count)
 
 
 def scenes(split, listed):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.datasets.contents import Held
 from tests.datasets.originals_images import palette, rgb
 
 WIDTH, HEIGHT = 40, 30
@@ -57,6 +58,14 @@ def thing(variant, index, k):
         "color": COLORS[k % 3],
         "material": materials[(index + k) % len(materials)],
     }
+
+
+def held(variant, index):
+    things = [thing(variant, index, k) for k in range(count(index))]
+    keys = {key: key for key in ("shape", "material", "size", "rotation", "pixel_coords")}
+    keys |= {"position": "3d_coords"} | ({"color": "color"} if variant == "vbg" else {})
+    properties = {name: [each[key] for each in things] for name, key in keys.items()}
+    return Held(picture(index)[CROP], labels(index)[CROP], properties)
 
 
 def scene(variant, index):

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from tests.datasets.contents import Held
 from tests.datasets.originals import example, field, frame, packed_floats, varint
 from tests.datasets.originals_images import grey, rgb
 
@@ -71,6 +72,17 @@ CODES = {
     "c": {"category": 17},
     "e": {"category": 17},
 }
+
+
+def held(variant, index):
+    n, times = objects_of(index), range(FRAMES)
+    known = {
+        key.removesuffix("_label"): codes(index, classes) for key, classes in CODES[variant].items()
+    }
+    known |= {"position": positions(index, 3), "image_position": positions(index, 2)}
+    known |= {} if variant == "a" else {"scale": 0.75 + np.arange(n) / 4}
+    images, masks = ([made(index, time) for time in times] for made in (image, labels))
+    return Held(np.stack(images), np.stack(masks), known)
 
 
 @lru_cache(256)

@@ -1,7 +1,10 @@
 """ShapeStacks' folders, written here byte by byte."""
 
+import re
+
 import numpy as np
 
+from tests.datasets.contents import Held
 from tests.datasets.originals_images import grey, rgb
 
 SIDE = 32
@@ -33,7 +36,24 @@ def image(height, camera, index):
     """Shape k has the colour (40 k, index, camera); elsewhere (0, 200, 0)."""
     where = labels(height, camera)
     colors = np.stack([40 * where, np.full_like(where, index), np.full_like(where, camera)], -1)
-    return rgb(np.where(where[..., None] > 0, colors, (0, 200, 0)))
+    return np.where(where[..., None] > 0, colors, (0, 200, 0))
+
+
+def facts(name):
+    """Height, and the shapes that are off centre and on a curved surface; 0: none."""
+    return map(int, re.findall(r"(?:h|vcom|vpsf)=(\d)", name))
+
+
+def held(name, index):
+    """Every view of a tower, sorted by the views' names; 28 of 32 pixels stay."""
+    height, off_center, on_curved = facts(name)
+    crop, levels = (slice(2, 30), slice(2, 30)), np.arange(1, height + 1)
+    names = {off_center: "center-of-mass", on_curved: "planar-surface"}
+    known = {"level": levels, "violation": [names.get(level, "none") for level in levels]}
+    return [
+        Held(image(height, camera, index)[crop], labels(height, camera)[crop], known)
+        for camera in sorted(CAMERAS, key=view_name)
+    ]
 
 
 def view_name(camera):
@@ -62,12 +82,12 @@ def write(root, split="default", towers=TOWERS, labels_in="iseg"):
         (lists / f"{name}_bgr_mean.npy").write_bytes(b"never read")
         for one in listed:
             index += 1
-            height = int(one.split("h=")[1][0])
+            height, *_ = facts(one)
             for folder in ("recordings", labels_in):
                 (root / folder / one).mkdir(parents=True, exist_ok=True)
             for camera, form in zip(CAMERAS, FORMS, strict=True):
                 view = root / "recordings" / one / view_name(camera)
-                view.write_bytes(image(height, camera, index))
+                view.write_bytes(rgb(image(height, camera, index)))
                 stored = label_image(labels(height, camera), form)
                 (root / labels_in / one / label_name(camera)).write_bytes(stored)
             (root / "recordings" / one / "vseg-w=0-cam_1-mono-0.png").write_bytes(b"not this")

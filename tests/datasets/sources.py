@@ -38,15 +38,20 @@ def tetrominoes(root, images):
     return originals.write(root / "tetrominoes_train.tfrecords", records)
 
 
+ROOMS = {
+    "train": (3, 7),
+    "test_empty_room": (0, 4),
+    "test_six_objects": (6, 10),
+    "test_identical_color": (5, 10),
+}
+"""File -> objects, entities. In every other record one half of the wall is in sight."""
+
+
 def objects_room(root, images):
-    for name, entities, objects in (
-        ("train", 7, 3),
-        ("test_empty_room", 4, 0),
-        ("test_six_objects", 10, 6),
-        ("test_identical_color", 10, 5),
-    ):
-        count = images if name == "train" else 4
-        records = [originals.room_record(index, objects, entities) for index in range(count)]
+    """``images`` records for training, four of each other file."""
+    for name, kind in ROOMS.items():
+        indices = range(images if name == "train" else 4)
+        records = [originals.room_record(index, *kind, 1 + index % 2) for index in indices]
         originals.write(root / f"objects_room_{name}.tfrecords", records)
     return root
 

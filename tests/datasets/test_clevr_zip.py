@@ -1,6 +1,5 @@
 """Import of CLEVR_v1.0.zip: properties without masks."""
 
-import hashlib
 import io
 import json
 import math
@@ -8,13 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.summary import summary
 from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
 from slotbench.datasets.originals.jsons import json_items
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
-from slotbench.results import verify
 from tests.datasets.originals import clevr_record, write
 from tests.datasets.originals_clevr_zip import (
     SIZES,
@@ -39,44 +35,6 @@ def source(tmp_path_factory):
 
 def request(source, data, variant="clevr6", **fields):
     return Request("clevr", variant, source, data_dir=data, **fields)
-
-
-@pytest.mark.parametrize(("variant", "most"), [("clevr6", 6), ("clevr10", 10)])
-def test_splits_and_variants(source, tmp_path, variant, most):
-    path = prepare(request(source, tmp_path, variant))
-    facts = verify.dataset(path)
-    assert (facts["origin"], facts["objects"]) == ("original", most)
-    splits = {"train": TRAIN, "val": VAL[:2], "test": VAL[2:]}
-    with DatasetFile(path) as dataset:
-        for split, objects in splits.items():
-            counted = dataset.read(split)["visible"].sum(axis=1).tolist()
-            assert counted == [count for count in objects if count <= most]
-            assert (dataset.read(split)["mask"] == 255).all()
-        assert "its own test images have no scenes" in dataset.attributes["split_rule"]
-        assert "val: records 7 to 8, test: records 9 to 11" in dataset.attributes["split_rule"]
-        sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-        stored = [{"file": "CLEVR_v1.0.zip", "sha256": sha256}]
-        assert json.loads(dataset.attributes["sources"]) == stored
-        assert summary(dataset)[-1].startswith("No pixel is labelled: segmentation cannot be")
-
-
-def test_images_are_cropped_and_properties_kept(source, tmp_path):
-    with DatasetFile(prepare(request(source, tmp_path, image_size=192))) as dataset:
-        batch, layout = dataset.read("train"), dataset.layout
-    kept = [index for index, count in enumerate(TRAIN) if count <= 6]
-    for row, index in enumerate(kept):
-        np.testing.assert_array_equal(batch["image"][row], image(index)[29:221, 64:256])
-        for slot in range(TRAIN[index]):
-            known = thing(index + slot, 70 + 20 * slot)
-            for prop in layout.properties[:4]:
-                code = batch[prop.key][row, slot]
-                assert prop.classes[code] == known[prop.name]
-            numbers = {"3d_coords": "position", "pixel_coords": "pixel_coords"}
-            for key, name in {**numbers, "rotation": "rotation"}.items():
-                found = batch[f"property/{name}"][row, slot]
-                np.testing.assert_allclose(found, np.float32(known[key]))
-        assert (batch["property/shape"][row, TRAIN[index] :] == -1).all()
-        assert not batch["property/position"][row, TRAIN[index] :].any()
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,10 @@
 import json
 import tarfile
 
-import numpy as np
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.results import verify
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets.originals_images import palette, rgb
 from tests.datasets.whole import fingerprint, refused
@@ -25,35 +23,6 @@ def folder(tmp_path):
 def request(root, variant="full", **fields):
     asked = {"image_size": CROPPED, "data_dir": root.parent / "data", **fields}
     return Request("clevrtex", variant, root, **asked)
-
-
-@pytest.mark.parametrize("variant", ["full", "vbg", "outd"])
-def test_every_image_is_there_with_its_labels_and_properties(tmp_path, variant):
-    path = prepare(request(tex.write(tmp_path, variant), variant))
-    assert verify.dataset(path)["images"] == {"train": 16, "val": 2, "test": 2}
-    with DatasetFile(path) as dataset:
-        classes = {prop.name: prop.classes for prop in dataset.layout.properties}
-        assert ("color" in classes) == (variant == "vbg")
-        assert "first 10 % test" in dataset.attributes["split_rule"]
-        for split, first in (("test", 0), ("val", 2), ("train", 4)):
-            batch = dataset.read(split)
-            for row in range(len(batch["image"])):
-                index = first + row
-                np.testing.assert_array_equal(batch["image"][row], tex.picture(index)[tex.CROP])
-                np.testing.assert_array_equal(batch["mask"][row], tex.labels(index)[tex.CROP])
-                shown = np.arange(10) < tex.count(index)
-                shown[0] = index % 2 == 0
-                np.testing.assert_array_equal(batch["visible"][row], shown)
-                for k in range(tex.count(index)):
-                    thing = tex.thing(variant, index, k)
-                    for name, known in classes.items():
-                        value = batch[f"property/{name}"][row, k]
-                        if known:
-                            assert known[value] == thing[name]
-                        else:
-                            key = {"position": "3d_coords"}.get(name, name)
-                            np.testing.assert_allclose(value, thing[key])
-                assert (batch["property/shape"][row, tex.count(index) :] == -1).all()
 
 
 @pytest.mark.parametrize("prefix", ["Poliigon", ""])

@@ -16,6 +16,7 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError
 from slotbench.results import verify
+from tests.datasets.contents import Held
 from tests.datasets.originals_images import grey, palette, rgb
 from tests.datasets.whole import evaluated, fingerprint, killed_after, read_all, refused
 
@@ -30,6 +31,14 @@ def squares(index):
         place = (slice(8, 16), slice(8 * label - 4, 8 * label + 4))
         image[place], labels[place] = (index, label, 200), label
     return image, labels
+
+
+def held(index):
+    """The middle 24 columns; object 3 is cut off."""
+    image, labels = squares(index)
+    names = ("red", "blue", "green")[: index % 3 + 1]
+    sizes = [index + (label + 1) / 4 for label in range(len(names))]
+    return Held(image[:, 4:28], labels[:, 4:28], {"color": names, "size": sizes})
 
 
 def write(path, data):
@@ -60,34 +69,6 @@ def folder(tmp_path):
 
 def request(root, **fields):
     return Request("folder", source=root, image_size=SIZE, data_dir=root.parent / "data", **fields)
-
-
-def test_images_masks_and_properties_belong_together(folder):
-    path = prepare(request(folder))
-    facts = verify.dataset(path)
-    assert facts["images"] == {"train": 7, "val": 1, "test": 2}
-    assert facts["origin"] == "original"
-    with DatasetFile(path) as dataset:
-        color, size = dataset.layout.properties
-        assert (color.kind, color.classes) == ("categorical", ("blue", "green", "red"))
-        assert size.kind == "numeric"
-        assert "sorted by name" in dataset.attributes["split_rule"]
-        assert "properties.csv" in dataset.attributes["sources"]
-        for split, first in (("train", 0), ("val", 7), ("test", 8)):
-            batch = dataset.read(split)
-            for row, index in enumerate(range(first, first + len(batch["image"]))):
-                # The middle 24 columns stay; object 3 is at 20 to 28 of 32, cut off at 28.
-                count = index % 3 + 1
-                assert batch["visible"][row].tolist() == [label <= count for label in (1, 2, 3)]
-                for label in range(1, count + 1):
-                    inside = batch["mask"][row] == label
-                    # A pixel of 16 covers 1.5 of 24: those within are of one colour.
-                    colors = batch["image"][row][inside].reshape(-1, 3)
-                    assert (colors == (index, label, 200)).all(axis=1).sum() >= 16
-                    code = batch["property/color"][row, label - 1]
-                    assert color.classes[code] == ("red", "blue", "green")[label - 1]
-                    assert batch["property/size"][row, label - 1] == index + label / 4
-                assert (batch["property/color"][row, count:] == -1).all()
 
 
 COMPOSED, DECOMPOSED = "caf\u00e9{}", "cafe\u0301{}"

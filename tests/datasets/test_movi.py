@@ -19,8 +19,6 @@ from slotbench.datasets.originals.tfrecord import (
     read_ints,
 )
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.datasets.sets.movi import HELD_OUT
-from slotbench.results import verify
 from tests.datasets import originals_movi as movi
 from tests.datasets.originals import packed_floats
 from tests.datasets.originals_images import grey, png, rgb
@@ -44,47 +42,6 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def folder(shared, tmp_path):
     return shutil.copytree(shared, tmp_path / "a")
-
-
-@pytest.mark.parametrize("variant", ["a", "c", "e"])
-def test_clips_masks_and_properties_are_those_of_the_records(tmp_path, variant):
-    sizes = {**movi.SIZES, "test": (2,)} if variant == "c" else movi.SIZES
-    path = prepare(request(movi.write(tmp_path / "tfds", variant, sizes), variant))
-    facts = verify.dataset(path)
-    counts = {"train": 6, "val": 1, "test": 3, HELD_OUT: 2}
-    if variant != "c":
-        del counts[HELD_OUT]
-    assert facts["images"] == {split: n * FRAMES for split, n in counts.items()}
-    index = 0
-    with DatasetFile(path) as dataset:
-        most = dataset.layout.objects
-        assert most == {"a": 10, "c": 10, "e": 23}[variant]
-        for split, clips in counts.items():
-            batch = dataset.read_rows(split)
-            for row in range(clips):
-                _is_clip(batch, row, index, variant, most)
-                index += 1
-
-
-def _is_clip(batch, row, index, variant, most):
-    n = movi.objects_of(index)
-    for time in range(FRAMES):
-        np.testing.assert_array_equal(batch["image"][row, time], movi.image(index, time))
-        labels = movi.labels(index, time)
-        np.testing.assert_array_equal(batch["mask"][row, time], labels)
-        np.testing.assert_array_equal(
-            batch["visible"][row, time], np.isin(np.arange(most) + 1, labels)
-        )
-    for name, dim in (("position", 3), ("image_position", 2)):
-        found = batch[f"property/{name}"][row]
-        np.testing.assert_array_equal(found[:, :n], movi.positions(index, dim).swapaxes(0, 1))
-        assert (found[:, n:] == 0).all()
-    for key, classes in movi.CODES[variant].items():
-        found = batch[f"property/{key.removesuffix('_label')}"][row]
-        assert (found[:, :n] == movi.codes(index, classes)).all()
-        assert (found[:, n:] == -1).all()
-    if variant != "a":
-        assert (batch["property/scale"][row, :, :n] == 0.75 + np.arange(n) / 4).all()
 
 
 def test_the_file_says_where_it_comes_from(shared, tmp_path):

@@ -1,11 +1,11 @@
 """Objects Room, rendered, and from files that the tests write."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.objects_room_import import fourth_is_object
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render import objects_room_scene as rooms
@@ -13,7 +13,8 @@ from slotbench.datasets.render.objects_room_scene import COLORS, FOV, GAP, HALF,
 from slotbench.datasets.sets.objects_room import ObjectsRoom
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
-from tests.datasets.originals import room_record, sprites_record, write
+from tests.datasets.originals import sprites_record, write
+from tests.datasets.sources import objects_room
 from tests.datasets.whole import evaluated, fingerprint, refused
 
 GROUPS = {
@@ -129,54 +130,9 @@ def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path):
         assert (scored is None) == (split == "test-empty_room")
 
 
-NAMES = {
-    "train": (12, 3, 7),
-    "test_empty_room": (3, 0, 4),
-    "test_six_objects": (5, 6, 10),
-    "test_identical_color": (4, 5, 10),
-}
-"""File -> records, objects, entities. In every other record one half of the wall is in sight."""
-
-
-def write_folder(folder):
-    folder.mkdir()
-    for name, (count, *kind) in NAMES.items():
-        records = [room_record(index, *kind, 1 + index % 2) for index in range(count)]
-        write(folder / f"objects_room_{name}.tfrecords", records)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("original") / "room")
-
-
-def test_each_file_is_a_group(folder, tmp_path):
-    path = prepare(Request("objects-room", source=folder, data_dir=tmp_path))
-    facts = verify.dataset(path)
-    usual = {"train": 8, "val": 2, "test": 2}
-    shifted = {"test-empty_room": 3, "test-six_objects": 5, "test-identical_color": 4}
-    assert facts["images"] == usual | shifted
-    assert facts["objects"] == 6
-    objects = {"test-empty_room": 0, "test-six_objects": 6, "test-identical_color": 5}
-    with DatasetFile(path) as dataset:
-        first = 0
-        for split in ("train", "val", "test", *objects):
-            batch, count = dataset.read(split), objects.get(split, 3)
-            assert (batch["visible"].sum(axis=1) == count).all()
-            assert (batch["mask"] <= count).all()
-            for row, image in enumerate(batch["image"]):
-                index = first + row if split in ("val", "test") else row
-                walls, brightness = 1 + index % 2, image[..., 0].astype(int)
-                # Entities are told by brightness; background is what comes before the objects.
-                entity = (brightness - index % 10) // 20
-                expected = np.maximum(entity - walls - 1, 0)
-                np.testing.assert_array_equal(batch["mask"][row], expected)
-            first += len(batch["image"]) if split not in objects else 0
-        assert "records 12 to 14" in dataset.attributes["split_rule"]
-        assert "all of objects_room_test_empty_room" in dataset.attributes["split_rule"]
-        for name in NAMES:
-            assert f"objects_room_{name}.tfrecords" in dataset.attributes["sources"]
+    return objects_room(tmp_path_factory.mktemp("room"), 12)
 
 
 def test_the_training_file_alone_is_enough(folder, tmp_path):
@@ -229,7 +185,7 @@ def test_halves_of_the_wall_are_no_objects():
     assert not fourth_is_object(leaning)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(folder, tmp_path):
     def fails(source, message):
         refused(Request("objects-room", source=source, data_dir=tmp_path / "data"), message)
 
@@ -237,7 +193,7 @@ def test_other_files_are_refused(tmp_path):
     fails(tmp_path / "missing.tfrecords", "there is no such file")
     sprites = write(tmp_path / "sprites.tfrecords", [sprites_record(0)])
     fails(sprites, "sprites.tfrecords: record 0, byte 0: feature 'mask' has 24576 numbers")
-    copy = write_folder(tmp_path / "copy")
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     six = copy / "objects_room_test_six_objects.tfrecords"
     shutil.copy(copy / "objects_room_train.tfrecords", six)
     fails(copy, r"six_objects\.tfrecords: record 0, byte 0: feature 'mask' has 28672 numbers")

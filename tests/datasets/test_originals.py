@@ -10,11 +10,10 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import entries
 from slotbench.results import verify
 from tests.commands import slotbench
-from tests.datasets.originals import sprites_record, write
+from tests.datasets.originals import SPRITES, sprites_record, write
 from tests.datasets.originals_images import grey, rgb
 from tests.datasets.server import cut, good, serving, status
 from tests.datasets.test_archives import tar_of, zip_of
-from tests.datasets.test_multi_object import SPRITES
 
 
 @pytest.fixture(autouse=True)

@@ -28,46 +28,6 @@ def request(root, variant=None, **fields):
     return Request("shapestacks", variant, root, **asked)
 
 
-def test_every_view_of_every_listed_tower_is_there(folder):
-    path = prepare(request(folder))
-    facts = verify.dataset(path)
-    assert facts["images"] == {"train": 9, "val": 3, "test": 6}
-    assert facts["objects"] == 6
-    # By name, camera 1 comes before 10 before 4, behind the wall (w).
-    cameras = sorted(stacks.CAMERAS, key=stacks.view_name)
-    index = 0
-    with DatasetFile(path) as dataset:
-        for split, name in (("train", "train"), ("val", "eval"), ("test", "test")):
-            batch = dataset.read(split)
-            for row in range(len(batch["image"])):
-                tower = stacks.TOWERS[name][row // 3]
-                height, camera = int(tower.split("h=")[1][0]), cameras[row % 3]
-                expected = stacks.labels(height, camera)[2:30, 2:30]
-                np.testing.assert_array_equal(batch["mask"][row], expected)
-                tall = np.arange(1, 7) <= height
-                np.testing.assert_array_equal(batch["visible"][row], tall)
-                inside = batch["image"][row][expected > 0]
-                assert (inside[:, 0] == 40 * expected[expected > 0]).all()
-                assert (inside[:, 1] == index + row // 3 + 1).all()
-                assert (inside[:, 2] == camera).all()
-            index += len(stacks.TOWERS[name])
-        assert "splits/default" in dataset.attributes["split_rule"]
-        assert "eval.txt" in dataset.attributes["sources"]
-
-
-def test_properties_are_what_the_towers_name_says(folder):
-    with DatasetFile(prepare(request(folder))) as dataset:
-        level, violation = dataset.layout.properties
-        batch = dataset.read("train")
-    assert violation.classes == ("none", "center-of-mass", "planar-surface")
-    assert batch[violation.key][::3].tolist() == [
-        [0, 0, -1, -1, -1, -1],
-        [0, 0, 0, 0, 1, 0],
-        [0, 2, 0, -1, -1, -1],
-    ]
-    assert batch[level.key][3].tolist() == [1, 2, 3, 4, 5, 6]
-
-
 def test_variants_are_the_published_splits(folder):
     stacks.write(folder, "ccs_all")
     lists = folder / "splits" / "ccs_all"

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.tetrominoes import (
     BLOCKS,
     COLORS,
@@ -12,7 +10,6 @@ from slotbench.datasets.sets.tetrominoes import (
     Tetrominoes,
     tetrominoes_importer,
 )
-from slotbench.results import verify
 from tests.datasets.originals import single_bytes, tetrominoes_record, write
 
 
@@ -79,40 +76,6 @@ def test_other_sizes_are_the_middle_and_whole_multiples(images):
             np.testing.assert_array_equal(batch[key], middle.repeat(factor, 1).repeat(factor, 2))
         shows = [(batch["mask"] == label).any(axis=(1, 2)).all() for label in (1, 2, 3)]
         assert all(shows)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("original")
-    records = [tetrominoes_record(index) for index in range(21)]
-    return write(folder / "tetrominoes_train.tfrecords", records)
-
-
-def request(source, folder, **fields):
-    return Request("tetrominoes", source=source, data_dir=folder, **fields)
-
-
-def test_original_records_become_images_of_32_pixels(source, tmp_path):
-    path = prepare(request(source, tmp_path))
-    assert verify.dataset(path)["images"] == {"train": 14, "val": 3, "test": 4}
-    with DatasetFile(path) as dataset:
-        batch, layout = dataset.read("val"), dataset.layout
-    assert (layout.height, layout.objects) == (32, 3)
-    shape, color, _ = layout.properties
-    assert shape.classes == tuple(f"shape-{code}" for code in range(1, 20))
-    assert batch["visible"].all()
-    for row, index in enumerate(range(14, 17)):
-        for slot, name in enumerate(("red", "cyan", "yellow")):
-            assert batch[shape.key][row, slot] == (index + 6 * (slot + 1)) % 19
-            assert color.classes[batch[color.key][row, slot]] == name
-            x, y = batch["property/position"][row, slot].astype(int)
-            assert (x, y) == (10 * slot + 3, 10 * slot + 4)
-            # The crop begins at pixel 2; the last square loses what is beyond pixel 33.
-            inside = np.zeros((32, 32), bool)
-            inside[y - 2 : y + 8, x - 2 : x + 8] = True
-            np.testing.assert_array_equal(batch["mask"][row] == slot + 1, inside)
-            assert (batch["image"][row][inside] == 255 * np.array(COLORS[name])).all()
-    assert (batch["image"][batch["mask"] == 0] == 0).all()
 
 
 def test_masks_that_are_all_empty_are_not_labelled(tmp_path):
