@@ -37,7 +37,7 @@ test-all: $(READY)  ## every test
 test-oldest:  ## the test suite with the lowest version of each dependency that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest
 	sed -n '/^dependencies/,/^]/s/ *"\(.*\)>=\(.*\)",/\1==\2/p' pyproject.toml > .venv-oldest/lowest.txt
-	.venv-oldest/bin/python -m pip install --constraint .venv-oldest/lowest.txt --editable . hypothesis pytest pytest-xdist
+	.venv-oldest/bin/python -m pip install --constraint .venv-oldest/lowest.txt --editable . pytest pytest-xdist
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n $(JOBS) --dist loadfile -W ignore::DeprecationWarning
 
 lint: $(READY)  ## ruff and mypy

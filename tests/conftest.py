@@ -62,6 +62,12 @@ def write_blocks(path, train=48, val=24, test=24):
     return path
 
 
+@pytest.fixture(params=[40, pytest.param(300, marks=pytest.mark.slow)])
+def count(request):
+    """How many inputs are drawn for a test: few in ``make test``, more in ``make test-all``."""
+    return request.param
+
+
 @pytest.fixture
 def shown(capsys):
     """A command in this process: its exit code, stdout, and stderr in one line."""

@@ -12,12 +12,10 @@ from collections import namedtuple
 from functools import partial
 
 import pytest
-from hypothesis import strategies as st
 
 from slotbench.datasets.originals import archives
 from slotbench.datasets.originals.archives import Tar, Zip, extract, folder_of
 from slotbench.errors import UserError
-from tests.datasets.whole import INPUTS, fuzz
 
 FILES = {
     "b/2.txt": b"two" * 1000,
@@ -210,33 +208,6 @@ def test_no_more_than_the_declared_size_is_written(real, tmp_path):
     (tmp_path / "a.zip").write_bytes(local + data + listed + name + end)
     found = read(tmp_path / "a.zip")
     assert len(found["bomb"]) == min(real, declared)
-
-
-@INPUTS
-@pytest.mark.usefixtures("small")
-def test_damaged_archives_give_what_was_packed_or_an_error(inputs, tmp_path_factory):
-    def check(kind, places, cut):
-        folder = tmp_path_factory.mktemp("fuzz")
-        archive = KINDS[kind](folder / kind, PACKED)
-        data = bytearray(archive.read_bytes())
-        for where, value in places:
-            data[int(where * len(data))] = value
-        archive.write_bytes(data[: int(cut * len(data))])
-        try:
-            out = extract([archive], folder / "out")
-        except UserError as error:
-            message, left = error.message, set()
-        else:
-            message, left = kind, {"out"}
-            found = {path.read_bytes() for path in out.rglob("[!.]*") if path.is_file()}
-            # A plain tar has no checksum of its content.
-            assert kind == "a.tar" or found <= set(PACKED.values())
-        assert kind in message
-        assert {file.name for file in folder.iterdir()} == {kind, *left}
-
-    byte = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255))
-    kinds = st.sampled_from(sorted(KINDS))
-    fuzz(inputs, check, kind=kinds, places=st.lists(byte, max_size=6), cut=st.floats(0.3, 1))
 
 
 def test_what_was_unpacked_is_kept_until_its_archive_changes(tmp_path):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -119,24 +118,6 @@ def test_a_file_that_another_program_has_open_is_in_use(path):
         other.communicate(b"\n")
     assert "--force" not in str(caught.value)
     DatasetFile(path).close()
-
-
-@pytest.mark.parametrize(
-    "seed", [*range(40), *(pytest.param(n, marks=pytest.mark.slow) for n in range(40, 300))]
-)
-def test_changed_bytes_are_read_or_refused(path, seed):
-    generator, data = random.Random(seed), bytearray(path.read_bytes())
-    for _ in range(generator.choice((1, 8, 64))):
-        # Metadata stands at the front; most other bytes are compressed images.
-        end = generator.choice((200, 4000, len(data)))
-        data[generator.randrange(end)] = generator.randrange(256)
-    path.write_bytes(data[: generator.choice((len(data), generator.randrange(len(data))))])
-    problem = path.name
-    try:
-        verify.dataset(path)
-    except UserError as error:
-        problem = str(error)
-    assert path.name in problem
 
 
 def test_the_fingerprint_is_of_the_content_and_not_of_its_batches(tmp_path):

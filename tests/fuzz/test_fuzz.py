@@ -1,5 +1,6 @@
 """Every reader refuses a mutated file by a named problem: no traceback, no hang."""
 
+import json
 import shutil
 import signal
 from contextlib import contextmanager
@@ -12,9 +13,14 @@ import pytest
 from slotbench import api
 from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.errors import SlotbenchError
-from slotbench.results import work
+from slotbench.datasets.originals.archives import extract
+from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import parse_document, read_document, read_json
+from slotbench.results import verify, work
 from slotbench.results.bundle import check_hashes, open_bundle
+from slotbench.results.documents import Evaluation, Status
+from slotbench.results.export import results as exported
+from slotbench.results.export import to_csv
 from slotbench.results.judge_external import Request, evaluate_predictions
 from slotbench.results.models import trained
 from slotbench.results.publish import publish
@@ -22,7 +28,9 @@ from slotbench.results.run import all_runs, find
 from slotbench.suites.document import read
 from slotbench.suites.state import Journal
 from slotbench.training import checkpoint
+from tests.datasets.test_archives import KINDS as PACKED
 from tests.fuzz.mutate import mutants
+from tests.results.results import ALL, make_config, make_evaluation, make_status
 from tests.training.test_train import choice
 
 SECONDS = 20
@@ -41,12 +49,6 @@ seed = 1
 """
 
 
-@pytest.fixture(params=[40, pytest.param(300, marks=pytest.mark.slow)])
-def count(request):
-    """Mutations of each file."""
-    return request.param
-
-
 @contextmanager
 def limited():
     """TimeoutError where a block takes too long."""
@@ -63,8 +65,11 @@ def limited():
         signal.signal(signal.SIGALRM, before)
 
 
-def fuzz(file, count, use):
-    """Use a file with each mutation of its content; returns how many were refused."""
+def fuzz(file, count, use, *, named=False):
+    """Use a file with each mutation of its content; returns how many were refused.
+
+    Where it is ``named``, every refusal names the file.
+    """
     whole, refused, said = file.read_bytes(), 0, []
     for number, data in enumerate(mutants(whole, len(whole), count)):
         file.write_bytes(data)
@@ -77,6 +82,7 @@ def fuzz(file, count, use):
         except Exception as error:
             raise AssertionError(f"mutation {number} of {file.name}: {data[:300]!r}") from error
     assert all("Traceback" not in message for message in said)
+    assert not named or all(file.name in message for message in said)
     file.write_bytes(whole)
     use()
     return refused
@@ -116,6 +122,7 @@ def test_one_bad_run_never_hides_the_other(own, name, count):
         counted = [seed for row in board.rows for seed in row.seeds]
         assert int(other.partition("-")[0]) in counted
         assert board.to_csv()
+        assert to_csv(exported(own)).count(other)
 
     fuzz(first(own).path / name, count, use)
 
@@ -152,12 +159,23 @@ def test_suites_and_journals(tmp_path, count):
 
 def test_prepared_datasets(blocks, tmp_path, count):
     path = Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
+    fuzz(path, count, lambda: verify.dataset(path), named=True)
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_archives(kind, tmp_path, count):
+    files = {"a/b": b"text" * 30, "c": b"1234"}
+    archive = PACKED[kind](tmp_path / kind, files)
 
     def use():
-        with DatasetFile(path) as dataset:
-            dataset.read("test", 0, 2)
+        out = extract([archive], tmp_path / "out")
+        found = {path.read_bytes() for path in out.rglob("[!.]*") if path.is_file()}
+        shutil.rmtree(out)
+        # A plain tar has no checksum of its content.
+        assert kind == "a.tar" or found <= set(files.values())
 
-    fuzz(path, count, use)
+    assert fuzz(archive, count, use, named=True)
+    assert list(tmp_path.iterdir()) == [archive]
 
 
 @pytest.mark.parametrize("form", ["npz", "h5"])
@@ -195,6 +213,25 @@ def test_published_records(own, count):
     publish([first(own)], folder / "mine.json", force=False)
     shutil.rmtree(first(own).path)
     fuzz(folder / "mine.json", count, lambda: api.board(own).to_csv())
+
+
+@pytest.mark.parametrize(
+    ("document", "model"),
+    [(make_evaluation(make_config(), ALL), Evaluation), (make_status(warnings=["x"]), Status)],
+)
+def test_the_fast_reader_says_what_the_thorough_one_says(tmp_path, document, model):
+    file = tmp_path / "document.json"
+
+    def outcome(read):
+        try:
+            return read()
+        except UserError as error:
+            return error.message
+
+    for data in mutants(json.dumps({**document, "more": 1e3}).encode(), 7, 300):
+        file.write_bytes(data)
+        found = outcome(lambda: read_document(file, model))
+        assert found == outcome(lambda: parse_document(read_json(file), model, str(file))), data
 
 
 def test_mutations_are_the_same_for_a_seed():

@@ -1,13 +1,17 @@
 """Which runs count, and what a row is."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from slotbench.errors import UserError
+from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.collect import find
+from slotbench.results.run import Run
 from tests.results.results import (
     ALL,
     add_run,
@@ -231,3 +235,44 @@ def test_published_results_stand_beside_runs_and_count_once(tmp_path):
     write(run / "status.json", make_status("failed", reason="killed"))
     row = only(leaderboard(tmp_path))
     assert (row["seeds"], row["published"], row["failed"]) == (2, 2, 0)
+
+
+def test_pipes_links_and_folders_are_left_out(tmp_path):
+    add_run(tmp_path, ALL)
+    for number, name in enumerate(("config.json", "status.json", "evaluation.json")):
+        for seed, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone"))):
+            run = add_run(tmp_path, ALL, seed=10 * number + seed + 1)
+            (run / name).unlink()
+            make(run / name)
+    board = leaderboard(tmp_path)
+    (row,) = board.rows
+    # A folder or link in the place of a status is a run that has not begun.
+    assert row.seeds == (0,)
+    assert len(board.warnings) >= 6
+
+
+def test_a_damaged_published_record_is_left_out(tmp_path):
+    publish(tmp_path, ALL, [0, 1])
+    file = tmp_path / "published" / "2025.json"
+    records = json.loads(file.read_text())
+    for nasty in ({"config": {}, "status": {}}, 7, {**records[0], "evaluation": {"metrics": []}}):
+        write(file, [records[0], nasty])
+        board = leaderboard(tmp_path)
+        assert [row.seeds for row in board.rows] == [(0,)]
+    config = make_config(seed=2)
+    write(file, [records[0], {"config": config, "status": make_status(), "environment": "x"}])
+    assert any("environment" in text for text in leaderboard(tmp_path).warnings)
+    assert "cannot be read" in to_csv(results(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [(None, "overrides", 5), ("dataset", "image_size", "x"), (None, "dataset", [])],
+)
+def test_a_config_of_another_shape_names_its_field(tmp_path, section, field, value):
+    run = Run(add_run(tmp_path))
+    document = json.loads(run.config_file.read_text())
+    (document[section] if section else document)[field] = value
+    run.config_file.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=field):
+        run.config()
