@@ -1,8 +1,8 @@
 """Each command, killed by SIGKILL at ten random moments, ends as one that nobody killed.
 
-The table says what is typed and what must be equal. Importers and the parts of `prepare` have
-tests of their own (tests/datasets/test_killed.py), suites with several workers too
-(tests/suites/test_chaos.py).
+The table says what is typed and what must be equal. Suites with several workers have tests of their
+own (tests/suites/test_chaos.py). That each importer goes on where it was stopped, is tested by
+tests/datasets/test_whole.py: what survives a kill is the same for all of them.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.rng import numpy_generator
+from tests.datasets import sources
 from tests.training.test_train import TINY
 
 KILLS = 10
@@ -71,9 +72,12 @@ def manifest(folder):
 
 
 def dataset(folder):
-    """The fingerprint of a prepared file, and the digest of every split."""
-    with DatasetFile(folder / "data" / "multi-dsprites.h5") as file:
-        return file.fingerprint, file.manifest
+    """The fingerprint of every prepared file, and the digest of each split."""
+    found = {}
+    for path in sorted((folder / "data").glob("*.h5")):
+        with DatasetFile(path) as file:
+            found[path.name] = file.fingerprint, file.manifest
+    return found
 
 
 RUN = ([*TRAIN, "--steps", "4", "--no-evaluate"],)
@@ -82,6 +86,7 @@ SIZES = ["--image-size", "32", "--train", "400", "--val", "50", "--test", "50", 
 PREPARE = ["prepare", "multi-dsprites", *SIZES]
 CASES = {
     "prepare": (PREPARE, dataset, ()),
+    "import": (["prepare", "folder", "--from", "pictures", "--image-size", "32"], dataset, ()),
     "shifts": ([*PREPARE, "--shifts", "all"], dataset, (PREPARE,)),
     "train": ([*TRAIN, "--steps", "300", "--no-evaluate", "--checkpoint-every", "0"], weights, ()),
     "evaluate": (
@@ -113,6 +118,9 @@ def test_a_command_that_is_killed_ten_times(name, blocks, tmp_path):
     folders[0].mkdir()
     (folders[0] / "mine.toml").write_text(SUITE)
     shutil.copytree(blocks, folders[0] / "data")
+    if name == "import":
+        (folders[0] / "pictures").mkdir()
+        sources.folder(folders[0] / "pictures", 2000)
     for words in first:
         assert start(words, folders[0]).wait() == 0
     shutil.copytree(folders[0], folders[1])

@@ -29,7 +29,7 @@ def squares(index):
     labels = np.zeros((24, 32), np.uint8)
     for label in range(1, index % 3 + 2):
         place = (slice(8, 16), slice(8 * label - 4, 8 * label + 4))
-        image[place], labels[place] = (index, label, 200), label
+        image[place], labels[place] = (index % 256, label, 200), label
     return image, labels
 
 
