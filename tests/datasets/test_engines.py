@@ -1,14 +1,12 @@
 """Engines of rendering: whichever makes a file, it is the same file."""
 
 import sys
-from concurrent.futures import Future
-from contextlib import contextmanager
 
 import pytest
 
 from slotbench.datasets.prepare.preparation import Request, prepare
-from slotbench.datasets.prepare.workers import ENGINES, Engine, Local, engine_of, render_of
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.datasets.prepare.workers import Local
+from slotbench.errors import UserError
 from tests.commands import slotbench
 from tests.datasets.whole import fingerprint
 
@@ -43,31 +41,6 @@ def test_without_ray_it_says_what_to_type(tmp_path, monkeypatch):
         prepare(request(tmp_path, engine="ray"))
     assert error.value.advice == "Type: pip install 'slotbench[ray]'"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_engine_that_stops_half_way_is_gone_on_with_by_another(tmp_path, monkeypatch):
-    class Broken(Engine):
-        name = "broken"
-
-        @contextmanager
-        def pool(self, settings, tasks):  # noqa: ARG002
-            def submit(task):
-                if done:
-                    raise SlotbenchError("lost")
-                done.append(Future())
-                done[0].set_result(render_of(settings, "", *task))
-                return done[0]
-
-            done = []
-            yield submit, 1
-
-    expected = fingerprint(prepare(request(tmp_path / "whole")))
-    monkeypatch.setitem(ENGINES, "broken", Broken)
-    with pytest.raises(SlotbenchError, match="lost"):
-        prepare(request(tmp_path / "again", engine="broken"))
-    assert len(list((tmp_path / "again").glob("*.parts/*.npz"))) == 1
-    assert fingerprint(prepare(request(tmp_path / "again"))) == expected
-    assert isinstance(engine_of("local", None, None), Local)
 
 
 PLUGIN = """

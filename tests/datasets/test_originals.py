@@ -1,18 +1,20 @@
 """``prepare --download`` and ``--from`` an archive, as a user types them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from slotbench.datasets.originals.multi_object import MULTI_OBJECT
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.multi_dsprites import MultiDSprites
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import UserError
 from slotbench.registry import entries
 from slotbench.results import verify
 from tests.commands import slotbench
 from tests.datasets.originals import SPRITES, sprites_record, write
 from tests.datasets.originals_images import grey, rgb
-from tests.datasets.server import cut, good, serving, status
+from tests.datasets.server import good, serving
 from tests.datasets.test_archives import tar_of, zip_of
 
 
@@ -29,46 +31,25 @@ def serve_sprites(server, monkeypatch):
 
 @pytest.fixture
 def records(tmp_path):
-    return write(tmp_path / "x", [sprites_record(index) for index in range(10)]).read_bytes()
+    kind = (2, *SPRITES["binarized"])
+    made = [sprites_record(index, *kind) for index in range(10)]
+    return write(tmp_path / "x", made).read_bytes()
 
 
 def test_a_dataset_is_downloaded_and_imported(records, tmp_path, monkeypatch, capsys):
-    data, name = tmp_path / "data", "multi_dsprites_colored_on_grayscale.tfrecords"
+    data, name = tmp_path / "data", "multi_dsprites_binarized.tfrecords"
+    request = Request("multi-dsprites", "binarized", data_dir=data, download=True)
     with serving(good(records)) as server:
         serve_sprites(server, monkeypatch)
-        path = prepare(Request("multi-dsprites", data_dir=data, download=True))
+        path = prepare(request)
         assert verify.dataset(path)["origin"] == "original"
         assert (data / "originals" / "multi-dsprites" / name).read_bytes() == records
         said = capsys.readouterr().err
         assert said.index("Licence of multi-dsprites") < said.index(f"Downloading {name}")
         # Neither the file nor what was made of it is fetched again.
-        assert prepare(Request("multi-dsprites", data_dir=data, download=True)) == path
-        prepare(Request("multi-dsprites", data_dir=data, download=True, force=True))
-        assert [request["path"] for request in server.requests] == [f"/multi_dsprites/{name}"]
-
-
-def test_a_download_that_broke_off_goes_on_with_the_same_command(records, tmp_path, monkeypatch):
-    request = Request("multi-dsprites", data_dir=tmp_path / "data", download=True)
-    with serving(cut(records, 1000, ETag='"1"'), status("404 Gone")) as server:
-        serve_sprites(server, monkeypatch)
-        with pytest.raises(SlotbenchError, match="HTTP 404"):
-            prepare(request)
-        assert not (tmp_path / "data" / "multi-dsprites.h5").exists()
-        server.behaviours = [good(records, ETag='"1"')]
-        verify.dataset(prepare(request))
-        assert server.ranges[-1] == "bytes=1000-"
-
-
-@pytest.mark.parametrize("variant", SPRITES)
-def test_each_variant_has_its_address(variant, tmp_path, monkeypatch):
-    records = [sprites_record(index, 2, *SPRITES[variant]) for index in range(10)]
-    content = write(tmp_path / "x", records).read_bytes()
-    with serving(good(content)) as server:
-        serve_sprites(server, monkeypatch)
-        request = Request("multi-dsprites", variant, data_dir=tmp_path / "data", download=True)
-        verify.dataset(prepare(request))
-        (asked,) = server.requests
-    assert asked["path"] == f"/multi_dsprites/multi_dsprites_{variant}.tfrecords"
+        assert prepare(request) == path
+        prepare(replace(request, force=True))
+        assert [asked["path"] for asked in server.requests] == [f"/multi_dsprites/{name}"]
 
 
 def test_declarations_are_addresses_with_names_of_their_own():

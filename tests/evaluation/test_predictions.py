@@ -243,28 +243,6 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, dataset):
     assert grown * 1024 < 64 << 20
 
 
-def test_damaged_and_foreign_files_are_named(tmp_path, dataset):
-    good = write(
-        tmp_path / "good.npz", {"masks": np.random.default_rng(0).random((TEST, 4, 32, 32))}
-    )
-    content = bytearray(good.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    flipped = tmp_path / "flipped.npz"
-    flipped.write_bytes(bytes(content))
-    with pytest.raises(UserError, match=r"flipped.npz: array 'masks' (cannot be read|holds)"):
-        read(flipped, dataset)
-    half = tmp_path / "half.npz"
-    half.write_bytes(good.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"half\.npz is neither an \.npz file nor HDF5"):
-        read(half, dataset)
-    with pytest.raises(UserError, match="no such file"):
-        read(tmp_path / "none.npz", dataset)
-    tree = write(tmp_path / "good.h5", {"slots": np.ones((TEST, 4, 8))})
-    tree.write_bytes(tree.read_bytes()[:900])
-    with pytest.raises(UserError, match=r"good.h5"):
-        read(tree, dataset)
-
-
 def test_hdf5_files_cannot_lead_elsewhere(tmp_path, dataset):
     secret = write(tmp_path / "secret.h5", {"slots": np.ones((TEST, 4, 8))})
     with h5py.File(tmp_path / "link.h5", "w") as file:
@@ -292,19 +270,17 @@ def test_hdf5_files_cannot_lead_elsewhere(tmp_path, dataset):
         read(tmp_path / "virtual.h5", dataset)
 
 
-def test_pipes_torn_zips_and_damaged_names_are_refused_by_name(tmp_path, dataset):
+def test_what_is_no_file_of_arrays_is_refused_by_name(tmp_path, dataset):
+    """Damage is tested in tests/fuzz."""
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="is no regular file"):
-        read(tmp_path / "pipe.npz", dataset)
-    text = write(tmp_path / "heap.h5", {"slots": np.ones((TEST, 4, 8))}).read_bytes()
-    (tmp_path / "heap.h5").write_bytes(text.replace(b"HEAP", b"XXXX"))
-    with pytest.raises(UserError, match=r"heap\.h5 cannot be read"):
-        read(tmp_path / "heap.h5", dataset)
-    whole = write(tmp_path / "whole.npz", {"slots": np.ones((TEST, 4, 8))}).read_bytes()
-    for length in range(1, len(whole), len(whole) // 7):
-        (tmp_path / "torn.npz").write_bytes(whole[-length:])
-        with pytest.raises(UserError, match=r"torn\.npz"):
-            read(tmp_path / "torn.npz", dataset)
+    (tmp_path / "text.npz").write_text("masks")
+    for name, message in (
+        ("pipe.npz", "is no regular file"),
+        ("none.npz", "there is no such file"),
+        ("text.npz", r"text\.npz is neither an \.npz file nor HDF5"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read(tmp_path / name, dataset)
 
 
 def test_a_file_may_hold_the_first_images_that_an_evaluation_uses(tmp_path, dataset):

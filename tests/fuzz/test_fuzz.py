@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from slotbench import api
 from slotbench.config.resolve import Choice
@@ -143,7 +144,14 @@ def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
 def test_checkpoints_and_weights(own, count):
     run = first(own)
     config = run.config()
-    assert fuzz(run.checkpoint, count, lambda: checkpoint.load(run.checkpoint, config.id))
+    whole = checkpoint.load(run.checkpoint, config.id).objective
+
+    def use():
+        found = checkpoint.load(run.checkpoint, config.id).objective
+        assert found.keys() == whole.keys()
+        assert all(torch.equal(found[name], value) for name, value in whole.items())
+
+    assert fuzz(run.checkpoint, count, use, named=True)
     assert fuzz(run.model, count, lambda: trained(run, config))
 
 
@@ -191,7 +199,7 @@ def test_predictions(blocks, tmp_path, form, count):
         with h5py.File(file, "w") as store:
             store["masks"] = masks / masks.sum(axis=1, keepdims=True)
     request = Request("clevr", "segmentation", 0, blocks, tmp_path / "results", force=True)
-    fuzz(file, count, lambda: evaluate_predictions(file, "mine", request))
+    fuzz(file, count, lambda: evaluate_predictions(file, "mine", request), named=True)
 
 
 def test_bundles(own, tmp_path, count):

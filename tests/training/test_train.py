@@ -191,25 +191,6 @@ def test_bfloat16_trains(blocks, tmp_path):
     assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
 
 
-def test_a_flipped_bit_in_a_checkpoint_stops_the_resume_or_changes_nothing(blocks, tmp_path):
-    done = run(blocks, tmp_path, choice(2))
-    whole = checkpoint.load(done.checkpoint, done.config().id)
-    data, refused = bytearray(done.checkpoint.read_bytes()), 0
-    places = range(200, len(data), len(data) // 40)
-    for place in places:
-        data[place] ^= 0x40
-        done.checkpoint.write_bytes(data)
-        try:
-            found = checkpoint.load(done.checkpoint, done.config().id)
-        except UserError:
-            refused += 1
-        else:  # the bit was in the padding between two tensors
-            same = zip(found.objective.items(), whole.objective.items(), strict=True)
-            assert all(one[0] == two[0] and torch.equal(one[1], two[1]) for one, two in same)
-        data[place] ^= 0x40
-    assert refused > len(places) / 2
-
-
 @pytest.mark.parametrize("what", ["shape", "name", "step", "optimizer"])
 def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
     done = run(blocks, tmp_path, choice(2))
