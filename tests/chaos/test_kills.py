@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.rng import numpy_generator
+from tests.commands import sets
 from tests.datasets import sources
-from tests.training.test_train import TINY
+from tests.small import SMALL
 
 KILLS = 10
-SET = [word for text in TINY for word in ("--set", text)]
+SET = sets(*SMALL, "train.val_every=4")
 TRAIN = ["train", "--preset", "quick", "--device", "cpu", "--objective", "simclr", *SET]
 SUITE = """name = "mine"
 question = "Which?"

@@ -4,9 +4,7 @@ import json
 import math
 
 import pytest
-import torch
 
-from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare import preparation as module
@@ -14,29 +12,15 @@ from slotbench.datasets.prepare.parts import Parts
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 from slotbench.results import judge, verify
-from slotbench.results import work as workflow
-from slotbench.training.loop import Host
-
-TINY = (
-    "encoder.channels=8",
-    "core.width=8",
-    "core.mlp_width=8",
-    "core.slots=4",
-    "decoder.channels=8",
-    "decoder.grid=8",
-    "decoder.size=16",
-    "train.batch_size=4",
-    "train.picture_every=0",
-)
+from tests.small import CPU, started
 
 
 def evaluated(path, results, metrics="segmentation,health", split="test"):
     """What an evaluation says after three steps of training on a prepared file."""
-    host = Host(torch.device("cpu"))
-    choice = Choice(str(path), preset="quick", steps=3, overrides=TINY)
-    run = workflow.start(choice, host, path.parent, results, evaluate=False)
+    few = ("train.batch_size=4", "core.slots=4")
+    run = started(path.parent, results, *few, dataset=str(path))
     assert run.status()["step"] == 3
-    return judge.evaluate(run, host, path.parent, split=split, metrics=metrics)
+    return judge.evaluate(run, CPU, path.parent, split=split, metrics=metrics)
 
 
 def whole(name, folder, *, source=None, sizes=None, masks=True):

@@ -4,16 +4,13 @@ import json
 
 import pytest
 
-from slotbench.config.resolve import Choice
-from slotbench.results import work as workflow
-from tests.results.test_stored import CPU, TINY
+from tests.small import started
 
 
 @pytest.fixture(scope="module")
 def results(blocks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    choice = Choice(objective="random", preset="quick", overrides=TINY)
-    workflow.start(choice, CPU, blocks, folder, evaluate=False)
+    started(blocks, folder, objective="random")
     return folder
 
 

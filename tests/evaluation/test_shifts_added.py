@@ -3,19 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
 from slotbench.evaluation.frozen_pass import Cache, collect
 from slotbench.results import judge as judging
-from slotbench.results import work as workflow
 from slotbench.results.models import trained
-from slotbench.training.loop import Host
-from tests.datasets.whole import TINY
 from tests.evaluation.test_evaluate import judge
+from tests.small import CPU, started
 
 
 def request(folder, *shifts):
@@ -26,13 +22,11 @@ def request(folder, *shifts):
 
 
 def trained_on(path, folder):
-    host = Host(torch.device("cpu"))
-    choice = Choice(str(path), preset="quick", steps=1, overrides=TINY)
-    return workflow.start(choice, host, folder, folder / "results", evaluate=False)
+    return started(folder, folder / "results", steps=1, dataset=str(path))
 
 
 def test_a_run_is_judged_again_by_shifts_alone(tmp_path, monkeypatch):
-    run, host = trained_on(prepare(request(tmp_path)), tmp_path), Host(torch.device("cpu"))
+    run = trained_on(prepare(request(tmp_path)), tmp_path)
     judged = []
     whole = judging.judge
 
@@ -43,7 +37,7 @@ def test_a_run_is_judged_again_by_shifts_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "judge", few_steps)
 
     def found():
-        return judging.evaluate(run, host, tmp_path, split="test", metrics="segmentation,shifts")
+        return judging.evaluate(run, CPU, tmp_path, split="test", metrics="segmentation,shifts")
 
     assert "no shifted test sets" in found()["skipped"]["shifts"]
     found()

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from slotbench import api
-from slotbench.config.resolve import Choice
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.archives import extract
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import parse_document, read_document, read_json
-from slotbench.results import verify, work
+from slotbench.results import verify
 from slotbench.results.bundle import check_hashes, open_bundle
 from slotbench.results.documents import Evaluation, Status
 from slotbench.results.export import results as exported
@@ -32,7 +31,7 @@ from slotbench.training import checkpoint
 from tests.datasets.test_archives import KINDS as PACKED
 from tests.fuzz.mutate import mutants
 from tests.results.results import ALL, make_config, make_evaluation, make_status
-from tests.training.test_train import choice
+from tests.small import started
 
 SECONDS = 20
 """No input may take longer."""
@@ -93,10 +92,8 @@ def fuzz(file, count, use, *, named=False):
 def results(blocks, tmp_path_factory):
     """Two finished runs, judged."""
     folder = tmp_path_factory.mktemp("fuzz")
-    host = api.host("cpu")
     for seed in (0, 1):
-        asked: Choice = choice(2, seed=seed)
-        run = work.start(asked, host, blocks, folder, evaluate=False)
+        run = started(blocks, folder, steps=2, seed=seed)
         api.evaluate(run.path, metrics="segmentation", data_dir=blocks, results_dir=folder)
     return folder
 

@@ -5,26 +5,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 
 from slotbench import api, registry
-from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.evaluation import evaluate as module
 from slotbench.evaluation.health import Health
 from slotbench.evaluation.segmentation import METRICS, Segmentation
 from slotbench.files import read_json, write_json
 from slotbench.results import judge
-from slotbench.results import work as workflow
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
 from slotbench.results.stored import left_to_do, merged
-from slotbench.training.loop import Host
 from tests.results.results import add_run
+from tests.small import CPU, started
 
-CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 VERSIONS = {"segmentation": Segmentation.version, "health": Health.version}
-TINY = ("encoder.channels=8", "core.width=8", "core.mlp_width=8")
 
 
 def document(groups, **fields):
@@ -63,8 +58,7 @@ def test_other_groups_of_the_same_images_are_kept_and_the_same_group_is_replaced
 
 @pytest.fixture(scope="module")
 def trained(blocks, tmp_path_factory):
-    choice = Choice(objective="random", preset="quick", overrides=TINY)
-    return workflow.start(choice, CPU, blocks, tmp_path_factory.mktemp("results"), evaluate=False)
+    return started(blocks, tmp_path_factory.mktemp("results"), objective="random")
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import pytest
 
 from slotbench.suites import speedrun
 from tests.commands import sets
-
-TINY = ("train.batch_size=8", "encoder.channels=8", "core.width=8", "core.mlp_width=8")
-SMALL = (*TINY, "decoder.channels=8", "decoder.grid=8", "decoder.size=16", "train.steps=10")
+from tests.small import DECODER, SMALL
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def test_goals_are_noted_once_and_checks_cost_no_time(blocks, tmp_path, scored, 
     board = tmp_path / "board.md"
     words = ("speedrun", "--seeds", 1, "--every", 2, "--threads", 1, "--note", "a try")
     places = ("--data-dir", blocks, "--device", "cpu", "--board", board)
-    code, out, err = shown(*words, *places, *sets(*SMALL))
+    code, out, err = shown(*words, *places, *sets(*SMALL, *DECODER, "train.steps=10"))
     assert code == 0, err
     assert scored == []  # the fourth check reached both goals: step 8 of 10
     cells = [cell.strip() for cell in out.strip().strip("|").split("|")]

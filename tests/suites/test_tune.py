@@ -13,9 +13,7 @@ from slotbench.errors import UserError
 from slotbench.results.run import Run
 from slotbench.suites.speedrun import val_scores
 from slotbench.training.build import build
-from tests.training.test_train import TINY
-
-SMALL = (*TINY[:4], "train.val_every=100")
+from tests.small import SMALL, choice
 
 
 @pytest.fixture
@@ -75,10 +73,7 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
 def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_path):
     tuned_of = contest(blocks, tmp_path, trials=1)
     with DatasetFile(blocks / "clevr.h5") as dataset:
-        plain = resolve(
-            Choice(objective="simclr", preset="quick", steps=4, overrides=SMALL),
-            dataset_info(dataset),
-        )
+        plain = resolve(choice(objective="simclr", steps=4), dataset_info(dataset))
         again = resolve(Choice(objective="simclr", preset="tuned", steps=4), dataset_info(dataset))
     assert {text.split("=")[0] for text in SMALL} <= set(tuned_of["settings"])
     for section in ("core", "encoder", "train"):
@@ -107,9 +102,7 @@ def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):
 
 def test_the_score_is_the_foreground_ari_of_val(blocks):
     with DatasetFile(blocks / "clevr.h5") as dataset:
-        config = resolve(
-            Choice(objective="random", preset="quick", overrides=TINY), dataset_info(dataset)
-        )
+        config = resolve(choice(objective="random"), dataset_info(dataset))
         objective = build(config).eval()
         batch = dataset.read("val")
         images = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).float() / 255

@@ -15,7 +15,7 @@ from slotbench.results import work as workflow
 from slotbench.tracking import tracker as base
 from slotbench.tracking.tracker import Tracked, Tracker, Trackers, check, flat, without_secrets
 from slotbench.training.loop import Trainer
-from tests.training.test_train import choice
+from tests.small import choice, started
 
 
 class Notes(Tracker):
@@ -78,7 +78,7 @@ def registered(monkeypatch):
 
 def trained(blocks, results, *names, steps=4):
     host = api.host("cpu", 0.0, track=names)
-    return workflow.start(choice(steps), host, blocks, results, evaluate=False)
+    return started(blocks, results, host=host, steps=steps)
 
 
 def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks, tmp_path):
@@ -132,7 +132,7 @@ def test_the_evaluation_is_told_at_the_last_step(blocks, tmp_path, monkeypatch):
     found = {"split": "test", "metrics": metrics}
     monkeypatch.setattr(judge, "judge_run", lambda *_: found)
     host = api.host("cpu", track=("notes",))
-    workflow.start(choice(2), host, blocks, tmp_path, evaluate=True)
+    workflow.start(choice(steps=2), host, blocks, tmp_path, evaluate=True)
     assert Notes.told[-3:] == [
         ("begin", 2, "one"),
         {"step": 2, "test/fg_ari/attention": 0.5},

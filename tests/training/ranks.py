@@ -13,38 +13,36 @@ from pathlib import Path
 
 import torch
 
-from slotbench.config.resolve import Choice, dataset_info, resolve
+from slotbench.config.resolve import dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.results import work
 from slotbench.results.run import Run
 from slotbench.training.build import build
 from slotbench.training.distributed import meeting
 from slotbench.training.loop import Host, Trainer, train
+from tests import small
 
 WORLD, TRAIN_STEP = 2, Trainer.train_step
-TINY = (
-    "encoder.channels=8",
-    "core.width=8",
-    "core.mlp_width=8",
-    "train.batch_size=8",
-    "train.log_every=1",
-    "train.val_every=2",
-    "train.picture_every=0",
-    "train.warmup=0",
-    "train.learning_rate=1e-3",
-)
-DECODER = ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
+OFTEN = ("train.val_every=2", "train.warmup=0", "train.learning_rate=1e-3")
 CASES = {
-    "reconstruction": {"overrides": (*TINY, *DECODER)},
-    "simclr": {"objective": "simclr", "overrides": TINY},
-    "moco": {"objective": "moco", "overrides": (*TINY, "objective.queue=30")},
-    "flops": {"core": "bo-qsa", "objective": "vicreg", "overrides": TINY, "budget": "200e6:flops"},
-    "seconds": {"objective": "simclr", "overrides": TINY, "budget": "0.3:seconds", "steps": 5000},
-    "stopped": {"objective": "simclr", "overrides": TINY, "seed": 1, "steps": 6},
+    "reconstruction": {},
+    "simclr": {"objective": "simclr"},
+    "moco": {"objective": "moco"},
+    "flops": {"core": "bo-qsa", "objective": "vicreg", "budget": "200e6:flops"},
+    "seconds": {"objective": "simclr", "budget": "0.3:seconds", "steps": 5000},
+    "stopped": {"objective": "simclr", "seed": 1, "steps": 6},
 }
 
 
 def choice(case):
-    return Choice(**{"preset": "quick", "steps": 3, **CASES[case]})
+    queue = ("objective.queue=30",) if case == "moco" else ()
+    return small.choice(*OFTEN, *queue, **CASES[case])
+
+
+def alone(case, data, results, processes=1):
+    """The run of a case that one process trains, or says that it does as one of several."""
+    host = Host(torch.device("cpu"), 0.0, processes=processes)
+    return work.start(choice(case), host, data, results, evaluate=False)
 
 
 def at(case, rank, going):

@@ -1,36 +1,23 @@
 """Budgets: what a run may cost, and that this is what it costs."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from slotbench import api
 from slotbench.config.budget import UNITS, Budget
-from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.results import judge
-from slotbench.results import work as workflow
 from slotbench.training.flops import flops_of_step
 from tests.objectives import tiny
-
-OVERRIDES = (
-    "encoder.channels=8",
-    "core.width=8",
-    "core.mlp_width=8",
-    "train.batch_size=8",
-    "train.picture_every=0",
-    "train.log_every=1",
-    "train.warmup=0",
-)
+from tests.small import CPU, started
 
 
-def trained(blocks, results, budget, objective="simclr", **fields):
-    choice = Choice(objective=objective, preset="quick", overrides=OVERRIDES, budget=budget)
-    choice = replace(choice, **fields)
-    return workflow.start(choice, api.host("cpu"), blocks, results, evaluate=False)
+def trained(blocks, results, budget, objective="simclr", steps=None, overrides=()):
+    more = ("train.warmup=0", *overrides)
+    fields = {"objective": objective, "budget": budget, "steps": steps}
+    return started(blocks, results, *more, **fields)
 
 
 class Known(nn.Module):
@@ -152,7 +139,7 @@ def test_steps_and_a_budget_are_one_too_many(blocks, tmp_path):
 
 def test_the_leaderboard_has_a_column_of_cost(blocks, tmp_path, shown):
     run = trained(blocks, tmp_path, "2:steps")
-    judge.evaluate(run, api.host("cpu"), blocks, split="test", metrics="segmentation")
+    judge.evaluate(run, CPU, blocks, split="test", metrics="segmentation")
     words = ("leaderboard", "--results-dir", tmp_path)
     (row,) = json.loads(shown(*words, "--json")[1])["rows"]
     assert row["cost"]["flops"] == run.status()["flops"] > 0

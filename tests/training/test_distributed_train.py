@@ -15,13 +15,12 @@ from slotbench.training import checkpoint, devices
 from slotbench.training.build import build
 from slotbench.training.distributed import check_batch
 from slotbench.training.flops import flops_of_step, flops_of_whole_step, take
-from slotbench.training.loop import Host
 from tests.commands import run_ranks
 from tests.objectives import tiny
+from tests.small import CPU
 from tests.training import ranks
 from tests.training.ranks import WORLD
 
-CPU = Host(torch.device("cpu"), checkpoint_seconds=0.0)
 NO_SAY = "core.norm_slots.bias"
 """Moves all queries alike, which attention does not see: its gradient is rounding alone, of which
 Adam makes steps as large as of any other."""
@@ -69,7 +68,7 @@ def assert_close(one, two):
 @pytest.mark.parametrize("case", SAME)
 def test_the_weights_and_metrics_are_those_of_one_process(blocks, together, tmp_path, case):
     shared = same_run(blocks, together, case)
-    whole = workflow.start(ranks.choice(case), CPU, blocks, tmp_path, evaluate=False)
+    whole = ranks.alone(case, blocks, tmp_path)
     assert shared.id == whole.id
     assert_close(whole, shared)
     for key in ("state", "step", "steps", "flops_per_step", "parameters"):
@@ -98,7 +97,7 @@ def test_a_signal_to_one_stops_all_and_one_process_goes_on(blocks, together, tmp
     broken = same_run(blocks, together, "stopped")
     assert broken.status()["state"] == "interrupted"
     assert broken.status()["step"] == 3
-    whole = workflow.start(ranks.choice("stopped"), CPU, blocks, tmp_path, evaluate=False)
+    whole = ranks.alone("stopped", blocks, tmp_path)
     assert_close(whole, workflow.resume(broken.path, CPU, blocks, together, evaluate=False))
 
 
@@ -145,9 +144,8 @@ def doubled(batch):
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can(blocks, tmp_path):
     check_batch(64, 4)
-    three = Host(torch.device("cpu"), processes=3)
     with pytest.raises(UserError, match=r"train\.batch_size=8 .* train\.batch_size=9"):
-        workflow.start(ranks.choice("simclr"), three, blocks, tmp_path, evaluate=False)
+        ranks.alone("simclr", blocks, tmp_path, processes=3)
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cpu", -1), ("mps", 2)])

@@ -11,7 +11,8 @@ from slotbench.results import work as workflow
 from slotbench.results.run import Run
 from slotbench.training import launch
 from tests.commands import sets, start_command, wait_for
-from tests.training.ranks import TINY
+from tests.small import SMALL
+from tests.training.ranks import OFTEN
 
 PLUGIN = """
 import os, signal, time
@@ -49,7 +50,7 @@ def start(blocks, plugin, what, steps=6, *words):
     """The command in a folder of its own, ``plugin``'s."""
     train = "train --preset quick --objective breaks --device cpu --gpus 2 --no-evaluate"
     places = ("--steps", steps, "--checkpoint-every", "0", "--data-dir", blocks)
-    every = ("--plugin", plugin, *train.split(), *places, *sets(*TINY), *words)
+    every = ("--plugin", plugin, *train.split(), *places, *sets(*SMALL, *OFTEN), *words)
     return start_command(*every, cwd=plugin.parent, BREAKS=what, COLUMNS="200")
 
 

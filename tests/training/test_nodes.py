@@ -9,8 +9,9 @@ from slotbench.errors import UserError
 from slotbench.results import work as workflow
 from slotbench.training.distributed import launched
 from tests.commands import meeting_place, sets, start_command, wait_for
+from tests.small import SMALL
 from tests.training import ranks
-from tests.training.test_distributed_train import CPU, assert_close
+from tests.training.test_distributed_train import assert_close
 from tests.training.test_launch import ended, steps_done
 
 SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
@@ -28,7 +29,7 @@ def start_nodes(blocks, folder, names, steps):
         start_command(
             *words.split(),
             *places,
-            *sets(*ranks.TINY),
+            *sets(*SMALL, *ranks.OFTEN),
             cwd=folder,
             **dict(zip(names, (str(rank), "2", "0"), strict=True)),
             **meet,
@@ -45,9 +46,7 @@ def test_two_nodes_train_what_one_process_trains(blocks, tmp_path):
     run = workflow.find("0-", tmp_path)
     assert str(run.path) in out
     assert run.status()["device"].startswith("2 x ")
-    assert_close(
-        workflow.start(ranks.choice("simclr"), CPU, blocks, tmp_path / "one", evaluate=False), run
-    )
+    assert_close(ranks.alone("simclr", blocks, tmp_path / "one"), run)
 
 
 def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):

@@ -6,8 +6,6 @@ import signal
 import pytest
 import torch
 
-from slotbench import api
-from slotbench.config.resolve import Choice
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import TrainingError, UserError
 from slotbench.results import judge
@@ -15,38 +13,15 @@ from slotbench.results import work as workflow
 from slotbench.results.run import all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
+from tests.small import CPU, started
 
-TINY = (
-    "encoder.channels=8",
-    "core.width=8",
-    "core.mlp_width=8",
-    "train.batch_size=8",
-    "train.log_every=1",
-    "train.val_every=4",
-    "train.picture_every=0",
-)
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
-CPU = api.host("cpu", checkpoint_every=0.0)
-
-
-def choice(steps=6, **fields):
-    plain = ("simclr", "random", "feature-reconstruction")
-    decoder = (
-        ()
-        if fields.get("objective") in plain
-        else ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
-    )
-    overrides = (*TINY, *decoder, *fields.pop("overrides", ()))
-    return Choice(preset="quick", steps=steps, overrides=overrides, **fields)
-
-
-def run(blocks, results, asked):
-    return workflow.start(asked, CPU, blocks, results, evaluate=False)
+EVERY = "train.val_every=4"
 
 
 @pytest.mark.parametrize("fields", [{}, SIMCLR, {"objective": "simclr", "alignment": "pool"}])
 def test_a_run_leaves_what_a_run_directory_holds(blocks, tmp_path, fields):
-    done = run(blocks, tmp_path, choice(**fields))
+    done = started(blocks, tmp_path, EVERY, steps=6, **fields)
     names = {path.name for path in done.path.iterdir()}
     assert names >= {
         "config.json",
@@ -66,9 +41,9 @@ def test_a_run_leaves_what_a_run_directory_holds(blocks, tmp_path, fields):
 
 
 def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(blocks, tmp_path):
-    floor = read_model(run(blocks, tmp_path, choice(objective="random")))
-    still = ("train.learning_rate=0.0",)
-    other = read_model(run(blocks, tmp_path, choice(1, overrides=still, **SIMCLR)))
+    floor = read_model(started(blocks, tmp_path, objective="random"))
+    still = "train.learning_rate=0.0"
+    other = read_model(started(blocks, tmp_path, still, steps=1, **SIMCLR))
     core = [name for name in floor if name.startswith("core.")]
     assert core
     for name in core:
@@ -76,13 +51,13 @@ def test_random_is_done_at_once_with_the_weights_every_objective_starts_from(blo
 
 
 def test_training_learns(blocks, tmp_path):
-    rows = run(blocks, tmp_path, choice(60, overrides=("train.warmup=5",))).metrics()
+    rows = started(blocks, tmp_path, "train.warmup=5", steps=60).metrics()
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
 @pytest.mark.parametrize("fields", [{}, SIMCLR])
 def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fields):
-    whole = run(blocks, tmp_path / "a", choice(**fields))
+    whole = started(blocks, tmp_path / "a", EVERY, steps=6, **fields)
     step = Trainer.train_step
 
     def stop_at_four(self, batch):
@@ -92,7 +67,7 @@ def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fie
 
     monkeypatch.setattr(Trainer, "train_step", stop_at_four)
     with pytest.raises(KeyboardInterrupt):
-        run(blocks, tmp_path / "b", choice(**fields))
+        started(blocks, tmp_path / "b", EVERY, steps=6, **fields)
     monkeypatch.undo()
     broken = workflow.find(whole.id, tmp_path / "b")
     assert broken.status() | {"state": "interrupted", "step": 4} == broken.status()
@@ -109,13 +84,14 @@ def assert_same(one, two):
 
 
 def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_path):
-    teacher = run(blocks, tmp_path / "here", choice(1, objective="random"))
-    taught = choice(
-        2,
+    teacher = started(blocks, tmp_path / "here", objective="random")
+    learner = started(
+        blocks,
+        tmp_path / "here",
+        f"objective.teacher={teacher.path}",
+        "objective.hidden=8",
         objective="feature-reconstruction",
-        overrides=(f"objective.teacher={teacher.path}", "objective.hidden=8"),
     )
-    learner = run(blocks, tmp_path / "here", taught)
     assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
     assert str(tmp_path) not in learner.config_file.read_text()
     (tmp_path / "here").rename(tmp_path / "there")
@@ -125,8 +101,8 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_pat
 
 
 def test_a_checkpoint_of_another_config_is_refused(blocks, tmp_path):
-    one = run(blocks, tmp_path, choice())
-    two = run(blocks, tmp_path, choice(seed=1))
+    one = started(blocks, tmp_path)
+    two = started(blocks, tmp_path, seed=1)
     one.checkpoint.replace(two.checkpoint)
     two.write_status("interrupted")
     with pytest.raises(UserError, match="another configuration"):
@@ -146,14 +122,14 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
 def test_data_that_changed_is_refused(blocks, tmp_path):
     from tests.conftest import write_blocks
 
-    done = run(blocks, tmp_path, choice())
+    done = started(blocks, tmp_path)
     write_blocks(tmp_path / "clevr.h5", train=40)
     with pytest.raises(UserError, match="not the data"):
         workflow.resume(done.id, CPU, tmp_path, tmp_path, evaluate=False)
 
 
 def test_a_run_in_progress_is_not_started_twice(blocks, tmp_path):
-    done = run(blocks, tmp_path, choice())
+    done = started(blocks, tmp_path)
     done.write_status("running")
     assert done.status()["state"] == "interrupted"  # nobody holds it
     with done.lock():
@@ -163,7 +139,7 @@ def test_a_run_in_progress_is_not_started_twice(blocks, tmp_path):
 
 
 def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks, tmp_path):
-    done = run(blocks, tmp_path, choice(1, overrides=("core.slots=2",)))
+    done = started(blocks, tmp_path, "core.slots=2", steps=1)
     assert done.status()["warnings"] == ["2 slots for up to 3 objects"]
 
 
@@ -184,16 +160,15 @@ def test_the_learning_rate_is_a_function_of_the_step(decay, step, rate):
 
 
 def test_bfloat16_trains(blocks, tmp_path):
-    half = ("train.precision=bfloat16",)
-    rows = run(blocks, tmp_path, choice(8, overrides=half, **SIMCLR)).metrics()
-    full = run(blocks, tmp_path, choice(8, **SIMCLR)).metrics()
+    rows = started(blocks, tmp_path, "train.precision=bfloat16", steps=8, **SIMCLR).metrics()
+    full = started(blocks, tmp_path, steps=8, **SIMCLR).metrics()
     assert rows[0]["loss"] != full[0]["loss"]
     assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
 
 
 @pytest.mark.parametrize("what", ["shape", "name", "step", "optimizer"])
 def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
-    done = run(blocks, tmp_path, choice(2))
+    done = started(blocks, tmp_path)
     saved = torch.load(done.checkpoint, weights_only=True)
     name = next(iter(saved["objective"]))
     if what == "shape":
@@ -209,9 +184,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
 
 
 def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):
-    asked = choice(1, overrides=("train.learning_rate=1e9", "train.warmup=0"))
     with pytest.raises(TrainingError, match="the loss is not finite after step 1"):
-        run(blocks, tmp_path, asked)
+        started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=1)
     (failed,) = all_runs(tmp_path)
     assert failed.status()["state"] == "failed"
     assert not failed.model.exists()

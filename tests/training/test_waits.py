@@ -11,7 +11,7 @@ from slotbench.results import work as workflow
 from slotbench.training import checkpoint
 from slotbench.training.devices import Feed
 from tests.objectives import tiny
-from tests.training.test_train import choice, run
+from tests.small import started
 
 CPU, ROWS = torch.device("cpu"), slice(1, 4)
 WAIT = ("attention-consistency", "slotcon", "supervised")
@@ -64,9 +64,9 @@ def test_the_first_bad_step_is_named_and_never_saved(blocks, tmp_path, monkeypat
         return {"loss": loss(self, batch)["loss"] * (float("inf") if bad else 1.0)}
 
     monkeypatch.setattr(Reconstruction, "loss", broken)
-    asked = choice(9, overrides=(f"train.log_every={log_every}", "train.val_every=9"))
+    rows = (f"train.log_every={log_every}", "train.val_every=9")
     with pytest.raises(TrainingError, match="not finite at step 4"):
-        run(blocks, tmp_path, asked)
+        started(blocks, tmp_path, *rows, steps=9)
     failed = workflow.find("0-", tmp_path)
     assert failed.status()["state"] == "failed"
     assert failed.metrics()[-1] == {"step": 4, "finite": False}

@@ -1,0 +1,29 @@
+"""The smallest runs that train: what the tests of whole runs share."""
+
+from slotbench import api
+from slotbench.config.resolve import Choice
+from slotbench.results import work
+
+SMALL = (
+    "encoder.channels=8",
+    "core.width=8",
+    "core.mlp_width=8",
+    "train.batch_size=8",
+    "train.log_every=1",
+    "train.picture_every=0",
+)
+DECODER = ("decoder.channels=8", "decoder.grid=8", "decoder.size=16")
+"""For objectives that decode."""
+CPU = api.host("cpu", checkpoint_every=0.0)
+
+
+def choice(*overrides, objective="reconstruction", steps=3, **fields):
+    """A run of a few steps, of small parts."""
+    decoder = DECODER if objective == "reconstruction" else ()
+    overrides = (*SMALL, *decoder, *overrides)
+    return Choice(objective=objective, preset="quick", steps=steps, overrides=overrides, **fields)
+
+
+def started(data, results, *overrides, host=CPU, **fields):
+    """Such a run, trained and not judged."""
+    return work.start(choice(*overrides, **fields), host, data, results, evaluate=False)
