@@ -1,54 +1,67 @@
+"""Sprites: what images and clips say of them, drawn again by the tests."""
+
 import math
 
 import numpy as np
 import pytest
 
 from slotbench.datasets.render.sprites import COUNTS, MIN_VISIBLE, template
-from slotbench.datasets.sets.multi_dsprites import MultiDSprites
+from slotbench.datasets.sets.multi_dsprites import BORDER, MultiDSprites
+from slotbench.datasets.sets.multi_dsprites_video import MultiDSpritesVideo
+
+SIZE = 64
 
 
-@pytest.mark.parametrize("variant", MultiDSprites.variants)
-def test_masks_and_properties_agree_with_the_image(variant):
-    batch = MultiDSprites(variant, 64, seed=0).render("train", 0, 200)
+def drawn(frame, slot, border):
+    """Pixels (count, 2), y and x, of a sprite as it is drawn without others."""
+    sprite = template(
+        int(frame["property/shape"][slot]),
+        round((frame["property/scale"][slot] - 0.5) * 10),
+        round(frame["property/orientation"][slot] / (2 * math.pi) * 40),
+        SIZE,
+    )
+    place = border + frame["property/position"][slot] * (1 - 2 * border)
+    center = np.rint(place * (SIZE - 1)).astype(int)
+    return np.argwhere(sprite) - len(sprite) // 2 + center[::-1]
+
+
+@pytest.mark.parametrize("variant", COUNTS)
+@pytest.mark.parametrize("kind", [MultiDSprites, MultiDSpritesVideo])
+def test_masks_and_images_are_what_the_properties_say(kind, variant):
+    video, hidden, grounds = kind is MultiDSpritesVideo, 0, []
+    batch = kind(variant, SIZE, seed=0).render("test", 0, 60 if video else 300)
+    if not video:
+        batch = {key: array[:, None] for key, array in batch.items()}
+    counts = (batch["property/shape"][:, 0] >= 0).sum(axis=1)  # also of what is hidden
     low, high = COUNTS[variant]
-    counts = batch["visible"].sum(axis=1)
     assert set(counts) == set(range(low, high + 1))
-    for row in range(200):
-        image, mask = batch["image"][row], batch["mask"][row]
-        assert len(np.unique(image[mask == 0], axis=0)) == 1
-        for slot in range(counts[row]):
-            pixels = image[mask == slot + 1]
-            assert len(pixels) > 0
+    for clip, index in np.ndindex(batch["mask"].shape[:2]):
+        frame = {key: array[clip, index] for key, array in batch.items()}
+        expected, areas = np.zeros((SIZE, SIZE), np.uint8), []
+        for slot in range(counts[clip]):  # a later sprite covers an earlier one
+            pixels = drawn(frame, slot, 0 if video else BORDER)
+            assert pixels.min() >= 0
+            assert pixels.max() < SIZE
+            expected[tuple(pixels.T)] = slot + 1
+            areas.append(len(pixels))
+        np.testing.assert_array_equal(frame["mask"], expected)
+        shown = np.bincount(expected.ravel(), minlength=counts[clip] + 1)[1:]
+        if index == 0:
+            assert (shown >= MIN_VISIBLE * np.array(areas)).all()
+        np.testing.assert_array_equal(frame["visible"][: counts[clip]], shown > 0)
+        hidden += (shown == 0).sum()
+        colors = frame.get("property/color", np.ones((high, 3)))
+        for slot in shown.nonzero()[0]:
+            pixels = frame["image"][expected == slot + 1]
             assert (pixels == pixels[0]).all()
-            if variant != "binarized":
-                color = batch["property/color"][row, slot]
-                np.testing.assert_allclose(pixels[0], color * 255, atol=0.51)
-    ground = batch["image"][:, 0, 0]
-    if variant == "colored_on_grayscale":
-        assert (ground == ground[:, :1]).all()
-    if variant == "binarized":
-        assert set(np.unique(batch["image"])) == {0, 255}
-
-
-def test_a_later_sprite_covers_an_earlier_one():
-    # Drawn alone, each sprite covers some area; what is missing of it lies under later ones.
-    batch = MultiDSprites("colored_on_grayscale", 64, seed=0).render("train", 0, 300)
-    missing = np.zeros(5)
-    for row in range(300):
-        for slot in range(batch["visible"][row].sum()):
-            sprite = template(
-                int(batch["property/shape"][row, slot]),
-                round((batch["property/scale"][row, slot] - 0.5) * 10),
-                round(batch["property/orientation"][row, slot] / (2 * math.pi) * 40),
-                64,
-            )
-            share = (batch["mask"][row] == slot + 1).sum() / sprite.sum()
-            assert share >= MIN_VISIBLE
-            if slot == batch["visible"][row].sum() - 1:
-                assert share == 1
-            else:
-                missing[slot] += 1 - share
-    assert missing[0] > 1
+            np.testing.assert_allclose(pixels[0], colors[slot] * 255, atol=0.51)
+        ground = frame["image"][expected == 0]
+        assert (ground == ground[0]).all()
+        grounds.append(ground[0])
+    # Some are covered for a while, and `visible` says so.
+    assert (hidden > 0) == video
+    assert (np.ptp(grounds, axis=1).max() > 0) == (variant == "colored_on_colored")
+    assert (np.ptp(grounds, axis=0).max() > 0) == (variant != "binarized")
 
 
 @pytest.mark.parametrize("shape", range(3))
