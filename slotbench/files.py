@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -166,6 +167,11 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a document whole; ValueError where it holds NaN or an infinite number."""
     write_whole(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def typed(folder: str, place: Path | str) -> str:
+    """The option to type for a folder, ``data`` or ``results``; none where it is the default."""
+    return "" if Path(place) == Path(folder) else f" --{folder}-dir {shlex.quote(str(place))}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -95,6 +95,11 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 thread``, ``1,024 threads``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def say(text: str) -> None:
     """Print a line that is no result. Nothing in it is read as markup."""
     with suppress(OSError):

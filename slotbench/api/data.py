@@ -1,12 +1,12 @@
 """Datasets and trained cores: make, open, load and predict."""
 
 import math
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from slotbench.errors import UserError
+from slotbench.files import typed
 
 if TYPE_CHECKING:
     from slotbench.results.run import Run
@@ -19,11 +19,6 @@ Place = Path | str
 """Of a file or folder."""
 RunName = Union[str, Path, "Run"]
 """A run: its directory, a unique beginning of its id, or itself."""
-
-
-def typed(folder: str, place: Place) -> str:
-    """The option to type for a folder, ``data`` or ``results``; none where it is the default."""
-    return "" if Path(place) == Path(folder) else f" --{folder}-dir {shlex.quote(str(place))}"
 
 
 def find(run: RunName, results_dir: Place = RESULTS) -> "Run":

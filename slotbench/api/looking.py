@@ -91,7 +91,7 @@ def show(
     split: str = "test",
     ranked: int = 500,
     properties: bool = True,
-    preview: "Callable[[Image], None] | None" = None,
+    preview: "Callable[[list[Image]], None] | None" = None,
     device: str = "auto",
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
@@ -105,7 +105,7 @@ def show(
     - ``properties``: Draw property predictions.
 
     Returns all of it as one document. Pictures are drawn where the run has a model. ``preview``
-    gets a small picture of the masks of the first images.
+    gets a small picture of each image and its masks.
     """
     from slotbench.files import parse_document, read_json
     from slotbench.progress import bar

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host, typed
+from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
 from slotbench.errors import UserError
+from slotbench.files import typed
 
 if TYPE_CHECKING:
     from slotbench.results.run import Run

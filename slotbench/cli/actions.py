@@ -5,6 +5,7 @@ terminal needs stand here. Torch is imported inside the functions.
 """
 
 import gc
+import shlex
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, what
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import write_whole
-from slotbench.progress import plain, say
+from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
 """Values of ``leaderboard --format``."""
@@ -104,30 +105,29 @@ def list_(
 
 @command(app, api.show, without=["preview"])
 def show(
+    images: Annotated[
+        int | None,
+        what("How many of the first images to draw; none: 6, and in a terminal those that fit."),
+    ] = None,
     pictures: Annotated[bool, what("Draw masks in the terminal, too, where it can.")] = True,
+    everything: Annotated[
+        bool, output("Show every number and setting, not what fits the terminal.", "--all")
+    ] = False,
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    previews: list[Any] = []
-    if pictures and sys.stdout.isatty() and not as_json:
-        options["preview"] = previews.append
+    drawn: list[Any] = []
+    screen = sys.stdout.isatty()
+    if pictures and screen and not as_json:
+        options["preview"] = drawn.extend
+    if images is not None:
+        options["images"] = images
     facts = api.show(**options)
     if as_json:
         return put_json(facts)
-    from slotbench.cli.printing import evaluation_table, run_table
+    from slotbench.cli.glance import put_run
 
-    put(run_table(facts))
-    if facts["evaluation"]:
-        put(evaluation_table(facts["run"], facts["evaluation"]))
-    for preview in previews:
-        from slotbench.report.preview import put_picture
-
-        sources = ", ".join(f"{source} masks" for source in facts["drawn"]["images"][0]["fg_ari"])
-        typer.echo(f"Image, true masks, {sources}:")
-        put_picture(preview)
-    for picture in facts["pictures"]:
-        typer.echo(picture)
-    return None
+    return put_run(facts, drawn, images, brief=screen and not everything)
 
 
 @command(app, api.predict)
@@ -135,8 +135,7 @@ def predict(as_json: Json = False, **options: Any) -> None:
     facts = api.predict(**options)
     if as_json:
         return put_json({"schema": 1, **facts})
-    several = "s" * (facts["images"] != 1)
-    say(f"{facts['images']:,} picture{several}, {facts['slots']} slots each.")
+    say(f"{counted(facts['images'], 'picture')}, {counted(facts['slots'], 'slot')} each.")
     typer.echo(facts["out"])
     return None
 
@@ -161,7 +160,7 @@ def bench(as_json: Json = False, **options: Any) -> None:
 def leaderboard(
     wide: Annotated[bool, output("Show every column, note and comparison.", "--wide")] = False,
     everything: Annotated[
-        bool, output("Show every row, not the first 25: own ones, then the best.", "--all")
+        bool, output("Show every row of every dataset, not what 25 lines have room for.", "--all")
     ] = False,
     watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
     every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = 5.0,
@@ -239,7 +238,7 @@ def publish(as_json: Json = False, **options: Any) -> None:
     if as_json:
         return put_json({"schema": 1, **facts})
     if facts["weights"]:
-        say(f"To check it, type: slotbench verify {options['out']}")
+        say(f"To check it, type: slotbench verify {shlex.quote(str(options['out']))}")
     return typer.echo(options["out"])
 
 
@@ -255,7 +254,9 @@ def verify(as_json: Json = False, **options: Any) -> None:
             put(shown)
     else:
         for key, value in facts.items():
-            typer.echo(plain(f"{key}: {value}"))
+            listed = isinstance(value, dict)
+            told = ", ".join(f"{name} {each}" for name, each in value.items()) if listed else value
+            typer.echo(plain(f"{key}: {told}"))
     if "bundle" in facts:
         _judge_bundle(facts, options["tolerance"])
 
@@ -286,7 +287,8 @@ def report(
     if not options["pictures"]:  # as above; models, though, are to be freed
         gc.disable()
     index = api.report(**options)
-    say("Open it in a browser, or type: slotbench report --open")
     typer.echo(index)
     if show:
         webbrowser.open(index.resolve().as_uri())
+    else:
+        say("Open it in a browser; --open does so.")

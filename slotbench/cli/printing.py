@@ -42,8 +42,10 @@ def registry_table(kind: str, entries: dict[str, Entry]) -> Table:
     return table
 
 
-def run_table(facts: dict[str, Any]) -> Table:
-    """A run's choices, state and cost."""
+def run_table(facts: dict[str, Any], *, brief: bool = False) -> Table:
+    """A run's choices, state and cost; ``brief``: of the settings, those that were typed."""
+    from slotbench.results.leaderboard.records import settings_text
+
     config, status = facts["config"], facts["status"]
     dataset = config["dataset"]
     table = Table(title=_cell(facts["run"]), title_justify="left", show_header=False, box=None)
@@ -51,15 +53,21 @@ def run_table(facts: dict[str, Any]) -> Table:
     table.add_column()
     data = f"{dataset['name']}:{dataset['variant']} ({dataset['origin']})"
     rows = [("dataset", f"{data}, {dataset['image_size']} pixels")]
-    for section in ("core", "encoder", "objective", "decoder", "views", "train"):
-        if section in config:
-            fields = dict(config[section])
-            listed = ", ".join(f"{key}={value}" for key, value in fields.items() if key != "name")
-            rows.append((section, f"{fields.get('name', '')} {listed}".strip()))
-    rows.append(("seed, preset", f"{config['seed']}, {config['preset']}"))
+    apart = ("dataset", "overrides", "versions")
+    sections = {key: of for key, of in config.items() if isinstance(of, dict) and key not in apart}
+    if brief:
+        names = [f"{section} {of['name']}" for section, of in sections.items() if "name" in of]
+        names += filter(None, [settings_text(config["overrides"])])
+        rows.append(("run", ", ".join([*names, f"{config['preset']}, seed {config['seed']}"])))
+        sections = {}
+    for section, fields in sections.items():
+        listed = ", ".join(f"{key}={value}" for key, value in fields.items() if key != "name")
+        rows.append((section, f"{fields.get('name', '')} {listed}".strip()))
+    rows += [] if brief else [("seed, preset", f"{config['seed']}, {config['preset']}")]
     state = status["state"] + (f": {status['reason']}" if status["reason"] else "")
-    rows.append(("state", f"{state}, step {status['step']:,} of {status.get('steps') or 0:,}"))
-    rows.append(("cost", f"{status['seconds']:.0f} s on {status.get('device', '?')}"))
+    cost = f"{status['seconds']:.0f} s on {status.get('device') or '?'}"
+    step = f"step {status['step']:,} of {status.get('steps') or 0:,}"
+    rows.append(("state", f"{state}, {step}, {cost}"))
     for name, text in rows:
         table.add_row(name, _cell(text))
     for warning in status["warnings"]:

@@ -1,5 +1,6 @@
 """``slotbench suite``: whole studies. Torch is imported inside the functions."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rich.text import Text
 from slotbench import registry
 from slotbench.cli.options import Json, command, put_json
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import typed
 from slotbench.progress import say
 
 if TYPE_CHECKING:
@@ -80,17 +82,19 @@ def run(as_json: Json = False, **options: Any) -> None:
     picture, where = suite_run(**options)
     _show(picture, where, as_json)
     counts, total = picture.counts, len(picture.plan.cells)
+    board = typed("results", where.results_dir)
+    again = shlex.quote(options["suite"]) + where.options
     if counts["failed"]:
         raise SlotbenchError(
             f"{counts['failed']} of {total} runs failed.",
-            f"Their stderr.txt say more. Then type: slotbench suite retry {options['suite']}",
+            f"Their stderr.txt say more. Then type: slotbench suite retry {again}",
         )
     if counts["done"] < total:
         raise SlotbenchError(
             f"{total - counts['done']} of {total} runs were stopped.",
-            f"To go on, type: slotbench suite run {options['suite']}",
+            f"To go on, type: slotbench suite run {again}",
         )
-    say(f"All {total} runs are done. Next, type: slotbench leaderboard")
+    say(f"All {total} runs are done. Next, type: slotbench leaderboard{board}")
 
 
 @command(app, suite_run, name="retry", without=["retry", "prepare"])
@@ -104,7 +108,7 @@ def status(as_json: Json = False, **options: Any) -> None:
     picture, where = suite_status(**options)
     _show(picture, where, as_json)
     for words in picture.plan.prepare_commands():
-        say(f"Not prepared; type: {' '.join(words)}")
+        say(f"Not prepared; type: {shlex.join(words)}{typed('data', where.data_dir)}")
 
 
 @command(app, suite_status, name="cancel")
@@ -115,7 +119,8 @@ def cancel(**options: Any) -> None:
     suite, results_dir = options["suite"], options["results_dir"]
     where = commands.Where(options["data_dir"], results_dir, options["device"])
     if commands.cancel(commands.find(suite, results_dir), where):
-        say(f"Asked to stop. To see it stop, type: slotbench suite status {suite}")
+        again = shlex.quote(suite) + where.options
+        say(f"Asked to stop. To see it stop, type: slotbench suite status {again}")
     else:
         say("Nobody runs it.")
 

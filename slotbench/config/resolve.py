@@ -16,6 +16,7 @@ from slotbench.config.run_config import (
     parse_override,
     section_type,
     with_field,
+    with_steps,
 )
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
@@ -83,8 +84,6 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
     typed = [parse_override(text) for text in choice.overrides]
-    if steps is not None:
-        typed.append(("train", "steps", str(steps)))
     allowed = None if choice.budget is None else Budget.parse(choice.budget)
     if allowed is not None and not allowed.is_steps:
         typed.append(("train", "budget", str(allowed)))
@@ -101,6 +100,8 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
             raise registry.unknown("section", section, sections)
         if name != "name":
             sections[section] = with_field(section, sections[section], name, value)
+    if steps is not None:
+        sections["train"] = with_steps(sections["train"], steps)
     train = sections["train"]
     if train.budget and Budget.parse(train.budget, "train.budget").is_steps:
         raise UserError(

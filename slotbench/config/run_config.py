@@ -309,6 +309,14 @@ def parse_override(text: str) -> tuple[str, str, str]:
     return section, name, value.strip()
 
 
+def with_steps(train: TrainConfig, steps: int) -> TrainConfig:
+    """The training loop's section with the steps of ``--steps``."""
+    try:
+        return dataclasses.replace(train, steps=steps)
+    except ValueError as error:
+        raise UserError(f"--steps {steps}: {str(error).partition(': ')[2]}.") from error
+
+
 def with_field(section: str, options: Any, name: str, value: str) -> Any:
     """A section with one field set from text."""
     hints = get_type_hints(type(options))

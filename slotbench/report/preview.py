@@ -4,7 +4,7 @@ import base64
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
@@ -13,35 +13,39 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from slotbench.report.canvas import beside, flat_panel, label_colors, photo, stacked
+from slotbench.report.canvas import beside, flat_panel, label_colors, photo
 from slotbench.report.seen import Seen, paired_colors
 
 SIXELS = ("foot", "mlterm", "yaft", "contour", "sixel")
 """Parts of the name of a terminal that draws sixels."""
 KITTY = ("kitty", "ghostty", "wezterm")
-PIXELS = 640
-"""Width of a picture where the terminal draws pixels."""
+PIXELS, LINE = 640, 18
+"""Width of a picture where the terminal draws pixels, and the height of a line there."""
 MOST_COLUMNS = 76
 
 
-def montage(seen: Sequence[Seen]) -> Image.Image:
-    """A row an image: the image, its true masks, the masks of every source."""
-    rows = []
-    for one in seen:
-        masks = [flat_panel(found, paired_colors(one, name)) for name, found in one.labels.items()]
-        rows.append(beside([photo(one.image), flat_panel(one.truth, label_colors()), *masks]))
-    return stacked(rows)
+def panels(one: Seen) -> Image.Image:
+    """Side by side: the image, its true masks, the masks of every source."""
+    masks = [flat_panel(found, paired_colors(one, name)) for name, found in one.labels.items()]
+    return beside([photo(one.image), flat_panel(one.truth, label_colors()), *masks])
 
 
-def put_picture(picture: Image.Image) -> None:
-    """Print a picture to stdout in the best way that the terminal has; none without colours."""
+def put_picture(picture: Image.Image, lines: int | None = None) -> None:
+    """Print a picture to stdout in the best way that the terminal has; none without colours.
+
+    It takes at most ``lines`` lines of the terminal.
+    """
     console = Console()
     way = graphics(os.environ)
+    wide = picture.width / picture.height
     if way:
-        large = picture.resize((PIXELS, round(picture.height * PIXELS / picture.width)))
+        width = PIXELS if lines is None else min(PIXELS, round(lines * LINE * wide))
+        large = picture.resize((width, max(1, round(width / wide))))
         sys.stdout.write((kitty(large) if way == "kitty" else sixels(large)) + "\n")
     elif console.color_system is not None:
-        console.print(half_blocks(picture, min(console.width, MOST_COLUMNS)), end="")
+        columns = min(console.width, MOST_COLUMNS)
+        columns = columns if lines is None else max(1, min(columns, int(2 * lines * wide)))
+        console.print(half_blocks(picture, columns), end="")
 
 
 def graphics(environment: Mapping[str, str]) -> str:

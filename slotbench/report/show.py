@@ -17,12 +17,10 @@ from slotbench.report import predicted as predictions
 from slotbench.report.canvas import save
 from slotbench.report.cards import prediction_page
 from slotbench.report.pictures import Section, number, page
-from slotbench.report.preview import montage
+from slotbench.report.preview import panels
 from slotbench.report.seen import Viewer, fg_ari, look
 
 EXTREMES = 4
-MOST_PREVIEWED = 3
-"""Images of a preview: as many as fit a terminal's height."""
 PROBE = (
     "A linear probe on the frozen slots, trained for these pictures on the first {images:,} images "
     "of train (at most {steps:,} steps); the evaluation trains on more. An object is read from the "
@@ -78,7 +76,7 @@ def draw(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
-    preview: Callable[[Image.Image], None] | None = None,
+    preview: Callable[[list[Image.Image]], None] | None = None,
 ) -> Drawn:
     """Draw a model's images into ``folder`` as PNG files; returns the numbers on them.
 
@@ -89,8 +87,8 @@ def draw(
     - ``<split>-properties.png``: predictions of every property of every visible object.
 
     The numbers are those of the evaluation: the initial noise is drawn from ``seed`` in the same
-    way. The same arguments give the same bytes. ``preview`` gets a small picture of the first
-    images for a terminal. :class:`UserError` for an image or split that does not exist.
+    way. The same arguments give the same bytes. ``preview`` gets a small picture of each image,
+    for a terminal. :class:`UserError` for an image or split that does not exist.
     """
     viewer = Viewer(objective, dataset, wish.split, seed, device)
     told = progress or (lambda _done, _total: None)
@@ -104,7 +102,7 @@ def draw(
         return found
     seen = look(viewer, chosen)
     if preview is not None:
-        preview(montage(seen[:MOST_PREVIEWED]))
+        preview(list(map(panels, seen)))
     found.images = [{"index": one.index, "fg_ari": one.fg_ari} for one in seen]
     if wish.ranked:
         _draw_extremes(viewer, found, wish.ranked, title, folder, part(0.0, 0.4))

@@ -4,6 +4,7 @@ They may come from anyone. Whatever does not fit raises :class:`UserError` that 
 Text loses its control characters when it is read, so that nothing that prints it has to.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required
 
@@ -16,7 +17,10 @@ from slotbench.files import Document, read_document
 from slotbench.progress import plain
 
 SCHEMA_VERSION = 1
+_THREAD = re.compile(r"\b1 threads")
 Text = Annotated[str, AfterValidator(plain)]
+Device = Annotated[Text, AfterValidator(lambda name: _THREAD.sub("1 thread", name))]
+"""Of earlier runs "cpu, 1 threads" too: it is one device, with one name."""
 Whole = Annotated[int, Interval(ge=0, lt=2**63)]
 Number = float | None
 State = Literal["new", "running", "done", "failed", "interrupted"]
@@ -148,7 +152,7 @@ class Status(Facts):
     images_per_second: Number = None
     parameters: Number = None
     flops: Number = None
-    device: Text = ""
+    device: Device = ""
     warnings: list[Text] = Field(default_factory=list)
     host: Text | None = None
     """Names the running kernel of the machine that trains it."""

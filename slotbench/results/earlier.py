@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from slotbench.config.run_config import RunConfig, with_field
+from slotbench.config.run_config import RunConfig, with_steps
 from slotbench.errors import UserError
 from slotbench.files import read_bytes, sha256_of, write_whole
 from slotbench.results.run import Run, find, read_model
@@ -78,7 +78,7 @@ def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
         raise UserError(f"--steps {steps}: this objective trains nothing.")
     if steps <= status["step"]:
         raise UserError(f"--steps {steps}: the run has {status['step']:,} already; expected more.")
-    train = with_field("train", config.train, "steps", str(steps))
+    train = with_steps(config.train, steps)
     overrides = {**config.overrides, "train.steps": steps, "extended": status["step"]}
     longer = replace(
         config,

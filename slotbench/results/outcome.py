@@ -2,6 +2,7 @@
 
 from slotbench.config.run_config import RunConfig
 from slotbench.files import read_document
+from slotbench.progress import counted
 from slotbench.results.documents import Evaluation
 from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.comparisons import PRIMARY
@@ -30,7 +31,7 @@ def learnt(run: Run, config: RunConfig) -> str:
     for objective, title in REFERENCES.items():
         row = reference_row(objective, group, str(config.names["core"]), config.preset, known)
         if row is not None and PRIMARY in row.metrics and objective != config.names["objective"]:
-            seeds = f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
+            seeds = counted(len(row.seeds), "seed")
             if row.cost.steps and row.cost.steps != run.status()["step"]:
                 seeds += f" of {row.cost.steps:,.0f} steps"
             said.append(f"{title or objective} {row.metrics[PRIMARY].mean:.2f}, {seeds}")

@@ -150,7 +150,7 @@ def run(reference: str, results_dir: Path) -> dict[str, Any]:
             raise UserError(
                 f"{found.model} is not the model that {found.evaluation.name} was made of: its "
                 "sha256 is another one, or none is stored.",
-                f"To evaluate this model, type: slotbench evaluate {found.id} --force",
+                f"To evaluate this model, type: slotbench evaluate {found.typed} --force",
             )
     return {
         "run": str(found.path),

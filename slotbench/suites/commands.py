@@ -113,12 +113,13 @@ def _driven(driver: Driver) -> Picture:
     if not driver.stopped:
         journal.write("close", counts=picture.counts)
         return picture
+    again = shlex.quote(str(suite.file)) + driver.plan.where.options
     if driver.stopped != "cancel" and engine.detached:
-        say(f"The jobs go on. To stop them, type: slotbench suite cancel {suite.name}")
+        say(f"The jobs go on. To stop them, type: slotbench suite cancel {again}")
     else:
         say(f"Stopped by {driver.stopped}: cells save and leave.")
         driver.stop()
-        say(f"To go on, type: slotbench suite run {suite.file}")
+        say(f"To go on, type: slotbench suite run {again}")
     journal.write("stop", reason=driver.stopped)
     raise KeyboardInterrupt
 

@@ -18,6 +18,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
+from slotbench.files import typed
 from slotbench.results.run import Run
 from slotbench.suites.document import CHOICES, Combination, Suite, Value
 from slotbench.suites.state import Progress, progress_of
@@ -76,6 +77,11 @@ class Where:
     data_dir: Path = Path("data")
     results_dir: Path = Path("results")
     device: str = "auto"
+
+    @property
+    def options(self) -> str:
+        """The options that name these folders in a command."""
+        return typed("data", self.data_dir) + typed("results", self.results_dir)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ and the best mean is written to ``results/tuning/tuned``.
 """
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.fields import Span
+from slotbench.files import typed
 from slotbench.objectives.objective import Objective
 from slotbench.progress import say
 from slotbench.results.models import trained
@@ -213,7 +215,11 @@ def contest(
             helper.join()
     file = tuned.write(work.info.name, work.info.variant, work.contestant, found)
     say(f"{work.contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
-    say(f"Next, type: slotbench train --preset tuned --objective {objective}")
+    names = ("objective", "dataset", "core", "alignment")
+    differ = [name for name in names if getattr(asked, name) != getattr(Choice(), name)]
+    words = " ".join(f"--{name} {shlex.quote(getattr(asked, name))}" for name in differ)
+    folders = typed("data", data_dir) + typed("results", results_dir)
+    say(f"Next, type: slotbench train --preset tuned {words}".rstrip() + folders)
     return found.model_dump(mode="json")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from slotbench.datasets.format.loader import Loader
 from slotbench.errors import UserError
+from slotbench.progress import counted
 from slotbench.registry import unknown
 from slotbench.rng import sent
 
@@ -51,7 +52,7 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return f"cpu, {torch.get_num_threads()} threads"
+        return f"cpu, {counted(torch.get_num_threads(), 'thread')}"
     return device.type
 
 

@@ -117,6 +117,7 @@ MISTAKES = {
     "preset": (("train", "--preset", "quik"), "Did you mean 'quick'"),
     "slots": (("train", "--set", "core.slots=1025"), "less than or equal to 1024"),
     "field": (("train", "--set", "train.stepz=1"), "Did you mean 'steps'"),
+    "steps": (("train", "--steps", "1" + "0" * 20), "--steps 100000000000000000000: expected less"),
     "device": (("train", "--device", "gpu"), "Unknown device"),
     "unprepared": (("train", "--dataset", "multi-dsprites"), "slotbench prepare multi-dsprites"),
     "no file": (("train", "--dataset", "some/where.h5"), "no such file"),

@@ -144,4 +144,4 @@ def test_the_row_on_the_leaderboard_says_which_seeds_collapsed(tmp_path):
         "seed 0: the representation collapsed: ",
         "seed 2: the representation collapsed: ",
     ]
-    assert "effective rank 1.04" in text_of(board)
+    assert "effective rank 1.04" in " ".join(text_of(board, wide=True).split())

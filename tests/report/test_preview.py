@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.report.preview import graphics, half_blocks, kitty, montage, sixels
+from slotbench.report.preview import graphics, half_blocks, kitty, panels, sixels
 from slotbench.report.seen import Viewer, look
 from tests.report.models import Model, write
 from tests.report.test_show import CPU
@@ -20,10 +20,10 @@ SQUARES[:5, :9], SQUARES[5:, :9], SQUARES[:, 9:] = (255, 0, 0), (0, 255, 0), (0,
 PICTURE = Image.fromarray(SQUARES)
 
 
-def test_a_montage_has_a_row_an_image_and_a_panel_a_source(tmp_path):
+def test_an_image_has_a_panel_a_source(tmp_path):
     with DatasetFile(write(tmp_path / "clevr.h5", sizes=(4, 4, 8))) as dataset:
-        seen = look(Viewer(Model(), dataset, "test", 0, CPU), [0, 1])
-    assert montage(seen).size == (4 * 128 + 3 * 8, 2 * 128 + 8)
+        (seen,) = look(Viewer(Model(), dataset, "test", 0, CPU), [1])
+    assert panels(seen).size == (4 * 128 + 3 * 8, 128)
 
 
 def test_half_blocks_are_two_pixels_a_character():

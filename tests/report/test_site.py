@@ -218,7 +218,7 @@ def test_the_same_results_give_the_same_bytes_and_another_question_is_text(writt
 
 
 def test_without_results_nothing_is_written(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="there is no run"):
         site(tmp_path, tmp_path / "report")
     assert not (tmp_path / "report").exists()
 

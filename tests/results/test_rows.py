@@ -117,9 +117,23 @@ def test_a_run_of_data_without_a_row_is_told_of_unless_a_filter_hides_it(tmp_pat
     waiting = add_run(tmp_path, variant="clevr10")
     add_run(tmp_path, variant="clevr10", seed=1, status=make_status(state="interrupted"))
     told = " ".join(text_of(leaderboard(tmp_path)).split())
-    assert f"{waiting.name}: is done and not evaluated" in told
+    command = f"Type: slotbench evaluate {waiting.name} --results-dir {tmp_path}"
+    assert f"1 run is not evaluated. {command}" in told
     assert "Not finished, so not counted: 1 interrupted." in told
-    assert "Left out" not in text_of(leaderboard(tmp_path, dataset="clevr:size-64"))
+    assert "evaluate" not in text_of(leaderboard(tmp_path, dataset="clevr:size-64"))
+
+
+def test_a_dataset_without_a_row_says_what_its_runs_lack(tmp_path):
+    add_run(tmp_path, ALL)
+    waiting = add_run(tmp_path, variant="clevr10")
+    with pytest.raises(UserError, match="on clevr:clevr10: 1 run is not evaluated") as told:
+        leaderboard(tmp_path, dataset="clevr:clevr10")
+    assert told.value.advice == f"Type: slotbench evaluate {waiting.name} --results-dir {tmp_path}"
+    add_run(tmp_path, variant="size-64", status=make_status(state="interrupted"))
+    with pytest.raises(UserError, match=r"No results on clevr:size-64\. Not finished.*: 1 int"):
+        leaderboard(tmp_path, dataset="clevr:size-64")
+    with pytest.raises(UserError, match="Unknown dataset 'clever'"):
+        leaderboard(tmp_path, dataset="clever")
 
 
 def test_older_versions_of_a_metric_are_left_out(tmp_path):

@@ -50,7 +50,9 @@ def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path):
     scaled = {"raw": 0.5, "reason": "no floor: no run of random on this data"}
     assert found.pop("scaled") == {"floor": None, "ceiling": None, **scaled}
     assert found == dict.fromkeys(("mean", "low", "high", "iqm")) | {"n": 0}
-    assert "not scaled, no floor: no run of random on this data" in " ".join(text_of(board).split())
+    assert "not scaled, no floor: no run of random on this data" in " ".join(
+        text_of(board, wide=True).split()
+    )
     assert "not scaled, no floor" in board.to_markdown()
     add_run(tmp_path, {FG: 0.2}, objective="random")
     assert "no ceiling: no run of supervised" in cells(tmp_path)["random"]["scaled"]["reason"]

@@ -1,11 +1,11 @@
 """Where the prepared file of a dataset is."""
 
 import os
-import shlex
 from pathlib import Path
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.files import typed
 
 
 def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
@@ -27,9 +27,7 @@ def locate(reference: str, data_dir: Path) -> Path:
     name, _, variant = reference.partition(":")
     path = path_of(name, variant or None, data_dir)
     if not path.is_file():
-        option = f" --variant {variant}" if variant else ""
-        if data_dir != Path("data"):
-            option += f" --data-dir {shlex.quote(str(data_dir))}"
+        option = (f" --variant {variant}" if variant else "") + typed("data", data_dir)
         raise UserError(
             f"Dataset {reference!r} is not prepared: {path} does not exist.",
             f"Type: slotbench prepare {name}{option}",

@@ -1,7 +1,6 @@
 """What ``slotbench leaderboard`` shows: every run, filtered and compared, in every format."""
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from slotbench.errors import UserError
 from slotbench.results.leaderboard import board_json, formats, scaling
 from slotbench.results.leaderboard import comparisons as pairing
 from slotbench.results.leaderboard import ranks as placing
@@ -18,6 +16,8 @@ from slotbench.results.leaderboard.collect import find, metric_keys
 from slotbench.results.leaderboard.comparisons import Family, Match, Paired
 from slotbench.results.leaderboard.filters import choose, select
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
+from slotbench.results.leaderboard.left_out import nothing_counts, warnings
+from slotbench.results.leaderboard.left_out import summed_up as summed_up
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import Verdict, claim, verdict
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines, lacking
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 COMPARED = "Self-supervision against reconstruction"
 _MANY = 200
-_ALIKE = 3
-"""Runs with one problem that a table names one by one."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +91,30 @@ class Board:
         return claim(self.families)[1]
 
     @property
+    def headline(self) -> str:
+        """The same in short."""
+        return claim(self.families)[2]
+
+    @property
     def lacking(self) -> str:
         """How many comparisons have too few seeds; "" where none has."""
         return lacking([len(match.seeds) for match in self.matches])
 
     @cached_property
-    def warnings(self) -> tuple[str, ...]:
-        """Runs and results left out, with the reason."""
-        return self.left_out(self.found)
-
-    def left_out(self, found: Sequence[Found]) -> tuple[str, ...]:
-        """The same for some of the runs.
+    def concerned(self) -> tuple[Found, ...]:
+        """The runs whose problems are told.
 
         Where a filter hides rows, only runs of the datasets shown or that cannot be read.
         """
         if len(self.raw) == len(self.everything):
-            return tuple(_warnings(found))
+            return self.found
         shown = {None, *(row.group.dataset for row in self.rows)}
-        return tuple(_warnings([run for run in found if run.dataset in shown]))
+        return tuple(run for run in self.found if run.dataset in shown)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Runs and results left out, with the reason."""
+        return tuple(warnings(self.concerned))
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -233,8 +237,8 @@ def leaderboard(
     found = find(results_dir) if found is None else found
     everything = rows(found)
     if not everything:
-        raise _empty(found, results_dir)
-    shown = raw = select(everything, dataset, core, family, keep)
+        raise nothing_counts(found, f"in {results_dir}")
+    shown = raw = select(everything, found, dataset, core, family, keep)
     present = [key for key in metric_keys(found) if any(key in row.metrics for row in shown)]
     wanted = choose(metrics, present)
     in_table = wanted if metrics else list(DEFAULT_METRICS)
@@ -252,39 +256,3 @@ def leaderboard(
         scale=scaling.NOTE if scale else "",
         with_ranks=ranks,
     )
-
-
-def _empty(found: Sequence[Found], results_dir: Path) -> UserError:
-    advice = "Type: slotbench train --objective simclr"
-    states = _states(found, {"done", "new", "running", "interrupted", "unreadable", "duplicate"})
-    if not states:
-        return UserError(f"No results in {results_dir}: it holds no run.", advice)
-    reasons = " ".join(summed_up(_warnings(found)))
-    return UserError(f"No run in {results_dir} can be shown ({states}). {reasons}", advice)
-
-
-def _states(found: Sequence[Found], wanted: set[str]) -> str:
-    counts = Counter(run.state for run in found if run.state in wanted)
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def _warnings(found: Sequence[Found]) -> list[str]:
-    """One line for each problem of a run."""
-    lines = [f"{run.run}: {problem}" for run in found for problem in run.problems]
-    waiting = _states([run for run in found if run.dataset], {"new", "running", "interrupted"})
-    return lines + ([f"Not finished, so not counted: {waiting}."] if waiting else [])
-
-
-def summed_up(warnings: Sequence[str]) -> list[str]:
-    """For people: the first few of many runs with one problem, and how many more there are."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for text in warnings:
-        # The command to type names the run, so it differs from run to run.
-        problem = text.partition(": ")[2].partition(" Type: ")[0]
-        alike[problem or text].append(text)
-    lines = []
-    for problem, texts in alike.items():
-        left = len(texts) - _ALIKE
-        lines += texts if left < 2 else texts[:_ALIKE]
-        lines += [f"and {left:,} more runs: {problem}"] if left > 1 else []
-    return lines

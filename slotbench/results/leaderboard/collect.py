@@ -11,7 +11,7 @@ from typing import Any
 
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
-from slotbench.files import parse_document, read_json
+from slotbench.files import parse_document, read_json, typed
 from slotbench.results import below, published_files, published_runs
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
@@ -26,9 +26,8 @@ def find(results_dir: Path) -> list[Found]:
     """Every run under ``results_dir``, and the published ones that come with slotbench."""
     places = [("runs", 3), *((kind, 2) for kind in FOLDERS.values())]
     folders = [path for name, depth in places for path in below(f"{results_dir}/{name}", depth)]
-    found = [
-        run for path in folders for run in read(Path(path), path.removeprefix(f"{results_dir}/"))
-    ]
+    option, start = typed("results", results_dir), f"{results_dir}/"
+    found = [run for path in folders for run in read(Path(path), path.removeprefix(start), option)]
     found += published(results_dir)
     _count_once(found)
     _same_protocol(found)
@@ -42,9 +41,9 @@ def published(results_dir: Path) -> list[Found]:
     Of a copy that was made to be judged on other data, only those numbers count: they are of this
     machine.
     """
-    found = []
+    found, option = [], typed("results", results_dir)
     for path in map(Path, published_runs(results_dir)):
-        for run in read(path, "/".join(("published", *path.parts[-5:]))):
+        for run in read(path, "/".join(("published", *path.parts[-5:])), option):
             run.published = run.family != TRANSFER
             if not run.published or Run(path).bundled:
                 found.append(run)

@@ -7,6 +7,8 @@ from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import split_names
 from slotbench.results.leaderboard.grouping import Row
+from slotbench.results.leaderboard.left_out import nothing_counts
+from slotbench.results.leaderboard.records import Found
 
 
 def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
@@ -32,17 +34,21 @@ def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
 
 def select(
     everything: Sequence[Row],
+    runs: Sequence[Found],
     dataset: str | None,
     core: str | None,
     family: str | None,
     keep: Callable[[Row], bool] | None = None,
 ) -> list[Row]:
-    """The rows that a user asks for; :class:`UserError` where none fits, naming the nearest."""
+    """The rows that a user asks for; :class:`UserError` where none fits, naming the nearest.
+
+    ``runs`` tells why a dataset has no row.
+    """
     found = [row for row in everything if keep is None or keep(row)]
     if not found:
         raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
     if dataset is not None:
-        found = _of_dataset(found, dataset)
+        found = _of_dataset(found, runs, dataset)
     for what, wish in (("core", core), ("family", family)):
         known = sorted({getattr(row, what) for row in everything})
         if wish is not None and wish not in known:
@@ -55,20 +61,25 @@ def select(
     return found
 
 
-def _of_dataset(found: Sequence[Row], dataset: str) -> list[Row]:
-    advice = f"slotbench train --dataset {dataset}"
+def _of_dataset(found: Sequence[Row], runs: Sequence[Found], dataset: str) -> list[Row]:
     if dataset.endswith(".h5"):
         from slotbench.datasets.format.dataset_file import DatasetFile
 
         with DatasetFile(Path(dataset)) as file:
             same = {file.fingerprint, file.attributes.get("recipe")}
         kept = [row for row in found if row.group.fingerprint in same]
-        if not kept:
-            raise UserError(f"No run was trained on {dataset}.", f"Type: {advice}")
+        alike = [run for run in runs if run.data in same]
+    else:
+        kept = [row for row in found if dataset in _names(row.group.dataset)]
+        alike = [run for run in runs if run.dataset and dataset in _names(run.dataset)]
+    if kept:
         return kept
-    names = [(row.group.dataset, row.group.dataset.partition(":")[0]) for row in found]
-    kept = [row for row, both in zip(found, names, strict=True) if dataset in both]
-    if not kept:
-        advice = f"Without a run of it there is no row; type: {advice}"
-        raise registry.unknown("dataset", dataset, sorted(set().union(*names)), advice)
-    return kept
+    if alike or dataset.endswith(".h5"):
+        raise nothing_counts(alike, f"on {dataset}", f"slotbench train --dataset {dataset}")
+    known = {name for row in found for name in _names(row.group.dataset)}
+    advice = f"Without a run of it there is no row; type: slotbench train --dataset {dataset}"
+    raise registry.unknown("dataset", dataset, sorted(known), advice)
+
+
+def _names(reference: str) -> tuple[str, str]:
+    return reference, reference.partition(":")[0]

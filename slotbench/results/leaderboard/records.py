@@ -22,6 +22,7 @@ from slotbench.results import documents, entries, inside
 from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
+UNEVALUATED = "is done and not evaluated"
 TRANSFER = "transfer"
 """The family of runs on data that they were not trained on, and the folder of their numbers."""
 _APART = ("run", "model")
@@ -64,6 +65,8 @@ class Found:
     evaluation: documents.Evaluation | None = None
     path: Path | None = None
     """Its directory; None for a published record without weights."""
+    option: str = ""
+    """What names its results folder in a command; "" for the default one."""
     environment: documents.Environment = field(default_factory=documents.Environment)
     """Of such a record only; a run keeps its own in its directory."""
     values: dict[str, float] = field(default_factory=dict)
@@ -84,11 +87,18 @@ class Found:
         if self.published:
             return ""
         if self.config.get("kind"):
-            return f" Type: {plain(entries.command(self.config))}"
+            return f" Type: {plain(entries.command(self.config))}{self.option}"
+        words = Path(self.run).name
         if self.family == TRANSFER:
             words = f"{Path(self.run).parents[1].name} --dataset {self.dataset}"
-            return f" Type: slotbench evaluate {words}"
-        return f" Type: slotbench evaluate {Path(self.run).name}"
+            words += f" --slots {self.config['judged_slots']}"
+        return f" Type: slotbench evaluate {words}{self.option}"
+
+    @property
+    def unevaluated(self) -> bool:
+        """Whether it is a run of this machine that is done and has no evaluation."""
+        told = (problem.partition(".")[0] for problem in self.problems)
+        return bool(self.preset) and not self.published and UNEVALUATED in told
 
 
 def unreadable(name: str, error: Exception, path: Path | None, *, published: bool = False) -> Found:
@@ -97,10 +107,10 @@ def unreadable(name: str, error: Exception, path: Path | None, *, published: boo
     return Found(plain(name), published, reason=why, problems=[f"cannot be read: {why}"])
 
 
-def read(path: Path, name: str) -> Iterator[Found]:
+def read(path: Path, name: str, option: str = "") -> Iterator[Found]:
     """A run, external entry or baseline from its directory, then its transfers to other data.
 
-    ``name`` is shown for it.
+    ``name`` is shown for it; ``option`` is its :attr:`Found.option`.
     """
     try:
         config = read_json(f"{path}/config.json")
@@ -115,19 +125,20 @@ def read(path: Path, name: str) -> Iterator[Found]:
         # A link that dangles is there, and cannot be read.
         file = path / "evaluation.json"
         evaluation = _reason(error, path) if file.exists() or file.is_symlink() else None
-    yield describe(name, config, status, evaluation, path)
+    yield describe(name, config, status, evaluation, path, option)
     for place in inside(f"{path}/{TRANSFER}", folders=False):
         if not place.endswith(".json"):
             continue
         where = f"{name}/{TRANSFER}/{Path(place).name}"
         try:
-            yield _transferred(where, config, status, read_document(place, documents.Evaluation))
+            judged = read_document(place, documents.Evaluation)
+            yield _transferred(where, config, status, judged, option)
         except (UserError, OSError) as error:
             yield unreadable(where, error, path / TRANSFER)
 
 
 def _transferred(
-    name: str, config: Any, status: documents.Status, judged: documents.Evaluation
+    name: str, config: Any, status: documents.Status, judged: documents.Evaluation, option: str
 ) -> Found:
     """A run's numbers on data that it was not trained on, as a record of their own."""
     trained_on = parse_document(config, documents.Config, "config.json").dataset
@@ -141,7 +152,7 @@ def _transferred(
         "trained_data": trained_on.identity,
         "overrides": {**config.get("overrides", {}), **same},
     }
-    found = describe(name, other, status, judged)
+    found = describe(name, other, status, judged, option=option)
     found.published = False
     return found
 
@@ -152,12 +163,14 @@ def describe(
     status: documents.Status,
     evaluation: documents.Evaluation | str | None,
     path: Path | None = None,
+    option: str = "",
 ) -> Found:
     """A run; ``evaluation`` is None where there is none, and text that names its fault.
 
     ``path`` is its directory; without one it is a published record.
     """
     found = Found(plain(name), path is None, status.state, status.reason, status=status, path=path)
+    found.option = option
     found.warnings = list(status.warnings)
     try:
         _identify(found, parse_document(config, documents.Config, "config.json"), config)
@@ -233,7 +246,7 @@ def settings_text(overrides: Mapping[str, Any]) -> str:
 def _judge(found: Found, judged: documents.Evaluation | str | None) -> str:
     """Fill in the numbers of a finished run; returns why they cannot count, "" where they do."""
     if judged is None:
-        return "is done and not evaluated"
+        return UNEVALUATED
     if isinstance(judged, str):
         return f"its evaluation cannot be read: {judged}"
     found.evaluation = judged

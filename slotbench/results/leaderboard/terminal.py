@@ -1,90 +1,53 @@
-"""The leaderboard in a terminal: one line a row, shared values above the rows, the verdict last."""
+"""The leaderboard in a terminal: tables, lines on what is not in them, the verdict last."""
 
 import io
-from collections.abc import Iterable, Sequence
-from textwrap import indent, wrap
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from slotbench.evaluation.groups import direction
-from slotbench.grid import Cell, Table, put_lines, to_lines
+from slotbench.grid import Table, put_lines, to_lines
+from slotbench.progress import counted
 from slotbench.results.leaderboard import ranks as placing
 from slotbench.results.leaderboard import wording
-from slotbench.results.leaderboard.board import COMPARED, Board, summed_up
-from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.board import COMPARED, Board
+from slotbench.results.leaderboard.compact import (
+    compact_metrics,
+    compact_table,
+    in_order,
+    of_own_datasets,
+    ranked,
+)
 from slotbench.results.leaderboard.formats import NOTE, row_table
 from slotbench.results.leaderboard.grouping import Row, by_group
+from slotbench.results.leaderboard.left_out import states, summed_up, unevaluated
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
-from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
-MOST_ROWS, MOST_NOTES = 25, 3
-SHORT = {
-    PRIMARY: "FG-ARI",
-    "ari/attention": "ARI",
-    "miou/attention": "mIoU",
-    "properties/linear/mask/mean": "props",
-    "linear_probe/slots/map": "probe",
-}
-"""The metrics that are shown where none is asked for: of the last two, one."""
-LEGEND = (
-    "Means over seeds, 95 % interval. FG-ARI, ARI, mIoU: of attention masks.{} *: best shown, "
-    "†: published seeds."
-)
+MOST_LINES, MOST_ROWS, MOST_SENTENCE = 25, 25, 6
+"""Lines of the default page, rows of other pages, lines of the sentence on the default page."""
+LEGEND = "Means over seeds, 95 % interval; attention masks. *: best, †: published seeds.{}"
 LEGENDS = {
-    "props": " props: properties of each object, read from its slot.",
-    "probe": " probe: attributes in the scene, read from all slots.",
-    "…": " Names with … are whole on the page: slotbench report.",
+    "props": " props: properties of objects, from their slots.",
+    "probe": " probe: scene attributes, read from all slots.",
+    "…": " Whole names: slotbench report.",
 }
+Lines = Iterator[Text]
 
 
 def render(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> None:
-    """Print the board, at most :data:`MOST_ROWS` rows unless ``everything`` is asked for.
+    """Print the board: on at most :data:`MOST_LINES` lines, unless more is asked for.
 
-    ``wide`` shows every column, every note, and the comparisons that have enough seeds.
+    ``wide`` shows every column, every note, and the comparisons that have enough seeds;
+    ``everything`` shows every row of every dataset. Without them, lines say how many there are.
     """
-    chosen = set(map(id, board.rows if everything else first_rows(board)))
-    groups = by_group(board.rows)
-    named = wording.titles([group for group, _ in groups])
-    notes: list[str] = []
-    headings: set[str] = set()
-    for group, members in groups:
-        rows = [row for row in ranked(members, board) if id(row) in chosen]
-        if rows:
-            metrics = board.shown if wide or board.asked else compact_metrics(members, board)
-            if wide:
-                table = row_table(named[group], rows, metrics)
-            else:
-                table = compact_table(named[group], rows, metrics, spans=board.asked)
-            cut = _put_table(console, table)
-            notes += table.notes
-            headings |= {*table.headings, *cut}
-    _put_notes(console, notes, wide=wide)
-    if len(chosen) < len(board.rows):
-        _put(console, [f"{len(board.rows) - len(chosen):,} more rows: add --all"], "dim")
-    words = "".join(text for name, text in LEGENDS.items() if name in headings)
-    legend = f"{NOTE} *: best shown." if wide else LEGEND.format(words)
-    _put(console, [f"{legend} {board.scale}".strip()], "dim")
-    if board.with_ranks:
-        for table in board.rank_tables():
-            console.print()
-            _put_table(console, table)
-        _put(console, [placing.NOTE], "dim")
-    own = [run for run in board.found if not run.published]
-    left_out = board.warnings if wide else board.left_out(own)
-    if board.warnings:
-        console.print()
-        _put(console, ["Left out"], "bold")
-        _put_notes(console, summed_up(left_out), wide=wide)
-        others = len(board.warnings) - len(left_out)
-        _put_notes(
-            console, [f"{others} results of published runs, named by --wide"][:others], wide=wide
-        )
-    console.print()
-    if wide:
-        _put_comparisons(board, console)
-    _put(console, filter(None, [board.lacking]), "dim")
-    _put(console, [board.sentence], "bold")
+    short = not (wide or everything or board.asked or board.with_ranks)
+    rows = in_order(board)
+    rows = rows if everything else (of_own_datasets(rows) if short else rows)[:MOST_ROWS]
+    lines = list(_page(board, console, rows, wide=wide, short=short))
+    while short and len(rows) > 1 and len(lines) > MOST_LINES:
+        rows = rows[:-1]
+        lines = list(_page(board, console, rows, wide=wide, short=short))
+    put_lines(console, lines)
 
 
 def to_text(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> str:
@@ -100,122 +63,106 @@ def to_text(board: Board, console: Console, *, wide: bool = False, everything: b
     return stream.getvalue()
 
 
-def first_rows(board: Board) -> list[Row]:
-    """The first :data:`MOST_ROWS`: own rows, floors and ceilings, then the best published ones."""
-    placed = [
-        (published(row) + (published(row) and row.family != "control"), place, row)
-        for _, members in by_group(board.rows)
-        for place, row in enumerate(ranked(members, board))
-    ]
-    return [row for _, _, row in sorted(placed, key=lambda each: each[:2])[:MOST_ROWS]]
+def _page(
+    board: Board, console: Console, chosen: Sequence[Row], *, wide: bool, short: bool
+) -> Lines:
+    """The page with the chosen rows; ``short``: the default one."""
+    kept, notes, headings = set(map(id, chosen)), list[str](), set[str]()
+    groups = by_group(board.rows)
+    named = wording.titles([group for group, _ in groups])
+    for group, members in groups:
+        rows = [row for row in ranked(members, board) if id(row) in kept]
+        if rows:
+            metrics = board.shown if wide or board.asked else compact_metrics(members, board)
+            if wide:
+                table = row_table(named[group], rows, metrics)
+            else:
+                table = compact_table(named[group], rows, metrics, spans=board.asked)
+            lines = list(to_lines(table, console.width))
+            yield from _titles(console, table)
+            yield from lines
+            yield Text()
+            notes += table.notes
+            headings |= {*table.headings, *("…" for line in lines if "…" in line.plain)}
+    told = [*_more_rows(board, kept), *([] if wide else _counts(board, notes))]
+    told += filter(None, [board.lacking])
+    yield from _lines(console, notes if wide else (), margin=2)
+    yield from _lines(console, told, "dim")
+    words = "".join(text for name, text in LEGENDS.items() if name in headings)
+    legend = f"{NOTE} *: best shown." if wide else LEGEND.format(words)
+    yield from _lines(console, [f"{legend} {board.scale}".strip()], "dim")
+    yield Text()
+    if board.with_ranks:
+        yield from _ranks(board, console)
+    if wide:
+        yield from _evidence(board, console)
+    sentence = list(_lines(console, [board.sentence], "bold"))
+    if short and len(sentence) > MOST_SENTENCE:
+        sentence = list(_lines(console, [f"{board.headline} The evidence: add --wide."], "bold"))
+    yield from sentence
 
 
-def ranked(rows: Sequence[Row], board: Board) -> list[Row]:
-    """Own rows before published ones, each best first, by the primary or first measure shown."""
-    metric = PRIMARY if PRIMARY in board.shown or not board.asked else board.shown[0]
-    sign = 1 if board.scale else direction(metric) or 1
-
-    def place(row: Row) -> tuple[bool, float]:
-        mean = row.metrics[metric].mean if metric in row.metrics else None
-        return published(row), float("inf") if mean is None else -sign * mean
-
-    return sorted(rows, key=place)
-
-
-def published(row: Row) -> bool:
-    """Whether nothing of the row was computed on this machine."""
-    return 0 < row.published == len(row.seeds)
+def _more_rows(board: Board, kept: set[int]) -> Iterator[str]:
+    """How many rows, and datasets, the tables do not have."""
+    left = [row for row in board.rows if id(row) not in kept]
+    hidden = {row.group for row in left} - {row.group for row in board.rows if id(row) in kept}
+    others = sum(row.group in hidden for row in left)
+    where = f" on {counted(len(hidden), 'other dataset')}" if hidden else ""
+    if 0 < others < len(left):
+        where = f", {others:,} of them{where}"
+    if left:
+        yield f"{counted(len(left), 'more row')}{where}: add --all"
 
 
-def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
-    """Those of :data:`SHORT` that a row has; of the last two, the one that more rows have."""
-    count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
-    *masks, properties, probe = SHORT
-    last = probe if count[probe] > count[properties] else properties
-    return [key for key in (*masks, last) if count[key]] or wording.columns(rows, board.shown)
+def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
+    """A line on each kind of thing that ``--wide`` shows."""
+    if notes:
+        yield f"{counted(len(notes), 'note')} on these rows: add --wide"
+    waiting = unevaluated(board.concerned)
+    if waiting:
+        yield str(waiting)
+    for published, whose in ((False, "runs here"), (True, "published runs")):
+        runs = [run for run in board.concerned if run.published == published]
+        if left := sum(len(run.problems) for run in runs if not run.unevaluated):
+            yield f"Left out: {counted(left, 'result')} of {whose}: add --wide"
+    unfinished = states(run for run in board.concerned if run.dataset)
+    if unfinished:
+        yield f"Not finished, so not counted: {unfinished}."
 
 
-def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, spans: bool) -> Table:
-    """A line a row; the settings that all trained rows share stand in the title.
-
-    ``spans`` shows the interval of every metric, not of the primary one alone.
-    """
-    shared = _shared(rows)
-    cells = [[Cell(_name(row, shared)), Cell(_seeds(row))] for row in rows]
-    for metric in metrics:
-        winners = wording.best(rows, metric)
-        for k, row in enumerate(rows):
-            found = wording.shown(row, metric)
-            ends = interval(found) if spans or metric == PRIMARY else ""
-            small = tuple(filter(None, (ends, fewer(row, metric))))
-            cells[k].append(Cell(number(found.mean), small, k in winners))
-    for line, row in zip(cells, rows, strict=True):
-        seconds = row.cost.seconds
-        line.append(Cell(MISSING if seconds is None else f"{seconds / 60:,.1f}"))
-    heads = ["objective", "seeds", *(SHORT.get(metric, metric) for metric in metrics), "min"]
-    notes = [f"{row.label}: {text}" for row in rows for text in row.warnings]
-    said = ", ".join(filter(None, shared.values()))
-    return Table("\n".join(filter(None, (title, said))), heads, cells, notes, labels=1)
+def _ranks(board: Board, console: Console) -> Lines:
+    for table in board.rank_tables():
+        yield from _titles(console, table)
+        yield from to_lines(table, console.width)
+        yield Text()
+    yield from _lines(console, [placing.NOTE], "dim")
+    yield Text()
 
 
-def _shared(rows: Sequence[Row]) -> dict[str, str]:
-    """What all rows that were trained have in common, in words."""
-    trained = [row for row in rows if row.preset]
-    values = {
-        "core": {row.core for row in trained},
-        "preset": {row.preset for row in trained},
-        "settings": {row.settings for row in trained},
-        "alignment": {f"{row.alignment} alignment" for row in trained if row.alignment},
-        "budget": {row.budget for row in trained},
-        "tuning": {f"tuned: {row.tuned}" if row.tuned else "not tuned" for row in trained},
-        "device": {row.cost.device for row in trained},
-    }
-    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
-
-
-def _name(row: Row, shared: dict[str, str]) -> str:
-    name = row.objective if "alignment" in shared and not row.external else row.name
-    fields = ("core", "preset", "settings") if row.preset else ("settings",)
-    apart = [getattr(row, field) for field in fields if field not in shared or not row.preset]
-    return ", ".join(filter(None, (name, *apart)))
-
-
-def _seeds(row: Row) -> str:
-    own = len(row.seeds) - row.published
-    counts = [str(own)] if own or not row.published else []
-    counts += [f"{row.published}†"] if row.published else []
-    return "+".join(counts) + (f", {row.failed} failed" if row.failed else "")
-
-
-def _put_comparisons(board: Board, console: Console) -> None:
+def _evidence(board: Board, console: Console) -> Lines:
+    """The results left out, and the comparisons that have enough seeds."""
+    if board.warnings:
+        yield Text("Left out", "bold")
+        yield from _lines(console, summed_up(board.warnings), margin=2)
+        yield Text()
     enough = [pair for pair in board.comparisons if pair.result.n >= LEAST_FOR_A_CLAIM]
-    _put(console, [COMPARED], "bold")
+    yield Text(COMPARED, "bold")
     for title, lines in wording.comparison_lines(enough):
-        _put(console, [title])
-        _put_notes(console, lines, wide=True)
-    _put_notes(console, board.verdict.notes, wide=True)
+        yield from _lines(console, [title])
+        yield from _lines(console, lines, margin=2)
+    yield from _lines(console, board.verdict.notes, margin=2)
+    yield Text()
 
 
-def _put_table(console: Console, table: Table) -> str:
-    """Print a table; "…" where a name was cut."""
+def _titles(console: Console, table: Table) -> Lines:
     title, *shared = table.title.split("\n")
-    _put(console, [title], "bold")
-    _put(console, shared, "dim")
-    lines = list(to_lines(table, console.width))
-    put_lines(console, lines)
-    console.print()
-    return "…" if any("…" in line.plain for line in lines) else ""
+    yield from _lines(console, [title], "bold")
+    yield from _lines(console, shared, "dim")
 
 
-def _put_notes(console: Console, lines: Sequence[str], *, wide: bool) -> None:
-    """Print lines set off from the margin; the first few unless ``wide``."""
-    shown = list(lines if wide or len(lines) <= MOST_NOTES + 1 else lines[:MOST_NOTES])
-    if len(shown) < len(lines):
-        shown.append(f"and {len(lines) - MOST_NOTES:,} more: add --wide")
-    for line in shown:
-        _put(console, [indent(part, "  ") for part in wrap(line, console.width - 2)])
-
-
-def _put(console: Console, lines: Iterable[str], style: str = "") -> None:
-    for line in lines:
-        console.print(Text(line, style))
+def _lines(console: Console, texts: Iterable[str], style: str = "", margin: int = 0) -> Lines:
+    """Texts as lines that fit the width, set off from the left by ``margin``."""
+    for text in texts:
+        for line in Text(text, style).wrap(console, max(1, console.width - margin)):
+            line.rstrip()
+            yield Text(" " * margin) + line

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from slotbench.progress import counted
 from slotbench.results.leaderboard.comparisons import OURS, PRIMARY, THEIRS, Family, Paired
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, MARGIN, POWER
 from slotbench.results.leaderboard.wording import interval, listed, p_value, signed
@@ -212,6 +213,6 @@ def _losses(paired: Sequence[Paired]) -> list[str]:
         if seed not in other.values.get(pair.metric, {})
     }
     if alone:
-        said = f"{len(alone)} run{'s' * (len(alone) != 1)}"
+        said = counted(len(alone), "run")
         lines.append(f"Not compared, because the other side lacks the seed: {said}.")
     return lines

@@ -1,0 +1,118 @@
+"""The leaderboard's rows for a terminal: which come first, and a table with one line a row."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from slotbench.evaluation.groups import direction
+from slotbench.grid import Cell, Table
+from slotbench.results.leaderboard import wording
+from slotbench.results.leaderboard.board import Board
+from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.grouping import Row, by_group
+from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
+
+SHORT = {
+    PRIMARY: "FG-ARI",
+    "ari/attention": "ARI",
+    "miou/attention": "mIoU",
+    "properties/linear/mask/mean": "props",
+    "linear_probe/slots/map": "probe",
+}
+"""The metrics that are shown where none is asked for: of the last two, one."""
+
+
+def in_order(board: Board) -> list[Row]:
+    """Own rows, the rows that the verdict is of, the best of each control, the best published."""
+    first = {row.key for family in board.families for row in (family.row, family.baseline)}
+    placed = []
+    for _, members in by_group(board.rows):
+        controls = set[str]()
+        for place, row in enumerate(ranked(members, board)):
+            control = row.family == "control" and row.objective not in controls
+            controls |= {row.objective} if control else set()
+            placed.append((published(row), not (control or row.key in first), place, row))
+    return [row for *_, row in sorted(placed, key=lambda each: each[:3])]
+
+
+def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
+    """The rows of datasets with own rows; where there is none, of the dataset with most rows."""
+    own = {row.group for row in rows if not published(row)}
+    chosen = own or {Counter(row.group for row in rows).most_common(1)[0][0]}
+    return [row for row in rows if row.group in chosen]
+
+
+def ranked(rows: Sequence[Row], board: Board) -> list[Row]:
+    """Own rows before published ones, each best first, by the primary or first measure shown."""
+    metric = PRIMARY if PRIMARY in board.shown or not board.asked else board.shown[0]
+    sign = 1 if board.scale else direction(metric) or 1
+
+    def place(row: Row) -> tuple[bool, float]:
+        mean = row.metrics[metric].mean if metric in row.metrics else None
+        return published(row), float("inf") if mean is None else -sign * mean
+
+    return sorted(rows, key=place)
+
+
+def published(row: Row) -> bool:
+    """Whether nothing of the row was computed on this machine."""
+    return 0 < row.published == len(row.seeds)
+
+
+def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
+    """Those of :data:`SHORT` that a row has; of the last two, the one that more rows have."""
+    count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
+    *masks, properties, probe = SHORT
+    last = probe if count[probe] > count[properties] else properties
+    return [key for key in (*masks, last) if count[key]] or wording.columns(rows, board.shown)
+
+
+def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, spans: bool) -> Table:
+    """A line a row; the settings that all trained rows share stand in the title.
+
+    ``spans`` shows the interval of every metric, not of the primary one alone.
+    """
+    shared = _shared(rows)
+    cells = [[Cell(_name(row, shared)), Cell(_seeds(row))] for row in rows]
+    for metric in metrics:
+        winners = wording.best(rows, metric)
+        for k, row in enumerate(rows):
+            found = wording.shown(row, metric)
+            ends = interval(found) if spans or metric == PRIMARY else ""
+            small = tuple(filter(None, (ends, fewer(row, metric))))
+            cells[k].append(Cell(number(found.mean), small, k in winners))
+    for line, row in zip(cells, rows, strict=True):
+        seconds = row.cost.seconds
+        line.append(Cell(MISSING if seconds is None else f"{seconds / 60:,.1f}"))
+    heads = ["objective", "seeds", *(SHORT.get(metric, metric) for metric in metrics), "min"]
+    notes = [f"{row.label}: {text}" for row in rows for text in row.warnings]
+    said = ", ".join(filter(None, shared.values()))
+    return Table("\n".join(filter(None, (title, said))), heads, cells, notes, labels=1)
+
+
+def _shared(rows: Sequence[Row]) -> dict[str, str]:
+    """What all rows that were trained have in common, in words."""
+    trained = [row for row in rows if row.preset]
+    values = {
+        "core": {row.core for row in trained},
+        "preset": {row.preset for row in trained},
+        "settings": {row.settings for row in trained},
+        "alignment": {f"{row.alignment} alignment" for row in trained if row.alignment},
+        "budget": {row.budget for row in trained},
+        "tuning": {f"tuned: {row.tuned}" if row.tuned else "not tuned" for row in trained},
+        "device": {row.cost.device for row in trained},
+    }
+    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+
+
+def _name(row: Row, shared: dict[str, str]) -> str:
+    name = row.objective if "alignment" in shared and not row.external else row.name
+    fields = ("core", "preset", "settings") if row.preset else ("settings",)
+    apart = [getattr(row, field) for field in fields if field not in shared or not row.preset]
+    return ", ".join(filter(None, (name, *apart)))
+
+
+def _seeds(row: Row) -> str:
+    own = len(row.seeds) - row.published
+    counts = [str(own)] if own or not row.published else []
+    counts += [f"{row.published}†"] if row.published else []
+    return "+".join(counts) + (f", {row.failed} failed" if row.failed else "")
