@@ -158,10 +158,16 @@ class IteratedAttention(LearnedStart):
         features, grid = self.encoder(images)
         inputs = self.norm_features(features)
         keys, values = self.to_key(inputs), self.to_value(inputs)
+        start = self.seeded(self.start(images, noise), keys, values)
         slots, attention = self.refined(
-            self.start(images, noise), lambda slots: self.step(slots, keys, values), self.restart
+            start, lambda slots: self.step(slots, keys, values), self.restart
         )
         return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
+
+    def seeded(self, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Slots (B, K, D) before the first round, where they have seen the image already."""
+        del keys, values
+        return slots
 
     def step(self, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """One round: slots (B, K, D), keys and values (B, N, D) -> slots, attention (B, K, N).

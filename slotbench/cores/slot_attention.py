@@ -1,17 +1,28 @@
 """Slot attention, and two cores that differ from it in the start or in the gradient."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from slotbench.cores.iterated import AttentionConfig, GradientConfig, IteratedAttention, StartConfig
+from slotbench.cores.layers import at_least_float32
+from slotbench.fields import Space
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
 class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
     """Options of the core ``implicit-slot-attention``."""
+
+    space: ClassVar[Space] = {**AttentionConfig.space, "seeded": ("false", "true")}
+    later: ClassVar[tuple[str, ...]] = ("seeded",)
+    seeded: bool = False
+    """Whether each slot reads a cell of the image before the first round (:func:`cells`). Slots
+    that start alike may divide the frame among themselves, whatever stands in it; these start
+    from what differs in the image (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,31 @@ class ImplicitSlotAttention(IteratedAttention):
         super().__init__(config, encoder)
         self.scale_position_keys(config.key_position_scale)
         self.build_start(config)
+
+    def seeded(self, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if not self.config.seeded:
+            return slots
+        held = cells(at_least_float32(keys.detach()), slots.shape[1]).to(values.dtype)
+        return self.update(slots, self.reading(held) @ values)
+
+
+@torch.no_grad()
+def cells(points: Tensor, count: int) -> Tensor:
+    """The cells of ``count`` seeds that lie far apart, float (B, count, N), each 0 or 1.
+
+    Of the points (B, N, D) the first seed is the nearest to their mean; each other is the farthest
+    from its nearest seed (Gonzalez 1985). A point belongs to its nearest seed; of equals the first.
+    """
+    nearest = points.new_full(points.shape[:2], torch.inf)
+    owner = torch.zeros(points.shape[:2], dtype=torch.int64, device=points.device)
+    seed = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=2).argmin(dim=1)
+    for index in range(count):
+        place = points.take_along_dim(seed[:, None, None], dim=1)
+        distance = (points - place).square().sum(dim=2)
+        owner = torch.where(distance < nearest, index, owner)
+        nearest = torch.minimum(nearest, distance)
+        seed = nearest.argmax(dim=1)
+    return functional.one_hot(owner, count).mT.to(points.dtype)
 
 
 @register("cores")

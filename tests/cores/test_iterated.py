@@ -1,12 +1,15 @@
 """Slot attention's relatives: where the gradient goes, frames, transport."""
 
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional
 
 from slotbench.cores.invariant_slot_attention import Frame, measured_frame, starting_frame
+from slotbench.cores.iterated import normalised
 from slotbench.cores.layers import cell_centres, sinkhorn
 from slotbench.cores.sinkhorn_slots import sharpened
+from slotbench.cores.slot_attention import cells
 from slotbench.rng import torch_generator
 from tests.cores.test_contract import draw, gradients, make
 
@@ -51,6 +54,57 @@ def test_the_gradient_of_the_last_iteration_equals_that_of_one_iteration_from_it
     core.step(slots, keys, values)[0].sum().backward()
     assert core.to_query.weight.grad is not None
     torch.testing.assert_close(found, core.to_query.weight.grad)
+
+
+def test_cells_are_those_of_seeds_that_are_chosen_one_by_one():
+    points = normal(3, 20, 5, key="cells")
+    found = cells(points, 6)
+    for image, owned in zip(points.numpy(), found.numpy(), strict=True):
+        seeds = [int(np.linalg.norm(image - image.mean(axis=0), axis=1).argmin())]
+        for _ in range(5):
+            far = [min(np.linalg.norm(point - image[seed]) for seed in seeds) for point in image]
+            seeds.append(int(np.argmax(far)))
+        for place, point in enumerate(image):
+            nearest = np.argmin([np.linalg.norm(point - image[seed]) for seed in seeds])
+            assert owned[:, place].tolist() == np.eye(6)[nearest].tolist()
+
+
+def test_cells_find_groups_and_leave_spare_seeds_without_points():
+    middle, far = torch.tensor([0.0, 0.0]), torch.tensor([[9.0, 0.0], [0.0, 9.0]])
+    points = torch.cat([middle.expand(6, 2), far.repeat_interleave(2, dim=0)])[None]
+    assert cells(points, 4).sum(dim=2).tolist() == [[6, 2, 2, 0]]
+
+
+@pytest.mark.parametrize("reading", ["mean", "sum"])
+def test_a_seeded_slot_has_read_its_cell_before_the_first_round(reading):
+    core = make("slot-attention", seeded=True, reading=reading, iterations=1).double()
+    images, noise = (part.double() for part in draw(core))
+    features, _ = core.encoder(images)
+    inputs = core.norm_features(features)
+    keys, values = core.to_key(inputs), core.to_value(inputs)
+    held = cells(keys.detach(), 4)
+    weights = held * (4 / held.shape[2]) if reading == "sum" else normalised(held)
+    read = torch.einsum("bkn,bnd->bkd", weights, values)
+    start = core.mean + core.log_spread.exp() * noise
+    slots = core.step(core.update(start, read), keys, values)[0]
+    found = core(images, noise).slots
+    torch.testing.assert_close(found, slots, atol=1e-6, rtol=1e-5)
+    parts = (core.mean, core.to_key.weight, core.to_value.weight, core.gru.weight_hh)
+    wanted = torch.autograd.grad(slots.square().sum(), parts)
+    torch.testing.assert_close(
+        torch.autograd.grad(found.square().sum(), parts), wanted, atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("reading", ["mean", "sum"])
+def test_a_seeded_core_takes_an_image_of_one_colour(reading):
+    core = make("slot-attention", "rectangle", seeded=True, reading=reading)
+    with torch.no_grad():
+        core.to_key.weight.zero_()  # all positions are alike: one cell has them all
+    images, noise = draw(core)
+    output = core(torch.full_like(images, 0.5), noise)
+    assert output.slots.isfinite().all()
+    assert output.attention.isfinite().all()
 
 
 def test_implicit_slot_attention_is_slot_attention_with_the_last_gradient():
