@@ -8,7 +8,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,11 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PLACES = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 _INFINITE = tuple(map(re.compile, (rb"e\+?\d{3}", rb"E\+?\d{3}", rb"NaN", rb"Infinity")))
 """Numbers that are not finite, or may exceed a float; patterns of one first letter are fast."""
+_SAID = {
+    "missing": "is missing",
+    **dict.fromkeys(("model_type", "dict_type", "dict_attributes_type"), "expected a JSON object"),
+}
+"""Kind of a fault -> our words for it."""
 _MARK = b"\xef\xbb\xbf"
 Model = TypeVar("Model", bound="Document")
 
@@ -104,10 +109,19 @@ def parse_document(document: Any, model: type[Model], label: str) -> Model:
         return model.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the document"
+        field = ".".join(map(str, first["loc"]))
         said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        said = _SAID.get(first["type"], said[:1].lower() + said[1:])
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{label}: {field} {said[:1].lower()}{said[1:]}{more}.") from None
+        raise UserError(f"{label}: {f'{field} {said}'.strip()}{more}.") from None
+
+
+def check_file(path: Path) -> None:
+    """:class:`UserError` where a path is a folder, or lies in none."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected a file.", "Name a file.")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}.", "Make the folder first.")
 
 
 @contextmanager
@@ -116,8 +130,9 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
 
     A link stays a link; its target is replaced. A device or pipe is written in place.
     With ``folder``, of the same file system, the temporary name lies there, so that the rest
-    of a killed process goes with that folder.
+    of a killed process goes with that folder. :class:`UserError` where no file can stand there.
     """
+    check_file(path)
     path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
@@ -135,19 +150,20 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(out: Path, marker: str, *, force: bool) -> Iterator[Path]:
+def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
     """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
 
-    ``marker`` is the file by which a folder is known to be made so. :class:`UserError` where
-    ``out`` holds other things or, unless ``force``, such a folder.
+    A folder that was made so holds ``names`` and nothing else. :class:`UserError` where ``out``
+    is another folder or, unless ``force``, such a one.
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
-    if (out / marker).is_file():
-        if not force:
-            raise UserError(f"--out {out} holds a {marker}.", "To replace all of it, add --force.")
-    elif out.exists() and any(out.iterdir()):
-        raise UserError(f"--out {out}: the folder holds other things.", "Name a new folder.")
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    if others := sorted(there.difference(names)):
+        said = f"the folder holds other things, such as {others[0]}"
+        raise UserError(f"--out {out}: {said}.", "Name a new folder.")
+    if there and not force:
+        raise UserError(f"--out {out} was written before.", "To replace all of it, add --force.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name) / "made"

@@ -81,11 +81,19 @@ def bar(description: str, total: float | None = None, *, count: bool = True) -> 
     )
     with suppress(OSError):
         progress.start()
+    task = progress.add_task(plain(description), total=total, detail="")
+    failed = True
     try:
-        yield Bar(progress, progress.add_task(plain(description), total=total, detail=""))
+        yield Bar(progress, task)
+        failed = False
     finally:
         with suppress(OSError):
-            progress.stop()
+            if failed and not progress.tasks[task].completed:
+                # An error before anything was done needs no bar above it.
+                progress.live.transient = True
+                progress.live.stop()
+            else:
+                progress.stop()
 
 
 def plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """Progress in a log, and text that is never markup."""
 
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -17,6 +18,14 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch, capsys):
     lines = [line for line in capsys.readouterr().err.splitlines() if "to go" in line]
     assert lines[0] == "Training: 30% loss 0.1, 0:01:10 to go"
     assert len([line for line in lines if line.startswith("Training: ")]) == 3
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_an_error_has_a_bar_above_it_only_where_something_was_done(capsys, done):
+    with suppress(ValueError), progress.bar("Drawing", 2) as bar:
+        bar.set(done)
+        raise ValueError
+    assert ("Drawing" in capsys.readouterr().err) == bool(done)
 
 
 @pytest.mark.parametrize("call", [progress.say, progress.warn])

@@ -18,11 +18,12 @@ from typer import Argument
 from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, what
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import write_whole
+from slotbench.files import check_file, write_whole
 from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
 """Values of ``leaderboard --format``."""
+EVERY = 5.0
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -52,7 +53,8 @@ def tune(as_json: Json = False, **options: Any) -> None:
     if as_json:
         return put_json({"schema": 1, "contestants": found})
     for name, facts in found.items():
-        typer.echo("\n".join([name, *(f"  {key}: {value}" for key, value in facts.items())]))
+        lines = [f"  {key}: {_told(value)}" for key, value in facts.items()]
+        typer.echo("\n".join([name, *lines]))
     return None
 
 
@@ -60,6 +62,8 @@ def tune(as_json: Json = False, **options: Any) -> None:
 def speedrun(
     board: Annotated[Path | None, output("Add the row to this file too.")] = None, **options: Any
 ) -> None:
+    if board is not None:
+        check_file(board)  # not after minutes
     row = api.speedrun(**options)
     typer.echo(row)
     if board is not None:
@@ -163,7 +167,7 @@ def leaderboard(
         bool, output("Show every row of every dataset, not what 25 lines have room for.", "--all")
     ] = False,
     watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
-    every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = 5.0,
+    every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = EVERY,
     form: Annotated[str, output("table, csv, markdown, latex or json.", "--format")] = "table",
     as_json: Json = False,
     **options: Any,
@@ -171,6 +175,8 @@ def leaderboard(
     form = "json" if as_json else form
     if form not in FORMS:
         raise registry.unknown("format", form, FORMS)
+    if every != EVERY and not watch:
+        raise UserError(f"--every {every:g} goes with --watch.", "Type --watch too.")
     if watch and form != "table":
         raise UserError(f"--watch shows tables; it does not go with --format {form}.")
     views: dict[str, Any] = {"wide": wide, "everything": everything}
@@ -254,11 +260,15 @@ def verify(as_json: Json = False, **options: Any) -> None:
             put(shown)
     else:
         for key, value in facts.items():
-            listed = isinstance(value, dict)
-            told = ", ".join(f"{name} {each}" for name, each in value.items()) if listed else value
-            typer.echo(plain(f"{key}: {told}"))
+            typer.echo(plain(f"{key}: {_told(value)}"))
     if "bundle" in facts:
         _judge_bundle(facts, options["tolerance"])
+
+
+def _told(value: Any) -> str:
+    """A value for people: the parts of a dictionary with semicolons between."""
+    parts = value.items() if isinstance(value, dict) else ()
+    return "; ".join(f"{name} {each}" for name, each in parts) if parts else str(value)
 
 
 def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from slotbench.progress import plain
+from slotbench.progress import counted, plain
 from slotbench.registry import Entry
 
 MISSING = "—"
@@ -128,12 +128,10 @@ def bundle_table(facts: dict[str, Any]) -> Iterator[Table | Text]:
         return
     verdicts = Counter(cell["verdict"] for run in facts["runs"] for cell in run["metrics"])
     done = sum(run["recomputed"] for run in facts["runs"])
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-    yield Text(
-        f"{done} of {len(facts['runs'])} runs computed again: {counted or 'no number'}. "
-        f"Contradicted means: moved by more than {facts['tolerance']:g}.",
-        style="bold",
-    )
+    told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    meaning = f": {told}. Contradicted means: moved by more than {facts['tolerance']:g}."
+    again = f"{done} of {counted(len(facts['runs']), 'run')} computed again"
+    yield Text(again + (meaning if told else "."), style="bold")
 
 
 def _bundle_run(run: dict[str, Any]) -> Iterator[Table | Text]:

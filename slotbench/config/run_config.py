@@ -203,10 +203,11 @@ class RunConfig:
         return found
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> "RunConfig":
+    def from_dict(cls, document: Mapping[str, Any], label: str = "config.json") -> "RunConfig":
         """Read ``config.json`` back; :class:`UserError` names the field that does not fit."""
         if document.get("schema") != SCHEMA_VERSION:
-            raise UserError(f"config.json: schema {document.get('schema')}, not {SCHEMA_VERSION}.")
+            raise UserError(f"{label}: schema {document.get('schema')}, not {SCHEMA_VERSION}.")
+        section = "objective"
         names: dict[str, str | None] = {}
         sections: dict[str, Any] = {}
         try:
@@ -227,6 +228,7 @@ class RunConfig:
                 if section not in ("views", "train"):
                     names[section] = stored.pop("name")
                 sections[section] = section_type(section, names.get(section))(**stored)
+            section = "dataset"
             return cls(
                 document["seed"],
                 document["preset"],
@@ -238,7 +240,9 @@ class RunConfig:
                 *(document.get(key, {}) for key in ("tuning", "init", "extended")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"config.json is not of this slotbench: {error}.") from error
+            why = str(error).rpartition("__init__() ")[2]
+            why += " is missing" if isinstance(error, KeyError) else ""
+            raise UserError(f"{label} is not of this slotbench: {section}: {why}.") from error
 
 
 def section_type(section: str, name: str | None) -> Any:

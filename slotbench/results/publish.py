@@ -10,7 +10,7 @@ from typing import Any
 from slotbench import __version__, files
 from slotbench.errors import UserError
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name, check_run
-from slotbench.results.documents import SCHEMA_VERSION, Evaluation
+from slotbench.results.documents import SCHEMA_VERSION, Environment, Evaluation
 from slotbench.results.run import Run
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -55,7 +55,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         with files.replacing(out) as made:
             _archive(made, manifest, sources)
     else:
-        with files.replacing_folder(out, MANIFEST, force=force) as made:
+        with files.replacing_folder(out, (MANIFEST, "runs"), force=force) as made:
             for name, path in sources.items():
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, made / name)
@@ -75,7 +75,7 @@ def writable(run: Run, results_dir: Path) -> Run:
     folder = results_dir / "published/copies/runs"
     copy = Run(folder.joinpath(*run.path.resolve().parts[-3:]))
     if not copy.config_file.is_file():
-        with files.replacing_folder(copy.path, "config.json", force=True) as made:
+        with files.replacing_folder(copy.path, FILES, force=True) as made:
             for name in FILES:
                 shutil.copyfile(run.path / name, made / name)
     return copy
@@ -104,6 +104,7 @@ def _files(run: Run) -> dict[str, Path]:
         if bad_name(inside):
             raise UserError(f"{inside} is no name for a file of a bundle: {bad_name(inside)}.")
         found[inside] = run.path / name
+    files.read_document(run.path / "environment.json", Environment)
     return found
 
 

@@ -96,7 +96,7 @@ class Run:
         with plugins.hints([plugin.file for plugin in used]):
             document = files.read_json(self.config_file)
             files.parse_document(document, documents.Config, str(self.config_file))
-            config = RunConfig.from_dict(document)
+            config = RunConfig.from_dict(document, str(self.config_file))
             if config.alignment is not None:
                 registry.get("alignments", config.alignment)
         return config

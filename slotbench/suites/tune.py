@@ -29,7 +29,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.fields import Span
 from slotbench.files import typed
 from slotbench.objectives.objective import Objective
-from slotbench.progress import say
+from slotbench.progress import counted, say
 from slotbench.results.models import trained
 from slotbench.results.run import Run
 from slotbench.results.work import carry_out, preset_for
@@ -128,7 +128,7 @@ class _Work:
         if not self.study.trials:
             self.study.enqueue_trial(untouched(self.config), skip_if_exists=True)
         while (left := self.plan.trials - len(self.study.get_trials(states=DONE))) > 0:
-            say(f"{self.contestant}: {left} trials to go.")
+            say(f"{self.contestant}: {counted(left, 'trial')} to go.")
             self.study.optimize(self._trial, n_trials=1, catch=(SlotbenchError,))
 
     def _trial(self, trial: optuna.Trial) -> float:

@@ -38,7 +38,7 @@ from slotbench.report.canvas import grown, slot_colors
 from slotbench.trained.frozen import FrozenCore
 
 PICTURES = (".png", ".jpg", ".jpeg")
-PREDICTIONS = "predictions.h5"
+PREDICTIONS, FOLDERS = "predictions.h5", ("masks", "overlays")
 OTHERS = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2")
 """Pictures that are not read; a warning counts those of a folder."""
 FITS = ("crop", "stretch")
@@ -98,11 +98,11 @@ def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[s
     """
     _check(request)
     with (
-        replacing_folder(request.out, PREDICTIONS, force=request.force) as made,
+        replacing_folder(request.out, (PREDICTIONS, *FOLDERS), force=request.force) as made,
         _opened(model, request) as source,
         bar("Predicting", source.size) as progress,
     ):
-        for name in ("masks", "overlays"):
+        for name in FOLDERS:
             (made / name).mkdir()
         with h5py.File(made / PREDICTIONS, "w") as file:
             done = 0

@@ -132,8 +132,24 @@ def test_a_dataset_without_a_row_says_what_its_runs_lack(tmp_path):
     add_run(tmp_path, variant="size-64", status=make_status(state="interrupted"))
     with pytest.raises(UserError, match=r"No results on clevr:size-64\. Not finished.*: 1 int"):
         leaderboard(tmp_path, dataset="clevr:size-64")
-    with pytest.raises(UserError, match="Unknown dataset 'clever'"):
-        leaderboard(tmp_path, dataset="clever")
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"dataset": "tetromino"}, "Unknown dataset .* Did you mean 'tetrominoes'"),
+        ({"dataset": "tetrominoes"}, "No results on tetrominoes: there is no run. Type: slotbench"),
+        ({"dataset": "clevr:clevr10"}, "No results on clevr:clevr10: there is no run"),
+        ({"core": "kmeans"}, "No row fits --core kmeans. Leave it out."),
+        ({"core": "kmean"}, "Unknown core .* Did you mean 'kmeans'"),
+        ({"family": "external", "dataset": "clevr"}, "--family external. Leave one of them out."),
+        ({"metrics": (",",)}, "--metric names no metric"),
+    ],
+)
+def test_a_filter_that_nothing_fits_is_explained(tmp_path, wish, message):
+    add_run(tmp_path, ALL)
+    with pytest.raises(UserError, match=message):
+        leaderboard(tmp_path, **wish)
 
 
 def test_older_versions_of_a_metric_are_left_out(tmp_path):

@@ -54,13 +54,15 @@ def test_the_code_on_the_card_loads_the_core_without_its_config(run, results, tm
 def test_an_export_is_replaced_only_when_asked_and_nothing_else_is(run, tmp_path):
     out = tmp_path / "exported"
     slotbench.api.export_model(run, out)
-    with pytest.raises(UserError, match="holds a README"):
+    with pytest.raises(UserError, match="was written before"):
         slotbench.api.export_model(run, out)
     slotbench.api.export_model(run, out, force=True)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match="holds other things"):
+    for name in ("thesis.tex", "README.md"):  # a card's name makes no folder ours
+        (tmp_path / "other" / name).write_text("precious")
+    with pytest.raises(UserError, match="holds other things, such as thesis"):
         slotbench.api.export_model(run, tmp_path / "other", force=True)
+    assert (tmp_path / "other" / "thesis.tex").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "other"]
 
 

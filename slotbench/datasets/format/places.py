@@ -21,7 +21,7 @@ def path_of(name: str, variant: str | None, data_dir: Path) -> Path:
 def locate(reference: str, data_dir: Path) -> Path:
     """The file of ``name``, ``name:variant`` or a path; :class:`UserError` if not prepared."""
     if reference.endswith((".h5", ".hdf5")) or os.sep in reference:
-        if not Path(reference).is_file():
+        if not Path(reference).exists():
             raise UserError(f"--dataset {reference}: there is no such file.")
         return Path(reference)
     name, _, variant = reference.partition(":")

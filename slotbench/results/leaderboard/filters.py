@@ -6,9 +6,11 @@ from pathlib import Path
 from slotbench import registry
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import split_names
-from slotbench.results.leaderboard.grouping import Row
+from slotbench.results.leaderboard.grouping import FAMILIES, Row
 from slotbench.results.leaderboard.left_out import nothing_counts
 from slotbench.results.leaderboard.records import Found
+
+_ALL = "Every metric is shown by: slotbench leaderboard --metric all"
 
 
 def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
@@ -18,6 +20,8 @@ def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
     """
     chosen: dict[str, None] = {}
     wishes = [name.rstrip("/") for name in split_names(metrics)]
+    if metrics and not wishes:
+        raise UserError("--metric names no metric.", _ALL)
     for wish in wishes or ["all"]:
         # A key that is there is meant itself, though it may begin others: `mean`, `mean/dropped`.
         found = [key for key in present if key == wish] or [
@@ -26,8 +30,7 @@ def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
         if not found and wish != "all":
             parts = (key.split("/") for key in present)
             prefixes = {"/".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
-            advice = "Every metric is shown by: slotbench leaderboard --metric all"
-            raise registry.unknown("metric", wish, sorted(prefixes), advice)
+            raise registry.unknown("metric", wish, sorted(prefixes), _ALL)
         chosen.update(dict.fromkeys(found))
     return list(chosen)
 
@@ -49,15 +52,21 @@ def select(
         raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
     if dataset is not None:
         found = _of_dataset(found, runs, dataset)
-    for what, wish in (("core", core), ("family", family)):
-        known = sorted({getattr(row, what) for row in everything})
+    for what, wish, names in (
+        ("core", core, registry.names("cores")),
+        ("family", family, FAMILIES),
+    ):
+        known = sorted({getattr(row, what) for row in everything} | set(names))
         if wish is not None and wish not in known:
-            raise registry.unknown(what, wish, known, "That is what the results hold.")
+            raise registry.unknown(what, wish, known)
         found = [row for row in found if wish in (None, getattr(row, what))]
     if not found:
         wishes = {"--dataset": dataset, "--core": core, "--family": family}
         typed = " ".join(f"{option} {wish}" for option, wish in wishes.items() if wish)
-        raise UserError(f"No row fits {typed}.", "Leave one of them out.")
+        raise UserError(
+            f"No row fits {typed}.",
+            "Leave it out." if typed.count("--") == 1 else "Leave one of them out.",
+        )
     return found
 
 
@@ -74,11 +83,13 @@ def _of_dataset(found: Sequence[Row], runs: Sequence[Found], dataset: str) -> li
         alike = [run for run in runs if run.dataset and dataset in _names(run.dataset)]
     if kept:
         return kept
-    if alike or dataset.endswith(".h5"):
+    entries = registry.entries("datasets")
+    there = {f"{name}:{each}" for name, entry in entries.items() for each in entry.variants}
+    there |= entries.keys()
+    if alike or dataset.endswith(".h5") or dataset in there:
         raise nothing_counts(alike, f"on {dataset}", f"slotbench train --dataset {dataset}")
-    known = {name for row in found for name in _names(row.group.dataset)}
-    advice = f"Without a run of it there is no row; type: slotbench train --dataset {dataset}"
-    raise registry.unknown("dataset", dataset, sorted(known), advice)
+    there |= {name for row in found for name in _names(row.group.dataset)}
+    raise registry.unknown("dataset", dataset, sorted(there))
 
 
 def _names(reference: str) -> tuple[str, str]:
