@@ -70,5 +70,9 @@ def test_the_wheel_works_in_an_empty_folder(installed, tmp_path):
     assert any(row["seeds"] and not row["published"] for row in board["rows"])
     run(slotbench, "report", "--device", "cpu", cwd=tmp_path)
     assert (tmp_path / "results/report/index.html").is_file()
+    published = min(package.glob("results/published/*/runs/clevr-clevr6/*/*")).name
+    few = ("--images", "2", "--device", "cpu")
+    run(slotbench, "predict", published, "clevr", "--out", "seen", *few, cwd=tmp_path)
+    assert len(list((tmp_path / "seen" / "masks").iterdir())) == 2
     status = json.loads(run(slotbench, "suite", "status", "demo", "--json", cwd=tmp_path))
     assert status["cells"]

@@ -12,6 +12,7 @@ import slotbench
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
 from slotbench.errors import SlotbenchError
+from slotbench.results import SHIPPED
 from slotbench.results.bundle import FILES, MANIFEST, check_hashes, open_bundle
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
@@ -181,9 +182,9 @@ def test_damaged_weights_leave_a_row_without_pictures_and_one_line(
 
 
 def test_what_comes_with_slotbench_is_whole_small_and_named_by_its_configuration():
-    from slotbench.results import SHIPPED
-
-    for path in sorted(SHIPPED.glob(f"*/{MANIFEST}")):
+    manifests = sorted(SHIPPED.glob(f"*/{MANIFEST}"))
+    assert manifests
+    for path in manifests:
         with open_bundle(path.parent) as bundle:
             assert check_hashes(bundle) == []
             for folder in bundle.runs:
