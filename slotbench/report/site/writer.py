@@ -1,5 +1,6 @@
 """Writes the site: one index, a page a run, pictures in a folder beside them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from slotbench import __version__
 from slotbench.errors import SlotbenchError, UserError
@@ -277,7 +278,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # A metric's key may be broken only after its slashes. `join` escapes its parts.
-    environment.filters["breakable"] = lambda key: Markup("/<wbr>").join(key.split("/"))
+    # A metric's key may be broken after its slashes, a combination's name after its plus.
+    environment.filters["breakable"] = lambda name: Markup(
+        re.sub("([/+])", r"\1<wbr>", str(escape(name)))
+    )
     environment.filters["address"] = lambda path: quote(path, errors="surrogateescape")
     return environment
