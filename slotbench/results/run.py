@@ -88,6 +88,16 @@ class Run:
         if not self.config_file.exists():
             files.write_json(self.config_file, config.to_dict())
 
+    def discard(self) -> None:
+        """Remove the directory of a run that has not begun, and folders that are empty then."""
+        if self.status_file.exists():
+            return
+        for file in (self.config_file, self.path / ".lock"):
+            file.unlink(missing_ok=True)
+        for folder in (self.path, *self.path.parents[:2]):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
     def config(self) -> RunConfig:
         """:class:`UserError` where the directory holds no run of this version."""
         if not self.config_file.is_file():

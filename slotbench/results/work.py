@@ -46,8 +46,7 @@ def start(
             from slotbench.results.earlier import started_from
 
             config = started_from(config, find(init, results_dir), results_dir)
-        groups = _groups(evaluate)
-        return carry_out(Run.of(config, results_dir), config, dataset, host, groups)
+        return _begin(Run.of(config, results_dir), config, dataset, host, _groups(evaluate))
 
 
 def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> str:
@@ -102,7 +101,20 @@ def resume(
 
         run, config = extension(run, config, steps)
     with open_dataset(config, data_dir) as dataset:
-        return carry_out(run, config, dataset, host, _groups(evaluate))
+        return _begin(run, config, dataset, host, _groups(evaluate))
+
+
+def _begin(
+    run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
+) -> Run:
+    """:func:`carry_out`; a mistake that shows before the first step leaves no directory."""
+    new = not run.path.exists()
+    try:
+        return carry_out(run, config, dataset, host, groups)
+    except UserError:
+        if new:
+            run.discard()
+        raise
 
 
 def carry_out(

@@ -167,6 +167,19 @@ def test_a_mistake_is_explained_and_exits_with_2(inside, capsys, mistake):
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--gpus", "3", "--device", "cpu"),
+        ("--objective", "feature-reconstruction", "--teacher", "nothing"),
+        ("--objective", "random", "--init", "nothing"),
+    ],
+)
+def test_a_mistake_leaves_no_run_behind(inside, home, words):
+    assert inside("train", "--preset", "quick", "--steps", "2", *words) == 2
+    assert list(home.glob("results/runs/*")) == []
+
+
 def test_debug_shows_the_error_itself(home, monkeypatch):
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "argv", ["slotbench", "show", "nothing", "--debug"])
