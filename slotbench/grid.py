@@ -8,8 +8,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-GAP, NARROW = 2, 16
-"""Spaces between columns, and the least width that the first column is cut to."""
+GAP, NARROW, LEAST = 2, 16, 24
+"""Spaces between columns, the least width that the first column is cut to, and that of all."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def to_lines(table: Table, width: int) -> Iterator[Text]:
     """A line for the headings and one a row, each at most ``width`` columns of a terminal wide.
 
     The first column is cut where that makes the others fit. Columns that do not fit go on below.
+    A terminal of less than :data:`LEAST` columns is taken for one of as many.
     """
+    width = max(width, LEAST)
     shown = [_column(table, k) for k in range(len(table.headings))]
     sizes = [max(map(cell_len, column)) for column in shown]
     room = width - sum(sizes[1:]) - GAP * (len(sizes) - 1)

@@ -173,6 +173,8 @@ def test_a_narrow_terminal_loses_no_metric_that_was_asked_for(tmp_path):
     assert max(map(len, text.splitlines())) <= 60
     for value in ("0.11", "0.22", "0.33", "0.44", "0.56"):
         assert f"{value} [{value}, {value}]" in text
+    for width in (1, 5, 30):
+        assert "simclr" in text_of(leaderboard(tmp_path), width)
 
 
 def test_the_budget_of_tuning_stands_beside_a_row(tmp_path):
