@@ -108,7 +108,7 @@ def status(as_json: Json = False, **options: Any) -> None:
     picture, where = suite_status(**options)
     _show(picture, where, as_json)
     for words in picture.plan.prepare_commands():
-        say(f"Not prepared; type: {shlex.join(words)}{typed('data', where.data_dir)}")
+        say(f"Not prepared; type: {shlex.join(words)}")
 
 
 @command(app, suite_status, name="cancel")

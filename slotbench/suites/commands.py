@@ -71,7 +71,7 @@ def prepare(suite: Suite, where: Where) -> None:
     """Prepare the missing datasets, one after the other."""
     for words in planned(suite, where).prepare_commands():
         say(f"Preparing: {shlex.join(words)}")
-        command = [sys.executable, "-m", *words, "--data-dir", str(where.data_dir)]
+        command = [sys.executable, "-m", *words]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
         if done.returncode == 130:
             raise KeyboardInterrupt

@@ -6,6 +6,7 @@ again, whichever suite or command it was for.
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +100,7 @@ class Plan:
         options = []
         for key, value in self.suite.prepare.items():
             options += [f"--{key.replace('_', '-')}", text_of(value)]
+        options += shlex.split(typed("data", self.where.data_dir))
         found = []
         for name, _, variant in (reference.partition(":") for reference in self.unprepared):
             chosen = ["--variant", variant] if variant else []

@@ -98,9 +98,8 @@ def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make):
     )
     assert len(plan.cells) == 2
     assert plan.unprepared == {"multi-dsprites:binarized": 2}
-    assert plan.prepare_commands() == [
-        ["slotbench", "prepare", "multi-dsprites", "--variant", "binarized", "--image-size", "32"]
-    ]
+    words = "slotbench prepare multi-dsprites --variant binarized --image-size 32 --data-dir"
+    assert plan.prepare_commands() == [[*words.split(), str(plan.where.data_dir)]]
 
 
 @pytest.mark.parametrize("name", registry.names("suites"))
@@ -109,7 +108,8 @@ def test_every_shipped_suite_can_be_run(name, tmp_path, blocks):
     suite = registry.get("suites", name).load()()
     plan = tiny.planned(suite, data, tmp_path)
     if "shifts" in plan.suite.prepare:
-        assert plan.prepare_commands() == [["slotbench", "prepare", "clevr", "--shifts", "all"]]
+        words = "slotbench prepare clevr --shifts all --data-dir"
+        assert plan.prepare_commands() == [[*words.split(), str(data)]]
         with h5py.File(data / "clevr.h5", "r+") as file:
             file.copy("test", "test-crop")
         plan = tiny.planned(suite, data, tmp_path)
