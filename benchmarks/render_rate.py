@@ -18,6 +18,7 @@ from benchmarks.goals import Goal
 from slotbench import registry
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.workers import cores
 
 IMAGES = {
     "clevr:clevr6": 400,
@@ -102,8 +103,7 @@ def main() -> None:
     options.add_argument("--scale", type=float, default=1.0, help="times as many images")
     options.add_argument("--passes", type=int, default=20, help="images; 0: no passes are timed")
     asked = options.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{cores} cores; load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"{cores()} cores; load of the machine {os.getloadavg()[0]:.1f}")
     for reference in MITSUBA if asked.passes else ():
         if not asked.names or reference.split(":")[0] in asked.names:
             spent_in = passes(reference, asked.passes).items()
@@ -114,7 +114,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             images = max(1, round(count * asked.scale))
-            made, spent = rendered(reference, images, cores or 1, Path(folder))
+            made, spent = rendered(reference, images, cores(), Path(folder))
         rate, each = made / spent, 1000 * spent / made
         print(f"{reference}: {rate:,.1f} images/s, {each:.2f} ms each", flush=True)
 

@@ -5,13 +5,13 @@ the results.
 """
 
 import importlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import UserError
 from slotbench.registry import unknown
 
@@ -112,11 +112,6 @@ def optional(engine: str, package: str) -> Any:
             f"The engine {engine!r} needs the package {package}.",
             f"Type: pip install 'slotbench[{engine}]'",
         ) from error
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_each(workers: int) -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from slotbench.datasets.prepare.workers import cores
 from slotbench.files import reason_of
 from slotbench.registry import register
 from slotbench.results.run import Run
@@ -73,7 +74,7 @@ def _workers() -> int:
     """One a core, as memory allows."""
     from slotbench.datasets.format.loader import available_memory
 
-    return max(1, min(engines.cores(), available_memory() // engines.MEMORY))
+    return max(1, min(cores(), available_memory() // engines.MEMORY))
 
 
 def _gpus() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.registry import register
 from slotbench.suites import engines
@@ -31,7 +32,7 @@ class Ray(Engine):
             # A cluster of our own listens on loopback only. Ray reads this when it is imported.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self.ray = ray = engines.optional(self.name, "ray")
-        started = {} if settings.address else {"num_cpus": engines.cores()}
+        started = {} if settings.address else {"num_cpus": cores()}
         quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
         try:
             ray.init(address=settings.address, **quiet, **started)
@@ -41,7 +42,7 @@ class Ray(Engine):
                 "Type: ray start --head, or leave --address out.",
             ) from error
         self.capacity = settings.workers
-        workers = settings.workers or engines.cores()
+        workers = settings.workers or cores()
         self.threads = 1 if settings.address else engines.threads_each(workers)
         there = ray.cluster_resources().get("GPU", 0) > 0
         gpu = settings.device == "cuda" or (settings.device == "auto" and there)

@@ -11,9 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import UserError
 from slotbench.registry import register
-from slotbench.suites.engines import Ended, Engine, Settings, Task, cores, environment, optional
+from slotbench.suites.engines import Ended, Engine, Settings, Task, environment, optional
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 
 HOURS = 24

@@ -89,7 +89,7 @@ def test_a_failure_does_not_undo_a_training(tmp_path, instead):
 
 
 def test_cores_are_shared_and_threads_pinned(tmp_path, instead, monkeypatch):
-    monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8), raising=False)
     instead("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $CUDA_VISIBLE_DEVICES-")
     for workers, threads in ((1, 8), (3, 2), (8, 1), (20, 1)):
         folder = tmp_path / str(workers)
@@ -99,7 +99,7 @@ def test_cores_are_shared_and_threads_pinned(tmp_path, instead, monkeypatch):
 
 
 def test_as_many_at_once_as_there_are_cores_and_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8), raising=False)
     for memory, workers in ((3 * 2**30, 1), (9 * 2**30, 4), (2**40, 8), (0, 1)):
         monkeypatch.setattr("slotbench.datasets.format.loader.available_memory", lambda m=memory: m)
         assert Local(settings(tmp_path)).capacity == workers

@@ -64,7 +64,7 @@ def engine(folder, workers=None, device="auto", address=None):
 
 
 def test_a_task_asks_for_its_share_of_the_machine_or_of_a_node(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("slotbench.suites.engines.cores", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8), raising=False)
     assert engine(tmp_path, 2).threads == 4
     assert cluster["given"]["num_cpus"] == 8
     assert engine(tmp_path).capacity is None

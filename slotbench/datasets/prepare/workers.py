@@ -30,6 +30,11 @@ Submit = Callable[[Task], Future[Batch]]
 AGAIN = "Type the same command again: it goes on where it stopped."
 
 
+def cores() -> int:
+    """Cores that this process may use; a container may have fewer than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Engine(ABC):
     """Renders parts, in any order."""
 
@@ -76,7 +81,7 @@ class Local(Engine):
     @contextmanager
     def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:
         # A process each, so that no thread is shared.
-        workers = min(self.workers or os.cpu_count() or 1, tasks)
+        workers = min(self.workers or cores(), tasks)
         pool = ProcessPoolExecutor(workers, get_context("spawn"), begin, settings)
         try:
             yield lambda task: pool.submit(render, *task), 2 * workers
@@ -147,8 +152,8 @@ class Ray(Engine):
             if self.address:
                 self.ray.init(address=self.address, **quiet)
             else:
-                cores = self.workers or os.cpu_count()
-                self.ray.init("local", num_cpus=cores, _node_ip_address="127.0.0.1", **quiet)
+                count = self.workers or cores()
+                self.ray.init("local", num_cpus=count, _node_ip_address="127.0.0.1", **quiet)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             if not self.address:
                 raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error
