@@ -62,7 +62,7 @@ def _brief(facts: dict[str, Any]) -> Iterator[Table | Text]:
         main = {key: judged["metrics"][key] for key in shown_keys() if key in judged["metrics"]}
         others = len(judged["metrics"]) - len(main)
         yield evaluation_table("Evaluation", {**judged, "metrics": main, "skipped": {}})
-        left = f"{counted(others, 'number')} more, {left}"
+        left = f"{counted(others, 'more number')}, {left}"
     yield Text(f"{left}: add --all", "dim")
 
 

@@ -50,7 +50,7 @@ def test_in_a_terminal_it_fits_the_height(printed, height, images):
     assert "run      core slot-attention, encoder strided-cnn, objective simclr" in text
     assert "steps=3" in text
     assert all(key in text for key in shown_keys())
-    assert "50 numbers more, every setting: add --all" in text
+    assert "50 more numbers, every setting: add --all" in text
     assert "health/" not in text
     assert lines[-1].endswith("pictures: test.png, test-properties.png")
 
