@@ -127,6 +127,7 @@ def folder(tmp_path, monkeypatch):
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
     monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setenv(plugins.VARIABLE, "")
+    monkeypatch.delenv("SLOTBENCH_PUBLISHED")  # a reader's leaderboard has the published runs
     yield tmp_path
     registry.restore(before)
 
