@@ -22,7 +22,7 @@ class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
     seeded: bool = False
     """Whether each slot reads a cell of the image before the first round (:func:`cells`). Slots
     that start alike may divide the frame among themselves, whatever stands in it; these start
-    from what differs in the image (docs/log.md)."""
+    from what differs in the image. Some seeds still do (docs/log.md)."""
 
 
 @dataclass(frozen=True)
