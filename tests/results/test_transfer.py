@@ -48,8 +48,8 @@ def judged(run, results, tmp_path, blocks, shown):  # noqa: F811
         groups = ("--metrics", "segmentation,health", "--device", "cpu")
         return shown("evaluate", folder, *groups, *words, *where)
 
-    def board():
-        return json.loads(shown("leaderboard", "--json", *where[:2])[1])
+    def board(*words):
+        return shown("leaderboard", *(words or ("--json",)), *where[:2])[1]
 
     return folder, evaluate, board
 
@@ -79,16 +79,17 @@ def test_a_transfer_is_kept_apart_and_has_a_row_of_its_own(judged, other):
     assert document["slots"] == 6
     assert document["resolution"] == [SIDE, SIDE]
     assert read_json(folder / "evaluation.json") == own
-    _, row = sorted(board()["rows"], key=lambda row: row["family"] == "transfer")
+    _, row = sorted(json.loads(board())["rows"], key=lambda row: row["family"] == "transfer")
     assert (row["dataset"], row["objective"]) == ("large:two", "reconstruction (transfer)")
     assert "trained_on=clevr:clevr6" in row["settings"]
+    assert "transfer: " in board("--all")
     value = document["metrics"]["fg_ari/attention"]["value"]
     assert row["metrics"]["fg_ari/attention"]["mean"] == value
     assert "nothing is missing" in evaluate("--dataset", other)[2]
     assert evaluate("--dataset", other, "--slots", "9")[0] == 0
-    assert len(board()["rows"]) == 3
+    assert len(json.loads(board())["rows"]) == 3
     assert evaluate("--dataset", other, "--split", "val")[0] == 0
-    assert len(board()["rows"]) == 3
+    assert len(json.loads(board())["rows"]) == 3
 
 
 def test_on_its_own_data_it_is_an_evaluation_unless_it_has_other_slots(judged):
@@ -97,7 +98,7 @@ def test_on_its_own_data_it_is_an_evaluation_unless_it_has_other_slots(judged):
     assert (folder / "evaluation.json").is_file()
     assert not (folder / "transfer").exists()
     assert evaluate("--dataset", "clevr", "--slots", "7")[0] == 0
-    documents = [row["settings"] for row in board()["rows"]]
+    documents = [row["settings"] for row in json.loads(board())["rows"]]
     assert len(documents) == 2
     assert any("judged_slots=7" in text for text in documents)
 
@@ -109,7 +110,7 @@ def test_a_transfer_that_is_damaged_leaves_the_others(judged, other):
     (file,) = (folder / "transfer").iterdir()
     for text in ("{", "{}", (folder / "evaluation.json").read_text()):
         file.write_text(text)
-        found = board()
+        found = json.loads(board())
         assert len(found["rows"]) == 1
         assert any(f"transfer/{file.name}: cannot be read" in line for line in found["warnings"])
 

@@ -9,6 +9,7 @@ from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.board import Board
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import Row, by_group
+from slotbench.results.leaderboard.records import TRANSFER
 from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
 SHORT = {
@@ -106,6 +107,8 @@ def _shared(rows: Sequence[Row]) -> dict[str, str]:
 
 def _name(row: Row, shared: dict[str, str]) -> str:
     name = row.objective if "alignment" in shared and not row.external else row.name
+    if row.family == TRANSFER:  # first, since long names are cut in the middle
+        name = f"{TRANSFER}: {name.removesuffix(f' ({TRANSFER})')}"
     fields = ("core", "preset", "settings") if row.preset else ("settings",)
     apart = [getattr(row, field) for field in fields if field not in shared or not row.preset]
     return ", ".join(filter(None, (name, *apart)))
