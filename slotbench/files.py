@@ -149,14 +149,12 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
-    """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
+def check_folder(out: Path, names: Collection[str], *, force: bool) -> None:
+    """:class:`UserError` where ``out`` is no folder, or holds other things than ``names``.
 
-    A folder that was made so holds ``names`` and nothing else. :class:`UserError` where ``out``
-    is another folder or, unless ``force``, such a one.
+    Without ``force``, also where it holds anything.
     """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
+    if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if others := sorted(there.difference(names)):
@@ -164,6 +162,18 @@ def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Itera
         raise UserError(f"--out {out}: {said}.", "Name a new folder.")
     if there and not force:
         raise UserError(f"--out {out} was written before.", "To replace all of it, add --force.")
+
+
+@contextmanager
+def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
+    """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
+
+    A folder that was made so holds ``names`` and nothing else. :class:`UserError` where ``out``
+    is another folder or, unless ``force``, such a one.
+    """
+    if out.is_symlink():
+        raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
+    check_folder(out, names, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name) / "made"

@@ -78,6 +78,7 @@ def report(
     suite: str | None = None,
     question: str | None = None,
     pictures: bool = True,
+    force: bool = False,
     device: str = "auto",
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
@@ -89,6 +90,7 @@ def report(
     - ``suite``: Only this suite's runs, and its question; a file or a name.
     - ``question``: The question above the answer; none: the suite's, or the project's.
     - ``pictures``: Draw the same images through every row's first run.
+    - ``force``: Replace an index.html that slotbench did not write.
 
     Returns the site's index.
     """
@@ -104,6 +106,7 @@ def report(
         question=question,
         dataset=dataset,
         suite=suite,
+        force=force,
     )
     say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
     return site.index

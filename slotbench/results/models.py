@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotbench.config.run_config import RunConfig
+from slotbench import registry
+from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.cores.core import Core
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
@@ -92,11 +93,21 @@ def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> D
     if dataset.fingerprint != config.dataset.fingerprint and not rendered:
         dataset.close()
         raise UserError(
-            f"{path} is not the data that this run was trained on: its fingerprint is "
-            f"{dataset.fingerprint[:12]}, the run's {config.dataset.fingerprint[:12]}.",
-            "Name the folder of the right file with --data-dir.",
+            f"{path} is not the data of the training: its fingerprint is "
+            f"{dataset.fingerprint[:12]}, that of the training {config.dataset.fingerprint[:12]}.",
+            _other_data(config.dataset),
         )
     return dataset
+
+
+def _other_data(info: DatasetInfo) -> str:
+    """What to type where another file of the same dataset is in the way."""
+    if info.origin != "rendered":
+        return "Name the folder of the right file with --data-dir."
+    usual = info.variant == registry.get("datasets", info.name).variants[0]
+    command = f"slotbench prepare {info.name}" + f" --variant {info.variant}" * (not usual)
+    whole = "--data-dir data-whole"
+    return f"If it was the whole dataset, type: {command} {whole}, then add {whole} here."
 
 
 def run_title(run: Run, config: RunConfig) -> str:

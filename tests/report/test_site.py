@@ -174,6 +174,32 @@ def test_two_reports_into_one_folder_are_one_too_many(written):
     assert not list(out.rglob("*.tmp"))
 
 
+def test_a_folder_of_other_things_is_not_replaced(tmp_path):
+    add_run(tmp_path, {"fg_ari/attention": 0.5})
+    out = tmp_path / "mydocs"
+    out.mkdir()
+    index = out / "index.html"
+    index.write_text("hi")
+    with pytest.raises(UserError, match="written before") as error:
+        site(tmp_path, out)
+    assert "--force" in error.value.advice
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"other things, such as notes\.txt"):
+        site(tmp_path, out, force=True)
+    assert index.read_text() == "hi"
+    assert len(list(out.iterdir())) == 2
+    (out / "notes.txt").unlink()
+    site(tmp_path, out, force=True)
+    first = index.read_bytes()
+    # A site of ours is rewritten freely, one that was not finished too.
+    index.write_bytes(first + b" ")
+    site(tmp_path, out)
+    assert index.read_bytes() == first
+    index.unlink()
+    site(tmp_path, out)
+    assert index.read_bytes() == first
+
+
 def test_pictures_are_copied_unless_they_lead_out_of_the_run(tmp_path, capsys):
     run = add_run(tmp_path, {"fg_ari/attention": 0.5})
     (tmp_path / "secret").write_text("a secret")
@@ -225,8 +251,21 @@ def test_without_results_nothing_is_written(tmp_path):
 
 def test_a_model_that_is_not_here_gives_a_page_without_pictures(written, tmp_path, capsys):
     assert site(written[0], tmp_path, pictures=True).pictures == 0
-    assert "no pictures" in capsys.readouterr().err
+    # Told once for all of them, with what to type.
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("is not prepared") == 1
+    assert "2 runs: no pictures: Dataset 'clevr:clevr6' is not prepared" in told
+    assert "no pictures: Unknown decoder 'shuffle'" in told  # another reason
+    assert "Type: slotbench prepare clevr" in told
     assert (tmp_path / "index.html").is_file()
+
+
+def test_other_data_in_the_way_of_pictures_is_told_once(written, tmp_path, blocks, capsys):
+    site(written[0], tmp_path, pictures=True, data_dir=blocks)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.count("is not the data of the training") == 1
+    assert "2 runs: no pictures: " in told
+    assert "type: slotbench prepare clevr --data-dir data-whole, then" in told
 
 
 def test_rows_beyond_the_first_are_in_a_file_that_a_script_loads(tmp_path, monkeypatch):

@@ -119,6 +119,35 @@ def test_the_first_screen_holds_question_answer_and_every_seed(browser):
     assert not every(browser, head("core"))
 
 
+def test_what_the_rows_that_are_shown_share_is_no_column(browser):
+    assert every(browser, head("family"))
+    for word in ("simclr", "random"):
+        press(browser, "#search", "\ue003" * 6 + word)  # backspace
+        caption = every(browser, "#board caption")[0].text
+        assert f"family {'control' if word == 'random' else 'self-supervised'}" in caption
+        assert "core slot-attention" in caption
+        assert not every(browser, head("family")) + every(browser, head("core"))
+
+
+@pytest.mark.parametrize("browser", ["light"], indirect=True)
+def test_the_axis_of_a_plot_holds_every_dot(browser):
+    script = "return ticks(arguments[0], arguments[1], true)"
+    for low, high in ((0, 0.11), (0, 1), (-0.03, 0.11), (0, 0.97), (-0.2, 1.04), (0, 0)):
+        axis = browser.execute_script(script, low, high)
+        step = axis[-1] - axis[-2] if len(axis) > 1 else 1
+        assert low - step - 1e-6 < axis[0] <= low + 1e-6
+        assert high - 1e-6 <= axis[-1] < high + step + 1e-6
+    browser.execute_script(
+        """
+        const plot = { [primary]: [0.11, null, null, [0.11]] };
+        dots($("primary"), board.rows.map((row) => ({ ...row, plot })), primary);
+        """
+    )
+    place = "Math.max(...all('#primary {}').map((each) => each.getBoundingClientRect().x))"
+    grid, seed = (browser.execute_script(f"return {place.format(x)}") for x in (".grid", ".seed"))
+    assert grid > seed
+
+
 def test_sorting_by_keyboard(browser):
     if browser.execute_script("return innerWidth") < 400:  # headings are not in sight
         browser.execute_script("$('sort').value = 'objective'; $('sort').onchange()")

@@ -3,13 +3,22 @@
 import itertools
 import re
 import shutil
+from urllib.parse import unquote
 
 import pytest
 
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from tests.report.test_site import Page, site
-from tests.results.results import add_run, add_seeds, make_evaluation, make_status, text_of, write
+from tests.results.results import (
+    add_run,
+    add_seeds,
+    make_evaluation,
+    make_record,
+    make_status,
+    text_of,
+    write,
+)
 from tests.suites.tiny import data, planned
 from tests.suites.tiny import write as write_suite
 
@@ -56,6 +65,46 @@ def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path):
     places = [place for place in leaderboard(tmp_path).overall() if place.metric == METRIC]
     means = {place.label.split(" + ")[1].split(",")[0]: place.mean for place in places}
     assert means == {"simclr": 1.5, "byol": 1.5, "random": 3.5, "vicreg": None, "moco": None}
+
+
+def opening_of(page):
+    """The first screen's text, and the datasets of the table's rows in their order."""
+    head = re.sub(r"<[^>]*>", " ", page.text[: page.text.index('id="leaderboard"')])
+    data = [row["dataset"].partition(" ")[0] for row in page.table("board")]
+    return " ".join(head.split()), list(dict.fromkeys(data))
+
+
+def test_the_first_screen_is_of_the_data_that_the_headline_speaks_of(tmp_path):
+    """Whatever else was run here."""
+    for objective, value in (("simclr", 0.9), ("reconstruction", 0.5), ("random", 0.1)):
+        values = [value, value + 0.01, value + 0.02]
+        add_seeds(tmp_path, METRIC, values, objective=objective, variant="clevr10")
+    for objective in ("simclr", "byol", "vicreg", "supervised"):
+        add_run(tmp_path, {METRIC: 0.11}, objective=objective)
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    head, data = opening_of(page)
+    assert "clevr10" in leaderboard(tmp_path).verdict.headline
+    assert data == ["clevr:clevr10", "clevr:clevr6"]
+    assert "clevr:clevr10 · 64 px · rendered (not the original clevr): FG-ARI" in head
+    # The legend names what is drawn.
+    assert head.count("Dashed:") == 1
+    assert "Dashed: random." in head
+    # What else was run here is one click away.
+    (link,) = (link for link in page.links if link.startswith("#?dataset="))
+    other = unquote(link.partition("=")[2])
+    assert [row["from"] for row in page.table("board") if row["dataset"] == other] == ["own"] * 4
+
+
+def test_without_a_comparison_the_first_screen_is_of_what_was_run_here(tmp_path):
+    records = [make_record({METRIC: 0.5}, objective=name) for name in ("simclr", "byol", "random")]
+    write(tmp_path / "published" / "2025.json", records)
+    add_run(tmp_path, {METRIC: 0.5}, objective="simclr", variant="clevr10")
+    for objective in ("simclr", "supervised"):
+        add_run(tmp_path, {METRIC: 0.5}, objective=objective, name="clevrtex", variant="full")
+    head, data = opening_of(Page(site(tmp_path, tmp_path / "report").index))
+    # Of what was run here, that with most rows.
+    assert data == ["clevrtex:full", "clevr:clevr10", "clevr:clevr6"]
+    assert "Dashed: supervised." in head
 
 
 def test_flops_are_a_cost_where_they_were_counted(tmp_path):

@@ -1,14 +1,15 @@
 """The same test images through every objective."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from slotbench.errors import SlotbenchError
-from slotbench.progress import say
+from slotbench.progress import counted, say
 from slotbench.report.canvas import flat_panel, label_colors, photo, save
 from slotbench.report.seen import Seen, Viewer, look, objects_of, paired_colors
 from slotbench.report.show import Wish, draw
@@ -22,6 +23,10 @@ IMAGES = 5
 """How many of the first test images are shown."""
 WISH = Wish(images=6, ranked=200)
 """The pictures of a run that has none yet."""
+
+
+Members = Sequence[tuple[Row, Run]]
+"""Rows of one dataset with a run of each."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +49,32 @@ class Gallery:
     shown: list[Shown]
 
 
-def draw_gallery(
-    members: Sequence[tuple[Row, Run]], data_dir: Path, out: Path, device: torch.device
-) -> Gallery | None:
-    """Draw into ``out/pictures``; ``members`` are rows of one dataset with a run of each.
+def draw_galleries(
+    groups: Sequence[Members], data_dir: Path, out: Path, device: torch.device
+) -> list[Gallery]:
+    """The galleries of all datasets, drawn into ``out/pictures``.
 
-    A run whose data is not prepared here, or whose model cannot be used, is left out and named.
-    None where no run is left.
+    A run whose data is not prepared here, or whose model cannot be used, is left out. Runs that
+    are left out for the same reason are told in one line.
     """
+    left: dict[str, list[Run]] = defaultdict(list)
+    found = [_gallery(members, data_dir, out, device, left) for members in groups]
+    for reason, runs in left.items():
+        said = runs[0].id if len(runs) == 1 else counted(len(runs), "run")
+        say(f"{said}: no pictures: {reason}")
+    return list(filter(None, found))
+
+
+def _gallery(
+    members: Members, data_dir: Path, out: Path, device: torch.device, left: Mapping[str, list[Run]]
+) -> Gallery | None:
+    """None where no run can be drawn; those are put into ``left`` by reason."""
     found: Gallery | None = None
     for row, run in members:
         try:
             seen = _look(run, data_dir, device)
         except (SlotbenchError, OSError) as error:
-            say(f"{run.id}: no pictures: {error}")
+            left[str(error)].append(run)
             continue
         if found is None:
             found = Gallery(row.group, *_images(seen, out, row.group), [])

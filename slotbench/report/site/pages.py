@@ -94,7 +94,7 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     metrics = _metrics(board)
     heads = [
         column("objective"),
-        column("settings", shown=any(row.settings for row in board.rows)),
+        column("settings", constant=True, shown=any(row.settings for row in board.rows)),
         *(column(name, constant=True) for name in ("dataset", "core", "family", "preset")),
         column("seeds", better=1),
         column("rank", better=-1, hint=RANK_NOTE),

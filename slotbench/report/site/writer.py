@@ -1,5 +1,6 @@
 """Writes the site: one index, a page a run, pictures in a folder beside them."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +17,20 @@ from markupsafe import Markup, escape
 
 from slotbench import __version__
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import read_bytes, write_whole
+from slotbench.files import check_folder, read_bytes, write_whole
 from slotbench.locks import Held, hold
 from slotbench.progress import bar, say
 from slotbench.report.site import pages
 from slotbench.report.site.curves import curves
 from slotbench.report.site.findings import findings, ranks, row_by_row
-from slotbench.report.site.pages import Document, Page, Panel
+from slotbench.report.site.opening import opening
+from slotbench.report.site.pages import Page, Panel
 from slotbench.report.site.study import Study, study
-from slotbench.results.leaderboard import Board, leaderboard, wording
+from slotbench.results.leaderboard import Board, leaderboard
 from slotbench.results.leaderboard.board import summed_up
 from slotbench.results.leaderboard.collect import find
-from slotbench.results.leaderboard.comparisons import PRIMARY
-from slotbench.results.leaderboard.grouping import Group, Row, by_group
+from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
-from slotbench.results.leaderboard.wording import interval, number, titles
 from slotbench.results.run import Run
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ MOST_CURVES = 24
 """Learning curves of the index; more have a page of their own."""
 MOST_BYTES = 2**26
 """Largest picture that is copied."""
-MOST_CONTESTANTS = 6
-"""Rows of the picture at the top."""
+NAMES = ("index.html", "curves.html", "rows.js", "site.css", "runs", "pictures", ".lock")
+"""What a site's folder holds."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def write_site(
     question: str | None = None,
     dataset: str | None = None,
     suite: str | None = None,
+    force: bool = False,
 ) -> Site:
     """Write ``index.html``, ``runs/`` and ``pictures/`` into ``out``.
 
@@ -70,8 +71,11 @@ def write_site(
     has no pictures yet; that takes its model and its dataset. ``suite``, a file or a name,
     restricts the page to the suite's runs and asks its question. :class:`UserError` as for
     :func:`slotbench.results.leaderboard.leaderboard`, for an unknown suite, and where another
-    report is being written into ``out``.
+    report is being written into ``out``, or it is a folder of other things. ``force`` replaces
+    the files of one that holds no site but has the names of one.
     """
+    if not _ours(out):
+        check_folder(out, NAMES, force=force)
     everything = find(results_dir)
     asked = study(everything, data_dir, results_dir, device, suite, question)
     runs = [run for run in everything if not suite or asked.runs is None or run.run in asked.runs]
@@ -98,6 +102,14 @@ def write_site(
             progress.set(len(shown) + 1)
     drawn = sum(len(page.pictures) for page in shown)
     return Site(out / "index.html", sum(bool(page.run) for page in shown), drawn)
+
+
+def _ours(out: Path) -> bool:
+    """Whether a folder holds a site of ours, or one that was not finished."""
+    index = out / "index.html"
+    if index.is_file():
+        return b"<p>Written by slotbench " in index.read_bytes()
+    return not os.path.lexists(index) and (out / ".lock").is_file()
 
 
 @contextmanager
@@ -158,12 +170,9 @@ def _write_index(
     apart = len(drawn) > MOST_CURVES
     if apart:
         _write(out / "curves.html", _render("curves.html.j2", curves=drawn))
-    opening = _opening(board, galleries)
+    top = opening(board, galleries)
     links = {str(key): page.link for key, page in first.items()}
-    tables = {
-        "board": pages.board_data(board, links, opening["group"]),
-        "runs": pages.runs_data(shown),
-    }
+    tables = {"board": pages.board_data(board, links, top["group"]), "runs": pages.runs_data(shown)}
     most = pages.MOST_ROWS
     more = {name: table["rows"][most:] for name, table in tables.items()}
     data = {
@@ -175,7 +184,7 @@ def _write_index(
     text = _render(
         "index.html.j2",
         found=findings(board, asked),
-        opening=opening,
+        opening=top,
         data=_json(data),
         more=any(more.values()),
         datasets=tables["board"]["datasets"],
@@ -189,35 +198,6 @@ def _write_index(
         families=sorted({row.family for row in board.rows}),
     )
     _write(out / "index.html", text)
-
-
-def _opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
-    """The picture at the top: of a dataset with pictures, and with own runs where there is one."""
-    groups = by_group(board.rows)
-    pictured = {gallery.group: gallery for gallery in galleries}
-
-    def worth(found: tuple[Group, list[Row]]) -> tuple[bool, bool]:
-        own = any(row.published < len(row.seeds) for row in found[1])
-        return found[0] in pictured, own and bool(pictured)
-
-    group, rows = max(groups, key=worth)
-    gallery = pictured.get(group)
-    seen = {id(one.row): one for one in gallery.shown} if gallery else {}
-    shown = pages.contestants([row for row in rows if id(row) in seen])
-    # The controls stay when there are too many rows.
-    controls = [row for row in shown if row.family == "control"]
-    others = [row for row in shown if row not in controls][: MOST_CONTESTANTS - len(controls)]
-    return {
-        "group": group,
-        "title": titles([each for each, _ in groups])[group],
-        "gallery": gallery,
-        "lines": [
-            (seen[id(row)], number(cell.mean), interval(cell))
-            for row in shown
-            if row in controls or row in others
-            for cell in [wording.shown(row, PRIMARY)]
-        ],
-    }
 
 
 def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
@@ -238,16 +218,14 @@ def _galleries(
     board: Board, first: Mapping[str | None, Page], data_dir: Path, out: Path, device: str
 ) -> "list[Gallery]":
     # Without pictures, torch is not needed.
-    from slotbench.report.site.gallery import draw_gallery
+    from slotbench.report.site.gallery import draw_galleries
     from slotbench.training.devices import choose
 
-    found = []
+    groups = []
     for _, rows in by_group(board.rows):
         here = [(row, first.get(row.key)) for row in rows]
-        members = [(row, page.run) for row, page in here if page and page.run]
-        gallery = draw_gallery(members, data_dir, out, choose(device))
-        found += [gallery] if gallery else []
-    return found
+        groups.append([(row, page.run) for row, page in here if page and page.run])
+    return draw_galleries(groups, data_dir, out, choose(device))
 
 
 def _json(document: Any) -> Markup:

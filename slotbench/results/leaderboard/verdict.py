@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from slotbench.progress import counted
 from slotbench.results.leaderboard.comparisons import OURS, PRIMARY, THEIRS, Family, Paired
+from slotbench.results.leaderboard.grouping import Group
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, MARGIN, POWER
 from slotbench.results.leaderboard.wording import interval, listed, p_value, signed
 
@@ -74,6 +75,11 @@ def claim(families: Sequence[Family]) -> tuple[str, str, str]:
         f"By {PRIMARY}, the measure fixed beforehand, {start} {_said(clear, _evidence)}.",
         _headline(clear[0]) if len(clear) == 1 else short,
     )
+
+
+def compared(families: Sequence[Family]) -> list[Group]:
+    """The data that the headline speaks of; none where it compares nothing."""
+    return [family.row.group for family in _clear(families)]
 
 
 def _headline(family: Family) -> str:

@@ -120,13 +120,15 @@ const table = (root, own, options) => {
   });
   const draw = () => {
     const found = options.rows();
-    const constant = own.columns.filter((column) => column.constant && found.all.length > 1 &&
-      found.all.every((row) => row.cells[places.get(column.name)] === found.all[0].cells[places.get(column.name)]));
-    const columns = own.columns.filter((column) => options.shown(column) && !constant.includes(column));
     const rows = sorted(found.rows);
-    const said = constant.map((column) => `${column.name} ${found.all[0].cells[places.get(column.name)]}`).join(" · ");
+    // What all rows that are shown share stands in the caption.
+    const constant = own.columns.filter((column) => column.constant && rows.length &&
+      rows.every((row) => row.cells[places.get(column.name)] === rows[0].cells[places.get(column.name)]));
+    const columns = own.columns.filter((column) => options.shown(column) && !constant.includes(column));
+    const said = constant.map((column) => [column.name, rows[0].cells[places.get(column.name)]])
+      .filter(([, text]) => text).map((pair) => pair.join(" ")).join(" · ");
     const count = rows.length === found.all.length ? `${rows.length}` : `${rows.length} of ${found.all.length}`;
-    const caption = make("caption", {}, make("span", { class: "count", "aria-live": "polite" }, `${count} ${found.all.length === 1 ? "row" : "rows"}`), said && make("span", {}, ` All: ${said}`));
+    const caption = make("caption", {}, make("span", { class: "count", "aria-live": "polite" }, `${count} ${found.all.length === 1 ? "row" : "rows"}`), said && make("span", {}, ` ${rows.length > 1 ? "All: " : ""}${said}`));
     body.replaceChildren(...rows.slice(0, limit).map((row, index) => line(row, columns, index)));
     const more = rows.length > limit && make("button", { type: "button", class: "more" }, `Show ${Math.min(PAGE, rows.length - limit)} more rows`);
     if (more) more.addEventListener("click", () => { limit += PAGE; draw(); });
@@ -175,23 +177,26 @@ const runsTable = table($("table-runs"), data.runs, {
 });
 
 // Plots.
-const ticks = (low, high) => {
+// Ticks between two values; with `around`, the first and the last enclose them.
+const ticks = (low, high, around = false) => {
   const raw = (high - low) / 6 || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= raw);
-  const found = [];
-  for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1) found.push(at * step);
-  return found;
+  const [down, up] = around ? [Math.floor, Math.ceil] : [Math.ceil, Math.floor];
+  const sign = around ? 1 : -1;
+  const [first, last] = [down(low / step + sign * 1e-9), up(high / step - sign * 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, at) => (first + at) * step);
 };
 const short = (value) => (Math.abs(value) >= 1e6 ? value.toExponential(0).replace("e+", "e") : `${Number(value.toPrecision(3))}`);
 const dots = (root, rows, measure) => {
   const known = rows.filter((row) => row.plot?.[measure]);
   const values = known.flatMap((row) => [row.plot[measure][0], row.plot[measure][1], row.plot[measure][2], ...row.plot[measure][3]]).filter((value) => value !== null);
   if (!known.length) return root.replaceChildren("No row has a value.");
-  const [low, high] = [Math.min(0, ...values), Math.max(...values) > 0.5 ? Math.max(1, ...values) : Math.max(...values)];
+  const most = Math.max(...values);
+  const axis = ticks(Math.min(0, ...values), most > 0.5 ? Math.max(1, most) : most, true);
+  const [low, high] = [axis[0], axis.at(-1)];
   const at = (value) => percent((value - low) / (high - low || 1));
   const ends = known.filter((row) => row.end).map((row) => [row.end, row.plot[measure][0]]);
-  const axis = ticks(low, high);
   const lines = () => [...axis.map((value) => make("i", { class: "grid", style: `left:${at(value)}` })),
     ...ends.map(([end, value]) => make("i", { class: end, style: `left:${at(value)}` }))];
   const body = known.slice(0, MOST_DOTS).map((row) => {
@@ -361,7 +366,9 @@ const recall = () => {
 };
 const openings = board.rows.filter((row) => row.best && row.plot[primary] && row.cells[datasetPlace] === board.datasets[0]);
 const byScore = (a, b) => b.plot[primary][0] - a.plot[primary][0];
-dots($("primary"), openings.sort(byScore).slice(0, 16), primary);
+// Floor and ceiling stay when there are too many rows.
+const others = openings.filter((row) => !row.end).sort(byScore).slice(0, 14);
+dots($("primary"), [...others, ...openings.filter((row) => row.end)].sort(byScore), primary);
 $("origins").hidden = new Set(board.rows.map((row) => row.from)).size < 2;
 columns();
 recall();
