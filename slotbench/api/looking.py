@@ -104,8 +104,9 @@ def show(
     - ``ranked``: Score this many images to find the best and the worst; 0: none.
     - ``properties``: Draw property predictions.
 
-    Returns all of it as one document. Pictures are drawn where the run has a model. ``preview``
-    gets a small picture of each image and its masks.
+    Returns all of it as one document. Pictures are drawn where the run has a model; of a published
+    run whose dataset is not here, ``lacking`` says what to prepare. ``preview`` gets a small
+    picture of each image and its masks.
     """
     from slotbench.files import parse_document, read_json
     from slotbench.progress import bar
@@ -114,8 +115,16 @@ def show(
     from slotbench.results.models import open_dataset, run_title, trained
     from slotbench.results.publish import writable
 
-    found = writable(find(run, results_dir), Path(results_dir))
-    config, drawn, judged = found.config(), {}, None
+    found = find(run, results_dir)
+    found.check()
+    config, drawn, judged, lacking = found.config(), {}, None, ""
+    if found.bundled:
+        try:
+            open_dataset(config, Path(data_dir), alike=True).close()
+        except UserError as error:
+            lacking = f"No pictures, because they need the dataset. {error}"
+        else:
+            found = writable(found, Path(results_dir))
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
     if found.evaluation.is_file():
@@ -126,7 +135,7 @@ def show(
             raise UserError(error.message, f"Type: slotbench evaluate {found.typed}") from error
     if found.pictures.is_symlink():
         raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
-    if found.model.is_file():
+    if found.model.is_file() and not lacking:
         wish, where = Wish(images, tuple(index), split, ranked, properties), host(device)
         with (
             open_dataset(config, Path(data_dir), alike=True) as dataset,
@@ -152,6 +161,7 @@ def show(
         "evaluation": judged,
         "pictures": [str(path) for path in sorted(found.pictures.glob("*.png"))],
         "drawn": drawn,
+        "lacking": lacking,
         "resume": command if status["state"] != "done" else "",
     }
 

@@ -44,7 +44,7 @@ def put_run(
         masks = ", ".join(f"{source} masks" for source in facts["drawn"]["images"][0]["fg_ari"])
         console.print(Text(f"Image, true masks, {masks}:"))
         put_picture(stacked(list(images[:count])), None if wanted or not brief else room)
-    for line in pictures:
+    for line in [*pictures, *filter(None, [facts["lacking"]])]:
         console.print(Text(plain(line)), soft_wrap=True)
 
 

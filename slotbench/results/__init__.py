@@ -6,6 +6,8 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).with_name("published")
 """The published results that come with slotbench: a JSON file a study, a bundle with weights."""
+COPIES = "copies"
+"""Beside the bundles of a results folder: copies of published runs, to write into."""
 VARIABLE = "SLOTBENCH_PUBLISHED"
 """Names a folder of records to read instead of :data:`SHIPPED`; empty: none."""
 
@@ -15,10 +17,21 @@ def published_files(results_dir: Path) -> list[Path]:
     return [file for folder in _published(results_dir) for file in sorted(folder.glob("*.json"))]
 
 
+def published_bundles(results_dir: Path) -> list[str]:
+    """The folders of published runs with weights: bundles, and :data:`COPIES`."""
+    return [bundle for folder in _published(results_dir) for bundle in inside(str(folder))]
+
+
 def published_runs(results_dir: Path) -> list[str]:
     """The directories of published runs with weights: ``<bundle>/runs/<dataset>/<names>/<id>``."""
-    bundles = [bundle for folder in _published(results_dir) for bundle in inside(str(folder))]
+    bundles = published_bundles(results_dir)
     return [run for bundle in bundles for run in below(f"{bundle}/runs", 3)]
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder of runs stands where bundles do, whatever it holds."""
+    published = folder.parent.name == "published" or folder.parent in _published(Path())
+    return published and folder.name != COPIES
 
 
 def _published(results_dir: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, Literal
@@ -177,12 +177,28 @@ def bad_name(name: str) -> str:
     return ""
 
 
+def listed(path: Path) -> Mapping[str, FileFacts]:
+    """The files that the manifest of a bundle's folder lists; :class:`UserError` without one."""
+    if not (path / MANIFEST).is_file():
+        said = f"{path} holds no {MANIFEST}, which says whether its runs are as published"
+        raise UserError(f"{said}.", _ADVICE)
+    try:
+        return read_document(path / MANIFEST, Manifest).files
+    except UserError as error:
+        raise UserError(error.message, _ADVICE) from error
+
+
 def check_run(path: Path, run: Path) -> None:
     """:class:`UserError` where a run in the folder of a bundle is not as its manifest says."""
-    listed = read_document(path / MANIFEST, Manifest).files
-    for file in (run.resolve() / name for name in FILES):
-        facts = listed.get(file.relative_to(path).as_posix())
-        if facts is None or not file.is_file() or sha256_of(file) != facts.sha256:
+    check_files(run, listed(path))
+
+
+def check_files(run: Path, facts: Mapping[str, FileFacts], names: Iterable[str] = FILES) -> None:
+    """:class:`UserError` for the first of a run's files that is not as :func:`listed`."""
+    folder = "/".join(("runs", *run.resolve().parts[-3:]))
+    for name in names:
+        file, known = run / name, facts.get(f"{folder}/{name}")
+        if known is None or not file.is_file() or sha256_of(file) != known.sha256:
             raise UserError(f"{file} is not the file that the bundle's {MANIFEST} lists.", _ADVICE)
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from slotbench import registry
 from slotbench.files import write_whole
-from slotbench.results import below, inside, published_files, published_runs
+from slotbench.results import below, inside, published_bundles, published_files, published_runs
 
 LEAST_RUNS = 500
 """Fewer are read so fast that keeping a page is not worth it."""
 MOST = 32
 """Texts that are kept."""
-DOCUMENTS = ("config.json", "status.json", "evaluation.json")
+DOCUMENTS = ("config.json", "status.json", "evaluation.json", "environment.json")
 
 
 def page_key(results_dir: Path, asked: object) -> str:
@@ -31,6 +31,7 @@ def page_key(results_dir: Path, asked: object) -> str:
     runs += [*below(f"{folder}/baselines", 2), *below(f"{folder}/external", 2)]
     runs += published_runs(results_dir)
     files = [f"{run}/{name}" for run in runs for name in DOCUMENTS]
+    files += [f"{bundle}/manifest.json" for bundle in published_bundles(results_dir)]
     files += [file for run in runs for file in inside(f"{run}/transfer", folders=False)]
     return key((folder, asked), [*files, *map(str, published_files(results_dir))])
 

@@ -11,10 +11,13 @@ from slotbench.cores.core import Core
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.files import typed
 from slotbench.objectives.objective import Objective
 from slotbench.results.run import Run, find, read_model
 from slotbench.training.build import build
 
+SEEDS = 10
+"""Of rendered data, the first few are tried to find what a run was trained on."""
 if TYPE_CHECKING:
     from slotbench.cores.teachers import Teacher
 
@@ -87,27 +90,45 @@ def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> D
 
     With ``alike``, one rendered elsewhere by the same recipe will do: single pixels may differ.
     """
-    path = locate(config.dataset.reference, data_dir)
+    info = config.dataset
+    try:
+        path = locate(info.reference, data_dir)
+    except UserError as error:
+        raise UserError(error.message, f"Type: {_preparing(info, data_dir)}") from error
     dataset = DatasetFile(path)
-    rendered = alike and bool(dataset.recipe) and dataset.recipe == config.dataset.recipe
-    if dataset.fingerprint != config.dataset.fingerprint and not rendered:
+    rendered = bool(dataset.recipe) and dataset.recipe == info.recipe
+    if dataset.fingerprint != info.fingerprint and not (alike and rendered):
         dataset.close()
+        other = data_dir / info.fingerprint[:8]
+        made = f"Type: {_preparing(info, other)}, then add{typed('data', other)} here."
         raise UserError(
             f"{path} is not the data of the training: its fingerprint is "
-            f"{dataset.fingerprint[:12]}, that of the training {config.dataset.fingerprint[:12]}.",
-            _other_data(config.dataset),
+            f"{dataset.fingerprint[:12]}, that of the training {info.fingerprint[:12]}.",
+            "Name the folder of the right file with --data-dir." if rendered else made,
         )
     return dataset
 
 
-def _other_data(info: DatasetInfo) -> str:
-    """What to type where another file of the same dataset is in the way."""
-    if info.origin != "rendered":
-        return "Name the folder of the right file with --data-dir."
-    usual = info.variant == registry.get("datasets", info.name).variants[0]
-    command = f"slotbench prepare {info.name}" + f" --variant {info.variant}" * (not usual)
-    whole = "--data-dir data-whole"
-    return f"If it was the whole dataset, type: {command} {whole}, then add {whole} here."
+def _preparing(info: DatasetInfo, data_dir: Path) -> str:
+    """The command that makes the data of a run, and what has to be added that no run tells."""
+    from slotbench.datasets.format.digests import RECIPE, recipe_of
+
+    kind = registry.get("datasets", info.name).load()
+    made, unknown = kind(info.variant, info.image_size, 0), ""
+    words = f"slotbench prepare {info.name}"
+    words += f" --variant {info.variant}" if info.variant != made.variants[0] else ""
+    words += f" --image-size {info.image_size}" if info.image_size != kind.image_size else ""
+    if info.origin == "rendered":
+        facts = {key: getattr(made, key) for key in RECIPE}
+        for seed in range(SEEDS):
+            if recipe_of({**facts, "seed": seed}, made.layout, made.sizes) == info.recipe:
+                words += f" --seed {seed}" if seed else ""
+                break
+        else:
+            unknown = " and its --train, --val, --test and --seed, where they were not the defaults"
+    else:
+        words += " --download" if made.downloads() else " --from FILE"
+    return words + typed("data", data_dir) + unknown
 
 
 def run_title(run: Run, config: RunConfig) -> str:

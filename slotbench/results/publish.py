@@ -9,7 +9,8 @@ from typing import Any
 
 from slotbench import __version__, files
 from slotbench.errors import UserError
-from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name, check_run
+from slotbench.results import COPIES
+from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
 from slotbench.results.documents import SCHEMA_VERSION, Environment, Evaluation
 from slotbench.results.run import Run
 
@@ -71,8 +72,8 @@ def writable(run: Run, results_dir: Path) -> Run:
     """
     if not run.bundled:
         return run
-    check_run(run.results_dir, run.path)
-    folder = results_dir / "published/copies/runs"
+    run.check()
+    folder = results_dir / "published" / COPIES / "runs"
     copy = Run(folder.joinpath(*run.path.resolve().parts[-3:]))
     if not copy.config_file.is_file():
         with files.replacing_folder(copy.path, FILES, force=True) as made:
@@ -83,6 +84,7 @@ def writable(run: Run, results_dir: Path) -> Run:
 
 def _files(run: Run) -> dict[str, Path]:
     """The run's files by their name in the bundle; :class:`UserError` where one is missing."""
+    run.check()
     state = run.status()["state"]
     if state != "done":
         raise UserError(

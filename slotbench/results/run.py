@@ -28,7 +28,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, UserError
 from slotbench.fields import LARGEST
 from slotbench.locks import Held, held, hold
-from slotbench.results import documents, published_runs
+from slotbench.results import documents, is_published, published_runs
 from slotbench.results.documents import State, Status
 
 if TYPE_CHECKING:
@@ -79,11 +79,27 @@ class Run:
 
     @property
     def bundled(self) -> bool:
-        """Whether it is part of a bundle, which nothing is written into."""
-        return (self.results_dir / "manifest.json").is_file()
+        """Whether it is part of a bundle, which nothing is written into.
+
+        Below ``published/`` it is, even where the manifest is missing.
+        """
+        folder, places = self.results_dir, self.path.absolute().parents[3:4]
+        return (folder / "manifest.json").is_file() or any(map(is_published, (folder, *places)))
+
+    def check(self) -> None:
+        """:class:`UserError` where it is part of a bundle and not as the manifest says."""
+        if self.bundled:
+            from slotbench.results.bundle import check_run
+
+            check_run(self.results_dir, self.path)
 
     def create(self, config: RunConfig) -> None:
         """Make the directory and write ``config.json`` where there is none yet."""
+        if self.bundled:
+            raise UserError(
+                f"{self.results_dir} is a place for published runs; none is made there.",
+                "Choose another --results-dir.",
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.config_file.exists():
             files.write_json(self.config_file, config.to_dict())
@@ -291,10 +307,9 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
     if (path / "config.json").is_file():
         return Run(path)
     runs = all_runs(results_dir)
-    found = _named(reference, runs)
+    found, others = _named(reference, runs), dict[str, Run]()
     if published and not found:
         others = {run.id: run for run in map(Run, map(Path, published_runs(results_dir)))}
-        runs += others.values()
         found = _named(reference, others.values())
     if len(found) == 1:
         return found[0]
@@ -302,11 +317,18 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
         listed = ", ".join(str(run.path) for run in found[:4])
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", "Type more of the id.")
     where = results_dir / "runs"
-    if not runs:
-        raise UserError(f"No run {reference!r}: {where} holds none.", "Type: slotbench train")
-    listed = ", ".join(f"{run.id} ({run.path.parent.name})" for run in runs[:4])
-    more = f" and {len(runs) - 4:,} more" if len(runs) > 4 else ""
-    raise UserError(f"No run {reference!r} in {where}.", f"There are: {listed}{more}.")
+    told = [f"There are: {_listed(runs)}."] if runs else []
+    told += [f"Published: {_listed(others.values())}."] if others else []
+    problem = f" in {where}" if runs else f": {where} holds none"
+    none = ", and no published run has that id" if others else ""
+    advice = " ".join(told) or "Type: slotbench train"
+    raise UserError(f"No run {reference!r}{problem}{none}.", advice)
+
+
+def _listed(runs: Iterable[Run]) -> str:
+    """The first few of some runs, by id and names."""
+    names = [f"{run.id} ({run.path.parent.name})" for run in runs]
+    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
 
 
 def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
@@ -326,10 +348,7 @@ def read_model(run: Run) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if run.bundled:
-        from slotbench.results.bundle import check_run
-
-        check_run(run.results_dir, run.path)
+    run.check()
     if not run.model.is_file():
         state = run.status()["state"]
         resume = f"Type: slotbench train --resume {run.typed}"

@@ -128,6 +128,7 @@ def _problem(batch: Batch, layout: Layout, changed: Array) -> str:
 def run(reference: str, results_dir: Path) -> dict[str, Any]:
     """Check that a run's files belong together; :class:`UserError` for the first that does not."""
     found = find(reference, results_dir)
+    found.check()
     config = found.config()
     if not found.id.endswith(config.id):
         raise UserError(

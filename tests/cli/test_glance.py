@@ -25,6 +25,7 @@ def facts():
         "pictures": [f"{folder}/pictures/{name}.png" for name in ("test", "test-properties")],
         "drawn": {"images": [{"index": k, "fg_ari": {"attention": 0.5}} for k in range(6)]},
         "resume": "",
+        "lacking": "",
     }
 
 

@@ -265,7 +265,8 @@ def test_other_data_in_the_way_of_pictures_is_told_once(written, tmp_path, block
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("is not the data of the training") == 1
     assert "2 runs: no pictures: " in told
-    assert "type: slotbench prepare clevr --data-dir data-whole, then" in told
+    assert f"Type: slotbench prepare clevr --data-dir {blocks}/" in told
+    assert f", then add --data-dir {blocks}/" in told
 
 
 def test_rows_beyond_the_first_are_in_a_file_that_a_script_loads(tmp_path, monkeypatch):

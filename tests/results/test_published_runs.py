@@ -181,6 +181,149 @@ def test_damaged_weights_leave_a_row_without_pictures_and_one_line(
     assert pictures(page, published) == []
 
 
+def another_number(run):
+    judged = json.loads(run.evaluation.read_text())
+    judged["metrics"]["fg_ari/attention"]["value"] = 0.999
+    run.evaluation.write_text(json.dumps(judged))
+
+
+def another_seed(run):
+    run.config_file.write_text(run.config_file.read_text().replace('"seed": 0', '"seed": 1'))
+
+
+def not_done(run):
+    run.status_file.write_text('{"state": "running"}')
+
+
+def one_more_evaluation(run):
+    (run.path / "transfer").mkdir()
+    judged = json.loads(run.evaluation.read_text())
+    judged["transfer"] = {"dataset": run.config().to_dict()["dataset"], "slots": 4}
+    (run.path / "transfer/other.json").write_text(json.dumps(judged))
+
+
+def no_manifest(run):
+    (run.results_dir / MANIFEST).unlink()
+
+
+def empty_manifest(run):
+    (run.results_dir / MANIFEST).write_text("")
+
+
+def no_object(run):
+    (run.results_dir / MANIFEST).write_text("[1]")
+
+
+LISTED = "is not the file that the bundle's manifest.json lists"
+FAULTS = {
+    another_number: f"evaluation.json {LISTED}",
+    another_seed: f"config.json {LISTED}",
+    not_done: f"status.json {LISTED}",
+    no_manifest: "published/mine holds no manifest.json",
+    empty_manifest: "manifest.json is not valid JSON",
+    no_object: "manifest.json: expected a JSON object",
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), FAULTS.items())
+def test_a_run_that_is_not_as_published_counts_nowhere_and_is_used_nowhere(
+    published, results, blocks, tmp_path, shown, damage, said
+):
+    # A second run: a bundle without a manifest has one reason, not one a run.
+    shutil.copytree(published.path, published.path.with_name("1-12345678"))
+    seal(published.results_dir)
+    shutil.copytree(published.results_dir, results / "published/good")
+    rows = leaderboard(results).to_json()["rows"]
+    damage(published)
+    board = leaderboard(results)
+    assert board.to_json()["rows"] == rows
+    (reason,) = board.warnings
+    assert reason.startswith("published/mine")
+    assert said.removeprefix("published/mine ") in reason
+    there = ("--data-dir", blocks, "--results-dir", results)
+    assert "Left out: 1 result of published runs" in shown("leaderboard", *there[2:])[1]
+    out = tmp_path / "out"
+    for name in (published.id, published.path):
+        for words in (
+            ("show", name, *there),
+            ("predict", name, blocks / "clevr.h5", "--out", out, *there),
+            ("verify", name, *there),
+            ("evaluate", name, *there),
+            ("export-model", name, "--out", out, *there[2:]),
+            ("publish", name, "--out", out, *there[2:]),
+        ):
+            code, _, told = shown(*words)
+            assert (code, words[0]) == (2, words[0])
+            assert said in told
+    assert not out.exists()
+    assert not (results / "published/copies").exists()
+
+
+def test_an_evaluation_that_was_put_into_a_bundle_does_not_count(published, results):
+    rows = leaderboard(results).to_json()["rows"]
+    one_more_evaluation(published)
+    assert leaderboard(results).to_json()["rows"] == rows
+
+
+def test_nothing_is_trained_where_bundles_stand(blocks, shown, tmp_path):
+    where = ("--data-dir", blocks, "--results-dir", tmp_path / "published/mine")
+    code, _, told = shown("train", *SMALL, *where)
+    assert code == 2
+    assert "published/mine" in told
+    assert "--results-dir" in told
+
+
+@pytest.mark.usefixtures("whole")
+def test_without_its_data_it_is_shown_and_the_command_that_makes_them_is_told(
+    published, results, tmp_path, shown
+):
+    where = ("--results-dir", results, "--data-dir", tmp_path / "none")
+    code, out, _ = shown("show", published.id, *where)
+    out = " ".join(out.split())
+    assert code == 0
+    assert "fg_ari/attention" in out
+    assert "No pictures, because they need the dataset." in out
+    command = f"slotbench prepare clevr --image-size 32 --data-dir {tmp_path / 'none'}"
+    assert command in out
+    assert "--train, --val, --test and --seed, where they were not the defaults" in out
+    code, out, _ = shown("show", published.id, "--json", *where)
+    assert json.loads(out)["pictures"] == []
+    assert command in json.loads(out)["lacking"]
+    # Other data of that name: they stay, and the right ones go beside them.
+    write_blocks(tmp_path / "clevr.h5", test=12)
+    where = ("--results-dir", results, "--data-dir", tmp_path)
+    code, out, _ = shown("show", published.id, *where)
+    assert code == 0
+    beside = f"--data-dir {tmp_path}/{published.config().dataset.fingerprint[:8]}"
+    assert out.count(beside) == 2
+    assert "is not the data of the training" in out
+    assert not (results / "published/copies").exists()
+
+
+def test_a_command_makes_the_very_data_of_the_runs_that_come_with_slotbench(shown, tmp_path):
+    run = Run(next(SHIPPED.glob("clevr6/runs/*/*/*")))
+    code, out, _ = shown("show", run.path, "--data-dir", tmp_path, "--results-dir", tmp_path)
+    assert code == 0
+    assert out.rstrip().endswith(f"Type: slotbench prepare clevr --data-dir {tmp_path}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_of_published_runs_are_told_apart_from_runs_here(published, results, blocks, shown):
+    there = ("--results-dir", results)
+    told = shown("show", "nope", *there)[2]
+    assert f"{results}/runs holds none, and no published run has that id" in told
+    assert f"Published: {published.id} (slot-attention+reconstruction)." in told
+    assert f"{published.id} (slot-attention + reconstruction)" in shown(
+        "leaderboard", "--wide", *there
+    )[1].replace("\n", " ")
+    shown("train", "--no-evaluate", *SMALL, "--seed", "3", "--data-dir", blocks, *there)
+    (own,) = results.glob("runs/*/*/*")
+    told = shown("show", "nope", *there)[2]
+    assert (
+        f"There are: {own.name} (slot-attention+reconstruction). Published: {published.id}" in told
+    )
+
+
 def test_what_comes_with_slotbench_is_whole_small_and_named_by_its_configuration():
     manifests = sorted(SHIPPED.glob(f"*/{MANIFEST}"))
     assert manifests

@@ -12,14 +12,16 @@ from typing import Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json, typed
-from slotbench.results import below, published_files, published_runs
+from slotbench.results import COPIES, below, published_bundles, published_files
+from slotbench.results.bundle import FILES, check_files, listed
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
-from slotbench.results.run import Run
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """The fields of ``status.json`` that tell what a run cost."""
+DOCUMENTS = tuple(name for name in FILES if name.endswith(".json"))
+"""The files of a published run that the leaderboard reads."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -43,15 +45,42 @@ def published(results_dir: Path) -> list[Found]:
     Of a copy that was made to be judged on other data, only those numbers count: they are of this
     machine.
     """
-    found, option = [], typed("results", results_dir)
-    for path in map(Path, published_runs(results_dir)):
-        for run in read(path, "/".join(("published", *path.parts[-5:])), option):
-            run.published = run.family != TRANSFER
-            if not run.published or Run(path).bundled:
-                found.append(run)
+    found, option = list[Found](), typed("results", results_dir)
+    for bundle in map(Path, published_bundles(results_dir)):
+        found += _copied(bundle, option) if bundle.name == COPIES else _bundled(bundle)
     for file in published_files(results_dir):
         found += _published(file, f"published/{file.name}")
     return found
+
+
+def _runs(bundle: Path) -> list[tuple[Path, str]]:
+    """The directory of each run, and its name."""
+    paths = map(Path, below(f"{bundle}/runs", 3))
+    return [(path, "/".join(("published", *path.parts[-5:]))) for path in paths]
+
+
+def _copied(folder: Path, option: str) -> Iterator[Found]:
+    for path, name in _runs(folder):
+        yield from (run for run in read(path, name, option) if run.family == TRANSFER)
+
+
+def _bundled(bundle: Path) -> Iterator[Found]:
+    """The runs of a bundle; those whose documents are not as its manifest lists cannot count."""
+    runs = _runs(bundle)
+    try:
+        facts = listed(bundle) if runs else {}
+    except (UserError, OSError) as error:
+        yield unreadable(f"published/{bundle.name}", error, bundle, published=True)
+        return
+    for path, name in runs:
+        try:
+            check_files(path, facts, DOCUMENTS)
+        except (UserError, OSError) as error:
+            yield unreadable(name, error, path, published=True)
+            continue
+        run = next(read(path, name))
+        run.published = True
+        yield run
 
 
 def metric_keys(found: Iterable[Found]) -> list[str]:

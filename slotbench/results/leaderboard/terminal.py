@@ -140,7 +140,13 @@ def _ranks(board: Board, console: Console) -> Lines:
 
 
 def _evidence(board: Board, console: Console) -> Lines:
-    """The results left out, and the comparisons that have enough seeds."""
+    """Ids of published runs, the results left out, the comparisons that have enough seeds."""
+    with_weights = [run for run in board.concerned if run.published and run.path and run.counts]
+    names = [f"{run.path.name} ({run.core} + {run.objective})" for run in with_weights if run.path]
+    if names:
+        told = "Published runs, which slotbench show, predict and load take by their id: "
+        yield from _lines(console, [told + ", ".join(names)])
+        yield Text()
     if board.warnings:
         yield Text("Left out", "bold")
         yield from _lines(console, summed_up(board.warnings), margin=2)
