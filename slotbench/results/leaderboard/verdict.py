@@ -139,7 +139,7 @@ def _evidence(family: Family) -> str:
     """``clevr:clevr6 (...: simclr against reconstruction +0.12 [...], 5 seeds, p = 0.008)``."""
     result = family.result
     return (
-        f"{family.title[:-1]}: {family.row.name} against {family.baseline.name} "
+        f"{family.title[:-1]}: {family.row.named} against {family.baseline.named} "
         f"{signed(result.difference)} {interval(result)}, {result.n} seeds, "
         f"{p_value(family.corrected)})"
     )
