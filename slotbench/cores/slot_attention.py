@@ -20,9 +20,9 @@ class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
     space: ClassVar[Space] = {**AttentionConfig.space, "seeded": ("false", "true")}
     later: ClassVar[tuple[str, ...]] = ("seeded",)
     seeded: bool = False
-    """Whether each slot reads a cell of the image before the first round (:func:`cells`). Slots
-    that start alike may divide the frame among themselves, whatever stands in it; these start
-    from what differs in the image. Some seeds still do (docs/log.md)."""
+    """Whether each slot first reads a cell of the image: the places nearest to one of K keys that
+    lie far apart. Slots that start alike may each keep a region of the frame, whatever stands in
+    it. Seeded slots do so on other seeds, and may on fewer (docs/log.md)."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,10 @@ class RenderedDataset(Dataset):
         """The object with another colour, shape or style, for a shift of single objects."""
 
     def add(self, scene: Any, count: int, generator: np.random.Generator) -> Any | None:
-        """The scene with objects added until it has ``count``; None where one finds no place."""
+        """The scene with objects added until it has ``count``; None where one finds no place.
+
+        Defined by every dataset whose ``drawn_shifts`` name ``num_objects``; no other calls it.
+        """
         raise NotImplementedError(f"{self.name} draws no num_objects")
 
     def values(self, scene: Any, thing: Any) -> dict[str, Any]:  # noqa: ARG002

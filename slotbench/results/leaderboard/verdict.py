@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from slotbench.progress import counted
 from slotbench.results.leaderboard.comparisons import OURS, PRIMARY, THEIRS, Family, Paired
-from slotbench.results.leaderboard.grouping import Group
+from slotbench.results.leaderboard.grouping import Group, Row
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, MARGIN, POWER
 from slotbench.results.leaderboard.wording import interval, listed, p_value, signed
 
@@ -82,12 +82,17 @@ def compared(families: Sequence[Family]) -> list[Group]:
     return [family.row.group for family in _clear(families)]
 
 
+def _told(row: Row, *facts: str) -> str:
+    """``reconstruction (seeded=true, 0.84)``: the row's name, with its settings and facts."""
+    return f"{row.name} ({', '.join(filter(None, (row.settings, *facts)))})"
+
+
 def _headline(family: Family) -> str:
     """One dataset: both contestants by name, with their means over seeds."""
     ours, theirs = family.row, family.baseline
     mean, other = (row.metrics[PRIMARY].mean for row in (ours, theirs))
-    one = f"{ours.name} ({OURS}, FG-ARI {mean:.2f})"
-    two, dataset = f"{theirs.name} ({other:.2f})", ours.group.dataset
+    one = _told(ours, OURS, f"FG-ARI {mean:.2f}")
+    two, dataset = _told(theirs, f"{other:.2f}"), ours.group.dataset
     if family.verdict == "undecided":
         seeds = family.result.n
         return f"Not settled: on {dataset}, {seeds} seeds cannot tell {one} from {two}."
