@@ -30,7 +30,7 @@ from slotbench.errors import TrainingError
 from slotbench.files import reason_of, write_whole
 from slotbench.objectives.gather import alone, rank_and_world
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.progress import Bar, bar, say, warn
+from slotbench.progress import Bar, bar, counted, say, warn
 from slotbench.training import checkpoint
 from slotbench.training.build import check_core, set_steps
 from slotbench.training.devices import Feed, describe
@@ -200,7 +200,7 @@ def _facts(trainer: "Trainer") -> dict[str, Any]:
     slots, objects = trainer.objective.core.num_slots, trainer.dataset.layout.objects
     warnings = []
     if slots < objects:
-        warnings.append(f"{slots} slots for up to {objects} objects")
+        warnings.append(f"{counted(slots, 'slot')} for up to {counted(objects, 'object')}")
         warn(f"{warnings[0]}: some objects cannot have a slot of their own.")
     weights = trainer.objective.parameters()
     return {
