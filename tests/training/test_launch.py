@@ -75,7 +75,7 @@ def ranks_of(folder):
             inside = (process / "cwd").resolve() == folder.resolve()
         except (OSError, UnicodeDecodeError):
             continue
-        if inside and "slotbench.training.rank" in words:
+        if inside and launch.MEMBER in words:
             found.append(int(process.name))
     return found
 
