@@ -1,80 +1,66 @@
-"""An HTTP server on loopback that misbehaves as it is told; written on sockets alone."""
+"""An HTTP server on loopback that misbehaves as it is told."""
 
-import contextlib
 import re
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+
+import pytest
 
 
-class Server:
+class Server(ThreadingTCPServer):
     """Answers the n-th request by the n-th behaviour, later ones by the last; keeps what it got.
 
     ``requests`` has the headers of each, names in lower case, and ``path``.
     """
 
     def __init__(self, *behaviours):
+        super().__init__(("127.0.0.1", 0), _Request)
         self.behaviours, self.requests = list(behaviours), []
         self.stopped = threading.Event()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.base = "http://{}:{}".format(*self._socket.getsockname())
-        self._threads = []
-        self._start(self._accept)
+        self.base = "http://{}:{}".format(*self.server_address)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def ranges(self):
         return [request.get("range") for request in self.requests]
 
-    def _start(self, target, *arguments):
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        thread.start()
-        self._threads.append(thread)
-
-    def _accept(self):
-        while not self.stopped.is_set():
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self._start(self._answer, connection)
-
-    def _answer(self, connection):
-        # A client that gives up breaks the pipe: that is its right.
-        with connection, contextlib.suppress(OSError):
-            connection.settimeout(20)
-            text = b""
-            while b"\r\n\r\n" not in text:
-                piece = connection.recv(4096)
-                if not piece:
-                    return
-                text += piece
-            first, *lines = text.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
-            headers = {"path": first.split(" ")[1]}
-            for line in lines:
-                name, _, value = line.partition(":")
-                headers[name.lower()] = value.strip()
-            behaviour = self.behaviours[min(len(self.requests), len(self.behaviours) - 1)]
-            self.requests.append(headers)
-            behaviour(self, connection, headers)
+    def shutdown_request(self, request):
+        request.close()  # the base says goodbye first, and no reset would be one
 
     def stop(self):
         self.stopped.set()
-        # Closing alone does not wake a thread that waits in accept.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        for thread in self._threads:
-            thread.join(5)
+        self.shutdown()
+        self.server_close()
+
+
+class _Request(BaseHTTPRequestHandler):
+    timeout = 20
+
+    def handle(self):
+        with suppress(OSError):  # a client that gives up breaks the pipe: that is its right
+            super().handle()
+
+    def do_GET(self):
+        server = self.server
+        behaviour = server.behaviours[min(len(server.requests), len(server.behaviours) - 1)]
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        server.requests.append({**headers, "path": self.path})
+        behaviour(server, self.connection, headers)
 
 
 @contextmanager
 def serving(*behaviours):
-    server = Server(*behaviours)
-    try:
-        yield server
-    finally:
-        server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "*")
+        server = Server(*behaviours)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def head(status, headers):

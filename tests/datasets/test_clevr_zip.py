@@ -9,7 +9,7 @@ import pytest
 
 from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
 from slotbench.datasets.originals.jsons import json_items
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from slotbench.errors import UserError
 from tests.datasets.originals import clevr_record, write
 from tests.datasets.originals_clevr_zip import (
@@ -23,18 +23,15 @@ from tests.datasets.originals_clevr_zip import (
 )
 from tests.datasets.originals_images import rgb
 from tests.datasets.test_archives import zip_of
-from tests.datasets.whole import refused
+from tests.datasets.whole import refused, requests_of
 
+request = requests_of("clevr", 16, "clevr6")
 TRAIN, VAL = [3, 7, 4, 6, 9, 5, 3], [4, 5, 8, 6, 3]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     return write_clevr(tmp_path_factory.mktemp("original") / "CLEVR_v1.0.zip", TRAIN, VAL)
-
-
-def request(source, data, variant="clevr6", **fields):
-    return Request("clevr", variant, source, data_dir=data, **fields)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +56,10 @@ def test_objects_beside_the_crop_are_not_visible(index, axis, side, tmp_path):
 
 def test_the_two_originals_are_told_apart(source, tmp_path):
     records = write(tmp_path / "clevr.tfrecords", [clevr_record(i, 3) for i in range(10)])
-    assert prepare(request(source, tmp_path)) == prepare(request(source, tmp_path))
+    asked = request(source, data_dir=tmp_path)
+    assert prepare(asked) == prepare(asked)
     with pytest.raises(UserError, match=r"with original 'CLEVR_v1\.0, without masks' instead of"):
-        prepare(request(records, tmp_path))
+        prepare(request(records, data_dir=tmp_path))
 
 
 def thing_of(**fields):
@@ -116,7 +114,7 @@ BAD = [
 def test_what_is_wrong_is_named(replaced, message, tmp_path):
     path = write_clevr(tmp_path / "a.zip", [3, 3], [3, 3], **replaced)
     named = rf"{path}, member CLEVR_v1\.0/{message}"
-    refused(request(path, tmp_path / "data", image_size=16), named)
+    refused(request(path), named)
 
 
 def test_pictures_of_the_published_size_have_the_same_frame(tmp_path):
@@ -139,7 +137,7 @@ def test_pictures_of_the_published_size_have_the_same_frame(tmp_path):
 def test_other_zips_are_refused(left_out, message, tmp_path):
     files = clevr_files([3], [3, 3])
     kept = {name: data for name, data in files.items() if f"{left_out}_scenes" not in name}
-    refused(request(zip_of(tmp_path / "a.zip", kept), tmp_path / "data"), message)
+    refused(request(zip_of(tmp_path / "a.zip", kept)), message)
 
 
 def test_items_are_those_that_json_reads():

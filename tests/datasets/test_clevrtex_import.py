@@ -6,23 +6,18 @@ import tarfile
 import pytest
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets.originals_images import palette, rgb
-from tests.datasets.whole import fingerprint, refused
+from tests.datasets.whole import fingerprint, refused, requests_of
 
-CROPPED = 24
+request = requests_of("clevrtex", 24, "full")
 """At this size nothing is resized."""
 
 
 @pytest.fixture
 def folder(tmp_path):
     return tex.write(tmp_path)
-
-
-def request(root, variant="full", **fields):
-    asked = {"image_size": CROPPED, "data_dir": root.parent / "data", **fields}
-    return Request("clevrtex", variant, root, **asked)
 
 
 @pytest.mark.parametrize("prefix", ["Poliigon", ""])

@@ -10,25 +10,21 @@ from pycocotools import mask as pycoco
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.coco_json import counts_of
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_coco as coco
-from tests.datasets.whole import fingerprint, refused
+from tests.datasets.whole import fingerprint, read_all, refused, requests_of
 
 HEIGHT, WIDTH = coco.HEIGHT, coco.WIDTH
 LEFT = (WIDTH - HEIGHT) // 2
 """Columns that the square crop cuts off; at 20 pixels nothing is resized."""
+request = requests_of("coco", HEIGHT)
 
 
 @pytest.fixture
 def folder(tmp_path):
     return coco.write(tmp_path / "coco")
-
-
-def request(root, variant=None, **fields):
-    size = fields.pop("image_size", HEIGHT)
-    return Request("coco", variant, root, image_size=size, data_dir=root.parent / "data", **fields)
 
 
 def cropped(mask):
@@ -80,8 +76,7 @@ def test_instances_of_one_category_may_overlap_in_classes(tmp_path):
     for item in parts["train2017"]["annotations"]:
         item["category_id"] = 7
     root = coco.write(tmp_path / "coco", parts)
-    with DatasetFile(prepare(request(root, "classes"))) as dataset:
-        mask = dataset.read("train", 0, 1)["mask"][0]
+    mask = read_all(prepare(request(root, "classes")))["train/mask"][0]
     assert (mask[cropped(coco.box_of(6, 5, 10, 6))] == 1).all()
 
 
@@ -125,8 +120,7 @@ def test_run_lengths_as_text_are_drawn(tmp_path):
     parts = coco.documents()
     parts["train2017"]["annotations"][0]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": text}
     root = coco.write(tmp_path / "coco", parts)
-    with DatasetFile(prepare(request(root))) as dataset:
-        drawn = dataset.read("train", 1, 2)["mask"][0]
+    drawn = read_all(prepare(request(root)))["train/mask"][1]
     np.testing.assert_array_equal(drawn, cropped(mask.astype(int)))
 
 
@@ -205,8 +199,7 @@ def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path)
     items[0]["segmentation"] = [[1, 1, 5, 5], [3, 3], [], coco.corners(-1, -1, WIDTH + 2, 9)]
     items[5]["segmentation"] = [[4, 4, 5, 5]]
     root = coco.write(tmp_path / "coco", parts)
-    with DatasetFile(prepare(request(root))) as dataset:
-        masks = dataset.read("train")["mask"]
+    masks = read_all(prepare(request(root)))["train/mask"]
     assert (masks[1][:8] == 1).all()
     assert (masks[1][9:] == 0).all()
     # Without an area the box says where it is, and not what each pixel is.
@@ -219,11 +212,10 @@ def test_boxes_without_an_outline_are_not_labelled(stored, variant, tmp_path):
     parts = coco.documents()
     of("annotations", 0, segmentation=stored, bbox=[5.5, 4.5, 8, 30 - HEIGHT])(parts)
     root = coco.write(tmp_path / "coco", parts)
-    with DatasetFile(prepare(request(root, variant))) as dataset:
-        batch = dataset.read("train", 1, 2)
-    np.testing.assert_array_equal(batch["mask"][0], cropped(255 * coco.box_of(5, 4, 9, 11)))
-    assert batch["property/category"][0, 0] == 0
-    assert not batch["visible"].any()
+    found = read_all(prepare(request(root, variant)))
+    np.testing.assert_array_equal(found["train/mask"][1], cropped(255 * coco.box_of(5, 4, 9, 11)))
+    assert found["train/property/category"][1, 0] == 0
+    assert not found["train/visible"][1].any()
 
 
 @pytest.mark.parametrize("test", ["", "test"])
@@ -245,7 +237,7 @@ def test_exports_of_labelling_tools_are_read(test, tmp_path, folder):
 
 
 def test_what_is_missing_is_named(tmp_path, folder):
-    asked = Request("coco", source=tmp_path, data_dir=tmp_path / "data")
+    asked = request(tmp_path, data_dir=tmp_path / "data")
     refused(asked, "Expected a folder that holds train2017, val2017")
     (folder / "annotations" / "instances_val2017.json").unlink()
     refused(request(folder), r"instances_val2017\.json: there is no such file")

@@ -39,11 +39,6 @@ SIZE = str(len(CONTENT))
 QUICK = Retry(4)
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-
-
 def fetch(server, folder, retry=QUICK, **fields):
     file = Download(f"{server.base}/set/data.bin", **fields)
     (path,) = download([file], folder, retry, stall=0.3)

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,22 @@ from PIL import Image
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import SPLITS
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from slotbench.datasets.sets.folder import TABLE, UNKNOWN
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets.contents import Held
 from tests.datasets.originals_images import grey, palette, rgb
-from tests.datasets.whole import evaluated, fingerprint, killed_after, read_all, refused
+from tests.datasets.whole import (
+    evaluated,
+    fingerprint,
+    killed_after,
+    read_all,
+    refused,
+    requests_of,
+)
 
-SIZE = 16
+request = requests_of("folder", 16)
 
 
 def squares(index):
@@ -67,10 +75,6 @@ def folder(tmp_path):
     return root
 
 
-def request(root, **fields):
-    return Request("folder", source=root, image_size=SIZE, data_dir=root.parent / "data", **fields)
-
-
 COMPOSED, DECOMPOSED = "caf\u00e9{}", "cafe\u0301{}"
 
 
@@ -95,8 +99,7 @@ def test_masks_are_found_by_the_names_of_images(tmp_path, image, mask):
         Image.fromarray(pixels).save(stream, "PNG" if image.endswith("png") else "JPEG")
         write(root / image.format(index), stream.getvalue())
         write(root / mask.format(index), grey(labels))
-    with DatasetFile(prepare(request(root))) as dataset:
-        assert dataset.read("train")["visible"].any(axis=1).all()
+    assert read_all(prepare(request(root)))["train/visible"].any(axis=1).all()
 
 
 def test_a_table_may_have_composed_names(tmp_path):
@@ -104,8 +107,8 @@ def test_a_table_may_have_composed_names(tmp_path):
         write(tmp_path / "mine" / f"{DECOMPOSED.format(index)}.png", rgb(squares(index)[0]))
     lines = ["image,object,a", *(f"{COMPOSED.format(index)}.png,1,{index}" for index in range(7))]
     (tmp_path / "mine" / TABLE).write_text("\n".join(lines))
-    with DatasetFile(prepare(request(tmp_path / "mine"))) as dataset:
-        assert dataset.read("test")["property/a"][:, 0].tolist() == [5, 6]
+    found = read_all(prepare(request(tmp_path / "mine")))
+    assert found["test/property/a"][:, 0].tolist() == [5, 6]
 
 
 def test_numbers_with_gaps_become_labels_in_a_row_and_are_kept(folder):
@@ -135,11 +138,10 @@ def test_more_numbers_than_labels_are_refused(folder):
 def test_without_masks_nothing_is_labelled(folder, tmp_path):
     for mask in folder.glob("*_mask.png"):
         mask.unlink()
-    with DatasetFile(prepare(request(folder))) as dataset:
-        batch = dataset.read("train")
-        assert (batch["mask"] == 255).all()
-        # The table alone says which objects are there.
-        assert batch["visible"].sum(axis=1).tolist() == [1, 2, 3, 1, 2, 3, 1]
+    found = read_all(prepare(request(folder)))
+    assert (found["train/mask"] == 255).all()
+    # The table alone says which objects are there.
+    assert found["train/visible"].sum(axis=1).tolist() == [1, 2, 3, 1, 2, 3, 1]
     (folder / "properties.csv").unlink()
     path = prepare(request(folder, force=True))
     verify.dataset(path)
@@ -153,11 +155,10 @@ def test_an_image_without_a_mask_among_others_is_not_labelled(folder):
     (folder / "03_mask.png").unlink()
     path = prepare(request(folder))
     verify.dataset(path)
-    with DatasetFile(path) as dataset:
-        batch = dataset.read("train")
-    unlabelled = (batch["mask"] == 255).all(axis=(1, 2))
+    found = read_all(path)
+    unlabelled = (found["train/mask"] == 255).all(axis=(1, 2))
     assert unlabelled.tolist() == [False, False, False, True, False, False, False]
-    assert not batch["visible"][3].any()
+    assert not found["train/visible"][3].any()
 
 
 @pytest.mark.parametrize("inner", ["", "images/"])
@@ -191,9 +192,8 @@ def test_folders_are_the_splits(tmp_path, inner):
 def test_folders_of_splits_have_other_names_too(folders, tmp_path):
     for index, folder in enumerate(folders):
         write(tmp_path / "mine" / folder / "x.png", rgb(squares(index)[0]))
-    with DatasetFile(prepare(request(tmp_path / "mine"))) as dataset:
-        blues = [dataset.read(name)["image"][0, 8, 4].tolist()[0] for name in SPLITS]
-    assert blues == [0, 1, 2]
+    found = read_all(prepare(request(tmp_path / "mine")))
+    assert [found[f"{name}/image"][0, 8, 4, 0] for name in SPLITS] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -256,12 +256,12 @@ def test_what_is_no_image_is_left_out(folder, capsys):
 
 
 def test_data_may_be_prepared_below_the_folder_itself(folder):
-    asked = Request("folder", source=folder, image_size=SIZE, data_dir=folder / "data")
+    asked = request(folder, data_dir=folder / "data")
     path = prepare(asked)
     path.with_suffix(".png").write_bytes(rgb(squares(0)[0]))  # the contact sheet
     expected = fingerprint(path)
     assert prepare(asked) == path
-    assert fingerprint(prepare(Request(**{**vars(asked), "force": True}))) == expected
+    assert fingerprint(prepare(replace(asked, force=True))) == expected
 
 
 def test_links_are_followed_once(folder):
@@ -357,5 +357,4 @@ def test_what_is_wrong_is_named(folder, message):
 def test_what_to_type_is_said(name, message, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "y").write_bytes(b"")
-    source = tmp_path / "in" / name
-    refused(Request("folder", source=source, data_dir=tmp_path / "data"), message)
+    refused(request(tmp_path / "in" / name, data_dir=tmp_path / "data"), message)

@@ -18,19 +18,14 @@ from slotbench.datasets.originals.tfrecord import (
     read_floats,
     read_ints,
 )
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from tests.datasets import originals_movi as movi
 from tests.datasets.originals import packed_floats
 from tests.datasets.originals_images import grey, png, rgb
-from tests.datasets.whole import refused
+from tests.datasets.whole import read_all, refused, requests_of
 
 FRAMES = movi.FRAMES
-
-
-def request(root, variant="a", **fields):
-    size = fields.pop("image_size", movi.SIDE)
-    data = fields.pop("data_dir", root.parent / "data")
-    return Request("movi", variant, root, image_size=size, data_dir=data, **fields)
+request = requests_of("movi", movi.SIDE, "a")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +81,9 @@ def test_frames_are_averaged_and_labels_are_not(tmp_path):
     root = movi.write(
         tmp_path / "a", sizes={"train": (2,), "validation": (1,)}, side=32, replaced={0: replaced}
     )
-    with DatasetFile(prepare(request(root))) as dataset:
-        batch = dataset.read("train", 0, FRAMES)
-    assert (batch["image"] == 100).all()
-    assert set(np.unique(batch["mask"])) <= {0, 1}
+    found = read_all(prepare(request(root)))
+    assert (found["train/image"][:FRAMES] == 100).all()
+    assert set(np.unique(found["train/mask"][:FRAMES])) <= {0, 1}
 
 
 def test_frames_may_be_jpeg(tmp_path):
@@ -97,8 +91,7 @@ def test_frames_may_be_jpeg(tmp_path):
     Image.new("RGB", (movi.SIDE, movi.SIDE), (10, 200, 30)).save(stream, "JPEG")
     record = movi.record(0, video=movi.entries([stream.getvalue()] * FRAMES))
     root = movi.write(tmp_path / "a", replaced={0: record})
-    with DatasetFile(prepare(request(root))) as dataset:
-        image = dataset.read("train", 0, 1)["image"].astype(int)
+    image = read_all(prepare(request(root)))["train/image"][:1].astype(int)
     assert (np.abs(image - (10, 200, 30)) < 4).all()
 
 

@@ -18,11 +18,6 @@ from tests.datasets.server import good, serving
 from tests.datasets.test_archives import tar_of, zip_of
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-
-
 def serve_sprites(server, monkeypatch):
     """The published files come from ``server``."""
     moved = [url.replace(MULTI_OBJECT, server.base) for url in MultiDSprites.published]

@@ -5,27 +5,21 @@ import shutil
 import numpy as np
 import pytest
 
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.preparation import prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_shapestacks as stacks
 from tests.datasets.originals_images import grey
-from tests.datasets.whole import fingerprint, refused
+from tests.datasets.whole import fingerprint, read_all, refused, requests_of
 
-CROPPED = 28
-"""Pixels that stay of 32; at this size nothing is resized."""
+request = requests_of("shapestacks", 28)
+"""28 pixels stay of 32; at this size nothing is resized."""
 FIRST = stacks.TOWERS["train"][0]
 
 
 @pytest.fixture
 def folder(tmp_path):
     return stacks.write(tmp_path / "shapestacks")
-
-
-def request(root, variant=None, **fields):
-    asked = {"image_size": CROPPED, "data_dir": root.parent / "data", **fields}
-    return Request("shapestacks", variant, root, **asked)
 
 
 def test_variants_are_the_published_splits(folder):
@@ -50,9 +44,8 @@ def test_labels_of_shapes_that_are_not_there_are_not_labelled(folder):
     values = stacks.labels(2, 1)
     values[20, 9:11], values[21, 9] = (4, 7), 6
     _map(stacks.label_image(values))(folder)
-    with DatasetFile(prepare(request(folder))) as dataset:
-        row = sorted(stacks.CAMERAS, key=stacks.view_name).index(1)
-        mask = dataset.read("train")["mask"][row]
+    row = sorted(stacks.CAMERAS, key=stacks.view_name).index(1)
+    mask = read_all(prepare(request(folder)))["train/mask"][row]
     expected = np.where(values > 2, 255, values)[2:30, 2:30]
     np.testing.assert_array_equal(mask, expected)
     assert (mask == 255).sum() == 3

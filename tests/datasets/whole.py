@@ -54,6 +54,16 @@ def whole(name, folder, *, source=None, sizes=None, masks=True):
     return path
 
 
+def requests_of(name, size, variant=None):
+    """What makes requests for originals in a folder; the data go beside it."""
+
+    def request(root, variant=variant, **fields):
+        asked = {"image_size": size, "data_dir": root.parent / "data", **fields}
+        return Request(name, variant, root, **asked)
+
+    return request
+
+
 def fingerprint(path):
     with DatasetFile(path) as dataset:
         return dataset.fingerprint
