@@ -2,11 +2,12 @@
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,22 @@ def run_ranks(module, folder, *arguments, world=2, seconds=240):
             stack.callback(started[-1].kill)
         for rank, process in enumerate(started):
             assert process.wait(seconds) == 0, (folder / f"{rank}.txt").read_text()
+
+
+@contextmanager
+def limited(seconds):
+    """TimeoutError where a block takes longer."""
+
+    def end(*_):
+        raise TimeoutError(f"more than {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def wait_for(condition, seconds=240):

@@ -18,6 +18,11 @@ def normal(*shape, key="x"):
     return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
 
 
+def keys_and_values(core, images):
+    inputs = core.norm_features(core.encoder(images)[0])
+    return core.to_key(inputs), core.to_value(inputs)
+
+
 def test_one_step_is_algorithm_1_of_the_paper():
     core = make("slot-attention").double()
     generator = torch_generator(1, "step")
@@ -44,9 +49,7 @@ def test_the_gradient_of_the_last_iteration_equals_that_of_one_iteration_from_it
     found = core.to_query.weight.grad
     assert found is not None
     core.to_query.weight.grad = None
-    features, _ = core.encoder(images)
-    inputs = core.norm_features(features)
-    keys, values = core.to_key(inputs), core.to_value(inputs)
+    keys, values = keys_and_values(core, images)
     with torch.no_grad():
         slots = core.mean + core.log_spread.exp() * noise
         for _ in range(2):
@@ -79,9 +82,7 @@ def test_cells_find_groups_and_leave_spare_seeds_without_points():
 def test_a_seeded_slot_has_read_its_cell_before_the_first_round(reading):
     core = make("slot-attention", seeded=True, reading=reading, iterations=1).double()
     images, noise = (part.double() for part in draw(core))
-    features, _ = core.encoder(images)
-    inputs = core.norm_features(features)
-    keys, values = core.to_key(inputs), core.to_value(inputs)
+    keys, values = keys_and_values(core, images)
     held = cells(keys.detach(), 4)
     weights = held * (4 / held.shape[2]) if reading == "sum" else normalised(held)
     read = torch.einsum("bkn,bnd->bkd", weights, values)
@@ -127,9 +128,7 @@ def test_a_query_takes_the_gradient_of_the_last_round_s_start():
     images, _ = draw(core)
     slots = core(images).slots
     found = gradients(core, slots)["mean"]
-    features, _ = core.encoder(images)
-    inputs = core.norm_features(features)
-    keys, values = core.to_key(inputs), core.to_value(inputs)
+    keys, values = keys_and_values(core, images)
     start = core.mean.detach().expand(2, -1, -1)
     for _ in range(2):
         start = core.step(start, keys, values)[0].detach()

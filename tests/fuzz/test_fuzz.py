@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -28,13 +26,12 @@ from slotbench.results.run import all_runs, find
 from slotbench.suites.document import read
 from slotbench.suites.state import Journal
 from slotbench.training import checkpoint
+from tests.commands import limited
 from tests.datasets.test_archives import KINDS as PACKED
 from tests.fuzz.mutate import mutants
 from tests.results.results import ALL, make_config, make_evaluation, make_status
 from tests.small import started
 
-SECONDS = 20
-"""No input may take longer."""
 SUITE = """name = "mine"
 question = "Does it matter?"
 [axes]
@@ -49,22 +46,6 @@ seed = 1
 """
 
 
-@contextmanager
-def limited():
-    """TimeoutError where a block takes too long."""
-
-    def end(*_):
-        raise TimeoutError(f"more than {SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def fuzz(file, count, use, *, named=False):
     """Use a file with each mutation of its content; returns how many were refused.
 
@@ -74,7 +55,7 @@ def fuzz(file, count, use, *, named=False):
     for number, data in enumerate(mutants(whole, len(whole), count)):
         file.write_bytes(data)
         try:
-            with limited():
+            with limited(20):
                 use()
         except SlotbenchError as error:
             refused += 1

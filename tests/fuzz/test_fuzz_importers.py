@@ -12,11 +12,11 @@ import pytest
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
+from tests.commands import limited
 from tests.datasets.originals import frame
 from tests.datasets.originals_images import with_checksums
 from tests.datasets.sources import SOURCES
 from tests.fuzz.mutate import of_bytes, of_document
-from tests.fuzz.test_fuzz import limited
 
 WORDS = ("too few", "2017", "annotations", "mask", "_flat.png", "properties.csv", "env_")
 """One of them says what contradicts the file, where that is named instead of it."""
@@ -67,7 +67,7 @@ def outcome(source, root, data):
     """The message of the error, or nothing; whichever: no half-written file, no parts."""
     asked = Request(source.name, source.variant, root, image_size=16, data_dir=data)
     try:
-        with limited():
+        with limited(20):
             path = prepare(asked)
     except UserError as error:
         assert not list(data.glob("*"))

@@ -8,15 +8,7 @@ from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.comparisons import METRICS
 from slotbench.results.leaderboard.wording import comparison_lines
-from tests.results.results import (
-    ALL,
-    add_run,
-    make_config,
-    make_evaluation,
-    make_status,
-    text_of,
-    write,
-)
+from tests.results.results import add_run, make_config, make_evaluation, make_status, text_of, write
 
 
 def add_pair(results, ours, theirs, **fields):
@@ -156,23 +148,3 @@ def test_filters_choose_rows_and_metrics(tmp_path):
     assert chosen("properties", "fg_ari/decoder") == [*properties, "fg_ari/decoder"]
     assert chosen("ari,fg_ari/") == ["ari/decoder", "fg_ari/attention", "fg_ari/decoder"]
     assert sorted(chosen("all")) == sorted(chosen()) == sorted(numbers)
-
-
-@pytest.mark.parametrize(
-    ("wishes", "words"),
-    [
-        ({"dataset": "clevr:clever6"}, "Did you mean 'clevr:clevr6'"),
-        ({"metrics": ["fg_ary/decoder"]}, "Did you mean 'fg_ari/decoder'"),
-        ({"metrics": ["fg"]}, "metric 'fg'"),
-        ({"core": "slot-atention"}, "Did you mean 'slot-attention'"),
-        ({"family": "self-supervise"}, "Did you mean 'self-supervised'"),
-        ({"dataset": "clevr", "family": "self-supervised"}, "--dataset clevr"),
-        ({"dataset": "nowhere/file.h5"}, "No dataset at nowhere/file.h5"),
-    ],
-)
-def test_a_wish_that_nothing_fits_names_the_nearest(tmp_path, wishes, words):
-    add_run(tmp_path, ALL)
-    add_run(tmp_path, ALL, objective="simclr", name="other")
-    with pytest.raises(UserError) as caught:
-        leaderboard(tmp_path, **wishes)
-    assert words in caught.value.message

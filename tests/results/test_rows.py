@@ -144,10 +144,16 @@ def test_a_dataset_without_a_row_says_what_its_runs_lack(tmp_path):
         ({"core": "kmean"}, "Unknown core .* Did you mean 'kmeans'"),
         ({"family": "external", "dataset": "clevr"}, "--family external. Leave one of them out."),
         ({"metrics": (",",)}, "--metric names no metric"),
+        ({"metrics": ["fg_ary/decoder"]}, "Did you mean 'fg_ari/decoder'"),
+        ({"metrics": ["fg"]}, "metric 'fg'"),
+        ({"dataset": "clevr:clever6"}, "Did you mean 'clevr:clevr6'"),
+        ({"dataset": "nowhere/file.h5"}, "No dataset at nowhere/file.h5"),
+        ({"family": "self-supervise"}, "Did you mean 'self-supervised'"),
     ],
 )
 def test_a_filter_that_nothing_fits_is_explained(tmp_path, wish, message):
     add_run(tmp_path, ALL)
+    add_run(tmp_path, ALL, objective="simclr")
     with pytest.raises(UserError, match=message):
         leaderboard(tmp_path, **wish)
 

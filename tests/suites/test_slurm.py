@@ -1,6 +1,5 @@
 """The engine ``slurm``: on a cluster of one node where Slurm is installed, and without Slurm."""
 
-import signal
 import subprocess
 
 import pytest
@@ -9,7 +8,7 @@ from slotbench.errors import UserError
 from slotbench.suites import commands, slurm
 from slotbench.suites.engines import Settings, Task
 from slotbench.suites.slurm import Attempt, Slurm
-from tests.commands import wait_for
+from tests.commands import limited, wait_for
 from tests.suites import cluster, tiny
 
 pytest.importorskip("submitit")
@@ -34,17 +33,8 @@ def test_a_job_tells_how_its_cell_ended(tmp_path, instead):
 def test_a_job_out_of_time_has_its_cell_save_and_comes_again(tmp_path, instead):
     instead(f"trap 'touch {tmp_path}/saved; exit 130' TERM; while :; do sleep 0.02; done")
     attempt = Attempt()
-
-    def out_of_time(_number, _frame):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, out_of_time)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
-        with pytest.raises(TimeoutError):
-            attempt(task(tmp_path), 3)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(TimeoutError), limited(0.5):
+        attempt(task(tmp_path), 3)
     assert (tmp_path / "saved").is_file()
     again = attempt.checkpoint(task(tmp_path), 3)
     assert again.args == (task(tmp_path), 3)
