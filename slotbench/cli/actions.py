@@ -192,7 +192,6 @@ def leaderboard(
 
 
 def _page(form: str, options: dict[str, Any], views: dict[str, bool]) -> str:
-    """The text that ``slotbench leaderboard`` prints."""
     from rich.console import Console
 
     from slotbench.results import kept

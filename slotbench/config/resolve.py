@@ -213,7 +213,6 @@ def _names(
 
 
 def _kinds(objective: str) -> dict[str, Any]:
-    """The classes of the objectives that are named, by name."""
     kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
     if len(kinds) > 1:
         check(objective, kinds)

@@ -7,15 +7,8 @@ from typing import Any
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.evaluation import frozen_pass
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.frozen_pass import (
-    ARRAYS,
-    Cache,
-    Representations,
-    Stored,
-    collect,
-    draw_of,
-)
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.result import Result
 from slotbench.objectives.objective import Objective
@@ -41,7 +34,7 @@ def evaluate(
     test_images: int = LIMITS["test"],
     probe_steps: int = 6_000,
     progress: Progress | None = None,
-    cache: Cache | None = None,
+    cache: frozen_pass.Cache | None = None,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``: every metric of the groups, and how many images counted.
 
@@ -73,13 +66,13 @@ def evaluate(
             continue
         for role, names in asked.items():
             needed.setdefault(role, set()).update(names)
-    stored: dict[str, Stored] = {
+    stored: dict[str, frozen_pass.Stored] = {
         role: {} if cache is None else cache.read(*sizes[role], sorted(names))
         for role, names in needed.items()
     }
     missing = {role: sorted(names - stored[role].keys()) for role, names in needed.items()}
     costs = {
-        role: float(sizes[role][1] * len({draw_of(name) for name in names}))
+        role: float(sizes[role][1] * len({frozen_pass.draw_of(name) for name in names}))
         for role, names in missing.items()
     }
     stages = Stages(progress, costs, wanted, reasons)
@@ -88,7 +81,7 @@ def evaluate(
         where, n = sizes[role]
         if absent:
             report = stages.stage(role)
-            found = collect(
+            found = frozen_pass.collect(
                 objective,
                 dataset,
                 where,
@@ -103,7 +96,7 @@ def evaluate(
             if cache is not None:
                 cache.write(where, new)
         arrays = {name: array for name, array in stored[role].items() if array is not None}
-        made[role] = Representations(dataset, where, n, arrays)
+        made[role] = frozen_pass.Representations(dataset, where, n, arrays)
     context = Context(dataset, seed, made, probe_steps, str(device))
     return judged(context, wanted, stages, reasons)
 
@@ -149,7 +142,7 @@ def compute(metric: Metric, context: Context) -> dict[str, Result]:
     try:
         found = metric.compute(context)
     except KeyError as error:
-        if error.args[0] not in ARRAYS:
+        if error.args[0] not in frozen_pass.ARRAYS:
             raise
         return context.skip(metric.name, f"there are no {error.args[0]}")
     for key in found:

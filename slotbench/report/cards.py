@@ -132,7 +132,6 @@ def _card(one: Prediction, colors: Array, widths: Widths) -> Image.Image:
 
 
 def _key(width: int) -> Image.Image:
-    """The meaning of the marks."""
     block, x = blank(width, LINE + 2), 0
     pen = ImageDraw.Draw(block)
     for sign, text in SIGNS:

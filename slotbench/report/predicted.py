@@ -98,7 +98,6 @@ def _collected(
 
 
 def _objects(probe: Probe, data: Representations) -> list[Prediction]:
-    """The predictions of one image."""
     found, properties, made = predict(probe, data), data.dataset.layout.properties, []
     for index in np.flatnonzero(data.visible[0]):
         slot = int(found.order[0, index])

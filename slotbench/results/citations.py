@@ -105,7 +105,6 @@ def to_markdown(rows: Iterable[Row], sentence: str) -> str:
 
 
 def _commits(rows: Iterable[Row]) -> list[str]:
-    """The commits of the rows that count."""
     return sorted({row["git_commit"] for row in rows if row["counts"] and row["git_commit"]})
 
 

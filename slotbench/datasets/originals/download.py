@@ -325,7 +325,6 @@ def _plain(text: object) -> str:
 
 
 def _reason(error: failures.HTTPError) -> str:
-    """A failure in words."""
     if isinstance(error, Passing):
         return str(error)
     silent = isinstance(error, failures.TimeoutError)

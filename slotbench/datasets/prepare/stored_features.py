@@ -101,7 +101,6 @@ def damaged_features(dataset: DatasetFile, feature: Feature) -> Iterator[str]:
 
 
 def _tasks(dataset: DatasetFile) -> dict[str, Task]:
-    """The parts of all splits."""
     rows, tasks = max(1, PART // dataset.layout.row_images), dict[str, Task]()
     for split in dataset.splits:
         tasks |= tasks_of(split, dataset.rows(split), rows)
@@ -109,7 +108,6 @@ def _tasks(dataset: DatasetFile) -> dict[str, Task]:
 
 
 def _compute(dataset: DatasetFile, teacher: Teacher, parts: Parts) -> None:
-    """Make the parts that are missing."""
     each, tasks = dataset.layout.row_images, _tasks(dataset)
     if not tasks:
         parts.remove()

@@ -102,7 +102,6 @@ class CocoImporter(TreeImporter):
         super().__init__(root, layout, records, [(s, len(read[s])) for s in SPLITS], others)
 
     def _most(self) -> int:
-        """The most objects of an image."""
         most = 1
         for picture in self.pictures:
             count = len(self._objects(picture))

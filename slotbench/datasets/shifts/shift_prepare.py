@@ -157,7 +157,6 @@ def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> 
 def _make(
     file: DatasetFile, dataset: Dataset, plans: list[Planned], parts: Parts, engine: Engine
 ) -> None:
-    """Make the parts that are missing."""
     seed = int(file.attributes["seed"])
     settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
 

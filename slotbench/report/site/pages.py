@@ -21,16 +21,6 @@ from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
 from slotbench.results.leaderboard.ranks import place_text, standings
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.scaling import CEILING, FLOOR
-from slotbench.results.leaderboard.wording import (
-    MISSING,
-    best,
-    cost_words,
-    fewer,
-    interval,
-    number,
-    span,
-    titles,
-)
 from slotbench.results.run import Run
 
 MOST_POINTS = 60
@@ -88,7 +78,7 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     of the first screen, whose rows come first.
     """
     groups = sorted(by_group(board.rows), key=lambda each: each[0] != opening)
-    named = titles([group for group, _ in groups])
+    named = wording.titles([group for group, _ in groups])
     counted = any(row.cost.flops is not None for row in board.rows)
     costs = [name for name in COSTS if counted or name != "FLOPs"]
     metrics = _metrics(board)
@@ -109,10 +99,10 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     for group, rows in groups:
         first = {id(row) for row in contestants(rows)}
         places = {id(one.row): (one.rank, place_text(one)) for one in standings(rows, PRIMARY)}
-        winners = {key: best(rows, key) for key in metrics}
+        winners = {key: wording.best(rows, key) for key in metrics}
         found = []
         for place, row in enumerate(rows):
-            words = cost_words(row.cost, with_flops=counted)
+            words = wording.cost_words(row.cost, with_flops=counted)
             cells = [
                 row.name,
                 row.settings,
@@ -165,9 +155,9 @@ def _metric(row: Row, key: str, winner: bool) -> list[Any] | None:
     cell = wording.shown(row, key)
     if cell.mean is None:
         return None
-    more = [interval(cell), fewer(row, key), int(winner)]
+    more = [wording.interval(cell), wording.fewer(row, key), int(winner)]
     shown = max((place for place, each in enumerate(more, 1) if each), default=0)
-    return score(cell.mean, number(cell.mean), *more[:shown])
+    return score(cell.mean, wording.number(cell.mean), *more[:shown])
 
 
 def _spread(row: Row, key: str) -> list[Any]:
@@ -226,12 +216,12 @@ def runs_data(pages: Sequence[Page]) -> Document:
         seconds = run.status.seconds if run.status else None
         cells = [
             page.name,
-            run.dataset or MISSING,
-            " · ".join(filter(None, (run.objective, run.alignment))) or MISSING,
-            run.core or MISSING,
+            run.dataset or wording.MISSING,
+            " · ".join(filter(None, (run.objective, run.alignment))) or wording.MISSING,
+            run.core or wording.MISSING,
             score(run.seed, str(run.seed)),
             f"{run.state}: {run.reason}" if run.reason else run.state,
-            score(value, number(value)),
+            score(value, wording.number(value)),
             score(seconds or None, f"{seconds or 0:.0f}"),
         ]
         mark = "published" if run.published else "own"
@@ -243,9 +233,9 @@ def run_facts(page: Page) -> Document:
     """The facts on a run's page: numbers, state, configuration, provenance; tables are rows."""
     found, judged = page.found, page.found.evaluation
     numbers = (
-        (key, number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
+        (key, wording.number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
         for key, cell in (sorted(judged.metrics.items()) if judged else ())
-        for ends in [span(cell.get("low"), cell.get("high"))]
+        for ends in [wording.span(cell.get("low"), cell.get("high"))]
     )
     provenance: Any = {}
     with suppress(UserError):
