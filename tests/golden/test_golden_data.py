@@ -21,16 +21,9 @@ from slotbench.datasets.prepare.preparation import Request as PrepareRequest
 from slotbench.datasets.prepare.preparation import prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of, why_not
 from slotbench.datasets.shifts.shift_images import change
+from tests.datasets.sources import RENDERED as DRAWN
 from tests.golden.store import load, load_arrays
 
-DRAWN = (
-    "clevr",
-    "multi-dsprites",
-    "multi-dsprites-video",
-    "tetrominoes",
-    "objects-room",
-    "clevrtex",
-)
 SIZE, SEED = 32, 3
 RENDERED = ("clevr", "clevrtex")
 """Their variants differ in what a scene holds; shifts of the first one are enough."""
