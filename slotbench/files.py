@@ -125,18 +125,23 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+def replacing(path: Path, folder: Path | None = None, *, follow: bool = False) -> Iterator[Path]:
     """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
 
-    A link stays a link; its target is replaced. A device or pipe is written in place.
-    With ``folder``, of the same file system, the temporary name lies there, so that the rest
-    of a killed process goes with that folder. :class:`UserError` where no file can stand there.
+    A link or pipe that stands there is replaced: in a run of someone else's it may lead anywhere.
+    With ``follow``, for paths that the user types, a link stays a link and its target is replaced;
+    a device or pipe is written in place. With ``folder``, if it is of the same file system, the
+    temporary name lies there, so that the rest of a killed process goes with that folder.
+    :class:`UserError` where no file can stand there.
     """
     check_file(path)
-    path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not path.is_file() and not path.is_dir():
-        yield path
-        return
+    if follow:
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            yield path
+            return
+    if folder is not None and folder.stat().st_dev != path.parent.stat().st_dev:
+        folder = None
     # Processes of the same number may write at once, on several machines or in containers.
     ours = f"{os.getpid()}-{os.urandom(4).hex()}"
     temporary = (folder or path.parent) / f".{path.name}.{ours}.tmp"
@@ -173,26 +178,39 @@ def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Itera
     """
     if out.is_symlink():
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise UserError(f"--out {out}: this is the folder that you are in.", "Name a new folder.")
     check_folder(out, names, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name) / "made"
         made.mkdir()
         yield made
+        check_folder(out, names, force=force)  # another process may have been faster
         if out.exists():
-            out.rename(Path(name) / "before")
-        made.rename(out)
+            out.rename(before := Path(name) / "before")
+            try:
+                made.rename(out)
+            except OSError:
+                before.rename(out)
+                raise
+        else:
+            made.rename(out)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it."""
-    with replacing(path) as temporary:
+def write_whole(path: Path, content: bytes, *, follow: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part of it.
+
+    ``follow`` as for :func:`replacing`.
+    """
+    with replacing(path, follow=follow) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any, *, follow: bool = False) -> None:
     """Write a document whole; ValueError where it holds NaN or an infinite number."""
-    write_whole(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    write_whole(path, text.encode(), follow=follow)
 
 
 def typed(folder: str, place: Path | str) -> str:
@@ -223,10 +241,9 @@ def explain(error: OSError) -> UserError | None:
             "Free some space and type the same command again: it goes on where it stopped.",
         )
     if number in _DENIED or any(f"errno = {code}," in text for code in _DENIED):
-        return UserError(
-            f"No permission to write{where}.",
-            "Choose another folder with --data-dir or --results-dir.",
-        )
+        what = "Read-only file system" if number == errno.EROFS else "Permission denied"
+        advice = "Choose another place, such as with --data-dir, --results-dir or --out."
+        return UserError(f"{what}{where}.", advice)
     if number in _PLACES:
         return UserError(f"{error.strerror}{where}.", "Check the path.")
     return None

@@ -18,7 +18,7 @@ from typer import Argument
 from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, what
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import check_file, write_whole
+from slotbench.files import write_whole
 from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
@@ -62,13 +62,13 @@ def tune(as_json: Json = False, **options: Any) -> None:
 def speedrun(
     board: Annotated[Path | None, output("Add the row to this file too.")] = None, **options: Any
 ) -> None:
+    from slotbench.suites.speedrun import add_row, read_board
+
     if board is not None:
-        check_file(board)  # not after minutes
+        read_board(board)  # not after minutes
     row = api.speedrun(**options)
     typer.echo(row)
     if board is not None:
-        from slotbench.suites.speedrun import add_row
-
         add_row(board, row)
 
 
@@ -234,7 +234,7 @@ def export(
     if out is None or out == Path("-"):
         typer.echo(text, nl=False)
     else:
-        write_whole(out, text.encode())
+        write_whole(out, text.encode(), follow=True)
 
 
 @command(app, api.publish)

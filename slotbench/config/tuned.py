@@ -6,6 +6,7 @@ contestant is a core, an objective and its alignment.
 """
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -50,13 +51,19 @@ def read(name: str, variant: str) -> dict[str, Tuned]:
     return {**found[0], **found[1]}
 
 
+def file_of(name: str, variant: str) -> Path:
+    """The file of a dataset's settings: the user's, else the package's."""
+    own = FOLDER / f"{name}-{variant}.toml"
+    return own if own.is_file() else SHIPPED / own.name
+
+
 def _read(file: Path) -> dict[str, Tuned]:
-    if not file.is_file():
+    if not os.path.lexists(file):
         return {}
     try:
-        tables = tomllib.loads(read_bytes(file).decode())
-    except ValueError as error:
-        raise UserError(f"{file} is not valid TOML: {error}.") from error
+        tables = tomllib.loads(read_bytes(file).removeprefix(b"\xef\xbb\xbf").decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not valid TOML in UTF-8: {error}.") from error
     return {key: parse_document(table, Tuned, f"{file}: {key}") for key, table in tables.items()}
 
 
@@ -68,8 +75,13 @@ def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
         document = each.model_dump(mode="json")
         settings = document.pop("settings")
         for title, table in (("", document), (".settings", settings)):
-            lines += ["", f"[{json.dumps(key)}{title}]"]
-            lines += [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in table.items()]
+            lines += ["", f"[{_text(key)}{title}]"]
+            lines += [f"{_text(name)} = {_text(value)}" for name, value in table.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, ("\n".join(lines) + "\n").encode())
+    write_whole(file, ("\n".join(lines) + "\n").encode(), follow=True)
     return file
+
+
+def _text(value: object) -> str:
+    """A value as TOML: a string's escapes are those of JSON, but no pairs of surrogates."""
+    return json.dumps(value, ensure_ascii=False)

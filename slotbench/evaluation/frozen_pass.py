@@ -382,11 +382,13 @@ def prune(results_dir: Path, limit: int = LIMIT) -> int:
     readable for it.
     """
     found = []
-    for path in results_dir.glob("runs/*/*/*/cache/*"):
+    for path in results_dir.glob("runs/*/*/*/cache/*.npz"):
         try:
-            facts = path.stat()
+            facts = path.lstat()
         except FileNotFoundError:
             continue
+        if path.parent.is_symlink():
+            continue  # whose files those are is not known
         found.append((facts.st_mtime, facts.st_size, path))
     total, freed = sum(size for _, size, _ in found), 0
     for _, size, path in sorted(found):

@@ -107,7 +107,7 @@ def export(rows: Iterable[Row], form: str, out: Path | None) -> int:
         return _write_csv(rows, sys.stdout)
     assert out is not None
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
+    with replacing(out, follow=True) as temporary:
         if form == "parquet":
             return _write_parquet(list(rows), temporary)
         with temporary.open("w", newline="", encoding="utf-8") as stream:

@@ -71,8 +71,6 @@ class Transfer:
     def file(self, run: Run, split: str, slots: int) -> Path:
         """Where the evaluation is kept; the leaderboard reads those of the test split."""
         folder = run.path / TRANSFER
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link; slotbench writes into a folder of the run.")
         folder = folder if split == "test" else folder / split
         folder.mkdir(parents=True, exist_ok=True)
         data = self.dataset.recipe or self.dataset.fingerprint

@@ -1,6 +1,7 @@
 """``slotbench publish``: finished runs as one bundle, or as records for ``results/published``."""
 
 import json
+import shlex
 import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,14 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         raise UserError("No run to publish.", "Name one: slotbench publish RUN --out BUNDLE")
     sources: dict[str, Path] = {}
     for run in chosen.values():
-        sources |= _files(run)
+        found = _files(run)
+        if twice := sources.keys() & found.keys():
+            other = sources[min(twice)].parent
+            raise UserError(
+                f"{other} and {run.path} would be one folder of the bundle.",
+                "Publish them as two bundles.",
+            )
+        sources |= found
     if out.is_file() and not force:
         raise UserError(f"{out} is there already.", "Choose another name, or add --force.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +53,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
             for plugin in record["environment"].get("plugins", []):
                 # A record is for others: folders of this machine are not.
                 plugin["file"] = Path(plugin["file"]).name
-        files.write_json(out, records)
+        files.write_json(out, records, follow=True)
         return facts
     listed: dict[str, dict[str, Any]] = {
         name: {"sha256": files.sha256_of(path), "bytes": path.stat().st_size}
@@ -53,7 +61,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     }
     manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
     if out.suffix == ".zip":
-        with files.replacing(out) as made:
+        with files.replacing(out, follow=True) as made:
             _archive(made, manifest, sources)
     else:
         with files.replacing_folder(out, (MANIFEST, "runs"), force=force) as made:
@@ -76,9 +84,18 @@ def writable(run: Run, results_dir: Path) -> Run:
     folder = results_dir / "published" / COPIES / "runs"
     copy = Run(folder.joinpath(*run.path.resolve().parts[-3:]))
     if not copy.config_file.is_file():
-        with files.replacing_folder(copy.path, FILES, force=True) as made:
-            for name in FILES:
-                shutil.copyfile(run.path / name, made / name)
+        try:
+            with files.replacing_folder(copy.path, FILES, force=True) as made:
+                for name in FILES:
+                    shutil.copyfile(run.path / name, made / name)
+        except UserError:
+            if not copy.config_file.is_file():  # else another process was faster
+                raise
+    if not copy.model.is_file() or files.sha256_of(copy.model) != files.sha256_of(run.model):
+        raise UserError(
+            f"{copy.path} is a copy of another run of that id.",
+            f"Remove it: rm -r {shlex.quote(str(copy.path))}",
+        )
     return copy
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 BEAT, DEAD = 10.0, 120.0
 """Seconds between two heartbeats, and without one until a process elsewhere counts as dead."""
+FOLDERS = ("pictures", "cache", "transfer")
+"""Folders of a run that slotbench writes into."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
 
 
@@ -152,6 +154,7 @@ class Run:
                 if self._beats_elsewhere():
                     raise Held
                 self._held = True
+                self._check_folders()
                 self._sweep()
                 with self._beating():
                     yield
@@ -206,10 +209,17 @@ class Run:
             ended.set()
             thread.join()
 
+    def _check_folders(self) -> None:
+        """:class:`UserError` where a folder that is written into, or emptied, is a link."""
+        for folder in (self.path / name for name in FOLDERS):
+            if folder.is_symlink():
+                said = f"{folder} is a link; slotbench writes into a folder of the run"
+                raise UserError(f"{said}.", f"Remove it: rm {shlex.quote(str(folder))}")
+
     def _sweep(self) -> None:
         """Remove what a killed process left half written; whoever holds the run may."""
-        for folder in (self.path, self.pictures, self.path / "cache"):
-            for file in () if folder.is_symlink() else folder.glob(".*.tmp"):
+        for folder in (self.path, *(self.path / name for name in FOLDERS)):
+            for file in folder.glob(".*.tmp"):
                 if not file.name.startswith(".config.json."):  # written without the lock
                     file.unlink(missing_ok=True)
 
@@ -309,13 +319,19 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
     runs = all_runs(results_dir)
     found, others = _named(reference, runs), dict[str, Run]()
     if published and not found:
-        others = {run.id: run for run in map(Run, map(Path, published_runs(results_dir)))}
+        every = [Run(Path(path)) for path in published_runs(results_dir)]
+        others = {run.id: run for run in every}
         found = _named(reference, others.values())
+        if len(found) == 1:  # equal copies are one run
+            copies = [run for run in every if run.id == found[0].id and run.model.is_file()]
+            if len(copies) > 1:
+                found = list({files.sha256_of(run.model): run for run in copies}.values())
     if len(found) == 1:
         return found[0]
     if found:
         listed = ", ".join(str(run.path) for run in found[:4])
-        raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", "Type more of the id.")
+        advice = "Type more of the id, or a directory."
+        raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", advice)
     where = results_dir / "runs"
     told = [f"There are: {_listed(runs)}."] if runs else []
     told += [f"Published: {_listed(others.values())}."] if others else []

@@ -31,6 +31,7 @@ class CellProcess:
         self.task = task
         self.log = Path(task.run) / LOG
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.unlink(missing_ok=True)  # a link may lead anywhere, a pipe may block
         self._oom_before = oom_kills()
         request = json.dumps({**asdict(task), "parent": os.getpid()})
         with self.log.open("wb") as stream:

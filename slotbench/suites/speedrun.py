@@ -21,11 +21,12 @@ from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
+from slotbench.errors import UserError
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import scores
-from slotbench.files import write_whole
+from slotbench.files import check_file, read_bytes, write_whole
 from slotbench.objectives.objective import Objective
-from slotbench.progress import say
+from slotbench.progress import plain, say
 from slotbench.results.models import built
 from slotbench.results.run import Run, source_commit
 from slotbench.training.loop import Host, Trainer
@@ -108,7 +109,8 @@ def attempt(
 def board_row(attempts: Sequence[Attempt], what: str, objective: str, host: Host) -> str:
     """A row of the board, in Markdown: a value for each of :data:`HEADINGS`."""
     commit = str(source_commit().get("commit", ""))[:7]
-    cells = [datetime.now(UTC).date().isoformat(), commit, host.name, what, objective]
+    note = " ".join(plain(what).split()).replace("|", "\\|")
+    cells = [datetime.now(UTC).date().isoformat(), commit, host.name, note, objective]
     for goal in GOALS:
         reached = [each.reached.get(goal, (0, math.inf, math.inf)) for each in attempts]
         cells += [_told([each[clock] for each in reached]) for clock in (1, 2)]
@@ -117,9 +119,20 @@ def board_row(attempts: Sequence[Attempt], what: str, objective: str, host: Host
 
 def add_row(board: Path, row: str) -> None:
     """Add a row to the end of a board; a new board begins with its headings."""
-    heads = f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|\n"
-    before = board.read_text() if board.is_file() else heads
-    write_whole(board, f"{before.rstrip()}\n{row}\n".encode())
+    write_whole(board, f"{read_board(board).rstrip()}\n{row}\n".encode(), follow=True)
+
+
+def read_board(board: Path) -> str:
+    """A board's text, of a new one its headings; :class:`UserError` where it is no text."""
+    check_file(board)
+    if not board.exists():
+        return f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|\n"
+    try:
+        return read_bytes(board).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"--board {board}: this is no text in UTF-8.", "Name a new file."
+        ) from error
 
 
 def _told(seconds: Sequence[float]) -> str:

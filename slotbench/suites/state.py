@@ -134,7 +134,8 @@ class Journal:
         line = {"time": now, "session": self.session, "event": event, **fields}
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe would block
+            handle = os.open(self.file, flags, 0o666)
             try:
                 os.write(handle, (json.dumps(line) + "\n").encode())
             finally:
@@ -190,6 +191,6 @@ class Journal:
 
     def cancels(self) -> int:
         """How often somebody has asked."""
-        with contextlib.suppress(OSError):
-            return self.file.read_bytes().count(b'"event": "cancel"')
+        with contextlib.suppress(UserError):
+            return files.read_bytes(self.file).count(b'"event": "cancel"')
         return 0

@@ -24,6 +24,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import available_memory
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
+from slotbench.files import write_whole
 from slotbench.progress import say
 from slotbench.training.distributed import check_batch
 from slotbench.training.loop import Host, Record
@@ -136,7 +137,7 @@ def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path
         trace = report["traceback"]
     with contextlib.suppress(OSError, RunLocked), run.lock():
         run.write_status("failed", reason)
-        (run.path / TRACEBACK).write_text(trace)
+        write_whole(run.path / TRACEBACK, trace.encode(errors="replace"))
     return SlotbenchError(f"{reason}.", f"More is in {run.path / TRACEBACK}")
 
 

@@ -51,6 +51,24 @@ def test_a_call_that_was_interrupted_goes_on(one_worker, tmp_path, monkeypatch):
     assert fingerprint(path) == fingerprint(one_worker)
 
 
+def test_a_damaged_part_is_named_and_made_anew(one_worker, tmp_path, monkeypatch):
+    written = killed_after(sprites(tmp_path, workers=1), 2, monkeypatch)
+    part = next(tmp_path.rglob(f"{written[0]}.npz"))
+    part.write_bytes(part.read_bytes()[:-99])
+    with pytest.raises(UserError, match=f"{written[0]}.npz is damaged"):
+        prepare(sprites(tmp_path, workers=1))
+    rendered = []
+    stop_after(99, monkeypatch, rendered)
+    assert fingerprint(prepare(sprites(tmp_path, workers=1))) == fingerprint(one_worker)
+    assert rendered == written[:1]
+
+
+def test_parts_with_a_damaged_recipe_are_made_anew(one_worker, tmp_path, monkeypatch):
+    killed_after(sprites(tmp_path, workers=1), 2, monkeypatch)
+    next(tmp_path.rglob("recipe.json")).write_bytes(b"\xff")
+    assert fingerprint(prepare(sprites(tmp_path, workers=1))) == fingerprint(one_worker)
+
+
 def test_a_file_that_is_there_is_kept(one_worker, monkeypatch):
     monkeypatch.setattr(module, "_render", None)
     assert prepare(sprites(one_worker.parent)) == one_worker

@@ -132,6 +132,14 @@ def test_a_link_is_not_followed_out_of_the_run(run, tmp_path):
     assert not (tmp_path / "bundle.zip").exists()
 
 
+def test_two_runs_that_would_be_one_folder_of_the_bundle_are_refused(run, tmp_path):
+    copy = tmp_path / "other" / "/".join(run.parts[-4:])
+    shutil.copytree(run, copy)
+    with pytest.raises(UserError, match="would be one folder of the bundle"):
+        publish([Run(run), Run(copy)], tmp_path / "bundle.zip")
+    assert not (tmp_path / "bundle.zip").exists()
+
+
 def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):
     with pytest.raises(UserError, match="neither a run nor a bundle"):
         api.verify(tmp_path)

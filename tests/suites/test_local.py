@@ -1,6 +1,7 @@
 """The engine ``local``: a process a cell, with its share of the machine."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -128,6 +129,19 @@ def test_a_process_that_cannot_be_started_is_a_failure_with_its_reason(tmp_path,
     found = end_of(tmp_path)
     assert found.outcome == "failed"
     assert Run(tmp_path / "run").status()["reason"] == found.reason != ""
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_log_that_is_no_file_is_replaced_and_stops_no_other_cell(tmp_path, instead, kind):
+    """The run's directory may come from anyone."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "run").mkdir()
+    make = {"link": lambda log: log.symlink_to(tmp_path / "mine"), "pipe": os.mkfifo}
+    make.get(kind, os.mkdir)(tmp_path / "run" / process.LOG)
+    instead("echo said")
+    found = end_of(tmp_path)
+    assert (tmp_path / "mine").read_text() == "precious"
+    assert found.outcome == ("failed" if kind == "folder" else "done")
 
 
 def test_cells_are_asked_to_save_and_made_to_leave(tmp_path, instead, monkeypatch):

@@ -1,10 +1,13 @@
 """The speedrun: goals are noted when they are first reached, and only training is timed."""
 
+import os
+import re
+
 import pytest
 
 from slotbench.suites import speedrun
 from tests.commands import sets
-from tests.small import DECODER, SMALL
+from tests.small import CPU, DECODER, SMALL
 
 
 @pytest.fixture
@@ -41,6 +44,29 @@ def test_goals_are_noted_once_and_checks_cost_no_time(blocks, tmp_path, scored, 
     text = board.read_text()
     assert text.startswith("| date | commit |")
     assert text.endswith(out)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_a_board_that_cannot_be_read_is_refused_before_anything_is_trained(
+    tmp_path, monkeypatch, shown, content
+):
+    monkeypatch.setattr(speedrun, "speedrun", None)
+    board = tmp_path / "board.md"
+    if content is None:
+        os.mkfifo(board)
+    else:
+        board.write_bytes(content)
+    code, out, err = shown("speedrun", "--board", board)
+    assert (code, out) == (2, "")
+    assert str(board) in err
+
+
+def test_a_row_is_one_line_of_as_many_cells_whatever_the_note(tmp_path):
+    row = speedrun.board_row([], "a|b\n\x1b[2Jc\udcff", "simclr", CPU)
+    speedrun.add_row(tmp_path / "board.md", row)
+    *_, written = (tmp_path / "board.md").read_text().splitlines()
+    assert written.isprintable()
+    assert len(re.split(r"(?<!\\)\|", written)) == len(speedrun.HEADINGS) + 2
 
 
 def test_a_goal_that_is_missed_has_a_dash_and_no_median():

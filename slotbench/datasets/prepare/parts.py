@@ -83,12 +83,12 @@ class Parts:
 
     def __init__(self, target: Path, recipe: Mapping[str, Any]) -> None:
         self.folder = folder_of(target)
-        text = json.dumps(recipe, sort_keys=True, indent=1)
+        text = json.dumps(recipe, sort_keys=True, indent=1).encode()
         recipe_file = self.folder / "recipe.json"
-        if self.folder.exists() and (not recipe_file.is_file() or recipe_file.read_text() != text):
+        if self.folder.exists() and (not recipe_file.is_file() or recipe_file.read_bytes() != text):
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(recipe_file, text.encode())
+        write_whole(recipe_file, text)
 
     @staticmethod
     def recipe(target: Path) -> dict[str, Any]:
@@ -103,6 +103,15 @@ class Parts:
         """The finished parts, sorted."""
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
+    def records(self) -> int:
+        """How many records the parts of an import hold up to the first that is missing."""
+        end = 0
+        for start, stop in (map(int, name.split("-")) for name in self.names()):
+            if start != end:
+                break
+            end = stop
+        return end
+
     def write(self, name: str, batch: Batch) -> None:
         """Store a part whole, or not at all."""
         path = self.folder / f"{name}.npz"
@@ -110,9 +119,17 @@ class Parts:
             np.savez(stream, **batch)  # type: ignore[arg-type]
 
     def read(self, name: str) -> Batch:
-        """The arrays of a part."""
-        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+        """The arrays of a part; a damaged one is removed, so that the next call makes it anew."""
+        path = self.folder / f"{name}.npz"
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged byte makes zipfile and NumPy raise anything
+            path.unlink(missing_ok=True)
+            again = "Type the same command again: this part is then made anew."
+            raise UserError(f"{path} is damaged.", again) from error
 
     def fill(self, label: str, tasks: Tasks, what: str, make: Make) -> None:
         """Make and store the parts that are missing; ``what`` is what their rows are."""
@@ -150,14 +167,12 @@ def amended(path: Path, inode: int, parts: Parts) -> Iterator[tuple[h5py.File, C
     :class:`UserError` where the file is no longer the one of that inode. The copy lies among the
     parts, so that their removal takes away what a killed process leaves of it.
     """
-    whole = parts.folder / path.name
-    with replacing(whole) as temporary:
+    with replacing(path, parts.folder, follow=True) as temporary:
         shutil.copyfile(path, temporary)
         with writing(temporary, "r+") as opened:
             yield opened
-    if path.stat().st_ino != inode:
-        raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
-    whole.replace(path)
+        if path.stat().st_ino != inode:
+            raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
     parts.remove()
 
 
@@ -174,7 +189,7 @@ def join(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = folder_of(target) if folder_of(target).is_dir() else None
-    with replacing(target, folder) as temporary, writing(temporary) as (file, check):
+    with replacing(target, folder, follow=True) as temporary, writing(temporary) as (file, check):
         for split, batches in splits.items():
             group = create(file, split, layout)
             for batch in batches:

@@ -193,7 +193,7 @@ def _import(
 ) -> None:
     identity = json.dumps({**recipe, "sizes": "", **importer.identity()}, sort_keys=True)
     parts = Parts(target, json.loads(identity))
-    records = max((int(name.split("-")[1]) for name in parts.names()), default=0)
+    records = parts.records()
     if records:
         say(f"Going on after {records:,} records that were read before.")
     with bar(f"Reading {dataset.name}:{dataset.variant}", 1, count=False) as progress:

@@ -1,0 +1,62 @@
+"""Writing files and folders: whole or not at all, and nothing of others is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from slotbench.errors import UserError
+from slotbench.files import replacing_folder, write_whole
+
+
+def written(out, text="new", *, force=False):
+    with replacing_folder(out, ("a",), force=force) as made:
+        (made / "a").write_text(text)
+
+
+def test_a_link_is_replaced_and_one_that_is_typed_is_followed(tmp_path):
+    link, mine = tmp_path / "link", tmp_path / "mine"
+    mine.write_text("precious")
+    link.symlink_to(mine)
+    write_whole(link, b"1")
+    assert (mine.read_text(), link.read_text(), link.is_symlink()) == ("precious", "1", False)
+    link.unlink()
+    link.symlink_to(mine)
+    write_whole(link, b"2", follow=True)
+    assert (mine.read_text(), link.is_symlink()) == ("2", True)
+
+
+def test_what_another_process_wrote_meanwhile_stays(tmp_path):
+    out = tmp_path / "out"
+
+    def slow():
+        with replacing_folder(out, ("a",), force=False) as made:
+            (made / "a").write_text("slow")
+            written(out, "fast")
+
+    with pytest.raises(UserError, match="was written before"):
+        slow()
+    assert (out / "a").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path, monkeypatch):
+    out, rename = tmp_path / "out", Path.rename
+    written(out, "old")
+
+    def fails(path, target):
+        if path.name == "made":
+            raise OSError("no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no"):
+        written(out, force=True)
+    assert (out / "a").read_text() == "old"
+
+
+def test_the_folder_in_which_a_command_runs_is_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for out in (".", "..", tmp_path):
+        with pytest.raises(UserError, match="the folder that you are in"):
+            written(Path(out), force=True)
