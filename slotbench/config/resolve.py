@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,9 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     if allowed is not None and not allowed.is_steps:
         typed.append(("train", "budget", str(allowed)))
     objective = canonical(choice.objective)
-    given = registry.get("presets", preset if found is None else found.preset).load()()
-    given |= given.get("datasets", {}).get(info.name, {})
-    names, kinds = _names(choice.core, objective, given, typed), _kinds(objective)
-    sections = _sections(names, kinds, given, info, found)
+    given, settings = _given(choice, info, found)
+    names, kinds = _names(choice.core, objective, given, [*settings, *typed]), _kinds(objective)
+    sections = _sections(names, kinds, given, info, settings)
     before = dict(sections)
     for section, name, value in typed:
         if section in ("decoder", "views") and section not in sections:
@@ -147,7 +146,7 @@ def _sections(
     kinds: dict[str, Any],
     given: dict[str, Any],
     info: DatasetInfo,
-    found: "Tuned | None",
+    settings: Iterable[tuple[str, str, str]],
 ) -> dict[str, Any]:
     """The sections as preset, dataset and tuning give them."""
     # A preset's fields of the objective hold for each part of a sum.
@@ -162,9 +161,41 @@ def _sections(
     sections["train"] = _from_preset("train", None, given["train"])
     if sections["core"].slots is None:
         sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
-    for section, name, value in map(parse_override, found.overrides if found else ()):
-        sections[section] = with_field(section, sections[section], name, value)
+    for section, name, value in settings:
+        if section not in sections:
+            raise registry.unknown("section", section, sections)
+        if name != "name":
+            sections[section] = with_field(section, sections[section], name, value)
     return sections
+
+
+def _given(
+    choice: Choice, info: DatasetInfo, found: "Tuned | None"
+) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
+    """What the preset gives, and the settings that were tuned on it.
+
+    :class:`UserError` names the file of tuned settings where they do not fit.
+    """
+
+    def of(name: str) -> dict[str, Any]:
+        given: dict[str, Any] = registry.get("presets", name).load()()
+        return given | given.get("datasets", {}).get(info.name, {})
+
+    if found is None:
+        return of(choice.preset), []
+    from slotbench.config import tuned
+
+    try:
+        given, settings = of(found.preset), list(map(parse_override, found.overrides))
+        objective = canonical(choice.objective)
+        names = _names(choice.core, objective, given, settings)
+        _sections(names, _kinds(objective), given, info, settings)
+    except UserError as error:
+        file = tuned.file_of(info.name, info.variant)
+        key = tuned_settings(choice, info)[0]
+        advice = "Mend the file, or tune again; --preset quick does without it."
+        raise UserError(f"{file}: {key}: {error.message}", advice) from error
+    return given, settings
 
 
 def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Tuned"]]:

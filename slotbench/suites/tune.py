@@ -9,15 +9,18 @@ and the best mean is written to ``results/tuning/tuned``.
 
 import math
 import shlex
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 
 from slotbench import plugins
 from slotbench.config import tuned
@@ -238,13 +241,23 @@ def _told(tried: Span | tuple[str, ...]) -> str:
 
 def _study(folder: Path, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    done = optuna.create_study(
-        storage=f"sqlite:///{folder}.db",
-        study_name=name,
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
-    )
+    file = folder.with_name(f"{folder.name}.db")
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file} is not a regular file.", "Remove it, or move it away.")
+    # Not in the address, where "?", "#", "%" and "{" have a meaning.
+    connect = partial(sqlite3.connect, file, check_same_thread=False)
+    try:
+        done = optuna.create_study(
+            storage=optuna.storages.RDBStorage("sqlite:///tune.db", {"creator": connect}),
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        why = " ".join(str(error.__cause__ or error).split())[:200]
+        advice = "If it is damaged, move it away: its trials are then taken again."
+        raise UserError(f"{file} cannot be used: {why}.", advice) from error
     # A study that goes on must not propose what it has proposed.
     seed = seed_of("tune", name, len(done.trials)) % 2**32
     done.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)

@@ -1,11 +1,13 @@
 """Tuning: equal budgets, seeds of its own, and settings that a preset reads."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from slotbench import api
+from slotbench import api, registry
 from slotbench.config import tuned
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
@@ -91,6 +93,91 @@ def test_what_was_not_tuned_is_named(blocks, folder):
     (folder / "clevr-clevr6.toml").write_text("['a']\npreset = 3")
     with pytest.raises(UserError, match=r"clevr-clevr6\.toml: a: preset"):
         tuned.read("clevr", "clevr6")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a=" + "[" * 9999, "is not valid TOML"),
+        (b"\xff", "is not valid TOML"),
+        (None, "is not a regular file"),
+    ],
+)
+def test_a_file_of_tuned_settings_that_cannot_be_read_is_named(folder, text, message):
+    folder.mkdir()
+    file = folder / "clevr-clevr6.toml"
+    if text is None:
+        os.mkfifo(file)
+    else:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=rf"clevr-clevr6\.toml {message}"):
+        tuned.read("clevr", "clevr6")
+
+
+FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("preset", "field", "value", "message"),
+    [
+        ("nothing", "train.clip", "1", "Unknown preset 'nothing'"),
+        ("quick", "nothing.clip", "1", "Unknown section 'nothing'"),
+        ("quick", "decoder.channels", "8", "Unknown section 'decoder'"),
+        ("quick", "train.nothing", "1", "Unknown field of section 'train' 'nothing'"),
+        ("quick", "train.clip", "x", "train.clip=x: expected a number"),
+        ("quick", "encoder.name", "nothing", "Unknown encoder 'nothing'"),
+        ("quick", "clip", "1", "expected SECTION.FIELD=VALUE"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_tuned_settings_that_do_not_fit_are_named_with_their_file(
+    blocks, preset, field, value, message
+):
+    key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
+    settings = tuned.Tuned(preset=preset, settings={field: value}, **FACTS)
+    file = tuned.write("clevr", "clevr6", key, settings)
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    with pytest.raises(UserError) as caught:
+        resolve(Choice(objective="simclr", preset="tuned"), info)
+    assert caught.value.message.startswith(f"{file}: {key}: ")
+    assert message in caught.value.message
+    assert "--preset quick" in caught.value.advice
+
+
+@pytest.mark.usefixtures("folder")
+def test_tuned_settings_name_components_and_any_text(blocks):
+    key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
+    given = {"encoder.name": "cnn", "encoder.depth": "1", "core.width": "8"}
+    settings = tuned.Tuned(preset="quick", settings=given, **FACTS)
+    file = tuned.write("clevr", "clevr6", key, settings)
+    assert tuned.read("clevr", "clevr6") == {key: settings}
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        config = resolve(Choice(objective="simclr", preset="tuned"), dataset_info(dataset))
+    assert (config.names["encoder"], config.sections["encoder"].depth) == ("cnn", 1)
+    odd = settings.model_copy(update={"settings": {"encoder.weights": '/a "b"\\\U0001f600'}})
+    tuned.write("clevr", "clevr6", "odd", odd)
+    assert tuned.read("clevr", "clevr6")["odd"] == odd
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())  # as editors on Windows do
+    assert tuned.read("clevr", "clevr6")["odd"] == odd
+
+
+@pytest.mark.usefixtures("folder")
+def test_trials_are_kept_below_the_results_whatever_the_folder_is_called(blocks, tmp_path):
+    results = tmp_path / "{a}?b#c%41"
+    contest(blocks, results, trials=1)
+    assert (results / "tuning" / "clevr-clevr6.db").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tuned", results.name]
+
+
+@pytest.mark.parametrize("kind", ["text", "pipe", "folder"])
+def test_a_damaged_file_of_trials_is_named(blocks, tmp_path, kind):
+    file = tmp_path / "tuning" / "clevr-clevr6.db"
+    file.parent.mkdir()
+    make = {"pipe": os.mkfifo, "folder": os.mkdir}
+    make.get(kind, lambda path: path.write_text("no database" * 999))(file)
+    with pytest.raises(UserError, match=r"clevr-clevr6\.db (cannot be used|is not a regular file)"):
+        contest(blocks, tmp_path, trials=1)
 
 
 def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):
