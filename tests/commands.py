@@ -54,6 +54,20 @@ def slotbench(*words, **options):
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@contextmanager
+def held_open(path):
+    """An HDF5 file that another process has open for writing."""
+    words = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", words, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        try:
+            yield
+        finally:
+            other.communicate(b"\n")
+
+
 def meeting_place():
     """The variables by which processes find each other on this machine."""
     with socket.socket() as free:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile, opened
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import SOURCES
@@ -107,7 +107,7 @@ class PredictionFile:
                 self.file = zipfile.ZipFile(path)
                 names = [name.removesuffix(".npy") for name in self.file.namelist()]
             elif h5py.is_hdf5(path):
-                self.file = h5py.File(path, "r")
+                self.file = opened(path)
                 names = list(self.file.keys())
             else:
                 raise UserError(

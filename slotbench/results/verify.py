@@ -1,6 +1,5 @@
 """Checks that a dataset or a run is whole and is what it says it is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,7 @@ def dataset(path: Path) -> dict[str, Any]:
             raise bad(f"the content does not match the fingerprint ({found[:12]}, stored {stored})")
         if file.attributes.get("recipe", file.recipe) != file.recipe:
             raise bad("the recipe is not that of the attributes, of which one was changed")
-        manifest = json.loads(file.attributes.get("manifest", "{}"))
-        for split, stored in manifest.items():
+        for split, stored in file.manifest.items():
             if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
                 raise bad(f"{split} is not what the manifest says")
         for feature in file.layout.features:
@@ -72,7 +70,7 @@ def dataset(path: Path) -> dict[str, Any]:
             "objects": file.layout.objects,
             "properties": ", ".join(prop.name for prop in file.layout.properties),
             "images": {split: file.size(split) for split in file.splits},
-            "manifest": manifest,
+            "manifest": file.manifest,
             **({"frames": file.layout.frames} if file.layout.frames else {}),
             **({"features": features} if features else {}),
             "fingerprint": found,

@@ -24,6 +24,7 @@ from PIL import Image
 
 from slotbench import __version__
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.hdf5 import writing
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
@@ -104,10 +105,11 @@ def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[s
     ):
         for name in FOLDERS:
             (made / name).mkdir()
-        with h5py.File(made / PREDICTIONS, "w") as file:
+        with writing(made / PREDICTIONS) as (file, check):
             done = 0
             for batch in _batches(source.pictures):
                 _add(model, batch, request, source, file, made, done, device)
+                check()
                 done += len(batch)
                 progress.set(done)
             if not done:

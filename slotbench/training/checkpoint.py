@@ -5,6 +5,7 @@ Nothing random has state: the data, the views and the slots' noise of a step are
 """
 
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.errors import UserError
+from slotbench.fields import LARGEST
 from slotbench.files import read_bytes, write_whole
 
 MOST_BYTES = 64 * 2**30
@@ -56,7 +58,14 @@ class Checkpoint:
         """Put weights and state in place; :class:`UserError` where they do not fit."""
         with _reading(path):
             objective.load_state_dict(self.objective)
+            kept = [{**group, "params": ()} for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer)
+            for group, own in zip(optimizer.param_groups, kept, strict=True):
+                group |= {**own, "params": group["params"]}
+            for weights, state in optimizer.state.items():
+                shapes = {"exp_avg": weights.shape, "exp_avg_sq": weights.shape, "step": ()}
+                if any(state[name].shape != shape for name, shape in shapes.items()):
+                    raise ValueError("the optimiser's state is not of these weights")
 
 
 def load(path: Path, run_id: str) -> Checkpoint:
@@ -69,8 +78,10 @@ def load(path: Path, run_id: str) -> Checkpoint:
                 raise ValueError("a checksum differs")
         stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
-        if not isinstance(checkpoint.step, int) or not isinstance(checkpoint.seconds, float):
-            raise TypeError("step and seconds are no numbers")
+        if type(checkpoint.step) is not int or not 0 <= checkpoint.step <= LARGEST:
+            raise TypeError("step is no number of steps")
+        if not isinstance(checkpoint.seconds, float) or not 0 <= checkpoint.seconds < math.inf:
+            raise TypeError("seconds are no time")
     if checkpoint.run_id != run_id:
         raise UserError(
             f"{path} belongs to another configuration: it is of run {checkpoint.run_id}, "

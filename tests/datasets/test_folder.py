@@ -202,6 +202,8 @@ def test_folders_of_splits_have_other_names_too(folders, tmp_path):
         (("train", "test"), "none is the val split"),
         (("test", "cats"), "none is the train split"),
         (("train", "val", "valid", "test"), "several are val"),
+        (("train", "val", "test", "test-a\\b"), "a test set cannot be called"),
+        (("train", "val", "test", "test-\x1b[2J"), "a test set cannot be called"),
     ],
 )
 def test_images_of_a_test_folder_are_never_trained_on(folders, message, tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
 from slotbench.results import SHIPPED, verify
+from tests.commands import held_open
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 from tests.datasets.test_features import Means
 
@@ -79,6 +81,9 @@ HOSTILE = [
     (attribute("layout", WIDE), "'layout' is damaged: objects"),
     (attribute("layout", "{NaN"), "'layout' is damaged"),
     (attribute("schema", 99), "schema 99 is newer"),
+    (attribute("manifest", "["), "'manifest' is damaged"),
+    (attribute("manifest", "[1]"), "'manifest' is damaged"),
+    (attribute("manifest", 7), "'manifest' is damaged"),
     (attribute("recipe", "0" * 64), "the recipe is not that of the attributes"),
     (lambda file: file.__delitem__("val/mask"), "val/mask is missing"),
     (lambda file: file["train/mask"].resize(3, axis=0), "train/mask is uint8"),
@@ -108,14 +113,8 @@ def test_a_path_that_is_no_file_is_refused(tmp_path):
 
 
 def test_a_file_that_another_program_has_open_is_in_use(path):
-    words = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print(1, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", words, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        other.stdout.readline()
-        with pytest.raises(UserError, match="is in use") as caught:
-            DatasetFile(path)
-        other.communicate(b"\n")
+    with held_open(path), pytest.raises(UserError, match="is in use") as caught:
+        DatasetFile(path)
     assert "--force" not in str(caught.value)
     DatasetFile(path).close()
 
@@ -254,6 +253,21 @@ def test_a_disk_that_fills_while_a_file_is_written_is_an_error_and_no_crash(tmp_
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_is_a_link_stays_one(tmp_path):
+    """The link may lead to another file system, where the parts are not."""
+    (tmp_path / "data").mkdir()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        path, real = tmp_path / "data" / "a.h5", Path(elsewhere) / "big.h5"
+        path.symlink_to(real)
+        folder_of(path).mkdir()
+        join(path, LAYOUT, {split: [blocks_batch(9, 0)] for split in SPLITS}, ATTRIBUTES)
+        add_features(path, Means())
+        assert path.is_symlink()
+        with DatasetFile(real) as dataset:
+            assert [feature.name for feature in dataset.layout.features] == [Means.name]
+        assert [file.name for file in real.parent.iterdir()] == [real.name]
 
 
 def test_verify_says_whose_recipe_and_fingerprint_agree(path, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import LIMITS
 from slotbench.evaluation.external import from_file
 from slotbench.evaluation.predictions import PredictionFile, plan
+from tests.commands import held_open
 
 TEST, SIDE, SLOTS = 24, 32, 4
 
@@ -281,6 +282,13 @@ def test_what_is_no_file_of_arrays_is_refused_by_name(tmp_path, dataset):
     ):
         with pytest.raises(UserError, match=message):
             read(tmp_path / name, dataset)
+
+
+def test_a_file_that_another_program_has_open_is_in_use(tmp_path, dataset):
+    path = write(tmp_path / "mine.h5", {"masks": perfect(dataset)})
+    with held_open(path), pytest.raises(UserError, match="is in use: another program"):
+        read(path, dataset)
+    read(path, dataset)
 
 
 def test_a_file_may_hold_the_first_images_that_an_evaluation_uses(tmp_path, dataset):

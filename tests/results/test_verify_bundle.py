@@ -185,10 +185,12 @@ def test_weights_that_cannot_be_read_or_judged_are_not_verified(command, bundle,
     assert "prepare" in found["reason"]
     assert command(*words, "--no-recompute")[0] == 0
     (weights,) = bundle.glob("runs/*/*/*/model.safetensors")
-    weights.write_bytes(weights.read_bytes()[:500])
-    seal(bundle)
-    code, out, _ = command("verify", str(bundle), "--json")
-    assert (code, json.loads(out)["runs"][0]["recomputed"]) == (1, False)
+    whole = weights.read_bytes()
+    for spoiled in (whole[:500], whole[:-9], whole + whole):
+        weights.write_bytes(spoiled)
+        seal(bundle)
+        code, out, _ = command("verify", str(bundle), "--json")
+        assert (code, json.loads(out)["runs"][0]["recomputed"]) == (1, False)
 
 
 def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, run):

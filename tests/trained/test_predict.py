@@ -13,6 +13,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.frozen_pass import collect
 from slotbench.results.models import trained
+from tests.commands import slotbench as slotbench_command
 
 
 @pytest.fixture
@@ -92,6 +93,17 @@ def test_many_slots_have_labels_of_their_own(predict, tmp_path):
         assert stored["masks"].dtype == np.uint16
         assert stored["slots"].shape[:2] == (1, 300)
         assert np.array_equal(np.asarray(Image.open(file)), stored["masks"][0])
+
+
+def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing(run, results, blocks, tmp_path):
+    where = ("--results-dir", results, "--data-dir", blocks, "--device", "cpu")
+    for limit in (9_000, 20_000):
+        done = slotbench_command(
+            "predict", run.id, "clevr", *where, "--out", tmp_path / "out", limit=limit
+        )
+        assert done.returncode == 2, done.stderr
+        assert "The disk is full" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_never_become_paths_and_other_files_are_passed_over(predict, tmp_path):

@@ -1,5 +1,6 @@
 """The loop's promises: resuming is bit-identical, a bad loss stops the run, nothing is lost."""
 
+import math
 import os
 import signal
 
@@ -166,7 +167,9 @@ def test_bfloat16_trains(blocks, tmp_path):
     assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
 
 
-@pytest.mark.parametrize("what", ["shape", "name", "step", "optimizer"])
+@pytest.mark.parametrize(
+    "what", ["shape", "name", "step", "optimizer", "moment", "count", "seconds", "before"]
+)
 def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
     done = started(blocks, tmp_path)
     saved = torch.load(done.checkpoint, weights_only=True)
@@ -175,12 +178,32 @@ def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
         saved["objective"][name] = torch.zeros(3)
     elif what == "name":
         saved["objective"][f"{name}x"] = saved["objective"].pop(name)
+    elif what == "moment":
+        saved["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
+    elif what == "count":
+        saved["optimizer"]["state"][0]["step"] = torch.zeros(3)
+    elif what == "seconds":
+        saved[what] = math.nan
+    elif what == "before":
+        saved["step"] = -3
     else:
         saved[what] = "x"
     torch.save(saved, done.checkpoint)
     done.write_status("interrupted")
     with pytest.raises(UserError, match="is not a checkpoint of slotbench, or is damaged"):
         workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
+
+
+def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(blocks, tmp_path):
+    whole, done = (started(blocks, tmp_path / name, steps=4) for name in "ab")
+    extended = {"evaluate": False, "steps": 6}
+    saved = torch.load(done.checkpoint, weights_only=True)
+    saved["optimizer"]["param_groups"][0] |= {"eps": "x", "weight_decay": 0.5, "maximize": True}
+    torch.save(saved, done.checkpoint)
+    one, other = (
+        workflow.resume(run.id, CPU, blocks, run.results_dir, **extended) for run in (whole, done)
+    )
+    assert one.model.read_bytes() == other.model.read_bytes()
 
 
 def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):

@@ -272,6 +272,24 @@ class DatasetFile:
         self.close()
 
 
+def opened(path: Path) -> h5py.File:
+    """An HDF5 file, open for reading; :class:`UserError` where another program writes to it."""
+    try:
+        try:
+            return h5py.File(path, "r")
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+                raise
+            return h5py.File(path, "r", locking=False)  # no locks on this disk
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "already open for write" in str(error):
+            raise UserError(
+                f"{path} is in use: another program has it open for writing.",
+                "Close it there, such as in a notebook or a viewer, and type the same again.",
+            ) from error
+        raise
+
+
 def _opened(path: Path) -> tuple[h5py.File, int]:
     """The file and its size in bytes."""
     try:
@@ -281,20 +299,10 @@ def _opened(path: Path) -> tuple[h5py.File, int]:
     if not stat.S_ISREG(facts.st_mode):
         raise UserError(f"{path} is not a regular file; expected a dataset.")
     try:
-        try:
-            return h5py.File(path, "r"), facts.st_size
-        except OSError as error:
-            if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
-                raise
-            return h5py.File(path, "r", locking=False), facts.st_size  # no locks on this disk
+        return opened(path), facts.st_size
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied.") from error
     except OSError as error:
-        if isinstance(error, BlockingIOError) or "already open for write" in str(error):
-            raise UserError(
-                f"{path} is in use: another program has it open for writing.",
-                "Close it there, such as in a notebook or a viewer, and type the same again.",
-            ) from error
         raise UserError(
             f"{path} cannot be read as HDF5; it is truncated or is another kind of file.", AGAIN
         ) from error

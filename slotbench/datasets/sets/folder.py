@@ -24,6 +24,7 @@ from slotbench.datasets.format.schema import (
     Array,
     Batch,
     Layout,
+    check_name,
     split_called,
 )
 from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
@@ -235,6 +236,11 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
             "Expected train, val (or valid, validation, dev) and test, or no such folder.",
         )
     order = [*SPLITS, *sorted(name for name in counts if name.startswith(SHIFTED))]
+    for split in order:
+        try:
+            check_name("test set", split)
+        except ValueError as error:
+            raise UserError(f"--from {shown(root)}: {shown(str(error))}.", "Rename it.") from None
     if counts[""]:
         say(f"Left out: {counts['']} images outside of train, val, test and test-*.")
     chosen = [name for split in order for name in names if split_called(place[name]) == split]
