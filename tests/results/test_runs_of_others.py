@@ -11,7 +11,7 @@ from slotbench.errors import UserError
 from slotbench.files import read_json, sha256_of, write_json
 from slotbench.results.publish import writable
 from slotbench.results.run import FOLDERS, Run
-from tests.fuzz.test_fuzz import limited
+from tests.commands import limited
 from tests.small import started
 
 
@@ -68,7 +68,7 @@ def test_a_folder_that_is_a_link_is_refused(theirs, blocks, tmp_path, name):
 def test_nobody_waits_at_a_pipe(theirs, blocks, name):
     (theirs.path / name).unlink(missing_ok=True)
     os.mkfifo(theirs.path / name)
-    with limited():
+    with limited(60):
         use(theirs, blocks)
     assert (theirs.path / name).is_file()
 
