@@ -22,6 +22,7 @@ Whole = Annotated[int, Interval(ge=0, le=LARGEST)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
+PositiveShare = Annotated[float, Interval(gt=0, le=1)]
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
-from slotbench.datasets.format.views import Views
+from slotbench.datasets.format.views import ViewConfig, Views, make_views
 from slotbench.fields import NoOptions
 from slotbench.rng import torch_generator
 
@@ -49,6 +49,19 @@ class TrainBatch:
             return drawn
         first, count = self.rank * len(self.images), len(self.images)
         return drawn.view(views, -1, *drawn.shape[1:])[:, first : first + count].flatten(0, 1)
+
+    def cropped(self, smallest: float) -> "TrainBatch":
+        """The batch with random squares of its images in their place, mirrored by chance.
+
+        Each shows at least the share ``smallest`` of the area. The same batch where that is 1, and
+        outside training.
+        """
+        if smallest == 1 or self.purpose != "train":
+            return self
+        options = ViewConfig("none", crop=(smallest, 1.0), flip=0.5)
+        keys, first = (self.seed, self.purpose, "crop", self.step), self.rank * len(self.images)
+        views = make_views(self.images, options, keys, count=1, first=first)
+        return replace(self, images=views.images[0])
 
     def noise(self, core: Core) -> Tensor | None:
         """The slots' initial noise for the plain images, (B, K, D); none if unused."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
-from slotbench.fields import Count, NotNegative, Share, Space
+from slotbench.fields import Count, NotNegative, PositiveShare, Share, Space
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     MaskConfig,
@@ -37,13 +37,18 @@ RISE = (3 / 8, 5 / 8)
 class ReconstructionConfig(MaskConfig):
     """Options of the objective ``reconstruction``, beside the decoder's own."""
 
-    space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0")}
+    space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0"), "crop": ("0.6", "1")}
+    later: ClassVar[tuple[str, ...]] = ("crop",)
     error: Literal["squared", "bce"] = "squared"
     """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""
     alone: Share = 0.0
     """Share of the error of each slot's own image, weighted by its mask. Without it a
     faint mask with a stronger colour draws the same picture as a full one. It rises from 0 between
     3/8 and 5/8 of the steps, when objects have been found."""
+    crop: PositiveShare = 1.0
+    """Smallest share of an image's area that training shows of it: below 1, a random square of at
+    least this share is enlarged, and mirrored by chance. So a slot cannot keep a region of the
+    frame, which it otherwise does on some seeds (docs/log.md)."""
 
 
 @register("objectives")
@@ -68,7 +73,13 @@ class Reconstruction(Objective):
         self.config, self.decoder = config, decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        return self.errors(self.core(batch.images, batch.noise(self.core)), batch)
+        return self.encoded(batch)[1]
+
+    def encoded(self, batch: TrainBatch) -> tuple[SlotOutput, dict[str, Tensor]]:
+        """The core's output for what the batch shows, and :meth:`errors` of it."""
+        seen = batch.cropped(self.config.crop)
+        output = self.core(seen.images, seen.noise(self.core))
+        return output, self.errors(output, seen)
 
     def errors(self, output: SlotOutput, batch: TrainBatch) -> dict[str, Tensor]:
         """``loss``, the decoder's mean error from the core's ``output`` and the prices of masks."""
@@ -143,8 +154,7 @@ class Covariance(Reconstruction):
         self.projector = mlp((core.config.width, width, width, width), "layer")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        output = self.core(batch.images, batch.noise(self.core))
-        made = self.errors(output, batch)
+        output, made = self.encoded(batch)
         reconstruction = made["loss"]
         rows = self.projector(gather(output.slots).flatten(0, 1)).float()
         covariance = off_diagonal_covariance(rows) / rows.shape[1]
@@ -181,8 +191,7 @@ class Cosine(Reconstruction):
     config: CosineConfig
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        output = self.core(batch.images, batch.noise(self.core))
-        made = self.errors(output, batch)
+        output, made = self.encoded(batch)
         penalty = pairwise_cosine(output.slots, self.config.margin)
         parts = {"reconstruction": made["loss"].detach(), "cosine": penalty.detach()}
         return made | {"loss": made["loss"] + self.config.weight * penalty, **parts}

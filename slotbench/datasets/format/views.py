@@ -16,10 +16,10 @@ from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.fields import Options, Share, Space, Span
+from slotbench.fields import Options, PositiveShare, Share, Space, Span
 from slotbench.rng import Key, sent, torch_generator
 
-Crop = tuple[Annotated[float, Interval(gt=0, le=1)], Annotated[float, Interval(gt=0, le=1)]]
+Crop = tuple[PositiveShare, PositiveShare]
 
 
 @dataclass(frozen=True)
