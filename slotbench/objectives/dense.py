@@ -16,15 +16,14 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
-from slotbench.fields import Count, NotNegative, Positive, Share, Space, Span
+from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     MaskConfig,
+    attention_prior,
     cosine,
     full_precision,
-    log_attention,
-    risen,
     with_prices,
 )
 from slotbench.objectives.objective import Objective, TrainBatch
@@ -39,7 +38,7 @@ LARGEST_SCALE = 30.0
 class DenseConfig(MaskConfig):
     """Options of every objective that predicts what stands where."""
 
-    later: ClassVar[tuple[str, ...]] = ("unit", "attend")
+    later: ClassVar[tuple[str, ...]] = ("unit",)
     grid: Count = 16
     """Side of the grid of places, whatever the image's size."""
     channels: Count = 32
@@ -49,10 +48,6 @@ class DenseConfig(MaskConfig):
     unit: bool = False
     """Whether each slot's vectors have length 1 before the masks mix them. Without it a faint mask
     with a long vector predicts as well as a full one, so that ``gather`` empties the masks."""
-    attend: NotNegative = 0.0
-    """Power of the core's attention, by which masks are multiplied; it rises as the prices of masks
-    do. Attention sees edges, which the slots alone draw as blobs. From the first step on it finds
-    no objects."""
     teacher: str | None = None
     """A network whose features are the targets: ``timm:MODEL``, or a run's id or directory."""
     weights: str | None = None
@@ -64,7 +59,7 @@ class Predictor(BilinearForm):
 
     Each slot gives a vector and a mask logit for every place. The masks compete: a softmax over
     slots. The slots decide the mixture; the core's attention has a say in it only by ``prior``,
-    float (B, K, h, w), which is added to the logits.
+    float (B, K, grid, grid), which is added to the logits.
     """
 
     def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
@@ -78,9 +73,7 @@ class Predictor(BilinearForm):
         assert bias is not None
         logits = functional.conv2d(hidden, weight[-1:], bias[-1:])
         logits = logits.view(*slots.shape[:2], *logits.shape[2:])
-        if prior is not None:
-            logits = logits + functional.interpolate(prior, logits.shape[2:], mode="bilinear")
-        masks = logits.softmax(dim=1)
+        masks = (logits if prior is None else logits + prior).softmax(dim=1)
         if self.unit:
             vectors = functional.normalize(functional.conv2d(hidden, weight[:-1], bias[:-1]), dim=1)
             vectors = vectors.view(*slots.shape[:2], *vectors.shape[1:])
@@ -141,8 +134,7 @@ class DensePrediction(Objective):
 
     def prior(self, output: SlotOutput, share: float = 1.0) -> Tensor | None:
         """What attention adds to the logits of masks after this share of the steps."""
-        power = self.config.attend * risen(share, self.config.rise)
-        return power * log_attention(output.attention) if power else None
+        return attention_prior(output.attention, self.config.grid, self.config, share)
 
     def priced(self, seen: Seen, batch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses with the prices of masks; a validation loss has none."""

@@ -137,24 +137,28 @@ def off_diagonal_covariance(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig(Options):
-    """Options of objectives that may gather the background in one slot.
+    """Options of objectives whose masks compete for places, and may read the core's attention.
 
-    Where all slots can tell what stands in the background, they share it. A price on every place
-    but those of the largest slot lets that slot take it; objects keep theirs, because no other
-    slot tells what they are.
+    They may gather the background in one slot. Where all slots can tell what stands in the
+    background, they share it. A price on every place but those of the largest slot lets that slot
+    take it; objects keep theirs, because no other slot tells what they are.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise", "plain")
+    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise", "plain", "attend")
     gather: NotNegative = 0.0
     """Price of the share of the image that an image's largest mask does not have."""
     gather_attention: NotNegative = 0.0
     """The same price for the core's attention."""
     rise: tuple[Share, Share] = (0.25, 0.5)
-    """Shares of the steps between which both prices rise from 0. From the first step on, one slot
-    would take everything."""
+    """Shares of the steps between which prices and ``attend`` rise from 0. With a price from the
+    first step on, one slot would take everything."""
     plain: NotNegative = 0.0
     """Distance from an image's median colour within which a pixel counts as plain, the channels in
     [0, 1]. The prices then hold for plain places alone, so that objects are free. 0: all places."""
+    attend: NotNegative = 0.0
+    """Power of the core's attention, by which masks are multiplied. Attention sees edges, which
+    slots alone draw as blobs. From the first step on (``rise=0,0``) it finds objects of one colour
+    (docs/log.md), and none on clevr6."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,6 +217,21 @@ def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:
         places = masks.new_ones(1, *masks.shape[2:])
     share = places / places.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
     return 1 - (masks * share[:, None]).sum(dim=(2, 3)).amax(dim=1).mean()
+
+
+def attention_prior(
+    attention: Tensor, side: int, config: MaskConfig, share: float
+) -> Tensor | None:
+    """What ``config.attend`` adds to the logits of masks after this share of the steps.
+
+    Attention (B, K, h, w) -> its logarithm times the power, float32 (B, K, side, side); none where
+    the power is 0. A smaller side takes the mean of attention, a larger one interpolates.
+    """
+    power = config.attend * risen(share, config.rise)
+    if not power:
+        return None
+    mode = "area" if attention.shape[-1] > side else "bilinear"
+    return power * log_attention(functional.interpolate(attention, (side, side), mode=mode))
 
 
 def log_attention(attention: Tensor) -> Tensor:

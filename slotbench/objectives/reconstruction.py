@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
-from slotbench.cores.decoders.spatial import Decoded, ImageDecoder
+from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
 from slotbench.fields import Count, NotNegative, PositiveShare, Share, Space
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     MaskConfig,
+    attention_prior,
     full_precision,
     mlp,
     off_diagonal_covariance,
@@ -70,6 +71,12 @@ class Reconstruction(Objective):
 
     def __init__(self, core: Core, config: ReconstructionConfig, decoder: ImageDecoder) -> None:
         super().__init__(core)
+        if config.attend and not isinstance(decoder, MixtureDecoder):
+            name = getattr(decoder, "name", type(decoder).__name__)
+            raise ValueError(
+                f"attend={config.attend}: expected a decoder that draws each slot alone, or "
+                f"attend=0; decoder.name={name} has no masks to multiply"
+            )
         self.config, self.decoder = config, decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -83,11 +90,11 @@ class Reconstruction(Objective):
 
     def errors(self, output: SlotOutput, batch: TrainBatch) -> dict[str, Tensor]:
         """``loss``, the decoder's mean error from the core's ``output`` and the prices of masks."""
-        decoded = self.decode(output, batch.images)
+        share = batch.step / self.steps if batch.purpose == "train" else 1.0
+        decoded = self.drawn(output, batch.images, share)
         losses = {"loss": self.error(decoded, batch)}
         if batch.purpose != "train":
             return losses
-        share = batch.step / self.steps
         masks, attention = decoded.masks, output.attention
         return with_prices(losses, batch.images, masks, attention, self.config, share)
 
@@ -117,8 +124,14 @@ class Reconstruction(Objective):
         return functional.mse_loss(image, target, reduction="none")
 
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded:
-        decoded: Decoded = self.decoder(output.slots, images)
-        return decoded
+        return self.drawn(output, images, 1.0)
+
+    def drawn(self, output: SlotOutput, images: Tensor, share: float) -> Decoded:
+        """What the decoder makes of the core's output after this share of the steps."""
+        decoder, config = self.decoder, self.config
+        prior = attention_prior(output.attention, decoder.size, config, share)
+        drawn: Decoded = decoder(output.slots, images, *(() if prior is None else (prior,)))
+        return drawn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,14 @@ from torch import nn
 
 from slotbench import registry
 from slotbench.cores.core import SlotOutput
-from slotbench.cores.encoders.cnn import Cnn, CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.cnn import (
+    Cnn,
+    CnnConfig,
+    Pixels,
+    PixelsConfig,
+    StridedCnn,
+    StridedCnnConfig,
+)
 from slotbench.cores.slot_attention import SlotAttention
 from slotbench.errors import UserError
 from slotbench.rng import building, torch_generator
@@ -40,6 +47,7 @@ class Rectangle(nn.Module):
 ENCODERS = {
     "strided-cnn": lambda: StridedCnn(StridedCnnConfig(channels=8), 32),
     "cnn": lambda: Cnn(CnnConfig(channels=8, depth=2), 32),
+    "pixels": lambda: Pixels(PixelsConfig(channels=8), 32),
     "rectangle": Rectangle,
 }
 
@@ -71,7 +79,7 @@ def gradients(core, slots):
 def test_shapes_and_attention_that_sums_to_one(name, encoder):
     core = make(name, encoder)
     slots, attention, features = core(*draw(core))
-    grid = {"strided-cnn": (8, 8), "cnn": (32, 32), "rectangle": (4, 8)}[encoder]
+    grid = {"strided-cnn": (8, 8), "rectangle": (4, 8)}.get(encoder, (32, 32))
     count = 1 if name == "global" else 4
     assert core.num_slots == count
     assert slots.shape == (2, count, 16)

@@ -10,7 +10,13 @@ import torch
 from torch import nn
 from torchvision.models import resnet
 
-from slotbench.cores.encoders.cnn import CnnConfig, StridedCnn, StridedCnnConfig
+from slotbench.cores.encoders.cnn import (
+    CnnConfig,
+    Pixels,
+    PixelsConfig,
+    StridedCnn,
+    StridedCnnConfig,
+)
 from slotbench.cores.encoders.resnet import ResNet18, ResNet34, ResNetConfig
 from slotbench.cores.encoders.vit import ViT, ViTConfig
 from slotbench.cores.layers import cell_centres
@@ -247,3 +253,26 @@ def test_the_last_channels_hold_the_position_alone():
 def test_fields_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_pixels_sees_the_colour_of_a_pixel_and_its_place_alone():
+    """Moving pixels moves their content; their coordinates stay."""
+    with building(0, "encoder"):
+        encoder = Pixels(PixelsConfig(channels=8), 16)
+    images = torch.rand(2, 3, 16, 16, generator=torch_generator(0, "images"))
+    order = torch.randperm(256, generator=torch_generator(0, "order"))
+    moved = images.flatten(2)[..., order].view_as(images)
+    (first, grid), (second, _) = encoder(images), encoder(moved)
+    assert grid == (16, 16)
+    assert first.shape == (2, 256, encoder.width) == (2, 256, 12)
+    torch.testing.assert_close(second[..., :8], first[:, order, :8])
+    assert torch.equal(second[..., 8:], first[..., 8:])
+
+
+def test_pixels_tells_bright_from_dark():
+    """Greys differ in length alone, which the norm would take away without biases."""
+    with building(0, "encoder"):
+        encoder = Pixels(PixelsConfig(), 4)
+    greys = torch.tensor([0.65, 0.8]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    dark, bright = encoder(greys)[0].detach()[:, 0, :-4]
+    assert float((bright - dark).norm() / dark.norm()) > 0.1

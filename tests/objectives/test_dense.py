@@ -243,7 +243,7 @@ def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
     vectors, masks = (
         torch.stack(both) for both in zip(*(drawn(made, s) for s in output.slots), strict=True)
     )
-    logs = functional.interpolate(output.attention.log(), (SIDE, SIDE), mode="bilinear")
+    logs = functional.interpolate(output.attention, (SIDE, SIDE), mode="bilinear").log()
     wanted = masks * logs.exp()
     wanted = wanted / wanted.sum(dim=1, keepdim=True)
     predicted, found = made.predictor(output.slots, made.prior(output, made.share(batch)))

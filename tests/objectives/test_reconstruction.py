@@ -1,13 +1,16 @@
 """The error of the mixture, and of what each slot draws alone."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 
+from slotbench.cores.decoders.patch import Transformer, TransformerConfig
 from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
+from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.objectives.heads import outside_largest, plainness
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
@@ -16,11 +19,11 @@ from slotbench.rng import building, torch_generator
 STEPS = 80
 
 
-def make(**fields):
+def make(size=16, **fields):
     with building(0, "tests"):
         encoder = StridedCnn(StridedCnnConfig(channels=8), 32)
         core = SlotAttention(SlotAttentionConfig(slots=3, width=8, mlp_width=8), encoder)
-        decoder = Bilinear(BilinearConfig(channels=8, grid=8, size=16), 8, 32)
+        decoder = Bilinear(BilinearConfig(channels=8, grid=4, size=size), 8, 32)
         made = Reconstruction(core, ReconstructionConfig(**fields), decoder)
     made.steps = STEPS
     return made
@@ -116,3 +119,59 @@ def test_a_price_of_plain_places_leaves_the_others_free():
     (gradient,) = torch.autograd.grad(outside_largest(alone, places), alone)
     assert gradient.tolist() == [[[[-1, 0]], [[0, 0]]]]
     assert float(outside_largest(shared, torch.zeros(1, 1, 2))) == 1
+
+
+def test_training_reconstructs_random_crops_and_validation_whole_images():
+    """The loss is that of views made by hand; crop=1 and val see the images themselves."""
+    asked = batch()
+    keys = (asked.seed, "train", "crop", asked.step)
+    views = make_views(asked.images, ViewConfig("none", crop=(0.6, 1.0), flip=0.5), keys, count=1)
+    assert not torch.equal(views.images[0], asked.images)
+    by_views = make().loss(replace(asked, images=views.images[0]))["loss"]
+    cropped = make(crop=0.6)
+    assert torch.equal(cropped.loss(asked)["loss"], by_views)
+    whole = make().loss(asked)["loss"]
+    assert torch.equal(make(crop=1.0).loss(asked)["loss"], whole)
+    unseen = batch(purpose="val")
+    assert torch.equal(cropped.loss(unseen)["loss"], make().loss(unseen)["loss"])
+
+
+def test_processes_crop_their_own_rows_of_the_batch():
+    together = batch().cropped(0.6).images
+    halves = [
+        replace(batch(), images=half, rank=rank, world=2).cropped(0.6).images
+        for rank, half in enumerate(batch().images.chunk(2))
+    ]
+    torch.testing.assert_close(torch.cat(halves), together)
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_attention_multiplies_masks(size):
+    """Masks are d_k A_k^2 over their sum: in half of the rise, in masks, and in the gradient."""
+    made = make(size, attend=4.0, rise=(0.0, 1.0))
+    asked = replace(batch(STEPS // 2), images=batch().images[:2])
+    output = made.core(asked.images, asked.noise(made.core))
+    shrink = {4: torch.nn.AvgPool2d(2), 16: torch.nn.Upsample(scale_factor=2, mode="bilinear")}
+    plain, seen = made.decoder(output.slots), shrink[size](output.attention)
+    masks = plain.masks * seen**2
+    masks = masks / masks.sum(dim=1, keepdim=True)
+    image = (masks[:, :, None] * plain.parts).sum(dim=1)
+    target = torch.nn.functional.avg_pool2d(asked.images, 32 // size)
+    found, wanted = made.loss(asked)["loss"], (image - target).square().mean()
+    torch.testing.assert_close(found, wanted)
+    weights = list(made.core.parameters())
+    for one, other in zip(
+        *(torch.autograd.grad(loss, weights, allow_unused=True) for loss in (found, wanted)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+    full = plain.masks * seen**4
+    full = full / full.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(made.masks(asked.images, output), full)
+
+
+def test_attention_multiplies_no_masks_of_a_decoder_without_any():
+    decoder = Transformer(TransformerConfig(width=8, heads=2, depth=1), 8, 32)
+    config = ReconstructionConfig(attend=1.0)
+    with pytest.raises(ValueError, match=r"attend=1\.0: expected a decoder that draws each slot"):
+        Reconstruction(make().core, config, decoder)

@@ -51,11 +51,15 @@ class MixtureDecoder(ImageDecoder):
         The channels are red, green, blue and the logit of the mask.
         """
 
-    def forward(self, slots: Tensor, images: Tensor | None = None) -> Decoded:
+    def forward(
+        self, slots: Tensor, images: Tensor | None = None, prior: Tensor | None = None
+    ) -> Decoded:
+        """``prior``, float (B, K, size, size), is added to the logits of the masks."""
         del images
         flat = self.decode(slots.flatten(0, 1))
         decoded = flat.view(*slots.shape[:2], *flat.shape[1:])
-        parts, masks = decoded[:, :, :3], decoded[:, :, 3:].softmax(dim=1)
+        parts, logits = decoded[:, :, :3], decoded[:, :, 3:]
+        masks = (logits if prior is None else logits + prior[:, :, None]).softmax(dim=1)
         return Decoded((parts * masks).sum(dim=1), masks.squeeze(2), parts)
 
 

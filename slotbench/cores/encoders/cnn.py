@@ -144,3 +144,39 @@ class StridedCnn(PlacedEncoder):
 
     def maps(self, pixels: Tensor) -> Tensor:
         return self.trunk(pixels)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class PixelsConfig(PixelConfig):
+    """Options of the encoder ``pixels``."""
+
+    channels: Count = 32
+    """Channels of both layers; the features have four more, the coordinates."""
+
+
+@register("encoders")
+class Pixels(PlacedEncoder):
+    """A network of two layers on each pixel's own colour, with coordinates beside it.
+
+    It sees no neighbours. So it knows no textures and no shapes, but blurs no edges: where objects
+    have one colour each, one 3x3 convolution already makes edges of them that lie farther from
+    everything than objects do (docs/log.md).
+    """
+
+    name = "pixels"
+    summary = "each pixel's own colour; no neighbours, so no blurred edges"
+    source = "slotbench, docs/log.md"
+    Config: ClassVar[type] = PixelsConfig
+
+    def __init__(self, config: PixelsConfig, image_size: int) -> None:
+        super().__init__(config)
+        channels = config.channels
+        layers = (nn.Conv2d(3, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, channels, 1))
+        self.trunk = nn.Sequential(*layers)
+        he_initialise(self.trunk)
+        # Without biases the norm that follows would make colours of one hue alike.
+        nn.init.uniform_(layers[0].bias, -1.5, 1.5)
+        self.place(image_size)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        return self.trunk(pixels)  # type: ignore[no-any-return]
