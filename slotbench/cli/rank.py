@@ -35,8 +35,8 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
 
     from slotbench import api, plugins
     from slotbench.datasets.format.dataset_file import DatasetFile
-    from slotbench.results.models import built
     from slotbench.results.run import Run
+    from slotbench.results.work import begun
     from slotbench.training.distributed import meeting
     from slotbench.training.loop import train
 
@@ -58,7 +58,8 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     with DatasetFile(Path(request["data"])) as dataset, meeting(device):
         try:
             config = run.config()
-            train(run, built(run, config), config, dataset, host)
+            objective, spent = begun(run, config, dataset, host)
+            train(run, objective, config, dataset, host, spent)
         except Exception as error:
             _report(Path(request["reports"]) / f"{rank}.json", error)
             # Do not wait for processes that may never answer.

@@ -11,7 +11,9 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Interval
 
 from slotbench import registry
 from slotbench.config.mixture import Part
@@ -48,7 +50,7 @@ class TrainConfig(Options):
         "clip": ("0.05", "0.1", "0.3", "1.0"),
         "warmup": ("100", "300", "600"),
     }
-    later: ClassVar[tuple[str, ...]] = ("budget",)
+    later: ClassVar[tuple[str, ...]] = ("budget", "starts", "start_steps")
     steps: Steps = 20_000
     """Optimiser steps."""
     budget: str = ""
@@ -76,6 +78,18 @@ class TrainConfig(Options):
     """Steps from one loss on ``val`` to the next."""
     picture_every: Whole = 2_000
     """Steps from one picture of the slots to the next; 0: none while training."""
+    starts: Annotated[int, Interval(ge=1, le=100)] = 1
+    """How many weights a run starts from. Each trains for ``start_steps``; the one with the least
+    loss on val goes on, from its first step. So few seeds end in slots that keep regions."""
+    start_steps: Steps = 800
+    """Steps of each start, where there are several. They count as cost."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts > 1 and self.budget:
+            raise ValueError(f"starts={self.starts}: expected 1 with budget={self.budget}")
+        if self.starts > 1 and self.start_steps > self.steps:
+            raise ValueError(f"start_steps={self.start_steps}: expected at most steps={self.steps}")
 
 
 @dataclass(frozen=True)

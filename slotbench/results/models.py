@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from slotbench.cores.teachers import Teacher
 
 
-def built(run: Run, config: RunConfig) -> Objective:
+def built(run: Run, config: RunConfig, number: int = 0) -> Objective:
     """The untrained objective of a run, with the weights that ``--init`` names.
 
-    A teacher that is a run is in the same results folder.
+    A teacher that is a run is in the same results folder. ``number`` is that of the start.
     """
     start = None
     if config.init and not run.checkpoint.is_file():
         from slotbench.results.earlier import starting_weights
 
         start = starting_weights(config, run.results_dir)
-    return build(config, partial(load_teacher, results_dir=run.results_dir), start)
+    return build(config, partial(load_teacher, results_dir=run.results_dir), start, number)
 
 
 def trained(run: Run, config: RunConfig) -> Objective:

@@ -13,6 +13,7 @@ from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.objectives.objective import Objective
 from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
 from slotbench.results.run import Run, find
@@ -147,7 +148,8 @@ def carry_out(
         # A finished run whose model was removed gets it again from its checkpoint.
         if status["state"] != "done" or not run.model.is_file():
             _say_where(run, status)
-            train(run, built(run, config), config, dataset, host)
+            objective, spent = begun(run, config, dataset, host)
+            train(run, objective, config, dataset, host, spent)
         elif not shared:
             say(f"This run is done already: {run.path}")
         if not groups:
@@ -163,6 +165,15 @@ def carry_out(
             tracked = tracker.Tracked(run.path, settings, run.status()["step"])
             tracker.tell_evaluation(host.trackers, tracked, found)
     return run
+
+
+def begun(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
+    """The objective that a run trains, and the seconds that the choice among starts took."""
+    if config.train.starts == 1 or run.checkpoint.is_file():
+        return built(run, config), 0.0
+    from slotbench.results.starts import best
+
+    return best(run, config, dataset, host)
 
 
 def _train_with_others(
@@ -182,7 +193,8 @@ def _train_with_others(
         with meeting(device):
             _, done = agree(0.0, rank == 0 and run.status()["state"] == "done")
             if not done:
-                train(run, built(run, config), config, dataset, host)
+                objective, spent = begun(run, config, dataset, host)
+                train(run, objective, config, dataset, host, spent)
     except RuntimeError as error:
         if not gone(error):
             raise

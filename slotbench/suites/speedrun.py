@@ -27,8 +27,8 @@ from slotbench.evaluation.segmentation import scores
 from slotbench.files import check_file, read_bytes, write_whole
 from slotbench.objectives.objective import Objective
 from slotbench.progress import plain, say
-from slotbench.results.models import built
 from slotbench.results.run import Run, source_commit
+from slotbench.results.work import begun
 from slotbench.training.loop import Host, Trainer
 
 IMAGES, BATCH = 200, 50
@@ -84,14 +84,15 @@ def attempt(
     made = Attempt(config.seed)
     with tempfile.TemporaryDirectory(prefix="slotbench-") as folder:
         run = Run(Path(folder))
-        trainer = Trainer(run, built(run, config), config, dataset, host)
-        loader, spent = trainer.begin(), 0.0
+        objective, spent = begun(run, config, dataset, host)
+        trainer = Trainer(run, objective, config, dataset, host, spent)
+        loader = trainer.begin()
         while not trainer.at_end() and len(made.reached) < len(goals):
-            begun = time.process_time()
+            clock = time.process_time()
             for _ in range(min(every, trainer.steps - trainer.step)):
                 trainer.advance(loader)
             trainer.check()
-            spent += time.process_time() - begun
+            spent += time.process_time() - clock
             made.last = val_scores(trainer.objective, dataset)
             say(
                 f"seed {config.seed}, step {trainer.step}, {trainer.seconds:.1f} s "

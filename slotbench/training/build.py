@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +24,10 @@ SUM_TOLERANCE = 0.02
 
 
 def build(
-    config: RunConfig, teachers: "Teachers | None" = None, start: Mapping[str, Tensor] | None = None
+    config: RunConfig,
+    teachers: "Teachers | None" = None,
+    start: Mapping[str, Tensor] | None = None,
+    number: int = 0,
 ) -> Objective:
     """The objective with its core, on the CPU.
 
@@ -32,18 +36,19 @@ def build(
     :class:`UserError` where fields do not fit together.
 
     ``start`` holds the weights of another run. The core takes its weights before momentum copies
-    are made; the objective takes the rest if all names and shapes are the same.
+    are made; the objective takes the rest if all names and shapes are the same. Another ``number``
+    draws other weights.
     """
     size = config.dataset.image_size
     sections = config.sections
     try:
-        with building(config.seed, "core"):
+        with _building(config, "core", number):
             encoder: nn.Module = config.component("encoder")(sections["encoder"], size)
             core: Core = config.component("core")(sections["core"], encoder)
         if start is not None:
             _start_core(core, start)
         members = {
-            part.name: _objective(config, config.part_section(part), core, teachers)
+            part.name: _objective(config, config.part_section(part), core, teachers, number)
             for part in config.parts
         }
     except ValueError as error:
@@ -60,6 +65,10 @@ def build(
             objective.load_state_dict(start)
     set_steps(objective, config.train.steps)
     return objective
+
+
+def _building(config: RunConfig, purpose: str, number: int) -> AbstractContextManager[None]:
+    return building(config.seed, purpose, *([number] if number else []))
 
 
 def _start_core(core: Core, start: Mapping[str, Tensor]) -> None:
@@ -82,11 +91,11 @@ def set_steps(objective: Objective, steps: int) -> None:
 
 
 def _objective(
-    config: RunConfig, section: str, core: Core, teachers: "Teachers | None"
+    config: RunConfig, section: str, core: Core, teachers: "Teachers | None", number: int
 ) -> Objective:
     kind, sections = config.component(section), config.sections
     pieces: dict[str, Any] = {}
-    with building(config.seed, section):
+    with _building(config, section, number):
         if kind.takes_decoder:
             pieces["decoder"] = config.component("decoder")(
                 sections["decoder"], sections["core"].width, config.dataset.image_size

@@ -100,21 +100,27 @@ class Host:
 
 
 def train(
-    run: Record, objective: Objective, config: RunConfig, dataset: DatasetFile, host: Host
+    run: Record,
+    objective: Objective,
+    config: RunConfig,
+    dataset: DatasetFile,
+    host: Host,
+    spent: float = 0.0,
 ) -> None:
     """Train a run from its last checkpoint, or from the start, to its last step.
 
-    ``objective`` is the untrained one of ``config``. Rank 0 alone holds the run and writes.
+    ``objective`` is the untrained one of ``config``; ``spent`` seconds went into its choice. Rank 0
+    alone holds the run and writes.
     Raises :class:`TrainingError` where the loss is no longer finite, and KeyboardInterrupt after
     Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
     """
     if rank_and_world()[0]:
         with signals():
-            _follow(Trainer(run, objective, config, dataset, host))
+            _follow(Trainer(run, objective, config, dataset, host, spent))
         return
     run.create(config)
     with run.lock(), signals():
-        trainer = Trainer(run, objective, config, dataset, host)
+        trainer = Trainer(run, objective, config, dataset, host, spent)
         run.write_status("running", **_facts(trainer))
         run.write_environment(host.name, torch.get_num_threads())
         run.rewind_metrics(trainer.step)
@@ -155,7 +161,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
             trainer.check()
             row = {name: float(value) for name, value in losses.items()}
             row["learning_rate"] = learning_rate(settings, step - 1)
-            rate = step * batch / trainer.seconds
+            rate = trainer.taken * batch / trainer.seconds
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
@@ -212,13 +218,13 @@ def _facts(trainer: "Trainer") -> dict[str, Any]:
 
 
 def _progress(trainer: "Trainer") -> dict[str, Any]:
-    images = trainer.step * trainer.settings.batch_size
+    images = trainer.taken * trainer.settings.batch_size
     return {
         "step": trainer.step,
         "steps": trainer.step if trainer.at_end() else trainer.steps,
         "seconds": round(trainer.seconds, 3),
         "flops_per_step": trainer.flops_per_step,
-        "flops": trainer.flops_per_step * trainer.step,
+        "flops": trainer.flops_per_step * trainer.taken,
         "images_per_second": round(images / trainer.seconds, 1) if trainer.seconds else None,
     }
 
@@ -237,7 +243,13 @@ class Trainer:
     """One run in progress: modules, optimiser, data, and the step it has come to."""
 
     def __init__(
-        self, run: Record, objective: Objective, config: RunConfig, dataset: DatasetFile, host: Host
+        self,
+        run: Record,
+        objective: Objective,
+        config: RunConfig,
+        dataset: DatasetFile,
+        host: Host,
+        spent: float = 0.0,
     ) -> None:
         self.run, self.config, self.host, self.dataset = run, config, host, dataset
         self.objective = objective.to(host.device)
@@ -255,7 +267,7 @@ class Trainer:
         self.bad = torch.zeros((), dtype=torch.int64, device=host.device)
         """The first step whose loss or gradient was not finite; 0: none."""
         self.metrics: IO[str] | None = None
-        self.step, self.seconds, self.mark, self.stopped = 0, 0.0, time.monotonic(), False
+        self.step, self.seconds, self.mark, self.stopped = 0, spent, time.monotonic(), False
         if run.checkpoint.is_file():
             saved = checkpoint.load(run.checkpoint, config.id)
             saved.restore(run.checkpoint, self.objective, self.optimizer)
@@ -265,6 +277,13 @@ class Trainer:
     def steps(self) -> int:
         """Steps of the whole run; 0 where the objective trains nothing."""
         return self.settings.steps if self.objective.trains else 0
+
+    @property
+    def taken(self) -> int:
+        """Steps that the run has cost: its own, and those of several starts."""
+        several = self.objective.trains and self.settings.starts > 1
+        tried = self.settings.starts * self.settings.start_steps if several else 0
+        return self.step + tried
 
     def at_end(self) -> bool:
         """Whether all steps are done, or all seconds of the budget are used up."""

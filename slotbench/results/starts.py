@@ -1,0 +1,89 @@
+"""Several starts of one run: each trains for some steps, the one with the least loss goes on.
+
+From some weights slots come to keep regions of the frame, whatever stands in them. The loss on val
+tells so early, and reads no label (docs/log.md).
+"""
+
+import math
+from contextlib import nullcontext
+
+from pydantic import Field
+
+from slotbench.config.run_config import RunConfig
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import TrainingError
+from slotbench.files import Document, parse_document, read_json, write_json
+from slotbench.objectives.gather import rank_and_world
+from slotbench.objectives.objective import Objective
+from slotbench.progress import bar, say
+from slotbench.results.models import built
+from slotbench.results.run import Run
+from slotbench.training.distributed import agree
+from slotbench.training.loop import Host, Trainer
+from slotbench.training.signals import StopRequest, asked, signals
+
+
+class Tried(Document):
+    """What a start came to."""
+
+    val_loss: float | None
+    """None: the loss did not stay finite."""
+    seconds: float = Field(ge=0)
+
+
+class _Starts(Document):
+    """``starts.json``: every start that was tried to its end."""
+
+    tried: tuple[Tried, ...] = Field(strict=False)
+
+
+def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
+    """The untrained objective of the best start, and the seconds that all of them took.
+
+    Starts differ in their weights; data and noise are the same. ``starts.json`` keeps what each
+    came to, so an interrupted run tries none twice. KeyboardInterrupt after Ctrl-C or SIGTERM.
+    """
+    file, first = run.path / "starts.json", rank_and_world()[0] == 0
+    tried = list(parse_document(read_json(file), _Starts, str(file)).tried) if file.exists() else []
+    with run.lock() if first else nullcontext(), signals():
+        for number in range(len(tried), config.train.starts):
+            if first:
+                run.write_status("running", step=0, steps=config.train.steps)
+            try:
+                tried.append(_try(run, config, dataset, host, number))
+            except StopRequest as stop:
+                if first:
+                    run.write_status("interrupted", str(stop))
+                    say(f"To go on, type: slotbench train --resume {run.typed}")
+                raise KeyboardInterrupt from stop
+            if first:
+                write_json(file, {"tried": [each.model_dump() for each in tried]})
+    losses = [math.inf if each.val_loss is None else each.val_loss for each in tried]
+    number = losses.index(min(losses))
+    if first:
+        told = ", ".join(f"{loss:.4g}" for loss in losses)
+        say(f"Start {number + 1} of {len(losses)} goes on. Losses on val: {told}")
+    return built(run, config, number), sum(each.seconds for each in tried)
+
+
+def _try(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, number: int) -> Tried:
+    """Train a start for ``start_steps``; its loss on val. Nothing of it is saved."""
+    trainer = Trainer(run, built(run, config, number), config, dataset, host)
+    val = trainer.loader("val", min(config.train.batch_size, dataset.size("val")))
+    loader, steps = trainer.begin(), min(config.train.start_steps, trainer.steps)
+    loss: float | None
+    try:
+        with bar(f"Start {number + 1} of {config.train.starts}", steps) as progress:
+            while trainer.step < steps:
+                trainer.advance(loader)
+                if trainer.step % config.train.log_every == 0:
+                    trainer.check()
+                    progress.set(trainer.step)
+                trainer.raise_if_stopped()
+        trainer.check()
+        loss, _ = agree(trainer.val_loss(val), bool(asked()))
+    except TrainingError:
+        loss = None
+    return Tried(
+        val_loss=loss if loss is None or math.isfinite(loss) else None, seconds=trainer.seconds
+    )
