@@ -2,7 +2,7 @@
 
 A field that the chosen core, encoder, objective or decoder does not have is passed over: a
 preset is made for the default core; other cores take the fields that they share with it. Sections
-under ``datasets`` replace the preset's own on the dataset of that name.
+under ``datasets`` replace the preset's own on the dataset of that name, or NAME:VARIANT.
 """
 
 from typing import Any
@@ -47,6 +47,33 @@ def paper() -> Sections:
     }
 
 
+def _of_one_colour(made: Sections) -> dict[str, Sections]:
+    """Sections for datasets whose objects have one colour each (docs/log.md, 2026-11-30).
+
+    Edges decide there: the encoder sees single pixels, and slots start from cells of the image.
+    On coloured sprites colour alone tells objects apart, and masks are the attention's. Pieces of
+    tetrominoes may share a colour, so there keys see places, and the decoder says where a piece
+    ends. Binarized sprites share one colour: only their shapes tell them apart.
+    """
+    pixels = {"name": "pixels", "channels": made["encoder"]["channels"], "input_deviation": 0.3}
+    core = made["core"] | {"seeded": True}
+    by_colour = {"iterations": 1, "eval_iterations": 1, "key_position_scale": 0.0}
+    attention = {"attend": 1.0, "rise": (0.0, 0.0)}
+    sprites: Sections = {
+        "core": core | by_colour,
+        "encoder": pixels | {"input_mean": 0.5},
+        "objective": made["objective"] | attention,
+    }
+    return {
+        "multi-dsprites:colored_on_colored": sprites,
+        "multi-dsprites:colored_on_grayscale": sprites,
+        "multi-dsprites:binarized": {
+            "encoder": made["encoder"] | {"input_mean": 0.3, "input_deviation": 0.45}
+        },
+        "tetrominoes": {"core": core, "encoder": pixels | {"input_mean": 0.1}},
+    }
+
+
 @register("presets", name="base", summary="one GPU, minutes", source="slotbench, docs/log.md")
 def base() -> Sections:
     """``quick`` with twice the width and a full-size target: one GPU, minutes."""
@@ -61,7 +88,7 @@ def base() -> Sections:
         "warmup": 1_000,
         "clip": 0.1,
     }
-    return made
+    return made | {"datasets": _of_one_colour(made)}
 
 
 @register(
@@ -69,7 +96,7 @@ def base() -> Sections:
 )
 def quick() -> Sections:
     """Two CPU cores, minutes; docs/log.md has the experiments that led to it."""
-    return {
+    made: Sections = {
         "core": {
             "width": 48,
             "mlp_width": 96,
@@ -93,6 +120,7 @@ def quick() -> Sections:
             "picture_every": 1_000,
         },
     }
+    return made | {"datasets": _of_one_colour(made)}
 
 
 @register(

@@ -179,7 +179,8 @@ def _given(
 
     def of(name: str) -> dict[str, Any]:
         given: dict[str, Any] = registry.get("presets", name).load()()
-        return given | given.get("datasets", {}).get(info.name, {})
+        of_dataset = given.get("datasets", {})
+        return given | of_dataset.get(info.name, of_dataset.get(info.reference, {}))
 
     if found is None:
         return of(choice.preset), []

@@ -52,6 +52,24 @@ def test_paper_takes_the_decoder_that_the_paper_has_for_the_dataset(blocks):
         )
 
 
+def test_quick_sees_single_pixels_where_objects_have_one_colour(blocks):
+    info = make(blocks).dataset
+    for dataset, encoder, iterations, scale in (
+        ("multi-dsprites:colored_on_colored", "pixels", 1, 0.0),
+        ("multi-dsprites:colored_on_grayscale", "pixels", 1, 0.0),
+        ("multi-dsprites:binarized", "strided-cnn", 5, 1.0),
+        ("tetrominoes:default", "pixels", 5, 1.0),
+        ("clevr:clevr6", "strided-cnn", 5, 1.0),
+    ):
+        name, variant = dataset.split(":")
+        config = resolve(
+            Choice(preset="quick"), dataclasses.replace(info, name=name, variant=variant)
+        )
+        core = config.sections["core"]
+        assert config.names["encoder"] == encoder
+        assert (core.iterations, core.key_position_scale) == (iterations, scale)
+
+
 def test_slots_default_to_one_more_than_the_objects(blocks):
     assert make(blocks).sections["core"].slots == 4
     assert make(blocks, "core.slots=2").sections["core"].slots == 2
