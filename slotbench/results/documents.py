@@ -72,11 +72,14 @@ class TrainFacts(Facts):
     steps: Whole
     batch_size: Whole = 1
     budget: Text = ""
+    starts: Whole = 1
+    start_steps: Whole = 0
 
     @property
     def images(self) -> str:
-        """The budget in words: images seen, unless it is one of seconds or FLOPs."""
-        return self.budget or f"{self.steps * self.batch_size:,} images"
+        """The budget in words: images seen, of all starts too, unless it is seconds or FLOPs."""
+        steps = self.steps + (self.starts * self.start_steps if self.starts > 1 else 0)
+        return self.budget or f"{steps * self.batch_size:,} images"
 
 
 class TransferFacts(Facts):

@@ -9,6 +9,7 @@ import torch
 from slotbench.config.run_config import TrainConfig
 from slotbench.files import read_json
 from slotbench.results import work
+from slotbench.results.documents import TrainFacts
 from slotbench.results.models import built
 from slotbench.results.run import Run, read_model
 from slotbench.training.loop import Trainer, train
@@ -88,3 +89,8 @@ def test_starts_fit_the_steps_and_no_budget():
         TrainConfig(starts=2, budget="60:seconds")
     with pytest.raises(ValueError, match=r"start_steps=900: expected at most steps=500"):
         TrainConfig(starts=2, start_steps=900, steps=500)
+
+
+def test_the_images_of_all_starts_count_as_budget():
+    assert TrainFacts(steps=6, batch_size=2, starts=3, start_steps=4).images == "36 images"
+    assert TrainFacts(steps=6, batch_size=2, starts=1, start_steps=4).images == "12 images"
