@@ -179,7 +179,7 @@ def _given(
 
     def of(name: str) -> dict[str, Any]:
         given: dict[str, Any] = registry.get("presets", name).load()()
-        of_dataset = given.get("datasets", {})
+        of_dataset: dict[str, dict[str, Any]] = given.get("datasets", {})
         return given | of_dataset.get(info.name, of_dataset.get(info.reference, {}))
 
     if found is None:

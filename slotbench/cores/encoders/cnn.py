@@ -171,11 +171,12 @@ class Pixels(PlacedEncoder):
     def __init__(self, config: PixelsConfig, image_size: int) -> None:
         super().__init__(config)
         channels = config.channels
-        layers = (nn.Conv2d(3, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, channels, 1))
-        self.trunk = nn.Sequential(*layers)
+        first = nn.Conv2d(3, 2 * channels, 1)
+        self.trunk = nn.Sequential(first, nn.ReLU(), nn.Conv2d(2 * channels, channels, 1))
         he_initialise(self.trunk)
         # Without biases the norm that follows would make colours of one hue alike.
-        nn.init.uniform_(layers[0].bias, -1.5, 1.5)
+        assert first.bias is not None
+        nn.init.uniform_(first.bias, -1.5, 1.5)
         self.place(image_size)
 
     def maps(self, pixels: Tensor) -> Tensor:
