@@ -124,7 +124,9 @@ class _Work:
         self.folder = results_dir / "tuning" / f"{self.info.name}-{self.info.variant}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.space = space_of(config)
-        self.study = _study(self.folder, f"{self.contestant} {config.train.steps} steps")
+        # Trials of another preset or of other settings are another study.
+        told = (plan.choice.preset, f"{config.train.steps} steps", *plan.choice.overrides)
+        self.study = _study(self.folder, " ".join((self.contestant, *told)))
 
     def take_trials(self) -> None:
         """Take trials until the study has as many as planned."""
@@ -167,9 +169,12 @@ class _Work:
             values = [self._score(overrides, seed) for seed in range(plan.seeds)]
             means.append((math.fsum(values) / len(values), overrides))
         mean, overrides = max(means)
+        # A run is the same, and has the same id, with a preset's own value set or not.
+        own = {f"{field}={_text(value)}" for field, value in untouched(self.config).items()}
+        chosen = [*plan.choice.overrides, *(text for text in overrides if text not in own)]
         return tuned.Tuned(
             preset=plan.choice.preset,
-            settings=dict(text.split("=", 1) for text in (*plan.choice.overrides, *overrides)),
+            settings=dict(text.split("=", 1) for text in chosen),
             steps=self.config.train.steps,
             trials=plan.trials,
             score=round(mean, 4),
@@ -283,5 +288,10 @@ class _Judge(Observer):
 
 def _suggest(trial: optuna.Trial, field: str, tried: Span | tuple[str, ...]) -> str:
     if isinstance(tried, Span):
-        return f"{trial.suggest_float(field, tried.low, tried.high, log=tried.log):.3g}"
-    return str(trial.suggest_categorical(field, tried))
+        return _text(trial.suggest_float(field, tried.low, tried.high, log=tried.log))
+    return _text(trial.suggest_categorical(field, tried))
+
+
+def _text(value: float | str) -> str:
+    """A value as ``--set`` takes it, numbers with three digits."""
+    return value if isinstance(value, str) else f"{value:.3g}"

@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from slotbench import api, registry
 from slotbench.config import tuned
 from slotbench.config.resolve import Choice, dataset_info, resolve
+from slotbench.config.run_config import with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.results.run import Run
@@ -20,8 +21,9 @@ from tests.small import SMALL, choice
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where tuned settings go in a test."""
+    """Where tuned settings go in a test, which sees none of those that are shipped."""
     monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
+    monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "shipped")
     return tmp_path / "tuned"
 
 
@@ -58,8 +60,11 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     with DatasetFile(blocks / "clevr.h5") as dataset:
         info = dataset_info(dataset)
     config = resolve(Choice(objective="simclr", preset="tuned"), info)
-    rate = float(settings.settings["train.learning_rate"])
-    assert config.train.learning_rate == rate
+    plain = resolve(choice(objective="simclr", steps=4), info)
+    for field, value in settings.settings.items():
+        section, name = field.split(".")
+        set_by_hand = with_field(section, plain.sections[section], name, value)
+        assert getattr(config.sections[section], name) == getattr(set_by_hand, name)
     assert config.overrides == {}
     assert config.to_dict()["tuning"] == {"trials": 2, "steps": 4}
     assert '"trials" = 2' in file.read_text()
@@ -207,3 +212,50 @@ def test_the_score_is_the_foreground_ari_of_val(blocks):
         assert val_scores(objective, dataset)["fg_ari"] == pytest.approx(
             np.mean(expected), abs=1e-6
         )
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkeypatch):
+    """Then no setting is written but what was typed, and a tuned run is the run of the preset."""
+    told = [text for text in SMALL if not text.startswith("train.")]
+    monkeypatch.setattr("slotbench.suites.tune.val_scores", lambda *_: {"fg_ari": 0.5})
+    found = api.tune(
+        ["barlow-twins"],
+        trials=1,
+        steps=4,
+        set=told,
+        device="cpu",
+        data_dir=blocks,
+        results_dir=tmp_path,
+    )["barlow-twins"]
+    assert found["settings"] == dict(text.split("=") for text in told)
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    known = Choice(objective="barlow-twins", preset="quick", overrides=tuple(told))
+    assert (
+        resolve(Choice(objective="barlow-twins", preset="tuned"), info).id
+        == resolve(known, info).id
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
+    contest(blocks, tmp_path, trials=1)
+    before = len(runs(tmp_path))
+    more = [*SMALL, "core.eval_iterations=2"]
+    api.tune(
+        ["simclr"], trials=1, steps=4, set=more, device="cpu", data_dir=blocks, results_dir=tmp_path
+    )
+    assert len(runs(tmp_path)) > before
+
+
+def test_shipped_settings_are_those_of_presets_or_fit(blocks):
+    """Every contestant that the package tuned on clevr6 resolves."""
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        info = dataset_info(dataset)
+    known = tuned.read("clevr", "clevr6")
+    assert {"slot-attention/reconstruction", "slot-attention/slot-infonce"} <= known.keys()
+    assert len({each.trials for each in known.values()}) == 1
+    for key, each in known.items():
+        config = resolve(Choice(objective=key.split("/")[1], preset="tuned"), info)
+        assert config.to_dict()["tuning"] == {"trials": each.trials, "steps": each.steps}
