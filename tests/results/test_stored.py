@@ -8,7 +8,7 @@ import pytest
 
 from slotbench import api, registry
 from slotbench.errors import UserError
-from slotbench.evaluation import evaluate as module
+from slotbench.evaluation import frozen_pass
 from slotbench.evaluation.health import Health
 from slotbench.evaluation.segmentation import METRICS, Segmentation
 from slotbench.files import read_json, write_json
@@ -65,13 +65,13 @@ def trained(blocks, tmp_path_factory):
 def passes(monkeypatch):
     """The splits that the core passed over."""
     seen = []
-    collect = module.collect
+    collect = frozen_pass.collect
 
     def noted(objective, dataset, split, *rest, **options):
         seen.append(split)
         return collect(objective, dataset, split, *rest, **options)
 
-    monkeypatch.setattr(module, "collect", noted)
+    monkeypatch.setattr(frozen_pass, "collect", noted)
     return seen
 
 
