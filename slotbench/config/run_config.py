@@ -89,7 +89,8 @@ class TrainConfig(Options):
         if self.starts > 1 and self.budget:
             raise ValueError(f"starts={self.starts}: expected 1 with budget={self.budget}")
         if self.starts > 1 and self.start_steps > self.steps:
-            raise ValueError(f"start_steps={self.start_steps}: expected at most steps={self.steps}")
+            tried, steps = self.start_steps, self.steps
+            raise ValueError(f"starts={self.starts}: expected start_steps={tried} <= steps={steps}")
 
 
 @dataclass(frozen=True)

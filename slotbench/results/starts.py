@@ -80,7 +80,8 @@ def _try(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, number: 
                     trainer.check()
                     progress.set(trainer.step)
                 trainer.raise_if_stopped()
-        trainer.check()
+            trainer.check()
+            progress.set(trainer.step)
         loss, _ = agree(trainer.val_loss(val), bool(asked()))
     except TrainingError:
         loss = None

@@ -87,7 +87,7 @@ def test_an_untrained_core_has_nothing_to_choose(blocks, tmp_path):
 def test_starts_fit_the_steps_and_no_budget():
     with pytest.raises(ValueError, match=r"starts=2: expected 1 with budget=60:seconds"):
         TrainConfig(starts=2, budget="60:seconds")
-    with pytest.raises(ValueError, match=r"start_steps=900: expected at most steps=500"):
+    with pytest.raises(ValueError, match=r"starts=2: expected start_steps=900 <= steps=500"):
         TrainConfig(starts=2, start_steps=900, steps=500)
 
 
