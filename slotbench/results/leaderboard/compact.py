@@ -1,5 +1,6 @@
 """The leaderboard's rows for a terminal: which come first, and a table with one line a row."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ SHORT = {
     "linear_probe/slots/map": "probe",
 }
 """The metrics that are shown where none is asked for: of the last two, one."""
+UNLESS = " unless said"
 
 
 def in_order(board: Board) -> list[Row]:
@@ -91,27 +93,37 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
 
 
 def _shared(rows: Sequence[Row]) -> dict[str, str]:
-    """What all rows that were trained have in common, in words."""
+    """What all rows that were trained have in common, in words; the preset that most have."""
     trained = [row for row in rows if row.preset]
+    presets = Counter(row.preset for row in trained)
     values = {
         "core": {row.core for row in trained},
-        "preset": {row.preset for row in trained},
         "settings": {row.settings for row in trained},
         "alignment": {f"{row.alignment} alignment" for row in trained if row.alignment},
         "budget": {row.budget for row in trained},
         "tuning": {f"tuned: {row.tuned}" if row.tuned else "not tuned" for row in trained},
         "device": {row.cost.device for row in trained},
     }
-    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+    shared = {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+    if presets:
+        most = min(presets, key=lambda name: (-presets[name], name))
+        shared["preset"] = most if len(presets) == 1 else f"{most}{UNLESS}"
+    return shared
 
 
 def _name(row: Row, shared: dict[str, str]) -> str:
     name = row.objective if "alignment" in shared and not row.external else row.name
     if row.family == TRANSFER:  # first, since long names are cut in the middle
         name = f"{TRANSFER}: {name.removesuffix(f' ({TRANSFER})')}"
-    fields = ("core", "preset", "settings") if row.preset else ("settings",)
-    apart = [getattr(row, field) for field in fields if field not in shared or not row.preset]
-    return ", ".join(filter(None, (name, *apart)))
+    # A line is short: fields stand without their section, and those that are true without a value.
+    settings = re.sub(r"(?<![^ ])[\w-]+\.(?=\w+=)", "", row.settings)
+    settings = settings.replace("=true", "")
+    if not row.preset:  # nothing was trained
+        return ", ".join(filter(None, (name, settings)))
+    apart = {"core": row.core, "settings": settings}
+    fields = [text for field, text in apart.items() if field not in shared]
+    usual = shared["preset"].removesuffix(UNLESS)
+    return ", ".join(filter(None, (name, *fields, row.preset if row.preset != usual else "")))
 
 
 def _seeds(row: Row) -> str:
