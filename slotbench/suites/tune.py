@@ -163,9 +163,10 @@ class _Work:
         complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             raise UserError("No trial was trained to its end.", "Allow for more: --trials")
-        ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))[: plan.finalists]
+        ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))
         means = []
-        for overrides in (tuple(trial.user_attrs["overrides"]) for trial in ranked):
+        for trial in ranked[: plan.finalists]:
+            overrides = tuple(trial.user_attrs["overrides"])
             values = [self._score(overrides, seed) for seed in range(plan.seeds)]
             means.append((math.fsum(values) / len(values), overrides))
         mean, overrides = max(means)
@@ -281,8 +282,10 @@ class _Judge(Observer):
         del dataset
         if self.trial is None or step % self.every:
             return
-        self.trial.report(val_scores(objective, self.dataset)["fg_ari"], max(1, step // self.every))
-        if self.trial.should_prune():
+        rung = max(1, step // self.every)
+        self.trial.report(val_scores(objective, self.dataset)["fg_ari"], rung)
+        # On the last rung there is nothing left to save.
+        if rung < RUNGS and self.trial.should_prune():
             raise Pruned(f"pruned after step {step}")
 
 

@@ -1,6 +1,7 @@
 """Tuning: equal budgets, seeds of its own, and settings that a preset reads."""
 
 import os
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from slotbench.config.run_config import with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.results.run import Run
+from slotbench.suites import tune
 from slotbench.suites.speedrun import val_scores
 from slotbench.training.build import build
 from tests.small import SMALL, choice
@@ -259,3 +261,25 @@ def test_shipped_settings_are_those_of_presets_or_fit(blocks):
     for key, each in known.items():
         config = resolve(Choice(objective=key.split("/")[1], preset="tuned"), info)
         assert config.to_dict()["tuning"] == {"trials": each.trials, "steps": each.steps}
+
+
+def test_a_trial_that_is_trained_to_its_end_is_not_pruned(blocks, monkeypatch):
+    """On the last rung nothing can be saved; a pruned trial could be no finalist."""
+    monkeypatch.setattr(tune, "val_scores", lambda *_: {"fg_ari": 0.1})
+
+    class Worst:
+        reported: ClassVar[list[tuple[float, int]]] = []
+
+        def report(self, value, rung):
+            self.reported.append((value, rung))
+
+        def should_prune(self):
+            return True
+
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        config = resolve(choice("train.picture_every=1", steps=4), dataset_info(dataset))
+        judge = tune._Judge(Worst(), dataset, config)
+        judge.picture(None, dataset, 4)
+        with pytest.raises(tune.Pruned):
+            judge.picture(None, dataset, 3)
+    assert Worst.reported == [(0.1, 4), (0.1, 3)]
