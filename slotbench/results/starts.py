@@ -71,9 +71,10 @@ def _try(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, number: 
     trainer = Trainer(run, built(run, config, number), config, dataset, host)
     val = trainer.loader("val", min(config.train.batch_size, dataset.size("val")))
     loader, steps = trainer.begin(), min(config.train.start_steps, trainer.steps)
+    told = f"Start {number + 1} of {config.train.starts}"
     loss: float | None
     try:
-        with bar(f"Start {number + 1} of {config.train.starts}", steps) as progress:
+        with bar(told, 0 if rank_and_world()[0] else steps) as progress:
             while trainer.step < steps:
                 trainer.advance(loader)
                 if trainer.step % config.train.log_every == 0:

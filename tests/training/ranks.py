@@ -17,7 +17,6 @@ from slotbench.config.resolve import dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.results import work
 from slotbench.results.run import Run
-from slotbench.training.build import build
 from slotbench.training.distributed import meeting
 from slotbench.training.loop import Host, Trainer, train
 from tests import small
@@ -31,12 +30,13 @@ CASES = {
     "flops": {"core": "bo-qsa", "objective": "vicreg", "budget": "200e6:flops"},
     "seconds": {"objective": "simclr", "budget": "0.3:seconds", "steps": 5000},
     "stopped": {"objective": "simclr", "seed": 1, "steps": 6},
+    "starts": {},
 }
+MORE = {"moco": ("objective.queue=30",), "starts": ("train.starts=2", "train.start_steps=2")}
 
 
 def choice(case):
-    queue = ("objective.queue=30",) if case == "moco" else ()
-    return small.choice(*OFTEN, *queue, **CASES[case])
+    return small.choice(*OFTEN, *MORE.get(case, ()), **CASES[case])
 
 
 def alone(case, data, results, processes=1):
@@ -75,7 +75,10 @@ def main(data, results):
             config = resolve(choice(case), dataset_info(dataset))
             stopped = False
             try:
-                train(Run.of(config, results), build(config), config, dataset, host)
+                run = Run.of(config, results)
+                run.create(config)
+                objective, spent = work.begun(run, config, dataset, host)
+                train(run, objective, config, dataset, host, spent)
             except KeyboardInterrupt:
                 stopped = True
             told = {"steps": seen, "stopped": stopped}

@@ -24,7 +24,7 @@ from tests.training.ranks import WORLD
 NO_SAY = "core.norm_slots.bias"
 """Moves all queries alike, which attention does not see: its gradient is rounding alone, of which
 Adam makes steps as large as of any other."""
-SAME = ("reconstruction", "simclr", "moco", "flops")
+SAME = ("reconstruction", "simclr", "moco", "flops", "starts")
 
 
 @pytest.fixture(scope="module")
