@@ -128,6 +128,16 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     return _loaded[str(path)]
 
 
+def blamed(error: BaseException) -> UserError | None:
+    """The error of a plugin's code, with its file and line; None where none took part."""
+    for frame in traceback.extract_tb(error.__traceback__)[::-1]:
+        if frame.filename in _loaded:
+            said = f"{type(error).__name__}: {error}".rstrip(".")
+            advice = "Mend the plugin; --debug shows the traceback."
+            return UserError(f"{frame.filename}, line {frame.lineno}: {said}.", advice)
+    return None
+
+
 def _where(error: BaseException, path: Path) -> str:
     """The error with the line of the plugin that it comes from."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -15,7 +15,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -167,6 +167,18 @@ def _are_texts(value: Any) -> bool:
     )
 
 
+def _is_config(value: Any) -> bool:
+    """Whether it is a frozen dataclass that can be made without arguments."""
+    if not (isinstance(value, type) and is_dataclass(value)):
+        return False
+    needed = [
+        item
+        for item in fields(value)
+        if item.init and item.default is MISSING and item.default_factory is MISSING
+    ]
+    return value.__dataclass_params__.frozen and not needed  # type: ignore[attr-defined]
+
+
 _LETTERS = "small letters, digits and single hyphens"
 _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "name": (_is_name, _LETTERS, 'name = "my-name"'),
@@ -175,7 +187,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "source": (_is_line, "one line of text", 'source = "..."'),
     "licence": (_is_line, "one line of text", 'licence = "CC0"'),
     "variants": (_are_texts, "a tuple of names", 'variants = ("default",)'),
-    "Config": (is_dataclass, "a frozen dataclass", "Config = MyConfig"),
+    "Config": (_is_config, "a frozen dataclass whose fields have defaults", "Config = MyConfig"),
     "keys": (_are_texts, "a tuple of patterns", 'keys = ("my-metric/*",)'),
     "version": (
         lambda value: type(value) is int and value > 0,
@@ -210,6 +222,8 @@ def _check(
                 f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
                 f"Write: {example}",
             )
+    if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
+        raise UserError(f"{target}: the class has no {' and no '.join(lacking)}.", "Write it.")
 
 
 def _facts(metric: Any) -> dict[str, Any]:
@@ -220,9 +234,9 @@ def _facts(metric: Any) -> dict[str, Any]:
 @cache
 def _load_index() -> None:
     for kind, known in json.loads(INDEX.read_text("utf-8")).items():
-        for name, fields in known.items():
-            fields["variants"] = tuple(fields.get("variants", ()))
-            _ENTRIES[kind][name] = Entry(kind, name, **fields)
+        for name, facts in known.items():
+            facts["variants"] = tuple(facts.get("variants", ()))
+            _ENTRIES[kind][name] = Entry(kind, name, **facts)
 
 
 @cache
@@ -258,8 +272,8 @@ def write_index() -> None:
     """Import every room and write ``index.json``; names keep their order, new ones come last."""
     index: dict[str, dict[str, Any]] = {}
     for entry in own_entries():
-        fields = {key: value for key, value in asdict(entry).items() if value}
-        index.setdefault(fields.pop("kind"), {})[fields.pop("name")] = fields
+        facts = {key: value for key, value in asdict(entry).items() if value}
+        index.setdefault(facts.pop("kind"), {})[facts.pop("name")] = facts
     INDEX.write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

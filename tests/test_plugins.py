@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,6 +200,28 @@ MISTAKES = {
         'register("cores", "half", "h", "h", f"{__name__}:Half")\n',
         "cannot be found",
     ),
+    "config is a class": (
+        MINE.replace("Config = NoOptions", "Config = dict"),
+        "expected a frozen dataclass",
+    ),
+    "config may change": (
+        MINE.replace("Config = NoOptions", "Config = make_dataclass('C', [])").replace(
+            "from", "from dataclasses import make_dataclass\nfrom", 1
+        ),
+        "expected a frozen dataclass",
+    ),
+    "config asks": (
+        MINE.replace(
+            "Config = NoOptions", "Config = make_dataclass('C', ['a'], frozen=True)"
+        ).replace("from", "from dataclasses import make_dataclass\nfrom", 1),
+        "whose fields have defaults",
+    ),
+    "abstract": (
+        MINE.replace("class Mine", "class Mine(Objective)").replace(
+            "from", "from slotbench.objectives.objective import Objective\nfrom", 1
+        ),
+        "the class has no loss",
+    ),
     "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
 }
 
@@ -220,6 +243,93 @@ def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(command, cap
     assert {kind: registry.names(kind) for kind in registry.KINDS} == names
     assert not [name for name in set(sys.modules) - modules if "bad" in name]
     assert plugins.loaded() == []
+
+
+OBJECTIVE = """import torch
+from slotbench.fields import NoOptions
+from slotbench.objectives.objective import Objective
+from slotbench.registry import register
+
+
+@register("objectives")
+class Mine(Objective):
+    name, summary, source, family, Config = "mine", "m", "m", "control", NoOptions
+
+    def __init__(self, core, config):
+        super().__init__(core)
+
+    def loss(self, batch):
+        mean = self.core(batch.images).slots.mean()
+        return {"loss": mean}
+"""
+CORE = """import torch
+from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.registry import register
+
+
+@register("cores")
+class Mine(Core):
+    name, summary, source, Config = "mine", "m", "m", CoreConfig
+
+    def forward(self, images, noise=None):
+        return self.output(images)
+"""
+METRIC = """from slotbench.evaluation.metric import Metric
+from slotbench.registry import register
+
+
+@register("metrics")
+class Mine(Metric):
+    name, summary, source, version, better, keys = "mine", "m", "m", 1, 1, ("mine/*",)
+
+    def compute(self, context):
+        return 1 / 0
+"""
+FAULTS = {
+    "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
+    "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
+    "no base": (OBJECTIVE, "(Objective)", "", "the objective 'mine' is no Objective"),
+    "no loss": (OBJECTIVE, '"loss": mean', '"mean": mean', "no dictionary with the key 'loss'"),
+    "no dictionary": (OBJECTIVE, '{"loss": mean}', "mean", "no dictionary with the key 'loss'"),
+    "a vector": (OBJECTIVE, "mean()", "mean(0)", "'loss' of its losses is no tensor with a single"),
+    "a text": (OBJECTIVE, "mean}", "mean, 'a': 'x'}", "'a' of its losses is no tensor with"),
+    "no weight": (OBJECTIVE, '"loss": mean', '"loss": mean.detach()', "not depend on any weight"),
+    "no output": (CORE, "self.output(images)", "None", "it returns NoneType, expected SlotOutput"),
+    "a pair": (CORE, "self.output(images)", "(1, 2)", "it returns tuple, expected SlotOutput"),
+    "core raises": (CORE, "", "", r"mine.py, line 11: AttributeError: 'Mine' object has no"),
+    "few fields": (
+        CORE,
+        "CoreConfig\n\n",
+        "__import__('slotbench').fields.NoOptions\n\n",
+        "has no field 'slots'",
+    ),
+    "metric raises": (METRIC, "", "", "mine.py, line 10: ZeroDivisionError"),
+    "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of Result"),
+    "another key": (
+        METRIC,
+        "1 / 0",
+        "{'x': __import__('slotbench').evaluation.result.Result(1.0, 1)}",
+        "The metric mine gives 'x', which is none of its keys",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
+    command, blocks, capsys, fault
+):
+    text, before, after, message = FAULTS[fault]
+    Path("mine.py").write_text(text.replace(before, after))
+    kind = {OBJECTIVE: "--objective", CORE: "--core"}.get(text)
+    words = ("train", kind, "mine", "--data-dir", str(blocks), *SMALL)
+    if kind is None:
+        assert command("train", "--data-dir", str(blocks), *SMALL) == 0
+        (run,) = Path("results").glob("runs/*/*/*")
+        words = ("evaluate", str(run), "--metrics", "mine", "--data-dir", str(blocks))
+    assert command("--plugin", "mine.py", *words) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, said), said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

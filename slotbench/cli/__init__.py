@@ -66,11 +66,16 @@ def main() -> None:
         if debug:
             raise
         _fail(error)
-    except (MemoryError, RuntimeError) as error:
-        if debug or not (isinstance(error, MemoryError) or "memory" in str(error)):
+    except Exception as error:
+        if debug:
             raise
-        advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
-        _fail(SlotbenchError("There is not enough memory.", advice))
+        if isinstance(error, MemoryError | RuntimeError) and "memory" in f"{error!r}".lower():
+            advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
+            _fail(SlotbenchError("There is not enough memory.", advice))
+        known = plugins.blamed(error)
+        if known is None:
+            raise
+        _fail(known)
 
 
 def _exit_code(ended: SystemExit) -> int | str | None:

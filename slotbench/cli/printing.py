@@ -88,7 +88,7 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
         low, high, spread = metric.get("low"), metric.get("high"), metric.get("spread")
         value = MISSING if metric["value"] is None else f"{metric['value']:.3f}"
         value += "" if spread is None else f" ± {spread:.3f}"
-        interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+        interval = "" if None in (low, high) else f"{low:.3f} to {high:.3f}"
         left_out = [metric.get("left_out") or 0][:some_left_out]
         counts = (f"{metric.get('n') or 0:,}", *left_out)
         table.add_row(*map(_cell, (key, value, interval, *counts)))

@@ -46,9 +46,13 @@ def canonical(text: str) -> str:
 
     So that ``a + b:0.10`` and ``a+b:0.1`` are the same run.
     """
-    return "+".join(
-        part.name if part.weight == 1 else f"{part.name}:{part.weight:.12g}" for part in parse(text)
-    )
+
+    def written(part: Part) -> str:
+        # A plus would begin the next part.
+        weight = f"{part.weight:.12g}".replace("e+", "e")
+        return part.name if part.weight == 1 else f"{part.name}:{weight}"
+
+    return "+".join(map(written, parse(text)))
 
 
 def check(text: str, kinds: Mapping[str, Any]) -> None:

@@ -159,6 +159,12 @@ def _sections(
     if any(kind.views and not kind.temporal for kind in kinds.values()):
         sections["views"] = section_type("views", None)()
     sections["train"] = _from_preset("train", None, given["train"])
+    for field in ("slots", "width"):
+        if not hasattr(sections["core"], field):
+            raise UserError(
+                f"The Config of the core {names['core']!r} has no field {field!r}.",
+                "Let it inherit CoreConfig of slotbench.cores.core.",
+            )
     if sections["core"].slots is None:
         sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
     for section, name, value in settings:
@@ -246,6 +252,9 @@ def _names(
 
 def _kinds(objective: str) -> dict[str, Any]:
     kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
+    for name in (name for name, kind in kinds.items() if not hasattr(kind, "takes_decoder")):
+        advice = "Let it inherit Objective of slotbench.objectives.objective."
+        raise UserError(f"The class of the objective {name!r} is no Objective.", advice)
     if len(kinds) > 1:
         check(objective, kinds)
     return kinds

@@ -78,7 +78,7 @@ def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
             lines += ["", f"[{_text(key)}{title}]"]
             lines += [f"{_text(name)} = {_text(value)}" for name, value in table.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, ("\n".join(lines) + "\n").encode(), follow=True)
+    write_whole(file, ("\n".join(lines) + "\n").encode(errors="replace"), follow=True)
     return file
 
 

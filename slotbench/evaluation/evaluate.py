@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.errors import UserError
 from slotbench.evaluation import frozen_pass
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.metric import JUDGED, Context, Metric
@@ -137,7 +138,7 @@ def judged(
 def compute(metric: Metric, context: Context) -> dict[str, Result]:
     """A metric's results, with its version; none where it reads an array that the model lacks.
 
-    ValueError where a key is not among the keys that groups state.
+    :class:`UserError` where a key is not among the keys that groups state.
     """
     try:
         found = metric.compute(context)
@@ -145,9 +146,11 @@ def compute(metric: Metric, context: Context) -> dict[str, Result]:
         if error.args[0] not in frozen_pass.ARRAYS:
             raise
         return context.skip(metric.name, f"there are no {error.args[0]}")
+    if not isinstance(found, Mapping) or not all(isinstance(of, Result) for of in found.values()):
+        raise UserError(f"The metric {metric.name} gives no dictionary of Result.")
     for key in found:
         if metrics.group_of(key) is None:
-            raise ValueError(f"{metric.name}: {key} is no key of a registered group")
+            raise UserError(f"The metric {metric.name} gives {key!r}, which is none of its keys.")
     return {key: replace(result, version=metric.version) for key, result in found.items()}
 
 

@@ -47,6 +47,10 @@ KINDS: dict[str, registry.Kind] = {
     "decoder.name": "decoders",
     "preset": "presets",
 }
+_SIZES = ("image_size", "train", "val", "test")
+_MADE = ("shifts", "features", "features_weights", "seed", "workers")
+PREPARE = (*_SIZES, *_MADE, "from", "download", "skip_damaged")
+"""Keys of ``[prepare]``: options of ``slotbench prepare``."""
 MOST_BYTES, MOST_CELLS = 2**20, 20_000
 """Largest file, and most combinations of the axes."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -144,6 +148,9 @@ def _checked(written: Written, file: Path) -> Suite:
     if not axes:
         raise UserError("there are no axes.", 'For example: [axes] objective = ["simclr", "byol"]')
     _check_size(math.prod(map(len, axes.values())))
+    for key in written.prepare:
+        if key.replace("-", "_") not in PREPARE:
+            raise unknown("key of [prepare]", key, PREPARE)
     skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(written.skip, 1))
     judged = groups.chosen(written.metrics)
     question = written.question.strip()

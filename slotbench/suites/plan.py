@@ -99,7 +99,9 @@ class Plan:
         """The commands that prepare the missing datasets."""
         options = []
         for key, value in self.suite.prepare.items():
-            options += [f"--{key.replace('_', '-')}", text_of(value)]
+            if value is not False:
+                words = [] if value is True else [text_of(value)]
+                options += [f"--{key.replace('_', '-')}", *words]
         options += shlex.split(typed("data", self.where.data_dir))
         found = []
         for name, _, variant in (reference.partition(":") for reference in self.unprepared):

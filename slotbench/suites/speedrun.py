@@ -21,6 +21,7 @@ from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
+from slotbench.datasets.format.schema import NOT_LABELLED
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import scores
@@ -39,6 +40,17 @@ GOALS: dict[str, Mapping[str, float]] = {
 """What attention masks must reach on val."""
 TIMES = [f"{goal}: {clock} s" for goal in GOALS for clock in ("wall", "processor")]
 HEADINGS = ("date", "commit", "device", "what changed", "objective", *TIMES)
+
+
+def check_masks(dataset: DatasetFile) -> None:
+    """:class:`UserError` where no image that :func:`val_scores` looks at shows an object."""
+    masks = dataset.read("val", 0, IMAGES, ("mask",))["mask"]
+    if not ((masks > 0) & (masks != NOT_LABELLED)).any():
+        raise UserError(
+            f"{dataset.path}: the first {IMAGES} images of val show no labelled object, so that "
+            "fg_ari cannot be computed.",
+            "Choose a dataset with masks.",
+        )
 
 
 @torch.no_grad()
@@ -72,6 +84,7 @@ def speedrun(
 ) -> list[Attempt]:
     """Attempts on seeds 0 to ``seeds`` - 1, one after the other, for the first ``goals`` goals."""
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
+        check_masks(dataset)
         info = dataset_info(dataset)
         configs = [resolve(replace(choice, seed=seed), info) for seed in range(seeds)]
         return [attempt(config, dataset, host, every, tuple(GOALS)[:goals]) for config in configs]

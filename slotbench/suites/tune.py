@@ -28,7 +28,7 @@ from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
 from slotbench.fields import Span
 from slotbench.files import typed
 from slotbench.objectives.objective import Objective
@@ -37,7 +37,7 @@ from slotbench.results.models import trained
 from slotbench.results.run import Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
-from slotbench.suites.speedrun import IMAGES, val_scores
+from slotbench.suites.speedrun import IMAGES, check_masks, val_scores
 from slotbench.training.loop import Host, Observer
 
 FIRST_SEED = 1000
@@ -117,6 +117,8 @@ class _Work:
 
     def __init__(self, plan: Plan, host: Host, dataset: DatasetFile, results_dir: Path) -> None:
         self.plan, self.host, self.dataset = plan, host, dataset
+        self.failed: list[str] = []
+        check_masks(dataset)
         self.info = dataset_info(dataset)
         self.config = config = plan.config(self.info)
         names = (str(config.names["core"]), str(config.names["objective"]))
@@ -129,12 +131,20 @@ class _Work:
         self.study = _study(self.folder, " ".join((self.contestant, *told)))
 
     def take_trials(self) -> None:
-        """Take trials until the study has as many as planned."""
+        """Take trials until the study has as many as planned.
+
+        One that fails is taken again with other settings, up to as often as there are trials.
+        Before any has succeeded, a mistake of the user's ends tuning: the others would meet it too.
+        """
         if not self.study.trials:
             self.study.enqueue_trial(untouched(self.config), skip_if_exists=True)
-        while (left := self.plan.trials - len(self.study.get_trials(states=DONE))) > 0:
-            say(f"{self.contestant}: {counted(left, 'trial')} to go.")
-            self.study.optimize(self._trial, n_trials=1, catch=(SlotbenchError,))
+        while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
+            say(f"{self.contestant}: {counted(self.plan.trials - done, 'trial')} to go.")
+            again = (SlotbenchError,) if done else (TrainingError, RunLocked)
+            self.study.optimize(self._trial, n_trials=1, catch=again)
+            if len(self.failed) > self.plan.trials:
+                said = f"{self.contestant}: {len(self.failed)} trials failed. The last: "
+                raise SlotbenchError(said + self.failed[-1], f"Their runs are in {self.folder}.")
 
     def _trial(self, trial: optuna.Trial) -> float:
         """Train what the sampler proposes; its score."""
@@ -146,6 +156,9 @@ class _Work:
             return self._score(overrides, 0, trial)
         except Pruned as error:
             raise optuna.TrialPruned(error.message) from error
+        except SlotbenchError as error:
+            self.failed.append(error.message)
+            raise
 
     def _score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
         """Train a run, or take it as it is where it is done; its score on val."""
@@ -235,8 +248,11 @@ def contest(
 def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path) -> None:
     """What one more process does: it takes trials of the same study."""
     plugins.load_all()
-    with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
-        _Work(plan, Host(torch.device(device)), dataset, results_dir).take_trials()
+    try:
+        with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
+            _Work(plan, Host(torch.device(device)), dataset, results_dir).take_trials()
+    except SlotbenchError as error:
+        say(f"A process takes no more trials: {error}")
 
 
 def _told(tried: Span | tuple[str, ...]) -> str:

@@ -176,7 +176,8 @@ def _from_files(files: list[Path], side: int, request: Request) -> Iterator[Pict
                 ) from error
             warn(f"Left out: {error.message}")
             continue
-        yield _picture(file.name, image, side, request.fit)
+        name = file.name.encode(errors="replace").decode()  # HDF5 takes no bytes that are no UTF-8
+        yield _picture(name, image, side, request.fit)
 
 
 def _picture(name: str, image: Array, side: int, how: str) -> Picture:

@@ -43,8 +43,10 @@ def build(
     sections = config.sections
     try:
         with _building(config, "core", number):
-            encoder: nn.Module = config.component("encoder")(sections["encoder"], size)
-            core: Core = config.component("core")(sections["core"], encoder)
+            encoder: nn.Module = _made(
+                nn.Module, config.component("encoder"), sections["encoder"], size
+            )
+            core: Core = _made(Core, config.component("core"), sections["core"], encoder)
         if start is not None:
             _start_core(core, start)
         members = {
@@ -97,8 +99,12 @@ def _objective(
     pieces: dict[str, Any] = {}
     with _building(config, section, number):
         if kind.takes_decoder:
-            pieces["decoder"] = config.component("decoder")(
-                sections["decoder"], sections["core"].width, config.dataset.image_size
+            pieces["decoder"] = _made(
+                nn.Module,
+                config.component("decoder"),
+                sections["decoder"],
+                sections["core"].width,
+                config.dataset.image_size,
             )
         if kind.takes_alignment:
             pieces["alignment"] = registry.get("alignments", str(config.alignment)).load()()
@@ -108,8 +114,24 @@ def _objective(
             pieces["layout"] = Layout.from_json(json.dumps(dict(config.dataset.layout)))
         if kind.takes_teachers:
             pieces |= {} if teachers is None else {"teachers": teachers}
-        objective: Objective = kind(core, sections[section], **pieces)
+        objective: Objective = _made(Objective, kind, core, sections[section], **pieces)
     return objective
+
+
+def _made(base: type, kind: Any, *values: Any, **more: Any) -> Any:
+    """An instance; :class:`UserError` where a plugin's class takes other arguments, or is none."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        made = kind(*values, **more)
+    except TypeError as error:
+        if kind.__module__.startswith("slotbench."):
+            raise
+        advice = "docs/own.md shows what each kind takes."
+        raise UserError(f"{name} cannot be made: {error}.", advice) from error
+    if not isinstance(made, base):
+        advice = f"Let it inherit {base.__name__} of {base.__module__}."
+        raise UserError(f"{name} is no {base.__name__}.", advice)
+    return made
 
 
 @torch.no_grad()
@@ -124,8 +146,26 @@ def check_core(core: Core, images: Tensor) -> None:
         raise UserError(f"The core {name} breaks its contract: {fault}.", "docs/cores.md shows it.")
 
 
-def _faults(output: SlotOutput, wanted: tuple[int, int, int]) -> Iterator[str]:
+def check_losses(objective: Objective, losses: Any) -> None:
+    """:class:`UserError` names the objective's class where its losses are not as they must be."""
+    fault = ""
+    if not (isinstance(losses, Mapping) and "loss" in losses):
+        fault = "loss() returns no dictionary with the key 'loss'"
+    elif wrong := [key for key, value in losses.items() if getattr(value, "shape", None) != ()]:
+        fault = f"{wrong[0]!r} of its losses is no tensor with a single number"
+    elif not losses["loss"].requires_grad:
+        fault = "its loss does not depend on any weight"
+    if fault:
+        name = f"{type(objective).__module__}.{type(objective).__qualname__}"
+        said = f"The objective {name} breaks its contract: {fault}."
+        raise UserError(said, "docs/objectives.md shows it.")
+
+
+def _faults(output: Any, wanted: tuple[int, int, int]) -> Iterator[str]:
     """What breaks the contract of a core, the shape of its slots being ``wanted`` (B, K, D)."""
+    if not isinstance(output, SlotOutput):
+        yield f"it returns {type(output).__name__}, expected SlotOutput"
+        return
     slots, attention, features = output
     batch, count, _ = wanted
     if tuple(slots.shape) != wanted:

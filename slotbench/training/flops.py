@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from slotbench.datasets.format.views import Views
 from slotbench.objectives.gather import alone
 from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.training.build import check_losses
 
 SIZES = (2, 4, 6)
 """Images on which the cost of a step is counted, where the whole batch may not fit."""
@@ -26,7 +27,9 @@ def flops_of_step(objective: Objective, batch: TrainBatch) -> int:
     # The counter's own tracker of modules fails where a module's input needs no gradient.
     counter.mod_tracker = _NoModules()  # type: ignore[assignment]
     with counter:
-        twin.loss(batch)["loss"].backward()  # type: ignore[no-untyped-call]
+        losses = twin.loss(batch)
+        check_losses(objective, losses)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops())
 
 

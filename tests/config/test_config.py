@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from slotbench.config import tuned
+from slotbench.config import mixture, tuned
+from slotbench.config.mixture import canonical
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, parse, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
@@ -115,6 +116,15 @@ def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks):
 )
 def test_values_are_read_by_type(text, wanted, value):
     assert parse(text, wanted, "field") == value
+
+
+@pytest.mark.parametrize("weight", [1e-300, 0.1, 1, 1e12, 1e300])
+def test_a_sum_of_objectives_is_written_as_it_can_be_read(weight):
+    written = canonical(
+        f" simclr + byol:{weight:.3f}" if weight > 0.01 else f"simclr+byol:{weight}"
+    )
+    assert [part.weight for part in mixture.parse(written)] == [1, pytest.approx(weight)]
+    assert canonical(written) == written
 
 
 def test_an_override_has_three_parts():

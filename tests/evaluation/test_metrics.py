@@ -95,7 +95,7 @@ def test_one_class_and_one_call_add_a_metric(dataset):
 def test_keys_that_the_group_does_not_state_are_refused(dataset, monkeypatch):
     other = {"darkness": Result(0.5, 1)}
     monkeypatch.setattr(Brightness, "compute", lambda *_: other)
-    with pytest.raises(ValueError, match="darkness is no key of a registered group"):
+    with pytest.raises(UserError, match=r"gives '.*darkness', which is none of its keys"):
         judge(dataset, groups=("brightness",))
 
 

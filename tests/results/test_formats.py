@@ -151,9 +151,11 @@ def test_an_evaluation_cuts_no_name_at_80_columns(capsys):
     assert [name, "0.500", "0.250", "to", "0.750", "4,000"] in map(str.split, said.splitlines())
     assert "left out" not in said
     assert "shifts: not scored: the dataset has no shifted test sets" in said
-    result["metrics"] = {name: {**value, "left_out": 3}}
+    result["metrics"] = {name: {**value, "left_out": 3, "high": None}}
     Console(width=80).print(evaluation_table("0-abc", result))
-    assert "left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "left out" in said
+    assert " to " not in said  # an interval has two ends
 
 
 @pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
-from slotbench import registry
+from slotbench import api, registry
 from slotbench.errors import UserError
-from slotbench.suites.document import KEYS, read
+from slotbench.suites.document import KEYS, PREPARE, read
 from slotbench.suites.state import STATES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "suites.md").read_text()
@@ -98,6 +99,7 @@ MISTAKES = {
     "skip table": (f"skip = 3\n{AXES}", "skip should be a valid list"),
     "nested": (f"a = {'[' * 5000}{']' * 5000}", "not valid TOML"),
     "no number": (f"{AXES}core.width = [nan]\n", "expected finite numbers"),
+    "prepare": (f"{AXES}[prepare]\nimage_sise = 32\n", "Did you mean 'image_size'"),
     "a billion seeds": (f"seeds = 1000000000\n{AXES}", "expected at most 20,000"),
     "question": (AXES, "no question", ""),
     "file name": (AXES, "small letters", 'name = "../b"\nquestion = "Why?"\n'),
@@ -154,3 +156,8 @@ def test_the_page_names_every_field_state_engine_and_suite():
     for name in registry.names("suites"):
         runs = len(read(registry.get("suites", name).load()()).combinations())
         assert re.search(rf"^\| `{name}` \|.*\| {runs} \|$", PAGE, re.MULTILINE)
+
+
+def test_keys_of_prepare_are_its_options():
+    known = {"from" if name == "source" else name for name in signature(api.prepare).parameters}
+    assert set(PREPARE) <= known

@@ -93,12 +93,14 @@ def test_budgets_are_budgets_of_the_runs(make):
 
 def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make):
     plan = make(
-        "seeds = 2\n[prepare]\nimage_size = 32\n"
+        "seeds = 2\n[prepare]\nimage_size = 32\ndownload = true\nskip-damaged = false\n"
         '[axes]\ndataset = ["clevr", "multi-dsprites:binarized"]\n'
     )
     assert len(plan.cells) == 2
     assert plan.unprepared == {"multi-dsprites:binarized": 2}
-    words = "slotbench prepare multi-dsprites --variant binarized --image-size 32 --data-dir"
+    words = (
+        "slotbench prepare multi-dsprites --variant binarized --image-size 32 --download --data-dir"
+    )
     assert plan.prepare_commands() == [[*words.split(), str(plan.where.data_dir)]]
 
 

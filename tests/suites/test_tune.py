@@ -13,11 +13,15 @@ from slotbench.config import tuned
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.errors import UserError
+from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS
+from slotbench.datasets.prepare.parts import join
+from slotbench.errors import SlotbenchError, TrainingError, UserError
 from slotbench.results.run import Run
 from slotbench.suites import tune
 from slotbench.suites.speedrun import val_scores
 from slotbench.training.build import build
+from tests.commands import limited
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 from tests.small import SMALL, choice
 
 
@@ -29,17 +33,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "tuned"
 
 
+def places(blocks, results):
+    return {"device": "cpu", "data_dir": blocks, "results_dir": results}
+
+
 def contest(blocks, results, trials=2, **options):
-    found = api.tune(
-        ["simclr"],
-        trials=trials,
-        steps=4,
-        set=SMALL,
-        device="cpu",
-        data_dir=blocks,
-        results_dir=results,
-        **options,
-    )
+    where = places(blocks, results)
+    found = api.tune(["simclr"], trials=trials, steps=4, set=SMALL, **where, **options)
     return found["simclr"]
 
 
@@ -167,6 +167,35 @@ def test_tuned_settings_name_components_and_any_text(blocks):
     assert tuned.read("clevr", "clevr6")["odd"] == odd
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())  # as editors on Windows do
     assert tuned.read("clevr", "clevr6")["odd"] == odd
+
+
+def test_a_mistake_that_every_trial_would_meet_ends_tuning(blocks, tmp_path):
+    with limited(120), pytest.raises(UserError, match="has only 48 images in 'train'"):
+        api.tune(["simclr"], trials=2, set=("train.batch_size=64",), **places(blocks, tmp_path))
+
+
+@pytest.mark.parametrize("of", ["tune", "speedrun"])
+def test_without_masks_there_is_nothing_to_tune_or_race_for(tmp_path, of, monkeypatch):
+    monkeypatch.setattr(tune, "carry_out", None)  # no step is taken
+    batches = {split: blocks_batch(8, 0) for split in SPLITS}
+    for batch in batches.values():
+        batch["mask"][:] = NOT_LABELLED
+    join(tmp_path / "clevr.h5", LAYOUT, {key: [of] for key, of in batches.items()}, ATTRIBUTES)
+    begin = {
+        "tune": lambda: contest(tmp_path, tmp_path, trials=1),
+        "speedrun": lambda: api.speedrun(seeds=1, device="cpu", data_dir=tmp_path),
+    }
+    with limited(120), pytest.raises(UserError, match="show no labelled object"):
+        begin[of]()
+
+
+def test_trials_that_all_diverge_end_tuning(blocks, tmp_path, monkeypatch):
+    def diverge(*_):
+        raise TrainingError("the loss is not finite at step 1")
+
+    monkeypatch.setattr(tune, "carry_out", diverge)
+    with limited(120), pytest.raises(SlotbenchError, match="3 trials failed"):
+        contest(blocks, tmp_path, trials=2)
 
 
 @pytest.mark.usefixtures("folder")
