@@ -94,7 +94,7 @@ def report(
 
     Returns the site's index.
     """
-    from slotbench.progress import say
+    from slotbench.progress import counted, say
     from slotbench.report.site import write_site
 
     site = write_site(
@@ -108,7 +108,7 @@ def report(
         suite=suite,
         force=force,
     )
-    say(f"{site.runs} pages of runs, {site.pictures} of their pictures.")
+    say(f"{counted(site.runs, 'page')} of runs, {counted(site.pictures, 'picture')} of theirs.")
     return site.index
 
 

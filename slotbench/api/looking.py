@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
-from slotbench.errors import UserError
+from slotbench.errors import SlotbenchError, UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,21 +58,25 @@ def evaluate(
     judge_external.check_options(runs, predictions, baseline, dataset, name, split)
     places = (Path(data_dir), Path(results_dir))
     if runs:
-        where = host(device)
-        return {
-            str(run.path): judge.evaluate(
-                run,
-                where,
-                places[0],
-                split=split,
-                metrics=metrics,
-                force=force,
-                cached=cache,
-                dataset=dataset,
-                slots=slots,
-            )
-            for run in [writable(find(name, results_dir), places[1]) for name in runs]
-        }
+        from slotbench.evaluation.groups import chosen
+        from slotbench.progress import warn
+
+        chosen(metrics)  # a mistake here is no run's
+        where, judged, failed = host(device), dict[str, dict[str, Any]](), list[str]()
+        asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
+        asked |= {"cached": cache, "dataset": dataset, "slots": slots}
+        for run in [writable(find(name, results_dir), places[1]) for name in runs]:
+            try:
+                judged[str(run.path)] = judge.evaluate(run, where, places[0], **asked)
+            except SlotbenchError as error:
+                if len(runs) == 1:
+                    raise
+                warn(f"{run.path}: {error}")
+                failed.append(run.id)
+        if failed:
+            said = f"{len(failed)} of {len(runs)} runs could not be evaluated: {', '.join(failed)}"
+            raise UserError(f"{said}.", "The reasons are above; the other runs are evaluated.")
+        return judged
     request = judge_external.Request(str(dataset), metrics, seed, *places, force)
     if predictions is not None:
         path, result = judge_external.evaluate_predictions(

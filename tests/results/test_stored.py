@@ -172,6 +172,16 @@ def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_
     assert api.show(run.path, images=1, ranked=0, properties=False, data_dir=blocks)["evaluation"]
 
 
+def test_one_bad_run_does_not_keep_the_others_from_being_evaluated(trained, blocks, tmp_path):
+    bad, good = (Run(Path(shutil.copytree(trained.path, tmp_path / name))) for name in "ab")
+    bad.model.write_bytes(b"x")
+    good.evaluation.unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"1 of 2 runs could not be evaluated: a\."):
+        api.evaluate(bad.path, good.path, metrics="segmentation", device="cpu", data_dir=blocks)
+    assert good.evaluation.is_file()
+    assert not bad.evaluation.is_file()
+
+
 def test_pictures_are_not_drawn_through_a_link(trained, blocks, tmp_path):
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
     shutil.rmtree(run.pictures, ignore_errors=True)
