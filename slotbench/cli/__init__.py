@@ -47,7 +47,10 @@ app.add_typer(suite.app, name="suite")
 
 def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             # A terminal in ASCII shows a question mark for other characters.
             stream.reconfigure(errors="replace")

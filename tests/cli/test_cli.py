@@ -61,6 +61,19 @@ def test_a_reader_that_leaves_ends_a_command_quietly(words):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_a_command_runs_with_closed_streams(closed):
+    words = [sys.executable, "-m", "slotbench", "list", "presets"]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: [os.close(stream) for stream in closed],
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
 def test_completion_knows_names_without_torch(tmp_path):
     environment = {
         **os.environ,
