@@ -176,7 +176,8 @@ def _is_config(value: Any) -> bool:
         for item in fields(value)
         if item.init and item.default is MISSING and item.default_factory is MISSING
     ]
-    return value.__dataclass_params__.frozen and not needed  # type: ignore[attr-defined]
+    made = getattr(value, "__dataclass_params__", None)
+    return bool(made and made.frozen) and not needed
 
 
 _LETTERS = "small letters, digits and single hyphens"
