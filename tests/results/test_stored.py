@@ -174,8 +174,9 @@ def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_
 
 def test_one_bad_run_does_not_keep_the_others_from_being_evaluated(trained, blocks, tmp_path):
     bad, good = (Run(Path(shutil.copytree(trained.path, tmp_path / name))) for name in "ab")
+    for run in (bad, good):
+        run.evaluation.unlink(missing_ok=True)
     bad.model.write_bytes(b"x")
-    good.evaluation.unlink(missing_ok=True)
     with pytest.raises(UserError, match=r"1 of 2 runs could not be evaluated: a\."):
         api.evaluate(bad.path, good.path, metrics="segmentation", device="cpu", data_dir=blocks)
     assert good.evaluation.is_file()

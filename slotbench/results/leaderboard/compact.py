@@ -96,19 +96,17 @@ def _shared(rows: Sequence[Row]) -> dict[str, str]:
     """What all rows that were trained have in common, in words; the preset that most have."""
     trained = [row for row in rows if row.preset]
     presets = Counter(row.preset for row in trained)
+    most = min(presets, key=lambda name: (-presets[name], name), default="")
     values = {
         "core": {row.core for row in trained},
+        "preset": {most + (UNLESS if len(presets) > 1 else "")},
         "settings": {row.settings for row in trained},
         "alignment": {f"{row.alignment} alignment" for row in trained if row.alignment},
         "budget": {row.budget for row in trained},
         "tuning": {f"tuned: {row.tuned}" if row.tuned else "not tuned" for row in trained},
         "device": {row.cost.device for row in trained},
     }
-    shared = {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
-    if presets:
-        most = min(presets, key=lambda name: (-presets[name], name))
-        shared["preset"] = most if len(presets) == 1 else f"{most}{UNLESS}"
-    return shared
+    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
 
 
 def _name(row: Row, shared: dict[str, str]) -> str:
