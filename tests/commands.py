@@ -33,6 +33,8 @@ def start_command(*words, cwd=None, limit=None, **variables):
     """The command in a process of its own, its output in pipes; files up to ``limit`` bytes."""
 
     def lower():
+        # The tests may run in a shell's background, which ignores Ctrl-C; a command heeds it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
