@@ -36,9 +36,8 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     from slotbench import api, plugins
     from slotbench.datasets.format.dataset_file import DatasetFile
     from slotbench.results.run import Run
-    from slotbench.results.work import begun
+    from slotbench.results.work import train_run
     from slotbench.training.distributed import meeting
-    from slotbench.training.loop import train
 
     plugins.load_all()
     torch.set_num_threads(request["threads"])
@@ -58,8 +57,7 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     with DatasetFile(Path(request["data"])) as dataset, meeting(device):
         try:
             config = run.config()
-            objective, spent = begun(run, config, dataset, host)
-            train(run, objective, config, dataset, host, spent)
+            train_run(run, config, dataset, host)
         except Exception as error:
             _report(Path(request["reports"]) / f"{rank}.json", error)
             # Do not wait for processes that may never answer.

@@ -50,10 +50,10 @@ def paper() -> Sections:
 def _of_one_colour(made: Sections) -> dict[str, Sections]:
     """Sections for datasets whose objects have one colour each (docs/log.md, 2026-11-30).
 
-    Edges decide there: the encoder sees single pixels, and slots start from cells of the image.
-    On coloured sprites colour alone tells objects apart, and masks are the attention's. Pieces of
-    tetrominoes may share a colour, so there keys see places, and the decoder says where a piece
-    ends. Binarized sprites share one colour: only their shapes tell them apart.
+    Exact edges matter there, so the encoder sees single pixels and slots are seeded. The colour of
+    a coloured sprite tells it apart: keys ignore the position, and attention multiplies the masks.
+    Pieces of tetrominoes may share a colour: keys see the position, and the decoder alone draws the
+    masks. All binarized sprites share one colour: they keep the preset's encoder.
     """
     pixels = {"name": "pixels", "channels": made["encoder"]["channels"], "input_deviation": 0.3}
     core = made["core"] | {"seeded": True}

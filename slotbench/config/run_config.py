@@ -79,8 +79,9 @@ class TrainConfig(Options):
     picture_every: Whole = 2_000
     """Steps from one picture of the slots to the next; 0: none while training."""
     starts: Annotated[int, Interval(ge=1, le=100)] = 1
-    """How many weights a run starts from. Each trains for ``start_steps``; the one with the least
-    loss on val goes on, from its first step. So few seeds end in slots that keep regions."""
+    """How many sets of initial weights are tried. Each trains for ``start_steps``; the one with the
+    lowest loss on val is then trained again, from its first step to the last. Fewer seeds then end
+    with slots that keep regions of the frame."""
     start_steps: Steps = 800
     """Steps of each start, where there are several. They count as cost."""
 

@@ -156,9 +156,9 @@ class MaskConfig(Options):
     """Distance from an image's median colour within which a pixel counts as plain, the channels in
     [0, 1]. The prices then hold for plain places alone, so that objects are free. 0: all places."""
     attend: NotNegative = 0.0
-    """Power of the core's attention, by which masks are multiplied. Attention sees edges, which
-    slots alone draw as blobs. From the first step on (``rise=0,0``) it finds objects of one colour
-    (docs/log.md), and none on clevr6."""
+    """Power of the core's attention, by which masks are multiplied. Attention follows edges; masks
+    that are drawn from slots alone are blobs. ``rise=0,0`` multiplies from the first step on: that
+    finds objects of one colour, but none on clevr6 (docs/log.md)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

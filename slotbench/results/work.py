@@ -148,8 +148,7 @@ def carry_out(
         # A finished run whose model was removed gets it again from its checkpoint.
         if status["state"] != "done" or not run.model.is_file():
             _say_where(run, status)
-            objective, spent = begun(run, config, dataset, host)
-            train(run, objective, config, dataset, host, spent)
+            train_run(run, config, dataset, host)
         elif not shared:
             say(f"This run is done already: {run.path}")
         if not groups:
@@ -165,6 +164,12 @@ def carry_out(
             tracked = tracker.Tracked(run.path, settings, run.status()["step"])
             tracker.tell_evaluation(host.trackers, tracked, found)
     return run
+
+
+def train_run(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
+    """Train a run from where it was left, or from the best of its starts."""
+    objective, spent = begun(run, config, dataset, host)
+    train(run, objective, config, dataset, host, spent)
 
 
 def begun(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
@@ -193,8 +198,7 @@ def _train_with_others(
         with meeting(device):
             _, done = agree(0.0, rank == 0 and run.status()["state"] == "done")
             if not done:
-                objective, spent = begun(run, config, dataset, host)
-                train(run, objective, config, dataset, host, spent)
+                train_run(run, config, dataset, host)
     except RuntimeError as error:
         if not gone(error):
             raise

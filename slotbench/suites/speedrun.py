@@ -97,8 +97,11 @@ def attempt(
     made = Attempt(config.seed)
     with tempfile.TemporaryDirectory(prefix="slotbench-") as folder:
         run = Run(Path(folder))
-        objective, spent = begun(run, config, dataset, host)
-        trainer = Trainer(run, objective, config, dataset, host, spent)
+        clock = time.process_time()
+        objective, tried = begun(run, config, dataset, host)
+        # The time of several starts counts; that of building a model does not.
+        spent = time.process_time() - clock if tried else 0.0
+        trainer = Trainer(run, objective, config, dataset, host, tried)
         loader = trainer.begin()
         while not trainer.at_end() and len(made.reached) < len(goals):
             clock = time.process_time()

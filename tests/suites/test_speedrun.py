@@ -5,9 +5,12 @@ import re
 
 import pytest
 
+from slotbench.config.resolve import dataset_info, resolve
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.results.models import built
 from slotbench.suites import speedrun
 from tests.commands import sets
-from tests.small import CPU, DECODER, SMALL
+from tests.small import CPU, DECODER, SMALL, choice
 
 
 @pytest.fixture
@@ -75,3 +78,23 @@ def test_a_goal_that_is_missed_has_a_dash_and_no_median():
     done.reached[goal] = (100, 12.4, 11.0)
     taken = [each.reached.get(goal, (0, float("inf"), 0))[1] for each in (done, missed)]
     assert speedrun._told(taken) == "12, - (median -, worst -)"
+
+
+def test_seconds_of_other_starts_count_in_both_clocks(blocks, monkeypatch):
+    """Wall seconds as the starts took them; processor seconds as the clock ran meanwhile."""
+    spent = [0.0]
+
+    def best(run, config, *_):
+        spent[0] += 50.0
+        return built(run, config), 100.0
+
+    monkeypatch.setattr("slotbench.results.starts.best", best)
+    monkeypatch.setattr(speedrun, "val_scores", lambda *_: {"fg_ari": 1.0, "miou": 1.0, "ari": 0.0})
+    monkeypatch.setattr(speedrun.time, "process_time", lambda: spent[0])
+    told = ("train.starts=2", "train.start_steps=2")
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        config = resolve(choice(*told, steps=4), dataset_info(dataset))
+        made = speedrun.attempt(config, dataset, CPU, 2, ["FG-ARI 0.80"])
+    ((step, wall, processor),) = made.reached.values()
+    assert (step, processor) == (2, 50.0)
+    assert 100 < wall < 150

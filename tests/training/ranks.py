@@ -18,7 +18,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.results import work
 from slotbench.results.run import Run
 from slotbench.training.distributed import meeting
-from slotbench.training.loop import Host, Trainer, train
+from slotbench.training.loop import Host, Trainer
 from tests import small
 
 WORLD, TRAIN_STEP = 2, Trainer.train_step
@@ -77,8 +77,7 @@ def main(data, results):
             try:
                 run = Run.of(config, results)
                 run.create(config)
-                objective, spent = work.begun(run, config, dataset, host)
-                train(run, objective, config, dataset, host, spent)
+                work.train_run(run, config, dataset, host)
             except KeyboardInterrupt:
                 stopped = True
             told = {"steps": seen, "stopped": stopped}
