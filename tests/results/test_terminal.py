@@ -4,6 +4,7 @@ import pytest
 
 from slotbench.results import SHIPPED
 from slotbench.results.leaderboard import leaderboard
+from slotbench.results.leaderboard.compact import in_order
 from slotbench.results.leaderboard.terminal import MOST_LINES
 from tests.results.results import ALL, add_run, add_seeds, make_record, make_status, text_of, write
 
@@ -127,3 +128,15 @@ def test_own_rows_those_of_the_verdict_and_controls_stay_longest(tmp_path):
     assert len(rows) > 10
     left = 41 - len(rows)
     assert any(line == f"{left} more rows: add --all" for line in lines)
+
+
+def test_rows_of_the_verdict_come_before_a_control_that_scores_more(tmp_path):
+    contestants = (("reconstruction", 0.8), ("byol", 0.9), ("simclr", 0.5), ("supervised", 0.99))
+    records = [
+        make_record({FG: score + seed / 1000}, objective=objective, seed=seed)
+        for objective, score in contestants
+        for seed in range(3)
+    ]
+    write(tmp_path / "published" / "clevr6.json", records)
+    rows = in_order(leaderboard(tmp_path))
+    assert [row.objective for row in rows] == ["byol", "reconstruction", "supervised", "simclr"]

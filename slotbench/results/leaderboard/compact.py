@@ -33,7 +33,8 @@ def in_order(board: Board) -> list[Row]:
         for place, row in enumerate(ranked(members, board)):
             control = row.family == "control" and row.objective not in controls
             controls |= {row.objective} if control else set()
-            placed.append((published(row), not (control or row.key in first), place, row))
+            turn = 0 if row.key in first else 1 if control else 2
+            placed.append((published(row), turn, place, row))
     return [row for *_, row in sorted(placed, key=lambda each: each[:3])]
 
 

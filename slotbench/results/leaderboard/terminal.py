@@ -121,10 +121,13 @@ def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
     waiting = unevaluated(board.concerned)
     if waiting:
         yield str(waiting)
+    left = []
     for published, whose in ((False, "runs here"), (True, "published runs")):
         runs = [run for run in board.concerned if run.published == published]
-        if left := sum(len(run.problems) for run in runs if not run.unevaluated):
-            yield f"Left out: {counted(left, 'result')} of {whose}: add --wide"
+        if count := sum(len(run.problems) for run in runs if not run.unevaluated):
+            left.append(f"{f'{count:,}' if left else counted(count, 'result')} of {whose}")
+    if left:
+        yield f"Left out: {', '.join(left)}: add --wide"
     unfinished = states(run for run in board.concerned if run.dataset)
     if unfinished:
         yield f"Not finished, so not counted: {unfinished}."
