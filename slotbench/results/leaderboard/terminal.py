@@ -121,7 +121,7 @@ def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
     waiting = unevaluated(board.concerned)
     if waiting:
         yield str(waiting)
-    left = []
+    left: list[str] = []
     for published, whose in ((False, "runs here"), (True, "published runs")):
         runs = [run for run in board.concerned if run.published == published]
         if count := sum(len(run.problems) for run in runs if not run.unevaluated):
