@@ -101,8 +101,10 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
 def throughput_table(rows: list[dict[str, Any]]) -> Table:
     """Milliseconds a step of every objective."""
     title = f"{rows[0]['preset']}, batches of {rows[0]['batch_size']}, {rows[0]['device']}"
-    times = ("step, ms", "relative", "of it views, ms", "loading, ms", "waited, ms")
-    table = _table(title, "objective", *times, "images/s", "GFLOP/s", "of peak")
+    times = ("step", "relative", "of it\nviews", "loading", "waited")
+    rates = ("images\nper s", "GFLOP/s", "of\npeak")
+    table = _table(f"{title}; times in ms", "objective", *times, *rates, padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
     for row in rows:
         loading = MISSING if row["loading_ms"] is None else f"{row['loading_ms']:.2f}"
         step, relative = f"{row['step_ms']:.1f}", f"{row['relative']:.2f}"

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import Feature, Layout, Property
 from slotbench.datasets.format.views import Views, make_views
 from slotbench.objectives.objective import Objective, TrainBatch
+from slotbench.progress import bar
 from slotbench.rng import torch_generator
 from slotbench.training.build import build
-from slotbench.training.devices import describe
+from slotbench.training.devices import bfloat16, describe
 from slotbench.training.flops import flops_of_step
 
 WARM, COUNTED = 3, 21
@@ -50,23 +52,23 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Beside them: FLOPs a second, as a share of the rate of a product of large matrices, and how
-    long the device waited. A CPU waits while it loads; a GPU whenever no kernel runs. Without a
-    dataset loading is not timed. What is trained on is random: pixels, labels, frames of a video,
-    and stored features of the size of a ViT-B/16's.
+    Beside them: FLOPs a second, also as a share of those of a product of large matrices in the
+    precision of the step, and how long the device waited. A CPU waits while it loads, a GPU
+    while no kernel runs. Without a dataset, loading is not timed. What is trained on is random:
+    pixels, labels, frames of a video, and stored features of the size of a ViT-B/16's.
     """
     rows: list[dict[str, Any]] = []
-    peak = _peak(device)
-    for name, entry in registry.entries("objectives").items():
-        kind = entry.load()
-        if not kind.trains:
-            continue
-        config = resolve(Choice(objective=name, preset=preset), NOWHERE)
-        times = _times(config, device, dataset, data_dir)
-        times["share_of_peak"] = round(times["gflops_per_second"] * 1e9 / peak, 3)
-        # The first objective of the list is reconstruction, to which all others are compared.
-        relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
-        rows.append({"objective": name, **times, "relative": round(relative, 2)})
+    found = registry.entries("objectives").items()
+    names = [name for name, entry in found if entry.load().trains]
+    with bar("Timing", len(names)) as shown:
+        for name in names:
+            shown.set(len(rows), detail=name)
+            config = resolve(Choice(objective=name, preset=preset), NOWHERE)
+            times = _times(config, device, dataset, data_dir)
+            # The first objective of the list is reconstruction, to which all others are compared.
+            relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
+            rows.append({"objective": name, **times, "relative": round(relative, 2)})
+        shown.set(len(rows))
     return rows
 
 
@@ -86,6 +88,8 @@ def _times(
                 images_on(loader.batch(step), device)
                 loading[-1] = _clock(device) - loading[-1]
     labels = _labels(objective, batch, device)
+    dtype = torch.bfloat16 if bfloat16(device, config.train.precision) else torch.float32
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
     def take(step: int) -> tuple[float, float]:
         """A step; the seconds of its views, and of all."""
@@ -93,8 +97,9 @@ def _times(
         views = _views(objective, config, images, step)
         viewed = _clock(device)
         optimizer.zero_grad(set_to_none=True)
-        batch_of_step = TrainBatch(images, views, 0, step, labels=labels)
-        objective.loss(batch_of_step)["loss"].backward()  # type: ignore[no-untyped-call]
+        with autocast:
+            loss = objective.loss(TrainBatch(images, views, 0, step, labels=labels))["loss"]
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.clip or math.inf)
         optimizer.step()
         objective.after_step(step)
@@ -117,6 +122,7 @@ def _times(
         "waited_ms": round(waited * 1000, 2),
         "images_per_second": round(batch / step_time, 1),
         "gflops_per_second": round(flops / step_time / 1e9, 1),
+        "share_of_peak": round(flops / step_time / _peak(device, dtype), 3),
     }
 
 
@@ -127,10 +133,11 @@ def _busy(work: Callable[[], object]) -> float:
     return float(sum(event.self_device_time_total for event in seen.key_averages())) / 1e6
 
 
-def _peak(device: torch.device) -> float:
-    """FLOPs a second of a product of square matrices in float32, the best of three."""
+@cache
+def _peak(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOPs a second of a product of square matrices, the best of three."""
     side = 1024 if device.type == "cpu" else 8192
-    matrix, times = torch.rand(side, side, device=device), []
+    matrix, times = torch.rand(side, side, device=device, dtype=dtype), []
     for _ in range(4):
         begun = _clock(device)
         matrix @ matrix

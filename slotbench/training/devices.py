@@ -56,6 +56,12 @@ def describe(device: torch.device) -> str:
     return device.type
 
 
+def bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether a run with this ``train.precision`` computes in bfloat16: ``auto`` on GPUs alone."""
+    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16" or (precision == "auto" and on_gpu)
+
+
 def check_processes(device: torch.device, processes: int) -> None:
     """:class:`UserError` where a machine cannot run so many processes on this device."""
     if processes < 1:

@@ -33,7 +33,7 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.progress import Bar, bar, counted, say, warn
 from slotbench.training import checkpoint
 from slotbench.training.build import check_core, set_steps
-from slotbench.training.devices import Feed, describe
+from slotbench.training.devices import Feed, bfloat16, describe
 from slotbench.training.distributed import Loss, agree, mean, own_rows, shared
 from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
@@ -262,8 +262,7 @@ class Trainer:
         self.loss: Loss = self.objective.loss
         if config.train.compile:
             self.loss = torch.compile(self.objective.loss)
-        on_gpu = host.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        self.bfloat16 = {"bfloat16": True, "auto": on_gpu}.get(config.train.precision, False)
+        self.bfloat16 = bfloat16(host.device, config.train.precision)
         self.bad = torch.zeros((), dtype=torch.int64, device=host.device)
         """The first step whose loss or gradient was not finite; 0: none."""
         self.metrics: IO[str] | None = None

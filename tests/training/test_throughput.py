@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from slotbench import registry
 from slotbench.cli import app
+from slotbench.cli.printing import throughput_table
 from slotbench.training import bench as throughput
 
 
@@ -32,6 +34,40 @@ def test_every_objective_that_trains_is_timed():
         assert row["waited_ms"] == 0  # a CPU that loads nothing
         assert row["gflops_per_second"] > 0
         assert 0 < row["share_of_peak"] < 2
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_a_step_has_the_precision_of_a_training(monkeypatch, precision):
+    told = (f"train.precision={precision}",)
+    choice = throughput.Choice(objective="cosine", preset="quick", overrides=told)
+    config = throughput.resolve(choice, throughput.NOWHERE)
+    seen, peaks = [], []
+
+    def made(config):
+        objective = build(config)
+        loss = objective.loss
+        objective.loss = lambda batch: seen.append(torch.is_autocast_enabled("cpu")) or loss(batch)
+        return objective
+
+    build = throughput.build
+    monkeypatch.setattr(throughput, "build", made)
+    monkeypatch.setattr(throughput, "_peak", lambda _, dtype: peaks.append(dtype) or 1.0)
+    throughput._times(config, torch.device("cpu"), None, None)
+    half = precision == "bfloat16"
+    assert seen[:2] == [half, half]
+    assert peaks == [torch.bfloat16 if half else torch.float32]
+
+
+def test_names_stay_whole_in_a_terminal_of_80_columns():
+    numbers = ("step_ms", "views_ms", "loading_ms", "waited_ms", "images_per_second")
+    row = dict.fromkeys((*numbers, "relative", "gflops_per_second"), 1234.56)
+    row |= {"preset": "quick", "batch_size": 16, "device": "cpu", "share_of_peak": 0.5}
+    rows = [{"objective": name, **row} for name in registry.entries("objectives")]
+    console = Console(width=80, record=True)
+    console.print(throughput_table(rows))
+    text = console.export_text()
+    assert "…" not in text
+    assert all(name in text for name in registry.entries("objectives"))
 
 
 def test_loading_is_timed_from_a_dataset_of_any_size(blocks):
