@@ -68,6 +68,7 @@ def train(
     goes on from its last step, on the schedule of a run of ``steps`` steps.
     """
     from slotbench.results import work
+    from slotbench.training.distributed import launched
 
     typed = {
         "dataset": dataset,
@@ -98,7 +99,8 @@ def train(
             )
         path = str(find(resume, results_dir).path)
         run = work.resume(path, where, *places, evaluate=evaluate, steps=steps)
-    _say_end(run, data_dir, results_dir, evaluated=evaluate)
+    if (launched() or (0,))[0] == 0:
+        _say_end(run, data_dir, results_dir, evaluated=evaluate)
     return run
 
 
@@ -192,7 +194,7 @@ def speedrun(
     - ``dataset``: NAME or NAME:VARIANT.
     - ``preset``: The preset that the settings change.
     - ``set``: Set any field of the configuration.
-    - ``seeds``: Seeds 0 to this number, one after the other.
+    - ``seeds``: How many seeds, from 0, one after the other.
     - ``every``: Steps from one check to the next.
     - ``goals``: 1: FG-ARI 0.80; 2: also with mIoU 0.60.
     - ``note``: The change, for the row.

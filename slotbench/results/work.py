@@ -131,11 +131,11 @@ def carry_out(
 
         with run.lock():
             go_on_from_earlier(run, config)
-    status = run.status()
+    before = run.status()
     # Several processes hold the run themselves: rank 0, which writes, has the lock.
-    shared = host.processes > 1 and status["state"] not in ("done", "running")
+    shared = host.processes > 1 and before["state"] not in ("done", "running")
     if shared:
-        _say_where(run, status)
+        _say_where(run, before)
         from slotbench.training import launch
 
         launch.train(run, config, dataset, host)
@@ -149,7 +149,7 @@ def carry_out(
         if status["state"] != "done" or not run.model.is_file():
             _say_where(run, status)
             train_run(run, config, dataset, host)
-        elif not shared:
+        elif before["state"] == "done":
             say(f"This run is done already: {run.path}")
         if not groups:
             return run

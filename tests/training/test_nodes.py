@@ -43,6 +43,9 @@ def test_two_nodes_train_what_one_process_trains(blocks, tmp_path):
     (code, out, err), (other, said, more) = (ended(process) for process in processes)
     assert (code, other) == (0, 0), err + more
     assert said == ""
+    assert "Next, type: slotbench evaluate" in err
+    assert "done already" not in err
+    assert "Next" not in more
     run = workflow.find("0-", tmp_path)
     assert str(run.path) in out
     assert run.status()["device"].startswith("2 x ")
