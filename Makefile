@@ -58,7 +58,7 @@ docs: $(READY)  ## build the documentation into site/
 wheel: $(READY)  ## build dist/slotbench-VERSION-py3-none-any.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-bench: $(READY)  ## measure rendering, import, training, evaluation, help; then the goals, met or not
+bench: $(READY)  ## measure rendering, import, training, evaluation, help; then the goals, met or not: 15 minutes
 	for file in benchmarks/[a-z]*.py; do case $$file in *goals.py|*plain_*|*speedrun.py) continue;; esac; \
 	    echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit; done
 	$(BIN)/python -m benchmarks.goals

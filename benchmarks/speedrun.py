@@ -1,6 +1,7 @@
-"""Seconds until attention finds the objects of rendered clevr6: ``python -m benchmarks.speedrun``.
+"""Seconds until attention finds the objects of rendered clevr6.
 
-Prepares 6,000 images first where ``data/clevr.h5`` is missing. One seed; the board has five.
+Type: python -m benchmarks.goals speedrun. Prepares 6,000 images first where ``data/clevr.h5`` is
+missing. One seed; the board has five.
 """
 
 from pathlib import Path
@@ -26,8 +27,3 @@ def goals(data_dir: Path = Path("data")) -> list[Goal]:
     goal = next(iter(GOALS))
     spent = made.reached[goal][1] if goal in made.reached else float("inf")
     return [Goal(f"{goal}, reconstruction, seed 0: seconds", spent, 60)]
-
-
-if __name__ == "__main__":
-    for line in goals():
-        print(line.line())
