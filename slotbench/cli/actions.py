@@ -73,15 +73,25 @@ def speedrun(
 
 
 @command(app, api.evaluate)
-def evaluate(as_json: Json = False, **options: Any) -> None:
+def evaluate(
+    everything: Annotated[
+        bool, output("Print every number; without it, a terminal shows the main ones.", "--all")
+    ] = False,
+    as_json: Json = False,
+    **options: Any,
+) -> None:
+    brief = sys.stdout.isatty() and not everything and not options.get("metrics")
     results = api.evaluate(*options.pop("runs", ()), **options)
     if as_json:
         return put_json({"schema": 1, "runs": results})
-    from slotbench.cli.printing import evaluation_table
+    from slotbench.cli.printing import evaluation_table, main_numbers
 
     for title, document in results.items():
         on = f" on {document['dataset']}" if "transfer" in document else ""
-        put(evaluation_table(title + on, document))
+        shown, others = main_numbers(document) if brief else (document, "")
+        put(evaluation_table(title + on, shown))
+        if others:
+            put(f"{others}: add --all")
     return None
 
 

@@ -8,9 +8,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from slotbench.cli.printing import evaluation_table, run_table
-from slotbench.evaluation.groups import shown_keys
-from slotbench.progress import counted, plain
+from slotbench.cli.printing import evaluation_table, main_numbers, run_table
+from slotbench.progress import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,12 +56,11 @@ def _whole(facts: dict[str, Any]) -> Iterator[RenderableType]:
 def _brief(facts: dict[str, Any]) -> Iterator[Table | Text]:
     """The run in a few lines, its main numbers, and where the others are."""
     yield run_table(facts, brief=True)
-    judged, left = facts["evaluation"], "every setting"
-    if judged:
-        main = {key: judged["metrics"][key] for key in shown_keys() if key in judged["metrics"]}
-        others = len(judged["metrics"]) - len(main)
-        yield evaluation_table("Evaluation", {**judged, "metrics": main, "skipped": {}})
-        left = f"{counted(others, 'more number')}, {left}"
+    left = "every setting"
+    if facts["evaluation"]:
+        judged, others = main_numbers(facts["evaluation"])
+        yield evaluation_table("Evaluation", {**judged, "skipped": {}})
+        left = f"{others}, {left}" if others else left
     yield Text(f"{left}: add --all", "dim")
 
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from slotbench.evaluation.groups import shown_keys
 from slotbench.progress import counted, plain
 from slotbench.registry import Entry
 
@@ -96,6 +97,14 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
     if skipped:
         table.caption, table.caption_justify = _cell("\n".join(skipped), "dim"), "left"
     return table
+
+
+def main_numbers(result: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """An evaluation with the leaderboard's columns alone, and a line on how many others it has."""
+    metrics = result["metrics"]
+    main = {key: metrics[key] for key in shown_keys() if key in metrics} or metrics
+    others = len(metrics) - len(main)
+    return {**result, "metrics": main}, counted(others, "more number") if others else ""
 
 
 def throughput_table(rows: list[dict[str, Any]]) -> Table:
