@@ -80,7 +80,7 @@ def evaluate(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    brief = sys.stdout.isatty() and not everything and not options.get("metrics")
+    brief = sys.stdout.isatty() and not everything and options.get("metrics", "all") == "all"
     results = api.evaluate(*options.pop("runs", ()), **options)
     if as_json:
         return put_json({"schema": 1, "runs": results})
@@ -91,7 +91,7 @@ def evaluate(
         shown, others = main_numbers(document) if brief else (document, "")
         put(evaluation_table(title + on, shown))
         if others:
-            put(f"{others}: add --all")
+            typer.echo(f"{others}: add --all")
     return None
 
 

@@ -1,10 +1,12 @@
 """What ``slotbench show`` prints in a terminal, and elsewhere."""
 
 import re
+import sys
 
 import pytest
 from PIL import Image
 
+from slotbench.cli import actions
 from slotbench.cli.glance import put_run
 from slotbench.evaluation.groups import shown_keys
 from tests.results.results import make_config, make_evaluation, make_status
@@ -63,3 +65,15 @@ def test_the_images_that_are_asked_for_and_everything_are_shown(printed):
     assert "health/49" in text
     assert "learning_rate=0.002" in text
     assert "/pictures/test.png\n" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"), [({}, False), ({"everything": True}, True), ({"metrics": "health"}, True)]
+)
+def test_evaluate_prints_the_main_numbers_in_a_terminal(facts, monkeypatch, capsys, options, whole):
+    monkeypatch.setattr(actions.api, "evaluate", lambda **_: {"0-abc": facts["evaluation"]})
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    actions.evaluate(**options)
+    text = capsys.readouterr().out
+    assert all(key in text for key in shown_keys())
+    assert ("health/49" in text, "50 more numbers: add --all" in text) == (whole, not whole)
