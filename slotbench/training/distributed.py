@@ -78,10 +78,10 @@ def meeting(device: torch.device) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def gone(error: RuntimeError) -> bool:
+def gone(error: Exception) -> bool:
     """Whether an error says that the connection to another process is lost."""
-    known = isinstance(error, distributed.DistError)
-    return known or any(name in str(error).lower() for name in ("gloo", "nccl"))
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text
 
 
 def check_batch(batch_size: int, processes: int) -> None:

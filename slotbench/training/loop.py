@@ -34,7 +34,7 @@ from slotbench.progress import Bar, bar, counted, say, warn
 from slotbench.training import checkpoint
 from slotbench.training.build import check_core, set_steps
 from slotbench.training.devices import Feed, bfloat16, describe
-from slotbench.training.distributed import Loss, agree, mean, own_rows, shared
+from slotbench.training.distributed import Loss, agree, gone, mean, own_rows, shared
 from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
 
@@ -138,7 +138,8 @@ def train(
         except Exception as error:
             # On a full disk this fails too; the run then reads as interrupted.
             with suppress(OSError):
-                run.write_status("failed", reason_of(error), **_progress(trainer))
+                reason = "another process is lost" if gone(error) else reason_of(error)
+                run.write_status("failed", reason, **_progress(trainer))
             raise
         finally:
             observer.close(run.status()["state"])

@@ -61,7 +61,9 @@ def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):
     assert code == 1
     assert "Rank 0 of 2 has lost another rank" in err
     assert "Traceback" not in err
-    assert workflow.find("0-", tmp_path).status()["state"] == "failed"
+    status = workflow.find("0-", tmp_path).status()
+    assert status["state"] == "failed"
+    assert status["reason"] == "another process is lost"
 
 
 @pytest.mark.parametrize(
