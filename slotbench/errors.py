@@ -28,5 +28,9 @@ class TrainingError(SlotbenchError):
     """A run that cannot go on, such as one whose loss is no longer finite."""
 
 
+class NotFinite(TrainingError, ValueError):  # noqa: N818  # says what is so
+    """Numbers that are NaN or infinite, where only finite ones have a meaning."""
+
+
 class RunLocked(UserError):  # noqa: N818  # says what is so
     """Another process holds the run."""

@@ -15,6 +15,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from slotbench.errors import NotFinite
+
 
 def assign(cost: Tensor, rows: Tensor | None = None) -> Tensor:
     """The column of each row in the one-to-one assignment with the least total cost.
@@ -24,7 +26,7 @@ def assign(cost: Tensor, rows: Tensor | None = None) -> Tensor:
     others get -1 and take no column. Returns int64 (..., R) on the device of ``cost``. No
     gradient passes through it.
 
-    ValueError where a cost is NaN or infinite, or where the shapes do not fit.
+    :class:`NotFinite` where a cost is NaN or infinite; ValueError where the shapes do not fit.
     """
     if cost.ndim < 2:
         raise ValueError(f"cost has shape {tuple(cost.shape)}, expected (..., R, C)")
@@ -37,7 +39,11 @@ def assign(cost: Tensor, rows: Tensor | None = None) -> Tensor:
     matrices = values.reshape(prod(values.shape[:-2]), *values.shape[-2:])
     if not np.isfinite(matrices).all():
         kind = "NaN" if np.isnan(matrices).any() else "infinite"
-        raise ValueError(f"cost holds {kind} values; an assignment needs finite costs")
+        raise NotFinite(
+            f"The cost of an assignment holds {kind} values, and needs finite ones.",
+            "The training diverged: lower --set train.learning_rate. Or the data hold numbers that "
+            "are too large.",
+        )
     columns = np.full(matrices.shape[:2], -1, np.int64)
     part = np.ones(columns.shape, bool) if rows is None else rows.detach().cpu().numpy()
     part = part.reshape(columns.shape)

@@ -125,6 +125,11 @@ def carry_out(
 
     :class:`slotbench.results.run.RunLocked` where another process holds the run.
     """
+    if groups and not dataset.size("test"):
+        raise UserError(
+            f"{dataset.path}: 'test' holds no images to evaluate.",
+            "Prepare it with some, or add --no-evaluate.",
+        )
     run.create(config)
     if config.extended:
         from slotbench.results.earlier import go_on_from_earlier

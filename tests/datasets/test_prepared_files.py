@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -102,6 +103,42 @@ def test_a_hostile_file_is_refused_by_name(path, edit, message):
     with pytest.raises(UserError, match=message) as caught:
         verify.dataset(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "edit", "message"),
+    [
+        (("image", "mask"), entry("mask", (0, 0, 0), 9), "train, images from 0: mask has label 9"),
+        (("mask", "visible"), entry("visible", (0, 0), False), "visible does not say"),
+        (("property/color",), entry("property/color", (0, 0), 7), "outside 0 to 2"),
+        (("property/position",), entry("property/position", (0, 0), np.inf), "not finite"),
+    ],
+)
+def test_whatever_is_read_is_checked(path, keys, edit, message):
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    with DatasetFile(path) as dataset:
+        assert set(dataset.read("train", 0, 4, ("image",))) == {"image"}
+        assert tuple(dataset.read("train", 4, 8, keys)) == keys
+        with pytest.raises(UserError, match=message) as caught:
+            dataset.read("train", 0, 4, keys)
+    assert str(path) in str(caught.value)
+
+
+def test_numbers_of_objects_that_do_not_show_do_not_matter(path):
+    with h5py.File(path, "r+") as file:
+        unseen = tuple(np.argwhere(~file["train/visible"][()])[0])
+        file["train/property/position"][unseen] = np.nan
+        file["train/property/color"][unseen] = 99
+    with DatasetFile(path) as dataset:
+        dataset.read("train")
+
+
+def test_a_layout_may_have_no_objects_and_names_each_property_once():
+    none = replace(LAYOUT, objects=0)
+    assert none.problem(none.empty(2)) == ""
+    with pytest.raises(ValueError, match="2 properties are called 'color'"):
+        replace(LAYOUT, properties=LAYOUT.properties[:1] * 2)
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path):

@@ -14,6 +14,7 @@ from slotbench.results import work as workflow
 from slotbench.results.run import all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
+from tests.conftest import write_blocks
 from tests.small import CPU, started
 
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
@@ -206,9 +207,34 @@ def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(b
     assert one.model.read_bytes() == other.model.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"objective": "supervised"},
+        {"objective": "simclr", "alignment": "hungarian"},
+        {"objective": "simclr", "alignment": "mask"},
+    ],
+)
+def test_a_diverging_run_that_pairs_slots_fails_by_name(blocks, tmp_path, choice):
+    with pytest.raises(TrainingError, match=r"not finite|holds NaN"):
+        started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=9, **choice)
+    (failed,) = all_runs(tmp_path)
+    assert failed.status()["state"] == "failed"
+
+
 def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):
     with pytest.raises(TrainingError, match="the loss is not finite after step 1"):
         started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=1)
     (failed,) = all_runs(tmp_path)
     assert failed.status()["state"] == "failed"
     assert not failed.model.exists()
+
+
+def test_a_dataset_without_test_images_is_refused_before_training(tmp_path, shown):
+    data = write_blocks(tmp_path / "clevr.h5", test=0)
+    words = ("train", "--dataset", data, "--steps", 1, "--results-dir", tmp_path / "results")
+    code, _, told = shown(*words)
+    assert code == 2
+    assert "'test' holds no images" in told
+    assert "--no-evaluate" in told
+    assert not list(tmp_path.glob("results/runs/*"))

@@ -219,7 +219,8 @@ class DatasetFile:
         """Images ``start`` to ``stop`` of a split, as arrays (n, ...) by dataset name.
 
         Without ``keys``: all arrays but the features. In a video of T frames, image i is frame
-        i % T of clip i // T. :class:`UserError` where an array is not there or is damaged.
+        i % T of clip i // T. :class:`UserError` where an array is not there or is damaged,
+        or its content breaks the schema.
         """
         n, each = self.size(split), self.layout.row_images
         start, stop = min(start, n), n if stop is None else min(stop, n)
@@ -235,11 +236,18 @@ class DatasetFile:
         """Stored rows, images (n, ...) or clips (n, T, ...); otherwise as :meth:`read`."""
         self.require(split, keys or ())
         group, stop = self.file[split], min(self.rows(split), 1 << 62 if stop is None else stop)
+        wanted, place = keys or tuple(self.layout.arrays()), f"{split}, {self.layout.rows_are}"
+        read = dict.fromkeys(wanted)
+        if any(key.startswith("property/") for key in wanted):  # what their content is checked by
+            read |= dict.fromkeys(key for key in ("visible", SHIFT_FLAGS) if key in group)
         try:
-            return {key: group[key][start:stop] for key in keys or tuple(self.layout.arrays())}
+            batch = {key: group[key][start:stop] for key in read}
         except _BROKEN as error:
-            place = f"{split}, {self.layout.rows_are} {start} to {stop}"
-            raise self._wrong(f"{place}, cannot be read; the file is damaged", AGAIN) from error
+            said = f"{place} {start} to {stop}, cannot be read; the file is damaged"
+            raise self._wrong(said, AGAIN) from error
+        if problem := self.layout_of(split).problem(batch):
+            raise self._wrong(f"{place} from {start}: {problem}", AGAIN)
+        return {key: batch[key] for key in wanted}
 
     def require(self, split: str, keys: Iterable[str]) -> None:
         """:class:`UserError` where a split lacks one of these arrays, or there is no split."""

@@ -12,6 +12,7 @@ and T follows n in every shape.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -107,6 +108,11 @@ class Layout:
     features: tuple[Feature, ...] = ()
     """Not in :meth:`to_json`, and so not in the fingerprint: a file lists them in an attribute."""
 
+    def __post_init__(self) -> None:
+        for name, count in Counter(prop.name for prop in self.properties).items():
+            if count > 1:
+                raise ValueError(f"{count} properties are called {name!r}")
+
     def arrays(self) -> dict[str, ArraySpec]:
         """Dataset name -> (shape of one image's entry, dtype); all but the features."""
         shapes: dict[str, ArraySpec] = {
@@ -168,6 +174,38 @@ class Layout:
                 raise ValueError(f"{key}: {got}, expected {dtype} {(n, *shape)}")
         return n
 
+    def problem(self, batch: Batch) -> str:
+        """What in the content of rows breaks the schema; empty where nothing does.
+
+        ``batch`` may hold only some arrays; those of properties need ``visible`` beside them.
+        """
+        mask, visible = batch.get("mask"), batch.get("visible")
+        if mask is not None:
+            labels = mask[(mask != NOT_LABELLED) & (mask > self.objects)]
+            if labels.size:
+                return f"mask has label {labels[0]}, expected 0 to {self.objects} or {NOT_LABELLED}"
+        if mask is not None and visible is not None:
+            shows = np.zeros_like(visible)
+            for index in range(self.objects):
+                shows[..., index] = (mask == index + 1).any(axis=(-2, -1))
+            # An image without masks has no labelled pixel; its visibility is all that is known.
+            labelled = (mask != NOT_LABELLED).any(axis=(-2, -1))
+            if (shows != visible)[labelled].any():
+                return "visible does not say which objects show a pixel"
+        changed = batch.get(SHIFT_FLAGS)
+        if changed is not None and visible is not None and (changed & ~visible).any():
+            return "an object that is not visible is flagged as changed"
+        for prop in (prop for prop in self.properties if prop.key in batch):
+            values = batch[prop.key][visible]
+            if prop.kind == "categorical":
+                # A changed object may have a class that the others never have.
+                new = False if changed is None else changed[visible] & (values == -1)
+                if not ((values >= 0) & (values < len(prop.classes)) | new).all():
+                    return f"{prop.key} has a code outside 0 to {len(prop.classes) - 1}"
+            elif not np.isfinite(values).all():
+                return f"{prop.key} is not finite"
+        return ""
+
     def to_json(self) -> str:
         """The layout as JSON text, as the file stores it."""
         fields = asdict(self)
@@ -190,7 +228,8 @@ def parse(text: str | bytes, kind: type[Parsed]) -> Parsed:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}".removeprefix(": ")) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{place}: {said}".removeprefix(": ")) from None
     return parsed
 
 
