@@ -25,6 +25,12 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PLACES = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 _INFINITE = tuple(map(re.compile, (rb"e\+?\d{3}", rb"E\+?\d{3}", rb"NaN", rb"Infinity")))
 """Numbers that are not finite, or may exceed a float; patterns of one first letter are fast."""
+_ENDINGS = (
+    ".7z .bib .bz2 .csv .db .doc .docx .feather .gz .h5 .hdf5 .html .json .jsonl .md .npy .npz "
+    ".ods .parquet .pdf .pkl .png .pt .rar .safetensors .sqlite .svg .tar .tex .tgz .toml .tsv "
+    ".txt .xls .xlsx .xml .xz .yaml .zip .zst"
+)
+"""Endings of names that promise a format."""
 _SAID = {
     "missing": "is missing",
     **dict.fromkeys(("model_type", "dict_type", "dict_attributes_type"), "expected a JSON object"),
@@ -124,17 +130,50 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path}: there is no folder {path.parent}.", "Make the folder first.")
 
 
+def check_ending(path: Path, what: str, *endings: str) -> None:
+    """:class:`UserError` where a name ends in none of these, but as files of another format do."""
+    ending = path.suffix.lower()
+    if ending in _ENDINGS.split() and ending not in endings:
+        said = f"{what} is written here, and {ending} promises something else"
+        raise UserError(f"--out {path}: {said}.", f"End the name in {' or '.join(endings)}.")
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """:class:`UserError` where a file is there already, unless ``force``."""
+    if path.is_file() and not force:
+        raise UserError(f"{path} is there already.", "Choose another name, or add --force.")
+
+
 @contextmanager
-def replacing(path: Path, folder: Path | None = None, *, follow: bool = False) -> Iterator[Path]:
+def naming(path: Path) -> Iterator[None]:
+    """Name the file where the disk fills: the system names none, or the one that is copied."""
+    try:
+        yield
+    except OSError as error:
+        if _is_full(error):
+            error.filename = str(path)
+        raise
+
+
+def _is_full(error: OSError) -> bool:
+    text = str(error)  # h5py reports the number there
+    return error.errno in _FULL or any(f"errno = {code}," in text for code in _FULL)
+
+
+@contextmanager
+def replacing(
+    path: Path, folder: Path | None = None, *, follow: bool = False, force: bool = True
+) -> Iterator[Path]:
     """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
 
     A link or pipe that stands there is replaced: in a run of someone else's it may lead anywhere.
     With ``follow``, for paths that the user types, a link stays a link and its target is replaced;
     a device or pipe is written in place. With ``folder``, if it is of the same file system, the
     temporary name lies there, so that the rest of a killed process goes with that folder.
-    :class:`UserError` where no file can stand there.
+    :class:`UserError` where no file can stand there, and without ``force``, where one does.
     """
     check_file(path)
+    check_new(path, force=force)
     if follow:
         path = path.resolve() if path.is_symlink() else path
         if path.exists() and not path.is_file():
@@ -146,9 +185,11 @@ def replacing(path: Path, folder: Path | None = None, *, follow: bool = False) -
     ours = f"{os.getpid()}-{os.urandom(4).hex()}"
     temporary = (folder or path.parent) / f".{path.name}.{ours}.tmp"
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+        check_new(path, force=force)  # another process may have been faster
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -185,7 +226,8 @@ def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Itera
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         made = Path(name) / "made"
         made.mkdir()
-        yield made
+        with naming(out):
+            yield made
         check_folder(out, names, force=force)  # another process may have been faster
         if out.exists():
             out.rename(before := Path(name) / "before")
@@ -198,19 +240,19 @@ def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Itera
             made.rename(out)
 
 
-def write_whole(path: Path, content: bytes, *, follow: bool = False) -> None:
+def write_whole(path: Path, content: bytes, *, follow: bool = False, force: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part of it.
 
-    ``follow`` as for :func:`replacing`.
+    ``follow`` and ``force`` as for :func:`replacing`.
     """
-    with replacing(path, follow=follow) as temporary:
+    with replacing(path, follow=follow, force=force) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, document: Any, *, follow: bool = False) -> None:
+def write_json(path: Path, document: Any, *, follow: bool = False, force: bool = True) -> None:
     """Write a document whole; ValueError where it holds NaN or an infinite number."""
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    write_whole(path, text.encode(), follow=follow)
+    write_whole(path, text.encode(), follow=follow, force=force)
 
 
 def typed(folder: str, place: Path | str) -> str:
@@ -235,7 +277,7 @@ def explain(error: OSError) -> UserError | None:
     number = error.errno
     text = str(error)
     where = f" ({error.filename})" if error.filename else ""
-    if number in _FULL or any(f"errno = {code}," in text for code in _FULL):
+    if _is_full(error):
         return UserError(
             f"The disk is full, or a limit on file sizes is reached{where}.",
             "Free some space and type the same command again: it goes on where it stopped.",

@@ -1,11 +1,13 @@
 """Writing files and folders: whole or not at all, and nothing of others is lost."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.files import replacing_folder, write_whole
+from slotbench.files import check_ending, explain, replacing, replacing_folder, write_whole
 
 
 def written(out, text="new", *, force=False):
@@ -60,3 +62,42 @@ def test_the_folder_in_which_a_command_runs_is_not_replaced(tmp_path, monkeypatc
     for out in (".", "..", tmp_path):
         with pytest.raises(UserError, match="the folder that you are in"):
             written(Path(out), force=True)
+
+
+@pytest.mark.parametrize("kind", [replacing, lambda out: replacing_folder(out, (), force=True)])
+def test_a_full_disk_names_what_was_written_and_keeps_what_was_there(tmp_path, kind):
+    out, source = tmp_path / "out", tmp_path / "source"
+    if kind is replacing:
+        out.write_text("old")
+
+    def full():
+        with kind(out):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        full()
+    assert f"({out})" in explain(caught.value).message
+    assert list(tmp_path.iterdir()) == ([out] if kind is replacing else [])
+    assert kind is not replacing or out.read_text() == "old"
+
+
+def test_a_file_that_another_process_made_meanwhile_stays(tmp_path):
+    out = tmp_path / "out"
+
+    def slow():
+        with replacing(out, force=False) as temporary:
+            temporary.write_text("slow")
+            write_whole(out, b"fast", force=False)
+
+    with pytest.raises(UserError, match="is there already"):
+        slow()
+    assert out.read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_name_promises_no_other_format():
+    for name in ("a.csv", "a.CSV", "a", "tmp.Xy12", "-", "/dev/stdout"):
+        check_ending(Path(name), "csv", ".csv")
+    for name in ("a.xlsx", "a.parquet", "a.json", "a.csv.gz", "a.pdf"):
+        with pytest.raises(UserError, match="promises something else"):
+            check_ending(Path(name), "csv", ".csv")

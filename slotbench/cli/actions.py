@@ -18,7 +18,7 @@ from typer import Argument
 from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, what
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import write_whole
+from slotbench.files import check_ending, write_whole
 from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
@@ -239,8 +239,12 @@ def export(
     if not cite:
         api.export(**options)
         return
-    text = api.cite(options.get("form", "markdown"), options["results_dir"])
-    out = options.get("out")
+    form, out = options.get("form", "markdown"), options.get("out")
+    if out is not None:
+        from slotbench.results.export import ENDINGS
+
+        check_ending(out, form, *ENDINGS.get(form, ()))
+    text = api.cite(form, options["results_dir"])
     if out is None or out == Path("-"):
         typer.echo(text, nl=False)
     else:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import replacing
+from slotbench.files import check_ending, replacing
 from slotbench.registry import unknown
 from slotbench.results import documents
 from slotbench.results.leaderboard.collect import COSTS, find
@@ -25,6 +25,13 @@ from slotbench.results.leaderboard.records import Found
 
 SCHEMA_VERSION = 1
 FORMATS = ("csv", "parquet")
+ENDINGS = {
+    "csv": (".csv", ".txt"),
+    "parquet": (".parquet",),
+    "markdown": (".md", ".txt"),
+    "bibtex": (".bib", ".txt"),
+}
+"""Of the files of each format, and of citations."""
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "float64", "bool"
 _KINDS = {
     WHOLE: "image_size core_version objective_version seed metric_version n left_out images "
@@ -90,6 +97,8 @@ def form_of(out: Path | None, form: str | None) -> str:
         form = "parquet" if out is not None and out.suffix == ".parquet" else "csv"
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
+    if out is not None:
+        check_ending(out, form, *ENDINGS[form])
     if form == "parquet":
         if is_stdout(out):
             raise UserError("--format parquet needs a file.", "Add: --out results.parquet")

@@ -40,8 +40,8 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
                 "Publish them as two bundles.",
             )
         sources |= found
-    if out.is_file() and not force:
-        raise UserError(f"{out} is there already.", "Choose another name, or add --force.")
+    files.check_ending(out, "a folder", ".zip", ".json")
+    files.check_new(out, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
     facts = {"bundle": str(out), "runs": len(chosen), "weights": out.suffix != ".json"}
     if out.suffix == ".json":
@@ -53,7 +53,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
             for plugin in record["environment"].get("plugins", []):
                 # A record is for others: folders of this machine are not.
                 plugin["file"] = Path(plugin["file"]).name
-        files.write_json(out, records, follow=True)
+        files.write_json(out, records, follow=True, force=force)
         return facts
     listed: dict[str, dict[str, Any]] = {
         name: {"sha256": files.sha256_of(path), "bytes": path.stat().st_size}
@@ -61,7 +61,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     }
     manifest = {"schema": SCHEMA_VERSION, "kind": KIND, "slotbench": __version__, "files": listed}
     if out.suffix == ".zip":
-        with files.replacing(out, follow=True) as made:
+        with files.replacing(out, follow=True, force=force) as made:
             _archive(made, manifest, sources)
     else:
         with files.replacing_folder(out, (MANIFEST, "runs"), force=force) as made:

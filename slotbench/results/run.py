@@ -332,6 +332,9 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
         listed = ", ".join(str(run.path) for run in found[:4])
         advice = "Type more of the id, or a directory."
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", advice)
+    if os.path.lexists(path):
+        why = "the folder has no config.json" if path.is_dir() else "a run is a folder"
+        raise UserError(f"{reference} is no run: {why}.", "Name a run's folder or its id.")
     where = results_dir / "runs"
     told = [f"There are: {_listed(runs)}."] if runs else []
     told += [f"Published: {_listed(others.values())}."] if others else []

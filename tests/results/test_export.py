@@ -139,6 +139,8 @@ def test_the_command_writes_what_it_prints(tmp_path, call):
         (("--format", "parquet"), "needs a file"),
         (("--cite", "--format", "csv"), "Unknown format of --cite"),
         ((), "No results in"),
+        (("--out", "x.xlsx"), "x.xlsx: csv is written here, and .xlsx promises something else"),
+        (("--cite", "--out", "x.csv"), "End the name in .md or .txt"),
         (("--out", "x.parquet"), 'pip install "slotbench[parquet]"'),
     ],
 )

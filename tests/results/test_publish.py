@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 
@@ -140,6 +141,17 @@ def test_two_runs_that_would_be_one_folder_of_the_bundle_are_refused(run, tmp_pa
     assert not (tmp_path / "bundle.zip").exists()
 
 
+def test_no_folder_gets_the_name_of_an_archive(run, tmp_path):
+    with pytest.raises(UserError, match=r"a folder is written here, and \.gz promises"):
+        publish([Run(run)], tmp_path / "bundle.tar.gz")
+    assert not (tmp_path / "bundle.tar.gz").exists()
+
+
 def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):
+    (tmp_path / "foreign").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (("foreign", "the folder has no config.json"), ("pipe", "a run is a folder")):
+        with pytest.raises(UserError, match=f"{name} is no run: {why}"):
+            api.show(tmp_path / name, results_dir=tmp_path)
     with pytest.raises(UserError, match="neither a run nor a bundle"):
         api.verify(tmp_path)

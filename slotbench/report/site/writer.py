@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from slotbench import __version__
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import check_folder, read_bytes, write_whole
+from slotbench.files import check_folder, naming, read_bytes, write_whole
 from slotbench.locks import Held, hold
 from slotbench.progress import bar, say
 from slotbench.report.site import pages
@@ -241,7 +241,12 @@ def _write(path: Path, text: str) -> None:
     """Write a page whole; without waiting for the disk, since a report can be made again."""
     temporary = path.with_name(f".{path.name}.tmp")
     # Names of folders may hold bytes that are no UTF-8.
-    temporary.write_bytes(text.encode(errors="replace"))
+    try:
+        with naming(path):
+            temporary.write_bytes(text.encode(errors="replace"))
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     # Some file systems wait for the disk where a file is renamed over another.
     path.unlink(missing_ok=True)
     temporary.rename(path)
