@@ -102,7 +102,7 @@ def from_baseline(
     It has neither attention nor a decoder: its masks stand under every source, beside the masks
     that must beat them. It has no slots.
     """
-    count = min(limit, dataset.size(split))
+    count = dataset.first(split, limit)
     labels, labelled = [], []
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)

@@ -19,7 +19,7 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import SlotbenchError
 from slotbench.evaluation.masks import (
     SOURCES,
     attention_entropy,
@@ -198,9 +198,7 @@ def collect(
     :class:`SlotbenchError` where slots or masks are not finite; :class:`UserError` where there is
     no such split, or it has no images or cannot be read.
     """
-    total = min(limit, dataset.size(split))
-    if total < 1:
-        raise UserError(f"{dataset.path}: {split!r} holds no images.", "Prepare it with some.")
+    total = dataset.first(split, limit)
     core, objects = objective.core, dataset.layout_of(split).objects
     by_draw = {draw: {name for name in wanted if draw_of(name) == draw} for draw in DRAWS}
     kept: dict[str, list[Array]] = {}

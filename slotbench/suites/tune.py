@@ -10,7 +10,8 @@ and the best mean is written to ``results/tuning/tuned``.
 import math
 import shlex
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +32,7 @@ from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
 from slotbench.fields import Span
 from slotbench.files import typed
+from slotbench.locks import hold
 from slotbench.objectives.objective import Objective
 from slotbench.progress import counted, say
 from slotbench.results.models import trained
@@ -158,6 +160,7 @@ class _Work:
             raise optuna.TrialPruned(error.message) from error
         except SlotbenchError as error:
             self.failed.append(error.message)
+            say(f"A trial failed: {error.message}")
             raise
 
     def _score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
@@ -230,8 +233,9 @@ def contest(
     try:
         with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
             work = _Work(plan, host, dataset, results_dir)
-            work.take_trials()
-            found = work.best()
+            with _stored(work.folder):
+                work.take_trials()
+                found = work.best()
     finally:
         for helper in helpers:
             helper.join()
@@ -250,7 +254,9 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path) -> 
     plugins.load_all()
     try:
         with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
-            _Work(plan, Host(torch.device(device)), dataset, results_dir).take_trials()
+            work = _Work(plan, Host(torch.device(device)), dataset, results_dir)
+            with _stored(work.folder):
+                work.take_trials()
     except SlotbenchError as error:
         say(f"A process takes no more trials: {error}")
 
@@ -261,14 +267,32 @@ def _told(tried: Span | tuple[str, ...]) -> str:
     return ", ".join(tried)
 
 
+@contextmanager
+def _stored(folder: Path) -> Iterator[None]:
+    """:class:`UserError` where the file of a dataset's trials is damaged or its disk is full."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        why = " ".join(str(root).split())[:200]
+        raise UserError(
+            f"{folder}.db cannot be used: {why}.",
+            "Where the disk is full, free some space and type the same again. A damaged file is "
+            "to be moved away: its trials are then taken again.",
+        ) from error
+
+
 def _study(folder: Path, name: str) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # it shows tracebacks
     file = folder.with_name(f"{folder.name}.db")
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is not a regular file.", "Remove it, or move it away.")
     # Not in the address, where "?", "#", "%" and "{" have a meaning.
     connect = partial(sqlite3.connect, file, check_same_thread=False)
-    try:
+    # Optuna makes the tables of a new file, which two processes cannot do at once.
+    with _stored(folder), hold(file.with_name(f".{file.name}.lock"), -1):
         done = optuna.create_study(
             storage=optuna.storages.RDBStorage("sqlite:///tune.db", {"creator": connect}),
             study_name=name,
@@ -276,10 +300,6 @@ def _study(folder: Path, name: str) -> optuna.Study:
             load_if_exists=True,
             pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
         )
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        why = " ".join(str(error.__cause__ or error).split())[:200]
-        advice = "If it is damaged, move it away: its trials are then taken again."
-        raise UserError(f"{file} cannot be used: {why}.", advice) from error
     # A study that goes on must not propose what it has proposed.
     seed = seed_of("tune", name, len(done.trials)) % 2**32
     done.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)

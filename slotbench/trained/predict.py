@@ -155,10 +155,7 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
         raise UserError(f"{path}: expected a PNG or JPEG, a folder of them, or a prepared dataset.")
     else:
         with DatasetFile(locate(request.path, request.data_dir)) as dataset:
-            size = dataset.size(request.split)
-            size = min(size, limit or size)
-            if not size:
-                raise UserError(f"{dataset.path}: split {request.split!r} has no images.")
+            size = dataset.first(request.split, limit or dataset.size(request.split))
             facts = {"dataset": dataset.reference, "fingerprint": dataset.fingerprint}
             pictures = _from_dataset(dataset, request.split, size, model.image_size)
             yield Source(size, pictures, request.split, {**facts, "split": request.split})

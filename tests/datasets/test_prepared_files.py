@@ -24,7 +24,7 @@ from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
 from slotbench.results import SHIPPED, verify
 from tests.commands import held_open
-from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
+from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
 from tests.datasets.test_features import Means
 
 
@@ -132,6 +132,13 @@ def test_numbers_of_objects_that_do_not_show_do_not_matter(path):
         file["train/property/color"][unseen] = 99
     with DatasetFile(path) as dataset:
         dataset.read("train")
+
+
+def test_a_split_without_images_is_named(tmp_path):
+    with DatasetFile(write_blocks(tmp_path / "a.h5", test=0)) as dataset:
+        assert dataset.first("train", 7) == 7
+        with pytest.raises(UserError, match=r"a\.h5: 'test' holds no images"):
+            dataset.first("test", 7)
 
 
 def test_a_layout_may_have_no_objects_and_names_each_property_once():

@@ -1,12 +1,15 @@
 """Tuning: equal budgets, seeds of its own, and settings that a preset reads."""
 
 import os
+import sqlite3
+from multiprocessing import get_context
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
+from sqlalchemy.exc import OperationalError
 
 from slotbench import api, registry
 from slotbench.config import tuned
@@ -214,6 +217,27 @@ def test_a_damaged_file_of_trials_is_named(blocks, tmp_path, kind):
     make.get(kind, lambda path: path.write_text("no database" * 999))(file)
     with pytest.raises(UserError, match=r"clevr-clevr6\.db (cannot be used|is not a regular file)"):
         contest(blocks, tmp_path, trials=1)
+
+
+def _begin(folder):
+    tune._study(folder, "study")
+
+
+def test_processes_that_begin_at_once_make_one_file_of_trials(tmp_path):
+    with get_context("spawn").Pool(3) as pool:
+        pool.starmap(_begin, [(tmp_path / "new",)] * 3)
+    assert tune._study(tmp_path / "new", "study").trials == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_disk_that_fills_up_while_trials_are_taken_is_named(blocks, tmp_path, monkeypatch):
+    def full(*_):
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(tune._Work, "take_trials", full)
+    with pytest.raises(UserError, match=r"clevr-clevr6\.db cannot be used: .*disk is full") as told:
+        contest(blocks, tmp_path, trials=1)
+    assert "free some space" in told.value.advice
 
 
 def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):

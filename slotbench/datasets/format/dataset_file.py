@@ -215,6 +215,12 @@ class DatasetFile:
         """
         return self.rows(split) * self.layout.row_images
 
+    def first(self, split: str, limit: int) -> int:
+        """How many images the first ``limit`` of a split are; :class:`UserError` for none."""
+        if not (size := self.size(split)):
+            raise UserError(f"{self.path}: {split!r} holds no images.", "Prepare it with some.")
+        return min(limit, size)
+
     def read(self, split: str, start: int = 0, stop: int | None = None, keys: Keys = None) -> Batch:
         """Images ``start`` to ``stop`` of a split, as arrays (n, ...) by dataset name.
 
