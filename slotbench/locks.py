@@ -38,6 +38,18 @@ def hold(file: Path, wait: float = GLANCE) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def changing(file: Path) -> Iterator[None]:
+    """Read a file, change it and write it in here, after every other process that does so."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = file.with_name(f".{file.name}.lock")
+    with hold(lock, -1):
+        try:
+            yield
+        finally:  # before the lock is released, so that nobody has locked a removed file
+            lock.unlink(missing_ok=True)
+
+
 def held(file: Path) -> bool:
     """Whether a living process holds the lock; OSError where the folder is read-only."""
     if not file.exists():

@@ -22,6 +22,23 @@ HOLD = (
     "with hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 )
 
+ADD = (
+    "import sys; from pathlib import Path; from slotbench.locks import changing\n"
+    "file = Path(sys.argv[1])\n"
+    "for _ in range(50):\n"
+    "    with changing(file):\n"
+    "        file.write_text(f'{int(file.read_text()) + 1}')"
+)
+
+
+def test_no_change_is_lost_where_several_processes_change_a_file(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("0")
+    started = [subprocess.Popen([sys.executable, "-c", ADD, str(file)]) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    assert file.read_text() == "150"
+    assert list(tmp_path.iterdir()) == [file]
+
 
 def test_a_lock_ends_with_its_process(tmp_path):
     file = tmp_path / "lock"

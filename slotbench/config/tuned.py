@@ -14,6 +14,7 @@ from pydantic import Field
 
 from slotbench.errors import UserError
 from slotbench.files import Document, parse_document, read_bytes, write_whole
+from slotbench.locks import changing
 
 FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
 """The user's own settings, and those of the package, which may be read-only."""
@@ -70,15 +71,15 @@ def _read(file: Path) -> dict[str, Tuned]:
 def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
     """Add or replace a contestant's settings in the user's folder; returns the file."""
     file = FOLDER / f"{dataset}-{variant}.toml"
-    lines = ["# Written by slotbench tune."]
-    for key, each in sorted({**_read(file), contestant: tuned}.items()):
-        document = each.model_dump(mode="json")
-        settings = document.pop("settings")
-        for title, table in (("", document), (".settings", settings)):
-            lines += ["", f"[{_text(key)}{title}]"]
-            lines += [f"{_text(name)} = {_text(value)}" for name, value in table.items()]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, ("\n".join(lines) + "\n").encode(errors="replace"), follow=True)
+    with changing(file):
+        lines = ["# Written by slotbench tune."]
+        for key, each in sorted({**_read(file), contestant: tuned}.items()):
+            document = each.model_dump(mode="json")
+            settings = document.pop("settings")
+            for title, table in (("", document), (".settings", settings)):
+                lines += ["", f"[{_text(key)}{title}]"]
+                lines += [f"{_text(name)} = {_text(value)}" for name, value in table.items()]
+        write_whole(file, ("\n".join(lines) + "\n").encode(errors="replace"), follow=True)
     return file
 
 

@@ -64,12 +64,13 @@ def store(
     """Write an entry; returns its directory. Any file is written whole or not at all."""
     run = Run(directory(config, results_dir))
     run.path.mkdir(parents=True, exist_ok=True)
-    # Without an evaluation an entry counts for nothing: it goes first and comes last.
-    run.evaluation.unlink(missing_ok=True)
-    write_json(run.config_file, {"schema": SCHEMA_VERSION, **config})
-    run.write_environment("cpu", threads)
-    write_json(run.path / "status.json", {"state": "done", "reason": "", "warnings": warnings})
-    write_json(run.evaluation, evaluation)
+    with run.lock():
+        # Without an evaluation an entry counts for nothing: it goes first and comes last.
+        run.evaluation.unlink(missing_ok=True)
+        write_json(run.config_file, {"schema": SCHEMA_VERSION, **config})
+        run.write_environment("cpu", threads)
+        write_json(run.path / "status.json", {"state": "done", "reason": "", "warnings": warnings})
+        write_json(run.evaluation, evaluation)
     return run.path
 
 

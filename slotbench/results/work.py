@@ -12,7 +12,7 @@ from slotbench.config.resolve import Choice, check_names, dataset_info, resolve,
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.objectives.objective import Objective
 from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
@@ -112,6 +112,8 @@ def _begin(
     new = not run.path.exists()
     try:
         return carry_out(run, config, dataset, host, groups)
+    except RunLocked:  # the directory is another process's, which may not have begun either
+        raise
     except UserError:
         if new:
             run.discard()

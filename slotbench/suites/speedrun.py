@@ -26,6 +26,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.masks import labels_from_masks
 from slotbench.evaluation.segmentation import scores
 from slotbench.files import check_file, read_bytes, write_whole
+from slotbench.locks import changing
 from slotbench.objectives.objective import Objective
 from slotbench.progress import plain, say
 from slotbench.results.run import Run, source_commit
@@ -136,7 +137,8 @@ def board_row(attempts: Sequence[Attempt], what: str, objective: str, host: Host
 
 def add_row(board: Path, row: str) -> None:
     """Add a row to the end of a board; a new board begins with its headings."""
-    write_whole(board, f"{read_board(board).rstrip()}\n{row}\n".encode(), follow=True)
+    with changing(board):
+        write_whole(board, f"{read_board(board).rstrip()}\n{row}\n".encode(), follow=True)
 
 
 def read_board(board: Path) -> str:

@@ -32,7 +32,7 @@ from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
 from slotbench.fields import Span
 from slotbench.files import typed
-from slotbench.locks import hold
+from slotbench.locks import changing
 from slotbench.objectives.objective import Objective
 from slotbench.progress import counted, say
 from slotbench.results.models import trained
@@ -292,7 +292,7 @@ def _study(folder: Path, name: str) -> optuna.Study:
     # Not in the address, where "?", "#", "%" and "{" have a meaning.
     connect = partial(sqlite3.connect, file, check_same_thread=False)
     # Optuna makes the tables of a new file, which two processes cannot do at once.
-    with _stored(folder), hold(file.with_name(f".{file.name}.lock"), -1):
+    with _stored(folder), changing(file):
         done = optuna.create_study(
             storage=optuna.storages.RDBStorage("sqlite:///tune.db", {"creator": connect}),
             study_name=name,

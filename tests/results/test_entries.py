@@ -5,6 +5,8 @@ import io
 
 import pytest
 
+from slotbench.errors import RunLocked
+from slotbench.locks import hold
 from slotbench.results import entries
 from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_config, make_evaluation, text_of
@@ -42,6 +44,14 @@ def test_external_rows_are_marked_in_every_format(tmp_path):
     assert {line["external"] for line in lines if line["family"] != "external"} == {"False"}
     only = leaderboard(tmp_path, family="external").to_json()["rows"]
     assert [row["objective"] for row in only] == [SLATE]
+
+
+def test_an_entry_that_another_process_writes_is_left_alone(tmp_path):
+    path = add_entry(tmp_path, {"fg_ari/attention": 0.7})
+    before = (path / "evaluation.json").read_bytes()
+    with hold(path / ".lock"), pytest.raises(RunLocked):
+        add_entry(tmp_path, {"fg_ari/attention": 0.2})
+    assert (path / "evaluation.json").read_bytes() == before
 
 
 def test_entries_take_no_part_in_comparisons(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from slotbench.config.run_config import TrainConfig
-from slotbench.errors import TrainingError, UserError
+from slotbench.errors import RunLocked, TrainingError, UserError
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import all_runs, read_model
+from slotbench.results.run import Run, all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 from tests.conftest import write_blocks
@@ -238,3 +238,15 @@ def test_a_dataset_without_test_images_is_refused_before_training(tmp_path, show
     assert "'test' holds no images" in told
     assert "--no-evaluate" in told
     assert not list(tmp_path.glob("results/runs/*"))
+
+
+def test_the_directory_of_another_process_that_has_not_begun_stays(blocks, tmp_path, monkeypatch):
+    def taken(run):
+        (run.path / ".lock").touch()
+        raise RunLocked("another process was faster")
+
+    monkeypatch.setattr(Run, "lock", taken)
+    with pytest.raises(RunLocked):
+        started(blocks, tmp_path)
+    (run,) = all_runs(tmp_path)
+    assert {file.name for file in run.path.iterdir()} == {".lock", "config.json"}
