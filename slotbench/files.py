@@ -23,6 +23,7 @@ MOST_BYTES = 256 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PLACES = {errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
+_PLACES |= {errno.ENOTEMPTY}  # two processes replace one folder
 _INFINITE = tuple(map(re.compile, (rb"e\+?\d{3}", rb"E\+?\d{3}", rb"NaN", rb"Infinity")))
 """Numbers that are not finite, or may exceed a float; patterns of one first letter are fast."""
 _ENDINGS = (

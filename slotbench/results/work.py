@@ -226,4 +226,5 @@ def _groups(evaluate: bool) -> tuple[str, ...]:
 
 def _say_where(run: Run, status: dict[str, Any]) -> None:
     if status["state"] != "new":
-        say(f"Going on from step {status['step']:,}: {run.path}")
+        step = status["step"] if run.checkpoint.is_file() else 0
+        say(f"Going on from step {step:,}: {run.path}")

@@ -82,6 +82,7 @@ HOSTILE = [
     (attribute("layout", WIDE), "'layout' is damaged: objects"),
     (attribute("layout", "{NaN"), "'layout' is damaged"),
     (attribute("schema", 99), "schema 99 is newer"),
+    (attribute("schema", 0), "'schema' is no version"),
     (attribute("manifest", "["), "'manifest' is damaged"),
     (attribute("manifest", "[1]"), "'manifest' is damaged"),
     (attribute("manifest", 7), "'manifest' is damaged"),

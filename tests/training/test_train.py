@@ -215,11 +215,15 @@ def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(b
         {"objective": "simclr", "alignment": "mask"},
     ],
 )
-def test_a_diverging_run_that_pairs_slots_fails_by_name(blocks, tmp_path, choice):
+def test_a_diverging_run_that_pairs_slots_fails_by_name(blocks, tmp_path, choice, capsys):
     with pytest.raises(TrainingError, match=r"not finite|holds NaN"):
         started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=9, **choice)
     (failed,) = all_runs(tmp_path)
     assert failed.status()["state"] == "failed"
+    failed.checkpoint.unlink(missing_ok=True)
+    with pytest.raises(TrainingError):
+        workflow.resume(failed.id, CPU, blocks, tmp_path, evaluate=False)
+    assert "Going on from step 0" in capsys.readouterr().err
 
 
 def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):

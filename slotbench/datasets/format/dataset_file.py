@@ -65,8 +65,8 @@ class DatasetFile:
     def _read_attributes(self) -> dict[str, Any]:
         attributes = {key: _python(value) for key, value in self.file.attrs.items()}
         version = attributes.get("schema")
-        if not isinstance(version, int):
-            raise self._wrong("attribute 'schema' is missing; not a slotbench dataset")
+        if not isinstance(version, int) or version < 1:
+            raise self._wrong("attribute 'schema' is no version; not a slotbench dataset")
         if version > SCHEMA_VERSION:
             raise self._wrong(
                 f"schema {version} is newer than this slotbench reads ({SCHEMA_VERSION})",
