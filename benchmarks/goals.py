@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=MODULES)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     asked = parser.parse_args()
+    if unknown := set(asked.modules) - set(MODULES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(MODULES)}")
     torch.set_num_threads(asked.threads)
     found: list[Goal] = []
     for name in asked.modules:

@@ -50,6 +50,8 @@ def launched() -> tuple[int, int, int] | None:
                 rank, world, local = (int(os.environ.get(name, "0")) for name in names)
             except ValueError as error:
                 raise UserError(f"{', '.join(names)} are no whole numbers: {error}.") from error
+            if not 0 <= rank < world:
+                raise UserError(f"{names[0]} {rank}: expected 0 to {world - 1}, below {names[1]}.")
             return rank, world, local
     return None
 

@@ -85,9 +85,13 @@ def test_what_launchers_say_counts_only_with_a_place_to_meet(monkeypatch, given,
     assert launched() == expected
 
 
-def test_a_rank_that_is_no_number_is_a_mistake(monkeypatch):
-    told = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "x", "WORLD_SIZE": "2"}
+@pytest.mark.parametrize(
+    ("rank", "said"),
+    [("x", "no whole numbers"), ("5", "RANK 5: expected 0 to 1"), ("-1", "RANK -1")],
+)
+def test_a_rank_that_cannot_be_is_a_mistake(monkeypatch, rank, said):
+    told = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": rank, "WORLD_SIZE": "2"}
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="no whole numbers"):
+    with pytest.raises(UserError, match=said):
         launched()
