@@ -22,7 +22,7 @@ from slotbench.training.loop import Host, Trainer
 from tests import small
 
 WORLD, TRAIN_STEP = 2, Trainer.train_step
-OFTEN = ("train.val_every=2", "train.warmup=0", "train.learning_rate=1e-3")
+OFTEN = ("train.log_every=1", "train.val_every=2", "train.warmup=0", "train.learning_rate=1e-3")
 CASES = {
     "reconstruction": {},
     "simclr": {"objective": "simclr"},

@@ -47,7 +47,7 @@ def same_run(blocks, results, case):
 
 
 def assert_close(one, two):
-    """To rounding, of which Adam makes more where gradients are near 0."""
+    """To rounding: little before the first step, more after it, where Adam divides by gradients."""
     first, second, start = read_model(one), read_model(two), build(one.config()).state_dict()
     assert first.keys() == second.keys() == start.keys()
     apart, moved = [], []
@@ -61,8 +61,9 @@ def assert_close(one, two):
     assert torch.stack(moved).norm() > 0.01
     assert [row.keys() for row in one.metrics()] == [row.keys() for row in two.metrics()]
     for row, other in zip(one.metrics(), two.metrics(), strict=True):
+        rounding = 2e-4 if row["step"] == 1 else 1e-2
         for key, number in row.items():
-            assert other[key] == pytest.approx(number, rel=1e-2, abs=1e-5), key
+            assert other[key] == pytest.approx(number, rel=rounding, abs=1e-5), key
 
 
 @pytest.mark.parametrize("case", SAME)
