@@ -1,7 +1,7 @@
 """Losses on the core's own attention: which places it puts together, whatever the slots hold."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.errors import UserError
-from slotbench.fields import Count, NotNegative, Options, Positive, Share
+from slotbench.fields import Count, NotNegative, Options, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment, by_view, one_to_one, overlap
 from slotbench.objectives.dense_targets import TeacherTarget, load
 from slotbench.objectives.gather import gather
@@ -25,6 +25,11 @@ from slotbench.registry import register
 class AttentionConsistencyConfig(Options):
     """Options of the objective ``attention-consistency``."""
 
+    space: ClassVar[Space] = {
+        "group_weight": ("0.2", "0.5", "0.8"),
+        "temperature": Span(0.05, 0.5, log=True),
+        "teacher_temperature": Span(0.2, 1.0, log=True),
+    }
     group_weight: Share = 0.5
     """Weight of the consistency; the contrast's is what is left of 1."""
     temperature: Positive = 0.2
@@ -108,6 +113,7 @@ def paired(student: Tensor, teacher: Tensor, views: Views, view: int) -> Tensor:
 class AttentionAffinityConfig(Options):
     """Options of the objective ``attention-affinity``."""
 
+    space: ClassVar[Space] = {"target": ("start", "momentum"), "threshold": Span(0.0, 0.4)}
     target: Literal["start", "momentum"] = "momentum"
     """Whose features say what belongs together: the encoder's as it was initialised, or those of a
     copy that follows it. A ``teacher`` takes the place of both."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
-from slotbench.fields import Count, NotNegative, PositiveShare, Share, Space
+from slotbench.fields import Count, NotNegative, PositiveShare, Share, Space, Span
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     MaskConfig,
@@ -138,6 +138,10 @@ class Reconstruction(Objective):
 class CovarianceConfig(ReconstructionConfig):
     """Options of the objective ``covariance``."""
 
+    space: ClassVar[Space] = {
+        **ReconstructionConfig.space,
+        "weight": Span(0.1, 10.0, log=True),
+    }
     weight: NotNegative = 1.0
     """Weight of the covariance penalty."""
     variance: NotNegative = 0.0
@@ -182,6 +186,10 @@ class Covariance(Reconstruction):
 class CosineConfig(ReconstructionConfig):
     """Options of the objective ``cosine``."""
 
+    space: ClassVar[Space] = {
+        **ReconstructionConfig.space,
+        "weight": Span(0.001, 0.1, log=True),
+    }
     weight: NotNegative = 0.01
     """Weight of the penalty."""
     margin: Annotated[float, Interval(ge=-1, le=1)] = 0.2

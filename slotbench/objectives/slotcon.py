@@ -8,7 +8,7 @@ slots and trains the core.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.views import Views, to_original
-from slotbench.fields import Count, Positive, Share
+from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment, by_view
 from slotbench.objectives.dense_targets import content, coordinates
 from slotbench.objectives.gather import gather
@@ -30,6 +30,11 @@ from slotbench.registry import register
 class SlotConConfig(ProjectionConfig):
     """Options of the objective ``slotcon``."""
 
+    space: ClassVar[Space] = {
+        "group_weight": ("0.2", "0.5", "0.8"),
+        "temperature": Span(0.05, 0.5, log=True),
+        "teacher_temperature": Span(0.04, 0.1, log=True),
+    }
     prototypes: Count = 64
     """Number of groups, shared by all images; 256 on COCO in the paper."""
     group_weight: Share = 0.5
