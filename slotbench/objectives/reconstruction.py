@@ -138,10 +138,7 @@ class Reconstruction(Objective):
 class CovarianceConfig(ReconstructionConfig):
     """Options of the objective ``covariance``."""
 
-    space: ClassVar[Space] = {
-        **ReconstructionConfig.space,
-        "weight": Span(0.1, 10.0, log=True),
-    }
+    space: ClassVar[Space] = {**ReconstructionConfig.space, "weight": Span(0.1, 10.0, log=True)}
     weight: NotNegative = 1.0
     """Weight of the covariance penalty."""
     variance: NotNegative = 0.0
@@ -186,10 +183,7 @@ class Covariance(Reconstruction):
 class CosineConfig(ReconstructionConfig):
     """Options of the objective ``cosine``."""
 
-    space: ClassVar[Space] = {
-        **ReconstructionConfig.space,
-        "weight": Span(0.001, 0.1, log=True),
-    }
+    space: ClassVar[Space] = {**ReconstructionConfig.space, "weight": Span(0.001, 0.1, log=True)}
     weight: NotNegative = 0.01
     """Weight of the penalty."""
     margin: Annotated[float, Interval(ge=-1, le=1)] = 0.2
