@@ -15,7 +15,7 @@ and its command take the same. Input that the user can mend raises
 from slotbench.api.boards import board, cite, export, leaderboard, publish, report
 from slotbench.api.data import dataset, export_model, find, host, load, predict, prepare
 from slotbench.api.looking import evaluate, show, verify
-from slotbench.api.running import bench, speedrun, train, tune
+from slotbench.api.running import bench, reproduce, speedrun, train, tune
 
 __all__ = [
     "bench",
@@ -33,6 +33,7 @@ __all__ = [
     "prepare",
     "publish",
     "report",
+    "reproduce",
     "show",
     "speedrun",
     "train",

@@ -120,6 +120,32 @@ def _say_end(run: "Run", data_dir: Place, results_dir: Place, *, evaluated: bool
     say(f"Next, type: slotbench {following}")
 
 
+def reproduce(
+    study: str,
+    *,
+    row: str,
+    seed: int | None = None,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> dict[str, Any]:
+    """Train a published row anew: does one more seed fall where the published ones say?
+
+    The row's own settings are trained on one more seed, evaluated, and compared with the interval
+    that holds 95 of 100 further seeds. A value outside of it ends with exit code 1.
+
+    - ``study``: A file or bundle of published records, without its ending, or the beginning of
+      several.
+    - ``row``: An objective, objective/alignment, or a row's key.
+    - ``seed``: The seed to train; none: the first that is not published.
+
+    Returns the comparison, a metric at a time, the primary measure first.
+    """
+    from slotbench.results.reproduce import reproduce as again
+
+    return again(study, row, seed, host(device), Path(data_dir), Path(results_dir))
+
+
 def tune(
     objective: Iterable[str] = ("reconstruction",),
     *,

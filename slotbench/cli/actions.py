@@ -303,6 +303,25 @@ def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
         )
 
 
+@command(app, api.reproduce)
+def reproduce(as_json: Json = False, **options: Any) -> None:
+    facts = api.reproduce(**options)
+    if as_json:
+        put_json(facts)
+    else:
+        from slotbench.cli.printing import reproduced_table
+
+        put(reproduced_table(facts))
+    for cell in facts["metrics"][:1]:
+        if not cell["inside"]:
+            raise SlotbenchError(
+                f"{cell['metric']} of seed {facts['seed']} is {cell['value']:.4f}, outside of "
+                f"{cell['low']:.4f} to {cell['high']:.4f}: the row is not reproduced by this seed.",
+                f"Of good rows, 5 seeds in 100 are outside. To try another: "
+                f"--seed {facts['seed'] + 1}",
+            )
+
+
 @command(app, api.report)
 def report(
     show: Annotated[bool, output("Open it in the browser.", "--open")] = False, **options: Any

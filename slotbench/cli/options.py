@@ -24,7 +24,7 @@ from slotbench.registry import Kind
 
 PANELS = {
     "What": "variant source download image_size train val test shifts features features_weights "
-    "dataset core objective alignment teacher split images index ranked properties metrics family "
+    "dataset row core objective alignment teacher split images index ranked properties metrics family "
     "predictions baseline name suite question pictures",
     "Where": "device data_dir results_dir gpus threads checkpoint_every",
     "Output": "out form scale ranks track note",
@@ -110,6 +110,7 @@ METAVARS = {
     "RUN": "run resume init",
     "RUN...": "runs",
     "FILE|RUN|BUNDLE": "target",
+    "STUDY": "study",
     "FILE|NAME": "suite_run.suite suite_status.suite",
     "FILE": "features_weights predictions export.out",
     "FOLDER": "predict.out export_model.out",
@@ -190,7 +191,7 @@ def parameters(function: Callable[..., Any], *, without: Iterable[str] = ()) -> 
         if each.name in without:
             continue
         wanted, default = _typed(each.annotation), each.default
-        place = default is each.empty and each.name != "out"
+        place = default is each.empty and each.kind is not each.KEYWORD_ONLY and each.name != "out"
         if each.kind is each.VAR_POSITIONAL:
             wanted, default = list[str] | None, None
         text = texts.get(each.name) or COMMON[each.name]

@@ -145,6 +145,19 @@ def bundle_table(facts: dict[str, Any]) -> Iterator[Table | Text]:
     yield Text(again + (meaning if told else "."), style="bold")
 
 
+def reproduced_table(facts: dict[str, Any]) -> Table:
+    """A published row and the seed that was trained anew."""
+    seeds = counted(len(facts["seeds"]), "published seed")
+    title = f"{facts['row']} on {facts['dataset']}: {seeds}, and seed {facts['seed']} trained anew"
+    headings = ("metric", "published", "95 of 100 seeds", f"seed {facts['seed']}", "")
+    table = _table(title, *headings)
+    for cell in facts["metrics"]:
+        numbers = (f"{cell['published']:.3f}", f"{cell['low']:.3f} to {cell['high']:.3f}")
+        told = "inside" if cell["inside"] else "outside"
+        table.add_row(*map(_cell, (cell["metric"], *numbers, f"{cell['value']:.3f}", told)))
+    return table
+
+
 def _bundle_run(run: dict[str, Any]) -> Iterator[Table | Text]:
     if not run["recomputed"]:
         yield Text(f"{run['run']}: not computed again. {run['reason']}".rstrip())

@@ -47,7 +47,7 @@ def start(
             from slotbench.results.earlier import started_from
 
             config = started_from(config, find(init, results_dir), results_dir)
-        return _begin(Run.of(config, results_dir), config, dataset, host, _groups(evaluate))
+        return begin(Run.of(config, results_dir), config, dataset, host, _groups(evaluate))
 
 
 def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> str:
@@ -102,10 +102,10 @@ def resume(
 
         run, config = extension(run, config, steps)
     with open_dataset(config, data_dir) as dataset:
-        return _begin(run, config, dataset, host, _groups(evaluate))
+        return begin(run, config, dataset, host, _groups(evaluate))
 
 
-def _begin(
+def begin(
     run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
 ) -> Run:
     """:func:`carry_out`; a mistake that shows before the first step leaves no directory."""

@@ -1,0 +1,161 @@
+"""``slotbench reproduce``: trains a published row with one more seed, and compares the two.
+
+The published seeds say where one more seed should end: in Student's prediction interval,
+mean +- t(n - 1) s sqrt(1 + 1 / n), which holds it in 95 of 100 cases where seeds are normally
+distributed (Hahn and Meeker, *Statistical Intervals*, Section 4.7). The interval of the mean,
+which the leaderboard shows, is narrower: it is not about a single seed.
+"""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from slotbench.config.resolve import dataset_info
+from slotbench.config.run_config import RunConfig
+from slotbench.errors import UserError
+from slotbench.evaluation.groups import current_version, default_groups
+from slotbench.files import read_document
+from slotbench.registry import unknown
+from slotbench.results.documents import Evaluation
+from slotbench.results.leaderboard import Row, rows
+from slotbench.results.leaderboard.collect import published
+from slotbench.results.leaderboard.comparisons import PRIMARY, SECONDARY
+from slotbench.results.leaderboard.records import Found
+from slotbench.results.leaderboard.statistics import LEVEL
+from slotbench.results.models import open_dataset
+from slotbench.results.run import Run
+from slotbench.results.work import begin
+from slotbench.training.loop import Host
+
+LEAST = 2
+"""One seed tells no spread."""
+
+
+def reproduce(
+    study: str, row: str, seed: int | None, host: Host, data_dir: Path, results_dir: Path
+) -> dict[str, Any]:
+    """Train the row anew, evaluate it, and compare it with the published seeds.
+
+    ``study`` is a file or bundle of published records, or the beginning of such names; ``row`` an
+    objective, ``objective/alignment``, or the row's key. Without a ``seed``, the first one that is
+    not published is taken. :class:`UserError` where no row or more than one fits, the row has
+    fewer than two seeds, or this slotbench trains another version of it.
+    """
+    runs = _of_study(study, results_dir)
+    chosen = _chosen(row, rows(runs), study)
+    same = [run for run in runs if run.row == chosen.key and run.counts]
+    config = _configuration(same[0])
+    if seed is None:
+        seed = next(number for number in count() if number not in chosen.seeds)
+    with open_dataset(config, data_dir, alike=True) as dataset:
+        config = replace(config, seed=seed, dataset=dataset_info(dataset))
+        run = begin(Run.of(config, results_dir), config, dataset, host, default_groups())
+    found = read_document(run.evaluation, Evaluation).metrics
+    values = {key: cell["value"] for key, cell in found.items()}
+    return {
+        "schema": 1,
+        "study": study,
+        "row": chosen.label,
+        "dataset": chosen.group.dataset,
+        "seeds": list(chosen.seeds),
+        "seed": seed,
+        "run": str(run.path),
+        "metrics": list(_compared(same, values)),
+    }
+
+
+def _of_study(study: str, results_dir: Path) -> list[Found]:
+    """The published runs whose file or bundle is ``study``, or begins with it and a hyphen."""
+    found = [(_place(run), run) for run in published(results_dir)]
+    known = sorted({place for place, _ in found})
+    chosen = [run for place, run in found if place == study or place.startswith(f"{study}-")]
+    if not chosen:
+        raise unknown("published study", study, known)
+    if not any(run.counts for run in chosen):
+        why = next((text for run in chosen for text in run.problems), "it holds no run")
+        raise UserError(f"{study}: no run of it counts; the first {why}.", "Ask for it anew.")
+    return chosen
+
+
+def _place(run: Found) -> str:
+    """``seeds-clevr6`` of the run ``published/seeds-clevr6.json, run 3``."""
+    return run.run.split("/")[1].partition(".json")[0]
+
+
+def _chosen(name: str, known: Sequence[Row], study: str) -> Row:
+    """The row of that name."""
+    trained = [row for row in known if row.preset and row.seeds]
+    fitting = [row for row in trained if name in _names(row)]
+    if not fitting:
+        raise unknown(f"row of {study}", name, sorted({next(_names(row)) for row in trained}))
+    if len(fitting) > 1:
+        listed = "\n".join(
+            f"  {row.key[:8]}  {row.group.dataset}: {row.label}, {_counted(row)}" for row in fitting
+        )
+        raise UserError(
+            f"--row {name}: {len(fitting)} rows of {study} have this name.",
+            f"Type the key of one, such as --row {fitting[0].key[:8]}\n{listed}",
+        )
+    (row,) = fitting
+    if len(row.values.get(PRIMARY, ())) < LEAST:
+        raise UserError(
+            f"--row {name}: {_counted(row)} of it published; expected {LEAST} or more, because one "
+            "tells no spread.",
+            "Choose another row of it: slotbench leaderboard --all",
+        )
+    return row
+
+
+def _names(row: Row) -> Iterator[str]:
+    """What ``--row`` may call a row."""
+    yield row.objective if row.alignment is None else f"{row.objective}/{row.alignment}"
+    yield from (row.objective, row.name, row.named, row.key, row.key[:8])
+
+
+def _counted(row: Row) -> str:
+    return f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
+
+
+def _configuration(run: Found) -> RunConfig:
+    """The configuration of a published run; :class:`UserError` where it trains otherwise now."""
+    config = RunConfig.from_dict(run.config, run.run)
+    before, now = run.config.get("versions"), config.to_dict()["versions"]
+    if before != now:
+        raise UserError(
+            f"{run.run} was trained by other versions ({before}) than this slotbench has ({now}).",
+            "Install the slotbench of that time to train it anew.",
+        )
+    return config
+
+
+def _compared(runs: Sequence[Found], values: dict[str, float | None]) -> Iterator[dict[str, Any]]:
+    """The primary and the secondary measures that both have."""
+    for key in (PRIMARY, *SECONDARY):
+        version, value = current_version(key), values.get(key)
+        known = [run for run in runs if run.versions.get(key) == version]
+        before = [run.values[key] for run in known if key in run.values]
+        if value is not None and len(before) >= LEAST:
+            low, high = prediction_interval(before)
+            yield {
+                "metric": key,
+                "published": statistics.fmean(before),
+                "n": len(before),
+                "low": low,
+                "high": high,
+                "value": value,
+                "inside": low <= value <= high,
+            }
+
+
+def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where one more value falls in 95 of 100 cases; ``values`` are two or more."""
+    from scipy.stats import t
+
+    n, mean = len(values), statistics.fmean(values)
+    quantile = float(t.ppf((1 + LEVEL) / 2, n - 1))
+    half = quantile * statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    return mean - half, mean + half
