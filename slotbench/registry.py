@@ -38,6 +38,8 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FAMILIES = ("reconstruction", "self-supervised", "control")
+LONGEST = 64
+"""Letters of a name, which is a part of file names."""
 MOST_NAMES = 30
 """Names that an error lists."""
 INDEX = Path(__file__).with_name("index.json")
@@ -76,15 +78,26 @@ class Entry:
         return getattr(importlib.import_module(module), attribute)
 
     def foreign_digest(self) -> str:
-        """The sha256 of the file that a plugin's class stands in; empty for slotbench's own."""
+        """The sha256 of the file that a plugin's class stands in, as it was when it registered.
+
+        Empty for slotbench's own. Editing the file while a run trains changes nothing.
+        """
         module = self.target.partition(":")[0]
         if module.startswith("slotbench."):
             return ""
-        file = importlib.import_module(module).__file__
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+        importlib.import_module(module)
+        return _DIGESTS.get(module) or _keep_digest(module)
 
 
 _ENTRIES: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
+_DIGESTS: dict[str, str] = {}
+"""Module of a plugin -> sha256 of its file."""
+
+
+def _keep_digest(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    _DIGESTS[module] = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return _DIGESTS[module]
 
 
 def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], Thing]:
@@ -99,7 +112,7 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
     name that is taken.
     """
     if kind not in KINDS:
-        raise unknown("kind", kind, KINDS)
+        raise unknown("kind", str(kind), KINDS, 'Write: @register("objectives")')
     if address and len(address) != 4:
         raise UserError(
             f"register({kind!r}, ...): expected a name, a summary, a source and module:Class.",
@@ -113,6 +126,8 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
 
     def add(thing: Thing) -> Thing:
         target = f"{thing.__module__}:{thing.__qualname__}"
+        if not target.startswith("slotbench."):
+            _keep_digest(thing.__module__)
         own = {**vars(thing), **described}
         _check(target, own, _NEEDED.get(kind, ()), thing)
         _add(kind, target, own, _facts(thing) if kind == "metrics" else {})
@@ -156,7 +171,7 @@ def _is_line(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+    return isinstance(value, str) and len(value) <= LONGEST and bool(_NAME.fullmatch(value))
 
 
 def _are_texts(value: Any) -> bool:
@@ -180,7 +195,7 @@ def _is_config(value: Any) -> bool:
     return bool(made and made.frozen) and not needed
 
 
-_LETTERS = "small letters, digits and single hyphens"
+_LETTERS = f"at most {LONGEST} small letters, digits and single hyphens"
 _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "name": (_is_name, _LETTERS, 'name = "my-name"'),
     "family": (_is_name, f"{_LETTERS}, such as {', '.join(FAMILIES)}", 'family = "my-family"'),

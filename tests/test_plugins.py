@@ -222,6 +222,11 @@ MISTAKES = {
         ),
         "the class has no loss",
     ),
+    "long": (MINE.replace('"mine"', f'"{"m" * 65}"'), "at most 64 small letters"),
+    "no call": (
+        MINE.replace('register("objectives")', "register"),
+        'Write: @register("objectives")',
+    ),
     "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
 }
 
@@ -285,6 +290,7 @@ class Mine(Metric):
     def compute(self, context):
         return 1 / 0
 """
+DOUBLE = "slots are torch.float64, expected torch.float32"
 FAULTS = {
     "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
     "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
@@ -293,9 +299,21 @@ FAULTS = {
     "no dictionary": (OBJECTIVE, '{"loss": mean}', "mean", "no dictionary with the key 'loss'"),
     "a vector": (OBJECTIVE, "mean()", "mean(0)", "'loss' of its losses is no tensor with a single"),
     "a text": (OBJECTIVE, "mean}", "mean, 'a': 'x'}", "'a' of its losses is no tensor with"),
+    "a complex": (OBJECTIVE, "mean()", "mean() * 1j", "no tensor with a single real number"),
+    "a column": (OBJECTIVE, "mean}", "mean, 'step': mean}", "'step' cannot be the name of a loss"),
+    "leaves": (OBJECTIVE, "mean = ", "raise SystemExit #", "mine.py, line 15: SystemExit"),
+    "no file": (OBJECTIVE, "mean = ", "open('x') #", "mine.py, line 15: FileNotFoundError"),
+    "anything": (OBJECTIVE, "mean = ", "raise BaseException #", "mine.py, line 15: BaseException"),
     "no weight": (OBJECTIVE, '"loss": mean', '"loss": mean.detach()', "not depend on any weight"),
     "no output": (CORE, "self.output(images)", "None", "it returns NoneType, expected SlotOutput"),
     "a pair": (CORE, "self.output(images)", "(1, 2)", "it returns tuple, expected SlotOutput"),
+    "doubles": (CORE, "self.output(images)", "SlotOutput(images.double(), images, images)", DOUBLE),
+    "other noise": (
+        CORE,
+        "    def f",
+        "    def noise(self, *a): return 3\n\n    def f",
+        r"noise\(2, gen",
+    ),
     "core raises": (CORE, "", "", r"mine.py, line 11: AttributeError: 'Mine' object has no"),
     "few fields": (
         CORE,
@@ -407,3 +425,70 @@ def test_an_edited_plugin_makes_another_run(tmp_path):
         plugins._loaded.clear()
         registry.restore(before)
     assert ids[0] != ids[1]
+
+
+@pytest.mark.usefixtures("command")
+def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_path):
+    data = ("--data-dir", blocks)
+    known = {kind: registry.entries(kind) for kind in registry.KINDS}
+    file, metric = tmp_path / "mine.py", tmp_path / "metric.py"
+    metric.write_text(
+        METRIC.replace("Mine", "Other")
+        .replace("1 / 0", "context.means({'mine/a': x})")
+        .replace("return", "x = __import__('torch').ones(3)\n        return")
+    )
+
+    def typed(*words, edit=("", "")):
+        """A command of another process, after an edit of the objective."""
+        plugins._loaded.clear()
+        registry.restore(known)
+        file.write_text(file.read_text().replace(*edit))
+        return shown("--plugin", file, "--plugin", metric, *words)
+
+    file.write_text(OBJECTIVE)
+    code, out, err = typed("train", "--objective", "mine", *data, *SMALL)
+    assert code == 0, err
+    run = Run(Path(out.strip()))
+    judged = ("evaluate", run.path, "--metrics", "mine", "--json", *data)
+    code, first, err = typed(*judged)
+    assert code == 0
+    assert "Warning" not in err
+    assert "nothing is missing" in typed(*judged)[2]
+    metric.write_text(metric.read_text().replace("ones(3)", "zeros(3)"))
+    code, again, err = typed(*judged)
+    assert code == 0
+    assert "nothing is missing" not in err
+    assert [
+        json.loads(text)["runs"][str(run.path)]["metrics"]["mine/a"]["value"]
+        for text in (first, again)
+    ] == [1, 0]
+    code, _, err = typed(*judged, edit=(".mean()", ".sum()"))
+    assert "trained with another content of" in err
+    for words in (("verify", run.path), ("train", "--resume", run.path, "--steps", 9, *data)):
+        code, _, err = typed(*words)
+        assert code == 2
+        assert str(file) in err
+        assert "Put the plugin back as it was" in err
+
+
+@pytest.mark.usefixtures("clean")
+def test_editing_a_plugin_while_its_run_trains_changes_nothing(tmp_path):
+    (file := tmp_path / "mine.py").write_text(MINE)
+    plugins.load(str(file))
+    entry = registry.get("objectives", "mine")
+    before = entry.foreign_digest()
+    file.write_text(MINE + "\n")
+    assert entry.foreign_digest() == before == plugins.loaded()[0]["sha256"]
+
+
+@pytest.mark.usefixtures("command")
+def test_data_of_an_edited_plugin_are_not_taken_for_its_own(shown, tmp_path):
+    known = {kind: registry.entries(kind) for kind in registry.KINDS}
+    text = (EXAMPLE / "slotbench_example" / "dataset.py").read_text()
+    for content, expected in ((text, 0), (text + "\n", 2)):
+        plugins._loaded.clear()
+        registry.restore(known)
+        (tmp_path / "dots.py").write_text(content)
+        code, _, err = shown("--plugin", "dots.py", *DOTS, "--workers", "1")
+        assert code == expected, err
+    assert "exists, with generator 'slotbench-example dots 1, " in err

@@ -62,14 +62,16 @@ def main() -> None:
         plugins.load_all(files)
         app(args=arguments, prog_name="slotbench")
     except SystemExit as ended:
-        sys.exit(_exit_code(ended))
+        if (known := plugins.blamed(ended)) is None:
+            sys.exit(_exit_code(ended))
+        _fail(known)
     except KeyboardInterrupt:
         sys.exit(130)
     except (SlotbenchError, OSError) as error:
         if debug:
             raise
         _fail(error)
-    except Exception as error:
+    except BaseException as error:  # a plugin may raise anything
         if debug:
             raise
         if isinstance(error, MemoryError | RuntimeError) and "memory" in f"{error!r}".lower():
@@ -99,7 +101,7 @@ def _fail(error: SlotbenchError | OSError) -> None:
     from slotbench.files import explain
     from slotbench.progress import errors, plain, say
 
-    known = error if isinstance(error, SlotbenchError) else explain(error)
+    known = error if isinstance(error, SlotbenchError) else plugins.blamed(error) or explain(error)
     message = known.message if known else f"{type(error).__name__}: {error}"
     errors.print(Text("Error: ", "bold red"), Text(plain(message)), sep="", soft_wrap=True)
     if advice := known.advice if known else "--debug shows the traceback.":

@@ -191,7 +191,7 @@ class RunConfig:
         The content of the plugins that it uses counts too: an edited plugin makes another run.
         """
         document = self.to_dict()
-        if edited := self._plugins():
+        if edited := self.plugins():
             document["plugins"] = edited
         # The same fields are the same run, however they were typed.
         for key in ("overrides", "preset", "tuning"):
@@ -204,7 +204,7 @@ class RunConfig:
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def _plugins(self) -> dict[str, str]:
+    def plugins(self) -> dict[str, str]:
         """``kind/name`` of each component from elsewhere -> sha256 of its source file."""
         used: list[tuple[Kind, str | None]] = [
             (kind, self.names.get(section)) for section, kind in COMPONENTS.items()

@@ -82,6 +82,14 @@ class Dataset(ABC):
     def generator(self) -> str:
         """The renderer and its version; stored in the file."""
 
+    @property
+    def made_by(self) -> str:
+        """``generator``, of a plugin with a digest of its file: an edited one makes other data."""
+        from slotbench.registry import get
+
+        digest = get("datasets", self.name).foreign_digest()
+        return f"{self.generator}, {digest[:8]}" if digest else self.generator
+
     @abstractmethod
     def render(self, split: str, start: int, stop: int) -> Batch:
         """Images (of video: clips) ``start`` to ``stop`` of a split.

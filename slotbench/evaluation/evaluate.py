@@ -130,6 +130,11 @@ def judged(
         "slots": judged.slots.shape[1] if "slots" in judged.arrays else None,
         "seed": context.seed,
         "groups": {metric.name: metric.version for metric in wanted},
+        "plugins": {
+            metric.name: digest
+            for metric in wanted
+            if (digest := metrics.foreign_digest(metric.name))
+        },
         "metrics": {key: result.to_dict() for key, result in results.items()},
         "skipped": dict(context.skipped),
     }

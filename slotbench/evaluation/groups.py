@@ -58,6 +58,12 @@ def version(name: str) -> int:
     return int(_entry(name).facts["version"])
 
 
+def foreign_digest(name: str) -> str:
+    """The sha256 of a plugin's group; empty for slotbench's own and for one that is not loaded."""
+    found = registry.entries("metrics").get(name)
+    return found.foreign_digest() if found else ""
+
+
 def group_of(key: str) -> str | None:
     """The group that a key of ``evaluation.json``, or a prefix of keys, belongs to."""
     if key in names():

@@ -211,6 +211,7 @@ class PluginFile(Facts):
     """A plugin that a run was trained with."""
 
     file: str
+    sha256: str | None = None
     names: list[str] = Field(default_factory=list)
 
 

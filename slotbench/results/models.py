@@ -13,6 +13,7 @@ from slotbench.datasets.format.places import locate
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import typed
 from slotbench.objectives.objective import Objective
+from slotbench.progress import warn
 from slotbench.results.run import Run, find, read_model
 from slotbench.training.build import build
 
@@ -37,6 +38,8 @@ def built(run: Run, config: RunConfig, number: int = 0) -> Objective:
 
 def trained(run: Run, config: RunConfig) -> Objective:
     """The objective of a finished run with its trained weights, for evaluation."""
+    if edited := run.edited(config):
+        warn(f"{run.id} was trained with another content of {edited}: its numbers may differ.")
     objective = build(config, partial(load_teacher, results_dir=run.results_dir))
     try:
         objective.load_state_dict(read_model(run))
@@ -119,7 +122,7 @@ def _preparing(info: DatasetInfo, data_dir: Path) -> str:
     words += f" --variant {info.variant}" if info.variant != made.variants[0] else ""
     words += f" --image-size {info.image_size}" if info.image_size != kind.image_size else ""
     if info.origin == "rendered":
-        facts = {key: getattr(made, key) for key in RECIPE}
+        facts = {key: getattr(made, key) for key in RECIPE} | {"generator": made.made_by}
         for seed in range(SEEDS):
             if recipe_of({**facts, "seed": seed}, made.layout, made.sizes) == info.recipe:
                 words += f" --seed {seed}" if seed else ""

@@ -129,6 +129,15 @@ class Run:
                 registry.get("alignments", config.alignment)
         return config
 
+    def edited(self, config: RunConfig) -> str:
+        """The plugin that the run uses and that was edited since it was trained; empty: none."""
+        now = {name: of["sha256"] for of in plugins.loaded() for name in of["names"]}
+        for plugin in documents.environment(self.path / "environment.json").plugins:
+            for name in config.plugins().keys() & set(plugin.names):
+                if plugin.sha256 and now.get(name, plugin.sha256) != plugin.sha256:
+                    return plugin.file
+        return ""
+
     def status(self) -> dict[str, Any]:
         """``status.json``; a run whose process has died reads as interrupted."""
         status = read_status(self.path, self.locked)

@@ -39,7 +39,13 @@ def left_to_do(
     ``stale`` names those that count as missing, because their images have changed.
     """
     done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
-    return tuple(name for name in groups if done.get(name) != metrics.version(name))
+    files = before.get("plugins", {})
+    return tuple(
+        name
+        for name in groups
+        if done.get(name) != metrics.version(name)
+        or files.get(name, "") != metrics.foreign_digest(name)
+    )
 
 
 def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
@@ -73,7 +79,8 @@ def merged(before: Document, new: Document) -> Document:
             if metrics.group_of(key) not in new["groups"]
         }
         joined[part] = _ordered({**kept, **new[part]})
-    joined["groups"] = {**before.get("groups", {}), **new["groups"]}
+    for part in ("groups", "plugins"):
+        joined[part] = {**before.get(part, {}), **new.get(part, {})}
     return joined
 
 

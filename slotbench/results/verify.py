@@ -93,6 +93,11 @@ def run(reference: str, results_dir: Path) -> dict[str, Any]:
     found = find(reference, results_dir)
     found.check()
     config = found.config()
+    if edited := found.edited(config):
+        raise UserError(
+            f"{found.path} was trained with another content of {edited}.",
+            "Put the plugin back as it was, or train anew.",
+        )
     if not found.id.endswith(config.id):
         raise UserError(
             f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",

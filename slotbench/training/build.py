@@ -14,13 +14,16 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.schema import Layout
 from slotbench.errors import UserError
 from slotbench.objectives.objective import Objective
-from slotbench.rng import building
+from slotbench.rng import building, torch_generator
 
 if TYPE_CHECKING:
     from slotbench.cores.teachers import Teachers
 
 SUM_TOLERANCE = 0.02
 """How far attention may be from 1 over the slots: bfloat16 keeps two to three digits."""
+FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+COLUMNS = ("step", "gradient", "learning_rate", "val_loss", "finite")
+"""What the loop logs beside the losses."""
 
 
 def build(
@@ -142,6 +145,12 @@ def check_core(core: Core, images: Tensor) -> None:
     attention that does not sum to 1 over the slots.
     """
     name = f"{type(core).__module__}.{type(core).__qualname__}"
+    noise = core.noise(2, torch_generator("check"))
+    if noise is not None and getattr(noise, "shape", ())[:2] != (2, core.num_slots):
+        said = (
+            f"The core {name}: noise(2, generator) gives no (2, {core.num_slots}, D) and not None."
+        )
+        raise UserError(said, "Return a tensor, or None where the slots start from no noise.")
     for fault in _faults(core.eval()(images), (len(images), core.num_slots, core.config.width)):
         raise UserError(f"The core {name} breaks its contract: {fault}.", "docs/cores.md shows it.")
 
@@ -151,8 +160,10 @@ def check_losses(objective: Objective, losses: Any) -> None:
     fault = ""
     if not (isinstance(losses, Mapping) and "loss" in losses):
         fault = "loss() returns no dictionary with the key 'loss'"
-    elif wrong := [key for key, value in losses.items() if getattr(value, "shape", None) != ()]:
-        fault = f"{wrong[0]!r} of its losses is no tensor with a single number"
+    elif wrong := [key for key, value in losses.items() if not _is_number(value)]:
+        fault = f"{wrong[0]!r} of its losses is no tensor with a single real number"
+    elif taken := [key for key in losses if not isinstance(key, str) or key in COLUMNS]:
+        fault = f"{taken[0]!r} cannot be the name of a loss"
     elif not losses["loss"].requires_grad:
         fault = "its loss does not depend on any weight"
     if fault:
@@ -161,11 +172,20 @@ def check_losses(objective: Objective, losses: Any) -> None:
         raise UserError(said, "docs/objectives.md shows it.")
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.shape == () and not value.is_complex()
+
+
 def _faults(output: Any, wanted: tuple[int, int, int]) -> Iterator[str]:
     """What breaks the contract of a core, the shape of its slots being ``wanted`` (B, K, D)."""
     if not isinstance(output, SlotOutput):
         yield f"it returns {type(output).__name__}, expected SlotOutput"
         return
+    for part, values in output._asdict().items():
+        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        if kind not in FLOATS:
+            yield f"{part} are {kind}, expected torch.float32"
+            return
     slots, attention, features = output
     batch, count, _ = wanted
     if tuple(slots.shape) != wanted:

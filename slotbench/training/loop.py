@@ -38,6 +38,7 @@ from slotbench.training.distributed import Loss, agree, gone, mean, own_rows, sh
 from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
 
+NOT_FINITE = "Halve the learning rate: --set train.learning_rate=NUMBER. Of your own loss: mend it."
 VAL_BATCHES = 8
 """Batches of ``val`` that the validation loss is the mean of."""
 
@@ -160,14 +161,16 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
         row = {}
         if step % settings.log_every == 0 or last:
             trainer.check()
-            row = {name: float(value) for name, value in losses.items()}
+            # The loss is finite; a part that is not has no number in JSON.
+            row = {name: float(value) for name, value in losses.items() if value.isfinite()}
             row["learning_rate"] = learning_rate(settings, step - 1)
             rate = trainer.taken * batch / trainer.seconds
             progress.set(step, detail=f"loss {row['loss']:.4f}  {rate:.0f} images/s")
         if step % settings.val_every == 0 or last:
             row["val_loss"] = trainer.val_loss(val)
             if not math.isfinite(row["val_loss"]):
-                raise TrainingError(f"the loss is not finite after step {step}, on val")
+                said = f"the loss is not finite after step {step}, on val"
+                raise TrainingError(said, NOT_FINITE)
         if row:
             metrics.write(json.dumps({"step": step, **row}) + "\n")
             observer.log(step, row)
@@ -380,7 +383,7 @@ class Trainer:
         if bad := int(self.bad):
             if self.metrics is not None:
                 self.metrics.write(json.dumps({"step": bad, "finite": False}) + "\n")
-            raise TrainingError(f"the loss is not finite at step {bad}")
+            raise TrainingError(f"the loss is not finite at step {bad}", NOT_FINITE)
 
     def val_loss(self, loader: Feed) -> float:
         """Mean loss on the first images of ``val``, the same views and noise every time."""

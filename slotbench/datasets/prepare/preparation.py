@@ -132,7 +132,7 @@ def _recipe(
     """Everything that decides the content; stored in the file's attributes."""
     asked = request.sizes or {}
     # A dataset that exists as original files alone refuses here, and says where they are.
-    generator = "slotbench import 1" if imported else dataset.generator
+    generator = "slotbench import 1" if imported else dataset.made_by
     listed = asked if imported else {key: sizes[key] for key in (*SPLITS, *dataset.shifted)}
     return {
         "name": dataset.name,
