@@ -130,6 +130,8 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
 
 def blamed(error: BaseException) -> UserError | None:
     """The error of a plugin's code, with its file and line; None where none took part."""
+    if isinstance(error, KeyboardInterrupt):
+        return None
     for frame in traceback.extract_tb(error.__traceback__)[::-1]:
         if frame.filename in _loaded:
             said = f"{type(error).__name__}: {error}".rstrip(".")

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import importlib
 import json
+import math
 import pkgutil
 import re
 import sys
@@ -182,6 +183,30 @@ def _are_texts(value: Any) -> bool:
     )
 
 
+def _are_parts(value: Any) -> bool:
+    """Whether they may be parts of file names, and stand after a colon."""
+    return _are_texts(value) and all(
+        each.isprintable() and each[0] != "." and not set(each) & set("/\\:") for each in value
+    )
+
+
+def _are_sizes(value: Any) -> bool:
+    """Whether they are the default sizes of a dataset; none where it is only imported."""
+    known = isinstance(value, dict) and all(
+        type(size) is int and size > 0 for size in value.values()
+    )
+    return known and (not value or {"train", "val", "test"} <= value.keys())
+
+
+def _are_ranges(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(ends, tuple)
+        and len(ends) == 2
+        and all(end is None or (isinstance(end, int | float) and math.isfinite(end)) for end in ends)
+        for ends in value.values()
+    )
+
+
 def _is_config(value: Any) -> bool:
     """Whether it is a frozen dataclass that can be made without arguments."""
     if not (isinstance(value, type) and is_dataclass(value)):
@@ -202,7 +227,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "summary": (_is_line, "one line of text", 'summary = "..."'),
     "source": (_is_line, "one line of text", 'source = "..."'),
     "licence": (_is_line, "one line of text", 'licence = "CC0"'),
-    "variants": (_are_texts, "a tuple of names", 'variants = ("default",)'),
+    "variants": (_are_parts, "a tuple of names that files may have", 'variants = ("default",)'),
+    "sizes": (_are_sizes, "images of train, val and test", 'sizes = {"train": 100, "val": 9, ...}'),
     "Config": (_is_config, "a frozen dataclass whose fields have defaults", "Config = MyConfig"),
     "keys": (_are_texts, "a tuple of patterns", 'keys = ("my-metric/*",)'),
     "version": (
@@ -210,6 +236,16 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "a whole number from 1",
         "version = 1",
     ),
+    **dict.fromkeys(
+        ("shown", "compared"),
+        (lambda value: value == () or _are_texts(value), "a tuple of keys", 'shown = ("a",)'),
+    ),
+    "directions": (
+        lambda value: isinstance(value, dict) and all(of in (-1, 0, 1) for of in value.values()),
+        "patterns with 1, -1 or 0",
+        'directions = {"my-metric/error": -1}',
+    ),
+    "ranges": (_are_ranges, "patterns with two numbers or None", 'ranges = {"a/*": (0, None)}'),
     "better": (
         lambda value: value in (-1, 0, 1),
         "1 (higher is better), -1 (lower) or 0 (neither)",
@@ -219,8 +255,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 """Class attribute -> whether a value can be used, what is expected, and an example."""
 _PARTS: tuple[Kind, ...] = ("cores", "objectives", "encoders", "decoders")
 _NEEDED: dict[Kind, tuple[str, ...]] = {
-    "datasets": ("variants", "licence"),
-    "metrics": ("keys", "version", "better"),
+    "datasets": ("variants", "licence", "sizes"),
+    "metrics": ("keys", "version", "better", "directions", "ranges", "shown", "compared"),
     **dict.fromkeys(_PARTS, ("Config",)),
 }
 

@@ -30,6 +30,18 @@ SMALL = (
 )
 DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
 DOTS_CHOSEN = ("--dataset", "dots", "--objective", "alignment-uniformity")
+DISCS = (EXAMPLE / "slotbench_example" / "dataset.py").read_text()
+METRIC = """from slotbench.evaluation.metric import Metric
+from slotbench.registry import register
+
+
+@register("metrics")
+class Mine(Metric):
+    name, summary, source, version, better, keys = "mine", "m", "m", 1, 1, ("mine/*",)
+
+    def compute(self, context):
+        return 1 / 0
+"""
 MINE = """from slotbench.registry import register
 from slotbench.fields import NoOptions
 
@@ -227,6 +239,23 @@ MISTAKES = {
         MINE.replace('register("objectives")', "register"),
         'Write: @register("objectives")',
     ),
+    "a path": (DISCS.replace('"three"', '"th/ree"'), "tuple of names that files may have"),
+    "no test": (
+        DISCS.replace('"test": 500', '"tests": 500'),
+        "expected images of train, val and test",
+    ),
+    "direction": (
+        METRIC.replace('("mine/*",)', "('a',); directions = {'a': 2}"),
+        "'directions' is {'a': 2}",
+    ),
+    "range": (
+        METRIC.replace('("mine/*",)', "('a',); ranges = {'a': (0,)}"),
+        "'ranges' is {'a': (0,)}",
+    ),
+    "shown": (
+        METRIC.replace('("mine/*",)', "('a',); shown = 'a'"),
+        "'shown' is 'a'; expected a tuple",
+    ),
     "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
 }
 
@@ -279,18 +308,9 @@ class Mine(Core):
     def forward(self, images, noise=None):
         return self.output(images)
 """
-METRIC = """from slotbench.evaluation.metric import Metric
-from slotbench.registry import register
-
-
-@register("metrics")
-class Mine(Metric):
-    name, summary, source, version, better, keys = "mine", "m", "m", 1, 1, ("mine/*",)
-
-    def compute(self, context):
-        return 1 / 0
-"""
+RENDERED = "return batch"
 DOUBLE = "slots are torch.float64, expected torch.float32"
+MATRIX = "context.means({'mine/a': __import__('torch').ones(3, 2)})"
 FAULTS = {
     "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
     "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
@@ -322,6 +342,37 @@ FAULTS = {
         "has no field 'slots'",
     ),
     "metric raises": (METRIC, "", "", "mine.py, line 10: ZeroDivisionError"),
+    "a matrix": (METRIC, "1 / 0", MATRIX, "expected one value an image"),
+    "no such array": (
+        METRIC,
+        '("mine/*",)',
+        '("mine/*",); needs = ("slotss",)',
+        "mine: 'slotss'. Did you mean 'slots'",
+    ),
+    "taken": (
+        METRIC,
+        "1 / 0",
+        MATRIX.replace("(3, 2)", "(3)").replace("mine/a", "ari/decoder"),
+        "unless segmentation",
+    ),
+    "draws raises": (DISCS, RENDERED, "1 / 0", r"mine.py, line 38: ZeroDivisionError"),
+    "draws leaves": (DISCS, RENDERED, "raise SystemExit", "mine.py, line 38: SystemExit"),
+    "draws nothing": (DISCS, RENDERED, "", "breaks the layout: 'NoneType' object"),
+    "draws less": (DISCS, RENDERED, "return {k: v[1:] for k, v in batch.items()}", "15 rows"),
+    "draws labels": (DISCS, "dot + 1\n", "dot + 9\n", "breaks the layout: mask has label"),
+    "draws floats": (
+        DISCS,
+        RENDERED,
+        "return {k: v * 1.0 for k, v in batch.items()}",
+        "image: float64",
+    ),
+    "no layout": (DISCS, "return Layout(", "return str(", "takes at most"),
+    "odd layout": (
+        DISCS,
+        '"numeric", dim=3',
+        '"number", dim=3',
+        "layout is no layout: properties.0.kind",
+    ),
     "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of Result"),
     "another key": (
         METRIC,
@@ -340,7 +391,9 @@ def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
     Path("mine.py").write_text(text.replace(before, after))
     kind = {OBJECTIVE: "--objective", CORE: "--core"}.get(text)
     words = ("train", kind, "mine", "--data-dir", str(blocks), *SMALL)
-    if kind is None:
+    if text is DISCS:
+        words = ("prepare", *DOTS[1:], "--workers", "1")
+    elif kind is None:
         assert command("train", "--data-dir", str(blocks), *SMALL) == 0
         (run,) = Path("results").glob("runs/*/*/*")
         words = ("evaluate", str(run), "--metrics", "mine", "--data-dir", str(blocks))

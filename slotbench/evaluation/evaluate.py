@@ -13,6 +13,7 @@ from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.result import Result
 from slotbench.objectives.objective import Objective
+from slotbench.registry import unknown
 
 SCHEMA_VERSION = 1
 GROUPS = metrics.default_groups()
@@ -66,6 +67,8 @@ def evaluate(
             reasons[metric.name] = f"{empty[0]} has no images"
             continue
         for role, names in asked.items():
+            for name in set(names).difference(frozen_pass.ARRAYS):
+                raise unknown(f"array of the metric {metric.name}:", name, frozen_pass.ARRAYS)
             needed.setdefault(role, set()).update(names)
     stored: dict[str, frozen_pass.Stored] = {
         role: {} if cache is None else cache.read(*sizes[role], sorted(names))
@@ -152,10 +155,12 @@ def compute(metric: Metric, context: Context) -> dict[str, Result]:
             raise
         return context.skip(metric.name, f"there are no {error.args[0]}")
     if not isinstance(found, Mapping) or not all(isinstance(of, Result) for of in found.values()):
-        raise UserError(f"The metric {metric.name} gives no dictionary of Result.")
+        said = f"The metric {metric.name} gives no dictionary of Result."
+        raise UserError(said, "For example: return context.means({key: float tensor (images,)})")
     for key in found:
-        if metrics.group_of(key) is None:
-            raise UserError(f"The metric {metric.name} gives {key!r}, which is none of its keys.")
+        if metrics.group_of(key) != metric.name:
+            said = f"The metric {metric.name} gives {key!r}, which is none of its keys."
+            raise UserError(said, f"Add it to 'keys', unless {metrics.group_of(key)} has it.")
     return {key: replace(result, version=metric.version) for key, result in found.items()}
 
 

@@ -107,6 +107,8 @@ def mean_result(per_image: Tensor, seed: int) -> Result:
 
     With the 95 % percentile bootstrap interval over the images that count.
     """
+    if per_image.ndim != 1:
+        raise ValueError(f"shape {tuple(per_image.shape)}: expected one value an image, (n,)")
     values = per_image.detach().double().cpu().numpy()
     counted = values[~np.isnan(values)]
     left_out = len(values) - len(counted)

@@ -2,19 +2,27 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slotbench import registry
+from slotbench import plugins, registry
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import SPLITS, Batch, Layout
 from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.originals.obtain import downloaded, given
-from slotbench.datasets.prepare.parts import SUFFIX, Parts, join, sole_writer, sweep, tasks_of
+from slotbench.datasets.prepare.parts import (
+    SUFFIX,
+    Parts,
+    Tasks,
+    join,
+    sole_writer,
+    sweep,
+    tasks_of,
+)
 from slotbench.datasets.prepare.workers import Engine, engine_of
 from slotbench.datasets.shifts.kinds import chosen
 from slotbench.datasets.shifts.shift_prepare import add_shifts
@@ -169,6 +177,11 @@ def _check_same(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> 
 def _render(
     dataset: Dataset, target: Path, recipe: dict[str, Any], sizes: dict[str, int], engine: Engine
 ) -> None:
+    try:
+        Layout.from_json(dataset.layout.to_json())
+    except (AttributeError, ValueError) as error:
+        said = f"{_class(dataset)}.layout is no layout: {error}."
+        raise plugins.blamed(error) or UserError(said, "docs/own.md names an example.") from error
     parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
     tasks = {split: tasks_of(split, sizes[split], RENDER_PART) for split in splits}
@@ -177,11 +190,38 @@ def _render(
         f"Rendering {dataset.name}:{dataset.variant}",
         {name: task for split in splits for name, task in tasks[split].items()},
         dataset.layout.rows_are,
-        lambda missing: engine.render_all(settings, missing),
+        lambda missing: _checked(dataset, missing, engine.render_all(settings, missing)),
     )
     batches = {split: map(parts.read, tasks[split]) for split in splits}
     join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
     parts.remove()
+
+
+def _class(dataset: Dataset) -> str:
+    return f"{type(dataset).__module__}.{type(dataset).__qualname__}"
+
+
+def _checked(
+    dataset: Dataset, tasks: Tasks, parts: Iterable[tuple[str, Batch]]
+) -> Iterator[tuple[str, Batch]]:
+    """Rendered parts; :class:`UserError` names the dataset where one breaks the layout."""
+    for name, batch in parts:
+        split, start, stop = tasks[name]
+        try:
+            rows = dataset.layout.check(batch)
+            fault = dataset.layout.problem(batch)
+        except (TypeError, AttributeError, ValueError) as error:
+            rows, fault = stop - start, str(error)
+        if rows != stop - start:
+            fault = f"{rows} rows"
+        if fault:
+            said = (
+                f"{_class(dataset)}.render({split!r}, {start}, {stop}) breaks the layout: {fault}."
+            )
+            raise UserError(
+                said, "docs/own.md names an example; layout.empty(n) makes such arrays."
+            )
+        yield name, batch
 
 
 def _import(

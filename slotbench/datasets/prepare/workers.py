@@ -176,14 +176,24 @@ def begin(name: str, variant: str, image_size: int, seed: int) -> None:
 def render(split: str, start: int, stop: int) -> Batch:
     """Rows of the dataset of :func:`begin`."""
     assert _dataset is not None
-    return _dataset.render(split, start, stop)
+    return _rows(_dataset, split, start, stop)
 
 
 def render_of(settings: Settings, plugin_files: str, split: str, start: int, stop: int) -> Batch:
     """Rows of any dataset, for processes that serve several; loads the caller's plugins."""
     if plugin_files:
         os.environ[plugins.VARIABLE] = plugin_files
-    return built(*settings).render(split, start, stop)
+    return _rows(built(*settings), split, start, stop)
+
+
+def _rows(dataset: Dataset, split: str, start: int, stop: int) -> Batch:
+    try:
+        return dataset.render(split, start, stop)
+    except BaseException as error:
+        # The caller's process does not see the frames of this one.
+        if (known := plugins.blamed(error)) is None:
+            raise
+        raise known from None
 
 
 @lru_cache(1)
