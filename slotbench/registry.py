@@ -202,7 +202,9 @@ def _are_ranges(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(ends, tuple)
         and len(ends) == 2
-        and all(end is None or (isinstance(end, int | float) and math.isfinite(end)) for end in ends)
+        and all(
+            end is None or (isinstance(end, int | float) and math.isfinite(end)) for end in ends
+        )
         for ends in value.values()
     )
 
