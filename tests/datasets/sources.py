@@ -125,11 +125,5 @@ SOURCES = {
     "coco": Source("coco", coco),
     "folder": Source("folder", folder),
 }
-RENDERED = (
-    "clevr",
-    "multi-dsprites",
-    "multi-dsprites-video",
-    "tetrominoes",
-    "objects-room",
-    "clevrtex",
-)
+RENDERED = ("clevr", "multi-dsprites", "multi-dsprites-video")
+RENDERED += ("tetrominoes", "objects-room", "clevrtex")

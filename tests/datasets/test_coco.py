@@ -27,8 +27,21 @@ def folder(tmp_path):
     return coco.write(tmp_path / "coco")
 
 
+def written(tmp_path, parts, variant="instances"):
+    """The arrays of the prepared file of these annotations."""
+    return read_all(prepare(request(coco.write(tmp_path / "coco", parts), variant)))
+
+
 def cropped(mask):
     return mask[:, LEFT : LEFT + HEIGHT]
+
+
+def labels(*boxes):
+    """A mask on which boxes were drawn one after the other, each with its label."""
+    drawn = np.zeros((HEIGHT, WIDTH), int)
+    for label, *box in boxes:
+        drawn[coco.box_of(*box)] = label
+    return cropped(drawn)
 
 
 def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder):
@@ -42,17 +55,12 @@ def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder):
         assert dataset.layout.objects == 3
     # Images by id: 4, 9, 12, 30. Of image 4, annotations by id: 11 kite, 12 cat, 13 cat.
     assert np.abs(batch["image"][:, 0, 0, 0].astype(int) - [4, 9, 12, 30]).max() <= 3
-    expected = np.zeros((HEIGHT, WIDTH), int)
-    expected[coco.box_of(10, 5, 6, 6)] = 1
-    expected[coco.box_of(6, 5, 6, 6)] = 2
-    expected[coco.box_of(20, 2, 4, 10)] = 3
-    expected[coco.box_of(10, 5, 2, 6)] = 255
-    expected[coco.box_of(5, 15, 9, 4)] = 255
-    np.testing.assert_array_equal(batch["mask"][0], cropped(expected))
+    unclear = [(255, 10, 5, 2, 6), (255, 5, 15, 9, 4)]
+    expected = labels((1, 10, 5, 6, 6), (2, 6, 5, 6, 6), (3, 20, 2, 4, 10), *unclear)
+    np.testing.assert_array_equal(batch["mask"][0], expected)
     assert batch["property/category"][0].tolist() == [2, 1, 1]
     assert batch["visible"].sum(axis=1).tolist() == [3, 1, 1, 0]
-    two = coco.box_of(4, 4, 3, 3) | coco.box_of(14, 8, 5, 5)
-    np.testing.assert_array_equal(batch["mask"][2], cropped(two.astype(int)))
+    np.testing.assert_array_equal(batch["mask"][2], labels((1, 4, 4, 3, 3), (1, 14, 8, 5, 5)))
     assert (batch["mask"][3] == 0).all()
     assert (batch["property/category"][3] == -1).all()
 
@@ -63,11 +71,9 @@ def test_classes_join_the_instances_of_a_category(folder):
     with DatasetFile(path) as dataset:
         batch = dataset.read("train", 0, 1)
         assert dataset.layout.objects == 2
-    expected = np.zeros((HEIGHT, WIDTH), int)
-    expected[coco.box_of(6, 5, 6, 6) | coco.box_of(20, 2, 4, 10)] = 1
-    expected[coco.box_of(12, 5, 4, 6)] = 2
-    expected[coco.box_of(10, 5, 2, 6) | coco.box_of(5, 15, 9, 4)] = 255
-    np.testing.assert_array_equal(batch["mask"][0], cropped(expected))
+    unclear = [(255, 10, 5, 2, 6), (255, 5, 15, 9, 4)]
+    expected = labels((1, 6, 5, 6, 6), (1, 20, 2, 4, 10), (2, 12, 5, 4, 6), *unclear)
+    np.testing.assert_array_equal(batch["mask"][0], expected)
     assert batch["property/category"][0].tolist() == [1, 2]
 
 
@@ -75,8 +81,7 @@ def test_instances_of_one_category_may_overlap_in_classes(tmp_path):
     parts = coco.documents()
     for item in parts["train2017"]["annotations"]:
         item["category_id"] = 7
-    root = coco.write(tmp_path / "coco", parts)
-    mask = read_all(prepare(request(root, "classes")))["train/mask"][0]
+    mask = written(tmp_path, parts, "classes")["train/mask"][0]
     assert (mask[cropped(coco.box_of(6, 5, 10, 6))] == 1).all()
 
 
@@ -119,8 +124,7 @@ def test_run_lengths_as_text_are_drawn(tmp_path):
     text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     parts = coco.documents()
     parts["train2017"]["annotations"][0]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": text}
-    root = coco.write(tmp_path / "coco", parts)
-    drawn = read_all(prepare(request(root)))["train/mask"][1]
+    drawn = written(tmp_path, parts)["train/mask"][1]
     np.testing.assert_array_equal(drawn, cropped(mask.astype(int)))
 
 
@@ -198,8 +202,7 @@ def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path)
     items = parts["train2017"]["annotations"]
     items[0]["segmentation"] = [[1, 1, 5, 5], [3, 3], [], coco.corners(-1, -1, WIDTH + 2, 9)]
     items[5]["segmentation"] = [[4, 4, 5, 5]]
-    root = coco.write(tmp_path / "coco", parts)
-    masks = read_all(prepare(request(root)))["train/mask"]
+    masks = written(tmp_path, parts)["train/mask"]
     assert (masks[1][:8] == 1).all()
     assert (masks[1][9:] == 0).all()
     # Without an area the box says where it is, and not what each pixel is.
@@ -211,8 +214,7 @@ def test_polygons_at_the_border_and_without_area_are_drawn_as_they_are(tmp_path)
 def test_boxes_without_an_outline_are_not_labelled(stored, variant, tmp_path):
     parts = coco.documents()
     of("annotations", 0, segmentation=stored, bbox=[5.5, 4.5, 8, 30 - HEIGHT])(parts)
-    root = coco.write(tmp_path / "coco", parts)
-    found = read_all(prepare(request(root, variant)))
+    found = written(tmp_path, parts, variant)
     np.testing.assert_array_equal(found["train/mask"][1], cropped(255 * coco.box_of(5, 4, 9, 11)))
     assert found["train/property/category"][1, 0] == 0
     assert not found["train/visible"][1].any()

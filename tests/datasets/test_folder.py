@@ -180,15 +180,12 @@ def test_folders_are_the_splits(tmp_path, inner):
         assert "folders" in dataset.attributes["split_rule"]
 
 
-@pytest.mark.parametrize(
-    "folders",
-    [
-        ("train", "valid", "test"),
-        ("Training", "Validation", "Testing"),
-        ("deep/train/images", "deep/dev/images", "deep/test/images"),
-        ("cats/train", "cats/val", "cats/test"),
-    ],
-)
+OTHERS = [("train", "valid", "test"), ("Training", "Validation", "Testing")]
+OTHERS += [("deep/train/images", "deep/dev/images", "deep/test/images")]
+OTHERS += [("cats/train", "cats/val", "cats/test")]
+
+
+@pytest.mark.parametrize("folders", OTHERS)
 def test_folders_of_splits_have_other_names_too(folders, tmp_path):
     for index, folder in enumerate(folders):
         write(tmp_path / "mine" / folder / "x.png", rgb(squares(index)[0]))
@@ -216,11 +213,8 @@ def test_images_of_a_test_folder_are_never_trained_on(folders, message, tmp_path
 def test_formats_of_others_are_named_with_what_to_type(folder):
     write(folder / "VOC" / "JPEGImages" / "1.png", rgb(squares(0)[0]))
     write(folder / "VOC" / "SegmentationObject" / "1.png", palette(squares(0)[1]))
-    words = (
-        refused(request(folder), "a folder of Pascal VOC")
-        .advice.removeprefix("Type: ")
-        .split("; slotbench")[0]
-    )
+    advice = refused(request(folder), "a folder of Pascal VOC").advice
+    words = advice.removeprefix("Type: ").split("; slotbench")[0]
     subprocess.run(words, shell=True, check=True, cwd=folder.parent)
     shutil.rmtree(folder / "VOC")
     write(folder / "_annotations.coco.json", b"{}")

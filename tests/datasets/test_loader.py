@@ -1,13 +1,12 @@
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from slotbench.datasets.format import loader as module
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.loader import Loader
 from slotbench.errors import UserError
-from tests.conftest import blocks_batch, write_blocks
+from tests.conftest import write_blocks
 
 
 @pytest.fixture
@@ -30,6 +29,17 @@ def _small_windows(monkeypatch):
     module._plan.cache_clear()
 
 
+def assert_same_batches(memory, file):
+    """Of a loader that keeps its images and one that reads them."""
+    assert memory.in_memory
+    assert not file.in_memory
+    for step in (0, 1, 5, 2, 40):
+        one, two = memory.batch(step), file.batch(step)
+        assert one.keys() == two.keys()
+        for key, array in one.items():
+            np.testing.assert_array_equal(array, two[key])
+
+
 def order(loader, steps):
     return [int(n) for step in steps for n in loader.batch(step)["image"][:, 0, 0, 0]]
 
@@ -47,12 +57,7 @@ def test_memory_and_file_give_the_same_batches(numbered, batch):
     keys = ("image", "mask", "property/color")
     memory = Loader(numbered, "train", batch, seed=3, keys=keys)
     file = Loader(numbered, "train", batch, seed=3, keys=keys, memory_budget=0)
-    assert memory.in_memory
-    assert not file.in_memory
-    for step in (0, 1, 5, 2, 40):
-        one, two = memory.batch(step), file.batch(step)
-        for key in keys:
-            np.testing.assert_array_equal(one[key], two[key])
+    assert_same_batches(memory, file)
     assert sorted(memory.order(0)) == list(range(100))
 
 
@@ -61,14 +66,6 @@ def test_a_step_is_the_same_whatever_came_before(numbered):
     for step in range(20):
         one.batch(step)
     np.testing.assert_array_equal(one.batch(33)["image"], two.batch(33)["image"])
-
-
-def test_images_become_numbers_from_0_to_1():
-    batch = blocks_batch(2, 0)
-    images = images_on(batch, torch.device("cpu"))
-    assert images.shape == (2, 3, 32, 32)
-    expected = batch["image"].astype(np.float32).transpose(0, 3, 1, 2) / 255
-    np.testing.assert_allclose(images.numpy(), expected, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("_small_windows")
@@ -130,3 +127,63 @@ def test_a_damaged_image_is_named_with_its_file(tmp_path, budget):
         stream.write(b"\xff" * chunk.size)
     with DatasetFile(path) as dataset, pytest.raises(UserError, match=r"n\.h5: train.*damaged"):
         Loader(dataset, "train", 8, seed=0, memory_budget=budget).batch(0)
+
+
+MIB = 1 << 20
+KEYS = {
+    2: ("memory.max", "memory.current", "inactive_file", "0::{}"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "4:cpu,memory:{}"),
+}
+
+
+@pytest.fixture
+def _machine(tmp_path, monkeypatch):
+    """A machine of 1,000 MiB without groups."""
+    (tmp_path / "meminfo").write_text(f"MemAvailable: {1000 * 1024} kB\n")
+    for name, path in (("MEMINFO", "meminfo"), ("GROUPS", "cgroup"), ("MOUNT", "mount")):
+        monkeypatch.setattr(module, name, tmp_path / path)
+
+
+def group(tmp_path, version, path, limit, used, cache=0):
+    """Bytes in MiB, but for what ``limit`` says."""
+    most, now, key, _ = KEYS[version]
+    folder = tmp_path / "mount" / ("memory" if version == 1 else "") / path.lstrip("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / most).write_text(f"{limit}\n")
+    (folder / now).write_text(f"{used * MIB}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{key} {cache * MIB}\n")
+
+
+def in_group(tmp_path, version, path):
+    line = KEYS[version][3].format(path)
+    (tmp_path / "cgroup").write_text(f"9:systemd:/elsewhere\n{line}\n")
+
+
+@pytest.mark.usefixtures("_machine")
+def test_without_groups_it_is_what_the_machine_has():
+    assert module.available_memory() == 1000 * MIB
+
+
+@pytest.mark.usefixtures("_machine")
+@pytest.mark.parametrize("version", KEYS)
+def test_the_limit_of_a_group_counts_less_what_is_used(tmp_path, version):
+    in_group(tmp_path, version, "/job/step")
+    group(tmp_path, version, "/job/step", str(300 * MIB), 100)
+    assert module.available_memory() == 200 * MIB
+    # Files that were read give way.
+    group(tmp_path, version, "/job/step", str(300 * MIB), 100, cache=60)
+    assert module.available_memory() == 260 * MIB
+    # More than the limit is used: nothing is left.
+    group(tmp_path, version, "/job/step", str(300 * MIB), 400)
+    assert module.available_memory() == 0
+
+    # The strictest group above counts.
+    unlimited = "max" if version == 2 else str((1 << 63) - 4096)
+    group(tmp_path, version, "/job/step", unlimited, 100)
+    assert module.available_memory() == 1000 * MIB
+    group(tmp_path, version, "/job", str(250 * MIB), 150)
+    assert module.available_memory() == 100 * MIB
+    # In a container the path is the host's, and the mount is the group.
+    in_group(tmp_path, version, "/of/the/host/that/nobody/sees")
+    group(tmp_path, version, "/", str(128 * MIB), 28)
+    assert module.available_memory() == 100 * MIB

@@ -11,13 +11,7 @@ from PIL import Image
 from tfrecord.reader import tfrecord_loader
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.originals.tfrecord import (
-    RecordFile,
-    parse_example,
-    read_entries,
-    read_floats,
-    read_ints,
-)
+from slotbench.datasets.originals import tfrecord
 from slotbench.datasets.prepare.preparation import prepare
 from tests.datasets import originals_movi as movi
 from tests.datasets.originals import packed_floats
@@ -57,30 +51,25 @@ def test_the_file_says_where_it_comes_from(shared, tmp_path):
 def test_records_agree_with_the_tfrecord_package(shared):
     for path in sorted(shared.glob("*.tfrecord-*")):
         theirs = list(tfrecord_loader(str(path), None))
-        for data, other in zip(RecordFile(path), theirs, strict=True):
-            features = parse_example(data)
+        for data, other in zip(tfrecord.RecordFile(path), theirs, strict=True):
+            features = tfrecord.parse_example(data)
             assert set(features) == set(other)
             for key in ("video", "segmentations", "depth"):
-                images = [bytes(entry) for entry in read_entries(features[key], FRAMES)]
+                images = [bytes(entry) for entry in tfrecord.read_entries(features[key], FRAMES)]
                 assert images == other[key].tolist()
             for key in ("instances/positions", "camera/positions", "instances/color"):
-                np.testing.assert_array_equal(read_floats(features[key]), other[key])
+                np.testing.assert_array_equal(tfrecord.read_floats(features[key]), other[key])
             for key in ("instances/color_label", "forward_flow", "instances/visibility"):
-                np.testing.assert_array_equal(read_ints(features[key]), other[key])
+                np.testing.assert_array_equal(tfrecord.read_ints(features[key]), other[key])
 
 
 def test_frames_are_averaged_and_labels_are_not(tmp_path):
     checks = np.indices((32, 32)).sum(axis=0) % 2
     gray = np.repeat((200 * checks)[..., None], 3, axis=2)
-    replaced = movi.record(
-        0,
-        side=32,
-        video=movi.entries([rgb(gray)] * FRAMES),
-        segmentations=movi.entries([grey(checks)] * FRAMES),
-    )
-    root = movi.write(
-        tmp_path / "a", sizes={"train": (2,), "validation": (1,)}, side=32, replaced={0: replaced}
-    )
+    video, masks = (movi.entries([each] * FRAMES) for each in (rgb(gray), grey(checks)))
+    replaced = {0: movi.record(0, side=32, video=video, segmentations=masks)}
+    sizes = {"train": (2,), "validation": (1,)}
+    root = movi.write(tmp_path / "a", sizes=sizes, side=32, replaced=replaced)
     found = read_all(prepare(request(root)))
     assert (found["train/image"][:FRAMES] == 100).all()
     assert set(np.unique(found["train/mask"][:FRAMES])) <= {0, 1}

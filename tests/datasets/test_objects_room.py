@@ -13,7 +13,7 @@ from slotbench.datasets.render.objects_room_scene import COLORS, FOV, GAP, HALF,
 from slotbench.datasets.sets.objects_room import ObjectsRoom
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
-from tests.datasets.originals import sprites_record, write
+from tests.datasets.originals import room_arrays, sprites_record, write
 from tests.datasets.sources import objects_room
 from tests.datasets.whole import evaluated, fingerprint, refused
 
@@ -146,15 +146,6 @@ def test_the_training_file_alone_is_enough(folder, tmp_path):
     assert fingerprint(whole_folder) == facts["fingerprint"]
 
 
-def room(walls):
-    labels = np.ones((64, 64), np.uint8)
-    labels[:20] = 0
-    labels[20:32] = 2
-    if walls == 2:
-        labels[20:32, 30:] = 3
-    return labels
-
-
 @pytest.mark.parametrize(
     ("place", "found"),
     [
@@ -167,22 +158,18 @@ def room(walls):
     ids=["foot", "floor", "sky", "border", "corner"],
 )
 def test_the_fourth_entity_is_told_by_where_it_lies(place, found):
-    labels = room(1)
+    labels = room_arrays(0, 0, walls=1)[1]
     labels[place] = 3
     assert fourth_is_object(labels) == found
 
 
 def test_halves_of_the_wall_are_no_objects():
-    assert not fourth_is_object(room(2))
-    assert not fourth_is_object(room(2)[:, ::-1])
-    assert not fourth_is_object(room(1))
-    hidden = room(2)
+    one, two = (room_arrays(0, 0, walls)[1] for walls in (1, 2))
+    hidden, leaning = two.copy(), two.copy()
     hidden[25:40, 40:50] = 4  # an object before it
-    assert not fourth_is_object(hidden)
-    # The corner of the room leans by a pixel.
-    leaning = room(2)
-    leaning[26:32, 30] = 2
-    assert not fourth_is_object(leaning)
+    leaning[26:32, 30] = 2  # the corner of the room leans by a pixel
+    for labels in (one, two, two[:, ::-1], hidden, leaning):
+        assert not fourth_is_object(labels)
 
 
 def test_other_files_are_refused(folder, tmp_path):

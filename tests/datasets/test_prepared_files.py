@@ -67,6 +67,13 @@ def attribute(key, value):
     return lambda file: file.attrs.__setitem__(key, value)
 
 
+WRONG = [
+    (("image", "mask"), entry("mask", (0, 0, 0), 9), "train, images from 0: mask has label 9"),
+    (("mask", "visible"), entry("visible", (0, 0), False), "visible does not say"),
+    (("property/color",), entry("property/color", (0, 0), 7), "outside 0 to 2"),
+    (("property/position",), entry("property/position", (0, 0), np.nan), "not finite"),
+]
+"""What is read, how it is damaged, and the error."""
 WIDE = json.dumps({**json.loads(LAYOUT.to_json()), "objects": 10**9})
 OUTSIDE = h5py.ExternalLink("other.h5", "/train")
 HOSTILE = [
@@ -90,10 +97,7 @@ HOSTILE = [
     (lambda file: file.__delitem__("val/mask"), "val/mask is missing"),
     (lambda file: file["train/mask"].resize(3, axis=0), "train/mask is uint8"),
     (entry("image", (0, 0, 0, 0), 1), "fingerprint"),
-    (entry("mask", (0, 0, 0), 9), "label 9"),
-    (entry("visible", (0, 0), False), "visible"),
-    (entry("property/color", (0, 0), 7), "outside 0 to 2"),
-    (entry("property/position", (0, 0), np.nan), "not finite"),
+    *((edit, message) for _, edit, message in WRONG),
 ]
 
 
@@ -106,15 +110,7 @@ def test_a_hostile_file_is_refused_by_name(path, edit, message):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("keys", "edit", "message"),
-    [
-        (("image", "mask"), entry("mask", (0, 0, 0), 9), "train, images from 0: mask has label 9"),
-        (("mask", "visible"), entry("visible", (0, 0), False), "visible does not say"),
-        (("property/color",), entry("property/color", (0, 0), 7), "outside 0 to 2"),
-        (("property/position",), entry("property/position", (0, 0), np.inf), "not finite"),
-    ],
-)
+@pytest.mark.parametrize(("keys", "edit", "message"), WRONG)
 def test_whatever_is_read_is_checked(path, keys, edit, message):
     with h5py.File(path, "r+") as file:
         edit(file)
@@ -186,14 +182,10 @@ def test_a_batch_that_breaks_the_layout_leaves_no_file(tmp_path):
 def test_a_rendered_file_stores_its_recipe(path, tmp_path):
     with DatasetFile(path) as dataset:
         made = {
-            "name": "clevr",
-            "variant": "clevr6",
-            "generator": "tests",
-            "seed": 0,
-            "image_size": 32,
-            "sizes": {"train": 48, "val": 24, "test": 24},
-            "layout": json.loads(LAYOUT.to_json()),
+            key: ATTRIBUTES[key] for key in ("name", "variant", "generator", "seed", "image_size")
         }
+        made |= {"sizes": {"train": 48, "val": 24, "test": 24}}
+        made |= {"layout": json.loads(LAYOUT.to_json())}
         text = json.dumps(made, sort_keys=True)
         assert dataset.recipe == hashlib.sha256(text.encode()).hexdigest()
         assert dataset.attributes["recipe"] == dataset.recipe
@@ -203,7 +195,8 @@ def test_a_rendered_file_stores_its_recipe(path, tmp_path):
     with DatasetFile(path) as dataset:  # from before recipes were stored
         assert dataset.recipe == recipe
     found = {}
-    for origin, seed, n in VARIED:
+    varied = [("rendered", 0, 3), ("rendered", 1, 3), ("rendered", 0, 4), ("original", 0, 3)]
+    for origin, seed, n in varied:
         splits = {split: [blocks_batch(n, 9)] for split in SPLITS}
         fields = {"origin": origin, "seed": seed}
         join(tmp_path / "x.h5", LAYOUT, splits, {**ATTRIBUTES, **fields})
@@ -213,7 +206,6 @@ def test_a_rendered_file_stores_its_recipe(path, tmp_path):
     assert len(set(found.values())) == 4
 
 
-VARIED = [("rendered", 0, 3), ("rendered", 1, 3), ("rendered", 0, 4), ("original", 0, 3)]
 SMALL = {"train": 4, "val": 2, "test": 2}
 
 

@@ -11,12 +11,8 @@ from slotbench.datasets.format.schema import SHIFT_FLAGS, Layout, Property
 from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change, turned
 
 SIDE, OBJECTS = 50, 4
-LAYOUT = Layout(
-    SIDE,
-    SIDE,
-    OBJECTS,
-    (Property("color", "categorical", classes=("a", "b")), Property("place", "numeric", dim=2)),
-)
+COLOR = Property("color", "categorical", classes=("a", "b"))
+LAYOUT = Layout(SIDE, SIDE, OBJECTS, (COLOR, Property("place", "numeric", dim=2)))
 
 
 def scenes(n, seed=0, gray=False):

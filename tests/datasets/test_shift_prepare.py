@@ -58,12 +58,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def copy(
-    plain,
-    whole,  # noqa: ARG001
-    tmp_path,
-    monkeypatch,
-):
+def copy(plain, whole, tmp_path, monkeypatch):  # noqa: ARG001
     """The plain file; ``whole`` is made by two processes before rendering moves into this one."""
     monkeypatch.setattr(Local, "render_all", here)
     path = tmp_path / plain.name

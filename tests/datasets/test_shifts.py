@@ -10,15 +10,9 @@ from slotbench.datasets.format.schema import SHIFT_FLAGS
 from slotbench.datasets.shifts.kinds import ALL, SHIFTS, chosen, parse, shift_of, split_of, why_not
 from slotbench.errors import UserError
 
-DATASETS = {
-    "clevr:clevr6": 5,
-    "clevrtex:full": 2,
-    "clevrtex:outd": 2,
-    "objects-room:default": 5,
-    "multi-dsprites:colored_on_grayscale": 40,
-    "multi-dsprites:binarized": 40,
-    "tetrominoes:default": 40,
-}
+DATASETS = {"clevr:clevr6": 5, "clevrtex:full": 2, "clevrtex:outd": 2, "objects-room:default": 5}
+DATASETS |= {"multi-dsprites:colored_on_grayscale": 40, "multi-dsprites:binarized": 40}
+DATASETS |= {"tetrominoes:default": 40}
 """Dataset -> images looked at."""
 
 

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from slotbench.datasets.sets.tetrominoes import (
-    BLOCKS,
-    COLORS,
-    SHAPES,
-    Tetrominoes,
-    tetrominoes_importer,
-)
+from slotbench.datasets.sets import tetrominoes
 from tests.datasets.originals import single_bytes, tetrominoes_record, write
 
 
@@ -31,25 +25,25 @@ def fixed_tetrominoes():
 
 
 def test_the_shapes_are_all_turned_pieces():
-    ours = [frozenset(map(tuple, (blocks // 5).tolist())) for blocks in BLOCKS]
+    ours = [frozenset(map(tuple, (blocks // 5).tolist())) for blocks in tetrominoes.BLOCKS]
     assert len(ours) == len(set(ours)) == 19
     assert set(ours) == fixed_tetrominoes()
 
 
 @pytest.fixture(scope="module")
 def images():
-    return Tetrominoes("default", 35, seed=0).render("train", 0, 1500)
+    return tetrominoes.Tetrominoes("default", 35, seed=0).render("train", 0, 1500)
 
 
 def test_each_piece_is_its_shape_at_its_place_in_its_colour(images):
-    colors = 255 * np.array(list(COLORS.values()))
+    colors = 255 * np.array(list(tetrominoes.COLORS.values()))
     assert images["visible"].all()
     assert (images["image"][images["mask"] == 0] == 0).all()
     for row in range(200):
         for slot in range(3):
             expected = np.zeros((35, 35), bool)
             x, y = images["property/position"][row, slot].astype(int)
-            for left, top in BLOCKS[images["property/shape"][row, slot]]:
+            for left, top in tetrominoes.BLOCKS[images["property/shape"][row, slot]]:
                 expected[y + top : y + top + 5, x + left : x + left + 5] = True
             # None is hidden by another: every piece shows all of its 100 pixels.
             assert expected.sum() == 100
@@ -59,7 +53,7 @@ def test_each_piece_is_its_shape_at_its_place_in_its_colour(images):
 
 
 def test_shapes_colours_and_places_are_spread_as_defined(images):
-    for key, classes in (("shape", len(SHAPES)), ("color", 6)):
+    for key, classes in (("shape", len(tetrominoes.SHAPES)), ("color", 6)):
         counts = np.bincount(images[f"property/{key}"].ravel(), minlength=classes)
         expected = images["visible"].sum() / classes
         assert len(counts) == classes
@@ -70,7 +64,7 @@ def test_shapes_colours_and_places_are_spread_as_defined(images):
 
 def test_other_sizes_are_the_middle_and_whole_multiples(images):
     for size, factor, rows in ((32, 1, slice(2, 34)), (64, 2, slice(2, 34)), (70, 2, slice(35))):
-        batch = Tetrominoes("default", size, seed=0).render("train", 0, 20)
+        batch = tetrominoes.Tetrominoes("default", size, seed=0).render("train", 0, 20)
         for key in ("image", "mask"):
             middle = images[key][:20, rows, rows]
             np.testing.assert_array_equal(batch[key], middle.repeat(factor, 1).repeat(factor, 2))
@@ -81,6 +75,6 @@ def test_other_sizes_are_the_middle_and_whole_multiples(images):
 def test_masks_that_are_all_empty_are_not_labelled(tmp_path):
     empty = single_bytes(np.zeros((4, 35, 35, 1), np.uint8))
     path = write(tmp_path / "tetrominoes.tfrecords", [tetrominoes_record(0, mask=empty)])
-    ((_, batch),) = tetrominoes_importer(path, 32).batches(0, 10)
+    ((_, batch),) = tetrominoes.tetrominoes_importer(path, 32).batches(0, 10)
     assert (batch["mask"] == 255).all()
     assert not batch["visible"].any()

@@ -53,14 +53,6 @@ def test_views_stay_in_range_and_crops_inside_the_image(preset):
     assert area.max() <= config.crop[1] + 1e-5
 
 
-def test_a_crop_is_where_its_matrix_says():
-    matrix = torch.tensor([[[0.5, 0.0, -0.5], [0.0, 0.5, 0.5]]])
-    (view,) = warp(images(1), matrix)
-    corner = images(1)[:, :, 16:, :16]
-    enlarged = torch.nn.functional.interpolate(corner, scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(view[:, 2:-2, 2:-2], enlarged[0][:, 2:-2, 2:-2], atol=1e-4, rtol=0)
-
-
 def test_masks_come_back_to_where_they_were():
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     masks = torch.stack([torch.sin(x / 9), torch.cos(y / 7)]).expand(5, 2, 64, 64)
@@ -141,13 +133,6 @@ def test_a_halved_frame_comes_back_at_any_size():
     assert (found[..., 8:] == 0).all()
 
 
-def test_gradients_reach_masks_that_were_brought_back():
-    masks = torch.rand(6, 2, 8, 8, requires_grad=True, generator=torch_generator(0, "masks"))
-    found, _ = to_original(masks, affine(6))
-    found.sum().backward()
-    assert masks.grad.abs().sum() > 0
-
-
 def test_smaller_views_are_antialiased_and_keep_their_geometry():
     stripes = torch.ones(2, 3, 32, 32)
     stripes[..., ::4] = 0  # sampled without a filter, none of them would be met
@@ -160,17 +145,11 @@ def test_smaller_views_are_antialiased_and_keep_their_geometry():
     assert torch.equal(one.matrices, two.matrices)
 
 
-@pytest.mark.parametrize(
-    ("probability", "others"),
-    [
-        ("flip", {}),
-        ("gray", {}),
-        ("blur", {}),
-        ("jitter", {"hue": 0.5}),
-        ("jitter", {"brightness": 0.8}),
-        ("jitter", {"contrast": 0.8, "saturation": 0.8}),
-    ],
-)
+CHANGES = [("flip", {}), ("gray", {}), ("blur", {}), ("jitter", {"hue": 0.5})]
+CHANGES += [("jitter", {"brightness": 0.8}), ("jitter", {"contrast": 0.8, "saturation": 0.8})]
+
+
+@pytest.mark.parametrize(("probability", "others"), CHANGES)
 def test_a_change_happens_as_often_as_its_probability_says(probability, others):
     batch = images(1, 64).expand(500, 3, 64, 64)
 

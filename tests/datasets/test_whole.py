@@ -1,5 +1,6 @@
 """Every dataset, from original files and made here: prepare, verify, train, evaluate."""
 
+import numpy as np
 import pytest
 
 from slotbench import registry
@@ -52,3 +53,16 @@ def test_no_dataset_is_left_out():
     assert imported == {source.name for source in SOURCES.values()}
     made_here = {name for name, kind in kinds.items() if not issubclass(kind, OriginalOnly)}
     assert made_here == set(RENDERED)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_an_image_depends_on_seed_split_and_index_alone(name):
+    kind = registry.get("datasets", name).load()
+    for variant in kind.variants[:1] if name in ("clevr", "clevrtex") else kind.variants:
+        dataset = kind(variant, 32, 3)
+        whole = dataset.render("train", 0, 5)
+        assert dataset.layout.check(whole) == 5
+        for key, array in kind(variant, 32, 3).render("train", 3, 5).items():
+            np.testing.assert_array_equal(array, whole[key][3:], err_msg=key)
+        for other in (kind(variant, 32, 4).render("train", 0, 5), dataset.render("val", 0, 5)):
+            assert (other["mask"] != whole["mask"]).any()

@@ -218,9 +218,3 @@ def test_the_fast_reader_says_what_the_thorough_one_says(tmp_path, document, mod
         file.write_bytes(data)
         found = outcome(lambda: read_document(file, model))
         assert found == outcome(lambda: parse_document(read_json(file), model, str(file))), data
-
-
-def test_mutations_are_the_same_for_a_seed():
-    one, two = (list(mutants(b'{"a": [1, {"b": 2}]}', 7, 30)) for _ in range(2))
-    assert one == two
-    assert len(set(one)) > 20
