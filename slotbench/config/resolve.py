@@ -99,6 +99,10 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
             raise registry.unknown("section", section, sections)
         if name != "name":
             sections[section] = with_field(section, sections[section], name, value)
+    if steps is not None or (allowed is not None and allowed.is_steps):
+        for told in (value for *field, value in typed if field == ["train", "steps"]):
+            other = f"--budget {allowed}" if steps is None else f"--steps {steps}"
+            raise UserError(f"--set train.steps={told}, {other}: which?", "Type one of them.")
     if steps is not None:
         sections["train"] = with_steps(sections["train"], steps)
     train = sections["train"]
@@ -200,8 +204,7 @@ def _given(
     except UserError as error:
         file = tuned.file_of(info.name, info.variant)
         key = tuned_settings(choice, info)[0]
-        advice = "Mend the file, or tune again; --preset quick does without it."
-        raise UserError(f"{file}: {key}: {error.message}", advice) from error
+        raise UserError(f"{file}: {key}: {error.message}", tuned.MEND) from error
     return given, settings
 
 

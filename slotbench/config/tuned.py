@@ -13,11 +13,13 @@ from pathlib import Path
 from pydantic import Field
 
 from slotbench.errors import UserError
+from slotbench.fields import LARGEST
 from slotbench.files import Document, parse_document, read_bytes, write_whole
 from slotbench.locks import changing
 
 FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
 """The user's own settings, and those of the package, which may be read-only."""
+MEND = "Mend the file, or tune again; --preset quick does without it."
 
 
 class Tuned(Document):
@@ -27,9 +29,9 @@ class Tuned(Document):
     """The preset that the settings change."""
     settings: dict[str, str]
     """``section.field`` -> value, as ``--set`` takes it."""
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=LARGEST)
     """Steps of each trial."""
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, le=LARGEST)
     score: float
     """Mean of ``fg_ari/attention`` on val over the seeds of tuning."""
     seeds: tuple[int, ...] = Field(strict=False)
@@ -63,9 +65,11 @@ def _read(file: Path) -> dict[str, Tuned]:
         return {}
     try:
         tables = tomllib.loads(read_bytes(file).removeprefix(b"\xef\xbb\xbf").decode())
+        return {key: parse_document(of, Tuned, f"{file}: {key}") for key, of in tables.items()}
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not valid TOML in UTF-8: {error}.") from error
-    return {key: parse_document(table, Tuned, f"{file}: {key}") for key, table in tables.items()}
+        raise UserError(f"{file} is not valid TOML in UTF-8: {error}.", MEND) from error
+    except UserError as error:
+        raise UserError(error.message, MEND) from error
 
 
 def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:

@@ -76,7 +76,8 @@ def prepare(suite: Suite, where: Where) -> None:
         if done.returncode == 130:
             raise KeyboardInterrupt
         if done.returncode:
-            raise SlotbenchError(f"{shlex.join(words)} failed.", "Its output is above.")
+            kind = UserError if done.returncode == UserError.exit_code else SlotbenchError
+            raise kind(f"{shlex.join(words)} failed.", "Its output is above.")
 
 
 def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture:

@@ -62,7 +62,7 @@ class Written(Document):
 
     name: str | None = None
     question: str = ""
-    seeds: int | list[int] | None = None
+    seeds: Any = None
     budget: str | None = None
     metrics: str = groups.ALL
     axes: dict[str, Any] = Field(default_factory=dict)
@@ -201,11 +201,11 @@ def _axis(key: str, values: Any) -> tuple[Value, ...]:
     return found
 
 
-def _seeds(given: int | list[int]) -> tuple[Value, ...]:
+def _seeds(given: Any) -> tuple[Value, ...]:
     if isinstance(given, list):
         return _axis("seed", given)
-    if given < 1:
-        raise UserError(f"seeds = {given}: expected 1 or more.")
+    if type(given) is not int or given < 1:
+        raise UserError(f"seeds = {given!r}: expected how many, from 1 on, or a list of seeds.")
     _check_size(given)
     return tuple(range(given))
 

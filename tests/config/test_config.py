@@ -99,6 +99,12 @@ def test_a_bad_override_is_named(blocks, override, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [{"steps": 4}, {"budget": "64:images"}])
+def test_two_numbers_of_steps_are_refused(blocks, given):
+    with pytest.raises(UserError, match=r"train.steps=3, --.*: which"):
+        make(blocks, "train.steps=3", **given)
+
+
 def test_an_alignment_is_refused_where_there_is_nothing_to_align(blocks):
     with pytest.raises(UserError, match="takes none"):
         make(blocks, alignment="pool")

@@ -120,8 +120,9 @@ def test_a_file_of_tuned_settings_that_cannot_be_read_is_named(folder, text, mes
         os.mkfifo(file)
     else:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=rf"clevr-clevr6\.toml {message}"):
+    with pytest.raises(UserError, match=rf"clevr-clevr6\.toml {message}") as error:
         tuned.read("clevr", "clevr6")
+    assert "--preset quick" in error.value.advice
 
 
 FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score": 0.5}
