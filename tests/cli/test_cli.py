@@ -12,7 +12,7 @@ import pytest
 from slotbench import __version__
 from slotbench.cli import main
 from slotbench.errors import UserError
-from tests.commands import run_command, sets, slotbench
+from tests.commands import ROOT, run_command, sets, slotbench
 from tests.conftest import write_blocks
 
 
@@ -222,3 +222,9 @@ def test_a_file_made_otherwise_is_not_replaced_unless_asked(inside, home, capsys
     assert inside("prepare", "clevr") == 2
     assert "--force" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_ctrl_c_while_modules_are_read_ends_without_a_traceback(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = slotbench("--version", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (done.returncode, done.stderr) == (130, "")
