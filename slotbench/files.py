@@ -37,6 +37,7 @@ _SAID = {
     **dict.fromkeys(("model_type", "dict_type", "dict_attributes_type"), "expected a JSON object"),
 }
 """Kind of a fault -> our words for it."""
+MEND = "Mend the file, or move it away."
 _MARK = b"\xef\xbb\xbf"
 Model = TypeVar("Model", bound="Document")
 
@@ -93,7 +94,7 @@ def parse_json(data: bytes | str, label: str) -> Any:
         if _may_be_infinite(data):
             json.dumps(document, allow_nan=False)
     except ValueError as error:
-        raise UserError(f"{label} is not valid JSON: {error}.") from error
+        raise UserError(f"{label} is not valid JSON: {error}.", MEND) from error
     return document
 
 
@@ -120,7 +121,11 @@ def parse_document(document: Any, model: type[Model], label: str) -> Model:
         said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         said = _SAID.get(first["type"], said[:1].lower() + said[1:])
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{label}: {f'{field} {said}'.strip()}{more}.") from None
+        advice = MEND
+        if first["loc"] == ("schema",) and isinstance(first["input"], int):
+            said += f", not {first['input']}"
+            advice = "It is of another version of slotbench: install that one."
+        raise UserError(f"{label}: {f'{field} {said}'.strip()}{more}.", advice) from None
 
 
 def check_file(path: Path) -> None:

@@ -122,7 +122,7 @@ def export(
 
     Returns how many rows were written.
     """
-    from slotbench.progress import say
+    from slotbench.progress import counted, say
     from slotbench.results import export as exporting
 
     out = None if out is None else Path(out)
@@ -132,7 +132,8 @@ def export(
         raise UserError(f"No results in {results_dir}.", "Type: slotbench train")
     written = exporting.export(rows, form, out)
     if out is not None:
-        say(f"{written:,} rows of {len({row['run'] for row in rows}):,} runs: {out}")
+        runs = counted(len({row["run"] for row in rows}), "run")
+        say(f"{counted(written, 'row')} of {runs}: {out}")
     return written
 
 

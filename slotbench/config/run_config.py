@@ -258,7 +258,8 @@ class RunConfig:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             why = str(error).rpartition("__init__() ")[2]
             why += " is missing" if isinstance(error, KeyError) else ""
-            raise UserError(f"{label} is not of this slotbench: {section}: {why}.") from error
+            said = f"{label} is not of this slotbench: {section}: {why}."
+            raise UserError(said, "Install the version that wrote it, or train anew.") from error
 
 
 def section_type(section: str, name: str | None) -> Any:

@@ -10,7 +10,7 @@ from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.cores.core import Core
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.errors import UserError
 from slotbench.files import typed
 from slotbench.objectives.objective import Objective
 from slotbench.progress import warn
@@ -45,7 +45,8 @@ def trained(run: Run, config: RunConfig) -> Objective:
         objective.load_state_dict(read_model(run))
     except RuntimeError as error:
         why = " ".join(str(error).split())[:300]
-        raise SlotbenchError(f"{run.model} does not fit config.json: {why}") from error
+        advice = f"Put back that file, or remove it and type: slotbench train --resume {run.typed}"
+        raise UserError(f"{run.model} does not fit config.json: {why}.", advice) from error
     return objective.eval()
 
 

@@ -12,8 +12,8 @@ from slotbench import __version__, files
 from slotbench.errors import UserError
 from slotbench.results import COPIES
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
-from slotbench.results.documents import SCHEMA_VERSION, Environment, Evaluation
-from slotbench.results.run import Run
+from slotbench.results.documents import SCHEMA_VERSION, Environment
+from slotbench.results.run import Run, check_judged
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every file in an archive: the same runs give the same bytes."""
@@ -111,7 +111,7 @@ def _files(run: Run) -> dict[str, Path]:
     if not run.evaluation.is_file():
         raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.typed}")
     run.config()
-    files.read_document(run.evaluation, Evaluation)
+    check_judged(run)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}
     for name in FILES:

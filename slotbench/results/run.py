@@ -64,7 +64,7 @@ class Run:
     @property
     def id(self) -> str:
         """``<seed>-<hash>``, the directory's name."""
-        return self.path.resolve().name
+        return os.path.basename(os.path.realpath(self.path))  # noqa: PTH119  # a loop is no error
 
     @property
     def typed(self) -> str:
@@ -75,7 +75,7 @@ class Run:
     @property
     def results_dir(self) -> Path:
         """The results folder of the run; its own folder for a run that stands elsewhere."""
-        path = self.path.resolve()
+        path = Path(os.path.realpath(self.path))
         runs = next((parent for parent in path.parents if parent.name == "runs"), None)
         return path.parent if runs is None else runs.parent
 
@@ -391,6 +391,18 @@ def read_model(run: Run) -> dict[str, Any]:
             f"{run.model} is damaged: {error}.",
             f"Remove that file, then type: slotbench train --resume {run.typed}",
         ) from error
+
+
+def check_judged(run: Run) -> documents.Evaluation:
+    """``evaluation.json``; :class:`UserError` where it was made of another model than the run's."""
+    evaluation = files.read_document(run.evaluation, documents.Evaluation)
+    if run.model.is_file() and evaluation.model != files.sha256_of(run.model):
+        raise UserError(
+            f"{run.model} is not the model that {run.evaluation.name} was made of: its sha256 is "
+            "another one, or none is stored.",
+            f"To evaluate this model, type: slotbench evaluate {run.typed} --force",
+        )
+    return evaluation
 
 
 @cache

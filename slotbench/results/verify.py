@@ -7,9 +7,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import fingerprint_of, split_digest
 from slotbench.datasets.prepare.stored_features import damaged_features
 from slotbench.errors import UserError
-from slotbench.files import read_document, sha256_of
-from slotbench.results.documents import Evaluation
-from slotbench.results.run import find, read_model
+from slotbench.results.run import check_judged, find, read_model
 from slotbench.training import checkpoint
 
 _IDENTITY = ("recipe", "fingerprint")
@@ -112,15 +110,9 @@ def run(reference: str, results_dir: Path) -> dict[str, Any]:
         read_model(found)
     judged = found.evaluation.is_file()
     if judged:
-        evaluation = read_document(found.evaluation, Evaluation)
+        evaluation = check_judged(found)
         if evaluation.fingerprint != config.dataset.fingerprint:
             raise UserError(f"{found.evaluation} is of other data than config.json.")
-        if found.model.is_file() and evaluation.model != sha256_of(found.model):
-            raise UserError(
-                f"{found.model} is not the model that {found.evaluation.name} was made of: its "
-                "sha256 is another one, or none is stored.",
-                f"To evaluate this model, type: slotbench evaluate {found.typed} --force",
-            )
     return {
         "run": str(found.path),
         "ok": True,

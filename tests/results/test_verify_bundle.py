@@ -7,6 +7,8 @@ import zipfile
 from contextlib import nullcontext
 
 import pytest
+import safetensors.torch
+import torch
 
 from slotbench.files import parse_document
 from slotbench.results.bundle import MANIFEST
@@ -199,3 +201,11 @@ def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, run):
     code, _, told = command("verify", str(run))
     assert code == 2
     assert "is not the model that evaluation.json was made of" in told
+    code, _, told = command("publish", str(run), "--out", "bundle")
+    assert code == 2
+    assert "is not the model that evaluation.json was made of" in told
+    (run / "model.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
+    code, _, told = command("export-model", str(run), "--out", "exported")
+    assert code == 2
+    assert "does not fit config.json" in told
+    assert f"type: slotbench train --resume {run}" in told
