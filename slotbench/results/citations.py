@@ -14,7 +14,9 @@ from slotbench.errors import UserError
 from slotbench.evaluation.groups import group_of
 from slotbench.results.export import Row
 
-_ARXIV = re.compile(r"(?:([^;,:]*?)\s+(?:et al\.\s+)?(\d{4}), )?arXiv (\d{4}\.\d{4,5})")
+_ARXIV = re.compile(
+    r"(?:(?:code of )?([^;,:]*?)(\s+et al\.)?\s+(\d{4}), )?arXiv (\d{4}\.\d{4,5})"
+)
 
 
 @dataclass
@@ -29,9 +31,8 @@ class Work:
     def bibtex(self) -> list[str]:
         """The lines of its entry; the key is like ``locatello2020_200615055``."""
         name = re.sub(r"[^a-z]", "", self.authors.split(" ")[0].lower()) or "arxiv"
-        several = " and " in self.authors or not self.authors
         fields = {
-            "author": (self.authors or "others") if several else f"{self.authors} and others",
+            "author": self.authors or "others",
             "year": self.year,
             "eprint": self.arxiv,
             "archivePrefix": "arXiv",
@@ -51,9 +52,10 @@ def works(rows: Iterable[Row]) -> list[Work]:
     found: dict[str, Work] = {}
     for kind, name in dict.fromkeys(item for row in counting for item in _components(row)):
         entry = registry.entries(kind).get(name)
-        for authors, year, arxiv in _ARXIV.findall(entry.source if entry else ""):
-            work = found.setdefault(arxiv, Work(arxiv))
-            work.authors, work.year = work.authors or authors.strip(), work.year or year
+        for first, more, year, arxiv in _ARXIV.findall(entry.source if entry else ""):
+            work, authors = found.setdefault(arxiv, Work(arxiv)), first.strip()
+            work.authors = work.authors or (f"{authors} and others" if more else authors)
+            work.year = work.year or year
             work.used_for.append(name)
     return sorted(found.values(), key=lambda work: (work.year, work.arxiv))
 

@@ -2,7 +2,7 @@
 
 import re
 
-from slotbench.results.citations import to_bibtex, to_markdown, works
+from slotbench.results.citations import _ARXIV, to_bibtex, to_markdown, works
 from slotbench.results.export import results
 from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_status, write
@@ -24,10 +24,19 @@ def test_what_counts_is_cited_and_what_failed_is_not(tmp_path):
     found = {work.arxiv: work for work in works(results(tmp_path))}
     assert {SIMCLR, SLOT_ATTENTION} <= found.keys()
     assert BYOL not in found
-    assert found[SLOT_ATTENTION].authors == "Locatello"
+    assert found[SLOT_ATTENTION].authors == "Locatello and others"
     assert found[SLOT_ATTENTION].year == "2020"
     assert "slot-attention" in found[SLOT_ATTENTION].used_for
     assert found[SIMCLR].used_for == ["simclr"]
+
+
+def test_authors_are_those_that_the_source_names():
+    row = {"dataset": "", "external": "", "metric": "", "counts": True, "core": "slot-attention"}
+    named = ("cosine", "simsiam")
+    found = works({**row, "objective": name} for name in named)
+    assert {work.authors for work in found} >= {"Stange and others", "Chen and He"}
+    text = "Cuturi 2013, arXiv 1306.0895"
+    assert [names[:2] for names in _ARXIV.findall(text)] == [("Cuturi", "")]
 
 
 def test_bibtex_is_whole_and_its_keys_differ(tmp_path):
