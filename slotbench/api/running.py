@@ -68,7 +68,7 @@ def train(
     goes on from its last step, on the schedule of a run of ``steps`` steps.
     """
     from slotbench.results import work
-    from slotbench.training.distributed import launched
+    from slotbench.training.distributed import first_rank
 
     typed = {
         "dataset": dataset,
@@ -99,7 +99,7 @@ def train(
             )
         path = str(find(resume, results_dir).path)
         run = work.resume(path, where, *places, evaluate=evaluate, steps=steps)
-    if (launched() or (0,))[0] == 0:
+    if first_rank():
         _say_end(run, data_dir, results_dir, evaluated=evaluate)
     return run
 

@@ -41,9 +41,9 @@ def prepare(**options: Any) -> None:
 @command(app, api.train)
 def train(**options: Any) -> None:
     run = api.train(**options)
-    from slotbench.training.distributed import launched
+    from slotbench.training.distributed import first_rank
 
-    if (launched() or (0,))[0] == 0:
+    if first_rank():
         typer.echo(run.path)
 
 
@@ -193,7 +193,7 @@ def leaderboard(
     if watch:
         from rich.console import Console
 
-        from slotbench.results.leaderboard.watch import watch as go_on
+        from slotbench.results.leaderboard.terminal import watch as go_on
 
         return go_on(lambda: api.board(**options), Console(), every=every, **views)
     # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.

@@ -21,11 +21,12 @@ from pydantic import Field
 
 from slotbench.errors import UserError
 from slotbench.files import Document, parse_document, parse_json, read_document, sha256_of
+from slotbench.results import DOCUMENTS
 from slotbench.results.documents import Schema
 
 KIND = "slotbench results"
 MANIFEST = "manifest.json"
-FILES = ("config.json", "status.json", "evaluation.json", "environment.json", "model.safetensors")
+FILES = (*DOCUMENTS, "model.safetensors")
 MOST_FILES = 100_000
 MOST_TOTAL = 256 << 30
 MOST_BYTES: Mapping[str, int] = {".json": 64 << 20, ".safetensors": 16 << 30}
@@ -33,7 +34,7 @@ MOST_BYTES: Mapping[str, int] = {".json": 64 << 20, ".safetensors": 16 << 30}
 _ADVICE = "Ask for the bundle anew; use nothing of it."
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
-"""A part of a path: nothing hidden, no separator, nothing that a system reads in its own way."""
+"""A part of a path: not hidden, without separators or characters with a meaning of their own."""
 _BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error)
 _SPOILED = (*_BAD_ZIP, OSError, RuntimeError, EOFError, ValueError)
 
@@ -55,7 +56,7 @@ class Bundle:
         return sorted({str(PurePosixPath(name).parent) for name in self.manifest.files})
 
     def open(self, name: str) -> IO[bytes]:
-        """A file's bytes; the caller reads no more than ``sizes`` says."""
+        """A file's bytes; read at most ``sizes`` of them."""
         return (self._root / name).open("rb")
 
     def pieces(self, name: str) -> Iterator[bytes]:
@@ -68,7 +69,7 @@ class Bundle:
                     break
                 yield piece
         if left:
-            raise self.bad(f"{name} is not as long as it is said to be")
+            raise self.bad(f"{name} does not have the size that is given for it")
 
     def document(self, name: str) -> Any:
         """A JSON file; :class:`UserError` where it is none."""
@@ -82,7 +83,7 @@ class Bundle:
         return found.hexdigest()
 
     def bad(self, what: str) -> UserError:
-        """The error for a bundle that is not as it was published."""
+        """The error for a bundle that has changed since it was published."""
         return UserError(f"{self.path}: {what}.", _ADVICE)
 
     def _archived(self, archive: zipfile.ZipFile) -> dict[str, int]:
@@ -188,13 +189,8 @@ def listed(path: Path) -> Mapping[str, FileFacts]:
         raise UserError(error.message, _ADVICE) from error
 
 
-def check_run(path: Path, run: Path) -> None:
-    """:class:`UserError` where a run in the folder of a bundle is not as its manifest says."""
-    check_files(run, listed(path))
-
-
 def check_files(run: Path, facts: Mapping[str, FileFacts], names: Iterable[str] = FILES) -> None:
-    """:class:`UserError` for the first of a run's files that is not as :func:`listed`."""
+    """:class:`UserError` for the first of a run's files that does not match its listed hash."""
     folder = "/".join(("runs", *run.resolve().parts[-3:]))
     for name in names:
         file, known = run / name, facts.get(f"{folder}/{name}")

@@ -1,9 +1,8 @@
-"""The run directory: what a run is, how far it has come, and what came of it.
+"""The run directory: a run's configuration, its progress and its results.
 
 ``results/runs/<dataset>/<core>+<objective>/<seed>-<id>/`` holds ``config.json``,
 ``status.json``, ``metrics.jsonl``, ``checkpoint.pt``, ``model.safetensors``,
-``environment.json``, ``evaluation.json`` and ``pictures/``. Every file is written whole or not
-at all. The directories are the only truth: all tables are derived from them.
+``environment.json``, ``evaluation.json`` and ``pictures/``. Tables are derived from these alone.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from slotbench import files, plugins, registry
 from slotbench.config.run_config import RunConfig
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from slotbench.inline import Pictures
 
 BEAT, DEAD = 10.0, 120.0
-"""Seconds between two heartbeats, and without one until a process elsewhere counts as dead."""
+"""Seconds between two heartbeats, and seconds without one after which a process is dead."""
 FOLDERS = ("pictures", "cache", "transfer")
 """Folders of a run that slotbench writes into."""
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
@@ -56,7 +55,7 @@ class Run:
 
     @classmethod
     def of(cls, config: RunConfig, results_dir: Path) -> "Run":
-        """Where a configuration's run lives; nothing is created yet."""
+        """A configuration's run; creates nothing."""
         names = f"{config.names['core']}+{config.names['objective']}"
         dataset = f"{config.dataset.name}-{config.dataset.variant}"
         return cls(results_dir / "runs" / dataset / names / f"{config.seed}-{config.id}")
@@ -68,7 +67,7 @@ class Run:
 
     @property
     def typed(self) -> str:
-        """What to type to name this run: its id, outside the default results folder its path."""
+        """The run in a command: its id, or its path outside the default results folder."""
         known = self.results_dir == Path("results").resolve()
         return self.id if known else shlex.quote(str(self.path))
 
@@ -81,19 +80,16 @@ class Run:
 
     @property
     def bundled(self) -> bool:
-        """Whether it is part of a bundle, which nothing is written into.
-
-        Below ``published/`` it is, even where the manifest is missing.
-        """
+        """Whether it is in a bundle, which is read-only; below ``published/``, even without one."""
         folder, places = self.results_dir, self.path.absolute().parents[3:4]
         return (folder / "manifest.json").is_file() or any(map(is_published, (folder, *places)))
 
     def check(self) -> None:
-        """:class:`UserError` where it is part of a bundle and not as the manifest says."""
+        """:class:`UserError` where it is in a bundle and does not match the manifest."""
         if self.bundled:
-            from slotbench.results.bundle import check_run
+            from slotbench.results.bundle import check_files, listed
 
-            check_run(self.results_dir, self.path)
+            check_files(self.path, listed(self.results_dir))
 
     def create(self, config: RunConfig) -> None:
         """Make the directory and write ``config.json`` where there is none yet."""
@@ -107,7 +103,7 @@ class Run:
             files.write_json(self.config_file, config.to_dict())
 
     def discard(self) -> None:
-        """Remove the directory of a run that has not begun, and folders that are empty then."""
+        """Remove the directory of a run that has not begun, and parent folders left empty."""
         if self.status_file.exists():
             return
         for file in (self.config_file, self.path / ".lock"):
@@ -151,9 +147,9 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run; the kernel lets go of it when the process ends, however it ends.
+        """Hold the run until the block or the process ends; may be nested.
 
-        :class:`RunLocked` where another process holds it. Whoever holds it may ask again.
+        :class:`RunLocked` where another process holds it.
         """
         if self._held:
             yield
@@ -185,10 +181,10 @@ class Run:
         return self._beats_elsewhere()
 
     def _beats_elsewhere(self) -> bool:
-        """Whether a process on another machine trains the run, which no lock may show here.
+        """Whether a process on another machine trains the run; its lock may not show here.
 
-        The heartbeat is the time of change of ``status.json``. It is compared with that of a
-        file made now in the same folder, since this machine's clock may be wrong.
+        The heartbeat is the time of change of ``status.json``. It is compared with that of a new
+        file in the same folder, because clocks of machines differ.
         """
         status = _read_status(self.status_file)
         if status.state != "running" or status.host in (None, kernel()):
@@ -202,7 +198,7 @@ class Run:
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
-        """Renew the heartbeat in here."""
+        """Renew the heartbeat inside the block."""
         ended = threading.Event()
 
         def beat() -> None:
@@ -219,14 +215,14 @@ class Run:
             thread.join()
 
     def _check_folders(self) -> None:
-        """:class:`UserError` where a folder that is written into, or emptied, is a link."""
+        """:class:`UserError` where a folder that slotbench writes into or empties is a link."""
         for folder in (self.path / name for name in FOLDERS):
             if folder.is_symlink():
                 said = f"{folder} is a link; slotbench writes into a folder of the run"
                 raise UserError(f"{said}.", f"Remove it: rm {shlex.quote(str(folder))}")
 
     def _sweep(self) -> None:
-        """Remove what a killed process left half written; whoever holds the run may."""
+        """Remove files that a killed process left half written; the run is locked."""
         for folder in (self.path, *(self.path / name for name in FOLDERS)):
             for file in folder.glob(".*.tmp"):
                 if not file.name.startswith(".config.json."):  # written without the lock
@@ -269,12 +265,14 @@ class Run:
         text = "".join(json.dumps(row) + "\n" for row in kept)
         files.write_whole(self.path / "metrics.jsonl", text.encode())
 
-    def open_metrics(self) -> IO[str]:
-        """``metrics.jsonl``, open to add lines."""
-        return (self.path / "metrics.jsonl").open("a", buffering=1)
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        file = self.path / "metrics.jsonl"
+        with files.naming(file), file.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
 
     def write_environment(self, device: str, threads: int) -> None:
-        """Write down the versions, the commit, the machine and the plugins of this process."""
+        """Write ``environment.json``: versions, commit, machine and plugins of this process."""
         files.write_json(
             self.path / "environment.json",
             {
@@ -318,9 +316,9 @@ def all_runs(results_dir: Path) -> list[Run]:
 
 
 def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
-    """The run that a user means: a directory, or a unique prefix of ``<seed>-<id>`` or ``<id>``.
+    """The run of a directory, or of a unique prefix of ``<seed>-<id>`` or ``<id>``.
 
-    With ``published``, where no run of the folder has the id, published runs with weights count.
+    ``published`` also finds published runs with weights, where no run of the folder fits.
     """
     path = Path(reference)
     if (path / "config.json").is_file():
@@ -341,15 +339,17 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
         listed = ", ".join(str(run.path) for run in found[:4])
         advice = "Type more of the id, or a directory."
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", advice)
-    if os.path.lexists(path):
-        why = "the folder has no config.json" if path.is_dir() else "a run is a folder"
-        raise UserError(f"{reference} is no run: {why}.", "Name a run's folder or its id.")
-    where = results_dir / "runs"
     told = [f"There are: {_listed(runs)}."] if runs else []
     told += [f"Published: {_listed(others.values())}."] if others else []
+    advice = " ".join(told) or "Type: slotbench train"
+    where = results_dir / "runs"
+    if len(path.parts) > 1 or os.path.lexists(path):
+        fault = "it is no folder" if os.path.lexists(path) else "it does not exist"
+        fault = "the folder has no file config.json" if path.is_dir() else fault
+        wanted = f"Expected a folder such as {where}/DATASET/CORE+OBJECTIVE/SEED-ID, or an id."
+        raise UserError(f"{path} is no run: {fault}. {wanted}", advice)
     problem = f" in {where}" if runs else f": {where} holds none"
     none = ", and no published run has that id" if others else ""
-    advice = " ".join(told) or "Type: slotbench train"
     raise UserError(f"No run {reference!r}{problem}{none}.", advice)
 
 
@@ -360,7 +360,7 @@ def _listed(runs: Iterable[Run]) -> str:
 
 
 def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
-    """The runs whose ``<seed>-<id>`` or ``<id>`` begins so."""
+    """The runs whose ``<seed>-<id>`` or ``<id>`` begins with the reference."""
 
     def fits(whole: str) -> bool:
         return whole.startswith(reference) or whole.partition("-")[2].startswith(reference)
@@ -369,9 +369,9 @@ def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
 
 
 def read_model(run: Run) -> dict[str, Any]:
-    """The trained weights, tensors by name; :class:`UserError` where the run has none yet.
+    """The trained weights, tensors by name.
 
-    A run of a bundle must be as the bundle's manifest says.
+    :class:`UserError` where there are none yet, or where a bundle's do not match its manifest.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -407,7 +407,7 @@ def check_judged(run: Run) -> documents.Evaluation:
 
 @cache
 def kernel() -> str:
-    """Names the running kernel: containers on one machine share it, a restart changes it."""
+    """Identifies the running kernel: equal in all containers of a machine until it restarts."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

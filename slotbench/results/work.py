@@ -1,4 +1,4 @@
-"""Carries a run out: trains it, evaluates it, and goes on where it was left."""
+"""Trains and evaluates a run, or goes on from where it stopped."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,7 +18,7 @@ from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
 from slotbench.results.run import Run, find
 from slotbench.training import devices
-from slotbench.training.distributed import agree, gone, launched, meeting
+from slotbench.training.distributed import agree, check_batch, first_rank, gone, launched, meeting
 from slotbench.training.loop import Host, train
 
 
@@ -31,15 +31,13 @@ def start(
     evaluate: bool,
     init: str | None = None,
 ) -> Run:
-    """Train what was chosen, or go on with it where it has been begun; returns the run.
-
-    ``init`` is the run whose weights it starts from.
-    """
+    """Train the choice, or go on with its run; ``init`` is the run whose weights it starts from."""
     check_names(choice)
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
         if choice.preset == "auto":
             choice = replace(choice, preset=_preset(choice, host, dataset_info(dataset)))
-            say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
+            if first_rank():
+                say(f"Preset: {choice.preset} (device {devices.describe(host.device)}).")
         stored = {feature.name for feature in dataset.layout.features}
         told = tuple(_teacher_by_id(text, stored, results_dir) for text in choice.overrides)
         config = resolve(replace(choice, overrides=told), dataset_info(dataset))
@@ -53,7 +51,7 @@ def start(
 def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> str:
     """Name a teacher that is a run of this folder by its id, so that the folder can be moved.
 
-    ``stored`` are the features of the dataset's file, whose names come first.
+    Names of ``stored`` features come first.
     """
     field, _, named = override.partition("=")
     if not field.endswith(".teacher") or named in stored or named.startswith("timm:"):
@@ -73,7 +71,7 @@ def _preset(choice: Choice, host: Host, info: DatasetInfo) -> str:
 
 
 def preset_for(device: torch.device) -> str:
-    """What the preset ``auto`` stands for on a device."""
+    """The preset that ``auto`` stands for on a device."""
     return "quick" if device.type == "cpu" else "base"
 
 
@@ -88,7 +86,7 @@ def resume(
 ) -> Run:
     """Go on with a run from its last checkpoint; with ``steps``, extend a finished one.
 
-    An extended run is another run: see :mod:`slotbench.results.earlier`.
+    The extension is a new run (:mod:`slotbench.results.earlier`).
     """
     run = find(reference, results_dir)
     if run.bundled:
@@ -113,11 +111,11 @@ def resume(
 def begin(
     run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
 ) -> Run:
-    """:func:`carry_out`; a mistake that shows before the first step leaves no directory."""
+    """:func:`carry_out`; a mistake that is found before the first step leaves no directory."""
     new = not run.path.exists()
     try:
         return carry_out(run, config, dataset, host, groups)
-    except RunLocked:  # the directory is another process's, which may not have begun either
+    except RunLocked:  # the directory belongs to another process
         raise
     except UserError:
         if new:
@@ -128,9 +126,9 @@ def begin(
 def carry_out(
     run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
 ) -> Run:
-    """Do what is left to do of a run: training, and evaluation by these groups of metrics.
+    """Do the rest of a run: training, and evaluation by these groups of metrics.
 
-    :class:`slotbench.results.run.RunLocked` where another process holds the run.
+    :class:`RunLocked` where another process holds the run.
     """
     if groups and not dataset.size("test"):
         raise UserError(
@@ -138,23 +136,22 @@ def carry_out(
             "Prepare it with some, or add --no-evaluate.",
         )
     run.create(config)
-    if config.extended:
+    if config.extended and first_rank():
         from slotbench.results.earlier import go_on_from_earlier
 
         with run.lock():
             go_on_from_earlier(run, config)
     before = run.status()
-    # Several processes hold the run themselves: rank 0, which writes, has the lock.
-    shared = host.processes > 1 and before["state"] not in ("done", "running")
-    if shared:
-        _say_where(run, before)
-        from slotbench.training import launch
-
-        launch.train(run, config, dataset, host)
+    # Of several processes, rank 0 locks the run itself.
     if placed := launched():
         _train_with_others(run, config, dataset, host, placed)
         if placed[0]:
             return run
+    elif host.processes > 1 and before["state"] not in ("done", "running"):
+        _say_where(run, before)
+        from slotbench.training import launch
+
+        launch.train(run, config, dataset, host)
     with run.lock():
         status = run.status()
         # A finished run whose model was removed gets it again from its checkpoint.
@@ -185,7 +182,7 @@ def train_run(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> 
 
 
 def begun(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
-    """The objective that a run trains, and the seconds that the choice among starts took."""
+    """The objective of a run, and the seconds that the choice among starts took."""
     if config.train.starts == 1 or run.checkpoint.is_file():
         return built(run, config), 0.0
     from slotbench.results.starts import best
@@ -198,12 +195,12 @@ def _train_with_others(
 ) -> None:
     """Train as one of the processes that torchrun, Ray Train or srun has started.
 
-    The results folder is one for all machines. :class:`SlotbenchError` where another process is
-    lost.
+    They share the results folder. :class:`SlotbenchError` where another process is lost.
     """
     rank, world, local = placed
     if host.processes > 1:
         raise UserError("--gpus: the launcher has started all processes.", "Leave it out.")
+    check_batch(config.train.batch_size, world)
     device = torch.device("cuda", local) if host.device.type == "cuda" else host.device
     host = replace(host, device=device, processes=world)
     try:

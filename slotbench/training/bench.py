@@ -52,10 +52,9 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
-    Beside them: FLOPs a second, also as a share of those of a product of large matrices in the
-    precision of the step, and how long the device waited. A CPU waits while it loads, a GPU
-    while no kernel runs. Without a dataset, loading is not timed. What is trained on is random:
-    pixels, labels, frames of a video, and stored features of the size of a ViT-B/16's.
+    Also FLOPs a second, their share of the speed of large matrix products in the same precision,
+    and how long the device waited: a CPU while it loads, a GPU while no kernel runs. Images,
+    labels, frames and features are random. Loading is timed with a dataset alone.
     """
     rows: list[dict[str, Any]] = []
     found = registry.entries("objectives").items()
@@ -65,7 +64,7 @@ def measure(
             shown.set(len(rows), detail=name)
             config = resolve(Choice(objective=name, preset=preset), NOWHERE)
             times = _times(config, device, dataset, data_dir)
-            # The first objective of the list is reconstruction, to which all others are compared.
+            # The first objective is reconstruction.
             relative = times["step_ms"] / (rows[0]["step_ms"] if rows else times["step_ms"])
             rows.append({"objective": name, **times, "relative": round(relative, 2)})
         shown.set(len(rows))
@@ -127,7 +126,7 @@ def _times(
 
 
 def _busy(work: Callable[[], object]) -> float:
-    """Seconds that a GPU computes during some work. Not measured yet, for want of a GPU."""
+    """Seconds in which a GPU computes during some work; not tried on a GPU yet."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
         work()
     return float(sum(event.self_device_time_total for event in seen.key_averages())) / 1e6

@@ -1,4 +1,4 @@
-"""From a configuration to modules, with weights that depend on the seed alone."""
+"""Builds modules from a configuration; their weights depend on the seed alone."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slotbench.cores.teachers import Teachers
 
 SUM_TOLERANCE = 0.02
-"""How far attention may be from 1 over the slots: bfloat16 keeps two to three digits."""
+"""Tolerance of the sum of attention over slots: bfloat16 has two to three digits."""
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 COLUMNS = ("step", "gradient", "learning_rate", "val_loss", "finite")
 """What the loop logs beside the losses."""
@@ -32,15 +32,13 @@ def build(
     start: Mapping[str, Tensor] | None = None,
     number: int = 0,
 ) -> Objective:
-    """The objective with its core, on the CPU.
+    """The objective with its core, on the CPU; :class:`UserError` where fields do not fit together.
 
-    A core starts from the same weights under every objective of a seed. ``teachers`` loads the
-    frozen network of an objective that asks for one. Raises
-    :class:`UserError` where fields do not fit together.
+    A core starts from the same weights under every objective of a seed; another ``number`` draws
+    others. ``teachers`` loads the frozen network of an objective that asks for one.
 
     ``start`` holds the weights of another run. The core takes its weights before momentum copies
-    are made; the objective takes the rest if all names and shapes are the same. Another ``number``
-    draws other weights.
+    are made; the objective takes the rest if all names and shapes are the same.
     """
     size = config.dataset.image_size
     sections = config.sections
@@ -139,9 +137,9 @@ def _made(base: type, kind: Any, *values: Any, **more: Any) -> Any:
 
 @torch.no_grad()
 def check_core(core: Core, images: Tensor) -> None:
-    """Check on a batch, images float (B, 3, H, W), that a core keeps the contract of a core.
+    """Check a core's output on a batch of images, float (B, 3, H, W).
 
-    :class:`UserError` names the class and what is wrong: shapes, values that are not finite, or
+    :class:`UserError` names the class and the fault: shapes, values that are not finite, or
     attention that does not sum to 1 over the slots.
     """
     name = f"{type(core).__module__}.{type(core).__qualname__}"
@@ -156,7 +154,7 @@ def check_core(core: Core, images: Tensor) -> None:
 
 
 def check_losses(objective: Objective, losses: Any) -> None:
-    """:class:`UserError` names the objective's class where its losses are not as they must be."""
+    """:class:`UserError` with the objective's class where its losses break the contract."""
     fault = ""
     if not (isinstance(losses, Mapping) and "loss" in losses):
         fault = "loss() returns no dictionary with the key 'loss'"
@@ -177,7 +175,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _faults(output: Any, wanted: tuple[int, int, int]) -> Iterator[str]:
-    """What breaks the contract of a core, the shape of its slots being ``wanted`` (B, K, D)."""
+    """The faults of a core's output; the shape of its slots should be ``wanted``, (B, K, D)."""
     if not isinstance(output, SlotOutput):
         yield f"it returns {type(output).__name__}, expected SlotOutput"
         return

@@ -1,7 +1,7 @@
 """Checkpoints: plain tensors and numbers, from which a run goes on bit-identically.
 
-Nothing random has state: the data, the views and the slots' noise of a step are functions of
-(seed, step). So weights, optimiser and the step number are all that there is to keep.
+They hold weights, optimiser and step number. Images, views and noise of a step are functions of
+(seed, step).
 """
 
 import io
@@ -25,7 +25,7 @@ MOST_BYTES = 64 * 2**30
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns whatever a damaged checkpoint makes torch raise into one :class:`UserError`."""
+    """Turns every error of torch on a damaged checkpoint into :class:`UserError`."""
     try:
         yield
     except (OSError, MemoryError, UserError):
@@ -49,7 +49,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
-        # By way of memory: torch's own writer turns a full disk into an internal error.
+        # Through memory: torch's own writer turns a full disk into an internal error.
         buffer = io.BytesIO()
         torch.save(vars(self), buffer)
         write_whole(path, buffer.getvalue())

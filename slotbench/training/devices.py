@@ -1,4 +1,4 @@
-"""Which device a run uses, how results name it, and how batches get there."""
+"""Chooses and names a run's device, and brings batches there."""
 
 import ctypes
 import sys
@@ -35,11 +35,10 @@ def choose(name: str) -> torch.device:
 
 @cache
 def keep_memory() -> None:
-    """Have the C library keep freed memory, for this process.
+    """Have glibc keep this process's freed memory.
 
     Every step frees large tensors and allocates the same again. glibc returns them to the system,
-    which then clears and maps all pages anew; this can take as long as the arithmetic
-    (docs/log.md). Other C libraries are left alone.
+    which clears and maps all pages anew; this can take as long as the arithmetic (docs/log.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -48,7 +47,7 @@ def keep_memory() -> None:
 
 
 def describe(device: torch.device) -> str:
-    """A device as results name it: the GPU's name, or the number of threads."""
+    """A device's name in results: the GPU's name, or the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
@@ -57,7 +56,7 @@ def describe(device: torch.device) -> str:
 
 
 def bfloat16(device: torch.device, precision: str) -> bool:
-    """Whether a run with this ``train.precision`` computes in bfloat16: ``auto`` on GPUs alone."""
+    """Whether ``train.precision`` means bfloat16: ``auto`` does on GPUs alone."""
     on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return precision == "bfloat16" or (precision == "auto" and on_gpu)
 
@@ -77,11 +76,11 @@ def check_processes(device: torch.device, processes: int) -> None:
 
 
 class Feed:
-    """The batches of a loader on a device, such that a GPU never waits for them.
+    """The batches of a loader on a device, without delay for a GPU.
 
-    A split that takes at most a quarter of the GPU's free memory is kept there as bytes
-    (``kept``). Otherwise a thread fetches the next batch while a step computes (``ahead``).
-    Neither changes a batch. On a CPU batches are read when they are asked for.
+    A split that takes at most a quarter of the GPU's free memory stays there as bytes (``kept``).
+    Otherwise a thread fetches the next batch while a step computes (``ahead``). A CPU reads each
+    batch when it is needed. Batches are the same in all cases.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""One run in several processes: each takes its part of every batch, and all take the same step.
+"""One run in several processes: each takes its rows of every batch, and all take the same steps.
 
-Images, views and noise of a step are drawn for the whole batch, and each process takes its rows.
-So the gradient equals that of one process with the whole batch, up to rounding, and nothing that
-is saved depends on the number of processes.
+Images, views and noise are drawn for the whole batch. So the gradient equals that of one process,
+up to rounding, and saved files do not depend on the number of processes.
 """
 
 import copy
@@ -23,9 +22,9 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.training.flops import SIZES, take
 
 PATIENCE = timedelta(minutes=30)
-"""How long the others wait for the first process, which alone computes the loss on val."""
+"""How long the others wait while rank 0 computes the loss on val."""
 NO_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
-"""What newer and older versions of torch call the sending of buffers before each step."""
+"""The option of DistributedDataParallel that sends buffers, in newer and older torch."""
 Loss = Callable[[TrainBatch], dict[str, Tensor]]
 
 
@@ -33,14 +32,14 @@ LAUNCHERS = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 )
-"""What torchrun and Ray Train, and srun, call rank, number of processes, rank on this machine."""
+"""Variables of torchrun and Ray Train, and of srun: rank, processes, rank on this machine."""
 
 
 def launched() -> tuple[int, int, int] | None:
-    """Rank, processes, and rank on this machine, where a launcher started this as one of several.
+    """Rank, processes, and rank on this machine; None unless a launcher started several processes.
 
-    A launcher also says where they meet, by MASTER_ADDR and MASTER_PORT; srun leaves that to the
-    user. Without it each process is alone.
+    They meet at MASTER_ADDR and MASTER_PORT, which the user of srun sets; without these, each
+    process is alone.
     """
     if not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         return None
@@ -56,6 +55,11 @@ def launched() -> tuple[int, int, int] | None:
     return None
 
 
+def first_rank() -> bool:
+    """Whether this process is rank 0, or alone: it prints and writes for all."""
+    return (launched() or (0,))[0] == 0
+
+
 @contextmanager
 def meeting(device: torch.device) -> Iterator[None]:
     """Join the processes that the launcher has started: NCCL between GPUs, Gloo between CPUs.
@@ -66,7 +70,7 @@ def meeting(device: torch.device) -> Iterator[None]:
         yield
         return
     if os.environ.get("MASTER_ADDR") in ("localhost", "127.0.0.1"):
-        # All are on one machine: no name of it is looked up, and no other machine is let in.
+        # On one machine, use loopback: no name is looked up, and no other machine can connect.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     on_gpus = device.type == "cuda"
     if on_gpus:
@@ -91,7 +95,7 @@ def check_batch(batch_size: int, processes: int) -> None:
     if batch_size % processes:
         more = -(-batch_size // processes) * processes
         raise UserError(
-            f"--gpus {processes}: train.batch_size={batch_size} cannot be divided by it.",
+            f"{processes} processes cannot share train.batch_size={batch_size} equally.",
             f"Choose another number, or type: --set train.batch_size={more}",
         )
 
@@ -116,10 +120,10 @@ class LossOf(nn.Module):
 
 
 def shared(objective: Objective, loss: Loss, batch: TrainBatch) -> Loss:
-    """The loss, such that its gradient becomes the mean over all processes.
+    """The loss, with its gradient averaged over all processes.
 
-    ``batch`` is any with at least two images. :class:`UserError` where a part of the model that
-    sees this process's images alone computes statistics of its batch.
+    ``batch`` has at least two images. :class:`UserError` where core or decoder, which see this
+    process's rows alone, compute statistics of the batch.
     """
     for name, module in objective.named_modules():
         if name.startswith(("core.", "decoder.")) and isinstance(
@@ -129,7 +133,7 @@ def shared(objective: Objective, loss: Loss, batch: TrainBatch) -> Loss:
                 f"--gpus: {name} is a batch normalisation, which would see a part of each batch.",
                 "Use another normalisation, or one GPU.",
             )
-    # State that is no weight changes alike in every process: nothing is to be sent.
+    # Buffers change alike in every process: send none.
     wrap: Any = nn.parallel.DistributedDataParallel
     known = inspect.signature(wrap).parameters
     no_buffers = next(name for name in NO_BUFFERS if name in known)
@@ -142,7 +146,7 @@ def shared(objective: Objective, loss: Loss, batch: TrainBatch) -> Loss:
 
 
 def _any_unused(objective: Objective, batch: TrainBatch) -> bool:
-    """Whether some weight gets no gradient. To search for these at every step takes time."""
+    """Whether some weight gets no gradient; searching for these at every step takes time."""
     twin = copy.deepcopy(objective)
     with alone():
         twin.loss(take(batch, SIZES[0]))["loss"].backward()  # type: ignore[no-untyped-call]
@@ -150,7 +154,7 @@ def _any_unused(objective: Objective, batch: TrainBatch) -> bool:
 
 
 def mean(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scalars, averaged over the processes: as of the whole batch."""
+    """Scalars, averaged over the processes."""
     world = rank_and_world()[1]
     if world == 1:
         return dict(losses)
@@ -160,7 +164,7 @@ def mean(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def agree(seconds: float, stop: bool) -> tuple[float, bool]:
-    """The greatest time, and whether any process was told to stop: all leave at the same step."""
+    """The greatest time, and whether any process must stop, so that all stop at the same step."""
     if rank_and_world()[1] == 1:
         return seconds, stop
     told = torch.tensor([seconds, float(stop)], dtype=torch.float64)

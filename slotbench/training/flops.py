@@ -1,4 +1,4 @@
-"""Counts the FLOPs of one training step, on one process or as a whole of several."""
+"""Counts the FLOPs of one training step, on one process or several."""
 
 import copy
 from contextlib import nullcontext
@@ -13,14 +13,14 @@ from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.training.build import check_losses
 
 SIZES = (2, 4, 6)
-"""Images on which the cost of a step is counted, where the whole batch may not fit."""
+"""Sizes of the small batches from which the cost of a whole batch is extrapolated."""
 
 
 def flops_of_step(objective: Objective, batch: TrainBatch) -> int:
-    """FLOPs of loss and gradient on a batch, as ``torch.utils.flop_counter`` counts them:
-    matrix products, convolutions and attention, a multiplication and an addition being two.
+    """FLOPs of loss and gradient on a batch, by ``torch.utils.flop_counter``.
 
-    Counted on a copy: neither weights nor gradients nor queues of the objective change.
+    It counts matrix products, convolutions and attention; a multiplication and an addition are
+    two. The objective does not change.
     """
     twin = copy.deepcopy(objective)
     counter = FlopCounterMode(display=False)
@@ -34,16 +34,16 @@ def flops_of_step(objective: Objective, batch: TrainBatch) -> int:
 
 
 class _NoModules(nullcontext[None]):
-    """All that is counted belongs to no module in particular."""
+    """Counts everything as of no module."""
 
     parents = frozenset({"Global"})
 
 
 def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
-    """:func:`slotbench.training.flops.flops_of_step` of a batch that may not fit one process.
+    """:func:`flops_of_step` of a batch that may not fit one process.
 
-    Products of matrices grow with the number of images, or with its square where all are
-    compared with all: three small numbers of them tell the parabola.
+    FLOPs grow with the number of images or, where all are compared with all, with its square:
+    three small batches determine the polynomial.
     """
     total = len(batch.images)
     with alone():

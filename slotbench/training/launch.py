@@ -1,8 +1,8 @@
 """``--gpus N``: one run in N processes, started and watched by torchrun's elastic agent.
 
-Each process is :mod:`slotbench.cli.rank`. When one ends badly the agent ends the others; the run
-has then failed, for the reason of the first. Ctrl-C and SIGTERM are passed on: all stop after the
-same step, and rank 0 saves.
+Each process is :mod:`slotbench.cli.rank`. When one fails, the agent ends the others, and the run
+has failed for the reason of the first. After Ctrl-C or SIGTERM all stop at the same step, and rank
+0 saves.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from slotbench.training.loop import Host, Record
 MEMBER, STOPPED = "slotbench.cli.rank", 130
 """The module that each process runs, and its exit code after Ctrl-C."""
 SAVE_SECONDS, TOGETHER = 120, 5.0
-"""Seconds to save after Ctrl-C; and within which failures may have one cause."""
+"""Seconds to save after Ctrl-C; failures within so many seconds may have one cause."""
 KINDS: Mapping[str, type[SlotbenchError]] = {
     kind.__name__: kind for kind in (UserError, RunLocked, TrainingError)
 }
@@ -40,7 +40,7 @@ TRACEBACK = "traceback.txt"
 
 
 def train(run: Record, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
-    """What :func:`slotbench.training.loop.train` does, in ``host.processes`` processes."""
+    """:func:`slotbench.training.loop.train` in ``host.processes`` processes."""
     check_batch(config.train.batch_size, host.processes)
     say(f"{host.processes} processes share each batch of {config.train.batch_size}.")
     with tempfile.TemporaryDirectory(prefix="slotbench-") as name:
@@ -65,12 +65,12 @@ def train(run: Record, config: RunConfig, dataset: DatasetFile, host: Host) -> N
 
 
 def _supervise(processes: int, request: dict[str, Any], folder: Path) -> dict[int, int]:
-    """Run all processes to their end; the exit codes of those that failed first, by rank."""
+    """Run all processes; returns the exit codes of those that failed first, by rank."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # It logs every process that it ends; only the run's own reason matters.
+    # It logs every process that it ends; the run's own reason is enough.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     shown = {0: Std.NONE, **dict.fromkeys(range(1, processes), Std.ALL)}
     config = LaunchConfig(
@@ -104,7 +104,7 @@ def _supervise(processes: int, request: dict[str, Any], folder: Path) -> dict[in
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """The agent puts handlers of its own in place and leaves them there."""
+    """Restore this process's signal handlers, which the agent replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -115,7 +115,7 @@ def _own_signals() -> Iterator[None]:
 
 
 def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path) -> SlotbenchError:
-    """Why the processes ended, written down in the run's directory."""
+    """The reason why the processes ended; writes it to the run's directory."""
     reports = {
         int(file.stem): json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]*.json"))
     }

@@ -1,21 +1,20 @@
 """The training loop, from top to bottom. It never asks which objective it runs.
 
-Whatever a step draws (images, views, noise) is a function of (seed, step), so the step number is
-all that resuming needs. With several processes each takes its rows of every batch; rank 0 writes.
+Images, views and noise of a step are functions of (seed, step), so resuming needs the step number
+alone. Of several processes, each takes its rows of every batch, and rank 0 writes.
 
-No step waits for the device. Whether losses and gradients are finite is kept on the device and
-read every ``log_every`` steps and before anything is saved; from the first bad step on the
-optimiser leaves the weights as they are.
+No step waits for the device. A flag on the device says whether losses and gradients are finite; it
+is read every ``log_every`` steps and before saving. From the first bad step on, the optimiser
+changes nothing.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import safetensors.torch
 import torch
@@ -40,58 +39,54 @@ from slotbench.training.signals import StopRequest, asked, signals
 
 NOT_FINITE = "Halve the learning rate: --set train.learning_rate=NUMBER. Of your own loss: mend it."
 VAL_BATCHES = 8
-"""Batches of ``val`` that the validation loss is the mean of."""
+"""The validation loss is the mean over so many batches."""
 
 
 class Observer:
-    """Told of a run while it trains, by subclasses for pictures and trackers; does nothing."""
+    """Called while a run trains. Does nothing; subclasses draw pictures and feed trackers."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """The numbers of a step, as in a line of ``metrics.jsonl``."""
 
     def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
-        """The objective as it is after a step, for a picture of its slots."""
+        """Draw the slots of the objective after a step."""
 
     def close(self, state: str) -> None:
         """The run ends as ``done``, ``failed`` or ``interrupted``."""
 
 
 class Record(Protocol):
-    """The run directory as the loop uses it: :class:`slotbench.results.run.Run`."""
+    """The part of :class:`slotbench.results.run.Run` that the loop uses."""
 
     path: Path
+    checkpoint: Path
+    model: Path
 
     @property
-    def id(self) -> str: ...
-    @property
     def typed(self) -> str: ...
-    @property
-    def checkpoint(self) -> Path: ...
-    @property
-    def model(self) -> Path: ...
     def create(self, config: RunConfig) -> None: ...
     def lock(self) -> AbstractContextManager[None]: ...
     def status(self) -> dict[str, Any]: ...
     def write_status(self, state: Any, reason: str = "", **fields: Any) -> None: ...
     def write_environment(self, device: str, threads: int) -> None: ...
     def rewind_metrics(self, step: int) -> None: ...
-    def open_metrics(self) -> IO[str]: ...
+    def add_metrics(self, row: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
 class Host:
-    """Where and how a run is executed; nothing that its result depends on."""
+    """Where and how a run is executed; results do not depend on it."""
 
     device: torch.device
     checkpoint_seconds: float = 120.0
     memory_budget: int | None = None
-    """Bytes that the loader may hold; none: a quarter of the free memory."""
+    """Most bytes of images in memory; none: a quarter of what is free."""
     processes: int = 1
-    """How many share each batch, a GPU each where the device is one."""
+    """Processes that share each batch; each has a GPU of its own, if any."""
     trackers: tuple[str, ...] = ()
     """Where metrics go beside ``metrics.jsonl``, by name."""
     observe: Callable[[Path, RunConfig, int], Observer] = lambda *_: Observer()
-    """Makes the observer of a run from its directory, configuration and first step."""
+    """Makes a run's observer from its directory, configuration and first step."""
 
     @property
     def name(self) -> str:
@@ -110,10 +105,9 @@ def train(
 ) -> None:
     """Train a run from its last checkpoint, or from the start, to its last step.
 
-    ``objective`` is the untrained one of ``config``; ``spent`` seconds went into its choice. Rank 0
-    alone holds the run and writes.
-    Raises :class:`TrainingError` where the loss is no longer finite, and KeyboardInterrupt after
-    Ctrl-C or SIGTERM; the run's status and checkpoint are written in each case.
+    ``objective`` is the untrained one of ``config``; its choice took ``spent`` seconds. Rank 0
+    alone locks the run and writes. :class:`TrainingError` where the loss is no longer finite,
+    KeyboardInterrupt after Ctrl-C or SIGTERM; status and checkpoint are written in each case.
     """
     if rank_and_world()[0]:
         with signals():
@@ -127,8 +121,8 @@ def train(
         run.rewind_metrics(trainer.step)
         observer = host.observe(run.path, config, trainer.step)
         try:
-            with run.open_metrics() as metrics, bar("Training", trainer.steps) as progress:
-                _lead(trainer, metrics, observer, progress)
+            with bar("Training", trainer.steps) as progress:
+                _lead(trainer, observer, progress)
             _finish(trainer, observer)
         except StopRequest as stop:
             trainer.save()
@@ -139,6 +133,8 @@ def train(
         except Exception as error:
             # On a full disk this fails too; the run then reads as interrupted.
             with suppress(OSError):
+                if isinstance(error, TrainingError) and (bad := int(trainer.bad)):
+                    run.add_metrics({"step": bad, "finite": False})
                 reason = "another process is lost" if gone(error) else reason_of(error)
                 run.write_status("failed", reason, **_progress(trainer))
             raise
@@ -146,12 +142,12 @@ def train(
             observer.close(run.status()["state"])
 
 
-def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Bar) -> None:
-    """Take every step; log, validate, draw and save when it is time to."""
+def _lead(trainer: "Trainer", observer: Observer, progress: Bar) -> None:
+    """Take every step; log, validate, draw and save in between."""
     run, batch = trainer.run, trainer.settings.batch_size
     val = trainer.loader("val", min(batch, trainer.dataset.size("val")))
     loader = trainer.begin()  # a budget of FLOPs sets the steps
-    settings, trainer.metrics = trainer.settings, metrics
+    settings = trainer.settings
     run.write_status("running", **_progress(trainer))
     progress.set(trainer.step, trainer.steps)
     saved = time.monotonic()
@@ -172,7 +168,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
                 said = f"the loss is not finite after step {step}, on val"
                 raise TrainingError(said, NOT_FINITE)
         if row:
-            metrics.write(json.dumps({"step": step, **row}) + "\n")
+            run.add_metrics({"step": step, **row})
             observer.log(step, row)
         if settings.picture_every and step % settings.picture_every == 0 and not last:
             trainer.draw(observer)
@@ -184,7 +180,7 @@ def _lead(trainer: "Trainer", metrics: IO[str], observer: Observer, progress: Ba
 
 
 def _follow(trainer: "Trainer") -> None:
-    """Take the steps that rank 0 takes, and write nothing; KeyboardInterrupt where it stops."""
+    """Take the same steps as rank 0 and write nothing; KeyboardInterrupt where all stop."""
     loader = trainer.begin()
     try:
         while not trainer.at_end():
@@ -197,7 +193,7 @@ def _follow(trainer: "Trainer") -> None:
 
 
 def _finish(trainer: "Trainer", observer: Observer) -> None:
-    """Write the trained weights; only then is the run done."""
+    """Write the trained weights, then the status ``done``."""
     trainer.save()
     state = trainer.objective.state_dict()
     tensors = {name: value.contiguous().cpu() for name, value in state.items()}
@@ -234,7 +230,7 @@ def _progress(trainer: "Trainer") -> dict[str, Any]:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The rate of step ``step``, from 0; a function of the step alone."""
+    """The learning rate of step ``step``, counted from 0."""
     rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
     if config.decay == "cosine":
         return rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
@@ -244,7 +240,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 class Trainer:
-    """One run in progress: modules, optimiser, data, and the step it has come to."""
+    """One run in progress: objective, optimiser, data, and the number of steps taken."""
 
     def __init__(
         self,
@@ -269,7 +265,6 @@ class Trainer:
         self.bfloat16 = bfloat16(host.device, config.train.precision)
         self.bad = torch.zeros((), dtype=torch.int64, device=host.device)
         """The first step whose loss or gradient was not finite; 0: none."""
-        self.metrics: IO[str] | None = None
         self.step, self.seconds, self.mark, self.stopped = 0, spent, time.monotonic(), False
         if run.checkpoint.is_file():
             saved = checkpoint.load(run.checkpoint, config.id)
@@ -283,13 +278,13 @@ class Trainer:
 
     @property
     def taken(self) -> int:
-        """Steps that the run has cost: its own, and those of several starts."""
+        """Steps of the run and of all its starts."""
         several = self.objective.trains and self.settings.starts > 1
         tried = self.settings.starts * self.settings.start_steps if several else 0
         return self.step + tried
 
     def at_end(self) -> bool:
-        """Whether all steps are done, or all seconds of the budget are used up."""
+        """Whether all steps are done or all seconds of the budget are spent."""
         budget = self.budget
         if budget is not None and budget.unit == "seconds" and self.seconds >= budget.amount:
             return True
@@ -305,7 +300,7 @@ class Trainer:
         return loader
 
     def _measure(self, loader: Feed) -> None:
-        """Count the FLOPs of a step; a budget of FLOPs thereby sets the number of steps."""
+        """Count the FLOPs of a step, from which a budget of FLOPs sets the number of steps."""
         joined = rank_and_world()[1] > 1
         with self.autocast(), alone():
             batch = self.batch(loader, 0)
@@ -333,7 +328,7 @@ class Trainer:
         return Feed(loader, self.host.device)
 
     def batch(self, loader: Feed, step: int, purpose: str = "train") -> TrainBatch:
-        """What the objective sees at a step: a function of (seed, step) alone."""
+        """The batch of a step: a function of (seed, step) alone."""
         own, seed = own_rows(loader.loader.batch_size), self.config.seed
         labels = loader(step, own)
         pixels, views = labels.pop("image"), None
@@ -381,8 +376,6 @@ class Trainer:
     def check(self) -> None:
         """Wait for the device; :class:`TrainingError` where a step so far was not finite."""
         if bad := int(self.bad):
-            if self.metrics is not None:
-                self.metrics.write(json.dumps({"step": bad, "finite": False}) + "\n")
             raise TrainingError(f"the loss is not finite at step {bad}", NOT_FINITE)
 
     def val_loss(self, loader: Feed) -> float:
@@ -398,12 +391,12 @@ class Trainer:
         return math.fsum(torch.stack(losses).tolist()) / count
 
     def draw(self, observer: Observer) -> None:
-        """Have the slots drawn as they are at this step."""
+        """Have the observer draw the slots."""
         observer.picture(self.objective, self.dataset, self.step)
         self.objective.train()
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the configuration or the GPU asks for it, else nothing."""
+        """Autocast to bfloat16, if the run uses it."""
         return torch.autocast(self.host.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def save(self) -> None:

@@ -20,7 +20,7 @@ class StopRequest(Exception):  # noqa: N818  # no error: the user asked
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Inside, the signals of :data:`STOPS` are noted; the second ends the process at once."""
+    """Inside the block, note the signals of :data:`STOPS`; the second one raises at once."""
 
     def note(number: int, _frame: object) -> None:
         if _noted:
@@ -39,12 +39,12 @@ def signals() -> Iterator[None]:
 
 
 def asked() -> str:
-    """The signal that asked this process to stop; empty: none did."""
+    """The signal that asked this process to stop; "": none."""
     return _noted[0] if _noted else ""
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel send SIGTERM when the parent dies; elsewhere than on Linux, go on alone."""
+    """On Linux, have the kernel send SIGTERM to this process when its parent dies."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

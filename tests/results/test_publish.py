@@ -150,8 +150,13 @@ def test_no_folder_gets_the_name_of_an_archive(run, tmp_path):
 def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):
     (tmp_path / "foreign").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    for name, why in (("foreign", "the folder has no config.json"), ("pipe", "a run is a folder")):
-        with pytest.raises(UserError, match=f"{name} is no run: {why}"):
+    faults = {
+        "foreign": "the folder has no file config.json",
+        "pipe": "it is no folder",
+        "pipe/folder": "it does not exist",
+    }
+    for name, fault in faults.items():
+        with pytest.raises(UserError, match=rf"{name} is no run: {fault}\. Expected a folder"):
             api.show(tmp_path / name, results_dir=tmp_path)
     with pytest.raises(UserError, match="neither a run nor a bundle"):
         api.verify(tmp_path)

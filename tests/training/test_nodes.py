@@ -2,14 +2,16 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
+from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
 from slotbench.training.distributed import launched
 from tests.commands import meeting_place, sets, start_command, wait_for
-from tests.small import SMALL
+from tests.small import CPU, SMALL, started
 from tests.training import ranks
 from tests.training.test_distributed_train import assert_close
 from tests.training.test_launch import ended, steps_done
@@ -64,6 +66,46 @@ def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):
     status = workflow.find("0-", tmp_path).status()
     assert status["state"] == "failed"
     assert status["reason"] == "another process is lost"
+
+
+def launch_as(monkeypatch, rank, world=2):
+    """Make this process one of several, as torchrun does; they never meet."""
+    for name, value in zip(TORCHRUN, (rank, world, rank), strict=True):
+        monkeypatch.setenv(name, str(value))
+    for name, value in meeting_place().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_rank_0_alone_names_the_preset(blocks, tmp_path, monkeypatch, capsys, rank):
+    launch_as(monkeypatch, rank)
+    monkeypatch.setattr(workflow, "_begin", lambda run, *_: run)
+    workflow.start(Choice(), CPU, blocks, tmp_path, evaluate=False)
+    assert ("Preset:" in capsys.readouterr().err) == (rank == 0)
+
+
+def test_a_batch_that_launched_processes_cannot_share_is_refused(blocks, tmp_path, monkeypatch):
+    launch_as(monkeypatch, 1, world=3)
+    with pytest.raises(UserError, match=r"3 processes cannot share train\.batch_size=8 equally"):
+        started(blocks, tmp_path)
+
+
+def test_processes_of_a_launcher_start_no_others(blocks, tmp_path, monkeypatch):
+    launch_as(monkeypatch, 0)
+    monkeypatch.setattr("slotbench.training.launch.train", None)
+    with pytest.raises(UserError, match="--gpus: the launcher has started all processes"):
+        started(blocks, tmp_path, host=replace(CPU, processes=2))
+
+
+def test_rank_0_alone_copies_the_checkpoint_that_an_extended_run_begins_with(
+    blocks, tmp_path, monkeypatch
+):
+    short = started(blocks, tmp_path)
+    launch_as(monkeypatch, 1)
+    monkeypatch.setattr(workflow, "_train_with_others", lambda *_: None)
+    longer = workflow.resume(short.id, CPU, blocks, tmp_path, evaluate=False, steps=5)
+    assert longer.config().extended == {"run": short.id, "step": 3}
+    assert not longer.checkpoint.exists()
 
 
 @pytest.mark.parametrize(

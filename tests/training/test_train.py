@@ -9,6 +9,7 @@ import torch
 
 from slotbench.config.run_config import TrainConfig
 from slotbench.errors import RunLocked, TrainingError, UserError
+from slotbench.files import reason_of
 from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, all_runs, read_model
@@ -19,6 +20,14 @@ from tests.small import CPU, started
 
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 EVERY = "train.val_every=4"
+
+
+def test_a_disk_that_fills_under_the_metrics_is_told_with_their_name(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as full:
+        Run(tmp_path).add_metrics({"step": 1})
+    assert f"or a limit on file sizes is reached ({metrics})" in reason_of(full.value)
 
 
 @pytest.mark.parametrize("fields", [{}, SIMCLR, {"objective": "simclr", "alignment": "pool"}])
