@@ -196,7 +196,6 @@ def verify(
 
     Returns the facts; a bundle's document has the key ``bundle``.
     """
-    from slotbench.progress import say
     from slotbench.results import verify as check
     from slotbench.results.bundle import is_bundle
 
@@ -206,9 +205,7 @@ def verify(
     if is_bundle(path):
         from slotbench.results.recompute import verify_bundle
 
-        return verify_bundle(
-            path, Path(data_dir), device, recompute=recompute, tolerance=tolerance, say=say
-        )
+        return verify_bundle(path, Path(data_dir), device, recompute=recompute, tolerance=tolerance)
     if path.is_file() or path.suffix == ".h5":
         facts = check.dataset(path)
         return facts | check.agreement(facts, Path(results_dir), against)
@@ -219,4 +216,4 @@ def verify(
             f"{target} is a folder, and neither a run nor a bundle.",
             "Name a prepared file, a run's directory or id, or a bundle.",
         )
-    return check.run(str(find(target, results_dir).path), Path(results_dir))
+    return check.run(find(target, results_dir))

@@ -5,20 +5,22 @@ from contextlib import suppress
 from pathlib import Path
 
 SHIPPED = Path(__file__).with_name("published")
-"""The published results that come with slotbench: a JSON file a study, a bundle with weights."""
+"""Published results that ship with slotbench: a JSON file a study, or a bundle with weights."""
 COPIES = "copies"
-"""Beside the bundles of a results folder: copies of published runs, to write into."""
+"""The folder beside the bundles that holds writable copies of published runs."""
+DOCUMENTS = ("config.json", "status.json", "evaluation.json", "environment.json")
+"""The files of a published run that the leaderboard reads."""
 VARIABLE = "SLOTBENCH_PUBLISHED"
-"""Names a folder of records to read instead of :data:`SHIPPED`; empty: none."""
+"""Environment variable: a folder to read instead of :data:`SHIPPED`; empty: none."""
 
 
 def published_files(results_dir: Path) -> list[Path]:
-    """The files of published records that stand on the leaderboard of a folder."""
+    """The files of published records, of this folder and shipped."""
     return [file for folder in _published(results_dir) for file in sorted(folder.glob("*.json"))]
 
 
 def published_bundles(results_dir: Path) -> list[str]:
-    """The folders of published runs with weights: bundles, and :data:`COPIES`."""
+    """The bundles of published runs with weights, and :data:`COPIES`."""
     return [bundle for folder in _published(results_dir) for bundle in inside(str(folder))]
 
 
@@ -29,7 +31,7 @@ def published_runs(results_dir: Path) -> list[str]:
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder of runs stands where bundles do, whatever it holds."""
+    """Whether a folder lies where bundles lie, even if it is none; nothing is written there."""
     published = folder.parent.name == "published" or folder.parent in _published(Path())
     return published and folder.name != COPIES
 
@@ -40,7 +42,7 @@ def _published(results_dir: Path) -> list[Path]:
 
 
 def below(folder: str, depth: int) -> list[str]:
-    """The folders ``depth`` levels below a folder, sorted; hidden ones are left out."""
+    """The visible folders ``depth`` levels below a folder, sorted."""
     level = [folder]
     for _ in range(depth):
         level = [place for path in level for place in inside(path)]
@@ -48,7 +50,7 @@ def below(folder: str, depth: int) -> list[str]:
 
 
 def inside(folder: str, *, folders: bool = True) -> list[str]:
-    """The folders in a folder, or its files; none where it cannot be read."""
+    """The visible folders in a folder, or its files; none where it cannot be read."""
     with suppress(OSError), os.scandir(folder) as found:
         return sorted(
             item.path for item in found if item.name[0] != "." and item.is_dir() == folders

@@ -1,7 +1,4 @@
-"""What a paper should cite for its results: BibTeX, and a paragraph on how they were made.
-
-Papers are those that the classes of the registry name in their ``source``.
-"""
+"""Citations for a paper: BibTeX of the papers in each class's ``source``, and a paragraph."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,7 +18,7 @@ _ARXIV = re.compile(
 
 @dataclass
 class Work:
-    """One paper, as far as the registry's line names it."""
+    """One paper, as far as ``source`` names it."""
 
     arxiv: str
     authors: str = ""
@@ -72,7 +69,7 @@ def _components(row: Row) -> Iterator[tuple[registry.Kind, str]]:
 
 
 def to_bibtex(rows: Iterable[Row]) -> str:
-    """An entry for slotbench and one for each paper that it names a source for."""
+    """An entry for slotbench and one for each paper."""
     rows = list(rows)
     commits = _commits(rows)
     note = f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if commits else ""
@@ -82,7 +79,7 @@ def to_bibtex(rows: Iterable[Row]) -> str:
 
 
 def to_markdown(rows: Iterable[Row], sentence: str) -> str:
-    """How the results were made, what they say (``sentence``), and what to cite."""
+    """How the results were computed, the verdict (``sentence``), and the citations."""
     rows = list(rows)
     runs: dict[str, Row] = {row["run"]: row for row in rows}
     counting = [row for row in runs.values() if row["counts"]]

@@ -1,7 +1,7 @@
-"""The documents of a run as declared models.
+"""Models of a run's documents, which may come from anyone.
 
-They may come from anyone. Whatever does not fit raises :class:`UserError` that names the field.
-Text loses its control characters when it is read, so that nothing that prints it has to.
+Reading one that does not fit raises :class:`UserError` with the field. Control characters are
+removed from text.
 """
 
 import re
@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 _THREAD = re.compile(r"\b1 threads")
 Text = Annotated[str, AfterValidator(plain)]
 Device = Annotated[Text, AfterValidator(lambda name: _THREAD.sub("1 thread", name))]
-"""Of earlier runs "cpu, 1 threads" too: it is one device, with one name."""
+"""Earlier runs wrote "cpu, 1 threads"."""
 Whole = Annotated[int, Interval(ge=0, lt=2**63)]
 Number = float | None
 State = Literal["new", "running", "done", "failed", "interrupted"]
@@ -83,14 +83,14 @@ class TrainFacts(Facts):
 
 
 class TransferFacts(Facts):
-    """On which data a run was judged that was trained on other data, and with how many slots."""
+    """The data of a transfer, and the number of slots on it."""
 
     dataset: DatasetFacts
     slots: Whole
 
 
 class InitFacts(Facts):
-    """The run whose weights a run starts from."""
+    """The run that ``--init`` names."""
 
     run: Text
     model: Text
@@ -99,14 +99,14 @@ class InitFacts(Facts):
 
 
 class ExtendedFacts(Facts):
-    """The finished run that a run goes on from, and its last step."""
+    """The finished run that is extended, and its last step."""
 
     run: Text
     step: Whole
 
 
 class Tuning(Facts):
-    """What the settings of a tuned contestant cost."""
+    """The budget of a contestant's tuning."""
 
     trials: Whole
     steps: Whole
@@ -131,7 +131,7 @@ class Config(Schema):
     slots: Whole | None = None
     source: dict[str, Any] = Field(default_factory=dict)
     trained_on: Text | None = None
-    """Of a transfer, which has ``dataset`` for the data that the run was judged on."""
+    """Of a transfer, whose ``dataset`` is the data that the run was judged on."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
@@ -158,7 +158,7 @@ class Status(Facts):
     device: Device = ""
     warnings: list[Text] = Field(default_factory=list)
     host: Text | None = None
-    """Names the running kernel of the machine that trains it."""
+    """Identifies the kernel of the machine that trains the run."""
     evaluation_error: Text | None = None
 
 

@@ -1,6 +1,6 @@
-"""Runs that follow an earlier one: ``train --init`` and ``train --resume RUN --steps N``.
+"""``train --init`` and ``train --resume RUN --steps N``: new runs that follow an earlier one.
 
-Both are runs of their own, with an id and a directory of their own; the earlier run stays as it is.
+The earlier run does not change.
 """
 
 from collections.abc import Mapping
@@ -43,16 +43,15 @@ def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfi
 
 
 def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tensor]:
-    """The weights that a run starts from: the core's; the objective's where it is the same one.
+    """The weights that a run starts from: the core's, and those of the same objective.
 
-    :class:`UserError` where the earlier run is gone, or has been trained anew.
+    :class:`UserError` where the earlier run is gone or was trained again.
     """
     earlier = find(config.init["run"], results_dir, published=True)
     state = read_model(earlier)
     if sha256_of(earlier.model) != config.init["model"]:
         raise UserError(
-            f"{earlier.model} is not the model that this run was to start from: its sha256 is "
-            "another one.",
+            f"{earlier.model} has changed since this run was configured: its sha256 differs.",
             "Put back the file, or type --init again for another run.",
         )
     if config.init["objective"] == config.names["objective"]:
@@ -61,10 +60,10 @@ def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tenso
 
 
 def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
-    """The run that goes on from a finished one up to ``steps`` steps, and its configuration.
+    """A run that extends a finished one to ``steps`` steps, and its configuration.
 
-    Its learning rate and the objective's schedules are those of a run of ``steps`` steps.
-    :class:`UserError` where the run is not finished, has a budget, or has as many steps.
+    All schedules are those of a run of ``steps`` steps. :class:`UserError` where the run is not
+    finished, has a budget, or has as many steps.
     """
     status = run.status()
     if status["state"] != "done":
@@ -90,9 +89,9 @@ def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
 
 
 def go_on_from_earlier(run: Run, config: RunConfig) -> None:
-    """Give an extended run the checkpoint and the metrics of the run that it goes on from.
+    """Copy checkpoint and metrics of the earlier run into an extended one, which is locked.
 
-    The caller holds the run. :class:`UserError` where the earlier run is gone or has changed.
+    :class:`UserError` where the earlier run is gone or has changed.
     """
     if run.checkpoint.is_file():
         return
@@ -107,5 +106,5 @@ def go_on_from_earlier(run: Run, config: RunConfig) -> None:
     facts = {"step": step, "steps": config.train.steps, "seconds": saved.seconds}
     extended = dict(config.extended)
     run.write_status("interrupted", f"goes on from {earlier.id}", **facts, extended=extended)
-    # Last: a run without a checkpoint begins with this again.
+    # Last: without a checkpoint, an interrupted copy starts again.
     replace(saved, run_id=config.id).save(run.checkpoint)

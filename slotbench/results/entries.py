@@ -14,30 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from slotbench.errors import UserError
-from slotbench.files import read_json, write_json
+from slotbench.files import write_json
+from slotbench.results.documents import SCHEMA_VERSION
 from slotbench.results.run import Run
 
-SCHEMA_VERSION = 1
 FOLDERS = {"external": "external", "baseline": "baselines"}
 """Kind of entry -> its folder below the results directory."""
 NAME_LENGTH = 80
+NAME_EXAMPLE = 'For example: --name "SLATE (authors\' code)"'
 
 Document = dict[str, Any]
 
 
 def identity(config: Document) -> Document:
-    """What makes two entries the same one; all but ``seed`` makes them one row."""
+    """The fields that identify an entry; without ``seed``, those that identify its row."""
     keys = ("kind", "name", "seed", "slots", "version")
     same = {key: config.get(key) for key in keys}
     return {**same, "dataset": config["dataset"]["fingerprint"]}
 
 
 def check_name(name: str) -> str:
-    """The name of an external entry; :class:`UserError` where it is no name for a table."""
+    """The name, stripped; :class:`UserError` where it does not fit a table."""
     if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
         raise UserError(
-            f"--name {name!r}: expected 1 to {NAME_LENGTH} printable characters.",
-            'For example: --name "SLATE (authors\' code)"',
+            f"--name {name!r}: expected 1 to {NAME_LENGTH} printable characters.", NAME_EXAMPLE
         )
     return name.strip()
 
@@ -51,21 +51,14 @@ def directory(config: Document, results_dir: Path) -> Path:
     return results_dir / FOLDERS[config["kind"]] / dataset / f"{slug}-{digest}"
 
 
-def previous(config: Document, results_dir: Path) -> Document | None:
-    """The configuration of the entry that :func:`store` would replace, where there is one."""
-    file = directory(config, results_dir) / "config.json"
-    found: Document | None = read_json(file) if file.is_file() else None
-    return found
-
-
 def store(
     config: Document, evaluation: Document, warnings: list[str], results_dir: Path, threads: int
 ) -> Path:
-    """Write an entry; returns its directory. Any file is written whole or not at all."""
+    """Write an entry; returns its directory."""
     run = Run(directory(config, results_dir))
     run.path.mkdir(parents=True, exist_ok=True)
     with run.lock():
-        # Without an evaluation an entry counts for nothing: it goes first and comes last.
+        # An entry without an evaluation does not count: remove it first, write it last.
         run.evaluation.unlink(missing_ok=True)
         write_json(run.config_file, {"schema": SCHEMA_VERSION, **config})
         run.write_environment("cpu", threads)

@@ -1,8 +1,7 @@
-"""Every result of every run with where it came from: one row a run and metric.
+"""Every result of every run with its provenance: one row a run and metric.
 
-The rows hold every evaluation, also those that are stale or left out of the leaderboard; the
-columns ``counts`` and ``problems`` say so. A run without results (failed, running, not yet
-evaluated) has one row without a metric: nothing is missing in silence.
+Evaluations that are left out of the leaderboard have rows too; see ``counts`` and ``problems``. A
+run without results has one row without a metric.
 """
 
 import csv
@@ -31,7 +30,7 @@ ENDINGS = {
     "markdown": (".md", ".txt"),
     "bibtex": (".bib", ".txt"),
 }
-"""Of the files of each format, and of citations."""
+"""Of the files of each format and of citations."""
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "float64", "bool"
 _KINDS = {
     WHOLE: "image_size core_version objective_version seed metric_version n left_out images "
@@ -58,7 +57,7 @@ _FROM_RESULT = ("value", "low", "high", "n", "left_out")
 
 
 def results(results_dir: Path) -> Iterator[Row]:
-    """The rows of :data:`COLUMNS`, run by run in the order of the leaderboard's reading."""
+    """The rows of :data:`COLUMNS`, run by run."""
     for run in find(results_dir):
         common = _common(run)
         cells = run.evaluation.metrics if run.evaluation is not None else {}
@@ -92,7 +91,10 @@ def _common(run: Found) -> Row:
 
 
 def form_of(out: Path | None, form: str | None) -> str:
-    """The format that is meant; :class:`UserError` for an unknown one or none to write to."""
+    """The format, by the file's name where none is given.
+
+    :class:`UserError` where it is unknown, does not fit the name, or cannot be written.
+    """
     if form is None:
         form = "parquet" if out is not None and out.suffix == ".parquet" else "csv"
     if form not in FORMATS:
@@ -157,7 +159,7 @@ def _write_parquet(rows: Sequence[Row], path: Path) -> int:
 
 
 def _as(kind: str, value: Any) -> Any:
-    """A value of the column's kind; None for a whole number that the column cannot hold."""
+    """A value of the column's kind; None for an integer of more than 64 bits."""
     if kind == REAL and value is not None:
         return float(value)
     return None if kind == WHOLE and abs(value or 0) >= 2**63 else value

@@ -51,15 +51,15 @@ class ResizedImages(DatasetFile):
 
 @dataclass(frozen=True)
 class Transfer:
-    """The data that a run is judged on, and with how many slots; none: as the data ask for."""
+    """Data that a run was not trained on, and the number of slots; none: objects + 1."""
 
     dataset: DatasetFile
     slots: int | None
 
     def adapt(self, core: Core) -> int:
-        """Give the core its slots, and return how many: one more than the data have objects.
+        """Set the core's number of slots and return it. Weights may fix it.
 
-        A core whose weights hold a number keeps it; :class:`UserError` where another is asked for.
+        :class:`UserError` where they do and another number is asked for.
         """
         count = self.dataset.layout.objects + 1 if self.slots is None else self.slots
         if self.slots is None and not core.any_slots:
@@ -77,16 +77,10 @@ class Transfer:
         return folder / f"{data[:12]}-{slots}.json"
 
     def facts(self, slots: int) -> dict[str, Any]:
-        """What the evaluation says of it."""
+        """The field ``transfer`` of the evaluation."""
         info = asdict(dataset_info(self.dataset))
         del info["layout"]
         return {"transfer": {"dataset": info, "slots": slots}}
-
-
-def is_own(dataset: DatasetFile, config: RunConfig, slots: int | None) -> bool:
-    """Whether this is the data that the run was trained on, with as many slots."""
-    same = dataset.fingerprint == config.dataset.fingerprint
-    return same and slots in (None, config.sections["core"].slots)
 
 
 def evaluate(
@@ -115,14 +109,16 @@ def evaluate(
     if dataset is not None:
         path = locate(dataset, data_dir)
         with ResizedImages(path, config.dataset.image_size) as other, run.lock():
-            elsewhere = None if is_own(other, config, slots) else Transfer(other, slots)
+            same = other.fingerprint == config.dataset.fingerprint
+            own = same and slots in (None, config.sections["core"].slots)
+            elsewhere = None if own else Transfer(other, slots)
             return judge_run(
                 run, config, other, host, split, groups, force=force, transfer=elsewhere
             )
     if slots is not None:
         raise UserError(f"--slots {slots}: on which data?", "Type --dataset too.")
-    with open_dataset(config, data_dir) as own, run.lock():
-        return judge_run(run, config, own, host, split, groups, force=force, cached=cached)
+    with open_dataset(config, data_dir) as trained_on, run.lock():
+        return judge_run(run, config, trained_on, host, split, groups, force=force, cached=cached)
 
 
 def judge_run(

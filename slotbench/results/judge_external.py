@@ -17,7 +17,7 @@ from slotbench.evaluation.external import evaluate_given, from_baseline, from_fi
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.predictions import PredictionFile, plan
-from slotbench.files import sha256_of
+from slotbench.files import read_json, sha256_of
 from slotbench.progress import bar, say
 from slotbench.registry import unknown
 from slotbench.results import entries
@@ -121,8 +121,8 @@ def _judge(
     info |= {"recipe": dataset.recipe} if dataset.recipe else {}
     config = {**config, "dataset": {**info, "objects": dataset.layout.objects}}
     entry = entries.directory(config, request.results_dir)
-    before = entries.previous(config, request.results_dir)
-    if before is not None and before.get("source") != config.get("source"):
+    stored = entry / "config.json"
+    if stored.is_file() and read_json(stored).get("source") != config.get("source"):
         say(f"This replaces {config['name']!r}, seed {request.seed}, made from another file.")
     done = last(entry / "evaluation.json", dataset, "test", request.seed, model)
     left = groups if request.force else left_to_do(done, groups)
@@ -161,25 +161,17 @@ def check_options(
             "For example: slotbench evaluate --baseline kmeans --dataset clevr",
         )
     (what,) = chosen
-    named = {"RUN": "a run has a name", "--baseline": "a baseline has a name"}
-    mistakes = (
-        (
-            name is not None and what in named,
-            f"--name goes with --predictions; {named.get(what)}.",
-            "",
-        ),
-        (what != "RUN" and split != "test", f"--split {split}: {what} is judged on test.", ""),
-        (
-            what != "RUN" and dataset is None,
-            f"{what} needs --dataset.",
-            "For example: --dataset clevr",
-        ),
-        (
-            what == "--predictions" and name is None,
+    if name is not None and what != "--predictions":
+        named = "a run has a name" if what == "RUN" else "a baseline has a name"
+        raise UserError(f"--name goes with --predictions; {named}.")
+    if what == "RUN":
+        return
+    if split != "test":
+        raise UserError(f"--split {split}: {what} is judged on test.")
+    if dataset is None:
+        raise UserError(f"{what} needs --dataset.", "For example: --dataset clevr")
+    if what == "--predictions" and name is None:
+        raise UserError(
             "--predictions needs --name, under which it stands on the leaderboard.",
-            'For example: --name "SLATE (authors\' code)"',
-        ),
-    )
-    for wrong, message, advice in mistakes:
-        if wrong:
-            raise UserError(message, advice)
+            entries.NAME_EXAMPLE,
+        )

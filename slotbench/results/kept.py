@@ -1,8 +1,7 @@
-"""What was computed before: pages of the leaderboard of many runs, and plans of large suites.
+"""A cache of texts: pages of the leaderboard of many runs, and plans of large suites.
 
-A text is kept in the user's cache folder, under a hash of everything that it depends on: what was
-asked for, slotbench's own files and registry, and the size and the time of change of every other
-file. So it is never out of date: whatever has changed, it is computed anew.
+A text is stored in the user's cache folder under a hash of everything that it depends on: the
+question, slotbench's own files and registry, and size and time of change of every other file.
 """
 
 import hashlib
@@ -11,33 +10,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from slotbench import registry
+from slotbench import registry, results
 from slotbench.files import write_whole
-from slotbench.results import below, inside, published_bundles, published_files, published_runs
 
 LEAST_RUNS = 500
-"""Fewer are read so fast that keeping a page is not worth it."""
+"""Fewer runs are read so fast that no page is cached."""
 MOST = 32
-"""Texts that are kept."""
-DOCUMENTS = ("config.json", "status.json", "evaluation.json", "environment.json")
+"""Texts that are cached."""
 
 
 def page_key(results_dir: Path, asked: object) -> str:
-    """Names a page of a folder's leaderboard; "" where there are too few runs to keep one."""
+    """The key of a page of a folder's leaderboard; "" where there are too few runs to cache it."""
     folder = os.path.realpath(results_dir)
-    runs = below(f"{folder}/runs", 3)
+    runs = results.below(f"{folder}/runs", 3)
     if len(runs) < LEAST_RUNS:
         return ""
-    runs += [*below(f"{folder}/baselines", 2), *below(f"{folder}/external", 2)]
-    runs += published_runs(results_dir)
-    files = [f"{run}/{name}" for run in runs for name in DOCUMENTS]
-    files += [f"{bundle}/manifest.json" for bundle in published_bundles(results_dir)]
-    files += [file for run in runs for file in inside(f"{run}/transfer", folders=False)]
-    return key((folder, asked), [*files, *map(str, published_files(results_dir))])
+    runs += [*results.below(f"{folder}/baselines", 2), *results.below(f"{folder}/external", 2)]
+    runs += results.published_runs(results_dir)
+    files = [f"{run}/{name}" for run in runs for name in results.DOCUMENTS]
+    files += [f"{bundle}/manifest.json" for bundle in results.published_bundles(results_dir)]
+    files += [file for run in runs for file in results.inside(f"{run}/transfer", folders=False)]
+    return key((folder, asked), [*files, *map(str, results.published_files(results_dir))])
 
 
 def key(asked: object, files: Iterable[str]) -> str:
-    """Names a text that depends on ``asked``, on these files, and on slotbench."""
+    """The key of a text that depends on ``asked``, on these files, and on slotbench."""
     own = (str(file) for form in ("*.py", "*.toml") for file in registry.INDEX.parent.rglob(form))
     parts = [repr(asked), repr([registry.entries(kind) for kind in registry.KINDS])]
     parts += sorted(_facts((*files, *own)))
@@ -45,14 +42,14 @@ def key(asked: object, files: Iterable[str]) -> str:
 
 
 def recall(key: str) -> str:
-    """The text of that name; "" where it is not kept."""
+    """The text of a key; "" where it is not cached."""
     with suppress(OSError, UnicodeDecodeError, RuntimeError):
         return (_folder() / key).read_text("utf-8") if key else ""
     return ""
 
 
 def keep(key: str, text: str) -> None:
-    """Keep a text, and remove the oldest of many; nothing happens where that is not possible."""
+    """Cache a text and remove the oldest beyond :data:`MOST`; does nothing where it cannot."""
     with suppress(OSError, RuntimeError):
         if key:
             _folder().mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from slotbench.results.run import Run, find, read_model
 from slotbench.training.build import build
 
 SEEDS = 10
-"""Of rendered data, the first few are tried to find what a run was trained on."""
+"""Seeds that are tried to find the one of a run's rendered data."""
 if TYPE_CHECKING:
     from slotbench.cores.teachers import Teacher
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def built(run: Run, config: RunConfig, number: int = 0) -> Objective:
     """The untrained objective of a run, with the weights that ``--init`` names.
 
-    A teacher that is a run is in the same results folder. ``number`` is that of the start.
+    ``number`` is the start's, of several (:mod:`slotbench.results.starts`).
     """
     start = None
     if config.init and not run.checkpoint.is_file():
@@ -51,7 +51,7 @@ def trained(run: Run, config: RunConfig) -> Objective:
 
 
 def set_slots(core: Core, slots: int) -> None:
-    """Give a core another number of slots; :class:`UserError` where its weights cannot."""
+    """Set a core's number of slots; :class:`UserError` where its weights fix another."""
     if slots == core.num_slots:
         return
     if not core.any_slots:
@@ -72,10 +72,10 @@ def load_teacher(
     *,
     results_dir: Path = Path("results"),
 ) -> "Teacher":
-    """``timm:MODEL``, or the directory or id of a run below ``results_dir``.
+    """A teacher: ``timm:MODEL``, or the encoder of a run, by its directory or id.
 
-    A run's encoder sees the size that it was trained on; its features are those without
-    coordinates. :class:`UserError` where there is no such model or run, or it has no weights.
+    A run's encoder sees images of its training's size. :class:`UserError` where there is no such
+    model or run, or it has no weights.
     """
     from slotbench.cores.teachers import Teacher, timm_teacher
 
@@ -92,7 +92,7 @@ def load_teacher(
 def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> DatasetFile:
     """The prepared file that a run was trained on; :class:`UserError` where it has changed.
 
-    With ``alike``, one rendered elsewhere by the same recipe will do: single pixels may differ.
+    ``alike`` also accepts data of the same recipe, in which single pixels may differ.
     """
     info = config.dataset
     try:
@@ -114,7 +114,7 @@ def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> D
 
 
 def _preparing(info: DatasetInfo, data_dir: Path) -> str:
-    """The command that makes the data of a run, and what has to be added that no run tells."""
+    """The command that makes the data of a run, and which options must be added if unknown."""
     from slotbench.datasets.format.digests import RECIPE, recipe_of
 
     kind = registry.get("datasets", info.name).load()
@@ -136,7 +136,7 @@ def _preparing(info: DatasetInfo, data_dir: Path) -> str:
 
 
 def run_title(run: Run, config: RunConfig) -> str:
-    """What stands above a run's pictures."""
+    """The title of a run's pictures."""
     names = f"{config.names['core']} + {config.names['objective']}"
     names += f" ({config.alignment})" if config.alignment else ""
     data = f"{config.dataset.reference} ({config.dataset.origin})"

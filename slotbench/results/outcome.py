@@ -11,15 +11,14 @@ from slotbench.results.leaderboard.scaling import CEILING, FLOOR, reference_row
 from slotbench.results.run import Run
 
 REFERENCES = {FLOOR: f"floor ({FLOOR})", "reconstruction": "", CEILING: ""}
-"""Objectives that a score is shown beside, in this order -> how they are called."""
+"""Objectives whose means stand beside a score -> their names; "": the objective's own."""
 
 
 def learnt(run: Run, config: RunConfig) -> str:
-    """The run's score on the primary measure, and the means of its references over their seeds.
+    """The run's score on the primary measure, and the means of :data:`REFERENCES` over seeds.
 
-    References are rows of the leaderboard on the same data, of the same core and preset where
-    there are such; own and published runs count. Their steps are named where the run took another
-    number. Without any, the line has the score alone.
+    References are rows of the leaderboard on the same data, preferably of the same core and
+    preset. Their steps are given where they differ from the run's.
     """
     score = read_document(run.evaluation, Evaluation).metrics.get(PRIMARY)
     if score is None or score["value"] is None:

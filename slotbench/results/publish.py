@@ -10,22 +10,21 @@ from typing import Any
 
 from slotbench import __version__, files
 from slotbench.errors import UserError
-from slotbench.results import COPIES
+from slotbench.results import COPIES, DOCUMENTS
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
 from slotbench.results.documents import SCHEMA_VERSION, Environment
 from slotbench.results.run import Run, check_judged
 
 _TIME = (1980, 1, 1, 0, 0, 0)
-"""Of every file in an archive: the same runs give the same bytes."""
+"""The time of every file in an archive, so that the same runs give the same bytes."""
 
 
 def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str, Any]:
-    """Write ``out`` from finished, evaluated runs; returns what it holds.
+    """Write ``out`` from finished, evaluated runs; returns its facts.
 
-    ``out`` ending in .zip is an archive; in .json, records without weights as
-    ``results/published`` holds them; anything else a folder. It is written whole or not at all.
+    ``out`` ending in .zip is an archive; in .json, records without weights; else a folder.
     :class:`UserError` for a run that is not done or not evaluated, and where ``out`` is there
-    and ``force`` is not set.
+    without ``force``.
     """
     chosen = {run.path.resolve(): run for run in runs}
     if not chosen:
@@ -45,13 +44,12 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     out.parent.mkdir(parents=True, exist_ok=True)
     facts = {"bundle": str(out), "runs": len(chosen), "weights": out.suffix != ".json"}
     if out.suffix == ".json":
-        names = ("config", "status", "evaluation", "environment")
         records = [
-            {name: files.read_json(path / f"{name}.json") for name in names} for path in chosen
+            {Path(name).stem: files.read_json(path / name) for name in DOCUMENTS} for path in chosen
         ]
         for record in records:
             for plugin in record["environment"].get("plugins", []):
-                # A record is for others: folders of this machine are not.
+                # Do not publish this machine's folders.
                 plugin["file"] = Path(plugin["file"]).name
         files.write_json(out, records, follow=True, force=force)
         return facts
@@ -74,9 +72,9 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
 
 
 def writable(run: Run, results_dir: Path) -> Run:
-    """The run itself; of a published one a copy in ``<results_dir>/published/copies``.
+    """The run itself; of a published one, a copy in ``<results_dir>/published/copies``.
 
-    :class:`UserError` where the published run is not as its bundle says.
+    :class:`UserError` where the published run does not match its manifest.
     """
     if not run.bundled:
         return run

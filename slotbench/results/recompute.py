@@ -1,14 +1,14 @@
-"""``slotbench verify BUNDLE``: hashes, then every number computed again from the weights.
+"""``slotbench verify BUNDLE``: checks hashes, then computes every number again from the weights.
 
-A bundle may come from anyone. Before anything is computed, a trial of one image without memory
-(on torch's ``meta`` device) bounds how much a configuration may ask for.
+A bundle may come from anyone. So first one image passes through the model on torch's ``meta``
+device, without memory, which bounds how much a configuration may ask for.
 """
 
 import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +23,34 @@ from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.evaluate import evaluate as judge
 from slotbench.files import parse_document, parse_json
 from slotbench.objectives.objective import Objective
-from slotbench.progress import bar
+from slotbench.progress import bar, say
 from slotbench.results.bundle import Bundle, check_hashes, open_bundle
 from slotbench.results.documents import Config, Evaluation
 from slotbench.results.models import open_dataset
 from slotbench.training import devices
 from slotbench.training.build import build
 
-TOLERANCE = 0.01
-"""How far a number may move, from one machine and library to another, before it is contradicted.
-
-Absolute; most metrics lie between 0 and 1."""
 VERDICTS = ("same", "moved", "contradicted")
 _HEADER = 100 << 20
 _MOST = 1 << 16
-"""No width, depth or count of a real model exceeds this."""
+"""Largest width, depth or count of a model."""
 _MOST_CALLS = 10_000
-"""Calls of torch for building a model and one image."""
+"""Most calls of torch for building a model and one image."""
 _MOST_VALUES = 2_000_000_000
-"""Values that these calls may make in all."""
+"""Most values that these calls may make in all."""
 _BATCH = 64
 """Images that an evaluation computes at once."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def verify_bundle(
-    path: Path,
-    data_dir: Path,
-    device: str,
-    *,
-    recompute: bool = True,
-    tolerance: float = TOLERANCE,
-    say: Callable[[str], None] = lambda _: None,
+    path: Path, data_dir: Path, device: str, *, recompute: bool, tolerance: float
 ) -> dict[str, Any]:
-    """Check a bundle; ``ok`` only where every hash holds and every number was computed again.
+    """Check a bundle; ``ok`` only where every hash holds and every number was confirmed.
 
-    ``unverified`` lists what was not computed again: runs whose dataset is not prepared below
-    ``data_dir``, that need files from outside the bundle or ask for too much, and metrics of
-    another version. Without ``recompute`` only hashes are checked. :class:`UserError` where
-    ``path`` is no bundle.
+    ``unverified`` lists the numbers that were not computed again: of runs whose dataset is not in
+    ``data_dir``, that need other files or ask for too much, and metrics of another version.
+    Without ``recompute``, only hashes are checked. :class:`UserError` where ``path`` is no bundle.
     """
     with open_bundle(path) as bundle:
         wrong = check_hashes(bundle)
@@ -105,7 +94,7 @@ def _run(
     except OSError:
         raise
     except Exception as error:
-        # The files are someone else's. The next run must still be checked.
+        # The files may hold anything; still check the next run.
         why = f"its files do not fit this slotbench ({type(error).__name__}: {error})"
         return {"reason": why[:500]}
 
@@ -173,10 +162,10 @@ def _evaluate(
 
 
 def _try(config: RunConfig, weights: dict[str, tuple[int, ...]]) -> None:
-    """Build the model without memory and let one image through it; ``weights`` are shapes by name.
+    """Build the model and pass one image through it, without memory.
 
-    :class:`UserError` where the weights do not fit it, and where it takes more calls, values or
-    memory than a real model does.
+    ``weights`` are shapes by name. :class:`UserError` where they do not fit the model, or where it
+    takes too many calls, values or memory.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -232,9 +221,9 @@ def shapes(bundle: Bundle, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _tame(config: Any) -> Any:
-    """A configuration that reads no file and fetches nothing: all it needs is in the weights.
+    """The configuration, changed so that it reads no file and fetches nothing.
 
-    :class:`UserError` where it cannot do without.
+    :class:`UserError` where it needs a file, or its numbers are too large.
     """
     dataset = parse_document(config, Config, "config.json").dataset
     for name in (dataset.name, dataset.variant):

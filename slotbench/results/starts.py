@@ -1,7 +1,7 @@
-"""Several starts of one run: each trains for some steps, the one with the least loss goes on.
+"""Several starts of one run: each trains for some steps, and the one of least loss goes on.
 
-From some weights slots come to keep regions of the frame, whatever stands in them. The loss on val
-tells so early, and reads no label (docs/log.md).
+From some initial weights, slots learn regions of the frame instead of objects. The loss on val
+shows it early, without labels (docs/log.md).
 """
 
 import math
@@ -24,7 +24,7 @@ from slotbench.training.signals import StopRequest, asked, signals
 
 
 class Tried(Document):
-    """What a start came to."""
+    """The result of a start."""
 
     val_loss: float | None
     """None: the loss did not stay finite."""
@@ -32,16 +32,16 @@ class Tried(Document):
 
 
 class _Starts(Document):
-    """``starts.json``: every start that was tried to its end."""
+    """``starts.json``: the results of all starts so far."""
 
     tried: tuple[Tried, ...] = Field(strict=False)
 
 
 def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
-    """The untrained objective of the best start, and the seconds that all of them took.
+    """The untrained objective of the best start, and the seconds that all starts took.
 
-    Starts differ in their weights; data and noise are the same. ``starts.json`` keeps what each
-    came to, so an interrupted run tries none twice. KeyboardInterrupt after Ctrl-C or SIGTERM.
+    Starts differ in their weights alone. ``starts.json`` keeps each result, so that an interrupted
+    run repeats none. KeyboardInterrupt after Ctrl-C or SIGTERM.
     """
     file, first = run.path / "starts.json", rank_and_world()[0] == 0
     tried = list(parse_document(read_json(file), _Starts, str(file)).tried) if file.exists() else []
@@ -67,7 +67,7 @@ def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple
 
 
 def _try(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, number: int) -> Tried:
-    """Train a start for ``start_steps``; its loss on val. Nothing of it is saved."""
+    """Train a start for ``start_steps`` and compute its loss on val; saves nothing."""
     trainer = Trainer(run, built(run, config, number), config, dataset, host)
     val = trainer.loader("val", min(config.train.batch_size, dataset.size("val")))
     loader, steps = trainer.begin(), min(config.train.start_steps, trainer.steps)

@@ -21,23 +21,14 @@ def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) ->
     ``model`` is the sha256 of the model's file. A file that is damaged counts as empty.
     """
     before = _read(file)
-    expected = {
-        "split": split,
-        "seed": seed,
-        "fingerprint": dataset.fingerprint,
-        "model": before.get("model", model),
-    }
-    same = {key: before.get(key) for key in expected} == {**expected, "model": model}
-    return before if same else {}
+    asked = {"split": split, "seed": seed, "fingerprint": dataset.fingerprint, "model": model}
+    return before if all(before.get(key) == value for key, value in asked.items()) else {}
 
 
 def left_to_do(
     before: Document, groups: Iterable[str], stale: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """The groups that are not in a document, or there in another version than this one's.
-
-    ``stale`` names those that count as missing, because their images have changed.
-    """
+    """The groups that a document lacks, has in another version, or that are ``stale``."""
     done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
     files = before.get("plugins", {})
     return tuple(
@@ -64,31 +55,22 @@ def _read(file: Path) -> Document:
 
 
 def merged(before: Document, new: Document) -> Document:
-    """``new``, and the results that ``before`` has of other groups.
+    """``new``, and the results of ``before`` on the same images for groups that ``new`` lacks.
 
-    Nothing is taken from an evaluation of other images; what ``before`` has of a group that
-    ``new`` computed is gone, whatever its keys.
+    Keys are in the order of the groups, unknown keys last.
     """
     if any(before.get(key) != new[key] for key in _SAME):
         return new
-    joined = dict(new)
-    for part in ("metrics", "skipped"):
-        kept = {
-            key: value
-            for key, value in before.get(part, {}).items()
-            if metrics.group_of(key) not in new["groups"]
-        }
-        joined[part] = _ordered({**kept, **new[part]})
-    for part in ("groups", "plugins"):
-        joined[part] = {**before.get(part, {}), **new.get(part, {})}
-    return joined
-
-
-def _ordered(results: Document) -> Document:
-    """By the order of the groups, unknown keys last."""
     order = {name: index for index, name in enumerate(metrics.names())}
 
     def place(key: str) -> int:
         return order.get(metrics.group_of(key) or "", len(order))
 
-    return {key: results[key] for key in sorted(results, key=place)}
+    joined = dict(new)
+    for part in ("metrics", "skipped"):
+        old = before.get(part, {})
+        kept = {key: old[key] for key in old if metrics.group_of(key) not in new["groups"]}
+        joined[part] = dict(sorted((kept | new[part]).items(), key=lambda item: place(item[0])))
+    for part in ("groups", "plugins"):
+        joined[part] = {**before.get(part, {}), **new.get(part, {})}
+    return joined

@@ -1,4 +1,4 @@
-"""Checks that a dataset or a run is whole and is what it says it is."""
+"""``slotbench verify``: checks that a dataset or a run is whole and unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -7,19 +7,16 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import fingerprint_of, split_digest
 from slotbench.datasets.prepare.stored_features import damaged_features
 from slotbench.errors import UserError
-from slotbench.results.run import check_judged, find, read_model
+from slotbench.results.run import Run, check_judged, read_model
 from slotbench.training import checkpoint
-
-_IDENTITY = ("recipe", "fingerprint")
 
 
 def dataset(path: Path) -> dict[str, Any]:
-    """Read every array of a dataset; returns what it holds.
+    """Read every array of a dataset; returns its facts.
 
-    Raises :class:`UserError` for the first thing that breaks the schema: a label above the
-    number of objects, visibility that does not follow from the mask, a class code out of range,
-    a number that is not finite, content that does not match the fingerprint, features that do
-    not match theirs.
+    :class:`UserError` for the first fault: a label above the number of objects, visibility that
+    contradicts the mask, a class code out of range, a number that is not finite, content or
+    features that do not match their fingerprint.
     """
 
     def bad(what: str) -> UserError:
@@ -34,7 +31,7 @@ def dataset(path: Path) -> dict[str, Any]:
             stored = file.fingerprint[:12]
             raise bad(f"the content does not match the fingerprint ({found[:12]}, stored {stored})")
         if file.attributes.get("recipe", file.recipe) != file.recipe:
-            raise bad("the recipe is not that of the attributes, of which one was changed")
+            raise bad("the recipe does not match the attributes; one of them was changed")
         for split, stored in file.manifest.items():
             if split not in file.splits or split_digest(file.file, file.layout, split) != stored:
                 raise bad(f"{split} is not what the manifest says")
@@ -67,28 +64,29 @@ def dataset(path: Path) -> dict[str, Any]:
 
 
 def agreement(facts: dict[str, Any], results_dir: Path, other: Path | None) -> dict[str, Any]:
-    """How many published runs have the file's recipe or fingerprint, and whether ``other`` does.
+    """How many published runs share the recipe or fingerprint of ``facts``; does ``other``?
 
-    ``facts`` come from :func:`dataset`. Original data have no recipe.
+    ``facts`` are those of :func:`dataset`. Original data have no recipe.
     """
     from slotbench.results.leaderboard.collect import published
 
-    known, keys = [run.config.get("dataset", {}) for run in published(results_dir)], _IDENTITY
+    keys = ("recipe", "fingerprint")
+    known = [run.config.get("dataset", {}) for run in published(results_dir)]
     same = {
-        key: sum(bool(facts[key]) and of.get(key) == facts[key] for of in known) for key in keys
+        f"same {key}": sum(bool(facts[key]) and of.get(key) == facts[key] for of in known)
+        for key in keys
     }
-    said: dict[str, Any] = {"published_runs": {f"same {key}": n for key, n in same.items()}}
+    said: dict[str, Any] = {"published_runs": same}
     if other is not None:
         with DatasetFile(other) as file:
-            answers = {key: getattr(file, key) == facts[key] for key in keys}
-        told = {key: "the same" if equal else "another" for key, equal in answers.items()}
+            equal = {key: getattr(file, key) == facts[key] for key in keys}
+        told = {key: "the same" if equal[key] else "another" for key in keys}
         said["against"] = {"file": str(other), **told}
     return said
 
 
-def run(reference: str, results_dir: Path) -> dict[str, Any]:
+def run(found: Run) -> dict[str, Any]:
     """Check that a run's files belong together; :class:`UserError` for the first that does not."""
-    found = find(reference, results_dir)
     found.check()
     config = found.config()
     if edited := found.edited(config):

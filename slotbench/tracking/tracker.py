@@ -17,7 +17,7 @@ from slotbench.files import Document, read_document, write_json
 from slotbench.progress import warn
 
 CLOSE_SECONDS = 60.0
-"""How long the end of a run waits for a tracker that is still sending."""
+"""How long a run waits at its end for a tracker that is still sending."""
 Values = Mapping[str, float]
 Setting = str | int | float | bool
 Told = queue.SimpleQueue[tuple[int, Values] | str]
@@ -54,11 +54,11 @@ class Tracked:
         return next(runs, self.path).parent
 
     def known(self, tracker: str) -> str | None:
-        """The name under which the tracker has this run; None where it is new to the tracker."""
+        """The tracker's name for this run; None where the run is new to it."""
         return self._names().get(tracker)
 
     def remember(self, tracker: str, name: str) -> None:
-        """Store the name under which the tracker has this run."""
+        """Store the tracker's name for this run."""
         with _writing:  # each tracker has a thread of its own
             write_json(self.path / "tracking.json", {**self._names(), tracker: name})
 
@@ -69,7 +69,7 @@ class Tracked:
 
 
 class Tracker(ABC):
-    """One run, as a tracking service sees it. An error that it raises ends only the tracking."""
+    """One run in a tracking service. An error that it raises ends only the tracking."""
 
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages of the tracker's extra, as they are imported."""
@@ -134,7 +134,7 @@ def without_secrets(text: str) -> str:
 
 
 class Trackers:
-    """All trackers of a run, each in a thread of its own: none can delay or end the run."""
+    """All trackers of a run, each in its own thread: none can delay or end the run."""
 
     def __init__(self, names: Sequence[str], run: Tracked) -> None:
         self._queues: dict[str, Told] = {name: queue.SimpleQueue() for name in names}

@@ -1,7 +1,7 @@
 """``slotbench export-model``: a trained core as safetensors, with a model card.
 
-The card's code makes the core from its classes, so that neither ``config.json`` nor the registry
-is read. It names the encoder's layers, whose outputs it can give.
+The card's code builds the core from its classes, without ``config.json`` or the registry, and
+reads the outputs of the encoder's layers.
 """
 
 import dataclasses
@@ -138,14 +138,14 @@ def _card(model: FrozenCore) -> str:
 
 
 def _call(options: Any) -> str:
-    """The expression that makes a section of the configuration again."""
+    """The expression for a section of the configuration."""
     values = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
     given = ", ".join(f"{name}={value!r}" for name, value in values.items())
     return f"{type(options).__name__}({given})"
 
 
 def _own_weights(options: Any) -> Any:
-    """An encoder's section that fetches no weights: the exported file holds all of them."""
+    """The encoder's section without pretrained weights: the exported file holds all."""
     changed = {"pretrained": False, "weights": None}
     known = {name: value for name, value in changed.items() if hasattr(options, name)}
     return dataclasses.replace(options, **known)

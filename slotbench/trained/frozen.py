@@ -19,10 +19,9 @@ from slotbench.results.run import Run
 class FrozenCore(nn.Module):
     """A trained core in evaluation mode whose weights take no gradient.
 
-    ``core(images)`` gives slots, attention and features: a
-    :class:`slotbench.cores.core.SlotOutput`. The slots' start is the only randomness: it is drawn
-    from ``seed`` alone and is the same for every image, so that the output for an image does not
-    depend on its batch.
+    ``core(images)`` gives a :class:`slotbench.cores.core.SlotOutput`. The slots' start depends on
+    ``seed`` alone and is the same for every image, so the output for an image does not depend on
+    its batch.
     """
 
     def __init__(self, objective: Objective, run: Run, config: RunConfig) -> None:
@@ -51,7 +50,7 @@ class FrozenCore(nn.Module):
         return None if drawn is None else drawn.expand(batch, *drawn.shape[1:])
 
     def fitted(self, images: Tensor) -> Tensor:
-        """Images float (B, 3, H, W) in [0, 1] at the core's size; ValueError for another form."""
+        """Images float (B, 3, H, W) in [0, 1] at the core's size; ValueError for others."""
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype} {tuple(images.shape)}; expected float (B, 3, H, W) "

@@ -45,7 +45,7 @@ OTHERS = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2")
 FITS = ("crop", "stretch")
 BATCH = 32
 MOST_BYTES = 256 * 2**20
-"""Largest file of a picture; and from how many bytes of pixels on a batch is full."""
+"""Largest file of a picture, and largest batch."""
 FINEST = 2048
 """Longest side in pixels at which masks are compared; larger pictures repeat its labels."""
 
@@ -93,7 +93,7 @@ class Source:
 
 
 def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[str, Any]:
-    """Write the folder ``request.out``, whole or not at all; returns what it holds.
+    """Write the folder ``request.out``, whole or not at all; returns its facts.
 
     :class:`UserError` names a picture that cannot be read, unless ``skip_damaged``.
     """
@@ -264,7 +264,7 @@ def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> N
         palette[: len(colors)] = colors
         palette[NOT_LABELLED] = 255
         label_map.putpalette(palette.tobytes())
-    # Letters that every file system reads alike.
+    # Letters that every file system allows.
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(picture.name).stem)[:60]
     name = f"{number:06d}-{stem}.png"
     label_map.save(folder / "masks" / name)
@@ -272,6 +272,6 @@ def _draw(picture: Picture, masks: torch.Tensor, folder: Path, number: int) -> N
 
 
 def _small(labels: torch.Tensor, slots: int) -> Array:
-    """Label maps as uint8, or uint16 where 255, which stands for no label, may be a slot."""
+    """Label maps as uint8; as uint16 where slot 255 would read as not labelled."""
     dtype = np.uint8 if slots <= NOT_LABELLED else np.uint16
     return labels.cpu().numpy().astype(dtype)

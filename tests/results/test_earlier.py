@@ -94,7 +94,7 @@ def test_a_start_that_does_not_fit_is_explained(train):
         train(resume=first, init=first)
     second = train(init=first, seed=1)
     save_file({**load_file(first.model)}, first.model, {"other": "file"})
-    with pytest.raises(UserError, match="its sha256 is another one"):
+    with pytest.raises(UserError, match="its sha256 differs"):
         starting_weights(second.config(), first.results_dir)
 
 

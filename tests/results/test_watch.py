@@ -9,7 +9,7 @@ from rich.console import Console
 
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
-from slotbench.results.leaderboard.watch import watch
+from slotbench.results.leaderboard.terminal import watch
 from tests.commands import start_command
 from tests.results.results import ALL, add_run, make_status, write
 

@@ -27,8 +27,8 @@ from slotbench.report.site.opening import opening
 from slotbench.report.site.pages import Page, Panel
 from slotbench.report.site.study import Study, study
 from slotbench.results.leaderboard import Board, leaderboard
-from slotbench.results.leaderboard.board import summed_up
 from slotbench.results.leaderboard.collect import find
+from slotbench.results.leaderboard.filters import summed_up
 from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
 from slotbench.results.run import Run

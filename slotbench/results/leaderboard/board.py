@@ -2,23 +2,28 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from slotbench.results.leaderboard import board_json, formats, scaling
 from slotbench.results.leaderboard import comparisons as pairing
+from slotbench.results.leaderboard import formats, scaling
 from slotbench.results.leaderboard import ranks as placing
-from slotbench.results.leaderboard.collect import find, metric_keys
-from slotbench.results.leaderboard.comparisons import Family, Match, Paired
-from slotbench.results.leaderboard.filters import choose, select
+from slotbench.results.leaderboard.collect import COSTS, find, metric_keys
+from slotbench.results.leaderboard.comparisons import OURS, THEIRS, Family, Paired
+from slotbench.results.leaderboard.filters import (
+    choose,
+    nothing_counts,
+    select,
+    summed_up,
+    warnings,
+)
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
-from slotbench.results.leaderboard.left_out import nothing_counts, warnings
-from slotbench.results.leaderboard.left_out import summed_up as summed_up
 from slotbench.results.leaderboard.records import Found
+from slotbench.results.leaderboard.statistics import EMPTY
 from slotbench.results.leaderboard.verdict import Verdict, claim, verdict
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines, lacking
 
@@ -45,26 +50,26 @@ class Board:
     metrics: tuple[str, ...]
     """The metrics asked for, or every one that there is."""
     shown: tuple[str, ...]
-    """The same for tables that people read; a handful that fits the page unless asked for."""
+    """The metrics of tables that people read: those asked for, or a few."""
     asked: bool = False
     """Whether metrics were asked for."""
     scale: str = ""
     """How numbers were scaled; "" where they are raw."""
     with_ranks: bool = False
-    """Whether tables that people read show ranks too."""
+    """Whether these tables show ranks too."""
 
     @cached_property
-    def matches(self) -> tuple[Match, ...]:
-        """The pairs of rows that are compared and of which one is shown, metric by metric."""
+    def matches(self) -> tuple[Paired, ...]:
+        """The pairs of rows of which one is shown, metric by metric; not corrected."""
         return tuple(filter(self._concerns, pairing.matches(self.everything)))
 
     @cached_property
     def comparisons(self) -> tuple[Paired, ...]:
-        """:attr:`matches`, compared: self-supervision against reconstruction, row by row."""
+        """:attr:`matches` with Holm's correction over those of all rows."""
         return tuple(filter(self._concerns, pairing.comparisons(self.everything)))
 
-    def _concerns(self, match: Match) -> bool:
-        return id(match.row) in self._chosen or id(match.baseline) in self._chosen
+    def _concerns(self, pair: Paired) -> bool:
+        return id(pair.row) in self._chosen or id(pair.baseline) in self._chosen
 
     @cached_property
     def _chosen(self) -> set[int]:
@@ -98,13 +103,13 @@ class Board:
     @property
     def lacking(self) -> str:
         """How many comparisons have too few seeds; "" where none has."""
-        return lacking([len(match.seeds) for match in self.matches])
+        return lacking([len(pair.seeds) for pair in self.matches])
 
     @cached_property
     def concerned(self) -> tuple[Found, ...]:
-        """The runs whose problems are told.
+        """The runs whose problems are reported.
 
-        Where a filter hides rows, only runs of the datasets shown or that cannot be read.
+        With a filter: runs on the datasets shown, and those that cannot be read.
         """
         if len(self.raw) == len(self.everything):
             return self.found
@@ -151,14 +156,14 @@ class Board:
             {
                 "schema": SCHEMA_VERSION,
                 "rows": [
-                    board_json.row_document(row, members, self.metrics)
+                    _row_document(row, members, self.metrics)
                     for _, members in by_group(self.rows)
                     for row in members
                 ],
-                "comparisons": list(map(board_json.pair_document, self.comparisons)),
-                "families": list(map(board_json.pair_document, self.families)),
+                "comparisons": list(map(_pair_document, self.comparisons)),
+                "families": list(map(_pair_document, self.families)),
                 "verdict": self.verdict,
-                "ranks": list(map(board_json.standing_document, self.standings())),
+                "ranks": list(map(_standing_document, self.standings())),
                 "overall": self.overall(),
                 "warnings": self.warnings,
                 **({"scale": self.scale} if self.scale else {}),
@@ -177,11 +182,11 @@ class Board:
         Columns: what identifies the row (dataset, core, objective, ...), its family and counts,
         the budget of its tuning, metric, mean, low, high, n, iqm, the parts of the cost, warnings.
         """
-        return board_json.long_form(self.rows, self.metrics).infer_objects()
+        return _long_form(self.rows, self.metrics).infer_objects()
 
     def to_csv(self) -> str:
         """:meth:`to_frame` as CSV, safe to open in a spreadsheet."""
-        frame = board_json.long_form(self.rows, self.metrics).map(formats.cell_text)
+        frame = _long_form(self.rows, self.metrics).map(formats.cell_text)
         text: str = frame.to_csv(index=False, lineterminator="\n")
         return text
 
@@ -225,14 +230,13 @@ def leaderboard(
     """Read every run and entry below ``results_dir`` and compare.
 
     ``dataset`` is a name, ``name:variant`` or a prepared .h5 file; ``metrics`` are keys, their
-    first parts (``properties/linear``) or ``all``, also with commas between. Filters choose what
-    is shown and change no number: versions and corrections come from all runs. With ``scale``,
-    numbers stand between floor and ceiling (:mod:`slotbench.results.leaderboard.scaling`);
-    comparisons and ranks stay raw. ``keep`` is one more filter of rows. ``found`` is what
-    :func:`find` gives, where the caller has read the runs already.
+    first parts (``properties/linear``) or ``all``, also with commas between. Filters, such as
+    ``keep``, choose what is shown and change no number. ``scale`` shows numbers between floor and
+    ceiling (:mod:`slotbench.results.leaderboard.scaling`); comparisons and ranks stay raw.
+    ``found`` are the runs, where they have been read already (:func:`find`).
 
-    Raises :class:`UserError` where there is nothing to show, and for a dataset, metric, core or
-    family that no row has, with the nearest that one has.
+    :class:`UserError` where there is nothing to show, and for a dataset, metric, core or family
+    that no row has, with the nearest name.
     """
     found = find(results_dir) if found is None else found
     everything = rows(found)
@@ -256,3 +260,89 @@ def leaderboard(
         scale=scaling.NOTE if scale else "",
         with_ranks=ranks,
     )
+
+
+def _names(row: Row) -> dict[str, Any]:
+    """What identifies a row among all others."""
+    names = ("core", "objective", "alignment", "preset", "settings")
+    return {**vars(row.group), **{name: getattr(row, name) for name in names}}
+
+
+def _counts(row: Row) -> dict[str, Any]:
+    """Its family and how many of its seeds count."""
+    counts = {"seeds": len(row.seeds), "failed": row.failed, "published": row.published}
+    return {"family": row.family, "external": row.external, **counts}
+
+
+def _row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """A row, with every metric of ``members``, the rows of its dataset; null where missing."""
+    cells = {
+        key: vars(row.metrics.get(key, EMPTY))
+        | ({"scaled": row.scales[key]} if key in row.scales else {})
+        for key in metrics
+        if any(key in member.metrics or key in member.scales for member in members)
+    }
+    # FLOPs are there where they were counted.
+    known = {key: of for key, of in vars(row.cost).items() if key != "flops" or of is not None}
+    return {
+        **_names(row),
+        **_counts(row),
+        "tuning": row.config.get("tuning"),
+        "seed_list": row.seeds,
+        "metrics": cells,
+        "cost": known,
+        "warnings": row.warnings,
+    }
+
+
+def _pair_document(pair: Paired) -> dict[str, Any]:
+    """One self-supervised row against a reconstruction row, on one metric."""
+    against, result = pair.baseline, asdict(pair.result)
+    del result["spread"]
+    found = {
+        **_names(pair.row),
+        "budget": pair.row.budget,
+        "against": against.objective,
+        **{f"against_{name}": getattr(against, name) for name in ("core", "preset", "settings")},
+        "metric": pair.metric,
+        "seeds": pair.seeds,
+        **result,
+        "p_corrected": pair.corrected,
+        "verdict": pair.verdict,
+    }
+    if isinstance(pair, Family):
+        found |= {
+            "families": [OURS, THEIRS],
+            "candidates": pair.candidates,
+            "chosen_on": "tuning seeds" if pair.tuned else "the same seeds",
+            "seeds_needed": pair.need,
+        }
+    return found
+
+
+def _standing_document(found: placing.Standing) -> dict[str, Any]:
+    """A place: ``rank`` and ``last`` are the best and the worst that the intervals allow."""
+    place = {"rank": found.rank, "last": found.last, "reason": found.reason}
+    return {"metric": found.metric, **_names(found.row), **place}
+
+
+def _long_form(rows: Sequence[Row], metrics: Sequence[str]) -> "pd.DataFrame":
+    """A line for each row and metric, full precision; missing values are None.
+
+    A row without any of its dataset's metrics (all its runs failed) has one line without metric.
+    """
+    import pandas as pd
+
+    lines = []
+    for _, members in by_group(rows):
+        present = [metric for metric in metrics if any(metric in row.metrics for row in members)]
+        for row in members:
+            tuning = row.config.get("tuning") or {}
+            names = {**_names(row), **_counts(row)}
+            names |= {f"tuning_{name}": tuning.get(name) for name in ("trials", "steps")}
+            rest = {name: getattr(row.cost, name) for name in COSTS}
+            rest["warnings"] = "; ".join(row.warnings)
+            for metric in present or [""]:
+                cell = vars(row.metrics.get(metric, EMPTY))
+                lines.append({**names, "metric": metric, **cell, **rest})
+    return pd.DataFrame(lines, dtype=object)

@@ -12,16 +12,14 @@ from typing import Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json, typed
-from slotbench.results import COPIES, below, published_bundles, published_files
-from slotbench.results.bundle import FILES, check_files, listed
+from slotbench.results import COPIES, DOCUMENTS, below, published_bundles, published_files
+from slotbench.results.bundle import check_files, listed
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
 """The fields of ``status.json`` that tell what a run cost."""
-DOCUMENTS = tuple(name for name in FILES if name.endswith(".json"))
-"""The files of a published run that the leaderboard reads."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -42,8 +40,7 @@ def find(results_dir: Path) -> list[Found]:
 def published(results_dir: Path) -> list[Found]:
     """The published runs in ``results_dir``, and those that come with slotbench.
 
-    Of a copy that was made to be judged on other data, only those numbers count: they are of this
-    machine.
+    Of writable copies, only the transfers to other data count.
     """
     found, option = list[Found](), typed("results", results_dir)
     for bundle in map(Path, published_bundles(results_dir)):
@@ -65,7 +62,7 @@ def _copied(folder: Path, option: str) -> Iterator[Found]:
 
 
 def _bundled(bundle: Path) -> Iterator[Found]:
-    """The runs of a bundle; those whose documents are not as its manifest lists cannot count."""
+    """The runs of a bundle; those whose documents do not match the manifest cannot count."""
     runs = _runs(bundle)
     try:
         facts = listed(bundle) if runs else {}
@@ -111,10 +108,8 @@ def _published(file: Path, name: str) -> Iterator[Found]:
 def _count_once(found: list[Found]) -> None:
     """Let each (row, seed) count once.
 
-    The same run here and published: this machine's counts where it is done, else the published
-    one, with weights if there is one: its numbers can be computed again. Several copies of one
-    kind: one counts where their numbers agree, none where they differ, because nothing says which
-    is right.
+    A finished run of this machine comes before published ones, one with weights before a record.
+    Of several copies of one kind, one counts where their numbers agree, and none where they differ.
     """
     groups: dict[Any, list[Found]] = defaultdict(list)
     for run in found:
@@ -132,7 +127,7 @@ def _count_once(found: list[Found]) -> None:
             local[0].problems.append(
                 "a published copy has other numbers; those of this machine count"
             )
-        # A duplicate that does not count says nothing of its own: not even that it failed.
+        # A duplicate is not reported, even where it failed.
         keep = chosen[:1] or [run for run in group if not run.published][:1] or group[:1]
         for run in group:
             if run is not keep[0]:
@@ -147,8 +142,8 @@ def _numbers(run: Found) -> tuple[object, object]:
 def _same_protocol(found: Iterable[Found]) -> None:
     """On one dataset, only evaluations of the same images at the same resolution count.
 
-    The protocol that most runs have is kept; of equals, the one with more images. Baselines and
-    external entries follow the runs and have a say only where there is none.
+    The most frequent protocol of runs is kept; of equals, the one with more images. Baselines and
+    external entries decide only where there are no runs.
     """
     counting = [run for run in found if run.counts]
     counts: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
@@ -170,7 +165,7 @@ def _same_protocol(found: Iterable[Found]) -> None:
 
 def _newest_versions(found: Iterable[Found]) -> None:
     """Leave out results of an older version of their metric than slotbench or another run has."""
-    # Most runs have the versions of others: each set of them is looked at once.
+    # Most runs share their versions: look at each set once.
     sets = {tuple(run.versions.items()): run.versions for run in found if run.counts}
     newest: dict[str, int] = {}
     for versions in sets.values():

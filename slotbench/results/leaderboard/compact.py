@@ -1,4 +1,4 @@
-"""The leaderboard's rows for a terminal: which come first, and a table with one line a row."""
+"""The leaderboard for a terminal: the order of its rows, and a table with one line a row."""
 
 import re
 from collections import Counter
@@ -20,12 +20,12 @@ SHORT = {
     "properties/linear/mask/mean": "props",
     "linear_probe/slots/map": "probe",
 }
-"""The metrics that are shown where none is asked for: of the last two, one."""
+"""The metrics that are shown by default, with their headings; of the last two, one."""
 UNLESS = " unless said"
 
 
 def in_order(board: Board) -> list[Row]:
-    """Own rows, the rows that the verdict is of, the best of each control, the best published."""
+    """Own rows first; then those of the verdict, the best of each control, and the others."""
     first = {row.key for family in board.families for row in (family.row, family.baseline)}
     placed = []
     for _, members in by_group(board.rows):
@@ -94,7 +94,7 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
 
 
 def _shared(rows: Sequence[Row]) -> dict[str, str]:
-    """What all rows that were trained have in common, in words; the preset that most have."""
+    """The settings that all trained rows share, in words, and the preset that most have."""
     trained = [row for row in rows if row.preset]
     presets = Counter(row.preset for row in trained)
     most = min(presets, key=lambda name: (-presets[name], name), default="")

@@ -7,8 +7,9 @@ by the same means are compared: attention masks with attention masks, never with
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
 
 from slotbench.evaluation.groups import compared_keys
 from slotbench.results.leaderboard import statistics
@@ -25,54 +26,61 @@ OURS, THEIRS = "self-supervised", "reconstruction"
 Pair = TypeVar("Pair", bound="Paired")
 
 
-@dataclass(frozen=True)
-class Match:
-    """A self-supervised row beside a reconstruction row, on one metric; not compared yet."""
+@dataclass(eq=False)
+class Paired:
+    """A self-supervised row against a reconstruction row, on one metric."""
 
     metric: str
     row: Row
     baseline: Row
     seeds: tuple[int, ...]
     """The seeds that both have."""
-
-
-@dataclass(frozen=True)
-class Paired(Match):
-    """The comparison of a match."""
-
-    result: Comparison
     corrected: float | None = None
     """p after Holm's correction over all rows: over the primary measure, or over the others."""
 
     @property
+    def factor(self) -> int:
+        """By how much p grows before the correction."""
+        return 1
+
+    @cached_property
+    def result(self) -> Comparison:
+        """The comparison over the seeds; computed when asked for."""
+        both = (self.row.values, self.baseline.values)
+        ours, theirs = ([values[self.metric][seed] for seed in self.seeds] for values in both)
+        return statistics.compare([ours], [theirs])
+
+    @property
     def verdict(self) -> str:
-        """What the comparison says, in one word."""
+        """``better``, ``worse``, ``equivalent``, ``undecided``, or that there are too few seeds."""
         return statistics.conclusion(self.result, self.corrected)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Family(Paired):
     """The best contestant of each family on one dataset and budget, on one metric.
 
-    ``corrected`` is p after Holm's correction over the datasets, for the primary measure; over
-    datasets and measures, for the others.
+    Holm's correction is over the datasets for the primary measure; over datasets and measures for
+    the others.
     """
 
     candidates: tuple[int, int] = (1, 1)
     """Of how many self-supervised and reconstruction rows these are the best."""
     tuned: bool = False
-    """Whether they were chosen on tuning seeds. Otherwise it was on the seeds that are compared,
-    and p is multiplied by the number of candidates of the family that it favours."""
+    """Whether they were chosen on tuning seeds, not on the seeds that are compared."""
     tests: int = 1
     """How many tests p is corrected for."""
+
+    @property
+    def factor(self) -> int:
+        """The candidates of the side that is ahead, where they were chosen on the same seeds."""
+        return 1 if self.tuned else self.candidates[(self.result.difference or 0.0) < 0]
 
     @property
     def need(self) -> Need | None:
         """How many seeds more would settle it, where it is undecided."""
         undecided = self.verdict == "undecided"
-        return (
-            statistics.seeds_needed(self.result, self.tests * _factor(self)) if undecided else None
-        )
+        return statistics.seeds_needed(self.result, self.tests * self.factor) if undecided else None
 
     @property
     def title(self) -> str:
@@ -81,8 +89,8 @@ class Family(Paired):
         return f"{group.dataset} ({group.origin}, {group.image_size} px, {self.row.budget})"
 
 
-def matches(rows: Sequence[Row]) -> list[Match]:
-    """Every self-supervised row beside reconstruction, on each of :data:`METRICS`.
+def matches(rows: Sequence[Row]) -> list[Paired]:
+    """Every self-supervised row beside reconstruction, on each of :data:`METRICS`; not corrected.
 
     The baseline is the reconstruction row of the same core and preset; without one, of the same
     core; without one, any of the same data and budget; of several the best on the primary measure.
@@ -95,17 +103,16 @@ def matches(rows: Sequence[Row]) -> list[Match]:
             baseline = max(
                 same or alike or theirs, key=lambda each: (_enough(each), _reported(each))
             )
-            found += _matched(row, baseline)
+            found += _matched(Paired, row, baseline)
     return found
 
 
 def comparisons(rows: Sequence[Row]) -> list[Paired]:
-    """Every match of these rows, compared.
+    """:func:`matches` with Holm's correction over all of them.
 
-    Holm's correction is over all of them, so hand in all rows, not filtered ones: the choice of
-    rows to look at must not change a p-value.
+    Hand in all rows, not filtered ones: the choice of rows to look at must not change a p-value.
     """
-    return _corrected([Paired(**vars(match), result=_compare(match)) for match in matches(rows)])
+    return _corrected(matches(rows))
 
 
 def families(rows: Sequence[Row]) -> list[Family]:
@@ -126,12 +133,11 @@ def families(rows: Sequence[Row]) -> list[Family]:
         judge = tuned if tuning else _reported
         row, baseline = max(ours, key=judge), max(theirs, key=judge)
         counts = (len(ours), len(theirs))
-        found += [
-            Family(**vars(match), result=_compare(match), candidates=counts, tuned=bool(tuning))
-            for match in _matched(row, baseline)
-        ]
+        found += _matched(Family, row, baseline, candidates=counts, tuned=bool(tuning))
     tests = Counter(each.metric == PRIMARY for each in found if each.result.p is not None)
-    return [replace(each, tests=tests[each.metric == PRIMARY]) for each in _corrected(found)]
+    for each in found:
+        each.tests = tests[each.metric == PRIMARY]
+    return _corrected(found)
 
 
 def _contests(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row]]]:
@@ -156,32 +162,21 @@ def _seeds_of(row: Row, metric: str = PRIMARY, *, tuning: bool = False) -> set[i
     return {seed for seed in row.values.get(metric, {}) if (seed >= TUNING_SEED) == tuning}
 
 
-def _matched(row: Row, baseline: Row) -> list[Match]:
+def _matched(kind: type[Pair], row: Row, baseline: Row, **facts: Any) -> list[Pair]:
     present = [key for key in METRICS if key in row.values or key in baseline.values]
     shared = {key: _seeds_of(row, key) & _seeds_of(baseline, key) for key in present}
-    return [Match(key, row, baseline, tuple(sorted(seeds))) for key, seeds in shared.items()]
+    return [kind(key, row, baseline, tuple(sorted(shared[key])), **facts) for key in present]
 
 
-def _compare(match: Match) -> Comparison:
-    both = (match.row.values, match.baseline.values)
-    ours, theirs = ([values[match.metric][seed] for seed in match.seeds] for values in both)
-    return statistics.compare([ours], [theirs])
-
-
-def _factor(pair: Paired) -> int:
-    """By how much p grows because the favoured side was chosen on the seeds that are compared."""
-    if not isinstance(pair, Family) or pair.tuned:
-        return 1
-    return pair.candidates[(pair.result.difference or 0.0) < 0]
-
-
-def _corrected(found: Sequence[Pair]) -> list[Pair]:
+def _corrected(found: list[Pair]) -> list[Pair]:
     """With Holm's correction over the primary measure, and one over the secondary measures."""
-    done = list(found)
     for primary in (True, False):
-        places = [k for k, pair in enumerate(found) if (pair.metric == PRIMARY) == primary]
-        p_values = [(found[k].result.p, _factor(found[k])) for k in places]
-        grown = [None if p is None else min(1.0, p * factor) for p, factor in p_values]
-        for k, p in zip(places, statistics.holm(grown), strict=True):
-            done[k] = replace(found[k], corrected=p)
-    return done
+        pairs = [pair for pair in found if (pair.metric == PRIMARY) == primary]
+        p_values = [pair.result.p for pair in pairs]
+        grown = [
+            None if p is None else min(1.0, p * pair.factor)
+            for p, pair in zip(p_values, pairs, strict=True)
+        ]
+        for pair, p in zip(pairs, statistics.holm(grown), strict=True):
+            pair.corrected = p
+    return found

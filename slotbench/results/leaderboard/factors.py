@@ -1,14 +1,13 @@
 """The effect of each axis of a suite: its levels compared in pairs, all else being equal.
 
-Two levels are compared on the runs that differ in nothing else: the same seed, data and levels of
-the other axes. One value is one seed of one dataset, the mean over the levels of the other axes,
-so that a seed counts once however many axes a suite has. A stratum is a dataset. Holm's
-correction is over every comparison of every axis.
+Two levels are compared on runs with the same seed, data and levels of the other axes. A value is
+one seed of one dataset, averaged over the levels of the other axes: a seed counts once. A stratum
+is a dataset. Holm's correction is over all comparisons of all axes.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 from slotbench.results.leaderboard import statistics
@@ -32,7 +31,7 @@ class Observation:
     """By metric; all of them better the higher they are."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Contrast:
     """One level of an axis against another on one metric, the higher mean first."""
 
@@ -41,11 +40,12 @@ class Contrast:
     level: str
     other: str
     result: Comparison
-    corrected: float | None
+    corrected: float | None = None
+    """p after Holm's correction."""
 
     @property
     def verdict(self) -> str:
-        """What the contrast says, in one word."""
+        """``better``, ``equivalent``, ``undecided``, or that there are too few seeds."""
         return statistics.conclusion(self.result, self.corrected)
 
     @property
@@ -67,9 +67,11 @@ def contrasts(observations: Sequence[Observation], metrics: Sequence[str]) -> li
                 if (result.difference or 0.0) < 0:
                     one, other = other, one
                     result = statistics.compare(*_strata(blocks, one, other))
-                found.append(Contrast(axis, metric, one, other, result, None))
-    corrected = statistics.holm([contrast.result.p for contrast in found])
-    return [replace(contrast, corrected=p) for contrast, p in zip(found, corrected, strict=True)]
+                found.append(Contrast(axis, metric, one, other, result))
+    p_values = [contrast.result.p for contrast in found]
+    for contrast, p in zip(found, statistics.holm(p_values), strict=True):
+        contrast.corrected = p
+    return found
 
 
 def answer(found: Sequence[Contrast]) -> str:

@@ -52,7 +52,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a row's number on one metric came from, before it was scaled."""
+    """How a row's number on one metric was scaled."""
 
     raw: float | None
     floor: float | None
@@ -62,7 +62,7 @@ class Scale:
 
 
 class Summaries(Mapping[str, Summary]):
-    """Metric -> summary over seeds; computed when asked for, because most are never shown."""
+    """Metric -> summary over seeds, computed when asked for: most are never shown."""
 
     def __init__(self, values: Mapping[str, Mapping[int, float]]) -> None:
         self._values = values
@@ -143,9 +143,8 @@ class Row:
 def rows(found: Iterable[Found]) -> list[Row]:
     """Rows of the runs that count or failed, sorted by dataset, family and name.
 
-    ``found`` is what :func:`slotbench.results.leaderboard.collect.find` gives. Runs that neither
-    count nor failed are left out (their ``problems`` say why). Rows that only a hidden
-    difference separates get that difference into ``settings``.
+    Of other runs, ``problems`` say why they have no row. Rows that would read the same get the
+    fields in which they differ into ``settings``.
     """
     members: dict[str, list[Found]] = defaultdict(list)
     for run in found:
@@ -180,7 +179,7 @@ def _row(runs: Sequence[Found]) -> Row:
     return Row(
         group=Group(str(first.dataset), str(first.origin), first.image_size or 0, first.data),
         core=str(first.core),
-        # Beside the objective itself, which was trained on the row's data.
+        # Another row has the same objective trained on these data.
         objective=str(first.objective) + f" ({TRANSFER})" * (first.family == TRANSFER),
         alignment=first.alignment,
         preset=str(first.preset),
@@ -218,7 +217,7 @@ def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
 
 
 def _distinguish(found: Sequence[Row]) -> list[Row]:
-    """Rows that would read the same say in which fields of the configuration they differ."""
+    """Add the fields that differ to the ``settings`` of rows that would read the same."""
     alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in found:
         alike[(row.group, row.label)].append(row)

@@ -1,9 +1,8 @@
 """Ranks with ties: a row is behind another only where their intervals do not overlap.
 
-The rank of a row is one more than the number of rows that are clearly better, as on the Chatbot
-Arena (Chiang et al. 2024, arXiv 2403.04132); ``last`` counts the rows that are clearly worse. A
-row with rank 1 and last 4 may be anything from first to fourth. Below three seeds there is no
-rank, and nobody is ranked against such a row.
+The rank of a row is one more than the number of rows that are clearly better (Chiang et al. 2024,
+arXiv 2403.04132), and ``last`` its worst possible place: a row with rank 1 and last 4 may be
+anything from first to fourth. Rows below three seeds have no rank and count in no other's.
 """
 
 from bisect import bisect_left, bisect_right
@@ -33,7 +32,6 @@ class Standing:
     rank: int | None
     """The best place that the intervals allow; None: no rank."""
     last: int | None
-    """The worst one."""
     reason: str
     """Why there is no rank; "" where there is one."""
 
@@ -47,13 +45,13 @@ class Overall:
     ranks: tuple[int | None, ...]
     """Its rank on each dataset, None where it is missing."""
     mean: float | None
-    """Mean rank; None unless it is ranked on every dataset: nothing is averaged over a gap."""
+    """Mean rank; None unless it is ranked on every dataset."""
 
 
 def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
-    """The places of ``rows``, which share their data, best first and without rank last.
+    """The places of ``rows``, which share their data, best first; without a rank last.
 
-    Empty for a metric that is neither better high nor low.
+    Empty for a metric without direction.
     """
     sign = direction(metric)
     if sign == 0:
@@ -73,9 +71,9 @@ def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
 
 
 def overall(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Overall]:
-    """Ranks over datasets on each metric, ``groups`` being the rows of each; best mean rank first.
+    """Ranks over datasets on each metric, best mean rank first; empty where there is one dataset.
 
-    Empty where there is one dataset.
+    ``groups`` are the rows of each dataset.
     """
     found: list[Overall] = []
     for metric in metrics if len(groups) > 1 else ():
@@ -100,23 +98,23 @@ def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
     heads = ["rank", "row", "mean", "interval", "seeds"]
     for (group, members), metric in product(groups, metrics):
         if any(metric in row.metrics for row in members) and (found := standings(members, metric)):
-            cells = [_cells(place_text(each), each.row.label, *_numbers(each)) for each in found]
+            cells = [list(map(Cell, (place_text(each), *_texts(each)))) for each in found]
             yield Table(f"{metric} · {named[group]}", heads, cells, labels=2)
     places = overall([members for _, members in groups], metrics)
     for metric, over in groupby(places, lambda place: place.metric):
-        # Rows of one dataset alone have no mean, and would fill the page.
+        # Rows of one dataset have no mean rank.
         cells = [
-            _cells(number(each.mean), each.label, *(str(rank or MISSING) for rank in each.ranks))
+            [
+                Cell(number(each.mean)),
+                Cell(each.label),
+                *(Cell(str(r or MISSING)) for r in each.ranks),
+            ]
             for each in over
             if sum(rank is not None for rank in each.ranks) > 1
         ]
         if cells:
             title = f"{metric} · over {len(named)} datasets"
             yield Table(title, ["mean rank", "row", *named.values()], cells, labels=2)
-
-
-def _cells(*texts: str) -> list[Cell]:
-    return list(map(Cell, texts))
 
 
 def place_text(standing: Standing) -> str:
@@ -127,9 +125,9 @@ def place_text(standing: Standing) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _numbers(standing: Standing) -> tuple[str, str, str]:
-    summary = standing.row.metrics.get(standing.metric, EMPTY)
-    return number(summary.mean), interval(summary) or standing.reason, str(summary.n)
+def _texts(standing: Standing) -> tuple[str, ...]:
+    row, summary = standing.row, standing.row.metrics.get(standing.metric, EMPTY)
+    return row.label, number(summary.mean), interval(summary) or standing.reason, str(summary.n)
 
 
 def _span(row: Row, metric: str, sign: int) -> tuple[float, float] | None:

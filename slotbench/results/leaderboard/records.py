@@ -1,6 +1,6 @@
-"""One run as the leaderboard sees it: what it is, what it cost, what its evaluation says.
+"""One run as the leaderboard sees it: its configuration, cost and evaluation.
 
-Nothing here raises for a bad run: its faults stand in its ``problems``.
+A bad run raises nothing: its faults stand in its ``problems``.
 """
 
 import hashlib
@@ -22,7 +22,6 @@ from slotbench.results import documents, entries, inside
 from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
-UNEVALUATED = "is done and not evaluated"
 TRANSFER = "transfer"
 """The family of runs on data that they were not trained on, and the folder of their numbers."""
 _APART = ("run", "model")
@@ -58,7 +57,7 @@ class Found:
     external: bool = False
     seed: int | None = None
     row: str | None = None
-    """A hash of everything but the seed: the runs of one row differ in their seed alone."""
+    """A hash of everything but the seed; shared by the runs of one row."""
     budget: str = ""
     config: Document = field(default_factory=dict)
     status: documents.Status | None = None
@@ -66,13 +65,15 @@ class Found:
     path: Path | None = None
     """Its directory; None for a published record without weights."""
     option: str = ""
-    """What names its results folder in a command; "" for the default one."""
+    """The option of a command for its results folder; "" for the default one."""
     environment: documents.Environment = field(default_factory=documents.Environment)
-    """Of such a record only; a run keeps its own in its directory."""
+    """Of a published record; a run has ``environment.json``."""
     values: dict[str, float] = field(default_factory=dict)
     """Metric -> value, without the missing ones."""
     versions: dict[str, int] = field(default_factory=dict)
     """Metric -> version, of all that were evaluated."""
+    unevaluated: bool = False
+    """Whether it is a run of this machine that is done and has no evaluation."""
 
     @property
     def protocol(self) -> tuple[int, str]:
@@ -83,7 +84,7 @@ class Found:
 
     @property
     def again(self) -> str:
-        """What to type to evaluate the run anew; nothing for a published one."""
+        """The command that evaluates the run again; "" for a published one."""
         if self.published:
             return ""
         if self.config.get("kind"):
@@ -93,12 +94,6 @@ class Found:
             words = f"{Path(self.run).parents[1].name} --dataset {self.dataset}"
             words += f" --slots {self.config['judged_slots']}"
         return f" Type: slotbench evaluate {words}{self.option}"
-
-    @property
-    def unevaluated(self) -> bool:
-        """Whether it is a run of this machine that is done and has no evaluation."""
-        told = (problem.partition(".")[0] for problem in self.problems)
-        return bool(self.preset) and not self.published and UNEVALUATED in told
 
 
 def unreadable(name: str, error: Exception, path: Path | None, *, published: bool = False) -> Found:
@@ -110,7 +105,7 @@ def unreadable(name: str, error: Exception, path: Path | None, *, published: boo
 def read(path: Path, name: str, option: str = "") -> Iterator[Found]:
     """A run, external entry or baseline from its directory, then its transfers to other data.
 
-    ``name`` is shown for it; ``option`` is its :attr:`Found.option`.
+    ``name`` and ``option`` are those of :class:`Found`.
     """
     try:
         config = read_json(f"{path}/config.json")
@@ -231,9 +226,9 @@ def family_of(objective: str) -> str:
 
 
 def settings_text(overrides: Mapping[str, Any]) -> str:
-    """What differs from the preset, such as ``slot_init=gaussian, steps=1000``; "" for nothing.
+    """The changes to the preset, such as ``slot_init=gaussian, steps=1000``.
 
-    Fields of core and train stand without their section, those of other sections with it.
+    Sections are named, except core and train.
     """
     texts = []
     for path, value in sorted(overrides.items()):
@@ -246,7 +241,8 @@ def settings_text(overrides: Mapping[str, Any]) -> str:
 def _judge(found: Found, judged: documents.Evaluation | str | None) -> str:
     """Fill in the numbers of a finished run; returns why they cannot count, "" where they do."""
     if judged is None:
-        return UNEVALUATED
+        found.unevaluated = bool(found.preset) and not found.published
+        return "is done and not evaluated"
     if isinstance(judged, str):
         return f"its evaluation cannot be read: {judged}"
     found.evaluation = judged

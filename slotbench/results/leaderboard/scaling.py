@@ -1,10 +1,9 @@
 """Numbers between a floor and a ceiling: 0 is the untrained core, 1 the one trained with labels.
 
 scaled = (value - floor) / (ceiling - floor). The floor is the mean over seeds of the row of
-``random``, the ceiling the mean of ``supervised``, on the same data and metric. Both are taken as
-known: the interval is the row's own, mapped by the same line, so it is too short if floor and
-ceiling are uncertain. Values below 0 and above 1 are shown. The formula also holds for metrics
-that are better low: their ceiling is the lesser number.
+``random``, the ceiling that of ``supervised``, on the same data and metric. Of a metric that is
+better low, the ceiling is the lesser number. Intervals are scaled alike: they ignore that floor
+and ceiling are uncertain. Values below 0 and above 1 are shown.
 """
 
 from collections.abc import Sequence
@@ -25,11 +24,10 @@ NOTE = (
 def scaled(
     rows: Sequence[Row], everything: Sequence[Row], metrics: Sequence[str], noted: Sequence[str]
 ) -> list[Row]:
-    """``rows`` with their numbers on ``metrics`` scaled; the ends are sought in ``everything``.
+    """``rows`` with their numbers on ``metrics`` scaled; floor and ceiling are in ``everything``.
 
-    Where a number cannot be scaled it is missing, with the reason in ``scales`` and, for metrics
-    that are ``noted``, in the row's warnings. Metrics that are neither better high nor low have
-    no scale, and are missing.
+    A number that cannot be scaled, as of a metric without direction, is missing. The reason is in
+    ``scales`` and, for metrics that are ``noted``, in the row's warnings.
     """
     found = []
     for row in rows:
@@ -45,9 +43,9 @@ def scaled(
 def reference_row(
     objective: str, group: Group, core: str, preset: str, everything: Sequence[Row]
 ) -> Row | None:
-    """The row of an objective on the same data: of this core and preset, else the most seeds.
+    """The row of an objective on the same data: of this core and preset, else of any.
 
-    Of rows with as many seeds, one without settings of its own comes first.
+    Of several, the one with the most seeds; of equals, one without settings of its own.
     """
     found = [
         row for row in everything if row.objective == objective and row.group == group and row.seeds
@@ -75,7 +73,7 @@ def _scale(row: Row, metric: str, ends: Sequence[Row | None]) -> Scale:
 
 
 def _map(summary: Summary, scale: Scale) -> Summary:
-    """The numbers between a floor and a ceiling that are there."""
+    """A summary scaled between a known floor and ceiling."""
     floor, width = scale.floor or 0.0, (scale.ceiling or 0.0) - (scale.floor or 0.0)
     mean, low, high, iqm = (
         None if value is None else (value - floor) / width
@@ -86,7 +84,7 @@ def _map(summary: Summary, scale: Scale) -> Summary:
 
 
 def _notes(row: Row, scales: dict[str, Scale], ends: Sequence[Row | None]) -> list[str]:
-    """One line for each reason, and which rows are the ends where they are not the row's own."""
+    """A line for each reason, and for a floor or ceiling of another core or preset."""
     lines = []
     for reason in dict.fromkeys(scale.reason for scale in scales.values() if scale.reason):
         metrics = [metric for metric, scale in scales.items() if scale.reason == reason]

@@ -30,10 +30,10 @@ LEAST_FOR_IQM = 5
 LEAST_FOR_BOOTSTRAP = 10
 RESAMPLES = 10_000
 SPLITS = 20_000
-"""Up to so many splits a permutation test is exact (eight seeds a side); beyond, they are drawn."""
+"""Most splits of an exact permutation test (eight seeds a side); beyond, so many are drawn."""
 POWER = 0.8
 MOST = 200
-"""Seeds beyond which the search for the number needed is given up."""
+"""The search for the number of seeds needed ends here."""
 STUDENT = (
     *(12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934),
     *(2.5705818356363146, 2.4469118511449786, 2.364624251592784, 2.306004135204166),
@@ -120,7 +120,7 @@ def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
 
 
 def _mean(values: Values) -> float:
-    """As of NumPy, which takes ten times as long for a few values."""
+    """The mean; NumPy's takes ten times as long for a few values."""
     return float(sum(values) / len(values))
 
 

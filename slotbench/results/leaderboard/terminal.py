@@ -1,11 +1,13 @@
-"""The leaderboard in a terminal: tables, lines on what is not in them, the verdict last."""
+"""The leaderboard in a terminal: tables, lines on what they leave out, the verdict last."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from slotbench.errors import UserError
 from slotbench.grid import Table, put_lines, to_lines
 from slotbench.progress import counted
 from slotbench.results.leaderboard import ranks as placing
@@ -18,13 +20,15 @@ from slotbench.results.leaderboard.compact import (
     of_own_datasets,
     ranked,
 )
+from slotbench.results.leaderboard.filters import summed_up, unevaluated, unfinished
 from slotbench.results.leaderboard.formats import NOTE, row_table
 from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.left_out import states, summed_up, unevaluated
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 
 MOST_LINES, MOST_ROWS, MOST_SENTENCE = 25, 25, 6
 """Lines of the default page, rows of other pages, lines of the sentence on the default page."""
+LEAST_SECONDS, MOST_SECONDS = 0.2, 86_400.0
+"""Between two pages of ``--watch``."""
 LEGEND = "Means over seeds, 95 % interval; attention masks. *: best, †: published seeds.{}"
 LEGENDS = {
     "props": " props: properties of objects, from their slots.",
@@ -35,10 +39,10 @@ Lines = Iterator[Text]
 
 
 def render(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> None:
-    """Print the board: on at most :data:`MOST_LINES` lines, unless more is asked for.
+    """Print the board on at most :data:`MOST_LINES` lines, unless more is asked for.
 
-    ``wide`` shows every column, every note, and the comparisons that have enough seeds;
-    ``everything`` shows every row of every dataset. Without them, lines say how many there are.
+    ``wide`` shows every column and note, and the comparisons with enough seeds; ``everything``
+    shows every row of every dataset.
     """
     short = not (wide or everything or board.asked or board.with_ranks)
     rows = in_order(board)
@@ -61,6 +65,43 @@ def to_text(board: Board, console: Console, *, wide: bool = False, everything: b
     )
     render(board, aside, wide=wide, everything=everything)
     return stream.getvalue()
+
+
+def watch(
+    collect: Callable[[], Board],
+    console: Console,
+    *,
+    every: float = 5.0,
+    wide: bool = False,
+    everything: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """``leaderboard --watch``: show the board of ``collect`` every ``every`` seconds until Ctrl-C.
+
+    A page that has changed replaces the last one on a terminal, and is printed below it elsewhere.
+    :class:`UserError` for an interval outside 0.2 s to a day; those of ``collect`` are shown.
+    """
+    if not LEAST_SECONDS <= every <= MOST_SECONDS:
+        raise UserError(f"--every {every:g}: expected {LEAST_SECONDS} to {MOST_SECONDS:,.0f} s.")
+    last = ""
+    try:
+        while True:
+            try:
+                board = collect()
+                page = to_text(board, console, wide=wide, everything=everything)
+                page += "".join(f"{line}\n" for line in board.running)
+            except UserError as error:
+                page = f"{error}\n"
+            if page != last:
+                if console.is_terminal:
+                    console.clear()
+                console.print(Text.from_ansi(page), soft_wrap=True)
+                if console.is_terminal:
+                    console.print(Text(f"Every {every:g} s; Ctrl-C ends.", style="dim"))
+                last = page
+            sleep(every)
+    except KeyboardInterrupt:
+        return
 
 
 def _page(
@@ -128,9 +169,8 @@ def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
             left.append(f"{f'{count:,}' if left else counted(count, 'result')} of {whose}")
     if left:
         yield f"Left out: {', '.join(left)}: add --wide"
-    unfinished = states(run for run in board.concerned if run.dataset)
-    if unfinished:
-        yield f"Not finished, so not counted: {unfinished}."
+    if going_on := unfinished(board.concerned):
+        yield f"Not finished, so not counted: {going_on}."
 
 
 def _ranks(board: Board, console: Console) -> Lines:

@@ -1,8 +1,8 @@
-"""The answer to the question of the project, in one sentence that the numbers support.
+"""The verdict: self-supervision against reconstruction, in one sentence that the numbers support.
 
-For every dataset and budget the best self-supervised contestant against the best of
-reconstruction, on :data:`comparisons.PRIMARY` alone. The sentence claims a difference only where
-p < 0.05 after correction, and without any difference it claims one on at most 5 % of boards.
+For every dataset and budget, the best contestants of both families are compared on
+:data:`comparisons.PRIMARY` alone. The sentence claims a difference only where p < 0.05 after
+correction. Where there is none, it claims one on at most 5 % of boards.
 """
 
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of self-supervision against reconstruction."""
+    """The claim, its sentence, and notes."""
 
     claim: str
     """``better``, ``worse``, ``mixed``, ``equivalent``, ``undecided``, ``too few seeds`` or
@@ -44,17 +44,14 @@ class Verdict:
     headline: str
     """The same in short, for the top of a page."""
     notes: tuple[str, ...]
-    """How contestants were chosen, the secondary measures, single rows, seeds needed, losses."""
+    """On the choice of contestants, secondary measures, single rows, seeds needed, losses."""
 
 
 def verdict(paired: Sequence[Paired], families: Sequence[Family]) -> Verdict:
     """The verdict on ``families``; ``paired`` are the single rows of the same datasets."""
-    clear = _clear(families)
-    notes = (
-        ()
-        if not clear
-        else (*_choices(clear), *_secondary(families), *_single_rows(paired), *_further(clear))
-    )
+    notes = list[str]()
+    if clear := _clear(families):
+        notes = [*_choices(clear), *_secondary(families), *_single_rows(paired), *_further(clear)]
     return Verdict(*claim(families), (*notes, *_losses(paired)))
 
 
@@ -78,7 +75,7 @@ def claim(families: Sequence[Family]) -> tuple[str, str, str]:
 
 
 def compared(families: Sequence[Family]) -> list[Group]:
-    """The data that the headline speaks of; none where it compares nothing."""
+    """The data that the headline is about; none where it compares nothing."""
     return [family.row.group for family in _clear(families)]
 
 
@@ -115,18 +112,15 @@ def plain(metric: str) -> str:
 
 
 def _nothing(primary: Sequence[Family]) -> tuple[str, str, str]:
-    start = f"Self-supervision against {THEIRS}"
-    most = max((family.result.n for family in primary), default=0)
-    said, why = "too few seeds", f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})."
-    if not primary:
-        said, why = (
-            "nothing to compare",
-            (
-                "nothing to compare yet; it takes runs of both with the same data, image size and "
-                f"budget, and {PRIMARY}."
-            ),
-        )
-    return said, f"{start}: {why}", f"{start}: {why}"
+    if primary:
+        most = max(family.result.n for family in primary)
+        said, why = "too few seeds", f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})"
+    else:
+        needed = f"the same data, image size and budget, and {PRIMARY}"
+        said = "nothing to compare"
+        why = f"nothing to compare yet; it takes runs of both with {needed}"
+    sentence = f"Self-supervision against {THEIRS}: {why}."
+    return said, sentence, sentence
 
 
 def _said(found: Sequence[Family], words: Callable[[Family], str]) -> str:
@@ -207,7 +201,7 @@ def _further(clear: Sequence[Family]) -> list[str]:
 
 
 def _losses(paired: Sequence[Paired]) -> list[str]:
-    """Failed runs and seeds without a partner: they are in no mean, which may flatter a family."""
+    """Failed runs and seeds without a partner; leaving them out may favour a family."""
     rows = {id(row): row for pair in paired for row in (pair.row, pair.baseline)}.values()
     lines = []
     failed: Counter[str] = Counter()

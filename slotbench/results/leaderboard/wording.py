@@ -1,4 +1,4 @@
-"""Puts numbers and findings into words; every format uses these."""
+"""Numbers and findings in words, for every format."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -55,10 +55,7 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def best(rows: Sequence[Row], metric: str) -> set[int]:
-    """Positions of the rows that are best as shown; none where fewer than two have a value.
-
-    Rows whose shown numbers are equal are best together: digits that are not shown decide nothing.
-    """
+    """Positions of the best rows, ties by the shown digits; none below two rows with a value."""
     known = {
         place: mean
         for place, row in enumerate(rows)
@@ -73,7 +70,7 @@ def best(rows: Sequence[Row], metric: str) -> set[int]:
 
 
 def titles(groups: Sequence[Group]) -> dict[Group, str]:
-    """Each group's title; the fingerprint is added where two would read the same."""
+    """Each group's title, with the fingerprint where two titles are equal."""
     plain = [group.title for group in groups]
     return {
         group: group.title
@@ -95,8 +92,8 @@ def fewer(row: Row, metric: str) -> str:
     return f"n={summary.n}" if summary and summary.n != len(row.seeds) else ""
 
 
-def cost_words(cost: Cost, *, with_flops: bool = False) -> dict[str, str]:
-    """Every part of a cost by its column's heading; FLOPs only where a table has the column."""
+def cost_words(cost: Cost, *, with_flops: bool) -> dict[str, str]:
+    """The parts of a cost by the heading of their column."""
 
     def words(value: float | None, form: str, scale: float = 1.0) -> str:
         return MISSING if value is None else form.format(value / scale)
@@ -121,10 +118,7 @@ def lacking(seeds: Sequence[int], what: str = "comparisons") -> str:
 
 
 def shown(row: Row, metric: str) -> Summary:
-    """A row's numbers as people see them: no interval leaves the range of the metric.
-
-    Student's t knows of no range. Scaled numbers have another one, and differences have theirs.
-    """
+    """A row's numbers, the interval clipped to the range of the metric unless scaled."""
     found = row.metrics.get(metric, EMPTY)
     if row.scales or found.low is None or found.high is None:
         return found
@@ -162,7 +156,7 @@ def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
 
 
 def _theirs(pair: Paired) -> str:
-    """The baseline; origin and size tell apart two datasets of one name."""
+    """The baseline and the data; origin and size distinguish datasets of one name."""
     row, baseline = pair.row, pair.baseline
     same = (row.core, row.preset) == (baseline.core, baseline.preset)
     other = "" if same else f"{baseline.core}, {baseline.preset}"
