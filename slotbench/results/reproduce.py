@@ -1,9 +1,8 @@
 """``slotbench reproduce``: trains a published row with one more seed, and compares the two.
 
-The published seeds say where one more seed should end: in Student's prediction interval,
-mean +- t(n - 1) s sqrt(1 + 1 / n), which holds it in 95 of 100 cases where seeds are normally
-distributed (Hahn and Meeker, *Statistical Intervals*, Section 4.7). The interval of the mean,
-which the leaderboard shows, is narrower: it is not about a single seed.
+Of normally distributed seeds, one more falls into Student's prediction interval,
+mean +- t(n - 1) s sqrt(1 + 1 / n), in 95 of 100 cases (Hahn and Meeker, *Statistical Intervals*,
+Section 4.7). The leaderboard shows the interval of the mean, which is narrower.
 """
 
 import math
@@ -17,8 +16,9 @@ from typing import Any
 from slotbench.config.resolve import dataset_info
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import UserError
-from slotbench.evaluation.groups import current_version, default_groups
+from slotbench.evaluation.groups import current_version
 from slotbench.files import read_document
+from slotbench.progress import counted
 from slotbench.registry import unknown
 from slotbench.results.documents import Evaluation
 from slotbench.results.leaderboard import Row, rows
@@ -32,7 +32,7 @@ from slotbench.results.work import begin
 from slotbench.training.loop import Host
 
 LEAST = 2
-"""One seed tells no spread."""
+"""Seeds that give a spread."""
 
 
 def reproduce(
@@ -53,7 +53,7 @@ def reproduce(
         seed = next(number for number in count() if number not in chosen.seeds)
     with open_dataset(config, data_dir, alike=True) as dataset:
         config = replace(config, seed=seed, dataset=dataset_info(dataset))
-        run = begin(Run.of(config, results_dir), config, dataset, host, default_groups())
+        run = begin(Run.of(config, results_dir), config, dataset, host, evaluate=True)
     found = read_document(run.evaluation, Evaluation).metrics
     values = {key: cell["value"] for key, cell in found.items()}
     return {
@@ -94,7 +94,8 @@ def _chosen(name: str, known: Sequence[Row], study: str) -> Row:
         raise unknown(f"row of {study}", name, sorted({next(_names(row)) for row in trained}))
     if len(fitting) > 1:
         listed = "\n".join(
-            f"  {row.key[:8]}  {row.group.dataset}: {row.label}, {_counted(row)}" for row in fitting
+            f"  {row.key[:8]}  {row.group.dataset}: {row.label}, {counted(len(row.seeds), 'seed')}"
+            for row in fitting
         )
         raise UserError(
             f"--row {name}: {len(fitting)} rows of {study} have this name.",
@@ -103,8 +104,8 @@ def _chosen(name: str, known: Sequence[Row], study: str) -> Row:
     (row,) = fitting
     if len(row.values.get(PRIMARY, ())) < LEAST:
         raise UserError(
-            f"--row {name}: {_counted(row)} of it published; expected {LEAST} or more, because one "
-            "tells no spread.",
+            f"--row {name}: {counted(len(row.seeds), 'seed')} of it published; expected {LEAST} or "
+            "more, because one tells no spread.",
             "Choose another row of it: slotbench leaderboard --all",
         )
     return row
@@ -114,10 +115,6 @@ def _names(row: Row) -> Iterator[str]:
     """What ``--row`` may call a row."""
     yield row.objective if row.alignment is None else f"{row.objective}/{row.alignment}"
     yield from (row.objective, row.name, row.named, row.key, row.key[:8])
-
-
-def _counted(row: Row) -> str:
-    return f"{len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}"
 
 
 def _configuration(run: Found) -> RunConfig:

@@ -45,7 +45,7 @@ def start(
             from slotbench.results.earlier import started_from
 
             config = started_from(config, find(init, results_dir), results_dir)
-        return begin(Run.of(config, results_dir), config, dataset, host, _groups(evaluate))
+        return begin(Run.of(config, results_dir), config, dataset, host, evaluate=evaluate)
 
 
 def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> str:
@@ -105,14 +105,17 @@ def resume(
 
         run, config = extension(run, config, steps)
     with open_dataset(config, data_dir) as dataset:
-        return begin(run, config, dataset, host, _groups(evaluate))
+        return begin(run, config, dataset, host, evaluate=evaluate)
 
 
-def begin(
-    run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
-) -> Run:
+def begin(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, *, evaluate: bool) -> Run:
     """:func:`carry_out`; a mistake that is found before the first step leaves no directory."""
     new = not run.path.exists()
+    groups: tuple[str, ...] = ()
+    if evaluate:
+        from slotbench.evaluation.groups import default_groups
+
+        groups = default_groups()
     try:
         return carry_out(run, config, dataset, host, groups)
     except RunLocked:  # the directory belongs to another process
@@ -215,15 +218,6 @@ def _train_with_others(
             f"Rank {rank} of {world} has lost another rank, and ends.",
             "Start all of them again: the run goes on from its last checkpoint.",
         ) from error
-
-
-def _groups(evaluate: bool) -> tuple[str, ...]:
-    """The groups of metrics that a run is judged by at its end."""
-    if not evaluate:
-        return ()
-    from slotbench.evaluation.groups import default_groups
-
-    return default_groups()
 
 
 def _say_where(run: Run, status: dict[str, Any]) -> None:

@@ -86,10 +86,8 @@ class Source:
 
     size: int
     pictures: Iterator[Picture]
-    split: str = ""
-    """The split of a prepared dataset."""
     facts: dict[str, str] = field(default_factory=dict)
-    """Attributes of ``predictions.h5``."""
+    """Attributes of ``predictions.h5``: dataset, fingerprint and split of a prepared dataset."""
 
 
 def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
             size = dataset.first(request.split, limit or dataset.size(request.split))
             facts = {"dataset": dataset.reference, "fingerprint": dataset.fingerprint}
             pictures = _from_dataset(dataset, request.split, size, model.image_size)
-            yield Source(size, pictures, request.split, {**facts, "split": request.split})
+            yield Source(size, pictures, {**facts, "split": request.split})
 
 
 def _from_files(files: list[Path], side: int, request: Request) -> Iterator[Picture]:
@@ -220,9 +218,9 @@ def _add(
     """Predict a batch; ``start`` is the place of its first picture among those predicted."""
     images = images_on({"image": np.stack([picture.square for picture in batch])}, device)
     noise = model.noise(len(batch), request.seed)
-    if source.split:
+    if split := source.facts.get("split"):
         seed, stop = model.config.seed, start + len(batch)
-        noise = initial_noise(model.core, source.split, start, stop, seed=seed)
+        noise = initial_noise(model.core, split, start, stop, seed=seed)
     with torch.no_grad():
         output = model(images, noise)
         masks = model.masks(images, output, request.source)

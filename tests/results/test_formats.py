@@ -238,6 +238,7 @@ NUMBERS = {0.8649: "0.86", -0.004: "-0.004", 0.0: "0.00", None: "—", 1234.5: "
 
 def test_numbers():
     assert {value: number(value) for value in NUMBERS} == NUMBERS
+    assert number(-0.0) == "0.00"  # equal to 0.0 as a key
 
 
 def test_csv_is_long_and_exact_and_so_is_the_frame(tmp_path):

@@ -79,7 +79,7 @@ def launch_as(monkeypatch, rank, world=2):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_rank_0_alone_names_the_preset(blocks, tmp_path, monkeypatch, capsys, rank):
     launch_as(monkeypatch, rank)
-    monkeypatch.setattr(workflow, "begin", lambda run, *_: run)
+    monkeypatch.setattr(workflow, "begin", lambda run, *_, **__: run)
     workflow.start(Choice(), CPU, blocks, tmp_path, evaluate=False)
     assert ("Preset:" in capsys.readouterr().err) == (rank == 0)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from slotbench.progress import counted
 from slotbench.results.leaderboard import statistics
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison
 from slotbench.results.leaderboard.verdict import plain
@@ -89,10 +90,10 @@ def _phrase(found: Sequence[Contrast]) -> str:
         most = max(each.result.n for each in found)
         return f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})"
     clear = [each for each in tested if each.verdict == "better"]
-    counted = f"{len(tested)} comparison{'s' if len(tested) > 1 else ''}"
+    total = counted(len(tested), "comparison")
     if all(each.verdict == "equivalent" for each in tested):
-        return f"equivalent in {counted}"
-    said = f"it matters, clear in {len(clear)} of {counted}" if clear else f"undecided in {counted}"
+        return f"equivalent in {total}"
+    said = f"it matters, clear in {len(clear)} of {total}" if clear else f"undecided in {total}"
     largest = max(clear or tested, key=lambda each: each.result.difference or 0.0)
     return f"{said}, the largest difference being {largest.words}"
 

@@ -115,7 +115,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Objective, alignment and settings, as tables show them."""
+        """Objective and alignment, as tables show them."""
         if self.external:
             return f"{self.objective} · external"
         return self.objective if self.alignment is None else f"{self.objective} · {self.alignment}"

@@ -24,7 +24,8 @@ def number(value: float | None) -> str:
     """Two decimals, two significant digits below 0.01; never ``-0.00``."""
     if value is None:
         return MISSING
-    return f"{value:.2g}" if value != 0 and abs(value) < 0.01 else f"{value:,.2f}"
+    # Adding 0.0 turns -0.0, the scaled number of a floor, into 0.0.
+    return f"{value:.2g}" if value != 0 and abs(value) < 0.01 else f"{value + 0.0:,.2f}"
 
 
 def signed(value: float | None) -> str:
