@@ -80,7 +80,7 @@ class Run:
 
     @property
     def bundled(self) -> bool:
-        """Whether it is in a bundle, which is read-only; below ``published/``, even without one."""
+        """Whether it is in a bundle, which is read-only, or below ``published/``."""
         folder, places = self.results_dir, self.path.absolute().parents[3:4]
         return (folder / "manifest.json").is_file() or any(map(is_published, (folder, *places)))
 
