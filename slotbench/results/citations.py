@@ -11,9 +11,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.groups import group_of
 from slotbench.results.export import Row
 
-_ARXIV = re.compile(
-    r"(?:(?:code of )?([^;,:]*?)(\s+et al\.)?\s+(\d{4}), )?arXiv (\d{4}\.\d{4,5})"
-)
+_ARXIV = re.compile(r"(?:(?:code of )?([^;,:]*?)(\s+et al\.)?\s+(\d{4}), )?arXiv (\d{4}\.\d{4,5})")
 
 
 @dataclass
