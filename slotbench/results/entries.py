@@ -1,9 +1,9 @@
-"""Results of what was not trained here: baselines, and predictions of models from elsewhere.
+"""Stored results of baselines and of predictions from other models.
 
 ``results/external/<dataset>/<name>-<id>/`` and ``results/baselines/<dataset>/<name>-<id>/`` hold
-``config.json`` (what it is: name, seed, dataset, and for predictions the file's name, sha256 and
-arrays), ``status.json``, ``environment.json`` and ``evaluation.json``, as a run's directory does.
-The id is a hash of name, seed and dataset: evaluating the same name again replaces the entry.
+``config.json`` (of predictions also the file's name, sha256 and arrays), ``status.json``,
+``environment.json`` and ``evaluation.json``, as a run's directory does. The id is a hash of name,
+seed and dataset: evaluating the same name again replaces the entry.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def check_name(name: str) -> str:
 
 
 def directory(config: Document, results_dir: Path) -> Path:
-    """Where an entry lives."""
+    """An entry's directory."""
     text = json.dumps(identity(config), sort_keys=True)
     slug = re.sub(r"[^a-z0-9]+", "-", config["name"].lower()).strip("-")[:40] or "entry"
     dataset = f"{config['dataset']['name']}-{config['dataset']['variant']}"
@@ -68,7 +68,7 @@ def store(
 
 
 def command(config: Document) -> str:
-    """What to type to evaluate an entry again."""
+    """The command that evaluates an entry again."""
     dataset = f"{config['dataset']['name']}:{config['dataset']['variant']}"
     seed = f" --seed {config['seed']}" if config["seed"] else ""
     if config["kind"] == "baseline":

@@ -69,7 +69,7 @@ class Transfer:
         return count
 
     def file(self, run: Run, split: str, slots: int) -> Path:
-        """Where the evaluation is kept; the leaderboard reads those of the test split."""
+        """The file of the evaluation; the leaderboard reads those of the test split."""
         folder = run.path / TRANSFER
         folder = folder if split == "test" else folder / split
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""``slotbench evaluate`` for what was not trained here: a file of predictions, or a baseline."""
+"""``slotbench evaluate`` for predictions of other models and for baselines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from slotbench.results import entries
 from slotbench.results.stored import last, left_to_do, merged
 
 READING = 0.3
-"""The share of the bar for reading masks; only the bar uses it."""
+"""The share of the progress bar for reading masks."""
 Judged = tuple[Path, dict[str, Any]]
 """The entry's directory and its evaluation."""
 
@@ -39,7 +39,7 @@ class Request:
     data_dir: Path = Path("data")
     results_dir: Path = Path("results")
     force: bool = False
-    """Whether to compute again what is there already."""
+    """Whether to compute again the groups that are stored."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -49,10 +49,10 @@ class Request:
 def evaluate_predictions(
     path: Path, name: str, request: Request, *, mask_source: str = "attention"
 ) -> Judged:
-    """Judge a file of predictions; returns the entry's directory and its evaluation.
+    """Judge a file of predictions.
 
     ``mask_source`` is the source of the arrays named ``masks``. :class:`UserError` where the file
-    is not as docs/predictions.md says; nothing is stored then.
+    does not follow docs/predictions.md; nothing is stored then.
     """
     name = entries.check_name(name)
     notes: list[str] = []
@@ -88,7 +88,7 @@ def evaluate_predictions(
 
 
 def evaluate_baseline(baseline: str, request: Request, *, slots: int | None = None) -> Judged:
-    """Judge a trivial masker; it has as many slots as cores have unless ``slots`` is given."""
+    """Judge a trivial masker with ``slots`` slots; none: objects + 1, as cores have."""
     if baseline not in baselines.BASELINES:
         raise unknown("baseline", baseline, tuple(baselines.BASELINES))
     with DatasetFile(locate(request.dataset, request.data_dir)) as dataset:
@@ -151,7 +151,7 @@ def check_options(
     name: str | None,
     split: str,
 ) -> None:
-    """:class:`UserError` where the command does not say what to evaluate, or says it twice."""
+    """:class:`UserError` unless exactly one thing to evaluate is named, with its options."""
     given = {"RUN": runs, "--predictions": predictions, "--baseline": baseline}
     chosen = [option for option, value in given.items() if value]
     if len(chosen) != 1:

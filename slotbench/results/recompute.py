@@ -141,7 +141,7 @@ def same_decimals(one: float, other: float) -> int | None:
 def _evaluate(
     bundle: Bundle, folder: str, stored: Evaluation, data_dir: Path, device: str
 ) -> dict[str, Any]:
-    """``evaluation.json`` anew, on the same split and seed and of the same groups."""
+    """A new evaluation on the same split, with the same seed and groups."""
     config = RunConfig.from_dict(_tame(bundle.document(f"{folder}/config.json")))
     name = f"{folder}/model.safetensors"
     weights = shapes(bundle, name)
@@ -195,7 +195,7 @@ def _try(config: RunConfig, weights: dict[str, tuple[int, ...]]) -> None:
         with torch.device("meta"):
             objective = build(config).eval()
         if {key: tuple(value.shape) for key, value in objective.state_dict().items()} != weights:
-            raise UserError("The weights are not those of the configuration.")
+            raise UserError("The weights do not fit the configuration.")
         try:
             through(objective, "meta")
         except (RuntimeError, NotImplementedError):  # not every operation knows the meta device

@@ -38,7 +38,7 @@ LEAST = 2
 def reproduce(
     study: str, row: str, seed: int | None, host: Host, data_dir: Path, results_dir: Path
 ) -> dict[str, Any]:
-    """Train the row anew, evaluate it, and compare it with the published seeds.
+    """Train and evaluate the row with another seed, and compare it with the published ones.
 
     ``study`` is a file or bundle of published records, or the beginning of such names; ``row`` an
     objective, ``objective/alignment``, or the row's key. Without a ``seed``, the first one that is

@@ -1,4 +1,4 @@
-"""What an ``evaluation.json`` holds already, and how new results join it."""
+"""Reads a stored ``evaluation.json``, and merges new results into it."""
 
 from collections.abc import Iterable
 from pathlib import Path

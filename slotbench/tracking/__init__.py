@@ -1,1 +1,1 @@
-"""Where metrics go beside ``metrics.jsonl``, which is the truth: one short file a tracker."""
+"""Trackers: services that get a run's metrics beside ``metrics.jsonl``; one file each."""

@@ -6,7 +6,7 @@ from slotbench.tracking.tracker import Tracked, Tracker, Values
 
 @register("trackers")
 class TensorBoard(Tracker):
-    """Scalars, and the settings as a table; a resumed run hides what it tells again."""
+    """Scalars, and the settings as a table; a resumed run replaces later scalars."""
 
     name = "tensorboard"
     summary = "event files in the run's directory"

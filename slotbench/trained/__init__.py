@@ -1,1 +1,1 @@
-"""Using a trained core: load it, predict masks of pictures, export it."""
+"""Loads a trained core, predicts masks of pictures, exports it."""

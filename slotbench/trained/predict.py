@@ -41,7 +41,7 @@ from slotbench.trained.frozen import FrozenCore
 PICTURES = (".png", ".jpg", ".jpeg")
 PREDICTIONS, FOLDERS = "predictions.h5", ("masks", "overlays")
 OTHERS = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jp2")
-"""Pictures that are not read; a warning counts those of a folder."""
+"""Formats that are not read; a warning counts such files in a folder."""
 FITS = ("crop", "stretch")
 BATCH = 32
 MOST_BYTES = 256 * 2**20

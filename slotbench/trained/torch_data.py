@@ -44,7 +44,7 @@ class ImageData(Dataset[Item]):
 
     @property
     def properties(self) -> tuple[Property, ...]:
-        """What is known of the objects: kind, dimensions, classes and unit of each property."""
+        """The properties of objects: kind, dimensions, classes and unit of each."""
         return self.layout.properties
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class ImageData(Dataset[Item]):
 
 
 def _rows(data: ImageData, of: str) -> Iterator[Item]:
-    """Every image as Hugging Face stores it; ``of``, the fingerprint, is a key of its cache."""
+    """Every image in the form of Hugging Face, whose cache depends on the fingerprint ``of``."""
     del of
     for index in range(len(data)):
         found = data.arrays(index)

@@ -108,7 +108,7 @@ def own_rows(total: int) -> slice:
 
 
 class LossOf(nn.Module):
-    """An objective whose forward pass is its loss, as DistributedDataParallel wants it."""
+    """A module whose forward pass is the loss, for DistributedDataParallel."""
 
     def __init__(self, objective: Objective, loss: Loss) -> None:
         super().__init__()

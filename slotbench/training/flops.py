@@ -57,7 +57,7 @@ def flops_of_whole_step(objective: Objective, batch: TrainBatch) -> int:
 
 
 def take(batch: TrainBatch, count: int) -> TrainBatch:
-    """The first images of a batch, as a batch of one process."""
+    """The first ``count`` images of a batch, as a batch of one process."""
     views = batch.views and Views(*(part[:, :count] for part in batch.views))
     labels = {key: values[:count] for key, values in batch.labels.items()}
     return replace(batch, images=batch.images[:count], views=views, labels=labels, rank=0, world=1)

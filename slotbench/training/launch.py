@@ -119,8 +119,8 @@ def _failure(run: Record, codes: Mapping[int, int], processes: int, folder: Path
     reports = {
         int(file.stem): json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]*.json"))
     }
-    # A rank that was killed or crashed left no report. The others then lost the connection to it,
-    # or were ended by the agent's SIGTERM before they began.
+    # A rank that was killed or crashed left no report. Then the others lost the connection to it,
+    # or ended by the agent's SIGTERM.
     mute = [rank for rank in sorted(codes) if rank not in reports]
     crashed = [rank for rank in mute if codes[rank] != -signal.SIGTERM]
     if crashed or not reports:

@@ -59,13 +59,8 @@ class Board:
     """Whether these tables show ranks too."""
 
     @cached_property
-    def matches(self) -> tuple[Paired, ...]:
-        """The pairs of rows of which one is shown, metric by metric; not corrected."""
-        return tuple(filter(self._concerns, pairing.matches(self.everything)))
-
-    @cached_property
     def comparisons(self) -> tuple[Paired, ...]:
-        """:attr:`matches` with Holm's correction over those of all rows."""
+        """Self-supervision against reconstruction, row by row, where one of the rows is shown."""
         return tuple(filter(self._concerns, pairing.comparisons(self.everything)))
 
     def _concerns(self, pair: Paired) -> bool:
@@ -103,7 +98,8 @@ class Board:
     @property
     def lacking(self) -> str:
         """How many comparisons have too few seeds; "" where none has."""
-        return lacking([len(pair.seeds) for pair in self.matches])
+        matches = filter(self._concerns, pairing.matches(self.everything))
+        return lacking([len(pair.seeds) for pair in matches])
 
     @cached_property
     def concerned(self) -> tuple[Found, ...]:

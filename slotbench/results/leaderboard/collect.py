@@ -19,7 +19,7 @@ from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
-"""The fields of ``status.json`` that tell what a run cost."""
+"""The fields of ``status.json`` for a run's cost."""
 
 
 def find(results_dir: Path) -> list[Found]:

@@ -63,7 +63,7 @@ def published(row: Row) -> bool:
 
 
 def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
-    """Those of :data:`SHORT` that a row has; of the last two, the one that more rows have."""
+    """The metrics of :data:`SHORT` that a row has; of the last two, the more frequent one."""
     count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
     *masks, properties, probe = SHORT
     last = probe if count[probe] > count[properties] else properties

@@ -18,7 +18,7 @@ _ALIKE = 3
 
 
 def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
-    """The keys that are meant, in the order asked for; all of them where nothing is asked for.
+    """The keys that fit ``metrics``, in that order; all of them where it is empty.
 
     :class:`UserError` with the nearest name where a wish fits none.
     """
@@ -47,9 +47,9 @@ def select(
     family: str | None,
     keep: Callable[[Row], bool] | None = None,
 ) -> list[Row]:
-    """The rows that a user asks for; :class:`UserError` where none fits, naming the nearest.
+    """The rows that fit; :class:`UserError` with the nearest name, or the reason, where none does.
 
-    ``runs`` tells why a dataset has no row.
+    ``runs`` give the reason why a dataset has no row.
     """
     found = [row for row in everything if keep is None or keep(row)]
     if not found:
@@ -114,7 +114,7 @@ def warnings(found: Sequence[Found]) -> list[str]:
 
 
 def summed_up(warnings: Sequence[str]) -> list[str]:
-    """For people: the first few of many runs with one problem, and how many more there are."""
+    """The first few of many runs with one problem, and how many more there are."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in warnings:
         # The command to type names the run, so it differs from run to run.
@@ -144,7 +144,7 @@ def unevaluated(found: Iterable[Found]) -> UserError | None:
 def nothing_counts(
     found: Sequence[Found], where: str, command: str = "slotbench train --objective simclr"
 ) -> UserError:
-    """Why none of these runs can be shown: ``where`` they are, and the ``command`` for a run."""
+    """Why none of the runs ``where`` can be shown; ``command`` would train one."""
     if not found:
         return UserError(f"No results {where}: there is no run.", f"Type: {command}")
     waiting = unevaluated(found)

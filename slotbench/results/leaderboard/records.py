@@ -212,7 +212,7 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
 
 @cache
 def _digest(document: bytes) -> str:
-    """A hash of a document, whatever the order of its keys; seeds of one row share it."""
+    """A hash of a document that does not depend on the order of its keys."""
     text = json.dumps(json.loads(document), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

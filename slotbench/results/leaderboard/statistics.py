@@ -163,7 +163,7 @@ def _deviation(groups: Sequence[Values]) -> tuple[float, int]:
     freedom = sum(len(values) - 1 for values in groups)
     squares = sum(_squares(values, _mean(values)) for values in groups)
     spread = math.sqrt(squares / freedom) if freedom else 0.0
-    # Equal values differ from their mean by rounding. That is no spread.
+    # Equal values may differ from their mean by rounding, which is no spread.
     largest = max(abs(value) for values in groups for value in values)
     return (0.0 if spread <= 1e-12 * largest else spread), freedom
 

@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal: tables, lines on what they leave out, the verdict last."""
+"""The leaderboard in a terminal: tables, notes on omissions, and the verdict last."""
 
 import io
 import time

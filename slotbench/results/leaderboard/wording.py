@@ -112,7 +112,7 @@ def cost_words(cost: Cost, *, with_flops: bool) -> dict[str, str]:
 
 
 def lacking(seeds: Sequence[int], what: str = "comparisons") -> str:
-    """How many comparisons of so many shared seeds each have too few; "" where none has."""
+    """How many comparisons have too few shared ``seeds``; "" where none has."""
     short = sum(n < LEAST_FOR_A_CLAIM for n in seeds)
     found = f"{short:,} of {len(seeds):,} {what} lack seeds"
     return f"{found}: each needs {LEAST_FOR_A_CLAIM} of both sides." if short else ""
