@@ -93,6 +93,9 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         raise UserError(f"{label}: there is no such file.", "Name a Python file that registers.")
     if path.suffix != ".py":
         raise UserError(f"{label}: expected a Python file, ending in .py.")
+    if os.pathsep in str(path):
+        said = f"{label}: its path has a {os.pathsep!r}, which stands between files."
+        raise UserError(said, "Rename it.")
     # The registry's own names first: a plugin that repeats one is told so.
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
     # A name that no package has: a plugin may be called random.py.
@@ -112,7 +115,7 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         for entry in new:
             registry.complete(entry, module.__name__)
         if not new:
-            advice = "Put @register(KIND) above a class; CONTRIBUTING.md shows how."
+            advice = "Put @register(KIND) above a class; docs/own.md shows how."
             raise UserError("it registers nothing.", advice)
     except BaseException as error:
         # A plugin is loaded whole or not at all.
@@ -164,4 +167,6 @@ def hints(needed: Iterable[str] = ()) -> Iterator[None]:
         if files:
             options = " ".join(f"--plugin {shlex.quote(file)}" for file in files)
             advice = f"This run was trained with a plugin that is not loaded. Add: {options}"
+            if gone := [file for file in files if not Path(file).is_file()]:
+                advice += f"\nName it where it is now: there is no {gone[0]} any more."
         raise UserError(error.message, advice) from error

@@ -1,6 +1,7 @@
 """Progress on stderr: what runs, how fast, how long it will take. Results go to stdout."""
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ KNOWN = 0.03
 """The share of the work after which the time to go is said: a slow start says little of it."""
 errors = Console(stderr=True, highlight=False)
 """Everything that is not a result is printed here."""
+
+options: list[str] = []
+"""Options that every command to type needs as this one did, such as ``--plugin FILE``."""
 
 
 class Bar:
@@ -109,7 +113,11 @@ def counted(count: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line that is no result. Nothing in it is read as markup."""
+    """Print a line that is no result. Nothing in it is read as markup.
+
+    ``: slotbench COMMAND`` gets the :data:`options` of this process.
+    """
+    text = re.sub("(?<=: slotbench)(?= [a-z])", "".join(f" {word}" for word in options), text)
     with suppress(OSError):
         errors.print(Text(plain(text)), soft_wrap=True)
 

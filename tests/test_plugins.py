@@ -171,6 +171,12 @@ def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(tmp_path, c
     said = " ".join(capsys.readouterr().err.split())
     assert "Unknown objective 'alignment-uniformity'" in said
     assert f"Add: --plugin '{plugin}'" in said
+    plugin.rename(moved := tmp_path / "moved.py")
+    assert command("evaluate", run.id) == 2
+    assert f"Name it where it is now: there is no {plugin} any more" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    moved.rename(plugin)
     assert command("--plugin", plugin.name, "show", run.id, "--json") == 0
     assert json.loads(capsys.readouterr().out)["config"]["objective"]["weight"] == 2
 
@@ -409,6 +415,7 @@ def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
         (("list", "--plugin"), "", "--plugin: expected a file"),
         (("--plugin", "--json", "list"), "", "--plugin: expected a file"),
         (("list", "--plugin", "mine.txt"), "", "mine.txt: expected a Python file"),
+        (("list", "--plugin", "a:b.py"), "", "its path has a ':'"),
         (("list",), "none.py", f"{plugins.VARIABLE} none.py: there is no such file"),
     ],
 )
@@ -416,6 +423,7 @@ def test_a_plugin_that_is_no_file_is_explained(
     command, capsys, monkeypatch, words, variable, message
 ):
     Path("mine.txt").write_text(MINE)
+    Path("a:b.py").write_text(MINE)
     monkeypatch.setenv(plugins.VARIABLE, variable)
     assert command(*words) == 2
     assert message in capsys.readouterr().err
@@ -501,6 +509,7 @@ def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_
     file.write_text(OBJECTIVE)
     code, out, err = typed("train", "--objective", "mine", *data, *SMALL)
     assert code == 0, err
+    assert f"type: slotbench --plugin {file} --plugin {metric} evaluate" in err
     run = Run(Path(out.strip()))
     judged = ("evaluate", run.path, "--metrics", "mine", "--json", *data)
     code, first, err = typed(*judged)

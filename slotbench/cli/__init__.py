@@ -2,13 +2,14 @@
 
 import io
 import os
+import shlex
 import sys
 from typing import Annotated
 
 import typer
 from typer import Option
 
-from slotbench import plugins
+from slotbench import plugins, progress
 from slotbench.cli import suite
 from slotbench.cli.actions import app
 from slotbench.errors import SlotbenchError
@@ -59,6 +60,7 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         arguments, files = plugins.take(arguments)
+        progress.options[:] = [f"--plugin {shlex.quote(file)}" for file in files]
         plugins.load_all(files)
         app(args=arguments, prog_name="slotbench")
     except SystemExit as ended:
