@@ -3,6 +3,7 @@
 import io
 import os
 import shlex
+import signal
 import sys
 from typing import Annotated
 
@@ -55,6 +56,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal in ASCII shows a question mark for other characters.
             stream.reconfigure(errors="replace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            # As after Ctrl-C, what is half written is removed. `nohup` has SIGHUP ignored.
+            signal.signal(number, signal.default_int_handler)
     debug = "--debug" in sys.argv[1:]
     # `--debug` and `--plugin` may stand anywhere.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]

@@ -8,8 +8,10 @@ and the best mean is written to ``results/tuning/tuned``.
 """
 
 import math
+import os
 import shlex
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,11 +38,12 @@ from slotbench.locks import changing
 from slotbench.objectives.objective import Objective
 from slotbench.progress import counted, say
 from slotbench.results.models import trained
-from slotbench.results.run import Run
+from slotbench.results.run import DEAD, Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
 from slotbench.suites.speedrun import IMAGES, check_masks, val_scores
 from slotbench.training.loop import Host, Observer
+from slotbench.training.signals import end_with
 
 FIRST_SEED = 1000
 RUNGS = 4
@@ -138,6 +141,7 @@ class _Work:
         One that fails is taken again with other settings, up to as often as there are trials.
         Before any has succeeded, a mistake of the user's ends tuning: the others would meet it too.
         """
+        self._revive()
         if not self.study.trials:
             self.study.enqueue_trial(untouched(self.config), skip_if_exists=True)
         while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
@@ -158,15 +162,31 @@ class _Work:
             return self._score(overrides, 0, trial)
         except Pruned as error:
             raise optuna.TrialPruned(error.message) from error
+        except KeyboardInterrupt:
+            self.study.enqueue_trial(trial.params)  # its run goes on
+            raise
         except SlotbenchError as error:
             self.failed.append(error.message)
             say(f"A trial failed: {error.message}")
             raise
 
+    def _revive(self) -> None:
+        """Queue the settings of trials whose process was killed: their runs go on."""
+        for trial in self.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            told, begun = trial.user_attrs.get("overrides"), trial.datetime_start
+            if not told or not begun or (datetime.now() - begun).total_seconds() < DEAD:
+                continue
+            if not self._run(self.plan.config(self.info, tuple(told))).locked():
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                self.study.enqueue_trial(trial.params)
+
+    def _run(self, config: RunConfig) -> Run:
+        return Run.of(config, self.folder)
+
     def _score(self, overrides: tuple[str, ...], seed: int, trial: Any = None) -> float:
         """Train a run, or take it as it is where it is done; its score on val."""
         config = self.plan.config(self.info, overrides, seed)
-        run = Run.of(config, self.folder)
+        run = self._run(config)
         host = replace(self.host, observe=lambda *_: _Judge(trial, self.dataset, config))
         carry_out(run, config, self.dataset, host, ())
         return val_scores(trained(run, config).to(host.device), self.dataset)["fg_ari"]
@@ -225,7 +245,7 @@ def contest(
         told = {field: _told(tried) for field, tried in space_of(config).items()}
         steps = config.train.steps
         return {"space": told, "runs": plan.runs, "steps": steps, "images": IMAGES}
-    arguments = (plan, str(host.device), data_dir, results_dir)
+    arguments = (plan, str(host.device), data_dir, results_dir, os.getpid())
     spawn = get_context("spawn")
     helpers = [spawn.Process(target=_take_trials, args=arguments) for _ in range(workers - 1)]
     for helper in helpers:
@@ -236,6 +256,10 @@ def contest(
             with _stored(work.folder):
                 work.take_trials()
                 found = work.best()
+    except BaseException:
+        for helper in helpers:
+            helper.terminate()
+        raise
     finally:
         for helper in helpers:
             helper.join()
@@ -249,14 +273,17 @@ def contest(
     return found.model_dump(mode="json")
 
 
-def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path) -> None:
-    """What one more process does: it takes trials of the same study."""
+def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, parent: int) -> None:
+    """What one more process does: it takes trials of the same study, and ends with its parent."""
+    end_with(parent)
     plugins.load_all()
     try:
         with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
             work = _Work(plan, Host(torch.device(device)), dataset, results_dir)
             with _stored(work.folder):
                 work.take_trials()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except SlotbenchError as error:
         say(f"A process takes no more trials: {error}")
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -228,3 +229,17 @@ def test_ctrl_c_while_modules_are_read_ends_without_a_traceback(tmp_path):
     (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
     done = slotbench("--version", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_half_written(home, number, monkeypatch):
+    """SIGTERM and a closed terminal end a command as Ctrl-C does."""
+    monkeypatch.chdir(home)
+    assert run_command("train", "--objective", "random", "--no-evaluate", *SMALL) == 0
+    (run,) = home.glob("results/runs/*/*/*")
+    before = sorted(home.rglob("*"))
+    old = signal.signal(number, signal.SIG_DFL)
+    monkeypatch.setattr("safetensors.torch.save", lambda *_: signal.raise_signal(number))
+    assert run_command("export-model", run, "--out", "exported") == 130
+    signal.signal(number, old)
+    assert sorted(home.rglob("*")) == before

@@ -295,6 +295,26 @@ def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkey
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, killed):
+    """The preset's own settings, which are the first, are not lost."""
+
+    begun = []
+
+    def stopped(run, *_):
+        begun.append(run.id)
+        raise SystemExit if killed else KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tune, "carry_out", stopped)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            contest(blocks, tmp_path, trials=1)
+    monkeypatch.setattr(tune, "DEAD", 0)
+    contest(blocks, tmp_path, trials=1)
+    assert [run.id for run in runs(tmp_path) if run.id.startswith("1000-")] == begun
+
+
+@pytest.mark.usefixtures("folder")
 def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
     contest(blocks, tmp_path, trials=1)
     before = len(runs(tmp_path))
