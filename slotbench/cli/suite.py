@@ -57,11 +57,14 @@ def suite_run(
         if not (key and equals):
             raise UserError(f"--option {text}: expected KEY=VALUE.")
         told[key] = value
-    by = commands.How(registry.get("engines", engine).name, workers, address, told)
+    registry.get("engines", engine)  # a mistake ends here, before data are prepared
     found, where = commands.find(suite, results_dir), commands.Where(data_dir, results_dir, device)
     if prepare:
         commands.prepare(found, where)
-    return commands.run(found, where, by, retry=retry), where
+    picture = commands.run(
+        found, where, engine, workers=workers, address=address, options=told, retry=retry
+    )
+    return picture, where
 
 
 def suite_status(

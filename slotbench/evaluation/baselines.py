@@ -13,12 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
-from slotbench.registry import unknown
 from slotbench.rng import numpy_generator, seed_of
 
 VERSION = 1
-POSITION_WEIGHT = 1.0
-"""Weight in k-means of a step over the whole frame; a channel's step from 0 to 255 has 1."""
 ITERATIONS = 30
 GREATEST = 255
 """Greatest number of labels: 255 itself means not labelled."""
@@ -29,18 +26,16 @@ def mask_images(name: str, images: Array, slots: int, *, seed: int, start: int =
 
     - ``one-segment``: everything is one segment; ``slots`` and ``seed`` change nothing.
     - ``voronoi``: the cells of ``slots`` points, drawn uniformly in the frame.
-    - ``kmeans``: k-means on colour and position (Lloyd 1982, k-means++), one start an image; each
-      channel is scaled to [0, 1], and so is each coordinate.
+    - ``kmeans``: k-means on colour and position (Lloyd 1982, k-means++), one start an image;
+      channels and coordinates are scaled to [0, 1].
 
-    ``start`` is the index of the first image within its split. :class:`UserError` for an
-    unknown name or a number of slots outside [1, 255].
+    ``start`` is the index of the first image within its split. :class:`UserError` for a number of
+    slots outside [1, 255].
     """
-    if name not in BASELINES:
-        raise unknown("baseline", name, tuple(BASELINES))
     if not 1 <= slots <= GREATEST:
         raise UserError(f"--slots {slots}: expected 1 to {GREATEST}.")
     labels = np.zeros(images.shape[:3], np.uint8)
-    # Threads add up in an order of their own: the last digits would not be reproducible.
+    # Several threads sum in any order, which changes the last digits.
     with threadpool_limits(limits=1, user_api="openmp"):
         for index, image in enumerate(images):
             labels[index] = BASELINES[name](image, slots, seed, start + index)
@@ -61,7 +56,7 @@ def _voronoi(image: Array, slots: int, seed: int, index: int) -> Array:
 
 
 def _kmeans(image: Array, slots: int, seed: int, index: int) -> Array:
-    place = (_grid(*image.shape[:2]) * POSITION_WEIGHT).astype(np.float32)
+    place = _grid(*image.shape[:2]).astype(np.float32)
     color = image.reshape(-1, 3).astype(np.float32) / 255
     state = seed_of(seed, "baseline", "kmeans", index) % 2**32
     clusters = min(slots, len(place))

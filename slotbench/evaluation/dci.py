@@ -1,20 +1,20 @@
 """Disentanglement, completeness and informativeness of slots.
 
 DCI of Eastwood and Williams 2018 (ICLR, "A Framework for the Quantitative Evaluation of
-Disentangled Representations"), Section 3, per slot: a code is the slot that is paired with an
-object by its mask, a factor is a property of that object. Gradient-boosted trees predict every
-factor from the code; their importances say which dimensions of the code they used.
+Disentangled Representations"), Section 3, per slot. A code is the slot that is paired with an
+object by its mask; a factor is a property of that object. Gradient-boosted trees predict every
+factor from the code. Their importances say which dimensions of the code they used.
 
-The definition leaves these choices open:
+Choices that the definition leaves open:
 
 - Trees: scikit-learn's histogram gradient boosting, 50 stages of depth 3, 64 bins, leaves of at
   least 5 objects, on at most 5,000 training objects. A dimension's importance is the sum of the
-  gains of its splits. There is no early stopping: it would need two objects of every class.
+  gains of its splits. No early stopping, which needs two objects of every class.
 - A numeric property of d dimensions is d factors, one regressor each; a categorical property is
   one factor, one classifier. Each factor weighs the same.
 - Informativeness is the share of error removed, 1 - error / error of the best constant: R2 for
-  numeric factors, Cohen's kappa against the majority for categorical ones; below 0 it counts as 0.
-  (The paper reports the error itself, where less is better.)
+  numeric factors, Cohen's kappa against the majority for categorical ones; negative values count
+  as 0. (The paper reports the error itself, where less is better.)
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import entr
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from slotbench.datasets.format.schema import Array, Property
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.properties import unusable
-from slotbench.evaluation.result import Progress, Result, finite, results_of_sums
+from slotbench.evaluation.result import Progress, Result, finite, results_of_sums, silent
 from slotbench.evaluation.slot_probes import Slots, by_masks
 from slotbench.registry import register
 from slotbench.rng import numpy_generator
@@ -36,7 +37,7 @@ ROWS = 5000
 TREES = {"max_iter": 50, "max_depth": 3, "max_bins": 64, "min_samples_leaf": 5}
 NAMES = ("disentanglement", "completeness", "informativeness")
 LEAST = 1e-12
-"""A sum must exceed this to be divided by."""
+"""Sums up to this count as 0."""
 
 
 @register("metrics")
@@ -107,7 +108,7 @@ def dci(
     properties: tuple[Property, ...],
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Result]:
     """``disentanglement``, ``completeness`` and ``informativeness``, each in [0, 1].
 
@@ -137,8 +138,7 @@ def dci(
         model = kind(early_stopping=False, **TREES).fit(train.codes[chosen], given)
         importances.append(_importances(model, train.codes.shape[1]))
         totals.append(_totals(model.predict(test.codes), truth, test.image))
-        if progress is not None:
-            progress(index + 1, len(usable))
+        progress(index + 1, len(usable))
     matrix, numeric = np.stack(importances, axis=1), [_numeric(truth) for _, truth in usable]
     cuts = np.cumsum([part.shape[1] for part in totals])[:-1]
 
@@ -160,9 +160,9 @@ def dci(
 
 
 def disentanglement(importances: Array) -> float:
-    """How far each dimension serves one factor alone: float in [0, 1], NaN below two factors.
+    """How far each dimension serves one factor alone: in [0, 1], NaN for fewer than two factors.
 
-    ``importances`` float (D, F), not negative. Dimensions that serve none have no weight.
+    ``importances`` float (D, F), at least 0. Dimensions that serve none have no weight.
     """
     weights = importances.sum(axis=1)
     if importances.shape[1] < 2 or weights.sum() <= LEAST:
@@ -171,9 +171,9 @@ def disentanglement(importances: Array) -> float:
 
 
 def completeness(importances: Array) -> float:
-    """How far each factor is held by one dimension alone: float in [0, 1], NaN below two.
+    """How far one dimension holds each factor: in [0, 1], NaN for fewer than two dimensions.
 
-    ``importances`` float (D, F), not negative. Factors that no dimension serves count as 0.
+    ``importances`` float (D, F), at least 0. Factors that no dimension serves count as 0.
     """
     if importances.shape[0] < 2 or not importances.shape[1]:
         return float("nan")
@@ -181,11 +181,10 @@ def completeness(importances: Array) -> float:
 
 
 def _concentration(rows: Array) -> Array:
-    """1 - entropy of each row, in units of its greatest value; 0 for an empty row."""
+    """1 - entropy / greatest entropy of each row; 0 for an empty row."""
     totals = rows.sum(axis=1, keepdims=True)
-    shares = rows / np.maximum(totals, LEAST)
-    logs = np.log(np.where(shares > 0, shares, 1.0))
-    concentration = 1 + (shares * logs).sum(axis=1) / np.log(rows.shape[1])
+    entropy = entr(rows / np.maximum(totals, LEAST)).sum(axis=1)
+    concentration = 1 - entropy / np.log(rows.shape[1])
     return np.where(totals[:, 0] > LEAST, concentration, 0.0)
 
 

@@ -1,12 +1,13 @@
 """A decoder on a frozen core: masks for objectives that have no decoder.
 
-The decoder is the same for every core and objective, so its masks depend on the slots alone:
-:data:`DECODER`, at 32 pixels, on slots standardised with the mean and deviation of the training
-slots. 2,000 steps of 16 images, Adam at 2e-3 after a warm-up of 100
-steps and with a cosine down to 0, squared error to the area-averaged image.
+The decoder is the same for every core and objective, so its masks depend on the slots alone. It
+is :data:`DECODER`, on slots standardised with the mean and deviation of the training slots. It
+learns the area-averaged image by squared error: 2,000 steps of 16 images, Adam, 100 steps of
+warm-up to 2e-3, then a cosine to 0.
 """
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -19,11 +20,11 @@ from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig, Decoded
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import Array
-from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.frozen_pass import Representations, joined
 from slotbench.evaluation.masks import labels_from_masks, reconstruction_error
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
-from slotbench.evaluation.result import Progress, Result
+from slotbench.evaluation.probes import Standardised, batches, fit
+from slotbench.evaluation.result import Progress, Result, silent
 from slotbench.evaluation.segmentation import RANGES, UNLABELLED, scores
 from slotbench.registry import register
 from slotbench.rng import building, numpy_generator
@@ -32,6 +33,7 @@ SOURCE = "probe-decoder"
 DECODER = BilinearConfig(channels=32, depth=1, grid=16, size=32, bounded=False)
 """Spelled out, so that new defaults for training change no score. Unbounded colours learn fast."""
 STEPS, BATCH, LEARNING_RATE, WARMUP = 2_000, 16, 2e-3, 0.05
+CPU = torch.device("cpu")
 _BLOCK = 64
 
 
@@ -39,10 +41,10 @@ _BLOCK = 64
 class DecoderProbe(Metric):
     """``<metric>/probe-decoder`` and ``recon_mse/probe-decoder``.
 
-    The core is frozen, a decoder is trained on its slots of the training images to reconstruct
-    them, and its masks are scored like any others. Minutes on two cores, so it is computed
-    only where it is named. Without slots or training images it is skipped; without a labelled
-    pixel only the error is there.
+    A decoder learns to reconstruct the training images from the frozen slots. Its masks are scored
+    like any others. It takes minutes on two cores, so it is computed only where it is named.
+    Without slots or training images it is skipped; without a labelled pixel only the error is
+    there.
     """
 
     name = "decoder-probe"
@@ -65,26 +67,26 @@ class DecoderProbe(Metric):
         train, made = context.made["train"], context.judged
         decoder = train_decoder(
             train.slots,
-            targets(train.dataset, train.split, train.n, DECODER.size),
+            targets(train),
             seed=context.seed,
             steps=min(STEPS, context.probe_steps),
             device=context.device,
             progress=context.progress(),
         )
-        values = _scored(decoder, made)
+        values = joined(_scored(decoder, made))
         if not made.labelled:
             context.skip(self.name, UNLABELLED)
             values = {"recon_mse": values["recon_mse"]}
         return context.means({f"{name}/{SOURCE}": each for name, each in values.items()})
 
 
-def targets(dataset: DatasetFile, split: str, n: int, size: int) -> Tensor:
-    """The first n images of a split, area-averaged: float32 (n, 3, size, size) in [0, 1]."""
+def targets(made: Representations) -> Tensor:
+    """The images, area-averaged to the size of :data:`DECODER`: float32 (n, 3, 32, 32), [0, 1]."""
     parts = []
-    for start in range(0, n, 256):
-        batch = dataset.read(split, start, min(n, start + 256), ("image",))
-        images = images_on(batch, torch.device("cpu"))
-        parts.append(functional.adaptive_avg_pool2d(images, size))
+    for start in range(0, made.n, 256):
+        stop = min(made.n, start + 256)
+        images = images_on(made.dataset.read(made.split, start, stop, ("image",)), CPU)
+        parts.append(functional.adaptive_avg_pool2d(images, DECODER.size))
     return torch.cat(parts)
 
 
@@ -95,21 +97,17 @@ def train_decoder(
     seed: int,
     steps: int = STEPS,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> nn.Module:
-    """A decoder trained on frozen ``slots`` float32 (n, K, D) and ``images`` as :func:`targets`.
+    """A decoder of slots (B, K, D), trained on ``slots`` float32 (n, K, D) and their ``images``.
 
-    It maps slots float (B, K, D) to :class:`Decoded` at the size of :data:`DECODER`.
-
-    Weights and batches are drawn from (seed, "probe-decoder"). ValueError where slots are not
-    finite.
+    ``images`` are as :func:`targets`. Weights and batches are drawn from (seed, "probe-decoder").
     """
-    inputs = finite_slots(slots)
+    inputs = torch.from_numpy(slots)
     with building(seed, "probe-decoder"):
         decoder = Bilinear(DECODER, inputs.shape[2], DECODER.size)
     model = nn.Sequential(Standardised(inputs), decoder).to(device)
     inputs, images = inputs.to(device), images.to(device)
-
     drawn = batches(len(inputs), numpy_generator(seed, "probe-decoder", "batches"), BATCH)
 
     def loss() -> Tensor:
@@ -129,16 +127,15 @@ def train_decoder(
 
 
 def _share(step: int, steps: int) -> float:
-    """The learning rate as a share of its greatest value."""
+    """Learning rate at a step, relative to its peak."""
     warm = max(1, round(WARMUP * steps))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _scored(decoder: nn.Module, made: Representations) -> dict[str, Tensor]:
-    """Each score of the decoder's masks and its error, float64 (n,)."""
-    kept: dict[str, list[Tensor]] = {}
+def _scored(decoder: nn.Module, made: Representations) -> Iterator[dict[str, Array]]:
+    """Each score of the decoder's masks and its error, float64 (B,), block by block."""
     device = next(decoder.parameters()).device
     for start in range(0, made.n, _BLOCK):
         stop = min(made.n, start + _BLOCK)
@@ -151,6 +148,4 @@ def _scored(decoder: nn.Module, made: Representations) -> dict[str, Tensor]:
         found = scores(labels, truth, decoded.masks.shape[1])
         assert decoded.image is not None  # it is a decoder of images
         found["recon_mse"] = reconstruction_error(decoded.image, images).cpu().double()
-        for name, values in found.items():
-            kept.setdefault(name, []).append(values)
-    return {name: torch.cat(values) for name, values in kept.items()}
+        yield {name: values.numpy() for name, values in found.items()}

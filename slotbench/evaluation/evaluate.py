@@ -1,6 +1,6 @@
 """The evaluation of a trained core: the content of ``evaluation.json``."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation import frozen_pass
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.result import Result
+from slotbench.evaluation.result import Progress, Result, silent
 from slotbench.objectives.objective import Objective
 from slotbench.registry import unknown
 
@@ -19,8 +19,7 @@ SCHEMA_VERSION = 1
 GROUPS = metrics.default_groups()
 """The groups of metrics that are computed by default."""
 LIMITS = {"test": 2_000, "train": 10_000, "val": 1_024}
-"""How many images of each split an evaluation uses."""
-Progress = Callable[[float, float], None]
+"""How many images of each split an evaluation uses; of shifted test sets, as many as of test."""
 
 
 def evaluate(
@@ -31,33 +30,28 @@ def evaluate(
     seed: int,
     device: torch.device | str = "cpu",
     groups: Iterable[str] = GROUPS,
-    train_images: int = LIMITS["train"],
-    val_images: int = LIMITS["val"],
-    test_images: int = LIMITS["test"],
+    limits: Mapping[str, int] = LIMITS,
     probe_steps: int = 6_000,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     cache: frozen_pass.Cache | None = None,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``: every metric of the groups, and how many images counted.
 
     ``objective`` is on ``device``; its core is judged, and its decoder and predictor if it has
-    them. Its weights and modes are not changed. ``groups`` names groups of metrics; each is
-    described in its own file.
+    them. Its weights and modes are not changed.
 
-    Scores are over the first ``test_images`` images of ``split``; probes are trained on the
-    first images of train (for at most ``probe_steps`` steps) and chosen on val. The
-    core passes once over each split, and not at all where ``cache`` holds the arrays. ``skipped``
-    gives the reason for each number that could not be computed. All randomness comes from
-    ``seed``. ``progress`` is called with the share that is done and 1.
+    The first ``limits["test"]`` images of ``split`` are scored. Probes are trained on the first
+    images of train, for at most ``probe_steps`` steps, and selected on val. The core passes once
+    over each split, and not at all where ``cache`` holds the arrays. ``skipped`` gives the reason
+    for each number that could not be computed. All randomness comes from ``seed``.
 
     :class:`UserError` for an unknown group or split; :class:`SlotbenchError` where the core
     gives slots that are not finite.
     """
     wanted = [metrics.load(name) for name in groups]
-    limits = {"train": train_images, "val": val_images}
-    sizes = {JUDGED: (split, min(test_images, dataset.size(split)))} | {
-        name: (name, min(limits.get(name, test_images), dataset.size(name)))
-        for name in dataset.splits
+    most = {name: limits.get(name, limits["test"]) for name in dataset.splits}
+    sizes = {JUDGED: (split, min(limits["test"], dataset.size(split)))} | {
+        name: (name, min(n, dataset.size(name))) for name, n in most.items()
     }
     needed: dict[str, set[str]] = {JUDGED: {"slots"}}
     reasons: dict[str, str] = {}
@@ -79,12 +73,11 @@ def evaluate(
         role: float(sizes[role][1] * len({frozen_pass.draw_of(name) for name in names}))
         for role, names in missing.items()
     }
-    stages = Stages(progress, costs, wanted, reasons)
+    stages = Stages(progress, costs, [each for each in wanted if each.name not in reasons])
     made = {}
     for role, absent in missing.items():
         where, n = sizes[role]
         if absent:
-            report = stages.stage(role)
             found = frozen_pass.collect(
                 objective,
                 dataset,
@@ -93,7 +86,7 @@ def evaluate(
                 seed=seed,
                 wanted=absent,
                 device=device,
-                progress=report,
+                progress=stages.stage(role),
             )
             new = {name: found.get(name) for name in absent}
             stored[role] |= new
@@ -101,25 +94,18 @@ def evaluate(
                 cache.write(where, new)
         arrays = {name: array for name, array in stored[role].items() if array is not None}
         made[role] = frozen_pass.Representations(dataset, where, n, arrays)
-    context = Context(dataset, seed, made, probe_steps, str(device))
-    return judged(context, wanted, stages, reasons)
+    context = Context(dataset, seed, made, probe_steps, str(device), reasons)
+    return judged(context, wanted, stages)
 
 
-def judged(
-    context: Context, wanted: Sequence[Metric], stages: "Stages", reasons: Mapping[str, str]
-) -> dict[str, Any]:
-    """``evaluation.json``. A metric with a reason, by its name, is skipped.
-
-    ``groups`` holds the version of each group that was computed.
-    """
+def judged(context: Context, wanted: Sequence[Metric], stages: "Stages") -> dict[str, Any]:
+    """``evaluation.json``. Metrics whose names ``context.skipped`` has already are not computed."""
     results: dict[str, Result] = {}
     for metric in wanted:
-        if metric.name in reasons:
-            context.skip(metric.name, reasons[metric.name])
-            continue
-        context.report = stages.stage(metric.name)
-        results |= compute(metric, context)
-        context.report(1.0)
+        if metric.name not in context.skipped:
+            context.report = stages.stage(metric.name)
+            results |= compute(metric, context)
+            context.report(1, 1)
     dataset, judged = context.dataset, context.judged
     return {
         "schema": SCHEMA_VERSION,
@@ -139,14 +125,15 @@ def judged(
             if (digest := metrics.foreign_digest(metric.name))
         },
         "metrics": {key: result.to_dict() for key, result in results.items()},
-        "skipped": dict(context.skipped),
+        "skipped": context.skipped,
     }
 
 
 def compute(metric: Metric, context: Context) -> dict[str, Result]:
-    """A metric's results, with its version; none where it reads an array that the model lacks.
+    """A metric's results, with its version. It is skipped where the model lacks an array it reads.
 
-    :class:`UserError` where a key is not among the keys that groups state.
+    :class:`UserError` where it returns no dictionary of :class:`Result`, or a key that its group
+    does not state.
     """
     try:
         found = metric.compute(context)
@@ -168,25 +155,17 @@ class Stages:
     """Turns the progress of passes and metrics into one share of the work done."""
 
     def __init__(
-        self,
-        progress: Progress | None,
-        passes: Mapping[str, float],
-        wanted: Iterable[Metric],
-        skipped: Container[str],
+        self, progress: Progress, passes: Mapping[str, float], wanted: Iterable[Metric]
     ) -> None:
         self._progress = progress
-        self._costs = {**passes} | {
-            metric.name: 1 + metric.cost for metric in wanted if metric.name not in skipped
-        }
+        self._costs = {**passes, **{metric.name: 1 + metric.cost for metric in wanted}}
         self._done = dict.fromkeys(self._costs, 0.0)
 
-    def stage(self, name: str) -> Callable[..., None]:
-        """Takes the share of a stage that is done; or how much is done, and of how much."""
+    def stage(self, name: str) -> Progress:
+        """Takes the progress of one stage: a split by its role, or a metric by its name."""
 
-        def report(done: float, total: float = 1) -> None:
-            share = done / total
-            self._done[name] = max(self._done[name], self._costs[name] * share)
-            if self._progress is not None:
-                self._progress(sum(self._done.values()) / sum(self._costs.values()), 1.0)
+        def report(done: float, total: float) -> None:
+            self._done[name] = max(self._done[name], self._costs[name] * done / total)
+            self._progress(sum(self._done.values()) / sum(self._costs.values()), 1.0)
 
         return report

@@ -3,7 +3,7 @@
 The same functions judge runs; only the origin of the representations differs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.baselines import mask_images
-from slotbench.evaluation.evaluate import GROUPS, Progress, Stages, judged
-from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.evaluate import GROUPS, Stages, judged
+from slotbench.evaluation.frozen_pass import Representations, joined
 from slotbench.evaluation.masks import (
     SOURCES,
     attention_entropy,
@@ -24,10 +24,10 @@ from slotbench.evaluation.masks import (
 )
 from slotbench.evaluation.metric import JUDGED, Context, Metric
 from slotbench.evaluation.predictions import Given, PredictionFile, read_masks, read_slots
-from slotbench.evaluation.result import Progress as Counter
+from slotbench.evaluation.result import Progress, silent
 
 FRACTION = 10
-"""One in so many training images chooses the probes where there is nothing for val."""
+"""Without predictions for val, one in 10 training images selects the probes."""
 _BLOCK = 64
 """Images of a baseline at a time."""
 
@@ -37,11 +37,13 @@ def from_file(
 ) -> Representations:
     """A file's arrays for one split, as a core's pass would give them.
 
-    Label maps of every mask source; overlaps, which pair slots with objects, from the first of
-    :data:`SOURCES` that has masks; the entropy of attention masks that sum to 1. Without masks no
-    image counts as labelled, so that nothing is paired by masks.
+    - label maps of every mask source;
+    - overlaps of slots with objects, from the first of :data:`SOURCES` that has masks;
+    - the entropy of attention masks that sum to 1.
 
-    :class:`UserError`, naming array and image, where values are not as the layout says.
+    Without masks no image counts as labelled, so that nothing is paired by masks. ``notes`` takes
+    remarks for the user. :class:`UserError`, naming array and image, for values that are not as
+    the layout says.
     """
     objects = dataset.layout_of(given.split).objects
     arrays: dict[str, Array] = {"labelled": np.zeros(given.count, bool)}
@@ -53,25 +55,9 @@ def from_file(
     for source in reversed([source for source in SOURCES if source in given.masks]):
         name = given.masks[source]
         shape = file.arrays[name].shape
-        kept: dict[str, list[Array]] = {}
-        start, least, most = 0, np.inf, -np.inf
-        for masks in read_masks(file, given, source):
-            truth = dataset.read(given.split, start, start + len(masks), ("mask",))["mask"]
-            total = masks.sum(dim=1)
-            least, most = min(least, float(total.min())), max(most, float(total.max()))
-            found = mask_overlap(resize(masks, size), torch.from_numpy(truth), objects)
-            made = {
-                f"labels/{source}/first": labels_from_masks(masks, size).numpy().astype(np.uint8),
-                "overlap": found.numpy(),
-                "labelled": (truth != NOT_LABELLED).any(axis=(1, 2)),
-            }
-            if source == "attention" and len(shape) == 4:
-                made["entropy"] = attention_entropy(masks).numpy()
-            for key, values in made.items():
-                kept.setdefault(key, []).append(values)
-            start += len(masks)
-        arrays |= {key: np.concatenate(values) for key, values in kept.items()}
-        told = []
+        arrays |= joined(_from_masks(file, given, source, dataset))
+        sums = arrays.pop("sums")
+        least, most, told = sums.min(), sums.max(), []
         if shape[-2:] != size:
             told.append(
                 f"{name}: {shape[-2]}x{shape[-1]}, resized bilinearly to {size[0]}x{size[1]} "
@@ -87,32 +73,51 @@ def from_file(
     return Representations(dataset, given.split, given.count, arrays)
 
 
-def from_baseline(
-    name: str,
-    dataset: DatasetFile,
-    split: str,
-    limit: int,
-    slots: int,
-    *,
-    seed: int,
-    progress: Counter | None = None,
-) -> Representations:
-    """A trivial masker's label maps of the first ``limit`` images of a split.
+def _from_masks(
+    file: PredictionFile, given: Given, source: str, dataset: DatasetFile
+) -> Iterator[dict[str, Array]]:
+    """The arrays of one source's masks, some images at a time.
 
-    It has neither attention nor a decoder: its masks stand under every source, beside the masks
-    that must beat them. It has no slots.
+    ``sums`` holds the least and the greatest sum over slots at a pixel.
     """
-    count = dataset.first(split, limit)
-    labels, labelled = [], []
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
-        batch = dataset.read(split, start, stop, ("image", "mask"))
-        labels.append(mask_images(name, batch["image"], slots, seed=seed, start=start))
-        labelled.append((batch["mask"] != NOT_LABELLED).any(axis=(1, 2)))
-        if progress is not None:
+    layout, start = dataset.layout_of(given.split), 0
+    soft, size = len(file.arrays[given.masks[source]].shape) == 4, (layout.height, layout.width)
+    for masks in read_masks(file, given, source):
+        truth = dataset.read(given.split, start, start + len(masks), ("mask",))["mask"]
+        start += len(masks)
+        overlap = mask_overlap(resize(masks, size), torch.from_numpy(truth), layout.objects)
+        found = {
+            f"labels/{source}/first": labels_from_masks(masks, size).numpy().astype(np.uint8),
+            "overlap": overlap.numpy(),
+            "labelled": (truth != NOT_LABELLED).any(axis=(1, 2)),
+            "sums": torch.stack(masks.sum(dim=1).aminmax()).numpy(),
+        }
+        if source == "attention" and soft:
+            found["entropy"] = attention_entropy(masks).numpy()
+        yield found
+
+
+def from_baseline(
+    name: str, dataset: DatasetFile, limit: int, slots: int, *, seed: int, progress: Progress
+) -> Representations:
+    """A trivial masker's label maps of the first ``limit`` test images; it has no slots.
+
+    Its masks are no attention and no decoder's. They stand under every source, beside the masks
+    that must beat them.
+    """
+    count = dataset.first("test", limit)
+
+    def blocks() -> Iterator[dict[str, Array]]:
+        for start in range(0, count, _BLOCK):
+            stop = min(start + _BLOCK, count)
+            batch = dataset.read("test", start, stop, ("image", "mask"))
+            labels = mask_images(name, batch["image"], slots, seed=seed, start=start)
+            yield {f"labels/{source}/first": labels for source in SOURCES} | {
+                "labelled": (batch["mask"] != NOT_LABELLED).any(axis=(1, 2))
+            }
             progress(stop, count)
-    arrays = dict.fromkeys((f"labels/{source}/first" for source in SOURCES), np.concatenate(labels))
-    return Representations(dataset, split, count, {**arrays, "labelled": np.concatenate(labelled)})
+
+    return Representations(dataset, "test", count, joined(blocks()))
 
 
 def evaluate_given(
@@ -122,20 +127,20 @@ def evaluate_given(
     seed: int,
     groups: Iterable[str] = GROUPS,
     probe_steps: int = 6_000,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``, with the keys and versions that runs have.
 
     ``splits`` holds ``test`` and, for the probes, ``train`` and ``val``; where ``val`` has no
-    slots, the last tenth of the training images stands in for it. ``skipped`` gives
-    the reason for each number that could not be computed. :class:`UserError` for an unknown group.
+    slots, the last tenth of the training images replaces it. ``skipped`` gives the reason for
+    each number that could not be computed. :class:`UserError` for an unknown group.
     """
-    wanted = [metrics.load(name) for name in groups]
-    made = _roles(splits)
-    context = Context(dataset, seed, made, probe_steps)
+    made, wanted = _roles(splits), [metrics.load(name) for name in groups]
     given = {metric.name: _unusable(metric, dataset, made) for metric in wanted}
     reasons = {name: why for name, why in given.items() if why}
-    found = judged(context, wanted, Stages(progress, {}, wanted, reasons), reasons)
+    context = Context(dataset, seed, made, probe_steps, skipped=reasons)
+    stages = Stages(progress, {}, [metric for metric in wanted if metric.name not in reasons])
+    found = judged(context, wanted, stages)
     return {**found, "skipped": _explained(found["skipped"], made)}
 
 
@@ -151,7 +156,7 @@ def _roles(splits: Mapping[str, Representations]) -> dict[str, Representations]:
 
 
 def _unusable(metric: Metric, dataset: DatasetFile, made: Mapping[str, Representations]) -> str:
-    """Why a metric cannot be computed from these splits; "" where it may."""
+    """Why a metric cannot be computed from these splits; "" where it can."""
     missing = [role for role in metric.splits(dataset) if role not in made]
     if not missing:
         return ""
@@ -163,7 +168,7 @@ def _unusable(metric: Metric, dataset: DatasetFile, made: Mapping[str, Represent
 
 
 def _explained(skipped: Mapping[str, str], made: Mapping[str, Representations]) -> dict[str, str]:
-    """Reasons in words that fit a file: it has no core, hence no noise, and may have no masks."""
+    """Reasons in the words of a file: it has no core and no noise, and may have no masks."""
     without = [role for role, split in made.items() if not split.sources()]
     told = dict(skipped)
     for key, reason in skipped.items():

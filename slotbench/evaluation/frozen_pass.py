@@ -1,10 +1,11 @@
-"""One pass of a frozen core over a split, for all metrics; and its cache."""
+"""The pass of a frozen core over a split, which all metrics share, and its cache."""
 
 import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
@@ -29,7 +31,7 @@ from slotbench.evaluation.masks import (
     reconstruction_error,
     resize,
 )
-from slotbench.evaluation.result import Progress
+from slotbench.evaluation.result import Progress, silent
 from slotbench.files import replacing
 from slotbench.objectives.objective import Objective
 from slotbench.rng import torch_generator
@@ -60,18 +62,18 @@ ARRAYS = (
 CACHE_VERSION = 1
 """Raised when the same model would give other arrays."""
 LIMIT = 5 << 30
-"""Bytes that the caches of all runs of one results folder may take together."""
+"""Most bytes of all caches of a results folder."""
 
 
 @dataclass
 class Representations:
-    """A model's arrays of n images of a split, and the truth about these images."""
+    """A model's arrays for n images of a split, and the truth about these images."""
 
     dataset: DatasetFile
     split: str
     n: int
     arrays: Mapping[str, Array]
-    """By name, as :data:`ARRAYS`; without those that the model cannot give."""
+    """By name; see :data:`ARRAYS`. Arrays that the model lacks are missing."""
     first: int = 0
     """Position of the first image in the split."""
 
@@ -79,11 +81,6 @@ class Representations:
     def slots(self) -> Array:
         """float32 (n, K, D)."""
         return self.arrays["slots"]
-
-    @property
-    def features(self) -> Array:
-        """float32 (n, F)."""
-        return self.arrays["features"]
 
     @property
     def overlap(self) -> Array:
@@ -98,10 +95,6 @@ class Representations:
     def sources(self, draw: str = DRAWS[0]) -> tuple[str, ...]:
         """The mask sources that have label maps."""
         return tuple(each for each in SOURCES if f"labels/{each}/{draw}" in self.arrays)
-
-    def tensor(self, name: str) -> Tensor | None:
-        """An array as a tensor."""
-        return torch.from_numpy(self.arrays[name]) if name in self.arrays else None
 
     def labels(self, source: str, draw: str = DRAWS[0]) -> Tensor:
         """The label maps of a mask source, int (n, H, W)."""
@@ -148,7 +141,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def raised(core: Core, more: int) -> Iterator[None]:
-    """A core with ``more`` additional slots, if the same weights can give them."""
+    """A core with ``more`` additional slots, if its weights allow it."""
     config = core.config
     try:
         if more > 0 and core.any_slots:
@@ -163,8 +156,8 @@ def initial_noise(
 ) -> Tensor | None:
     """The slots' initial noise (stop - start, K, D) for images of a split; none if unused.
 
-    Each image's is drawn from (seed, split, draw, index) alone, so that the size of the
-    batches and the number of images change nothing.
+    Each image's noise is drawn from (seed, split, draw, index), so that it depends neither on the
+    batch size nor on the number of images.
     """
     drawn = [
         core.noise(1, torch_generator(seed, "evaluate", split, draw, index))
@@ -184,25 +177,25 @@ def collect(
     wanted: Collection[str] = ARRAYS,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Array]:
     """The arrays ``wanted`` for the first ``limit`` images of a split (or all, if fewer).
 
-    ``device`` is where the objective is. Only the draws that are wanted are made, and decoder and
-    predictor run only for their own arrays. Where images of a shifted split may have more objects
-    than training images, the core gets as many more slots, if it can (``Core.any_slots``).
+    ``device`` is the objective's. Only the wanted draws are computed; decoder and predictor run
+    only for their own arrays. Where images of a shifted split may have more objects than training
+    images, the core gets as many more slots, if it can (``Core.any_slots``).
 
-    Arrays that the model cannot give are left out: later draws of a core without noise, masks and
-    images of a missing decoder or predictor.
+    Arrays that the model lacks are left out: later draws of a core without noise, masks and images
+    of a missing decoder or predictor.
 
-    :class:`SlotbenchError` where slots or masks are not finite; :class:`UserError` where there is
-    no such split, or it has no images or cannot be read.
+    :class:`SlotbenchError` where slots or masks are not finite; :class:`UserError` where the split
+    is missing, has no images or cannot be read.
     """
     total = dataset.first(split, limit)
     core, objects = objective.core, dataset.layout_of(split).objects
     by_draw = {draw: {name for name in wanted if draw_of(name) == draw} for draw in DRAWS}
-    kept: dict[str, list[Array]] = {}
-    with frozen(objective), raised(core, objects - dataset.layout.objects):
+
+    def blocks() -> Iterator[dict[str, Array]]:
         for start in range(0, total, batch_size):
             stop = min(start + batch_size, total)
             batch = dataset.read(split, start, stop, ("image", "mask"))
@@ -213,14 +206,23 @@ def collect(
                 if not names or (noise is None and draw != DRAWS[0]):
                     continue
                 output = core(images, noise)
-                check = partial(_check, core, split, start)
+                check = partial(check_finite, core, split, start)
                 check(output._asdict())
                 made = _arrays(objective, output, images, truth, objects, names, check)
-                for name, values in made.items():
-                    kept.setdefault(name, []).append(values.cpu().numpy())
-            if progress is not None:
-                progress(stop, total)
-    return {name: np.concatenate(kept[name]) for name in wanted if name in kept}
+                yield {name: values.cpu().numpy() for name, values in made.items()}
+            progress(stop, total)
+
+    with frozen(objective), raised(core, objects - dataset.layout.objects):
+        return joined(blocks())
+
+
+def joined(blocks: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """Arrays (n, ...) by name, from those of successive images."""
+    parts: dict[str, list[Array]] = defaultdict(list)
+    for block in blocks:
+        for name, values in block.items():
+            parts[name].append(values)
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def draw_of(name: str) -> str:
@@ -228,7 +230,11 @@ def draw_of(name: str) -> str:
     return name.rpartition("/")[2] if name.startswith("labels/") else DRAWS[0]
 
 
-def _check(core: Core, split: str, start: int, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(core: Core, split: str, start: int, tensors: Mapping[str, Tensor]) -> None:
+    """:class:`SlotbenchError` names the first image of tensors (B, ...) that are not finite.
+
+    ``start`` is the position of their first image in the split.
+    """
     for name, tensor in tensors.items():
         finite = torch.isfinite(tensor).flatten(1).all(dim=1)
         if not finite.all():
@@ -250,17 +256,11 @@ def _arrays(
     check: Callable[[Mapping[str, Tensor]], None],
 ) -> dict[str, Tensor]:
     """Those of ``names``, all of one draw, that the model gives for a batch."""
-    attention, size = output.attention.float(), (truth.shape[1], truth.shape[2])
-    wanted = {name.split("/")[1] for name in names if name.startswith("labels/")}
-    masks: dict[str, Tensor | None] = {"attention": attention}
-    decoded = None
-    if "decoder" in wanted or "recon_mse" in names:
-        decoded = objective.decode(output, images)
-        masks["decoder"] = None if decoded is None else decoded.masks.float()
-    if "predictor" in wanted:
-        masks["predictor"] = objective.predictor_masks(images, output)
-    known = {source: soft.float() for source, soft in masks.items() if soft is not None}
-    check({f"{source} masks": soft for source, soft in known.items()})
+    sources = {name.split("/")[1]: name for name in names if name.startswith("labels/")}
+    decoder = {"decoder"} if "recon_mse" in names else set()
+    masks, decoded = masks_of(objective, output, images, decoder | sources.keys())
+    check({f"{source} masks": soft for source, soft in masks.items()})
+    attention, size = masks["attention"], (truth.shape[1], truth.shape[2])
     gives: dict[str, Callable[[], Tensor]] = {
         "slots": output.slots.float,
         "features": lambda: output.features.float().mean(dim=1),
@@ -275,12 +275,27 @@ def _arrays(
         image = decoded.image
         gives["recon_mse"] = lambda: reconstruction_error(image, images).double()
     made = {name: gives[name]() for name in names if name in gives}
-    for name in names - made.keys():
-        source = name.split("/")[1] if name.startswith("labels/") else ""
-        if source in known:
-            dtype = torch.uint8 if known[source].shape[1] <= 256 else torch.int16
-            made[name] = labels_from_masks(known[source], size).to(dtype)
+    for source in sources.keys() & masks.keys():
+        dtype = torch.uint8 if masks[source].shape[1] <= 256 else torch.int16
+        made[sources[source]] = labels_from_masks(masks[source], size).to(dtype)
     return made
+
+
+def masks_of(
+    objective: Objective, output: SlotOutput, images: Tensor, sources: Collection[str] = SOURCES
+) -> tuple[dict[str, Tensor], Decoded | None]:
+    """The soft masks float32 (B, K, h, w) that a model has, by source, and what it decodes.
+
+    ``output`` is the core's for ``images``. Attention is always there; decoder and predictor run
+    only where ``sources`` names them.
+    """
+    found: dict[str, Tensor | None] = {"attention": output.attention}
+    decoded = objective.decode(output, images) if "decoder" in sources else None
+    if decoded is not None:
+        found["decoder"] = decoded.masks
+    if "predictor" in sources:
+        found["predictor"] = objective.predictor_masks(images, output)
+    return {key: masks.float() for key, masks in found.items() if masks is not None}, decoded
 
 
 Stored = dict[str, Array | None]
@@ -290,14 +305,13 @@ Stored = dict[str, Array | None]
 class Cache:
     """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` identifies the model.
 
-    Arrays are stored as they were computed. Half precision would change reported digits (probes
-    of an untrained core by 1e-4 to 9e-3). A run with 10,000 training, 1,024 validation and 2,000
-    test images takes about 30 MB at K = 7, D = 48. Deleting a cache is always safe.
+    ``digests`` are those of shifted test sets, which the dataset's fingerprint does not cover. A
+    file that is damaged or has another key counts as empty and is replaced. ``note`` takes a line
+    about that, and about a file that cannot be written. Deleting a cache is always safe.
 
-    ``digests`` holds the digests of shifted test sets, which the dataset's fingerprint leaves out.
-
-    A file that is damaged or has another key counts as empty and is replaced. ``note`` is called
-    with one line then, and when a file cannot be written.
+    Arrays are stored in full precision: half precision would change scores of probes by 1e-4 to
+    9e-3. A run of 10,000 training, 1,024 validation and 2,000 test images takes about 30 MB at
+    K = 7, D = 48.
     """
 
     def __init__(
@@ -311,7 +325,7 @@ class Cache:
         self.model = {**key, "cache": CACHE_VERSION}
 
     def key(self, split: str) -> str:
-        """All that a split's arrays depend on, as text."""
+        """Everything that a split's arrays depend on, as JSON."""
         own = {"digest": self.digests[split]} if split in self.digests else {}
         return json.dumps({**self.model, **own}, sort_keys=True)
 
@@ -325,7 +339,7 @@ class Cache:
             path.unlink(missing_ok=True)
 
     def read(self, split: str, n: int, wanted: Collection[str]) -> Stored:
-        """The wanted arrays that are stored for n images or more, cut to n."""
+        """The wanted arrays that are stored for at least n images, cut to n."""
         found = self._open(split, wanted, self.note)
         return {
             name: None if array is None else array[:n]
@@ -334,7 +348,7 @@ class Cache:
         }
 
     def write(self, split: str, made: Mapping[str, Array | None]) -> None:
-        """Add arrays of the same images; arrays of the same names are replaced."""
+        """Add arrays, or replace those of the same names."""
         stored = {**self._open(split, ARRAYS, lambda _: None), **made}
         absent = sorted(name for name, array in stored.items() if array is None)
         try:
@@ -345,14 +359,14 @@ class Cache:
                     if array is not None:
                         content = io.BytesIO()
                         np.save(content, array, allow_pickle=False)
-                        # Floats would take long to compress and stay as large.
+                        # Floats compress slowly and hardly at all.
                         packed = ZIP_DEFLATED if name.startswith("labels/") else ZIP_STORED
                         file.writestr(name, content.getbuffer(), packed, compresslevel=1)
-        except OSError as error:  # a cache that cannot be written is no error
+        except OSError as error:  # the evaluation continues without a cache
             self.note(f"{self.path(split)} is not kept: {error.strerror or error}.")
 
     def _open(self, split: str, wanted: Collection[str], note: Callable[[str], None]) -> Stored:
-        """The wanted arrays of the same model, as they were written."""
+        """The wanted arrays in a split's file, if it has the same key."""
         path = self.path(split)
         if not path.is_file():
             return {}
@@ -367,17 +381,16 @@ class Cache:
                     # A member is read as a whole, which checks its CRC.
                     found[name] = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
             os.utime(path)  # the least recently used goes first, see `prune`
-        except Exception:  # a damaged byte makes zipfile and NumPy raise anything
+        except Exception:  # zipfile and NumPy raise anything on damaged bytes
             note(f"{path} is damaged: computed anew.")
             return {}
         return found
 
 
 def prune(results_dir: Path, limit: int = LIMIT) -> int:
-    """Delete the least recently used caches of all runs until they take ``limit`` bytes at most.
+    """Delete the least recently used caches of all runs until at most ``limit`` bytes are left.
 
-    Returns the number of bytes that were freed. A cache that another process has open stays
-    readable for it.
+    Returns the number of bytes freed. A process that has a deleted cache open can still read it.
     """
     found = []
     for path in results_dir.glob("runs/*/*/*/cache/*.npz"):
@@ -386,7 +399,7 @@ def prune(results_dir: Path, limit: int = LIMIT) -> int:
         except FileNotFoundError:
             continue
         if path.parent.is_symlink():
-            continue  # whose files those are is not known
+            continue  # a link may lead to files of others
         found.append((facts.st_mtime, facts.st_size, path))
     total, freed = sum(size for _, size, _ in found), 0
     for _, size, path in sorted(found):

@@ -1,11 +1,11 @@
-"""The groups of metrics: names, versions, directions. Imports no metric.
+"""The groups of metrics: names, versions, directions.
 
-Each group is one class. The registry's index holds its facts, so that the command line and the
-leaderboard do not import torch.
+Each group is one class. Its facts are read from the registry's index, so that the command line and
+the leaderboard do not import torch.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ ALL = "all"
 
 def load(name: str) -> "Metric":
     """The metric group of that name; :class:`UserError` with the nearest name otherwise."""
-    metric: Metric = _entry(name).load()()
+    metric: Metric = registry.get("metrics", name).load()()
     return metric
 
 
@@ -38,7 +38,7 @@ def default_groups() -> tuple[str, ...]:
 
 
 def split_names(texts: str | Iterable[str]) -> list[str]:
-    """Names that a user typed, with commas between or in several options."""
+    """The names in one option or several, separated by commas."""
     texts = [texts] if isinstance(texts, str) else texts
     return [name for text in texts for word in text.split(",") if (name := word.strip())]
 
@@ -47,7 +47,7 @@ def chosen(text: str) -> tuple[str, ...]:
     """The groups that a user names, separated by commas; :class:`UserError` otherwise."""
     groups: list[str] = []
     for name in split_names(text):
-        groups += default_groups() if name == ALL else (_entry(name).name,)
+        groups += default_groups() if name == ALL else (registry.get("metrics", name).name,)
     if not groups:
         raise UserError("--metrics names no group.", "Type: slotbench list metrics")
     return tuple(dict.fromkeys(groups))
@@ -55,7 +55,7 @@ def chosen(text: str) -> tuple[str, ...]:
 
 def version(name: str) -> int:
     """The version of a group's definitions."""
-    return int(_entry(name).facts["version"])
+    return int(registry.get("metrics", name).facts["version"])
 
 
 def foreign_digest(name: str) -> str:
@@ -88,7 +88,7 @@ def direction(key: str) -> int:
 
 
 def value_range(key: str) -> tuple[float, float]:
-    """The least and the greatest value that a metric can have; infinite where nothing is known."""
+    """The least and the greatest value of a metric; infinite where there is no bound."""
     found = _owner(key)
     known = () if found is None else found.facts["ranges"].items()
     least, most = next((ends for like, ends in known if fnmatchcase(key, like)), (None, None))
@@ -96,25 +96,17 @@ def value_range(key: str) -> tuple[float, float]:
 
 
 def compared_keys() -> tuple[str, ...]:
-    """Every key whose differences the leaderboard tests, by group."""
-    return tuple(_listed("compared"))
+    """The keys whose differences the leaderboard tests, by group."""
+    return _listed("compared")
 
 
 def shown_keys() -> tuple[str, ...]:
-    """The columns of the leaderboard where no metric is named, by group."""
-    return tuple(_listed("shown"))
+    """The keys that the leaderboard shows by default, by group."""
+    return _listed("shown")
 
 
-def _listed(fact: str) -> Iterator[str]:
-    for entry in registry.entries("metrics").values():
-        yield from entry.facts[fact]
-
-
-def _entry(name: str) -> registry.Entry:
-    known = registry.entries("metrics")
-    if name not in known:
-        raise registry.unknown("group of metrics", name, known, "Type: slotbench list metrics")
-    return known[name]
+def _listed(fact: str) -> tuple[str, ...]:
+    return tuple(key for each in registry.entries("metrics").values() for key in each.facts[fact])
 
 
 def _owner(key: str) -> registry.Entry | None:

@@ -1,10 +1,9 @@
 """Slot health: cheap numbers that explain a score.
 
-K slots of width D an image. A score over pairs of slots, or over the choice among slots, means
-nothing for one slot: those images are left out (NaN).
+Scores over pairs of slots, or over the choice among slots, are NaN for a single slot.
 
-``position_share`` asks whether slots hold objects or places. An objective that only asks which
-views belong together can be met by slots that hold nothing but where they look.
+``position_share`` asks whether slots hold objects or places. Slots that hold only the place they
+look at can solve an objective that only asks which views belong together.
 """
 
 import math
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.datasets.format.schema import Array, Layout
+from slotbench.evaluation.frozen_pass import DRAWS
 from slotbench.evaluation.metric import Context, Metric
 from slotbench.evaluation.result import Result, finite
 from slotbench.evaluation.segmentation import adjusted_rand, joint_counts
@@ -28,7 +28,7 @@ from slotbench.registry import register
 PLACES = ("position", "pixel_coords")
 """Properties of the shipped datasets that say where an object is; no part of ``objects``."""
 LEAST_SHARE = 0.05
-"""A share of less than this says nothing about the slots, and has no parts."""
+"""Below this share of explained variance there is no ``share``."""
 
 
 @register("metrics")
@@ -59,19 +59,20 @@ class Health(Metric):
     )
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, values = context.judged, {}
+        made, values = context.judged, dict[str, Tensor | Array]()
         slots, count = torch.from_numpy(made.slots), made.slots.shape[1]
-        labels, again, entropy = map(made.tensor, (*self.needs[4:], "entropy"))
-        if labels is not None:
-            values["empty_slots"] = empty_slots(labels.long(), count)
+        attention, again = ("attention" in made.sources(draw) for draw in DRAWS[:2])
+        if attention:
+            values["empty_slots"] = empty_slots(made.labels("attention").long(), count)
         values["slot_cosine"] = slot_cosine(slots)
-        if entropy is not None:
-            values["attention_entropy"] = entropy
-        if labels is not None and again is not None:
-            values["consistency"] = consistency(labels, again, count)
-        elif labels is not None:
+        if "entropy" in made.arrays:
+            values["attention_entropy"] = made.arrays["entropy"]
+        if again:
+            draws = (made.labels("attention", draw) for draw in DRAWS[:2])
+            values["consistency"] = consistency(*draws, count)
+        elif attention:
             context.skip("health/consistency", "the core draws no initial noise")
-            values["consistency"] = torch.full((made.n,), torch.nan, dtype=torch.float64)
+            values["consistency"] = np.full(made.n, np.nan)
         results = context.means({f"health/{name}": each for name, each in values.items()})
         results["health/effective_rank"] = Result(effective_rank(slots), made.n)
         return results | self._position(context)
@@ -85,10 +86,8 @@ class Health(Metric):
         objects = object_columns(made.dataset.layout, made.properties, made.visible)
         found = position_share(made.slots, made.arrays["centroids"], objects, order.numpy())
         if np.isnan(found.share):
-            context.skip(
-                "health/position_share",
-                "places and properties explain too little of the slots, or slots are too few",
-            )
+            reason = "places and properties explain too little of the slots, or slots are too few"
+            context.skip("health/position_share", reason)
         return {
             f"health/position_{name}": Result(finite(getattr(found, name)), found.n)
             for name in ("share", "places", "objects")
@@ -114,7 +113,7 @@ def slot_cosine(slots: Tensor) -> Tensor:
     if count < 2:
         return torch.full((len(slots),), torch.nan, dtype=torch.float64, device=slots.device)
     unit = functional.normalize(slots.double(), dim=2)
-    # The sum over all pairs is the squared norm of the sum; each slot with itself is taken off.
+    # The sum over all pairs is the squared norm of the sum, minus each slot with itself.
     everything = unit.sum(dim=1).square().sum(dim=1)
     own = unit.square().sum(dim=(1, 2))
     return (everything - own) / (count * (count - 1))
@@ -150,13 +149,13 @@ class PositionShare(NamedTuple):
     """Shares of the variance of the slots that found an object; each in [0, 1], or NaN."""
 
     share: float
-    """The part of the explained variance that goes to places. 0: slots hold the object's properties
-    and no place; 1: the place of their mask and nothing else. Variance that either could explain
-    is halved between them."""
+    """The part of the explained variance that goes to places. 0: slots hold properties of the
+    object and no place. 1: they hold the place of their mask and nothing else. Variance that both
+    explain counts half for each."""
     places: float
-    """Share that the centroid of the slot's mask explains by itself."""
+    """Share that the centroid of the slot's mask explains alone."""
     objects: float
-    """Share that the properties of the object explain by themselves."""
+    """Share that the properties of the object explain alone."""
     both: float
     """Share that both explain together."""
     n: int
@@ -184,23 +183,23 @@ def position_share(slots: Array, centres: Array, objects: Array, order: Array) -
     properties as columns (one-hot for classes) without those that say where it is
     (:data:`PLACES`); ``order`` int (n, O), the slot of each object, -1 for none.
 
-    Slots with an object and a finite centroid count. Least squares with an intercept from the
-    polynomials of degree 3 of the centroid (9 columns) and from the P properties; the shares are
-    adjusted for the number of columns (Ezekiel 1930) and cut to [0, 1]. The variance is summed
-    over the D dimensions. ``share`` averages the two orders in which places and objects can be
-    brought in (Lindeman, Merenda and Gold 1980, Section 4.12). It is NaN where both explain less
-    than :data:`LEAST_SHARE`, or where there are no properties to compare with; all shares are NaN
-    where slots do not vary or are too few: no more than twice as many as columns.
+    Slots with an object and a finite centroid count. Least squares with an intercept predicts them
+    from the monomials of the centroid up to degree 3 (9 columns) and from the P properties. Shares
+    are of the variance summed over the D dimensions, adjusted for the number of columns (Ezekiel
+    1930) and cut to [0, 1]. ``share`` averages both orders of adding places and objects (Lindeman,
+    Merenda and Gold 1980, Section 4.12). It is NaN where both together explain less than
+    :data:`LEAST_SHARE`, or without properties. All shares are NaN where slots do not vary, or are
+    at most twice as many as columns.
 
-    A slot that holds an object holds its place too, among other things: with K slots trained by
-    reconstruction the share is far from both ends.
+    A slot that holds an object also holds its place. For slots trained by reconstruction the share
+    is far from 0 and 1.
     """
     image, which = np.nonzero(order >= 0)
     slot = order[image, which]
     at = centres[image, slot].astype(np.float64)
     kept = np.isfinite(at).all(axis=1)
     rows = slots[image, slot][kept].astype(np.float64)
-    place = _polynomials(at[kept])
+    place = _monomials(at[kept])
     thing = objects[image, which][kept].astype(np.float64)
     n, columns = len(rows), place.shape[1] + thing.shape[1]
     size = (rows**2).sum()
@@ -215,7 +214,7 @@ def position_share(slots: Array, centres: Array, objects: Array, order: Array) -
     return PositionShare(share, places, things, both, n)
 
 
-def _polynomials(at: Array) -> Array:
+def _monomials(at: Array) -> Array:
     """x^i y^j with 0 < i + j <= 3, float64 (n, 9)."""
     x, y = at.T
     powers = [(i, j) for i in range(3 + 1) for j in range(3 + 1 - i) if i + j > 0]
@@ -228,7 +227,7 @@ def _explained(columns: Array, rows: Array) -> float:
     centred = columns - columns.mean(axis=0)
     scale = centred.std(axis=0)
     centred /= np.where(scale > 0, scale, 1)
-    # One-hot columns are linearly dependent: the rank says how many directions there are.
+    # One-hot columns are linearly dependent: the rank counts the independent ones.
     weights, _, rank, _ = np.linalg.lstsq(centred, rows, rcond=1e-9)
     share = ((centred @ weights) ** 2).sum() / (rows**2).sum()
     return float(np.clip(1 - (1 - share) * (n - 1) / (n - rank - 1), 0, 1))

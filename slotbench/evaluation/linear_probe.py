@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from slotbench.datasets.format.schema import Array, Layout
 from slotbench.errors import SlotbenchError
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.metric import JUDGED, Context, Metric
-from slotbench.evaluation.result import Progress, Result, mean_result
+from slotbench.evaluation.result import Progress, Result, mean_result, silent
 from slotbench.registry import register
 
 SOURCES = ("slots", "features")
 GRID = (0.01, 0.1, 1.0, 10.0)
-"""Values of C, the inverse strength of the L2 penalty; ascending, for warm starts."""
+"""Values of C, the inverse strength of the L2 penalty, ascending for warm starts."""
 MAX_ITERATIONS = 5000
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -37,9 +37,9 @@ TEMPERATURE = 0.07
 class LinearProbe(Metric):
     """``linear_probe/<slots or features>/<map or count>`` and ``knn/<slots or features>/count``.
 
-    :func:`linear_probe` and :func:`knn_count` on the mean over slots and on the mean over the
-    encoder's features, always of the final model. A source that is missing (features, for
-    predictions from elsewhere) has no keys.
+    :func:`linear_probe` and :func:`knn_count` on the mean over slots, and on the mean over the
+    encoder's features. A source that is missing has no keys: predictions from elsewhere have no
+    features.
     """
 
     name = "linear-probe"
@@ -81,7 +81,7 @@ class SceneData:
 
 
 def _scenes(made: Representations, layout: Layout, source: str) -> SceneData:
-    features = made.slots.mean(axis=1) if source == "slots" else made.features
+    features = made.slots.mean(axis=1) if source == "slots" else made.arrays["features"]
     present = scene_labels(layout, made.properties, made.visible)
     return SceneData(features, present, made.visible.sum(axis=1))
 
@@ -102,22 +102,17 @@ def scene_labels(layout: Layout, properties: Mapping[str, Array], visible: Array
 
 
 def linear_probe(
-    train: SceneData,
-    val: SceneData,
-    test: SceneData,
-    *,
-    seed: int,
-    progress: Progress | None = None,
+    train: SceneData, val: SceneData, test: SceneData, *, seed: int, progress: Progress = silent
 ) -> dict[str, Result]:
     """Logistic regression on standardised features: ``map`` and ``count``.
 
-    - ``map``: average precision on test, averaged over the (property, class) pairs that vary
-      among the training scenes (a class in all or none of them cannot be learned) and occur in
-      test; ``n`` counts such pairs, ``left_out`` the others.
+    - ``map``: mean average precision on test, over the (property, class) pairs that vary among the
+      training scenes and occur in test. A class of all or no training scenes cannot be learned.
+      ``n`` counts these pairs, ``left_out`` the others.
     - ``count``: accuracy of the number of objects.
 
-    C is chosen from :data:`GRID` on val, once for all pairs by their mean average precision,
-    and once for the count by its accuracy; where values tie, the strongest penalty wins.
+    C is selected from :data:`GRID` on val: once for all pairs by their mean average precision, once
+    for the count by its accuracy. The strongest penalty wins a tie.
     :class:`SlotbenchError` where a fit does not converge.
     """
     scaler = StandardScaler().fit(train.features.astype(np.float64))
@@ -132,11 +127,9 @@ def linear_probe(
                 present, predicted = data.present[:, label], vectors @ model.coef_[0]
                 found = average_precision_score(present, predicted) if present.any() else np.nan
                 scores[which, row, column] = found
-        if progress is not None:
-            progress(column + 1, fits)
+        progress(column + 1, fits)
     count = _count(inputs, train, val, test, seed)
-    if progress is not None:
-        progress(fits, fits)
+    progress(fits, fits)
     return {"map": _mean_precision(scores, train.present.shape[1]), "count": count}
 
 
@@ -175,19 +168,19 @@ def _count(
     inputs: list[Array], train: SceneData, val: SceneData, test: SceneData, seed: int
 ) -> Result:
     if len(np.unique(train.count)) < 2:
-        right: Any = test.count == train.count[0]
+        right = test.count == train.count[0]
     else:
         models = _path(inputs[0], train.count)
         on_val = [(model.predict(inputs[1]) == val.count).mean() for model in models]
         right = models[int(np.argmax(on_val))].predict(inputs[2]) == test.count
-    return mean_result(torch.from_numpy(right).double(), seed)
+    return mean_result(right, seed)
 
 
 def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
     """Accuracy of the number of objects by k nearest neighbours; nothing is trained.
 
-    Cosine similarity, k = 20 (or all training images, if fewer); a neighbour votes with weight
-    exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978, Section 3.4).
+    Cosine similarity; k = 20, or all training images if they are fewer. A neighbour votes with
+    weight exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978, Section 3.4).
     """
     bank = functional.normalize(torch.from_numpy(train.features).float(), dim=1)
     queries = functional.normalize(torch.from_numpy(test.features).float(), dim=1)
@@ -197,8 +190,8 @@ def knn_count(train: SceneData, test: SceneData, *, seed: int) -> Result:
     for start in range(0, len(queries), 512):
         similarity = queries[start : start + 512] @ bank.T
         nearest, index = similarity.topk(min(NEIGHBOURS, len(bank)), dim=1)
-        # Weights relative to the nearest neighbour's: exp of 1 / 0.07 is no small number.
+        # Relative to the nearest neighbour's weight: exp(1 / 0.07) is large.
         weights = ((nearest - nearest[:, :1]) / TEMPERATURE).double().exp()
         votes = (weights[:, :, None] * votes_for[index]).sum(dim=1)
         right.append(values[votes.argmax(dim=1).numpy()] == test.count[start : start + 512])
-    return mean_result(torch.from_numpy(np.concatenate(right)).double(), seed)
+    return mean_result(np.concatenate(right), seed)

@@ -1,4 +1,4 @@
-"""Numbers that a pass derives from soft masks and decoded images, which are too large to store."""
+"""What a pass computes from soft masks and decoded images, because it cannot store them."""
 
 import math
 

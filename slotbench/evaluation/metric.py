@@ -1,13 +1,13 @@
 """The base class of a group of metrics, and its input."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from slotbench.evaluation.result import Progress, Result, mean_result
+from slotbench.evaluation.result import Array, Progress, Result, mean_result, silent
 
 if TYPE_CHECKING:
     from slotbench.datasets.format.dataset_file import DatasetFile
@@ -31,10 +31,10 @@ class Context:
     device: str = "cpu"
     skipped: dict[str, str] = field(default_factory=dict)
     """Reason for each group, or prefix of keys, that could not be computed."""
-    report: Callable[[float], None] = lambda _: None
-    """Takes the share of this metric's work that is done."""
+    report: Progress = silent
+    """Takes the progress of this metric."""
     trained: "dict[int, dict[Kind, Probe]]" = field(default_factory=dict)
-    """Probes that metrics share, by the width of their hidden layer."""
+    """Probes that metrics share, by the width of the hidden layer."""
 
     @property
     def judged(self) -> "Representations":
@@ -42,10 +42,10 @@ class Context:
         return self.made[JUDGED]
 
     def probes(self, hidden: int = 0) -> "dict[Kind, Probe]":
-        """Probes of the slots of train, chosen on val; without ``mask`` where nothing is labelled.
+        """Probes of train's slots, selected on val; without ``mask`` where nothing is labelled.
 
-        They are trained once, by the first metric that asks, and always all together: so a
-        metric's numbers do not depend on the other metrics that are computed.
+        The first metric that asks trains all of them together. So a metric's numbers do not
+        depend on which other metrics are computed.
         """
         if hidden not in self.trained:
             # Training a run imports this module; it needs no probe.
@@ -66,11 +66,11 @@ class Context:
         return self.trained[hidden]
 
     def progress(self, part: int = 0, parts: int = 1) -> Progress:
-        """A callback (done, total) for part ``part`` of ``parts`` equal ones."""
-        return lambda done, total: self.report((part + done / max(1, total)) / parts)
+        """Reports the progress of one of ``parts`` equal parts of this metric."""
+        return lambda done, total: self.report(part + done / max(1, total), parts)
 
-    def means(self, values: Mapping[str, Tensor]) -> dict[str, Result]:
-        """:func:`slotbench.evaluation.result.mean_result` of tensors float (n,), by key."""
+    def means(self, values: Mapping[str, Tensor | Array]) -> dict[str, Result]:
+        """:func:`slotbench.evaluation.result.mean_result` of each key's values (n,)."""
         return {key: mean_result(each, self.seed) for key, each in values.items()}
 
     def skip(self, key: str, reason: str) -> dict[str, Result]:
@@ -98,21 +98,21 @@ class Metric(ABC):
     directions: ClassVar[Mapping[str, int]] = {}
     """Patterns of keys whose direction is another than ``better``."""
     ranges: ClassVar[Mapping[str, tuple[float | None, float | None]]] = {}
-    """Patterns of keys -> their least and greatest value, None where there is none; of several
-    patterns the first counts. Intervals that are shown end there."""
+    """Patterns of keys -> least and greatest value, None where there is no bound. The first pattern
+    that fits counts. Intervals are cut there when they are shown."""
     shown: ClassVar[tuple[str, ...]] = ()
-    """Keys that are columns of the leaderboard where no metric is named."""
+    """Keys that the leaderboard shows by default."""
     compared: ClassVar[tuple[str, ...]] = ()
     """Keys whose differences the leaderboard tests."""
     default: ClassVar[bool] = True
-    """Whether it is computed where no group is named."""
+    """Whether ``all`` includes it."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Arrays of the judged split, from :data:`slotbench.evaluation.frozen_pass.ARRAYS`. An array
     that the core or objective cannot give (no decoder, no initial noise) is missing."""
     trains: ClassVar[tuple[str, ...]] = ()
     """Arrays of train and of val, for probes."""
     cost: ClassVar[float] = 0.0
-    """Work beside the passes, as a number of images passed through a small core: for the bar."""
+    """Work beside the passes, in images passed through a small core. Only the bar uses it."""
 
     def splits(self, dataset: "DatasetFile") -> dict[str, tuple[str, ...]]:
         """Role or split -> arrays that it needs."""

@@ -1,7 +1,7 @@
-"""Predictions of models that were trained elsewhere: a file that somebody else wrote.
+"""A file of predictions by a model that was trained elsewhere; its content is not trusted.
 
-An .npz or HDF5 file with arrays for the test split, n images in its order; those for ``train``
-and ``val`` have the same names after ``train_`` or ``val_``:
+An .npz or HDF5 file with arrays for the test split, n images in its order. Arrays for ``train`` and
+``val`` have the same names after ``train_`` or ``val_``:
 
 ==================  =====================  ======================================================
 array               dtype, shape           meaning
@@ -12,14 +12,14 @@ array               dtype, shape           meaning
 ``slots``           float (n, K, D)         slot k belongs to mask k
 ==================  =====================  ======================================================
 
-docs/predictions.md says which metrics each array allows. Nothing is unpickled, and shapes are
-checked before an array is read. HDF5 is read in blocks of images, an array of an .npz as a whole.
+docs/predictions.md says which metrics each array allows. Nothing is unpickled. Shapes are checked
+before an array is read. HDF5 is read in blocks of images, an array of an .npz as a whole.
 """
 
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ MOST_BYTES = 1 << 33
 MOST_IMAGE_VALUES = 1 << 27
 """Most mask values of one image."""
 MOST_CHUNK = 1 << 30
-"""Largest HDF5 chunk in bytes: a chunk is unpacked as a whole."""
+"""Largest HDF5 chunk in bytes; it is unpacked as a whole."""
 BLOCK = 1 << 23
 """Values that are read at a time."""
 _HEADERS = {
@@ -117,14 +117,15 @@ class PredictionFile:
                 )
         self.others = tuple(name for name in names if name not in ARRAYS)
         self.arrays: dict[str, Info] = {}
-        with ExitStack() as stack:
-            stack.callback(self.file.close)
+        try:
             for name in (name for name in names if name in ARRAYS):
                 if name in self.arrays:
                     raise self.fail(name, "is there twice")
                 with _reading(f"{path}: array {name!r}"):
                     self.arrays[name] = self._info(name)
-            stack.pop_all()  # all is well: the file stays open
+        except UserError:
+            self.file.close()
+            raise
 
     def __enter__(self) -> "PredictionFile":
         return self
@@ -136,8 +137,8 @@ class PredictionFile:
         """The error that names the file."""
         return UserError(f"{self.path}: array {name!r} {problem}.", advice)
 
-    def blocks(self, name: str, count: int) -> Iterator[Array]:
-        """The first ``count`` entries of an array, in order, some at a time."""
+    def blocks(self, name: str, count: int) -> Iterator[tuple[int, Array]]:
+        """The first ``count`` entries of an array, some at a time, each block with its start."""
         step = max(1, BLOCK // max(1, math.prod(self.arrays[name].shape[1:])))
         with _reading(f"{self.path}: array {name!r}"):
             if isinstance(self.file, h5py.File):
@@ -147,10 +148,8 @@ class PredictionFile:
             else:
                 with self.file.open(f"{name}.npy") as stream:
                     array = np.lib.format.read_array(stream, allow_pickle=False)
-        for start in range(0, count, step):
-            with _reading(f"{self.path}: array {name!r}"):
-                block: Array = array[start : min(start + step, count)]
-            yield block
+            for start in range(0, count, step):
+                yield start, array[start : min(start + step, count)]
 
     def _info(self, name: str) -> Info:
         if isinstance(self.file, h5py.File):
@@ -188,14 +187,14 @@ def plan(
     source: str,
     notes: list[str],
 ) -> dict[str, Given]:
-    """The file's arrays for each split that it has any for, with every shape checked.
+    """The file's arrays for each split, with their shapes checked.
 
     ``limits`` says how many images of each split an evaluation uses: a file holds those, or all
     of the split. ``source`` is the mask source of the arrays named ``masks``. ``notes`` takes
     remarks for the user on how the file was read.
 
-    :class:`UserError`, naming file and array, where there is nothing for the test split, or
-    where a number of images, a number of axes or a size is not as expected.
+    :class:`UserError`, naming file and array, where nothing is there for the test split, or where a
+    number of images, a number of axes or a size is not as expected.
     """
     found: dict[str, Given] = {}
     for split, prefix in PREFIXES.items():
@@ -205,7 +204,7 @@ def plan(
         named = [*masks.values(), *([slots] if slots else [])]
         for name in named:
             _check_shape(file, name, dataset, split, used)
-        # Masks (label maps tell no K) and slots must agree in K.
+        # Masks and slots must agree in K; label maps do not state it.
         counts = {
             name: file.arrays[name].shape[1]
             for name in named
@@ -290,7 +289,7 @@ def _check_shape(
 
 
 def _slots_last(shape: tuple[int, ...], height: int, width: int) -> bool:
-    """Whether axes 1 and 2 have the proportions of the image, and axes 2 and 3 have not."""
+    """Whether axes 1 and 2 have the image's aspect ratio, and axes 2 and 3 have not."""
     _, first, second, third = shape
     return first * width == second * height and second * width != third * height
 
@@ -299,11 +298,8 @@ def read_slots(file: PredictionFile, given: Given) -> Array | None:
     """Slots float32 (n, K, D); :class:`UserError` naming the image where one is not finite."""
     if given.slots is None:
         return None
-    parts, start = [], 0
-    for block in file.blocks(given.slots, given.count):
-        parts.append(_finite(file, given.slots, block, start))
-        start += len(block)
-    return np.concatenate(parts)
+    blocks = file.blocks(given.slots, given.count)
+    return np.concatenate([_finite(file, given.slots, *block) for block in blocks])
 
 
 def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tensor]:
@@ -312,17 +308,17 @@ def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tens
     :class:`UserError`, naming array and image, where a mask is negative or not finite, or where a
     label is negative, above 254 or above the number of slots.
     """
-    name, start = given.masks[source], 0
+    name = given.masks[source]
     if len(file.arrays[name].shape) == 3:
         slots = _label_count(file, given, name)
-        for block in file.blocks(name, given.count):
+        for _, block in file.blocks(name, given.count):
             step = max(1, BLOCK // (slots * math.prod(block.shape[1:])))
             for part in np.split(block, range(step, len(block), step)):
                 labels = torch.from_numpy(part.astype(np.int64))
                 yield functional.one_hot(labels, slots).permute(0, 3, 1, 2).float()
         return
-    for block in file.blocks(name, given.count):
-        values = _finite(file, name, block, start)
+    for start, block in file.blocks(name, given.count):
+        values = _finite(file, name, start, block)
         negative = (values < 0).reshape(len(values), -1).any(axis=1)
         if negative.any():
             image = start + int(negative.argmax())
@@ -332,10 +328,9 @@ def read_masks(file: PredictionFile, given: Given, source: str) -> Iterator[Tens
                 "If they are logits, take their softmax over slots.",
             )
         yield torch.from_numpy(values)
-        start += len(block)
 
 
-def _finite(file: PredictionFile, name: str, block: Array, start: int) -> Array:
+def _finite(file: PredictionFile, name: str, start: int, block: Array) -> Array:
     """A block as float32; ``start`` is the position of its first image."""
     with np.errstate(over="ignore"):  # overflow gives infinity, which is named below
         values = np.array(block, np.float32)
@@ -352,7 +347,7 @@ def _finite(file: PredictionFile, name: str, block: Array, start: int) -> Array:
 def _label_count(file: PredictionFile, given: Given, name: str) -> int:
     """K of label maps: the number of slots, else one more than the greatest label."""
     low, high = 0, 0
-    for block in file.blocks(name, given.count):
+    for _, block in file.blocks(name, given.count):
         low, high = min(low, int(block.min())), max(high, int(block.max()))
     if low < 0 or high >= MOST_SLOTS:
         raise file.fail(

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
-from slotbench.datasets.format.schema import Array
-from slotbench.evaluation.result import Progress
+from slotbench.evaluation.result import Progress, silent
 
 BATCH, LEARNING_RATE, HALVED_AT = 64, 1e-3, (2000, 4000)
 CHECK_EVERY, PATIENCE = 250, 1000
@@ -16,7 +15,7 @@ Schedule = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 def batches(n: int, generator: np.random.Generator, size: int = BATCH) -> Iterator[Tensor]:
-    """Indices int64 (at most ``size``,) of n images without end, each epoch in another order."""
+    """Endless batches of at most ``size`` of n indices, int64, shuffled anew each epoch."""
     queue = np.empty(0, np.int64)
     while True:
         if len(queue) < min(size, n):
@@ -33,17 +32,17 @@ def fit(
     steps: int,
     learning_rate: float = LEARNING_RATE,
     schedule: Schedule = lambda adam: MultiStepLR(adam, HALVED_AT, gamma=0.5),
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Train ``weights`` in place with Adam, for at most ``steps`` steps.
 
-    ``loss`` draws a batch and returns its loss, or the losses (G,) of G probes that are trained
-    side by side: entry g of every weight then belongs to probe g alone. By default the learning
-    rate is 1e-3, halved at steps 2,000 and 4,000.
+    ``loss`` draws a batch and returns its loss, or the losses (G,) of G independent probes; entry g
+    of every weight then belongs to probe g. By default the learning rate is 1e-3, halved at steps
+    2,000 and 4,000.
 
     ``validation`` returns the losses (G,) on val and is called every 250 steps. Each probe keeps
-    the weights of its best check, and its checks end when it has not improved for 1,000 steps.
-    Without it the last weights stay.
+    its best weights, and stops when it has not improved for 1,000 steps. Without ``validation``
+    the last weights stay.
     """
     optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
     scheduler = schedule(optimizer)
@@ -58,8 +57,7 @@ def fit(
         scheduler.step()
         if step % CHECK_EVERY and step != steps:
             continue
-        if progress is not None:
-            progress(step, steps)
+        progress(step, steps)
         if validation is not None:
             with torch.no_grad():
                 current = validation()
@@ -74,12 +72,11 @@ def fit(
         with torch.no_grad():
             for weight, copy in zip(weights, kept, strict=True):
                 weight.copy_(copy)
-    if progress is not None:
-        progress(steps, steps)
+    progress(steps, steps)
 
 
 class Standardised(nn.Module):
-    """Slots (..., D) minus the training slots' mean, divided by their deviation."""
+    """Slots (..., D) minus the training slots' mean, divided by their standard deviation."""
 
     mean: Tensor
     scale: Tensor
@@ -95,11 +92,3 @@ class Standardised(nn.Module):
 
     def forward(self, slots: Tensor) -> Tensor:
         return (slots - self.mean) / self.scale
-
-
-def finite_slots(slots: Array, name: str = "") -> Tensor:
-    """Slots as float32 (n, K, D); ValueError where one is not finite."""
-    tensor = torch.from_numpy(np.asarray(slots, np.float32))
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name} slots hold NaN or infinite values".strip())
-    return tensor

@@ -4,6 +4,7 @@ The protocol of Dittadi et al. 2022, arXiv 2107.00637, Section 3 and Appendix B:
 all slots share is trained on frozen slots to predict every property of the paired object.
 """
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -33,7 +34,7 @@ OUTSIDE_MEAN = (
     "level",
     "violation",
 )
-"""Properties that are in no mean, as they are in none of the lists of Dittadi et al.'s code."""
+"""Properties that no mean includes. Dittadi et al.'s code lists none of them."""
 Sums = npt.NDArray[np.float64]
 
 
@@ -42,10 +43,9 @@ class LinearProperties(Metric):
     """``properties/linear/<protocol>/<property or mean>[/dropped]``, ``found+described/<source>``.
 
     :mod:`slotbench.evaluation.slot_probes` defines protocols and training,
-    :func:`property_results` the scores, and
-    :func:`found_and_described` the share of objects that are found and described.
-    Skipped where the dataset has no properties or a split shows no object. The protocol ``mask``
-    and ``found+described`` are skipped where a split has no labelled pixel or no masks.
+    :func:`property_results` and :func:`found_and_described` the scores. Skipped where the dataset
+    has no properties or a split shows no object. The protocol ``mask`` and ``found+described`` are
+    skipped where a split has no labelled pixel or no masks.
     """
 
     name = "properties"
@@ -128,9 +128,9 @@ def unusable(context: Context) -> str:
 def found_and_described(probe: Probe, made: Representations, source: str, seed: int) -> Result:
     """The share of true objects that are found and described, with its interval over images.
 
-    An object is found where its slot has an IoU of at least 0.5 with it, and described where the
-    probe reads every categorical property right from that slot. Objects and slots are paired so
-    that the sum of IoU is greatest. ``n`` counts visible objects.
+    An object is found where its slot has an IoU of at least 0.5 with it. It is described where the
+    probe predicts every categorical property of it right from that slot. Objects and slots are
+    paired for the greatest sum of IoU. ``n`` counts visible objects.
     """
     encoding, (predicted, _) = probe.encoding, probe.predict(made.slots)
     table = contingency(made.labels(source), torch.from_numpy(made.truth), made.slots.shape[1])
@@ -144,24 +144,19 @@ def found_and_described(probe: Probe, made: Representations, source: str, seed: 
             right = values[..., columns].argmax(dim=2) == targets[..., columns].argmax(dim=2)
             good &= right
     good &= torch.from_numpy(made.visible[:, :objects])
-    totals = np.stack([good.sum(dim=1).numpy(), made.visible.sum(axis=1)], axis=1).astype(float)
-
-    def share(sums: Array) -> Array:
-        return np.where(sums[:, 1:] > 0, sums[:, :1] / np.maximum(sums[:, 1:], 1), np.nan)
-
-    return results_of_sums(totals, share, seed, int(totals[:, 1].sum()))[0]
+    totals = np.stack([made.visible.sum(axis=1), good.sum(dim=1).numpy()], axis=1).astype(float)
+    return results_of_sums(totals, _accuracy, seed, int(totals[:, 0].sum()))[0]
 
 
 def property_results(found: Predictions, visible: Array, seed: int) -> dict[str, Result]:
     """R2 of each numeric property, accuracy of each categorical one, and their ``mean``.
 
-    ``mean`` is over the list of Dittadi et al.'s code: all properties but :data:`OUTSIDE_MEAN`, x
-    and y of ``position`` being one entry each. A property that is itself called ``mean`` is
-    reported as ``mean_property``.
+    ``mean`` follows Dittadi et al.'s code: all properties but :data:`OUTSIDE_MEAN`; x and y of
+    ``position`` are one entry each. A property called ``mean`` is reported as ``mean_property``.
 
-    ``visible`` bool (n, O) says which objects count. Those without a slot count as wrong
-    (accuracy) or as predicted by the training mean (R2), which is 0 after standardisation; the
-    results with the suffix ``/dropped`` leave them out, as the paper does. ``n`` counts objects.
+    ``visible`` bool (n, O) says which objects count. One without a slot counts as wrong (accuracy)
+    or as predicted by the training mean (R2), which is 0 after standardisation. Results with the
+    suffix ``/dropped`` leave it out, as the paper does. ``n`` counts objects.
     """
     encoding = found.encoding
     paired = visible & (found.order >= 0)
@@ -174,7 +169,7 @@ def property_results(found: Predictions, visible: Array, seed: int) -> dict[str,
             sums = _sums(prop, values[..., columns], truth[..., columns], counted, paired)
             totals.append(sums)
             widths.append(sums.shape[1])
-        scores = _Scores(encoding.properties, tuple(np.cumsum(widths)[:-1]))
+        scores = partial(_scores, encoding.properties, np.cumsum(widths)[:-1])
         names = [prop.name for prop in encoding.properties]
         names = [f"{name}_property" if name == "mean" else name for name in names] + ["mean"]
         joined, n = np.concatenate(totals, axis=1), int(counted.sum())
@@ -184,7 +179,7 @@ def property_results(found: Predictions, visible: Array, seed: int) -> dict[str,
 
 
 def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: Array) -> Sums:
-    """Each image's part of the sums for :class:`_Scores`, (n, M)."""
+    """Each image's part of the sums for :func:`_scores`, (n, M)."""
     count = counted.sum(axis=1, keepdims=True).astype(np.float64)
     if prop.kind == "categorical":
         right = (values.argmax(axis=2) == truth.argmax(axis=2)) & paired & counted
@@ -196,37 +191,33 @@ def _sums(prop: Property, values: Array, truth: Array, counted: Array, paired: A
     )
 
 
-class _Scores:
-    """Sums (R, M) over images -> R2 or accuracy of each property, and the mean: (R, p + 1)."""
+def _scores(properties: tuple[Property, ...], cuts: Array, sums: Sums) -> Sums:
+    """R2 or accuracy of each property, and their mean: (R, p + 1).
 
-    def __init__(self, properties: tuple[Property, ...], cuts: tuple[int, ...]) -> None:
-        self.properties, self.cuts = properties, cuts
-
-    def __call__(self, sums: Sums) -> Sums:
-        parts = np.split(sums, self.cuts, axis=1)
-        columns, counted = [], []
-        for prop, part in zip(self.properties, parts, strict=True):
-            each = _accuracy(part) if prop.kind == "categorical" else _r2(part, prop.dim)
-            columns.append(each.mean(axis=1))
-            if prop.name == "position":
-                counted += list(each[:, :2].T)
-            elif prop.name not in OUTSIDE_MEAN:
-                counted.append(columns[-1])
-        mean = np.mean(counted, axis=0) if counted else np.full(len(sums), np.nan)
-        return np.stack([*columns, mean], axis=1)
+    ``sums`` (R, M) are over images; ``cuts`` are the columns where the sums of a property begin.
+    """
+    columns, counted = [], []
+    for prop, part in zip(properties, np.split(sums, cuts, axis=1), strict=True):
+        each = _accuracy(part) if prop.kind == "categorical" else _r2(part, prop.dim)
+        columns.append(each.mean(axis=1))
+        if prop.name == "position":
+            counted += list(each[:, :2].T)
+        elif prop.name not in OUTSIDE_MEAN:
+            counted.append(columns[-1])
+    mean = np.mean(counted, axis=0) if counted else np.full(len(sums), np.nan)
+    return np.stack([*columns, mean], axis=1)
 
 
 def _accuracy(sums: Sums) -> Sums:
-    """The share of right classes, (R, 1)."""
+    """The share of right answers, (R, 1), of counts and right answers (R, 2); NaN for none."""
     count, right = sums[:, :1], sums[:, 1:]
     return np.where(count > 0, right / np.maximum(count, 1), np.nan)
 
 
 def _r2(sums: Sums, dim: int) -> Sums:
-    """The coefficient of determination of each dimension, (R, dim).
+    """R2 of each dimension, (R, dim), as scikit-learn's ``r2_score``.
 
-    As scikit-learn's r2_score: a dimension that does not vary scores 1 where it is predicted
-    exactly and 0 otherwise.
+    A dimension that does not vary scores 1 where it is predicted exactly, else 0.
     """
     count = np.maximum(sums[:, :1], 1)
     residual, total, square = np.split(sums[:, 1:], [dim, 2 * dim], axis=1)

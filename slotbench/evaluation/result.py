@@ -1,22 +1,27 @@
 """One number of an evaluation, with its count and its interval."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from slotbench.rng import numpy_generator
 
 Array = npt.NDArray[np.float64]
 RESAMPLES = 1000
-_BLOCK = 1 << 22
-"""Draws that are held at a time."""
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, float], None]
+"""Takes how much is done, and of how much."""
+
+
+def silent(done: float, total: float = 1) -> None:
+    """Progress that nobody sees."""
+    del done, total
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,7 @@ def bootstrap(totals: Array, statistic: Callable[[Array], Array], seed: int) -> 
     A resample in which a value is NaN (its images have nothing to count) is not used for it;
     an end is NaN where no resample is left.
     """
-    n = len(totals)
-    # Most metrics count the same images, so one block of draws is kept for all of them.
-    blocks: Iterable[Array]
-    blocks = _one_block(seed, n) if n * RESAMPLES <= _BLOCK else _resamples(seed, n)
-    values = statistic(np.concatenate([weights @ totals for weights in blocks]))
+    values = statistic(_resamples(seed, len(totals)) @ totals)
     unusable = np.isnan(values).all(axis=0)
     # An all-NaN slice would warn; 0 stands in for it and is taken back afterwards.
     ends = np.nanquantile(np.where(unusable, 0.0, values), (0.025, 0.975), axis=0)
@@ -72,20 +73,16 @@ def bootstrap(totals: Array, statistic: Callable[[Array], Array], seed: int) -> 
     return low, high
 
 
-def _resamples(seed: int, n: int) -> Iterator[Array]:
-    """How often each of n images is drawn in each resample, float64 (rows, n), in blocks."""
-    generator = numpy_generator(seed, "bootstrap", n)
-    step = max(1, min(RESAMPLES, _BLOCK // max(1, n)))
-    for start in range(0, RESAMPLES, step):
-        rows = min(step, RESAMPLES - start)
-        drawn = generator.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
-        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        yield weights.astype(np.float64)
-
-
 @lru_cache(maxsize=2)
-def _one_block(seed: int, n: int) -> tuple[Array, ...]:
-    return tuple(_resamples(seed, n))
+def _resamples(seed: int, n: int) -> Array:
+    """How often each of n images is drawn in each resample, float64 (R, n).
+
+    The last ones are kept, because most metrics count the same images.
+    """
+    drawn = numpy_generator(seed, "bootstrap", n).integers(0, n, (RESAMPLES, n))
+    drawn += np.arange(RESAMPLES)[:, None] * n
+    counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * n)
+    return counts.reshape(RESAMPLES, n).astype(np.float64)
 
 
 def results_of_sums(
@@ -102,14 +99,14 @@ def results_of_sums(
     ]
 
 
-def mean_result(per_image: Tensor, seed: int) -> Result:
-    """The mean of ``per_image`` float (n,), NaN marking images that are left out.
+def mean_result(per_image: Tensor | Array, seed: int) -> Result:
+    """The mean of ``per_image`` (n,), NaN marking images that are left out.
 
     With the 95 % percentile bootstrap interval over the images that count.
     """
-    if per_image.ndim != 1:
-        raise ValueError(f"shape {tuple(per_image.shape)}: expected one value an image, (n,)")
-    values = per_image.detach().double().cpu().numpy()
+    values = torch.as_tensor(per_image).detach().double().cpu().numpy()
+    if values.ndim != 1:
+        raise ValueError(f"shape {values.shape}: expected one value an image, (n,)")
     counted = values[~np.isnan(values)]
     left_out = len(values) - len(counted)
     if not len(counted):

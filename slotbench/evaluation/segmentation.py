@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from slotbench.datasets.format.schema import Array
 from slotbench.evaluation.frozen_pass import DRAWS, Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.metric import Context, Metric
@@ -27,12 +28,12 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
 """The least ARI is -0.5 (Chacón and Rastrojo 2022)."""
 UNLABELLED = "no pixel of the images is labelled"
 _BLOCK = 1 << 18
-"""Pixels that are counted at a time: their index arrays fit into a processor's cache."""
+"""Pixels counted at a time, so that index arrays fit into the processor's cache."""
 
 
 @register("metrics")
 class Segmentation(Metric):
-    """``<metric>/<source>`` for every mask source that is there, and ``recon_mse``.
+    """``<metric>/<source>`` for every mask source of the model, and ``recon_mse``.
 
     :func:`scores` defines the metrics, their sources and edge cases. A label map is the argmax
     over slots of masks that are resized bilinearly to the image's size; where slots tie, the
@@ -53,25 +54,26 @@ class Segmentation(Metric):
     needs = (*(f"labels/{source}/first" for source in SOURCES), "recon_mse", "labelled")
 
     def compute(self, context: Context) -> dict[str, Result]:
-        made, values = context.judged, dict[str, Tensor]()
+        made, values = context.judged, dict[str, Tensor | Array]()
         if not made.labelled:
             context.skip(self.name, UNLABELLED)
         for source in made.sources() if made.labelled else ():
             scored = mask_scores(made, source)
             values |= {f"{name}/{source}": each for name, each in scored.items()}
-        errors = made.tensor("recon_mse")
-        return context.means(values if errors is None else {**values, "recon_mse": errors})
+        if "recon_mse" in made.arrays:
+            values["recon_mse"] = made.arrays["recon_mse"]
+        return context.means(values)
 
 
 @register("metrics")
 class Draws(Metric):
     """``<metric>/<source>/draws``: the mean over three draws of the initial noise.
 
-    Slot attention starts from noise, so the masks of one image are a random variable. ``value``
-    is the mean over the draws of the mean over images; ``spread`` is the standard deviation of
-    the draws' means (n - 1 in the denominator); the interval is the bootstrap over images, each
-    image being the mean of its draws. The first draw is the one that all other metrics use.
-    Cores without initial noise, and predictions from elsewhere, are skipped.
+    Slot attention starts from noise, so the masks of an image are random. ``value`` is the mean
+    over draws and images. ``spread`` is the standard deviation of the draws' means (n - 1 in the
+    denominator). The interval is the bootstrap over images of their means over draws. All other
+    metrics use the first draw. Cores without initial noise, and predictions from elsewhere, are
+    skipped.
     """
 
     name = "draws"
@@ -139,7 +141,7 @@ def joint_counts(rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> 
         )
     tables = [torch.zeros(0, n_rows, n_columns, dtype=torch.int64, device=rows.device)]
     step = max(1, _BLOCK // max(1, rows.shape[1]))
-    # 32 bits are half the traffic, and enough but for thousands of labels.
+    # 32 bits take half the memory, and suffice but for thousands of labels.
     kind = torch.int32 if step * cells < 2**31 else torch.int64
     first = torch.arange(step, dtype=kind, device=rows.device)[:, None] * cells
     for start in range(0, images, step):
@@ -154,9 +156,9 @@ def joint_counts(rows: Tensor, columns: Tensor, n_rows: int, n_columns: int) -> 
 def adjusted_rand(table: Tensor) -> Tensor:
     """The adjusted Rand index, float64 (B,), from pixel counts int64 (B, I, J).
 
-    Hubert and Arabie 1985. Where both partitions are trivial in the same way (one cluster, or
-    one pixel a cluster) it is 1, where the expected index equals the greatest otherwise it is
-    0, and where no pixel is counted it is NaN.
+    Hubert and Arabie 1985. It is 1 where both partitions are trivial in the same way (one cluster,
+    or one pixel a cluster), else 0 where the expected index equals the greatest, and NaN where no
+    pixel is counted.
     """
     together = _pairs(table).sum(dim=(1, 2))
     rows, columns = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)

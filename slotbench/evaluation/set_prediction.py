@@ -4,19 +4,19 @@ Slot Attention (Locatello et al. 2020, arXiv 2006.15055, Section 4.2 and Appendi
 metric of Deep Set Prediction Networks (Zhang et al. 2019, arXiv 1906.06565). The rules are those
 of the paper's own code:
 
-1. Predictions of all images are taken in order of falling confidence.
-2. Each is compared with the objects of its image whose categorical properties it has all right;
-   the nearest of them is its object.
-3. It is right if that object is nearer than the threshold and no earlier prediction took it;
-   else it is wrong. A second prediction of one object is wrong, even if another is near.
+1. Predictions of all images are sorted by falling confidence.
+2. The candidates of a prediction are the objects of its image with the same categorical
+   properties. The nearest candidate is its object.
+3. A prediction is right if its object is nearer than the threshold and no earlier prediction took
+   it. A second prediction of one object is wrong, even if another object is near.
 4. Average precision is the area under the precision envelope over recall (PASCAL VOC 2010).
 
-Distances are Euclidean, on coordinates scaled to [-3, 3]. Where confidences tie, the prediction
-that comes first wins.
+Distances are Euclidean, on coordinates scaled to [-3, 3]. Of equal confidences the first
+prediction wins.
 
-The predictions come from a probe that all slots share. It gives an object's properties and the
-logit that there is an object. Three things differ from the paper: slots are frozen, because here
-the core is judged; the probe is linear; and its loss is the property probe's (squared error and
+The predictions come from a probe that all slots share. It predicts an object's properties and the
+logit that there is an object. Three things differ from the paper: slots are frozen, because the
+core is judged; the probe is linear; its loss is the property probe's (squared error and
 cross-entropy), not a Huber loss on all outputs.
 """
 
@@ -117,9 +117,9 @@ def _stacked(classes: Sequence[Array], shape: tuple[int, ...]) -> Array:
 def scale_position(values: Array, prop: Property, train: Array) -> Array:
     """Coordinates (..., d) mapped linearly to [-3, 3] from the range that the unit names.
 
-    ``x and y in [0, 1]`` is mapped from [0, 1]; scene units in [-3, 3] stay as they are, for all
-    of their dimensions. Where the unit names no range, each dimension's range over ``train``
-    float (m, d), the visible training objects, is used.
+    The unit ``x and y in [0, 1]`` names [0, 1]; scene units in [-3, 3] stay as they are. Where the
+    unit names no range, it is each dimension's range over ``train`` float (m, d), the visible
+    training objects.
     """
     named = re.search(r"\[(-?[\d.]+), (-?[\d.]+)\]", prop.unit)
     if named:
@@ -145,10 +145,8 @@ def true_sets(
     return ObjectSets(scale_position(position, prop, train), classes, visible.astype(np.float64))
 
 
-def average_precision(
-    predicted: ObjectSets, truth: ObjectSets, *, seed: int, thresholds: Sequence[float] = THRESHOLDS
-) -> dict[str, Result]:
-    """``ap/<threshold>`` for each threshold, in [0, 1], in the order of the argument.
+def average_precision(predicted: ObjectSets, truth: ObjectSets, *, seed: int) -> dict[str, Result]:
+    """``ap/<threshold>`` in [0, 1] for each of :data:`THRESHOLDS`.
 
     ``n`` is the number of true objects; the value is None where there is none. The interval is
     the 95 % percentile bootstrap over images.
@@ -167,7 +165,7 @@ def average_precision(
     weights = generator.multinomial(images, even, RESAMPLES).astype(np.float32)
     results, total = {}, int(objects.sum())
     step = max(1, _BLOCK // max(1, len(far)))
-    for threshold in thresholds:
+    for threshold in THRESHOLDS:
         if not total:
             results[f"ap/{threshold:g}"] = Result(None, 0)
             continue

@@ -1,8 +1,7 @@
 """Scores under a distribution shift: over all, changed and unchanged objects.
 
-Dittadi et al. 2022, arXiv 2107.00637, Section 4: a shift changes one object of an image (its
-colour, shape or texture), or the whole image, and the probes of the training distribution are
-judged on it.
+Dittadi et al. 2022, arXiv 2107.00637, Section 4: a shift changes the colour, shape or texture of
+one object of an image, or the whole image. Probes of the training distribution are scored on it.
 """
 
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import SHIFT_FLAGS, SHIFTED, Array
+from slotbench.datasets.format.schema import SHIFTED, Array
 from slotbench.datasets.shifts.kinds import SHIFTS
 from slotbench.evaluation import segmentation
 from slotbench.evaluation.frozen_pass import Representations
@@ -37,11 +36,11 @@ class Shifts(Metric):
     """``shifts/<shift>/<subset>/<fg_ari, miou or mbo>/<source>`` and
     ``shifts/<shift>/<subset>/properties/linear/<protocol>/<property or mean>[/dropped]``.
 
-    On every split called ``test-<shift>``. Subsets are ``all``, ``changed`` and ``unchanged``
-    objects, from the array ``shift/changed`` bool (n, O) of the split; without it the whole image
-    was changed, and there is ``all`` alone. Probes were trained on the training distribution;
-    pairing by loss is two-step (:func:`two_step`). Where images of the split may have more objects
-    than training images, the core gets as many more slots, if its weights can give them.
+    For every split ``test-<shift>``. The array ``shift/changed`` bool (n, O) of the split divides
+    its objects into ``changed`` and ``unchanged``. Without it the shift changed the whole image,
+    and ``all`` is the only subset. Probes were trained on the training distribution; pairing by
+    loss has two steps (:func:`two_step`). Where images of the split may have more objects than
+    training images, the core gets as many more slots, if its weights allow it.
     """
 
     name = "shifts"
@@ -118,10 +117,10 @@ def _changed(made: Representations) -> tuple[Array, tuple[str, ...]]:
 
     Where the shift changed the whole image, no object is flagged, and ``all`` is the only subset.
     """
-    group = made.dataset.file[made.split]
-    if SHIFT_FLAGS not in group:
+    flags = made.dataset.changed(made.split)
+    if flags is None:
         return np.zeros_like(made.visible), ("all",)
-    return group[SHIFT_FLAGS][()].reshape(-1, made.visible.shape[1])[: made.n], SUBSETS
+    return flags.reshape(-1, made.visible.shape[1])[: made.n], SUBSETS
 
 
 @torch.no_grad()
@@ -145,12 +144,11 @@ def _predicted(
 def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) -> Tensor:
     """The slot of each object under a shift, int64 (B, O); -1 where it has none.
 
-    A probe cannot know a property's new value, so its loss on it says nothing about which slot
-    holds the changed object. Step 1 assigns all visible objects by ``without``, the cost
-    (B, O, K) that leaves the changed property out; changed objects keep these slots. Step 2
-    assigns the unchanged objects to the remaining slots by ``cost``, all properties counting.
-    The authors' code does the same. An image without a changed object is assigned by ``cost``
-    alone.
+    A probe cannot know a property's new value. Its loss on that property does not say which slot
+    holds the changed object. Step 1 assigns all visible objects by ``without``, the cost (B, O, K)
+    without the changed property; changed objects keep these slots. Step 2 assigns the unchanged
+    objects to the remaining slots by ``cost``, which includes all properties. The authors' code
+    does the same. Images without a changed object are assigned by ``cost`` alone.
 
     ``visible`` and ``changed`` are bool (B, O). ValueError where a cost is not finite.
     """
@@ -159,8 +157,8 @@ def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) ->
     held = torch.zeros(cost.shape[0], cost.shape[2], dtype=torch.bool, device=cost.device)
     image, objects = (moved & (first >= 0)).nonzero(as_tuple=True)
     held[image, first[image, objects]] = True
-    # A held slot costs more than any assignment without one, and the same for every object: its
-    # own cost must not decide which object goes without a slot.
+    # A held slot costs more than any assignment of free slots. It costs the same for every object,
+    # so that it does not decide which object goes without a slot.
     wall = 1 + 2 * cost.abs().amax().double() * cost.shape[1] if cost.numel() else 1.0
     second = assign(torch.where(held[:, None, :], wall, cost.double()), visible & ~moved)
     taken = held.gather(1, second.clamp(min=0)) & (second >= 0)
@@ -168,12 +166,16 @@ def two_step(without: Tensor, cost: Tensor, visible: Tensor, changed: Tensor) ->
 
 
 def without_properties(encoding: Encoding, names: Iterable[str]) -> Encoding:
-    """The encoding in whose costs and losses these properties count nothing."""
-    kept, left_out = torch.ones(encoding.width), set(names)
+    """The encoding without these properties: their columns stay, with no weight in any cost."""
+    weight, left_out, kept = torch.ones(encoding.width), set(names), []
     for prop, columns in zip(encoding.properties, encoding.columns, strict=True):
         if prop.name in left_out:
-            kept[columns] = 0
-    return replace(encoding, square=encoding.square * kept, log=encoding.log * kept)
+            weight[columns] = 0
+        else:
+            kept.append((prop, columns))
+    properties, places = tuple(zip(*kept, strict=True)) or ((), ())
+    square, log = encoding.square * weight, encoding.log * weight
+    return replace(encoding, properties=properties, columns=places, square=square, log=log)
 
 
 def shifted_properties(
@@ -182,18 +184,13 @@ def shifted_properties(
     """``<subset>/<property or mean>[/dropped]`` for all, changed and unchanged objects.
 
     ``visible`` and ``changed`` are bool (n, O). ``new`` names properties whose shifted values no
-    probe has seen: they are scored for unchanged objects alone. A subset without an object has
+    probe has seen; they are scored for unchanged objects alone. A subset without an object has
     results without a value.
     """
-    encoding, unseen = found.encoding, set(new)
-    pairs = zip(encoding.properties, encoding.columns, strict=True)
-    kept = [(prop, columns) for prop, columns in pairs if prop.name not in unseen]
-    properties, columns = ((), ()) if not kept else zip(*kept, strict=True)
-    known = replace(encoding, properties=properties, columns=columns)
-    results: dict[str, Result] = {}
+    known, results = without_properties(found.encoding, new), dict[str, Result]()
     counts = (visible, visible & changed, visible & ~changed)
     for subset, counted in zip(SUBSETS, counts, strict=True):
-        scored = encoding if subset == "unchanged" else known
+        scored = found.encoding if subset == "unchanged" else known
         if scored.properties:
             scores = property_results(found._replace(encoding=scored), counted, seed)
             results |= {f"{subset}/{name}": result for name, result in scores.items()}
@@ -206,9 +203,9 @@ def shifted_masks(
     """Subset -> ``fg_ari``, ``miou`` and ``mbo``, each float64 (B,), NaN where nothing counts.
 
     ``labels`` int (B, H, W) in [0, slots); ``truth`` uint8 (B, H, W), 255 not labelled;
-    ``changed`` bool (B, O) with O at least the greatest label. Objects are matched with slots
-    once, all together; then each subset's mean is over its own objects. ``fg_ari`` of a subset
-    is over the pixels of its objects, which for one object says whether it is split.
+    ``changed`` bool (B, O) with O at least the greatest label. All objects are matched with slots
+    together; then each subset's mean is over its own objects. ``fg_ari`` of a subset is over the
+    pixels of its objects: for a single object it says whether the object is split.
     """
     table = segmentation.contingency(labels, truth, slots)
     objects, iou, present = segmentation.overlaps(table)

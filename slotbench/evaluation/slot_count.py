@@ -1,4 +1,4 @@
-"""How many slots are in use, beside how many things an image shows."""
+"""The number of slots in use, compared with the number of things in the image."""
 
 from typing import ClassVar
 
@@ -14,12 +14,12 @@ from slotbench.registry import register
 
 @register("metrics")
 class SlotCount(Metric):
-    """``slot_count/<source>/<in_use or error>`` for every mask source that is there.
+    """``slot_count/<source>/<in_use or error>`` for every mask source of the model.
 
     ``in_use`` is the number of slots that win a labelled pixel, a mean over images. ``error`` is
-    the mean absolute difference from the number of objects that show a labelled pixel, plus one
-    for the background where it shows one: the background is one thing. A core that drops slots
-    gives them no attention, so they win nothing. Images without a labelled pixel are left out.
+    its mean absolute difference from the number of visible objects, plus one where background is
+    visible. A core that drops slots gives them no attention, so they win no pixel. Images without
+    a labelled pixel are left out.
     """
 
     name = "slot-count"

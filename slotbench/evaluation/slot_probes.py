@@ -1,7 +1,7 @@
-"""Probes of single slots: one layer that all slots share predicts the object of each slot.
+"""Probes of single slots: a layer that all slots share predicts the object of each slot.
 
-Three kinds differ in how they pair objects with slots while they are trained. They are trained
-side by side in one loop: most of a step is overhead that does not grow with their number.
+Three kinds differ in how objects and slots are paired during training. One loop trains them side by
+side, because most of a step is overhead that does not grow with their number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.datasets.format.schema import Array, Layout
 from slotbench.evaluation.frozen_pass import Representations
-from slotbench.evaluation.probes import Standardised, batches, finite_slots, fit
-from slotbench.evaluation.result import Progress
+from slotbench.evaluation.probes import Standardised, batches, fit
+from slotbench.evaluation.result import Progress, silent
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
 from slotbench.rng import building, numpy_generator
 
 Kind = Literal["loss", "mask", "set"]
-"""How objects and slots are paired: by the probe's own loss (which sees labels at test time), by
-the cosine distance of their masks (blind to labels), or by the loss including a logit that there
-is an object."""
+"""How objects and slots are paired: by the probe's loss (which needs the labels at test time), by
+the cosine distance of their masks (which needs none), or by the loss with a logit that there is an
+object."""
 
 
 @dataclass
@@ -55,11 +54,8 @@ class Probe(NamedTuple):
     kind: Kind
 
     def predict(self, slots: Array) -> tuple[Tensor, Tensor]:
-        """Normalised predictions (n, K, P) and logits (n, K) of slots float32 (n, K, D).
-
-        ValueError where slots are not finite.
-        """
-        output = self.module(finite_slots(slots))
+        """Normalised predictions (n, K, P) and logits (n, K) of slots float32 (n, K, D)."""
+        output = self.module(torch.from_numpy(slots))
         return self.encoding.normalise(output[..., :-1]), output[..., -1]
 
 
@@ -84,21 +80,21 @@ def train_probes(
     kinds: Sequence[Kind],
     hidden: int = 0,
     steps: int = 6000,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[Kind, Probe]:
     """Trained probes of several kinds, linear or with a hidden layer and LeakyReLU.
 
     :func:`slotbench.evaluation.probes.fit` trains them, for at most ``steps`` steps of 64 images.
-    Weights and batches of each kind are drawn from ``seed``; no probe changes another.
+    Weights and batches of each kind are drawn from ``seed``, whichever others are trained.
 
-    ValueError where the layout has no property, a split shows no object, or slots are not finite.
+    ValueError where the layout has no property, or a split shows no object.
     """
     if not layout.properties:
         raise ValueError("the layout has no properties to predict")
     check_visible("train", train)
     check_visible("val", val)
     encoding = Encoding.fit(layout, train.properties, train.visible)
-    slots = finite_slots(train.slots)
+    slots = torch.from_numpy(train.slots)
     stack = _Stack(kinds, slots.shape[2], encoding.width, hidden, seed)
     standardised = Standardised(slots)
     ours, theirs = (_Split(data, encoding, standardised, kinds) for data in (train, val))
@@ -120,12 +116,12 @@ def train_probes(
 
 @torch.no_grad()
 def predict(probe: Probe, test: Slots) -> Predictions:
-    """Predictions for a split's objects, of a probe that pairs by ``loss`` or ``mask``.
+    """The predictions of a ``loss`` or ``mask`` probe for a split's objects.
 
-    ValueError where the split shows no object or its slots are not finite.
+    ValueError where the split shows no object.
     """
     check_visible("test", test)
-    encoding, visible = probe.encoding, torch.from_numpy(np.asarray(test.visible, bool))
+    encoding, visible = probe.encoding, torch.from_numpy(test.visible)
     predicted, _ = probe.predict(test.slots)
     targets = encoding.encode(test.properties)
     by_loss = probe.kind == "loss"
@@ -135,8 +131,7 @@ def predict(probe: Probe, test: Slots) -> Predictions:
 
 def by_masks(data: Slots) -> Tensor:
     """The slot of each visible object by masks, int64 (n, O); -1 where it has none."""
-    overlap = torch.from_numpy(np.asarray(data.overlap, np.float32))
-    return assign(1 - overlap.mT, torch.from_numpy(np.asarray(data.visible, bool)))
+    return assign(1 - torch.from_numpy(data.overlap).mT, torch.from_numpy(data.visible))
 
 
 def of_slots(predicted: Tensor, order: Tensor) -> Tensor:
@@ -245,9 +240,9 @@ class _Split:
         self, data: Slots, encoding: Encoding, standardised: nn.Module, kinds: Sequence[Kind]
     ) -> None:
         self.encoding, self.kinds = encoding, kinds
-        self.slots = standardised(finite_slots(data.slots))
+        self.slots = standardised(torch.from_numpy(data.slots))
         self.targets = encoding.encode(data.properties)
-        self.visible = torch.from_numpy(np.asarray(data.visible, bool))
+        self.visible = torch.from_numpy(data.visible)
         self.by_masks = by_masks(data) if "mask" in kinds else None
 
     def losses(self, stack: _Stack, index: Tensor) -> Tensor:

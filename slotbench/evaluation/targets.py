@@ -76,9 +76,9 @@ class Encoding:
         return torch.cat(parts, dim=2)
 
     def normalise(self, predicted: Tensor) -> Tensor:
-        """Predictions (..., P) with logits turned into log-probabilities."""
+        """Predictions (..., P) with log-probabilities in place of logits."""
         widths = [columns.stop - columns.start for columns in self.columns]
-        # One split has one backward pass; each slice would fill a tensor of its own with zeros.
+        # One split has one backward pass; each slice would make a tensor of zeros of its own.
         parts = zip(self.properties, torch.split(predicted, widths, dim=-1), strict=True)
         return torch.cat(
             [part if prop.kind == "numeric" else part.log_softmax(dim=-1) for prop, part in parts],

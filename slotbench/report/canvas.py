@@ -1,4 +1,4 @@
-"""Text, marks and layout on Pillow images, in Pillow's own font so that bytes repeat."""
+"""Text, marks, panels and layout on Pillow images, in Pillow's own font so that bytes repeat."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -52,7 +52,7 @@ def write(
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The lines of a text, broken at spaces; a word wider than ``width`` stands alone."""
+    """The lines of a text, broken at spaces; a word wider than ``width`` has its own line."""
     lines: list[str] = []
     for part in text.split("\n"):
         line = ""
@@ -103,7 +103,7 @@ def beside(blocks: list[Image.Image], gap: int = 8) -> Image.Image:
 
 
 def _pasted(blocks: list[Image.Image], places: list[tuple[int, int]], margin: int) -> Image.Image:
-    """Blocks at their places; ``margin`` is left free on the right and below."""
+    """Blocks at their places, with ``margin`` free on the right and below."""
     placed = list(zip(blocks, places, strict=False))
     page = blank(
         max(x + block.width for block, (x, _) in placed) + margin,
@@ -114,10 +114,10 @@ def _pasted(blocks: list[Image.Image], places: list[tuple[int, int]], margin: in
     return page
 
 
-def tick(pen: ImageDraw.ImageDraw, x: float, y: float, side: float, fill: Color = RIGHT) -> None:
+def tick(pen: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
     """A check mark in the square at (x, y)."""
     points = [(x, y + side * 0.55), (x + side * 0.38, y + side * 0.9), (x + side, y + side * 0.12)]
-    pen.line(points, fill=fill, width=2, joint="curve")
+    pen.line(points, fill=RIGHT, width=2, joint="curve")
 
 
 def cross(pen: ImageDraw.ImageDraw, x: float, y: float, side: float, fill: Color = WRONG) -> None:
@@ -126,19 +126,14 @@ def cross(pen: ImageDraw.ImageDraw, x: float, y: float, side: float, fill: Color
     pen.line([(x, y + side), (x + side, y)], fill=fill, width=2)
 
 
-def triangle(
-    pen: ImageDraw.ImageDraw, x: float, y: float, side: float, line: Color = WRONG
-) -> None:
+def triangle(pen: ImageDraw.ImageDraw, x: float, y: float, side: float) -> None:
     """A hollow triangle in the square at (x, y)."""
     corners = [(x, y + side), (x + side / 2, y), (x + side, y + side)]
-    pen.polygon(corners, outline=line, fill=(255, 255, 255))
+    pen.polygon(corners, outline=WRONG, fill=(255, 255, 255))
 
 
 def save(picture: Image.Image, path: Path, *, small: bool = False) -> Path:
-    """Write a PNG file whole; its bytes depend only on the pixels.
-
-    ``small`` takes more time and makes the file smaller.
-    """
+    """Write a PNG file whole; its bytes depend only on the pixels. ``small`` takes more time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         picture.save(temporary, format="png", optimize=small)
@@ -148,7 +143,8 @@ def save(picture: Image.Image, path: Path, *, small: bool = False) -> Path:
 SIDE = 128
 """Pixels of a panel's longer side."""
 CHECK = 8
-"""The side in pixels of a square behind transparent pixels."""
+"""Side in pixels of a square of the chequered ground."""
+CHIP = (12, 12)
 
 
 def panel_size(shape: tuple[int, ...], side: int = SIDE) -> tuple[int, int]:
@@ -165,7 +161,7 @@ def photo(image: Array, side: int = SIDE) -> Image.Image:
 
 
 def slot_colors(slots: int, background: int | None) -> Array:
-    """uint8 (K, 3): each slot's colour, the same in every panel; grey for the background slot."""
+    """uint8 (K, 3): the colour of each slot in all panels; grey for the background slot."""
     colors: Array = PALETTE[np.arange(slots) % len(PALETTE)].copy()
     if background is not None:
         colors[background] = BACKGROUND
@@ -186,7 +182,7 @@ def rgb(color: Array | Color) -> Color:
 
 
 def contrast(color: Array | Color) -> Color:
-    """Black or white, whichever is legible on a colour."""
+    """Black on a light colour, white on a dark one."""
     red, green, blue = rgb(color)
     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 128
     return (0, 0, 0) if bright else (255, 255, 255)
@@ -220,7 +216,7 @@ def truth_panel(
 
 
 def slot_panel(slot: Array, color: Array, side: int = SIDE) -> Image.Image:
-    """A slot uint8 (H, W, 4) over a chequered ground, which shows where the slot is empty."""
+    """A slot uint8 (H, W, 4) over a chequered ground, visible where the slot is empty."""
     size = panel_size(slot.shape, side)
     opacity = Image.fromarray(np.ascontiguousarray(slot[:, :, 3]))
     x, y = np.arange(size[0]) // CHECK, np.arange(size[1])[:, None] // CHECK
@@ -238,15 +234,14 @@ def framed(picture: Image.Image, color: Array | Color, edge: int = 3) -> Image.I
     return picture
 
 
-def chip(color: Array | Color, side: int = 12) -> Image.Image:
-    """A small square of a colour."""
-    return framed(blank(side, side, rgb(color)), (90, 90, 90), 1)
+def chip(color: Array | Color) -> Image.Image:
+    """A small square of a colour, for the legend."""
+    return framed(blank(*CHIP, rgb(color)), (90, 90, 90), 1)
 
 
-def hatched_chip(side: int = 12) -> Image.Image:
+def hatched_chip() -> Image.Image:
     """The sign of an object without a slot."""
-    pixels = np.full((side, side, 3), 255, np.uint8)
-    pixels[_hatching((side, side))] = 0
+    pixels = np.repeat(np.where(_hatching(CHIP), 0, 255)[:, :, None], 3, axis=2).astype(np.uint8)
     return framed(Image.fromarray(pixels), (90, 90, 90), 1)
 
 
@@ -268,7 +263,7 @@ def _painted(
 def inner_points(region: Array, least: float) -> list[tuple[int, int]]:
     """(x, y) of the deepest pixel of each connected part of a region bool (H, W), deepest first.
 
-    Parts that are nowhere ``least`` pixels deep are left out.
+    Parts less than ``least`` pixels deep are left out.
     """
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     parts, _ = ndimage.label(region)
@@ -278,7 +273,7 @@ def inner_points(region: Array, least: float) -> list[tuple[int, int]]:
 
 
 def grown(labels: Array, size: tuple[int, int]) -> Array:
-    """Labels int (H, W) at a panel's size (width, height), by nearest neighbour."""
+    """Labels int (H, W) resized to (width, height) by nearest neighbour."""
     width, height = size
     rows = (np.arange(height) * 2 + 1) * labels.shape[0] // (2 * height)
     columns = (np.arange(width) * 2 + 1) * labels.shape[1] // (2 * width)

@@ -1,4 +1,4 @@
-"""Property predictions drawn beside the objects that they are about."""
+"""Property predictions, drawn beside their objects."""
 
 from collections.abc import Iterable, Sequence
 
@@ -56,7 +56,7 @@ Widths = tuple[int, int, int]
 def prediction_page(
     title: str, note: str, seen: Sequence[Seen], found: dict[int, list[Prediction]]
 ) -> Image.Image:
-    """One image below the other, each with a card for every visible object.
+    """A row for each image: the image, and a card for every visible object.
 
     ``found`` maps an image's index to its objects.
     """
@@ -102,7 +102,7 @@ def _heading(seen: Seen, objects: Sequence[Prediction], width: int) -> Image.Ima
 
 
 def _card(one: Prediction, colors: Array, widths: Widths) -> Image.Image:
-    """A table of each property, its prediction and its true value; wrong ones are marked."""
+    """A table of properties with prediction and true value; wrong predictions are marked."""
     width = sum(widths) + SIGN + 7 * PAD
     card = blank(width, HEAD + (len(one.values) or 1) * LINE + PAD, (250, 250, 250))
     pen = ImageDraw.Draw(card)

@@ -1,11 +1,10 @@
-"""Pictures of a run: pages of its images, made while it trains and by ``show``."""
+"""Pages of a run's images, drawn during training and by ``show``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image, ImageDraw
 
 from slotbench.config.run_config import RunConfig
@@ -61,25 +60,11 @@ class Section:
     heading: str
     seen: Sequence[Seen]
     source: str = "attention"
-    """The source of masks that gives the true objects their colours."""
-
-
-def draw_slots(
-    objective: Objective,
-    dataset: DatasetFile,
-    split: str,
-    indices: Sequence[int],
-    path: Path,
-    device: torch.device,
-) -> Path:
-    """Draw a page of some images of a split; indices past its end are left out."""
-    indices = [index for index in indices if index < dataset.size(split)]
-    seen = look(Viewer(objective, dataset, split, 0, device), indices)
-    return save(page(f"Images of {split}", [Section("", seen)]), path)
+    """The mask source by which true objects are coloured."""
 
 
 def page(title: str, sections: Sequence[Section]) -> Image.Image:
-    """Sections of rows, one row an image, with headings above the columns and a legend below."""
+    """A row for each image, in sections, with headings above the columns and a legend below."""
     sections = [section for section in sections if section.seen]
     first = sections[0].seen[0]
     slots, names = len(first.slots), _columns(first)
@@ -100,7 +85,7 @@ def page(title: str, sections: Sequence[Section]) -> Image.Image:
 
 
 def _columns(seen: Seen) -> list[str]:
-    """The headings of the panels of :func:`_row`."""
+    """The headings of the columns of :func:`_row`."""
     names = ["image", "true masks", *(f"{source} masks" for source in seen.labels)]
     names += ["reconstruction"] * (seen.decoded is not None)
     return names + [f"slot {slot + 1}" for slot in range(len(seen.slots))]
@@ -116,7 +101,7 @@ def _row(seen: Seen, source: str) -> Image.Image:
         panels.append((label_panel(labels, colors), f"FG-ARI {number(seen.fg_ari[name])}"))
     if seen.decoded is not None:
         panels.append((photo(seen.decoded), f"MSE {number(seen.error, 4)}"))
-    won = next(reversed(seen.labels.values()))
+    won = seen.labels.get("decoder", seen.labels["attention"])  # a panel shows one or the other
     for slot, (layer, color) in enumerate(zip(seen.slots, colors, strict=True)):
         role = "background, " * (slot == seen.background)
         share = 100 * float((won == slot).mean())
@@ -125,14 +110,8 @@ def _row(seen: Seen, source: str) -> Image.Image:
     pen = ImageDraw.Draw(label)
     write(pen, (0, 0), shortened(seen.split, SMALL, LABEL - GAP), SMALL, FAINT)
     write(pen, (0, line_height(SMALL)), f"{seen.index:,}", TEXT + 2)
-    return beside([label, *(_captioned(panel, text) for panel, text in panels)], GAP)
-
-
-def _captioned(panel: Image.Image, text: str) -> Image.Image:
-    block = blank(SIDE, panel.height + line_height(SMALL) + 2)
-    block.paste(panel, (0, 0))
-    write(ImageDraw.Draw(block), (0, panel.height + 2), text, SMALL, FAINT)
-    return block
+    shown = [stacked([panel, paragraph(text, SIDE, SMALL, FAINT)], gap=2) for panel, text in panels]
+    return beside([label, *shown], GAP)
 
 
 def _legend(slots: int, width: int, sections: Sequence[Section]) -> Image.Image:
@@ -162,7 +141,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 class Watcher(Observer):
-    """Draws pictures of one run and passes its numbers on to trackers."""
+    """Draws pictures during training and sends numbers to trackers."""
 
     def __init__(self, trackers: tuple[str, ...], path: Path, config: RunConfig, step: int) -> None:
         self.pictures = path / "pictures"
@@ -173,17 +152,18 @@ class Watcher(Observer):
             self.trackers = Trackers(trackers, Tracked(path, flat(config.to_dict()), step))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Pass the numbers of a step on to every tracker."""
+        """Send the numbers of a step to every tracker."""
         if self.trackers is not None:
             self.trackers.log(step, values)
 
     def picture(self, objective: Objective, dataset: DatasetFile, step: int) -> None:
         """Draw the slots of the first validation images."""
-        self.pictures.mkdir(exist_ok=True)
         device = next(objective.parameters()).device
-        draw_slots(
-            objective, dataset, "val", range(4), self.pictures / f"val-{step:07d}.png", device
+        seen = look(
+            Viewer(objective, dataset, "val", 0, device), range(min(4, dataset.size("val")))
         )
+        drawn = page("Images of val", [Section("", seen)])
+        save(drawn, self.pictures / f"val-{step:07d}.png")
 
     def close(self, state: str) -> None:
         """End the trackers' runs in this state."""

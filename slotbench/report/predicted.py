@@ -1,20 +1,21 @@
 """Property predictions of single objects, in words and in the units of the dataset."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from slotbench.datasets.format.schema import Array, Property
-from slotbench.evaluation.frozen_pass import Representations, collect
+from slotbench.evaluation.frozen_pass import Representations
+from slotbench.evaluation.result import Progress, silent
 from slotbench.evaluation.slot_probes import Predictions, Probe, predict, train_probes
 from slotbench.report.seen import Seen, Viewer
 
 TRAIN_IMAGES, VAL_IMAGES, STEPS = 1_000, 256, 1_500
-"""Smaller than the evaluation's probe, so that pictures take seconds."""
+"""Less than the evaluation uses, so that pictures take seconds."""
 FAR = 0.5
-"""Numbers further off than this share of a standard deviation are marked."""
+"""Predicted numbers that are off by more standard deviations than this are marked."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Value:
     predicted: str
     true: str
     right: bool
-    """The class is the true one; a number is at most half a standard deviation off."""
+    """The true class, or a number at most half a standard deviation off."""
     numeric: bool
 
 
@@ -36,7 +37,7 @@ class Prediction:
     label: int
     """Its label in the true masks, from 1."""
     slot: int | None
-    """The slot it is read from; None where slots are fewer than objects."""
+    """The slot that it is paired with; None where slots are fewer than objects."""
     values: tuple[Value, ...]
     """Empty where the object has no slot."""
 
@@ -47,25 +48,22 @@ def predict_objects(
     *,
     train_images: int = TRAIN_IMAGES,
     steps: int = STEPS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> dict[int, list[Prediction]]:
     """Predictions of a linear probe on the frozen slots for every visible object, by image.
 
-    The probe of :mod:`slotbench.evaluation.slot_probes` in its ``mask``
-    protocol: attention masks pair objects and slots, blind to labels. It trains on the first
-    ``train_images`` images of train and is chosen on those of val.
+    The probe is the kind ``mask`` of :mod:`slotbench.evaluation.slot_probes`: attention masks pair
+    objects and slots, without labels. It is trained on the first ``train_images`` images of train
+    and selected on those of val.
 
     ValueError where there is nothing to learn: no property, no object, no labelled pixel.
     """
-    dataset, told = viewer.dataset, progress or (lambda _done, _total: None)
-    sizes = {
-        split: min(limit, dataset.size(split))
-        for split, limit in (("train", train_images), ("val", VAL_IMAGES))
-    }
-    total = sum(sizes.values())
-    train = _collected(viewer, "train", sizes["train"], lambda done, _: told(done, total))
-    before = sizes["train"]
-    val = _collected(viewer, "val", sizes["val"], lambda done, _: told(before + done, total))
+    dataset, wanted = viewer.dataset, ("slots", "overlap", "labelled")
+    train = viewer.collect("train", train_images, wanted, lambda *far: progress(far[0], 2 * far[1]))
+    val = viewer.collect("val", VAL_IMAGES, wanted, lambda *far: progress(sum(far), 2 * far[1]))
+    for made in (train, val):
+        if not made.labelled:
+            raise ValueError(f"no pixel of {made.split} is labelled")
     probe = train_probes(
         train, val, dataset.layout, seed=viewer.seed, kinds=("mask",), steps=steps
     )["mask"]
@@ -76,25 +74,6 @@ def predict_objects(
             probe, Representations(dataset, viewer.split, 1, arrays, one.index)
         )
     return found
-
-
-def _collected(
-    viewer: Viewer, split: str, limit: int, report: Callable[[int, int], None]
-) -> Representations:
-    """The first ``limit`` images of a split, as the probe reads them."""
-    arrays = collect(
-        viewer.objective,
-        viewer.dataset,
-        split,
-        limit,
-        seed=viewer.seed,
-        wanted=("slots", "overlap", "labelled"),
-        device=viewer.device,
-        progress=report,
-    )
-    if not arrays["labelled"].any():
-        raise ValueError(f"no pixel of {split} is labelled")
-    return Representations(viewer.dataset, split, limit, arrays)
 
 
 def _objects(probe: Probe, data: Representations) -> list[Prediction]:
@@ -115,7 +94,7 @@ def _value(
 ) -> Value:
     predicted = found.values[at][columns].double()
     if prop.kind == "categorical":
-        # A class of -1 is one that the dataset does not know.
+        # -1 is a class of a shifted test set that the property does not name.
         name = prop.classes[int(true)] if true >= 0 else "unknown"
         said = int(predicted.argmax())
         return Value(prop.name, prop.classes[said], name, said == int(true), False)
@@ -127,7 +106,7 @@ def _value(
 
 
 def _numbers(values: Array, scale: Array) -> str:
-    """Numbers with as many digits as tell a tenth of a standard deviation apart."""
+    """Numbers with enough digits to show a tenth of a standard deviation."""
     digits = [min(6, max(0, math.ceil(-math.log10(one / 5)))) if one > 0 else 1 for one in scale]
     shown = (f"{value:.{count}f}" for value, count in zip(values, digits, strict=True))
     return ", ".join(text.lstrip("-") if float(text) == 0 else text for text in shown)

@@ -1,4 +1,4 @@
-"""Masks in a terminal: kitty's or sixel graphics where it announces them, else half-blocks."""
+"""Masks in a terminal: kitty's or sixel graphics where its name says so, else half-blocks."""
 
 import base64
 import io
@@ -17,10 +17,10 @@ from slotbench.report.canvas import beside, flat_panel, label_colors, photo
 from slotbench.report.seen import Seen, paired_colors
 
 SIXELS = ("foot", "mlterm", "yaft", "contour", "sixel")
-"""Parts of the name of a terminal that draws sixels."""
+"""Terminals that draw sixels have one of these in their name."""
 KITTY = ("kitty", "ghostty", "wezterm")
 PIXELS, LINE = 640, 18
-"""Width of a picture where the terminal draws pixels, and the height of a line there."""
+"""In a terminal that draws pixels: width of a picture, and height of a line of text."""
 MOST_COLUMNS = 76
 
 
@@ -31,10 +31,7 @@ def panels(one: Seen) -> Image.Image:
 
 
 def put_picture(picture: Image.Image, lines: int | None = None) -> None:
-    """Print a picture to stdout in the best way that the terminal has; none without colours.
-
-    It takes at most ``lines`` lines of the terminal.
-    """
+    """Print a picture, at most ``lines`` lines high; none where the terminal has no colours."""
     console = Console()
     way = graphics(os.environ)
     wide = picture.width / picture.height
@@ -52,14 +49,14 @@ def graphics(environment: Mapping[str, str]) -> str:
     """``kitty`` or ``sixel`` where the terminal's name says that it draws them; else ""."""
     names = f"{environment.get('TERM', '')} {environment.get('TERM_PROGRAM', '')}".lower()
     if environment.get("TMUX") or "screen" in names:
-        return ""  # a multiplexer passes neither on
+        return ""  # a multiplexer forwards neither
     if any(name in names for name in KITTY):
         return "kitty"
     return "sixel" if any(name in names for name in SIXELS) else ""
 
 
 def half_blocks(picture: Image.Image, columns: int) -> Segments:
-    """Two pixels a character: the upper one in its colour, the lower one in its background's."""
+    """Two pixels a character: the upper one is its colour, the lower one its background."""
     height = round(picture.height * columns / picture.width / 2) * 2
     pixels = np.asarray(picture.convert("RGB").resize((columns, height), Image.Resampling.BOX))
     segments = []
@@ -85,7 +82,7 @@ def kitty(picture: Image.Image) -> str:
 
 
 def sixels(picture: Image.Image) -> str:
-    """A sixel picture of at most 64 colours: bands of six rows, a line a colour."""
+    """A sixel picture of at most 64 colours, in bands of six rows."""
     small = picture.convert("RGB").quantize(64)
     colors = np.asarray(small.getpalette() or [], np.uint8).reshape(-1, 3)
     pixels = np.asarray(small)

@@ -1,16 +1,24 @@
-"""Single images as a model sees them, as arrays that can be drawn."""
+"""Single images with a model's masks and slots, as arrays that can be drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, Array
-from slotbench.errors import SlotbenchError
-from slotbench.evaluation.frozen_pass import frozen, initial_noise
+from slotbench.evaluation.frozen_pass import (
+    Representations,
+    check_finite,
+    collect,
+    frozen,
+    initial_noise,
+    masks_of,
+)
 from slotbench.evaluation.masks import labels_from_masks, mask_overlap, reconstruction_error, resize
+from slotbench.evaluation.result import Progress, finite
 from slotbench.evaluation.segmentation import scores
 from slotbench.matching import assign
 from slotbench.objectives.objective import Objective
@@ -29,6 +37,23 @@ class Viewer:
     split: str
     seed: int
     device: torch.device
+
+    def collect(
+        self, split: str, limit: int, wanted: Collection[str], progress: Progress
+    ) -> Representations:
+        """The arrays ``wanted`` of the first images of a split, as for the evaluation."""
+        n = self.dataset.first(split, limit)
+        arrays = collect(
+            self.objective,
+            self.dataset,
+            split,
+            n,
+            seed=self.seed,
+            wanted=wanted,
+            device=self.device,
+            progress=progress,
+        )
+        return Representations(self.dataset, split, n, arrays)
 
 
 @dataclass(frozen=True)
@@ -78,7 +103,7 @@ def background_slot(truth: Array, labels: dict[str, Array]) -> int | None:
     """The slot that holds the background in the label maps of every source; None if none does.
 
     It wins at least half of the background, and at least 95 % of the labelled pixels that it
-    wins are background. Of two halves, the first slot is taken.
+    wins are background. If two slots win half each, it is the first.
     """
     ground, candidates = truth == 0, []
     for found in labels.values():
@@ -95,7 +120,7 @@ def matched_slots(
 ) -> dict[int, int | None]:
     """The slot of each object by the Hungarian algorithm on the IoU of a label map.
 
-    The background's slot takes no part. None for an object that no free slot overlaps.
+    The background's slot is left out. None for an object that no other slot overlaps.
     """
     objects = objects_of(truth)
     free = [slot for slot in range(slots) if slot != background]
@@ -126,7 +151,7 @@ def paired_colors(seen: Seen, source: str) -> Array:
 def look(viewer: Viewer, indices: Sequence[int]) -> list[Seen]:
     """Each of the images as the model sees it, with the initial noise of the evaluation.
 
-    :class:`SlotbenchError` where slots or masks are not finite. Modes of the objective are kept.
+    :class:`SlotbenchError` where slots or masks are not finite.
     """
     with frozen(viewer.objective):
         return [_look(viewer, index) for index in indices]
@@ -135,30 +160,18 @@ def look(viewer: Viewer, indices: Sequence[int]) -> list[Seen]:
 def _look(viewer: Viewer, index: int) -> Seen:
     objective, split = viewer.objective, viewer.split
     batch = viewer.dataset.read(split, index, index + 1, ("image", "mask"))
-    images = torch.from_numpy(batch["image"]).to(viewer.device).permute(0, 3, 1, 2).float() / 255
+    images = images_on(batch, viewer.device)
     noise = initial_noise(objective.core, split, index, index + 1, seed=viewer.seed)
     output = objective.core(images, noise)
-    decoded = objective.decode(output, images)
-    shares = output.attention if decoded is None else decoded.masks
-    if not all(bool(torch.isfinite(found).all()) for found in (output.slots, shares)):
-        raise SlotbenchError(
-            f"The slots or masks of {split} image {index} hold NaN or infinite values.",
-            "The training diverged, or the weights are damaged; train the run again.",
-        )
-    truth = torch.from_numpy(batch["mask"])
+    masks, decoded = masks_of(objective, output, images)
+    named = {f"{source} masks": found for source, found in masks.items()}
+    check_finite(objective.core, split, index, {"slots": output.slots, **named})
+    truth, shares = torch.from_numpy(batch["mask"]), masks.get("decoder", masks["attention"])
     size, slots = (truth.shape[1], truth.shape[2]), shares.shape[1]
-    attention, objects = output.attention.float(), viewer.dataset.layout_of(split).objects
-    overlap = mask_overlap(resize(attention, size), truth.to(viewer.device), objects)
-    masks = {
-        "attention": attention,
-        "decoder": None if decoded is None else decoded.masks,
-        "predictor": objective.predictor_masks(images, output),
-    }
-    labels = {
-        source: labels_from_masks(found.float(), size).cpu()
-        for source, found in masks.items()
-        if found is not None
-    }
+    objects = viewer.dataset.layout_of(split).objects
+    overlap = mask_overlap(resize(masks["attention"], size), truth.to(viewer.device), objects)
+    labels = {source: labels_from_masks(found, size).cpu() for source, found in masks.items()}
+    fg_ari = {source: scores(found, truth, slots)["fg_ari"] for source, found in labels.items()}
     picture, error = None, None
     parts = images[0].expand(slots, -1, -1, -1)
     if decoded is not None:
@@ -172,19 +185,13 @@ def _look(viewer: Viewer, index: int) -> Seen:
         batch["image"][0],
         batch["mask"][0],
         {source: found[0].numpy() for source, found in labels.items()},
-        {source: fg_ari(found, truth, slots)[0] for source, found in labels.items()},
-        _bytes(torch.cat([parts, resize(shares.float(), size)[0][:, None]], dim=1)),
+        {source: finite(float(found)) for source, found in fg_ari.items()},
+        _bytes(torch.cat([parts, resize(shares, size)[0][:, None]], dim=1)),
         output.slots[0].float().cpu().numpy(),
         overlap[0].cpu().numpy(),
         picture,
         error,
     )
-
-
-def fg_ari(labels: torch.Tensor, truth: torch.Tensor, slots: int) -> list[float | None]:
-    """FG-ARI of label maps int (n, H, W) in [0, slots); None for an image without an object."""
-    values = scores(labels, truth, slots)["fg_ari"]
-    return [None if torch.isnan(value) else float(value) for value in values]
 
 
 def _bytes(images: torch.Tensor) -> Array:

@@ -10,15 +10,16 @@ from PIL import Image
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
-from slotbench.evaluation.frozen_pass import collect
 from slotbench.evaluation.masks import SOURCES
+from slotbench.evaluation.result import Progress, finite, silent
+from slotbench.evaluation.segmentation import mask_scores
 from slotbench.objectives.objective import Objective
 from slotbench.report import predicted as predictions
 from slotbench.report.canvas import save
 from slotbench.report.cards import prediction_page
 from slotbench.report.pictures import Section, number, page
 from slotbench.report.preview import panels
-from slotbench.report.seen import Viewer, fg_ari, look
+from slotbench.report.seen import Viewer, look
 
 EXTREMES = 4
 PROBE = (
@@ -27,12 +28,11 @@ PROBE = (
     "slot that the Hungarian algorithm pairs with it by the cosine distance of attention masks "
     "(protocol mask, blind to labels), and has the colour of that slot."
 )
-Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
 class Wish:
-    """The images that a user asks for; :func:`slotbench.api.show` describes the options."""
+    """The images to draw; :func:`slotbench.api.show` describes the options."""
 
     images: int = 6
     indices: tuple[int, ...] = ()
@@ -75,7 +75,7 @@ def draw(
     title: str,
     seed: int,
     device: torch.device,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     preview: Callable[[list[Image.Image]], None] | None = None,
 ) -> Drawn:
     """Draw a model's images into ``folder`` as PNG files; returns the numbers on them.
@@ -87,14 +87,13 @@ def draw(
     - ``<split>-properties.png``: predictions of every property of every visible object.
 
     The numbers are those of the evaluation: the initial noise is drawn from ``seed`` in the same
-    way. The same arguments give the same bytes. ``preview`` gets a small picture of each image,
-    for a terminal. :class:`UserError` for an image or split that does not exist.
+    way. The same arguments give the same bytes. ``preview`` gets a small picture of each image.
+    :class:`UserError` for an image or split that does not exist.
     """
     viewer = Viewer(objective, dataset, wish.split, seed, device)
-    told = progress or (lambda _done, _total: None)
 
     def part(start: float, length: float) -> Progress:
-        return lambda done, total: told(start + length * done / total, 1.0)
+        return lambda done, total: progress(start + length * done / total, 1.0)
 
     chosen, found = wish.chosen(dataset), Drawn()
     if not chosen:
@@ -118,36 +117,24 @@ def draw(
             note = PROBE.format(images=train, steps=predictions.STEPS)
             picture = prediction_page(title, note, seen, said)
             save(picture, folder / f"{wish.split}-properties.png")
-    # Last: where a kill comes before it, the next command draws all of them again.
+    # Last: without this file the next report draws all of them again.
     save(page(title, [Section("", seen)]), folder / f"{wish.split}.png")
-    told(1.0, 1.0)
+    progress(1.0, 1.0)
     return found
 
 
 def _draw_extremes(
     viewer: Viewer, found: Drawn, limit: int, title: str, folder: Path, progress: Progress
 ) -> None:
-    dataset, split = viewer.dataset, viewer.split
-    arrays = collect(
-        viewer.objective,
-        dataset,
-        split,
-        limit,
-        seed=viewer.seed,
-        wanted=[f"labels/{source}/first" for source in SOURCES],
-        device=viewer.device,
-        progress=progress,
-    )
-    total = min(limit, dataset.size(split))
-    truth = torch.from_numpy(dataset.read(split, 0, total, ("mask",))["mask"])
-    for source in (each for each in SOURCES if f"labels/{each}/first" in arrays):
-        labels = torch.from_numpy(arrays[f"labels/{source}/first"]).long()
-        ranks = extremes(fg_ari(labels, truth, int(labels.max()) + 1))
+    split, wanted = viewer.split, [f"labels/{source}/first" for source in SOURCES]
+    made = viewer.collect(split, limit, wanted, progress)
+    for source in made.sources():
+        ranks = extremes([*map(finite, mask_scores(made, source)["fg_ari"].tolist())])
         found.extremes[source] = ranks
         if not ranks["best"]:
             found.skipped[f"fg_ari/{source}"] = "fewer than two images show an object"
             continue
-        said = f"by FG-ARI of the {source} masks, of the first {total:,} images of {split}"
+        said = f"by FG-ARI of the {source} masks, of the first {made.n:,} images of {split}"
         sections = [
             Section(
                 f"{name.capitalize()} {said} (mean {number(ranks['mean'])})",
@@ -159,17 +146,16 @@ def _draw_extremes(
         save(page(title, sections), folder / f"{split}-fg-ari-{source}.png")
 
 
-def extremes(scores: Sequence[float | None], count: int = EXTREMES) -> dict[str, Any]:
-    """``mean``, and the ``best`` and ``worst`` images, each an index and its score.
+def extremes(scores: Sequence[float | None]) -> dict[str, Any]:
+    """``mean``, and the ``best`` and ``worst`` images (extremes first), as index and score.
 
-    Best first, worst first; None is left out, ties go by index, no image is in both.
+    None is left out, ties go by index, no image is in both.
     """
     known = [
         {"index": index, "fg_ari": score} for index, score in enumerate(scores) if score is not None
     ]
-    values = [one["fg_ari"] for one in known]
-    count = min(count, len(known) // 2)
+    count = min(EXTREMES, len(known) // 2)
     best = sorted(known, key=lambda one: -one["fg_ari"])[:count]
     worst = sorted((one for one in known if one not in best), key=lambda one: one["fg_ari"])[:count]
-    mean = sum(values) / len(values) if values else None
+    mean = sum(one["fg_ari"] for one in known) / len(known) if known else None
     return {"mean": mean, "best": best, "worst": worst}

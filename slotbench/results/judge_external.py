@@ -12,11 +12,12 @@ from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
 from slotbench.evaluation import baselines
 from slotbench.evaluation import groups as metrics
-from slotbench.evaluation.evaluate import LIMITS, Progress
+from slotbench.evaluation.evaluate import LIMITS
 from slotbench.evaluation.external import evaluate_given, from_baseline, from_file
 from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.predictions import PredictionFile, plan
+from slotbench.evaluation.result import Progress
 from slotbench.files import read_json, sha256_of
 from slotbench.progress import bar, say
 from slotbench.registry import unknown
@@ -98,7 +99,7 @@ def evaluate_baseline(baseline: str, request: Request, *, slots: int | None = No
         config["version"] = baselines.VERSION
 
         def made(progress: Progress) -> dict[str, Representations]:
-            asked = (baseline, dataset, "test", LIMITS["test"], count)
+            asked = (baseline, dataset, LIMITS["test"], count)
             return {"test": from_baseline(*asked, seed=seed, progress=progress)}
 
         model = f"{baseline} {baselines.VERSION}, {count} slots"

@@ -1,4 +1,4 @@
-"""Estimates how long a suite still takes, from how long its cells took."""
+"""Estimates the time to go of a suite, from the time that its cells took."""
 
 import time
 from collections import defaultdict
@@ -9,17 +9,17 @@ from slotbench.suites.plan import Cell
 from slotbench.suites.state import AT_WORK, TO_DO, Progress
 
 WORTH = 0.02
-"""Least share of a cell that must be done before its duration is extrapolated."""
+"""A cell's duration is extrapolated once this share of it is done."""
 
 
 class Clock:
-    """Times cells by the monotonic clock, which does not jump."""
+    """Times the cells of a suite."""
 
     def __init__(self) -> None:
         self._begun: dict[str, tuple[float, float]] = {}
-        """Cell -> (when, share that was done then)."""
+        """Cell -> time of its start, and the share that was done then."""
         self._took: dict[str, list[float]] = defaultdict(list)
-        """Kind of cell -> seconds that whole cells took."""
+        """Kind of cell -> seconds for each cell."""
 
     def begun(self, cell: Cell, progress: Progress) -> None:
         """A cell was started."""
@@ -28,7 +28,7 @@ class Clock:
     def ended(self, cell: Cell, *, counted: bool) -> None:
         """A cell has ended."""
         when, share = self._begun.pop(cell.key, (0.0, 1.0))
-        # A cell that was nearly done when it began says little.
+        # The last part of a resumed cell would give a rough estimate.
         if counted and share < 0.5:
             self._took[_kind(cell)].append((time.monotonic() - when) / (1 - share))
 
@@ -54,5 +54,5 @@ class Clock:
 
 
 def _kind(cell: Cell) -> str:
-    """The cell's values without its seed: such cells take equally long."""
+    """The cell's values without its seed, on which its time does not depend."""
     return str({key: value for key, value in cell.values.items() if key != "seed"})

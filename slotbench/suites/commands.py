@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,7 @@ from slotbench.training.signals import signals
 
 SCHEMA_VERSION = 1
 MANY_CELLS = 200
-"""Cells from which on a plan is kept."""
-
-
-@dataclass(frozen=True)
-class How:
-    """Which engine executes the runs, and its options."""
-
-    engine: str = "local"
-    workers: int | None = None
-    address: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+"""A plan of at least so many cells is cached."""
 
 
 def find(reference: str, results_dir: Path) -> Suite:
@@ -56,7 +45,7 @@ def find(reference: str, results_dir: Path) -> Suite:
 
 
 def planned(suite: Suite, where: Where) -> Plan:
-    """The suite's cells; a GPU that is named may be on another machine."""
+    """The suite's cells. With ``cuda`` or ``mps`` the device may be on another machine."""
     import torch
 
     from slotbench.results.work import preset_for
@@ -80,23 +69,37 @@ def prepare(suite: Suite, where: Where) -> None:
             raise kind(f"{shlex.join(words)} failed.", "Its output is above.")
 
 
-def run(suite: Suite, where: Where, how: How, *, retry: bool = False) -> Picture:
-    """Run the cells that are left; with ``retry``, the failed ones too.
+def run(
+    suite: Suite,
+    where: Where,
+    engine: str = "local",
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    options: Mapping[str, str] | None = None,
+    retry: bool = False,
+) -> Picture:
+    """Run the cells that are left, with ``retry`` the failed ones too.
 
     :class:`UserError` before anything runs where a dataset is not prepared. KeyboardInterrupt
     after Ctrl-C, SIGTERM, SIGHUP or ``suite cancel``, once the cells have saved.
     """
     found = planned(suite, where)
-    _check_prepared(found)
+    if found.unprepared:
+        listed = ", ".join(map(repr, found.unprepared))
+        commands = "\n".join(f"  {shlex.join(words)}" for words in found.prepare_commands())
+        advice = f"Type:\n{commands}\nor add --prepare to do so first."
+        raise UserError(f"Not prepared: {listed}. Nothing has been run.", advice)
     journal = Journal(where.results_dir, suite.name)
     with journal.driving(suite.file.read_bytes()):
-        engine = _engine(how, where.device, journal.folder)
-        # After the engine is made: Ray installs a handler of its own.
+        settings = Settings(workers, where.device, address, journal.folder, options or {})
+        by: Engine = registry.get("engines", engine).load()(settings)
+        # The engine is made first: Ray installs a signal handler of its own.
         with signals():
             try:
-                return _driven(Driver(found, engine, journal, retry=retry))
+                return _driven(Driver(found, by, journal, retry=retry))
             finally:
-                engine.close()
+                by.close()
 
 
 def _driven(driver: Driver) -> Picture:
@@ -128,13 +131,13 @@ def _driven(driver: Driver) -> Picture:
 def status(suite: Suite, where: Where) -> Picture:
     """How far a suite has come, whichever process runs it.
 
-    The plan of a large suite is kept, because making it takes longer than reading the runs.
+    The plan of a large suite is cached: it takes longer to make than the runs to read.
     """
     if math.prod(map(len, suite.axes.values())) < MANY_CELLS:
         return look(planned(suite, where))
     folders = (where.data_dir.absolute(), where.results_dir.absolute())
     gpus = (sorted(map(str, Path("/dev").glob("nvidia*"))), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    used = [file for plugin in plugins.loaded() for file in [str(plugin["file"])]]
+    used = [str(plugin["file"]) for plugin in plugins.loaded()]
     data = [*map(str, where.data_dir.glob("*.h5")), *suite.datasets()]
     key = kept.key((repr(suite), folders, where.device, gpus, version("torch")), [*data, *used])
     if text := kept.recall(key):
@@ -145,16 +148,17 @@ def status(suite: Suite, where: Where) -> Picture:
 
 
 def cancel(suite: Suite, where: Where) -> int:
-    """Ask every driver of the suite to stop, or cancel jobs without a driver; returns how many."""
+    """Ask all drivers of a suite to stop, or cancel jobs that have none; returns how many."""
     journal = Journal(where.results_dir, suite.name)
     drivers = journal.drivers()
     if drivers:
-        journal.ask_to_cancel()
+        journal.write("cancel")
         return len(drivers)
     begun = [event for event in journal.events() if event.event == "begin"]
     if not begun or not journal.open_handles("slurm"):
         return 0
-    engine = _engine(How("slurm", options=begun[-1].options), where.device, journal.folder)
+    settings = Settings(None, where.device, None, journal.folder, begun[-1].options)
+    engine: Engine = registry.get("engines", "slurm").load()(settings)
     driver = Driver(planned(suite, where), engine, journal)
     driver.adopt()
     adopted = len(driver.given)
@@ -187,19 +191,3 @@ def document(picture: Picture, journal: Journal) -> dict[str, Any]:
             for cell, progress in picture.cells(*picture.counts)
         ],
     }
-
-
-def _check_prepared(found: Plan) -> None:
-    if found.unprepared:
-        listed = ", ".join(map(repr, found.unprepared))
-        commands = "\n".join(f"  {shlex.join(words)}" for words in found.prepare_commands())
-        raise UserError(
-            f"Not prepared: {listed}. Nothing has been run.",
-            f"Type:\n{commands}\nor add --prepare to do so first.",
-        )
-
-
-def _engine(how: How, device: str, folder: Path) -> Engine:
-    kind = registry.get("engines", how.engine).load()
-    engine: Engine = kind(Settings(how.workers, device, how.address, folder, how.options))
-    return engine

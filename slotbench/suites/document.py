@@ -1,7 +1,6 @@
-"""A suite's file: the question, the axes whose product are its runs, and what is left out.
+"""A suite's file: its question, the axes whose product is its runs, and the skipped combinations.
 
-Read and checked without torch. :mod:`slotbench.suites.plan` checks the fields of cores and
-objectives later.
+It is checked without torch. :mod:`slotbench.suites.plan` checks the fields of cores and objectives.
 """
 
 import itertools
@@ -37,7 +36,7 @@ CHOICES: dict[str, type] = {
     "steps": int,
     "budget": str,
 }
-"""Keys of ``[axes]`` and ``[fixed]``, beside ``section.field``, and their types."""
+"""Keys of ``[axes]`` and ``[fixed]`` other than ``section.field``, and their types."""
 NAMED = ("encoder", "decoder")
 """Short for ``encoder.name`` and ``decoder.name``."""
 KINDS: dict[str, registry.Kind] = {
@@ -52,7 +51,7 @@ _MADE = ("shifts", "features", "features_weights", "seed", "workers")
 PREPARE = (*_SIZES, *_MADE, "from", "download", "skip_damaged")
 """Keys of ``[prepare]``: options of ``slotbench prepare``."""
 MOST_BYTES, MOST_CELLS = 2**20, 20_000
-"""Largest file, and most combinations of the axes."""
+"""Largest file, and most combinations."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _FIELD = re.compile(r"[A-Za-z_][\w-]*\.[A-Za-z_]\w*")
 
@@ -90,10 +89,7 @@ class Suite:
     file: Path
 
     def combinations(self) -> list[Combination]:
-        """The product of the axes without the skipped combinations.
-
-        The seed changes last: every cell has run with one seed before the next seed begins.
-        """
+        """The product of the axes without the skipped combinations, ordered by seed."""
         keys = sorted(self.axes, key=lambda key: key != "seed")
         found = []
         for values in itertools.product(*(self.axes[key] for key in keys)):
@@ -103,13 +99,13 @@ class Suite:
         return found
 
     def datasets(self) -> tuple[str, ...]:
-        """References of every dataset, in the order of the file."""
+        """The reference of every dataset, in the order of the file."""
         named = self.axes.get("dataset") or (self.fixed.get("dataset", "clevr"),)
         return tuple(str(name) for name in named)
 
 
 def read(file: Path) -> Suite:
-    """A suite's file; :class:`UserError` names the file and the key that is wrong."""
+    """Read a suite's file; :class:`UserError` names the file and the wrong key."""
     data = read_bytes(file, MOST_BYTES).removeprefix(b"\xef\xbb\xbf")
     try:
         document = tomllib.loads(data.decode())
@@ -167,7 +163,7 @@ def _check_size(runs: int) -> None:
 
 
 def _settings(table: str, written: Mapping[str, Any]) -> dict[str, Any]:
-    """A table's keys; ``section.field`` may be a dotted key or a table."""
+    """A table's values by key; ``section.field`` may be a dotted key or a table."""
     flat: dict[str, Any] = {}
     for key, value in written.items():
         nested = value.items() if isinstance(value, dict) else [("", value)]

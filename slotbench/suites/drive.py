@@ -13,20 +13,18 @@ from slotbench.training.signals import asked
 
 TICK = 0.5
 LOOK = 10.0
-"""Seconds between looks at the cells of other drivers."""
+"""Seconds after which the cells of other drivers are read again."""
 ATTEMPTS = 3
-"""How often a cell is begun that is stopped from outside each time."""
+"""How often a cell is started that is stopped from outside each time."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The states of all cells at one moment."""
+    """The state of a suite at one moment."""
 
     plan: Plan
     progress: dict[str, Progress]
-    seconds_to_go: float | None
-    engine: str = ""
-    workers: int | None = None
+    seconds_to_go: float | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -42,7 +40,7 @@ class Picture:
 
 def look(plan: Plan) -> Picture:
     """Every cell's state, from the run directories."""
-    return Picture(plan, {cell.key: cell.progress() for cell in plan.cells}, None)
+    return Picture(plan, {cell.key: cell.progress() for cell in plan.cells})
 
 
 class Driver:
@@ -57,18 +55,18 @@ class Driver:
         self.again = {
             key for key, progress in self.progress.items() if retry and progress.state == "failed"
         }
-        """Cells that had failed before and are to be run once more."""
+        """Failed cells to run again."""
         self.given: set[str] = set()
         self.lost: dict[str, str] = {}
-        """Failures that could not be written down, as on a full disk."""
+        """Failures that could not be recorded, such as on a full disk."""
         self.attempts: Counter[str] = Counter()
         self.clock = Clock()
         self._looked = time.monotonic()
         self.stopped = ""
-        """Why :meth:`run` left before its end: a signal's name, or ``cancel``."""
+        """Why :meth:`run` stopped early: a signal's name, or ``cancel``."""
 
     def run(self, show: Callable[[Picture], None]) -> Picture:
-        """Run until no cell is left, a signal comes or a cancel; the engine goes on."""
+        """Run until no cell is left, or until a signal or a cancel; tasks then continue."""
         cancels = self.journal.cancels()
         self.adopt()
         while True:
@@ -85,18 +83,18 @@ class Driver:
             time.sleep(TICK)
 
     def stop(self) -> None:
-        """Make all tasks save and leave, and note how each ended."""
+        """Make all tasks save and end, and record how each ended."""
         self.engine.cancel()
         for ended in self.engine.poll():
             self._note(ended)
         self._refresh(everything=True)
 
     def picture(self) -> Picture:
-        """How far the suite has come."""
+        """The state of the suite now."""
         workers = self.engine.capacity
         busy = sum(progress.state in AT_WORK for progress in self.progress.values())
         to_go = self.clock.to_go(self.plan.cells, self.progress, workers or busy or 1)
-        return Picture(self.plan, dict(self.progress), to_go, self.engine.name, workers)
+        return Picture(self.plan, dict(self.progress), to_go)
 
     def adopt(self) -> None:
         """Take over the jobs that an earlier driver left in a queue."""
@@ -115,14 +113,14 @@ class Driver:
         now = cell.progress()
         if ended.outcome == "failed" and now.state not in ("failed", "done", *AT_WORK):
             self.lost[ended.run] = ended.reason
-        if ended.outcome == "elsewhere":  # it was not begun
+        if ended.outcome == "elsewhere":  # it was not started
             self.attempts[ended.run] -= 1
         self.clock.ended(cell, counted=now.state == "done")
         self.journal.write("end", run=ended.run, outcome=ended.outcome, reason=ended.reason)
         self.progress[ended.run] = now
 
     def _refresh(self, *, everything: bool = False) -> None:
-        """Read the states that may have changed; a done cell stays done."""
+        """Read the states that may have changed; done cells stay done."""
         now = time.monotonic()
         everything |= now - self._looked >= LOOK
         for cell in self.plan.cells:
@@ -140,7 +138,7 @@ class Driver:
         elif cell.key in self.lost:
             return replace(found, state="failed", reason=self.lost[cell.key])
         if cell.key in self.given and found.state not in (*AT_WORK, "done"):
-            # The engine has it but has not begun: it waits, whatever it was before.
+            # The engine has not started it yet.
             return replace(found, state="waiting", reason="")
         return found
 
@@ -155,7 +153,7 @@ class Driver:
         return [cell for cell in self.plan.cells if self._may(cell.key)]
 
     def _elsewhere(self) -> bool:
-        """Whether another process holds a cell; this driver waits for it."""
+        """Whether another process runs a cell; this driver waits for it."""
         return any(
             progress.state in AT_WORK and key not in self.given
             for key, progress in self.progress.items()
@@ -168,7 +166,7 @@ class Driver:
         for cell in self._left():
             if len(chosen) >= free:
                 break
-            # Another suite may have begun or ended it since the last look.
+            # Another suite may have started or ended it since the last look.
             self.progress[cell.key] = self._seen(cell)
             if self._may(cell.key):
                 chosen.append(cell)

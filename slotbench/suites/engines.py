@@ -1,7 +1,6 @@
-"""Engines execute cells: they take tasks, and tell which have ended and how.
+"""Engines execute cells: they take tasks, and report which have ended and how.
 
-An engine keeps no state of its own: the driver chooses the tasks, and the run directories hold
-the results.
+The driver chooses the tasks, and the run directories hold the results.
 """
 
 import importlib
@@ -13,17 +12,14 @@ from typing import Any, ClassVar, Literal
 
 from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import UserError
-from slotbench.registry import unknown
 
 Outcome = Literal["done", "failed", "stopped", "elsewhere"]
-"""``stopped``: asked to stop, goes on when run again; ``elsewhere``: another process holds it."""
-MEMORY = 2 * 1024**3
-"""Bytes that a cell is taken to need where ``--workers`` is not given."""
+"""``stopped``: asked to stop, continues when run again; ``elsewhere``: another process has it."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One cell in plain values, so that it can travel."""
+    """One cell in plain values, which can be sent to another process."""
 
     run: str
     """The run's directory, absolute."""
@@ -65,18 +61,15 @@ class Engine(ABC):
 
     name: ClassVar[str]
     detached: bool = False
-    """Whether submitted tasks go on when the driver ends."""
-    takes: ClassVar[tuple[str, ...] | None] = ()
-    """The keys of ``--option``; None: any."""
-    takes_address: ClassVar[bool] = False
+    """Whether submitted tasks continue when the driver ends."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Which of ``address`` and ``option`` it takes."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        if settings.address is not None and not self.takes_address:
-            raise UserError(f"--address: the engine {self.name!r} runs on this machine alone.")
-        for key in settings.options:
-            if self.takes is not None and key not in self.takes:
-                raise unknown(f"option of the engine {self.name!r}", key, self.takes)
+        for option, value in (("address", settings.address), ("option", settings.options)):
+            if value and option not in self.takes:
+                raise UserError(f"--{option}: the engine {self.name!r} takes none.")
 
     capacity: int | None
     """Tasks at once; None: the engine has a queue of its own."""
@@ -96,11 +89,11 @@ class Engine(ABC):
 
     @abstractmethod
     def cancel(self) -> None:
-        """Make every task save and leave; returns when all have left."""
+        """Make every task save and end; returns when all have ended."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release the engine; detached tasks go on."""
+        """Release the engine; detached tasks continue."""
 
 
 def optional(engine: str, package: str) -> Any:
@@ -115,11 +108,11 @@ def optional(engine: str, package: str) -> Any:
 
 
 def threads_each(workers: int) -> int:
-    """Threads of a cell where so many run at once."""
+    """Threads of each of ``workers`` cells that run at once."""
     return max(1, cores() // max(1, workers))
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Environment variables that limit a cell's threads, one for every library with threads."""
+    """Environment variables that limit the threads of every library in a cell."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return {name: str(threads) for name in names}

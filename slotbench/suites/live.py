@@ -31,7 +31,7 @@ def shown() -> Iterator[Callable[[Picture], None]]:
 
 
 def _say_changes(picture: Picture, before: dict[str, str]) -> None:
-    """Print a line for each cell that has begun or ended since the last picture."""
+    """Print a line for each cell that has started or ended since the last picture."""
     for cell in picture.plan.cells:
         now = picture.progress[cell.key]
         last = before.get(cell.key)
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
 
 
 def status_table(picture: Picture) -> grid.Table:
-    """Every cell with its state, for ``suite status``; reasons stand below."""
+    """Every cell with its state, for ``suite status``; reasons are notes below."""
     rows, notes = [], []
     for cell in picture.plan.cells:
         now, name = picture.progress[cell.key], cell.run.path.name

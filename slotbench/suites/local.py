@@ -71,14 +71,14 @@ class Local(Engine):
 
 
 def _workers() -> int:
-    """One a core, as memory allows."""
+    """One process a core, each with 2 GiB of memory."""
     from slotbench.datasets.format.loader import available_memory
 
-    return max(1, min(cores(), available_memory() // engines.MEMORY))
+    return max(1, min(cores(), available_memory() // 2**31))
 
 
 def _gpus() -> tuple[str, ...]:
-    """As CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs, as CUDA_VISIBLE_DEVICES names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return tuple(named.split(","))

@@ -1,14 +1,13 @@
-"""From a suite to its cells: one fully resolved run each, with its directory.
+"""From a suite to its cells: a cell is a fully resolved run, with its directory.
 
-A cell is a run like any other and has the run's identity. So a run that is done is never done
-again, whichever suite or command it was for.
+It has the identity of that run. So no finished run is repeated, whichever suite or command it was
+for.
 """
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,16 +35,14 @@ class Cell:
     """The id of its configuration."""
     run: Run
     metrics: tuple[str, ...]
-    config: RunConfig | None = None
-    """None in a plan that was kept; see :func:`to_text`."""
 
     def progress(self) -> Progress:
-        """How far it has come, from its run's directory."""
+        """Its progress, from the run's directory."""
         return progress_of(self.run, self.metrics)
 
     @cached_property
     def key(self) -> str:
-        """Names the cell: its run's directory."""
+        """The run's directory, which identifies the cell."""
         return str(self.run.path)
 
     @property
@@ -87,13 +84,13 @@ class Where:
 
 @dataclass(frozen=True)
 class Plan:
-    """A suite's cells, in the order in which they are run."""
+    """A suite's cells, in the order of execution."""
 
     suite: Suite
     where: Where
     cells: tuple[Cell, ...]
     unprepared: Mapping[str, int]
-    """Missing datasets, by reference, with the number of combinations that need each."""
+    """Missing datasets by reference, and how many combinations need each."""
 
     def prepare_commands(self) -> list[list[str]]:
         """The commands that prepare the missing datasets."""
@@ -122,10 +119,10 @@ def text_of(value: Value) -> str:
 def plan(suite: Suite, where: Where, preset: str) -> Plan:
     """Resolve every combination; combinations that resolve to the same run are one cell.
 
-    ``preset`` replaces ``auto``. Values that do not apply to a cell are left out of it: an
-    alignment where the objective takes none, a field that its core, objective or decoder lacks.
-    :class:`UserError` for a field that no combination has, and for an objective that cannot be
-    trained on its dataset.
+    ``preset`` replaces ``auto``. A cell leaves out values that do not apply to it: an alignment
+    where the objective takes none, a field that its core, objective or decoder lacks.
+    :class:`UserError` for a field that no cell has, and for an objective that cannot be trained on
+    its dataset.
     """
     data, unprepared = _data(suite, where.data_dir)
     cells: dict[str, Cell] = {}
@@ -149,11 +146,10 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
             raise UserError(f"{suite.file} ({shown}): {error.message}", error.advice) from error
         choice, applied, config = resolved[alike]
         if "seed" in values:
-            choice = dataclasses.replace(choice, seed=seed)
             applied = {**applied, "seed": seed}
-            config = dataclasses.replace(config, seed=seed)
+            choice, config = replace(choice, seed=seed), replace(config, seed=seed)
         run = Run.of(config, where.results_dir.absolute())
-        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
+        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics)
         cells.setdefault(cell.key, cell)
     if cells:
         _check_used(
@@ -163,7 +159,7 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
 
 
 def to_text(plan: Plan) -> str:
-    """What a later look at a suite needs of its plan, as JSON."""
+    """A plan as JSON, for :func:`from_text`."""
     cells = [
         {"values": cell.values, "choice": vars(cell.choice), "run": cell.key} for cell in plan.cells
     ]
@@ -171,7 +167,7 @@ def to_text(plan: Plan) -> str:
 
 
 def from_text(suite: Suite, where: Where, text: str) -> Plan:
-    """The plan of a suite from :func:`to_text`, without configurations."""
+    """The plan that :func:`to_text` has written."""
     document = json.loads(text)
     cells = []
     for cell in document["cells"]:
@@ -205,19 +201,19 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
 def _choice(
     values: Combination, settings: Combination, info: DatasetInfo, preset: str
 ) -> tuple[Choice, Combination]:
-    """The choice that a combination makes, and its values that apply."""
+    """The choice of a combination, and those of its values that apply."""
     chosen: dict[str, Any] = {key: value for key, value in settings.items() if key in CHOICES}
     fields = {key: value for key, value in settings.items() if key not in CHOICES}
     if chosen.get("preset", "auto") == "auto":
         chosen["preset"] = preset
     choice = Choice(**{**chosen, "alignment": None})
     if "alignment" in chosen and resolve(choice, info).alignment is not None:
-        choice = dataclasses.replace(choice, alignment=chosen["alignment"])
-    for names in (True, False):  # fields are those of the encoder and decoder that are named
+        choice = replace(choice, alignment=chosen["alignment"])
+    for names in (True, False):  # the names of encoder and decoder decide which fields there are
         wanted = [key for key in fields if key.endswith(".name") == names]
         sections = resolve(choice, info).sections
         kept = [f"{key}={text_of(fields[key])}" for key in wanted if _has(sections, key)]
-        choice = dataclasses.replace(choice, overrides=(*choice.overrides, *kept))
+        choice = replace(choice, overrides=(*choice.overrides, *kept))
     return choice, {key: value for key, value in values.items() if key in _keys(choice)}
 
 

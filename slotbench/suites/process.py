@@ -62,7 +62,7 @@ class CellProcess:
         return Ended(self.task.run, "failed", reason)
 
     def wait(self) -> Ended:
-        """How the process ends; whatever interrupts the wait makes it save and leave."""
+        """Wait for its end; an exception in between makes it save and end."""
         try:
             while (ended := self.poll()) is None:
                 time.sleep(0.2)
@@ -83,17 +83,16 @@ class CellProcess:
         return said[-1] if said else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM; the cell saves and leaves."""
+        """Send SIGTERM, at which the cell saves and ends."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
 
     def stop(self, seconds: float = SAVE_SECONDS) -> None:
-        """Make the cell save and leave; kill it after ``seconds``."""
+        """Make the cell save and end; kill it after ``seconds``."""
         self.ask_to_stop()
-        until = time.monotonic() + seconds
-        while self.process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        if self.process.poll() is None:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 

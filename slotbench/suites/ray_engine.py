@@ -24,7 +24,7 @@ class Ray(Engine):
     summary = "tasks on a Ray cluster, or on one started on this machine"
     source = "Moritz et al. 2017, arXiv 1712.05889"
     name = "ray"
-    takes_address = True
+    takes = ("address",)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

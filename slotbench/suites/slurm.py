@@ -1,6 +1,6 @@
 """The engine ``slurm``: job arrays through submitit.
 
-Jobs go on when the driver ends, and the next driver takes them over. When a job is preempted or
+Jobs continue when the driver ends, and the next driver takes them over. When a job is preempted or
 reaches its time limit, its cell saves and the job is queued again.
 """
 
@@ -37,7 +37,7 @@ class Slurm(Engine):
     summary = "job arrays through submitit, queued again when preempted"
     source = "Yoo et al. 2003; submitit"
     name = "slurm"
-    takes = None
+    takes = ("option",)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -110,7 +110,7 @@ class Slurm(Engine):
 
     def _ended(self, run: str, job: Any) -> Ended:
         utils = self.submitit.core.utils
-        # Without a result, `job.result()` would wait for ever where Slurm keeps no accounts.
+        # Without a result, `job.result()` would wait for ever where Slurm has no accounting.
         if _left(job):
             try:
                 return Ended(*job.result())
@@ -163,7 +163,7 @@ def _queue() -> set[str] | None:
 
 
 class Attempt:
-    """The function of a job; pickled, so the node must find it by name."""
+    """The function of a job. It is pickled, so it must have a name in a module."""
 
     def __init__(self) -> None:
         self.process: CellProcess | None = None

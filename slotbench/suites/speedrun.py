@@ -1,9 +1,9 @@
 """``slotbench speedrun``: seconds of training until a model finds the objects.
 
-The clock runs while the model trains: loading, views and optimiser included. It stops for the
-check on the first images of val every few steps, for building the model and for counting its
-FLOPs. Processor time is taken beside wall time, because other work on a shared machine lengthens
-the latter. An attempt is a row of docs/speedrun.md, whether it was quick or not.
+The clock runs while the model trains, which includes loading, views and optimiser. It stops while
+the model is built, its FLOPs are counted and its masks are checked on val. Processor time is
+measured too, because other work on a shared machine lengthens wall time. Every attempt is a row of
+docs/speedrun.md, fast or slow.
 """
 
 import math
@@ -20,6 +20,7 @@ import torch
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.format.schema import NOT_LABELLED
 from slotbench.errors import UserError
@@ -44,7 +45,7 @@ HEADINGS = ("date", "commit", "device", "what changed", "objective", *TIMES)
 
 
 def check_masks(dataset: DatasetFile) -> None:
-    """:class:`UserError` where no image that :func:`val_scores` looks at shows an object."""
+    """:class:`UserError` where no image that :func:`val_scores` uses shows an object."""
     masks = dataset.read("val", 0, IMAGES, ("mask",))["mask"]
     if not ((masks > 0) & (masks != NOT_LABELLED)).any():
         raise UserError(
@@ -56,14 +57,14 @@ def check_masks(dataset: DatasetFile) -> None:
 
 @torch.no_grad()
 def val_scores(objective: Objective, dataset: DatasetFile) -> dict[str, float]:
-    """Mean segmentation scores of attention on the first images of val, from the fixed noise."""
+    """Mean segmentation scores of attention on the first images of val, from fixed noise."""
     objective.eval()
     device, found = next(objective.parameters()).device, []
-    for start in range(0, min(IMAGES, dataset.size("val")), BATCH):
-        batch = dataset.read("val", start, min(start + BATCH, IMAGES, dataset.size("val")))
-        images, truth = torch.from_numpy(batch["image"]), torch.from_numpy(batch["mask"])
-        output = objective.core(images.permute(0, 3, 1, 2).float().div(255).to(device))
-        size = (truth.shape[1], truth.shape[2])
+    total = min(IMAGES, dataset.size("val"))
+    for start in range(0, total, BATCH):
+        batch = dataset.read("val", start, min(start + BATCH, total), ("image", "mask"))
+        truth = torch.from_numpy(batch["mask"])
+        output, size = objective.core(images_on(batch, device)), (truth.shape[1], truth.shape[2])
         labels = labels_from_masks(output.attention.float().cpu(), size)
         found.append(scores(labels, truth, objective.core.num_slots))
     values = {name: torch.cat([part[name] for part in found]) for name in found[0]}
@@ -100,7 +101,7 @@ def attempt(
         run = Run(Path(folder))
         clock = time.process_time()
         objective, tried = begun(run, config, dataset, host)
-        # The time of several starts counts; that of building a model does not.
+        # Trying several starts counts; building a model does not.
         spent = time.process_time() - clock if tried else 0.0
         trainer = Trainer(run, objective, config, dataset, host, tried)
         loader = trainer.begin()
@@ -142,7 +143,7 @@ def add_row(board: Path, row: str) -> None:
 
 
 def read_board(board: Path) -> str:
-    """A board's text, of a new one its headings; :class:`UserError` where it is no text."""
+    """The text of a board, or the headings of a new one; :class:`UserError` for no text file."""
     check_file(board)
     if not board.exists():
         return f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|\n"
@@ -155,7 +156,7 @@ def read_board(board: Path) -> str:
 
 
 def _told(seconds: Sequence[float]) -> str:
-    """Seconds seed by seed, with the median and the worst; a dash where the goal was missed."""
+    """Seconds of each seed, the median and the worst; a dash where the goal was missed."""
     words = ", ".join("-" if math.isinf(each) else f"{each:.0f}" for each in seconds)
     if len(seconds) < 2 or all(map(math.isinf, seconds)):
         return words

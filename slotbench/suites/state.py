@@ -1,8 +1,8 @@
 """How far a suite has come, read from the run directories every time.
 
-``results/suites/<name>/`` holds ``suite.toml``, the file as it was last run; ``journal.jsonl``,
-an append-only log of what engines were given and how it ended; and a lock for each process that
-drives the suite. None of them stores the state of a cell.
+``results/suites/<name>/`` holds ``suite.toml``, the file as it was last run; ``journal.jsonl``, an
+append-only log of the tasks that engines took and how they ended; and a lock for each process that
+drives the suite. No file stores the state of a cell.
 """
 
 import contextlib
@@ -62,9 +62,9 @@ class Progress:
 
 
 def progress_of(run: Run, metrics: tuple[str, ...]) -> Progress:
-    """A cell's state, read from its run directory; a damaged file counts as interrupted.
+    """A cell's state, read from its run directory. Where a file is damaged it is interrupted.
 
-    A cell is done once it is trained and judged by these groups of metrics.
+    A cell is done once it is trained and evaluated by these groups of metrics.
     """
     try:
         status = read_status(run.path, run.locked)
@@ -102,10 +102,10 @@ def _last_step(run: Run) -> int:
 
 
 def record_failure(run: Run, reason: str) -> None:
-    """Write down why a run ended, unless it did so itself or another process holds it.
+    """Record why a run ended, unless it did so itself or another process has it.
 
-    A trained run stays trained; the reason is then that of its evaluation. Nothing is written
-    where the disk is full or the status is damaged.
+    A trained run stays trained; the reason is then its evaluation's. Nothing is written where the
+    disk is full or the status is damaged.
     """
     with contextlib.suppress(OSError, UserError), run.lock():
         state = run.status()["state"]
@@ -151,7 +151,7 @@ class Journal:
         return found
 
     def open_handles(self, engine: str) -> dict[str, str]:
-        """Run -> handle of the tasks that an engine was given and whose end is not noted."""
+        """Run -> handle of an engine's tasks whose end is not recorded."""
         handles: dict[str, str] = {}
         for event in self.events():
             if event.event == "submit" and event.engine == engine:
@@ -185,12 +185,8 @@ class Journal:
                     living.append(files.read_json(file.with_suffix(".json")))
         return living
 
-    def ask_to_cancel(self) -> None:
-        """Ask all who drive the suite to stop."""
-        self.write("cancel")
-
     def cancels(self) -> int:
-        """How often somebody has asked."""
+        """How often ``suite cancel`` was typed."""
         with contextlib.suppress(UserError):
             return files.read_bytes(self.file).count(b'"event": "cancel"')
         return 0

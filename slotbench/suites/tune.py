@@ -1,10 +1,10 @@
 """``slotbench tune``: the same number of trials for every contestant, over a declared space.
 
-Every section of a configuration declares what may be tried (``space``). A trial trains a run on a
-seed from 1000 up and scores it by ``fg_ari/attention`` on the first images of val: neither the
-seeds nor the images are those that results are reported on. Optuna's TPE proposes the settings,
-successive halving ends poor trials early. The best settings are trained again on further seeds,
-and the best mean is written to ``results/tuning/tuned``.
+Every section of a configuration declares the values to try (``space``). A trial trains a run on a
+seed from 1000 up and scores it by ``fg_ari/attention`` on the first images of val. Results are
+reported on other seeds and images. Optuna's TPE proposes the settings; successive halving ends poor
+trials early. The best settings are trained on further seeds, and those with the best mean are
+written to ``results/tuning/tuned``.
 """
 
 import math
@@ -46,8 +46,10 @@ from slotbench.training.loop import Host, Observer
 from slotbench.training.signals import end_with
 
 FIRST_SEED = 1000
+FINALISTS, SEEDS = 3, 2
+"""The best trials, and the seeds that each of them is trained on, the first included."""
 RUNGS = 4
-"""Parts of a run after which successive halving may end it."""
+"""Parts of a run; successive halving may end it after each."""
 DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
@@ -57,19 +59,14 @@ class Pruned(SlotbenchError):  # noqa: N818  # no failure
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be tuned, and the budget that is the same for every contestant."""
+    """A contestant, and the budget that is the same for all."""
 
     choice: Choice
-    trials: int = 12
-    finalists: int = 3
-    """The best trials, which are trained again on further seeds."""
-    seeds: int = 2
-    """Seeds that a finalist is trained on, the first included."""
+    trials: int
 
     def __post_init__(self) -> None:
-        for name in ("trials", "finalists", "seeds"):
-            if not 1 <= getattr(self, name) <= 10_000:
-                raise UserError(f"--{name} {getattr(self, name)}: expected 1 to 10,000.")
+        if not 1 <= self.trials <= 10_000:
+            raise UserError(f"--trials {self.trials}: expected 1 to 10,000.")
 
     def config(self, info: Any, overrides: tuple[str, ...] = (), seed: int = 0) -> RunConfig:
         """The run of a trial."""
@@ -80,11 +77,11 @@ class Plan:
     @property
     def runs(self) -> int:
         """How many runs the plan trains at most."""
-        return self.trials + self.finalists * (self.seeds - 1)
+        return self.trials + FINALISTS * (SEEDS - 1)
 
 
 def space_of(config: RunConfig) -> dict[str, Span | tuple[str, ...]]:
-    """``section.field`` -> what may be tried, of every section that the run has."""
+    """``section.field`` -> the values to try, for every section of the run."""
     return {
         f"{section}.{field}": tried
         for section, options in config.sections.items()
@@ -93,9 +90,9 @@ def space_of(config: RunConfig) -> dict[str, Span | tuple[str, ...]]:
 
 
 def untouched(config: RunConfig) -> dict[str, Any]:
-    """The settings of a run, as far as they lie in its space.
+    """The settings of a run that lie in its space.
 
-    They are the first trial: what was chosen by hand competes with what the sampler proposes.
+    They are the first trial: settings chosen by hand compete with those that the sampler proposes.
     """
     found: dict[str, Any] = {}
     for field, tried in space_of(config).items():
@@ -136,10 +133,10 @@ class _Work:
         self.study = _study(self.folder, " ".join((self.contestant, *told)))
 
     def take_trials(self) -> None:
-        """Take trials until the study has as many as planned.
+        """Run trials until the study has as many as planned.
 
-        One that fails is taken again with other settings, up to as often as there are trials.
-        Before any has succeeded, a mistake of the user's ends tuning: the others would meet it too.
+        A failed trial is replaced by one with other settings, at most ``trials`` times. Before any
+        has succeeded, a user's mistake ends tuning: every other trial would meet it too.
         """
         self._revive()
         if not self.study.trials:
@@ -194,19 +191,19 @@ class _Work:
     def best(self) -> tuned.Tuned:
         """The finalist with the best mean over the seeds of tuning."""
         plan = self.plan
-        # Several processes may have taken a trial more than planned: it does not count.
+        # Several processes may run a trial more than planned: it does not count.
         counted = self.study.get_trials(states=DONE)[: plan.trials]
         complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
         if not complete:
             raise UserError("No trial was trained to its end.", "Allow for more: --trials")
         ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))
         means = []
-        for trial in ranked[: plan.finalists]:
+        for trial in ranked[:FINALISTS]:
             overrides = tuple(trial.user_attrs["overrides"])
-            values = [self._score(overrides, seed) for seed in range(plan.seeds)]
+            values = [self._score(overrides, seed) for seed in range(SEEDS)]
             means.append((math.fsum(values) / len(values), overrides))
         mean, overrides = max(means)
-        # A run is the same, and has the same id, with a preset's own value set or not.
+        # Setting a preset's own value changes neither a run nor its id.
         own = {f"{field}={_text(value)}" for field, value in untouched(self.config).items()}
         chosen = [*plan.choice.overrides, *(text for text in overrides if text not in own)]
         return tuned.Tuned(
@@ -215,7 +212,7 @@ class _Work:
             steps=self.config.train.steps,
             trials=plan.trials,
             score=round(mean, 4),
-            seeds=tuple(FIRST_SEED + seed for seed in range(plan.seeds)),
+            seeds=tuple(FIRST_SEED + seed for seed in range(SEEDS)),
             date=datetime.now(UTC).date().isoformat(),
         )
 
@@ -230,10 +227,7 @@ def contest(
     dry_run: bool,
     choice: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Tune one contestant, or go on with it; what :func:`slotbench.api.tune` returns of it.
-
-    The settings are written to ``results/tuning/tuned``.
-    """
+    """Tune one contestant, or continue; what :func:`slotbench.api.tune` returns of it."""
     asked = Choice(objective=objective, **choice)
     if asked.preset == "auto":
         asked = replace(asked, preset=preset_for(host.device))
@@ -251,11 +245,9 @@ def contest(
     for helper in helpers:
         helper.start()
     try:
-        with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
-            work = _Work(plan, host, dataset, results_dir)
-            with _stored(work.folder):
-                work.take_trials()
-                found = work.best()
+        with _working(plan, host, data_dir, results_dir) as work:
+            work.take_trials()
+            found = work.best()
     except BaseException:
         for helper in helpers:
             helper.terminate()
@@ -273,15 +265,21 @@ def contest(
     return found.model_dump(mode="json")
 
 
+@contextmanager
+def _working(plan: Plan, host: Host, data_dir: Path, results_dir: Path) -> Iterator[_Work]:
+    with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
+        work = _Work(plan, host, dataset, results_dir)
+        with _stored(work.folder):
+            yield work
+
+
 def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, parent: int) -> None:
-    """What one more process does: it takes trials of the same study, and ends with its parent."""
+    """One more process: it runs trials of the same study, and ends with its parent."""
     end_with(parent)
     plugins.load_all()
     try:
-        with DatasetFile(locate(plan.choice.dataset, data_dir)) as dataset:
-            work = _Work(plan, Host(torch.device(device)), dataset, results_dir)
-            with _stored(work.folder):
-                work.take_trials()
+        with _working(plan, Host(torch.device(device)), data_dir, results_dir) as work:
+            work.take_trials()
     except KeyboardInterrupt:
         sys.exit(130)
     except SlotbenchError as error:
@@ -296,7 +294,7 @@ def _told(tried: Span | tuple[str, ...]) -> str:
 
 @contextmanager
 def _stored(folder: Path) -> Iterator[None]:
-    """:class:`UserError` where the file of a dataset's trials is damaged or its disk is full."""
+    """:class:`UserError` where the file of a dataset's trials is damaged or the disk is full."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -306,8 +304,8 @@ def _stored(folder: Path) -> Iterator[None]:
         why = " ".join(str(root).split())[:200]
         raise UserError(
             f"{folder}.db cannot be used: {why}.",
-            "Where the disk is full, free some space and type the same again. A damaged file is "
-            "to be moved away: its trials are then taken again.",
+            "If the disk is full, free some space and type the same again. If the file is "
+            "damaged, move it away: its trials are then run again.",
         ) from error
 
 
@@ -316,9 +314,9 @@ def _study(folder: Path, name: str) -> optuna.Study:
     file = folder.with_name(f"{folder.name}.db")
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is not a regular file.", "Remove it, or move it away.")
-    # Not in the address, where "?", "#", "%" and "{" have a meaning.
+    # Not in the address, where "?", "#", "%" and "{" are special.
     connect = partial(sqlite3.connect, file, check_same_thread=False)
-    # Optuna makes the tables of a new file, which two processes cannot do at once.
+    # Two processes cannot create the tables of a new file at once.
     with _stored(folder), changing(file):
         done = optuna.create_study(
             storage=optuna.storages.RDBStorage("sqlite:///tune.db", {"creator": connect}),
@@ -327,14 +325,14 @@ def _study(folder: Path, name: str) -> optuna.Study:
             load_if_exists=True,
             pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
         )
-    # A study that goes on must not propose what it has proposed.
+    # A study that continues must not repeat its proposals.
     seed = seed_of("tune", name, len(done.trials)) % 2**32
     done.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
     return done
 
 
 class _Judge(Observer):
-    """Scores a run at every rung, and ends it where the others were better."""
+    """Scores a run at every rung, and ends it where other trials were better."""
 
     def __init__(self, trial: optuna.Trial | None, dataset: DatasetFile, config: RunConfig) -> None:
         self.trial, self.dataset = trial, dataset
@@ -347,7 +345,7 @@ class _Judge(Observer):
             return
         rung = max(1, step // self.every)
         self.trial.report(val_scores(objective, self.dataset)["fg_ari"], rung)
-        # On the last rung there is nothing left to save.
+        # After the last rung there is nothing left to train.
         if rung < RUNGS and self.trial.should_prune():
             raise Pruned(f"pruned after step {step}")
 

@@ -8,6 +8,7 @@ from scipy.spatial import KDTree
 from slotbench.errors import UserError
 from slotbench.evaluation.baselines import BASELINES, mask_images
 from slotbench.evaluation.segmentation import scores
+from slotbench.results.judge_external import Request, evaluate_baseline
 from slotbench.rng import numpy_generator
 from tests.conftest import blocks_batch
 
@@ -60,9 +61,9 @@ def test_more_clusters_than_pixels_and_one_colour_do_not_warn():
 
 
 def test_bad_names_and_numbers_of_slots_are_refused():
+    with pytest.raises(UserError, match="Did you mean 'kmeans'"):
+        evaluate_baseline("k-means", Request("clevr"))
     images = np.zeros((1, 4, 4, 3), np.uint8)
-    with pytest.raises(UserError, match="kmeans"):
-        mask_images("k-means", images, 3, seed=0)
     for slots in (0, 256):
         with pytest.raises(UserError, match="--slots"):
             mask_images("voronoi", images, slots, seed=0)

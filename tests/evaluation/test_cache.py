@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from slotbench.evaluation.evaluate import evaluate
+from slotbench.evaluation.evaluate import LIMITS, evaluate
 from slotbench.evaluation.frozen_pass import Cache, prune
 from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder
 
@@ -68,10 +68,10 @@ def test_only_what_is_missing_is_made(dataset, cache):
 def test_fewer_images_are_read_and_more_are_made(dataset, cache):
     objective = Counted(ByShade())
     for n, batches in ((50, 1), (30, 1), (90, 3)):
-        found = judge(dataset, objective, cache, ("segmentation",), test_images=n)
+        found = judge(dataset, objective, cache, ("segmentation",), limits={**LIMITS, "test": n})
         assert objective.batches == batches
         plain = WithDecoder(ByShade())
-        assert found == judge(dataset, plain, None, ("segmentation",), test_images=n)
+        assert found == judge(dataset, plain, None, ("segmentation",), limits={**LIMITS, "test": n})
 
 
 def test_what_a_model_cannot_give_is_not_asked_for_again(dataset, cache):

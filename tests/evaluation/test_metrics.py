@@ -92,10 +92,10 @@ def test_one_class_and_one_call_add_a_metric(dataset):
 
 
 @pytest.mark.usefixtures("registered")
-def test_keys_that_the_group_does_not_state_are_refused(dataset, monkeypatch):
-    other = {"darkness": Result(0.5, 1)}
-    monkeypatch.setattr(Brightness, "compute", lambda *_: other)
-    with pytest.raises(UserError, match=r"gives '.*darkness', which is none of its keys"):
+@pytest.mark.parametrize("key", ["darkness", "fg_ari/attention"])
+def test_keys_that_the_group_does_not_state_are_refused(dataset, monkeypatch, key):
+    monkeypatch.setattr(Brightness, "compute", lambda *_: {key: Result(0.5, 1)})
+    with pytest.raises(UserError, match=f"gives '{key}', which is none of its keys"):
         judge(dataset, groups=("brightness",))
 
 

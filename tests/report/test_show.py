@@ -9,9 +9,11 @@ from sklearn.metrics import adjusted_rand_score
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import BACKGROUND, PALETTE, Layout
 from slotbench.errors import UserError
+from slotbench.report import pictures
 from slotbench.report import predicted as predictions
-from slotbench.report.canvas import SIDE
+from slotbench.report.canvas import SIDE, blank
 from slotbench.report.pictures import GAP, LABEL, MARGIN
+from slotbench.report.seen import Viewer, look
 from slotbench.report.show import Wish, draw, extremes
 from tests.conftest import LAYOUT
 from tests.report.models import COLORS, Model, write
@@ -59,6 +61,23 @@ def test_files_are_written_and_hold_a_panel_for_each_column(data, tmp_path, deco
     # Image, truth, attention, the five slots; of a decoder its masks and the reconstruction.
     assert page.shape[1] == LABEL + (8 + 2 * decoder) * (SIDE + GAP) - GAP + 2 * MARGIN
     assert page.shape[0] > 3 * SIDE
+
+
+def test_a_slots_share_is_that_of_the_masks_in_its_panel(data, monkeypatch):
+    class Predicting(Model):
+        def predictor_masks(self, images, output=None):  # noqa: ARG002
+            masks = torch.zeros_like(output.attention)
+            masks[:, 4] = 1
+            return masks
+
+    said = []
+    monkeypatch.setattr(pictures, "paragraph", lambda text, *_: said.append(text) or blank(1, 1))
+    with DatasetFile(data) as dataset:
+        for decoder in (True, False):
+            viewer = Viewer(Predicting(decoder=decoder), dataset, "test", 0, CPU)
+            pictures.page("", [pictures.Section("", look(viewer, [0]))])
+    assert sum("wins" in text for text in said) == 10
+    assert "wins 100 %" not in said
 
 
 def test_a_slot_has_one_colour_in_every_panel(data, tmp_path):

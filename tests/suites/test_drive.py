@@ -167,12 +167,12 @@ def test_cancel_ends_the_driver(eight, tmp_path):
     class Asked(tiny.Script):
         def poll(self):
             if len(self.given) == 4:
-                journal.ask_to_cancel()
+                journal.write("cancel")
             return super().poll()
 
     engine = Asked(tmp_path, 1)
     driver = drive.Driver(eight, engine, journal)
-    journal.ask_to_cancel()  # meant for those before
+    journal.write("cancel")  # meant for those before
     counts = driver.run(lambda _: None).counts
     assert driver.stopped == "cancel"
     assert 3 <= counts["done"] < 8

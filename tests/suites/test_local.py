@@ -170,9 +170,9 @@ def test_a_log_keeps_its_last_lines(tmp_path):
 
 
 def test_the_engine_takes_no_address(tmp_path):
-    with pytest.raises(UserError, match="on this machine alone"):
+    with pytest.raises(UserError, match="--address: the engine 'local' takes none"):
         Local(replace(settings(tmp_path), address="auto"))
-    with pytest.raises(UserError, match="option of the engine 'local'"):
+    with pytest.raises(UserError, match="--option: the engine 'local' takes none"):
         Local(replace(settings(tmp_path), options={"mem_gb": "4"}))
 
 
@@ -181,14 +181,14 @@ def test_a_suite_by_processes(tmp_path, blocks):
     suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
     where = commands.Where(blocks, tmp_path / "results", "cpu")
     for _ in range(2):
-        picture = commands.run(suite, where, commands.How(workers=2))
+        picture = commands.run(suite, where, workers=2)
         assert picture.counts["done"] == 2
     tiny.whole(picture.plan.cells)
     assert sorted(tiny.submitted(where.results_dir)) == sorted(
         cell.key for cell in picture.plan.cells
     )
     for cell in picture.plan.cells:
-        assert Run(cell.run.path).config().id == cell.config.id
+        assert Run(cell.run.path).config().id == cell.id
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")

@@ -139,7 +139,7 @@ def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks, monk
         return at_work(self, tasks)
 
     monkeypatch.setattr(Ray, "submit", submit)
-    picture = commands.run(suite, where, commands.How("ray", workers=2))
+    picture = commands.run(suite, where, "ray", workers=2)
     assert set(addresses) == {"127.0.0.1"}  # a cluster of our own listens on loopback only
     ((cell, progress),) = picture.cells("failed")
     assert cell.key == lost.key

@@ -130,7 +130,7 @@ def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
 def test_a_cancel_counts_once_its_line_is_whole(tmp_path):
     journal = Journal(tmp_path, "tiny")
     assert journal.cancels() == 0
-    journal.ask_to_cancel()
+    journal.write("cancel")
     journal.write("end", reason='"event": "cancel"')
     with journal.file.open("ab") as stream:
         stream.write(b'{"event": "can')

@@ -43,7 +43,7 @@ def test_a_job_out_of_time_has_its_cell_save_and_comes_again(tmp_path, instead):
 def test_options_are_those_of_submitit(tmp_path):
     with pytest.raises(UserError, match="--option: submitit does not take this"):
         engine(tmp_path, slurm_partitoin="gpu")
-    with pytest.raises(UserError, match="on this machine alone"):
+    with pytest.raises(UserError, match="--address: the engine 'slurm' takes none"):
         Slurm(Settings(None, "cpu", "auto", tmp_path, {"cluster": "local"}))
 
 
@@ -71,7 +71,7 @@ def test_a_suite_by_submitit_on_this_machine(tmp_path, blocks):
     suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
     where = commands.Where(blocks, tmp_path / "results", "cpu")
     options = {"cluster": "local", "cpus_per_task": "1", "timeout_min": "20"}
-    picture = commands.run(suite, where, commands.How("slurm", workers=2, options=options))
+    picture = commands.run(suite, where, "slurm", workers=2, options=options)
     assert picture.counts["done"] == 2
     tiny.whole(picture.plan.cells)
 

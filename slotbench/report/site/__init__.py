@@ -1,8 +1,8 @@
 """The static site that ``slotbench report`` writes; it needs no network and opens from a file.
 
-``opening`` the first screen · ``findings`` answer and evidence · ``pages`` rows of the tables,
-facts of runs · ``gallery`` and ``curves`` pictures · ``study`` a suite's question · ``writer``
-files · ``templates`` their form.
+``findings`` answer, first screen and evidence · ``pages`` rows of the tables, facts of runs ·
+``gallery`` and ``curves`` pictures · ``study`` a suite's question · ``writer`` files ·
+``templates`` their form.
 """
 
 from slotbench.report.site.writer import Site, write_site

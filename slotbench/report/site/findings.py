@@ -1,42 +1,78 @@
-"""The findings on the page: question, answer, evidence, and what cannot be said yet."""
+"""The findings on the page: question, answer, first screen, evidence, and what is still open."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from slotbench.report.site.pages import Document, contestants
 from slotbench.report.site.study import Study
-from slotbench.results.leaderboard import Board
-from slotbench.results.leaderboard.comparisons import Family, Paired
+from slotbench.results.leaderboard import Board, Row, wording
+from slotbench.results.leaderboard.comparisons import PRIMARY, Family, Paired
 from slotbench.results.leaderboard.factors import Contrast
 from slotbench.results.leaderboard.formats import Cell, Table
+from slotbench.results.leaderboard.grouping import Group, by_group
+from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
-from slotbench.results.leaderboard.verdict import plain
-from slotbench.results.leaderboard.wording import (
-    MISSING,
-    comparison_lines,
-    interval,
-    lacking,
-    p_value,
-    signed,
-)
+from slotbench.results.leaderboard.verdict import compared, plain
+from slotbench.results.leaderboard.wording import MISSING, comparison_lines, interval, lacking
+
+if TYPE_CHECKING:
+    from slotbench.report.site.gallery import Gallery, Shown
 
 NUMBERS = ("difference", "95 % interval", "effect d", "p (corrected)", "pairs", "finding")
 MOST_CONTRASTS = 200
+MOST_CONTESTANTS = 6
+"""Rows of the picture on the first screen."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """The top of the page."""
+def opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
+    """The data of the first screen, its picture where there is one, and what else was run here."""
+    groups = dict(by_group(board.rows))
+    pictured = {gallery.group: gallery for gallery in galleries}
+    own = [group for group, rows in groups.items() if any(map(_own, rows))]
+    spoken = [group for group in compared(board.families) if group in groups]
 
-    question: str
-    answer: str
-    notes: tuple[str, ...]
-    evidence: tuple[Table, ...]
-    lacking: str
-    """How many comparisons have too few seeds; "" where none has."""
+    def worth(group: Group) -> tuple[bool, bool, int]:
+        return group in own, group in pictured, len(groups[group])
+
+    group = max(spoken or groups, key=worth)
+    named = wording.titles(list(groups))
+    best = contestants(groups[group])
+    return {
+        "group": group,
+        "title": named[group],
+        "gallery": pictured.get(group),
+        "lines": _lines(best, pictured.get(group)),
+        "ends": [row.objective for row in best if row.objective in (FLOOR, CEILING)],
+        "elsewhere": [named[each] for each in own if each != group],
+    }
 
 
-def findings(board: Board, study: Study) -> Findings:
-    """Question, answer and evidence; a suite that asks about its axes is answered by them."""
+def _own(row: Row) -> bool:
+    return row.published < len(row.seeds)
+
+
+def _lines(best: Sequence[Row], gallery: "Gallery | None") -> "list[tuple[Shown, str, str]]":
+    """Rows of the picture: masks, mean and interval; none without a picture."""
+    if gallery is None:
+        return []
+    seen = {id(one.row): one for one in gallery.shown}
+    shown = [row for row in best if id(row) in seen]
+    # The controls stay when there are too many rows.
+    controls = [row for row in shown if row.family == "control"]
+    others = [row for row in shown if row not in controls][: MOST_CONTESTANTS - len(controls)]
+    found = []
+    for row in shown:
+        if row in controls or row in others:
+            cell = wording.shown(row, PRIMARY)
+            found.append((seen[id(row)], wording.number(cell.mean), interval(cell)))
+    return found
+
+
+def findings(board: Board, study: Study) -> Document:
+    """Question, answer and evidence; a suite that asks about its axes is answered by them.
+
+    ``lacking`` says how many comparisons have too few seeds; "" where none has.
+    """
     of_families = not study.answer
     families = [each for each in board.families if _enough(each)] if of_families else []
     contrasts = sorted(
@@ -64,10 +100,13 @@ def findings(board: Board, study: Study) -> Findings:
         heads = ("axis", "measure", "levels", *NUMBERS)
         tables.append(Table(f"Axes of the suite {study.name}", heads, rows, notes))
     of_axes = lacking([each.result.n for each in study.contrasts], "comparisons of axes")
-    short = " ".join(filter(None, (board.lacking, of_axes)))
-    told = (*study.notes, *(board.verdict.notes if of_families else ()))
-    said = study.answer or board.verdict.headline
-    return Findings(study.question, said, told, tuple(tables), short)
+    return {
+        "question": study.question,
+        "answer": study.answer or board.verdict.headline,
+        "notes": (*study.notes, *(board.verdict.notes if of_families else ())),
+        "evidence": tables,
+        "lacking": " ".join(filter(None, (board.lacking, of_axes))),
+    }
 
 
 def _enough(found: Paired | Contrast) -> bool:
@@ -77,10 +116,10 @@ def _enough(found: Paired | Contrast) -> bool:
 def _numbers(found: Family | Contrast) -> Sequence[Cell]:
     result = found.result
     texts = (
-        signed(result.difference),
+        wording.signed(result.difference),
         interval(result) or MISSING,
         MISSING if result.effect is None else f"{result.effect:+.1f}",
-        p_value(found.corrected).removeprefix("p = "),
+        wording.p_value(found.corrected).removeprefix("p = "),
         str(result.n),
         found.verdict,
     )

@@ -20,7 +20,7 @@ from slotbench.results.models import open_dataset, run_title, trained
 from slotbench.results.run import Run
 
 IMAGES = 5
-"""How many of the first test images are shown."""
+"""Number of test images in a gallery."""
 WISH = Wish(images=6, ranked=200)
 """The pictures of a run that has none yet."""
 
@@ -54,8 +54,8 @@ def draw_galleries(
 ) -> list[Gallery]:
     """The galleries of all datasets, drawn into ``out/pictures``.
 
-    A run whose data is not prepared here, or whose model cannot be used, is left out. Runs that
-    are left out for the same reason are told in one line.
+    A run whose data is not prepared here, or whose model cannot be used, is left out. One line is
+    printed for each reason.
     """
     left: dict[str, list[Run]] = defaultdict(list)
     found = [_gallery(members, data_dir, out, device, left) for members in groups]
@@ -68,7 +68,7 @@ def draw_galleries(
 def _gallery(
     members: Members, data_dir: Path, out: Path, device: torch.device, left: Mapping[str, list[Run]]
 ) -> Gallery | None:
-    """None where no run can be drawn; those are put into ``left`` by reason."""
+    """The gallery of one dataset; None where no run can be drawn. ``left`` takes them by reason."""
     found: Gallery | None = None
     for row, run in members:
         try:
@@ -83,7 +83,7 @@ def _gallery(
 
 
 def _look(run: Run, data_dir: Path, device: torch.device) -> list[Seen]:
-    """The first images as the run's model sees them; an own run without pictures is drawn, too."""
+    """The first images as the run's model sees them. Draws a local run's missing pictures too."""
     config = run.config()
     if run.pictures.is_symlink():
         raise SlotbenchError(f"{run.pictures} is a link.", f"Remove it: rm {run.pictures}")

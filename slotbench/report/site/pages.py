@@ -1,4 +1,4 @@
-"""The values on the pages: rows for the tables that ``site.js`` draws, and facts of single runs."""
+"""Values on the pages: rows of the tables that ``site.js`` draws, and facts of single runs."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +24,9 @@ from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 from slotbench.results.run import Run
 
 MOST_POINTS = 60
-"""Points of a learning curve; more would not be visible."""
+"""Most points of a learning curve."""
 MOST_ROWS = 200
-"""Rows of a table that stand in the index; the others are in ``rows.js``."""
+"""Rows of a table in the index; the others are in ``rows.js``."""
 COSTS = {"steps": "steps", "time": "seconds", "images/s": "images_per_second"} | {
     "parameters": "parameters",
     "FLOPs": "flops",
@@ -50,14 +50,14 @@ class Panel:
 def column(name: str, group: str = "", **facts: Any) -> Document:
     """A column as ``site.js`` reads it.
 
-    ``better`` (1, -1 or 0) makes it numeric; ``constant`` lets it move into the caption where all
-    rows agree; ``shown`` says whether it is shown at first.
+    ``better`` (1, -1 or 0) marks a numeric column. A ``constant`` column moves into the caption
+    where all rows agree. ``shown`` says whether it is visible at first.
     """
     return {"name": name, "group": group, "shown": True, **facts}
 
 
 def score(value: float | None, text: str, *more: Any) -> list[Any] | None:
-    """A numeric cell: number to sort by, text, interval, note, best; None where it is missing."""
+    """A numeric cell: number to sort by, text, interval, note, best. None if it is missing."""
     return None if value is None else [float(f"{value:.5g}"), text, *more]
 
 
@@ -74,8 +74,8 @@ def contestants(rows: Sequence[Row]) -> list[Row]:
 def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> Document:
     """The leaderboard, one table of all datasets.
 
-    ``links`` has the page of each row's first run by :attr:`Row.key`; ``opening`` is the group
-    of the first screen, whose rows come first.
+    ``links`` maps :attr:`Row.key` to the page of the row's first run. The rows of the group
+    ``opening`` come first.
     """
     groups = sorted(by_group(board.rows), key=lambda each: each[0] != opening)
     named = wording.titles([group for group, _ in groups])
@@ -123,13 +123,7 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
                     "cells": cells,
                     "family": row.family,
                     "link": links.get(row.key, ""),
-                    "from": (
-                        "own"
-                        if not row.published
-                        else "published"
-                        if row.published == len(row.seeds)
-                        else "both"
-                    ),
+                    "from": _origin(row),
                     "best": id(row) in first,
                     "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
                     "warnings": row.warnings,
@@ -142,8 +136,14 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     return {"columns": heads, "rows": made, "datasets": names, "measures": list(shown)}
 
 
+def _origin(row: Row) -> str:
+    """Where its runs are from, as ``site.js`` names it."""
+    mixed = "both" if row.published < len(row.seeds) else "published"
+    return mixed if row.published else "own"
+
+
 def _metrics(board: Board) -> list[str]:
-    """The metrics shown at first, and the others that have a better direction, by group."""
+    """The metrics shown at first and all others with a direction, by group."""
     present = {key for row in board.rows for key in row.metrics}
     told = [key for key in board.metrics if direction(key) or key in _HEALTH]
     found = [key for key in dict.fromkeys([*board.shown, *told]) if key in present]
@@ -183,7 +183,7 @@ class Page:
 
     @cached_property
     def name(self) -> str:
-        """``<seed>-<id>``, or its place in a published file."""
+        """``<seed>-<id>``, or its name in a published file."""
         return self.run.id if self.run else self.found.run
 
     @cached_property
@@ -198,7 +198,7 @@ class Page:
 
 
 def runs_data(pages: Sequence[Page]) -> Document:
-    """Every run, finished or not, with its problems; of published copies the first alone."""
+    """Every run with its problems; published copies of one run are listed once."""
     heads = [
         column("run"),
         *(column(name, constant=True) for name in ("dataset", "objective", "core")),
@@ -230,7 +230,7 @@ def runs_data(pages: Sequence[Page]) -> Document:
 
 
 def run_facts(page: Page) -> Document:
-    """The facts on a run's page: numbers, state, configuration, provenance; tables are rows."""
+    """The tables on a run's page: numbers, state, configuration, provenance."""
     found, judged = page.found, page.found.evaluation
     numbers = (
         (key, wording.number(cell["value"]), ends, f"{cell.get('n') or 0:,}", str(cell["version"]))
@@ -251,16 +251,16 @@ def run_facts(page: Page) -> Document:
 
 
 def _rows(rows: Iterable[tuple[str, ...]]) -> Markup:
-    """Rows of a table, the first cell a heading.
+    """Rows of a table; the first cell is a heading.
 
-    Escaped as one text: 400 cells of each of 5,000 runs would take seconds. End tags are optional.
+    All cells are escaped as one text, because 400 cells of each of 5,000 runs would take seconds.
     """
     text = escape("".join("\x1e" + "\x1f".join(row) for row in rows))
     return Markup(text.replace("\x1e", "<tr><th scope=row>").replace("\x1f", "<td>"))
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """``section.field`` and its value, in the document's order."""
+    """Pairs of ``section.field`` and value, in the document's order."""
     for key, value in document.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")

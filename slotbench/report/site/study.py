@@ -1,4 +1,4 @@
-"""The suite of a page: its question, its runs, and the effect of its axes."""
+"""A page about a suite: its question, its runs, and the effects of its axes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ class Study:
     name: str = ""
     """The suite's name; "" where the page is about all results."""
     answer: str = ""
-    """The effects of the suite's axes; "" where the comparison of the families is the answer."""
+    """The effects of the suite's axes; "" where the families are compared instead."""
     contrasts: tuple[Contrast, ...] = ()
     notes: tuple[str, ...] = ()
     runs: frozenset[str] | None = None
-    """Names of the suite's runs that exist; None: every run belongs to the page."""
+    """Names of the suite's runs that exist; None: the page is about every run."""
 
 
 def study(
@@ -45,10 +45,10 @@ def study(
     suite: str | None,
     question: str | None,
 ) -> Study:
-    """The question to ask of these runs.
+    """The question about these runs.
 
-    ``suite`` is a file or a name. Without it, the page is about the suite that was run here if
-    there is exactly one, and else about all results. :class:`UserError` for an unknown suite.
+    ``suite`` is a file or a name. Without it the page is about the only suite that was run here, or
+    else about all results. :class:`UserError` for an unknown suite.
     """
     asked, name = question or QUESTION, ""
     try:
@@ -82,7 +82,7 @@ def study(
 
 
 def _progress(cells: Cells, known: Mapping[str, Found]) -> str:
-    """``12 of 15 runs of the suite count; 2 failed, 1 missing.``: names every gap."""
+    """``12 of 15 runs of the suite count; 2 failed, 1 missing.``"""
 
     def state(name: str) -> str:
         if name not in known:
@@ -97,7 +97,7 @@ def _progress(cells: Cells, known: Mapping[str, Found]) -> str:
 
 
 def _of_families(suite: Suite) -> bool:
-    """Whether the suite asks about the families alone, and has objectives of both."""
+    """Whether the suite compares the families alone, and has objectives of both."""
     known = registry.entries("objectives")
     names = [str(name) for name in suite.axes.get("objective", ())]
     families = {known[name].family for name in names if name in known}

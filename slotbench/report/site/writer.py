@@ -1,4 +1,4 @@
-"""Writes the site: one index, a page a run, pictures in a folder beside them."""
+"""Writes the site: an index, a page for each run, and a folder of pictures."""
 
 import os
 import re
@@ -22,8 +22,7 @@ from slotbench.locks import Held, hold
 from slotbench.progress import bar, say
 from slotbench.report.site import pages
 from slotbench.report.site.curves import curves
-from slotbench.report.site.findings import findings, ranks, row_by_row
-from slotbench.report.site.opening import opening
+from slotbench.report.site.findings import findings, opening, ranks, row_by_row
 from slotbench.report.site.pages import Page, Panel
 from slotbench.report.site.study import Study, study
 from slotbench.results.leaderboard import Board, leaderboard
@@ -67,12 +66,13 @@ def write_site(
 ) -> Site:
     """Write ``index.html``, ``runs/`` and ``pictures/`` into ``out``.
 
-    With ``pictures``, the first run of each row shows the same test images, and is drawn if it
-    has no pictures yet; that takes its model and its dataset. ``suite``, a file or a name,
-    restricts the page to the suite's runs and asks its question. :class:`UserError` as for
-    :func:`slotbench.results.leaderboard.leaderboard`, for an unknown suite, and where another
-    report is being written into ``out``, or it is a folder of other things. ``force`` replaces
-    the files of one that holds no site but has the names of one.
+    With ``pictures``, the first run of each row shows the same test images, and its missing
+    pictures are drawn; this needs its model and its dataset. ``suite``, a file or a name, restricts
+    the page to the suite's runs and asks its question. ``force`` replaces files with the names of a
+    site's that are no site.
+
+    :class:`UserError` as for :func:`slotbench.results.leaderboard.leaderboard`, for an unknown
+    suite, where another report is being written into ``out``, or where it holds other things.
     """
     if not _ours(out):
         check_folder(out, NAMES, force=force)
@@ -105,7 +105,7 @@ def write_site(
 
 
 def _ours(out: Path) -> bool:
-    """Whether a folder holds a site of ours, or one that was not finished."""
+    """Whether a folder holds a site by slotbench, finished or not."""
     index = out / "index.html"
     if index.is_file():
         return b"<p>Written by slotbench " in index.read_bytes()
@@ -114,7 +114,7 @@ def _ours(out: Path) -> bool:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Hold the site's folder, and remove the unfinished files of a killed report."""
+    """Lock the site's folder, and remove the unfinished files of a killed report."""
     try:
         for folder in (out, out / "runs", out / "pictures"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _write_index(
 
 
 def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
-    """A plot for each row whose runs are here, with its description."""
+    """A plot for each row with local runs, with its description."""
     members: dict[str | None, list[Page]] = defaultdict(list)
     for page in shown:
         members[page.found.row].append(page)
@@ -229,7 +229,7 @@ def _galleries(
 
 
 def _json(document: Any) -> Markup:
-    """A document as JavaScript. Its texts hold no markup."""
+    """A document as JavaScript that is safe inside HTML."""
     return htmlsafe_json_dumps(document, separators=(",", ":"), allow_nan=False)
 
 
@@ -238,9 +238,9 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a page whole; without waiting for the disk, since a report can be made again."""
+    """Write a page whole, without waiting for the disk: a report can be made again."""
     temporary = path.with_name(f".{path.name}.tmp")
-    # Names of folders may hold bytes that are no UTF-8.
+    # Names of folders may not be valid UTF-8.
     try:
         with naming(path):
             temporary.write_bytes(text.encode(errors="replace"))
