@@ -114,7 +114,8 @@ def show(
     """
     from slotbench.files import parse_document, read_json
     from slotbench.progress import bar
-    from slotbench.report.show import Wish, draw
+    from slotbench.report.seen import Viewer
+    from slotbench.report.show import draw
     from slotbench.results import documents
     from slotbench.results.models import open_dataset, run_title, trained
     from slotbench.results.publish import writable
@@ -140,19 +141,19 @@ def show(
     if found.pictures.is_symlink():
         raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
     if found.model.is_file() and not lacking:
-        wish, where = Wish(images, tuple(index), split, ranked, properties), host(device)
+        where = host(device).device
         with (
             open_dataset(config, Path(data_dir), alike=True) as dataset,
             bar("Drawing", 1.0, count=False) as told,
         ):
             made = draw(
-                trained(found, config).to(where.device),
-                dataset,
-                wish,
+                Viewer(trained(found, config).to(where), dataset, split, config.seed, where),
                 found.pictures,
                 title=run_title(found, config),
-                seed=config.seed,
-                device=where.device,
+                images=images,
+                indices=index,
+                ranked=ranked,
+                properties=properties,
                 progress=told,
                 preview=preview,
             )

@@ -164,7 +164,7 @@ class Stages:
     def stage(self, name: str) -> Progress:
         """Takes the progress of one stage: a split by its role, or a metric by its name."""
 
-        def report(done: float, total: float) -> None:
+        def report(done: float, total: float = 1) -> None:
             self._done[name] = max(self._done[name], self._costs[name] * done / total)
             self._progress(sum(self._done.values()) / sum(self._costs.values()), 1.0)
 

@@ -11,6 +11,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import BACKGROUND, PALETTE
 from slotbench.objectives.objective import Objective
+from slotbench.progress import counted
 from slotbench.report.canvas import (
     FAINT,
     INK,
@@ -96,7 +97,7 @@ def _row(seen: Seen, source: str) -> Image.Image:
     colors = slot_colors(len(seen.slots), seen.background)
     matched = seen.matched(source)
     truth = truth_panel(seen.truth, matched, colors)
-    panels = [(photo(seen.image), ""), (truth, f"{len(matched)} object{'s' * (len(matched) != 1)}")]
+    panels = [(photo(seen.image), ""), (truth, counted(len(matched), "object"))]
     for name, labels in seen.labels.items():
         panels.append((label_panel(labels, colors), f"FG-ARI {number(seen.fg_ari[name])}"))
     if seen.decoded is not None:

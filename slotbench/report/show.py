@@ -1,19 +1,16 @@
 """The pictures that ``slotbench show`` draws of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.result import Progress, finite, silent
 from slotbench.evaluation.segmentation import mask_scores
-from slotbench.objectives.objective import Objective
 from slotbench.report import predicted as predictions
 from slotbench.report.canvas import save
 from slotbench.report.cards import prediction_page
@@ -30,30 +27,6 @@ PROBE = (
 )
 
 
-@dataclass(frozen=True)
-class Wish:
-    """The images to draw; :func:`slotbench.api.show` describes the options."""
-
-    images: int = 6
-    indices: tuple[int, ...] = ()
-    split: str = "test"
-    ranked: int = 500
-    properties: bool = True
-
-    def chosen(self, dataset: DatasetFile) -> list[int]:
-        """The positions to draw; :class:`UserError` for an image that does not exist."""
-        size = dataset.size(self.split)
-        if self.images < 1:
-            raise UserError(f"--images {self.images}: expected 1 or above.")
-        if self.ranked < 0:
-            raise UserError(f"--ranked {self.ranked}: expected 0 or above.")
-        for index in self.indices:
-            if not 0 <= index < size:
-                there = f"images 0 to {size - 1:,}" if size else "no images"
-                raise UserError(f"--index {index}: {self.split} has {there}.")
-        return list(dict.fromkeys(self.indices)) or list(range(min(self.images, size)))
-
-
 @dataclass
 class Drawn:
     """The numbers on the pictures."""
@@ -67,45 +40,48 @@ class Drawn:
 
 
 def draw(
-    objective: Objective,
-    dataset: DatasetFile,
-    wish: Wish,
+    viewer: Viewer,
     folder: Path,
     *,
     title: str,
-    seed: int,
-    device: torch.device,
+    images: int = 6,
+    indices: Iterable[int] = (),
+    ranked: int = 500,
+    properties: bool = True,
     progress: Progress = silent,
     preview: Callable[[list[Image.Image]], None] | None = None,
 ) -> Drawn:
     """Draw a model's images into ``folder`` as PNG files; returns the numbers on them.
 
-    - ``<split>.png``: the chosen images with their masks and slots.
-    - ``<split>-fg-ari-<source>.png``: the images with the best and the worst FG-ARI of the
-      ``attention`` masks and, in another file, of the ``decoder`` masks. Images without an
-      object are not ranked; of equal scores the first image comes first.
+    - ``<split>.png``: the images at ``indices``, or else the first ``images``, with their masks and
+      slots.
+    - ``<split>-fg-ari-<source>.png``: of the first ``ranked`` images those with the best and the
+      worst FG-ARI, a file for each mask source. Images without an object are not ranked; of equal
+      scores the first image comes first.
     - ``<split>-properties.png``: predictions of every property of every visible object.
 
-    The numbers are those of the evaluation: the initial noise is drawn from ``seed`` in the same
-    way. The same arguments give the same bytes. ``preview`` gets a small picture of each image.
-    :class:`UserError` for an image or split that does not exist.
+    The numbers are those of the evaluation, from the same initial noise. The same arguments give
+    the same bytes. ``preview`` gets a small picture of each image. :class:`UserError` for an image
+    or split that does not exist.
     """
-    viewer = Viewer(objective, dataset, wish.split, seed, device)
+    dataset, split = viewer.dataset, viewer.split
 
     def part(start: float, length: float) -> Progress:
         return lambda done, total: progress(start + length * done / total, 1.0)
 
-    chosen, found = wish.chosen(dataset), Drawn()
+    chosen, found = _chosen(viewer, images, indices), Drawn()
+    if ranked < 0:
+        raise UserError(f"--ranked {ranked}: expected 0 or above.")
     if not chosen:
-        found.skipped["images"] = f"{wish.split} has none"
+        found.skipped["images"] = f"{split} has none"
         return found
     seen = look(viewer, chosen)
     if preview is not None:
         preview(list(map(panels, seen)))
     found.images = [{"index": one.index, "fg_ari": one.fg_ari} for one in seen]
-    if wish.ranked:
-        _draw_extremes(viewer, found, wish.ranked, title, folder, part(0.0, 0.4))
-    if wish.properties:
+    if ranked:
+        _draw_extremes(viewer, found, ranked, title, folder, part(0.0, 0.4))
+    if properties:
         try:
             said = predictions.predict_objects(
                 viewer, seen, steps=predictions.STEPS, progress=part(0.4, 0.5)
@@ -116,11 +92,23 @@ def draw(
             train = min(predictions.TRAIN_IMAGES, dataset.size("train"))
             note = PROBE.format(images=train, steps=predictions.STEPS)
             picture = prediction_page(title, note, seen, said)
-            save(picture, folder / f"{wish.split}-properties.png")
+            save(picture, folder / f"{split}-properties.png")
     # Last: without this file the next report draws all of them again.
-    save(page(title, [Section("", seen)]), folder / f"{wish.split}.png")
+    save(page(title, [Section("", seen)]), folder / f"{split}.png")
     progress(1.0, 1.0)
     return found
+
+
+def _chosen(viewer: Viewer, images: int, indices: Iterable[int]) -> list[int]:
+    """The positions to draw; :class:`UserError` for an image that does not exist."""
+    chosen, size = list(dict.fromkeys(indices)), viewer.dataset.size(viewer.split)
+    if images < 1:
+        raise UserError(f"--images {images}: expected 1 or above.")
+    for index in chosen:
+        if not 0 <= index < size:
+            there = f"images 0 to {size - 1:,}" if size else "no images"
+            raise UserError(f"--index {index}: {viewer.split} has {there}.")
+    return chosen or list(range(min(images, size)))
 
 
 def _draw_extremes(

@@ -14,7 +14,7 @@ from slotbench.report import predicted as predictions
 from slotbench.report.canvas import SIDE, blank
 from slotbench.report.pictures import GAP, LABEL, MARGIN
 from slotbench.report.seen import Viewer, look
-from slotbench.report.show import Wish, draw, extremes
+from slotbench.report.show import draw, extremes
 from tests.conftest import LAYOUT
 from tests.report.models import COLORS, Model, write
 
@@ -32,9 +32,9 @@ def data(tmp_path_factory):
     return write(tmp_path_factory.mktemp("data") / "clevr.h5")
 
 
-def drawn(path, folder, model, wish):
+def drawn(path, folder, model, split="test", **options):
     with DatasetFile(path) as dataset:
-        return draw(model, dataset, wish, folder, title="a title", seed=0, device=CPU)
+        return draw(Viewer(model, dataset, split, 0, CPU), folder, title="a title", **options)
 
 
 def pixels(file):
@@ -50,7 +50,7 @@ def column(page, number):
 
 @pytest.mark.parametrize("decoder", [True, False])
 def test_files_are_written_and_hold_a_panel_for_each_column(data, tmp_path, decoder):
-    said = drawn(data, tmp_path, Model(decoder=decoder), Wish(images=3))
+    said = drawn(data, tmp_path, Model(decoder=decoder), images=3)
     sources = ["attention", "decoder"][: 1 + decoder]
     names = {"test.png", "test-properties.png", *(f"test-fg-ari-{each}.png" for each in sources)}
     assert {file.name for file in tmp_path.iterdir()} == names
@@ -84,7 +84,7 @@ def test_a_slot_has_one_colour_in_every_panel(data, tmp_path):
     with DatasetFile(data) as dataset:
         images = dataset.read("test")["image"].astype(float) / 255
     for index in range(4):
-        drawn(data, tmp_path, Model(), Wish(indices=(index,), ranked=0, properties=False))
+        drawn(data, tmp_path, Model(), indices=(index,), ranked=0, properties=False)
         page = pixels(tmp_path / "test.png")
         present = {
             slot
@@ -103,7 +103,7 @@ def test_a_slot_has_one_colour_in_every_panel(data, tmp_path):
 
 
 def test_best_and_worst_agree_with_scikit_learn(data, tmp_path):
-    said = drawn(data, tmp_path, Model(), Wish(ranked=24, properties=False))
+    said = drawn(data, tmp_path, Model(), ranked=24, properties=False)
     with DatasetFile(data) as dataset:
         batch = dataset.read("test")
     images = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).float() / 255
@@ -137,7 +137,7 @@ def test_extremes_leave_out_images_without_objects_and_never_share_an_image():
 
 def test_the_same_run_gives_the_same_bytes(data, tmp_path):
     for folder in ("one", "two"):
-        drawn(data, tmp_path / folder, Model(), Wish(images=2))
+        drawn(data, tmp_path / folder, Model(), images=2)
     files = sorted((tmp_path / "one").iterdir())
     assert len(files) >= 3
     for file in files:
@@ -147,14 +147,14 @@ def test_the_same_run_gives_the_same_bytes(data, tmp_path):
 def test_odd_sizes_are_drawn(tmp_path):
     layout = Layout(300, 20, LAYOUT.objects, LAYOUT.properties)
     path = write(tmp_path / "odd.h5", layout, (12, 6, 6))
-    said = drawn(path, tmp_path / "out", Model(), Wish(images=2, ranked=6))
+    said = drawn(path, tmp_path / "out", Model(), images=2, ranked=6)
     assert len(list((tmp_path / "out").iterdir())) == 4
     assert len(said.images) == 2
 
 
 def test_a_dataset_without_properties_says_so(tmp_path):
     path = write(tmp_path / "plain.h5", Layout(32, 32, 3, ()), (8, 4, 4))
-    said = drawn(path, tmp_path / "out", Model(), Wish(images=2))
+    said = drawn(path, tmp_path / "out", Model(), images=2)
     assert "no properties" in said.skipped["properties"]
     assert not (tmp_path / "out" / "test-properties.png").exists()
 
@@ -162,12 +162,12 @@ def test_a_dataset_without_properties_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("wish", "named"),
     [
-        (Wish(indices=(3, 24)), "--index 24: test has images 0 to 23"),
-        (Wish(images=0), "--images 0"),
-        (Wish(split="tset"), "no split 'tset'"),
+        ({"indices": (3, 24)}, "--index 24: test has images 0 to 23"),
+        ({"images": 0}, "--images 0"),
+        ({"split": "tset"}, "no split 'tset'"),
     ],
 )
 def test_a_wish_that_cannot_be_met_names_the_option(data, tmp_path, wish, named):
     with pytest.raises(UserError, match=named):
-        drawn(data, tmp_path, Model(), wish)
+        drawn(data, tmp_path, Model(), **wish)
     assert list(tmp_path.iterdir()) == []

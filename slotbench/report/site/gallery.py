@@ -12,7 +12,7 @@ from slotbench.errors import SlotbenchError
 from slotbench.progress import counted, say
 from slotbench.report.canvas import flat_panel, label_colors, photo, save
 from slotbench.report.seen import Seen, Viewer, look, objects_of, paired_colors
-from slotbench.report.show import Wish, draw
+from slotbench.report.show import draw
 from slotbench.report.site.pages import Panel
 from slotbench.results.leaderboard import Row
 from slotbench.results.leaderboard.grouping import Group
@@ -21,10 +21,8 @@ from slotbench.results.run import Run
 
 IMAGES = 5
 """Number of test images in a gallery."""
-WISH = Wish(images=6, ranked=200)
-"""The pictures of a run that has none yet."""
-
-
+RANKED = 200
+"""Images that are ranked for a run's own pictures."""
 Members = Sequence[tuple[Row, Run]]
 """Rows of one dataset with a run of each."""
 
@@ -88,21 +86,12 @@ def _look(run: Run, data_dir: Path, device: torch.device) -> list[Seen]:
     if run.pictures.is_symlink():
         raise SlotbenchError(f"{run.pictures} is a link.", f"Remove it: rm {run.pictures}")
     with open_dataset(config, data_dir, alike=True) as dataset:
-        model = trained(run, config).to(device)
+        viewer = Viewer(trained(run, config).to(device), dataset, "test", config.seed, device)
         page = run.pictures / "test.png"
         drawn = page.is_file() and page.stat().st_mtime_ns >= run.model.stat().st_mtime_ns
         if not (drawn or run.bundled):
-            draw(
-                model,
-                dataset,
-                WISH,
-                run.pictures,
-                title=run_title(run, config),
-                seed=config.seed,
-                device=device,
-            )
-        indices = range(min(IMAGES, dataset.size("test")))
-        return look(Viewer(model, dataset, "test", config.seed, device), indices)
+            draw(viewer, run.pictures, title=run_title(run, config), ranked=RANKED)
+        return look(viewer, range(min(IMAGES, dataset.size("test"))))
 
 
 def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel], list[Panel]]:
@@ -112,7 +101,7 @@ def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel],
         save(photo(one.image), out / f"{name}.png")
         save(flat_panel(one.truth, label_colors()), out / f"{name}-true.png")
         images.append(Panel(f"{name}.png", f"test image {one.index}"))
-        truths.append(Panel(f"{name}-true.png", f"{len(objects_of(one.truth))} objects"))
+        truths.append(Panel(f"{name}-true.png", counted(len(objects_of(one.truth)), "object")))
     return images, truths
 
 

@@ -19,7 +19,7 @@ from slotbench import __version__
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import check_folder, naming, read_bytes, write_whole
 from slotbench.locks import Held, hold
-from slotbench.progress import bar, say
+from slotbench.progress import bar, counted, say
 from slotbench.report.site import pages
 from slotbench.report.site.curves import curves
 from slotbench.report.site.findings import findings, opening, ranks, row_by_row
@@ -175,10 +175,7 @@ def _write_index(
     tables = {"board": pages.board_data(board, links, top["group"]), "runs": pages.runs_data(shown)}
     most = pages.MOST_ROWS
     more = {name: table["rows"][most:] for name, table in tables.items()}
-    data = {
-        name: {**table, "rows": table["rows"][:most], "total": len(table["rows"])}
-        for name, table in tables.items()
-    }
+    data = {name: {**table, "rows": table["rows"][:most]} for name, table in tables.items()}
     if any(more.values()):
         _write(out / "rows.js", f"slotbench({_json(more)});\n")
     text = _render(
@@ -208,7 +205,7 @@ def _curves(board: Board, shown: Sequence[Page]) -> list[tuple[str, Markup]]:
     found = []
     for row in board.rows:
         if seeds := {page.found.seed or 0: page.curve for page in members[row.key] if page.curve}:
-            count = f"{len(seeds)} seed" + "s" * (len(seeds) > 1)
+            count = counted(len(seeds), "seed")
             words = f"{row.label} on {row.group.dataset}: loss by step, {count}"
             found.append((words, curves(row.name, row.family, seeds)))
     return found
