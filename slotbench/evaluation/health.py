@@ -68,8 +68,8 @@ class Health(Metric):
         if "entropy" in made.arrays:
             values["attention_entropy"] = made.arrays["entropy"]
         if again:
-            draws = (made.labels("attention", draw) for draw in DRAWS[:2])
-            values["consistency"] = consistency(*draws, count)
+            first, second = (made.labels("attention", draw) for draw in DRAWS[:2])
+            values["consistency"] = consistency(first, second, count)
         elif attention:
             context.skip("health/consistency", "the core draws no initial noise")
             values["consistency"] = np.full(made.n, np.nan)

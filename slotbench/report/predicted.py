@@ -59,8 +59,8 @@ def predict_objects(
     ValueError where there is nothing to learn: no property, no object, no labelled pixel.
     """
     dataset, wanted = viewer.dataset, ("slots", "overlap", "labelled")
-    train = viewer.collect("train", train_images, wanted, lambda *far: progress(far[0], 2 * far[1]))
-    val = viewer.collect("val", VAL_IMAGES, wanted, lambda *far: progress(sum(far), 2 * far[1]))
+    train = viewer.collect("train", train_images, wanted, lambda done, n: progress(done, 2 * n))
+    val = viewer.collect("val", VAL_IMAGES, wanted, lambda done, n: progress(n + done, 2 * n))
     for made in (train, val):
         if not made.labelled:
             raise ValueError(f"no pixel of {made.split} is labelled")
