@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, SlotOutput
-from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
@@ -28,6 +27,7 @@ from slotbench.evaluation.masks import (
     centroids,
     labels_from_masks,
     mask_overlap,
+    masks_of,
     reconstruction_error,
     resize,
 )
@@ -279,23 +279,6 @@ def _arrays(
         dtype = torch.uint8 if masks[source].shape[1] <= 256 else torch.int16
         made[sources[source]] = labels_from_masks(masks[source], size).to(dtype)
     return made
-
-
-def masks_of(
-    objective: Objective, output: SlotOutput, images: Tensor, sources: Collection[str] = SOURCES
-) -> tuple[dict[str, Tensor], Decoded | None]:
-    """The soft masks float32 (B, K, h, w) that a model has, by source, and what it decodes.
-
-    ``output`` is the core's for ``images``. Attention is always there; decoder and predictor run
-    only where ``sources`` names them.
-    """
-    found: dict[str, Tensor | None] = {"attention": output.attention}
-    decoded = objective.decode(output, images) if "decoder" in sources else None
-    if decoded is not None:
-        found["decoder"] = decoded.masks
-    if "predictor" in sources:
-        found["predictor"] = objective.predictor_masks(images, output)
-    return {key: masks.float() for key, masks in found.items() if masks is not None}, decoded
 
 
 Stored = dict[str, Array | None]

@@ -1,15 +1,36 @@
-"""What a pass computes from soft masks and decoded images, because it cannot store them."""
+"""A model's soft masks, and what a pass computes from them because it cannot store them."""
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from slotbench.cores.core import SlotOutput
+from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.schema import NOT_LABELLED
+from slotbench.objectives.objective import Objective
 
 SOURCES = ("attention", "decoder", "predictor")
 """Where masks come from: the core's attention, or the objective's decoder or predictor."""
+
+
+def masks_of(
+    objective: Objective, output: SlotOutput, images: Tensor, sources: Collection[str] = SOURCES
+) -> tuple[dict[str, Tensor], Decoded | None]:
+    """The soft masks float32 (B, K, h, w) that a model has, by source, and what it decodes.
+
+    ``output`` is the core's for ``images``. Attention is always there; decoder and predictor run
+    only where ``sources`` names them.
+    """
+    found: dict[str, Tensor | None] = {"attention": output.attention}
+    decoded = objective.decode(output, images) if "decoder" in sources else None
+    if decoded is not None:
+        found["decoder"] = decoded.masks
+    if "predictor" in sources:
+        found["predictor"] = objective.predictor_masks(images, output)
+    return {key: masks.float() for key, masks in found.items() if masks is not None}, decoded
 
 
 def resize(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,9 +15,14 @@ from slotbench.evaluation.frozen_pass import (
     collect,
     frozen,
     initial_noise,
-    masks_of,
 )
-from slotbench.evaluation.masks import labels_from_masks, mask_overlap, reconstruction_error, resize
+from slotbench.evaluation.masks import (
+    labels_from_masks,
+    mask_overlap,
+    masks_of,
+    reconstruction_error,
+    resize,
+)
 from slotbench.evaluation.result import Progress, finite
 from slotbench.evaluation.segmentation import scores
 from slotbench.matching import assign
