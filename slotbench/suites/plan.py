@@ -35,6 +35,8 @@ class Cell:
     """The id of its configuration."""
     run: Run
     metrics: tuple[str, ...]
+    config: RunConfig | None = None
+    """None in a cached plan (:func:`from_text`)."""
 
     def progress(self) -> Progress:
         """Its progress, from the run's directory."""
@@ -149,7 +151,7 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
             applied = {**applied, "seed": seed}
             choice, config = replace(choice, seed=seed), replace(config, seed=seed)
         run = Run.of(config, where.results_dir.absolute())
-        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics)
+        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
         cells.setdefault(cell.key, cell)
     if cells:
         _check_used(

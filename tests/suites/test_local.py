@@ -188,7 +188,7 @@ def test_a_suite_by_processes(tmp_path, blocks):
         cell.key for cell in picture.plan.cells
     )
     for cell in picture.plan.cells:
-        assert Run(cell.run.path).config().id == cell.id
+        assert Run(cell.run.path).config().id == cell.config.id
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a parent")

@@ -81,14 +81,12 @@ def test_a_mistake_is_found_before_anything_runs(make, axes, message):
         make(axes)
 
 
-def test_budgets_are_budgets_of_the_runs(make, blocks):
+def test_budgets_are_budgets_of_the_runs(make):
     plan = make(
         '[axes]\nbudget = ["64:images", "5:steps", "9:seconds", "1e9:flops"]\n',
         '[fixed]\npreset = "quick"\n"train.batch_size" = 8\n',
     )
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
-    settings = [resolve(cell.choice, info).train for cell in plan.cells]
+    settings = [cell.config.train for cell in plan.cells]
     assert [each.steps for each in settings[:2]] == [8, 5]
     assert [each.budget for each in settings] == ["", "", "9:seconds", "1000000000:flops"]
 
@@ -128,7 +126,7 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
         info = dataset_info(dataset)
     names = ("random", "simclr", "slot-infonce", "reconstruction")
     typed = [resolve(Choice(objective=name, preset="quick"), info).id for name in names]
-    assert [cell.id for cell in plan.cells] == typed
+    assert [cell.config.id for cell in plan.cells] == typed
 
 
 def test_settings_that_travel_survive_json(make):
