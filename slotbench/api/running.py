@@ -108,6 +108,7 @@ def _say_end(run: "Run", data_dir: Place, results_dir: Place, *, evaluated: bool
     """Say the score, the place of the pictures, and the next command."""
     from slotbench.progress import say
 
+    evaluated = evaluated or run.evaluation.is_file()  # by an earlier command
     if evaluated:
         from slotbench.results.outcome import learnt
 
