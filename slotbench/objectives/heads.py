@@ -144,7 +144,9 @@ class MaskConfig(Options):
     take it; objects keep theirs, because no other slot tells what they are.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("gather", "gather_attention", "rise", "plain", "attend")
+    later: ClassVar[tuple[str, ...]] = (
+        *("gather", "gather_attention", "rise", "plain", "attend", "agree"),
+    )
     gather: NotNegative = 0.0
     """Price of the share of the image that an image's largest mask does not have."""
     gather_attention: NotNegative = 0.0
@@ -159,6 +161,10 @@ class MaskConfig(Options):
     """Power of the core's attention, by which masks are multiplied. Attention follows edges; masks
     that are drawn from slots alone are blobs. ``rise=0,0`` multiplies from the first step on: that
     finds objects of one colour, but none on clevr6 (docs/log.md)."""
+    agree: NotNegative = 0.0
+    """Weight of the cross-entropy of the core's attention to the objective's masks, which pass no
+    gradient. It rises as the prices do. Where the masks are better than attention, attention
+    follows them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,7 +198,16 @@ def with_prices(
             places = plainness(images, config.plain, kept.shape[2:]) if config.plain else None
             outside = outside_largest(kept, places)
             made |= {"loss": made["loss"] + price * outside, name: outside.detach()}
+    if weight := factor * config.agree:
+        entropy = cross_entropy(attention, masks.detach())
+        made |= {"loss": made["loss"] + weight * entropy, "agree": entropy.detach()}
     return made
+
+
+def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
+    """Of attention (B, K, h, w) to masks (B, K, H, W), averaged to its grid; a mean over places."""
+    target = functional.adaptive_avg_pool2d(masks.float(), attention.shape[2:])
+    return -(target * log_attention(attention)).sum(dim=1).mean()
 
 
 def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.datasets.format.views import ViewConfig, make_views
-from slotbench.objectives.heads import outside_largest, plainness
+from slotbench.objectives.heads import cross_entropy, outside_largest, plainness
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.rng import building, torch_generator
@@ -87,6 +88,36 @@ def test_prices_of_masks_are_added_from_half_of_the_rise_on():
         wanted = wanted + 0.5 * prices[name] * (1 - largest.mean())
     torch.testing.assert_close(made.loss(half)["loss"], wanted)
     assert set(made.loss(batch(0))) == set(made.loss(batch(purpose="val"))) == {"loss"}
+
+
+def test_attention_follows_the_masks_which_do_not_follow_it():
+    made, plain = make(rise=(0.0, 1.0), agree=0.4), make()
+    half = batch(STEPS // 2)
+    output = made.core(half.images, half.noise(made.core))
+    masks = made.decode(output, half.images).masks.detach().numpy()
+    attention = output.attention.detach().numpy()
+    rows, columns = attention.shape[2:]
+    entropy = 0.0
+    for image, slot, row, column in np.ndindex(attention.shape):
+        cell = masks[image, slot]
+        cell = np.split(np.split(cell, rows, 0)[row], columns, 1)[column]
+        entropy -= cell.mean() * np.log(attention[image, slot, row, column])
+    entropy /= len(attention) * rows * columns
+    losses = made.loss(half)
+    assert float(losses["agree"]) == pytest.approx(entropy, rel=1e-5)
+    added = (losses["loss"] - plain.loss(half)["loss"]).item()
+    assert added == pytest.approx(0.2 * entropy, rel=1e-4)
+    assert set(made.loss(batch(0))) == {"loss"}
+
+
+def test_only_attention_gets_the_gradient_of_the_agreement():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 2, 2, generator=generator, requires_grad=True)
+    masks = torch.rand(2, 3, 4, 4, generator=generator).softmax(dim=1)
+    (gradient,) = torch.autograd.grad(cross_entropy(logits.softmax(dim=1), masks), logits)
+    # Of a cross-entropy to a target that sums to 1: attention less target, a mean over places.
+    target = torch.nn.functional.avg_pool2d(masks, 2)
+    torch.testing.assert_close(gradient, (logits.softmax(dim=1) - target).detach() / 8)
 
 
 def test_a_place_is_as_plain_as_its_least_plain_pixel():
