@@ -21,6 +21,8 @@ HALF = (torch.bfloat16, torch.float16)
 Norm = Literal["none", "batch", "layer"]
 LEAST_ATTENTION = 1e-6
 """Attention below this has the logarithm of this."""
+LEAN = 2.0
+"""How many times an object counts beside the background, in what attention is to agree with."""
 
 
 def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -164,7 +166,7 @@ class MaskConfig(Options):
     agree: NotNegative = 0.0
     """Weight of the cross-entropy of the core's attention to the objective's masks, which pass no
     gradient. It rises as the prices do. Where the masks are better than attention, attention
-    follows them."""
+    follows them. In a place that objects share with the background, objects count double."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -205,8 +207,15 @@ def with_prices(
 
 
 def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
-    """Of attention (B, K, h, w) to masks (B, K, H, W), averaged to its grid; a mean over places."""
+    """Of attention (B, K, h, w) to masks (B, K, H, W), averaged to its grid; a mean over places.
+
+    An image's largest mask is its background's. All others count :data:`LEAN` times: a place of
+    attention is larger than an edge is wide, and objects would lose their rims.
+    """
     target = functional.adaptive_avg_pool2d(masks.float(), attention.shape[2:])
+    share = target.mean(dim=(2, 3), keepdim=True)
+    leaning = target * torch.where(share == share.amax(dim=1, keepdim=True), 1.0, LEAN)
+    target = leaning / leaning.sum(dim=1, keepdim=True)
     return -(target * log_attention(attention)).sum(dim=1).mean()
 
 
