@@ -12,7 +12,7 @@ from pydantic import Field
 from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import TrainingError
-from slotbench.files import Document, parse_document, read_json, write_json
+from slotbench.files import Document, read_document, write_json
 from slotbench.objectives.gather import rank_and_world
 from slotbench.objectives.objective import Objective
 from slotbench.progress import bar, say
@@ -34,7 +34,7 @@ class Tried(Document):
 class _Starts(Document):
     """``starts.json``: the results of all starts so far."""
 
-    tried: tuple[Tried, ...] = Field(strict=False)
+    tried: list[Tried]
 
 
 def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
@@ -44,7 +44,7 @@ def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple
     run repeats none. KeyboardInterrupt after Ctrl-C or SIGTERM.
     """
     file, first = run.path / "starts.json", rank_and_world()[0] == 0
-    tried = list(parse_document(read_json(file), _Starts, str(file)).tried) if file.exists() else []
+    tried = read_document(file, _Starts).tried if file.exists() else []
     with run.lock() if first else nullcontext(), signals():
         for number in range(len(tried), config.train.starts):
             if first:

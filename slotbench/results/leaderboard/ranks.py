@@ -103,18 +103,15 @@ def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
     places = overall([members for _, members in groups], metrics)
     for metric, over in groupby(places, lambda place: place.metric):
         # Rows of one dataset have no mean rank.
-        cells = [
-            [
-                Cell(number(each.mean)),
-                Cell(each.label),
-                *(Cell(str(r or MISSING)) for r in each.ranks),
-            ]
+        lines = [
+            (number(each.mean), each.label, *(str(rank or MISSING) for rank in each.ranks))
             for each in over
             if sum(rank is not None for rank in each.ranks) > 1
         ]
-        if cells:
-            title = f"{metric} · over {len(named)} datasets"
-            yield Table(title, ["mean rank", "row", *named.values()], cells, labels=2)
+        if lines:
+            heads = ["mean rank", "row", *named.values()]
+            cells = [list(map(Cell, texts)) for texts in lines]
+            yield Table(f"{metric} · over {len(named)} datasets", heads, cells, labels=2)
 
 
 def place_text(standing: Standing) -> str:
