@@ -24,8 +24,8 @@ from slotbench.registry import Kind
 
 PANELS = {
     "What": "variant source download image_size train val test shifts features features_weights "
-    "dataset row core objective alignment teacher split images index ranked properties metrics family "
-    "predictions baseline name suite question pictures",
+    "dataset row core objective alignment teacher split images index ranked properties metrics "
+    "family predictions baseline name suite question pictures",
     "Where": "device data_dir results_dir gpus threads checkpoint_every",
     "Output": "out form scale ranks track note",
 }
