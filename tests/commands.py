@@ -38,15 +38,10 @@ def start_command(*words, cwd=None, limit=None, **variables):
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    return subprocess.Popen(
-        [sys.executable, "-m", "slotbench", *map(str, words)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lower,
-        env={**os.environ, "COLUMNS": "120", **variables},
-    )
+    command = [sys.executable, "-m", "slotbench", *map(str, words)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    told = {**os.environ, "COLUMNS": "120", **variables}
+    return subprocess.Popen(command, cwd=cwd, preexec_fn=lower, env=told, **pipes)
 
 
 def slotbench(*words, **options):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from slotbench import registry
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
 from tests.commands import run_command
@@ -15,25 +16,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["SLOTBENCH_PUBLISHED"] = ""  # boards hold the tests' own runs alone
 torch.set_num_threads(1)
 
-LAYOUT = Layout(
-    32,
-    32,
-    3,
-    (
-        Property("color", "categorical", classes=("red", "green", "blue")),
-        Property("position", "numeric", dim=2, unit="pixels"),
-    ),
-)
-ATTRIBUTES = {
-    "name": "clevr",
-    "variant": "clevr6",
-    "origin": "rendered",
-    "sources": "[]",
-    "generator": "tests",
-    "seed": 0,
-    "image_size": 32,
-    "licence": "CC0",
-}
+COLOR = Property("color", "categorical", classes=("red", "green", "blue"))
+POSITION = Property("position", "numeric", dim=2, unit="pixels")
+LAYOUT = Layout(32, 32, 3, (COLOR, POSITION))
+ATTRIBUTES = {"name": "clevr", "variant": "clevr6", "origin": "rendered", "sources": "[]"}
+ATTRIBUTES |= {"generator": "tests", "seed": 0, "image_size": 32, "licence": "CC0"}
 
 
 def blocks_batch(n, seed, layout=LAYOUT):
@@ -79,6 +66,22 @@ def shown(capsys):
         return code, out, " ".join(err.split())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Small images (False) and video (True) for every objective; do not change them."""
+    from tests.objectives import tiny
+
+    return tiny.write_data(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def names():
+    """Names that a test registers are gone after it."""
+    before = {kind: registry.entries(kind) for kind in registry.KINDS}
+    yield
+    registry.restore(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,12 @@ import pytest
 import torch
 from sklearn.cluster import KMeans as ReferenceKMeans
 from sklearn.mixture import GaussianMixture
-from torch import nn
 
 from slotbench.config.run_config import with_field
 from slotbench.cores.baseline_cores import GlobalConfig, assignment, means, starting_centres
 from slotbench.cores.slot_mixture import Mixture, log_densities, responsibilities
 from slotbench.errors import UserError
-from slotbench.rng import torch_generator
-from tests.cores.test_contract import draw, make
-
-
-def normal(*shape, key="x"):
-    return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
+from tests.cores.test_contract import draw, make, normal
 
 
 def mixture():
@@ -48,28 +42,10 @@ def test_responsibilities_and_densities_are_scikit_learn_s():
         np.testing.assert_allclose(likelihood, model.score_samples(points[image].numpy()))
 
 
-class Taken(nn.Module):
-    """A GRU that takes the new value as it is."""
-
-    def forward(self, update, state):
-        del state
-        return update
-
-
-class Nothing(nn.Module):
-    def forward(self, slots):
-        return torch.zeros_like(slots)
-
-
-def plain_mixture(floor=1e-9):
-    """The module without what it learns: EM itself."""
-    core = make("slot-mixture", smallest_variance=floor).double()
-    core.gru, core.mlp = Taken(), Nothing()
-    return core
-
-
 def test_without_what_is_learned_a_round_is_em():
-    core, points, given = plain_mixture(), normal(2, 60, 16, key="points"), mixture()
+    core = make("slot-mixture", smallest_variance=1e-9).double()
+    core.gru.forward, core.mlp.forward = lambda update, _: update, torch.zeros_like
+    points, given = normal(2, 60, 16, key="points"), mixture()
     shares = responsibilities(points, given)
     found = core.maximise(points, shares, given.mean)
     for image in range(2):

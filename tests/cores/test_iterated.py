@@ -11,11 +11,7 @@ from slotbench.cores.layers import cell_centres, sinkhorn
 from slotbench.cores.sinkhorn_slots import sharpened
 from slotbench.cores.slot_attention import cells
 from slotbench.rng import torch_generator
-from tests.cores.test_contract import draw, gradients, make
-
-
-def normal(*shape, key="x"):
-    return torch.randn(shape, generator=torch_generator(0, key), dtype=torch.float64)
+from tests.cores.test_contract import draw, gradients, make, normal
 
 
 def keys_and_values(core, images):

@@ -75,11 +75,6 @@ def found():
 STORED = load("losses")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny.write_data(tmp_path_factory.mktemp("golden"))
-
-
 def test_every_case_is_stored():
     assert set(cases()) == set(STORED)
 

@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.cores.core import SlotOutput
 from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
 from slotbench.objectives.alignment import Hungarian, Mask, Pool, Shared, Sinkhorn, overlap
 from slotbench.rng import torch_generator
+from tests.cores.test_contract import make
 
 
 def views(matrices):
@@ -34,17 +34,6 @@ def slots(seed=0):
     return torch.randn(3, 4, 6, generator=torch_generator(seed, "slots"))
 
 
-class Still(Core):
-    """Draws noise as every core does, and nothing else."""
-
-    def forward(self, images, noise=None):
-        raise AssertionError(f"an alignment ran the core on {images.shape}, {noise}")
-
-
-def core():
-    return Still(CoreConfig(slots=4, width=6), nn.Identity())
-
-
 def test_pool_averages_the_set():
     first, second = slots(0), slots(1)
     paired = Pool().pair(output(torch.stack([first, second])), VIEWS)
@@ -63,24 +52,21 @@ def test_hungarian_maximises_the_sum_of_cosine_similarities():
     first, second = slots(2), slots(3)
     paired = Hungarian().pair(output(torch.stack([first, second])), VIEWS)
     found = torch.cosine_similarity(*paired.vectors, dim=1).unflatten(0, (3, 4)).sum(1)
+    alike = torch.cosine_similarity(first[:, :, None], second[:, None], dim=3)
     for image in range(3):
-        best = max(
-            sum(
-                torch.cosine_similarity(first[image, i], second[image, j], dim=0)
-                for i, j in enumerate(order)
-            )
-            for order in itertools.permutations(range(4))
-        )
+        orders = itertools.permutations(range(4))
+        best = max(alike[image, torch.arange(4), torch.tensor(order)].sum() for order in orders)
         torch.testing.assert_close(found[image], best)
 
 
 def test_only_shared_noise_is_the_same_for_every_image_and_view():
-    noise = Shared().noise(core(), 3, 2, torch_generator(0, "noise"))
-    assert noise.shape == (6, 4, 6)
+    core = make("slot-attention")
+    noise = Shared().noise(core, 3, 2, torch_generator(0, "noise"))
+    assert noise.shape == (6, 4, 16)
     assert torch.equal(noise, noise[:1].expand(6, -1, -1))
     assert not torch.equal(noise[0, 0], noise[0, 1])
     for kind in (Pool, Hungarian, Mask, Sinkhorn):
-        other = kind().noise(core(), 3, 2, torch_generator(0, "noise"))
+        other = kind().noise(core, 3, 2, torch_generator(0, "noise"))
         assert len(other.flatten(1).unique(dim=0)) == 6
 
 

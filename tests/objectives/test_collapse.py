@@ -27,15 +27,19 @@ def scenes(blocks):
     return DatasetFile(blocks / "clevr.h5")
 
 
-@torch.no_grad()
-def measured(made, scenes):
-    """Slot health on the test images, by the evaluation's keys."""
-    images = images_on(Loader(scenes, "test", 24, 0).batch(0), CPU)
-    slots = made.eval().core(images, made.core.noise(24, torch_generator("health"))).slots
+def facts(slots):
+    """Slot health by the evaluation's keys."""
     return {
         "health/effective_rank": health.effective_rank(slots),
         "health/slot_cosine": float(health.slot_cosine(slots).mean()),
     }
+
+
+@torch.no_grad()
+def measured(made, scenes):
+    """Of the test images."""
+    images = images_on(Loader(scenes, "test", 24, 0).batch(0), CPU)
+    return facts(made.eval().core(images, made.core.noise(24, torch_generator("health"))).slots)
 
 
 def train(made, scenes, rate):
@@ -103,16 +107,8 @@ def test_the_rule_against_representations_made_by_hand():
     line = full[..., :1] * torch.randn(16, generator=generator) + 0.01 * full
     point = torch.ones(16) + 0.01 * full
     by_image = full[:, :1] + 0.01 * torch.randn(200, 4, 16, generator=generator)
-    told = []
-    for slots in (full, line, point, by_image, torch.ones(200, 4, 16)):
-        told.append(
-            collapse_warning(
-                {
-                    "health/effective_rank": health.effective_rank(slots),
-                    "health/slot_cosine": float(health.slot_cosine(slots).mean()),
-                }
-            )
-        )
+    made = (full, line, point, by_image, torch.ones(200, 4, 16))
+    told = [collapse_warning(facts(slots)) for slots in made]
     assert told[0] is None
     assert "along one line at most (effective rank 1.0" in str(told[1])
     assert "all slots of an image are alike (cosine similarity 1.000)" in str(told[2])

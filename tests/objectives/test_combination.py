@@ -1,17 +1,14 @@
 """Sums of objectives on one core."""
 
 import copy
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from slotbench.config.mixture import parse
-from slotbench.config.run_config import RunConfig
 from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
-from slotbench.training.build import build
 from tests.objectives import tiny
 
 THREE = "reconstruction+simclr:0.1+byol:2"
@@ -93,17 +90,6 @@ def test_resumed_is_bit_identical(data, tmp_path, name):
     assert tiny.differences(going.objective.state_dict(), resumed.objective.state_dict()) == []
 
 
-def test_a_configuration_is_read_back_as_it_was(data):
-    made = tiny.config(data[False], THREE, "simclr.temperature=0.3", "byol.momentum=0.5")
-    read = RunConfig.from_dict(json.loads(json.dumps(made.to_dict())))
-    assert read == made
-    assert read.id == made.id
-    first, second = (build(each).state_dict() for each in (made, read))
-    assert tiny.differences(first, second) == []
-    other = tiny.config(data[False], THREE.replace("0.1", "0.2"), "simclr.temperature=0.3")
-    assert other.id != made.id
-
-
 @pytest.mark.parametrize(
     "text",
     ["reconstruction+simclr:0.10", " reconstruction + simclr:.1", "reconstruction:1+simclr:1e-1"],
@@ -111,7 +97,7 @@ def test_a_configuration_is_read_back_as_it_was(data):
 def test_one_sum_has_one_spelling_and_so_one_run(data, text):
     plain, other = (tiny.config(data[False], each) for each in ("reconstruction+simclr:0.1", text))
     assert other.names["objective"] == "reconstruction+simclr:0.1"
-    assert other.id == plain.id
+    assert other.id == plain.id != tiny.config(data[False], "reconstruction+simclr:0.2").id
 
 
 def test_masks_are_those_of_the_part_that_decodes(data):

@@ -12,7 +12,7 @@ from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.objectives.dense import SlotInfoNCE, composed, place_nce
+from slotbench.objectives.dense import SlotInfoNCE, place_nce
 from slotbench.objectives.dense_regression import SlotJEPA, standardised
 from tests.objectives import tiny
 from tests.objectives.tiny import rows
@@ -315,13 +315,6 @@ def test_places_that_are_not_shown_have_no_say():
     assert (float(alone), float(right)) == (0, 1)
     nothing, _ = place_nce(predicted, target, torch.zeros_like(shown), torch.tensor(0.1))
     assert float(nothing) == 0
-
-
-def test_maps_compose_as_matrices_do():
-    one, two = rows(0, 5, 2, 3).detach(), rows(1, 5, 2, 3).detach()
-    bottom = torch.tensor([0.0, 0.0, 1.0]).expand(5, 1, 3)
-    expected = (torch.cat([one, bottom], 1) @ torch.cat([two, bottom], 1))[:, :2]
-    torch.testing.assert_close(composed(one, two), expected)
 
 
 def test_the_temperature_stays_above_its_floor(data):

@@ -8,10 +8,7 @@ from slotbench.cores.slot_attention import SlotAttention
 from slotbench.cores.teachers import Teacher
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
-from slotbench.objectives.feature_reconstruction import (
-    FeatureReconstruction,
-    FeatureReconstructionConfig,
-)
+from slotbench.objectives import feature_reconstruction as module
 from slotbench.objectives.objective import TrainBatch
 from slotbench.rng import building, torch_generator
 
@@ -40,9 +37,9 @@ def make(layout=LAYOUT, **fields):
     with building(0, "core"):
         encoder = StridedCnn(StridedCnnConfig(channels=8, stride=8, depth=1), 32)
         core = SlotAttention(SlotAttention.Config(slots=3, width=8, mlp_width=8), encoder)
-    config = FeatureReconstructionConfig(**{"hidden": 16, "depth": 2, **fields})
+    config = module.FeatureReconstructionConfig(**{"hidden": 16, "depth": 2, **fields})
     with building(0, "objective"):
-        return FeatureReconstruction(core, config, layout, load).train()
+        return module.FeatureReconstruction(core, config, layout, load).train()
 
 
 def batch(features=None):

@@ -5,14 +5,8 @@ import torch
 from lightly.loss import BarlowTwinsLoss, VICRegLoss
 from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 
+from slotbench.objectives import redundancy
 from slotbench.objectives.reconstruction import Reconstruction, pairwise_cosine
-from slotbench.objectives.redundancy import (
-    BarlowTwins,
-    VICReg,
-    cross_correlation,
-    off_diagonal_covariance,
-    variance_hinge,
-)
 from slotbench.objectives.two_views import Rows
 from tests.objectives import tiny
 from tests.objectives.tiny import assert_same, rows
@@ -20,8 +14,8 @@ from tests.objectives.tiny import assert_same, rows
 
 def test_variance_and_covariance_equal_lightly_in_value_and_gradient():
     for mine, other in (
-        (variance_hinge, variance_loss),
-        (off_diagonal_covariance, covariance_loss),
+        (redundancy.variance_hinge, variance_loss),
+        (redundancy.off_diagonal_covariance, covariance_loss),
     ):
         ours, theirs = rows(0, 12, 5), rows(0, 12, 5)
         assert_same(ours, theirs, mine(0.7 * ours), other(0.7 * theirs))
@@ -29,12 +23,15 @@ def test_variance_and_covariance_equal_lightly_in_value_and_gradient():
 
 @pytest.mark.parametrize(
     ("name", "kind", "criterion"),
-    [("vicreg", VICReg, VICRegLoss()), ("barlow-twins", BarlowTwins, BarlowTwinsLoss())],
+    [
+        ("vicreg", redundancy.VICReg, VICRegLoss()),
+        ("barlow-twins", redundancy.BarlowTwins, BarlowTwinsLoss()),
+    ],
 )
 def test_the_loss_equals_lightly_in_value_and_gradient(data, monkeypatch, name, kind, criterion):
     """The heads are taken away, so that the rows are what the criterion sees."""
     made = tiny.objective(data[False], name)
-    head = "expander" if kind is VICReg else "projector"
+    head = "expander" if kind is redundancy.VICReg else "projector"
     setattr(made, head, torch.nn.Identity())
     ours, theirs = rows(0, 2, 12, 5), rows(0, 2, 12, 5)
     monkeypatch.setattr(made, "rows", lambda _: Rows(ours, torch.arange(12)))
@@ -57,7 +54,9 @@ def test_both_views_pass_the_head_by_themselves(data):
 def test_cross_correlation_is_pearsons():
     first, second = rows(0, 30, 3).detach() * 5 + 2, rows(1, 30, 4).detach()
     expected = torch.corrcoef(torch.cat([first, second], dim=1).T)[:3, 3:]
-    torch.testing.assert_close(cross_correlation(first, second), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        redundancy.cross_correlation(first, second), expected, atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.0, 0.9])

@@ -14,15 +14,9 @@ from tests.objectives import tiny
 
 KINDS = tiny.kinds()
 TRAINED = [name for name, kind in KINDS.items() if kind.trains]
-WITH_STATE = {
-    "moco": ("queue", "position"),
-    "dino": ("center",),
-    "slotcon": ("center",),
-    "supervised": ("moments",),
-    "byol": (),
-    "attention-consistency": ("center",),
-    "attention-affinity": (),
-}
+WITH_STATE = {"moco": ("queue", "position"), "supervised": ("moments",)}
+WITH_STATE |= dict.fromkeys(("dino", "slotcon", "attention-consistency"), ("center",))
+WITH_STATE |= {"byol": (), "attention-affinity": ()}
 """Buffers that a step moves, by the objectives that have any, or a momentum copy."""
 
 

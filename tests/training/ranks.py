@@ -45,19 +45,14 @@ def alone(case, data, results, processes=1):
     return work.start(choice(case), host, data, results, evaluate=False)
 
 
-def at(case, rank, going):
-    """What befalls a process before a step."""
-    if case == "seconds" and rank == 1:
-        time.sleep(0.005)  # its clock tells another time
-    if case == "stopped" and rank == 1 and going.step == 2:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 def watched(case, rank, seen):
     """A step of a case, which is noted in ``seen`` and may go wrong."""
 
     def step(going, batch):
-        at(case, rank, going)
+        if case == "seconds" and rank == 1:
+            time.sleep(0.005)  # its clock tells another time
+        if case == "stopped" and rank == 1 and going.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
         seen.append(going.step)
         return TRAIN_STEP(going, batch)
 

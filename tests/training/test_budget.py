@@ -9,6 +9,7 @@ from torch import nn
 from slotbench.config.budget import UNITS, Budget
 from slotbench.errors import UserError
 from slotbench.results import judge
+from slotbench.training import loop, signals
 from slotbench.training.flops import flops_of_step
 from tests.objectives import tiny
 from tests.small import CPU, started
@@ -84,24 +85,16 @@ def test_flops_pay_for_the_steps_they_pay_for(blocks, tmp_path):
 
 def test_seconds_end_a_run_and_resuming_does_not_give_it_more(blocks, tmp_path, monkeypatch):
     """By a clock of 10 seconds a step."""
-    now = [0.0]
-
-    def monotonic():
-        return now[0]
-
-    from slotbench.training import loop as trainer
-    from slotbench.training import signals as stopping
-
-    step = trainer.Trainer.train_step
+    now, step = [0.0], loop.Trainer.train_step
 
     def ten_seconds(self, batch):
         now[0] += 10
         if now[0] == 30 and self.step == 2:
-            stopping._noted.append("SIGTERM")
+            signals._noted.append("SIGTERM")
         return step(self, batch)
 
-    monkeypatch.setattr(trainer.time, "monotonic", monotonic)
-    monkeypatch.setattr(trainer.Trainer, "train_step", ten_seconds)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop.Trainer, "train_step", ten_seconds)
     with pytest.raises(KeyboardInterrupt):
         trained(blocks, tmp_path, "45:seconds", steps=100)
     now[0] += 10**6  # between the two, no time is paid for

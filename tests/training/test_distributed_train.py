@@ -1,13 +1,14 @@
 """Two processes with half of each batch do what one does with the whole of it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from slotbench.config.resolve import dataset_info, resolve
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.views import ViewConfig, make_views
+from slotbench.datasets.format.views import ViewConfig, Views, make_views
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
 from slotbench.results.run import Run, read_model
@@ -117,11 +118,6 @@ def test_views_of_a_part_are_the_rows_of_the_whole():
         torch.testing.assert_close(part.images, whole.images[:, first:last])
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny.write_data(tmp_path_factory.mktemp("tiny"))
-
-
 @pytest.mark.parametrize("name", ["reconstruction", "vicreg", "slotcon"])
 def test_the_cost_of_a_whole_batch_is_told_by_small_ones(data, name):
     made = tiny.objective(data[tiny.kinds()[name].temporal], name)
@@ -134,10 +130,6 @@ def test_the_cost_of_a_whole_batch_is_told_by_small_ones(data, name):
 
 
 def doubled(batch):
-    from dataclasses import replace
-
-    from slotbench.datasets.format.views import Views
-
     views = batch.views and Views(*(torch.cat([part, part], 1) for part in batch.views))
     labels = {key: torch.cat([values, values]) for key, values in batch.labels.items()}
     return replace(batch, images=torch.cat([batch.images] * 2), views=views, labels=labels)

@@ -27,17 +27,9 @@ def start_nodes(blocks, folder, names, steps):
         "train --preset quick --objective simclr --device cpu --no-evaluate --checkpoint-every 0"
     )
     places = ("--steps", steps, "--data-dir", blocks, "--results-dir", folder)
-    return [
-        start_command(
-            *words.split(),
-            *places,
-            *sets(*SMALL, *ranks.OFTEN),
-            cwd=folder,
-            **dict(zip(names, (str(rank), "2", "0"), strict=True)),
-            **meet,
-        )
-        for rank in range(2)
-    ]
+    every = (*words.split(), *places, *sets(*SMALL, *ranks.OFTEN))
+    told = [dict(zip(names, (str(rank), "2", "0"), strict=True)) for rank in range(2)]
+    return [start_command(*every, cwd=folder, **each, **meet) for each in told]
 
 
 def test_two_nodes_train_what_one_process_trains(blocks, tmp_path):

@@ -16,7 +16,7 @@ from slotbench.results.run import Run, all_runs, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 from tests.conftest import write_blocks
-from tests.small import CPU, started
+from tests.small import CPU, assert_same_weights, started
 
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 EVERY = "train.val_every=4"
@@ -34,15 +34,8 @@ def test_a_disk_that_fills_under_the_metrics_is_told_with_their_name(tmp_path):
 def test_a_run_leaves_what_a_run_directory_holds(blocks, tmp_path, fields):
     done = started(blocks, tmp_path, EVERY, steps=6, **fields)
     names = {path.name for path in done.path.iterdir()}
-    assert names >= {
-        "config.json",
-        "status.json",
-        "metrics.jsonl",
-        "checkpoint.pt",
-        "model.safetensors",
-        "environment.json",
-        "pictures",
-    }
+    files = "config.json status.json metrics.jsonl checkpoint.pt model.safetensors environment.json"
+    assert names >= {*files.split(), "pictures"}
     assert done.status()["state"] == "done"
     rows = done.metrics()
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -83,26 +76,14 @@ def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fie
     broken = workflow.find(whole.id, tmp_path / "b")
     assert broken.status() | {"state": "interrupted", "step": 4} == broken.status()
     resumed = workflow.resume(whole.id, CPU, blocks, tmp_path / "b", evaluate=False)
-    assert_same(whole, resumed)
-
-
-def assert_same(one, two):
-    first, second = read_model(one), read_model(two)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-    assert one.metrics() == two.metrics()
+    assert_same_weights(whole, resumed)
+    assert whole.metrics() == resumed.metrics()
 
 
 def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_path):
     teacher = started(blocks, tmp_path / "here", objective="random")
-    learner = started(
-        blocks,
-        tmp_path / "here",
-        f"objective.teacher={teacher.path}",
-        "objective.hidden=8",
-        objective="feature-reconstruction",
-    )
+    told = (f"objective.teacher={teacher.path}", "objective.hidden=8")
+    learner = started(blocks, tmp_path / "here", *told, objective="feature-reconstruction")
     assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
     assert str(tmp_path) not in learner.config_file.read_text()
     (tmp_path / "here").rename(tmp_path / "there")
@@ -131,8 +112,6 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
 
 
 def test_data_that_changed_is_refused(blocks, tmp_path):
-    from tests.conftest import write_blocks
-
     done = started(blocks, tmp_path)
     write_blocks(tmp_path / "clevr.h5", train=40)
     with pytest.raises(UserError, match="not the data"):
@@ -154,17 +133,11 @@ def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks, tmp_path):
     assert done.status()["warnings"] == ["2 slots for up to 3 objects"]
 
 
-@pytest.mark.parametrize(
-    ("decay", "step", "rate"),
-    [
-        ("none", 50, 1.0),
-        ("none", 0, 0.1),
-        ("cosine", 50, 0.5),
-        ("cosine", 100, 0.0),
-        ("exponential", 20, 0.5),
-        ("exponential", 40, 0.25),
-    ],
-)
+RATES = [("none", 50, 1.0), ("none", 0, 0.1), ("cosine", 50, 0.5), ("cosine", 100, 0.0)]
+RATES += [("exponential", 20, 0.5), ("exponential", 40, 0.25)]
+
+
+@pytest.mark.parametrize(("decay", "step", "rate"), RATES)
 def test_the_learning_rate_is_a_function_of_the_step(decay, step, rate):
     config = TrainConfig(steps=100, learning_rate=1.0, warmup=10, half_life=20, decay=decay)
     assert learning_rate(config, step) == pytest.approx(rate)
@@ -177,27 +150,23 @@ def test_bfloat16_trains(blocks, tmp_path):
     assert rows[0]["loss"] == pytest.approx(full[0]["loss"], rel=0.05)
 
 
-@pytest.mark.parametrize(
-    "what", ["shape", "name", "step", "optimizer", "moment", "count", "seconds", "before"]
-)
+SPOILT = {
+    "shape": lambda saved: saved["objective"].update({"core.mean": torch.zeros(3)}),
+    "name": lambda saved: saved["objective"].update(x=saved["objective"].pop("core.mean")),
+    "moment": lambda saved: saved["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
+    "count": lambda saved: saved["optimizer"]["state"][0].update(step=torch.zeros(3)),
+    "seconds": lambda saved: saved.update(seconds=math.nan),
+    "before": lambda saved: saved.update(step=-3),
+    "step": lambda saved: saved.update(step="x"),
+    "optimizer": lambda saved: saved.update(optimizer="x"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
 def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
     done = started(blocks, tmp_path)
     saved = torch.load(done.checkpoint, weights_only=True)
-    name = next(iter(saved["objective"]))
-    if what == "shape":
-        saved["objective"][name] = torch.zeros(3)
-    elif what == "name":
-        saved["objective"][f"{name}x"] = saved["objective"].pop(name)
-    elif what == "moment":
-        saved["optimizer"]["state"][0]["exp_avg"] = torch.zeros(3)
-    elif what == "count":
-        saved["optimizer"]["state"][0]["step"] = torch.zeros(3)
-    elif what == "seconds":
-        saved[what] = math.nan
-    elif what == "before":
-        saved["step"] = -3
-    else:
-        saved[what] = "x"
+    SPOILT[what](saved)
     torch.save(saved, done.checkpoint)
     done.write_status("interrupted")
     with pytest.raises(UserError, match="is not a checkpoint of slotbench, or is damaged"):
@@ -217,12 +186,7 @@ def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(b
 
 
 @pytest.mark.parametrize(
-    "choice",
-    [
-        {"objective": "supervised"},
-        {"objective": "simclr", "alignment": "hungarian"},
-        {"objective": "simclr", "alignment": "mask"},
-    ],
+    "choice", [{"objective": "supervised"}, SIMCLR, {**SIMCLR, "alignment": "mask"}]
 )
 def test_a_diverging_run_that_pairs_slots_fails_by_name(blocks, tmp_path, choice, capsys):
     with pytest.raises(TrainingError, match=r"not finite|holds NaN"):

@@ -34,11 +34,6 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny.write_data(tmp_path_factory.mktemp("waits"))
-
-
 @pytest.mark.parametrize(
     "name", sorted(name for name, kind in tiny.kinds().items() if kind.trains and name not in WAIT)
 )
