@@ -2,12 +2,10 @@
 
 import torch
 
-from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation.decoder_probe import train_decoder
 from slotbench.evaluation.evaluate import LIMITS, evaluate
 from slotbench.evaluation.segmentation import METRICS
-from tests.evaluation.test_evaluate import ATTRIBUTES, LAYOUT, ByShade, Plain, judge, squares
+from tests.evaluation.test_evaluate import ByShade, Plain, blind, judge
 
 
 class Noise(ByShade):
@@ -56,10 +54,7 @@ def test_scale_and_shift_of_slots_do_not_matter():
 
 
 def test_without_labels_the_error_is_left(tmp_path):
-    path = tmp_path / "blind.h5"
-    splits = {name: [squares(20, 0, labelled=False)] for name in ("train", "val", "test")}
-    join(path, LAYOUT, splits, ATTRIBUTES)
-    with DatasetFile(path) as file:
+    with blind(tmp_path) as file:
         document = judge(file, groups=("decoder-probe",), probe_steps=2)
     assert set(document["metrics"]) == {"recon_mse/probe-decoder"}
     assert document["skipped"] == {"decoder-probe": "no pixel of the images is labelled"}

@@ -14,12 +14,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation import dci
 from slotbench.evaluation.external import evaluate_given
 from slotbench.evaluation.segmentation import METRICS
-from slotbench.results.judge_external import (
-    Request,
-    check_options,
-    evaluate_baseline,
-    evaluate_predictions,
-)
+from slotbench.results import judge_external
 from slotbench.results.leaderboard import leaderboard
 
 SLOTS = 4
@@ -50,20 +45,11 @@ def arrays_of(blocks, *names):
     return {name: made[name] for name in names} if names else made
 
 
-def judge(
-    tmp_path,
-    blocks,
-    *names,
-    name="SLATE (authors' code)",
-    seed=0,
-    metrics="all",
-    force=False,
-    **options,
-):
-    path = tmp_path / f"predictions-{seed}.npz"
+def judge(tmp_path, blocks, *names, metrics="all", force=False, **options):
+    path, seed, name = tmp_path / "predictions.npz", 0, "SLATE (authors' code)"
     np.savez(path, **arrays_of(blocks, *names))
-    request = Request("clevr", metrics, seed, blocks, tmp_path / "results", force)
-    return evaluate_predictions(path, name, request, **options)
+    request = judge_external.Request("clevr", metrics, seed, blocks, tmp_path / "results", force)
+    return judge_external.evaluate_predictions(path, name, request, **options)
 
 
 def values(document):
@@ -87,7 +73,7 @@ def test_a_whole_file_gets_every_group_and_is_stored_with_its_origin(tmp_path, b
     config = json.loads((entry / "config.json").read_text())
     with DatasetFile(blocks / "clevr.h5") as dataset:
         assert config["dataset"]["recipe"] == dataset.recipe  # joins runs of other machines
-    assert config["source"]["file"] == "predictions-0.npz"
+    assert config["source"]["file"] == "predictions.npz"
     assert len(config["source"]["sha256"]) == 64
     assert config["source"]["arrays"]["train_slots"] == "float32 (48, 4, 6)"
     assert str(tmp_path) not in json.dumps(config)
@@ -138,34 +124,34 @@ def test_slots_alone_are_probed_without_masks(tmp_path, blocks):
 def test_a_bad_file_stores_nothing(tmp_path, blocks):
     path = tmp_path / "bad.npz"
     np.savez(path, masks=np.full((24, 4, 32, 32), np.nan))
-    request = Request("clevr", data_dir=blocks, results_dir=tmp_path / "results")
+    request = judge_external.Request("clevr", data_dir=blocks, results_dir=tmp_path / "results")
     with pytest.raises(UserError, match="image 0"):
-        evaluate_predictions(path, "broken", request)
+        judge_external.evaluate_predictions(path, "broken", request)
     assert not (tmp_path / "results").exists()
     for name in ("", " ", "a\nb", "x" * 81):
         with pytest.raises(UserError, match="--name"):
-            evaluate_predictions(path, name, request)
+            judge_external.evaluate_predictions(path, name, request)
     with pytest.raises(UserError, match="attention"):
-        evaluate_predictions(path, "a", request, mask_source="atention")
+        judge_external.evaluate_predictions(path, "a", request, mask_source="atention")
 
 
 @pytest.mark.parametrize("name", ["one-segment", "voronoi", "kmeans"])
 def test_baselines_are_entries_of_the_family_control(tmp_path, blocks, name):
-    request = Request("clevr", data_dir=blocks, results_dir=tmp_path)
-    entry, document = evaluate_baseline(name, request)
+    request = judge_external.Request("clevr", data_dir=blocks, results_dir=tmp_path)
+    entry, document = judge_external.evaluate_baseline(name, request)
     assert entry.is_relative_to(tmp_path / "baselines" / "clevr-clevr6")
     found = values(document)
     # Neither attention nor decoder: the same numbers stand beside both.
     for metric in METRICS:
         assert found[f"{metric}/attention"] == found[f"{metric}/decoder"]
-    assert evaluate_baseline(name, request) == (entry, document)
+    assert judge_external.evaluate_baseline(name, request) == (entry, document)
     (row,) = leaderboard(tmp_path).to_json()["rows"]
     assert (row["objective"], row["family"]) == (f"baseline:{name}", "control")
     assert row["external"] is False
     assert row["settings"] == "slots=4"
     assert row["metrics"]["fg_ari/attention"]["mean"] == found["fg_ari/attention"]
     with pytest.raises(UserError, match="voronoi"):
-        evaluate_baseline("vornoi", request)
+        judge_external.evaluate_baseline("vornoi", request)
 
 
 def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
@@ -180,19 +166,11 @@ def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
         assert set(file) == {
             f"{prefix}{name}" for prefix in ("", "train_", "val_") for name in ("masks", "slots")
         }
-    request = Request("clevr", data_dir=Path("data"), results_dir=Path("results"))
-    _, document = evaluate_predictions(Path("predictions.h5"), "random numbers", request)
+    request = judge_external.Request("clevr", data_dir=Path("data"), results_dir=Path("results"))
+    _, document = judge_external.evaluate_predictions(
+        Path("predictions.h5"), "random numbers", request
+    )
     assert values(document)["ari/attention"] < 0.2
-
-
-def test_entries_of_one_name_are_seeds_of_one_row(tmp_path, blocks):
-    for seed in (0, 1):
-        judge(tmp_path, blocks, "masks", seed=seed, name="SLATE | [b]x[/b]")
-    board = leaderboard(tmp_path / "results")
-    (row,) = board.to_json()["rows"]
-    assert (row["objective"], row["seeds"], row["external"]) == ("SLATE | [b]x[/b]", 2, True)
-    assert row["family"] == "external"
-    assert "· external" in board.to_markdown()
 
 
 def test_options_that_do_not_fit_are_explained():
@@ -207,7 +185,7 @@ def test_options_that_do_not_fit_are_explained():
         "--name goes with": {"runs": ["0-a"], "name": "mine"},
     }.items():
         with pytest.raises(UserError, match=message):
-            check_options(**{**dict.fromkeys(names), "split": "test", **given})
+            judge_external.check_options(**{**dict.fromkeys(names), "split": "test", **given})
 
 
 def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, shown):

@@ -75,11 +75,8 @@ class Brightness(Metric):
 
 
 @pytest.fixture
-def registered():
-    before = {kind: registry.entries(kind) for kind in registry.KINDS}
+def registered(names):  # noqa: ARG001
     registry.register("metrics")(Brightness)
-    yield
-    registry.restore(before)
 
 
 @pytest.mark.usefixtures("registered")

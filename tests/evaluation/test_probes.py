@@ -67,16 +67,9 @@ def test_neighbours_vote_as_in_scikit_learn():
 
 
 def test_scene_labels_are_those_of_visible_objects():
-    layout = Layout(
-        8,
-        8,
-        3,
-        (
-            Property("color", "categorical", classes=("red", "blue")),
-            Property("depth", "numeric"),
-            Property("shape", "categorical", classes=("cube", "ball", "cone")),
-        ),
-    )
+    color = Property("color", "categorical", classes=("red", "blue"))
+    shape = Property("shape", "categorical", classes=("cube", "ball", "cone"))
+    layout = Layout(8, 8, 3, (color, Property("depth", "numeric"), shape))
     properties = {
         "color": np.array([[0, 1, -1], [1, 1, 0]], np.int16),
         "depth": np.zeros((2, 3), np.float32),

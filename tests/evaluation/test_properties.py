@@ -83,10 +83,9 @@ def test_an_mlp_probe_learns_what_is_not_linear():
     train, val, test = make(600, 0), make(100, 2), make(200, 1)
     for data in (train, val, test):
         data.properties["angle"] = np.abs(data.properties["angle"] - 180)
+    options = {"seed": 0, "protocol": "mask", "steps": 600}
     linear, mlp = (
-        predict_properties(
-            train, val, test, LAYOUT, seed=0, protocol="mask", hidden=hidden, steps=600
-        )["angle"].value
+        predict_properties(train, val, test, LAYOUT, hidden=hidden, **options)["angle"].value
         for hidden in (0, 64)
     )
     assert linear < 0.2

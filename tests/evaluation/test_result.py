@@ -1,18 +1,10 @@
 """Results and their bootstrap intervals."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from slotbench.evaluation.result import Result, bootstrap, mean_result
-
-
-def test_a_result_survives_json():
-    for result in (Result(0.5, 10, 2, 3, 0.4, 0.6), Result(None, 0, 7)):
-        text = json.dumps(result.to_dict(), allow_nan=False)
-        assert Result(**json.loads(text)) == result
 
 
 def test_nan_is_no_value():

@@ -28,10 +28,7 @@ def sets(n, elements, seed, spread=3.0):
     generator = np.random.default_rng(seed)
     return ObjectSets(
         generator.uniform(-spread, spread, (n, elements, 3)),
-        np.stack(
-            [generator.integers(0, 3, (n, elements)), generator.integers(0, 2, (n, elements))],
-            axis=2,
-        ),
+        np.stack([generator.integers(0, kinds, (n, elements)) for kinds in (3, 2)], axis=2),
         generator.random((n, elements)),
     )
 
@@ -124,19 +121,8 @@ def data(n, seed, told=True, slots=6):
     shape = np.where(visible, generator.integers(0, 2, (n, 5)), -1).astype(np.int16)
     position = generator.uniform(-3, 3, (n, 5, 3)).astype(np.float32)
     content = np.zeros((n, slots, 9), np.float32)
-    content[:, :5] = (
-        np.concatenate(
-            [
-                np.eye(4)[color][..., :3],
-                np.eye(3)[shape][..., :2],
-                position / 2,
-                visible[..., None],
-            ],
-            axis=2,
-        )
-        * visible[..., None]
-        * 4
-    )
+    held = [np.eye(4)[color][..., :3], np.eye(3)[shape][..., :2], position / 2, visible[..., None]]
+    content[:, :5] = 4 * np.concatenate(held, axis=2) * visible[..., None]
     if not told:
         content = generator.normal(size=content.shape).astype(np.float32)
     order = generator.random((n, slots)).argsort(axis=1)[:, :, None]

@@ -10,15 +10,9 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation import groups as metrics
+from slotbench.evaluation import shifts
 from slotbench.evaluation.properties import property_results
 from slotbench.evaluation.segmentation import scores
-from slotbench.evaluation.shifts import (
-    NEW,
-    shifted_masks,
-    shifted_properties,
-    two_step,
-    without_properties,
-)
 from slotbench.evaluation.slot_probes import Predictions
 from slotbench.evaluation.targets import Encoding
 from slotbench.matching import assign
@@ -59,7 +53,7 @@ def test_equals_the_definition_by_hand(objects, slots):
     without, cost = (torch.from_numpy(generator.normal(size=shape)) for _ in range(2))
     visible = torch.from_numpy(generator.random(shape[:2]) < 0.8)
     changed = torch.from_numpy(generator.random(shape[:2]) < 0.3)
-    found = two_step(without, cost, visible, changed)
+    found = shifts.two_step(without, cost, visible, changed)
     for image in range(12):
         parts = (without, cost, visible, changed)
         expected = by_hand(*(part[image].numpy() for part in parts))
@@ -69,7 +63,9 @@ def test_equals_the_definition_by_hand(objects, slots):
 def test_the_cost_of_a_taken_slot_does_not_decide_who_goes_without():
     without, cost = [[0, 9], [9, 5], [9, 5.5]], [[0, 0], [0.1, 1], [3, 1.2]]
     flags = torch.tensor([[True, False, False]])
-    found = two_step(torch.tensor([without]), torch.tensor([cost]), torch.ones_like(flags), flags)
+    found = shifts.two_step(
+        torch.tensor([without]), torch.tensor([cost]), torch.ones_like(flags), flags
+    )
     assert found.tolist() == [[0, 1, -1]]
 
 
@@ -90,16 +86,18 @@ def test_a_new_colour_does_not_lead_the_matching_astray():
     predicted = encoding.normalise(predicted)
     visible = torch.from_numpy(data.visible)
     cost = encoding.cost(predicted, targets)
-    blind = without_properties(encoding, ["color"]).cost(predicted, targets)
+    blind = shifts.without_properties(encoding, ["color"]).cost(predicted, targets)
     right = torch.arange(4).expand(60, -1)
-    order = two_step(blind, cost, visible, changed)
+    order = shifts.two_step(blind, cost, visible, changed)
     assert (order == right)[visible].all()
     assert not (assign(cost, visible) == right)[visible].all()
     # What is left out counts nothing, and the rest counts as before.
     flat = predicted.clone()
     flat[..., color] = 0
-    torch.testing.assert_close(without_properties(encoding, ["color"]).cost(flat, targets), blind)
-    everything = without_properties(encoding, ["color", "position", "angle"])
+    torch.testing.assert_close(
+        shifts.without_properties(encoding, ["color"]).cost(flat, targets), blind
+    )
+    everything = shifts.without_properties(encoding, ["color", "position", "angle"])
     assert everything.cost(predicted, targets).abs().max() == 0
 
 
@@ -112,19 +110,19 @@ def test_properties_of_a_subset_are_those_of_its_objects():
     order = generator.integers(0, 5, data.visible.shape)
     changed = generator.random(data.visible.shape) < 0.4
     given = Predictions(encoding, order, predicted, targets)
-    found = shifted_properties(given, data.visible, changed, seed=0)
+    found = shifts.shifted_properties(given, data.visible, changed, seed=0)
     everything = property_results(given, data.visible, seed=0)
     assert {name: found[f"all/{name}"] for name in everything} == everything
     assert found["changed/mean"].n + found["unchanged/mean"].n == found["all/mean"].n
     weights = [found[f"{part}/color"].n for part in ("changed", "unchanged")]
     values = [found[f"{part}/color"].value for part in ("changed", "unchanged")]
     assert found["all/color"].value == pytest.approx(np.average(values, weights=weights))
-    new = shifted_properties(given, data.visible, changed, seed=0, new=["color"])
+    new = shifts.shifted_properties(given, data.visible, changed, seed=0, new=["color"])
     assert {"all/color", "changed/color"}.isdisjoint(new)
     assert new["unchanged/color"] == found["unchanged/color"]
     rest = [new[f"changed/{name}"].value for name in ("position", "position", "angle")]
     assert new["changed/mean"].value == pytest.approx(np.mean(rest))
-    none = shifted_properties(given, data.visible, np.zeros_like(changed), seed=0)
+    none = shifts.shifted_properties(given, data.visible, np.zeros_like(changed), seed=0)
     assert none["changed/mean"].value is None
     assert none["unchanged/mean"] == everything["mean"]
 
@@ -134,7 +132,7 @@ def test_masks_of_subsets_are_scored_after_one_matching_of_all():
     truth = torch.from_numpy(generator.integers(0, 5, (20, 12, 12)).astype(np.uint8))
     labels = torch.from_numpy(generator.integers(0, 6, truth.shape))
     changed = torch.from_numpy(generator.random((20, 6)) < 0.4)
-    found = shifted_masks(labels, truth, changed, 6)
+    found = shifts.shifted_masks(labels, truth, changed, 6)
     whole = scores(labels, truth, 6)
     for name in ("fg_ari", "miou", "mbo"):
         torch.testing.assert_close(found["all"][name], whole[name])
@@ -157,12 +155,8 @@ def shifted(tmp_path):
         moved["image"][image][moved["mask"][image] == 1] = 225
     moved["property/shade"][:, 0] = -1
     splits = {"train": [squares(150, 0)], "val": [squares(40, 1)], "test": [squares(30, 2)]}
-    join(
-        path,
-        SQUARES,
-        {**splits, "test-object_color": [moved], "test-crop": [squares(30, 4)]},
-        ATTRIBUTES,
-    )
+    splits |= {"test-object_color": [moved], "test-crop": [squares(30, 4)]}
+    join(path, SQUARES, splits, ATTRIBUTES)
     with h5py.File(path, "a") as file:
         file["test-object_color"]["shift/changed"] = flags
     with DatasetFile(path) as file:
@@ -170,7 +164,7 @@ def shifted(tmp_path):
 
 
 def test_shifted_test_sets_are_judged_with_the_probes_of_training(shifted, monkeypatch):
-    monkeypatch.setitem(NEW, "object_color", ("shade",))
+    monkeypatch.setitem(shifts.NEW, "object_color", ("shade",))
     document = judge(shifted, groups=("shifts",), probe_steps=300)
     assert document["skipped"] == {}
     found = {key: cell["value"] for key, cell in document["metrics"].items()}
