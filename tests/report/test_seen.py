@@ -7,15 +7,7 @@ import torch
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import BACKGROUND, PALETTE
 from slotbench.evaluation.segmentation import scores
-from slotbench.report.canvas import (
-    contrast,
-    inner_points,
-    label_panel,
-    panel_size,
-    slot_colors,
-    slot_panel,
-    truth_panel,
-)
+from slotbench.report import canvas
 from slotbench.report.seen import Viewer, background_slot, look, matched_slots, objects_of
 from tests.report.models import Model, write
 
@@ -64,11 +56,11 @@ def test_objects_get_the_slots_that_overlap_them_best():
 
 
 def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched():
-    colors = slot_colors(3, 2)
+    colors = canvas.slot_colors(3, 2)
     assert tuple(colors[2]) == BACKGROUND
     assert (colors[:2] == PALETTE[:2]).all()
-    masks = np.array(label_panel(PERFECT, colors, side=100))
-    truth = np.array(truth_panel(TRUTH, {1: 0, 2: None}, colors, side=100))
+    masks = np.array(canvas.label_panel(PERFECT, colors, side=100))
+    truth = np.array(canvas.truth_panel(TRUTH, {1: 0, 2: None}, colors, side=100))
     assert tuple(masks[12, 12]) == tuple(truth[12, 12]) == tuple(PALETTE[0])
     assert tuple(masks[62, 62]) == tuple(PALETTE[1])
     assert tuple(masks[50, 50]) == tuple(truth[50, 50]) == BACKGROUND
@@ -79,7 +71,7 @@ def test_panels_show_a_slot_in_its_own_colour_and_a_lost_object_hatched():
 def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere():
     slot = np.zeros((16, 16, 4), np.uint8)
     slot[:, :8] = (200, 30, 40, 255)
-    panel = np.array(slot_panel(slot, PALETTE[3], side=64)).astype(int)
+    panel = np.array(canvas.slot_panel(slot, PALETTE[3], side=64)).astype(int)
     assert np.abs(panel[32, 10] - (200, 30, 40)).max() <= 2
     assert {int(value) for value in np.unique(panel[8:56, 48:56])} == {236, 255}
     assert tuple(panel[0, 30]) == tuple(PALETTE[3])
@@ -87,10 +79,10 @@ def test_a_slot_panel_is_opaque_where_the_slot_is_and_chequered_elsewhere():
 
 @pytest.mark.parametrize("shape", [(35, 21), (1, 500)])
 def test_panels_keep_the_shape_of_the_image(shape):
-    size = panel_size(shape, 128)
+    size = canvas.panel_size(shape, 128)
     assert max(size) == 128
     assert size == pytest.approx([128 * part / max(shape) for part in shape[::-1]], abs=1)
-    assert label_panel(np.zeros(shape, np.int64), slot_colors(1, None)).size == size
+    assert canvas.label_panel(np.zeros(shape, np.int64), canvas.slot_colors(1, None)).size == size
 
 
 def test_inner_points_lie_inside_one_in_each_part():
@@ -98,15 +90,15 @@ def test_inner_points_lie_inside_one_in_each_part():
     ring[5:25, 5:35] = True
     ring[10:20, 10:30] = False
     ring[13:17, 15:25] = True
-    found = inner_points(ring, least=0)
+    found = canvas.inner_points(ring, least=0)
     assert len(found) == 2
     x, y = found[1]  # the island, which is less deep
     assert (15 <= x < 25, 13 <= y < 17) == (True, True)
     assert all(ring[y, x] for x, y in found)
-    assert len(inner_points(ring, least=2.5)) == 1
-    assert inner_points(ring, least=10) == []
-    assert inner_points(np.zeros((5, 5), bool), least=0) == []
-    assert inner_points(np.ones((9, 9), bool), least=5) == [(4, 4)]
+    assert len(canvas.inner_points(ring, least=2.5)) == 1
+    assert canvas.inner_points(ring, least=10) == []
+    assert canvas.inner_points(np.zeros((5, 5), bool), least=0) == []
+    assert canvas.inner_points(np.ones((9, 9), bool), least=5) == [(4, 4)]
 
 
 def test_numbers_can_be_read_on_every_colour():
@@ -116,7 +108,7 @@ def test_numbers_can_be_read_on_every_colour():
         return float(linear @ (0.2126, 0.7152, 0.0722))
 
     for color in [*PALETTE, BACKGROUND]:
-        light, dark = sorted((luminance(color), luminance(contrast(color))), reverse=True)
+        light, dark = sorted((luminance(color), luminance(canvas.contrast(color))), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 3  # what WCAG asks of large text
 
 

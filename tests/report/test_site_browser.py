@@ -11,23 +11,11 @@ from tests.report.test_site import fill, site
 PRIMARY = "fg_ari/attention"
 selenium = pytest.importorskip("selenium.webdriver")
 WebDriverWait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("chromium") and shutil.which("chromedriver")),
-        reason="chromium or chromedriver is not installed",
-    ),
-]
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+LACKING = not (shutil.which("chromium") and shutil.which("chromedriver"))
+REASON = "chromium or chromedriver is not installed"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(LACKING, reason=REASON)]
+FLAGS = ("--headless", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic")
+FLAGS += ("--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
 @pytest.fixture(scope="module")

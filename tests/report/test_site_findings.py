@@ -10,15 +10,7 @@ import pytest
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from tests.report.test_site import Page, site
-from tests.results.results import (
-    add_run,
-    add_seeds,
-    make_evaluation,
-    make_record,
-    make_status,
-    text_of,
-    write,
-)
+from tests.results import results as fake
 from tests.suites.tiny import data, planned
 from tests.suites.tiny import write as write_suite
 
@@ -53,11 +45,11 @@ def row_of(page, *words):
 
 def test_ranks_stand_on_the_page_with_their_ties_and_gaps(tmp_path):
     for variant in ("clevr6", "clevr10"):
-        add_seeds(tmp_path, METRIC, [0.8, 0.81, 0.82], objective="simclr", variant=variant)
-        add_seeds(tmp_path, METRIC, [0.79, 0.8, 0.82], objective="byol", variant=variant)
-        add_seeds(tmp_path, METRIC, [0.1, 0.11, 0.12], objective="random", variant=variant)
-    add_seeds(tmp_path, METRIC, [0.9, 0.91, 0.92], objective="vicreg")
-    add_run(tmp_path, objective="moco", status=make_status("failed"))
+        fake.add_seeds(tmp_path, METRIC, [0.8, 0.81, 0.82], objective="simclr", variant=variant)
+        fake.add_seeds(tmp_path, METRIC, [0.79, 0.8, 0.82], objective="byol", variant=variant)
+        fake.add_seeds(tmp_path, METRIC, [0.1, 0.11, 0.12], objective="random", variant=variant)
+    fake.add_seeds(tmp_path, METRIC, [0.9, 0.91, 0.92], objective="vicreg")
+    fake.add_run(tmp_path, objective="moco", status=fake.make_status("failed"))
     page = Page(site(tmp_path, tmp_path / "report").index)
     assert "ranks" in page.ids
     assert "over 2 datasets" in page.words
@@ -78,9 +70,9 @@ def test_the_first_screen_is_of_the_data_that_the_headline_speaks_of(tmp_path):
     """Whatever else was run here."""
     for objective, value in (("simclr", 0.9), ("reconstruction", 0.5), ("random", 0.1)):
         values = [value, value + 0.01, value + 0.02]
-        add_seeds(tmp_path, METRIC, values, objective=objective, variant="clevr10")
+        fake.add_seeds(tmp_path, METRIC, values, objective=objective, variant="clevr10")
     for objective in ("simclr", "byol", "vicreg", "supervised"):
-        add_run(tmp_path, {METRIC: 0.11}, objective=objective)
+        fake.add_run(tmp_path, {METRIC: 0.11}, objective=objective)
     page = Page(site(tmp_path, tmp_path / "report").index)
     head, data = opening_of(page)
     assert "clevr10" in leaderboard(tmp_path).verdict.headline
@@ -96,11 +88,13 @@ def test_the_first_screen_is_of_the_data_that_the_headline_speaks_of(tmp_path):
 
 
 def test_without_a_comparison_the_first_screen_is_of_what_was_run_here(tmp_path):
-    records = [make_record({METRIC: 0.5}, objective=name) for name in ("simclr", "byol", "random")]
-    write(tmp_path / "published" / "2025.json", records)
-    add_run(tmp_path, {METRIC: 0.5}, objective="simclr", variant="clevr10")
+    records = [
+        fake.make_record({METRIC: 0.5}, objective=name) for name in ("simclr", "byol", "random")
+    ]
+    fake.write(tmp_path / "published" / "2025.json", records)
+    fake.add_run(tmp_path, {METRIC: 0.5}, objective="simclr", variant="clevr10")
     for objective in ("simclr", "supervised"):
-        add_run(tmp_path, {METRIC: 0.5}, objective=objective, name="clevrtex", variant="full")
+        fake.add_run(tmp_path, {METRIC: 0.5}, objective=objective, name="clevrtex", variant="full")
     head, data = opening_of(Page(site(tmp_path, tmp_path / "report").index))
     # Of what was run here, that with most rows.
     assert data == ["clevrtex:full", "clevr:clevr10", "clevr:clevr6"]
@@ -111,20 +105,20 @@ def test_flops_are_a_cost_where_they_were_counted(tmp_path):
     for seed, (objective, count) in itertools.product(
         range(3), (("reconstruction", 2e15), ("simclr", 5e14), ("random", None))
     ):
-        status = make_status(flops=count) if count else make_status()
-        add_run(tmp_path, {METRIC: 0.5}, objective=objective, seed=seed, status=status)
+        status = fake.make_status(flops=count) if count else fake.make_status()
+        fake.add_run(tmp_path, {METRIC: 0.5}, objective=objective, seed=seed, status=status)
     page = Page(site(tmp_path, tmp_path / "report").index)
     counted = {row["objective"].split()[0]: row["FLOPs"] for row in page.table("board")}
     # One without it has no zero.
     assert counted == {"reconstruction": [2e15, "2e+15"], "simclr": [5e14, "5e+14"], "random": None}
     plain = tmp_path / "plain"
-    add_seeds(plain, METRIC, [0.1, 0.2])
+    fake.add_seeds(plain, METRIC, [0.1, 0.2])
     assert "FLOPs" not in Page(site(plain, plain / "report").index).table("board")[0]
 
 
 def test_curves_of_many_rows_have_a_page_of_their_own(tmp_path):
     for number in range(26):
-        run = add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
+        run = fake.add_run(tmp_path, {METRIC: 0.5}, overrides={"core.slots": number})
         (run / "metrics.jsonl").write_text('{"step": 0, "loss": 2}\n{"step": 9, "loss": 0.5}\n')
     index = site(tmp_path, tmp_path / "report").index
     assert "curves.html" in Page(index).links
@@ -154,13 +148,13 @@ def fill_suite(home, text, values, skip):
         path, seed = cell.run.path, cell.choice.seed
         level = str(cell.values.get("alignment") or cell.values["objective"])
         document = cell.config.to_dict()
-        write(path / "config.json", document)
+        fake.write(path / "config.json", document)
         if (cell.values["objective"], seed) == skip and level == min(values):
-            write(path / "status.json", make_status("failed", reason="no memory left"))
+            fake.write(path / "status.json", fake.make_status("failed", reason="no memory left"))
             continue
-        write(path / "status.json", make_status())
+        fake.write(path / "status.json", fake.make_status())
         numbers = {METRIC: values[level] + 0.001 * seed * (level == max(values))}
-        write(path / "evaluation.json", make_evaluation(document, numbers))
+        fake.write(path / "evaluation.json", fake.make_evaluation(document, numbers))
     return file
 
 
@@ -171,7 +165,7 @@ def suite_site(home, suite):
 
 def test_a_suites_question_is_answered_by_its_axes(home):
     file = fill_suite(home, ALIGNMENTS, {"hungarian": 0.5, "pool": 0.4}, ("vicreg", 2))
-    add_seeds(home / "results", METRIC, [0.9, 0.9, 0.9], objective="byol")  # of no suite
+    fake.add_seeds(home / "results", METRIC, [0.9, 0.9, 0.9], objective="byol")  # of no suite
     page = suite_site(home, str(file))
     answer = page.words.index("alignment: undecided in 1 comparison, the largest")
     assert page.words.index("Does it matter how slots are paired?") < answer
@@ -187,11 +181,11 @@ def test_the_page_and_the_terminal_count_the_same_comparisons(home):
     """Those of a suite's axes are counted apart."""
     ran_alone(home)
     for objective in ("byol", "reconstruction"):
-        add_run(home / "results", {METRIC: 0.9}, objective=objective)
+        fake.add_run(home / "results", {METRIC: 0.9}, objective=objective)
     page, board = suite_site(home, None), leaderboard(home / "results")
     assert board.lacking.startswith("1 of 2 comparisons lack seeds")
     assert board.lacking in page.words
-    assert board.lacking in " ".join(text_of(board).split())
+    assert board.lacking in " ".join(fake.text_of(board).split())
 
 
 def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
@@ -205,7 +199,7 @@ def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
 
 
 def test_a_suite_that_is_not_known_is_an_error(home):
-    add_run(home / "results", {METRIC: 0.5})
+    fake.add_run(home / "results", {METRIC: 0.5})
     with pytest.raises(UserError, match="suite"):
         suite_site(home, "alignmnt")
 

@@ -46,6 +46,13 @@ def change(bundle, name, edit):
     seal(bundle)
 
 
+def flip(file):
+    """Change a bit of the last byte."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
 def zipped(bundle, out, *extra):
     """The folder as an archive, with what does not belong there."""
     with zipfile.ZipFile(out, "w") as archive:

@@ -13,6 +13,9 @@ from slotbench.results.leaderboard.wording import DEFAULT_METRICS
 
 Numbers = Mapping[str, float | None]
 ALL = dict.fromkeys(DEFAULT_METRICS, 0.5)
+USUAL = {"name": "clevr", "variant": "clevr6", "origin": "rendered", "size": 64}
+USUAL |= {"core": "slot-attention", "preset": "quick", "learning_rate": 2e-3, "steps": 3000}
+USUAL |= {"alignment": None, "overrides": None}
 _serial = itertools.count()
 
 
@@ -21,21 +24,12 @@ def write(file, document):
     file.write_text(json.dumps(document))
 
 
-def make_config(
-    objective="reconstruction",
-    seed=0,
-    *,
-    alignment=None,
-    overrides=None,
-    preset="quick",
-    name="clevr",
-    variant="clevr6",
-    origin="rendered",
-    size=64,
-    core="slot-attention",
-    learning_rate=2e-3,
-    steps=3000,
-):
+def make_config(objective="reconstruction", seed=0, **fields):
+    """``fields`` are those of :data:`USUAL`."""
+    name, variant, origin, size, core, preset, learning_rate, steps, alignment, overrides = (
+        fields.pop(key, usual) for key, usual in USUAL.items()
+    )
+    assert not fields
     data = {"name": name, "variant": variant, "origin": origin, "objects": 6, "image_size": size}
     document = {
         "schema": 1,

@@ -13,40 +13,23 @@ from slotbench.results.leaderboard import leaderboard
 from tests.results.results import ALL, add_run, make_config, make_status, publish, write
 
 METRIC = "fg_ari/attention"
-ENVIRONMENT = {
-    "slotbench": "0.1.0",
-    "python": "3.11.7",
-    "threads": 2,
-    "git": {"commit": "c" * 40, "clean": False},
-    "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
-}
+ENVIRONMENT = {"slotbench": "0.1.0", "python": "3.11.7", "threads": 2}
+ENVIRONMENT |= {"git": {"commit": "c" * 40, "clean": False}}
+ENVIRONMENT |= {"packages": {"torch": "2.15.0", "numpy": "2.4.6"}}
 
 
 def fill(results_dir):
     """Two runs that count, one that failed, one not evaluated, one of other data, one published."""
-    run = add_run(
-        results_dir,
-        ALL,
-        seed=1,
-        objective="simclr",
-        alignment="pool",
-        overrides={"core.slots": 9},
-        status=make_status(flops=1.5e15),
-        evaluation={"model": "a" * 64, "groups": {"segmentation": 1}},
-    )
+    choice = {"objective": "simclr", "alignment": "pool", "overrides": {"core.slots": 9}}
+    judged = {"model": "a" * 64, "groups": {"segmentation": 1}}
+    status = make_status(flops=1.5e15)
+    run = add_run(results_dir, ALL, seed=1, status=status, evaluation=judged, **choice)
     write(run / "environment.json", ENVIRONMENT)
     add_run(results_dir, {**ALL, METRIC: None}, seed=0)
     add_run(results_dir, seed=2, status=make_status("failed", reason='out of memory; "oom", \n2'))
     add_run(results_dir, seed=3)
     add_run(results_dir, ALL, seed=4, evaluation={"fingerprint": "other"})
     publish(results_dir, ALL, [20])
-
-
-def by_run(rows):
-    found = {}
-    for row in rows:
-        found.setdefault(row["run"], []).append(row)
-    return found
 
 
 def test_a_row_says_where_its_number_came_from(tmp_path):
@@ -74,9 +57,10 @@ def test_a_row_says_where_its_number_came_from(tmp_path):
 
 def test_every_run_is_there_and_says_whether_it_counts(tmp_path):
     fill(tmp_path)
-    found = by_run(list(results(tmp_path)))
-    assert len(found) == 6
-    seeds = {rows[0]["seed"]: rows for rows in found.values()}
+    seeds = defaultdict(list)
+    for row in results(tmp_path):
+        seeds[row["seed"]].append(row)
+    assert len(seeds) == 6
     # A value that is missing is a row with no value, not a row that is missing.
     assert [row["value"] for row in seeds[0] if row["metric"] == METRIC] == [None]
     assert len(seeds[0]) == len(seeds[1]) == len(ALL)

@@ -101,13 +101,10 @@ def test_an_axis_that_only_some_runs_have_is_compared_among_those():
 def test_chance_is_called_a_finding_in_five_per_cent_of_suites_at_most():
     draws, claims, trials = np.random.default_rng(2), 0, 150
     for _ in range(trials):
-        found = contrasts(
-            [
-                Observation("one", seed, {"alignment": level}, {METRIC: float(draws.normal())})
-                for seed in range(8)
-                for level in "abcd"
-            ],
-            [METRIC],
-        )
+        made = [
+            Observation("one", seed, {"alignment": level}, {METRIC: float(draws.normal())})
+            for seed, level in itertools.product(range(8), "abcd")
+        ]
+        found = contrasts(made, [METRIC])
         claims += any(each.verdict in ("better", "worse") for each in found)
     assert stats.binomtest(claims, trials, 0.05, "greater").pvalue > 0.001

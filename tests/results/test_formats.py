@@ -15,23 +15,9 @@ from slotbench.results import kept
 from slotbench.results.export import results, to_csv
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, number
-from tests.results.results import (
-    ALL,
-    add_run,
-    make_config,
-    make_evaluation,
-    make_status,
-    only,
-    publish,
-    text_of,
-    write,
-)
+from tests.results import results as fake
 
 FG, PROPS = "fg_ari/attention", "properties/linear/mask/mean"
-
-
-def read_csv(text):
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def lines_of(text, name):
@@ -39,12 +25,12 @@ def lines_of(text, name):
 
 
 def test_the_json_contract(tmp_path):
-    warning = make_status(warnings=["7 slots for up to 10 objects"])
+    warning = fake.make_status(warnings=["7 slots for up to 10 objects"])
     for seed in (0, 1):
-        add_run(tmp_path, ALL, seed=seed, status=warning)
-    add_run(tmp_path, ALL, objective="simclr", alignment="pool")
+        fake.add_run(tmp_path, fake.ALL, seed=seed, status=warning)
+    fake.add_run(tmp_path, fake.ALL, objective="simclr", alignment="pool")
     for objective in ("reconstruction+simclr:0.1", "mine"):
-        add_run(tmp_path, ALL, objective=objective)
+        fake.add_run(tmp_path, fake.ALL, objective=objective)
     document = leaderboard(tmp_path).to_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["schema"] == 1
@@ -65,21 +51,21 @@ def test_the_json_contract(tmp_path):
     ]
 
 
-def test_times_on_other_devices_are_not_averaged(tmp_path):
-    for seed, seconds in enumerate([300.0, 200.0]):
-        add_run(tmp_path, ALL, seed=seed, status=make_status(seconds=seconds))
-    add_run(tmp_path, ALL, seed=2, status=make_status(seconds=1.0, device="cuda"))
-    row = only(leaderboard(tmp_path))
-    assert (row["cost"]["seconds"], row["cost"]["device"]) == (250, "cpu, 2 threads")
-    assert row["warnings"] == ["cost is of the 2 of 3 runs on cpu, 2 threads"]
-
-
-def test_one_thread_is_one_device_in_earlier_runs_too(tmp_path):
-    for seed, device in enumerate(("cpu, 1 threads", "cpu, 1 thread", "cpu, 11 threads")):
-        add_run(tmp_path, ALL, seed=seed, status=make_status(device=device))
-    row = only(leaderboard(tmp_path))
-    assert row["cost"]["device"] == "cpu, 1 thread"
-    assert row["warnings"] == ["cost is of the 2 of 3 runs on cpu, 1 thread"]
+@pytest.mark.parametrize(
+    ("devices", "shown"),
+    [
+        (("cpu, 2 threads", "cpu, 2 threads", "cuda"), "cpu, 2 threads"),
+        (("cpu, 1 threads", "cpu, 1 thread", "cpu, 11 threads"), "cpu, 1 thread"),  # earlier runs
+    ],
+)
+def test_times_on_other_devices_are_not_averaged(tmp_path, devices, shown):
+    for seed, (device, seconds) in enumerate(zip(devices, (300.0, 200.0, 1.0), strict=True)):
+        fake.add_run(
+            tmp_path, fake.ALL, seed=seed, status=fake.make_status(seconds=seconds, device=device)
+        )
+    row = fake.only(leaderboard(tmp_path))
+    assert (row["cost"]["seconds"], row["cost"]["device"]) == (250, shown)
+    assert row["warnings"] == [f"cost is of the 2 of 3 runs on {shown}"]
 
 
 def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_path):
@@ -88,10 +74,10 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
         for seed in range(5):
             first = {FG: 0.5 + 0.1 * seed, "health/effective_rank": 9.0}
             run = {"objective": objective, "alignment": alignment, "seed": seed}
-            add_run(tmp_path, {**numbers, **first}, **run)
-    add_run(tmp_path, numbers, objective="byol", status=make_status("failed"))
-    add_run(tmp_path, numbers, origin="original")
-    text = text_of(leaderboard(tmp_path), 80)
+            fake.add_run(tmp_path, {**numbers, **first}, **run)
+    fake.add_run(tmp_path, numbers, objective="byol", status=fake.make_status("failed"))
+    fake.add_run(tmp_path, numbers, origin="original")
+    text = fake.text_of(leaderboard(tmp_path), 80)
     assert "clevr:clevr6 · 64 px · rendered (not the original clevr)" in text
     shared = "slot-attention, quick, hungarian alignment, 96,000 images, not tuned, cpu, 2 threads"
     assert shared in " ".join(text.split())
@@ -103,8 +89,8 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
     assert max(map(len, text.splitlines())) <= 80
     assert "effective_rank" not in text
     assert text.rstrip().endswith("p = 1.000).")
-    add_run(tmp_path, ALL, objective="moco")
-    wide = text_of(leaderboard(tmp_path), 120, wide=True)
+    fake.add_run(tmp_path, fake.ALL, objective="moco")
+    wide = fake.text_of(leaderboard(tmp_path), 120, wide=True)
     words = ("self-supervised", "IQM 0.70", "3,000", "5.0 min", "0.21 M", "320", "cpu, 2 threads")
     for word in (*words, *DEFAULT_METRICS, f"{FG}: 0.00 [0.00, 0.00], 5 pairs"):
         assert word in wide
@@ -116,13 +102,13 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
 def test_an_interval_that_is_shown_ends_where_its_metric_does(tmp_path):
     for seed, value in enumerate((0.75, 0.99)):
         numbers = {FG: value, "recon_mse": value / 1000, "health/effective_rank": value}
-        add_run(tmp_path, numbers, seed=seed)
+        fake.add_run(tmp_path, numbers, seed=seed)
     board = leaderboard(tmp_path, metrics=(FG, "recon_mse", "health"))
     half = 12.706204736174694 * 0.12
     assert half > 1.5  # beyond -0.5 too
     (row,) = board.to_json()["rows"]
     assert row["metrics"][FG]["high"] == pytest.approx(0.87 + half)
-    for text in (text_of(board), text_of(board, wide=True), board.to_markdown()):
+    for text in (fake.text_of(board), fake.text_of(board, wide=True), board.to_markdown()):
         assert "[-0.50, 1.00]" in text  # ARI
         assert "[0.00, 2.39" not in text
         assert "[0, 0.0024]" in text or "[0.00, 0.0024]" in text  # an error
@@ -169,64 +155,64 @@ def test_a_terminal_shows_the_main_numbers_and_counts_the_others():
 
 @pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])
 def test_of_properties_and_probe_the_terminal_shows_the_one_of_more_rows(tmp_path, probed, title):
-    add_run(tmp_path, {FG: 0.5, PROPS: 0.7})
+    fake.add_run(tmp_path, {FG: 0.5, PROPS: 0.7})
     for objective in ("simclr", "byol")[:probed]:
-        add_run(tmp_path, {FG: 0.1, "linear_probe/slots/map": 0.8}, objective=objective)
-    (head,) = lines_of(text_of(leaderboard(tmp_path), 80), "objective ")
+        fake.add_run(tmp_path, {FG: 0.1, "linear_probe/slots/map": 0.8}, objective=objective)
+    (head,) = lines_of(fake.text_of(leaderboard(tmp_path), 80), "objective ")
     assert {"props", "probe"} & set(head.split()) == {title}
 
 
 def test_a_narrow_terminal_loses_no_metric_that_was_asked_for(tmp_path):
     for seed in range(2):
         numbers = {key: 0.111 * (index + 1) for index, key in enumerate(DEFAULT_METRICS)}
-        add_run(tmp_path, numbers, seed=seed, objective="simclr")
-    text = text_of(leaderboard(tmp_path, metrics=DEFAULT_METRICS), 60)
+        fake.add_run(tmp_path, numbers, seed=seed, objective="simclr")
+    text = fake.text_of(leaderboard(tmp_path, metrics=DEFAULT_METRICS), 60)
     assert max(map(len, text.splitlines())) <= 60
     for value in ("0.11", "0.22", "0.33", "0.44", "0.56"):
         assert f"{value} [{value}, {value}]" in text
     for width in (1, 5, 30):
-        assert "simclr" in text_of(leaderboard(tmp_path), width)
+        assert "simclr" in fake.text_of(leaderboard(tmp_path), width)
 
 
 def test_the_budget_of_tuning_stands_beside_a_row(tmp_path):
     budget = {"trials": 12, "steps": 2500}
     for objective, tuning in (("simclr", {"tuning": budget}), ("byol", {})):
-        run = add_run(tmp_path, ALL, objective=objective)
-        write(run / "config.json", make_config(objective) | tuning)
+        run = fake.add_run(tmp_path, fake.ALL, objective=objective)
+        fake.write(run / "config.json", fake.make_config(objective) | tuning)
     board = leaderboard(tmp_path)
     rows = {row["objective"]: row["tuning"] for row in board.to_json()["rows"]}
     assert rows == {"simclr": budget, "byol": None}
     frame = board.to_frame().set_index("objective")
     assert set(frame.loc["simclr", "tuning_trials"]) == {12}
     assert frame.loc["byol", "tuning_steps"].isna().all()
-    for text in (board.to_markdown(), text_of(board, wide=True)):
+    for text in (board.to_markdown(), fake.text_of(board, wide=True)):
         assert "12 trials of 2,500 steps" in text
-    assert "tuned" not in text_of(board)
+    assert "tuned" not in fake.text_of(board)
     (tmp_path / "runs" / "clevr-clevr6" / "slot-attention+byol").rename(tmp_path / "elsewhere")
-    assert "tuned: 12 trials of 2,500 steps" in text_of(leaderboard(tmp_path))
+    assert "tuned: 12 trials of 2,500 steps" in fake.text_of(leaderboard(tmp_path))
 
 
 def test_two_files_of_one_name_are_told_apart(tmp_path):
-    add_run(tmp_path, ALL)
-    run, config = add_run(tmp_path, ALL), make_config()
+    fake.add_run(tmp_path, fake.ALL)
+    run, config = fake.add_run(tmp_path, fake.ALL), fake.make_config()
     config["dataset"]["fingerprint"] = "abcdefgh1234"
-    write(run / "config.json", config)
-    write(run / "evaluation.json", make_evaluation(config, {"fg_ari/decoder": 0.2}))
-    assert "· content abcdefgh" in text_of(leaderboard(tmp_path))
+    fake.write(run / "config.json", config)
+    fake.write(run / "evaluation.json", fake.make_evaluation(config, {"fg_ari/decoder": 0.2}))
+    assert "· content abcdefgh" in fake.text_of(leaderboard(tmp_path))
 
 
 def test_the_best_of_a_column_is_marked_and_ties_are_all_best(tmp_path):
-    add_run(tmp_path, {FG: 0.801, "health/rank": 3.0, "recon_mse": 0.02})
-    add_run(tmp_path, {FG: 0.799, "health/rank": 9.0, "recon_mse": 0.01}, objective="simclr")
-    add_run(tmp_path, {FG: 0.7, "health/rank": 1.0}, objective="random")
+    fake.add_run(tmp_path, {FG: 0.801, "health/rank": 3.0, "recon_mse": 0.02})
+    fake.add_run(tmp_path, {FG: 0.799, "health/rank": 9.0, "recon_mse": 0.01}, objective="simclr")
+    fake.add_run(tmp_path, {FG: 0.7, "health/rank": 1.0}, objective="random")
     # Alone in its dataset: best of nothing.
-    add_run(tmp_path, {FG: 0.95}, variant="clevr10")
+    fake.add_run(tmp_path, {FG: 0.95}, variant="clevr10")
     board = leaderboard(tmp_path, metrics=["all"])
     markdown = board.to_markdown()
     counts = {"**0.80**": 2, "**0.01**": 1, "**": 6}
     assert {mark: markdown.count(mark) for mark in counts} == counts
     counts = {"*0.80": 2, "*9.00": 0, "*0.95": 0}
-    assert {mark: text_of(board).count(mark) for mark in counts} == counts
+    assert {mark: fake.text_of(board).count(mark) for mark in counts} == counts
     assert board.to_latex().count(r"\textbf{0.80}") == 2
 
 
@@ -242,10 +228,10 @@ def test_numbers():
 
 
 def test_csv_is_long_and_exact_and_so_is_the_frame(tmp_path):
-    add_run(tmp_path, {"fg_ari/decoder": 1 / 3, "ari/decoder": None}, seed=0)
-    add_run(tmp_path, {"ari/attention": 0.25}, objective="simclr", alignment="pool")
+    fake.add_run(tmp_path, {"fg_ari/decoder": 1 / 3, "ari/decoder": None}, seed=0)
+    fake.add_run(tmp_path, {"ari/attention": 0.25}, objective="simclr", alignment="pool")
     board = leaderboard(tmp_path)
-    lines = read_csv(board.to_csv())
+    lines = list(csv.DictReader(io.StringIO(board.to_csv())))
     keys = ["ari/attention", "fg_ari/decoder"]
     expected = [(objective, key) for objective in ("reconstruction", "simclr") for key in keys]
     assert [(line["objective"], line["metric"]) for line in lines] == expected
@@ -262,12 +248,9 @@ def test_csv_is_long_and_exact_and_so_is_the_frame(tmp_path):
 
 
 def test_latex_has_no_bare_special_character(tmp_path):
-    add_run(
-        tmp_path,
-        {"fg_ari/decoder": 0.5},
-        overrides={"core.slot_init": "50%_{a}&#$~^\\"},
-        status=make_status(device="<gpu> & co_1"),
-    )
+    status, init = fake.make_status(device="<gpu> & co_1"), "50%_{a}&#$~^\\"
+    overrides = {"core.slot_init": init}
+    fake.add_run(tmp_path, {"fg_ari/decoder": 0.5}, overrides=overrides, status=status)
     latex = leaderboard(tmp_path).to_latex()
     assert r"50\%\_\{a\}\&\#\$\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
     assert r"\textless{}gpu\textgreater{} \& co\_1" in latex
@@ -281,11 +264,11 @@ def test_latex_has_no_bare_special_character(tmp_path):
 
 def test_text_of_others_breaks_no_table_is_no_markup_and_moves_no_cursor(tmp_path):
     warning = "<b>\x1b]0;owned\x07 [link](http://x) *a* `b` [bold]7 slots[/bold]"
-    status = make_status(warnings=[warning], device="a|b\nc")
-    add_run(tmp_path, {"fg_ari/decoder": 0.5}, preset="\x1b[2J", status=status)
+    status = fake.make_status(warnings=[warning], device="a|b\nc")
+    fake.add_run(tmp_path, {"fg_ari/decoder": 0.5}, preset="\x1b[2J", status=status)
     board = leaderboard(tmp_path)
-    shown = text_of(board, wide=True)
-    texts = [shown, text_of(board), board.to_markdown(), board.to_csv(), board.to_latex()]
+    shown = fake.text_of(board, wide=True)
+    texts = [shown, fake.text_of(board), board.to_markdown(), board.to_csv(), board.to_latex()]
     assert not any("\x1b" in text or "\x07" in text for text in texts)
     assert r"\<b\>?]0;owned? \[link](http://x) \*a\* \`b\`" in board.to_markdown()
     assert "[bold]7 slots[/bold]" in shown
@@ -296,7 +279,7 @@ def test_text_of_others_breaks_no_table_is_no_markup_and_moves_no_cursor(tmp_pat
 
 @pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)"])
 def test_text_in_csv_is_no_formula(tmp_path, name):
-    add_run(tmp_path, ALL, preset=name, status=make_status(device=name))
+    fake.add_run(tmp_path, fake.ALL, preset=name, status=fake.make_status(device=name))
     for text in (leaderboard(tmp_path).to_csv(), to_csv(results(tmp_path))):
         cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
         assert f"'{name}" in cells
@@ -307,9 +290,9 @@ def test_a_page_that_is_kept_is_made_anew_when_a_file_changes(tmp_path, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(kept, "LEAST_RUNS", 2)
     found, words = tmp_path / "results", ("json", {"dataset": None})
-    run = add_run(found, ALL)
+    run = fake.add_run(found, fake.ALL)
     assert kept.page_key(found, words) == ""
-    add_run(found, ALL, seed=1)
+    fake.add_run(found, fake.ALL, seed=1)
     key = kept.page_key(found, words)
     assert kept.recall(key) == ""
     kept.keep(key, "a page — 1")
@@ -318,7 +301,7 @@ def test_a_page_that_is_kept_is_made_anew_when_a_file_changes(tmp_path, monkeypa
     for file in ("evaluation.json", "status.json"):
         (run / file).write_text((run / file).read_text() + " ")
         others.add(kept.page_key(found, words))
-    publish(found, ALL, [2])
+    fake.publish(found, fake.ALL, [2])
     others.add(kept.page_key(found, words))
     assert len(others) == 5
     monkeypatch.setattr(kept, "MOST", 2)
@@ -328,7 +311,7 @@ def test_a_page_that_is_kept_is_made_anew_when_a_file_changes(tmp_path, monkeypa
 
 
 def test_reading_the_leaderboard_never_imports_torch(tmp_path):
-    add_run(tmp_path, ALL)
+    fake.add_run(tmp_path, fake.ALL)
     code = (
         "import sys; from pathlib import Path; import slotbench.results.leaderboard as board\n"
         "board.leaderboard(Path(sys.argv[1])).sentence\n"

@@ -1,7 +1,9 @@
 """Published runs with weights: used by their id, drawn on the page, never written into."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from slotbench.results.leaderboard import leaderboard
 from slotbench.results.run import Run
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
 from tests.report.test_site import Page, site
-from tests.results.bundled import SMALL, seal
+from tests.results.bundled import SMALL, flip, seal
 
 
 @pytest.fixture
@@ -140,24 +142,8 @@ def test_of_two_published_copies_the_one_with_weights_counts(published, results)
     assert board.warnings == ()
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[:-1])
-
-
-def flipped(file):
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-
-
-def gone(file):
-    file.unlink()
-
-
 def other_shapes(file):
-    weights = load_file(file)
-    weights["core.encoder.norm.weight"] = torch.zeros(3)
-    save_file(weights, file)
+    save_file({**load_file(file), "core.encoder.norm.weight": torch.zeros(3)}, file)
     seal(file.parents[4])
 
 
@@ -166,7 +152,9 @@ def code_inside(file):
     seal(file.parents[4])
 
 
-@pytest.mark.parametrize("damage", [cut, flipped, gone, other_shapes, code_inside])
+@pytest.mark.parametrize(
+    "damage", [lambda file: os.truncate(file, 999), flip, Path.unlink, other_shapes, code_inside]
+)
 def test_damaged_weights_leave_a_row_without_pictures_and_one_line(
     published, results, blocks, tmp_path, damage, capsys
 ):
@@ -181,51 +169,33 @@ def test_damaged_weights_leave_a_row_without_pictures_and_one_line(
     assert pictures(page, published) == []
 
 
-def another_number(run):
-    judged = json.loads(run.evaluation.read_text())
-    judged["metrics"]["fg_ari/attention"]["value"] = 0.999
-    run.evaluation.write_text(json.dumps(judged))
+def changed(name, old, new):
+    """A file of the run says something else."""
+
+    def damage(run):
+        text = (run.path / name).read_text()
+        assert old in text
+        (run.path / name).write_text(text.replace(old, new))
+
+    return damage
 
 
-def another_seed(run):
-    run.config_file.write_text(run.config_file.read_text().replace('"seed": 0', '"seed": 1'))
-
-
-def not_done(run):
-    run.status_file.write_text('{"state": "running"}')
-
-
-def one_more_evaluation(run):
-    (run.path / "transfer").mkdir()
-    judged = json.loads(run.evaluation.read_text())
-    judged["transfer"] = {"dataset": run.config().to_dict()["dataset"], "slots": 4}
-    (run.path / "transfer/other.json").write_text(json.dumps(judged))
-
-
-def no_manifest(run):
-    (run.results_dir / MANIFEST).unlink()
-
-
-def empty_manifest(run):
-    (run.results_dir / MANIFEST).write_text("")
-
-
-def no_object(run):
-    (run.results_dir / MANIFEST).write_text("[1]")
+def manifest(text):
+    return lambda run: (run.results_dir / MANIFEST).write_text(text)
 
 
 LISTED = "is not the file that the bundle's manifest.json lists"
 FAULTS = {
-    another_number: f"evaluation.json {LISTED}",
-    another_seed: f"config.json {LISTED}",
-    not_done: f"status.json {LISTED}",
-    no_manifest: "published/mine holds no manifest.json",
-    empty_manifest: "manifest.json is not valid JSON",
-    no_object: "manifest.json: expected a JSON object",
+    f"evaluation.json {LISTED}": changed("evaluation.json", '"images": 24', '"images": 23'),
+    f"config.json {LISTED}": changed("config.json", '"seed": 0', '"seed": 1'),
+    f"status.json {LISTED}": changed("status.json", '"done"', '"running"'),
+    "published/mine holds no manifest.json": lambda run: (run.results_dir / MANIFEST).unlink(),
+    "manifest.json is not valid JSON": manifest(""),
+    "manifest.json: expected a JSON object": manifest("[1]"),
 }
 
 
-@pytest.mark.parametrize(("damage", "said"), FAULTS.items())
+@pytest.mark.parametrize(("said", "damage"), FAULTS.items())
 def test_a_run_that_is_not_as_published_counts_nowhere_and_is_used_nowhere(
     published, results, blocks, tmp_path, shown, damage, said
 ):
@@ -261,7 +231,10 @@ def test_a_run_that_is_not_as_published_counts_nowhere_and_is_used_nowhere(
 
 def test_an_evaluation_that_was_put_into_a_bundle_does_not_count(published, results):
     rows = leaderboard(results).to_json()["rows"]
-    one_more_evaluation(published)
+    (published.path / "transfer").mkdir()
+    judged = json.loads(published.evaluation.read_text())
+    judged["transfer"] = {"dataset": published.config().to_dict()["dataset"], "slots": 4}
+    (published.path / "transfer/other.json").write_text(json.dumps(judged))
     assert leaderboard(results).to_json()["rows"] == rows
 
 

@@ -12,6 +12,7 @@ from slotbench.files import read_json, sha256_of, write_json
 from slotbench.results.publish import writable
 from slotbench.results.run import FOLDERS, Run
 from tests.commands import limited
+from tests.results.bundled import flip
 from tests.small import started
 
 
@@ -82,9 +83,7 @@ def test_of_two_bundles_with_one_id_none_is_taken_for_the_other(trained, tmp_pat
         shutil.copytree(trained.path, run.path)
         write_json(run.evaluation, {})
     assert api.find(trained.id, results).id == trained.id  # equal copies are one run
-    weights = bytearray(runs[1].model.read_bytes())
-    weights[-1] ^= 1
-    runs[1].model.write_bytes(weights)
+    flip(runs[1].model)
     with pytest.raises(UserError, match="2 runs match"):
         api.find(trained.id, results)
     assert writable(runs[0], results).path == writable(runs[0], results).path

@@ -11,9 +11,9 @@ from slotbench.files import read_json
 from slotbench.results import work
 from slotbench.results.documents import TrainFacts
 from slotbench.results.models import built
-from slotbench.results.run import Run, read_model
+from slotbench.results.run import Run
 from slotbench.training.loop import Trainer, train
-from tests.small import CPU, started
+from tests.small import CPU, assert_same_weights, started
 
 THREE = ("train.starts=3", "train.start_steps=4")
 
@@ -28,9 +28,7 @@ def test_the_best_start_is_trained_as_if_it_were_the_only_one(blocks, tmp_path):
     config = alone.config()
     with work.open_dataset(config, blocks) as dataset:
         train(other, built(other, config, best), config, dataset, CPU)
-    wanted = read_model(other)
-    for name, value in read_model(found).items():
-        assert torch.equal(value, wanted[name]), name
+    assert_same_weights(found, other)
     status = found.status()
     assert status["flops"] == (6 + 3 * 4) * status["flops_per_step"]
     assert status["step"] == 6
@@ -57,9 +55,7 @@ def test_an_interrupted_run_tries_no_start_twice(blocks, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "advance", lambda *args: (taken.append(0), advance(*args))[1])
     resumed = work.resume(whole.id, CPU, blocks, tmp_path / "b", evaluate=False)
     assert len(taken) == 2 * 4 + 6
-    wanted = read_model(whole)
-    for name, value in read_model(resumed).items():
-        assert torch.equal(value, wanted[name]), name
+    assert_same_weights(whole, resumed)
 
 
 def test_a_start_that_does_not_stay_finite_is_passed_over(blocks, tmp_path, monkeypatch):
@@ -79,9 +75,8 @@ def test_a_start_that_does_not_stay_finite_is_passed_over(blocks, tmp_path, monk
 
 
 def test_an_untrained_core_has_nothing_to_choose(blocks, tmp_path):
-    plain = read_model(started(blocks, tmp_path / "a", objective="random"))
-    tried = read_model(started(blocks, tmp_path / "b", *THREE, objective="random", steps=6))
-    assert all(torch.equal(value, tried[name]) for name, value in plain.items())
+    plain = started(blocks, tmp_path / "a", objective="random")
+    assert_same_weights(plain, started(blocks, tmp_path / "b", *THREE, objective="random", steps=6))
 
 
 def test_starts_fit_the_steps_and_no_budget():

@@ -101,6 +101,7 @@ def test_on_its_own_data_it_is_an_evaluation_unless_it_has_other_slots(judged):
     documents = [row["settings"] for row in json.loads(board())["rows"]]
     assert len(documents) == 2
     assert any("judged_slots=7" in text for text in documents)
+    assert "±" in evaluate("--metrics", "draws")[1]  # how far draws lie apart
 
 
 def test_a_transfer_that_is_damaged_leaves_the_others(judged, other):

@@ -14,7 +14,7 @@ from slotbench.files import parse_document
 from slotbench.results.bundle import MANIFEST
 from slotbench.results.documents import Evaluation
 from slotbench.results.recompute import compare, same_decimals
-from tests.results.bundled import change, seal, zipped
+from tests.results.bundled import change, flip, seal, zipped
 from tests.results.results import make_config, make_evaluation
 
 METRIC = "fg_ari/attention"
@@ -75,13 +75,6 @@ def test_versions_and_gaps_are_not_taken_for_agreement():
     }
 
 
-def flip(_, weights):
-    """Change a bit of the weights."""
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(bytes(content))
-
-
 def lose(bundle, weights):
     weights.unlink()
     seal(bundle)
@@ -99,7 +92,7 @@ def list_outside(bundle, _):
 
 
 TAMPERED = {
-    "model.safetensors: its sha256 is not the manifest's": flip,
+    "model.safetensors: its sha256 is not the manifest's": lambda _, weights: flip(weights),
     "model.safetensors: in the manifest, but missing": lambda _, weights: weights.unlink(),
     "model.safetensors: every run of a bundle has one": lose,
     "9-00000000/config.json: not in the manifest": lambda _, weights: shutil.copytree(
@@ -197,7 +190,7 @@ def test_weights_that_cannot_be_read_or_judged_are_not_verified(command, bundle,
 
 def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, run):
     assert command("verify", str(run))[0] == 0
-    flip(run, run / "model.safetensors")
+    flip(run / "model.safetensors")
     code, _, told = command("verify", str(run))
     assert code == 2
     assert "is not the model that evaluation.json was made of" in told

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from slotbench.errors import UserError
+from slotbench.locks import hold
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.terminal import watch
 from tests.commands import start_command
@@ -62,17 +63,9 @@ def test_an_interval_must_be_one(tmp_path, every):
 
 def test_runs_that_go_on_are_shown_with_their_step(tmp_path):
     add_run(tmp_path, ALL)
-    run = add_run(
-        tmp_path,
-        seed=1,
-        objective="simclr",
-        alignment="pool",
-        status=make_status("running", step=1200),
-    )
-    import fcntl
-
-    with (run / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    status = make_status("running", step=1200)
+    run = add_run(tmp_path, seed=1, objective="simclr", alignment="pool", status=status)
+    with hold(run / ".lock"):
         board = leaderboard(tmp_path)
     assert board.running == (
         "Running: clevr:clevr6, slot-attention + simclr · pool, seed 1: step 1,200 of 3,000.",
