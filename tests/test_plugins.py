@@ -70,21 +70,16 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture
-def clean(monkeypatch):
+def clean(monkeypatch, names):  # noqa: ARG001
     """Whatever a test loads is gone after it."""
-    before = {kind: registry.entries(kind) for kind in registry.KINDS}
     monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setenv(plugins.VARIABLE, "")
-    yield
-    registry.restore(before)
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, request):
+def command(monkeypatch, tmp_path, clean):  # noqa: ARG001
     """A command in this process, in an empty folder; returns its exit code."""
-    request.getfixturevalue("clean")
     monkeypatch.chdir(tmp_path)
-
     return commands.run_command
 
 
@@ -196,6 +191,23 @@ def test_the_option_is_understood_wherever_it_stands(command, capsys, words):
     assert os.environ[plugins.VARIABLE] == str(Path("mine.py").resolve())
 
 
+REGISTERED = """from slotbench.registry import register
+register("cores", "half", "h", "h", f"{__name__}:Half")
+"""
+BASE = "from slotbench.objectives.objective import Objective\n"
+
+
+def mine(options):
+    """The objective with other options."""
+    text = MINE.replace("Config = NoOptions", f"Config = {options}")
+    return f"from dataclasses import make_dataclass\n{text}"
+
+
+def metric(more):
+    """The metric with another class attribute."""
+    return METRIC.replace('("mine/*",)', f"('a',); {more}")
+
+
 MISTAKES = {
     "missing": (None, "there is no such file"),
     "raises": ("x = 1\nx.y\n", "line 2: AttributeError"),
@@ -207,61 +219,22 @@ MISTAKES = {
     "family": (MINE.replace('"control"', '"../x"'), "such as reconstruction, self-supervised"),
     "no config": (MINE.replace("Config = NoOptions", ""), "attribute 'Config' is missing"),
     "kind": (MINE.replace("objectives", "objective"), "Did you mean 'objectives'"),
-    "address": (
-        "from slotbench.registry import register\n"
-        'register("cores", "half", "h", "h", f"{__name__}:Half")\n'
-        "class Half: ...\n",
-        "the class attribute 'Config' is missing",
-    ),
-    "no class": (
-        "from slotbench.registry import register\n"
-        'register("cores", "half", "h", "h", f"{__name__}:Half")\n',
-        "cannot be found",
-    ),
-    "config is a class": (
-        MINE.replace("Config = NoOptions", "Config = dict"),
-        "expected a frozen dataclass",
-    ),
-    "config may change": (
-        MINE.replace("Config = NoOptions", "Config = make_dataclass('C', [])").replace(
-            "from", "from dataclasses import make_dataclass\nfrom", 1
-        ),
-        "expected a frozen dataclass",
-    ),
-    "config asks": (
-        MINE.replace(
-            "Config = NoOptions", "Config = make_dataclass('C', ['a'], frozen=True)"
-        ).replace("from", "from dataclasses import make_dataclass\nfrom", 1),
-        "whose fields have defaults",
-    ),
-    "abstract": (
-        MINE.replace("class Mine", "class Mine(Objective)").replace(
-            "from", "from slotbench.objectives.objective import Objective\nfrom", 1
-        ),
-        "the class has no loss",
-    ),
+    "address": (f"{REGISTERED}class Half: ...\n", "the class attribute 'Config' is missing"),
+    "no class": (REGISTERED, "cannot be found"),
+    "config is a class": (mine("dict"), "expected a frozen dataclass"),
+    "config may change": (mine("make_dataclass('C', [])"), "expected a frozen dataclass"),
+    "config asks": (mine("make_dataclass('C', ['a'], frozen=True)"), "whose fields have defaults"),
+    "abstract": (f"{BASE}{MINE}".replace("Mine:", "Mine(Objective):"), "the class has no loss"),
     "long": (MINE.replace('"mine"', f'"{"m" * 65}"'), "at most 64 small letters"),
-    "no call": (
-        MINE.replace('register("objectives")', "register"),
-        'Write: @register("objectives")',
-    ),
+    "no call": (MINE.replace('("objectives")', ""), 'Write: @register("objectives")'),
     "a path": (DISCS.replace('"three"', '"th/ree"'), "tuple of names that files may have"),
     "no test": (
         DISCS.replace('"test": 500', '"tests": 500'),
         "expected images of train, val and test",
     ),
-    "direction": (
-        METRIC.replace('("mine/*",)', "('a',); directions = {'a': 2}"),
-        "'directions' is {'a': 2}",
-    ),
-    "range": (
-        METRIC.replace('("mine/*",)', "('a',); ranges = {'a': (0,)}"),
-        "'ranges' is {'a': (0,)}",
-    ),
-    "shown": (
-        METRIC.replace('("mine/*",)', "('a',); shown = 'a'"),
-        "'shown' is 'a'; expected a tuple",
-    ),
+    "direction": (metric("directions = {'a': 2}"), "'directions' is {'a': 2}"),
+    "range": (metric("ranges = {'a': (0,)}"), "'ranges' is {'a': (0,)}"),
+    "shown": (metric("shown = 'a'"), "'shown' is 'a'; expected a tuple"),
     "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
 }
 

@@ -16,11 +16,6 @@ def test_every_entry_loads_and_says_what_it_is(kind):
         assert callable(entry.load())
 
 
-def test_a_misspelt_name_is_answered_with_the_nearest():
-    with pytest.raises(UserError, match="Did you mean 'simclr'"):
-        registry.get("objectives", "simcrl")
-
-
 def test_a_name_unlike_any_other_lists_them_all():
     with pytest.raises(UserError, match=", ".join(registry.names("objectives"))):
         registry.get("objectives", "xyzzy")

@@ -103,13 +103,8 @@ CASES = {
 
 
 def start(words, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "slotbench", *words],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-m", "slotbench", *words], cwd=folder, **quiet)
 
 
 @pytest.mark.slow

@@ -1,12 +1,11 @@
 import dataclasses
-import json
 
 import pytest
 
 from slotbench.config import mixture, tuned
 from slotbench.config.mixture import canonical
 from slotbench.config.resolve import Choice, dataset_info, resolve
-from slotbench.config.run_config import RunConfig, parse, parse_override
+from slotbench.config.run_config import parse, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 
@@ -15,14 +14,6 @@ def make(blocks, *overrides, **choices):
     choice = Choice(**{"preset": "quick", **choices, "overrides": overrides})
     with DatasetFile(blocks / "clevr.h5") as dataset:
         return resolve(choice, dataset_info(dataset))
-
-
-def test_a_config_survives_its_file(blocks):
-    config = make(blocks, "core.slot_init=learned", objective="simclr", alignment="pool")
-    document = json.loads(json.dumps(config.to_dict()))
-    assert RunConfig.from_dict(document).id == config.id
-    assert document["overrides"] == {"core.slot_init": "learned"}
-    assert document["objective"]["alignment"] == "pool"
 
 
 def test_the_id_names_what_is_computed_and_not_how_it_was_typed(blocks):

@@ -19,7 +19,7 @@ import pytest
 import typer
 from PIL import Image
 
-from slotbench import plugins, registry
+from slotbench import plugins
 from slotbench.cli import app
 from slotbench.config import tuned
 from slotbench.evaluation.evaluate import evaluate
@@ -34,17 +34,6 @@ PAGES = {
 }
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 RUN, SLOW, READ = "run", "run where slow tests are wanted", "names and options must exist"
-KINDS = {
-    "": RUN,
-    "takes minutes": SLOW,
-    "takes hours": READ,
-    "in a clone": READ,
-    "needs a cluster": READ,
-    "needs a network": READ,
-    "needs GPUs": READ,
-    "needs the original files": READ,
-    "until Ctrl-C": READ,
-}
 COUNTED = {
     "in a clone": 13,
     "needs GPUs": 1,
@@ -55,6 +44,7 @@ COUNTED = {
     "until Ctrl-C": 1,
 }
 """Commands that no test runs, by title. Whoever adds one changes the number."""
+KINDS = {"": RUN, "takes minutes": SLOW, **dict.fromkeys(COUNTED, READ)}
 SIZES = {
     "prepare": {"--train": 16, "--val": 8, "--test": 8, "--workers": 1, "--image-size": 32},
     "train": {"--steps": 2},
@@ -113,7 +103,7 @@ def understood(words):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, names):  # noqa: ARG001
     """An empty folder to work in. Probes take few steps, and nothing is written elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(evaluate.__kwdefaults__, "probe_steps", 50)
@@ -124,12 +114,10 @@ def folder(tmp_path, monkeypatch):
     for name in "abcdefgh":
         file = tmp_path / "photos" / f"{name}.png"
         Image.fromarray(np.full((40, 40, 3), ord(name), np.uint8)).save(file)
-    before = {kind: registry.entries(kind) for kind in registry.KINDS}
     monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setenv(plugins.VARIABLE, "")
     monkeypatch.delenv("SLOTBENCH_PUBLISHED")  # a reader's leaderboard has the published runs
-    yield tmp_path
-    registry.restore(before)
+    return tmp_path
 
 
 def tiny(text):

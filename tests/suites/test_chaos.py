@@ -9,8 +9,8 @@ import pytest
 
 from slotbench import api
 from slotbench.results import work as workflow
-from slotbench.results.run import read_model
 from tests.commands import wait_for
+from tests.small import assert_same_weights
 from tests.suites import tiny
 
 pytestmark = pytest.mark.slow
@@ -53,9 +53,7 @@ def as_if_never_killed(cells, folder):
     host = api.host("cpu")
     for cell in cells:
         whole = workflow.start(cell.choice, host, folder / "data", folder / "other", evaluate=False)
-        expected, found = read_model(whole), read_model(cell.run)
-        assert expected.keys() == found.keys()
-        assert all(bool((expected[name] == found[name]).all()) for name in expected)
+        assert_same_weights(whole, cell.run)
 
 
 def test_a_worker_is_killed(plan, tmp_path):

@@ -121,15 +121,9 @@ def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path):
     file.write_bytes(b"\xef\xbb\xbf" + f'question = "Hält es?"\n{AXES}'.encode())
     code = "import sys; from pathlib import Path; from slotbench.suites.document import read\n"
     code += "print(ascii(read(Path(sys.argv[1])).question))"
-    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(file)],
-        env={**os.environ, **plain},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "'H\\xe4lt es?'\n"
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [sys.executable, "-c", code, str(file)]
+    assert subprocess.check_output(words, env=plain, text=True) == "'H\\xe4lt es?'\n"
     file.write_bytes(b'question = "H\xe4lt es?"')
     with pytest.raises(UserError, match="not valid TOML in UTF-8"):
         read(file)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from slotbench.results.run import Run
 from slotbench.suites import commands, local, process
 from slotbench.suites.engines import Settings, Task
 from slotbench.suites.local import Local
+from tests.commands import wait_for
 from tests.suites import tiny
 
 
@@ -25,10 +25,7 @@ def task(folder, name="run"):
 
 def ended(engine, count):
     found = []
-    until = time.monotonic() + 60
-    while len(found) < count and time.monotonic() < until:
-        found += engine.poll()
-        time.sleep(0.01)
+    wait_for(lambda: found.extend(engine.poll()) or len(found) >= count, 60)
     return found
 
 
@@ -152,9 +149,7 @@ def test_cells_are_asked_to_save_and_made_to_leave(tmp_path, instead, monkeypatc
     engine.submit([task(tmp_path, "saves")])
     instead(f"cd $(dirname $0)/hangs; trap '' TERM; {wait}")
     engine.submit([task(tmp_path, "hangs")])
-    until = time.monotonic() + 60
-    while len(list(tmp_path.glob("*/ready"))) < 2 and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_for(lambda: len(list(tmp_path.glob("*/ready"))) == 2, 60)
     engine.cancel()
     assert (tmp_path / "saves" / "saved").is_file()
     outcomes = {Path(end.run).name: end.outcome for end in engine.poll()}

@@ -1,7 +1,5 @@
 """A suite's cells: runs like any other, each once."""
 
-import json
-
 import h5py
 import pytest
 
@@ -127,11 +125,3 @@ def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
     names = ("random", "simclr", "slot-infonce", "reconstruction")
     typed = [resolve(Choice(objective=name, preset="quick"), info).id for name in names]
     assert [cell.config.id for cell in plan.cells] == typed
-
-
-def test_settings_that_travel_survive_json(make):
-    plan = make('[axes]\ncore.width = [8]\nbudget = ["3:steps"]')
-    (cell,) = plan.cells
-    there = json.loads(json.dumps(vars(cell.choice)))
-    choice = Choice(**{**there, "overrides": tuple(there["overrides"])})
-    assert choice == cell.choice

@@ -1,5 +1,7 @@
 """The engine ``ray``, on a cluster of Ray's own on this machine."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from slotbench.errors import UserError
@@ -19,25 +21,13 @@ pytestmark = [
 ]
 
 
-class FakeTask:
-    """Stands for ``ray.remote(...)``: remembers what it was given."""
-
-    def __init__(self, calls):
-        self.calls = calls
-
-    def options(self, **options):
-        self.calls.append(options)
-        return self
-
-    def remote(self, task, threads):
-        self.calls.append((task["run"], threads))
-        return bytes([len(self.calls)])
-
-
 @pytest.fixture
 def cluster(monkeypatch):
     """No cluster, but what one would say: resources, and how tasks end."""
     said = {"resources": {"CPU": 8.0}, "calls": [], "ends": []}
+    task = Mock()
+    task.options = lambda **options: said["calls"].append(options) or task
+    task.remote = lambda run, _: run["run"].encode()
 
     def get(_):
         end = said["ends"].pop(0)
@@ -50,7 +40,7 @@ def cluster(monkeypatch):
         "shutdown": lambda: None,
         "is_initialized": lambda: True,
         "cluster_resources": lambda: said["resources"],
-        "remote": lambda _: FakeTask(said["calls"]),
+        "remote": lambda _: task,
         "wait": lambda waiting, **_: (waiting, []),
         "cancel": lambda *_, **__: None,
         "get": get,

@@ -36,21 +36,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "tuned"
 
 
-def places(blocks, results):
-    return {"device": "cpu", "data_dir": blocks, "results_dir": results}
+@pytest.fixture
+def info(blocks):
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        return dataset_info(dataset)
 
 
-def contest(blocks, results, trials=2, **options):
-    where = places(blocks, results)
-    found = api.tune(["simclr"], trials=trials, steps=4, set=SMALL, **where, **options)
-    return found["simclr"]
+def contest(blocks, results, trials=2, objective="simclr", **options):
+    """What tuning finds for an objective in four steps a trial."""
+    given = {"set": SMALL, "device": "cpu", "data_dir": blocks, "results_dir": results, **options}
+    return api.tune([objective], trials=trials, steps=4, **given)[objective]
 
 
 def runs(results):
     return [Run(file.parent) for file in sorted(results.glob("tuning/**/status.json"))]
 
 
-def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
+def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder, info):
     first = contest(blocks, tmp_path)
     (file,) = folder.iterdir()
     trained = {run.path: run.status()["state"] for run in runs(tmp_path)}
@@ -62,8 +64,6 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
     assert {run.path: run.status()["state"] for run in runs(tmp_path)} == trained
     (settings,) = tuned.read("clevr", "clevr6").values()
     assert settings.settings == first["settings"]
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
     config = resolve(Choice(objective="simclr", preset="tuned"), info)
     plain = resolve(choice(objective="simclr", steps=4), info)
     for field, value in settings.settings.items():
@@ -82,20 +82,17 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder):
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_path):
+def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_path, info):
     tuned_of = contest(blocks, tmp_path, trials=1)
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        plain = resolve(choice(objective="simclr", steps=4), dataset_info(dataset))
-        again = resolve(Choice(objective="simclr", preset="tuned", steps=4), dataset_info(dataset))
+    plain = resolve(choice(objective="simclr", steps=4), info)
+    again = resolve(Choice(objective="simclr", preset="tuned", steps=4), info)
     assert {text.split("=")[0] for text in SMALL} <= set(tuned_of["settings"])
     for section in ("core", "encoder", "train"):
         assert again.sections[section] == plain.sections[section]
     assert again.sections["views"].resolved() == plain.sections["views"].resolved()
 
 
-def test_what_was_not_tuned_is_named(blocks, folder):
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
+def test_what_was_not_tuned_is_named(info, folder):
     with pytest.raises(UserError, match="was not tuned on clevr:clevr6") as error:
         resolve(Choice(objective="simclr", preset="tuned"), info)
     assert "slotbench tune" in error.value.advice
@@ -142,13 +139,11 @@ FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score
 )
 @pytest.mark.usefixtures("folder")
 def test_tuned_settings_that_do_not_fit_are_named_with_their_file(
-    blocks, preset, field, value, message
+    info, preset, field, value, message
 ):
     key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
     settings = tuned.Tuned(preset=preset, settings={field: value}, **FACTS)
     file = tuned.write("clevr", "clevr6", key, settings)
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
     with pytest.raises(UserError) as caught:
         resolve(Choice(objective="simclr", preset="tuned"), info)
     assert caught.value.message.startswith(f"{file}: {key}: ")
@@ -157,14 +152,13 @@ def test_tuned_settings_that_do_not_fit_are_named_with_their_file(
 
 
 @pytest.mark.usefixtures("folder")
-def test_tuned_settings_name_components_and_any_text(blocks):
+def test_tuned_settings_name_components_and_any_text(info):
     key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
     given = {"encoder.name": "cnn", "encoder.depth": "1", "core.width": "8"}
     settings = tuned.Tuned(preset="quick", settings=given, **FACTS)
     file = tuned.write("clevr", "clevr6", key, settings)
     assert tuned.read("clevr", "clevr6") == {key: settings}
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        config = resolve(Choice(objective="simclr", preset="tuned"), dataset_info(dataset))
+    config = resolve(Choice(objective="simclr", preset="tuned"), info)
     assert (config.names["encoder"], config.sections["encoder"].depth) == ("cnn", 1)
     odd = settings.model_copy(update={"settings": {"encoder.weights": '/a "b"\\\U0001f600'}})
     tuned.write("clevr", "clevr6", "odd", odd)
@@ -175,7 +169,7 @@ def test_tuned_settings_name_components_and_any_text(blocks):
 
 def test_a_mistake_that_every_trial_would_meet_ends_tuning(blocks, tmp_path):
     with limited(120), pytest.raises(UserError, match="has only 48 images in 'train'"):
-        api.tune(["simclr"], trials=2, set=("train.batch_size=64",), **places(blocks, tmp_path))
+        contest(blocks, tmp_path, set=("train.batch_size=64",))
 
 
 @pytest.mark.parametrize("of", ["tune", "speedrun"])
@@ -271,27 +265,15 @@ def test_the_score_is_the_foreground_ari_of_val(blocks):
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkeypatch):
+def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkeypatch, info):
     """Then no setting is written but what was typed, and a tuned run is the run of the preset."""
     told = [text for text in SMALL if not text.startswith("train.")]
     monkeypatch.setattr("slotbench.suites.tune.val_scores", lambda *_: {"fg_ari": 0.5})
-    found = api.tune(
-        ["barlow-twins"],
-        trials=1,
-        steps=4,
-        set=told,
-        device="cpu",
-        data_dir=blocks,
-        results_dir=tmp_path,
-    )["barlow-twins"]
+    found = contest(blocks, tmp_path, trials=1, objective="barlow-twins", set=told)
     assert found["settings"] == dict(text.split("=") for text in told)
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
     known = Choice(objective="barlow-twins", preset="quick", overrides=tuple(told))
-    assert (
-        resolve(Choice(objective="barlow-twins", preset="tuned"), info).id
-        == resolve(known, info).id
-    )
+    again = Choice(objective="barlow-twins", preset="tuned")
+    assert resolve(again, info).id == resolve(known, info).id
 
 
 @pytest.mark.usefixtures("folder")
@@ -318,17 +300,12 @@ def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, kill
 def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
     contest(blocks, tmp_path, trials=1)
     before = len(runs(tmp_path))
-    more = [*SMALL, "core.eval_iterations=2"]
-    api.tune(
-        ["simclr"], trials=1, steps=4, set=more, device="cpu", data_dir=blocks, results_dir=tmp_path
-    )
+    contest(blocks, tmp_path, trials=1, set=[*SMALL, "core.eval_iterations=2"])
     assert len(runs(tmp_path)) > before
 
 
-def test_shipped_settings_are_those_of_presets_or_fit(blocks):
+def test_shipped_settings_are_those_of_presets_or_fit(info):
     """Every contestant that the package tuned on clevr6 resolves."""
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
     known = tuned.read("clevr", "clevr6")
     assert {"slot-attention/reconstruction", "slot-attention/slot-infonce"} <= known.keys()
     assert len({each.trials for each in known.values()}) == 1

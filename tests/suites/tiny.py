@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+from slotbench.evaluation.groups import version
+from slotbench.files import write_json
+from slotbench.results.run import Run
 from slotbench.suites.document import read
 from slotbench.suites.drive import Driver
 from slotbench.suites.engines import Ended, Engine, Settings
@@ -88,10 +91,6 @@ class Script(Engine):
 
 def finish(path):
     """Leave what a run leaves that is trained and judged by ``segmentation``."""
-    from slotbench.evaluation.groups import version
-    from slotbench.files import write_json
-    from slotbench.results.run import Run
-
     run = Run(path)
     path.mkdir(parents=True, exist_ok=True)
     run.write_status("done", step=4, steps=4)
