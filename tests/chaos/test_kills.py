@@ -1,9 +1,4 @@
-"""Each command, killed by SIGKILL at ten random moments, ends as one that nobody killed.
-
-The table says what is typed and what must be equal. Suites with several workers have tests of their
-own (tests/suites/test_chaos.py). That each importer goes on where it was stopped, is tested by
-tests/datasets/test_whole.py: what survives a kill is the same for all of them.
-"""
+"""Each command, killed by SIGKILL at ten random moments, ends as one that nobody killed."""
 
 import hashlib
 import json
