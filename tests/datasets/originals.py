@@ -1,8 +1,4 @@
-"""Original files, written byte by byte; nothing here uses the reader under test.
-
-``<kind>_arrays`` are a record's arrays, ``<kind>_record`` its bytes, and ``<kind>_held`` what a
-prepared dataset has of it at the original's own size.
-"""
+"""Original files, written byte by byte: arrays, records, and what prepared data has of them."""
 
 import gzip
 import struct
@@ -146,10 +142,7 @@ def sprites_held(index, sprites, entities, channels):
 
 
 def tetrominoes_arrays(index):
-    """Three squares of 10x10 pixels at (3 + 10 i, 4 + 10 i), of the colours red, cyan, yellow.
-
-    Image, mask and numbers. Entity 0, the background, has zeros but for its visibility.
-    """
+    """Squares of 10x10 pixels at (3 + 10 i, 4 + 10 i) in red, cyan, yellow; entity 0 is zeros."""
     colors = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0)])
     image, mask = np.zeros((35, 35, 3), np.uint8), np.zeros((4, 35, 35, 1), np.uint8)
     numbers = {key: np.zeros(4) for key in ("x", "y", "shape")}
@@ -184,11 +177,7 @@ def tetrominoes_held(index):
 
 
 def room_arrays(index, objects, walls=2):
-    """Sky, floor, one or two halves of the wall, then objects: 6x12 pixels, 20 brighter each.
-
-    Image and entities, (64, 64). The wall is rows 20 to 31; its halves meet at column 30. The first
-    object stands at its foot.
-    """
+    """Image and entities (64, 64): sky, floor, wall or its halves, then objects of 6x12 pixels."""
     labels = np.zeros((64, 64), np.int64)
     labels[32:] = 1
     labels[20:32] = 2

@@ -1,8 +1,4 @@
-"""Folders of TFDS with MOVi's clips, written byte by byte; nothing here uses the code under test.
-
-Keys and kinds are those of TFDS's ``example_serializer``: nested keys joined by ``/``, sequences
-of objects as one flat list, whole numbers as int64, encoded images as bytes.
-"""
+"""Folders of TFDS with MOVi's clips, written byte by byte."""
 
 import json
 import struct
@@ -34,10 +30,7 @@ def objects_of(index):
 
 
 def labels(index, time, side=SIDE):
-    """Object i is a bar of ``side // 4`` columns and ``side // 8`` rows that moves to the right.
-
-    The last object is hidden in the second half of the clip.
-    """
+    """Object i is a bar that moves to the right; the last hides in the second half of the clip."""
     found = np.zeros((side, side), np.uint8)
     n = objects_of(index)
     for label in range(1, n + 1):

@@ -12,10 +12,7 @@ import pytest
 
 
 class Server(ThreadingTCPServer):
-    """Answers the n-th request by the n-th behaviour, later ones by the last; keeps what it got.
-
-    ``requests`` has the headers of each, names in lower case, and ``path``.
-    """
+    """Answers the n-th request by the n-th behaviour, later ones by the last; keeps headers."""
 
     def __init__(self, *behaviours):
         super().__init__(("127.0.0.1", 0), _Request)

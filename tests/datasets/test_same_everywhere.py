@@ -1,8 +1,4 @@
-"""Drawn data does not depend on the processor's instruction set.
-
-A process of its own draws with NumPy's, OpenBLAS's and the C library's functions for old
-processors; the bytes must be those of a process that uses all the processor has.
-"""
+"""Drawn bytes are those that functions of NumPy, OpenBLAS and libc for old processors give."""
 
 import hashlib
 import json

@@ -24,11 +24,7 @@ def evaluated(path, results, metrics="segmentation,health", split="test"):
 
 
 def whole(name, folder, *, source=None, sizes=None, masks=True):
-    """The path of a file that was prepared, verified, trained on and evaluated.
-
-    ``masks`` says whether the dataset has any: without, segmentation cannot be scored, and the
-    evaluation has to say so.
-    """
+    """The path of a file that was prepared, verified, trained on and evaluated."""
     data = folder / "data"
     path = prepare(Request(name, None, source, 32, sizes=sizes, workers=1, data_dir=data))
     assert [file.name for file in data.iterdir()] == [path.name]

@@ -47,10 +47,7 @@ seed = 1
 
 
 def fuzz(file, count, use, *, named=False):
-    """Use a file with each mutation of its content; returns how many were refused.
-
-    Where it is ``named``, every refusal names the file.
-    """
+    """Use a file with each mutation; how many were refused, where ``named`` by its name."""
     whole, refused, said = file.read_bytes(), 0, []
     for number, data in enumerate(mutants(whole, len(whole), count)):
         file.write_bytes(data)

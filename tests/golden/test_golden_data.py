@@ -1,9 +1,7 @@
 """Images, masks and properties of every dataset that is drawn, its variants and its shifts.
 
-Masks and codes must be equal, and numbers to the last digits. Of an image, one value in a
-thousand may differ by at most 2: another architecture or C library may round a colour that is
-nearly half-way to the other side. On one machine nothing may differ, nor between x86 processors
-(tests/datasets/test_same_everywhere.py): ``python -m tests.golden`` compares sha256.
+Of an image, one value in a thousand may differ by at most 2: another architecture or C library may
+round a colour to the other side. On one machine ``python -m tests.golden`` compares sha256.
 """
 
 import hashlib

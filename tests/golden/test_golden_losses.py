@@ -1,8 +1,6 @@
 """Losses of 20 training steps of every objective, alignment, core, encoder and decoder.
 
-Each run is as small as its components let it be, in float32, on the CPU. The loop's own
-:class:`Trainer` takes the steps. Rounding differs by CPU and grows from step to step: the first
-five losses are held tightly, later ones loosely.
+Rounding differs by CPU and grows: the first five losses are held tightly, later ones loosely.
 """
 
 import shutil

@@ -1,8 +1,6 @@
 """Every metric of fixed predictions, of a baseline, and of an untrained core with shifts.
 
-Masks, slots and data are drawn from generators, so that they are the same everywhere. Metrics
-that count pixels or objects of fixed predictions are held to 1e-6. Others come from probes that
-are trained, and are held to 1e-4.
+Metrics that count are held to 1e-6, those of probes that are trained to 1e-4.
 """
 
 import tempfile

@@ -1,8 +1,4 @@
-"""Published records are still read: the leaderboard of them, as the command line prints it.
-
-The folder of results is empty: these are the records that come with slotbench. When some are
-added, write the expectations anew: the old rows must stay as they are.
-"""
+"""The leaderboard of the records that come with slotbench; old rows must stay as they are."""
 
 import json
 import tempfile

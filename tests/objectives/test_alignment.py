@@ -76,10 +76,7 @@ def label_masks(labels, count):
 
 
 def crops(seed, count=4):
-    """Masks (V, B, K, 32, 32) of V=3 views of B=5 images of K blobs, and the views' matrices.
-
-    The blobs lie around the middle, so that every view shows some of each.
-    """
+    """Masks (V, B, K, 32, 32), 3 views of 5 images of K blobs, and the views' matrices."""
     generator = torch_generator(seed, "blobs")
     centres = torch.rand(5, count, 2, generator=generator) - 0.5
     grid = torch.linspace(-1, 1, 32)

@@ -57,11 +57,7 @@ def train(made, scenes, rate):
 
 
 def simsiam(scenes, seed, stop):
-    """SimSiam on the slots themselves.
-
-    Its projector, which ends in batch normalisation, can take a collapse upon itself and leave
-    the slots as they are, sometimes for long.
-    """
+    """SimSiam on the slots themselves: its projector could take a collapse upon itself."""
     fields = ("objective.hidden=16", "objective.bottleneck=8", f"objective.stop_gradient={stop}")
     choices = tiny.config(scenes, "simsiam", *SIZES, *fields, alignment="hungarian", seed=seed)
     made = build(choices).train()

@@ -1,7 +1,4 @@
-"""Every core trains under every objective with every alignment, and resumes where it stopped.
-
-The names come from the registry, so a new one is tried too.
-"""
+"""Every core trains under every objective with every alignment, and resumes where it stopped."""
 
 import math
 import shutil

@@ -14,10 +14,7 @@ COLORS = torch.tensor([[100, 100, 100], [255, 0, 0], [0, 255, 0], [0, 0, 255]]) 
 
 
 class ByColor(nn.Module):
-    """Slot k is where the image has colour k: grey ground, red, green, blue; the rest is empty.
-
-    Objects of one colour share a slot. A slot holds its colour, its share and its centre.
-    """
+    """Slot k is where the image has colour k, the ground or an object; it holds colour and centre."""
 
     def __init__(self, slots):
         super().__init__()
