@@ -14,7 +14,7 @@ COLORS = torch.tensor([[100, 100, 100], [255, 0, 0], [0, 255, 0], [0, 0, 255]]) 
 
 
 class ByColor(nn.Module):
-    """Slot k is where the image has colour k, the ground or an object; it holds colour and centre."""
+    """Slot k is where the image has colour k, ground or object; it holds colour and centre."""
 
     def __init__(self, slots):
         super().__init__()
