@@ -1,7 +1,5 @@
 """Groups of metrics: one list, versions in every result, and one more file is one more metric."""
 
-import subprocess
-import sys
 from fnmatch import fnmatchcase
 
 import pytest
@@ -29,16 +27,6 @@ def test_keys_belong_to_one_group_and_are_all_known(dataset):
         assert result["version"] == metrics.current_version(key)
     found = {metrics.group_of(key) for key in document["metrics"]}
     assert found | set(document["skipped"]) == set(metrics.names())
-
-
-def test_names_are_read_without_torch():
-    code = (
-        "import sys; from slotbench.evaluation.groups import default_groups, current_version\n"
-        "assert 'segmentation' in default_groups() and current_version('fg_ari/decoder')\n"
-        "print(sorted({'torch', 'numpy', 'h5py'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_all_stands_for_the_default_groups():
