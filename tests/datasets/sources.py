@@ -38,12 +38,8 @@ def tetrominoes(root, images):
     return originals.write(root / "tetrominoes_train.tfrecords", records)
 
 
-ROOMS = {
-    "train": (3, 7),
-    "test_empty_room": (0, 4),
-    "test_six_objects": (6, 10),
-    "test_identical_color": (5, 10),
-}
+ROOMS = {"train": (3, 7), "test_empty_room": (0, 4)}
+ROOMS |= {"test_six_objects": (6, 10), "test_identical_color": (5, 10)}
 """File -> objects, entities. In every other record one half of the wall is in sight."""
 
 

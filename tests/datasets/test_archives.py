@@ -17,12 +17,8 @@ from slotbench.datasets.originals import archives
 from slotbench.datasets.originals.archives import Tar, Zip, extract, folder_of
 from slotbench.errors import UserError
 
-FILES = {
-    "b/2.txt": b"two" * 1000,
-    "a/1.txt": bytes(range(256)) * 20,
-    "empty.json": b"",
-    "ä/ö.png": b"x",
-}
+FILES = {"b/2.txt": b"two" * 1000, "a/1.txt": bytes(range(256)) * 20}
+FILES |= {"empty.json": b"", "ä/ö.png": b"x"}
 PACKED = {"a/b": b"text" * 30, "c": b"1234"}
 
 

@@ -17,12 +17,8 @@ from tests.datasets.originals import room_arrays, sprites_record, write
 from tests.datasets.sources import objects_room
 from tests.datasets.whole import evaluated, fingerprint, refused
 
-GROUPS = {
-    "train": (1, 3),
-    "test-empty_room": (0, 0),
-    "test-six_objects": (6, 6),
-    "test-identical_color": (4, 6),
-}
+GROUPS = {"train": (1, 3), "test-empty_room": (0, 0)}
+GROUPS |= {"test-six_objects": (6, 6), "test-identical_color": (4, 6)}
 
 
 @pytest.fixture(scope="module")

@@ -41,12 +41,8 @@ def test_voronoi_cells_belong_to_the_nearest_point():
 def test_kmeans_finds_flat_squares_that_the_others_do_not():
     batch = blocks_batch(30, 1)
     truth = torch.from_numpy(batch["mask"])
-    found = {
-        name: scores(
-            torch.from_numpy(mask_images(name, batch["image"], 4, seed=0)).long(), truth, 4
-        )
-        for name in BASELINES
-    }
+    labels = {name: mask_images(name, batch["image"], 4, seed=0) for name in BASELINES}
+    found = {name: scores(torch.from_numpy(of).long(), truth, 4) for name, of in labels.items()}
     means = {name: float(made["miou"].mean()) for name, made in found.items()}
     assert means["kmeans"] > means["voronoi"] > means["one-segment"]
     # One segment holds every object: foreground in one piece is right for one object alone.

@@ -91,15 +91,8 @@ def config(dataset, objective, *extra, core="slot-attention", alignment=None, st
         overrides += small("decoder", registry.get("decoders", "bilinear").load().Config)
     for part, kind in zip(parts, kinds, strict=True):
         overrides += small("objective" if len(parts) == 1 else part.name, kind.Config)
-    choice = Choice(
-        core=core,
-        objective=objective,
-        alignment=alignment,
-        preset="quick",
-        seed=seed,
-        steps=steps,
-        overrides=(*overrides, *extra),
-    )
+    fields = {"core": core, "objective": objective, "alignment": alignment, "seed": seed}
+    choice = Choice(preset="quick", steps=steps, overrides=(*overrides, *extra), **fields)
     return resolve(choice, dataset_info(dataset))
 
 

@@ -59,11 +59,8 @@ def test_records_without_weights_stand_on_the_leaderboard(command, run, results)
     assert there == here
 
 
-MISSING = {
-    "status.json": "only finished runs",
-    "evaluation.json": "is not evaluated",
-    "model.safetensors": "has no model.safetensors",
-}
+MISSING = {"status.json": "only finished runs", "evaluation.json": "is not evaluated"}
+MISSING |= {"model.safetensors": "has no model.safetensors"}
 
 
 def test_what_is_not_finished_is_not_published(command, run, tmp_path):

@@ -27,12 +27,8 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path):
     for key in ("mean", "low", "high"):
         assert cell[key] == pytest.approx((raw[key] - 0.2) / 0.7)
     assert cell["n"] == 3
-    assert cell["scaled"] == {
-        "raw": pytest.approx(0.6),
-        "floor": pytest.approx(0.2),
-        "ceiling": pytest.approx(0.9),
-        "reason": "",
-    }
+    ends = {"floor": pytest.approx(0.2), "ceiling": pytest.approx(0.9)}
+    assert cell["scaled"] == {"raw": pytest.approx(0.6), "reason": "", **ends}
 
 
 def test_raw_numbers_stay_without_the_option(tmp_path):
