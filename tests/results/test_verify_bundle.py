@@ -146,7 +146,7 @@ def set_config(section, field, value):
 
 
 FORGED = {
-    "width": ("config.json", set_config("encoder", "channels", 16), "not those of the config"),
+    "width": ("config.json", set_config("encoder", "channels", 16), "do not fit the configuration"),
     "huge": ("config.json", set_config("core", "width", 10**9), "holds a number above"),
     "rounds": ("config.json", set_config("core", "eval_iterations", 60_000), "asks for more"),
     "dataset": ("config.json", set_config("dataset", "name", "../../secret"), "names no dataset"),
