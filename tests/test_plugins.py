@@ -380,6 +380,8 @@ def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
     said = " ".join(capsys.readouterr().err.split())
     assert re.search(message, said), said
     assert "Traceback" not in said
+    states = {read_json(file)["state"] for file in Path("results").rglob("status.json")}
+    assert states <= {"failed", "done"}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(130)
     except RunLocked:
         sys.exit(ELSEWHERE)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not isinstance(error, SlotbenchError):
             traceback.print_exc()
         reason = reason_of(error)

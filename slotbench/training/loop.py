@@ -130,7 +130,9 @@ def train(
             resume = f"slotbench train --resume {run.typed}"
             say(f"Saved at step {trainer.step:,}. To go on, type: {resume}")
             raise KeyboardInterrupt from stop
-        except Exception as error:
+        except KeyboardInterrupt:  # the second Ctrl-C: the run reads as interrupted
+            raise
+        except BaseException as error:  # a plugin may call sys.exit
             # On a full disk this fails too; the run then reads as interrupted.
             with suppress(OSError):
                 if isinstance(error, TrainingError) and (bad := int(trainer.bad)):
