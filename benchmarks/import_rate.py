@@ -27,17 +27,18 @@ from PIL import Image
 
 from benchmarks import _import_sources as sources
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
-from slotbench.datasets.originals.objects_room_import import ObjectsRoomImporter
 from slotbench.datasets.originals.tfrecord import (
     RecordFile,
     parse_example,
     read_bytes,
     read_entries,
 )
+from slotbench.datasets.sets.clevr import clevr_importer
 from slotbench.datasets.sets.coco import CocoImporter
 from slotbench.datasets.sets.folder import FolderImporter
 from slotbench.datasets.sets.movi import MoviImporter
+from slotbench.datasets.sets.multi_dsprites import multi_dsprites_importer
+from slotbench.datasets.sets.objects_room import ObjectsRoomImporter
 from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 
 Way = Callable[[Path], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from slotbench.datasets.format.schema import DatasetFile
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.sheet import draw_sheet
 

@@ -1,4 +1,4 @@
-"""The interface of a dataset: how it is rendered, and how its original files are read."""
+"""The interface of a dataset: how to render it, and how to read its original files."""
 
 import re
 from abc import ABC, abstractmethod
@@ -6,20 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
+import numpy as np
+
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.originals.importing import Importer
 from slotbench.errors import UserError
+from slotbench.registry import unknown
+from slotbench.rng import numpy_generator
 
 
 @dataclass(frozen=True)
 class Download:
-    """A published file. Authors publish few checksums; its length is checked in any case."""
+    """A published file. Checksums are hexadecimal, and None where none is published."""
 
     url: str
     sha256: str | None = None
-    """Hexadecimal; None where it is not published."""
     md5: str | None = None
-    """Hexadecimal; used where there is no sha256."""
+    """Used where there is no sha256."""
     size: int | None = None
     """Bytes; None where they are not published."""
 
@@ -39,33 +42,31 @@ class Dataset(ABC):
     variants: ClassVar[tuple[str, ...]]
     licence: ClassVar[str]
     sizes: ClassVar[dict[str, int]]
-    """Default number of images (of video: clips) of each split."""
+    """Default number of images or clips of each split."""
     shifted: ClassVar[tuple[str, ...]] = ()
-    """Further test sets ``test-<what>``, each with as many images as ``test``."""
+    """Further test sets ``test-<name>``, each of the size of ``test``."""
     drawn_shifts: ClassVar[tuple[str, ...]] = ()
-    """Shifts (see :mod:`slotbench.datasets.shifts.kinds`) whose images ``render`` makes.
+    """Shifts (see :mod:`slotbench.datasets.shifts.kinds`) that ``render`` draws.
 
-    Image i of split ``test-<shift>`` is image i of ``test`` with that one thing changed. A shift
-    of single objects adds one array to the batch, ``shift/changed`` bool (n, [T,] O).
+    Image i of split ``test-<shift>`` is image i of ``test`` with one change. Shifts of single
+    objects add the array ``shift/changed`` bool (n, [T,] O) to the batch.
     """
     without: ClassVar[dict[str, str]] = {}
     """Shifts that have no meaning for these images, with the reason."""
     more: tuple[int, int] = (0, 0)
-    """Fewest and most objects of the shift ``num_objects``, where ``render`` makes it."""
+    """Fewest and most objects of the drawn shift ``num_objects``."""
     occluder: ClassVar[int] = 128
-    """Grey of the square that the shift ``occlusion`` draws over the scene, 0 to 255."""
+    """Grey of the square of the shift ``occlusion``, 0 to 255."""
     image_size: int = 64
     """Pixels a side; the class attribute is the default."""
     obtain: ClassVar[str] = ""
-    """Where the original files are and what to type, for datasets without ``downloads``."""
+    """How to get the original files and what to type, where there are no ``downloads``."""
     published: ClassVar[tuple[str, ...]] = ()
     """Addresses of the original files; ``{variant}`` stands for the variant."""
     unpacks: ClassVar[bool] = False
-    """The importer reads a folder: archives are unpacked first."""
+    """Whether archives are unpacked for the importer, which reads a folder."""
 
     def __init__(self, variant: str, image_size: int, seed: int) -> None:
-        from slotbench.registry import unknown
-
         if variant not in self.variants:
             raise unknown(f"variant of {self.name}", variant, self.variants)
         if not 16 <= image_size <= 1024:
@@ -80,7 +81,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def generator(self) -> str:
-        """The renderer and its version; stored in the file."""
+        """The renderer and its version, as the file stores them."""
 
     @property
     def made_by(self) -> str:
@@ -92,26 +93,28 @@ class Dataset(ABC):
 
     @abstractmethod
     def render(self, split: str, start: int, stop: int) -> Batch:
-        """Images (of video: clips) ``start`` to ``stop`` of a split.
+        """Images or clips ``start`` to ``stop``; each depends on (seed, split, index) alone."""
 
-        Each depends on (seed, split, index) alone.
-        """
+    def stream(self, split: str, index: int) -> np.random.Generator:
+        """The random numbers of one image or clip."""
+        variant = (self.variant,) if len(self.variants) > 1 else ()
+        return numpy_generator(self.seed, self.name, *variant, split, index)
 
     def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
-        """Why a shift has no meaning for images of this origin; empty where it has one."""
+        """Why a shift has no meaning for images of this origin, else empty."""
         return self.without.get(shift, "")
 
     def shifted_layout(self, shift: str) -> Layout:
-        """The layout of a drawn shift: with more objects where ``num_objects`` needs them."""
+        """The layout of a drawn shift; ``num_objects`` may need more objects."""
         most = max(self.layout.objects, self.more[1]) if shift == "num_objects" else 0
         return replace(self.layout, objects=most) if most else self.layout
 
     def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
-        """Attributes that tell different sources apart; empty where all users have the same."""
+        """Attributes that identify the source, where users have different ones."""
         return {}
 
     def downloads(self) -> tuple[Download, ...]:
-        """The published files of this variant; empty: ``obtain`` says where they are."""
+        """The published files of this variant; none where ``obtain`` says what to do."""
         return tuple(Download(url.format(variant=self.variant)) for url in self.published)
 
     def importer(self, path: Path) -> Importer:
@@ -122,7 +125,7 @@ class Dataset(ABC):
 
 
 class OriginalOnly(Dataset):
-    """A dataset that exists as original files alone."""
+    """A dataset that exists only as original files."""
 
     sizes: ClassVar[dict[str, int]] = {}
 

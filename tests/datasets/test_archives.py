@@ -246,7 +246,7 @@ def test_several_archives_become_one_folder(tmp_path):
 
 def test_archives_that_disagree_are_refused(tmp_path):
     packed = [zip_of(tmp_path / f"{n}.zip", {"a": n.encode()}) for n in ("one", "two")]
-    with pytest.raises(UserError, match=r"two\.zip, member a: another file stands in its place"):
+    with pytest.raises(UserError, match=r"two\.zip, member a: a different file has this name"):
         extract(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -8,8 +8,7 @@ import pytest
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render import clevr_scene
 from slotbench.datasets.render.clevr_scene import CAMERA, GAP, MARGIN, SIZES, project
-from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
-from slotbench.datasets.render.clevrtex_scene import KINDS, sample_scene
+from slotbench.datasets.render.clevrtex_scene import KINDS, OUTD, PLAIN, USUAL, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.sets.clevr import Clevr
 from slotbench.datasets.sets.clevrtex import ClevrTex

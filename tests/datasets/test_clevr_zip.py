@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
-from slotbench.datasets.originals.jsons import json_items
+from slotbench.datasets.originals.importing import json_items
 from slotbench.datasets.prepare.preparation import prepare
+from slotbench.datasets.sets.clevr import ClevrZipImporter
 from slotbench.errors import UserError
 from tests.datasets import originals_clevr_zip as zips
 from tests.datasets.originals import clevr_record, write
@@ -81,24 +81,24 @@ BAD = [
         IN_VAL + "object 2: 'shape' is 'cone', not one of cube, sphere, cylin",
     ),
     (thing_of(rotation=True), IN_VAL + "object 2: 'rotation' is not a number within a million"),
-    (thing_of(rotation=math.nan), IN_VAL + "this is no JSON of scenes"),
-    (thing_of(rotation=10**400), IN_VAL + "this is no JSON of scenes .*overflow"),
+    (thing_of(rotation=math.nan), IN_VAL + "it is not valid JSON"),
+    (thing_of(rotation=10**400), IN_VAL + "it is not valid JSON .*overflow"),
     (thing_of(pixel_coords=[1, 2, 0]), IN_VAL + "scene 1: 'pixel_coords' has no positive depth"),
-    (scene_of(image_filename="../../x"), IN_TRAIN + "'image_filename' is no name of a file"),
-    (scene_of(image_filename=3), IN_TRAIN + "'image_filename' is no name of a file"),
+    (scene_of(image_filename="../../x"), IN_TRAIN + "'image_filename' is not a file name"),
+    (scene_of(image_filename=3), IN_TRAIN + "'image_filename' is not a file name"),
     (scene_of(image_filename="9.png"), IN_TRAIN + r"there is no image CLEVR_v1\.0/images/"),
-    (scene_of(objects={}), IN_TRAIN + "'objects' is no list of at most 10"),
-    (scene_of(objects=[zips.thing(0, 100)] * 11), IN_TRAIN + "'objects' is no list of at most 10"),
-    (scene_of(objects=[3]), IN_TRAIN + "object 0: it is no object of JSON"),
+    (scene_of(objects={}), IN_TRAIN + "'objects' is not a list of at most 10"),
+    (scene_of(objects=[zips.thing(0, 100)] * 11), IN_TRAIN + "'objects' is not a list"),
+    (scene_of(objects=[3]), IN_TRAIN + "object 0: it is not a JSON object"),
     (text_of(b""), TEXT + "premature EOF"),
     (text_of(b'{"info": {}}'), TEXT + "it has no list 'scenes'"),
     (text_of(b'{"scenes": {}}'), TEXT + "it has no list 'scenes'"),
     (text_of(b'{"scenes": []} x'), TEXT + "trailing garbage"),
     (text_of(b'{"scenes": [' + b"[" * 100_000), TEXT + "nested too deep"),
     (text_of(b'{"scenes": ["\xff"]}'), TEXT + "invalid bytes in UTF8"),
-    (text_of(b'{"scenes": [3]}'), TEXT + "scene 0: 'objects' is no list"),
+    (text_of(b'{"scenes": [3]}'), TEXT + "scene 0: 'objects' is not a list"),
     ({"CLEVR_train_000001": SMALL}, r"images/train/.*01\.png: 160x120 pixels, expected 480x320"),
-    ({"CLEVR_val_000001": b"PNG"}, r"images/val/CLEVR_val_000001\.png: .*no PNG"),
+    ({"CLEVR_val_000001": b"PNG"}, r"images/val/CLEVR_val_000001\.png: .*not a PNG"),
 ]
 
 

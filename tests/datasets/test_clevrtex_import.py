@@ -71,7 +71,7 @@ BAD = {
     "full_000003.png is missing, and there is one of index 19": _gone(f"{FIRST}.png"),
     "flat.png: label 12, expected 0 to": _file("_flat.png", palette(tex.labels(3) * 2)),
     "000003_flat.png: this PNG has colours": _file("_flat.png", rgb(tex.picture(3))),
-    r"object 2: 'shape' is '\?\[2Jcone', not one of cube": _thing(shape="\x1b[2Jcone"),
+    r"object 2: 'shape' is '\\x1b\[2Jcone', not one of cube": _thing(shape="\x1b[2Jcone"),
     "object 2: 'rotation' is not a number within a million": _thing(rotation=True),
 }
 

@@ -207,7 +207,7 @@ def test_a_part_longer_than_the_file_has_become(tmp_path):
         (status("404 \x1b[31mred\xe9" + 200 * "x"), r"HTTP 404 \?\[31mred\?x{50,90}\. Fetch"),
         (status("200 OK", b"<html>log in", Content_Type="text/html; charset=utf-8"), "a web page"),
         (good(CONTENT, Content_Encoding="gzip"), "the server changes the file .*gzip"),
-        (status("302 Found", Location="file:///etc/passwd"), "is no http or https address"),
+        (status("302 Found", Location="file:///etc/passwd"), "is not an http or https address"),
         (status("302 Found", Location="/elsewhere"), "it leads in a circle"),
     ],
 )
@@ -266,7 +266,7 @@ def test_a_redirect_is_followed_with_its_range(tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "x", "http:///y"])
 def test_only_http_is_spoken(url, tmp_path):
-    with pytest.raises(SlotbenchError, match="is no http or https address"):
+    with pytest.raises(SlotbenchError, match="is not an http or https address"):
         download([Download(url)], tmp_path)
 
 

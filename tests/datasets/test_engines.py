@@ -28,7 +28,7 @@ def test_a_dataset_that_cannot_render_says_so_through_the_engine():
 def test_unknown_engines_and_addresses_of_none_are_refused(tmp_path):
     with pytest.raises(UserError, match="engine 'rai'"):
         prepare(request(tmp_path, engine="rai"))
-    with pytest.raises(UserError, match="--address: the engine 'local' runs on this machine"):
+    with pytest.raises(UserError, match="--address: the engine 'local' runs only on this machine"):
         prepare(request(tmp_path, address="10.0.0.1:6379"))
     with pytest.raises(UserError, match="--engine ray: only rendering is spread"):
         prepare(request(tmp_path, engine="ray", source=tmp_path))

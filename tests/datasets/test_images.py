@@ -92,8 +92,8 @@ SIZES |= {(2**31 - 1,) * 2: "larger than", (1, 1): "x: 1x1 pixels, expected at l
 REFUSED = [
     *((png(b"\0\0", *side, 8, 0), what, (read_image, read_labels)) for side, what in SIZES.items()),
     (encode(Image.fromarray(COLORS)), r"x: this PNG has colours \(RGB\)", (read_labels,)),
-    (encode(Image.fromarray(COLORS[..., 0]), "JPEG"), "x: this is no PNG", (read_labels,)),
-    (encode(Image.fromarray(COLORS), "GIF"), "x: this is no PNG or JPEG", (read_image,)),
+    (encode(Image.fromarray(COLORS[..., 0]), "JPEG"), "x: this is not a PNG", (read_labels,)),
+    (encode(Image.fromarray(COLORS), "GIF"), "x: this is not a PNG or JPEG", (read_image,)),
     (changed_pixel(), "x: the image is damaged or truncated", (read_image,)),  # by its checksum
 ]
 

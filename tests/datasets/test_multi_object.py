@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from slotbench.datasets.originals.multi_object import clevr_importer, multi_dsprites_importer
+from slotbench.datasets.sets.clevr import clevr_importer
+from slotbench.datasets.sets.multi_dsprites import multi_dsprites_importer
 from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 from slotbench.errors import UserError
 from tests.datasets.originals import (

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slotbench.datasets.originals.objects_room_import import fourth_is_object
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render import objects_room_scene as rooms
 from slotbench.datasets.render.objects_room_scene import COLORS, FOV, GAP, HALF, SIZES, footprint
-from slotbench.datasets.sets.objects_room import ObjectsRoom
+from slotbench.datasets.sets.objects_room import ObjectsRoom, fourth_is_object
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
 from tests.datasets.originals import room_arrays, sprites_record, write

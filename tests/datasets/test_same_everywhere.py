@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from slotbench import registry
-from slotbench.datasets.render.clevrtex_materials import OUTD, USUAL, tile
+from slotbench.datasets.render.clevrtex_scene import OUTD, USUAL, tile
 from slotbench.datasets.render.meshes import SHAPES, mesh
 from slotbench.datasets.shifts.kinds import split_of
 from tests.datasets.sources import RENDERED

@@ -29,7 +29,7 @@ def test_variants_are_the_published_splits(folder):
     path = prepare(request(folder, "ccs_all"))
     assert path.name == "shapestacks-ccs_all.h5"
     assert verify.dataset(path)["images"] == {"train": 3, "val": 3, "test": 6}
-    with pytest.raises(UserError, match=r"splits/blocks_all/train\.txt: there is no such file"):
+    with pytest.raises(UserError, match=r"splits/blocks_all/train\.txt does not exist"):
         prepare(request(folder, "blocks_all"))
 
 
@@ -72,8 +72,8 @@ def _map(data):
 
 
 BAD = {
-    r"eval\.txt, line 1: '\.\./\.\./etc' is no name of a tower": _list("../../etc\n"),
-    r"eval\.txt: .* stands in train\.txt too": _list(FIRST),
+    r"eval\.txt, line 1: '\.\./\.\./etc' is not the name of a tower": _list("../../etc\n"),
+    r"eval\.txt: .* is in train\.txt too": _list(FIRST),
     "a tower has 1 to 6 shapes": _list(stacks.tower(7, 1)),
     "cam_1-mono-0.map: (cannot be read|there is no)": lambda root: shutil.rmtree(root / "iseg"),
     "cam_1.*are not multiples of 32": _map(grey(np.full((32, 32), 17))),

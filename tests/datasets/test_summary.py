@@ -46,8 +46,7 @@ def test_counts_do_not_depend_on_blocks(images, tmp_path):
     with DatasetFile(tmp_path / "a.h5") as dataset:
         found = count(dataset, "train")
     each = batch["visible"].sum(axis=1)
-    assert (found.images, found.objects) == (images, each.sum())
-    assert (found.fewest, found.most) == (each.min(), each.max())
+    assert found.objects.tolist() == each.tolist()
     assert found.share == pytest.approx(np.mean(batch["mask"] != 255))
     colors = [(batch["property/color"][batch["visible"]] == code).sum() for code in range(3)]
     assert found.codes["color"].tolist() == colors

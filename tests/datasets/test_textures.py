@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.render import meshes, textures
-from slotbench.datasets.render.clevrtex_materials import OUTD, USUAL, tile
+from slotbench.datasets.render.clevrtex_scene import OUTD, USUAL, tile
 
 MATERIALS = (*USUAL, *OUTD)
 

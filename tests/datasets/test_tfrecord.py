@@ -164,7 +164,7 @@ def test_what_is_no_tfrecord_is_named(tmp_path):
         with pytest.raises(UserError, match="record 0, byte 0: "):
             list(tfrecord.RecordFile(path))
     path.write_bytes(b"not a TFRecord file at all")
-    with pytest.raises(UserError, match="record 0, byte 0: this is no TFRecord file, gzipped or"):
+    with pytest.raises(UserError, match="record 0, byte 0: this is not a TFRecord file"):
         list(tfrecord.RecordFile(path))
     with pytest.raises(UserError, match="no such file"):
         tfrecord.RecordFile(tmp_path / "none")

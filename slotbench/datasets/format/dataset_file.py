@@ -1,4 +1,4 @@
-"""A prepared dataset, open for reading; :mod:`slotbench.datasets.format.schema` is its layout."""
+"""Reads prepared datasets, whose layout is in :mod:`slotbench.datasets.format.schema`."""
 
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,35 +12,33 @@ import numpy as np
 
 from slotbench.datasets.format.schema import (
     OBJECTS,
-    REQUIRED_ATTRIBUTES,
     SCHEMA_VERSION,
     SHIFT_FLAGS,
     SHIFTED,
     SPLITS,
     Array,
     ArraySpec,
+    Attributes,
     Batch,
-    Feature,
     Layout,
-    Parsed,
     check_name,
-    parse,
 )
 from slotbench.errors import UserError
+from slotbench.files import parse_document
 
 AGAIN = "Prepare it again, with --force."
 Keys = tuple[str, ...] | None
 MOST_COMPRESSED = 1100
-"""Bytes of content that one byte of a file may hold: gzip reaches 1,032."""
+"""Most bytes of content for each byte of a file; gzip reaches 1,032."""
 _BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for damaged or hostile content."""
 
 
 class DatasetFile:
-    """A prepared dataset, open for reading; every command reads datasets through this class.
+    """A prepared dataset, open for reading.
 
-    Raises :class:`UserError` where the file is missing, in use or damaged, has a newer schema,
-    breaks the schema, or holds links, content of other files or names that are no plain names.
+    Raises :class:`UserError` where the file is missing, in use or damaged, breaks the schema or
+    has a newer one, or holds links, data in other files or names that could be paths.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,8 +46,11 @@ class DatasetFile:
         self.file, self._bytes = _opened(path)
         self._specs: dict[str, dict[str, ArraySpec]] = {}
         try:
-            self.attributes = self._read_attributes()
-            self.layout = self._read_layout()
+            self.attributes = {key: _python(value) for key, value in self.file.attrs.items()}
+            known = self._known_attributes()
+            self.layout = replace(known.layout, features=known.features)
+            self.manifest = known.manifest
+            """The sha256 of each split; empty in a file that has none."""
             self._check_splits()
         except UserError:
             self.file.close()
@@ -62,42 +63,19 @@ class DatasetFile:
     def _wrong(self, what: str, advice: str = "") -> UserError:
         return UserError(f"{self.path}: {what}.", advice)
 
-    def _read_attributes(self) -> dict[str, Any]:
-        attributes = {key: _python(value) for key, value in self.file.attrs.items()}
-        version = attributes.get("schema")
+    def _known_attributes(self) -> Attributes:
+        version = self.attributes.get("schema")
         if not isinstance(version, int) or version < 1:
-            raise self._wrong("attribute 'schema' is no version; not a slotbench dataset")
+            raise self._wrong("attribute 'schema' is not a version; not a slotbench dataset")
         if version > SCHEMA_VERSION:
             raise self._wrong(
                 f"schema {version} is newer than this slotbench reads ({SCHEMA_VERSION})",
                 "Upgrade slotbench, or prepare the dataset again with --force.",
             )
-        for key, kind in REQUIRED_ATTRIBUTES.items():
-            if key not in attributes:
-                raise self._wrong(f"attribute {key!r} is missing")
-            value = attributes[key]
-            if not isinstance(value, kind) or not str(value).isprintable():
-                expected = "printable text" if kind is str else "a whole number"
-                raise self._wrong(f"attribute {key!r} is {value!r:.80}, expected {expected}", AGAIN)
-        for key in ("name", "variant", "fingerprint"):
-            try:
-                check_name(key, attributes[key])
-            except ValueError as error:
-                raise self._wrong(f"attribute {key!r}: {error}", AGAIN) from None
-        if attributes["origin"] not in ("rendered", "original"):
-            raise self._wrong("attribute 'origin' is neither 'rendered' nor 'original'", AGAIN)
-        return attributes
-
-    def _parsed(self, key: str, kind: type[Parsed], missing: str = "") -> Parsed:
         try:
-            return parse(self.attributes.get(key, missing), kind)
-        except (ValueError, TypeError) as error:
-            raise self._wrong(f"attribute {key!r} is damaged: {error}", AGAIN) from error
-
-    def _read_layout(self) -> Layout:
-        self._parsed("sources", list[dict[str, Any]])
-        features = self._parsed("features", tuple[Feature, ...], "[]")
-        return replace(self._parsed("layout", Layout), features=features)
+            return parse_document(self.attributes, Attributes, str(self.path))
+        except UserError as error:
+            raise UserError(error.message, AGAIN) from None
 
     def _check_splits(self) -> None:
         for split in SPLITS:
@@ -120,14 +98,14 @@ class DatasetFile:
                     raise self._wrong(f"{split}/{key} has more rows than the file can hold", AGAIN)
 
     def _child(self, group: h5py.Group, name: str, label: str, kind: type) -> Any:
-        """A group or array that is stored in this file itself: no link leads to it."""
+        """A group or array of this file; links are refused."""
         if not group.id.links.exists(name.encode()):
             raise self._wrong(f"{label} is missing")
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise self._wrong(f"{label} is a link; expected data in this file", AGAIN)
         child = group[name]
         if not isinstance(child, kind):
-            raise self._wrong(f"{label} is no {kind.__name__.lower()}", AGAIN)
+            raise self._wrong(f"{label} is not a {kind.__name__.lower()}", AGAIN)
         return child
 
     def _array(self, split: str, key: str) -> h5py.Dataset:
@@ -165,11 +143,6 @@ class DatasetFile:
         return replace(self.layout, objects=more)
 
     @cached_property
-    def manifest(self) -> dict[str, str]:
-        """The sha256 of each split; empty in a file that has none."""
-        return self._parsed("manifest", dict[str, str], "{}")
-
-    @cached_property
     def recipe(self) -> str:
         """A sha256 of how the dataset was rendered; empty for imported ones."""
         if self.attributes["origin"] != "rendered":
@@ -200,33 +173,27 @@ class DatasetFile:
         return str(self.file[self.splits[0]][f"feature/{feature}"].attrs.get("teacher", ""))
 
     def rows(self, split: str) -> int:
-        """The number of stored rows of a split: its images or its clips.
-
-        :class:`UserError` where there is no such split.
-        """
+        """The number of images or clips of a split; :class:`UserError` for an unknown split."""
         if split not in self._specs:
             raise UserError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits)}.")
         return len(self.file[split]["image"])
 
     def size(self, split: str) -> int:
-        """The number of images of a split; of video, the number of frames.
-
-        :class:`UserError` where there is no such split.
-        """
+        """The number of images or video frames of a split; errors as :meth:`rows`."""
         return self.rows(split) * self.layout.row_images
 
     def first(self, split: str, limit: int) -> int:
-        """How many images the first ``limit`` of a split are; :class:`UserError` for none."""
+        """The smaller of ``limit`` and the split's size; :class:`UserError` for an empty split."""
         if not (size := self.size(split)):
             raise UserError(f"{self.path}: {split!r} holds no images.", "Prepare it with some.")
         return min(limit, size)
 
     def read(self, split: str, start: int = 0, stop: int | None = None, keys: Keys = None) -> Batch:
-        """Images ``start`` to ``stop`` of a split, as arrays (n, ...) by dataset name.
+        """Images ``start`` to ``stop`` of a split, as arrays (n, ...).
 
-        Without ``keys``: all arrays but the features. In a video of T frames, image i is frame
-        i % T of clip i // T. :class:`UserError` where an array is not there or is damaged,
-        or its content breaks the schema.
+        ``keys`` names the arrays; the default is all but the features. In a video of T frames,
+        image i is frame i % T of clip i // T. :class:`UserError` where an array is missing or
+        damaged, or its values break the schema.
         """
         n, each = self.size(split), self.layout.row_images
         start, stop = min(start, n), n if stop is None else min(stop, n)
@@ -244,7 +211,7 @@ class DatasetFile:
         group, stop = self.file[split], min(self.rows(split), 1 << 62 if stop is None else stop)
         wanted, place = keys or tuple(self.layout.arrays()), f"{split}, {self.layout.rows_are}"
         read = dict.fromkeys(wanted)
-        if any(key.startswith("property/") for key in wanted):  # what their content is checked by
+        if any(key.startswith("property/") for key in wanted):  # needed to check them
             read |= dict.fromkeys(key for key in ("visible", SHIFT_FLAGS) if key in group)
         try:
             batch = {key: group[key][start:stop] for key in read}
@@ -256,7 +223,7 @@ class DatasetFile:
         return {key: batch[key] for key in wanted}
 
     def require(self, split: str, keys: Iterable[str]) -> None:
-        """:class:`UserError` where a split lacks one of these arrays, or there is no split."""
+        """:class:`UserError` where a split or one of its arrays is missing."""
         self.rows(split)
         missing = [key for key in keys if key not in self._specs[split]]
         if missing and missing[0].startswith("feature/"):
@@ -288,20 +255,19 @@ class DatasetFile:
 
 def opened(path: Path) -> h5py.File:
     """An HDF5 file, open for reading; :class:`UserError` where another program writes to it."""
-    try:
+    for locking in (None, False):
         try:
-            return h5py.File(path, "r")
+            return h5py.File(path, "r", locking=locking)
         except OSError as error:
-            if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+            if isinstance(error, BlockingIOError) or "already open for write" in str(error):
+                raise UserError(
+                    f"{path} is in use: another program has it open for writing.",
+                    "Close it there, such as in a notebook or a viewer, and type the same again.",
+                ) from error
+            # Some file systems have no locks: try without.
+            if locking is False or "unable to lock file" not in str(error):
                 raise
-            return h5py.File(path, "r", locking=False)  # no locks on this disk
-    except OSError as error:
-        if isinstance(error, BlockingIOError) or "already open for write" in str(error):
-            raise UserError(
-                f"{path} is in use: another program has it open for writing.",
-                "Close it there, such as in a notebook or a viewer, and type the same again.",
-            ) from error
-        raise
+    raise AssertionError("the second try returns or raises")
 
 
 def _opened(path: Path) -> tuple[h5py.File, int]:

@@ -1,12 +1,11 @@
-"""Hashes of a prepared file: recipe, fingerprint, and one of each split and feature array."""
+"""Hashes of a prepared file: its recipe, its content, each split, each feature array."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
-import numpy as np
 
 from slotbench.datasets.format.schema import SHIFT_FLAGS, SPLITS, Feature, Layout
 
@@ -28,39 +27,37 @@ def recipe_of(attributes: Mapping[str, Any], layout: Layout, rows: Mapping[str, 
 
 
 def fingerprint_of(file: h5py.File, layout: Layout) -> str:
-    """sha256 over the layout and every array of ``train``, ``val`` and ``test`` but the features.
+    """:func:`split_digest` of ``train``, ``val`` and ``test``.
 
-    It depends on the content alone, not on compression, chunks, workers or interruptions. Shifted
-    test sets may be added later: they have their own digests in the manifest.
+    It does not depend on compression, chunks, workers or interruptions. Shifted test sets may be
+    added later: they have their own digests in the manifest.
     """
     return split_digest(file, layout, *sorted(set(SPLITS) & set(file)))
 
 
 def split_digest(file: h5py.File, layout: Layout, *splits: str) -> str:
-    """sha256 over the layout and every array of some splits but the features."""
+    """sha256 of the layout and of every array of some splits, without features."""
     digest = hashlib.sha256(layout.to_json().encode())
     for split in splits:
         extra = (SHIFT_FLAGS,) if SHIFT_FLAGS in file[split] else ()
         for key in sorted((*layout.arrays(), *extra)):
             array = file[split][key]
             digest.update(f"{split}/{key}:{array.shape}".encode())
-            for block in _blocks(array, layout):
-                digest.update(block)
+            _update(digest, array, layout)
     return digest.hexdigest()
 
 
 def feature_digest(
     file: h5py.File, layout: Layout, split: str, feature: Feature, fingerprint: str, teacher: str
 ) -> str:
-    """sha256 of a feature array of a split, the fingerprint of its images and its teacher."""
+    """sha256 of a split's features, with the fingerprint of the file and the teacher."""
     array = file[split][feature.key]
     digest = hashlib.sha256(f"{fingerprint}:{teacher}:{split}:{array.shape}".encode())
-    for block in _blocks(array, layout):
-        digest.update(block)
+    _update(digest, array, layout)
     return digest.hexdigest()
 
 
-def _blocks(array: h5py.Dataset, layout: Layout) -> Iterator[bytes]:
+def _update(digest: Any, array: h5py.Dataset, layout: Layout) -> None:
     rows = max(1, 256 // layout.row_images)
     for start in range(0, len(array), rows):
-        yield np.ascontiguousarray(array[start : start + rows]).tobytes()
+        digest.update(array[start : start + rows].tobytes())

@@ -1,12 +1,11 @@
-"""The loader: the images of a step depend on (seed, step) alone, not on the machine's memory.
+"""Batches of training images. They depend on (seed, step) alone, not on the machine's memory.
 
-The order of an epoch: blocks of 256 neighbouring images are shuffled; 32 shuffled blocks form a
-window of 8,192 images; the images of a window are shuffled. A dataset of one window is shuffled
-completely. The order is the same whether the images are in memory or are read from the file a
-window at a time.
+Each epoch shuffles blocks of 256 neighbouring images, then the images in each window of 32 blocks
+(8,192 images). A dataset of one window is shuffled completely. The order is the same whether the
+images are in memory or are read from the file a window at a time.
 
-With several frames, clips take the place of images: a block holds clips of 256 frames in all, and
-the first frame taken from each clip is drawn from (seed, step).
+With several frames, the loader shuffles clips: a block holds clips of 256 frames in all, and the
+first frame of each clip is drawn from (seed, step).
 """
 
 import math
@@ -39,9 +38,9 @@ class Loader:
     arrays (B, frames, ...).
 
     A split of at most ``memory_budget`` bytes (default: a quarter of the available memory) is read
-    into memory, which ``progress`` reports. Windows of a larger one are read when needed, and the
-    last two are kept. Raises :class:`UserError` where the split has fewer images than a batch, has
-    no clips of so many frames or lacks an array; ``batch`` also where the file is damaged.
+    into memory, which ``progress`` reports. Of a larger split, the last two windows are kept.
+    Raises :class:`UserError` where the split has fewer images than a batch, has too short clips or
+    lacks an array; ``batch`` also where the file is damaged.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Loader:
         self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
 
     def _specs(self) -> dict[str, ArraySpec]:
-        """Shape and dtype of each array of an image, or of a whole clip."""
         layout = self.dataset.layout
         layout = replace(layout, frames=None) if self.frames == 1 else layout
         known = layout.stored(features=True)
@@ -103,7 +101,7 @@ class Loader:
         return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
 
     def places(self, step: int) -> tuple[Array, ...]:
-        """Where the batch of a step lies in ``held``: images int64 (B,), or clips and frames."""
+        """The index into ``held`` of a step's batch: images int64 (B,), or clips and frames."""
         epoch, place = divmod(step, self.batches_per_epoch)
         rows = self.order(epoch)[place * self.batch_size :][: self.batch_size]
         return self._index(rows, self._offsets(step))
@@ -116,7 +114,7 @@ class Loader:
         return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
 
     def _index(self, rows: Array, offsets: Array) -> tuple[Array, ...]:
-        """Rows as an index; of clips, only the frames asked for."""
+        """The index of whole images, or of ``frames`` frames of each clip."""
         if self.frames == 1:
             return (rows,)
         return rows[:, None], offsets[:, None] + np.arange(self.frames)
@@ -124,17 +122,15 @@ class Loader:
     def _empty(self, n: int) -> Batch:
         return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
 
-    def _read(self, start: int) -> Batch:
-        """The block that begins at ``start``."""
+    def _block(self, start: int) -> Batch:
         read = self.dataset.read if self.frames == 1 else self.dataset.read_rows
         return read(self.split, start, start + self.block, self.keys)
 
     def _read_all(self, progress: Progress | None) -> Batch:
-        """The whole split in the order of the file."""
         held = self._empty(self.size)
         for start in range(0, self.size, self.block):
             stop = min(start + self.block, self.size)
-            for key, array in self._read(start).items():
+            for key, array in self._block(start).items():
                 held[key][start:stop] = array
             if progress is not None:
                 progress(stop, self.size)
@@ -145,10 +141,10 @@ class Loader:
         order, starts = _plan(self.size, self.seed, epoch, self.block)
         wanted = order[slice(*[*starts, self.size][number : number + 2])]
         held = self._empty(len(wanted))
-        # Blocks are read in sorted order; ``places`` is where each of their images belongs.
+        # Blocks are read in the file's order; ``places`` are their images' places in the window.
         places, done = np.argsort(wanted), 0
         for block in np.unique(wanted // self.block):
-            read = self._read(block * self.block)
+            read = self._block(block * self.block)
             rows = places[done : done + len(read[self.keys[0]])]
             done += len(rows)
             for key, array in read.items():
@@ -158,7 +154,7 @@ class Loader:
 
 @lru_cache(8)
 def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
-    """An epoch's order, int64 (n,), and the places in it where windows begin, int64 (windows,)."""
+    """An epoch's order, int64 (n,), and where its windows begin, int64 (windows,)."""
     blocks = -(-size // block)
     shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
     windows = []
@@ -172,9 +168,7 @@ def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
 
 
 def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int) -> int:
-    """The images (or clips) of a split; an error where no batch can be made of them."""
-    if frames < 1:
-        raise ValueError(f"frames={frames}: expected 1 or above")
+    """The images (or clips) of a split; an error where they give no batch."""
     if frames > 1 and dataset.layout.frames is None:
         raise UserError(
             f"{dataset.path} holds images, not video: there are no {frames} frames to follow.",
@@ -188,8 +182,6 @@ def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int
     what = "images" if frames == 1 else "clips"
     if size == 0:
         raise UserError(f"{dataset.path}: {split!r} holds no {what}.", "Prepare it with some.")
-    if batch_size < 1:
-        raise UserError(f"train.batch_size={batch_size}: expected 1 or above.")
     if size < batch_size:
         raise UserError(
             f"train.batch_size={batch_size}: {dataset.path} has only {size} {what} in {split!r}.",

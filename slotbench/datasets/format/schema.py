@@ -1,53 +1,64 @@
-"""The layout of a prepared dataset: what its arrays are (docs/datasets.md has the table).
+"""The layout of a prepared dataset: shapes and dtypes of its arrays (table: docs/datasets.md).
 
-A file holds one group a split: ``train``, ``val``, ``test``, and one for each shifted test set. Of
-n images of H x W pixels with O objects (padded) it has ``image`` uint8 (n, H, W, 3), ``mask`` uint8
-(n, H, W), ``visible`` bool (n, O), ``property/<name>`` float32 (n, O[, d]) or int16 (n, O), and for
-each teacher ``feature/<teacher>`` float16 (n, N, F).
+A file has one group for each split: ``train``, ``val``, ``test`` and the shifted test sets. A group
+of n images, H x W pixels, at most O objects holds ``image`` uint8 (n, H, W, 3), ``mask`` uint8
+(n, H, W), ``visible`` bool (n, O), ``property/<name>`` float32 (n, O[, d]) or int16 (n, O), and
+``feature/<teacher>`` float16 (n, N, F). In a video file n counts clips of T frames, and T follows
+n in every shape.
 
-A shifted test set may have more objects than the others (the attribute ``objects`` of its group), a
-flag for each object that was changed (``shift/changed``), and -1 where a changed object has a class
-that the property does not know. It may lack features. In a video file n counts clips of T frames,
-and T follows n in every shape.
+A shifted test set may have more objects (attribute ``objects`` of its group), flags of changed
+objects (``shift/changed``) and no features. Its codes are -1 for classes that ``train`` lacks.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from annotated_types import Interval
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, Json, TypeAdapter, ValidationError
+
+from slotbench.files import Document
 
 SCHEMA_VERSION = 2
-"""The newest schema that is read. A file names the oldest that fits: 1 for images, 2 for video."""
+"""The newest schema that is read. Image files are written with schema 1, videos with 2."""
 NOT_LABELLED = 255
 OBJECTS = "objects"
 """Attribute of a shifted test set that has more objects than the file's layout."""
-REQUIRED_ATTRIBUTES: dict[str, type] = dict.fromkeys(("schema", "seed", "image_size"), int)
-REQUIRED_ATTRIBUTES |= dict.fromkeys(("name", "variant", "origin", "sources", "generator"), str)
-REQUIRED_ATTRIBUTES |= dict.fromkeys(("licence", "layout", "fingerprint"), str)
-"""Name -> type."""
-Parsed = TypeVar("Parsed")
 Size = Annotated[int, Interval(ge=1, le=1 << 16)]
 
 Array = npt.NDArray[Any]
 Batch = dict[str, Array]
-"""Arrays by dataset name: of n images, or, where clips are asked for, of n clips (n, T, ...)."""
+"""Arrays (n, ...) of images, or (n, T, ...) of clips, by their names in the file."""
 ArraySpec = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape without n, dtype."""
 
 
 def check_name(what: str, name: str) -> None:
     """ValueError where a name could be a path or a control sequence."""
-    if not name or len(name) > 100 or name[0] == "." or not name.isprintable():
+    if not 0 < len(name) <= 100 or name[0] == "." or {*name} & {*"/\\"} or not name.isprintable():
         raise ValueError(f"a {what} cannot be called {name!r}")
-    if "/" in name or "\\" in name:
-        raise ValueError(f"a {what} cannot be called {name!r}")
+
+
+def _named(name: str) -> str:
+    try:
+        check_name("", name)
+    except ValueError:
+        raise ValueError(f"cannot be {name!r}") from None
+    return name
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_named)]
+Printable = Annotated[str, AfterValidator(_printable)]
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,6 @@ class Feature:
 
     def __post_init__(self) -> None:
         check_name("feature", self.name)
-        if self.positions < 1 or self.width < 1:
-            raise ValueError(f"{self.name}: expected positions and width of 1 or above")
 
     @property
     def key(self) -> str:
@@ -106,7 +115,7 @@ class Layout:
     frames: Size | None = None
     """Frames of each clip; None: the file holds images."""
     features: tuple[Feature, ...] = ()
-    """Not in :meth:`to_json`, and so not in the fingerprint: a file lists them in an attribute."""
+    """A file lists them in an attribute: neither :meth:`to_json` nor the fingerprint has them."""
 
     def __post_init__(self) -> None:
         for name, count in Counter(prop.name for prop in self.properties).items():
@@ -114,7 +123,7 @@ class Layout:
                 raise ValueError(f"{count} properties are called {name!r}")
 
     def arrays(self) -> dict[str, ArraySpec]:
-        """Dataset name -> (shape of one image's entry, dtype); all but the features."""
+        """Array name -> (shape of one image's entry, dtype), without features."""
         shapes: dict[str, ArraySpec] = {
             "image": ((self.height, self.width, 3), np.dtype(np.uint8)),
             "mask": ((self.height, self.width), np.dtype(np.uint8)),
@@ -129,12 +138,12 @@ class Layout:
         return shapes
 
     def feature_arrays(self) -> dict[str, ArraySpec]:
-        """Dataset name -> (shape of one image's features, dtype)."""
+        """Array name -> (shape of one image's features, dtype)."""
         half = np.dtype(np.float16)
         return {each.key: ((each.positions, each.width), half) for each in self.features}
 
     def stored(self, *, features: bool = False) -> dict[str, ArraySpec]:
-        """Dataset name -> (shape of one stored row, dtype): of an image, or of a clip (T, ...)."""
+        """Array name -> (shape of one stored row, dtype). A row is an image, or a clip (T, ...)."""
         lead = () if self.frames is None else (self.frames,)
         arrays = self.arrays() | (self.feature_arrays() if features else {})
         return {key: ((*lead, *shape), dtype) for key, (shape, dtype) in arrays.items()}
@@ -146,7 +155,7 @@ class Layout:
 
     @property
     def rows_are(self) -> str:
-        """What a row of the file is: ``images`` or ``clips``."""
+        """``images`` or ``clips``."""
         return "images" if self.frames is None else "clips"
 
     @property
@@ -175,9 +184,9 @@ class Layout:
         return n
 
     def problem(self, batch: Batch) -> str:
-        """What in the content of rows breaks the schema; empty where nothing does.
+        """How the values of rows break the schema; empty where they do not.
 
-        ``batch`` may hold only some arrays; those of properties need ``visible`` beside them.
+        ``batch`` may hold only some arrays. Properties need ``visible`` beside them.
         """
         mask, visible = batch.get("mask"), batch.get("visible")
         if mask is not None:
@@ -210,32 +219,41 @@ class Layout:
         """The layout as JSON text, as the file stores it."""
         fields = asdict(self)
         del fields["features"]
-        # The text of image files, and so their fingerprints, stays as it was before video.
+        # Image files have no "frames", so that their fingerprints stay those of schema 1.
         if self.frames is None:
             del fields["frames"]
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
-        """The layout of such a text; ValueError where it is none."""
-        return parse(text, cls)
+        """The layout of :meth:`to_json`'s text; ValueError names the field that does not fit."""
+        try:
+            return TypeAdapter(cls).validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def parse(text: str | bytes, kind: type[Parsed]) -> Parsed:
-    """A JSON text as a value of a declared type; ValueError where it does not fit."""
-    try:
-        parsed: Parsed = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{place}: {said}".removeprefix(": ")) from None
-    return parsed
+class Attributes(Document):
+    """The attributes of a file, without its schema version; it may have more."""
+
+    name: Name
+    variant: Name
+    origin: Literal["rendered", "original"]
+    generator: Printable
+    seed: int
+    image_size: int
+    licence: Printable
+    fingerprint: Name
+    sources: Json[list[dict[str, Any]]]
+    layout: Json[Layout]
+    features: Json[tuple[Feature, ...]] = ()
+    manifest: Json[dict[str, str]] = Field(default_factory=dict)
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def shown(mask: Array, objects: int) -> Array:
+    """Pixels of labels 1 to ``objects`` in a mask uint8 (..., H, W), int64 (objects,)."""
+    return np.bincount(mask.ravel(), minlength=objects + 1)[1 : objects + 1]
 
 
 SPLITS = ("train", "val", "test")
@@ -249,13 +267,13 @@ _CALLED = {"training": "train", "testing": "test"} | dict.fromkeys(
 
 
 def split_called(folder: str) -> str | None:
-    """The split that people mean by the name of a folder; None: it is no split's."""
+    """The split of a folder name such as ``valid`` or ``testing``; None for other names."""
     name = _CALLED.get(folder.lower(), folder.lower())
     return name if name in SPLITS or name.startswith(SHIFTED) else None
 
 
 _HEX = "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 332288 882255 44aa99 999933 aa4499"
 PALETTE = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(-1, 3)
-"""sRGB of objects; the first seven are told apart by the colour-blind."""
+"""sRGB of objects; colour-blind readers can distinguish the first seven."""
 BACKGROUND = (40, 40, 40)
 UNLABELLED = (255, 255, 255)

@@ -1,6 +1,6 @@
 """A summary of a prepared dataset, in a few lines."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,51 +8,42 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS, Array, Property
 
 
-@dataclass
+@dataclass(frozen=True)
 class Split:
-    """Counts of one split; ``codes`` has the objects of each class, by property."""
+    """Counts of one split."""
 
-    images: int = 0
-    objects: int = 0
-    fewest: int = 0
-    most: int = 0
-    pixels: int = 0
-    labelled: int = 0
-    codes: dict[str, Array] = field(default_factory=dict)
-
-    @property
-    def share(self) -> float:
-        """The share of pixels that have a label, in [0, 1]."""
-        return self.labelled / self.pixels if self.pixels else 0.0
+    objects: Array
+    """Visible objects of each image, int64 (n,)."""
+    share: float
+    """Share of pixels that have a label, in [0, 1]."""
+    codes: dict[str, Array]
+    """Property -> visible objects of each class, int64 (classes,)."""
 
 
 def count(dataset: DatasetFile, split: str) -> Split:
-    """Count a split, a block of images at a time. Only visible objects count."""
+    """Count a split, a block of images at a time."""
     classes = [prop for prop in dataset.layout.properties if prop.kind == "categorical"]
-    found = Split(codes={prop.name: np.zeros(len(prop.classes), np.int64) for prop in classes})
+    codes = {prop.name: np.zeros(len(prop.classes), np.int64) for prop in classes}
+    objects, labelled, pixels = [np.zeros(0, np.int64)], 0, 0
     for batch in dataset.blocks(split):
-        objects = batch["visible"].sum(axis=1)
-        found.fewest = int(min(objects.min(), found.fewest if found.images else objects.min()))
-        found.most = max(found.most, int(objects.max()))
-        found.images += len(objects)
-        found.objects += int(objects.sum())
-        found.pixels += batch["mask"].size
-        found.labelled += int((batch["mask"] != NOT_LABELLED).sum())
+        objects.append(batch["visible"].sum(axis=1))
+        labelled += int((batch["mask"] != NOT_LABELLED).sum())
+        pixels += batch["mask"].size
         for prop in classes:
-            codes, size = batch[prop.key][batch["visible"]], len(prop.classes)
-            known = codes[(codes >= 0) & (codes < size)]
-            found.codes[prop.name] += np.bincount(known, minlength=size)
-    return found
+            found = batch[prop.key][batch["visible"]]
+            # A shifted test set has -1 for new classes.
+            codes[prop.name] += np.bincount(found[found >= 0], minlength=len(prop.classes))
+    return Split(np.concatenate(objects), labelled / max(pixels, 1), codes)
 
 
 def summary(dataset: DatasetFile) -> list[str]:
-    """Lines on each split, then on the properties; classes are counted in ``train``."""
+    """A line for each split, then for each property; classes are counted in ``train``."""
     order = (*SPLITS, *(split for split in dataset.splits if split not in SPLITS))
     splits = {split: count(dataset, split) for split in order}
     width = max(map(len, splits))
     lines = [f"{split:<{width}}  {_of(found)}" for split, found in splits.items()]
     lines += [_property(prop, splits["train"]) for prop in dataset.layout.properties]
-    if not any(found.labelled for found in splits.values()):
+    if not any(found.share for found in splits.values()):
         lines.append(
             "No pixel is labelled: segmentation cannot be scored, properties can."
             if dataset.layout.properties
@@ -62,21 +53,19 @@ def summary(dataset: DatasetFile) -> list[str]:
 
 
 def _of(found: Split) -> str:
-    objects = f"{found.most}"
-    if found.fewest < found.most:
-        mean = found.objects / found.images
-        objects = f"{found.fewest} to {found.most} (mean {mean:.2f})"
-    return f"{found.images:,} images, objects visible: {objects}, labelled: {_percent(found.share)}"
+    fewest, most = found.objects.min(initial=255), found.objects.max(initial=0)
+    objects = f"{fewest} to {most} (mean {found.objects.mean():.2f})" if fewest < most else most
+    images = f"{len(found.objects):,} images"
+    return f"{images}, objects visible: {objects}, labelled: {_percent(found.share)}"
 
 
 def _percent(share: float) -> str:
-    """A rounded share that is 0 % or 100 % only where it is exactly so."""
+    """A rounded share; only exactly 0 and 1 are called none and all."""
     if share in (0, 1):
         return "all pixels" if share else "no pixel"
-    text = f"{100 * share:.1f} %"
-    if text in ("0.0 %", "100.0 %"):
-        text = "under 0.1 %" if share < 0.5 else "over 99.9 %"
-    return f"{text} of pixels"
+    if not 0.0005 <= share < 0.9995:
+        return f"{'under 0.1' if share < 0.5 else 'over 99.9'} % of pixels"
+    return f"{100 * share:.1f} % of pixels"
 
 
 def _property(prop: Property, train: Split) -> str:

@@ -1,9 +1,8 @@
 """Augmented views with their geometry, computed for whole batches on the device.
 
-The parameters of sample i depend on (seed, step, i) alone: they are drawn on the CPU in a fixed
-order, so that every objective, device and batch sees the same views of a step. Colours change
-after the crop, always in the order brightness, contrast, saturation, hue, gray, blur (2002.05709
-draws the order of the first four for every image).
+The parameters of sample i depend on (seed, step, i) alone and are drawn on the CPU: every
+objective, device and batch size sees the same views of a step. After the crop come brightness,
+contrast, saturation, hue, gray and blur (2002.05709 shuffles the first four for every image).
 """
 
 import math
@@ -94,7 +93,7 @@ Draws = dict[str, Tensor]
 """Uniform numbers in [0, 1) that decide a view, by name: each float32 (B,)."""
 DRAWN = ["area", "ratio", "x", "y", "flip", "jitter", "brightness", "contrast", "saturation"]
 DRAWN += ["hue", "gray", "blur", "sigma"]
-"""Their names, in the order in which they are drawn."""
+"""Their names, in the order of the draws."""
 
 
 def make_views(
@@ -107,12 +106,11 @@ def make_views(
 ) -> Views:
     """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
 
-    ``first`` is the index in the batch of the first image, where these are a part of a batch. With
-    ``size`` (height, width) the crops are resized to it, with antialiasing; the matrices do not
-    depend on the size.
+    ``first`` is the index of the first image where these are a part of the batch. With ``size``
+    (height, width) the crops are resized, with antialiasing; the matrices do not depend on it.
     """
     settings = config.resolved()
-    # Row by row: the numbers of sample i do not depend on how many samples follow.
+    # Row by row: sample i does not depend on the number of samples after it.
     rows, numbers = first + len(images), len(DRAWN)
     drawn = [
         torch.rand(rows, numbers, generator=torch_generator(*keys, "view", view))[first:]
@@ -120,10 +118,10 @@ def make_views(
     ]
     columns = sent(torch.cat(drawn), images.device).unbind(dim=1)
     draws = dict(zip(DRAWN, columns, strict=True))
-    # Autocast would change the views: the loss on val is computed under it.
+    # The loss on val runs under autocast, which would change the views.
     with torch.autocast(images.device.type, enabled=False):
         matrices = _matrices(settings, draws)
-        # All views in one pass: on a CPU the calls cost as much as the pixels.
+        # All views in one pass: on a CPU, calls cost as much as pixels.
         made = warp(images.repeat(count, 1, 1, 1), matrices)
         if size is not None and size != tuple(images.shape[-2:]):
             made = functional.interpolate(
@@ -149,11 +147,11 @@ def _matrices(config: ViewConfig, draws: Draws) -> Tensor:
 
 def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
     on = draws["jitter"] < (config.jitter or 0)
-    for name in ("brightness", "contrast", "saturation"):
+    for change in (brightness, contrast, saturation):
+        name = change.__name__
         strength = getattr(config, name)
         if strength:
             factor = 1 + strength * (2 * draws[name] - 1)
-            change = RECOLORING[name]
             # In place: fresh memory for every change costs more than the change.
             images = change(images, torch.where(on, factor, 1.0)).clamp_(0, 1)
     if config.hue:
@@ -170,10 +168,9 @@ def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
-    """Images (B, C, H, W) as views with matrices (B, 2, 3) see them; the border is repeated.
+    """Views of images (B, C, H, W) by matrices (B, 2, 3); the border is repeated.
 
-    Floats are interpolated. Integers are label maps: they take the nearest label and keep their
-    dtype.
+    Floats are interpolated. Integers are label maps: pixels take the nearest label.
     """
     grid = _grid(matrices, *images.shape[-2:])
     if images.is_floating_point():
@@ -204,10 +201,10 @@ def to_original(
 
 
 def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
-    """The coordinates that each pixel's centre maps to: (B, H, W, 2), x before y, in [-1, 1].
+    """The coordinates of each pixel's centre, (B, H, W, 2), x before y, in [-1, 1].
 
-    Computes the same as functional.affine_grid, without its matrix product: autocast computes that
-    in bfloat16, which displaces crops, and it takes longer than the sampling itself.
+    As functional.affine_grid, without its matrix product, which takes longer than the sampling, and
+    which autocast computes in bfloat16: that displaces crops.
     """
     x, y = (
         (2 * torch.arange(n, device=matrices.device, dtype=matrices.dtype) + 1) / n - 1
@@ -221,7 +218,7 @@ def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
 
 
 def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
-    # Half precision would round positions to whole pixels of a large image.
+    # Half precision would round positions in large images to whole pixels.
     dtype = torch.promote_types(images.dtype, grid.dtype)
     found = functional.grid_sample(
         images.to(dtype), grid.to(dtype), mode, padding_mode="border", align_corners=False
@@ -229,13 +226,10 @@ def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
     return found.to(images.dtype)
 
 
-GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
-
-
 @cache
 def _gray_weights(dtype: torch.dtype, device: torch.device) -> Tensor:
-    # Made once: a GPU waits for every tensor that is made of Python numbers.
-    return torch.tensor(GRAY_WEIGHTS, dtype=dtype, device=device)[:, None, None]
+    # Cached: a GPU waits for every tensor made of Python numbers.
+    return torch.tensor((0.2989, 0.587, 0.114), dtype=dtype, device=device)[:, None, None]
 
 
 def _each(values: Tensor) -> Tensor:
@@ -297,7 +291,3 @@ def blur(images: Tensor, sigma: Tensor, taps: int) -> Tensor:
     flat = functional.conv2d(flat, kernel[:, None, :, None], groups=batch * 3)
     flat = functional.conv2d(flat, kernel[:, None, None, :], groups=batch * 3)
     return flat.view(batch, 3, height, width)
-
-
-RECOLORING = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-"""Changes of colour by a factor, by the name of their field."""

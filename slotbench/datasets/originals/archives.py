@@ -1,7 +1,7 @@
-"""Zip and tar archives that nobody vouches for: checked, read, unpacked.
+"""Checks, reads and unpacks zip and tar archives, which are not trusted.
 
-An importer of folders sets ``unpacks = True`` in the dataset's class. Then ``--from`` may be a
-folder, an archive, or a folder of archives; the importer always gets a folder.
+For datasets with ``unpacks = True``, ``--from`` may be a folder, an archive, or a folder of
+archives; the importer always gets a folder.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from typing import IO
 
 from isal import igzip
 
-from slotbench.datasets.originals.importing import counts, file_identity, shown
+from slotbench.datasets.originals.importing import counts, identity_of
 from slotbench.datasets.originals.tfrecord import GZIP_ERRORS, GZIP_MAGIC
 from slotbench.errors import UserError
 from slotbench.progress import bar
 
 RECORD = ".slotbench-unpacked.json"
-"""File in an unpacked folder that lists the archives it came from."""
+"""File in an unpacked folder with the :func:`identity_of` its archives."""
 ENDING = re.compile(r"\.(tar\.gz|tgz|tar|zip)$", re.IGNORECASE)
 BESIDE = (".md", ".txt", ".md5", ".sha256")
-"""Endings of files that may lie beside archives."""
+"""Files with these endings may lie beside archives."""
 CHUNK = 1 << 20
 MOST_TOTAL, MOST_MEMBERS = 8 << 40, 4_000_000
-"""Bytes and number of the members; an archive beyond these is taken for an attack."""
+"""Most bytes and members of an archive; more is taken for an attack."""
 MOST_RATIO, FREE = 250, 64 << 20
-"""Bytes of members for each byte of the archive; JSON and label images have 10 to 100. Of the first
-``FREE`` bytes any ratio is allowed."""
+"""Most bytes of members for each byte of the archive, after the first ``FREE`` bytes. JSON and
+label images have 10 to 100."""
 DAMAGED = "The archive is damaged; fetch it again."
 HOSTILE = "Nothing was unpacked. Is this the archive as it was published?"
 ERRORS = (*GZIP_ERRORS, tarfile.TarError, zipfile.BadZipFile, zlib.error, struct.error)
@@ -47,9 +47,9 @@ ERRORS = (*ERRORS, ValueError, KeyError, RuntimeError, NotImplementedError, EOFE
 
 
 class Archive(ABC):
-    """An archive in an open file. Errors are :class:`UserError` that name archive and member.
+    """An open archive. Errors are :class:`UserError` that name archive and member.
 
-    The names and declared sizes of its members are checked as they come.
+    The name and declared size of each member are checked before its content is read.
     """
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
@@ -59,12 +59,12 @@ class Archive(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[tuple[str, "Member", int]]:
-        """(name, stream, bytes of the archive read so far) of each member."""
+        """(name, content, bytes of the archive read so far) of each member."""
 
     def error(self, what: str, member: str | None = None, advice: str = DAMAGED) -> UserError:
         """The error that names the archive and, where one is given, the member."""
-        where = shown(self.path) + ("" if member is None else f", member {shown(member[:80])}")
-        return UserError(f"{where}: {what}.", advice)
+        where = "" if member is None else f", member {member[:80]}"
+        return UserError(f"{self.path}{where}: {what}.", advice)
 
     @contextmanager
     def naming(self, member: str | None = None) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Archive(ABC):
             raise self.error(f"it is damaged, or no archive ({error})", member) from error
 
     def add(self, raw: str, size: int) -> str:
-        """The relative path of a file of ``size`` bytes, with ``/`` between its parts."""
+        """Checks a member's name and size; returns its relative path."""
         parts = [part for part in raw.split("/") if part not in ("", ".")]
         name, longest = "/".join(parts), max(map(_bytes_of, parts), default=0)
         odd = "\\" in raw or any(unicodedata.category(letter) == "Cc" for letter in raw)
@@ -115,7 +115,7 @@ class Member:
 
 
 class Zip(Archive):
-    """A zip archive, whose members are read in any order."""
+    """A zip archive; its members can be read in any order."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         super().__init__(path, stream)
@@ -169,14 +169,13 @@ class Tar(Archive):
             # isal has no types; its streams behave as every binary file does.
             plain = igzip.open(self._stream, "rb") if gzipped else self._stream  # type: ignore[no-untyped-call]
             forward = _Forward(plain)
-            # errors: names that are no UTF-8 stay as they are.
             tar = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")
         while True:
             with self.naming():
                 info = tar.next()
                 if info is None:
                     return forward.finish()
-            tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+            tar.members.clear()  # type: ignore[attr-defined]  # keeps memory flat
             if info.isdir():
                 continue
             name = self.add(info.name, info.size)
@@ -190,7 +189,7 @@ class Tar(Archive):
 
 
 class _Forward(io.RawIOBase):
-    """The decompressed stream as ``tarfile`` reads it: never back, never much at once."""
+    """The decompressed stream for ``tarfile``: refuses to seek back and to read much at once."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._place, self._last = stream, 0, b""
@@ -216,7 +215,7 @@ class _Forward(io.RawIOBase):
         return self._last
 
     def finish(self) -> None:
-        """Checks that the archive ends as it should, with empty blocks and gzip's checksum.
+        """Checks for the empty blocks at the end, and reads on to gzip's checksum.
 
         ``tarfile`` takes a damaged header for the end.
         """
@@ -245,10 +244,9 @@ def _beginning(path: Path) -> bytes:
 
 
 def folder_of(path: Path, home: Path) -> Path:
-    """``path`` itself where it is a folder of files; else its archives, unpacked below ``home``.
+    """``path`` where it is a folder of files; else its archives, unpacked below ``home``.
 
-    ``path`` is a folder, an archive, or a folder of archives with texts beside. Archives that
-    were unpacked before and have not changed are not unpacked again.
+    ``path`` is a folder, an archive, or a folder of archives with texts beside them.
     """
     if path.is_dir():
         inside = sorted(file for file in path.iterdir() if counts(file.name))
@@ -260,7 +258,7 @@ def folder_of(path: Path, home: Path) -> Path:
 
 
 def unpacked(archives: Sequence[Path], place: Path) -> Path:
-    """The content of archives, in ``<place>.unpacked`` or the only folder in there."""
+    """The archives, unpacked into ``<place>.unpacked``; returns the folder with the files."""
     folder = extract(archives, place.with_name(f"{ENDING.sub('', place.name)}.unpacked"))
     while True:
         inside = [file for file in folder.iterdir() if counts(file.name)]
@@ -272,15 +270,14 @@ def unpacked(archives: Sequence[Path], place: Path) -> Path:
 def extract(archives: Sequence[Path], folder: Path) -> Path:
     """Unpacks archives into one new folder, which appears when it is whole.
 
-    A call that was killed begins anew. A folder that was made from the same archives is kept.
-    Raises :class:`UserError` for damaged and hostile archives, for different files of one name,
-    and where the disk has too little space.
+    A folder of the same archives is kept. Raises :class:`UserError` for damaged and hostile
+    archives, different files of one name, and a disk with too little space.
     """
-    record = json.dumps({"archives": [file_identity(archive) for archive in archives]})
+    record = json.dumps({"archives": identity_of(archives)})
     if folder.exists():
         if not (folder / RECORD).is_file():
             raise UserError(
-                f"{shown(folder)} exists and was not unpacked by slotbench.",
+                f"{folder} exists and was not unpacked by slotbench.",
                 "Move it away, or choose another --data-dir.",
             )
         if (folder / RECORD).read_bytes() == record.encode():
@@ -305,14 +302,14 @@ def extract(archives: Sequence[Path], folder: Path) -> Path:
 
 
 def _unpack(path: Path, folder: Path) -> Iterator[tuple[int, int]]:
-    """Writes the files; yields (bytes of the archive, files) now and then."""
+    """Writes the files; yields (bytes of the archive read, files written) now and then."""
     files, free = 0, shutil.disk_usage(folder).free
     with path.open("rb") as file:
         source = (Zip if is_zip(path) else Tar)(path, file)
         if isinstance(source, Zip) and source.size > free:
             raise UserError(
-                f"{shown(path)} holds {source.size / 1e9:.1f} GB, and the disk of "
-                f"{shown(folder.parent)} has {free / 1e9:.1f} GB left.",
+                f"{path} holds {source.size / 1e9:.1f} GB, and the disk of "
+                f"{folder.parent} has {free / 1e9:.1f} GB left.",
                 "Free some space, or choose another --data-dir.",
             )
         for files, (name, stream, done) in enumerate(source, start=1):
@@ -322,9 +319,9 @@ def _unpack(path: Path, folder: Path) -> Iterator[tuple[int, int]]:
                 with target.open("xb") as out:
                     shutil.copyfileobj(stream, out, CHUNK)
             except (FileExistsError, NotADirectoryError) as error:
-                # The name is another archive's, or the same for this file system.
+                # Another archive has this name, or the file system ignores case.
                 if not target.is_file() or not _same(stream, target):
-                    what = "another file stands in its place"
+                    what = "a different file has this name"
                     raise source.error(what, name, HOSTILE) from error
             if files % 100 == 0:
                 yield done, files

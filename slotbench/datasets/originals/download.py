@@ -1,8 +1,8 @@
 """Downloads original files: resumes, retries, and checks length and checksums.
 
 A file is ``<name>.part`` until it is whole and checked. ``<name>.part.json`` notes the version of
-the source (ETag, Last-Modified), so that parts of two versions are never joined. Only http and
-https are spoken, and https never redirects to http.
+the source (ETag, Last-Modified), so that parts of two versions are never joined. Redirects from
+https to http and other protocols are refused.
 """
 
 import base64
@@ -34,12 +34,12 @@ CHUNK = 1 << 20
 AGAIN = "Type the same command again: it goes on where it stopped."
 OTHERWISE = "Fetch the file by other means, and give it with --from."
 PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that may be better later."""
+"""HTTP statuses that may pass."""
 RETRY = Retry(8, backoff_factor=1, backoff_max=60, retry_after_max=60)
-"""Failures in a row, each without :data:`PROGRESS` bytes; waits of 0, 2, 4, ... 60 s."""
+"""Tries in a row without :data:`PROGRESS` bytes; waits of 0, 2, 4, ... 60 s."""
 PROGRESS = 1 << 20
 SLOWEST = 10_000
-"""Bytes in ``stall`` seconds; a slower connection is given up."""
+"""Bytes in ``stall`` seconds; slower connections are closed."""
 SUMS: dict[str, Callable[[], Any]] = {
     "sha256": hashlib.sha256,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
@@ -48,7 +48,7 @@ SUMS: dict[str, Callable[[], Any]] = {
 
 
 class Passing(failures.HTTPError):
-    """A failure that may pass; ``response`` may say when to try again."""
+    """A failure that may pass; ``response`` may have a Retry-After."""
 
     def __init__(self, what: str, response: urllib3.BaseHTTPResponse | None = None) -> None:
         super().__init__(what)
@@ -56,7 +56,7 @@ class Passing(failures.HTTPError):
 
 
 class Notes(Document):
-    """What is known of a part's source."""
+    """What is known about a part's source."""
 
     url: str
     etag: str = ""
@@ -64,17 +64,17 @@ class Notes(Document):
     total: int | None = None
     """Bytes of the whole file."""
     sums: dict[str, str] = Field(default_factory=dict)
-    """Checksums that the server states, in hexadecimal."""
+    """The server's checksums, hexadecimal."""
 
 
 def download(
     files: Sequence[Download], folder: Path, retry: Retry = RETRY, stall: float = 60.0
 ) -> list[Path]:
-    """Fetches files into a folder and keeps those that are there. Returns their paths in order.
+    """Downloads the files that a folder lacks; returns the paths of all.
 
-    ``stall`` is the number of seconds without data that ends a connection. Raises
-    :class:`SlotbenchError` where a source keeps failing or is not as it should be, and
-    :class:`UserError` where the disk is too small or another process fetches the same file.
+    A connection ends after ``stall`` seconds without data. Raises :class:`SlotbenchError` where a
+    source keeps failing or sends something else, and :class:`UserError` where the disk is too small
+    or another process downloads the same file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -99,7 +99,7 @@ def _is_there(file: Download, target: Path) -> bool:
 
 
 class _Transfer:
-    """One file on its way."""
+    """The download of one file."""
 
     def __init__(self, file: Download, target: Path, retry: Retry, stall: float) -> None:
         self.file, self.target, self.retry, self.stall = file, target, retry, stall
@@ -119,7 +119,7 @@ class _Transfer:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def discard(self) -> None:
-        """A part without notes, or of another address or version, is of no use."""
+        """Removes the part, which is not of this file or version."""
         self.part.unlink(missing_ok=True)
         self.notes_path.unlink(missing_ok=True)
         self.notes = Notes(url=self.file.url)
@@ -129,7 +129,7 @@ class _Transfer:
         write_json(self.notes_path, self.notes.model_dump())
 
     def run(self) -> None:
-        """Fetches twice where the first checksum is wrong: an old part may be to blame."""
+        """Downloads twice where the first checksum is wrong, as with a damaged part."""
         for last in (False, True):
             with bar(f"Downloading {self.file.name}", 1, count=False) as progress:
                 self._complete(progress)
@@ -147,7 +147,7 @@ class _Transfer:
             say(f"{self.file.name}: {wrong}; fetching it once more.")
 
     def _complete(self, progress: Bar) -> None:
-        """Connects as often as it takes until the part is whole."""
+        """Connects until the part is whole."""
         retry = self.retry
         while self.notes.total is None or self.size < self.notes.total or not self.part.exists():
             before = self.received
@@ -169,26 +169,25 @@ class _Transfer:
                     retry.new(respect_retry_after_header=False).sleep()
 
     def _ask(self) -> urllib3.BaseHTTPResponse:
-        """Asks for the rest of the file, if the source has not changed; follows redirects."""
+        """Requests the rest of the file, if the source has not changed; follows redirects."""
         etag, url = self.notes.etag, self.file.url
         validator = etag if etag.startswith('"') else self.notes.modified
         headers = {"User-Agent": f"slotbench/{__version__}", "Accept-Encoding": "identity"}
         if self.size and (validator or self.checked):
             headers["Range"] = f"bytes={self.size}-"
             headers |= {"If-Range": validator} if validator else {}
-        how: dict[str, Any] = {"redirect": False, "retries": False, "timeout": Timeout(self.stall)}
+        how: dict[str, Any] = {"preload_content": False, "decode_content": False}
+        how |= {"redirect": False, "retries": False, "timeout": Timeout(self.stall)}
         for _ in range(10):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise self._final(f"{_plain(url)} is no http or https address")
+                raise self._final(f"{_plain(url)} is not an http or https address")
             if self.file.url.startswith("https:") and parts.scheme == "http":
                 raise self._final(f"it leads from https to http ({_plain(url)})")
             proxy = None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
             pool = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
             try:
-                response = pool.request(
-                    "GET", url, headers=headers, preload_content=False, decode_content=False, **how
-                )
+                response = pool.request("GET", url, headers=headers, **how)
             except failures.SSLError as error:
                 what = f"its certificate cannot be verified ({_plain(error)})"
                 raise self._final(what) from error
@@ -200,7 +199,7 @@ class _Transfer:
         raise self._final("it leads in a circle")
 
     def _begin(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Checks an answer against the part, which it may replace; returns its first byte."""
+        """Checks the response against the part; returns its first byte."""
         what, headers = f"HTTP {response.status} {_plain(response.reason)}", response.headers
         if response.status == 416:  # the part is of another file
             self.discard()
@@ -219,7 +218,8 @@ class _Transfer:
             self.discard()
             raise self._final(f"the server says {found.total:,} bytes, expected {self.file.size:,}")
         if start:
-            known = [(getattr(self.notes, key), getattr(found, key)) for key in VERSION]
+            version = ("etag", "modified", "total")
+            known = [(getattr(self.notes, key), getattr(found, key)) for key in version]
             if start != self.size or any(a and b and a != b for a, b in known):
                 self.discard()
                 raise Passing("the file has changed at its source; fetching it anew")
@@ -246,7 +246,7 @@ class _Transfer:
                 if not piece:
                     break
                 out.write(piece)
-                out.flush()  # kept, whatever comes next
+                out.flush()
                 size, came = size + len(piece), came + len(piece)
                 self.received += len(piece)
                 rate = self.received / max(time.monotonic() - self.started, 1e-9)
@@ -268,7 +268,7 @@ class _Transfer:
         return SlotbenchError(f"{self.file.url}: {what}.", OTHERWISE)
 
     def _wrong(self) -> str:
-        """The checksum that does not match, in words; empty where all match."""
+        """Which checksum does not match; empty where all do."""
         expected = dict(self.notes.sums)
         if self.checked:
             name = "sha256" if self.file.sha256 else "md5"
@@ -290,12 +290,8 @@ class _Transfer:
         return ""
 
 
-VERSION = ("etag", "modified", "total")
-"""Notes that differ between versions of a file."""
-
-
 def _described(response: urllib3.BaseHTTPResponse, url: str) -> tuple[int, Notes]:
-    """The first byte of an answer, and what its headers say of the file."""
+    """The first byte of a response, and what its headers say about the file."""
     headers, start, total = response.headers, 0, None
     length = headers.get("Content-Length", "")
     if length.isdigit() and not headers.get("Transfer-Encoding"):
@@ -320,7 +316,7 @@ def _described(response: urllib3.BaseHTTPResponse, url: str) -> tuple[int, Notes
 
 
 def _plain(text: object) -> str:
-    """A server's words, safe to print."""
+    """A server's text, safe to print."""
     return re.sub("[^ -~]", "?", str(text))[:80]
 
 

@@ -1,8 +1,8 @@
-"""The table ``properties.csv`` of a folder: a row an object, a column a property.
+"""The table ``properties.csv`` of a folder: one row an object, one column a property.
 
-The columns ``image`` (the image's path below the folder, with ``/``) and ``object`` (its label in
-the mask, from 1) say which object a row describes. Of the others, a column in which every cell
-is a number is numeric, and any other is categorical; its classes are its texts, sorted.
+A row names its object by ``image`` (the image's path below the folder) and ``object`` (its label
+in the mask, from 1). Columns of numbers are numeric properties; the others are categorical, and
+their classes are their texts, sorted.
 """
 
 import csv
@@ -10,11 +10,9 @@ import io
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from slotbench.datasets.format.schema import NOT_LABELLED, Property, check_name
-from slotbench.datasets.originals.importing import shown
 from slotbench.errors import UserError
 
 KEYS = ("image", "object")
@@ -25,19 +23,13 @@ MOST_LABEL = 65535
 """Largest value in a mask."""
 
 Rows = dict[PurePosixPath, dict[int, tuple[float, ...]]]
+"""Image -> label -> a value for each property; classes are codes."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Values of each property; classes are codes."""
-
-    properties: tuple[Property, ...]
-    rows: Rows
-    """Image -> label -> a value for each property."""
-
-
-def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table:
-    """The table in ``data``; :class:`UserError` naming ``name``, line and column."""
+def read_table(
+    data: bytes, name: str, images: Sequence[PurePosixPath]
+) -> tuple[tuple[Property, ...], Rows]:
+    """Properties and rows of a table; :class:`UserError` naming ``name``, line and column."""
     columns, lines = _parse(data, name)
     known = {_composed(image): image for image in images}
     keys: dict[tuple[PurePosixPath, int], None] = {}
@@ -45,12 +37,12 @@ def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table
         where, image = f"{name}, line {number}", known.get(_composed(cells["image"]))
         if image is None:
             raise UserError(
-                f"{where}: there is no image {shown(cells['image'])!r}.",
+                f"{where}: there is no image {cells['image']!r}.",
                 "Expected its path below the folder, such as cats/1.png.",
             )
         key = image, _label(cells["object"], where)
         if key in keys:
-            raise UserError(f"{where}: a second row for image {shown(image)}, object {key[1]}.")
+            raise UserError(f"{where}: a second row for image {image}, object {key[1]}.")
         keys[key] = None
     described = [
         _column(column, [(number, cells[column]) for number, cells in lines], name)
@@ -60,7 +52,7 @@ def read_table(data: bytes, name: str, images: Sequence[PurePosixPath]) -> Table
     rows: Rows = {}
     for index, (image, label) in enumerate(keys):
         rows.setdefault(image, {})[label] = tuple(values[index] for _, values in described)
-    return Table(tuple(prop for prop, _ in described), rows)
+    return tuple(prop for prop, _ in described), rows
 
 
 def _composed(name: PurePosixPath | str) -> str:
@@ -73,7 +65,7 @@ def _parse(data: bytes, name: str) -> tuple[list[str], list[tuple[int, dict[str,
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{name}: this is no CSV in UTF-8 ({error}).") from error
+        raise UserError(f"{name}: this is not CSV in UTF-8 ({error}).") from error
     header = lines.pop(0)[1] if lines else []
     for key in KEYS:
         if key not in header:
@@ -83,11 +75,11 @@ def _parse(data: bytes, name: str) -> tuple[list[str], list[tuple[int, dict[str,
             )
     for column in header:
         if header.count(column) > 1:
-            raise UserError(f"{name}: two columns are called {shown(column)!r}.")
+            raise UserError(f"{name}: two columns are called {column!r}.")
         try:
             check_name("column", column)
         except ValueError as error:
-            raise UserError(f"{name}: {shown(str(error))}.") from None
+            raise UserError(f"{name}: {error!s}.") from None
     for number, cells in lines:
         if len(cells) != len(header):
             raise UserError(f"{name}, line {number}: {len(cells)} cells, expected {len(header)}.")
@@ -98,7 +90,7 @@ def _label(text: str, where: str) -> int:
     label = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
     if not 0 < label <= MOST_LABEL or label == NOT_LABELLED:
         raise UserError(
-            f"{where}: object {shown(text[:20])!r}, expected a label from 1, not {NOT_LABELLED}."
+            f"{where}: object {text[:20]!r}, expected a label from 1, not {NOT_LABELLED}."
         )
     return label
 
@@ -111,7 +103,7 @@ def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Prope
         if not text:
             raise UserError(f"{where}: the cell is empty.", "Every object needs every property.")
         if number is not None and not abs(number) < LARGEST:
-            raise UserError(f"{where}: {shown(text[:20])} is not finite.")
+            raise UserError(f"{where}: {text[:20]} is not finite.")
         if len(text) > MOST_CHARACTERS or not text.isprintable():
             raise UserError(f"{where}: the text is too long, or cannot be printed.")
     values = [number for number in numbers if number is not None]
@@ -120,8 +112,8 @@ def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Prope
     classes = sorted({text for _, text in cells})
     if len(classes) > MOST_CLASSES:
         raise UserError(
-            f"{name}, column {column!r}: {len(classes):,} different texts are no classes; expected "
-            f"at most {MOST_CLASSES:,}."
+            f"{name}, column {column!r}: {len(classes):,} different texts; expected numbers, or at "
+            f"most {MOST_CLASSES:,} classes."
         )
     codes = {text: float(code) for code, text in enumerate(classes)}
     prop = Property(column, "categorical", classes=tuple(classes))

@@ -96,7 +96,7 @@ def _decode(
             raise UserError(f"{name}: {_over(most)}.") from error
         except Exception as error:  # decoders raise errors of every kind
             kinds = " or ".join(formats)
-            raise Damaged(name, f"this is no {kinds} image, or its header is damaged") from error
+            raise Damaged(name, f"this is not a {kinds} image, or its header is damaged") from error
         width, height = image.size
         if max(image.size) > most:
             raise UserError(f"{name}: {width}x{height} pixels, {_over(most)}.")
@@ -129,11 +129,9 @@ def fit(image: Array, labels: Array, size: int, crop: float = 1.0) -> tuple[Arra
 
     ``crop`` is the square's side as a share of the shorter side, in (0, 1]; ``size`` is the side
     of the result in pixels. Images are averaged over areas (bilinear where enlarged), labels take
-    the nearest pixel. ValueError where image and labels differ in size.
+    the nearest pixel.
     """
     height, width = image.shape[:2]
-    if labels.shape != (height, width):
-        raise ValueError(f"labels {labels.shape[::-1]}, image {(width, height)} pixels")
     side = max(1, round(min(height, width) * crop))
     top, left = (height - side) // 2, (width - side) // 2
     place = (slice(top, top + side), slice(left, left + side))

@@ -1,4 +1,4 @@
-"""What importers share: reading records one by one, and reading folders of files."""
+"""Base classes of importers, which read original files record by record."""
 
 import hashlib
 import json
@@ -10,56 +10,56 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
+import ijson
 import numpy as np
 
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout
+from slotbench.datasets.format.schema import Array, Batch, Layout, shown
 from slotbench.datasets.originals.images import Damaged, fit
 from slotbench.datasets.originals.tfrecord import Record, RecordFile
 from slotbench.errors import UserError
+from slotbench.files import read_bytes
 from slotbench.progress import say
 
-MOST_BYTES = 256 << 20
-"""Largest image, label image or table that is read."""
 MOST_NAMES = 100
 """Damaged files whose names are stored."""
+DEEPEST = 2000
+"""Brackets within brackets; the memory that ijson takes grows with their square."""
 SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
-T = TypeVar("T")
 Split = tuple[str, int]
 """Name of a split and its number of records."""
 
 
 class Importer(ABC):
-    """A streaming reader of original files, one record after the other.
+    """Reads original files as a stream of records; memory stays flat.
 
-    ``batches`` yields batches in the order of the source, each with one more array,
-    ``record`` int64 (n,): the position of each image in the source, without the records that the
-    variant leaves out. Memory use does not grow with the source.
+    ``batches`` yields batches in the order of the source. Their array ``record`` int64 (n,) is the
+    position of each image in the source.
     """
 
     rule: str = ""
-    """How the splits are made, in words; stored with their bounds."""
+    """How the splits are made; stored with their bounds."""
     skip_damaged: bool = False
-    """Whether records with a damaged image are left out and listed in the attribute ``damaged``;
+    """Leave out records with a damaged image and list them in the attribute ``damaged``;
     otherwise the first one ends the import."""
 
     def __init__(self, layout: Layout, total: int = 0) -> None:
         self.layout, self.read, self.total = layout, 0, total
         self.damaged: dict[int, str] = {}
-        """Records that were left out, and the damaged file of each."""
+        """Record that was left out -> its damaged file."""
 
     @abstractmethod
     def rows(self) -> Iterator[Callable[[], Batch | None]]:
         """A function for every record, which reads it as a batch of one image.
 
-        It returns None where the variant leaves the record out. It is not called for records that
-        an earlier call has stored, unless damaged ones are counted.
+        It returns None where the variant leaves the record out. A resumed import calls it only
+        for new records, unless it counts damaged ones.
         """
 
     @abstractmethod
     def paths(self) -> Iterable[Path]:
-        """Every file that is read, in order."""
+        """All original files, in the order in which they are read."""
 
     @abstractmethod
     def sources(self) -> list[dict[str, str]]:
@@ -107,31 +107,26 @@ class Importer(ABC):
         """Further attributes of the file; complete when ``batches`` has ended."""
         if not self.damaged:
             return {}
-        names = [self.damaged[record] for record in sorted(self.damaged)[:MOST_NAMES]]
+        names = [printable(self.damaged[record]) for record in sorted(self.damaged)[:MOST_NAMES]]
         return {"damaged": json.dumps({"count": len(self.damaged), "files": names})}
 
     def identity(self) -> dict[str, Any]:
         """Fingerprint used to check that a resumed import reads the same source."""
-        digest = hashlib.sha256()
-        for path in self.paths():
-            status = status_of(path)
-            digest.update(os.fsencode(path.name))
-            digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
-        return {"files": digest.hexdigest()}
+        return {"files": identity_of(self.paths())}
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:
-        """First record of each split and the one past its last; called when all are read.
+        """First record of each split and the one after its last; called when all are read.
 
-        The default: first 70 %, next 15 %, last 15 %. For the 100,000 scenes of CLEVR these are
-        the usual splits: 70,000 for training, the last 15,000 for testing. A source with its own
-        splits yields them one after the other; further test sets are called ``test-<what>``.
+        The default: first 70 %, next 15 %, last 15 %. These are the usual splits of CLEVR's
+        100,000 scenes. A source with splits of its own yields them one after the other; further
+        test sets are called ``test-<what>``.
         """
         train, val = records * 70 // 100, records * 85 // 100
         return {"train": (0, train), "val": (train, val), "test": (val, records)}
 
 
 class TFRecordImporter(Importer):
-    """Reads TFRecord files, one after the other; files of one group are neighbours."""
+    """Reads TFRecord files, one after the other. Files of one group stand together."""
 
     def __init__(self, layout: Layout, files: Iterable[RecordFile]) -> None:
         super().__init__(layout)
@@ -148,7 +143,7 @@ class TFRecordImporter(Importer):
         return self.row(Record(file, data))
 
     def bounds(self) -> dict[str, tuple[int, int]]:
-        """First record of each group and the one past its last; known when all are read."""
+        """First record of each group and the one after its last; known when all are read."""
         found, start = dict[str, tuple[int, int]](), 0
         for file in self.files:
             first, _ = found.get(file.group, (start, start))
@@ -170,8 +165,8 @@ class TreeImporter(Importer):
     """Reads records of a few files each, split after split.
 
     ``records`` are names below ``root``. ``splits`` has the sizes of the splits in that order;
-    without it the split is 70 / 15 / 15 %. ``others`` are files that were read before: name and
-    sha256. Every error is a :class:`UserError` that names the file.
+    without it they are 70, 15 and 15 %. ``others`` are name and sha256 of files that were read
+    before. Every error is a :class:`UserError` that names the file.
     """
 
     def __init__(
@@ -188,7 +183,7 @@ class TreeImporter(Importer):
 
     @abstractmethod
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        """Image uint8 (S, S, 3), labels uint8 (S, S), and more arrays of one row."""
+        """Image uint8 (S, S, 3), labels uint8 (S, S), and further arrays of the row."""
 
     def rows(self) -> Iterator[Callable[[], Batch]]:
         self._digest = hashlib.sha256()
@@ -199,29 +194,25 @@ class TreeImporter(Importer):
     def _row(self, record: int, contents: list[bytes]) -> Batch:
         batch = self.layout.empty(1)
         batch["image"][0], batch["mask"][0], more = self.image(record, contents)
-        batch["visible"][0] = visible(batch["mask"], self.layout.objects)
+        batch["visible"][0] = shown(batch["mask"], self.layout.objects) > 0
         return {**batch, **more}
 
     def _load(self, name: str) -> bytes:
-        data, encoded = load(self.root / name, self.name_of(name)), os.fsencode(name)
+        data, encoded = read_bytes(self.root / name), os.fsencode(name)
         length = len(encoded).to_bytes(4, "big")
         self._digest.update(length + encoded + hashlib.sha256(data).digest())
         return data
 
-    def name_of(self, name: str | PurePosixPath) -> str:
-        """A file below the root, as errors call it."""
-        return shown(self.root / name)
-
     def fitted(self, name: str, image: Array, labels: Array, crop: float) -> tuple[Array, Array]:
-        """Image and labels, cropped and resized; :class:`UserError` where their sizes differ."""
+        """:func:`fit`; :class:`UserError` where the sizes of image and labels differ."""
         if image.shape[:2] != labels.shape:
             sizes = ["x".join(map(str, array.shape[1::-1])) for array in (labels, image)]
-            raise UserError(f"{name}: {sizes[0]} pixels, but the image has {sizes[1]}.")
+            raise UserError(f"{name}: {sizes[0]} labelled pixels, but the image has {sizes[1]}.")
         return fit(image, labels, self.layout.height, crop)
 
     def sources(self) -> list[dict[str, str]]:
         files = sum(map(len, self.records))
-        name = f"{shown(self.root.resolve().name)}: {files} files"
+        name = f"{printable(self.root.resolve().name)}: {files} files"
         return [*self._others, {"file": name, "sha256": self._digest.hexdigest()}]
 
     def paths(self) -> Iterable[Path]:
@@ -238,38 +229,37 @@ class TreeImporter(Importer):
         return {name: (start, end) for (name, _), start, end in named}
 
 
-def visible(mask: Array, objects: int) -> Array:
-    """Which labels 1 to ``objects`` a mask uint8 (..., H, W) shows: bool (objects,)."""
-    return np.bincount(mask.ravel(), minlength=NOT_LABELLED + 1)[1 : objects + 1] > 0
-
-
-def file_identity(path: Path) -> dict[str, Any]:
-    """Name, size and time of change of a file: enough to tell that it is the same."""
-    status = path.stat()
-    return {"file": path.name, "bytes": status.st_size, "mtime": status.st_mtime_ns}
+def identity_of(paths: Iterable[Path]) -> str:
+    """sha256 over name, size and time of change of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = status_of(path)
+        digest.update(os.fsencode(path.name))
+        digest.update(f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 def folder_at(path: Path, what: str) -> Path:
-    """``path`` where it is a folder; otherwise :class:`UserError` says what was expected."""
+    """``path`` where it is a folder; otherwise :class:`UserError` with what was expected."""
     if path.is_dir():
         return path
     if path.exists():
         advice = f"Expected {what}; unpack an archive first."
-        raise UserError(f"--from {shown(path)}: this is no folder.", advice)
-    raise UserError(f"--from {shown(path)}: there is no such folder.", f"Expected {what}.")
+        raise UserError(f"--from {path}: this is not a folder.", advice)
+    raise UserError(f"--from {path}: there is no such folder.", f"Expected {what}.")
 
 
 def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixPath]:
-    """Every regular file below ``root``, relative to it, sorted by name.
+    """Every regular file below ``root`` that ``named`` matches, relative to it, sorted by name.
 
     Links are followed, each folder once. Hidden files and files of operating systems
-    (``Thumbs.db``, ``__MACOSX``) are left out, and so are names that ``named`` does not match.
+    (``Thumbs.db``, ``__MACOSX``) are left out.
     """
     found: list[PurePosixPath] = []
     seen: set[tuple[int, int]] = set()
 
     def refused(error: OSError) -> None:
-        raise UserError(f"{shown(error.filename or root)}: cannot be read ({error.strerror}).")
+        raise UserError(f"{error.filename or root}: cannot be read ({error.strerror}).")
 
     for folder, names, files in os.walk(root, followlinks=True, onerror=refused):
         status = status_of(Path(folder))
@@ -285,34 +275,54 @@ def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixP
 
 
 def counts(name: str) -> bool:
-    """Whether a file or folder is the user's, not left behind by an operating system."""
+    """False for hidden files and those of operating systems."""
     return not name.startswith(".") and name.lower() not in SYSTEM_FILES
 
 
 def status_of(path: Path) -> os.stat_result:
     """The file's status; :class:`UserError` naming the file on failure."""
-    return _reading(path, path.stat)
-
-
-def load(path: Path, name: str, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file of at most ``most`` bytes; otherwise :class:`UserError`."""
-    if not _reading(path, path.is_file):
-        raise UserError(f"{name}: there is no such file.")
-    size = status_of(path).st_size
-    if size > most:
-        raise UserError(f"{name}: {size:,} bytes are more than the {most:,} that are read.")
-    return _reading(path, path.read_bytes)
-
-
-def _reading(path: Path, action: Callable[[], T]) -> T:
     try:
-        return action()
-    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{shown(path)}: cannot be read ({reason}).") from error
+        return path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
-def shown(path: Path | PurePosixPath | str) -> str:
-    """A file's name, safe to print: control characters and bad UTF-8 become ``?``."""
-    text = str(path).encode(errors="replace").decode()
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", text)
+def printable(name: object) -> str:
+    """A file's name as attributes store it: control characters and bad UTF-8 become ``?``."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(name))
+
+
+class Readable(Protocol):
+    """A binary stream."""
+
+    def read(self, count: int = ..., /) -> bytes: ...
+
+
+def json_items(stream: Readable, key: str) -> Iterator[Any]:
+    """The items of the array that a top-level object has under ``key``.
+
+    ValueError where the stream is no JSON. An array that is missing has no items.
+    """
+    try:
+        yield from ijson.items(_Shallow(stream), f"{key}.item", use_float=True)
+    except ijson.JSONError as error:
+        said = error.args[0] if error.args else ""
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise ValueError(text.splitlines()[0]) from error
+
+
+class _Shallow:
+    """Refuses deep nesting; brackets in texts count too, and seldom are as many."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._depth = stream, 0
+
+    def read(self, count: int = -1) -> bytes:
+        data = self._stream.read(count)
+        letters = np.frombuffer(data, np.uint8) | 32  # [ and {, ] and } differ by this bit
+        depths = self._depth + np.cumsum((letters == ord("{")) * 1 - (letters == ord("}")))
+        if len(depths):
+            self._depth = max(int(depths[-1]), 0)
+            if depths.max() > DEEPEST:
+                raise ValueError("it is nested too deep")
+        return data

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from slotbench.datasets.format.schema import Array, Batch, Property, categorical
-from slotbench.datasets.originals.importing import shown
 from slotbench.datasets.render.clevr_scene import numbers_of
 from slotbench.errors import UserError
 
@@ -23,7 +22,7 @@ Classes = Mapping[str, tuple[str, ...]]
 
 
 def properties_of(classes: Classes, rotation: str) -> tuple[Property, ...]:
-    """The properties of objects with these classes; ``rotation`` is that property's unit."""
+    """The properties of objects with these classes; ``rotation`` is the unit of the rotation."""
     return *categorical(classes), *numbers_of(rotation, "pixels of 320x240")
 
 
@@ -40,19 +39,19 @@ def read_objects(
 
     objects = scene.get("objects") if isinstance(scene, dict) else None
     if not isinstance(objects, list) or len(objects) > MOST_OBJECTS:
-        raise error(f": 'objects' is no list of at most {MOST_OBJECTS}")
+        raise error(f": 'objects' is not a list of at most {MOST_OBJECTS}")
     found: dict[str, list[Any]] = {name: [] for name in (*classes, *NUMBERS)}
     for label, thing in enumerate(objects, start=first):
         if not isinstance(thing, dict):
-            raise error(f", object {label}: it is no object of JSON")
+            raise error(f", object {label}: it is not a JSON object")
         if first and thing.get("index", label) != label:
             raise error(f", object {label}: its 'index' is another")
         for key, names in classes.items():
             value = thing.get(key)
             name = RENAMED.get(value.lower(), value.lower()) if isinstance(value, str) else ""
             if name not in names:
-                what = repr(shown(value[:60])) if isinstance(value, str) else "no text"
-                raise error(f", object {label}: {key!r} is {what}, not one of {_listed(names)}")
+                what = f"{key!r} is {value!r:.60}, not one of {_listed(names)}"
+                raise error(f", object {label}: {what}")
             found[key].append(names.index(name))
         for key, (stored, count) in NUMBERS.items():
             value = thing.get(stored)
@@ -86,5 +85,5 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _usable(numbers: list[Any]) -> bool:
-    """Whether all are finite numbers; True is none, and NaN compares with nothing."""
+    """Whether all are finite numbers; neither booleans nor NaN are."""
     return all(type(n) in (int, float) and -MOST_NUMBER <= n <= MOST_NUMBER for n in numbers)

@@ -1,7 +1,7 @@
-"""The shards in which TensorFlow Datasets (TFDS) stores a dataset, as files alone.
+"""The shards of a dataset of TensorFlow Datasets (TFDS), read without TensorFlow.
 
-A folder holds, for each split, ``<name>-<split>.tfrecord-<i>-of-<n>``, i and n of five digits,
-and ``dataset_info.json``, which says how many records each shard has.
+A folder holds ``<name>-<split>.tfrecord-<i>-of-<n>``, with i and n of five digits, and
+``dataset_info.json``, which says how many records each shard has.
 """
 
 import re
@@ -11,16 +11,14 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from slotbench.datasets.originals.importing import folder_at, load, shown
+from slotbench.datasets.originals.importing import folder_at
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.errors import UserError
-from slotbench.files import Document, parse_json
+from slotbench.files import Document, read_document
 
 SHARD = re.compile(r"(\w+)-(\w+)\.tfrecord-(\d{5})-of-(\d{5})", re.ASCII)
 """Name, split, index, number of shards."""
 INFO = "dataset_info.json"
-MOST_INFO = 16 << 20
-"""Bytes of ``dataset_info.json``; a longer file is not read."""
 
 
 class SplitInfo(Document):
@@ -42,9 +40,8 @@ def shards(
 ) -> Iterator[RecordFile]:
     """Every shard of the given splits of a dataset, in that order; its group is its split.
 
-    Splits in ``optional`` may be missing. Raises :class:`UserError` naming the file where a
-    shard is missing, where the folder holds another dataset, and where ``dataset_info.json`` is
-    not as TFDS writes it.
+    Splits in ``optional`` may be missing. :class:`UserError` names a missing shard, another
+    dataset in the folder, or what is wrong with ``dataset_info.json``.
     """
     folder_at(root, f"the folder of TFDS with {name}'s shards")
     found, lengths = _found(root, name), _lengths(root / INFO, name)
@@ -54,9 +51,9 @@ def shards(
 
 
 def _found(root: Path, name: str) -> dict[str, dict[tuple[int, int], Path]]:
-    """Split -> (index, of how many) -> file, of this dataset alone."""
+    """Split -> (index, number of shards) -> file, of this dataset alone."""
     found: dict[str, dict[tuple[int, int], Path]] = {}
-    others, where = set(), f"--from {shown(root)}"
+    others, where = set(), f"--from {root}"
     for path in sorted(root.iterdir()):
         match = SHARD.fullmatch(path.name)
         if match and match[1] == name:
@@ -69,7 +66,7 @@ def _found(root: Path, name: str) -> dict[str, dict[tuple[int, int], Path]]:
         below = sorted(root.glob(f"**/{name}-*.tfrecord-00000-of-*"))
         raise UserError(
             f"{where}: it holds no shard of {name}, such as {name}-train.tfrecord-00000-of-00032.",
-            f"Type: --from {shown(below[0].parent)}" if below else "",
+            f"Type: --from {below[0].parent}" if below else "",
         )
     return found
 
@@ -78,7 +75,7 @@ def _whole(
     root: Path, name: str, split: str, found: dict[tuple[int, int], Path], lengths: list[int] | None
 ) -> list[RecordFile]:
     """The shards of a split in order; :class:`UserError` where the set is not complete."""
-    prefix, where = f"{name}-{split}.tfrecord", shown(root)
+    prefix, where = f"{name}-{split}.tfrecord", root
     if not found:
         raise UserError(f"{where}: the split {split!r} is missing ({prefix}-*).")
     counts = {count for _, count in found}
@@ -87,14 +84,13 @@ def _whole(
         raise UserError(f"{where}: some files of {prefix} are {both}.")
     (count,) = counts
     missing = [index for index in range(count) if (index, count) not in found]
-    if missing or len(found) != count:
-        file = f"{prefix}-{(missing or [count])[0]:05d}-of-{count:05d}"
+    if missing:
+        file = f"{prefix}-{missing[0]:05d}-of-{count:05d}"
         more = f", and {len(missing) - 1} more of the {count}" if len(missing) > 1 else ""
-        what = "missing" if missing else "more than there can be"
-        raise UserError(f"{shown(root / file)} is {what}{more}.", "Fetch all shards.")
+        raise UserError(f"{root / file} is missing{more}.", "Fetch all shards.")
     if lengths is not None and len(lengths) != count:
         what = f"it has {len(lengths)} shards of {split!r}; the folder has {count}"
-        raise UserError(f"{shown(root / INFO)}: {what}.")
+        raise UserError(f"{root / INFO}: {what}.")
     expected: Sequence[int | None] = lengths or [None] * count
     return [RecordFile(found[i, count], split, expected[i]) for i in range(count)]
 
@@ -104,12 +100,10 @@ def _lengths(path: Path, name: str) -> dict[str, list[int]]:
     if not path.exists():
         return {}
     try:
-        info = Info.model_validate(parse_json(load(path, shown(path), MOST_INFO), shown(path)))
-    except (ValueError, UserError) as error:
-        raise UserError(
-            f"{shown(path)}: it is not as TFDS writes it.",
-            "Fetch it again, or take it away: the shards alone are enough.",
-        ) from error
+        info = read_document(path, Info)
+    except UserError as error:
+        advice = "Fetch it again, or remove it: the shards alone are enough."
+        raise UserError(error.message, advice) from error
     if info.name not in (None, name):
-        raise UserError(f"{shown(path)}: this is {shown(str(info.name)[:60])!r}, not {name!r}.")
+        raise UserError(f"{path}: this is {info.name!r:.60}, not {name!r}.")
     return {split.name: split.shardLengths for split in info.splits if split.shardLengths}

@@ -1,10 +1,9 @@
 """The TFRecord wire format and the part of protobuf that ``tf.Example`` needs.
 
-A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a
-masked CRC-32C of the data. TFDS writes plain files; DeepMind's multi_object_datasets are gzipped.
-In their images every byte is its own entry of a ``bytes_list``: the triple 0x0A 0x01 <byte>, over
-and over. Every third byte of a buffer is the image: reading it so takes milliseconds, and through
-protobuf objects a hundred times as long.
+A record is its length (uint64, little-endian), a masked CRC-32C of that, the data, and a masked
+CRC-32C of the data. TFDS writes plain files; DeepMind's multi_object_datasets are gzipped. Their
+images store every byte as its own entry of a ``bytes_list``, the triple 0x0A 0x01 <byte>. So the
+image is every third byte of the buffer; protobuf objects would take a hundred times as long.
 """
 
 import hashlib
@@ -14,6 +13,7 @@ import struct
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -36,10 +36,10 @@ GZIP_ERRORS: tuple[Any, ...] = (OSError, EOFError, zlib.error, igzip_lib.error)
 class RecordFile:
     """A TFRecord file, gzipped or not, read as a stream; memory stays flat.
 
-    ``bytes_read`` counts bytes of the file as stored; ``sha256`` is its hash, known when every
-    record has been read. Every error is a :class:`UserError` that names the file, the record
-    (from 0) and the byte offset in the decompressed stream. ``group`` is the source's own name of
-    the split, ``expected`` the number of records that TFDS states, where it does.
+    ``bytes_read`` counts bytes of the file as stored; ``sha256`` is known when every record has
+    been read. Every error is a :class:`UserError` that names the file, the record (from 0) and the
+    byte offset in the decompressed stream. ``group`` is the source's name of the split,
+    ``expected`` the number of records that TFDS states.
     """
 
     def __init__(self, path: Path, group: str = "train", expected: int | None = None) -> None:
@@ -59,7 +59,7 @@ class RecordFile:
                     raise self._error("the checksum of the length does not match")
                 if length > MAX_RECORD:
                     raise self._error(f"a record of {length:,} bytes is longer than any")
-                # Two reads: to cut the checksum off would copy megabytes of data.
+                # Two reads: cutting off the checksum would copy megabytes.
                 data, footer = self._take(stream, length), self._take(stream, 4)
                 if _masked(data) != struct.unpack("<I", footer)[0]:
                     raise self._error("the checksum of the data does not match")
@@ -79,13 +79,12 @@ class RecordFile:
         """The stream of records, decompressed where the file is gzipped."""
         with self.path.open("rb") as stream:
             begin = stream.read(12)
-        # The first bytes of a record are its length, which may look like gzip's magic bytes:
-        # the checksum of that length tells the two apart.
+        # A record's length may look like gzip's magic bytes; its checksum tells the two apart.
         if len(begin) == 12 and _masked(begin[:8]) == struct.unpack("<I", begin[8:])[0]:
             return io.BufferedReader(raw)
         if not begin.startswith(GZIP_MAGIC):
             raise self._error(
-                "this is no TFRecord file, gzipped or not",
+                "this is not a TFRecord file, gzipped or not",
                 "Expected the TFRecord file as it is published.",
             )
         # isal has no types; its streams behave as every binary file does.
@@ -107,7 +106,7 @@ class RecordFile:
         return UserError(f"{self.place(what)}.", advice)
 
     def place(self, what: str) -> str:
-        """``what``, after the file, the record and its offset."""
+        """``what``, with the file, the record and its offset in front."""
         return f"{self.path}: record {self.record}, byte {self.offset:,}: {what}"
 
     def bad_record(self, what: str) -> UserError:
@@ -116,7 +115,7 @@ class RecordFile:
 
 
 class _Hashed(io.RawIOBase):
-    """A file that is hashed as it is read."""
+    """A file, hashed as it is read."""
 
     def __init__(self, path: Path) -> None:
         self._stream = path.open("rb")
@@ -136,7 +135,7 @@ class _Hashed(io.RawIOBase):
         super().close()
 
     def drain(self) -> None:
-        """Reads the bytes after the gzip stream, so that the hash covers the whole file."""
+        """Reads on to the end of the file, so that the hash covers all of it."""
         while self.read(1 << 20):
             pass
 
@@ -196,21 +195,22 @@ def parse_example(data: bytes) -> dict[str, memoryview]:
     return features
 
 
-def _list_of(feature: memoryview, number: int, kind: str) -> memoryview:
+LISTS = {1: ("bytes_list", (2,)), 2: ("float_list", (2, 5)), 3: ("int64_list", (0, 2))}
+"""Field of a feature -> the name of its list, and the wire types of entries, packed or not."""
+
+
+def _list_of(feature: memoryview, number: int) -> memoryview:
     """The content of a feature's only list, which is field ``number``."""
-    found = None
-    for field, wire, content in _fields(feature):
-        if (field, wire) != (number, 2) or found is not None:
-            raise ValueError(f"not a {kind}")
-        found = content
-    if found is None:
-        raise ValueError(f"not a {kind}")
-    return found
+    found = [(field, wire, content) for field, wire, content in islice(_fields(feature), 2)]
+    if [(field, wire) for field, wire, _ in found] != [(number, 2)]:
+        raise ValueError(f"not a {LISTS[number][0]}")
+    return found[0][2]
 
 
-def _entries(content: memoryview, wires: tuple[int, ...], kind: str) -> Iterator[memoryview]:
-    """The entries of a list; ValueError where one is of another wire type."""
-    for field, wire, entry in _fields(content):
+def _entries(feature: memoryview, number: int) -> Iterator[memoryview]:
+    """The entries of a feature's list; ValueError where one is of another wire type."""
+    kind, wires = LISTS[number]
+    for field, wire, entry in _fields(_list_of(feature, number)):
         if field != 1 or wire not in wires:
             raise ValueError(f"not a {kind}")
         yield entry
@@ -218,35 +218,31 @@ def _entries(content: memoryview, wires: tuple[int, ...], kind: str) -> Iterator
 
 def read_bytes(feature: memoryview) -> Array:
     """A ``bytes_list`` as uint8 (n,), whether each byte is its own entry or all are one."""
-    content = _list_of(feature, 1, "bytes_list")
-    raw = np.frombuffer(content, np.uint8)
+    raw = np.frombuffer(_list_of(feature, 1), np.uint8)
     if len(raw) % 3 == 0:
         triples = raw.reshape(-1, 3)
         if (triples[:, 0] == 0x0A).all() and (triples[:, 1] == 1).all():
             return triples[:, 2]
-    # Joined as they come: a list of millions of empty entries takes no memory.
+    # Joined one by one: a list of millions of empty entries takes no memory.
     joined = bytearray()
-    for entry in _entries(content, (2,), "bytes_list"):
+    for entry in _entries(feature, 1):
         joined += entry
     return np.frombuffer(joined, np.uint8)
 
 
 def read_entries(feature: memoryview, count: int) -> list[memoryview]:
-    """The entries of a ``bytes_list``, as they are; ValueError where there are not ``count``."""
-    entries: list[memoryview] = []
-    for entry in _entries(_list_of(feature, 1, "bytes_list"), (2,), "bytes_list"):
-        if len(entries) == count:
-            raise ValueError(f"more than {count} entries")
-        entries.append(entry)
-    if len(entries) < count:
-        raise ValueError(f"{len(entries)} entries, expected {count}")
+    """The entries of a ``bytes_list``; ValueError where there are not ``count``."""
+    entries = list(islice(_entries(feature, 1), count + 1))
+    if len(entries) != count:
+        found = f"more than {count}" if entries[count:] else f"{len(entries)}"
+        raise ValueError(f"{found} entries, expected {count}")
     return entries
 
 
 def read_floats(feature: memoryview) -> Array:
-    """A ``float_list`` as float32 (n,), packed or not."""
+    """A ``float_list`` as float32 (n,)."""
     joined = bytearray()
-    for entry in _entries(_list_of(feature, 2, "float_list"), (2, 5), "float_list"):
+    for entry in _entries(feature, 2):
         if len(entry) % 4:
             raise ValueError("a float is cut off")
         joined += entry
@@ -254,16 +250,14 @@ def read_floats(feature: memoryview) -> Array:
 
 
 def read_ints(feature: memoryview) -> Array:
-    """An ``int64_list`` as int64 (n,), packed or not."""
-    values = array("q")
-    for entry in _entries(_list_of(feature, 3, "int64_list"), (0, 2), "int64_list"):
+    """An ``int64_list`` as int64 (n,)."""
+    values = array("Q")
+    for entry in _entries(feature, 3):
         place = 0
         while place < len(entry):
             value, place = _varint(entry, place)
-            value &= (1 << 64) - 1
-            # A negative number is stored as its two's complement, in ten bytes.
-            values.append(value - (1 << 64) if value >> 63 else value)
-    return np.array(values, np.int64)
+            values.append(value & (1 << 64) - 1)
+    return np.array(values, np.uint64).astype(np.int64)  # two's complement
 
 
 class Record:
@@ -274,7 +268,7 @@ class Record:
         try:
             self._features = parse_example(data)
         except ValueError as error:
-            raise file.bad_record(f"is no tf.Example ({error})") from error
+            raise file.bad_record(f"is not a tf.Example ({error})") from error
 
     def read(self, key: str, reader: Callable[..., T], *more: Any) -> T:
         """A feature by one of the functions ``read_*`` above."""

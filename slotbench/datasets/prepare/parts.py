@@ -1,9 +1,8 @@
 """Preparation that survives being killed: finished parts beside the file, joined at the end.
 
-HDF5 files do not survive ``kill -9`` in the middle of a write, so images are first stored in
-small ``.npz`` parts, each renamed into place when whole. A later call with the same recipe uses
-the parts that it finds. The last step joins them into one HDF5 file under a temporary name,
-renames it, and removes the parts.
+``kill -9`` during a write destroys an HDF5 file. So images are first stored in small ``.npz``
+parts, each renamed into place when whole. A later call with the same recipe uses them. The last
+step joins them into one HDF5 file under a temporary name, renames it, and removes the parts.
 """
 
 import errno
@@ -29,7 +28,7 @@ from slotbench.progress import bar, say
 
 SUFFIX = ".parts"
 Task = tuple[str, int, int]
-"""Split, first row (image or clip) and the one past the last."""
+"""Split, first row (image or clip) and the row after the last."""
 Tasks = Mapping[str, Task]
 """Tasks by the name of their part."""
 Make = Callable[[Tasks], Iterator[tuple[str, Batch]]]
@@ -44,10 +43,10 @@ def tasks_of(split: str, rows: int, size: int) -> dict[str, Task]:
 
 @contextmanager
 def sole_writer(target: Path) -> Iterator[None]:
-    """Be the only process that prepares ``target``; waits for another one that does.
+    """Wait until no other process prepares ``target``, and lock it.
 
-    Temporary files that killed processes left are removed. Where the folder is read-only, nothing
-    is locked, because nothing can be written.
+    Removes temporary files of killed processes. A read-only folder is not locked: nothing can be
+    written there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(f".{target.name}.lock")
@@ -62,7 +61,7 @@ def sole_writer(target: Path) -> Iterator[None]:
                 raise
             yield
             return
-        # Before the lock is released, so that no other process has locked a removed file.
+        # Removed before its release: no other process can hold it then.
         stack.callback(lock.unlink, missing_ok=True)
         for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
             left.unlink(missing_ok=True)
@@ -77,8 +76,7 @@ def folder_of(target: Path) -> Path:
 class Parts:
     """The folder of finished parts of the dataset at ``target``.
 
-    Parts of another recipe (another seed, size, source or generator) are removed: mixing them
-    would give a file that no recipe describes.
+    Parts of another recipe (seed, size, source or generator) are removed.
     """
 
     def __init__(self, target: Path, recipe: Mapping[str, Any]) -> None:
@@ -104,7 +102,7 @@ class Parts:
         return sorted(path.stem for path in self.folder.glob("*.npz"))
 
     def records(self) -> int:
-        """How many records the parts of an import hold up to the first that is missing."""
+        """How many records an import can skip: those before the first missing part."""
         end = 0
         for start, stop in (map(int, name.split("-")) for name in self.names()):
             if start != end:
@@ -126,13 +124,13 @@ class Parts:
                 return {key: stored[key] for key in stored.files}
         except MemoryError:
             raise
-        except Exception as error:  # a damaged byte makes zipfile and NumPy raise anything
+        except Exception as error:  # zipfile and NumPy raise anything for damaged bytes
             path.unlink(missing_ok=True)
             again = "Type the same command again: this part is then made anew."
             raise UserError(f"{path} is damaged.", again) from error
 
     def fill(self, label: str, tasks: Tasks, what: str, make: Make) -> None:
-        """Make and store the parts that are missing; ``what`` is what their rows are."""
+        """Make and store the missing parts; ``what`` names their rows: ``images`` or ``clips``."""
         rows = {name: stop - start for name, (_, start, stop) in tasks.items()}
         there = set(self.names())
         missing = {name: task for name, task in tasks.items() if name not in there}
@@ -150,22 +148,22 @@ class Parts:
                 progress.set(done, detail=f"{rate:.1f} {what}/s")
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder with all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def sweep(target: Path, pattern: str = SUFFIX) -> None:
-    """Remove parts that a process left which was killed after it had written the file."""
+    """Remove parts of processes that were killed after they had written the file."""
     for folder in target.parent.glob(glob.escape(target.name) + pattern):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def amended(path: Path, inode: int, parts: Parts) -> Iterator[tuple[h5py.File, Check]]:
-    """A copy of a prepared file, open for writing; it takes the file's place in the end.
+    """A copy of a prepared file, open for writing; it replaces the file at the end.
 
-    :class:`UserError` where the file is no longer the one of that inode. The copy lies among the
-    parts, so that their removal takes away what a killed process leaves of it.
+    :class:`UserError` where the file's inode has changed. The copy lies among the parts, so that
+    their removal also removes the copy of a killed process.
     """
     with replacing(path, parts.folder, follow=True) as temporary:
         shutil.copyfile(path, temporary)
@@ -184,8 +182,8 @@ def join(
 ) -> str:
     """Write the batches of every split as one HDF5 file at ``target``; returns its fingerprint.
 
-    Until it is whole, the file has a temporary name among the parts, where there are any. A call
-    that is killed leaves only what goes with the parts. ValueError where a batch breaks the layout.
+    The unfinished file lies among the parts, where there are any: their removal also removes the
+    file of a killed process. ValueError where a batch breaks the layout.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = folder_of(target) if folder_of(target).is_dir() else None
@@ -212,7 +210,7 @@ def create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
     group = file.create_group(split)
     lead = () if layout.frames is None else (1,)
     for key, (shape, dtype) in layout.stored().items():
-        # One chunk an image lets the loader read any image alone; small arrays share chunks.
+        # With one chunk an image, the loader can read any image alone.
         picture = key in ("image", "mask")
         chunks = (1, *lead, *shape[len(lead) :]) if picture else (1024, *shape)
         packing = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}

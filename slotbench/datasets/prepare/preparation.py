@@ -12,8 +12,9 @@ from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import path_of
 from slotbench.datasets.format.schema import SPLITS, Batch, Layout
+from slotbench.datasets.originals.archives import folder_of, unpacked
+from slotbench.datasets.originals.download import download
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.obtain import downloaded, given
 from slotbench.datasets.prepare.parts import (
     SUFFIX,
     Parts,
@@ -34,6 +35,8 @@ RENDER_PART, IMPORT_PART = 50, 500
 
 MOST_ROWS = 10**8
 """Images or clips in a split."""
+ORIGINALS = "originals"
+"""Folder of downloaded and unpacked files in the data folder."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ class Request:
 
 
 def prepare(request: Request) -> Path:
-    """Make the dataset's file, or find it made already; returns its path.
+    """Make the dataset's file unless it exists; returns its path.
 
     Waits for another process that prepares the same file. Raises :class:`UserError` for bad
-    options, a bad source, and a file at the same place that was made by another recipe.
+    options, a bad source, and an existing file that was made by another recipe.
     """
     if request.download and request.source is not None:
         raise UserError(f"--download and --from {request.source}: type one of them.")
@@ -83,12 +86,37 @@ def prepare(request: Request) -> Path:
         if not 1 <= size <= MOST_ROWS:
             raise UserError(f"--{split} {size}: expected 1 to {MOST_ROWS:,}.")
     if request.source is not None:
-        request = replace(request, source=given(dataset, request.source, request.data_dir))
+        request = replace(request, source=_given(dataset, request.source, request.data_dir))
     if request.shifts:  # refused before hours of rendering
         chosen(dataset, request.shifts, "original" if _imported(target, request) else "rendered")
     with sole_writer(target):
         _make(dataset, target, request, sizes, engine)
     return target
+
+
+def _given(dataset: Dataset, source: Path, data_dir: Path) -> Path:
+    """The path that an importer reads after ``--from``; archives are unpacked first."""
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        # Opening a named pipe would block.
+        raise UserError(f"--from {source}: this is neither a regular file nor a folder.")
+    return folder_of(source, data_dir / ORIGINALS / dataset.name) if dataset.unpacks else source
+
+
+def _downloaded(dataset: Dataset, data_dir: Path) -> Path:
+    """Downloads the missing original files; returns the path that an importer reads."""
+    files, home = dataset.downloads(), data_dir / ORIGINALS / dataset.name
+    if not files:
+        raise UserError(
+            f"--download: no address is known for {dataset.name}:{dataset.variant}.",
+            dataset.obtain or f"Type: slotbench prepare {dataset.name}",
+        )
+    sizes = [file.size for file in files if file.size is not None]
+    size = f", {sum(sizes) / 1e9:.1f} GB" if len(sizes) == len(files) else ""
+    say(f"Licence of {dataset.name}: {dataset.licence}.")
+    say(f"Downloading {', '.join(file.name for file in files)} to {home}{size}.")
+    paths = download(files, home)
+    # Variants may share files, so the unpacked folder is named after the first file.
+    return unpacked(paths, paths[0]) if dataset.unpacks else paths[0]
 
 
 def _make(
@@ -104,7 +132,7 @@ def _make(
             sweep(target)
     else:
         if request.download:
-            request = replace(request, source=downloaded(dataset, request.data_dir))
+            request = replace(request, source=_downloaded(dataset, request.data_dir))
             recipe = _recipe(dataset, request, sizes, imported)
         if request.source is None:
             _render(dataset, target, recipe, sizes, engine)
@@ -112,7 +140,7 @@ def _make(
             importer = dataset.importer(request.source)
             importer.skip_damaged = request.skip_damaged
             _import(dataset, importer, target, recipe, request.sizes or {})
-        sweep(target, f".*{SUFFIX}")  # features and shifts of the file that was replaced
+        sweep(target, f".*{SUFFIX}")  # unfinished features and shifts of the replaced file
     if request.shifts:
         add_shifts(target, dataset, request.shifts, engine)
     if not kept:
@@ -120,7 +148,7 @@ def _make(
 
 
 def _imported(target: Path, request: Request) -> bool:
-    """Whether the file is made from original files, or was and only gets shifts."""
+    """Whether the file comes from original files: those of the request, or earlier ones."""
     if request.source is not None or request.download:
         return True
     if not request.shifts or request.force or not target.exists():
@@ -130,16 +158,16 @@ def _imported(target: Path, request: Request) -> bool:
 
 
 def _of_parts(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe of rendered parts: the number of images may change between calls."""
+    """The recipe without sizes: parts can be used again for another number of images."""
     return {key: value for key, value in recipe.items() if key != "sizes"}
 
 
 def _recipe(
     dataset: Dataset, request: Request, sizes: dict[str, int], imported: bool
 ) -> dict[str, Any]:
-    """Everything that decides the content; stored in the file's attributes."""
+    """What decides the content; stored in the file's attributes."""
     asked = request.sizes or {}
-    # A dataset that exists as original files alone refuses here, and says where they are.
+    # Raises where a dataset exists only as original files, and says where they are.
     generator = "slotbench import 1" if imported else dataset.made_by
     listed = asked if imported else {key: sizes[key] for key in (*SPLITS, *dataset.shifted)}
     return {
@@ -158,7 +186,7 @@ def _recipe(
 def _check_same(target: Path, recipe: dict[str, Any], sizes: dict[str, int]) -> None:
     """:class:`UserError` where the file at ``target`` was made by another recipe.
 
-    Splits whose size was not asked for may have any size.
+    ``sizes`` are those that the user typed; other splits may have any size.
     """
     asked = _of_parts(recipe)
     with DatasetFile(target) as existing:
@@ -209,18 +237,13 @@ def _checked(
         split, start, stop = tasks[name]
         try:
             rows = dataset.layout.check(batch)
-            fault = dataset.layout.problem(batch)
+            fault = dataset.layout.problem(batch) if rows == stop - start else f"{rows} rows"
         except (TypeError, AttributeError, ValueError) as error:
-            rows, fault = stop - start, str(error)
-        if rows != stop - start:
-            fault = f"{rows} rows"
+            fault = str(error)
         if fault:
-            said = (
-                f"{_class(dataset)}.render({split!r}, {start}, {stop}) breaks the layout: {fault}."
-            )
-            raise UserError(
-                said, "docs/own.md names an example; layout.empty(n) makes such arrays."
-            )
+            call = f"{_class(dataset)}.render({split!r}, {start}, {stop})"
+            advice = "docs/own.md names an example; layout.empty(n) makes such arrays."
+            raise UserError(f"{call} breaks the layout: {fault}.", advice)
         yield name, batch
 
 
@@ -231,8 +254,7 @@ def _import(
     recipe: dict[str, Any],
     limits: dict[str, int],
 ) -> None:
-    identity = json.dumps({**recipe, "sizes": "", **importer.identity()}, sort_keys=True)
-    parts = Parts(target, json.loads(identity))
+    parts = Parts(target, {**recipe, "sizes": "", **importer.identity()})
     records = parts.records()
     if records:
         say(f"Going on after {records:,} records that were read before.")

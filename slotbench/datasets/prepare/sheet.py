@@ -23,9 +23,9 @@ def paint(mask: Array) -> Array:
 
 
 def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5) -> Path:
-    """Draw at most ``columns * rows`` training images, each with its mask, as a PNG.
+    """Draw the first ``columns * rows`` training images, each beside its mask, as a PNG.
 
-    Of video: the first ``rows`` clips, one a line, with the masks below the frames.
+    Of video: the first ``rows`` clips, one a line, the masks below the frames.
     """
     frames = dataset.layout.frames
     columns = frames or columns
@@ -44,20 +44,20 @@ def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
     """Draw the first test images and, below each, itself in every shifted test set, as a PNG.
 
     Two lines a set: images, then masks, which show only changed objects where some are flagged.
-    Only shifted sets are drawn, whose images pair with those of ``test``. Of video: first frames.
+    Of video: first frames.
     """
-    each = dataset.layout.row_images
+    # Other test sets have no image for each image of ``test``.
     splits = ["test", *(split for split in dataset.splits if shift_of(split))]
     lines = []
     for split in splits:
         rows = dataset.read_rows(split, 0, columns)
+        if (flags := dataset.changed(split)) is not None:
+            rows["flags"] = flags[:columns]
+        if dataset.layout.frames:
+            rows = {key: array[:, 0] for key, array in rows.items()}
         images, masks = rows["image"], rows["mask"]
-        flags = dataset.changed(split)
-        if each > 1:
-            images, masks = images[:, 0], masks[:, 0]
-            flags = None if flags is None else flags[:, 0]
-        if flags is not None:
-            kept = np.pad(flags[:columns], ((0, 0), (1, 255 - flags.shape[1])))
+        if "flags" in rows:
+            kept = np.pad(rows["flags"], ((0, 0), (1, 255 - rows["flags"].shape[1])))
             masks = masks * kept[np.arange(len(masks))[:, None, None], masks]
         for line in (images, paint(masks)):
             padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)

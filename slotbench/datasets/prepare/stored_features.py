@@ -1,13 +1,12 @@
-"""Frozen features of a teacher, written into a prepared dataset: whole, or not at all.
+"""Adds a teacher's frozen features to a prepared dataset: all of them, or none.
 
-Features are first stored in small parts beside the file, so that a killed call goes on where it
-stopped. Then a copy of the file gets all of them and takes the file's place: the file itself is
-never written to.
+They are first stored in small parts beside the file, so that a killed call goes on where it
+stopped. Then a copy of the file gets them and replaces the file, which is never written to.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +32,7 @@ from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
 
 PART, BATCH = 256, 32
-"""Images a part, and images that the teacher sees at a time."""
+"""Images a part, and images a forward pass of the teacher."""
 
 
 class Teacher(Protocol):
@@ -45,18 +44,17 @@ class Teacher(Protocol):
 
     @property
     def description(self) -> str:
-        """What made the features, with a hash of its weights; it tells teachers apart."""
+        """The model with a hash of its weights; different for every teacher."""
 
     def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
 def add_features(path: Path, teacher: Teacher) -> Feature:
-    """Write the teacher's features of every image of every split into the dataset at ``path``.
+    """Write the teacher's features of all images into the dataset at ``path``.
 
-    Whole features stay as they are; damaged ones are made again. :class:`UserError` where the file
-    has features of that name from another teacher or was replaced meanwhile;
-    :class:`SlotbenchError` where the teacher's features are not (B, N, F) or do not fit float16;
-    ValueError where its name cannot be a key.
+    Damaged features are made again. :class:`UserError` where the file has features of that name
+    from another teacher or was replaced meanwhile; :class:`SlotbenchError` where the features are
+    not (B, N, F) or do not fit float16; ValueError where the teacher's name cannot be a key.
     """
     Feature(teacher.name, 1, 1)
     with sole_writer(path), DatasetFile(path) as dataset:
@@ -65,11 +63,21 @@ def add_features(path: Path, teacher: Teacher) -> Feature:
             say(f"{path} has the features {teacher.name} already.")
             sweep(path, f".{teacher.name}{SUFFIX}")
             return there
+        layout, tasks = dataset.layout, dict[str, Task]()
+        for split in dataset.splits:
+            tasks |= tasks_of(split, dataset.rows(split), max(1, PART // layout.row_images))
+        if not tasks:
+            raise UserError(f"{path} holds no images.", "Prepare it with some.")
         recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
         parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
         inode = path.stat().st_ino
-        _compute(dataset, teacher, parts)
-        return _insert(dataset, inode, teacher, parts)
+
+        def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
+            for name, task in missing.items():
+                yield name, {"feature": _features(dataset, teacher, *task)}
+
+        parts.fill(f"Features {teacher.name}", tasks, layout.rows_are, make)
+        return _insert(dataset, inode, teacher, parts, tasks)
 
 
 def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
@@ -100,32 +108,12 @@ def damaged_features(dataset: DatasetFile, feature: Feature) -> Iterator[str]:
             yield split
 
 
-def _tasks(dataset: DatasetFile) -> dict[str, Task]:
-    rows, tasks = max(1, PART // dataset.layout.row_images), dict[str, Task]()
-    for split in dataset.splits:
-        tasks |= tasks_of(split, dataset.rows(split), rows)
-    return tasks
-
-
-def _compute(dataset: DatasetFile, teacher: Teacher, parts: Parts) -> None:
-    each, tasks = dataset.layout.row_images, _tasks(dataset)
-    if not tasks:
-        parts.remove()
-        raise UserError(f"{dataset.path} holds no images.", "Prepare it with some.")
-
-    def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
-        for name, (split, start, stop) in missing.items():
-            made = _features(dataset, teacher, split, start * each, stop * each)
-            yield name, {"feature": made}
-
-    parts.fill(f"Features {teacher.name}", tasks, dataset.layout.rows_are, make)
-
-
 def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, stop: int) -> Array:
-    """Features of images ``start`` to ``stop``, float16 (n, N, F)."""
+    """Features of rows ``start`` to ``stop``, float16 (n, N, F) of n images."""
     made: list[Array] = []
-    for first in range(start, stop, BATCH):
-        batch = dataset.read(split, first, min(first + BATCH, stop), ("image",))
+    each = dataset.layout.row_images
+    for first in range(start * each, stop * each, BATCH):
+        batch = dataset.read(split, first, min(first + BATCH, stop * each), ("image",))
         with torch.no_grad():
             found = teacher(images_on(batch, torch.device("cpu"))).float().cpu().numpy()
         shape = (len(batch["image"]), *(made[0] if made else found).shape[1:])
@@ -139,19 +127,20 @@ def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, st
     return np.concatenate(made)
 
 
-def _insert(dataset: DatasetFile, inode: int, teacher: Teacher, parts: Parts) -> Feature:
-    """Write the parts as one array a split into a copy that takes the file's place."""
-    layout, tasks = dataset.layout, _tasks(dataset)
+def _insert(
+    dataset: DatasetFile, inode: int, teacher: Teacher, parts: Parts, tasks: Tasks
+) -> Feature:
+    """Write the parts as one array for each split into a copy that replaces the file."""
+    layout = dataset.layout
     size = parts.read(next(iter(tasks)))["feature"].shape[1:]
     feature = Feature(teacher.name, *size)
-    shape = (*(() if layout.frames is None else (layout.frames,)), *size)
+    shape, dtype = replace(layout, features=(feature,)).stored(features=True)[feature.key]
     with amended(dataset.path, inode, parts) as (file, check):
         for split in dataset.splits:
             if feature.key in file[split]:
                 del file[split][feature.key]
-            # Such numbers hardly compress, and are read fastest without.
-            stored = (dataset.rows(split), *shape)
-            array = file[split].create_dataset(feature.key, stored, np.float16)
+            # Not compressed: such numbers hardly shrink, and are read fastest so.
+            array = file[split].create_dataset(feature.key, (dataset.rows(split), *shape), dtype)
             for name, (part, start, stop) in tasks.items():
                 if part != split:
                     continue

@@ -1,7 +1,6 @@
 """Engines that render: processes of this machine, or a Ray cluster.
 
-A part depends only on the dataset's settings, the split and its first and last image, so every
-engine makes the same file.
+A part depends only on the dataset's settings and the task, so every engine makes the same file.
 """
 
 import importlib
@@ -44,27 +43,27 @@ class Engine(ABC):
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         self.workers, self.address = workers, address
         if address is not None and not self.takes_address:
-            raise UserError(f"--address: the engine {self.name!r} runs on this machine alone.")
+            raise UserError(f"--address: the engine {self.name!r} runs only on this machine.")
 
     @abstractmethod
     @contextmanager
-    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:
+    def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
         """A function that begins a task, and how many tasks may run at a time.
 
-        Turns the errors of the pool into :class:`SlotbenchError`, and ends what runs at the end.
+        The pool's errors become :class:`SlotbenchError`. Tasks that still run at the end are ended.
         """
 
     def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
         """(name, batch) of each task as it finishes.
 
-        :class:`SlotbenchError` where a process dies; errors of the dataset are passed on.
+        :class:`SlotbenchError` where a process dies; the dataset's own errors pass through.
         """
         queue, running = iter(tasks.items()), dict[Future[Batch], str]()
         if not tasks:
             return
-        with self.pool(settings, len(tasks)) as (submit, most):
+        with self.pool(settings) as (submit, most):
             while True:
-                # Few at a time, so that few finished parts are in memory.
+                # Few at a time: finished parts wait in memory.
                 for name, task in islice(queue, most - len(running)):
                     running[submit(task)] = name
                 if not running:
@@ -74,17 +73,16 @@ class Engine(ABC):
 
 
 class Local(Engine):
-    """Processes of this machine; by default one a core."""
+    """Processes of this machine; by default one a core. Each renders with one thread."""
 
     name = "local"
 
     @contextmanager
-    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:
-        # A process each, so that no thread is shared.
-        workers = min(self.workers or cores(), tasks)
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), begin, settings)
+    def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
+        workers = self.workers or cores()
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), begin)
         try:
-            yield lambda task: pool.submit(render, *task), 2 * workers
+            yield lambda task: pool.submit(render, settings, *task), 2 * workers
         except BrokenProcessPool as error:
             raise SlotbenchError(
                 "A rendering process was killed, perhaps for lack of memory.",
@@ -114,17 +112,17 @@ class Ray(Engine):
             ) from error
 
     @contextmanager
-    def pool(self, settings: Settings, tasks: int) -> Iterator[tuple[Submit, int]]:  # noqa: ARG002
+    def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
         ray, running = self.ray, set[Any]()
         begun = not ray.is_initialized()
         if begun:
             self._begin()
         workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
-        remote = ray.remote(render_of).options(num_cpus=1)
+        remote = ray.remote(render_with).options(num_cpus=1)
         plugin_files = os.environ.get(plugins.VARIABLE, "")
 
         def submit(task: Task) -> Future[Batch]:
-            reference = remote.remote(settings, plugin_files, *task)
+            reference = remote.remote(plugin_files, settings, *task)
             running.add(reference)
             future: Future[Batch] = reference.future()
             future.add_done_callback(lambda _: running.discard(reference))
@@ -163,37 +161,26 @@ class Ray(Engine):
             ) from error
 
 
-_dataset: Dataset | None = None
-
-
-def begin(name: str, variant: str, image_size: int, seed: int) -> None:
-    """Called once in each rendering process, which ends with its parent, however that ends."""
-    global _dataset
-    _dataset = built(name, variant, image_size, seed)
+def begin() -> None:
+    """Called once in each rendering process, which then ends with its parent."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
-def render(split: str, start: int, stop: int) -> Batch:
-    """Rows of the dataset of :func:`begin`."""
-    assert _dataset is not None
-    return _rows(_dataset, split, start, stop)
-
-
-def render_of(settings: Settings, plugin_files: str, split: str, start: int, stop: int) -> Batch:
-    """Rows of any dataset, for processes that serve several; loads the caller's plugins."""
-    if plugin_files:
-        os.environ[plugins.VARIABLE] = plugin_files
-    return _rows(built(*settings), split, start, stop)
-
-
-def _rows(dataset: Dataset, split: str, start: int, stop: int) -> Batch:
+def render(settings: Settings, split: str, start: int, stop: int) -> Batch:
+    """Rows of a dataset."""
     try:
-        return dataset.render(split, start, stop)
+        return built(*settings).render(split, start, stop)
     except BaseException as error:
         # The caller's process does not see the frames of this one.
         if (known := plugins.blamed(error)) is None:
             raise
         raise known from None
+
+
+def render_with(plugin_files: str, settings: Settings, *task: Any) -> Batch:
+    """:func:`render` in a process that does not inherit the caller's plugins."""
+    os.environ[plugins.VARIABLE] = plugin_files
+    return render(settings, *task)
 
 
 @lru_cache(1)
@@ -205,7 +192,7 @@ def built(name: str, variant: str, image_size: int, seed: int) -> Dataset:
 
 
 def _leave_with_parent() -> None:
-    # Without this a worker would wait for work forever after `kill -9` of its parent.
+    # After `kill -9` of its parent, a worker would wait for work forever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

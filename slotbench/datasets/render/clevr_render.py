@@ -24,20 +24,18 @@ class StageRenderer(MitsubaRenderer):
 
     ambient: ClassVar[float]
     row_offset: ClassVar[float] = 0.0
-    """How far below the middle of the frame the camera's axis is, as a share of the frame."""
+    """The camera's axis below the frame's middle, as a share of the frame."""
 
     @abstractmethod
     def ground(self, scene: Any) -> Any:
-        """The ground, as Mitsuba has it."""
+        """The ground: a shape or Mitsuba's dictionary of one."""
 
     def view(self, scene: Any) -> dict[str, Any]:
-        """The camera and the ambient light."""
         fov = 2 * math.degrees(math.atan(HALF_WIDTH))
         ambient = {"type": "constant", "radiance": {"type": "rgb", "value": self.ambient}}
         return {**self.sensors(_towards(scene.camera), fov, self.row_offset), "ambient": ambient}
 
     def shapes(self, scene: Any) -> dict[str, Any]:
-        """The ground, the area lights and the objects."""
         shapes = {"ground": self.ground(scene)}
         for name, (radiance, half_edge) in RADIANCE.items():
             large = mi.ScalarTransform4f().scale([half_edge, half_edge, 1])
@@ -52,12 +50,12 @@ class StageRenderer(MitsubaRenderer):
 
 
 def _towards(place: Array) -> Any:
-    """A transform from the origin to a place (3,), from where it looks back."""
+    """A transform to a place (3,), looking at the origin."""
     return mi.ScalarTransform4f().look_at(origin=place.tolist(), target=[0, 0, 0], up=[0, 0, 1])
 
 
 class Renderer(StageRenderer):
-    """Draws scenes of CLEVR."""
+    """Draws scenes of CLEVR: a gray ground, coloured objects."""
 
     ambient = 0.3
     row_offset = clevr_scene.ROW_OFFSET
@@ -67,6 +65,5 @@ class Renderer(StageRenderer):
         self.gray = mi.load_dict({"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.5}})
 
     def ground(self, scene: Any) -> Any:  # noqa: ARG002
-        """A gray plane."""
         large = mi.ScalarTransform4f().scale([40, 40, 1])
         return {"type": "rectangle", "bsdf": self.gray, "to_world": large}

@@ -1,8 +1,7 @@
-"""Scenes of CLEVR: objects, camera and lights. No rendering here."""
+"""Scenes of CLEVR: objects, camera and lights."""
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from slotbench.datasets.render.steady import applied
 
 
 def rgb(text: str) -> dict[str, tuple[int, int, int]]:
-    """Names and hexadecimal sRGB colours in turn -> name and bytes."""
+    """Name -> sRGB bytes, from a text of names and hexadecimal colours in turn."""
     words = text.split()
     pairs = zip(words[::2], map(bytes.fromhex, words[1::2]), strict=True)
     return {name: (color[0], color[1], color[2]) for name, color in pairs}
@@ -32,8 +31,8 @@ GAP, MARGIN = 0.25, 0.4
 CAMERA, CAMERA_JITTER = (7.48, -6.51, 5.34), 0.5
 LIGHTS = {"key": (6.45, -2.91, 8.0), "fill": (-4.67, -4.01, 4.5), "back": (-1.13, 6.06, 6.2)}
 LIGHT_JITTER = 1.0
-# A 35 mm lens on a 32 mm sensor sees tan = 16/35 to each side of 320 columns; the crop keeps
-# 192 of them, and its middle row is 125 where the image's is 120.
+# Half of a 32 mm sensor, behind a 35 mm lens, sees 160 columns. The crop keeps 192 of 320 columns;
+# its middle row is 125, that of the image 120.
 HALF_WIDTH = 16 / 35 * 192 / 320
 ROW_OFFSET = 5 / 192
 
@@ -49,28 +48,18 @@ class Scene:
     ground: str = ""
     """Its material; empty: plain grey."""
     coat: Coat = NO_COAT
-    """How the ground's texture lies."""
 
 
 def camera_frame(camera: Array) -> Array:
-    """Rows: the camera's right, up and forward directions, float64 (3, 3); it looks at 0."""
-    return _frame(*camera.tolist())
-
-
-@lru_cache(8)
-def _frame(x: float, y: float, z: float) -> Array:
-    # A scene asks for its frame with every object that it tries to place.
-    camera = np.array([x, y, z])
-    forward = -camera / math.hypot(x, y, z)
+    """Rows: the camera's right, up and forward directions, float64 (3, 3)."""
+    forward = -camera / math.hypot(*camera)
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= math.hypot(*right)
-    frame = np.stack([right, np.cross(right, forward), forward])
-    frame.setflags(write=False)
-    return frame
+    return np.stack([right, np.cross(right, forward), forward])
 
 
 def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Array:
-    """Where points (n, 3) appear: x and y in [0, 1] from the top left corner, and the depth."""
+    """Image coordinates of points (n, 3): x and y in [0, 1] from the top left, and the depth."""
     right, up, depth = applied(camera_frame(camera), points - camera).T
     x = 0.5 + 0.5 * right / depth / HALF_WIDTH
     y = 0.5 - 0.5 * up / depth / HALF_WIDTH - row_offset
@@ -78,13 +67,13 @@ def project(points: Array, camera: Array, row_offset: float = ROW_OFFSET) -> Arr
 
 
 def values(scene: Scene, thing: Thing, size: int, row_offset: float) -> dict[str, Any]:
-    """An object's properties; ``pixel_coords`` are x and y in pixels of ``size``, and the depth."""
+    """An object's properties, with ``pixel_coords``: x and y in pixels, and the depth."""
     x, y, depth = project(np.array([thing.position]), scene.camera, row_offset)[0]
     return {**vars(thing), "pixel_coords": (x * size, y * size, depth)}
 
 
 def numbers_of(rotation: str, pixels: str = "pixels") -> tuple[Property, ...]:
-    """The numeric properties of objects of CLEVR and ClevrTex, with the units of two of them."""
+    """Numeric properties of CLEVR and ClevrTex, with the units of rotation and pixels."""
     return (
         Property("position", "numeric", dim=3, unit="scene units, x and y in [-3, 3]"),
         Property("rotation", "numeric", unit=rotation),
@@ -101,7 +90,7 @@ def sample_view(generator: np.random.Generator) -> Scene:
 
 
 def sample_scene(count: int, generator: np.random.Generator) -> Scene:
-    """A scene of ``count`` objects; starts anew where an object finds no place in 50 tries."""
+    """A scene of ``count`` objects; starts again where an object finds no place."""
     while True:
         view = sample_view(generator)
         scene = fill(view, count, generator)
@@ -110,13 +99,13 @@ def sample_scene(count: int, generator: np.random.Generator) -> Scene:
 
 
 def fill(scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
-    """The scene with objects added until it has ``count``; None where one finds no place."""
+    """The scene, filled up to ``count`` objects; None where one finds no place."""
     found = filled(scene.objects, count, lambda others: place(others, scene.camera, generator))
     return None if found is None else replace(scene, objects=found)
 
 
 def place(others: tuple[Thing, ...], camera: Array, generator: np.random.Generator) -> Thing | None:
-    """An object beside others; None where 50 places are all taken."""
+    """A new object beside others; None where 50 random places are all taken."""
     size, shape = choose(tuple(SIZES), generator), choose(SHAPES, generator)
     radius = SIZES[size] / math.sqrt(2) if shape == "cube" else SIZES[size]
     taken = [(other.position, SIZES[str(other.size)]) for other in others]
@@ -136,11 +125,11 @@ def find(
     row_offset: float,
     generator: np.random.Generator,
 ) -> Point | None:
-    """The first free place in the frame for an object that reaches so far; None: all are taken.
+    """The first free one of ``tries`` places in the frame; None where all are taken.
 
-    ``taken`` has the place and reach of each other object. CLEVR has two rules: a gap between
-    objects, and a margin along both directions of the view, which keeps the four spatial
-    relations (left, right, in front, behind) unambiguous.
+    ``reach`` is the object's radius, ``taken`` the place and reach of each other object. CLEVR's
+    rules: a gap between objects, and a margin along both directions of the view, which keeps
+    left, right, in front and behind unambiguous.
     """
     places = generator.uniform(-3, 3, (tries, 2))
     points = np.concatenate([places, np.full((tries, 1), height)], axis=1)

@@ -9,20 +9,20 @@ import numpy as np
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.clevr_render import StageRenderer
 from slotbench.datasets.render.clevr_scene import COLORS, Scene
-from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL, tile
+from slotbench.datasets.render.clevrtex_scene import OUTD, PLAIN, USUAL, tile
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.mitsuba_render import linear_rgb, triangles
 from slotbench.datasets.render.placement import Coat, Thing
 from slotbench.datasets.render.steady import turned
 
 TILE, GROUND_TILE = 1.6, 3.2
-"""Scene units of a tile; the ground's is twice as large, as in the original."""
+"""Scene units a tile; the ground's is twice as large, as in the original."""
 REACH = 40.0
 """Half the side of the ground."""
 
 
 class Renderer(StageRenderer):
-    """Draws scenes of ClevrTex."""
+    """Draws scenes of ClevrTex: textured meshes on a textured ground."""
 
     ambient = 0.4
 
@@ -30,7 +30,6 @@ class Renderer(StageRenderer):
         super().__init__(size, zoom, COLORS, {})
 
     def ground(self, scene: Scene) -> Any:
-        """A textured plane."""
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * REACH
         vertices = np.concatenate([corners, np.zeros((4, 1))], axis=1)
         normals = np.tile([0.0, 0.0, 1.0], (4, 1))
@@ -40,17 +39,14 @@ class Renderer(StageRenderer):
         return triangles("ground", surface, vertices, faces, normals, coordinates)
 
     def solid(self, name: str, thing: Thing) -> dict[str, Any]:
-        """The object's mesh, turned, scaled and moved to its place."""
         shape, angle = mesh(thing.shape), math.radians(thing.rotation)
         vertices = turned(shape.vertices, angle) * thing.radius + np.array(thing.position)
         coordinates = _coated(shape.coordinates * thing.radius / TILE, thing.coat)
         normals = turned(shape.normals, angle)
         surface = self._material(thing.material, thing.color)
-        made = triangles(name, surface, vertices, shape.faces, normals, coordinates)
-        return {name: made}
+        return {name: triangles(name, surface, vertices, shape.faces, normals, coordinates)}
 
     def _material(self, material: str, color: str) -> Any:
-        """A surface, built once; scenes share them."""
         key = material, color
         if key not in self._surfaces:
             self._surfaces[key] = mi.load_dict(_surface(material, color))

@@ -1,25 +1,51 @@
-"""Scenes of ClevrTex: objects, materials, camera and lights. No rendering here.
+"""Scenes of ClevrTex, after the generator of Karazija et al. 2021 (arXiv 2111.10265).
 
-After the generator of Karazija et al. 2021 (arXiv 2111.10265): CLEVR's placement, camera and
-lights, with three sizes, four shapes and a material for each object and for the ground.
+Placement, camera and lights are CLEVR's. There are three sizes, four shapes, and a material for
+each object and for the ground. The licence of the original materials, scans of Poliigon, allows no
+copies. Those of ``materials.toml`` are drawn: each is one tile that roughly looks like the original
+of that name. As in the original, ``outd`` shares no material with the other variants.
 """
 
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slotbench.datasets.format.schema import Array
-from slotbench.datasets.render import clevr_scene
+from slotbench.datasets.render import clevr_scene, textures
 from slotbench.datasets.render.clevr_scene import Scene
-from slotbench.datasets.render.clevrtex_materials import OUTD, PLAIN, USUAL
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.render.placement import Coat, Thing, choose, filled
+from slotbench.rng import numpy_generator
 
 COUNTS = (3, 10)
 GRASS = "grass"
 TRIES = 400
+
+
+@dataclass(frozen=True)
+class Material:
+    """A pattern, its colours, and parameters of Mitsuba's principled surface."""
+
+    draw: str
+    """A function of :mod:`textures`; ``args`` and ``named`` are its arguments."""
+    palette: str
+    """Hexadecimal colours."""
+    args: list[Any] = field(default_factory=list)
+    named: dict[str, Any] = field(default_factory=dict)
+    roughness: float = 0.7
+    metallic: float = 0.0
+
+
+_STORED = tomllib.loads(Path(__file__).with_name("materials.toml").read_text())
+USUAL = {name: Material(**made) for name, made in _STORED["usual"].items()}
+OUTD = {name: Material(**made) for name, made in _STORED["outd"].items()}
+PLAIN = {"rubber": (0.7, 0.0), "metal": (0.2, 0.9)}
+"""Roughness and metallic of CLEVR's one-coloured materials, which ``vbg`` has."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +59,12 @@ class Kind:
     ground: tuple[str, ...] = tuple(USUAL)
     """Empty: plain grey."""
     colored: bool = False
-    """Objects have one of CLEVR's colours."""
+    """Whether objects have one of CLEVR's colours."""
     same: bool = False
-    """Ground and objects share one material."""
+    """Whether ground and objects share one material."""
     new_shapes: tuple[str, ...] = ("cone", "torus", "teapot")
     new_materials: tuple[str, ...] = tuple(OUTD)
-    """New shapes and materials of the shifts ``object_shape`` and ``object_style``."""
+    """Those of the shifts ``object_shape`` and ``object_style``."""
 
 
 KINDS = {
@@ -59,7 +85,7 @@ KINDS = {
 
 
 def sample_scene(kind: Kind, count: int, generator: np.random.Generator) -> Scene:
-    """A scene of ``count`` objects; starts anew where an object finds no place."""
+    """A scene of ``count`` objects; starts again where an object finds no place."""
     ground = choose(kind.ground, generator) if kind.ground else ""
     materials = (ground,) if kind.same else kind.materials
     while True:
@@ -93,3 +119,12 @@ def _place(
 def _coat(generator: np.random.Generator) -> Coat:
     turn, right, up = generator.random(3).tolist()
     return Coat(2 * math.pi * turn, (right, up))
+
+
+@cache
+def tile(name: str) -> Array:
+    """The material's texture, uint8 (SIDE, SIDE, 3), sRGB."""
+    material = (USUAL | OUTD)[name]
+    generator = numpy_generator("clevrtex material 1", name)
+    field = getattr(textures, material.draw)(generator, *material.args, **material.named)
+    return textures.colored(field, [*map(bytes.fromhex, material.palette.split())])

@@ -1,8 +1,8 @@
-"""Shapes as triangles with normals and texture coordinates, for scenes with textures.
+"""Triangle meshes with normals and texture coordinates, for scenes with textures.
 
 Every shape has a horizontal radius of at most 1 around the z axis, and rests on the plane
-z = -``rest``. Texture coordinates are lengths on the surface, so that a texture has the same scale
-on every shape; they are discontinuous at seams.
+z = -``rest``. Texture coordinates are lengths on the surface: a texture has the same scale on
+every shape.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Mesh:
 
     @property
     def rest(self) -> float:
-        """How far the lowest point is below the origin."""
+        """The depth of the lowest point below the origin."""
         return float(-self.vertices[:, 2].min())
 
 
@@ -64,14 +64,14 @@ def joined(*parts: Mesh) -> Mesh:
 
 
 def _outwards(vertices: Array, normals: Array, faces: Array) -> Array:
-    """The triangles, oriented so that their normals agree with those of their corners."""
+    """The triangles, oriented like the normals of their corners."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     wrong = (np.cross(b - a, c - a) * normals[faces].sum(axis=1)).sum(axis=1) < 0
     return np.where(wrong[:, None], faces[:, ::-1], faces)
 
 
 def _sides(count: int) -> list[tuple[Array, Array, Array]]:
-    """The sides of a cube of half-edge 1: normal (3,), and two directions times (n, n) steps."""
+    """Sides of a cube of half-edge 1: normal (3,), and two directions times (n, n) steps."""
     steps = np.linspace(-1, 1, count + 1)
     u, v = np.meshgrid(steps, steps)
     sides = []
@@ -96,7 +96,7 @@ def _ball(radius: float = 1.0, center: tuple[float, float, float] = (0, 0, 0)) -
     """A cube projected onto a sphere, so that its texture has no poles."""
     parts = []
     for normal, u, v in _sides(AROUND // 4):
-        # Steps of equal angles, so that all pieces are about equally large.
+        # Steps of equal angles give pieces of about equal size.
         points = normal + np.tan(u * np.pi / 4) + np.tan(v * np.pi / 4)
         points /= np.linalg.norm(points, axis=-1, keepdims=True)
         coordinates = np.stack([u.sum(-1), v.sum(-1)], -1) * radius * np.pi / 4
@@ -105,7 +105,7 @@ def _ball(radius: float = 1.0, center: tuple[float, float, float] = (0, 0, 0)) -
 
 
 def _turned(profile: list[tuple[float, float]]) -> Mesh:
-    """A line of (radius, height), turned about the vertical."""
+    """A surface of revolution, from its profile of (radius, height)."""
     parts = []
     angles = np.linspace(0, 2 * np.pi, AROUND + 1)
     around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -170,7 +170,7 @@ def _icosahedron() -> Mesh:
         if near[a, b] and near[b, c] and near[a, c]
     ]
     corners = _on_a_side(corners, corners[list(triangles[0])].mean(axis=0))
-    # Each corner is stored once for each face, so that faces are flat.
+    # Faces share no corners: each is flat.
     vertices = corners[np.array(triangles)].reshape(-1, 3)
     normals = np.repeat(vertices.reshape(-1, 3, 3).mean(axis=1), 3, axis=0)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -180,7 +180,7 @@ def _icosahedron() -> Mesh:
 
 
 def _on_a_side(points: Array, below: Array) -> Array:
-    """Points turned so that the direction ``below`` leads straight down."""
+    """Points turned so that ``below`` points straight down."""
     down = below / np.linalg.norm(below)
     right = np.cross(down, [0.6, 0.8, 0.0])
     right /= np.linalg.norm(right)

@@ -1,7 +1,7 @@
 """Rendering with Mitsuba 3: images, label maps, shapes and textures.
 
-The variant is ``scalar_rgb``, because the LLVM variants crash on some machines. Each process uses
-one thread: the work is split over processes, and the image does not depend on their number.
+The variant is ``scalar_rgb``: the LLVM variants crash on some machines. Each process uses one
+thread, and the image does not depend on the number of processes.
 """
 
 import math
@@ -17,13 +17,13 @@ import numpy as np
 from slotbench.datasets.format.schema import Array
 from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.steady import steady
-from slotbench.datasets.shifts.drawn import draw_pattern, second_color
+from slotbench.datasets.render.textures import draw_pattern, second_color
 
 Color = tuple[int, int, int]
 TEXELS = 128
 REPEATS = {"sphere": (5, 3), "cylinder": (5, 2), "capsule": (5, 2), "cube": (2, 2)}
 REPEATS |= {"cone": (4, 2), "disk": (1, 4)}
-"""Shape -> how often a pattern is repeated along its two surface coordinates."""
+"""Shape -> repeats of a pattern along its two surface coordinates."""
 
 
 def decoded(encoded: float) -> float:
@@ -33,22 +33,21 @@ def decoded(encoded: float) -> float:
 
 
 LEVELS = np.array([decoded((level + 0.5) / 255) for level in range(255)])
-"""Linear values between two neighbouring bytes of sRGB; comparing needs no power of a pixel."""
+"""Linear values halfway between neighbouring sRGB bytes."""
 
 
 def encoded(linear: Array) -> Array:
-    """The sRGB bytes, uint8, of linear values, float32 of any shape; clipped to [0, 1]."""
+    """The sRGB bytes of linear values, which are clipped to [0, 1]."""
+    # A search instead of a power: powers differ between processors.
     return np.asarray(np.searchsorted(LEVELS, linear).astype(np.uint8))
 
 
 class MitsubaRenderer(ABC):
     """Draws scenes at ``size`` x ``size`` pixels, ``samples`` samples a pixel.
 
-    ``zoom`` above 1 draws only the middle of the frame, enlarged. ``colors`` are the objects' by
-    name, ``materials`` Mitsuba's surfaces by name.
-
-    A subclass builds the scene. Build materials once and share them between scenes: a scene then
-    loads in 1 ms instead of 100 ms.
+    ``zoom`` above 1 draws only the middle of the frame, enlarged. ``colors`` are sRGB bytes by
+    name, ``materials`` Mitsuba's surfaces by name. Subclasses build materials once and share them
+    between scenes: a scene then loads in 1 ms instead of 100 ms.
     """
 
     samples = 8
@@ -69,43 +68,40 @@ class MitsubaRenderer(ABC):
 
     @abstractmethod
     def view(self, scene: Any) -> dict[str, Any]:
-        """The :meth:`sensors` and the lights that have no shape, as Mitsuba's dictionaries."""
+        """The :meth:`sensors` and the lights without shapes, as Mitsuba's dictionaries."""
 
     @abstractmethod
     def shapes(self, scene: Any) -> dict[str, Any]:
-        """The shapes by name, as Mitsuba's dictionaries.
-
-        Those of object i (from 1) are called ``object<i>`` or ``object<i>-<part>``.
-        """
+        """All shapes by name: of object i from 1 ``object<i>`` or ``object<i>-<part>``."""
 
     def load(self, scene: Any) -> tuple[Any, Array]:
         """The Mitsuba scene, and its labels uint8 (size, size): 0 background, else the object."""
         shapes = self.shapes(scene)
         parts = {"type": "scene", **self.view(scene), **shapes}
-        # With these options the order of shapes, and so the noise, would be random.
+        # Otherwise the order of shapes, and so the noise, would be random.
         loaded = mi.load_dict(parts, parallel=False, optimize=False)
         drawn = self._render(loaded, self.labels, 1, 1, 0)[..., -1]
-        # Labels are indices into the shapes from 1; 0 is empty space. Do not ask `loaded.shapes()`:
-        # a shape that Python has seen takes Python's lock at every sample of an AOV integrator.
+        # Labels are indices into the shapes from 1; 0 is empty space. `loaded.shapes()` would be
+        # slow: a shape that Python has seen takes Python's lock at every sample of an AOV.
         found = (re.match(r"object(\d+)", name) for name in shapes)
         table = np.array([0, *(int(match[1]) if match else 0 for match in found)], np.uint8)
         return loaded, table[np.rint(drawn).astype(np.int64)]
 
     def image(self, loaded: Any, seed: int) -> Array:
-        """uint8 (size, size, 3), sRGB; ``seed`` decides where the samples lie."""
+        """uint8 (size, size, 3), sRGB; ``seed`` places the samples."""
         return encoded(self._render(loaded, self.light, 0, self.samples, seed))
 
     def sensors(self, to_world: Any, fov: float, offset: float = 0.0) -> dict[str, Any]:
         """Sensor 0 for images and 1 for labels; ``fov`` is the angle along a side in degrees.
 
-        ``offset`` is how far below the middle of the frame the camera's axis is, as a share of it.
+        ``offset`` is the camera's axis below the frame's middle, as a share of the frame.
         """
         if self.zoom != 1:
             fov = 2 * math.degrees(math.atan(math.tan(math.radians(fov / 2)) / self.zoom))
         place = {"fov": fov, "to_world": to_world, "principal_point_offset_y": self.zoom * offset}
         return {
             "camera": self._sensor("multijitter", self.samples, place),
-            # Labels are taken at the middle of each pixel, so that outlines are not ragged.
+            # One sample at each pixel's middle keeps outlines smooth.
             "labeller": self._sensor("stratified", 1, place),
         }
 
@@ -119,17 +115,17 @@ class MitsubaRenderer(ABC):
         }
 
     def surface(self, thing: Thing, shape: str) -> Any:
-        """The material of an object, built once; a texture is scaled to suit ``shape``."""
+        """The material of an object, built once; textures are scaled to ``shape``."""
         key = (thing.color, thing.material, thing.style, shape if thing.style else "")
         if key not in self._surfaces:
             color = self.colors[thing.color]
             base = texture(thing.style, color, shape) if thing.style else linear_rgb(color)
-            made = {"base_color": base, **self.materials[thing.material]}
-            self._surfaces[key] = mi.load_dict(made)
+            known = self.materials[thing.material]
+            self._surfaces[key] = mi.load_dict({"base_color": base, **known})
         return self._surfaces[key]
 
     def solid(self, name: str, thing: Thing) -> dict[str, Any]:
-        """The parts of an object on the floor."""
+        """The shapes of an object on the floor, by name."""
         (x, y, z), shape, radius = thing.position, thing.shape, thing.radius
         transform, surface = mi.ScalarTransform4f, self.surface(thing, shape)
         if shape in POINTED:
@@ -151,7 +147,7 @@ class MitsubaRenderer(ABC):
 
 
 def linear_rgb(color: Color) -> dict[str, Any]:
-    """Mitsuba's colour of an sRGB colour of bytes."""
+    """Mitsuba's colour of sRGB bytes."""
     return {"type": "rgb", "value": [decoded(channel / 255) for channel in color]}
 
 
@@ -169,34 +165,34 @@ def cylinder(
 
 
 def texture(pattern: str, color: Color, shape: str) -> dict[str, Any]:
-    """A pattern of an sRGB colour of bytes, scaled to suit a shape."""
+    """A pattern of sRGB bytes and a gray, scaled to a shape."""
     places = (np.arange(TEXELS) + 0.5) / TEXELS
     repeats = REPEATS[shape]
     across, down = np.meshgrid(repeats[0] * places, repeats[1] * places)
     gray = round(255 * second_color(np.array(color) / 255))
     both = [linear_rgb(one)["value"] for one in (color, (gray, gray, gray))]
     pixels = np.array(both, np.float32)[draw_pattern(pattern, across, down).astype(int)]
-    # Mitsuba converts no "raw" texels to spectra.
+    # Raw: Mitsuba does not convert the texels to spectra.
     return {"type": "bitmap", "bitmap": mi.Bitmap(pixels), "raw": True}
 
 
 def circle(angles: Array, level: float) -> Array:
-    """Points float64 (n, 3) of the unit circle at angles (n,) in radians, at a height."""
+    """Points float64 (n, 3) of a level unit circle at angles (n,) in radians."""
     return np.stack([*steady([np.cos(angles), np.sin(angles)]), np.full(len(angles), level)], 1)
 
 
 def pointed(name: str, thing: Thing, surface: Any) -> Any:
     """A cone, a four-sided pyramid or a diamond (two pyramids, base to base) on the floor.
 
-    The radius is that of the circle around the widest place. Faces are flat; a cone has many. Cone
-    and pyramid have no bottom.
+    The radius is the circumcircle's. Faces are flat; a cone has many. Cone and pyramid have no
+    bottom.
     """
     (*place, middle), sides = thing.position, 48 if thing.shape == "cone" else 4
     angles = math.radians(thing.rotation) + np.arange(sides + 1) * (2 * math.pi / sides)
     level = middle if thing.shape == "diamond" else 0.0
     ring = circle(angles, level) * (thing.radius, thing.radius, 1) + (*place, 0)
     top, bottom = (np.tile([*place, z], (sides, 1)) for z in (2 * middle, 0.0))
-    # Faces share no corners, so that every face has a normal of its own.
+    # Faces share no corners: each has its own normal.
     faces = [np.stack([ring[:-1], ring[1:], top], axis=1)]
     if thing.shape == "diamond":
         faces.append(np.stack([ring[1:], ring[:-1], bottom], axis=1))
@@ -212,9 +208,9 @@ def triangles(
     normals: Array | None = None,
     coordinates: Array | None = None,
 ) -> Any:
-    """A mesh of V vertices (V, 3) and faces (F, 3); shading is flat without normals (V, 3).
+    """A mesh of vertices (V, 3), faces (F, 3) and texture ``coordinates`` (V, 2).
 
-    ``coordinates`` (V, 2) are those of the texture.
+    Without normals (V, 3) its shading is flat.
     """
     properties = mi.Properties()
     properties["mesh_bsdf"] = surface

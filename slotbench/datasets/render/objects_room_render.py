@@ -26,13 +26,13 @@ SIDES = 40
 
 
 class Renderer(solids.MitsubaRenderer):
-    """Draws rooms."""
+    """Draws rooms, lit by the sun and by ambient light."""
 
     def __init__(self, size: int, zoom: float = 1.0) -> None:
         colors = scenes.COLORS | scenes.NEW_COLORS
         super().__init__(size, zoom, colors, {scenes.MATERIAL: SURFACE})
-        # A single directional light needs no random samples, so it has no noise. Ambient light is
-        # added from the colours and normals of surfaces: two passes take half the time of one.
+        # A single directional light has no noise. A second pass, of colours and normals, gives the
+        # ambient light: both take half the time of one pass with all lights.
         self.light = mi.load_dict({"type": "direct", "emitter_samples": 1, "bsdf_samples": 0})
         self.around = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
         self.sky = _sky(size, zoom)
@@ -40,7 +40,6 @@ class Renderer(solids.MitsubaRenderer):
         self.tints = list(map(mi.load_dict, tints))
 
     def view(self, scene: Room) -> dict[str, Any]:
-        """The camera and the sun."""
         transform = mi.ScalarTransform4f
         camera = transform().look_at(origin=scene.camera, target=scene.target, up=[0, 0, 1])
         turned = transform().rotate([0, 0, 1], scene.sun).rotate([0, 1, 0], -SUN_HEIGHT)
@@ -52,7 +51,6 @@ class Renderer(solids.MitsubaRenderer):
         return {**self.sensors(camera, scenes.FOV), "sun": sun}
 
     def shapes(self, scene: Room) -> dict[str, Any]:
-        """The floor, the walls and the objects."""
         room = mi.ScalarTransform4f().rotate([0, 0, 1], scene.turn)
 
         def plane(tint: int, place: Any) -> dict[str, Any]:
@@ -60,7 +58,7 @@ class Renderer(solids.MitsubaRenderer):
 
         shapes = {"floor": plane(scene.floor, room.scale([HALF, HALF, 1]))}
         for side in range(4):
-            # Upright at y = HALF, facing the middle of the room, then turned about the vertical.
+            # Upright at y = HALF, facing the room's middle, then turned about the vertical.
             wall = room.rotate([0, 0, 1], 90 * side).translate([0, HALF, HEIGHT / 2])
             wall = wall.rotate([1, 0, 0], 90).scale([HALF, HEIGHT / 2, 1])
             shapes[f"wall{side}"] = plane(scene.walls, wall)
@@ -84,7 +82,6 @@ class Renderer(solids.MitsubaRenderer):
         return seen
 
     def solid(self, name: str, thing: Thing) -> dict[str, Any]:
-        """The parts of an object on the floor."""
         x, y, size = thing.position
         if thing.shape == "cone":
             return {name: _cone(name, thing, self.surface(thing, "cone"))}
@@ -100,7 +97,7 @@ class Renderer(solids.MitsubaRenderer):
 
 
 def _sky(size: int, zoom: float) -> Array:
-    """Linear colours of the rows from the top of the frame down, float64 (size, 1, 3)."""
+    """Linear colours of the rows from the top, float64 (size, 1, 3)."""
     low, high = (np.array(linear_rgb(color)["value"]) for color in SKY)
     share = np.clip((1 - 2 * np.arange(size) / size) / zoom, 0, 1)[:, None, None]
     return low + share * (high - low)  # type: ignore[no-any-return]
@@ -108,12 +105,12 @@ def _sky(size: int, zoom: float) -> Array:
 
 def _cone(name: str, thing: Thing, surface: Any) -> Any:
     """A cone as high as it is wide, on the floor. It has no bottom."""
-    # A texture begins and ends at one edge, whose corner is then stored twice.
+    # With a texture, the first corner is stored twice: the texture begins and ends there.
     corners = SIDES + bool(thing.style)
     angles = np.arange(corners) * (2 * math.pi / SIDES)
     x, y, size = thing.position
     foot = np.array([x, y, 0]) + size * solids.circle(angles, 0.0)
-    # The apex is stored once for each face, so that each has a normal of its own.
+    # Each face has an apex of its own, with its own normal.
     apex = np.tile([x, y, 2 * size], (corners, 1))
     middle = angles + math.pi / SIDES
     normals = np.concatenate([_leaning(angles), _leaning(middle)])

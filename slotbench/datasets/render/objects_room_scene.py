@@ -1,8 +1,7 @@
-"""Scenes of Objects Room: a square room, its objects and the camera. No rendering here.
+"""Scenes of Objects Room: a square room, its objects and the camera.
 
-Lengths are in scene units. The floor is z = 0, its middle the origin; x points to the right of
-the camera, y away from it. The room is turned, not the camera, so that the image shows where an
-object is.
+Lengths are in scene units. The origin is the floor's middle; x points to the right of the camera,
+y away from it, z up. The room turns, not the camera: the image shows an object's position.
 """
 
 import math
@@ -29,12 +28,12 @@ TINTS += tuple(rgb("7 ba92c6 8 d8d8d2 9 969696").values())
 """Colours of floors and walls, paler than those of objects."""
 
 HALF, HEIGHT = 3.5, 2.0
-"""Half the side of the room, and how high its walls are; above them is the sky."""
+"""Half the side of the room, and the height of its walls, with the sky above."""
 FOV = 62.0
 """Degrees across the frame."""
 CAMERA_RADIUS, CAMERA_HEIGHT, CAMERA_JITTER = (2.9, 3.3), (1.3, 2.0), 0.25
 REACH, OFFSET = 2.0, 0.6
-"""Objects stand in a disc of radius REACH; its middle is OFFSET behind the room's middle."""
+"""Objects stand in a disc of radius REACH, OFFSET behind the room's middle."""
 SIZES = (0.38, 0.6)
 """Half the height of an object. Its width equals its height; a capsule's is 0.6 times that."""
 GAP = 0.15
@@ -57,12 +56,12 @@ class Room:
 
 
 def footprint(shape: str, size: float) -> float:
-    """Radius of the circle on the floor that an object needs."""
+    """Radius of an object's circle on the floor."""
     return size * {"cube": math.sqrt(2), "capsule": 0.6}.get(shape, 1.0)
 
 
 def sample_room(count: int, identical: bool, generator: np.random.Generator) -> Room:
-    """A room with ``count`` objects that do not touch; all of one colour where ``identical``."""
+    """A room with ``count`` separate objects; all of one colour where ``identical``."""
     radius, height = generator.uniform(*CAMERA_RADIUS), generator.uniform(*CAMERA_HEIGHT)
     x, y = generator.uniform(-CAMERA_JITTER, CAMERA_JITTER, 2).tolist()
     floor, walls = generator.choice(len(TINTS), 2, replace=False).tolist()
@@ -80,7 +79,7 @@ def sample_room(count: int, identical: bool, generator: np.random.Generator) -> 
 def place(
     others: tuple[Thing, ...], camera: Point, target: Point, generator: np.random.Generator
 ) -> Thing | None:
-    """An object whose middle is in the frame; none where 50 places are all taken."""
+    """A new object whose middle is in the frame; None where 50 places are all taken."""
     shape, color = choose(SHAPES, generator), choose(tuple(COLORS), generator)
     size, rotation = float(generator.uniform(*SIZES)), float(generator.uniform(0, 360))
     # The square root spreads places evenly over the disc.
@@ -100,7 +99,7 @@ def place(
 
 
 def _framed(points: Array, camera: Point, target: Point) -> Array:
-    """Whether points (n, 3) are seen, bool (n,)."""
+    """Whether points (n, 3) are in the frame, bool (n,)."""
     forward = np.subtract(target, camera) / math.dist(target, camera)
     right = np.array([forward[1], -forward[0], 0]) / math.hypot(forward[0], forward[1])
     seen = applied(np.stack([right, np.cross(right, forward), forward]), points - camera).T

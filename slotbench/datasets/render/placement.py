@@ -1,4 +1,4 @@
-"""Objects of rendered scenes, and how they find their places."""
+"""Objects of rendered scenes and their placement."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ POINTED = ("cone", "pyramid", "diamond")
 
 @dataclass(frozen=True)
 class Coat:
-    """How a texture lies: turned by an angle in radians, then shifted, in tiles."""
+    """Placement of a texture: an angle in radians, then a shift in tiles."""
 
     turn: float
     shift: tuple[float, float]
@@ -34,19 +34,18 @@ class Thing:
     """Its middle."""
     rotation: float
     style: str = ""
-    """A texture that only shifted test sets have."""
+    """A texture of shifted test sets."""
     coat: Coat = NO_COAT
 
 
 def choose(values: tuple[str, ...], generator: np.random.Generator) -> str:
-    """One of the values, each as likely."""
     return values[int(generator.integers(len(values)))]
 
 
 def filled(
     objects: tuple[Thing, ...], count: int, place: Callable[[tuple[Thing, ...]], Thing | None]
 ) -> tuple[Thing, ...] | None:
-    """Objects added until there are ``count``; None where ``place`` finds no place for one."""
+    """Adds objects until there are ``count``; None where ``place`` finds no place for one."""
     while len(objects) < count:
         thing = place(objects)
         if thing is None:

@@ -1,29 +1,28 @@
-"""Datasets that Mitsuba renders: a scene is sampled until every object shows, then drawn.
+"""Datasets that Mitsuba renders: scenes are sampled until every object is visible, then drawn.
 
 Scenes are frozen dataclasses with ``objects``, a tuple of frozen dataclasses. A shift changes one
-object of the scene of ``test``, adds objects to it, or enlarges it.
+object of a scene of ``test``, adds objects, or enlarges the scene.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 
 from slotbench.datasets.dataset import Dataset
-from slotbench.datasets.format.schema import Array, Batch
-from slotbench.datasets.shifts.drawn import code, empty, first_good, flag
-from slotbench.datasets.shifts.kinds import shift_of, split_of
+from slotbench.datasets.format.schema import Array, Batch, shown
+from slotbench.datasets.shifts.kinds import empty, first_good, flag, shift_of, split_of
 from slotbench.errors import SlotbenchError
-from slotbench.rng import numpy_generator, seed_of
+from slotbench.rng import seed_of
 
 ZOOM = 1.5
-"""How much the shift ``crop`` enlarges the middle of the frame."""
+"""Enlargement by the shift ``crop``."""
 TRIES = 40
-"""Scenes with one number of objects that ``num_objects`` tries before it asks for one less."""
+"""Scenes that ``num_objects`` tries before it takes one object less."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,8 @@ class Drawn:
 
     @property
     def fewest(self) -> int:
-        """Pixels of the object that shows least; of a scene without objects, all pixels."""
-        count = len(self.scene.objects)
-        shown = np.bincount(self.mask.ravel(), minlength=count + 1)[1 : count + 1]
-        return int(shown.min(initial=self.mask.size))
+        """Pixels of the least visible object; without objects, all pixels."""
+        return int(shown(self.mask, len(self.scene.objects)).min(initial=self.mask.size))
 
 
 class RenderedDataset(Dataset):
@@ -48,9 +45,9 @@ class RenderedDataset(Dataset):
 
     sizes: ClassVar[dict[str, int]] = {"train": 6000, "val": 500, "test": 1000}
     renderer: ClassVar[str]
-    """The module of its ``Renderer``; only processes that render import it, and Mitsuba with it."""
+    """The module of its ``Renderer``; only rendering processes import it, and Mitsuba with it."""
     least: ClassVar[float] = 200 / (192 * 192)
-    """Share of the frame that every object shows: 200 pixels at the scale of 320x240."""
+    """Least visible share of the frame of every object: 200 pixels at the scale of 320x240."""
     tries: ClassVar[int] = 1000
 
     @abstractmethod
@@ -59,21 +56,21 @@ class RenderedDataset(Dataset):
 
     @abstractmethod
     def sample(self, split: str, count: int, generator: np.random.Generator) -> Any:
-        """A scene of ``count`` objects, whether or not all of them are visible."""
+        """A scene of ``count`` objects; some may be hidden."""
 
     @abstractmethod
     def vary(self, shift: str, thing: Any, generator: np.random.Generator) -> Any:
-        """The object with another colour, shape or style, for a shift of single objects."""
+        """The object with another colour, shape or style."""
 
     def add(self, scene: Any, count: int, generator: np.random.Generator) -> Any | None:
-        """The scene with objects added until it has ``count``; None where one finds no place.
+        """The scene, filled up to ``count`` objects; None where one finds no place.
 
-        Defined by every dataset whose ``drawn_shifts`` name ``num_objects``; no other calls it.
+        Only needed where ``drawn_shifts`` name ``num_objects``.
         """
         raise NotImplementedError(f"{self.name} draws no num_objects")
 
     def values(self, scene: Any, thing: Any) -> dict[str, Any]:  # noqa: ARG002
-        """Values of an object's properties: the object's fields, and those that are computed."""
+        """An object's properties: its fields, and computed ones."""
         return dict(vars(thing))
 
     @property
@@ -84,17 +81,9 @@ class RenderedDataset(Dataset):
         return f"slotbench {self.name} 1, mitsuba {mitsuba.__version__}, {samples} samples a pixel"
 
     def _renderer(self, shift: str | None) -> Any:
-        zoom = ZOOM if shift == "crop" else 1.0
-        if zoom not in self._renderers:
-            self._renderers[zoom] = import_module(self.renderer).Renderer(self.image_size, zoom)
-        return self._renderers[zoom]
-
-    @cached_property
-    def _renderers(self) -> dict[float, Any]:
-        return {}
+        return _built(self.renderer, self.image_size, ZOOM if shift == "crop" else 1.0)
 
     def render(self, split: str, start: int, stop: int) -> Batch:
-        """See :meth:`Dataset.render`."""
         shift = shift_of(split)
         batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
         for row, index in enumerate(range(start, stop)):
@@ -107,22 +96,19 @@ class RenderedDataset(Dataset):
                 values = self.values(drawn.scene, thing)
                 for prop in self.layout.properties:
                     value = values[prop.name]
-                    stored = code(prop.classes, value) if prop.classes else value
-                    batch[prop.key][row, slot] = stored
+                    if prop.classes:  # -1: a class that training does not have
+                        value = prop.classes.index(value) if value in prop.classes else -1
+                    batch[prop.key][row, slot] = value
             flag(batch, row, shift, drawn.changed)
         return batch
-
-    def _stream(self, split: str, index: int) -> np.random.Generator:
-        variant = (self.variant,) if len(self.variants) > 1 else ()
-        return numpy_generator(self.seed, self.name, *variant, split, index)
 
     def _seen(self, scene: Any, shift: str | None, *changed: int) -> Drawn:
         loaded, mask = self._renderer(shift).load(scene)
         return Drawn(scene, loaded, mask, changed)
 
     def _one(self, split: str, index: int) -> Drawn:
-        """The first scene of the stream of (seed, split, index) whose objects all show."""
-        generator = self._stream(split, index)
+        """The first scene of (seed, split, index) whose objects are all visible."""
+        generator = self.stream(split, index)
         low, high = self.counts(split)
         count = int(generator.integers(low, high + 1))
         for _ in range(self.tries):
@@ -134,12 +120,9 @@ class RenderedDataset(Dataset):
         )
 
     def _shifted(self, shift: str, index: int) -> Drawn:
-        """The scene of ``test`` under a shift.
-
-        Every object of a changed scene shows its least share where one can be changed so.
-        """
+        """The scene of ``test`` under a shift; all objects stay visible where that is possible."""
         scene = self._one("test", index).scene
-        generator = self._stream(split_of(shift), index)
+        generator = self.stream(split_of(shift), index)
         if shift == "num_objects":
             return self._fuller(scene, generator)
         if not shift.startswith("object_"):
@@ -156,7 +139,7 @@ class RenderedDataset(Dataset):
         return self._seen(scene, shift) if found is None else found
 
     def _fuller(self, scene: Any, generator: np.random.Generator) -> Drawn:
-        """More objects; fewer of them, then smaller shares of each, where so many find no room."""
+        """Adds objects: fewer, then less visible ones, where there is no room."""
         (low, high), least = self.more, self.least * self.image_size**2
         counts = range(int(generator.integers(low, high + 1)), low - 1, -1)
         attempts = [*((count, TRIES, least) for count in counts), (low, 100 * TRIES, 1)]
@@ -168,3 +151,9 @@ class RenderedDataset(Dataset):
                     if drawn.fewest >= fewest:
                         return drawn
         raise SlotbenchError(f"{self.name}: no place for {low} objects in a scene.")
+
+
+@lru_cache(2)
+def _built(module: str, size: int, zoom: float) -> Any:
+    """A renderer; building its materials takes longer than drawing an image."""
+    return import_module(module).Renderer(size, zoom)

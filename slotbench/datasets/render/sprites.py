@@ -1,9 +1,8 @@
 """The sprites of dSprites, drawn without antialiasing, for images and videos.
 
-Shapes, scales and orientations take the values of dSprites (Matthey et al. 2017): square,
-ellipse, heart; six scales from 0.5 to 1; 40 orientations. Each variant of DeepMind's
-multi_object_datasets has its own number of sprites and its own colours. A later sprite covers an
-earlier one.
+As in dSprites (Matthey et al. 2017) they are squares, ellipses or hearts, in six scales and 40
+orientations. Numbers and colours are those of the variants of DeepMind's multi_object_datasets.
+Later sprites cover earlier ones.
 """
 
 import math
@@ -12,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array, Batch, Property
+from slotbench.datasets.format.schema import Array, Batch, Property, shown
 
 SHAPES = ("square", "ellipse", "heart")
 NEW_SHAPE = len(SHAPES)
@@ -27,7 +26,7 @@ HALF_SIDE = 11 / 64
 
 @dataclass(frozen=True)
 class Sprites:
-    """The sprites of a scene, each array (count,): codes of shape and scale, turns in fortieths."""
+    """Sprites of a scene, int (count,) each: codes of shape and scale, turns in fortieths."""
 
     shape: Array
     scale: Array
@@ -35,7 +34,7 @@ class Sprites:
 
     @classmethod
     def draw(cls, count: int, generator: np.random.Generator) -> "Sprites":
-        """Shape, scale and orientation of ``count`` sprites, as dSprites numbers them."""
+        """``count`` random sprites."""
         shape = generator.integers(len(SHAPES), size=count)
         scale = generator.integers(len(SCALES), size=count)
         return cls(shape, scale, generator.integers(ORIENTATIONS, size=count))
@@ -44,11 +43,11 @@ class Sprites:
         return len(self.shape)
 
     def turned(self, turns: Array) -> "Sprites":
-        """The same, each turned by so many fortieths of a full turn, int (count,)."""
+        """The sprites after turns by fortieths of a circle, int (count,)."""
         return Sprites(self.shape, self.scale, (self.turn + turns) % ORIENTATIONS)
 
     def mask(self, centers: Array, size: int) -> tuple[Array, Array]:
-        """Label map uint8 (size, size), and each sprite's area float (count,) before covering.
+        """Label map uint8 (size, size), and the area of each sprite, covered parts included.
 
         ``centers`` int (count, 2) are x and y in pixels.
         """
@@ -59,7 +58,7 @@ class Sprites:
         return mask, area
 
     def store(self, batch: Batch, at: int | tuple[int, int], mask: Array, place: Array) -> None:
-        """Fill entry ``at`` of a batch, but for the image and the colours."""
+        """Write all arrays but image and colours at entry ``at`` of a batch."""
         count = len(self)
         batch["mask"][at] = mask
         batch["visible"][at][:count] = shown(mask, count) > 0
@@ -72,14 +71,14 @@ class Sprites:
 
 @dataclass(frozen=True)
 class Colors:
-    """Colours of the sprites (count, 3) and of the background (3,), in [0, 1]."""
+    """Colours of sprites (count, 3) and ground (3,), in [0, 1]."""
 
     sprites: Array
     ground: Array
 
     @classmethod
     def draw(cls, variant: str, count: int, generator: np.random.Generator) -> "Colors":
-        """Colours of ``count`` sprites and of the ground, in [0, 1]."""
+        """Random colours, as the variant has them."""
         if variant == "binarized":
             return cls(np.ones((count, 3)), np.zeros(3))
         gray = variant == "colored_on_grayscale"
@@ -87,7 +86,7 @@ class Colors:
         return cls(generator.random((count, 3)), ground)
 
     def store(self, batch: Batch, at: int | tuple[int, int], image: Array) -> None:
-        """Fill the image of entry ``at``, and the colours where the batch has them."""
+        """Write the image, and the colours where the batch has them, at entry ``at``."""
         batch["image"][at] = image
         if "property/color" in batch:
             batch["property/color"][at][: len(self.sprites)] = self.sprites
@@ -99,7 +98,7 @@ class Colors:
 
 
 def properties(variant: str, position: str) -> tuple[Property, ...]:
-    """Properties of a sprite; ``position`` is the unit of its place."""
+    """Properties of a sprite; ``position`` is the unit of its position."""
     color = (Property("color", "numeric", dim=3, unit="[0, 1]"),)
     return (
         Property("shape", "categorical", classes=SHAPES),
@@ -111,13 +110,8 @@ def properties(variant: str, position: str) -> tuple[Property, ...]:
     )
 
 
-def shown(mask: Array, count: int) -> Array:
-    """How many pixels each sprite shows, int64 (count,)."""
-    return np.bincount(mask.ravel(), minlength=count + 1)[1:]
-
-
 def all_shown(mask: Array, area: Array) -> bool:
-    """Whether every sprite shows at least ``MIN_VISIBLE`` of its pixels."""
+    """Whether at least ``MIN_VISIBLE`` of every sprite's pixels is visible."""
     return bool((shown(mask, len(area)) >= np.maximum(1, MIN_VISIBLE * area)).all())
 
 
@@ -128,7 +122,7 @@ def template(shape: int, scale: int, turn: int, size: int) -> Array:
     reach = math.ceil(unit * 1.5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / unit
     angle = turn * (2 * math.pi / ORIENTATIONS)
-    # Not rounded: an outline may pass through a pixel's middle, and would then change sides.
+    # Not rounded: where an outline passes through a pixel's middle, the pixel would change.
     cosine, sine = math.cos(angle), math.sin(angle)
     x, y = x * cosine + y * sine, y * cosine - x * sine
     if shape == NEW_SHAPE:
@@ -147,7 +141,7 @@ def template(shape: int, scale: int, turn: int, size: int) -> Array:
 
 @lru_cache(maxsize=len(SHAPES) * len(SCALES))
 def extent(shape: int, scale: int, size: int) -> int:
-    """How many pixels a sprite reaches from its centre along an axis, however it is turned."""
+    """Most pixels from a sprite's centre along an axis, over all orientations."""
     farthest = 0
     for turn in range(ORIENTATIONS):
         sprite = template(shape, scale, turn, size)
@@ -156,7 +150,7 @@ def extent(shape: int, scale: int, size: int) -> int:
 
 
 def paste(mask: Array, sprite: Array, center: Array, label: int) -> int:
-    """Draw a sprite over what is there; returns how many pixels it covers."""
+    """Draw a sprite over others; returns its pixels inside the frame."""
     size, reach = len(mask), len(sprite) // 2
     x, y = center
     top, left = y - reach, x - reach

@@ -1,8 +1,8 @@
 """Numbers that are the same on every processor.
 
-Sines, powers and matrix products differ in their last bit between instruction sets: NumPy, OpenBLAS
-and the C library each choose an implementation for the processor. Sums and products of single
-numbers do not differ. So scenes, meshes and textures use those, and round what else they compute.
+NumPy, OpenBLAS and the C library choose implementations by the processor's instruction set: sines,
+powers and matrix products differ in their last bit. Sums and products of single numbers do not.
+Scenes, meshes and textures use those, and round all other results.
 """
 
 import math
@@ -16,13 +16,13 @@ GRID = 2.0**24
 
 
 def steady(values: Any) -> Array:
-    """The values, float64, rounded to multiples of 2^-24; shape as given."""
+    """The values, float64 of the same shape, rounded to multiples of 2^-24."""
     # Adding 0 turns -0 into 0.
     return np.asarray(np.rint(np.asarray(values) * GRID) / GRID + 0.0)
 
 
 def turned(points: Array, angle: float) -> Array:
-    """Points (n, 2) or (n, 3) turned about the vertical by an angle in radians, to the left."""
+    """Points (n, 2) or (n, 3), turned left about the vertical by an angle in radians."""
     (cosine, sine), (x, y, *rest) = steady([math.cos(angle), math.sin(angle)]), points.T
     return np.stack([cosine * x - sine * y, sine * x + cosine * y, *rest], axis=1)
 

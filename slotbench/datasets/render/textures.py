@@ -1,7 +1,7 @@
-"""Procedural textures: square tiles that repeat without a seam, drawn from a generator.
+"""Procedural textures: square tiles that repeat without a seam.
 
-A pattern draws a field of numbers in [0, 1], (SIDE, SIDE), which depends on the generator alone. A
-palette turns it into colours. x runs along the second axis of the array.
+A pattern draws a field of numbers in [0, 1], (SIDE, SIDE), from a generator; a palette turns it
+into colours. x runs along the second axis.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ from slotbench.datasets.render.steady import steady
 
 SIDE = 128
 """Texels a side of a tile."""
+PATTERNS = ("checks", "stripes", "dots", "waves")
+"""Textures of the shift ``object_style``; no training image has them."""
 Field = npt.NDArray[np.float64]
 
 _STEPS: Field = (np.arange(SIDE) + 0.5) / SIDE
@@ -31,7 +33,7 @@ def colored(field: Field, palette: Sequence[bytes]) -> Array:
 def noise(
     generator: np.random.Generator, rows: int, columns: int | None = None, octaves: int = 3
 ) -> Field:
-    """Value noise, stretched to [0, 1]; its first octave has ``rows`` x ``columns`` values."""
+    """Value noise in [0, 1]; its first octave has ``rows`` x ``columns`` values."""
     columns = columns or rows
     field = np.zeros((SIDE, SIDE))
     for octave in range(octaves):
@@ -42,7 +44,7 @@ def noise(
 
 
 def _smooth(lattice: Field) -> Field:
-    """A lattice of numbers, interpolated over the tile; opposite sides match."""
+    """A periodic lattice of numbers, interpolated over the tile."""
     for axis, place in ((0, _Y[:, 0]), (1, _X[0])):
         count = lattice.shape[axis]
         whole = np.floor(place * count).astype(np.int64)
@@ -67,7 +69,7 @@ def grains(generator: np.random.Generator, cells: int = 24) -> Field:
 def blocks(
     generator: np.random.Generator, rows: int, columns: int, joint: float, shifted: bool = True
 ) -> Field:
-    """Bricks or tiles of shades above 0.35; joints, as wide as a share of a row, are 0."""
+    """Bricks or tiles; joints are dark, and as wide as a share of a row."""
     row = np.floor(_Y * rows).astype(np.int64)
     across = _X * columns + (0.5 * (row % 2) if shifted else 0)
     column = np.floor(across).astype(np.int64) % columns
@@ -89,10 +91,10 @@ def checks(generator: np.random.Generator, count: int = 4) -> Field:
 def stripes(
     generator: np.random.Generator, count: int = 4, hard: bool = True, zigzag: float = 0.0
 ) -> Field:
-    """Stripes along x, hard or as waves; ``zigzag`` is how many stripes they rise and fall."""
+    """Stripes along x, hard or as waves, that rise and fall by ``zigzag`` stripes."""
     turn = zigzag * np.abs(2 * ((2 * _X) % 1) - 1)
     phase = _Y * count + turn
-    # Edges lie on texels, where a sine is zero but for its last bit: compare the phase instead.
+    # At edges a sine is zero apart from its last bit: compare the phase instead.
     wave = -phase % 1 >= 0.5 if hard else 0.5 + 0.5 * steady(np.sin(2 * np.pi * phase))
     return wave * 0.85 + 0.15 * noise(generator, 10)
 
@@ -105,7 +107,7 @@ def weave(generator: np.random.Generator, count: int = 6) -> Field:
 
 
 def spots(generator: np.random.Generator, count: int = 3, radius: float = 0.3) -> Field:
-    """Discs of different shades, one in each of ``count`` x ``count`` cells, on 0."""
+    """Discs of different shades, one in each of ``count`` x ``count`` cells."""
     field = 0.1 * noise(generator, 10)
     for row, column in np.ndindex(count, count):
         place = (np.array([row, column]) + generator.uniform(0.3, 0.7, 2)) / count
@@ -115,7 +117,7 @@ def spots(generator: np.random.Generator, count: int = 3, radius: float = 0.3) -
 
 
 def cells(generator: np.random.Generator, count: int = 4, joint: float = 0.0) -> Field:
-    """Voronoi cells of different shades; with ``joint`` rounded stones, lighter in the middle."""
+    """Voronoi cells of different shades; with ``joint``, rounded stones."""
     seeds = np.array(list(np.ndindex(count, count))) + generator.uniform(0.1, 0.9, (count**2, 2))
     far = np.stack([_distance(place / count) for place in seeds])
     nearest = far.argmin(axis=0)
@@ -163,7 +165,24 @@ def blades(generator: np.random.Generator, count: int = 420, length: float = 0.1
 
 
 def _distance(place: Field) -> Field:
-    """From each texel to a place (y, x), around the sides of the tile."""
+    """From each texel to a place (y, x), across the tile's sides where that is shorter."""
     down, right = (np.abs(axis - value) for axis, value in zip((_Y, _X), place, strict=True))
     far: Field = np.hypot(np.minimum(down, 1 - down), np.minimum(right, 1 - right))
     return far
+
+
+def draw_pattern(name: str, u: Array, v: Array) -> Array:
+    """Where a pattern has its second colour, bool; ``u`` and ``v`` count its periods."""
+    if name == "checks":
+        return np.asarray((np.floor(2 * u) + np.floor(2 * v)) % 2 == 0)
+    if name == "stripes":
+        return np.asarray(u % 1 < 0.5)
+    if name == "dots":
+        return np.asarray((u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.36**2)
+    return np.asarray((v + 0.25 * steady(np.sin(2 * np.pi * u))) % 1 < 0.5)  # waves
+
+
+def second_color(color: Array) -> float:
+    """A light gray for dark colours float (3,) in [0, 1], a dark gray for light ones."""
+    red, green, blue = color.tolist()
+    return 0.95 if 0.299 * red + 0.587 * green + 0.114 * blue < 0.6 else 0.05

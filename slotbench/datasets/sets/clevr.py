@@ -1,23 +1,37 @@
-"""CLEVR: scenes made by the published recipe and rendered with Mitsuba, or original files.
+"""CLEVR: scenes of the published recipe, rendered with Mitsuba, or original files.
 
-The recipe is that of the CLEVR generator (Johnson et al. 2017, arXiv 1612.06890): object counts,
-placement, margins, colours, materials, sizes, camera and light jitter. The frame is the 192x192
-crop of the 320x240 image that the object-centric literature uses (rows 29:221, columns 64:256).
-One thing differs, because the crop cuts off the sides: the centre of every object is in the
-frame, and the least number of pixels that it shows (200 of 320x240) is counted in the crop.
+Object counts, placement, margins, colours, materials, sizes, camera and light jitter are those of
+the CLEVR generator (Johnson et al. 2017, arXiv 1612.06890). The frame is the 192x192 crop of the
+320x240 image that the object-centric literature uses (rows 29:221, columns 64:256). One thing
+differs, because the crop cuts off the sides: the centre of every object is in the crop, and so are
+its 200 visible pixels.
+
+The original files are the TFRecords with masks of multi_object_datasets, or ``CLEVR_v1.0.zip``: its
+images have properties, but no masks. Its test images have no scenes and are left out. Images have
+480x320 pixels as published, or 320x240, the generator's default.
 """
 
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Layout, categorical
-from slotbench.datasets.originals.archives import is_zip
-from slotbench.datasets.originals.clevr_zip import ClevrZipImporter
-from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.multi_object import MULTI_OBJECT, clevr_importer
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, categorical
+from slotbench.datasets.originals.archives import Zip, is_zip
+from slotbench.datasets.originals.images import read_image, resize
+from slotbench.datasets.originals.importing import Importer, json_items
+from slotbench.datasets.originals.multi_object import (
+    MULTI_OBJECT,
+    Arrays,
+    Format,
+    MultiObjectImporter,
+)
+from slotbench.datasets.originals.scenes import MOST_OBJECTS, properties_of, read_objects, store
+from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import clevr_scene as scenes
 from slotbench.datasets.render.clevr_scene import (
     COLORS,
@@ -29,10 +43,25 @@ from slotbench.datasets.render.clevr_scene import (
 )
 from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.rendered import RenderedDataset
-from slotbench.datasets.shifts.drawn import PATTERNS
+from slotbench.datasets.render.textures import PATTERNS
+from slotbench.errors import UserError
+from slotbench.files import sha256_of
+from slotbench.progress import say
 from slotbench.registry import register
 
 COUNTS = {"clevr6": (3, 6), "clevr10": (3, 10)}
+HEIGHT = 240
+"""Rows of the frame of pixel coordinates."""
+PICTURES = ((240, 320, 3), (320, 480, 3))
+CROP = (29, 221, 64, 256)
+"""Top, bottom, left, right of 240x320, as of the TFRecords."""
+FOCAL = 160 * 35 / 16
+"""Pixels: a 35 mm lens on a 32 mm sensor of 320 columns."""
+CLASSES = {"shape": SHAPES, "color": tuple(COLORS), "material": MATERIALS, "size": tuple(SIZES)}
+MOST_IMAGE = 4 << 20
+"""Bytes of a PNG; CLEVR's have 200,000."""
+ADVICE = "Is this CLEVR_v1.0.zip, whole and unchanged?"
+ZIP_SPLITS = ("train", "val")
 
 
 @register("datasets")
@@ -46,7 +75,7 @@ class Clevr(RenderedDataset):
     licence = "rendered scenes: CC0; original files: CC BY 4.0 (CLEVR), Apache 2.0 (masks)"
     published = (f"{MULTI_OBJECT}/clevr_with_masks/clevr_with_masks_train.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
-    # As in Dittadi et al.: their usual occluder is as gray as CLEVR's floor.
+    # As in Dittadi et al.: the usual gray is CLEVR's floor.
     occluder = 51
     renderer = "slotbench.datasets.render.clevr_render"
     more = (7, 10)
@@ -79,7 +108,7 @@ class Clevr(RenderedDataset):
             return replace(thing, color=str(generator.choice(list(scenes.NEW_COLORS))))
         if shift == "object_style":
             return replace(thing, style=str(generator.choice(PATTERNS)))
-        # Place and height stay, and no shape is wider than the size says.
+        # Place and height stay; no shape is wider than its size says.
         return replace(thing, shape=str(generator.choice(POINTED)), radius=SIZES[str(thing.size)])
 
     def add(self, scene: Scene, count: int, generator: np.random.Generator) -> Scene | None:
@@ -95,3 +124,133 @@ class Clevr(RenderedDataset):
         if is_zip(path):
             return ClevrZipImporter(path, self.variant, self.image_size)
         return clevr_importer(path, self.variant, self.image_size)
+
+
+CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}
+
+
+def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
+    """``clevr_with_masks_train.tfrecords``: cropped to rows 29:221 and columns 64:256, resized."""
+    classes = {
+        name: tuple(f"{name}-{code + 1}" for code in range(count))
+        for name, count in CLEVR_CODES.items()
+    }
+    properties = properties_of(classes, "degrees, [0, 360)")
+
+    def describe(stored: Arrays) -> Arrays:
+        return {
+            **{name: stored[name][:, 0].astype(np.int16) - 1 for name in CLEVR_CODES},
+            "position": np.concatenate([stored["x"], stored["y"], stored["z"]], axis=1),
+            "rotation": stored["rotation"][:, 0],
+            "pixel_coords": stored["pixel_coords"],
+        }
+
+    floats = {"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3}
+    objects = 6 if variant == "clevr6" else 10
+    form = Format(
+        image=(240, 320, 3),
+        entities=11,
+        crop=(slice(29, 221), slice(64, 256)),
+        bytes_keys=dict.fromkeys(CLEVR_CODES, 1),
+        float_keys=floats,
+        describe=describe,
+    )
+    layout = Layout(image_size, image_size, objects, properties)
+    return MultiObjectImporter(layout, {RecordFile(path): form})
+
+
+class ClevrZipImporter(Importer):
+    """Streams the scenes of train, then of val, in the order of their files."""
+
+    rule = (
+        "train is the zip's; of its val the first half is val, the second test (its own test "
+        "images have no scenes)"
+    )
+
+    def __init__(self, path: Path, variant: str, image_size: int) -> None:
+        self.path, self._train = path, 0  # scenes of train
+        with path.open("rb") as stream:
+            names = self._names = frozenset(Zip(path, stream).names)
+        ending = "scenes/CLEVR_train_scenes.json"
+        roots = [name.removesuffix(ending) for name in names if name.endswith(ending)]
+        if len(roots) != 1:
+            raise UserError(f"{path}: it holds {len(roots)} files {ending}.", ADVICE)
+        self.root = roots[0]
+        objects = 6 if variant == "clevr6" else MOST_OBJECTS
+        size, properties = image_size, properties_of(CLASSES, "degrees, [0, 360)")
+        folders = tuple(f"{self.root}images/{split}/" for split in ZIP_SPLITS)
+        images = sum(name.startswith(folders) for name in names)
+        super().__init__(Layout(size, size, objects, properties), images)
+
+    def paths(self) -> Iterable[Path]:
+        return [self.path]
+
+    def sources(self) -> list[dict[str, str]]:
+        say(f"Computing the checksum of {self.path.name} ...")
+        return [{"file": self.path.name, "sha256": sha256_of(self.path)}]
+
+    def splits(self, records: int) -> dict[str, tuple[int, int]]:
+        train = self._train
+        half = train + (records - train) // 2
+        return {"train": (0, train), "val": (train, half), "test": (half, records)}
+
+    def rows(self) -> Iterator[Callable[[], Batch | None]]:
+        self._train = 0
+        with self.path.open("rb") as stream:
+            source = Zip(self.path, stream)
+            for split in ZIP_SPLITS:
+                for name, objects in self._scenes(source, split):
+                    self._train += split == "train"
+                    yield partial(self._row, source, name, objects)
+
+    def _scenes(self, source: Zip, split: str) -> Iterator[tuple[str, dict[str, Array]]]:
+        """(name of the image, its objects' properties) of every scene, in the file's order."""
+        file = f"{self.root}scenes/CLEVR_{split}_scenes.json"
+        member, place = f"{self.path}, member {file}", -1
+        try:
+            for place, scene in enumerate(json_items(source.open(file), "scenes")):
+                where = f"{member}, scene {place}"
+                objects = read_objects(scene, CLASSES, where, ADVICE)
+                if (objects["pixel_coords"][:, 2] <= 0).any():
+                    raise UserError(f"{where}: 'pixel_coords' has no positive depth.", ADVICE)
+                image = scene.get("image_filename")
+                if not isinstance(image, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", image):
+                    raise UserError(f"{where}: 'image_filename' is not a file name.", ADVICE)
+                name = f"{self.root}images/{split}/{image}"
+                if name not in self._names:
+                    raise UserError(f"{where}: there is no image {name}.", ADVICE)
+                yield name, objects
+        except ValueError as error:
+            raise UserError(f"{member}: it is not valid JSON ({error}).", ADVICE) from error
+        if place < 0:
+            raise UserError(f"{member}: it has no list 'scenes', or an empty one.", ADVICE)
+
+    def _row(self, source: Zip, name: str, objects: dict[str, Array]) -> Batch | None:
+        layout, count = self.layout, len(objects["shape"])
+        if count > layout.objects:
+            return None
+        where = f"{self.path}, member {name}"
+        image = read_image(source.read(name, MOST_IMAGE), where)
+        if image.shape not in PICTURES:
+            size = "x".join(map(str, image.shape[1::-1]))
+            raise UserError(f"{where}: {size} pixels, expected 480x320 or 320x240.", ADVICE)
+        scale = image.shape[0] / HEIGHT
+        top, bottom, left, right = (round(scale * edge) for edge in CROP)
+        objects["pixel_coords"][:, :2] /= scale
+        batch = layout.empty(1)
+        cropped = image[top:bottom, left:right]
+        batch["image"][0] = resize(cropped, (layout.width, layout.height), "average")
+        batch["mask"][0] = NOT_LABELLED
+        batch["visible"][0, :count] = _in_crop(objects)
+        store(objects, batch)
+        return batch
+
+
+def _in_crop(objects: dict[str, Array]) -> Array:
+    """Whether each object, taken as a circle, reaches into the crop, bool (n,)."""
+    x, y, depth = objects["pixel_coords"].T
+    radius = np.array(list(SIZES.values()))[objects["size"]] * FOCAL / depth
+    top, bottom, left, right = CROP
+    beside = (x + radius <= left) | (x - radius >= right)
+    within: Array = ~(beside | (y + radius <= top) | (y - radius >= bottom))
+    return within

@@ -1,10 +1,9 @@
 """COCO 2017, or a folder in its format: the mask of each instance or each class.
 
-Lin et al. 2014, arXiv 1405.0312. Crowds, boxes without an outline, and pixels where two objects
-overlap are not labelled: the annotations do not say what is where.
+Lin et al. 2014, arXiv 1405.0312. Crowds, boxes without an outline, and overlaps of objects are not
+labelled: the annotations do not say which object a pixel shows.
 """
 
-import hashlib
 import math
 from pathlib import Path
 from typing import ClassVar
@@ -21,16 +20,17 @@ from slotbench.datasets.format.schema import (
     Property,
     split_called,
 )
-from slotbench.datasets.originals.coco_json import Annotation, Picture, read_instances
+from slotbench.datasets.originals.coco_json import Outline, Picture, read_instances
 from slotbench.datasets.originals.images import read_image
-from slotbench.datasets.originals.importing import Importer, TreeImporter, folder_at, shown
+from slotbench.datasets.originals.importing import Importer, TreeImporter, folder_at
 from slotbench.errors import UserError
+from slotbench.files import sha256_of
 from slotbench.progress import say
 from slotbench.registry import register
 
 FOLDERS = {"train": "train2017", "val": "val2017"}
 EXPORTED = "_annotations.coco.json"
-"""Name of the annotations in the folder of each split, as labelling tools export them."""
+"""Annotations in the folder of each split, as labelling tools export them."""
 ADDRESS = "http://images.cocodataset.org"
 FILES = (
     ("zips/train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2", 19_336_861_798),
@@ -74,23 +74,27 @@ class Coco(OriginalOnly):
 class CocoImporter(TreeImporter):
     """Streams train, val and test, images in the order of their ids.
 
-    Where there is no test split, every second image of val is test. The annotations are in
-    memory; images are read one at a time. The labels of an image are in the order of the
-    annotations' ids.
+    Without a test split, every second image of val is test. The labels of an image follow the
+    order of the annotations' ids. All annotations are in memory.
     """
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
         self.by_class = variant == "classes"
-        read: dict[str, list[tuple[str, Picture]]] = {}
+        files, read = _files(root), dict[str, list[tuple[str, Picture]]]()
         others, self.categories = [], tuple[str, ...]()
-        for split, (folder, file) in _files(root).items():
-            categories, pictures, source = _read(root, folder, file)
+        for split, (folder, file) in files.items():
+            folder_at(root / folder, EXPECTED)
+            if not file.is_file():
+                raise UserError(f"{file}: there is no such file.", f"Expected {EXPECTED}.")
+            if file.stat().st_size > 10 << 20:
+                say(f"Reading {file.name} ...")
+            others.append({"file": file.name, "sha256": sha256_of(file)})
+            categories, pictures = read_instances(file)
             if categories != (self.categories or categories):
-                raise UserError(f"--from {shown(root)}: {folder} has different categories.")
+                raise UserError(f"--from {root}: {folder} has different categories.")
             self.categories = categories
             read[split] = [(folder, picture) for picture in pictures]
-            others.append(source)
-        self.rule = ", ".join(f"{split}: {_files(root)[split][0]}" for split in read)
+        self.rule = ", ".join(f"{split}: {folder}" for split, (folder, _) in files.items())
         if "test" not in read:
             read["val"], read["test"] = read["val"][::2], read["val"][1::2]
             self.rule += "; by image id, the first, third, ... are val, the others test"
@@ -98,7 +102,7 @@ class CocoImporter(TreeImporter):
         self.pictures = [picture for _, picture in chosen]
         property_ = Property("category", "categorical", classes=self.categories)
         layout = Layout(image_size, image_size, self._most(), (property_,))
-        records = [(f"{folder}/{picture.file}",) for folder, picture in chosen]
+        records = [(f"{folder}/{image.file_name}",) for folder, (image, _) in chosen]
         super().__init__(root, layout, records, [(s, len(read[s])) for s in SPLITS], others)
 
     def _most(self) -> int:
@@ -106,62 +110,55 @@ class CocoImporter(TreeImporter):
         for picture in self.pictures:
             count = len(self._objects(picture))
             if count >= NOT_LABELLED:
-                raise UserError(
-                    f"{shown(picture.file)} (image {picture.id}) has {count} annotations, "
-                    f"expected at most {NOT_LABELLED - 1}."
-                )
+                what = f"{picture[0].file_name} (image {picture[0].id})"
+                raise UserError(f"{what} has {count} annotations, expected at most 254.")
             most = max(most, count)
         return most
 
-    def _objects(self, picture: Picture) -> list[list[Annotation]]:
-        """The annotations of each object, without crowds."""
-        single = [annotation for annotation in picture.annotations if not annotation.crowd]
+    def _objects(self, picture: Picture) -> list[list[Outline]]:
+        """The outlines of each object, without crowds."""
+        single = [outline for outline in picture[1] if not outline.crowd]
         if not self.by_class:
-            return [[annotation] for annotation in single]
-        present = sorted({annotation.category for annotation in single})
+            return [[outline] for outline in single]
+        present = sorted({outline.category for outline in single})
         return [[item for item in single if item.category == code] for code in present]
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        picture, name = self.pictures[record], self.name_of(self.records[record][0])
+        picture, name = self.pictures[record], str(self.root / self.records[record][0])
         # Annotations refer to the pixels as they are stored.
         image = read_image(contents[0], name, upright=False)
-        if image.shape[:2] != (picture.height, picture.width):
-            raise UserError(
-                f"{name}: {image.shape[1]}x{image.shape[0]} pixels, but the annotations say "
-                f"{picture.width}x{picture.height}."
-            )
         objects = self._objects(picture)
         codes = self.layout.empty(1)["property/category"]
-        codes[0, : len(objects)] = [annotations[0].category for annotations in objects]
+        codes[0, : len(objects)] = [outlines[0].category for outlines in objects]
         fitted = self.fitted(name, image, _labels(picture, objects), 1.0)
         return *fitted, {"property/category": codes}
 
 
-def _labels(picture: Picture, objects: list[list[Annotation]]) -> Array:
+def _labels(picture: Picture, objects: list[list[Outline]]) -> Array:
     """uint8 (H, W): 0, the label of the only object at a pixel, or 255."""
     # Column after column, as COCO's run lengths go.
-    labels = np.zeros(picture.width * picture.height, np.uint8)
-    unclear = np.zeros((picture.width, picture.height), bool)
-    for label, annotations in enumerate(objects, start=1):
-        for annotation in annotations:
-            mask = _drawn(annotation)
+    shape = picture[0].width, picture[0].height
+    labels, unclear = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    for label, outlines in enumerate(objects, start=1):
+        for outline in outlines:
+            mask = _drawn(outline, shape)
             # Instances of one category may overlap where classes are the labels.
-            unclear |= (mask & (labels != 0) & (labels != label)).reshape(unclear.shape)
+            unclear |= mask & (labels != 0) & (labels != label)
             labels[mask] = label
-    for annotation in picture.annotations:
-        if annotation.crowd:
-            unclear |= _drawn(annotation).reshape(unclear.shape)
-        if annotation.box is not None:
-            x, y, width, height = annotation.box
+    for outline in picture[1]:
+        if outline.crowd:
+            unclear |= _drawn(outline, shape)
+        if outline.box is not None:
+            x, y, width, height = outline.box
             left, top = max(0, math.floor(x)), max(0, math.floor(y))
             unclear[left : math.ceil(x + width), top : math.ceil(y + height)] = True
-    labels[unclear.ravel()] = NOT_LABELLED
-    return labels.reshape(unclear.shape).T
+    labels[unclear] = NOT_LABELLED
+    return labels.T
 
 
-def _drawn(annotation: Annotation) -> Array:
-    """bool (W * H,), column after column."""
-    return np.repeat(np.arange(len(annotation.counts)) % 2 == 1, annotation.counts)
+def _drawn(outline: Outline, shape: tuple[int, int]) -> Array:
+    """The pixels of an outline, bool (W, H)."""
+    return np.repeat(np.arange(len(outline.counts)) % 2 == 1, outline.counts).reshape(shape)
 
 
 def _files(root: Path) -> dict[str, tuple[str, Path]]:
@@ -172,7 +169,7 @@ def _files(root: Path) -> dict[str, tuple[str, Path]]:
         if split in SPLITS and (folder / EXPORTED).is_file():
             if split in found:
                 both = f"{found[split][0]} and {folder.name}"
-                raise UserError(f"--from {shown(root)}: {shown(both)} are both {split}.")
+                raise UserError(f"--from {root}: {both} are both {split}.")
             found[split] = folder.name, folder / EXPORTED
     if not found:
         listed = root / "annotations"
@@ -180,21 +177,7 @@ def _files(root: Path) -> dict[str, tuple[str, Path]]:
     for split in ("train", "val"):
         if split not in found:
             raise UserError(
-                f"--from {shown(root)}: no folder is the {split} split.",
+                f"--from {root}: no folder is the {split} split.",
                 f"Expected {EXPECTED}: train, val (or valid), and test where there is one.",
             )
     return {split: found[split] for split in SPLITS if split in found}
-
-
-def _read(
-    root: Path, folder: str, file: Path
-) -> tuple[tuple[str, ...], list[Picture], dict[str, str]]:
-    """Categories, pictures, and the file they are from with its sha256."""
-    folder_at(root / folder, EXPECTED)
-    if not file.is_file():
-        raise UserError(f"{shown(file)}: there is no such file.", f"Expected {EXPECTED}.")
-    if file.stat().st_size > 10 << 20:
-        say(f"Reading {file.name} ...")
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return *read_instances(file), {"file": file.name, "sha256": digest}

@@ -1,8 +1,8 @@
 """``folder``: images of your own, with masks and properties where you have them.
 
-Masks are PNGs, ``<stem>_mask.png`` beside the image, or with the image's name in a folder
-``masks`` that stands beside the image, beside a folder ``images`` that holds it, or further up
-and repeats the folders below. Properties are in ``properties.csv``: see :mod:`folder_table`.
+A mask is a PNG: ``<stem>_mask.png`` beside the image, or the image's name in a folder ``masks``.
+That folder lies beside the image or beside its folder ``images``, or further up, where it repeats
+the folders below. Properties are in ``properties.csv``: see :mod:`folder_table`.
 """
 
 import contextlib
@@ -24,10 +24,12 @@ from slotbench.datasets.format.schema import (
     Array,
     Batch,
     Layout,
+    Property,
     check_name,
+    shown,
     split_called,
 )
-from slotbench.datasets.originals.folder_table import MOST_LABEL, Table, read_table
+from slotbench.datasets.originals.folder_table import MOST_LABEL, Rows, read_table
 from slotbench.datasets.originals.images import Damaged, read_image, read_values
 from slotbench.datasets.originals.importing import (
     Importer,
@@ -35,12 +37,11 @@ from slotbench.datasets.originals.importing import (
     TreeImporter,
     folder_at,
     listing,
-    load,
-    shown,
+    printable,
     status_of,
-    visible,
 )
 from slotbench.errors import UserError
+from slotbench.files import read_bytes
 from slotbench.progress import bar, say
 from slotbench.registry import register
 
@@ -67,13 +68,13 @@ class Folder(OriginalOnly):
     obtain: ClassVar[str] = "Type: slotbench prepare folder --from DIR, with a folder of images."
 
     def provenance(self, source: Path) -> dict[str, str]:
-        """A digest of the files' names and sizes: it differs for another or a changed folder."""
+        """A digest of the names and sizes of the files."""
         images, masks, table, _ = _sort_out(folder_at(source, EXPECTED))
         names, digest = sorted([*images, *masks, *table]), hashlib.sha256()
         for name in names:
             digest.update(os.fsencode(f"{name}\0{status_of(source / name).st_size}\0"))
         text = f"{source.resolve().name}: {len(names)} files, {digest.hexdigest()[:12]}"
-        return {"folder": shown(text)}
+        return {"folder": printable(text)}
 
     def importer(self, path: Path) -> Importer:
         return FolderImporter(folder_at(path, EXPECTED), self.image_size)
@@ -85,24 +86,24 @@ class FolderImporter(TreeImporter):
     def __init__(self, root: Path, image_size: int) -> None:
         images, masks, table, rest = _sort_out(root)
         if rest:
-            kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in rest.most_common(5))
+            kinds = ", ".join(f"{count} {kind}" for kind, count in rest.most_common(5))
             say(f"Left out, being neither PNG nor JPEG: {kinds}.")
         names, splits = _by_split(root, images)
         matched = _match(root, images, masks)
         self.names = names
         self.masks = {name: matched[name] for name in names if name in matched}
-        self.table, others = Table((), {}), []
+        properties, others = tuple[Property, ...](), []
+        self.values: Rows | None = None
         if table:
-            data = load(root / TABLE, shown(root / TABLE))
-            self.table = read_table(data, shown(root / TABLE), names)
+            data = read_bytes(root / TABLE)
+            properties, self.values = read_table(data, str(root / TABLE), names)
             others.append({"file": TABLE, "sha256": hashlib.sha256(data).hexdigest()})
         self.ids = self._all_ids(root)
         objects = max(1, len(self.ids)) if self.masks or table else UNKNOWN
-        layout = Layout(image_size, image_size, objects, self.table.properties)
+        layout = Layout(image_size, image_size, objects, properties)
         files = ((name, self.masks.get(name)) for name in names)
         records = [tuple(str(file) for file in pair if file) for pair in files]
         super().__init__(root, layout, records, splits, others)
-        self.described = bool(table)
         self.rule = (
             "the folders train, val, test and test-*"
             if splits
@@ -110,25 +111,24 @@ class FolderImporter(TreeImporter):
         )
 
     def _all_ids(self, root: Path) -> list[int]:
-        """The numbers of objects in all masks and the table; label k stands for the k-th."""
+        """The numbers of all objects, from masks and the table; label k is the k-th."""
         found: set[int] = set()
         with bar("Looking at masks", len(self.masks)) as progress:
             for done, mask in enumerate(self.masks.values(), start=1):
                 with contextlib.suppress(Damaged):  # it is named when its image is read
-                    name = shown(root / mask)
-                    found.update(np.unique(read_values(load(root / mask, name), name)).tolist())
+                    values = read_values(read_bytes(root / mask), str(root / mask))
+                    found.update(np.unique(values).tolist())
                 progress.set(done)
         if NOT_LABELLED in found and found <= {0, NOT_LABELLED}:
             raise UserError(
-                f"{shown(root)}: all masks hold 0 and {NOT_LABELLED} alone, and {NOT_LABELLED} "
-                "says that a pixel is not labelled.",
+                f"{root}: all masks hold only 0 and {NOT_LABELLED}, which means not labelled.",
                 "Store the number of the object, from 1, in each of its pixels.",
             )
-        found.update(*self.table.rows.values())
+        found.update(*(self.values or {}).values())
         ids = sorted(found - {0, NOT_LABELLED})
         if len(ids) >= NOT_LABELLED:
             raise UserError(
-                f"{shown(root)}: the masks hold {len(ids)} different numbers of objects, expected "
+                f"{root}: the masks hold {len(ids)} different numbers of objects, expected "
                 f"at most {NOT_LABELLED - 1}.",
                 "Number the objects of each image from 1.",
             )
@@ -144,8 +144,8 @@ class FolderImporter(TreeImporter):
         return more
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        name, mask = self.names[record], self.name_of(self.records[record][-1])
-        image = read_image(contents[0], self.name_of(name))
+        name, mask = self.names[record], str(self.root / self.records[record][-1])
+        image = read_image(contents[0], str(self.root / name))
         labels = np.full(image.shape[:2], NOT_LABELLED, np.uint8)
         if len(contents) > 1:
             table = np.zeros(MOST_LABEL + 1, np.uint8)
@@ -156,23 +156,23 @@ class FolderImporter(TreeImporter):
 
     def _described(self, name: PurePosixPath, labels: Array) -> Batch:
         """The properties of an image's objects; every labelled object needs a row."""
-        if not self.described:
+        if self.values is None:
             return {}
         empty = self.layout.empty(1)
         more = {prop.key: empty[prop.key] for prop in self.layout.properties}
-        rows = self.table.rows.get(name, {})
+        rows = self.values.get(name, {})
         slots = [self.ids.index(number) for number in rows]
         for slot, values in zip(slots, rows.values(), strict=True):
             for prop, value in zip(self.layout.properties, values, strict=True):
                 more[prop.key][0, slot] = value
-        present = np.flatnonzero(visible(labels, self.layout.objects)).tolist()
+        present = np.flatnonzero(shown(labels, self.layout.objects)).tolist()
         missing = sorted(set(present) - set(slots))
         if missing and self.layout.properties:
             raise UserError(
-                f"{shown(self.root / TABLE)}: no row for image {shown(name)}, "
+                f"{self.root / TABLE}: no row for image {name}, "
                 f"object {self.ids[missing[0]]}, which its mask shows."
             )
-        if not self.masks:  # no mask says which objects show: those of the table do
+        if not self.masks:  # then all objects of the table are visible
             more["visible"] = empty["visible"]
             more["visible"][0, slots] = True
         return more
@@ -182,7 +182,7 @@ def _sort_out(root: Path) -> tuple[Names, Names, Names, Counter[str]]:
     """Images, masks, the table if any, and counts of other files by their endings."""
     files = listing(root)
     images, masks, table, rest = Names(), Names(), Names(), Counter[str]()
-    # Prepared datasets may lie in the folder; their contact sheets are no images of it.
+    # Prepared datasets in the folder have contact sheets beside them, which do not count.
     sheets = {file.with_suffix(".png") for file in files if file.suffix == ".h5"}
     for file in files:
         if MASKS in file.parts[:-1] or file.name.lower().endswith(MASK_ENDING):
@@ -196,43 +196,39 @@ def _sort_out(root: Path) -> tuple[Names, Names, Names, Counter[str]]:
         if file.name == "_annotations.coco.json" or "SegmentationObject" in file.parts[:-1]:
             raise _other_format(root, file)
     if not images:
-        raise UserError(f"--from {shown(root)}: it holds no image.", f"Expected {EXPECTED}.")
+        raise UserError(f"--from {root}: it holds no image.", f"Expected {EXPECTED}.")
     return images, masks, table, rest
 
 
 def _other_format(root: Path, file: PurePosixPath) -> UserError:
-    """Formats of well-known folders, and what to do about them."""
+    """The error for folders of COCO and Pascal VOC."""
     if file.name == "_annotations.coco.json":
         return UserError(
-            f"{shown(root / file)}: these are annotations in COCO's format.",
-            f"Type: slotbench prepare coco --from {shown(root)}",
+            f"{root / file}: these are annotations in COCO's format.",
+            f"Type: slotbench prepare coco --from {root}",
         )
     place = root.joinpath(*file.parts[: file.parts.index("SegmentationObject")]).resolve()
     return UserError(
-        f"{shown(place)}: this is a folder of Pascal VOC, whose masks are in SegmentationObject.",
-        f"Type: mkdir voc; ln -s {shown(place)}/JPEGImages voc/images; "
-        f"ln -s {shown(place)}/SegmentationObject voc/masks; slotbench prepare folder --from voc",
+        f"{place}: this is a folder of Pascal VOC, whose masks are in SegmentationObject.",
+        f"Type: mkdir voc; ln -s {place}/JPEGImages voc/images; "
+        f"ln -s {place}/SegmentationObject voc/masks; slotbench prepare folder --from voc",
     )
 
 
 def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
-    """Images split after split where folders say so; else as they are, and no splits."""
-    folders = {folder for name in names for folder in name.parts[:-1] if split_called(folder)}
-    place = {
-        name: next((folder for folder in name.parts[:-1] if folder in folders), "")
-        for name in names
-    }
+    """Images sorted by split, and the splits; none where no folders are called so."""
+    place = {name: next(filter(split_called, name.parts[:-1]), "") for name in names}
+    folders = set(place.values())
     counts = Counter(split_called(folder) or "" for folder in place.values())
-    called = Counter(split_called(folder) for folder in set(place.values()) if folder)
+    called = Counter(split_called(folder) for folder in folders if folder)
     missing = [split for split in SPLITS if split not in counts]
-    if len(missing) == len(SPLITS) or len(set(place.values())) == 1:
+    if len(missing) == len(SPLITS) or len(folders) == 1:
         return names, []
     twice = [split for split, count in called.items() if count > 1]
     if missing or twice:
         what = f"none is the {missing[0]} split" if missing else f"several are {twice[0]}"
         raise UserError(
-            f"--from {shown(root)}: folders are called {', '.join(sorted(map(shown, folders)))}, "
-            f"but {what}.",
+            f"--from {root}: folders are called {', '.join(sorted(folders - {''}))}, but {what}.",
             "Expected train, val (or valid, validation, dev) and test, or no such folder.",
         )
     order = [*SPLITS, *sorted(name for name in counts if name.startswith(SHIFTED))]
@@ -240,7 +236,7 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
         try:
             check_name("test set", split)
         except ValueError as error:
-            raise UserError(f"--from {shown(root)}: {shown(str(error))}.", "Rename it.") from None
+            raise UserError(f"--from {root}: {error!s}.", "Rename it.") from None
     if counts[""]:
         say(f"Left out: {counts['']} images outside of train, val, test and test-*.")
     chosen = [name for split in order for name in names if split_called(place[name]) == split]
@@ -248,21 +244,20 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
 
 
 def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePosixPath]:
-    """Image -> mask, where it has one; a mask without an image is taken for a mistake."""
+    """Image -> its mask; a mask without an image is an error."""
     known = {_key(mask): mask for mask in masks}
     found = {}
     for name in names:
         fits = sorted({known[key] for key in map(_key, _mask_names(name)) if key in known})
         if len(fits) > 1:
-            both = " and ".join(map(shown, fits[:2]))
-            raise UserError(f"{shown(root / name)}: it has two masks, {both}.")
+            raise UserError(f"{root / name}: it has two masks, {fits[0]} and {fits[1]}.")
         if fits:
             found[name] = fits[0]
     unused = set(known.values()) - set(found.values())
     if unused:
         first = min(unused, key=str)
         raise UserError(
-            f"{shown(root / first)}: this mask belongs to no image.",
+            f"{root / first}: this mask belongs to no image.",
             "A mask has its image's name with .png, in a folder masks, or <stem>_mask.png beside "
             "the image. One file holds all objects of an image, as numbers from 1: join masks of "
             "single objects first.",
@@ -271,12 +266,12 @@ def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePo
 
 
 def _key(name: PurePosixPath) -> str:
-    """A name as it is compared: composed letters (Macs store decomposed ones), ``.png``."""
+    """A normal form of names: composed letters (Macs store decomposed ones), ``.png``."""
     return unicodedata.normalize("NFC", f"{name.with_suffix('')}{name.suffix.lower()}")
 
 
 def _mask_names(name: PurePosixPath) -> Names:
-    """Where the mask of an image may be."""
+    """All places where the mask of an image may be."""
     places = [name.with_name(name.stem + MASK_ENDING)]
     for depth in range(len(name.parts)):
         base, rest = PurePosixPath(*name.parts[:depth]), name.parts[depth:]

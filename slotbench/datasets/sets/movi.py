@@ -1,8 +1,8 @@
-"""MOVi-A, -C and -E: clips of falling objects, from the shards that TFDS has of them.
+"""MOVi-A, -C and -E: clips of falling objects, from their shards of TFDS.
 
-Greff et al. 2022, Kubric, arXiv 2203.03570; ``challenges/movi`` there says what a record holds.
-``video`` and ``segmentations`` are 24 encoded images each. Of ``instances/<key>`` each is one
-flat list over the objects, in the order of the labels from 1: object by object, frame by frame.
+Greff et al. 2022, Kubric, arXiv 2203.03570; its ``challenges/movi`` documents the records.
+``video`` and ``segmentations`` are 24 encoded images each. ``instances/<key>`` are flat lists:
+object by object in the order of the labels, frame by frame.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from slotbench.datasets.dataset import OriginalOnly
-from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical, shown
 from slotbench.datasets.originals import tfrecord
 from slotbench.datasets.originals.images import fit, read_image, read_labels
-from slotbench.datasets.originals.importing import Importer, TFRecordImporter, visible
+from slotbench.datasets.originals.importing import Importer, TFRecordImporter
 from slotbench.datasets.originals.tfds import shards
 from slotbench.datasets.originals.tfrecord import Record
 from slotbench.errors import UserError
@@ -22,7 +22,7 @@ from slotbench.registry import register
 
 FRAMES = 24
 MOST_SIDE = 1024
-"""Pixels; the largest that were published have 512."""
+"""Pixels; published ones have at most 512."""
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT = "test-held-out"
 COLORS = ("blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow")
@@ -36,7 +36,7 @@ class Kind:
     """The objects of a variant."""
 
     objects: int
-    """The most that a clip has."""
+    """Most objects of a clip."""
     codes: dict[str, tuple[str, ...]]
     """Property -> its classes, in the order of their codes."""
     suffix: str = ""
@@ -110,11 +110,11 @@ class MoviImporter(TFRecordImporter):
         n = self._properties(record, batch)
         for frame, (image, labels) in enumerate(_frames(record, n, self.layout.height)):
             batch["image"][0, frame], batch["mask"][0, frame] = image, labels
-            batch["visible"][0, frame] = visible(labels, self.layout.objects)
+            batch["visible"][0, frame] = shown(labels, self.layout.objects) > 0
         return batch
 
     def _properties(self, record: Record, batch: Batch) -> int:
-        """Stores the properties of a clip's objects in all frames; returns how many there are."""
+        """Stores the objects' properties in all frames; returns the number of objects."""
         bad, count = record.file.bad_record, self.kind.objects
         codes = {}
         for name, classes in self.kind.codes.items():
@@ -127,7 +127,7 @@ class MoviImporter(TFRecordImporter):
             raise bad(f"{n} objects, expected 1 to {count}")
         for name, values in codes.items():
             if len(values) != n:
-                raise bad(f"{name!r} is of {len(values)} objects, other features of {n}")
+                raise bad(f"{name!r} has {len(values)} objects, other features have {n}")
             batch[f"property/{name}"][0, :, :n] = values
         for prop in self.layout.properties[len(codes) :]:
             key = f"instances/{prop.name}{'' if prop.name == 'scale' else 's'}"

@@ -1,9 +1,8 @@
 """Multi-dSprites: flat sprites that occlude each other, drawn here or read from TFRecords.
 
-As DeepMind's multi_object_datasets define the variants: ``colored_on_grayscale``: 2 to 5
-sprites of random colour on a uniform grey; ``colored_on_colored``: 1 to 4 on a uniform random
-colour; ``binarized``: 2 to 3 white ones on black. Positions are the 32 x 32 of dSprites, and
-every sprite shows at least ``MIN_VISIBLE`` of its pixels.
+The variants of DeepMind's multi_object_datasets: ``colored_on_grayscale``, 2 to 5 sprites of random
+colour on a uniform grey; ``colored_on_colored``, 1 to 4 on a uniform random colour; ``binarized``,
+2 to 3 white ones on black. Positions are the 32 x 32 of dSprites.
 """
 
 import colorsys
@@ -16,34 +15,38 @@ from typing import ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Dataset
-from slotbench.datasets.format.schema import Array, Batch, Layout
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property, shown
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.multi_object import MULTI_OBJECT, multi_dsprites_importer
+from slotbench.datasets.originals.multi_object import (
+    MULTI_OBJECT,
+    Arrays,
+    Format,
+    MultiObjectImporter,
+)
+from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import sprites as dsprites
-from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, shown
-from slotbench.datasets.shifts import drawn as textures
-from slotbench.datasets.shifts.drawn import empty, first_good, flag
-from slotbench.datasets.shifts.kinds import shift_of
+from slotbench.datasets.render import textures
+from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown
+from slotbench.datasets.shifts.kinds import empty, first_good, flag, shift_of
 from slotbench.errors import SlotbenchError
 from slotbench.registry import register
-from slotbench.rng import numpy_generator
 
 POSITIONS = 32
 BORDER = 16 / 64
-"""Positions keep this share of the frame free on each side, so that every sprite fits."""
+"""Share of the frame without positions on each side, so that every sprite fits."""
 ZOOM = 1.5
 MORE = {"colored_on_grayscale": (6, 8), "colored_on_colored": (5, 7), "binarized": (4, 5)}
-"""Fewest and most sprites of the shift ``num_objects``: more than ``COUNTS`` allows."""
+"""Fewest and most sprites of the shift ``num_objects``."""
 TRIES = 200
 LEAST_SHARE = 0.15
-"""Each colour of a texture has at least this share of the sprite's visible pixels."""
+"""Least share of each colour of a texture in the sprite's visible pixels."""
 PERIOD = 0.8
 """Period of a texture, in half-sides of a square."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Sprites, their places float (count, 2) in [0, 1] and their colours."""
+    """Sprites, with places float (count, 2) in [0, 1] and colours."""
 
     sprites: Sprites
     place: Array
@@ -57,7 +60,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A scene, its label map, its sprites' areas, its image, and which sprite was changed."""
+    """A scene, its label map, areas of its sprites, its image, and changed sprites."""
 
     scene: Scene
     mask: Array
@@ -67,7 +70,7 @@ class Drawn:
 
     @property
     def good(self) -> bool:
-        """Whether every sprite shows its least share of pixels."""
+        """Whether all sprites are visible enough."""
         return all_shown(self.mask, self.area)
 
 
@@ -80,6 +83,7 @@ class MultiDSprites(Dataset):
     name = "multi-dsprites"
     variants = tuple(COUNTS)
     licence = "drawn images: CC0; original files: Apache 2.0"
+    generator = "slotbench multi-dsprites 1"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
     published = (f"{MULTI_OBJECT}/multi_dsprites/multi_dsprites_{{variant}}.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
@@ -88,10 +92,6 @@ class MultiDSprites(Dataset):
     def layout(self) -> Layout:
         known = dsprites.properties(self.variant, "x and y in [0, 1]")
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], known)
-
-    @property
-    def generator(self) -> str:
-        return "slotbench multi-dsprites 1"
 
     def why_not(self, shift: str, origin: str) -> str:
         if shift == "object_color" and self.variant != "binarized":
@@ -108,22 +108,21 @@ class MultiDSprites(Dataset):
         for row, index in enumerate(range(start, stop)):
             drawn = self._drawn("test" if shift else split, index)
             if shift is not None:
-                generator = numpy_generator(self.seed, self.name, self.variant, split, index)
-                size = self.image_size
-                drawn = shift_scene(shift, drawn.scene, size, self.variant, generator)
+                generator = self.stream(split, index)
+                drawn = shift_scene(shift, drawn.scene, self.image_size, self.variant, generator)
             drawn.scene.sprites.store(batch, row, drawn.mask, drawn.scene.place)
             drawn.scene.colors.store(batch, row, drawn.image)
             flag(batch, row, shift, drawn.changed)
         return batch
 
     def _drawn(self, split: str, index: int) -> Drawn:
-        """The first scene of the stream of (seed, split, index) whose sprites all show."""
-        generator = numpy_generator(self.seed, self.name, self.variant, split, index)
+        """The first scene of (seed, split, index) whose sprites are all visible enough."""
+        generator = self.stream(split, index)
         low, high = COUNTS[self.variant]
         count, size = int(generator.integers(low, high + 1)), self.image_size
         while True:
             sprites = Sprites.draw(count, generator)
-            place = generator.integers(POSITIONS, size=(count, 2)) / (POSITIONS - 1)
+            place = _places(count, generator)
             if all_shown(*sprites.mask(_centers(place, size), size)):
                 break
         return Scene(sprites, place, Colors.draw(self.variant, count, generator)).drawn(size)
@@ -132,18 +131,20 @@ class MultiDSprites(Dataset):
         return multi_dsprites_importer(path, self.variant, self.image_size)
 
 
+def _places(count: int, generator: np.random.Generator) -> Array:
+    """Random places float (count, 2) in [0, 1]."""
+    return generator.integers(POSITIONS, size=(count, 2)) / (POSITIONS - 1)
+
+
 def _centers(place: Array, size: int) -> Array:
-    """Places float (count, 2) in [0, 1] -> pixels int (count, 2) of a frame of ``size``."""
+    """Places float (count, 2) in [0, 1] -> pixels int (count, 2)."""
     return np.rint((BORDER + place * (1 - 2 * BORDER)) * (size - 1)).astype(int)
 
 
 def shift_scene(
     shift: str, scene: Scene, size: int, variant: str, generator: np.random.Generator
 ) -> Drawn:
-    """The scene under a shift, drawn at ``size`` x ``size`` pixels.
-
-    Every sprite shows its least share of pixels, where a sprite can be changed so.
-    """
+    """The scene under a shift; all sprites stay visible enough where that is possible."""
     if shift == "crop":
         return _zoomed(scene, size)
     if shift == "num_objects":
@@ -152,13 +153,10 @@ def shift_scene(
         return _triangle(scene, size, generator)
     if shift == "object_style":
         return _styled(scene, size, generator)
-    if shift == "object_color":
-        slot = int(generator.integers(len(scene.sprites)))
-        colors = scene.colors.sprites.copy()
-        colors[slot] = colorsys.hsv_to_rgb(generator.random(), 1.0, 0.9)
-        scene = replace(scene, colors=replace(scene.colors, sprites=colors))
-        return scene.drawn(size, slot)
-    raise ValueError(f"no shift {shift!r} of sprites")
+    slot = int(generator.integers(len(scene.sprites)))
+    colors = scene.colors.sprites.copy()
+    colors[slot] = colorsys.hsv_to_rgb(generator.random(), 1.0, 0.9)
+    return replace(scene, colors=replace(scene.colors, sprites=colors)).drawn(size, slot)
 
 
 def _zoomed(scene: Scene, size: int) -> Drawn:
@@ -169,7 +167,7 @@ def _zoomed(scene: Scene, size: int) -> Drawn:
 
 
 def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
-    """One sprite becomes a triangle: the first one tried that hides no other."""
+    """Turns the first sprite into a triangle that then hides no other."""
 
     def tried() -> Iterator[tuple[float, Drawn]]:
         for slot in generator.permutation(len(scene.sprites)).tolist():
@@ -182,7 +180,7 @@ def _triangle(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
 
 
 def _fuller(scene: Scene, size: int, variant: str, generator: np.random.Generator) -> Drawn:
-    """New sprites in front of the others; fewer of them where they hide one."""
+    """Adds sprites in front of the others; fewer where they hide one."""
     low, high = MORE[variant]
     for count in range(int(generator.integers(low, high + 1)), low - 1, -1):
         for _ in range(TRIES if count > low else 100 * TRIES):
@@ -196,14 +194,14 @@ def _add(scene: Scene, more: int, variant: str, generator: np.random.Generator) 
     old, new = scene.sprites, Sprites.draw(more, generator)
     joined = zip(vars(old).values(), vars(new).values(), strict=True)
     sprites = Sprites(*map(np.concatenate, joined))
-    place = np.concatenate([scene.place, generator.integers(32, size=(more, 2)) / 31])
+    place = np.concatenate([scene.place, _places(more, generator)])
     colors = Colors.draw(variant, more, generator).sprites
     both = np.concatenate([scene.colors.sprites, colors])
     return Scene(sprites, place, replace(scene.colors, sprites=both))
 
 
 def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
-    """One sprite gets a texture: the first one tried that shows both its colours."""
+    """Gives the first sprite a texture that then shows both its colours."""
     drawn = scene.drawn(size)
     pattern = str(generator.choice(textures.PATTERNS))
 
@@ -217,7 +215,7 @@ def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
 
 
 def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> float:
-    """Paint a texture that turns with the sprite; return the share of its rarer colour."""
+    """Paints a texture that turns with the sprite; returns the share of its rarer colour."""
     sprites = drawn.scene.sprites
     rows, columns = np.nonzero(drawn.mask == slot + 1)
     center = _centers(drawn.scene.place, size)[slot]
@@ -233,3 +231,40 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     image[rows[second], columns[second]] = round(255 * gray)
     share = float(second.mean())
     return min(share, 1 - share)
+
+
+SPRITE_ENTITIES = {"binarized": 4, "colored_on_grayscale": 6, "colored_on_colored": 5}
+
+
+def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
+    """``multi_dsprites_<variant>.tfrecords``; its shape codes 1 to 3 keep their numbers."""
+    channels = 1 if variant == "binarized" else 3
+    entities = SPRITE_ENTITIES[variant]
+    color = () if channels == 1 else (Property("color", "numeric", dim=3, unit="[0, 1]"),)
+    properties = (
+        Property("shape", "categorical", classes=("shape-1", "shape-2", "shape-3")),
+        *color,
+        Property("scale", "numeric"),
+        Property("orientation", "numeric", unit="radians"),
+        Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
+    )
+
+    def describe(stored: Arrays) -> Arrays:
+        found = {
+            "shape": np.rint(stored["shape"][:, 0]) - 1,
+            "scale": stored["scale"][:, 0],
+            "orientation": stored["orientation"][:, 0],
+            "position": np.concatenate([stored["x"], stored["y"]], axis=1),
+        }
+        return {**found, "color": stored["color"]} if color else found
+
+    floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
+    form = Format(
+        image=(64, 64, channels),
+        entities=entities,
+        entities_last=True,
+        float_keys={**floats, "color": channels},
+        describe=describe,
+    )
+    layout = Layout(image_size, image_size, entities - 1, properties)
+    return MultiObjectImporter(layout, {RecordFile(path): form})

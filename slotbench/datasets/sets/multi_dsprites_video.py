@@ -1,16 +1,9 @@
 """Multi-dSprites in motion: the sprites of ``multi-dsprites`` move, turn, bounce and occlude.
 
-A clip is a scene of :mod:`slotbench.datasets.render.sprites` in one of the variants of
-``multi-dsprites``. Each sprite keeps its shape, scale, colour and depth. It moves at a constant
-velocity, 1 to 4 of 64 pixels a frame in any direction, and bounces where it would leave the
-frame, so that all of it stays inside. It turns by -1, 0 or 1 fortieths of a full turn a frame.
-Later sprites cover earlier ones. In the first frame every sprite shows at least
-``MIN_VISIBLE`` of its pixels; later it may be wholly hidden: ``visible`` then says so, and its
-properties are what they are behind the others.
-
-The position of a sprite is its centre as shares of the frame, not as the 32 x 32 places of
-``multi-dsprites``: a small sprite comes nearer to the border than a large one. The velocity is
-no property, because no single frame shows it; it is the difference of two positions.
+A sprite moves at a constant velocity in any direction, bounces inside the frame, and turns by -1, 0
+or 1 fortieths of a circle a frame. In the first frame at least ``MIN_VISIBLE`` of it is visible;
+later it may be wholly hidden, but keeps its properties. Its position is the centre as shares of the
+frame. The velocity is no property: no single frame shows it.
 """
 
 import math
@@ -23,11 +16,10 @@ from slotbench.datasets.format.schema import Array, Batch, Layout
 from slotbench.datasets.render.sprites import COUNTS, Colors, Sprites, all_shown, extent, properties
 from slotbench.datasets.render.steady import steady
 from slotbench.registry import register
-from slotbench.rng import numpy_generator
 
 FRAMES = 10
 SPEED = (1 / 64, 4 / 64)
-"""Least and greatest, in sides of the frame for each frame of the clip."""
+"""Least and greatest, in sides of the image a frame."""
 
 
 @register("datasets")
@@ -39,6 +31,7 @@ class MultiDSpritesVideo(Dataset):
     name = "multi-dsprites-video"
     variants = tuple(COUNTS)
     licence = "CC0"
+    generator = "slotbench multi-dsprites-video 1"
     sizes: ClassVar[dict[str, int]] = {"train": 2_000, "val": 100, "test": 200}
 
     @property
@@ -46,10 +39,6 @@ class MultiDSpritesVideo(Dataset):
         known = properties(self.variant, "x and y in [0, 1], shares of the frame")
         size = self.image_size
         return Layout(size, size, COUNTS[self.variant][1], known, frames=FRAMES)
-
-    @property
-    def generator(self) -> str:
-        return "slotbench multi-dsprites-video 1"
 
     def why_not(self, shift: str, origin: str) -> str:
         if shift == "object_color" and self.variant != "binarized":
@@ -59,8 +48,7 @@ class MultiDSpritesVideo(Dataset):
     def render(self, split: str, start: int, stop: int) -> Batch:
         batch = self.layout.empty(stop - start)
         for row, index in enumerate(range(start, stop)):
-            generator = numpy_generator(self.seed, self.name, self.variant, split, index)
-            self._draw(batch, row, generator)
+            self._draw(batch, row, self.stream(split, index))
         return batch
 
     def _draw(self, batch: Batch, row: int, generator: np.random.Generator) -> None:
@@ -80,7 +68,7 @@ class MultiDSpritesVideo(Dataset):
             colors.store(batch, (row, frame), colors.paint(mask))
 
     def _paths(self, sprites: Sprites, generator: np.random.Generator) -> Array:
-        """Centres of the sprites as shares of the frame, float64 (frames, count, 2)."""
+        """Centres of the sprites as shares of the image, float64 (frames, count, 2)."""
         count = len(sprites)
         kinds = zip(sprites.shape.tolist(), sprites.scale.tolist(), strict=True)
         reach = np.array([extent(*kind, self.image_size) for kind in kinds])
@@ -98,9 +86,9 @@ class MultiDSpritesVideo(Dataset):
 
 
 def bounce(moved: Array, room: Array) -> Array:
-    """The place, between walls at 0 and ``room``, of a point that moved so far from 0.
+    """The place of a point that moved so far from 0, between walls at 0 and ``room``.
 
-    A bouncing path is a straight one, mirrored at the walls.
+    A bouncing path is a straight path, mirrored at the walls.
     """
     folded = moved % (2 * room)
     return np.asarray(np.minimum(folded, 2 * room - folded))

@@ -1,10 +1,9 @@
-"""ShapeStacks: towers of blocks, cylinders and spheres, from the folders as published.
+"""ShapeStacks: towers of blocks, cylinders and spheres, from the published folders.
 
 Groth et al. 2018, arXiv 1804.08018. ``recordings/<env>/rgb-*-cam_<n>-mono-0.png`` are views of a
-tower, ``iseg-*-cam_<n>-mono-0.map`` beside them their labels, ``splits/<name>/*.txt`` lists of
-towers. Where there is a folder ``iseg``, as GENESIS has it, labels are in ``iseg/<env>``. A
-``.map`` is a PNG, in colours or grey, whose first channel is 32 times the label. The crop is that
-of GENESIS (Engelcke et al. 2020, arXiv 1907.13052): 196 of 224 pixels.
+tower, ``iseg-*-cam_<n>-mono-0.map`` their labels, beside them or in ``iseg/<env>``, and
+``splits/<name>/*.txt`` lists of towers. A ``.map`` is a PNG whose first channel is 32 times the
+label. The crop is that of GENESIS (Engelcke et al. 2020, arXiv 1907.13052): 196 of 224 pixels.
 """
 
 import hashlib
@@ -18,25 +17,19 @@ import numpy as np
 from slotbench.datasets.dataset import OriginalOnly
 from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property
 from slotbench.datasets.originals.images import read_image
-from slotbench.datasets.originals.importing import (
-    Importer,
-    TreeImporter,
-    folder_at,
-    listing,
-    load,
-    shown,
-)
+from slotbench.datasets.originals.importing import Importer, TreeImporter, folder_at, listing
 from slotbench.errors import UserError
+from slotbench.files import read_bytes
 from slotbench.registry import register
 
 LISTS = {"train": "train.txt", "val": "eval.txt", "test": "test.txt"}
 SHAPES = 6
-"""The most a tower has; of the eight labels, 0 is background and 7 no label."""
+"""Most shapes of a tower; of the eight labels, 0 is background and 7 is unused."""
 CROP = 196 / 224
 STEP = 32
 LABELS = (np.arange(256) + STEP // 2) // STEP
 NO_LABEL = np.flatnonzero(np.abs(np.arange(256) - STEP * LABELS) > 1)
-"""Values of the first channel; matplotlib's rounding is allowed for."""
+"""Values of the first channel that are no label, apart from matplotlib's rounding."""
 VIOLATIONS = ("none", "center-of-mass", "planar-surface")
 EXPECTED = "a folder that holds recordings and splits"
 TOWER = re.compile(r"env_[a-z]+-[a-z]+-h=(?P<h>\d)-vcom=(?P<vcom>\d)-vpsf=(?P<vpsf>\d)-v=\d+")
@@ -58,7 +51,7 @@ class Tower:
 
 @register("datasets")
 class ShapeStacks(OriginalOnly):
-    """Every view of every tower that a published split lists."""
+    """All views of the towers in a published split."""
 
     summary = "rendered towers of 2 to 6 shapes, some unstable, imported"
     source = "Groth et al. 2018, arXiv 1804.08018"
@@ -86,14 +79,12 @@ class ShapeStacksImporter(TreeImporter):
         splits, sources, seen = [], [], dict[str, str]()
         for split, file in LISTS.items():
             path = root / "splits" / variant / file
-            data = load(path, shown(path))
+            data = read_bytes(path)
             sources.append({"file": file, "sha256": hashlib.sha256(data).hexdigest()})
             before = len(records)
-            for tower in _towers(data, shown(path)):
+            for tower in _towers(data, path):
                 if tower.name in seen:
-                    raise UserError(
-                        f"{shown(path)}: {tower.name} stands in {seen[tower.name]} too."
-                    )
+                    raise UserError(f"{path}: {tower.name} is in {seen[tower.name]} too.")
                 seen[tower.name] = file
                 views = _views(root, tower)
                 records += views
@@ -107,7 +98,8 @@ class ShapeStacksImporter(TreeImporter):
         super().__init__(root, layout, records, splits, sources)
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        tower, (view, map_) = self.towers[record], map(self.name_of, self.records[record])
+        tower = self.towers[record]
+        view, map_ = (str(self.root / name) for name in self.records[record])
         image, labels = read_image(contents[0], view), _labels(contents[1], map_, tower.height)
         fitted = self.fitted(map_, image, labels, CROP)
         more = self.layout.empty(1)
@@ -121,21 +113,20 @@ class ShapeStacksImporter(TreeImporter):
 
 
 def _labels(data: bytes, name: str, height: int) -> Array:
-    """uint8 (H, W) of a ``.map``: 0, the shape from 1 on, or 255.
+    """uint8 (H, W) of a ``.map``: 0, the shape from 1, or 255.
 
-    The source blends colours at borders, which may give a label above the tower's height. Such
-    pixels are not labelled.
+    The source blends colours at borders. Labels above the tower's height are not labelled.
     """
     stored = read_image(data, name)[..., 0]
     if np.isin(np.flatnonzero(np.bincount(stored.ravel())), NO_LABEL).any():
         raise UserError(
-            f"{name}: its values are not multiples of {STEP}; this is no label image of "
+            f"{name}: its values are not multiples of {STEP}; this is not a label image of "
             "ShapeStacks."
         )
     return np.where(height < LABELS, NOT_LABELLED, LABELS).astype(np.uint8)[stored]
 
 
-def _towers(data: bytes, name: str) -> list[Tower]:
+def _towers(data: bytes, name: Path) -> list[Tower]:
     """The towers of a list, one a line."""
     towers = []
     for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
@@ -145,7 +136,7 @@ def _towers(data: bytes, name: str) -> list[Tower]:
         match = TOWER.fullmatch(text)
         if match is None:
             raise UserError(
-                f"{name}, line {number}: {shown(text[:60])!r} is no name of a tower.",
+                f"{name}, line {number}: {text[:60]!r} is not the name of a tower.",
                 "Expected names such as env_ccs-hard-h=4-vcom=2-vpsf=0-v=60.",
             )
         tower = Tower(text, *(int(match[key]) for key in ("h", "vcom", "vpsf")))
@@ -170,5 +161,5 @@ def _views(root: Path, tower: Tower) -> list[tuple[str, ...]]:
             labels = f"iseg-w=0-f=0-l=0-c=original-cam_{match[1]}-mono-0.map"
             views.append((f"recordings/{tower.name}/{file}", f"{apart}/{tower.name}/{labels}"))
     if not views:
-        raise UserError(f"{shown(folder)}: it holds no view, rgb-*-cam_*-mono-0.png.")
+        raise UserError(f"{folder}: it holds no view, rgb-*-cam_*-mono-0.png.")
     return views

@@ -1,12 +1,10 @@
 """Tetrominoes: three pieces of four blocks on black, drawn here or read from TFRecords.
 
 DeepMind's multi_object_datasets describe it: images of 35x35 pixels, three tetrominoes each, one
-of six colours (red, green, blue, yellow, magenta, cyan). The readme counts 17 shapes and
-orientations. The files have the codes 1 to 19, and the seven pieces have 19 orientations in all.
-Users of the files report that x and y are whole numbers from 0 to 29, so pieces stand at whole
-pixels, at least one pixel from the right and the lower border. Blocks are 5x5 pixels, and pieces
-do not overlap. It is unknown which code is which shape, and how positions are distributed: here
-all positions without overlap are equally likely.
+of six colours. The seven pieces have 19 orientations; the readme says 17, the files have codes 1 to
+19. Users report x and y from 0 to 29: pieces stand at whole pixels, at least one pixel from the
+right and the lower border. Blocks have 5x5 pixels; pieces do not overlap. Which code is which shape
+is unknown, and so is the distribution of positions, which is uniform here.
 """
 
 from collections.abc import Iterator
@@ -26,11 +24,10 @@ from slotbench.datasets.originals.multi_object import (
     MultiObjectImporter,
 )
 from slotbench.datasets.originals.tfrecord import RecordFile
-from slotbench.datasets.shifts.drawn import PATTERNS, draw_pattern, empty, flag
-from slotbench.datasets.shifts.kinds import shift_of
+from slotbench.datasets.render.textures import PATTERNS, draw_pattern
+from slotbench.datasets.shifts.kinds import empty, flag, shift_of
 from slotbench.errors import SlotbenchError
 from slotbench.registry import register
-from slotbench.rng import numpy_generator
 
 SIDE, CROP, BLOCK, COUNT = 35, 32, 5, 3
 COLORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
@@ -42,14 +39,14 @@ TRIES = 16
 ZOOM = 1.5
 NEW_COLORS = [(255, 128, 0), (128, 0, 255), (0, 255, 128), (0, 128, 255), (255, 0, 128)]
 NEW_COLORS += [(128, 255, 0)]
-"""Colours of ``object_color``: halfway between neighbours of the usual six."""
+"""Colours of ``object_color``, halfway between the usual six."""
 MORE = (4, 5)
 """Fewest and most pieces of ``num_objects``."""
 MORE_TRIES = 2000
 
 
 def _turned() -> Iterator[tuple[str, Array]]:
-    """(name, blocks int64 (4, 2) as x and y) of each piece in each orientation, degrees in it."""
+    """(name with degrees, blocks int64 (4, 2) as x and y) of each piece in each orientation."""
     for piece, rows in PIECES.items():
         cells = np.array([[cell == "#" for cell in row] for row in rows.split("/")])
         seen = set()
@@ -64,20 +61,17 @@ SHAPES = dict(_turned())
 BLOCKS = BLOCK * np.stack(list(SHAPES.values()))
 """Left upper corners of the blocks in pixels, int64 (shapes, 4, 2), x and y."""
 PLACES = SIDE - BLOCK - BLOCKS.max(axis=1)
-"""How many places each shape can have along x and y, int64 (shapes, 2)."""
+"""Number of places of each shape along x and y, int64 (shapes, 2)."""
 
 
 def window(image_size: int) -> slice:
-    """Rows and columns of the 35x35 pixels that are kept: all for multiples of 35, else 32.
-
-    The 32 are those of torchvision's ``center_crop``.
-    """
+    """Rows and columns to keep: all 35 for multiples of 35, else torchvision's center crop."""
     return slice(0, SIDE) if image_size % SIDE == 0 else slice(2, 2 + CROP)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece: codes of shape and colour, left upper corners (blocks, 2) of its blocks."""
+    """One piece: codes of shape and colour, upper left corners (blocks, 2) of its blocks."""
 
     shape: int
     color: int
@@ -96,6 +90,7 @@ class Tetrominoes(Dataset):
     name = "tetrominoes"
     variants = ("default",)
     licence = "drawn images: CC0; original file: Apache 2.0"
+    generator = "slotbench tetrominoes 1"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "val": 1_000, "test": 2_000}
     published = (f"{MULTI_OBJECT}/tetrominoes/tetrominoes_train.tfrecords",)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
@@ -106,10 +101,6 @@ class Tetrominoes(Dataset):
     def layout(self) -> Layout:
         return _layout(self.image_size, tuple(SHAPES))
 
-    @property
-    def generator(self) -> str:
-        return "slotbench tetrominoes 1"
-
     def render(self, split: str, start: int, stop: int) -> Batch:
         shift = shift_of(split)
         batch = empty(self.shifted_layout(shift or ""), stop - start, shift)
@@ -118,8 +109,7 @@ class Tetrominoes(Dataset):
             pieces = self._pieces("test" if shift else split, index)
             changed: tuple[int, ...] = ()
             if shift is not None:
-                generator = numpy_generator(self.seed, self.name, split, index)
-                pieces, changed = shift_pieces(shift, pieces, generator)
+                pieces, changed = shift_pieces(shift, pieces, self.stream(split, index))
             mask, image = paint(pieces)
             batch["mask"][row] = mask[np.ix_(lines, lines)]
             batch["image"][row] = image[np.ix_(lines, lines)]
@@ -132,7 +122,7 @@ class Tetrominoes(Dataset):
         return batch
 
     def _lines(self, zoom: float) -> Array:
-        """The pixel of 35 in the middle of each pixel of the image, along one side."""
+        """The pixel of 35 at the middle of each pixel of the image, along one side."""
         kept, size = np.arange(SIDE)[window(self.image_size)], self.image_size
         if zoom == 1:
             return np.asarray(kept[(2 * np.arange(size) + 1) * len(kept) // (2 * size)])
@@ -140,8 +130,7 @@ class Tetrominoes(Dataset):
         return np.asarray(kept[(middle * len(kept)).astype(int)])
 
     def _pieces(self, split: str, index: int) -> list[Piece]:
-        """The pieces of the stream of (seed, split, index)."""
-        generator = numpy_generator(self.seed, self.name, split, index)
+        generator = self.stream(split, index)
         shape = generator.integers(len(SHAPES), size=COUNT)
         color = generator.integers(len(COLORS), size=COUNT)
         place = _places(shape, generator)
@@ -164,9 +153,9 @@ def _any_piece(generator: np.random.Generator) -> Piece:
 
 
 def _places(shape: Array, generator: np.random.Generator) -> Array:
-    """Left upper corners of pieces that do not overlap, int64 (3, 2), x and y in pixels.
+    """Upper left corners of pieces that do not overlap, int64 (3, 2), x and y in pixels.
 
-    Uniform over all such: places are drawn for all three at once until they fit.
+    All three are drawn at once until they fit: so they are uniform over all such places.
     """
     first, second = np.triu_indices(COUNT, 1)
     while True:
@@ -187,7 +176,7 @@ def apart(one: Array, two: Array) -> bool:
 def shift_pieces(
     shift: str, pieces: list[Piece], generator: np.random.Generator
 ) -> tuple[list[Piece], tuple[int, ...]]:
-    """The pieces of a scene under a shift, and which was changed."""
+    """The pieces of a scene under a shift, and the changed piece."""
     if shift == "num_objects":
         return _fuller(pieces, generator), ()
     if shift == "object_shape":
@@ -217,7 +206,7 @@ def _fuller(pieces: list[Piece], generator: np.random.Generator) -> list[Piece]:
 def _longer(
     pieces: list[Piece], generator: np.random.Generator
 ) -> tuple[list[Piece], tuple[int, ...]]:
-    """One piece gets a fifth block beside one of its own, where that overlaps nothing."""
+    """Adds a fifth block to a piece, where that overlaps nothing."""
     steps = BLOCK * np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
     found = []
     for slot, piece in enumerate(pieces):
@@ -227,7 +216,7 @@ def _longer(
             taken = np.concatenate([others, piece.blocks])
             if inside and apart(corner[None], taken):
                 found.append((slot, corner))
-    if not found:  # three pieces of a crowded frame that have no free side: change nothing
+    if not found:  # a crowded frame: no piece has a free side
         return pieces, ()
     slot, corner = found[int(generator.integers(len(found)))]
     new = replace(pieces[slot], blocks=np.concatenate([pieces[slot].blocks, corner[None]]))

@@ -1,16 +1,18 @@
 """Distribution shifts: what each changes, and which datasets can have it.
 
-Dittadi et al. 2022, arXiv 2107.00637, Section 4. A shift is one more test set, ``test-<shift>``.
-Its image i is image i of ``test`` with one thing changed, so that their scores can be compared in
-pairs. A rendered dataset draws the changed scene where it can (``Dataset.drawn_shifts``);
-otherwise :mod:`slotbench.datasets.shifts.shift_images` changes the finished image.
+Dittadi et al. 2022, arXiv 2107.00637, Section 4. A shift is a test set ``test-<shift>`` whose image
+i is image i of ``test`` with one change, so that scores can be compared in pairs. Datasets draw
+the changed scene (``Dataset.drawn_shifts``), or
+:mod:`slotbench.datasets.shifts.shift_images` changes the finished image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from slotbench.datasets.format.schema import SHIFTED
+import numpy as np
+
+from slotbench.datasets.format.schema import SHIFT_FLAGS, SHIFTED, Batch, Layout
 from slotbench.errors import UserError
 from slotbench.registry import unknown
 
@@ -21,19 +23,20 @@ if TYPE_CHECKING:
 VERSION = 1
 """Increased when a shift of the same dataset gives other images than before."""
 ALL = "all"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Shift:
-    """One shift."""
+    """What a shift changes."""
 
     summary: str
     new: tuple[str, ...] = ()
-    """Properties that get a value which is not in training; a class becomes -1."""
+    """Properties with a value that is not in training; classes become -1."""
     on_images: bool = False
-    """Whether a finished image can be changed in this way."""
+    """Whether finished images can be changed in this way."""
     else_why: str = ""
-    """Why not."""
+    """Why they cannot."""
 
 
 SHIFTS: Mapping[str, Shift] = {
@@ -82,7 +85,7 @@ def parse(text: str) -> tuple[str, ...]:
         if name not in (*SHIFTS, ALL):
             raise unknown("shift", name, (*SHIFTS, ALL))
     if ALL in names and len(names) > 1:
-        raise UserError(f"--shifts {text}: {ALL} stands alone.")
+        raise UserError(f"--shifts {text}: {ALL} does not go with others.")
     return tuple(name for name in (*SHIFTS, ALL) if name in names)
 
 
@@ -135,3 +138,32 @@ def refused(dataset: "Dataset", shift: str, reason: str) -> UserError:
         f"--shifts {shift}: {dataset.name}:{dataset.variant} cannot have it: {reason}.",
         "Type --shifts all for those that it can have." if shift != ALL else "",
     )
+
+
+def empty(layout: Layout, n: int, shift: str | None) -> Batch:
+    """An empty batch of n rows, with flags where the shift changes single objects."""
+    batch = layout.empty(n)
+    if shift is not None and shift.startswith("object_"):
+        batch[SHIFT_FLAGS] = np.zeros_like(batch["visible"])
+    return batch
+
+
+def flag(batch: Batch, row: int, shift: str | None, changed: tuple[int, ...]) -> None:
+    """Flag changed objects; their new classes become -1."""
+    for slot in changed:
+        batch[SHIFT_FLAGS][row, ..., slot] = batch["visible"][row, ..., slot]
+        for name in SHIFTS[str(shift)].new:
+            values = batch.get(f"property/{name}")
+            if values is not None and values.dtype == np.int16:
+                values[row, ..., slot] = -1
+
+
+def first_good(tried: Iterable[tuple[float, Made]], enough: float) -> Made | None:
+    """The first one with a score of ``enough``, else the best; None where none is above 0."""
+    best, found = 0.0, None
+    for score, made in tried:
+        if score >= enough:
+            return made
+        if score > best:
+            best, found = score, made
+    return found

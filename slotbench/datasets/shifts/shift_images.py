@@ -1,32 +1,32 @@
 """Shifts of finished images, as in the code of Dittadi et al. 2022.
 
-A row is an image or a clip; random choices are the same in all frames of a clip. The arrays of a
-row have a frame axis, (T, H, W, ...) with T = 1 for images.
+A row is an image or a clip, (T, H, W, ...) with T = 1 for images. All frames of a clip change
+alike.
 """
 
 import numpy as np
-from PIL import Image
 
-from slotbench.datasets.format.schema import NOT_LABELLED, SHIFT_FLAGS, Array, Batch, Layout
-from slotbench.datasets.shifts.drawn import flag
+from slotbench.datasets.format.schema import NOT_LABELLED, SHIFT_FLAGS, Array, Batch, Layout, shown
+from slotbench.datasets.originals.images import resize
+from slotbench.datasets.shifts.kinds import flag
 from slotbench.rng import numpy_generator
 
 OCCLUSION, TRIES = 0.4, 5
-"""Side of the square as a share of the image's; places tried, the emptiest of which is used."""
+"""Side of the square as a share of the image's; places tried, of which it takes the emptiest."""
 CROP = 1.5
 TURN = (1 / 6, 5 / 6)
-"""Turns of the hue: at least a sixth of the circle from where it was."""
+"""Turns of the hue, as shares of the circle."""
 COLORFUL = 0.2
-"""An object of lower mean saturation has no hue to turn: its saturation becomes TINT."""
+"""An object of lower mean saturation has no hue: its saturation becomes TINT."""
 TINT = 0.6
 
 
 def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, start: int) -> Batch:
-    """Rows of ``test`` as rows of ``test-<shift>``; the first is row ``start``.
+    """Rows of ``test`` from ``start`` as rows of ``test-<shift>``.
 
-    ``batch`` has every array of the layout, and is not changed. Each new row depends on the old
-    one, (seed, shift) and its index alone. ``visible`` follows the masks. As in the authors' code,
-    other properties stay as they were, but the colour class of a recoloured object becomes -1.
+    ``batch`` has all arrays of the layout, and is not changed. A new row depends on the old one,
+    the seed, the shift and its index alone. ``visible`` follows the new masks; as in the authors'
+    code, other properties do not change, except for the colour class of a recoloured object (-1).
     """
     made = {key: array.copy() for key, array in batch.items()}
     if shift == "object_color":
@@ -44,13 +44,13 @@ def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, s
             _recolor(made, row, images, masks, generator)
         else:
             raise ValueError(f"{shift!r} is not made on images")
-        shown = [(masks == label).any(axis=(1, 2)) for label in range(1, layout.objects + 1)]
-        made["visible"][row] = np.stack(shown, axis=-1).reshape(made["visible"][row].shape)
+        seen = np.stack([shown(mask, layout.objects) > 0 for mask in masks])
+        made["visible"][row] = seen.reshape(made["visible"][row].shape)
     return made
 
 
 def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Generator) -> None:
-    """Draw a grey square at the one of five places that hides least; it is background."""
+    """Draw a grey square, which is background, at the place that hides least."""
     height, width = masks.shape[1:]
     high, wide = int(OCCLUSION * height), int(OCCLUSION * width)
     things = (masks != 0) & (masks != NOT_LABELLED)
@@ -62,24 +62,23 @@ def _occlude(images: Array, masks: Array, grey: int, generator: np.random.Genera
 
 
 def _crop(images: Array, masks: Array) -> None:
-    """Enlarge the middle to the full size: images bilinearly, masks by nearest neighbour."""
+    """Enlarge the middle: images bilinearly, masks by nearest neighbour."""
     height, width = masks.shape[1:]
     inner = int(height // CROP), int(width // CROP)
     # As torchvision's center_crop rounds.
     top, left = round((height - inner[0]) / 2), round((width - inner[1]) / 2)
-    box = (left, top, left + inner[1], top + inner[0])
-    for array, how in ((images, Image.Resampling.BILINEAR), (masks, Image.Resampling.NEAREST)):
-        for frame in range(len(array)):
-            picture = Image.fromarray(array[frame]).crop(box)
-            array[frame] = np.asarray(picture.resize((width, height), how))
+    place = slice(top, top + inner[0]), slice(left, left + inner[1])
+    for image, mask in zip(images, masks, strict=True):
+        image[:] = resize(image[place], (width, height), "average")
+        mask[:] = resize(mask[place], (width, height), "nearest")
 
 
 def _recolor(
     batch: Batch, row: int, images: Array, masks: Array, generator: np.random.Generator
 ) -> None:
-    """Turn the hue of one object, a colourful one if possible; a gray one is tinted first."""
-    shown = batch["visible"][row].reshape(len(images), -1).any(axis=0)
-    order: list[int] = generator.permutation(np.flatnonzero(shown)).tolist()
+    """Turn the hue of one object: a colourful one, or else a gray one, tinted first."""
+    seen = batch["visible"][row].reshape(len(images), -1).any(axis=0)
+    order: list[int] = generator.permutation(np.flatnonzero(seen)).tolist()
     turn = float(generator.uniform(*TURN))
     if not order:
         return
@@ -97,10 +96,7 @@ def _colorful(pixels: Array) -> bool:
 
 
 def turned(pixels: Array, turn: float, least: float = 0.0) -> Array:
-    """Pixels uint8 (n, 3) with the hue turned by ``turn``, and a saturation of at least ``least``.
-
-    A pixel without a hue counts as red.
-    """
+    """Pixels uint8 (n, 3), hue turned by ``turn``, saturation at least ``least``; gray is red."""
     from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
     hue, saturation, value = rgb_to_hsv(pixels / 255).T

@@ -1,8 +1,8 @@
-"""Shifted test sets, written into a prepared dataset: all that were asked for, or none.
+"""Adds shifted test sets to a prepared dataset: all that the user asked for, or none.
 
-They are first made in small parts beside the file, so that a killed call goes on where it
-stopped. Then a copy of the file gets them and takes the file's place: the file itself is never
-written to. Train, val and test, and with them the fingerprint, stay as they are.
+They are first stored in small parts beside the file, so that a killed call goes on where it
+stopped. Then a copy of the file gets them and replaces the file, which is never written to. The
+other splits, and so the fingerprint, do not change.
 """
 
 import json
