@@ -8,10 +8,10 @@ from typing import ClassVar, NoReturn
 
 import numpy as np
 
+from slotbench import registry
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.datasets.originals.importing import Importer
 from slotbench.errors import UserError
-from slotbench.registry import unknown
 from slotbench.rng import numpy_generator
 
 
@@ -68,7 +68,7 @@ class Dataset(ABC):
 
     def __init__(self, variant: str, image_size: int, seed: int) -> None:
         if variant not in self.variants:
-            raise unknown(f"variant of {self.name}", variant, self.variants)
+            raise registry.unknown(f"variant of {self.name}", variant, self.variants)
         if not 16 <= image_size <= 1024:
             raise UserError(f"--image-size {image_size}: expected 16 to 1024 pixels.")
         self.variant, self.image_size, self.seed = variant, image_size, seed
@@ -85,10 +85,8 @@ class Dataset(ABC):
 
     @property
     def made_by(self) -> str:
-        """``generator``, of a plugin with a digest of its file: an edited one makes other data."""
-        from slotbench.registry import get
-
-        digest = get("datasets", self.name).foreign_digest()
+        """``generator``, with a digest of the file where a plugin defines this dataset."""
+        digest = registry.get("datasets", self.name).foreign_digest()
         return f"{self.generator}, {digest[:8]}" if digest else self.generator
 
     @abstractmethod
