@@ -68,7 +68,7 @@ class Annotation(Item):
 
 
 class RunLengths(Document, extra="ignore"):
-    """A segmentation that is no list of polygons."""
+    """A segmentation by run lengths."""
 
     size: list[int]
     counts: Annotated[
@@ -163,7 +163,7 @@ def _outline(item: Annotation, category: int, image: Image, where: str) -> Outli
     if box is None and not stored:
         raise ValueError("it has neither 'segmentation' nor 'bbox'")
     if box is not None:
-        _check_box(*box, image)
+        _check_box(image, *box)
     if isinstance(stored, dict):
         counts = _runs(_parsed(stored, RunLengths, f"{where}: segmentation"), image)
     else:
@@ -171,7 +171,7 @@ def _outline(item: Annotation, category: int, image: Image, where: str) -> Outli
     return Outline(item.id, category, bool(item.iscrowd), counts, box if len(counts) == 1 else None)
 
 
-def _check_box(x: float, y: float, width: float, height: float, image: Image) -> None:
+def _check_box(image: Image, x: float, y: float, width: float, height: float) -> None:
     if width < 0 or height < 0:
         raise ValueError(f"'bbox' has a negative size, {width:g}x{height:g}")
     inside = x + width <= image.width + MARGIN and y + height <= image.height + MARGIN

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, shown
+from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout, Property, shown
 from slotbench.datasets.originals.images import resize
 from slotbench.datasets.originals.importing import TFRecordImporter
 from slotbench.datasets.originals.tfrecord import Record, RecordFile, read_bytes, read_floats
@@ -31,14 +31,14 @@ class Format:
     image: tuple[int, int, int]
     entities: int
     """Entities of a mask, with the background."""
-    describe: Callable[[Arrays], Arrays] = lambda _: {}
-    """Stored arrays (n, ...) of n objects -> property arrays (n, ...); classes count from 0."""
     entities_last: bool = False
     """Whether a mask is (H, W, entities, 1), not (entities, H, W, 1)."""
     crop: tuple[slice, slice] = (slice(None), slice(None))
     bytes_keys: Mapping[str, int] = field(default_factory=dict)
     """Property stored as bytes -> numbers for each entity."""
     float_keys: Mapping[str, int] = field(default_factory=dict)
+    coded: Callable[[Arrays], Arrays] = lambda _: {}
+    """Stored arrays (n, d) of n objects -> codes (n, 1) that the source does not store."""
     backgrounds: int = 1
     """The first entities, which are background unless ``objects`` names them."""
     objects: Callable[[Arrays], Array] = visible_entities
@@ -82,14 +82,22 @@ class MultiObjectImporter(TFRecordImporter):
         objects = {key: stored[key][columns] for key in (*form.bytes_keys, *form.float_keys)}
         for key in form.float_keys:
             record.check_finite(key, objects[key])
-        described = form.describe(objects)
+        objects |= form.coded(objects)
         for prop in layout.properties:
-            values, last = described[prop.name], len(prop.classes) - 1
+            values, last = _values(prop, objects), len(prop.classes) - 1
             if prop.kind == "categorical" and ((values < 0) | (values > last)).any():
                 what = f"feature {prop.name!r} has a code outside 1 to {last + 1}"
                 raise record.file.bad_record(what)
             batch[prop.key][0, : len(columns)] = values
         return batch
+
+
+def _values(prop: Property, stored: Arrays) -> Array:
+    """The values of a property, (n[, d]); stored codes count from 1."""
+    if prop.name == "position":
+        return np.concatenate([stored[axis] for axis in "xyz"[: prop.dim]], axis=1)
+    values = stored[prop.name] if prop.dim > 1 else stored[prop.name][:, 0]
+    return np.rint(values.astype(np.float32)) - 1 if prop.kind == "categorical" else values
 
 
 def _read(record: Record, form: Format) -> Arrays:

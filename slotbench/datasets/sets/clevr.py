@@ -24,13 +24,8 @@ from slotbench.datasets.format.schema import NOT_LABELLED, Array, Batch, Layout,
 from slotbench.datasets.originals.archives import Zip, is_zip
 from slotbench.datasets.originals.images import read_image, resize
 from slotbench.datasets.originals.importing import Importer, json_items
-from slotbench.datasets.originals.multi_object import (
-    MULTI_OBJECT,
-    Arrays,
-    Format,
-    MultiObjectImporter,
-)
-from slotbench.datasets.originals.scenes import MOST_OBJECTS, properties_of, read_objects, store
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, Format, MultiObjectImporter
+from slotbench.datasets.originals.scenes import properties_of, read_objects, store
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import clevr_scene as scenes
 from slotbench.datasets.render.clevr_scene import (
@@ -54,7 +49,7 @@ HEIGHT = 240
 """Rows of the frame of pixel coordinates."""
 PICTURES = ((240, 320, 3), (320, 480, 3))
 CROP = (29, 221, 64, 256)
-"""Top, bottom, left, right of 240x320, as of the TFRecords."""
+"""Top, bottom, left and right in 240x320."""
 FOCAL = 160 * 35 / 16
 """Pixels: a 35 mm lens on a 32 mm sensor of 320 columns."""
 CLASSES = {"shape": SHAPES, "color": tuple(COLORS), "material": MATERIALS, "size": tuple(SIZES)}
@@ -82,10 +77,7 @@ class Clevr(RenderedDataset):
 
     @property
     def layout(self) -> Layout:
-        properties = (
-            *categorical({"shape": SHAPES, "color": COLORS, "material": MATERIALS, "size": SIZES}),
-            *numbers_of("degrees, [0, 360)"),
-        )
+        properties = (*categorical(CLASSES), *numbers_of("degrees, [0, 360)"))
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], properties)
 
     def why_not(self, shift: str, origin: str) -> str:
@@ -126,36 +118,22 @@ class Clevr(RenderedDataset):
         return clevr_importer(path, self.variant, self.image_size)
 
 
-CLEVR_CODES = {"shape": 3, "color": 8, "material": 2, "size": 2}
-
-
 def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
-    """``clevr_with_masks_train.tfrecords``: cropped to rows 29:221 and columns 64:256, resized."""
+    """``clevr_with_masks_train.tfrecords``, cropped; classes are called by their codes."""
+    codes = {"shape": 3, "color": 8, "material": 2, "size": 2}
     classes = {
-        name: tuple(f"{name}-{code + 1}" for code in range(count))
-        for name, count in CLEVR_CODES.items()
+        name: tuple(f"{name}-{code}" for code in range(1, count + 1))
+        for name, count in codes.items()
     }
-    properties = properties_of(classes, "degrees, [0, 360)")
-
-    def describe(stored: Arrays) -> Arrays:
-        return {
-            **{name: stored[name][:, 0].astype(np.int16) - 1 for name in CLEVR_CODES},
-            "position": np.concatenate([stored["x"], stored["y"], stored["z"]], axis=1),
-            "rotation": stored["rotation"][:, 0],
-            "pixel_coords": stored["pixel_coords"],
-        }
-
-    floats = {"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3}
-    objects = 6 if variant == "clevr6" else 10
     form = Format(
         image=(240, 320, 3),
         entities=11,
-        crop=(slice(29, 221), slice(64, 256)),
-        bytes_keys=dict.fromkeys(CLEVR_CODES, 1),
-        float_keys=floats,
-        describe=describe,
+        crop=(slice(*CROP[:2]), slice(*CROP[2:])),
+        bytes_keys=dict.fromkeys(codes, 1),
+        float_keys={"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3},
     )
-    layout = Layout(image_size, image_size, objects, properties)
+    properties = properties_of(classes, "degrees, [0, 360)")
+    layout = Layout(image_size, image_size, COUNTS[variant][1], properties)
     return MultiObjectImporter(layout, {RecordFile(path): form})
 
 
@@ -176,11 +154,10 @@ class ClevrZipImporter(Importer):
         if len(roots) != 1:
             raise UserError(f"{path}: it holds {len(roots)} files {ending}.", ADVICE)
         self.root = roots[0]
-        objects = 6 if variant == "clevr6" else MOST_OBJECTS
         size, properties = image_size, properties_of(CLASSES, "degrees, [0, 360)")
         folders = tuple(f"{self.root}images/{split}/" for split in ZIP_SPLITS)
         images = sum(name.startswith(folders) for name in names)
-        super().__init__(Layout(size, size, objects, properties), images)
+        super().__init__(Layout(size, size, COUNTS[variant][1], properties), images)
 
     def paths(self) -> Iterable[Path]:
         return [self.path]

@@ -17,12 +17,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property, shown
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.multi_object import (
-    MULTI_OBJECT,
-    Arrays,
-    Format,
-    MultiObjectImporter,
-)
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, Format, MultiObjectImporter
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import sprites as dsprites
 from slotbench.datasets.render import textures
@@ -233,13 +228,9 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     return min(share, 1 - share)
 
 
-SPRITE_ENTITIES = {"binarized": 4, "colored_on_grayscale": 6, "colored_on_colored": 5}
-
-
 def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
-    """``multi_dsprites_<variant>.tfrecords``; its shape codes 1 to 3 keep their numbers."""
-    channels = 1 if variant == "binarized" else 3
-    entities = SPRITE_ENTITIES[variant]
+    """``multi_dsprites_<variant>.tfrecords``; shapes are called by their codes."""
+    channels, objects = 1 if variant == "binarized" else 3, COUNTS[variant][1]
     color = () if channels == 1 else (Property("color", "numeric", dim=3, unit="[0, 1]"),)
     properties = (
         Property("shape", "categorical", classes=("shape-1", "shape-2", "shape-3")),
@@ -248,23 +239,12 @@ def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiO
         Property("orientation", "numeric", unit="radians"),
         Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
     )
-
-    def describe(stored: Arrays) -> Arrays:
-        found = {
-            "shape": np.rint(stored["shape"][:, 0]) - 1,
-            "scale": stored["scale"][:, 0],
-            "orientation": stored["orientation"][:, 0],
-            "position": np.concatenate([stored["x"], stored["y"]], axis=1),
-        }
-        return {**found, "color": stored["color"]} if color else found
-
     floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
     form = Format(
         image=(64, 64, channels),
-        entities=entities,
+        entities=objects + 1,
         entities_last=True,
         float_keys={**floats, "color": channels},
-        describe=describe,
     )
-    layout = Layout(image_size, image_size, entities - 1, properties)
+    layout = Layout(image_size, image_size, objects, properties)
     return MultiObjectImporter(layout, {RecordFile(path): form})

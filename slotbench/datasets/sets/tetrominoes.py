@@ -17,12 +17,7 @@ import numpy as np
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.originals.multi_object import (
-    MULTI_OBJECT,
-    Arrays,
-    Format,
-    MultiObjectImporter,
-)
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, Format, MultiObjectImporter
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render.textures import PATTERNS, draw_pattern
 from slotbench.datasets.shifts.kinds import empty, flag, shift_of
@@ -250,25 +245,16 @@ def _layout(image_size: int, shapes: tuple[str, ...]) -> Layout:
 
 
 def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
-    """``tetrominoes_train.tfrecords``; its shape codes 1 to 19 keep their numbers."""
+    """``tetrominoes_train.tfrecords``; its shapes are called by their codes 1 to 19."""
     # Colours are stored as red, green and blue, each 0 or 1: a number of three bits.
-    bits = np.array((4, 2, 1))
-    codes = np.full(8, -1, np.int64)
-    codes[np.array(list(COLORS.values())) @ bits] = np.arange(len(COLORS))
-
-    def describe(stored: Arrays) -> Arrays:
-        return {
-            "shape": np.rint(stored["shape"][:, 0]) - 1,
-            "color": codes[(stored["color"] > 0.5) @ bits],
-            "position": np.concatenate([stored["x"], stored["y"]], axis=1),
-        }
-
+    bits, codes = np.array((4, 2, 1)), np.zeros(8, np.int64)
+    codes[np.array(list(COLORS.values())) @ bits] = np.arange(1, len(COLORS) + 1)
     form = Format(
         image=(SIDE, SIDE, 3),
         entities=COUNT + 1,
         crop=(window(image_size),) * 2,
         float_keys={**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
-        describe=describe,
+        coded=lambda stored: {"color": codes[(stored["color"] > 0.5) @ bits][:, None]},
         enlarge="nearest",
     )
     layout = _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES))))
