@@ -38,12 +38,9 @@ class Engine(ABC):
     """Renders parts, in any order."""
 
     name: ClassVar[str]
-    takes_address: ClassVar[bool] = False
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         self.workers, self.address = workers, address
-        if address is not None and not self.takes_address:
-            raise UserError(f"--address: the engine {self.name!r} runs only on this machine.")
 
     @abstractmethod
     @contextmanager
@@ -77,6 +74,11 @@ class Local(Engine):
 
     name = "local"
 
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        super().__init__(workers)
+        if address is not None:
+            raise UserError("--address: the engine 'local' runs only on this machine.")
+
     @contextmanager
     def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
         workers = self.workers or cores()
@@ -99,7 +101,6 @@ class Ray(Engine):
     """
 
     name = "ray"
-    takes_address = True
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         super().__init__(workers, address or os.environ.get("RAY_ADDRESS"))
@@ -146,12 +147,9 @@ class Ray(Engine):
 
     def _begin(self) -> None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+        here = {"num_cpus": self.workers or cores(), "_node_ip_address": "127.0.0.1"}
         try:
-            if self.address:
-                self.ray.init(address=self.address, **quiet)
-            else:
-                count = self.workers or cores()
-                self.ray.init("local", num_cpus=count, _node_ip_address="127.0.0.1", **quiet)
+            self.ray.init(self.address or "local", **quiet, **({} if self.address else here))
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             if not self.address:
                 raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error

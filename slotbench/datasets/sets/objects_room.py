@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array, Layout, Property
+from slotbench.datasets.format.schema import Array, Layout, Property, categorical
 from slotbench.datasets.originals.multi_object import (
     MULTI_OBJECT,
     Arrays,
@@ -68,8 +68,7 @@ class ObjectsRoom(RenderedDataset):
     @property
     def layout(self) -> Layout:
         properties = (
-            Property("shape", "categorical", classes=rooms.SHAPES),
-            Property("color", "categorical", classes=tuple(rooms.COLORS)),
+            *categorical({"shape": rooms.SHAPES, "color": rooms.COLORS}),
             Property("size", "numeric", unit="scene units, half the height"),
             Property(
                 "position",

@@ -8,7 +8,6 @@ label. The crop is that of GENESIS (Engelcke et al. 2020, arXiv 1907.13052): 196
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,21 +31,10 @@ NO_LABEL = np.flatnonzero(np.abs(np.arange(256) - STEP * LABELS) > 1)
 """Values of the first channel that are no label, apart from matplotlib's rounding."""
 VIOLATIONS = ("none", "center-of-mass", "planar-surface")
 EXPECTED = "a folder that holds recordings and splits"
-TOWER = re.compile(r"env_[a-z]+-[a-z]+-h=(?P<h>\d)-vcom=(?P<vcom>\d)-vpsf=(?P<vpsf>\d)-v=\d+")
+TOWER = re.compile(r"env_[a-z]+-[a-z]+-h=(\d)-vcom=(\d)-vpsf=(\d)-v=\d+")
+"""The name of a tower: its number of shapes, the shape (from the lowest, 1) whose load is not
+centred above it, and the shape that does not rest on a planar surface; 0: none."""
 VIEW = re.compile(r"rgb-.*-cam_(\d+)-mono-0\.png")
-
-
-@dataclass(frozen=True)
-class Tower:
-    """The facts in a tower's name."""
-
-    name: str
-    height: int
-    """Shapes in the tower; shape 1 is the lowest."""
-    off_center: int
-    """The shape whose load is not centred above it; 0: none."""
-    on_curved: int
-    """The shape that does not rest on a planar surface; 0: none."""
 
 
 @register("datasets")
@@ -74,7 +62,7 @@ class ShapeStacksImporter(TreeImporter):
 
     def __init__(self, root: Path, variant: str, image_size: int) -> None:
         self.rule = f"splits/{variant}: train.txt, eval.txt (val) and test.txt, all views"
-        self.towers: list[Tower] = []  # of each record
+        self.towers: list[re.Match[str]] = []  # of each record
         records: list[tuple[str, ...]] = []
         splits, sources, seen = [], [], dict[str, str]()
         for split, file in LISTS.items():
@@ -83,10 +71,10 @@ class ShapeStacksImporter(TreeImporter):
             sources.append({"file": file, "sha256": hashlib.sha256(data).hexdigest()})
             before = len(records)
             for tower in _towers(data, path):
-                if tower.name in seen:
-                    raise UserError(f"{path}: {tower.name} is in {seen[tower.name]} too.")
-                seen[tower.name] = file
-                views = _views(root, tower)
+                if tower[0] in seen:
+                    raise UserError(f"{path}: {tower[0]} is in {seen[tower[0]]} too.")
+                seen[tower[0]] = file
+                views = _views(root, tower[0])
                 records += views
                 self.towers += [tower] * len(views)
             splits.append((split, len(records) - before))
@@ -98,15 +86,15 @@ class ShapeStacksImporter(TreeImporter):
         super().__init__(root, layout, records, splits, sources)
 
     def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        tower = self.towers[record]
+        height, *wrong = map(int, self.towers[record].groups())
         view, map_ = (str(self.root / name) for name in self.records[record])
-        image, labels = read_image(contents[0], view), _labels(contents[1], map_, tower.height)
+        image, labels = read_image(contents[0], view), _labels(contents[1], map_, height)
         fitted = self.fitted(map_, image, labels, CROP)
         more = self.layout.empty(1)
         level, violation = more["property/level"], more["property/violation"]
-        level[0, : tower.height] = np.arange(1, tower.height + 1)
-        violation[0, : tower.height] = 0
-        for code, shape in enumerate((tower.off_center, tower.on_curved), start=1):
+        level[0, :height] = np.arange(1, height + 1)
+        violation[0, :height] = 0
+        for code, shape in enumerate(wrong, start=1):
             if shape:
                 violation[0, shape - 1] = code
         return *fitted, {"property/level": level, "property/violation": violation}
@@ -126,7 +114,7 @@ def _labels(data: bytes, name: str, height: int) -> Array:
     return np.where(height < LABELS, NOT_LABELLED, LABELS).astype(np.uint8)[stored]
 
 
-def _towers(data: bytes, name: Path) -> list[Tower]:
+def _towers(data: bytes, name: Path) -> list[re.Match[str]]:
     """The towers of a list, one a line."""
     towers = []
     for number, line in enumerate(data.decode(errors="replace").splitlines(), start=1):
@@ -139,27 +127,26 @@ def _towers(data: bytes, name: Path) -> list[Tower]:
                 f"{name}, line {number}: {text[:60]!r} is not the name of a tower.",
                 "Expected names such as env_ccs-hard-h=4-vcom=2-vpsf=0-v=60.",
             )
-        tower = Tower(text, *(int(match[key]) for key in ("h", "vcom", "vpsf")))
-        violation = max(tower.off_center, tower.on_curved)
-        if not 1 <= tower.height <= SHAPES or violation > tower.height:
+        height, *wrong = map(int, match.groups())
+        if not max(1, *wrong) <= height <= SHAPES:
             raise UserError(
                 f"{name}, line {number}: {text}: a tower has 1 to {SHAPES} shapes, and no "
                 "violation above them."
             )
-        towers.append(tower)
+        towers.append(match)
     return towers
 
 
-def _views(root: Path, tower: Tower) -> list[tuple[str, ...]]:
+def _views(root: Path, tower: str) -> list[tuple[str, ...]]:
     """The views of a tower and their labels, sorted by name."""
-    folder = folder_at(root / "recordings" / tower.name, EXPECTED)
+    folder = folder_at(root / "recordings" / tower, EXPECTED)
     apart = "iseg" if (root / "iseg").is_dir() else "recordings"
     views: list[tuple[str, ...]] = []
     for file in listing(folder):
         match = VIEW.fullmatch(str(file))
         if match:
             labels = f"iseg-w=0-f=0-l=0-c=original-cam_{match[1]}-mono-0.map"
-            views.append((f"recordings/{tower.name}/{file}", f"{apart}/{tower.name}/{labels}"))
+            views.append((f"recordings/{tower}/{file}", f"{apart}/{tower}/{labels}"))
     if not views:
         raise UserError(f"{folder}: it holds no view, rgb-*-cam_*-mono-0.png.")
     return views

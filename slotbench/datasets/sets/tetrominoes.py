@@ -203,12 +203,10 @@ def _longer(
 ) -> tuple[list[Piece], tuple[int, ...]]:
     """Adds a fifth block to a piece, where that overlaps nothing."""
     steps = BLOCK * np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
-    found = []
+    taken, found = np.concatenate([piece.blocks for piece in pieces]), []
     for slot, piece in enumerate(pieces):
-        others = np.concatenate([other.blocks for other in pieces if other is not piece])
         for corner in np.unique((piece.blocks[:, None] + steps).reshape(-1, 2), axis=0):
             inside = (corner >= 0).all() and (corner <= SIDE - BLOCK).all()
-            taken = np.concatenate([others, piece.blocks])
             if inside and apart(corner[None], taken):
                 found.append((slot, corner))
     if not found:  # a crowded frame: no piece has a free side
