@@ -237,10 +237,10 @@ class DatasetFile:
         if missing:
             raise UserError(f"{self.path} has no array {missing[0]!r}.")
 
-    def blocks(self, split: str, size: int = 256) -> Iterator[Batch]:
+    def blocks(self, split: str, size: int = 256, keys: Keys = None) -> Iterator[Batch]:
         """The whole split in order, at most ``size`` images at a time."""
         for start in range(0, self.size(split), size):
-            yield self.read(split, start, start + size)
+            yield self.read(split, start, start + size, keys)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,23 +1,29 @@
-"""MOVi-A, -C and -E: clips of falling objects, from their shards of TFDS.
+"""MOVi-A, -C and -E: clips of falling objects, from their shards of TensorFlow Datasets (TFDS).
 
 Greff et al. 2022, Kubric, arXiv 2203.03570; its ``challenges/movi`` documents the records.
 ``video`` and ``segmentations`` are 24 encoded images each. ``instances/<key>`` are flat lists:
 object by object in the order of the labels, frame by frame.
+
+A folder holds ``<name>-<split>.tfrecord-<i>-of-<n>``, with i and n of five digits, and
+``dataset_info.json``, which says how many records each shard has.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field, Strict
 
 from slotbench.datasets.dataset import OriginalOnly
 from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical, shown
 from slotbench.datasets.originals import tfrecord
 from slotbench.datasets.originals.images import fit, read_image, read_labels
-from slotbench.datasets.originals.importing import Importer, TFRecordImporter
-from slotbench.datasets.originals.tfds import shards
-from slotbench.datasets.originals.tfrecord import Record
+from slotbench.datasets.originals.importing import Importer, TFRecordImporter, folder_at
+from slotbench.datasets.originals.tfrecord import Record, RecordFile
 from slotbench.errors import UserError
+from slotbench.files import Document, read_document
 from slotbench.registry import register
 
 FRAMES = 24
@@ -25,6 +31,9 @@ MOST_SIDE = 1024
 """Pixels; published ones have at most 512."""
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT = "test-held-out"
+SHARD = re.compile(r"(\w+)-(\w+)\.tfrecord-(\d{5})-of-(\d{5})", re.ASCII)
+"""Name, split, index, number of shards."""
+INFO = "dataset_info.json"
 COLORS = ("blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow")
 CATEGORIES = ["Action Figures", "Bag", "Board Games", "Bottles and Cans and Cups", "Camera"]
 CATEGORIES += ["Car Seat", "Consumer Goods", "Hat", "Headphones", "Keyboard", "Legos"]
@@ -95,8 +104,7 @@ class MoviImporter(TFRecordImporter):
             Property("image_position", "numeric", dim=2, unit="x and y, [0, 1] inside the frame"),
         )
         layout = Layout(image_size, image_size, self.kind.objects, properties, frames=FRAMES)
-        files = shards(root, f"movi_{variant}", (TRAIN, VALIDATION, TEST), (TEST,))
-        super().__init__(layout, files)
+        super().__init__(layout, _shards(root, f"movi_{variant}"))
 
     def splits(self, records: int) -> dict[str, tuple[int, int]]:  # noqa: ARG002
         bounds = self.bounds()
@@ -154,3 +162,85 @@ def _frames(record: Record, objects: int, size: int) -> Iterator[tuple[Array, Ar
         if labels.max() > objects:
             raise UserError(f"{names[1]}: label {labels.max()}, expected 0 to {objects}.")
         yield fit(image, labels, size)
+
+
+def _shards(root: Path, name: str) -> Iterator[RecordFile]:
+    """Every shard of train, validation and, where it is there, test; its group is its split."""
+    folder_at(root, f"the folder of TFDS with {name}'s shards")
+    found, lengths = _found(root, name), _lengths(root / INFO, name)
+    for split in (TRAIN, VALIDATION, TEST):
+        if split != TEST or split in found:
+            yield from _whole(root, name, split, found.get(split, {}), lengths.get(split))
+
+
+def _found(root: Path, name: str) -> dict[str, dict[tuple[int, int], Path]]:
+    """Split -> (index, number of shards) -> file, of this dataset alone."""
+    found: dict[str, dict[tuple[int, int], Path]] = {}
+    others, where = set(), f"--from {root}"
+    for path in sorted(root.iterdir()):
+        match = SHARD.fullmatch(path.name)
+        if match and match[1] == name:
+            found.setdefault(match[2], {})[int(match[3]), int(match[4])] = path
+        elif match:
+            others.add(match[1])
+    if not found and others:
+        raise UserError(f"{where}: it holds shards of {', '.join(sorted(others))}, not of {name}.")
+    if not found:
+        below = sorted(root.glob(f"**/{name}-*.tfrecord-00000-of-*"))
+        raise UserError(
+            f"{where}: it holds no shard of {name}, such as {name}-train.tfrecord-00000-of-00032.",
+            f"Type: --from {below[0].parent}" if below else "",
+        )
+    return found
+
+
+def _whole(
+    root: Path, name: str, split: str, found: dict[tuple[int, int], Path], lengths: list[int] | None
+) -> list[RecordFile]:
+    """The shards of a split in order; :class:`UserError` where the set is not complete."""
+    prefix, where = f"{name}-{split}.tfrecord", root
+    if not found:
+        raise UserError(f"{where}: the split {split!r} is missing ({prefix}-*).")
+    counts = {count for _, count in found}
+    if len(counts) > 1:
+        both = f"of {min(counts)} shards, some of {max(counts)}"
+        raise UserError(f"{where}: some files of {prefix} are {both}.")
+    (count,) = counts
+    missing = [index for index in range(count) if (index, count) not in found]
+    if missing:
+        file = f"{prefix}-{missing[0]:05d}-of-{count:05d}"
+        more = f", and {len(missing) - 1} more of the {count}" if len(missing) > 1 else ""
+        raise UserError(f"{root / file} is missing{more}.", "Fetch all shards.")
+    if lengths is not None and len(lengths) != count:
+        what = f"it has {len(lengths)} shards of {split!r}; the folder has {count}"
+        raise UserError(f"{root / INFO}: {what}.")
+    expected: Sequence[int | None] = lengths or [None] * count
+    return [RecordFile(found[i, count], split, expected[i]) for i in range(count)]
+
+
+def _lengths(path: Path, name: str) -> dict[str, list[int]]:
+    """Split -> records of each shard, as far as ``dataset_info.json`` says."""
+    if not path.exists():
+        return {}
+    try:
+        info = read_document(path, Info)
+    except UserError as error:
+        advice = "Fetch it again, or remove it: the shards alone are enough."
+        raise UserError(error.message, advice) from error
+    if info.name not in (None, name):
+        raise UserError(f"{path}: this is {info.name!r:.60}, not {name!r}.")
+    return {split.name: split.shardLengths for split in info.splits if split.shardLengths}
+
+
+class SplitInfo(Document):
+    """A split; TFDS writes its numbers as text."""
+
+    name: str
+    shardLengths: list[Annotated[int, Strict(False)]] = Field(default_factory=list)  # noqa: N815
+
+
+class Info(Document):
+    """The part of ``dataset_info.json`` that is read."""
+
+    name: str | None = None
+    splits: list[SplitInfo] = Field(default_factory=list)

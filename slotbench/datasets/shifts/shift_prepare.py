@@ -146,10 +146,8 @@ def add_shifts(
 def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> None:
     """:class:`UserError` where masks are needed and no test image has any."""
     needing = [plan.shift for plan in plans if not plan.drawn]
-    if needing:
-        for start in range(0, file.size("test"), 256):
-            if (file.read("test", start, start + 256, ("mask",))["mask"] != NOT_LABELLED).any():
-                return
+    masks = (batch["mask"] for batch in file.blocks("test", keys=("mask",)))
+    if needing and not any((mask != NOT_LABELLED).any() for mask in masks):
         reason = "its images have no masks, so what an object shows is not known"
         raise refused(dataset, needing[0], reason)
 
