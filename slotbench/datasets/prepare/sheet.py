@@ -32,9 +32,8 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     batch = dataset.read("train", 0, columns * rows, ("image", "mask"))
     side = 1 if frames else 2
     pairs = np.concatenate([batch["image"], paint(batch["mask"])], axis=side)
-    pairs = np.pad(pairs, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
     missing = -len(pairs) % columns
-    pairs = np.pad(pairs, ((0, missing), (0, 0), (0, 0), (0, 0)), constant_values=255)
+    pairs = np.pad(pairs, ((0, missing), (2, 2), (2, 2), (0, 0)), constant_values=255)
     lines = pairs.reshape(-1, columns, *pairs.shape[1:])
     sheet = np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
     return _save(_enlarged(sheet, 1600 // sheet.shape[1]), path)

@@ -93,10 +93,8 @@ class Planned:
         return False
 
 
-def add_shifts(
-    path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Engine
-) -> tuple[str, ...]:
-    """Add the test sets ``test-<shift>``; returns the asked shifts that the file then has.
+def add_shifts(path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Engine) -> None:
+    """Add the test sets ``test-<shift>``.
 
     The caller is the file's :func:`sole_writer`. Whole test sets stay as they are.
     :class:`UserError` where the dataset cannot have a named one, where the file has a test set of
@@ -111,7 +109,7 @@ def add_shifts(
         if not plans:
             say(f"{path} has these shifted test sets already.")
             sweep(path, f".shifts{SUFFIX}")
-            return shifts
+            return
         _check_labels(file, dataset, plans)
         recipe = {"fingerprint": file.fingerprint, "version": VERSION}
         parts = Parts(path.with_name(f"{path.name}.shifts"), recipe)
@@ -140,7 +138,6 @@ def add_shifts(
         stored.attrs["manifest"] = json.dumps(manifest)
     if base.features:
         say("The new test sets have no frozen features yet: type --features TEACHER again.")
-    return shifts
 
 
 def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> None:
