@@ -156,7 +156,7 @@ HOSTILE = [
     ("a.zip", partial(special_zip, mode=stat.S_IFIFO), "member link: it is a link or a device"),
     ("a.zip", encrypted, "member a: it is encrypted"),
     ("a.zip", shared_bytes, "this is taken for an attack"),
-    ("a.zip", partial(zip_of, files={"x": b"1", "x/y": b"2"}), "x/y: another file stands in its"),
+    ("a.zip", partial(zip_of, files={"x": b"1", "x/y": b"2"}), "x/y: a different file has this"),
     ("a.tar.gz", partial(huge_member, kind=tarfile.REGTYPE), "this is taken for an attack"),
     ("a.tar.gz", partial(huge_member, kind=tarfile.XHDTYPE), "a header has more than a megabyte"),
     ("a.tar.gz", lambda path: path.write_bytes(b""), "it is damaged, or no archive"),
