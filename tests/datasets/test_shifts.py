@@ -113,7 +113,7 @@ def test_names_of_shifts():
     for text, what in (
         ("crops", "Did you mean 'crop'"),
         (" , ", "no shift"),
-        ("all,crop", "alone"),
+        ("all,crop", "cannot be combined"),
     ):
         with pytest.raises(UserError, match=what):
             parse(text)

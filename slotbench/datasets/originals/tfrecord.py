@@ -257,7 +257,7 @@ def read_ints(feature: memoryview) -> Array:
         while place < len(entry):
             value, place = _varint(entry, place)
             values.append(value & (1 << 64) - 1)
-    return np.array(values, np.uint64).astype(np.int64)  # two's complement
+    return np.frombuffer(values, np.int64)  # two's complement
 
 
 class Record:

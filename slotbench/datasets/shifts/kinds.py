@@ -85,7 +85,7 @@ def parse(text: str) -> tuple[str, ...]:
         if name not in (*SHIFTS, ALL):
             raise unknown("shift", name, (*SHIFTS, ALL))
     if ALL in names and len(names) > 1:
-        raise UserError(f"--shifts {text}: {ALL} does not go with others.")
+        raise UserError(f"--shifts {text}: {ALL} cannot be combined with others.")
     return tuple(name for name in (*SHIFTS, ALL) if name in names)
 
 
