@@ -106,7 +106,6 @@ def test_memory_is_used_where_a_quarter_of_what_is_available_is_enough(
     [
         ("train", 49, 1, r"--set train\.batch_size=48"),
         ("val", 8, 1, "'val' holds no images"),
-        ("train", 0, 1, r"train\.batch_size=0"),
         ("shifted", 8, 1, "no split 'shifted'"),
         ("train", 4, 2, "holds images, not video"),
     ],
