@@ -23,8 +23,6 @@ GATE_BIAS = 3.0
 
 @dataclass(frozen=True)
 class AdaptiveSlotsConfig(SlotAttentionConfig):
-    """Options of the core ``adaptive-slots``."""
-
     space: ClassVar[Space] = {
         **SlotAttentionConfig.space,
         "sparsity": ("1e-5", "1e-4", "1e-3", "1e-2"),
@@ -40,10 +38,10 @@ class AdaptiveSlotsConfig(SlotAttentionConfig):
 class AdaptiveSlots(SlotAttention):
     """Slot attention, then a gate that keeps or drops each slot.
 
-    In training a slot is kept with the probability that the gate gives, by Gumbel noise, and the
-    gradient passes through the relaxed choice (Jang et al. 2017, arXiv 1611.01144). Outside
-    training slots of probability at least 1/2 are kept. The likeliest slot is always kept. A
-    dropped slot is a zero vector, and the others share its attention.
+    Training samples the choice with the gate's probability, by Gumbel noise; the gradient passes
+    through the relaxed choice (Jang et al. 2017, arXiv 1611.01144). Evaluation keeps slots of
+    probability at least 1/2. The likeliest slot is always kept. A dropped slot is a zero vector,
+    and the others share its attention.
     """
 
     name = "adaptive-slots"
@@ -51,19 +49,17 @@ class AdaptiveSlots(SlotAttention):
     source = "Fan et al. 2024, arXiv 2406.09196"
     Config = AdaptiveSlotsConfig
     config: AdaptiveSlotsConfig
+    extra_noise = 1
+    """The gate's."""
 
     def __init__(self, config: AdaptiveSlotsConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
         last = nn.Linear(config.width, 1)
-        # Before objects are found no slot is missed: at even odds the penalty would drop them all.
+        # Early in training no slot is missed yet: from even odds the penalty would drop them all.
         nn.init.constant_(last.bias, GATE_BIAS)
         self.gate = nn.Sequential(
             nn.LayerNorm(config.width), nn.Linear(config.width, config.width), nn.ReLU(), last
         )
-
-    def noise(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Standard normal noise (B, K, D + 1): the slot's, then the gate's."""
-        return torch.randn(batch, self.num_slots, self.config.width + 1, generator=generator)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         drawn = self.start_noise(images, noise)

@@ -14,8 +14,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class KMeansConfig(CoreConfig):
-    """Options of the core ``kmeans``."""
-
     iterations: Count = 10
     """Rounds of assignment and mean."""
 
@@ -24,9 +22,8 @@ class KMeansConfig(CoreConfig):
 class KMeans(Core):
     """Each slot is a linear map of a cluster's mean; the attention is the assignment, 0 or 1.
 
-    Centres start from the features at random places of the image, interpolated between four
-    positions, so that two seldom coincide. An empty cluster keeps its centre. The gradient reaches
-    the encoder through the means, not through the assignment.
+    Centres start from the features at random places, interpolated so that two seldom coincide. An
+    empty cluster keeps its centre. The gradient passes through the means alone.
     """
 
     name = "kmeans"
@@ -90,8 +87,6 @@ def means(points: Tensor, attention: Tensor, centres: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SlotMlpConfig(CoreConfig):
-    """Options of the core ``slot-mlp``."""
-
     mlp_width: Count = 512
     """Hidden width of the MLP."""
     grid: Count = 8
@@ -100,10 +95,7 @@ class SlotMlpConfig(CoreConfig):
 
 @register("cores")
 class SlotMlp(Core):
-    """Slot k is the k-th part of the output of one MLP; its index is its identity.
-
-    It attends to all positions alike: its attention is 1/K everywhere. It draws no noise.
-    """
+    """Slot k is the k-th part of one MLP's output; attention is 1/K everywhere."""
 
     name = "slot-mlp"
     summary = "an MLP on the flattened features; no attention, no competition"
@@ -134,8 +126,6 @@ class SlotMlp(Core):
 
 @dataclass(frozen=True)
 class GlobalConfig(CoreConfig):
-    """Options of the core ``global``."""
-
     slots: int | None = 1
     """Always 1."""
     mlp_width: Count = 128

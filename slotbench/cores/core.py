@@ -29,8 +29,6 @@ class SlotOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class CoreConfig(Options):
-    """Options of every core."""
-
     slots: Annotated[int, Interval(ge=1, le=1024)] | None = None
     """Number of slots K; none: one more than the fullest image has objects."""
     width: Annotated[int, Interval(ge=1, le=8192)] = 64
@@ -40,14 +38,16 @@ class CoreConfig(Options):
 class Core(nn.Module, ABC):
     """An encoder, and a module that turns its features into slots.
 
-    A subclass names its ``Config`` (a frozen dataclass) and takes it with an encoder. Raise
-    ``version`` when a change gives other numbers from the same weights.
+    A subclass names its ``Config``, a frozen dataclass. Its constructor takes one, and an encoder.
     """
 
     version: ClassVar[int] = 1
+    """Raised when a change gives other numbers from the same weights."""
     Config: ClassVar[type[CoreConfig]] = CoreConfig
     draws: ClassVar[bool] = True
     """Whether the slots start from noise."""
+    extra_noise: ClassVar[int] = 0
+    """Random numbers that each slot takes beside the D of its start."""
 
     def __init__(self, config: Any, encoder: nn.Module) -> None:
         super().__init__()
@@ -66,13 +66,11 @@ class Core(nn.Module, ABC):
         return False
 
     def noise(self, batch: int, generator: torch.Generator) -> Tensor | None:
-        """Standard normal noise (B, K, D) for the slots' start, on the CPU; none if unused.
-
-        A core with another kind of start may draw more or fewer than D numbers a slot.
-        """
+        """Standard normal noise (B, K, D + ``extra_noise``), on the CPU; none if unused."""
         if not self.draws:
             return None
-        return torch.randn(batch, self.num_slots, self.config.width, generator=generator)
+        numbers = self.config.width + self.extra_noise
+        return torch.randn(batch, self.num_slots, numbers, generator=generator)
 
     @abstractmethod
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
@@ -82,12 +80,9 @@ class Core(nn.Module, ABC):
         """
 
     def start_noise(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        """``noise`` (B, K, D) on the images' device, or the fixed draw where none is given.
-
-        Only for cores that draw noise.
-        """
+        """``noise`` on the images' device, or the fixed draw; only for cores that draw noise."""
         if noise is None:
             fixed = self.noise(1, torch_generator("slots", "fixed"))
-            assert fixed is not None  # see above
+            assert fixed is not None
             noise = fixed.expand(len(images), -1, -1)
         return sent(noise, images.device)

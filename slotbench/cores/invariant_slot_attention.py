@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import SlotOutput
 from slotbench.cores.iterated import GradientConfig, IteratedAttention, normalised
-from slotbench.cores.layers import at_least_float32, cell_centres
+from slotbench.cores.layers import at_least_float32, cell_centres, content, content_width
 from slotbench.fields import Positive
 from slotbench.registry import register
 
@@ -22,7 +22,7 @@ SMALLEST, LARGEST = 1e-3, 2.0
 
 @dataclass(frozen=True)
 class InvariantSlotAttentionConfig(GradientConfig):
-    """Options of the core ``invariant-slot-attention``; the paper has ``slot_init=learned``."""
+    """The paper has ``slot_init=learned``."""
 
     grid_scale: Positive = 5.0
     """Divides the relative coordinates, which are large where the frame is small."""
@@ -44,10 +44,9 @@ class Frame(NamedTuple):
 class InvariantSlotAttention(IteratedAttention):
     """Slot attention with keys and values that carry positions relative to the slot's frame.
 
-    It reads the encoder's channels without the coordinates, which come last; an encoder that
-    adds its coordinates to the content (``encoder.coordinates`` is 0) undoes the invariance.
-    Slots' starting frames are drawn: positions uniform, scales normal (0.1, 0.1). It takes
-    memory for K times the features.
+    It reads the encoder's content channels alone. An encoder that adds its coordinates to the
+    content (``encoder.coordinates`` is 0) undoes the invariance. Starting frames are random:
+    positions uniform, scales normal (0.1, 0.1). It takes memory for K times the features.
     """
 
     name = "invariant-slot-attention"
@@ -55,11 +54,12 @@ class InvariantSlotAttention(IteratedAttention):
     source = "Biza et al. 2023, arXiv 2302.04973"
     Config = InvariantSlotAttentionConfig
     config: InvariantSlotAttentionConfig
+    extra_noise = 4
+    """The frame's position and scale."""
 
     def __init__(self, config: InvariantSlotAttentionConfig, encoder: nn.Module) -> None:
-        content = int(encoder.width) - int(encoder.coordinates)  # type: ignore[arg-type]
-        super().__init__(config, encoder, inputs=content)
-        self.content, width = content, config.width
+        super().__init__(config, encoder, inputs=content_width(encoder))
+        width = config.width
         self.to_place = nn.Linear(2, width)
         self.mix = nn.Sequential(
             nn.LayerNorm(width),
@@ -69,11 +69,6 @@ class InvariantSlotAttention(IteratedAttention):
         self.mix_out = nn.Linear(config.mlp_width, width)
         self.to_frame = nn.Linear(4, width) if config.frame_in_slot else None
         self.build_start(config)
-        self.last_only = config.gradient == "last"
-
-    def noise(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Standard normal noise (B, K, D + 4): the slot's, then position's and scale's."""
-        return torch.randn(batch, self.num_slots, self.config.width + 4, generator=generator)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         features, grid = self.encoder(images)
@@ -81,20 +76,21 @@ class InvariantSlotAttention(IteratedAttention):
         slots = self.start(images, drawn[:, :, :-4])
         centres = cell_centres(*grid).to(images.device)
         frame = starting_frame(drawn[:, :, -4:])
-        slots, attention, frame = self.refine(features[:, :, : self.content], slots, frame, centres)
+        inputs = content(features, self.encoder)
+        slots, attention, frame = self.refine(inputs, slots, frame, centres)
         if self.to_frame is not None:
             slots = slots + self.to_frame(torch.cat(frame, dim=2))
         return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
     def refine(
-        self, content: Tensor, slots: Tensor, frame: Frame, grid: Tensor
+        self, features: Tensor, slots: Tensor, frame: Frame, grid: Tensor
     ) -> tuple[Tensor, Tensor, Frame]:
         """All rounds -> slots (B, K, D), attention (B, K, N) and frames.
 
-        Takes content (B, N, C), slots (B, K, D), their frames, and the positions' y and x (N, 2).
+        Takes features (B, N, C), slots (B, K, D), their frames, and the positions' y and x (N, 2).
         The attention comes from a further round, which moves the frames but not the slots.
         """
-        inputs = self.norm_features(content)
+        inputs = self.norm_features(features)
         keys, values = self.to_key(inputs), self.to_value(inputs)
 
         def one_round(state: tuple[Tensor, Frame]) -> tuple[tuple[Tensor, Frame], Tensor]:

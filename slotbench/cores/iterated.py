@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
+from slotbench.cores.layers import content_width
 from slotbench.fields import Count, Positive, Space
 
 EPSILON = 1e-8
@@ -21,8 +22,6 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class IterationConfig(CoreConfig):
-    """Options of every core that refines its slots in rounds."""
-
     space: ClassVar[Space] = {"iterations": ("3", "5"), "eval_iterations": ("3", "5", "9")}
     iterations: Count = 3
     """Rounds of attention and update."""
@@ -34,8 +33,6 @@ class IterationConfig(CoreConfig):
 
 @dataclass(frozen=True)
 class StartConfig(IterationConfig):
-    """Options of every such core whose slots start from a random draw."""
-
     slot_init: Literal["gaussian", "learned"] = "gaussian"
     """``gaussian``: one learned Gaussian for all slots; ``learned``: a mean for each slot."""
     initial_spread: Positive = 1.0
@@ -45,8 +42,6 @@ class StartConfig(IterationConfig):
 
 @dataclass(frozen=True)
 class GradientConfig(StartConfig):
-    """Options of every such core that lets the user choose where the gradient passes."""
-
     gradient: Literal["all", "last"] = "all"
     """Rounds that pass the gradient: all (the papers) or the last (arXiv 2207.00787), which leaves
     the spread of the start unlearned."""
@@ -54,8 +49,6 @@ class GradientConfig(StartConfig):
 
 @dataclass(frozen=True)
 class AttentionConfig(IterationConfig):
-    """Options of every core that attends by query and key."""
-
     key_position_scale: float = 1.0
     """Scale, before training, of the keys' weights on the encoder's coordinate channels."""
     reading: Literal["mean", "sum"] = "mean"
@@ -68,8 +61,6 @@ class LearnedStart(Core):
     """A core whose slots start from a learned mean (and spread), and are refined in rounds."""
 
     config: IterationConfig
-    last_only: bool = False
-    """Whether the gradient passes through the last round only (arXiv 2207.00787)."""
     mean: nn.Parameter
     """float (K, D), or (1, D) for all slots."""
     log_spread: nn.Parameter
@@ -79,6 +70,14 @@ class LearnedStart(Core):
     @property
     def any_slots(self) -> bool:
         return len(self.mean) == 1
+
+    @property
+    def last_only(self) -> bool:
+        """Whether the gradient passes through the last round only (arXiv 2207.00787).
+
+        Cores without the option ``gradient`` are made for that.
+        """
+        return not isinstance(self.config, GradientConfig) or self.config.gradient == "last"
 
     @property
     def rounds(self) -> int:
@@ -111,8 +110,8 @@ class LearnedStart(Core):
     ) -> tuple[State, Tensor]:
         """The state after all rounds, and the last round's attention (B, K, N).
 
-        Where ``last_only``, all rounds but the last pass no gradient, and ``restart`` connects
-        the last one with the learned start.
+        With ``last_only`` the earlier rounds pass no gradient, and ``restart`` connects the last
+        one to the learned start.
         """
         early = self.rounds - 1 if self.last_only else 0
         with torch.no_grad():
@@ -147,12 +146,9 @@ class IteratedAttention(LearnedStart):
         for layer in (self.to_query, self.to_key, self.to_value, *self.mlp):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
-
-    def scale_position_keys(self, scale: float) -> None:
-        """Scale the keys' weights on the encoder's coordinate channels, which come last."""
-        first = int(self.encoder.width) - int(self.encoder.coordinates)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.to_key.weight[:, first:] *= scale
+        if isinstance(config, AttentionConfig):
+            with torch.no_grad():
+                self.to_key.weight[:, content_width(encoder) :] *= config.key_position_scale
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         features, grid = self.encoder(images)
@@ -165,7 +161,7 @@ class IteratedAttention(LearnedStart):
         return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
     def seeded(self, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Slots (B, K, D) before the first round, where they have seen the image already."""
+        """Slots (B, K, D) before the first round; a core may let them see the image first."""
         del keys, values
         return slots
 

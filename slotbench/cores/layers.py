@@ -40,8 +40,21 @@ class PositionEmbedding(nn.Module):
         return features + embedded.permute(2, 0, 1)
 
 
+def content_width(encoder: nn.Module) -> int:
+    """Channels of an encoder's features before its ``coordinates``, which hold only the position.
+
+    An encoder without that attribute has none.
+    """
+    return int(encoder.width) - int(getattr(encoder, "coordinates", 0))  # type: ignore[arg-type]
+
+
+def content(features: Tensor, encoder: nn.Module) -> Tensor:
+    """Features float (B, N, F) without the coordinates."""
+    return features[..., : content_width(encoder)]
+
+
 def at_least_float32(values: Tensor) -> Tensor:
-    """Values as float32 where autocast made them shorter; float64 stays."""
+    """Half precision as float32; float32 and float64 stay."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -94,8 +107,7 @@ class _Penalty(torch.autograd.Function):
 def with_penalty(values: Tensor, penalty: Tensor) -> Tensor:
     """``values``, whose backward pass also adds the gradient of the scalar ``penalty``.
 
-    So a core can have a loss of its own under any objective, which does not know of it. The loss
-    that training prints is without it.
+    It gives a core a loss of its own under any objective. The printed loss does not include it.
     """
     result: Tensor = _Penalty.apply(values, penalty)
     return result

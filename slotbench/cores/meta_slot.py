@@ -19,12 +19,10 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class MetaSlotConfig(StartConfig, AttentionConfig):
-    """Options of the core ``meta-slot``."""
-
     prototypes: Count = 512
     """Number of vectors in the codebook."""
     pruning: Share = 0.5
-    """Share of the training images whose duplicates are removed; outside training it is all."""
+    """Share of the training images whose duplicates are removed; evaluation removes all."""
 
 
 @register("cores")
@@ -42,17 +40,13 @@ class MetaSlot(IteratedAttention):
     source = "Liu et al. 2025, arXiv 2505.20772"
     Config = MetaSlotConfig
     config: MetaSlotConfig
-    last_only = True
+    extra_noise = 1
+    """Decides whether the image's duplicates are removed."""
 
     def __init__(self, config: MetaSlotConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
-        self.scale_position_keys(config.key_position_scale)
         self.build_start(config)
         self.codebook = nn.Parameter(torch.randn(config.prototypes, config.width))
-
-    def noise(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Standard normal noise (B, K, D + 1); the last number decides about the pruning."""
-        return torch.randn(batch, self.num_slots, self.config.width + 1, generator=generator)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         drawn = self.start_noise(images, noise)
@@ -107,8 +101,7 @@ def distances(slots: Tensor, codebook: Tensor) -> Tensor:
 def codebook_loss(distance: Tensor) -> Tensor:
     """The loss of the prototypes: a scalar, from :func:`distances` (B, K, M).
 
-    Each slot draws its nearest prototype to itself; a prototype that is nearest to no slot of the
-    batch is drawn to its nearest slot, so that none is left behind.
+    It pulls the nearest prototype to each slot, and each unused prototype to its nearest slot.
     """
     rows = distance.flatten(0, 1)
     unused = torch.ones_like(rows[0]).index_fill(0, rows.argmin(dim=1), 0)
@@ -116,9 +109,9 @@ def codebook_loss(distance: Tensor) -> Tensor:
 
 
 def duplicates(nearest: Tensor, distance: Tensor) -> Tensor:
-    """Slots whose prototype another slot of the image is nearer to: bool (B, K).
+    """Slots whose prototype is nearer to another slot of the image: bool (B, K).
 
-    ``nearest`` int64 (B, K) is each slot's prototype, ``distance`` float (B, K) how far it is.
+    ``nearest`` int64 (B, K) is each slot's prototype, ``distance`` float (B, K) its distance.
     """
     same = nearest[:, :, None] == nearest[:, None, :]
     return (same & (distance[:, None, :] < distance[:, :, None])).any(dim=2)

@@ -19,8 +19,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class SinkhornSlotsConfig(SlotAttentionConfig):
-    """Options of the core ``sinkhorn-slots``."""
-
     sinkhorn_iterations: Count = 5
     """Rescalings of slots and positions in each plan; the last rescales the positions."""
     mesh_steps: Whole = 4

@@ -15,14 +15,12 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class ImplicitSlotAttentionConfig(StartConfig, AttentionConfig):
-    """Options of the core ``implicit-slot-attention``."""
-
     space: ClassVar[Space] = {**AttentionConfig.space, "seeded": ("false", "true")}
     later: ClassVar[tuple[str, ...]] = ("seeded",)
     seeded: bool = False
     """Whether each slot first reads a cell of the image: the places nearest to one of K keys that
-    lie far apart. Slots that start alike may each keep a region of the frame, whatever stands in
-    it. Seeded slots do so on other seeds, and may on fewer (docs/log.md)."""
+    lie far apart. Without it, slots may each keep a region of the frame whatever stands there;
+    with it they do so on other seeds, and perhaps on fewer (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,9 @@ class ImplicitSlotAttention(IteratedAttention):
     source = "Chang et al. 2022, arXiv 2207.00787"
     Config = ImplicitSlotAttentionConfig
     config: ImplicitSlotAttentionConfig
-    last_only = True
 
     def __init__(self, config: ImplicitSlotAttentionConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
-        self.scale_position_keys(config.key_position_scale)
         self.build_start(config)
 
     def seeded(self, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -63,7 +59,8 @@ def cells(points: Tensor, count: int) -> Tensor:
     """The cells of ``count`` seeds that lie far apart, float (B, count, N), each 0 or 1.
 
     Of the points (B, N, D) the first seed is the nearest to their mean; each other is the farthest
-    from its nearest seed (Gonzalez 1985). A point belongs to its nearest seed; of equals the first.
+    from its nearest seed (Gonzalez 1985). A point belongs to its nearest seed; ties go to the
+    first.
     """
     nearest = points.new_full(points.shape[:2], torch.inf)
     owner = torch.zeros(points.shape[:2], dtype=torch.int64, device=points.device)
@@ -87,15 +84,6 @@ class SlotAttention(ImplicitSlotAttention):
     Config = SlotAttentionConfig
     config: SlotAttentionConfig
 
-    def __init__(self, config: SlotAttentionConfig, encoder: nn.Module) -> None:
-        super().__init__(config, encoder)
-        self.last_only = config.gradient == "last"
-
-
-@dataclass(frozen=True)
-class BoQsaConfig(AttentionConfig):
-    """Options of the core ``bo-qsa``."""
-
 
 @register("cores")
 class BoQsa(IteratedAttention):
@@ -107,14 +95,11 @@ class BoQsa(IteratedAttention):
     name = "bo-qsa"
     summary = "slot attention from a learned query a slot, straight-through; no noise"
     source = "Jia et al. 2022, arXiv 2210.08990"
-    Config = BoQsaConfig
-    config: BoQsaConfig
+    Config = AttentionConfig
     draws = False
-    last_only = True
 
-    def __init__(self, config: BoQsaConfig, encoder: nn.Module) -> None:
+    def __init__(self, config: AttentionConfig, encoder: nn.Module) -> None:
         super().__init__(config, encoder)
-        self.scale_position_keys(config.key_position_scale)
         self.mean = nn.Parameter(torch.empty(self.num_slots, config.width))
         nn.init.xavier_uniform_(self.mean)
 

@@ -19,8 +19,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class SlotMixtureConfig(GradientConfig):
-    """Options of the core ``slot-mixture``; slots start as the components' means."""
-
     initial_deviation: Positive = 1.0
     """Standard deviation of each component's start, before training; it is learned afterwards."""
     smallest_variance: Positive = 1e-2
@@ -68,7 +66,6 @@ class SlotMixture(LearnedStart):
         )
         self.log_deviation = nn.Parameter(torch.full((width,), math.log(config.initial_deviation)))
         self.build_start(config)
-        self.last_only = config.gradient == "last"
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         features, grid = self.encoder(images)

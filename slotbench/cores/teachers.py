@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from slotbench.cores.layers import content
 from slotbench.errors import UserError
 
 EXAMPLES = "For example: timm:vit_base_patch16_224.dino, or the directory or id of a run"
@@ -16,8 +17,8 @@ EXAMPLES = "For example: timm:vit_base_patch16_224.dino, or the directory or id 
 class Teacher:
     """A frozen encoder: images float32 (B, 3, H, W) in [0, 1] -> features float32 (B, N, F).
 
-    It stays in evaluation mode, passes no gradient, computes in single precision under autocast
-    too, and takes images of any device and size.
+    It passes no gradient, computes in single precision even under autocast, and takes images of
+    any device and size.
     """
 
     def __init__(self, name: str, encoder: nn.Module, image_size: int, source: str) -> None:
@@ -42,9 +43,7 @@ class Teacher:
         images = resized(images.to(device), self.image_size)
         with torch.autocast(device.type, enabled=False):
             features: Tensor = self.encoder(images.float())[0]
-        # Coordinates say nothing about the image.
-        coordinates = int(getattr(self.encoder, "coordinates", 0))
-        return features[..., : features.shape[2] - coordinates].float()
+        return content(features, self.encoder).float()
 
 
 Teachers = Callable[[str, Path | None], Teacher]
@@ -63,9 +62,9 @@ def resized(images: Tensor, size: int) -> Tensor:
 def timm_teacher(text: str, weights: Path | None = None, image_size: int = 224) -> Teacher:
     """The teacher ``timm:MODEL``, which sees images of ``image_size`` pixels.
 
-    Its weights are fetched or, where ``weights`` names a file, read. Its features are
-    ``forward_features`` without the class token, so after the last LayerNorm; the code of DINOSAUR
-    takes them before it. :class:`UserError` where there is no such model, or no weights.
+    Its weights are read from the file ``weights``, or fetched. Its features are
+    ``forward_features`` without the class token: after the last LayerNorm (DINOSAUR's code takes
+    them before it). :class:`UserError` where there is no such model, or no weights.
     """
     from slotbench.cores.encoders.vit import ViT, ViTConfig
 

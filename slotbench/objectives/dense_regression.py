@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import content
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import to_original
 from slotbench.fields import NotNegative, Share
 from slotbench.objectives.dense import DenseConfig, DensePrediction
-from slotbench.objectives.dense_targets import TeacherTarget, content, load
+from slotbench.objectives.dense_targets import TeacherTarget, load
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     cosine,

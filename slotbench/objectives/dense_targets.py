@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
-from slotbench.cores.layers import he_initialise
+from slotbench.cores.layers import content, content_width, he_initialise
 from slotbench.cores.teachers import Teacher, Teachers
 from slotbench.objectives.heads import momentum_copy, move
 
@@ -61,7 +61,7 @@ class TeacherTarget(nn.Module):
             if math.isqrt(count) ** 2 != count:
                 raise ValueError(f"the features {teacher.name} lie on no square grid")
             return
-        self.width = int(core.encoder.width) - coordinates(core.encoder)  # type: ignore[arg-type]
+        self.width = content_width(core.encoder)
         if any(weight.requires_grad for weight in core.encoder.parameters()):
             self.copy = momentum_copy(core.encoder)
 
@@ -92,13 +92,3 @@ def load(teachers: Teachers, name: str | None, weights: str | None) -> Teacher |
         return None
     with torch.random.fork_rng(devices=[]):
         return teachers(name, None if weights is None else Path(weights))
-
-
-def coordinates(encoder: nn.Module) -> int:
-    """How many of an encoder's channels, the last, hold nothing but the position."""
-    return int(getattr(encoder, "coordinates", 0))
-
-
-def content(features: Tensor, encoder: nn.Module) -> Tensor:
-    """Features float (B, N, F) without the channels that hold nothing but the position."""
-    return features[..., : features.shape[-1] - coordinates(encoder)]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
+from slotbench.cores.layers import content, content_width
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment, by_view
-from slotbench.objectives.dense_targets import content, coordinates
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import Prototypes, full_precision, mlp
 from slotbench.objectives.objective import TrainBatch
@@ -138,9 +138,8 @@ class SlotCon(GroupAndContrast):
 
     def __init__(self, core: Core, config: SlotConConfig, alignment: Alignment) -> None:
         super().__init__(core, config, alignment, config.prototypes)
-        features = int(core.encoder.width) - coordinates(core.encoder)  # type: ignore[arg-type]
         self.dense = nn.Sequential(
-            mlp((features, config.hidden, config.projection)),
+            mlp((content_width(core.encoder), config.hidden, config.projection)),
             Prototypes(config.projection, config.prototypes),
         )
         self.follow("dense")

@@ -36,11 +36,26 @@ class Rectangle(nn.Module):
         return maps.flatten(2).mT, (height, width)
 
 
+class Plain(nn.Module):
+    """An encoder without coordinates that, as a plugin's may, does not say so."""
+
+    width = 8
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 8, 8, 8)
+
+    def forward(self, images):
+        maps = self.layer(images)
+        return maps.flatten(2).mT, tuple(maps.shape[2:])
+
+
 ENCODERS = {
     "strided-cnn": lambda: cnn.StridedCnn(cnn.StridedCnnConfig(channels=8), 32),
     "cnn": lambda: cnn.Cnn(cnn.CnnConfig(channels=8, depth=2), 32),
     "pixels": lambda: cnn.Pixels(cnn.PixelsConfig(channels=8), 32),
     "rectangle": Rectangle,
+    "plain": Plain,
 }
 
 

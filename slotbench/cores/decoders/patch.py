@@ -18,8 +18,8 @@ from slotbench.registry import register
 class SlotMLP(nn.Module):
     """Slots (B, K, D) -> contents (B, P, C) and masks (B, K, P), which sum to 1 over K.
 
-    Each slot is broadcast to P positions with learned embeddings. An MLP makes the content and a
-    logit of each, and a softmax over slots mixes them. ``channels`` is C + 1.
+    Each slot is broadcast to P positions with learned embeddings. An MLP makes C channels and a
+    logit for each, and a softmax over slots mixes them. ``channels`` is C + 1.
     """
 
     def __init__(self, width: int, positions: int, channels: int, hidden: int, depth: int) -> None:
@@ -45,8 +45,6 @@ class SlotMLP(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchConfig(Options):
-    """Options of decoders of patches of pixels."""
-
     patch: Count = 4
     """Pixels of a patch's side."""
     size: Count = 32
@@ -64,8 +62,6 @@ class PatchConfig(Options):
 
 @dataclass(frozen=True)
 class PatchMLPConfig(PatchConfig):
-    """Options of the decoder ``patch-mlp``."""
-
     hidden: Count = 256
     """Width of the hidden layers; 1,024 in the paper."""
     depth: Count = 3
@@ -118,8 +114,8 @@ class Autoregressive(nn.Module):
     """Slots (B, K, D) and a target (B, P, C) -> its prediction (B, P, C) and masks (B, K, P).
 
     Position p is predicted from the slots and the target's positions before p. The masks are
-    the last block's attention to the slots, the mean over heads. Positions are embedded, which
-    the paper leaves to the features; ``heads`` divide ``width``.
+    the last block's attention to the slots, the mean over heads. Positions are embedded; in the
+    paper the features carry them. ``width`` is a multiple of ``heads``.
     """
 
     def __init__(
@@ -146,8 +142,6 @@ class Autoregressive(nn.Module):
 
 @dataclass(frozen=True)
 class TransformerConfig(PatchConfig):
-    """Options of the decoder ``transformer``."""
-
     width: Count = 64
     """Width of the tokens."""
     depth: Count = 2
@@ -160,8 +154,8 @@ class TransformerConfig(PatchConfig):
 class Transformer(ImageDecoder):
     """Autoregressive reconstruction of the image's patches, row by row.
 
-    The target is given (teacher forcing), in evaluation too, so the image's error says little;
-    the masks are the attention to the slots. There are no images of single slots.
+    Teacher forcing feeds it the true patches, in evaluation too, so the image's error says little.
+    The masks are the attention to the slots. There are no images of single slots.
     """
 
     name = "transformer"

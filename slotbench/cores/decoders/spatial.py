@@ -16,11 +16,11 @@ from slotbench.registry import register
 
 
 class Decoded(NamedTuple):
-    """What a decoder makes of B sets of K slots, at its own resolution h x w."""
+    """A decoder's output for B sets of K slots, at its own resolution h x w."""
 
     image: Tensor | None
-    """float (B, 3, h, w): the mixture; pixels of the training images lie in [0, 1]. None where
-    features are decoded."""
+    """float (B, 3, h, w): the mixture, on the scale of images in [0, 1]; none where features are
+    decoded."""
     masks: Tensor
     """float (B, K, h', w'), in [0, 1]; sums to 1 over K at each position."""
     parts: Tensor | None
@@ -39,17 +39,11 @@ class ImageDecoder(nn.Module, ABC):
 
 
 class MixtureDecoder(ImageDecoder):
-    """Decodes every slot by itself and mixes the results (paper, Section 3.1).
-
-    A subclass sets ``size``.
-    """
+    """Decodes every slot by itself and mixes the results (paper, Section 3.1)."""
 
     @abstractmethod
     def decode(self, slots: Tensor) -> Tensor:
-        """Each slot by itself: (B*K, D) -> float (B*K, 4, size, size).
-
-        The channels are red, green, blue and the logit of the mask.
-        """
+        """Slots (M, D) -> float (M, 4, size, size): red, green, blue and the mask's logit."""
 
     def forward(
         self, slots: Tensor, images: Tensor | None = None, prior: Tensor | None = None
@@ -68,8 +62,8 @@ class SpatialBroadcast(MixtureDecoder):
 
     ``start`` is the side of the grid; each convolution multiplies it by its stride.
 
-    The first convolution is linear, so it is taken of the positions once for all slots. Of a slot
-    it is the same everywhere but at the borders, so it is taken on a small grid and repeated.
+    The first convolution is linear: that of the positions is computed once for all slots. That of
+    a slot differs only at the borders: it is computed on a small grid and repeated.
     """
 
     def __init__(self, slot_width: int, channels: int, start: int, strides: Sequence[int]) -> None:
@@ -91,7 +85,7 @@ class SpatialBroadcast(MixtureDecoder):
         layer = self.layers[0]
         assert isinstance(layer, nn.ConvTranspose2d)
         stride, edge = layer.stride[0], -(-2 // layer.stride[0])
-        # Two pixels of the output at each border feel it: they lie in `edge` cells of the grid.
+        # The border changes two output pixels on each side, which lie in `edge` cells of the grid.
         small = min(self.start, 2 * edge + 1)
         made: Tensor = layer(spread(slots, small))
         if small < self.start:
@@ -114,8 +108,6 @@ def spread(slots: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class BroadcastConfig(Options):
-    """Options of the decoder ``broadcast``."""
-
     channels: Count = 64
     """Channels of every layer."""
 
@@ -141,8 +133,6 @@ class Broadcast(SpatialBroadcast):
 
 @dataclass(frozen=True)
 class BroadcastFullConfig(Options):
-    """Options of the decoder ``broadcast-full``."""
-
     channels: Count = 32
     """Channels of every layer."""
     depth: Count = 3
@@ -164,8 +154,6 @@ class BroadcastFull(SpatialBroadcast):
 
 @dataclass(frozen=True)
 class BilinearConfig(Options):
-    """Options of the decoder ``bilinear``."""
-
     channels: Count = 32
     """Channels of every layer, and the rank of the bilinear form."""
     depth: Whole = 1
@@ -175,8 +163,8 @@ class BilinearConfig(Options):
     size: Count = 32
     """Side of the decoded image, a multiple of the grid; the target is area-averaged to it."""
     bounded: bool = True
-    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask with a colour darker
-    than black draws the same picture as a full mask, and small objects stay half background."""
+    """Whether a sigmoid keeps colours in [0, 1]. Without it a faint mask of a colour below black
+    draws the same picture as a full mask, and small objects stay half background."""
     frequencies: tuple[float, float, float, float] = (0.5, 1.0, 2.0, 4.0)
     """Half-waves across the frame of the position's sines and cosines."""
 
@@ -184,9 +172,8 @@ class BilinearConfig(Options):
 class BilinearForm(nn.Module):
     """A low-rank bilinear form of slot and position, then 3x3 convolutions on the grid.
 
-    h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position. Each slot
-    draws its own pattern of waves. That finds objects in far fewer steps than adding coordinates
-    to the slot (docs/log.md).
+    h(p) = relu(W (P p * G z) + B z) for slot z and the Fourier code p of a position. It finds
+    objects in far fewer steps than adding coordinates to the slot (docs/log.md).
     """
 
     code: Tensor

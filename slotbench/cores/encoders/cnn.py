@@ -1,6 +1,5 @@
 """Encoders: images (B, 3, H, W) -> features (B, N, F) and the grid (H', W') they lie on."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,8 +13,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class CnnConfig(Options):
-    """Options of the encoder ``cnn``."""
-
     channels: Count = 64
     """Channels of every layer; the width F of the features."""
     depth: Count = 4
@@ -24,10 +21,10 @@ class CnnConfig(Options):
 
 @register("encoders")
 class Cnn(nn.Module):
-    """The paper's encoder: 5x5 convolutions at the image's own resolution.
+    """The paper's encoder (Appendix E): 5x5 convolutions at the image's own resolution.
 
-    Then position embedding, which is added, and a position-wise MLP (paper, Appendix E).
-    ``width`` is F; the last ``coordinates`` of the F channels hold only the position.
+    A position embedding is added, and a position-wise MLP follows. ``width`` is F; the last
+    ``coordinates`` of the F channels hold only the position.
     """
 
     name = "cnn"
@@ -65,24 +62,25 @@ class Cnn(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConfig(Options):
-    """Options of encoders that standardise pixels by constants near CLEVR's."""
+    """The defaults are near CLEVR's."""
 
     input_mean: float = 0.6
     """Subtracted from the pixels, which lie in [0, 1]."""
     input_deviation: Positive = 0.2
-    """Divides the pixels after that."""
+    """Divides the difference."""
 
 
-class PlacedEncoder(nn.Module, ABC):
+class PlacedEncoder(nn.Module):
     """Normalised content, with linear coordinates in four channels of their own behind it.
 
     So a core can tell content from position. The coordinates are linear, because finer ones let
-    slots cut objects in two (docs/log.md). A subclass calls :meth:`place` last in its constructor
-    and defines :meth:`maps`.
+    slots cut objects in two (docs/log.md). A subclass makes ``trunk`` and then calls :meth:`place`.
     """
 
     coordinates = 4
     grid: Tensor
+    trunk: nn.Sequential
+    """From standardised pixels (B, 3, H, W) to content (B, channels, side, side)."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -94,16 +92,13 @@ class PlacedEncoder(nn.Module, ABC):
         self.side, centres = side, cell_centres(side, side)
         self.register_buffer("grid", torch.cat([centres, -centres], dim=1), persistent=False)
 
-    @abstractmethod
-    def maps(self, pixels: Tensor) -> Tensor:
-        """Standardised pixels (B, 3, H, W) -> content (B, channels, side, side)."""
-
     def seen(self, images: Tensor) -> Tensor:
         """Content (B, F, side, side) of images (B, 3, H, W), without norm and position."""
-        return self.maps((images - self.config.input_mean) / self.config.input_deviation)
+        maps: Tensor = self.trunk((images - self.config.input_mean) / self.config.input_deviation)
+        return maps
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and the grid they lie on."""
+        """Images (B, 3, H, W) in [0, 1] -> features (B, N, F) and their grid."""
         content = self.norm(self.seen(images).flatten(2).mT)
         grid = self.grid.to(content.dtype).expand(len(images), -1, -1)
         return torch.cat([content, grid], dim=2), (self.side, self.side)
@@ -111,8 +106,6 @@ class PlacedEncoder(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class StridedCnnConfig(PixelConfig):
-    """Options of the encoder ``strided-cnn``."""
-
     channels: Count = 64
     """Channels of every layer; the features have four more, the coordinates."""
     depth: Whole = 2
@@ -142,14 +135,9 @@ class StridedCnn(PlacedEncoder):
         he_initialise(self.trunk)
         self.place(image_size // stride)
 
-    def maps(self, pixels: Tensor) -> Tensor:
-        return self.trunk(pixels)  # type: ignore[no-any-return]
-
 
 @dataclass(frozen=True)
 class PixelsConfig(PixelConfig):
-    """Options of the encoder ``pixels``."""
-
     channels: Count = 32
     """Channels of both layers; the features have four more, the coordinates."""
 
@@ -158,9 +146,9 @@ class PixelsConfig(PixelConfig):
 class Pixels(PlacedEncoder):
     """A network of two layers on each pixel's own colour, with coordinates beside it.
 
-    It sees no neighbours. So it knows no textures and no shapes, but blurs no edges: where objects
-    have one colour each, one 3x3 convolution already makes edges of them that lie farther from
-    everything than objects do (docs/log.md).
+    It sees no neighbours, so neither textures nor shapes, and blurs no edges. Where objects have
+    one colour each, a single 3x3 convolution gives their edges features far from every object's
+    (docs/log.md).
     """
 
     name = "pixels"
@@ -178,6 +166,3 @@ class Pixels(PlacedEncoder):
         assert first.bias is not None
         nn.init.uniform_(first.bias, -1.5, 1.5)
         self.place(image_size)
-
-    def maps(self, pixels: Tensor) -> Tensor:
-        return self.trunk(pixels)  # type: ignore[no-any-return]

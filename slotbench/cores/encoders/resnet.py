@@ -18,23 +18,21 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class ResNetConfig(PixelConfig):
-    """Options of the encoders ``resnet18`` and ``resnet34``."""
-
     channels: Count = 64
-    """Width that a 1x1 convolution brings the last stage to; the features have four more."""
+    """Outputs of the 1x1 convolution after the last stage; the features have four more."""
     base: Count = 64
     """Channels of the stem and the first stage; each further stage has twice as many."""
     stages: Annotated[int, Interval(ge=1, le=4)] = 4
-    """Number of stages used, of four; each but the first halves the resolution."""
+    """Number of stages; each but the first halves the resolution."""
 
 
 class ResNet(PlacedEncoder):
     """A ResNet (He et al. 2015, arXiv 1512.03385) trained from scratch, with SAVi's changes.
 
-    As in the code of SAVi (Kipf et al. 2021, arXiv 2111.12594): the stem is a 3x3 convolution of
-    stride 1 without pooling, normalisation is by groups instead of the batch, and each block
-    starts as the identity. SAVi adds coordinates to the features; here they are channels of their
-    own. ValueError where the stages do not divide the image.
+    As in SAVi's code (Kipf et al. 2021, arXiv 2111.12594): the stem is a 3x3 convolution of
+    stride 1 without pooling, normalisation is by groups, and each block starts as the identity.
+    SAVi adds coordinates to the features; here they are channels of their own. ValueError where
+    the stages do not divide the image.
     """
 
     Config: ClassVar[type] = ResNetConfig
@@ -63,8 +61,8 @@ class ResNet(PlacedEncoder):
                 nn.init.zeros_(block.bn2.weight)
         self.place(image_size // stride)
 
-    def maps(self, pixels: Tensor) -> Tensor:
-        return self.project(self.trunk(pixels))  # type: ignore[no-any-return]
+    def seen(self, images: Tensor) -> Tensor:
+        return self.project(super().seen(images))  # type: ignore[no-any-return]
 
 
 def _norm(channels: int) -> nn.GroupNorm:

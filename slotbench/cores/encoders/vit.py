@@ -16,18 +16,16 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class ViTConfig(Options):
-    """Options of the encoder ``vit``."""
-
     model: str = "vit_tiny_patch16_224"
     """timm's name of the architecture."""
     patch: Count | None = 8
-    """Pixels of a patch's side; none: the model's own, which its pretrained weights are for."""
+    """Pixels of a patch's side; none: as in the model's pretrained weights."""
     pretrained: bool = False
     """Whether timm fetches the model's pretrained weights."""
     weights: str | None = None
-    """A file with weights instead: .safetensors, or a state dict that torch saved."""
+    """A file with weights: .safetensors, or a state dict that torch saved."""
     frozen: bool = False
-    """Whether the weights stay as they are."""
+    """Whether the weights are not trained."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,9 +37,8 @@ class ViTConfig(Options):
 class ViT(nn.Module):
     """Patch tokens of a ViT (Dosovitskiy et al. 2020, arXiv 2010.11929), after its last norm.
 
-    Positions are embedded in the tokens, so no channel holds coordinates only. timm resamples
-    weights of another image or patch size. ValueError where timm is not installed, has no such
-    model, or cannot get the weights, and where the patches do not divide the image.
+    timm resamples weights of another image or patch size. ValueError where timm is not installed,
+    has no such model, or cannot get the weights, and where the patches do not divide the image.
     """
 
     name = "vit"
@@ -116,10 +113,8 @@ def create(name: str, image_size: int, patch: int | None, pretrained: bool) -> A
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load weights from a file, running no code in it.
 
-    ValueError where they do not fit; the model must not be used then.
-
-    timm resamples position and patch embeddings of other sizes, and translates the names of
-    other repositories, as it does with weights that it fetches.
+    timm resamples position and patch embeddings of other sizes and translates the names of other
+    repositories. ValueError where the weights do not fit; the model must not be used then.
     """
     try:
         if path.suffix == ".safetensors":
@@ -136,7 +131,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         if translate is not None:
             state = translate(dict(state), model)
-        # Extra weights, such as a classifier, are left out; none of the model's may be missing.
+        # Extra weights, such as a classifier's, are ignored.
         missing = model.load_state_dict(state, strict=False).missing_keys
     except (RuntimeError, AttributeError, KeyError, IndexError) as error:
         raise ValueError(f"the weights of {path} are of another model: {error}") from error
