@@ -115,7 +115,6 @@ class SlotMlp(Core):
         )
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
-        del noise
         features, grid = self.encoder(images)
         maps = self.norm_features(features).mT.reshape(len(images), -1, *grid)
         flat = functional.adaptive_avg_pool2d(maps, self.config.grid).flatten(1)
@@ -159,7 +158,6 @@ class GlobalVector(Core):
         self.to_slot = nn.Linear(config.mlp_width, config.width)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
-        del noise
         features, grid = self.encoder(images)
         slots = self.to_slot(self.mlp(features).mean(dim=1, keepdim=True))
         return SlotOutput(slots, slots.new_ones(len(images), 1, *grid), features)

@@ -162,7 +162,6 @@ class IteratedAttention(LearnedStart):
 
     def seeded(self, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Slots (B, K, D) before the first round; a core may let them see the image first."""
-        del keys, values
         return slots
 
     def step(self, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -104,5 +104,4 @@ class BoQsa(IteratedAttention):
         nn.init.xavier_uniform_(self.mean)
 
     def start(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        del noise
         return self.mean.expand(len(images), -1, -1)

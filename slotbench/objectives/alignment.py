@@ -26,12 +26,12 @@ class Paired(NamedTuple):
     vectors: Tensor
     """float (V, M, D)."""
     image: Tensor
-    """int64 (M,): the image of the batch that a row comes from."""
+    """int64 (M,): each row's image in the batch."""
     weights: Tensor
     """float32 (V, B, M / B, K): of an image's slots in its rows; they sum to 1 over K."""
 
     def carried(self, values: Tensor) -> Tensor:
-        """A number of each slot, (V * B, K), as its weighted mean in each row: float32 (V, M)."""
+        """A number per slot, (V * B, K) -> its weighted mean in each row, float32 (V, M)."""
         views, _, _, count = self.weights.shape
         return (self.weights @ values.float().view(views, -1, count, 1)).flatten(1)
 
@@ -50,7 +50,7 @@ class Alignment(ABC):
     def noise(
         self, core: Core, batch: int, views: int, generator: torch.Generator
     ) -> Tensor | None:
-        """Initial noise (V * B, K, D), view by view; drawn anew for every image and view."""
+        """Initial noise (V * B, K, D), view by view; each image and view has its own."""
         return core.noise(views * batch, generator)
 
     def pair(self, output: SlotOutput, views: Views) -> Paired:
@@ -79,10 +79,9 @@ class Alignment(ABC):
 
 
 class SlotAlignment(Alignment):
-    """Gives each slot of the first view its partner in every other view.
+    """Gives each slot of the first view a partner in every other view.
 
-    A partner is a mean of the other view's slots with weights that sum to 1. In a one-to-one
-    assignment one weight is 1.
+    A partner is a weighted mean of the other view's slots. One-to-one, a single weight is 1.
     """
 
     def weights(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
@@ -106,7 +105,6 @@ class Pool(Alignment):
     temperature = 0.5
 
     def weights(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
-        del attention, matrices
         views, batch, count, _ = slots.shape
         return slots.new_full((views, batch, 1, count), 1 / count)
 
@@ -115,9 +113,8 @@ class Pool(Alignment):
 class Shared(SlotAlignment):
     """The same initial noise in all views, slots paired by index.
 
-    The noise is drawn once a step and is the same for every image of the batch. A draw for each
-    image would identify the positive pair, and the loss would fall without the slots learning
-    anything.
+    All images of a step share one draw. A draw for each image would identify the positive pair, and
+    the loss would fall although the slots learn nothing.
     """
 
     name = "shared"
@@ -131,7 +128,6 @@ class Shared(SlotAlignment):
         return None if noise is None else noise.expand(views * batch, -1, -1)
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
-        del attention, matrices
         views, batch, count, _ = slots.shape
         return torch.eye(count, device=slots.device).expand(views - 1, batch, -1, -1)
 
@@ -145,7 +141,6 @@ class Hungarian(SlotAlignment):
     source = "Kuhn 1955"
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
-        del attention, matrices
         return one_to_one(similarity(slots))
 
 
@@ -163,7 +158,6 @@ class Mask(SlotAlignment):
     source = "slotbench, docs/objectives.md; Wen et al. 2022, arXiv 2205.15288"
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
-        del slots
         return one_to_one(overlap(attention, matrices))
 
 
@@ -173,7 +167,7 @@ class Sinkhorn(SlotAlignment):
 
     Cuturi 2013, arXiv 1306.0895, with equal masses for all slots. The partner of a slot is the
     mean of the other view's slots, weighted by the slot's row of the plan (the barycentric
-    projection; Peyre and Cuturi 2019, Remark 4.11), so that gradients reach every one of them.
+    projection; Peyre and Cuturi 2019, Remark 4.11), so gradients reach all of them.
     """
 
     name = "sinkhorn"
@@ -181,22 +175,14 @@ class Sinkhorn(SlotAlignment):
     source = "Cuturi 2013, arXiv 1306.0895"
 
     def __init__(self, epsilon: float = 0.05, iterations: int = 20) -> None:
-        """``epsilon`` weighs the entropy against similarities in [-1, 1]: towards 0 the plan
-        becomes Hungarian's, towards infinity the mean of all slots. ``iterations``: rounds of
-        normalising columns, then rows; a smaller epsilon needs more of them. The defaults are
-        SwAV's epsilon (arXiv 2006.09882) and enough rounds that the columns of unrelated slots
-        sum to 1 within 4 % (3 rounds are enough for matching slots).
-
-        ValueError where epsilon is not above 0 or there are no iterations.
+        """``epsilon`` weighs the entropy against similarities in [-1, 1]: near 0 the plan is
+        Hungarian's, near infinity the mean of all slots. ``iterations`` normalise columns, then
+        rows. The defaults are SwAV's epsilon (arXiv 2006.09882) and as many rounds as bring the
+        columns of unrelated slots within 4 % of 1; matching slots need 3.
         """
-        if not epsilon > 0:
-            raise ValueError(f"epsilon={epsilon}: expected a number above 0")
-        if iterations < 1:
-            raise ValueError(f"iterations={iterations}: expected at least 1")
         self.epsilon, self.iterations = epsilon, iterations
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
-        del attention, matrices
         # Transposed, so that the last rescaling makes the rows sum to 1.
         log_plan, _ = sinkhorn(similarity(slots).mT / self.epsilon, self.iterations)
         return log_plan.mT.exp()

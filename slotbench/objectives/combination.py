@@ -9,24 +9,20 @@ from torch import Tensor, nn
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
 from slotbench.datasets.format.views import Views
-from slotbench.fields import NoOptions
 from slotbench.objectives.objective import Objective, TrainBatch
 
 
 class Combination(Objective):
     """The weighted sum of objectives on one core, each with views of its own.
 
-    The parts share the core. The state dict holds it once, under ``core``; each part's own
-    weights stand under ``members.<number>``.
+    The state dict holds the core once, under ``core``, and each part's own weights under
+    ``members.<number>``.
     """
-
-    Config = NoOptions
 
     def __init__(self, core: Core, parts: dict[str, Objective], weights: tuple[float, ...]) -> None:
         super().__init__(core)
         self.names, self.weights = tuple(parts), weights
         self.members = nn.ModuleList(parts.values())
-        # Every part has the core as a submodule; the state dict names it once.
         self.register_state_dict_post_hook(_drop_copies)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_restore_copies)  # type: ignore[no-untyped-call]
         self.views = sum(part.views for part in parts.values())  # type: ignore[misc]
@@ -47,7 +43,7 @@ class Combination(Objective):
             views = Views(*(values[own] for values in batch.views)) if batch.views else None
             made = part.loss(replace(batch, views=views if part.views else None))
             total = total + weight * made["loss"]
-            logged |= {f"{name}/{key}": value.detach() for key, value in made.items()}
+            logged |= {f"{name}/{key}": value for key, value in made.items()}
         return {"loss": total, **logged}
 
     def after_step(self, step: int) -> None:
@@ -64,7 +60,7 @@ class Combination(Objective):
 
 
 def _copies(module: nn.Module, prefix: str, keys: Iterable[str]) -> dict[str, str]:
-    """Names of the parts' cores in a state dict -> the name of the same value of the core."""
+    """Keys of the parts' cores in a state dict -> the core's own key of the same value."""
     assert isinstance(module, Combination)
     own = f"{prefix}core."
     return {

@@ -18,8 +18,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class SimCLRConfig(ProjectionConfig):
-    """Options of the objective ``simclr``."""
-
     space: ClassVar[Space] = {"temperature": Span(0.05, 1.0, log=True)}
     temperature: Positive | None = None
     """Divides the cosine similarities; none: 0.5 where images are paired, 0.2 where slots are."""
@@ -54,8 +52,6 @@ class SimCLR(ProjectedViews):
 
 @dataclass(frozen=True)
 class MoCoConfig(ProjectionConfig):
-    """Options of the objective ``moco``."""
-
     space: ClassVar[Space] = {
         "temperature": Span(0.05, 1.0, log=True),
         "momentum": ("0.99", "0.996", "0.999"),
@@ -65,7 +61,7 @@ class MoCoConfig(ProjectionConfig):
     queue: Count = 4096
     """Number of keys of earlier steps that are negatives; 65,536 in the paper."""
     momentum: Share = 0.999
-    """The share of the key encoder that stays at each step."""
+    """The share of the key encoder that stays at each step; it does not rise."""
 
 
 @register("objectives")
@@ -100,10 +96,9 @@ class MoCo(MomentumTwoViews):
             key = functional.normalize(self.teacher["projector"](teacher[0]).float(), dim=1)
         self._keys = key
         loss = info_nce(query, key, self.queue, self.config.temperature)
-        return {"loss": loss, "positive_similarity": (query * key).sum(dim=1).mean().detach()}
+        return {"loss": loss, "positive_similarity": (query * key).sum(dim=1).mean()}
 
     def momentum(self, step: int) -> float:
-        del step
         return float(self.config.momentum)
 
     def after_step(self, step: int) -> None:

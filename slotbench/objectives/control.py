@@ -39,16 +39,14 @@ class Random(Objective):
 
 @dataclass(frozen=True)
 class SupervisedConfig(Options):
-    """Options of the objective ``supervised``."""
-
     mask_weight: NotNegative = 1.0
     """Weight of the masks' loss."""
     property_weight: NotNegative = 0.1
-    """Weight of the properties' error, in the loss and in the matching. A matching by properties
-    alone asks a slot to leave the object that it holds."""
+    """Weight of the properties' error, in the loss and in the matching. Matching by properties
+    alone would take slots away from the objects that they hold."""
     object_weight: Positive = 5.0
-    """Weight of an object's pixel in the masks' loss; a background's pixel has 1. Cells are larger
-    than edges are wide: what objects lose there costs more FG-ARI than the background."""
+    """Weight of an object's pixel in the masks' loss; a background pixel has 1. Attention's cells
+    are coarse, and at the edges a lost object pixel costs more FG-ARI than a background one."""
     hidden: Count = 128
     """Hidden width of the head that predicts properties."""
 
@@ -57,11 +55,11 @@ class SupervisedConfig(Options):
 class Supervised(Objective):
     """Hungarian set prediction of properties and masks (Locatello et al. 2020, Section 4.2).
 
-    Each visible object, and the background where a slot is left for it, takes the slot of least
-    cost: the error of the slot's predicted properties (squared, of standardised numbers;
-    cross-entropy of classes) less the share of its pixels that the slot's attention holds. The loss
-    is the properties' error of these pairs, plus the cross-entropy of the attention, enlarged to
-    the image as the evaluation enlarges it.
+    Visible objects are assigned to slots at the least total cost, and the background too where a
+    slot is left. The cost is the error of the slot's predicted properties (squared, of standardised
+    numbers; cross-entropy of classes) less the share of the object's pixels in the slot's
+    attention. The loss is the pairs' error, plus the cross-entropy of the attention, enlarged to
+    the image as the evaluation does it.
     """
 
     version = 2
@@ -79,8 +77,7 @@ class Supervised(Objective):
         self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
         self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]
         self.head = mlp((core.config.width, config.hidden, sum(self.sizes)))
-        # Count, mean and sum of squared deviations of the numeric targets seen so far, which
-        # standardise them.
+        # The numeric targets seen so far: count, mean and sum of squared deviations.
         numbers = sum(prop.dim for prop in layout.properties if prop.kind == "numeric")
         self.register_buffer("moments", torch.zeros(3, numbers))
         self._new: Tensor | None = None
@@ -105,7 +102,7 @@ class Supervised(Objective):
         error = (chosen * matched).sum() / pairs
         masks = mask_loss(attention, truth, slot, self.config.object_weight)
         loss = error + self.config.mask_weight * masks
-        return {"loss": loss, "properties": error.detach(), "masks": masks.detach()}
+        return {"loss": loss, "properties": error, "masks": masks}
 
     def errors(self, predicted: Tensor, labels: Mapping[str, Tensor], visible: Tensor) -> Tensor:
         """Error of each slot's prediction for each object, float (B, O, K); a mean over properties.
@@ -125,28 +122,27 @@ class Supervised(Objective):
                 difference = next(standard)[:, :, None] - found[:, None]
                 total = total + difference.square().mean(dim=3)
             else:
-                # Padding is -1: any class will do, since padding is not counted.
+                # Padding is -1, and is not counted: any class will do.
                 index = labels[prop.key].long().clamp_min(0)[..., None]
                 chosen = found.log_softmax(dim=2).mT.take_along_dim(index, dim=1)
                 total = total - chosen
         return total / max(1, len(self.properties))
 
     def standardise(self, numbers: list[Tensor], visible: Tensor) -> list[Tensor]:
-        """Numeric targets (B, O, d) less the mean of all seen so far, over their deviation."""
+        """Numeric targets (B, O, d) with the mean and deviation of those seen so far removed."""
         if not numbers:
             return []
         values = torch.cat(numbers, dim=2)
         fresh = reduce(merged, gather(moments_of(values, visible)[None]))
         if self.training:
             self._new = fresh
-        # The first step has only its own.
+        # At the first step, of its own targets.
         count, mean, squares = torch.where(self.moments[0].any(), self.moments, fresh)
         variance = (squares / count.clamp_min(1)).clamp_min(1e-6)
         standard = (values - mean) * variance.rsqrt()
         return list(torch.split(standard, [part.shape[2] for part in numbers], dim=2))
 
     def after_step(self, step: int) -> None:
-        del step
         if self._new is not None:
             self.moments.copy_(merged(self.moments, self._new))
 
@@ -172,9 +168,9 @@ def merged(one: Tensor, two: Tensor) -> Tensor:
 
 
 def object_masks(labels: Tensor, objects: int) -> Tensor:
-    """Masks of the background and of the objects, float (B, 1 + O, H, W), each 0 or 1.
+    """Masks of background and objects, float (B, 1 + O, H, W), 0 or 1, of uint8 (B, H, W).
 
-    ``labels`` uint8 (B, H, W); pixels of 255 belong to none.
+    Pixels of 255 are in none.
     """
     kept = torch.where(labels == NOT_LABELLED, objects + 1, labels.long())
     masks = functional.one_hot(kept, objects + 2)[..., : objects + 1]
@@ -182,10 +178,10 @@ def object_masks(labels: Tensor, objects: int) -> Tensor:
 
 
 def mask_loss(attention: Tensor, truth: Tensor, slot: Tensor, object_weight: float) -> Tensor:
-    """Cross-entropy of attention (B, K, H, W) to the slots that background and objects took.
+    """Cross-entropy of attention (B, K, H, W) to the slots of background and objects; a scalar.
 
-    A scalar. ``truth`` float (B, 1 + O, H, W); ``slot`` int64 (B, 1 + O), -1 for what has none and
-    does not count. Pixels of objects have ``object_weight``, those of the background 1.
+    ``truth`` float (B, 1 + O, H, W); ``slot`` int64 (B, 1 + O), -1 for none, which does not count.
+    Pixels of objects have ``object_weight``, those of the background 1.
     """
     own = attention.flatten(2).take_along_dim(slot.clamp_min(0)[..., None], dim=1)
     weight = truth.flatten(2) * (slot >= 0)[..., None]

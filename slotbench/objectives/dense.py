@@ -1,8 +1,7 @@
-"""Slots say what stands where in another view, and InfoNCE compares it with what stands there.
+"""Slots predict what stands where in another view; InfoNCE compares it with what is there.
 
-A loss on vectors of slots is indifferent to how pixels are grouped into slots. A loss on places is
-not: the slots of view a must share the places among themselves, and each must know its own. No
-pixel is decoded.
+A loss on vectors of slots ignores how pixels are grouped into slots. A loss on places does not:
+the slots must share the places, and each must know its own. No pixel is decoded.
 """
 
 from dataclasses import dataclass
@@ -17,15 +16,9 @@ from slotbench.cores.decoders.spatial import BilinearForm
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import invert, to_original
 from slotbench.fields import Count, Positive, Share, Space, Span
-from slotbench.objectives.dense_targets import Patches, TeacherTarget, load
+from slotbench.objectives.dense_targets import Patches, TargetConfig, TeacherTarget
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import (
-    MaskConfig,
-    attention_prior,
-    cosine,
-    full_precision,
-    with_prices,
-)
+from slotbench.objectives.heads import MaskConfig, attention_prior, full_precision, with_prices
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import chosen, expected_views
 from slotbench.registry import register
@@ -35,31 +28,22 @@ LARGEST_SCALE = 30.0
 
 
 @dataclass(frozen=True)
-class DenseConfig(MaskConfig):
-    """Options of every objective that predicts what stands where."""
-
+class DenseConfig(MaskConfig, TargetConfig):
     later: ClassVar[tuple[str, ...]] = ("unit",)
-    grid: Count = 16
-    """Side of the grid of places, whatever the image's size."""
     channels: Count = 32
     """Rank of the predictor's bilinear form, and channels of its convolutions."""
     depth: Count = 1
     """Number of the predictor's 3x3 convolutions."""
     unit: bool = False
     """Whether each slot's vectors have length 1 before the masks mix them. Without it a faint mask
-    with a long vector predicts as well as a full one, so that ``gather`` empties the masks."""
-    teacher: str | None = None
-    """A network whose features are the targets: ``timm:MODEL``, or a run's id or directory."""
-    weights: str | None = None
-    """A file with the weights of a ``timm:`` teacher."""
+    with a long vector predicts as well as a full one, so ``gather`` empties the masks."""
 
 
 class Predictor(BilinearForm):
-    """Slots float (B, K, D) -> what stands where, as the slots' masks mix it.
+    """Predicts what stands where from slots float (B, K, D).
 
-    Each slot gives a vector and a mask logit for every place. The masks compete: a softmax over
-    slots. The slots decide the mixture; the core's attention has a say in it only by ``prior``,
-    float (B, K, grid, grid), which is added to the logits.
+    Each slot gives a vector and a mask logit for every place; a softmax over slots mixes the
+    vectors. ``prior``, float (B, K, grid, grid), is added to the logits.
     """
 
     def __init__(self, slot_width: int, width: int, config: DenseConfig) -> None:
@@ -84,38 +68,38 @@ class Predictor(BilinearForm):
 
 
 class Seen(NamedTuple):
-    """What one pass over a batch gives, for E directions from a view to another."""
+    """One pass over a batch, for E directions from a source view to a target view."""
 
     predicted: Tensor
-    """float (E * B, width, grid, grid), in the frame of the view that is predicted from."""
+    """float (E * B, width, grid, grid), in the frame of the source."""
     output: SlotOutput
-    """The core's of the views that are predicted from, (E * B, ...)."""
+    """The core's for the sources, (E * B, ...)."""
     masks: Tensor
     """float (E * B, K, grid, grid): the predictor's."""
     sources: Tensor
-    """float32 (E * B, 3, H, W): the views that are predicted from."""
+    """float32 (E * B, 3, H, W)."""
     images: Tensor
-    """float32 (E * B, 3, H, W): the views that are predicted."""
+    """float32 (E * B, 3, H, W): the targets."""
     matrices: Tensor
-    """float32 (E * B, 2, 3): from the first view's coordinates to the second's, in [-1, 1]."""
+    """float32 (E * B, 2, 3): from the source's coordinates to the target's, in [-1, 1]."""
 
 
 class DensePrediction(Objective):
-    """An objective that predicts, from the slots of a view, a map of targets of another.
+    """Predicts a map of one view's targets from the slots of another.
 
-    A subclass makes the targets and the loss. Each image and view has slots of its own noise.
+    A subclass makes the targets and the loss. Each image and view has noise of its own.
     """
 
     views = 2
     directions: ClassVar[tuple[tuple[int, int], ...]] = ((0, 1), (1, 0))
-    """Pairs of views: predicted from, predicted."""
+    """Pairs of views: source, target."""
 
     def __init__(self, core: Core, config: DenseConfig, width: int) -> None:
         super().__init__(core)
         self.predictor = Predictor(core.config.width, width, config)
 
     def see(self, batch: TrainBatch) -> Seen:
-        """Encode the views that are predicted from, and predict."""
+        """Encode the source views, and predict."""
         views, count = expected_views(batch), len(self.directions)
         sources, targets = zip(*self.directions, strict=True)
         drawn = self.core.noise(count * batch.total, batch.generator("slots"))
@@ -124,24 +108,20 @@ class DensePrediction(Objective):
         matrices = composed(
             invert(chosen(views.matrices, targets)), chosen(views.matrices, sources)
         )
-        predicted, masks = self.predictor(output.slots, self.prior(output, self.share(batch)))
+        predicted, masks = self.predictor(output.slots, self.prior(output, self.done(batch)))
         images = chosen(views.images, targets).flatten(0, 1)
         return Seen(predicted, output, masks, seen, images, matrices.flatten(0, 1))
 
-    def share(self, batch: TrainBatch) -> float:
-        """The share of the steps that are done; 1 outside training."""
-        return batch.step / self.steps if batch.purpose == "train" else 1.0
-
     def prior(self, output: SlotOutput, share: float = 1.0) -> Tensor | None:
-        """What attention adds to the logits of masks after this share of the steps."""
+        """The attention's term in the masks' logits after this share of the steps."""
         return attention_prior(output.attention, self.config.grid, self.config, share)
 
     def priced(self, seen: Seen, batch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses with the prices of masks; a validation loss has none."""
         if batch.purpose != "train":
             return losses
-        attention, share = seen.output.attention, self.share(batch)
-        return with_prices(losses, seen.sources, seen.masks, attention, self.config, share)
+        attention, done = seen.output.attention, self.done(batch)
+        return with_prices(losses, seen.sources, seen.masks, attention, self.config, done)
 
     def by_direction(self, values: Tensor) -> Tensor:
         """float (E * B, ...) of this process -> (E, B of all processes, ...)."""
@@ -163,15 +143,13 @@ def composed(outer: Tensor, inner: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SlotInfoNCEConfig(DenseConfig):
-    """Options of the objective ``slot-infonce``."""
-
     space: ClassVar[Space] = {"temperature": Span(0.03, 0.5, log=True)}
     target: Literal["patches", "encoder"] = "patches"
     """``patches``: a learned embedding of the pixels at a place; ``encoder``: a learned linear map
-    of the encoder's content features, by a momentum copy (a frozen encoder needs none). A
-    ``teacher`` takes the place of both."""
+    of the encoder's content features, from a momentum copy (a frozen encoder needs none). A
+    ``teacher`` replaces both."""
     patch: Count = 4
-    """Side of a patch in pixels of the image resized to ``grid`` patches."""
+    """Side of a patch in pixels, after resizing the image to ``grid`` patches."""
     hidden: Count = 64
     """Channels between the patch's convolution and its embedding."""
     projection: Count = 32
@@ -184,10 +162,10 @@ class SlotInfoNCEConfig(DenseConfig):
 
 @register("objectives")
 class SlotInfoNCE(DensePrediction):
-    """InfoNCE of what the slots of a view predict for a place, and what stands there.
+    """InfoNCE between the prediction for a place and what stands there.
 
-    Negatives are what stands at the same place in the other images of the batch. Negatives from
-    other places of the same image reward slots that know places, and slots then keep regions.
+    The negatives are the same place of the other images of the batch. Other places of the same
+    image would reward slots that know places, and slots would keep regions.
     """
 
     name = "slot-infonce"
@@ -208,14 +186,13 @@ class SlotInfoNCE(DensePrediction):
         if config.target == "patches" and config.teacher is None:
             self.target = Patches(config.grid, config.patch, config.hidden, config.projection)
         else:
-            teacher = load(teachers, config.teacher, config.weights)
-            self.target = TeacherTarget(core, config.grid, teacher)
+            self.target = TeacherTarget(core, config, teachers)
             self.head = nn.Conv2d(self.target.width, config.projection, 1)
         self.log_temperature = nn.Parameter(torch.tensor(config.temperature).log())
 
     @property
     def temperature(self) -> Tensor:
-        """float32 (): what divides the similarities."""
+        """float32 (): divides the similarities."""
         return self.log_temperature.exp().clamp_min(1 / LARGEST_SCALE)
 
     def targets(self, images: Tensor) -> Tensor:
@@ -233,13 +210,12 @@ class SlotInfoNCE(DensePrediction):
         moved, shown = to_original(predicted, seen.matrices, (target.shape[2], target.shape[3]))
         moved, target, shown = map(self.by_direction, (moved, target, shown.float()))
         loss, right = place_nce(moved, target, shown, self.temperature)
-        losses = {"loss": loss, "accuracy": right, "temperature": self.temperature.detach()}
+        losses = {"loss": loss, "accuracy": right, "temperature": self.temperature}
         return self.priced(seen, batch, losses)
 
     def after_step(self, step: int) -> None:
         if isinstance(self.target, TeacherTarget):
-            momentum = cosine(self.config.momentum, 1.0, step, self.steps)
-            self.target.follow(self.core.encoder, momentum)
+            self.target.follow(self.core.encoder, self.momentum(step))
 
 
 @full_precision
@@ -248,9 +224,8 @@ def place_nce(
 ) -> tuple[Tensor, Tensor]:
     """InfoNCE at each place, over the images of the batch; the mean over places that are shown.
 
-    ``predicted`` and ``target`` float (E, B, C, h, w), ``shown`` float (E, B, h, w), 0 or 1:
-    where a prediction stands. Also returns the share of places whose own target is the most
-    similar of the B.
+    ``predicted`` and ``target`` float (E, B, C, h, w), ``shown`` float (E, B, h, w), 0 or 1: where
+    there is a prediction. Also returns the share of places whose own target is the nearest of B.
     """
     logits = torch.einsum("eichw,ejchw->ehwij", predicted, target) / temperature
     losses = -logits.log_softmax(dim=4).diagonal(dim1=3, dim2=4)

@@ -1,4 +1,4 @@
-"""Losses on the core's own attention: which places it puts together, whatever the slots hold."""
+"""Losses on the core's own attention: which places it groups, whatever the slots hold."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,50 +11,36 @@ from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.errors import UserError
-from slotbench.fields import Count, NotNegative, Options, Positive, Share, Space, Span
+from slotbench.fields import NotNegative, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment, by_view, one_to_one, overlap
-from slotbench.objectives.dense_targets import TeacherTarget, load
+from slotbench.objectives.dense_targets import TargetConfig, TeacherTarget
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import cosine, full_precision, log_attention
+from slotbench.objectives.heads import full_precision, log_attention
 from slotbench.objectives.objective import Objective, TrainBatch
-from slotbench.objectives.slotcon import GroupAndContrast, entropy_at_places
+from slotbench.objectives.slotcon import GroupAndContrast, GroupConfig, entropy_at_places
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
-class AttentionConsistencyConfig(Options):
-    """Options of the objective ``attention-consistency``."""
-
+class AttentionConsistencyConfig(GroupConfig):
     space: ClassVar[Space] = {
         "group_weight": ("0.2", "0.5", "0.8"),
         "temperature": Span(0.05, 0.5, log=True),
         "teacher_temperature": Span(0.2, 1.0, log=True),
     }
-    group_weight: Share = 0.5
-    """Weight of the consistency; the contrast's is what is left of 1."""
-    temperature: Positive = 0.2
-    """Of the contrast between slots."""
     student_temperature: Positive = 1.0
     """Divides the logarithm of the student's attention."""
     teacher_temperature: Positive = 0.5
     """Divides the centred logarithm of the teacher's attention: sharper than the student."""
-    center_momentum: Share = 0.9
-    """The share of the centre that stays at each step."""
-    momentum: Share = 0.99
-    """The share of the teacher that stays at the first step; it rises to 1."""
-    hidden: Count = 128
-    """Hidden width of the heads."""
-    projection: Count = 64
-    """Width of the vectors that are compared."""
 
 
 @register("objectives")
 class AttentionConsistency(GroupAndContrast):
     """The core's attention on a view agrees with a momentum teacher's on the other, place by place.
 
-    SlotCon's grouping (arXiv 2205.15288, Equations 3 and 4) with the core's slots for prototypes.
-    Slots are paired by the overlap of their masks, so that a group is what it is in both views;
-    the alignment pairs those that are contrasted.
+    SlotCon's grouping (arXiv 2205.15288, Equations 3 and 4) with the core's slots as prototypes.
+    Overlap of masks pairs the groups of the two views; the alignment pairs the slots for the
+    contrast.
     """
 
     name = "attention-consistency"
@@ -78,12 +64,8 @@ class AttentionConsistency(GroupAndContrast):
         student_map, seen = to_original(scores, matrices)
         teacher_map, _ = to_original(taught - self.center[:, None, None], matrices)
         target = by_view((teacher_map / self.config.teacher_temperature).softmax(dim=1), views)
-        pairs = torch.cat(
-            [
-                paired(student.attention, teacher.attention, views, view).flatten(0, 1)
-                for view in range(2)
-            ]
-        ).view(2, -1, *scores.shape[1:2], scores.shape[1])
+        attention = student.attention, teacher.attention
+        pairs = torch.cat([paired(*attention, views, view) for view in range(2)])
         target = (pairs @ target.flip(0).flatten(3)).view_as(target)
         logits = by_view(student_map / self.config.student_temperature, views)
         return entropy_at_places(target, logits, by_view(seen, views).all(dim=0))
@@ -101,7 +83,7 @@ def check_learned(core: Core, attention: Tensor) -> None:
 
 @torch.no_grad()
 def paired(student: Tensor, teacher: Tensor, views: Views, view: int) -> Tensor:
-    """Permutations float32 (1, B, K, K): for each slot of the student's ``view`` (rows) that of the
+    """Permutations float32 (1, B, K, K) from slots of the student's ``view`` (rows) to slots of the
     teacher's other view (columns), by the overlap of their attention (2 * B, K, h, w).
     """
     masks = [by_view(student.float(), views)[view], by_view(teacher.float(), views)[1 - view]]
@@ -110,23 +92,15 @@ def paired(student: Tensor, teacher: Tensor, views: Views, view: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AttentionAffinityConfig(Options):
-    """Options of the objective ``attention-affinity``."""
-
+class AttentionAffinityConfig(TargetConfig):
     space: ClassVar[Space] = {"target": ("start", "momentum"), "threshold": Span(0.0, 0.4)}
     target: Literal["start", "momentum"] = "momentum"
-    """Whose features say what belongs together: the encoder's as it was initialised, or those of a
-    copy that follows it. A ``teacher`` takes the place of both."""
-    teacher: str | None = None
-    """A network whose features they are: ``timm:MODEL``, or a run's id or directory."""
-    weights: str | None = None
-    """A file with the weights of a ``timm:`` teacher."""
+    """Whose features tell what belongs together: the encoder's as initialised, or those of a copy
+    that follows it. A ``teacher`` replaces both."""
     threshold: NotNegative = 0.1
-    """The similarity from which on two places belong together."""
+    """The similarity above which two places belong together."""
     momentum: Share = 0.99
     """The share of the copy that stays at the first step; it rises to 1."""
-    grid: Count = 16
-    """Side of the grid to which finer attention and features are averaged."""
 
 
 @register("objectives")
@@ -134,8 +108,7 @@ class AttentionAffinity(Objective):
     """Places with similar features share a slot, others do not.
 
     STEGO's correlation loss (Hamilton et al. 2022, arXiv 2203.08414, Equation 4) within an image,
-    with the core's attention in place of the segmentation head, and features that are centred over
-    the image.
+    on the core's attention instead of a segmentation head, with features centred over the image.
     """
 
     name = "attention-affinity"
@@ -151,8 +124,7 @@ class AttentionAffinity(Objective):
     ) -> None:
         super().__init__(core)
         self.config = config
-        teacher = load(teachers, config.teacher, config.weights)
-        self.target = TeacherTarget(core, config.grid, teacher)
+        self.target = TeacherTarget(core, config, teachers)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output = self.core(batch.images, batch.noise(self.core))
@@ -163,8 +135,7 @@ class AttentionAffinity(Objective):
 
     def after_step(self, step: int) -> None:
         if self.config.target == "momentum":
-            momentum = cosine(self.config.momentum, 1.0, step, self.steps)
-            self.target.follow(self.core.encoder, momentum)
+            self.target.follow(self.core.encoder, self.momentum(step))
 
 
 @full_precision

@@ -1,4 +1,4 @@
-"""Slots predict by regression which features of a teacher stand where in another view."""
+"""Slots predict a teacher's features of another view, place by place, by regression."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,14 +12,9 @@ from slotbench.cores.teachers import Teachers, timm_teacher
 from slotbench.datasets.format.views import to_original
 from slotbench.fields import NotNegative, Share
 from slotbench.objectives.dense import DenseConfig, DensePrediction
-from slotbench.objectives.dense_targets import TeacherTarget, load
+from slotbench.objectives.dense_targets import TeacherTarget
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import (
-    cosine,
-    full_precision,
-    off_diagonal_covariance,
-    variance_hinge,
-)
+from slotbench.objectives.heads import full_precision, off_diagonal_covariance, variance_hinge
 from slotbench.objectives.objective import TrainBatch
 from slotbench.registry import register
 
@@ -29,26 +24,24 @@ LEAST_DEVIATION = 1e-5
 
 @dataclass(frozen=True)
 class SlotJEPAConfig(DenseConfig):
-    """Options of the objective ``slot-jepa``."""
-
     target: Literal["start", "momentum"] = "start"
-    """Whose features are predicted: ``start``, the encoder as it was initialised, which cannot
-    collapse; ``momentum``, a copy that follows it, with VICReg's terms. A ``teacher`` takes the
-    place of both."""
+    """Whose features are predicted: ``start``, the encoder's as initialised, which cannot collapse;
+    ``momentum``, those of a copy that follows it, with VICReg's terms. A ``teacher`` replaces
+    both."""
     momentum: Share = 0.996
     """The share of the copy that stays at the first step; it rises to 1."""
     variance: NotNegative = 1.0
-    """Weight of the hinge that keeps the deviation of the encoder's channels at 1; ``momentum``."""
+    """With ``momentum``: weight of the hinge that keeps each channel's deviation at 1."""
     covariance: NotNegative = 0.04
-    """Weight of the squared covariance between the encoder's channels; ``momentum``."""
+    """With ``momentum``: weight of the squared covariance between channels."""
 
 
 @register("objectives")
 class SlotJEPA(DensePrediction):
     """Squared error of a teacher's content features, standardised over the batch.
 
-    After Assran et al. 2023, arXiv 2301.08243: features of what is not seen are predicted from
-    what is. The variance and covariance terms are those of VICReg (arXiv 2105.04906).
+    After Assran et al. 2023, arXiv 2301.08243, which predicts features of unseen regions from seen
+    ones. The variance and covariance terms are VICReg's (arXiv 2105.04906).
     """
 
     name = "slot-jepa"
@@ -63,8 +56,7 @@ class SlotJEPA(DensePrediction):
     def __init__(
         self, core: Core, config: SlotJEPAConfig, teachers: Teachers = timm_teacher
     ) -> None:
-        teacher = load(teachers, config.teacher, config.weights)
-        target = TeacherTarget(core, config.grid, teacher, normed=False)
+        target = TeacherTarget(core, config, teachers, normed=False)
         super().__init__(core, config, target.width)
         self.config, self.target = config, target
 
@@ -87,13 +79,11 @@ class SlotJEPA(DensePrediction):
         variance, covariance = variance_hinge(rows), off_diagonal_covariance(rows)
         loss = error + self.config.variance * variance + self.config.covariance * covariance
         parts = {"error": error, "variance": variance, "covariance": covariance}
-        parts = {name: value.detach() for name, value in parts.items()}
         return self.priced(seen, batch, {"loss": loss, **parts})
 
     def after_step(self, step: int) -> None:
         if self.moves:
-            momentum = cosine(self.config.momentum, 1.0, step, self.steps)
-            self.target.follow(self.core.encoder, momentum)
+            self.target.follow(self.core.encoder, self.momentum(step))
 
 
 @torch.no_grad()

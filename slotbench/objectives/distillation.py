@@ -26,14 +26,12 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class SimSiamConfig(Options):
-    """Options of the objective ``simsiam``."""
-
     hidden: Count = 128
     """Hidden and outer width of the projector."""
     bottleneck: Count = 32
     """Hidden width of the predictor."""
     stop_gradient: bool = True
-    """Whether no gradient reaches the predicted vector; without, everything collapses."""
+    """Whether the predicted vector gets no gradient; without this, everything collapses."""
 
 
 @register("objectives")
@@ -65,8 +63,6 @@ class SimSiam(TwoViews):
 
 @dataclass(frozen=True)
 class BYOLConfig(Options):
-    """Options of the objective ``byol``."""
-
     space: ClassVar[Space] = {"momentum": ("0.99", "0.996", "0.999")}
     hidden: Count = 256
     """Hidden width of projector and predictor; 4,096 in the paper."""
@@ -100,21 +96,19 @@ class BYOL(MomentumTwoViews):
         with torch.no_grad():
             target = view_by_view(self.teacher["projector"], teacher)
         similarity = crossed_cosine(predicted, target)
-        return {"loss": 2 - 2 * similarity, "positive_similarity": similarity.detach()}
+        return {"loss": 2 - 2 * similarity, "positive_similarity": similarity}
 
 
 def crossed_cosine(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean cosine similarity of each view's prediction with the other view's target; a scalar.
+    """Mean cosine similarity, a scalar, of each view's prediction with the other view's target.
 
-    float (2, M, D) both.
+    Both float (2, M, D).
     """
     return functional.cosine_similarity(predicted.float(), target.flip(0).float(), dim=2).mean()
 
 
 @dataclass(frozen=True)
 class DINOConfig(Options):
-    """Options of the objective ``dino``."""
-
     space: ClassVar[Space] = {
         "student_temperature": Span(0.05, 0.3),
         "teacher_temperature": Span(0.02, 0.08),
@@ -185,8 +179,6 @@ def distillation(logits: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SwAVConfig(ProjectionConfig):
-    """Options of the objective ``swav``."""
-
     space: ClassVar[Space] = {"temperature": Span(0.05, 0.5, log=True)}
     prototypes: Count = 128
     """Number of clusters; 3,000 in the paper."""
@@ -226,8 +218,8 @@ class SwAV(ProjectedViews):
 def balanced_codes(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     """Codes that use P prototypes equally: float (..., M, P) -> the same; rows sum to 1.
 
-    SwAV's entropic optimal transport (arXiv 2006.09882, Listing 1), on logarithms, so that no
-    epsilon is too small.
+    SwAV's entropic optimal transport (arXiv 2006.09882, Listing 1), on logarithms: any epsilon
+    works.
     """
     rows, prototypes = scores.shape[-2:]
     log_plan, _ = sinkhorn(scores.mT / epsilon, iterations, math.log(rows / prototypes))

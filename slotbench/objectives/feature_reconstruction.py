@@ -6,7 +6,6 @@ DINOSAUR: Seitzer et al. 2022, *Bridging the Gap to Real-World Object-Centric Le
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,14 +19,13 @@ from slotbench.cores.teachers import Teacher, Teachers, timm_teacher
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
 from slotbench.fields import Count, Options
+from slotbench.objectives.dense_targets import load
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.registry import register
 
 
 @dataclass(frozen=True)
 class FeatureReconstructionConfig(Options):
-    """Options of the objective ``feature-reconstruction``."""
-
     teacher: str | None = None
     """The teacher: its name in the dataset's file, ``timm:MODEL``, or a run's id or directory;
     none: the file's only teacher."""
@@ -45,12 +43,12 @@ class FeatureReconstructionConfig(Options):
 
 @register("objectives")
 class FeatureReconstruction(Objective):
-    """Mean squared error of features, float (B, N, F), that the slots are decoded to.
+    """Mean squared error of a teacher's features, float (B, N, F), decoded from the slots.
 
-    Features stored by ``slotbench prepare NAME --features TEACHER`` are read with the images;
-    others are computed during training. As in the paper, the targets are neither centred nor
-    scaled. Decoder masks have the resolution of the features. ValueError where the options do not
-    fit together or the teacher's features lie on no square grid.
+    Features that ``slotbench prepare NAME --features TEACHER`` stored are read with the images;
+    others are computed during training. As in the paper, they are neither centred nor scaled.
+    Decoder masks have their resolution. ValueError where the options do not fit together or the
+    features lie on no square grid.
     """
 
     name = "feature-reconstruction"
@@ -90,7 +88,7 @@ class FeatureReconstruction(Objective):
             )
 
     def _stored(self, layout: Layout) -> Feature | None:
-        """The chosen features of the dataset's file; none where the teacher is not in it."""
+        """The teacher's features in the dataset's file; none where there are none."""
         known = {feature.name: feature for feature in layout.features}
         wanted = self.config.teacher
         if wanted is None:
@@ -112,11 +110,8 @@ class FeatureReconstruction(Objective):
 
     def _computed(self, layout: Layout, teachers: Teachers) -> Feature:
         """Load the teacher; returns the shape of its features of this dataset's images."""
-        weights = None if self.config.weights is None else Path(self.config.weights)
         try:
-            # The decoder's initial weights must not depend on where the features come from.
-            with torch.random.fork_rng(devices=[]):
-                teacher = teachers(str(self.config.teacher), weights)
+            teacher = load(teachers, str(self.config.teacher), self.config.weights)
         except UserError as error:
             held = ", ".join(feature.name for feature in layout.features) or "none"
             raise UserError(
@@ -154,7 +149,7 @@ class FeatureReconstruction(Objective):
         return made
 
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
-        """The masks; None for a transformer on stored features, which images alone do not give."""
+        """The masks; none for a transformer on stored features, which ``images`` do not give."""
         target = None
         if isinstance(self.decoder, Autoregressive):
             if self.key is not None:

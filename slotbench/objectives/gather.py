@@ -49,7 +49,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        del ctx
         pieces = [
             torch.empty_like(values, memory_format=torch.contiguous_format)
             for _ in range(distributed.get_world_size())
@@ -59,7 +58,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        del ctx
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
         return total[distributed.get_rank()]

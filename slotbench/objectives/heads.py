@@ -1,7 +1,6 @@
-"""Pieces of losses: heads, momentum copies, schedules, single precision."""
+"""Pieces of losses: single precision, heads, momentum copies, prices of masks."""
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -28,9 +27,8 @@ LEAN = 2.0
 def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Make a function of tensors compute in float32 under autocast.
 
-    It widens half-precision arguments. That alone is not enough: autocast also rounds the factors
-    and results of matrix products of float32, and a cosine similarity near 1, divided by a
-    temperature of 0.1, is then off by 0.04.
+    It widens half-precision arguments and switches autocast off, which also rounds matrix products
+    of float32: a cosine similarity near 1, divided by a temperature of 0.1, would be off by 0.04.
     """
 
     @wraps(function)
@@ -75,7 +73,7 @@ def projector(width: int, hidden: int, out: int) -> nn.Sequential:
 def view_by_view(head: nn.Module, vectors: Tensor) -> Tensor:
     """A head on each of V views by itself, float (V, M, D) -> (V, M, D').
 
-    So each view has its own batch statistics, as in the papers.
+    Each view has its own batch statistics, as in the papers.
     """
     return torch.stack([head(view) for view in vectors])
 
@@ -114,16 +112,6 @@ def move(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         kept.copy_(new)
 
 
-def cosine(start: float, end: float, step: int, steps: int) -> float:
-    """A cosine from ``start`` at step 0 to exactly ``end`` at the last, step ``steps - 1``.
-
-    Grill et al. 2020, arXiv 2006.07733, Section 3.2.
-    """
-    if steps <= 1 or step >= steps - 1:
-        return end
-    return end - (end - start) * (math.cos(math.pi * step / (steps - 1)) + 1) / 2
-
-
 def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
     """Mean over D of max(0, 1 - sqrt(var + epsilon)) of float (M, D) (Equations 1 and 2)."""
     return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
@@ -139,11 +127,10 @@ def off_diagonal_covariance(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig(Options):
-    """Options of objectives whose masks compete for places, and may read the core's attention.
+    """Options of objectives whose masks compete for places.
 
-    They may gather the background in one slot. Where all slots can tell what stands in the
-    background, they share it. A price on every place but those of the largest slot lets that slot
-    take it; objects keep theirs, because no other slot tells what they are.
+    Slots that all explain the background share it. A price on every place outside the largest mask
+    gathers the background in one slot. Objects keep their places, as no other slot explains them.
     """
 
     later: ClassVar[tuple[str, ...]] = (
@@ -157,12 +144,12 @@ class MaskConfig(Options):
     """Shares of the steps between which prices and ``attend`` rise from 0. With a price from the
     first step on, one slot would take everything."""
     plain: NotNegative = 0.0
-    """Distance from an image's median colour within which a pixel counts as plain, the channels in
-    [0, 1]. The prices then hold for plain places alone, so that objects are free. 0: all places."""
+    """Prices hold only for plain places: those of pixels within this distance of the image's median
+    colour, channels in [0, 1]. 0: for all places."""
     attend: NotNegative = 0.0
-    """Power of the core's attention, by which masks are multiplied. Attention follows edges; masks
-    that are drawn from slots alone are blobs. ``rise=0,0`` multiplies from the first step on: that
-    finds objects of one colour, but none on clevr6 (docs/log.md)."""
+    """Power of the core's attention that multiplies the masks. Attention follows edges; masks drawn
+    from slots alone are blobs. ``rise=0,0`` multiplies from the first step on: that finds objects
+    of one colour, but none on clevr6 (docs/log.md)."""
     agree: NotNegative = 0.0
     """Weight of the cross-entropy of the core's attention to the objective's masks, which pass no
     gradient. It rises as the prices do. Where the masks are better than attention, attention
@@ -199,10 +186,10 @@ def with_prices(
         if price := factor * getattr(config, name):
             places = plainness(images, config.plain, kept.shape[2:]) if config.plain else None
             outside = outside_largest(kept, places)
-            made |= {"loss": made["loss"] + price * outside, name: outside.detach()}
+            made |= {"loss": made["loss"] + price * outside, name: outside}
     if weight := factor * config.agree:
         entropy = cross_entropy(attention, masks.detach())
-        made |= {"loss": made["loss"] + weight * entropy, "agree": entropy.detach()}
+        made |= {"loss": made["loss"] + weight * entropy, "agree": entropy}
     return made
 
 
@@ -222,8 +209,8 @@ def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
 def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:
     """How plain each place of images (B, 3, H, W) is: float (B, h, w) in [0, 1], ``size`` (h, w).
 
-    exp(-d^2 / 2 distance^2) of the least plain pixel there; d is the root mean square over channels
-    of the difference from the image's median colour. An edge of an object is thus no plain place.
+    exp(-d^2 / 2 distance^2) of the least plain pixel there, so an object's edge is not plain; d is
+    the root mean square over channels of the difference from the image's median colour.
     """
     median = images.flatten(2).median(dim=2).values[..., None, None]
     apart = (images - median).square().mean(dim=1, keepdim=True)
@@ -233,7 +220,7 @@ def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:
 
 
 def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:
-    """The share of an image that its largest mask does not have, of float (B, K, h, w); a mean.
+    """The share of an image outside its largest mask, the mean over float (B, K, h, w); a scalar.
 
     ``places`` float (B, h, w) weighs the positions; none: all alike.
     """
@@ -249,7 +236,7 @@ def attention_prior(
     """What ``config.attend`` adds to the logits of masks after this share of the steps.
 
     Attention (B, K, h, w) -> its logarithm times the power, float32 (B, K, side, side); none where
-    the power is 0. A smaller side takes the mean of attention, a larger one interpolates.
+    the power is 0. It is averaged to a smaller side, or interpolated to a larger one.
     """
     power = config.attend * risen(share, config.rise)
     if not power:

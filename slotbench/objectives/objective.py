@@ -1,5 +1,6 @@
 """The base of every objective, and the batch that the loop gives it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,19 +24,18 @@ class TrainBatch:
     """float32 (B, 3, H, W) in [0, 1]; of a video, the first frame of each clip."""
     views: Views | None
     """V augmented copies with their geometry, or V neighbouring frames of a video with identity
-    matrices; none where the objective asks for none."""
+    matrices; none if the objective takes none."""
     seed: int
     step: int
     purpose: str = "train"
     labels: Mapping[str, Tensor] = field(default_factory=dict)
-    """The arrays of the dataset that the objective ``reads``, by key, (B, ...), on the device."""
+    """The dataset's arrays that the objective ``reads``, by key, (B, ...), on the device."""
     rank: int = 0
-    """Number of this process, of ``world``: it has the images from ``rank * B`` on of the step's
-    ``world * B``."""
+    """This process's number, of ``world``; its images start at ``rank * B`` of the step's."""
     world: int = 1
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A CPU generator for (seed, purpose, step): the same numbers for every objective."""
+        """A CPU generator for (seed, purpose, step), the same for every objective."""
         return torch_generator(self.seed, self.purpose, purpose, self.step)
 
     @property
@@ -51,10 +51,9 @@ class TrainBatch:
         return drawn.view(views, -1, *drawn.shape[1:])[:, first : first + count].flatten(0, 1)
 
     def cropped(self, smallest: float) -> "TrainBatch":
-        """The batch with random squares of its images in their place, mirrored by chance.
+        """The batch with a random square of each image, enlarged and mirrored by chance.
 
-        Each shows at least the share ``smallest`` of the area. The same batch where that is 1, and
-        outside training.
+        It has at least the share ``smallest`` of the area. Unchanged outside training.
         """
         if smallest == 1 or self.purpose != "train":
             return self
@@ -71,31 +70,33 @@ class TrainBatch:
 class Objective(nn.Module, ABC):
     """A loss on a core's slots, with the modules and the state that it needs.
 
-    All state (decoder, projector, queue, momentum copy) belongs to ``state_dict``. The core is
-    a submodule, ``core``, so one state dict holds a whole run. State that is no weight changes
-    only in :meth:`after_step`, never in :meth:`loss`, which is also called on val.
+    The core and all state (decoder, projector, queue, momentum copy) belong to ``state_dict``.
+    Queues and momentum copies change in :meth:`after_step`, never in :meth:`loss`, which is also
+    called on val.
     """
 
     version: ClassVar[int] = 1
     Config: ClassVar[type] = NoOptions
     views: ClassVar[int] = 0
-    """Number of views of each image that the loss takes; 0: the plain images."""
+    """Views of each image that the loss takes; 0: the plain images."""
     temporal: ClassVar[bool] = False
     """Whether the views are neighbouring frames of a video, not augmented copies."""
     compares_images: ClassVar[bool] = False
     """Whether the loss compares the images of a batch, and so needs at least two."""
     takes_alignment: ClassVar[bool] = False
+    """Whether the constructor takes ``alignment``."""
     takes_decoder: ClassVar[bool] = False
+    """Whether the constructor takes ``decoder``."""
     takes_layout: ClassVar[bool] = False
-    """Whether the constructor wants the dataset's :class:`Layout`, as ``layout``."""
+    """Whether the constructor takes ``layout``, the dataset's :class:`Layout`."""
     takes_teachers: ClassVar[bool] = False
-    """Whether the constructor wants ``teachers``, which loads a frozen network by its name."""
+    """Whether the constructor takes ``teachers``, which loads a frozen network by its name."""
     trains: ClassVar[bool] = True
-    """False where nothing is trained: the run is done after no step."""
+    """Whether there is anything to train; without, a run ends before its first step."""
     reads: tuple[str, ...] = ()
-    """Arrays of the dataset beside the image that ``loss`` finds in ``batch.labels``."""
+    """Keys of the dataset's arrays that ``loss`` finds in ``batch.labels``, beside the images."""
     steps: int = 1
-    """Number of steps of the run, for schedules that end on the last; set after construction."""
+    """Steps of the run, for schedules that end on the last; set after construction."""
     config: Any
 
     def __init__(self, core: Core) -> None:
@@ -107,14 +108,28 @@ class Objective(nn.Module, ABC):
         """Scalars: ``loss``, which is minimised, and the parts to log."""
 
     def after_step(self, step: int) -> None:
-        """Moves momentum copies and queues after the optimiser's step ``step``, from 0."""
+        """Move momentum copies and queues after the optimiser's step ``step``, from 0."""
+
+    def done(self, batch: TrainBatch) -> float:
+        """The share of the run's steps before this batch; 1 outside training."""
+        return batch.step / self.steps if batch.purpose == "train" else 1.0
+
+    def momentum(self, step: int) -> float:
+        """The share of a momentum copy that stays after step ``step``.
+
+        It rises from ``config.momentum`` to exactly 1 at the last step by a cosine (Grill et al.
+        2020, arXiv 2006.07733, Section 3.2).
+        """
+        last, start = self.steps - 1, self.config.momentum
+        if step >= last:
+            return 1.0
+        return 1.0 - (1.0 - start) * (math.cos(math.pi * step / last) + 1) / 2  # type: ignore[no-any-return]
 
     def decode(self, output: SlotOutput, images: Tensor) -> Decoded | None:
         """The decoder's image and masks; none without a decoder.
 
-        ``output`` is the core's for ``images`` (B, 3, H, W), which autoregressive decoders read.
+        ``output`` is the core's for ``images`` (B, 3, H, W); autoregressive decoders read both.
         """
-        del output, images
         return None
 
     def masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
@@ -123,9 +138,8 @@ class Objective(nn.Module, ABC):
         return None if decoded is None else decoded.masks
 
     def predictor_masks(self, images: Tensor, output: SlotOutput | None = None) -> Tensor | None:
-        """Masks float (B, K, h, w) of a predictor that says what stands where; none without one.
+        """Masks float (B, K, h, w) of a predictor of what stands where; none without one.
 
-        ``output`` is the core's for ``images`` (B, 3, H, W), where it is known already.
+        ``output`` is the core's for ``images`` (B, 3, H, W), if it is known already.
         """
-        del images, output
         return None

@@ -36,29 +36,27 @@ RISE = (3 / 8, 5 / 8)
 
 @dataclass(frozen=True)
 class ReconstructionConfig(MaskConfig):
-    """Options of the objective ``reconstruction``, beside the decoder's own."""
-
     space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0"), "crop": ("0.6", "1")}
     later: ClassVar[tuple[str, ...]] = ("crop",)
     error: Literal["squared", "bce"] = "squared"
     """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""
     alone: Share = 0.0
-    """Share of the error of each slot's own image, weighted by its mask. Without it a
-    faint mask with a stronger colour draws the same picture as a full one. It rises from 0 between
-    3/8 and 5/8 of the steps, when objects have been found."""
+    """Share of the error of each slot's own image, weighted by its mask. Without it a faint mask
+    with a stronger colour draws the same picture as a full one. It rises from 0 between 3/8 and 5/8
+    of the steps, when objects have been found."""
     crop: PositiveShare = 1.0
-    """Smallest share of an image's area that training shows of it: below 1, a random square of at
-    least this share is enlarged, and mirrored by chance. So a slot cannot keep a region of the
-    frame, which it otherwise does on some seeds (docs/log.md)."""
+    """Smallest share of an image's area that training shows, as a random square, enlarged and
+    mirrored by chance. Below 1, slots cannot keep a region of the frame, as they do on some seeds
+    (docs/log.md)."""
 
 
 @register("objectives")
 class Reconstruction(Objective):
     """Error of the mixture image; a smaller decoder's target is area-averaged.
 
-    (1 - s) e(x, sum_k m_k x_k) + s sum_k m_k e(x, x_k). The mixture likelihoods of MONet (arXiv
-    1901.11390) and IODINE (1903.00450) are built of the second error, which is never below the
-    first. Only decoders that decode slots alone have it. A validation loss is the first error.
+    (1 - s) e(x, sum_k m_k x_k) + s sum_k m_k e(x, x_k). The second error, as in the mixture
+    likelihoods of MONet (arXiv 1901.11390) and IODINE (1903.00450), is never below the first. Only
+    decoders that decode slots alone have it. A validation loss is the first error.
     """
 
     name = "reconstruction"
@@ -83,23 +81,18 @@ class Reconstruction(Objective):
         return self.encoded(batch)[1]
 
     def encoded(self, batch: TrainBatch) -> tuple[SlotOutput, dict[str, Tensor]]:
-        """The core's output for what the batch shows, and :meth:`errors` of it."""
-        seen = batch.cropped(self.config.crop)
-        output = self.core(seen.images, seen.noise(self.core))
-        return output, self.errors(output, seen)
-
-    def errors(self, output: SlotOutput, batch: TrainBatch) -> dict[str, Tensor]:
-        """``loss``, the decoder's mean error from the core's ``output`` and the prices of masks."""
-        share = batch.step / self.steps if batch.purpose == "train" else 1.0
+        """The core's output for the batch, cropped, and its ``loss`` with the prices of masks."""
+        batch, share = batch.cropped(self.config.crop), self.done(batch)
+        output = self.core(batch.images, batch.noise(self.core))
         decoded = self.drawn(output, batch.images, share)
         losses = {"loss": self.error(decoded, batch)}
-        if batch.purpose != "train":
-            return losses
-        masks, attention = decoded.masks, output.attention
-        return with_prices(losses, batch.images, masks, attention, self.config, share)
+        if batch.purpose == "train":
+            masks, attention = decoded.masks, output.attention
+            losses = with_prices(losses, batch.images, masks, attention, self.config, share)
+        return output, losses
 
     def error(self, decoded: Decoded, batch: TrainBatch) -> Tensor:
-        """The mean error of what was decoded; a scalar."""
+        """The decoder's mean error; a scalar."""
         assert decoded.image is not None  # decoders of images make one
         target = functional.adaptive_avg_pool2d(batch.images, self.decoder.size)
         together = self._pixels(decoded.image, target).mean()
@@ -112,13 +105,11 @@ class Reconstruction(Objective):
 
     def share(self, batch: TrainBatch) -> float:
         """The share of the slots' own errors at this step."""
-        if batch.purpose != "train":
-            return 0.0
-        return self.config.alone * risen(batch.step / self.steps, RISE)
+        return self.config.alone * risen(self.done(batch), RISE) * (batch.purpose == "train")
 
     def _pixels(self, image: Tensor, target: Tensor) -> Tensor:
         if self.config.error == "bce":
-            # Colours may lie a little outside [0, 1]. Half precision has no numbers so near to 1.
+            # Colours may leave [0, 1] a little. Half precision has no numbers so near to 1.
             likely = image.float().clamp(1e-4, 1 - 1e-4)
             return -(target * likely.log() + (1 - target) * (1 - likely).log())
         return functional.mse_loss(image, target, reduction="none")
@@ -127,7 +118,7 @@ class Reconstruction(Objective):
         return self.drawn(output, images, 1.0)
 
     def drawn(self, output: SlotOutput, images: Tensor, share: float) -> Decoded:
-        """What the decoder makes of the core's output after this share of the steps."""
+        """The decoder's output for the core's, after this share of the steps."""
         decoder, config = self.decoder, self.config
         prior = attention_prior(output.attention, decoder.size, config, share)
         drawn: Decoded = decoder(output.slots, images, *(() if prior is None else (prior,)))
@@ -136,8 +127,6 @@ class Reconstruction(Objective):
 
 @dataclass(frozen=True)
 class CovarianceConfig(ReconstructionConfig):
-    """Options of the objective ``covariance``."""
-
     space: ClassVar[Space] = {**ReconstructionConfig.space, "weight": Span(0.1, 10.0, log=True)}
     weight: NotNegative = 1.0
     """Weight of the covariance penalty."""
@@ -151,8 +140,8 @@ class CovarianceConfig(ReconstructionConfig):
 class Covariance(Reconstruction):
     """Reconstruction + squared off-diagonal covariance of projected slots over D^2 (Equation 3).
 
-    Stange et al. 2023. The covariance is over all slots of the batch, after a projector of three
-    layers with LayerNorm.
+    Stange et al. 2023. The covariance is over all slots of the batch, after a projector with
+    LayerNorm.
     """
 
     name = "covariance"
@@ -175,14 +164,11 @@ class Covariance(Reconstruction):
         loss = reconstruction + self.config.weight * covariance
         if self.config.variance:
             loss = loss + self.config.variance * variance_hinge(rows)
-        parts = {"reconstruction": reconstruction, "covariance": covariance}
-        return made | {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        return made | {"loss": loss, "reconstruction": reconstruction, "covariance": covariance}
 
 
 @dataclass(frozen=True)
 class CosineConfig(ReconstructionConfig):
-    """Options of the objective ``cosine``."""
-
     space: ClassVar[Space] = {**ReconstructionConfig.space, "weight": Span(0.001, 0.1, log=True)}
     weight: NotNegative = 0.01
     """Weight of the penalty."""
@@ -194,8 +180,8 @@ class CosineConfig(ReconstructionConfig):
 class Cosine(Reconstruction):
     """Reconstruction + cosine embedding loss over all pairs of slots of an image.
 
-    A slot and itself should agree (loss 0); two different slots should stay below the margin.
-    The mean is over all K^2 ordered pairs, as torch's CosineEmbeddingLoss takes it.
+    The loss of two slots is their similarity above the margin, the mean over all K^2 ordered pairs,
+    as in torch's CosineEmbeddingLoss.
     """
 
     name = "cosine"
@@ -208,8 +194,8 @@ class Cosine(Reconstruction):
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output, made = self.encoded(batch)
         penalty = pairwise_cosine(output.slots, self.config.margin)
-        parts = {"reconstruction": made["loss"].detach(), "cosine": penalty.detach()}
-        return made | {"loss": made["loss"] + self.config.weight * penalty, **parts}
+        loss = made["loss"] + self.config.weight * penalty
+        return made | {"loss": loss, "reconstruction": made["loss"], "cosine": penalty}
 
 
 @full_precision

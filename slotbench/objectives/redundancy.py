@@ -23,8 +23,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class VICRegConfig(Options):
-    """Options of the objective ``vicreg``."""
-
     space: ClassVar[Space] = {"covariance": Span(0.1, 10.0, log=True)}
     invariance: NotNegative = 25.0
     """Weight of the squared distance between the views."""
@@ -64,13 +62,11 @@ class VICReg(TwoViews):
             + weights.covariance * covariance
         )
         parts = {"invariance": invariance, "variance": variance, "covariance": covariance}
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+        return {"loss": loss, **parts}
 
 
 @dataclass(frozen=True)
 class BarlowTwinsConfig(Options):
-    """Options of the objective ``barlow-twins``."""
-
     space: ClassVar[Space] = {"redundancy": Span(5e-4, 5e-2, log=True)}
     redundancy: NotNegative = 5e-3
     """Weight lambda of the correlations between dimensions."""
@@ -99,7 +95,7 @@ class BarlowTwins(TwoViews):
         correlation = cross_correlation(first, second)
         on = (correlation.diagonal() - 1).square().sum()
         off = correlation.square().sum() - correlation.diagonal().square().sum()
-        return {"loss": on + self.config.redundancy * off, "on_diagonal": on.detach()}
+        return {"loss": on + self.config.redundancy * off, "on_diagonal": on}
 
 
 @full_precision

@@ -26,10 +26,20 @@ from slotbench.objectives.two_views import CentredTwoViews, ProjectionConfig, jo
 from slotbench.registry import register
 
 
-@dataclass(frozen=True)
-class SlotConConfig(ProjectionConfig):
-    """Options of the objective ``slotcon``."""
+@dataclass(frozen=True, kw_only=True)
+class GroupConfig(ProjectionConfig):
+    group_weight: Share = 0.5
+    """Weight of the grouping; the contrast has the rest of 1."""
+    temperature: Positive = 0.2
+    """Of the contrast between slots."""
+    center_momentum: Share = 0.9
+    """The share of the centre that stays at each step."""
+    momentum: Share = 0.99
+    """The share of the teacher that stays at the first step; it rises to 1."""
 
+
+@dataclass(frozen=True)
+class SlotConConfig(GroupConfig):
     space: ClassVar[Space] = {
         "group_weight": ("0.2", "0.5", "0.8"),
         "temperature": Span(0.05, 0.5, log=True),
@@ -37,18 +47,10 @@ class SlotConConfig(ProjectionConfig):
     }
     prototypes: Count = 64
     """Number of groups, shared by all images; 256 on COCO in the paper."""
-    group_weight: Share = 0.5
-    """Weight of the grouping; the contrast has the rest of 1."""
-    temperature: Positive = 0.2
-    """Of the contrast between slots."""
     student_temperature: Positive = 0.1
     """Divides the student's scores of a position."""
     teacher_temperature: Positive = 0.07
     """Divides the teacher's centred scores."""
-    center_momentum: Share = 0.9
-    """The share of the centre that stays at each step."""
-    momentum: Share = 0.99
-    """The share of the teacher that stays at the first step; it rises to 1."""
 
 
 class GroupAndContrast(CentredTwoViews):
@@ -73,13 +75,13 @@ class GroupAndContrast(CentredTwoViews):
         contrast = self.contrast(student, teacher, views)
         weight = self.config.group_weight
         loss = weight * group + (1 - weight) * contrast
-        return {"loss": loss, "grouping": group.detach(), "contrast": contrast.detach()}
+        return {"loss": loss, "grouping": group, "contrast": contrast}
 
     @abstractmethod
     def grouping(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
         """The loss on places of the original image that both views show; a scalar.
 
-        The outputs (2 * B, ...) are those of two views. Calls :meth:`observe`.
+        From the outputs (2 * B, ...) for two views. It must call :meth:`observe`.
         """
 
     def contrast(self, student: SlotOutput, teacher: SlotOutput, views: Views) -> Tensor:
@@ -90,7 +92,7 @@ class GroupAndContrast(CentredTwoViews):
         """
         output = joined(student, teacher)
         paired = self.alignment.pair(output, views)
-        # A row shows something where a slot with a share of it wins a position.
+        # A row counts as shown if a slot with a share of it wins a position.
         share = gather(paired.carried(wins(output.attention)), dim=1)
         vectors, shown = gather(paired.vectors, dim=1), share > 0.5 / output.slots.shape[1]
         queries = self.predictor(self.projector(vectors[:2]))
@@ -112,8 +114,7 @@ class GroupAndContrast(CentredTwoViews):
 def entropy_at_places(target: Tensor, logits: Tensor, shown: Tensor) -> Tensor:
     """Cross-entropy of float (2, B, G, h, w) to a target of that shape; a scalar.
 
-    The mean over the places ``shown``, bool (B, h, w), of all processes: a process with few of
-    them must not weigh more.
+    The mean over the places ``shown``, bool (B, h, w), of all processes together.
     """
     entropy = -(target * logits.log_softmax(dim=2)).sum(dim=2)
     both = shown.expand_as(entropy)

@@ -27,8 +27,6 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class ContrastingSetsConfig(ProjectionConfig):
-    """Options of the objective ``contrasting-sets``."""
-
     temperature: Positive = 0.5
     """Divides the cosine similarities."""
 
@@ -37,9 +35,8 @@ class ContrastingSetsConfig(ProjectionConfig):
 class ContrastingSets(Objective):
     """The predicted set of the next frame against the sets of other scenes.
 
-    Loewe et al. 2020, arXiv 2011.10287, Section 2: slots are moved by a transition, sets become
-    vectors by a sum that has no order, and InfoNCE compares sets. No slot is paired with
-    another, so it takes no alignment.
+    Loewe et al. 2020, arXiv 2011.10287, Section 2: a transition moves the slots, a sum makes a
+    vector of each set, and InfoNCE compares the vectors. It pairs no slots: no alignment.
     """
 
     name = "contrasting-sets"
@@ -67,15 +64,13 @@ class ContrastingSets(Objective):
         return {"loss": batch_nce(predicted, actual, self.config.temperature)}
 
     def aggregate(self, slots: Tensor) -> Tensor:
-        """Sets float (B, K, D) as vectors (B, D'), independent of the order of the slots."""
+        """Sets float (B, K, D) -> vectors (B, D'), whatever the order of the slots."""
         vector: Tensor = self.whole(self.each(slots).mean(dim=1))
         return vector
 
 
 @dataclass(frozen=True)
 class NextFrameConfig(ProjectionConfig):
-    """Options of the objectives ``slot-contrast-next`` and ``scn``."""
-
     temperature: Positive = 0.1
     """Divides the cosine similarities."""
 
@@ -103,10 +98,7 @@ class SlotContrastNext(ProjectedViews):
 
 @full_precision
 def batch_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE of row m of ``first``, float (..., M, D), for row m of ``second`` among its M rows.
-
-    A scalar: the mean over all rows.
-    """
+    """InfoNCE of row m of ``first``, float (..., M, D), for row m of ``second``; a scalar mean."""
     one, two = (functional.normalize(rows, dim=-1) for rows in (first, second))
     own = (one @ two.mT / temperature).log_softmax(dim=-1).diagonal(dim1=-2, dim2=-1)
     return -own.mean()
@@ -114,8 +106,6 @@ def batch_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 @dataclass(frozen=True)
 class CSWMConfig(Options):
-    """Options of the objective ``cswm``."""
-
     sigma: Positive = 0.5
     """Scale of the distances in the energy."""
     hinge: NotNegative = 1.0
@@ -128,8 +118,8 @@ class CSWMConfig(Options):
 class CSWM(TwoViews):
     """Energy of a transition, and a hinge on the energy of states from other scenes.
 
-    Kipf et al. 2019, arXiv 1911.12247, Equations 4 to 6; without actions. Distances are means
-    over a slot's dimensions, so that sigma and hinge keep their meaning at any width.
+    Kipf et al. 2019, arXiv 1911.12247, Equations 4 to 6, without actions. Distances are means over
+    a slot's dimensions, so sigma and hinge hold for any width.
     """
 
     name = "cswm"
@@ -153,10 +143,10 @@ class CSWM(TwoViews):
         slots = vectors.shape[1] // batch.total
         state, later = self.norm(vectors).float().view(2, -1, slots, vectors.shape[2])
         positive = self.energy(state + self.move(state), later).mean()
-        # The state of another scene; a random permutation could leave some in place.
+        # Other scenes' states; a random permutation could leave some in place.
         negative = self.energy(state.roll(1, dims=0), later).mean(dim=1)
         loss = positive + (self.config.hinge - negative).relu().mean()
-        return {"loss": loss, "positive": positive.detach(), "negative": negative.mean().detach()}
+        return {"loss": loss, "positive": positive, "negative": negative.mean()}
 
     def move(self, state: Tensor) -> Tensor:
         """How each slot moves, from itself and all others: float (B, K, D) -> (B, K, D)."""
@@ -198,4 +188,4 @@ class SCN(ProjectedViews):
         temperature = self.config.temperature
         time = batch_nce(now.transpose(0, 1), later.transpose(0, 1), temperature)
         diversity = batch_nce(now, later, temperature)
-        return {"loss": time + diversity, "time": time.detach(), "diversity": diversity.detach()}
+        return {"loss": time + diversity, "time": time, "diversity": diversity}

@@ -11,14 +11,12 @@ from slotbench.datasets.format.views import Views
 from slotbench.fields import Count, Options
 from slotbench.objectives.alignment import Alignment, by_view
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import cosine, momentum_copy, move, projector
+from slotbench.objectives.heads import momentum_copy, move, projector
 from slotbench.objectives.objective import Objective, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionConfig(Options):
-    """Options of objectives that compare projected vectors."""
-
     hidden: Count = 128
     """Hidden width of the projector and of other heads."""
     projection: Count = 64
@@ -29,16 +27,13 @@ class Rows(NamedTuple):
     """M aligned vectors of every encoded view, of all processes."""
 
     vectors: Tensor
-    """float (E, M, D): row m of each of E encodings belongs together."""
+    """float (E, M, D): rows m of the E encodings belong together."""
     image: Tensor
-    """int64 (M,): the image of the whole batch that a row comes from."""
+    """int64 (M,): each row's image in the whole batch."""
 
 
 class TwoViews(Objective):
-    """An objective whose loss takes paired vectors of views and asks nothing else of the core.
-
-    A subclass calls :meth:`rows` and gives the loss of the result.
-    """
+    """An objective on paired vectors of views: a subclass's loss calls :meth:`rows`."""
 
     views = 2
     takes_alignment = True
@@ -75,9 +70,9 @@ class ProjectedViews(TwoViews):
 
 
 class MomentumTwoViews(TwoViews):
-    """Two views with a momentum copy of the core and of the modules that follow it.
+    """Two views with a momentum copy, the teacher, of the core and of modules after it.
 
-    A subclass names those modules with :meth:`follow` and calls :meth:`both`.
+    A subclass names those modules with :meth:`follow`; its loss calls :meth:`both`.
     """
 
     def __init__(self, core: Core, alignment: Alignment) -> None:
@@ -85,7 +80,7 @@ class MomentumTwoViews(TwoViews):
         self.teacher = nn.ModuleDict({"core": momentum_copy(core)})
 
     def follow(self, *names: str) -> None:
-        """Give the teacher a copy of the modules of these names."""
+        """Give the teacher a copy of these modules."""
         for name in names:
             self.teacher[name] = momentum_copy(self.get_submodule(name))
 
@@ -124,10 +119,6 @@ class MomentumTwoViews(TwoViews):
         output: SlotOutput = core(images, noise)
         return output
 
-    def momentum(self, step: int) -> float:
-        """The share of the teacher that stays after step ``step``; it rises to 1 by a cosine."""
-        return cosine(self.config.momentum, 1.0, step, self.steps)
-
     def after_step(self, step: int) -> None:
         for name, copied in self.teacher.items():
             move(copied, self.get_submodule(name), self.momentum(step))
@@ -136,13 +127,13 @@ class MomentumTwoViews(TwoViews):
 class CentredTwoViews(MomentumTwoViews):
     """A momentum teacher whose scores are centred by a running mean (DINO, arXiv 2104.14294).
 
-    A subclass calls :meth:`build_center`, and :meth:`observe` in its loss.
+    A subclass's constructor calls :meth:`build_center`, its loss :meth:`observe`.
     """
 
     center: Tensor
 
     def build_center(self, scores: int) -> None:
-        """Make the centre of this many scores, 0 at first."""
+        """Make the centre of this many scores, 0 at the start."""
         self.register_buffer("center", torch.zeros(scores))
         self._mean: Tensor | None = None
 
@@ -163,10 +154,11 @@ def joined(*outputs: SlotOutput) -> SlotOutput:
 
 def expected_views(batch: TrainBatch) -> Views:
     """The views of a batch whose objective asks for some."""
-    assert batch.views is not None  # the loop makes as many views as the objective asks for
+    assert batch.views is not None
     return batch.views
 
 
 def chosen(values: Tensor, views: tuple[int, ...]) -> Tensor:
-    """The values (V, ...) of these views, (len(views), ...); a list as index makes a GPU wait."""
+    """Values (V, ...) -> those of these views, (len(views), ...); a list as index would make a GPU
+    wait."""
     return torch.stack([values[view] for view in views])

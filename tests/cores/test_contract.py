@@ -90,7 +90,7 @@ def gradients(core, slots):
 def test_shapes_and_attention_that_sums_to_one(name, encoder):
     core = make(name, encoder)
     slots, attention, features = core(*draw(core))
-    grid = {"strided-cnn": (8, 8), "rectangle": (4, 8)}.get(encoder, (32, 32))
+    grid = {"strided-cnn": (8, 8), "rectangle": (4, 8), "plain": (4, 4)}.get(encoder, (32, 32))
     count = 1 if name == "global" else 4
     assert core.num_slots == count
     assert slots.shape == (2, count, 16)

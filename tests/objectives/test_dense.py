@@ -246,7 +246,7 @@ def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
     logs = functional.interpolate(output.attention, (SIDE, SIDE), mode="bilinear").log()
     wanted = masks * logs.exp()
     wanted = wanted / wanted.sum(dim=1, keepdim=True)
-    predicted, found = made.predictor(output.slots, made.prior(output, made.share(batch)))
+    predicted, found = made.predictor(output.slots, made.prior(output, made.done(batch)))
     torch.testing.assert_close(found, wanted)
     unit = vectors / vectors.norm(dim=2, keepdim=True)
     torch.testing.assert_close(predicted, (unit * wanted[:, :, None]).sum(dim=1))

@@ -49,7 +49,6 @@ class MixtureDecoder(ImageDecoder):
         self, slots: Tensor, images: Tensor | None = None, prior: Tensor | None = None
     ) -> Decoded:
         """``prior``, float (B, K, size, size), is added to the logits of the masks."""
-        del images
         flat = self.decode(slots.flatten(0, 1))
         decoded = flat.view(*slots.shape[:2], *flat.shape[1:])
         parts, logits = decoded[:, :, :3], decoded[:, :, 3:]
