@@ -50,7 +50,7 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 index: $(READY)  ## write slotbench/index.json, the names that help and completion read
-	$(BIN)/python -c "from slotbench.registry import write_index; write_index()"
+	$(BIN)/python -m tests.index
 
 docs: $(READY)  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

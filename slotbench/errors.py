@@ -2,9 +2,9 @@
 
 
 class SlotbenchError(Exception):
-    """Something failed that is not the user's mistake; shown without a traceback.
+    """A failure that is not the user's mistake; shown without a traceback.
 
-    ``advice`` is what to type or look at next; it is printed on a line of its own.
+    ``advice`` says what to type or look at next, on a line of its own.
     """
 
     exit_code = 1
@@ -29,7 +29,7 @@ class TrainingError(SlotbenchError):
 
 
 class NotFinite(TrainingError, ValueError):  # noqa: N818  # says what is so
-    """Numbers that are NaN or infinite, where only finite ones have a meaning."""
+    """NaN or infinite numbers where finite ones are needed."""
 
 
 class RunLocked(UserError):  # noqa: N818  # says what is so

@@ -1,4 +1,4 @@
-"""Fields of a configuration: the values that each may have stand in its annotation.
+"""Fields of a configuration, whose annotations say which values they take.
 
 A section is a frozen dataclass that inherits :class:`Options`. ``temperature: Positive = 0.1``
 refuses 0, NaN and text at construction.
@@ -44,17 +44,17 @@ A section declares its own as the class attribute ``space``.
 
 @dataclass(frozen=True)
 class Options:
-    """Base of every section. Makes no instance whose values do not fit its annotations.
+    """Base of every section, which checks its values against its annotations.
 
-    ValueError names the first field that does not fit and says what was expected. A section that
-    relates several fields does so in a ``__post_init__`` of its own, which calls this one.
+    ValueError names the first field that does not fit, and what was expected. Relations between
+    fields are checked in a section's own ``__post_init__``, which calls this one.
     """
 
     space: ClassVar[Space] = {}
     """The space of ``slotbench tune``."""
     later: ClassVar[tuple[str, ...]] = ()
-    """Fields that were added when there were runs already. ``config.json`` names them where they
-    have another value than the default, so that earlier runs keep their ids."""
+    """Fields added after a release. ``config.json`` omits them at their defaults, so that earlier
+    runs keep their ids."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -86,7 +86,7 @@ def _adapter(section: Any, name: str) -> TypeAdapter[Any]:
 
 
 def _why(error: ValidationError) -> str:
-    """The expected values, in the form of slotbench's messages."""
+    """The expected values, in slotbench's words."""
     wanted = dict.fromkeys(
         part["msg"].removeprefix("Input should be ").removeprefix("a valid ")
         for part in error.errors(include_url=False, include_context=False, include_input=False)

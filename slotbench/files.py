@@ -31,7 +31,7 @@ _ENDINGS = (
     ".ods .parquet .pdf .pkl .png .pt .rar .safetensors .sqlite .svg .tar .tex .tgz .toml .tsv "
     ".txt .xls .xlsx .xml .xz .yaml .zip .zst"
 )
-"""Endings of names that promise a format."""
+"""Endings of known formats."""
 _SAID = {
     "missing": "is missing",
     **dict.fromkeys(("model_type", "dict_type", "dict_attributes_type"), "expected a JSON object"),
@@ -43,21 +43,18 @@ Model = TypeVar("Model", bound="Document")
 
 
 class Document(BaseModel):
-    """Base of the models of what slotbench reads: strict types, finite numbers, keys may be more.
+    """Base of the models of what slotbench reads: strict types, finite numbers.
 
-    Unknown keys are kept, so that a document of a newer version can be read as far as it is known.
+    Unknown keys are kept: documents of newer versions can be read.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
 
 
 def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file of at most ``most`` bytes; :class:`UserError` otherwise.
-
-    A named pipe or a device would block, and a link that dangles or loops leads nowhere.
-    """
+    """The content of a regular file of at most ``most`` bytes; :class:`UserError` otherwise."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would block
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
     except OSError as error:
@@ -129,7 +126,7 @@ def parse_document(document: Any, model: type[Model], label: str) -> Model:
 
 
 def check_file(path: Path) -> None:
-    """:class:`UserError` where a path is a folder, or lies in none."""
+    """:class:`UserError` where a path is a folder, or its folder is missing."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected a file.", "Name a file.")
     if not path.parent.is_dir():
@@ -137,7 +134,7 @@ def check_file(path: Path) -> None:
 
 
 def check_ending(path: Path, what: str, *endings: str) -> None:
-    """:class:`UserError` where a name ends in none of these, but as files of another format do."""
+    """:class:`UserError` where a name has the ending of another format than ``endings``."""
     ending = path.suffix.lower()
     if ending in _ENDINGS.split() and ending not in endings:
         said = f"{what} is written here, and {ending} promises something else"
@@ -152,7 +149,7 @@ def check_new(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file where the disk fills: the system names none, or the one that is copied."""
+    """Name the file when the disk is full: the system names none, or the one that is copied."""
     try:
         yield
     except OSError as error:
@@ -172,11 +169,11 @@ def replacing(
 ) -> Iterator[Path]:
     """A temporary name beside ``path``; renamed to it when the block ends well, else removed.
 
-    A link or pipe that stands there is replaced: in a run of someone else's it may lead anywhere.
-    With ``follow``, for paths that the user types, a link stays a link and its target is replaced;
-    a device or pipe is written in place. With ``folder``, if it is of the same file system, the
-    temporary name lies there, so that the rest of a killed process goes with that folder.
-    :class:`UserError` where no file can stand there, and without ``force``, where one does.
+    A link or pipe at ``path`` is replaced: in someone else's run it may lead anywhere. With
+    ``follow``, for paths that the user types, a link's target is replaced, and a device or pipe is
+    written in place. The temporary file is made in ``folder``, if that is on the same file system,
+    so that removing the folder also removes what a killed process left. :class:`UserError` where
+    no file can be written, or, without ``force``, where there is one.
     """
     check_file(path)
     check_new(path, force=force)
@@ -187,7 +184,7 @@ def replacing(
             return
     if folder is not None and folder.stat().st_dev != path.parent.stat().st_dev:
         folder = None
-    # Processes of the same number may write at once, on several machines or in containers.
+    # Processes on other machines or in containers may have the same number.
     ours = f"{os.getpid()}-{os.urandom(4).hex()}"
     temporary = (folder or path.parent) / f".{path.name}.{ours}.tmp"
     try:
@@ -220,8 +217,8 @@ def check_folder(out: Path, names: Collection[str], *, force: bool) -> None:
 def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
     """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
 
-    A folder that was made so holds ``names`` and nothing else. :class:`UserError` where ``out``
-    is another folder or, unless ``force``, such a one.
+    ``force`` replaces a folder that holds nothing but ``names``; any other is a
+    :class:`UserError`.
     """
     if out.is_symlink():
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
@@ -247,10 +244,7 @@ def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Itera
 
 
 def write_whole(path: Path, content: bytes, *, follow: bool = False, force: bool = True) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part of it.
-
-    ``follow`` and ``force`` as for :func:`replacing`.
-    """
+    """Write a file whole or not at all; ``follow`` and ``force`` as for :func:`replacing`."""
     with replacing(path, follow=follow, force=force) as temporary:
         temporary.write_bytes(content)
 
@@ -262,7 +256,7 @@ def write_json(path: Path, document: Any, *, follow: bool = False, force: bool =
 
 
 def typed(folder: str, place: Path | str) -> str:
-    """The option to type for a folder, ``data`` or ``results``; none where it is the default."""
+    """The option ``--data-dir`` or ``--results-dir`` to type; empty where it is the default."""
     return "" if Path(place) == Path(folder) else f" --{folder}-dir {shlex.quote(str(place))}"
 
 
@@ -276,9 +270,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def explain(error: OSError) -> UserError | None:
-    """The user's side of an operating system error: a full disk, a folder that is not writable.
+    """An operating system error in the user's terms, such as a full disk; None for other kinds.
 
-    None where the error is of another kind. h5py reports the number in the text alone.
+    h5py reports the error's number in the text alone.
     """
     number = error.errno
     text = str(error)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 GAP, NARROW, LEAST = 2, 16, 24
-"""Spaces between columns, the least width that the first column is cut to, and that of all."""
+"""Spaces between columns; least widths of the first column and of the table."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Cell:
     style: str = ""
 
     def words(self, escape: Any = str, form: str = "{}") -> str:
-        """All of it on one line; ``form`` is for the text of the best cell."""
+        """The whole cell on one line; ``form`` marks the best one's text."""
         first, *rest = map(escape, (self.text, *self.small))
         return " ".join([form.format(first) if self.best else first, *rest]).strip()
 
@@ -41,12 +41,12 @@ class Table:
     """Whether the last column is text too."""
 
     def left(self, column: int) -> bool:
-        """Whether a column is text, which stands on the left."""
+        """Whether a column is text, and aligned to the left."""
         return column < self.labels or (self.text_last and column == len(self.headings) - 1)
 
 
 def put_lines(console: Console, lines: Iterable[Text]) -> None:
-    """Print lines that fit; without colours many of them take no time."""
+    """Print lines that fit; where stdout is no terminal, fast and without colours."""
     if console.is_terminal:
         for line in lines:
             console.print(line, no_wrap=True, overflow="crop")
@@ -55,10 +55,9 @@ def put_lines(console: Console, lines: Iterable[Text]) -> None:
 
 
 def to_lines(table: Table, width: int) -> Iterator[Text]:
-    """A line for the headings and one a row, each at most ``width`` columns of a terminal wide.
+    """A line for the headings and one a row, each at most ``width`` wide, or :data:`LEAST`.
 
-    The first column is cut where that makes the others fit. Columns that do not fit go on below.
-    A terminal of less than :data:`LEAST` columns is taken for one of as many.
+    The first column is cut where that makes the others fit. Columns that do not fit follow below.
     """
     width = max(width, LEAST)
     shown = [_column(table, k) for k in range(len(table.headings))]

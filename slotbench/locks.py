@@ -17,7 +17,7 @@ from slotbench.errors import UserError
 from slotbench.progress import warn
 
 GLANCE = 2.0
-"""Seconds to wait for a process that only looks whether a lock is held."""
+"""Seconds to wait, as another process may hold a lock just to see whether it is free."""
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
@@ -46,7 +46,7 @@ def changing(file: Path) -> Iterator[None]:
     with hold(lock, -1):
         try:
             yield
-        finally:  # before the lock is released, so that nobody has locked a removed file
+        finally:  # before the release: nobody may lock a file that is then removed
             lock.unlink(missing_ok=True)
 
 

@@ -1,9 +1,8 @@
 """Plugins: files that add names to the registry without being installed.
 
-A plugin is a Python file with classes under :func:`slotbench.registry.register`. It is named by
-``--plugin FILE``, or in the environment variable ``SLOTBENCH_PLUGINS`` (files with ``:``
-between, as in PATH). The variable passes the option on, so that every process that a command
-starts knows the same names.
+A plugin is a Python file that calls :func:`slotbench.registry.register`. ``--plugin FILE`` names
+it, or the environment variable ``SLOTBENCH_PLUGINS`` (files with ``:`` between, as in PATH). The
+processes that a command starts inherit the variable.
 """
 
 import hashlib
@@ -26,13 +25,11 @@ VARIABLE = "SLOTBENCH_PLUGINS"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file that was loaded."""
+    """A loaded file: its absolute path, its hash, and what it registered, as ``kind/name``."""
 
     file: str
-    """As an absolute path."""
     sha256: str
     names: tuple[str, ...]
-    """The names that it registered, as ``kind/name``."""
 
 
 _loaded: dict[str, Plugin] = {}
@@ -44,9 +41,9 @@ def loaded() -> list[dict[str, Any]]:
 
 
 def take(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A command's words without its ``--plugin FILE``s, and those files.
+    """A command's other words, and the files of its ``--plugin FILE``s.
 
-    :class:`UserError` where no file follows.
+    :class:`UserError` where no file follows the option.
     """
     rest: list[str] = []
     files: list[str] = []
@@ -66,12 +63,8 @@ def take(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def load_all(files: Sequence[str] = ()) -> None:
-    """Load the files and those of the environment variable; each is loaded once.
-
-    :class:`UserError` as for :func:`load`.
-    """
-    named = [file for file in os.environ.get(VARIABLE, "").split(os.pathsep) if file]
-    for file in named:
+    """Load these files and those of the environment variable; errors as for :func:`load`."""
+    for file in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         load(file, VARIABLE)
     for file in files:
         load(file, "--plugin")
@@ -80,10 +73,10 @@ def load_all(files: Sequence[str] = ()) -> None:
 
 
 def load(file: str, origin: str = "--plugin") -> Plugin:
-    """Run a file that registers names; ``origin`` is the option that named it, for messages.
+    """Run a file that registers names, once; ``origin`` is the option that named it.
 
     :class:`UserError` where the file is missing, raises, registers a name that exists, or
-    registers nothing at all.
+    registers nothing.
     """
     path = Path(file).expanduser().resolve()
     if str(path) in _loaded:
@@ -96,7 +89,7 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     if os.pathsep in str(path):
         said = f"{label}: its path has a {os.pathsep!r}, which stands between files."
         raise UserError(said, "Rename it.")
-    # The registry's own names first: a plugin that repeats one is told so.
+    # This loads slotbench's own names, so that a plugin cannot take one of them.
     before = {kind: registry.entries(kind) for kind in registry.KINDS}
     # A name that no package has: a plugin may be called random.py.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
@@ -132,7 +125,7 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
 
 
 def blamed(error: BaseException) -> UserError | None:
-    """The error of a plugin's code, with its file and line; None where none took part."""
+    """The error with a plugin's file and line; None where no plugin's code took part."""
     if isinstance(error, KeyboardInterrupt):
         return None
     for frame in traceback.extract_tb(error.__traceback__)[::-1]:
@@ -155,7 +148,7 @@ def _where(error: BaseException, path: Path) -> str:
 
 @contextmanager
 def hints(needed: Iterable[str] = ()) -> Iterator[None]:
-    """Where a name is unknown in here, the error says which plugin to name.
+    """Make the error of an unknown name say which plugin to load.
 
     ``needed`` are the files that were loaded when the run was trained.
     """

@@ -23,7 +23,7 @@ from rich.text import Text
 PAUSE = 30.0
 """Seconds between two lines of progress in a log."""
 KNOWN = 0.03
-"""The share of the work after which the time to go is said: a slow start says little of it."""
+"""The share of the work after which the time to go is shown; earlier estimates mislead."""
 errors = Console(stderr=True, highlight=False)
 """Everything that is not a result is printed here."""
 

@@ -12,11 +12,10 @@ import hashlib
 import importlib
 import json
 import math
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -44,8 +43,6 @@ LONGEST = 64
 MOST_NAMES = 30
 """Names that an error lists."""
 INDEX = Path(__file__).with_name("index.json")
-ROOMS = ("datasets.sets", "cores", "objectives", "config", "evaluation", "suites", "tracking")
-"""Where registered classes are, for :func:`write_index`."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FACTS = ("version", "default", "better", "directions", "ranges", "keys", "shown", "compared")
 """Attributes of a metric that tables read without importing its class."""
@@ -79,9 +76,9 @@ class Entry:
         return getattr(importlib.import_module(module), attribute)
 
     def foreign_digest(self) -> str:
-        """The sha256 of the file that a plugin's class stands in, as it was when it registered.
+        """The sha256 of a plugin's file when it registered the class; empty for slotbench's own.
 
-        Empty for slotbench's own. Editing the file while a run trains changes nothing.
+        Editing the file while a run trains changes nothing.
         """
         module = self.target.partition(":")[0]
         if module.startswith("slotbench."):
@@ -105,9 +102,9 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
     """Decorator that registers a class, or a function, under ``kind``.
 
     A class describes itself: ``name``, ``summary`` (one line), ``source`` (where it is
-    published), objectives also ``family``, datasets also ``variants`` and ``licence``. A function
-    has no such attributes; give them as keywords. A class of another module is registered by its
-    address: ``register(kind, name, summary, source, "module:Class")``.
+    published), objectives also ``family``, which may be inherited, datasets also ``variants`` and
+    ``licence``. A function has no such attributes; give them as keywords. A class of another module
+    is registered by its address: ``register(kind, name, summary, source, "module:Class")``.
 
     :class:`UserError` names the class and the attribute that is missing or cannot be used, and a
     name that is taken.
@@ -129,7 +126,7 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
         target = f"{thing.__module__}:{thing.__qualname__}"
         if not target.startswith("slotbench."):
             _keep_digest(thing.__module__)
-        own = {**vars(thing), **described}
+        own = {"family": getattr(thing, "family", None), **vars(thing), **described}
         _check(target, own, _NEEDED.get(kind, ()), thing)
         _add(kind, target, own, _facts(thing) if kind == "metrics" else {})
         return thing
@@ -138,7 +135,7 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
 
 
 def complete(entry: Entry, module: str) -> None:
-    """Check a plugin's entry that was registered by its address, where ``module`` holds it."""
+    """Check a plugin's entry that was registered by an address in ``module``, its own file."""
     if entry.target.partition(":")[0] != module:
         return
     try:
@@ -163,7 +160,7 @@ def _add(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any])
         raise UserError(
             f"{target}: {kind} has {name!r} already ({before.target}).", "Choose another name."
         )
-    described = (own["summary"], own["source"], target, own.get("family", ""))
+    described = (own["summary"], own["source"], target, own.get("family") or "")
     _ENTRIES[kind][name] = Entry(kind, name, *described, variants, facts)
 
 
@@ -266,7 +263,7 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 def _check(
     target: str, own: Mapping[str, Any], attributes: Iterable[str], thing: Any = None
 ) -> None:
-    """Check at registration what would otherwise fail far from its cause."""
+    """:class:`UserError` names the class attribute that is missing or cannot be used."""
     for attribute in attributes:
         value = own.get(attribute, getattr(thing, attribute, None))
         fits, expected, example = _RULES[attribute]
@@ -303,9 +300,9 @@ def _load() -> None:
 
 
 def _add_point(point: EntryPoint) -> None:
-    """Import the names of an installed package; a package that fails is named and left out.
+    """Import an entry point: a module, a registered class, or a function that registers.
 
-    The entry point names a module, a registered class, or a function that registers.
+    A package that fails is reported and left out.
     """
     before = {kind: dict(known) for kind, known in _ENTRIES.items()}
     try:
@@ -322,31 +319,8 @@ def _add_point(point: EntryPoint) -> None:
         )
 
 
-def write_index() -> None:
-    """Import every room and write ``index.json``; names keep their order, new ones come last."""
-    index: dict[str, dict[str, Any]] = {}
-    for entry in own_entries():
-        facts = {key: value for key, value in asdict(entry).items() if value}
-        index.setdefault(facts.pop("kind"), {})[facts.pop("name")] = facts
-    INDEX.write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def own_entries() -> list[Entry]:
-    """The entries of slotbench's own classes, in the order of ``index.json``."""
-    for room in ROOMS:
-        package = importlib.import_module(f"slotbench.{room}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-    every = [entry for kind in KINDS for entry in _ENTRIES[kind].values()]
-    own = [entry for entry in every if entry.target.startswith("slotbench.")]
-    stored = json.loads(INDEX.read_text("utf-8"))
-    order = [(kind, name) for kind, known in stored.items() for name in known]
-    place = {key: number for number, key in enumerate(order)}
-    return sorted(own, key=lambda entry: place.get((entry.kind, entry.name), len(place)))
-
-
 def restore(before: Mapping[Kind, Mapping[str, Entry]]) -> None:
-    """Make the list what :func:`entries` gave for every kind."""
+    """Put the entries back that :func:`entries` gave for each kind."""
     for kind in KINDS:
         _ENTRIES[kind] = dict(before[kind])
 
@@ -373,7 +347,7 @@ def get(kind: Kind, name: str) -> Entry:
 
 
 def unknown(what: str, name: str, known: Iterable[str], advice: str = "") -> UserError:
-    """The error for a name that does not exist, with the nearest one that does."""
+    """The error for an unknown name, with the nearest known one."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""

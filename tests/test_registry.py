@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from slotbench import registry
 from slotbench.errors import UserError
+from tests.index import own_entries, stands
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
@@ -23,12 +25,23 @@ def test_a_name_unlike_any_other_lists_them_all():
 
 def test_the_index_is_what_the_classes_say():
     """Type: make index"""
-    own = {(entry.kind, entry.name): entry for entry in registry.own_entries()}
+    own = {(entry.kind, entry.name): entry for entry in own_entries()}
     stored = json.loads(registry.INDEX.read_text("utf-8"))
     assert set(own) == {(kind, name) for kind in stored for name in stored[kind]}
     for (kind, name), entry in own.items():
         fields = {**stored[kind][name], "variants": tuple(stored[kind][name].get("variants", ()))}
         assert registry.Entry(kind, name, **fields) == entry
+
+
+def test_a_class_that_was_renamed_or_removed_leaves_the_index():
+    entry = registry.get("objectives", "simclr")
+    assert stands(entry)
+    for gone in (
+        {"name": "simclr-2"},
+        {"target": "slotbench.cores:A"},
+        {"target": "slotbench.a:A"},
+    ):
+        assert not stands(replace(entry, **gone))
 
 
 def test_every_objective_has_a_family_and_every_dataset_variants():

@@ -1,4 +1,4 @@
-"""Comparing runs and handing them on: leaderboard, report, export, publish."""
+"""Comparing and publishing runs: leaderboard, report, export, publish."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -138,7 +138,7 @@ def export(
 
 
 def cite(form: str = "markdown", results_dir: Place = RESULTS) -> str:
-    """The sentences and sources that a paper should give, as ``markdown`` or ``bibtex``."""
+    """The sentences and sources for a paper, as ``markdown`` or ``bibtex``."""
     from slotbench.registry import unknown
     from slotbench.results import citations
     from slotbench.results.export import results

@@ -22,9 +22,9 @@ RunName = Union[str, Path, "Run"]
 
 
 def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
-    """The run of a directory or of a unique beginning of its id; a run is given back as it is.
+    """The run of a directory, or of a unique beginning of its id.
 
-    Published runs with weights have ids, too: ``slotbench.load("0-3fa91c02")`` needs no training.
+    Published runs with weights have ids too: ``slotbench.load("0-3fa91c02")`` needs no training.
     """
     from slotbench.results import run as runs
 
@@ -36,7 +36,7 @@ def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
 def host(
     device: str = "auto", checkpoint_every: float = 120.0, gpus: int = 1, track: Iterable[str] = ()
 ) -> "Host":
-    """Where and how runs are executed; :class:`UserError` where this machine cannot do it.
+    """Where and how runs are executed; :class:`UserError` if this machine cannot.
 
     ``checkpoint_every`` is in seconds; ``gpus`` share each batch; ``track`` names trackers.
     """
@@ -173,7 +173,7 @@ def load(
 ) -> "FrozenCore":
     """The trained core of a run, frozen: ``load(run)(images)`` gives slots and attention.
 
-    ``slots`` is another number of slots than in training, where the core's weights allow it.
+    ``slots`` changes the number of slots, where the core's weights allow it.
     """
     from slotbench.trained import frozen
 

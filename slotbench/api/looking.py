@@ -31,19 +31,19 @@ def evaluate(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, dict[str, Any]]:
-    """Judge trained runs, predictions from elsewhere or a baseline.
+    """Evaluate trained runs, predictions from elsewhere or a baseline.
 
     Numbers that are missing or of an older version are computed; the others are read from the
     run's evaluation.json.
 
     - ``runs``: Directories or ids.
     - ``metrics``: Groups with commas between; all: each but decoder-probe, which takes minutes.
-    - ``split``: The split to judge on.
-    - ``predictions``: Judge masks and slots from elsewhere: docs/predictions.md.
-    - ``baseline``: Judge a trivial masker: one-segment, voronoi or kmeans.
-    - ``dataset``: Dataset of the predictions or the baseline; of a run: other data to judge it
-      on. Such numbers are kept apart and marked as transfer.
-    - ``name``: What predictions are called.
+    - ``split``: The split to evaluate on.
+    - ``predictions``: Evaluate masks and slots from elsewhere: docs/predictions.md.
+    - ``baseline``: Evaluate a trivial masker: one-segment, voronoi or kmeans.
+    - ``dataset``: Dataset of the predictions or the baseline; of a run: other data to evaluate it
+      on. Such numbers are stored apart and marked as transfer.
+    - ``name``: Name of the predictions.
     - ``mask_source``: What `masks` of predictions are: attention, decoder or predictor.
     - ``slots``: Slots of a baseline, or of a run on other data; none: objects + 1.
     - ``seed``: Seed of the probes, for predictions and baselines.
@@ -61,7 +61,7 @@ def evaluate(
         from slotbench.evaluation.groups import chosen
         from slotbench.progress import warn
 
-        chosen(metrics)  # a mistake here is no run's
+        chosen(metrics)  # one error instead of one for each run
         where, judged, failed = host(device), dict[str, dict[str, Any]](), list[str]()
         asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
         asked |= {"cached": cache, "dataset": dataset, "slots": slots}
@@ -90,7 +90,7 @@ def evaluate(
 def show(
     run: RunName,
     *,
-    images: int = 6,
+    images: int | None = None,
     index: Iterable[int] = (),
     split: str = "test",
     ranked: int = 500,
@@ -102,15 +102,16 @@ def show(
 ) -> dict[str, Any]:
     """Show a run: its settings, its numbers and its pictures.
 
-    - ``images``: How many of the first images to draw.
+    - ``images``: How many of the first images to draw; none: 6, of which a terminal shows those
+      that fit.
     - ``index``: Draw these images instead.
     - ``split``: The split to draw from.
     - ``ranked``: Score this many images to find the best and the worst; 0: none.
     - ``properties``: Draw property predictions.
 
-    Returns all of it as one document. Pictures are drawn where the run has a model; of a published
-    run whose dataset is not here, ``lacking`` says what to prepare. ``preview`` gets a small
-    picture of each image and its masks.
+    Returns one document. Pictures are drawn where the run has a model; ``lacking`` says what to
+    prepare if a published run's dataset is not here. ``preview`` gets a small picture of each image
+    and its masks.
     """
     from slotbench.files import parse_document, read_json
     from slotbench.progress import bar
@@ -150,7 +151,7 @@ def show(
                 Viewer(trained(found, config).to(where), dataset, split, config.seed, where),
                 found.pictures,
                 title=run_title(found, config),
-                images=images,
+                images=6 if images is None else images,
                 indices=index,
                 ranked=ranked,
                 properties=properties,
@@ -183,12 +184,12 @@ def verify(
 ) -> dict[str, Any]:
     """Check that a dataset, a run or a bundle is whole and unchanged.
 
-    Of a dataset, recipe and fingerprint are compared with those of the published runs. Rendered
-    data of one recipe count as the same; the fingerprint says whether every byte is.
+    A dataset's recipe and fingerprint are compared with the published runs'. Rendered data of one
+    recipe count as the same; the fingerprint tells whether every byte is.
 
-    Of a bundle, every hash is checked and every number is computed again where its dataset is
-    prepared; the digits that moved are shown. A bundle that is not as it was published is an
-    error (exit code 2), numbers that moved further than allowed are a failure (1).
+    A bundle's hashes are checked, and its numbers are computed again where the dataset is prepared;
+    the digits that moved are shown. A changed bundle is an error (exit code 2); numbers that moved
+    too far are a failure (1).
 
     - ``target``: A prepared dataset, a run or a results bundle.
     - ``against``: Another prepared file: compare recipe and fingerprint.

@@ -1,4 +1,4 @@
-"""Training: one run, tuning, races against the clock, speed."""
+"""Training one run, tuning, timing."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,7 +43,7 @@ def train(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> "Run":
-    """Train a core by an objective, evaluate it, and give the run's directory.
+    """Train a core by an objective and evaluate it.
 
     - ``dataset``: NAME, NAME:VARIANT or a file; none: clevr.
     - ``core``: The core; none: slot-attention.
@@ -56,16 +56,15 @@ def train(
     - ``steps``: Optimiser steps; none: the preset's. With --resume: extend a finished run.
     - ``budget``: Such as 4000:steps, 64000:images, 600:seconds or 2e15:flops.
     - ``set``: Set any field of the configuration.
-    - ``resume``: Go on with this run, as it is configured.
-    - ``init``: Start from the weights of this run: its core, and its objective where it is the
-      same.
+    - ``resume``: Continue this run, as it is configured.
+    - ``init``: Start from this run's core, and from its objective where it is the same.
     - ``evaluate``: Evaluate at the end.
     - ``track``: Send metrics there too; repeat for several.
     - ``gpus``: GPUs that share each batch; with --device cpu, as many processes, to try it.
     - ``checkpoint_every``: Seconds from one checkpoint to the next.
 
-    Returns the run. With ``resume`` and ``steps``, a finished run is extended: a run of its own
-    goes on from its last step, on the schedule of a run of ``steps`` steps.
+    Returns the run. With ``resume`` and ``steps``, a new run extends a finished one: it continues
+    from the last step, on the schedule of a run of ``steps`` steps.
     """
     from slotbench.results import work
     from slotbench.training.distributed import first_rank
@@ -163,9 +162,9 @@ def tune(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, dict[str, Any]]:
-    """Tune contestants alike: the same number of trials and steps, on seeds of their own.
+    """Tune contestants alike: the same number of trials and steps, on the seeds of tuning.
 
-    Selected by fg_ari/attention on 200 images of val. The best settings are written to
+    Trials are compared by fg_ari/attention on 200 images of val. The best settings are written to
     results/tuning/tuned, where --preset tuned reads them.
 
     - ``objective``: The objectives; repeat for several, each with the same budget.
@@ -215,7 +214,7 @@ def speedrun(
 ) -> str:
     """Time training until attention finds the objects of 200 images of val; prints a row.
 
-    The clock stops during the checks. Processor time stands beside wall time.
+    The clock stops during the checks. The row has processor time and wall time.
 
     - ``objective``: The objective.
     - ``dataset``: NAME or NAME:VARIANT.

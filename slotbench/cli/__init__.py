@@ -54,8 +54,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal in ASCII shows a question mark for other characters.
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace")  # for terminals in ASCII
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             # As after Ctrl-C, what is half written is removed. `nohup` has SIGHUP ignored.
@@ -74,43 +73,47 @@ def main() -> None:
         _fail(known)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (SlotbenchError, OSError) as error:
-        if debug:
-            raise
-        _fail(error)
     except BaseException as error:  # a plugin may raise anything
-        if debug:
-            raise
-        if isinstance(error, MemoryError | RuntimeError) and "memory" in f"{error!r}".lower():
-            advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
-            _fail(SlotbenchError("There is not enough memory.", advice))
-        known = plugins.blamed(error)
+        known = None if debug else _known(error)
         if known is None:
             raise
         _fail(known)
 
 
 def _exit_code(ended: SystemExit) -> int | str | None:
-    """141, as after SIGPIPE, where the reader of stdout, such as ``head``, has left."""
+    """The exit code; 141, as after SIGPIPE, where the reader of stdout, such as ``head``, left."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes stdout once more at its end, and would complain.
+        # Python flushes stdout again at its end, and would report the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    # No command exits with 1 in here, but Rich and typer do so for a broken pipe.
+    # No command exits with 1 in here; Rich and Typer do for a broken pipe.
     return 141 if ended.code == 1 else ended.code
 
 
-def _fail(error: SlotbenchError | OSError) -> None:
+def _known(error: BaseException) -> SlotbenchError | None:
+    """The error in the user's terms; None for a fault of slotbench's own."""
+    from slotbench.files import explain
+
+    if isinstance(error, SlotbenchError):
+        return error
+    if isinstance(error, MemoryError | RuntimeError) and "memory" in f"{error!r}".lower():
+        advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
+        return SlotbenchError("There is not enough memory.", advice)
+    known = plugins.blamed(error)
+    if known is None and isinstance(error, OSError):
+        said = f"{type(error).__name__}: {error}"
+        return explain(error) or SlotbenchError(said, "--debug shows the traceback.")
+    return known
+
+
+def _fail(error: SlotbenchError) -> None:
     from rich.text import Text
 
-    from slotbench.files import explain
     from slotbench.progress import errors, plain, say
 
-    known = error if isinstance(error, SlotbenchError) else plugins.blamed(error) or explain(error)
-    message = known.message if known else f"{type(error).__name__}: {error}"
-    errors.print(Text("Error: ", "bold red"), Text(plain(message)), sep="", soft_wrap=True)
-    if advice := known.advice if known else "--debug shows the traceback.":
-        say(advice)
-    sys.exit(known.exit_code if known else 1)
+    errors.print(Text("Error: ", "bold red"), Text(plain(error.message)), sep="", soft_wrap=True)
+    if error.advice:
+        say(error.advice)
+    sys.exit(error.exit_code)

@@ -119,10 +119,6 @@ def list_(
 
 @command(app, api.show, without=["preview"])
 def show(
-    images: Annotated[
-        int | None,
-        what("How many of the first images to draw; none: 6, and in a terminal those that fit."),
-    ] = None,
     pictures: Annotated[bool, what("Draw masks in the terminal, too, where it can.")] = True,
     everything: Annotated[
         bool, output("Show every number and setting, not what fits the terminal.", "--all")
@@ -134,14 +130,12 @@ def show(
     screen = sys.stdout.isatty()
     if pictures and screen and not as_json:
         options["preview"] = drawn.extend
-    if images is not None:
-        options["images"] = images
     facts = api.show(**options)
     if as_json:
         return put_json(facts)
     from slotbench.cli.glance import put_run
 
-    return put_run(facts, drawn, images, brief=screen and not everything)
+    return put_run(facts, drawn, options.get("images"), brief=screen and not everything)
 
 
 @command(app, api.predict)
@@ -196,8 +190,7 @@ def leaderboard(
         from slotbench.results.leaderboard.terminal import watch as go_on
 
         return go_on(lambda: api.board(**options), Console(), every=every, **views)
-    # One answer and out: for 10,000 runs, looking for cycles takes a fifth of the time.
-    gc.disable()
+    gc.disable()  # for 10,000 runs it takes a fifth of the time, and the process ends anyway
     return typer.echo(_page(form, options, views), nl=form != "table")
 
 
@@ -223,7 +216,7 @@ def _page(form: str, options: dict[str, Any], views: dict[str, bool]) -> str:
         }
         board = api.board(**options)
         page = forms[form](board)
-        # Whether a run still goes on is told by more than its files; a dataset has files too.
+        # The key covers the runs' files alone: not whether a run is alive, nor a dataset's file.
         if not board.running and not str(options.get("dataset")).endswith(".h5"):
             kept.keep(key, page)
     return page
@@ -279,7 +272,7 @@ def verify(as_json: Json = False, **options: Any) -> None:
 
 
 def _told(value: Any) -> str:
-    """A value for people: the parts of a dictionary with semicolons between."""
+    """A value as text: a dictionary's items with semicolons between."""
     parts = value.items() if isinstance(value, dict) else ()
     return "; ".join(f"{name} {each}" for name, each in parts) if parts else str(value)
 
@@ -287,13 +280,11 @@ def _told(value: Any) -> str:
 def _judge_bundle(facts: dict[str, Any], tolerance: float) -> None:
     path, unverified = facts["bundle"], facts["unverified"]
     if facts["hashes"]["wrong"]:
-        raise UserError(
-            f"{path} is not as it was published.", "Ask for it anew; use nothing of it."
-        )
+        raise UserError(f"{path} is not as it was published.", "Do not use it; get it anew.")
     if facts["contradicted"]:
         raise SlotbenchError(
             f"{facts['contradicted']} numbers of {path} are contradicted.",
-            f"Or allow them to move further: --tolerance {2 * tolerance:g}",
+            f"To allow larger differences: --tolerance {2 * tolerance:g}",
         )
     if not facts["ok"]:
         more = f" ({len(unverified) - 1} more)" if len(unverified) > 1 else ""
@@ -326,7 +317,7 @@ def reproduce(as_json: Json = False, **options: Any) -> None:
 def report(
     show: Annotated[bool, output("Open it in the browser.", "--open")] = False, **options: Any
 ) -> None:
-    if not options["pictures"]:  # as above; models, though, are to be freed
+    if not options["pictures"]:  # which need memory back
         gc.disable()
     index = api.report(**options)
     typer.echo(index)

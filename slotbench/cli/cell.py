@@ -1,7 +1,7 @@
 """The process of one cell: ``python -m slotbench.cli.cell REQUEST``, a JSON document.
 
-It trains and evaluates as ``slotbench train`` does, and records the reason of a failure in the
-run directory. When its parent dies, the kernel sends it SIGTERM: it saves and leaves.
+It trains and evaluates as ``slotbench train`` does, and records why it failed in the run's
+directory. When its parent dies, the kernel sends it SIGTERM: it saves and exits.
 """
 
 import json
@@ -16,7 +16,7 @@ from slotbench.training.signals import end_with
 
 
 def main() -> None:
-    """Carry the cell out; exit code 130 after a signal, 75 where another process has the run."""
+    """Run the cell; exit code 130 after a signal, 75 where another process holds the run."""
     request: dict[str, Any] = json.loads(sys.argv[1])
     end_with(int(request["parent"]))
 

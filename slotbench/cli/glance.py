@@ -1,4 +1,4 @@
-"""What ``slotbench show`` prints: in a terminal what its height has room for, elsewhere all."""
+"""What ``slotbench show`` prints: in a terminal as much as fits its height, elsewhere all."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LEAST_LINES, MOST_IMAGES = 7, 3
-"""Lines that an image takes at least, and images that are shown where no number is typed."""
+"""Least lines of an image, and most images that are shown unless a number is typed."""
 OTHERS = 3
-"""Lines that are kept free: the progress bar, the caption of the images, the prompt."""
+"""Lines for the progress bar, the caption of the images and the prompt."""
 
 
 def put_run(
@@ -25,8 +25,8 @@ def put_run(
 ) -> None:
     """Print the document of :func:`slotbench.api.show`, and the images drawn for a terminal.
 
-    ``brief`` fits the terminal's height: the main numbers, and as many images as there is room
-    for. ``wanted`` images are shown whatever the height.
+    ``brief`` fits the terminal's height: the main numbers, and as many images as fit. ``wanted``
+    images are shown whatever the height.
     """
     console = Console()
     shown = list(_brief(facts) if brief else _whole(facts))
@@ -54,7 +54,7 @@ def _whole(facts: dict[str, Any]) -> Iterator[RenderableType]:
 
 
 def _brief(facts: dict[str, Any]) -> Iterator[Table | Text]:
-    """The run in a few lines, its main numbers, and where the others are."""
+    """The run in a few lines, its main numbers, and how to see the others."""
     yield run_table(facts, brief=True)
     left = "every setting"
     if facts["evaluation"]:

@@ -1,7 +1,7 @@
-"""Options: read from the functions of :mod:`slotbench.api`, with what only a terminal needs.
+"""Options, read from the functions of :mod:`slotbench.api`.
 
-The signature of a function has the defaults, its docstring the help. :data:`PANELS` and
-:data:`MORE` add the panels of the help, spellings, and shell completion. No torch here.
+A function's signature gives the defaults, its docstring the help. The tables here add what only a
+terminal needs: panels of the help, spellings, shell completion. No torch here.
 """
 
 import inspect
@@ -29,14 +29,14 @@ PANELS = {
     "Where": "device data_dir results_dir gpus threads checkpoint_every",
     "Output": "out form scale ranks track note",
 }
-"""Panel of the help -> its options; all others stand under "How"."""
+"""Panel of the help -> its options; the others are under "How"."""
 COMMON = {
     "run": "Directory or id.",
     "device": "auto, cpu, cuda or mps.",
     "data_dir": "Folder of prepared datasets.",
     "results_dir": "Folder of runs.",
 }
-"""Help of parameters that many functions share and do not describe."""
+"""Help of parameters that many functions share."""
 KINDS: dict[str, Kind] = {
     "prepare.name": "datasets",
     "train.dataset": "datasets",
@@ -127,7 +127,7 @@ METAVARS = {
     "SECTION.FIELD=VALUE": "set",
     "KEY=VALUE": "option",
 }
-"""How the help shows a value -> parameters, some of one function alone."""
+"""How the help shows a value -> parameters, or ``function.parameter``."""
 MORE: dict[str, dict[str, Any]] = {
     **{name: {"autocompletion": runs} for name in ("run", "resume", "init", "runs", "target")},
     "dataset": {"autocompletion": references},
@@ -142,16 +142,11 @@ MORE: dict[str, dict[str, Any]] = {
     **{name: {"min": 1} for name in ("seeds", "every", "threads", "tune.workers")},
     "suite_run.workers": {"min": 1},
 }
-"""Parameter, or ``function.parameter`` -> other arguments of its Typer option."""
-
-
-def known(kind: Kind) -> str:
-    """The names of a kind, as help texts list them."""
-    return ", ".join(registry.names(kind))
+"""Parameter, or ``function.parameter`` -> arguments of its Typer option."""
 
 
 def option(function: str, name: str, text: str, default: Any = None, *, place: bool = False) -> Any:
-    """The option of a parameter, or its argument where ``place``: it has no ``--name``."""
+    """The Typer option of a parameter; with ``place`` its argument, which has no ``--name``."""
 
     def of(table: Any) -> Any:
         return table.get(f"{function}.{name}", table.get(name))
@@ -162,7 +157,7 @@ def option(function: str, name: str, text: str, default: Any = None, *, place: b
 
     more = {**(of(MORE) or {}), "metavar": group(METAVARS)}
     if kind := of(KINDS):
-        text = f"{text.rstrip('.')}. There are: {known(kind)}."
+        text = f"{text.rstrip('.')}. There are: {', '.join(registry.names(kind))}."
         more.setdefault("autocompletion", completes(kind))
     plain = f"--{name.replace('_', '-')}"
     spelling = more.pop("spelling", plain)
@@ -174,7 +169,7 @@ def option(function: str, name: str, text: str, default: Any = None, *, place: b
 
 
 def _typed(annotation: Any) -> Any:
-    """The type that Typer reads: the first of a union; a list for an iterable."""
+    """The type for Typer: the first of a union; a list for an iterable."""
     if get_origin(annotation) in (Union, UnionType):
         members = get_args(annotation)
         first = _typed(members[0])
@@ -212,8 +207,8 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: a command with the options of an API function and those of the decorated one.
 
-    Options that were not given are not passed on. ``without`` are parameters of the function that
-    no command has.
+    Options that were not given are not passed on. ``without`` names parameters that the command
+    does not have.
     """
 
     def add(body: Callable[..., None]) -> Callable[..., None]:

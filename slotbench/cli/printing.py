@@ -44,7 +44,7 @@ def registry_table(kind: str, entries: dict[str, Entry]) -> Table:
 
 
 def run_table(facts: dict[str, Any], *, brief: bool = False) -> Table:
-    """A run's choices, state and cost; ``brief``: of the settings, those that were typed."""
+    """A run's settings, state and cost; ``brief``: only the settings that were typed."""
     from slotbench.results.leaderboard.records import settings_text
 
     config, status = facts["config"], facts["status"]
@@ -100,7 +100,7 @@ def evaluation_table(title: str, result: dict[str, Any]) -> Table:
 
 
 def main_numbers(result: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """An evaluation with the leaderboard's columns alone, and a line on how many others it has."""
+    """An evaluation with the leaderboard's columns alone, and how many other numbers it has."""
     metrics = result["metrics"]
     main = {key: metrics[key] for key in shown_keys() if key in metrics} or metrics
     others = len(metrics) - len(main)
@@ -125,7 +125,7 @@ def throughput_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def bundle_table(facts: dict[str, Any]) -> Iterator[Table | Text]:
-    """Hashes of a bundle, the numbers that moved in each run, and their counts."""
+    """A bundle's hashes, the numbers of each run that moved, and their counts."""
     hashes = facts["hashes"]
     if hashes["wrong"]:
         yield Text(f"{len(hashes['wrong'])} of {hashes['files']} files are not as published:")

@@ -44,20 +44,15 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
     host = api.host(
         request["device"], request["checkpoint_seconds"], track=tuple(request["trackers"])
     )
-    device = host.device
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     host = replace(
-        host,
-        device=device,
-        memory_budget=request["memory_budget"],
-        processes=int(os.environ["WORLD_SIZE"]),
+        host, memory_budget=request["memory_budget"], processes=int(os.environ["WORLD_SIZE"])
     )
+    if host.device.type == "cuda":
+        host = replace(host, device=torch.device("cuda", int(os.environ["LOCAL_RANK"])))
     run = Run(Path(request["run"]))
-    with DatasetFile(Path(request["data"])) as dataset, meeting(device):
+    with DatasetFile(Path(request["data"])) as dataset, meeting(host.device):
         try:
-            config = run.config()
-            train_run(run, config, dataset, host)
+            train_run(run, run.config(), dataset, host)
         except Exception as error:
             _report(Path(request["reports"]) / f"{rank}.json", error)
             # Do not wait for processes that may never answer.
@@ -66,22 +61,21 @@ def _carry_out(request: dict[str, Any], rank: int) -> None:
 
 
 def _report(file: Path, error: Exception) -> None:
-    """Write down the error: the earliest report is the cause, later ones lost the connection."""
+    """Report the error; the earliest report is the cause, later ones lost the connection."""
     from slotbench.errors import SlotbenchError
     from slotbench.files import explain, reason_of
 
     known = explain(error) if isinstance(error, OSError) else error
-    file.write_text(
-        json.dumps(
-            {
-                "time": time.monotonic(),
-                "kind": type(known).__name__ if isinstance(known, SlotbenchError) else "",
-                "message": known.message if isinstance(known, SlotbenchError) else reason_of(error),
-                "advice": known.advice if isinstance(known, SlotbenchError) else "",
-                "traceback": "".join(traceback.format_exception(error)),
-            }
-        )
-    )
+    if not isinstance(known, SlotbenchError):
+        known = SlotbenchError(reason_of(error))
+    report = {
+        "time": time.monotonic(),
+        "kind": type(known).__name__,
+        "message": known.message,
+        "advice": known.advice,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    file.write_text(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from slotbench import registry
+from slotbench.api.data import DATA, RESULTS
 from slotbench.cli.options import Json, command, put_json
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import typed
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Whole studies: run, look at, retry and cancel the runs of a file.",
+    help="Whole studies: run, watch, retry and cancel the runs of a file.",
 )
-DATA, RESULTS = Path("data"), Path("results")
 
 
 def suite_run(
@@ -40,7 +40,7 @@ def suite_run(
     data_dir: Path = DATA,
     results_dir: Path = RESULTS,
 ) -> "tuple[Picture, Where]":
-    """Run the unfinished runs of a suite; finished ones stay, failed ones wait for retry.
+    """Run the runs of a suite that are not done; failed ones wait for retry.
 
     - ``suite``: A suite's file, or its name.
     - ``engine``: The engine that runs them.
@@ -70,7 +70,7 @@ def suite_run(
 def suite_status(
     suite: str, *, device: str = "auto", data_dir: Path = DATA, results_dir: Path = RESULTS
 ) -> "tuple[Picture, Where]":
-    """How far a suite has come: every run with its state.
+    """Show the state of every run of a suite.
 
     - ``suite``: A suite's file, or its name.
     """
@@ -102,7 +102,7 @@ def run(as_json: Json = False, **options: Any) -> None:
 
 @command(app, suite_run, name="retry", without=["retry", "prepare"])
 def retry(as_json: Json = False, **options: Any) -> None:
-    """Run the failed and the unfinished runs of a suite."""
+    """Run the failed runs of a suite, and those that are not done."""
     run(as_json, retry=True, **options)
 
 
@@ -116,7 +116,7 @@ def status(as_json: Json = False, **options: Any) -> None:
 
 @command(app, suite_status, name="cancel")
 def cancel(**options: Any) -> None:
-    """Stop a suite that runs: its runs save, and go on when it is run again."""
+    """Stop a running suite. Its runs save, and continue when the suite is run again."""
     from slotbench.suites import commands
 
     suite, results_dir = options["suite"], options["results_dir"]
@@ -125,7 +125,7 @@ def cancel(**options: Any) -> None:
         again = shlex.quote(suite) + where.options
         say(f"Asked to stop. To see it stop, type: slotbench suite status {again}")
     else:
-        say("Nobody runs it.")
+        say("It is not running.")
 
 
 def _show(picture: "Picture", where: "Where", as_json: bool) -> None:

@@ -1,8 +1,8 @@
 """Budgets: how much a run may cost, in steps, images, seconds of training or FLOPs.
 
-Steps and images say the number of steps, and are no more than another way to type it. FLOPs say
-it too, once one step has been counted: the schedule spans the steps that the budget pays. Seconds
-end a run early; the schedule still follows ``train.steps``, which no run goes beyond.
+Steps and images are another way to type the number of steps. FLOPs give that number once the cost
+of one step is counted, and the schedule spans it. Seconds end a run early; the schedule still
+follows ``train.steps``, the most that a run takes.
 """
 
 import math
@@ -29,7 +29,7 @@ class Budget:
 
     @property
     def is_steps(self) -> bool:
-        """Whether it is another way to type a number of steps."""
+        """Whether it gives the number of steps at once."""
         return self.unit in ("steps", "images")
 
     @classmethod
@@ -50,13 +50,13 @@ class Budget:
         return cls(amount, unit)  # type: ignore[arg-type]
 
     def steps(self, each: float) -> int:
-        """How many steps it pays at ``each`` a step; :class:`UserError` where it pays none."""
+        """How many steps it pays for at ``each`` a step; :class:`UserError` for none."""
         if self.amount < each:
             raise UserError(
                 f"--budget {self}: one step takes {each:,.0f} {self.unit}.", "Allow for more."
             )
         if self.amount / each > LARGEST:
             raise UserError(
-                f"--budget {self}: it pays more than {LARGEST:,} steps.", "Allow for less."
+                f"--budget {self}: it pays for more than {LARGEST:,} steps.", "Allow for less."
             )
         return int(self.amount // each)

@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from slotbench.errors import UserError
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One objective of a combination."""
 
     name: str
-    weight: float = 1.0
+    weight: float
 
 
 def parse(text: str) -> tuple[Part, ...]:
-    """``a+b:0.1`` as its parts; one for a plain name. :class:`UserError` where it has no sense."""
+    """``a+b:0.1`` as its parts; a plain name is one. :class:`UserError` for any other form."""
     parts = []
     for piece in text.split("+"):
         name, colon, number = piece.strip().partition(":")
@@ -42,13 +40,10 @@ def parse(text: str) -> tuple[Part, ...]:
 
 
 def canonical(text: str) -> str:
-    """The one spelling of a combination: without blanks, weights as short as they are exact.
-
-    So that ``a + b:0.10`` and ``a+b:0.1`` are the same run.
-    """
+    """The one spelling of a combination: ``a + b:0.10`` and ``a+b:0.1`` are the same run."""
 
     def written(part: Part) -> str:
-        # A plus would begin the next part.
+        # A plus sign would begin the next part.
         weight = f"{part.weight:.12g}".replace("e+", "e")
         return part.name if part.weight == 1 else f"{part.name}:{weight}"
 
@@ -56,9 +51,7 @@ def canonical(text: str) -> str:
 
 
 def check(text: str, kinds: Mapping[str, Any]) -> None:
-    """:class:`UserError` where objectives cannot stand on one core together."""
-    if len(kinds) < 2:
-        return
+    """:class:`UserError` where several objectives cannot train one core together."""
     for name, kind in kinds.items():
         if not kind.trains:
             raise UserError(f"--objective {text}: {name!r} trains nothing; leave it out.")

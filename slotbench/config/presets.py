@@ -1,8 +1,7 @@
 """Presets: how large a run is. Each names components and fields; the user may set any other.
 
-A field that the chosen core, encoder, objective or decoder does not have is passed over: a
-preset is made for the default core; other cores take the fields that they share with it. Sections
-under ``datasets`` replace the preset's own on the dataset of that name, or NAME:VARIANT.
+Presets are made for the default components; fields that the chosen ones do not have are ignored.
+Sections under ``datasets`` replace the preset's own on the dataset of that name, or NAME:VARIANT.
 """
 
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from slotbench.registry import register
 
 Sections = dict[str, dict[str, Any]]
-
-
 _SMALL: Sections = {
     "encoder": {"name": "cnn", "channels": 32, "depth": 4},
     "decoder": {"name": "broadcast-full", "channels": 32},
@@ -50,10 +47,10 @@ def paper() -> Sections:
 def _of_one_colour(made: Sections) -> dict[str, Sections]:
     """Sections for datasets whose objects have one colour each (docs/log.md, 2026-11-30).
 
-    Exact edges matter there, so the encoder sees single pixels and slots are seeded. The colour of
-    a coloured sprite tells it apart: keys ignore the position, and attention multiplies the masks.
-    Pieces of tetrominoes may share a colour: keys see the position, and the decoder alone draws the
-    masks. All binarized sprites share one colour: they keep the preset's encoder.
+    Exact edges matter there, so the encoder sees single pixels and slots are seeded. Coloured
+    sprites differ in colour: keys ignore the position, and attention multiplies the masks. Pieces
+    of tetrominoes may share a colour: keys see the position, and the decoder alone draws the masks.
+    All binarized sprites share one: they keep the preset's encoder.
     """
     pixels = {"name": "pixels", "channels": made["encoder"]["channels"], "input_deviation": 0.3}
     core = made["core"] | {"seeded": True}
@@ -95,7 +92,7 @@ def base() -> Sections:
     "presets", name="quick", summary="two CPU cores, minutes", source="slotbench, docs/log.md"
 )
 def quick() -> Sections:
-    """Two CPU cores, minutes; docs/log.md has the experiments that led to it."""
+    """Two CPU cores, minutes; docs/log.md has the experiments behind it."""
     made: Sections = {
         "core": {
             "width": 48,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from slotbench.config.run_config import (
     COMPONENTS,
     DatasetInfo,
     RunConfig,
+    TrainConfig,
     parse_override,
     section_type,
     with_field,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
-    """The configuration's facts about a prepared file; :class:`UserError` for images not square."""
+    """A run's facts about a prepared file; :class:`UserError` for images that are not square."""
     attributes, layout = dataset.attributes, dataset.layout
     features = [dataclasses.asdict(feature) for feature in layout.features]
     if layout.height != layout.width:
@@ -43,9 +44,13 @@ def dataset_info(dataset: DatasetFile) -> DatasetInfo:
     )
 
 
+Setting = tuple[str, str, str]
+"""A section, a field and a value as text."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """A user's choices for a run; everything else follows from them and from the dataset."""
+    """A user's choices for a run; they and the dataset determine everything else."""
 
     dataset: str = "clevr"
     """A name, ``name:variant``, or the path of a prepared file."""
@@ -53,7 +58,7 @@ class Choice:
     objective: str = "reconstruction"
     alignment: str | None = None
     preset: str = "auto"
-    """``auto`` is replaced by the caller, who knows the device."""
+    """The caller, who knows the device, replaces ``auto``."""
     seed: int = 0
     steps: int | None = None
     overrides: tuple[str, ...] = ()
@@ -63,7 +68,7 @@ class Choice:
 
 
 def check_names(choice: Choice) -> None:
-    """:class:`UserError` for a name that does not exist, before any file is asked for."""
+    """:class:`UserError` for a name that does not exist, before any file is read."""
     registry.get("cores", choice.core)
     for part in parse(choice.objective):
         registry.get("objectives", part.name)
@@ -74,15 +79,10 @@ def check_names(choice: Choice) -> None:
 
 
 def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
-    """The configuration of a run.
-
-    Raises :class:`UserError` for a name, section or field that does not exist (with the nearest
-    that does), a value of the wrong type, and an alignment where the objective takes none.
-    """
-    seed, steps, preset = choice.seed, choice.steps, choice.preset
-    found = _tuned(choice, info) if preset == "tuned" else None
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
+    """The configuration of a run; :class:`UserError` names the choice that does not fit."""
+    found = _tuned(choice, info) if choice.preset == "tuned" else None
+    if not 0 <= choice.seed < 2**63:
+        raise UserError(f"--seed {choice.seed}: expected 0 to 2^63 - 1.")
     typed = [parse_override(text) for text in choice.overrides]
     allowed = None if choice.budget is None else Budget.parse(choice.budget)
     if allowed is not None and not allowed.is_steps:
@@ -92,31 +92,9 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     names, kinds = _names(choice.core, objective, given, [*settings, *typed]), _kinds(objective)
     sections = _sections(names, kinds, given, info, settings)
     before = dict(sections)
-    for section, name, value in typed:
-        if section in ("decoder", "views") and section not in sections:
-            raise UserError(f"--set {section}...: the objective {objective!r} has no {section}.")
-        if section not in sections:
-            raise registry.unknown("section", section, sections)
-        if name != "name":
-            sections[section] = with_field(section, sections[section], name, value)
-    if steps is not None or (allowed is not None and allowed.is_steps):
-        for told in (value for *field, value in typed if field == ["train", "steps"]):
-            other = f"--budget {allowed}" if steps is None else f"--steps {steps}"
-            raise UserError(f"--set train.steps={told}, {other}: which?", "Type one of them.")
-    if steps is not None:
-        sections["train"] = with_steps(sections["train"], steps)
-    train = sections["train"]
-    if train.budget and Budget.parse(train.budget, "train.budget").is_steps:
-        raise UserError(
-            f"train.budget={train.budget}: here, expected seconds or flops.",
-            f"Type: --budget {train.budget}",
-        )
-    if allowed is not None and allowed.is_steps:
-        if steps is not None:
-            raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
-        pays = allowed.steps(1 if allowed.unit == "steps" else train.batch_size)
-        sections["train"] = dataclasses.replace(train, steps=pays)
-    # The loss of a batch of one would be 0, or no number.
+    _set(sections, objective, typed)
+    sections["train"] = train = _with_length(sections["train"], choice.steps, allowed, typed)
+    # With a single image the loss would be 0 or NaN.
     for name in (name for name, kind in kinds.items() if kind.compares_images):
         if train.batch_size < 2:
             raise UserError(
@@ -134,8 +112,8 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         if names.get(section) not in (None, given.get(section, {}).get("name")):
             differs[f"{section}.name"] = names[section]
     return RunConfig(
-        seed,
-        preset,
+        choice.seed,
+        choice.preset,
         info,
         names,
         _alignment(objective, kinds, choice.alignment),
@@ -145,15 +123,38 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     )
 
 
+def _with_length(
+    train: TrainConfig, steps: int | None, allowed: Budget | None, typed: Iterable[Setting]
+) -> TrainConfig:
+    """The loop's fields with the steps of ``--steps``, or those that ``--budget`` pays for."""
+    if steps is not None or (allowed is not None and allowed.is_steps):
+        for told in (value for *field, value in typed if field == ["train", "steps"]):
+            other = f"--budget {allowed}" if steps is None else f"--steps {steps}"
+            raise UserError(f"--set train.steps={told}, {other}: which?", "Type one of them.")
+    if steps is not None:
+        train = with_steps(train, steps)
+    if train.budget and Budget.parse(train.budget, "train.budget").is_steps:
+        raise UserError(
+            f"train.budget={train.budget}: here, expected seconds or flops.",
+            f"Type: --budget {train.budget}",
+        )
+    if allowed is None or not allowed.is_steps:
+        return train
+    if steps is not None:
+        raise UserError(f"--steps {steps}, --budget {allowed}: which?", "Type one of them.")
+    pays = allowed.steps(1 if allowed.unit == "steps" else train.batch_size)
+    return with_steps(train, pays, f"--budget {allowed}")
+
+
 def _sections(
     names: dict[str, str | None],
     kinds: dict[str, Any],
     given: dict[str, Any],
     info: DatasetInfo,
-    settings: Iterable[tuple[str, str, str]],
+    settings: Iterable[Setting],
 ) -> dict[str, Any]:
     """The sections as preset, dataset and tuning give them."""
-    # A preset's fields of the objective hold for each part of a sum.
+    # The preset's fields of the objective apply to each part of a combination.
     sections = {
         section: _from_preset(
             section, name, given.get("objective" if section in kinds else section, {})
@@ -171,18 +172,25 @@ def _sections(
             )
     if sections["core"].slots is None:
         sections["core"] = dataclasses.replace(sections["core"], slots=info.objects + 1)
+    _set(sections, str(names["objective"]), settings)
+    return sections
+
+
+def _set(sections: dict[str, Any], objective: str, settings: Iterable[Setting]) -> None:
+    """Set fields of the sections; the names of components are set by :func:`_names`."""
     for section, name, value in settings:
+        if section in ("decoder", "views") and section not in sections:
+            raise UserError(f"--set {section}...: the objective {objective!r} has no {section}.")
         if section not in sections:
             raise registry.unknown("section", section, sections)
         if name != "name":
             sections[section] = with_field(section, sections[section], name, value)
-    return sections
 
 
 def _given(
     choice: Choice, info: DatasetInfo, found: "Tuned | None"
-) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
-    """What the preset gives, and the settings that were tuned on it.
+) -> tuple[dict[str, Any], list[Setting]]:
+    """The preset's sections, and the settings that were tuned on it.
 
     :class:`UserError` names the file of tuned settings where they do not fit.
     """
@@ -209,7 +217,7 @@ def _given(
 
 
 def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Tuned"]]:
-    """The contestant's key, and all settings that were tuned on the dataset, by such keys."""
+    """The contestant's key, and the settings that were tuned on the dataset, by key."""
     from slotbench.config import tuned
 
     objective = canonical(choice.objective)
@@ -230,9 +238,9 @@ def _tuned(choice: Choice, info: DatasetInfo) -> "Tuned":
 
 
 def _names(
-    core: str, objective: str, given: Any, typed: Sequence[tuple[str, str, str]]
+    core: str, objective: str, given: Any, typed: Iterable[Setting]
 ) -> dict[str, str | None]:
-    """Which component each section has: those typed, else the preset's."""
+    """Section -> its component, as typed, or else the preset's."""
     kinds = _kinds(objective)
     chosen = {"core": core, "encoder": given["encoder"]["name"], "objective": objective}
     if len(kinds) > 1:
@@ -242,7 +250,7 @@ def _names(
         if name == "name":
             if section not in ("encoder", "decoder"):
                 raise UserError(
-                    f"--set {section}.name={value}: only encoder and decoder are chosen so.",
+                    f"--set {section}.name={value}: only encoder and decoder are set by name.",
                     "Type: --core NAME or --objective NAME",
                 )
             chosen[section] = value
@@ -266,7 +274,7 @@ def _kinds(objective: str) -> dict[str, Any]:
 def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:
     kind = section_type(section, name)
     known = {item.name for item in dataclasses.fields(kind)}
-    # A preset's fields for its own encoder say nothing about another one of the same field name.
+    # A preset's fields are meant for its own encoder or decoder.
     if "name" in fields and fields["name"] != name:
         fields = {}
     return kind(**{key: value for key, value in fields.items() if key in known})

@@ -54,8 +54,8 @@ class TrainConfig(Options):
     steps: Steps = 20_000
     """Optimiser steps."""
     budget: str = ""
-    """``600:seconds`` of training ends a run early; ``2e15:flops`` sets its steps. Types
-    ``--budget``, which takes steps and images too."""
+    """``600:seconds`` of training end a run early; ``2e15:flops`` set its steps. ``--budget`` sets
+    this field, and takes steps and images too."""
     batch_size: Count = 64
     """Images a step."""
     learning_rate: NotNegative = 4e-4
@@ -79,11 +79,11 @@ class TrainConfig(Options):
     picture_every: Whole = 2_000
     """Steps from one picture of the slots to the next; 0: none while training."""
     starts: Annotated[int, Interval(ge=1, le=100)] = 1
-    """How many sets of initial weights are tried. Each trains for ``start_steps``; the one with the
-    lowest loss on val is then trained again, from its first step to the last. Fewer seeds then end
-    with slots that keep regions of the frame."""
+    """Sets of initial weights to try. Each trains for ``start_steps``; the one with the lowest loss
+    on val is then trained from the first step to the last. Slots then keep regions of the frame on
+    fewer seeds."""
     start_steps: Steps = 800
-    """Steps of each start, where there are several. They count as cost."""
+    """Steps of each start, if there are several. They count as cost."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,11 +105,11 @@ class DatasetInfo:
     image_size: int
     objects: int
     layout: Mapping[str, Any] = field(default_factory=dict)
-    """The layout's JSON, for objectives that need it. No part of a run's identity: the
-    fingerprint says as much."""
+    """The layout's JSON, for objectives that need it. Not part of the run's id, which has the
+    fingerprint."""
     recipe: str = ""
-    """How the data was rendered, as a hash that is equal on every machine; empty for imported
-    data. Results join by it. No part of a run's identity."""
+    """A hash of how the data was rendered, equal on every machine, by which results join; empty for
+    imported data. Not part of the run's id."""
 
     @property
     def reference(self) -> str:
@@ -119,7 +119,7 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run, fully resolved; everything that its result depends on and nothing else."""
+    """A run, fully resolved: everything that its result depends on."""
 
     seed: int
     preset: str
@@ -130,14 +130,14 @@ class RunConfig:
     sections: Mapping[str, Any]
     """Section -> dataclass of its fields."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """``section.field`` -> value, where the user set something else than the preset."""
+    """``section.field`` -> value, where it differs from the preset's."""
     tuning: Mapping[str, int] = field(default_factory=dict)
-    """Trials and steps that the settings of the preset ``tuned`` cost; no part of the identity."""
+    """Trials and steps that the settings of the preset ``tuned`` cost; not part of the run's id."""
     init: Mapping[str, str] = field(default_factory=dict)
-    """The run whose weights this one starts from: its id (``run``), its ``objective`` and
-    ``dataset``, and the sha256 of its ``model``. The id is no part of the identity."""
+    """The run whose weights this one starts from: its id (``run``, not part of this run's id), its
+    ``objective`` and ``dataset``, and the sha256 of its ``model``."""
     extended: Mapping[str, Any] = field(default_factory=dict)
-    """The finished run that this one goes on from: its id (``run``) and its last ``step``."""
+    """The finished run that this one continues: its id (``run``) and its last ``step``."""
 
     @property
     def train(self) -> TrainConfig:
@@ -186,14 +186,11 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits of a hash over the configuration, fingerprint and versions.
-
-        The content of the plugins that it uses counts too: an edited plugin makes another run.
-        """
+        """Eight hexadecimal digits: a hash of configuration, fingerprint, versions and plugins."""
         document = self.to_dict()
         if edited := self.plugins():
             document["plugins"] = edited
-        # The same fields are the same run, however they were typed.
+        # Equal fields are the same run, however they were typed.
         for key in ("overrides", "preset", "tuning"):
             document.pop(key, None)
         document["dataset"] = {**document["dataset"]}
@@ -205,7 +202,7 @@ class RunConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def plugins(self) -> dict[str, str]:
-        """``kind/name`` of each component from elsewhere -> sha256 of its source file."""
+        """``kind/name`` of each component that is not slotbench's -> sha256 of its source file."""
         used: list[tuple[Kind, str | None]] = [
             (kind, self.names.get(section)) for section, kind in COMPONENTS.items()
         ]
@@ -330,12 +327,13 @@ def parse_override(text: str) -> tuple[str, str, str]:
     return section, name, value.strip()
 
 
-def with_steps(train: TrainConfig, steps: int) -> TrainConfig:
-    """The training loop's section with the steps of ``--steps``."""
+def with_steps(train: TrainConfig, steps: int, typed: str = "") -> TrainConfig:
+    """The training loop's section with other steps; errors name what was ``typed``."""
     try:
         return dataclasses.replace(train, steps=steps)
     except ValueError as error:
-        raise UserError(f"--steps {steps}: {str(error).partition(': ')[2]}.") from error
+        said = str(error).partition(": ")[2]
+        raise UserError(f"{typed or f'--steps {steps}'}: {said}.") from error
 
 
 def with_field(section: str, options: Any, name: str, value: str) -> Any:

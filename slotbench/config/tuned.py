@@ -1,8 +1,8 @@
 """Tuned settings: what ``slotbench tune`` found for each contestant of a dataset.
 
-``results/tuning/tuned/<dataset>-<variant>.toml`` holds a table a contestant, with its settings and
-the budget that they cost. ``--preset tuned`` reads them, and then those that slotbench ships. A
-contestant is a core, an objective and its alignment.
+``results/tuning/tuned/<dataset>-<variant>.toml`` holds a table a contestant (a core, an objective
+and its alignment), with its settings and their cost. ``--preset tuned`` reads it; slotbench ships
+such files too, for contestants that are not in the user's.
 """
 
 import json
@@ -18,7 +18,7 @@ from slotbench.files import Document, parse_document, read_bytes, write_whole
 from slotbench.locks import changing
 
 FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
-"""The user's own settings, and those of the package, which may be read-only."""
+"""The user's settings, and the package's."""
 MEND = "Mend the file, or tune again; --preset quick does without it."
 
 
@@ -44,12 +44,12 @@ class Tuned(Document):
 
 
 def key_of(core: str, objective: str, alignment: str | None) -> str:
-    """How a file names a contestant."""
+    """A contestant's name in a file."""
     return "/".join(filter(None, (core, objective, alignment)))
 
 
 def read(name: str, variant: str) -> dict[str, Tuned]:
-    """Contestant -> settings; empty where nothing was tuned. :class:`UserError` if damaged."""
+    """Contestant -> settings; empty where none were tuned. :class:`UserError` if damaged."""
     found = [_read(folder / f"{name}-{variant}.toml") for folder in (SHIPPED, FOLDER)]
     return {**found[0], **found[1]}
 
@@ -88,5 +88,5 @@ def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
 
 
 def _text(value: object) -> str:
-    """A value as TOML: a string's escapes are those of JSON, but no pairs of surrogates."""
+    """A value as TOML, which escapes strings as JSON does, but for pairs of surrogates."""
     return json.dumps(value, ensure_ascii=False)

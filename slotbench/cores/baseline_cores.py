@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
-from slotbench.cores.layers import at_least_float32
+from slotbench.cores.layers import at_least_float32, mlp
 from slotbench.fields import Count
 from slotbench.registry import register
 
@@ -108,11 +108,8 @@ class SlotMlp(Core):
         super().__init__(config, encoder)
         features = int(encoder.width)  # type: ignore[arg-type]
         self.norm_features = nn.LayerNorm(features)
-        self.mlp = nn.Sequential(
-            nn.Linear(features * config.grid**2, config.mlp_width),
-            nn.ReLU(),
-            nn.Linear(config.mlp_width, self.num_slots * config.width),
-        )
+        inputs, outputs = features * config.grid**2, self.num_slots * config.width
+        self.mlp = mlp((inputs, config.mlp_width, outputs))
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> SlotOutput:
         features, grid = self.encoder(images)

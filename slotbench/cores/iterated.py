@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import Core, CoreConfig, SlotOutput
-from slotbench.cores.layers import content_width
+from slotbench.cores.layers import content_width, mlp
 from slotbench.fields import Count, Positive, Space
 
 EPSILON = 1e-8
@@ -192,8 +192,7 @@ class IteratedAttention(LearnedStart):
 
 def residual_mlp(width: int, hidden: int) -> nn.Sequential:
     """LayerNorm and two layers, (..., width) -> (..., width)."""
-    layers = (nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
-    return nn.Sequential(nn.LayerNorm(width), *layers)
+    return nn.Sequential(nn.LayerNorm(width), *mlp((width, hidden, width)))
 
 
 def normalised(attention: Tensor) -> Tensor:

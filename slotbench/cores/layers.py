@@ -1,10 +1,13 @@
 """Pieces that encoders, decoders, cores and objectives share."""
 
 import math
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+Norm = Literal["none", "batch", "layer"]
 
 
 def cell_centres(height: int, width: int) -> Tensor:
@@ -56,6 +59,27 @@ def content(features: Tensor, encoder: nn.Module) -> Tensor:
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 stay."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def mlp(widths: tuple[int, ...], norm: Norm = "none", last_norm: bool = False) -> nn.Sequential:
+    """Linear layers from ``widths[0]`` to ``widths[-1]``, each but the last with norm and ReLU.
+
+    ``last_norm``: batch normalisation without an affine map follows the last layer. Takes float
+    (M, widths[0]); without a norm over the batch, any leading dimensions.
+    """
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise(widths)):
+        last = number == len(widths) - 2
+        # A norm over the batch would subtract the bias again.
+        bare = norm == "batch" and (not last or last_norm)
+        layers.append(nn.Linear(before, after, bias=not bare))
+        if not last:
+            if norm != "none":
+                layers.append(nn.BatchNorm1d(after) if norm == "batch" else nn.LayerNorm(after))
+            layers.append(nn.ReLU())
+    if last_norm:
+        layers.append(nn.BatchNorm1d(widths[-1], affine=False))
+    return nn.Sequential(*layers)
 
 
 def he_initialise(module: nn.Module) -> None:

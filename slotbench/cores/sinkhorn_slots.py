@@ -26,17 +26,17 @@ class SinkhornSlotsConfig(SlotAttentionConfig):
     mesh_rate: Positive = 5.0
     """Length of each of those steps."""
     learned_masses: bool = True
-    """Whether slots and positions have learned masses (the paper); else all are equal, and every
-    slot takes the same share of the image."""
+    """Whether slots and positions have learned masses (the paper). Otherwise every slot takes the
+    same share of the image."""
 
 
 @register("cores")
 class SinkhornSlots(SlotAttention):
     """Each round transports the positions' mass to the slots at the least cost.
 
-    The cost is minus slot attention's logits: rescaling the positions once, and the slots never,
-    would give slot attention's softmax. Plans have mass K. A slot's reading grows with its mass,
-    and ``reading`` has no effect. The attention is the plan divided by each position's mass.
+    The cost is minus slot attention's logits; one rescaling of the positions alone would give slot
+    attention's softmax. Plans have mass K. A slot's reading grows with its mass; ``reading`` has
+    no effect. The attention is the plan divided by each position's mass.
     """
 
     name = "sinkhorn-slots"
@@ -62,33 +62,24 @@ class SinkhornSlots(SlotAttention):
         return self.update(slots, log_plan.exp() @ values), log_plan.softmax(dim=1)
 
     def masses(self, slots: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithms of the masses, float32 (B, K) and (B, N), each of which sum to K."""
+        """Logarithms of masses that sum to K each, float32 (B, K) and (B, N)."""
         if self.config.learned_masses:
-            of_slots, of_positions = (
-                self.slot_mass(self.norm_slots(slots)),
-                self.position_mass(values),
-            )
+            masses = self.slot_mass(self.norm_slots(slots)), self.position_mass(values)
         else:
-            of_slots, of_positions = (
-                part.new_zeros(*part.shape[:2], 1) for part in (slots, values)
-            )
+            masses = torch.zeros_like(slots[..., :1]), torch.zeros_like(values[..., :1])
+        of_slots, of_positions = (at_least_float32(mass.squeeze(2)) for mass in masses)
         total = math.log(self.num_slots)
-        first, second = (
-            total + at_least_float32(part.squeeze(2)).log_softmax(dim=1)
-            for part in (of_slots, of_positions)
-        )
-        return first, second
+        return total + of_slots.log_softmax(dim=1), total + of_positions.log_softmax(dim=1)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def sharpened(
     scores: Tensor, slots: Tensor, positions: Tensor, steps: int, rate: float, iterations: int
 ) -> Tensor:
-    """Scores float32 (B, K, N), moved to where their plan has less entropy.
+    """Scores float32 (B, K, N), moved so that their plan has less entropy.
 
-    ``slots`` (B, K) and ``positions`` (B, N) are logarithms of masses. Each step has the length
-    ``rate``, image by image. The gradient passes to the scores as if they had not moved, as in
-    published implementations.
+    ``slots`` (B, K) and ``positions`` (B, N) are logarithms of masses. Each step has length
+    ``rate`` in each image. The gradient passes straight through the moves, as in published code.
     """
     moved, start = scores.detach(), None
     slots, positions = slots.detach(), positions.detach()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from slotbench.cores.core import SlotOutput
 from slotbench.cores.iterated import GradientConfig, LearnedStart, normalised, residual_mlp
-from slotbench.cores.layers import at_least_float32
+from slotbench.cores.layers import at_least_float32, mlp
 from slotbench.fields import Positive
 from slotbench.registry import register
 
@@ -59,11 +59,7 @@ class SlotMixture(LearnedStart):
         nn.init.xavier_uniform_(self.to_point.weight)
         self.gru = nn.GRUCell(width, width)
         self.mlp = residual_mlp(width, config.mlp_width)
-        self.to_slot = nn.Sequential(
-            nn.Linear(2 * width, 2 * config.mlp_width),
-            nn.ReLU(),
-            nn.Linear(2 * config.mlp_width, width),
-        )
+        self.to_slot = mlp((2 * width, 2 * config.mlp_width, width))
         self.log_deviation = nn.Parameter(torch.full((width,), math.log(config.initial_deviation)))
         self.build_start(config)
 

@@ -174,13 +174,12 @@ class Sinkhorn(SlotAlignment):
     summary = "soft assignment: entropic transport on cosine similarity"
     source = "Cuturi 2013, arXiv 1306.0895"
 
-    def __init__(self, epsilon: float = 0.05, iterations: int = 20) -> None:
-        """``epsilon`` weighs the entropy against similarities in [-1, 1]: near 0 the plan is
-        Hungarian's, near infinity the mean of all slots. ``iterations`` normalise columns, then
-        rows. The defaults are SwAV's epsilon (arXiv 2006.09882) and as many rounds as bring the
-        columns of unrelated slots within 4 % of 1; matching slots need 3.
-        """
-        self.epsilon, self.iterations = epsilon, iterations
+    epsilon = 0.05
+    """Weight of the entropy, SwAV's (arXiv 2006.09882): near 0 the plan is Hungarian's, near
+    infinity the mean of all slots."""
+    iterations = 20
+    """Rounds that normalise columns, then rows: the columns of unrelated slots come within 4 % of
+    1; matching slots need 3 rounds."""
 
     def plan(self, slots: Tensor, attention: Tensor, matrices: Tensor) -> Tensor:
         # Transposed, so that the last rescaling makes the rows sum to 1.

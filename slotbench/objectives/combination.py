@@ -21,18 +21,13 @@ class Combination(Objective):
 
     def __init__(self, core: Core, parts: dict[str, Objective], weights: tuple[float, ...]) -> None:
         super().__init__(core)
-        self.names, self.weights = tuple(parts), weights
-        self.members = nn.ModuleList(parts.values())
+        self.names, self.weights, self.parts = tuple(parts), weights, tuple(parts.values())
+        self.members = nn.ModuleList(self.parts)
         self.register_state_dict_post_hook(_drop_copies)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_restore_copies)  # type: ignore[no-untyped-call]
         self.views = sum(part.views for part in parts.values())  # type: ignore[misc]
         self.temporal = any(part.temporal for part in parts.values())  # type: ignore[misc]
         self.reads = tuple(dict.fromkeys(key for part in parts.values() for key in part.reads))
-
-    @property
-    def parts(self) -> list[Objective]:
-        """The objectives of the sum."""
-        return [part for part in self.members if isinstance(part, Objective)]
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         total = batch.images.new_zeros(())

@@ -32,7 +32,6 @@ class SimCLR(ProjectedViews):
     name = "simclr"
     summary = "two views of an image against those of all others (NT-Xent)"
     source = "Chen et al. 2020, arXiv 2002.05709"
-    family = "self-supervised"
     Config = SimCLRConfig
     compares_images = True
 
@@ -74,14 +73,12 @@ class MoCo(MomentumTwoViews):
     name = "moco"
     summary = "InfoNCE against a queue of a momentum encoder's keys"
     source = "He et al. 2019, arXiv 1911.05722; v2: 2003.04297"
-    family = "self-supervised"
     Config = MoCoConfig
     queue: Tensor
     position: Tensor
 
     def __init__(self, core: Core, config: MoCoConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config = config
+        super().__init__(core, alignment, config)
         self.projector = projector(core.config.width, config.hidden, config.projection)
         self.follow("projector")
         start = functional.normalize(torch.randn(config.queue, config.projection), dim=1)
@@ -90,7 +87,7 @@ class MoCo(MomentumTwoViews):
         self._keys: Tensor | None = None
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        student, teacher, _ = self.both(batch, student=(0,), teacher=(1,))
+        student, teacher = self.both(batch, student=(0,), teacher=(1,))
         query = functional.normalize(self.projector(student[0]).float(), dim=1)
         with torch.no_grad():
             key = functional.normalize(self.teacher["projector"](teacher[0]).float(), dim=1)

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import mlp
 from slotbench.datasets.format.schema import NOT_LABELLED, Layout
-from slotbench.fields import Count, NoOptions, NotNegative, Options, Positive
+from slotbench.fields import Count, NotNegative, Options, Positive
 from slotbench.matching import assign
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import mlp
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.registry import register
 
@@ -27,10 +27,6 @@ class Random(Objective):
     source = "control"
     family = "control"
     trains = False
-
-    def __init__(self, core: Core, config: NoOptions) -> None:
-        super().__init__(core)
-        self.config = config
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         """A constant: there is nothing to learn."""
@@ -72,8 +68,8 @@ class Supervised(Objective):
     moments: Tensor
 
     def __init__(self, core: Core, config: SupervisedConfig, layout: Layout) -> None:
-        super().__init__(core)
-        self.config, self.properties, self.objects = config, layout.properties, layout.objects
+        super().__init__(core, config)
+        self.properties, self.objects = layout.properties, layout.objects
         self.reads = ("mask", "visible", *(prop.key for prop in layout.properties))
         self.sizes = [len(prop.classes) or prop.dim for prop in layout.properties]
         self.head = mlp((core.config.width, config.hidden, sum(self.sizes)))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import BilinearForm
-from slotbench.cores.teachers import Teachers, timm_teacher
+from slotbench.cores.teachers import Teachers
 from slotbench.datasets.format.views import invert, to_original
 from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.dense_targets import Patches, TargetConfig, TeacherTarget
@@ -90,21 +90,21 @@ class DensePrediction(Objective):
     A subclass makes the targets and the loss. Each image and view has noise of its own.
     """
 
+    family = "self-supervised"
     views = 2
     directions: ClassVar[tuple[tuple[int, int], ...]] = ((0, 1), (1, 0))
     """Pairs of views: source, target."""
 
     def __init__(self, core: Core, config: DenseConfig, width: int) -> None:
-        super().__init__(core)
+        super().__init__(core, config)
         self.predictor = Predictor(core.config.width, width, config)
 
     def see(self, batch: TrainBatch) -> Seen:
         """Encode the source views, and predict."""
-        views, count = expected_views(batch), len(self.directions)
+        views = expected_views(batch)
         sources, targets = zip(*self.directions, strict=True)
-        drawn = self.core.noise(count * batch.total, batch.generator("slots"))
         seen = chosen(views.images, sources).flatten(0, 1)
-        output = self.core(seen, batch.own(drawn, count))
+        output = self.core(seen, batch.noise(self.core, len(sources)))
         matrices = composed(
             invert(chosen(views.matrices, targets)), chosen(views.matrices, sources)
         )
@@ -171,17 +171,13 @@ class SlotInfoNCE(DensePrediction):
     name = "slot-infonce"
     summary = "slots of a view predict by contrast what stands where in the other"
     source = "slotbench, docs/objectives.md"
-    family = "self-supervised"
 
     Config = SlotInfoNCEConfig
     takes_teachers = True
     compares_images = True
 
-    def __init__(
-        self, core: Core, config: SlotInfoNCEConfig, teachers: Teachers = timm_teacher
-    ) -> None:
+    def __init__(self, core: Core, config: SlotInfoNCEConfig, teachers: Teachers) -> None:
         super().__init__(core, config, config.projection)
-        self.config = config
         self.target: Patches | TeacherTarget
         if config.target == "patches" and config.teacher is None:
             self.target = Patches(config.grid, config.patch, config.hidden, config.projection)
@@ -244,7 +240,6 @@ class SlotInfoNCENext(SlotInfoNCE):
     name = "slot-infonce-next"
     summary = "video: slots predict by contrast what stands where in the next frame"
     source = "slotbench, docs/objectives.md"
-    family = "self-supervised"
 
     temporal = True
     directions = ((0, 1),)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
-from slotbench.cores.teachers import Teachers, timm_teacher
+from slotbench.cores.teachers import Teachers
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.errors import UserError
 from slotbench.fields import NotNegative, Positive, Share, Space, Span
@@ -46,7 +46,6 @@ class AttentionConsistency(GroupAndContrast):
     name = "attention-consistency"
     summary = "attention agrees with a momentum teacher's on the other view, place by place"
     source = "slotbench, docs/objectives.md; Wen et al. 2022, arXiv 2205.15288"
-    family = "self-supervised"
 
     Config = AttentionConsistencyConfig
 
@@ -119,11 +118,8 @@ class AttentionAffinity(Objective):
     Config = AttentionAffinityConfig
     takes_teachers = True
 
-    def __init__(
-        self, core: Core, config: AttentionAffinityConfig, teachers: Teachers = timm_teacher
-    ) -> None:
-        super().__init__(core)
-        self.config = config
+    def __init__(self, core: Core, config: AttentionAffinityConfig, teachers: Teachers) -> None:
+        super().__init__(core, config)
         self.target = TeacherTarget(core, config, teachers)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slotbench.cores.core import Core
 from slotbench.cores.layers import content
-from slotbench.cores.teachers import Teachers, timm_teacher
+from slotbench.cores.teachers import Teachers
 from slotbench.datasets.format.views import to_original
 from slotbench.fields import NotNegative, Share
 from slotbench.objectives.dense import DenseConfig, DensePrediction
@@ -47,18 +47,15 @@ class SlotJEPA(DensePrediction):
     name = "slot-jepa"
     summary = "slots of a view predict a teacher's features of the other, place by place"
     source = "slotbench, docs/objectives.md; Assran et al. 2023, arXiv 2301.08243"
-    family = "self-supervised"
     version = 2
 
     Config = SlotJEPAConfig
     takes_teachers = True
 
-    def __init__(
-        self, core: Core, config: SlotJEPAConfig, teachers: Teachers = timm_teacher
-    ) -> None:
+    def __init__(self, core: Core, config: SlotJEPAConfig, teachers: Teachers) -> None:
         target = TeacherTarget(core, config, teachers, normed=False)
         super().__init__(core, config, target.width)
-        self.config, self.target = config, target
+        self.target = target
 
     @property
     def moves(self) -> bool:
@@ -110,7 +107,6 @@ class SlotJEPANext(SlotJEPA):
     name = "slot-jepa-next"
     summary = "video: slots predict a teacher's features of the next frame, place by place"
     source = "slotbench, docs/objectives.md; Assran et al. 2023, arXiv 2301.08243"
-    family = "self-supervised"
 
     temporal = True
     directions = ((0, 1),)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
-from slotbench.cores.layers import sinkhorn
+from slotbench.cores.layers import mlp, sinkhorn
 from slotbench.fields import Count, Options, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment
-from slotbench.objectives.heads import Prototypes, full_precision, mlp, view_by_view
+from slotbench.objectives.heads import Prototypes, full_precision, view_by_view
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.two_views import (
     CentredTwoViews,
@@ -41,13 +41,12 @@ class SimSiam(TwoViews):
     name = "simsiam"
     summary = "one view predicts the other, whose gradient is stopped"
     source = "Chen and He 2020, arXiv 2011.10566"
-    family = "self-supervised"
     Config = SimSiamConfig
     compares_images = True  # by batch normalisation
 
     def __init__(self, core: Core, config: SimSiamConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config, width = config, config.hidden
+        super().__init__(core, alignment, config)
+        width = config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch", last_norm=True)
         self.predictor = mlp((width, config.bottleneck, width), "batch")
 
@@ -62,12 +61,10 @@ class SimSiam(TwoViews):
 
 
 @dataclass(frozen=True)
-class BYOLConfig(Options):
+class BYOLConfig(ProjectionConfig):
     space: ClassVar[Space] = {"momentum": ("0.99", "0.996", "0.999")}
     hidden: Count = 256
-    """Hidden width of projector and predictor; 4,096 in the paper."""
-    projection: Count = 64
-    """Width of the vectors that are compared; 256 in the paper."""
+    """Hidden width of projector and predictor; 4,096 in the paper, and ``projection`` is 256."""
     momentum: Share = 0.99
     """The share of the target network that stays at the first step; it rises to 1."""
 
@@ -79,19 +76,17 @@ class BYOL(MomentumTwoViews):
     name = "byol"
     summary = "one view predicts what a momentum copy makes of the other"
     source = "Grill et al. 2020, arXiv 2006.07733"
-    family = "self-supervised"
     Config = BYOLConfig
     compares_images = True  # by batch normalisation
 
     def __init__(self, core: Core, config: BYOLConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config = config
+        super().__init__(core, alignment, config)
         self.projector = mlp((core.config.width, config.hidden, config.projection), "batch")
         self.predictor = mlp((config.projection, config.hidden, config.projection), "batch")
         self.follow("projector")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        student, teacher, _ = self.both(batch)
+        student, teacher = self.both(batch)
         predicted = view_by_view(self.predictor, view_by_view(self.projector, student))
         with torch.no_grad():
             target = view_by_view(self.teacher["projector"], teacher)
@@ -139,12 +134,11 @@ class DINO(CentredTwoViews):
     name = "dino"
     summary = "cross-entropy to a centred and sharpened momentum teacher"
     source = "Caron et al. 2021, arXiv 2104.14294"
-    family = "self-supervised"
     Config = DINOConfig
 
     def __init__(self, core: Core, config: DINOConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config, hidden = config, config.hidden
+        super().__init__(core, alignment, config)
+        hidden = config.hidden
         # Three layers with GELU, then prototypes (Appendix C).
         self.head = nn.Sequential(
             nn.Linear(core.config.width, hidden),
@@ -158,7 +152,7 @@ class DINO(CentredTwoViews):
         self.build_center(config.prototypes)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
-        student, teacher, _ = self.both(batch)
+        student, teacher = self.both(batch)
         scores, config = self.head(student), self.config
         with torch.no_grad():
             taught = self.teacher["head"](teacher)
@@ -197,7 +191,6 @@ class SwAV(ProjectedViews):
     name = "swav"
     summary = "each view predicts the other's balanced cluster"
     source = "Caron et al. 2020, arXiv 2006.09882"
-    family = "self-supervised"
     Config = SwAVConfig
     compares_images = True
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.patch import Autoregressive, SlotMLP
 from slotbench.cores.decoders.spatial import Decoded
-from slotbench.cores.teachers import Teacher, Teachers, timm_teacher
+from slotbench.cores.teachers import Teacher, Teachers
 from slotbench.datasets.format.schema import Feature, Layout
 from slotbench.errors import UserError
 from slotbench.fields import Count, Options
@@ -59,16 +59,11 @@ class FeatureReconstruction(Objective):
     takes_layout = takes_teachers = True
 
     def __init__(
-        self,
-        core: Core,
-        config: FeatureReconstructionConfig,
-        layout: Layout,
-        teachers: Teachers = timm_teacher,
+        self, core: Core, config: FeatureReconstructionConfig, layout: Layout, teachers: Teachers
     ) -> None:
-        super().__init__(core)
+        super().__init__(core, config)
         if config.decoder == "transformer" and config.hidden % config.heads:
             raise ValueError(f"hidden={config.hidden}: expected a multiple of heads={config.heads}")
-        self.config = config
         self.key: str | None = None
         # A Teacher is no module: its weights belong to its own run or file, not to this one.
         self.teacher: Teacher | None = None

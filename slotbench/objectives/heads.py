@@ -4,20 +4,19 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from itertools import pairwise
-from typing import ClassVar, Literal, ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slotbench.cores.layers import mlp
 from slotbench.fields import NotNegative, Options, Share
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Copied = TypeVar("Copied", bound=nn.Module)
 HALF = (torch.bfloat16, torch.float16)
-Norm = Literal["none", "batch", "layer"]
 LEAST_ATTENTION = 1e-6
 """Attention below this has the logarithm of this."""
 LEAN = 2.0
@@ -42,27 +41,6 @@ def full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments,
 
 def _widened(value: object) -> object:
     return value.float() if isinstance(value, Tensor) and value.dtype in HALF else value
-
-
-def mlp(widths: tuple[int, ...], norm: Norm = "none", last_norm: bool = False) -> nn.Sequential:
-    """Linear layers from ``widths[0]`` to ``widths[-1]``, each but the last with norm and ReLU.
-
-    ``last_norm``: batch normalisation without an affine map follows the last layer. Takes float
-    (M, widths[0]); without a norm over the batch, any leading dimensions.
-    """
-    layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(pairwise(widths)):
-        last = number == len(widths) - 2
-        # A norm over the batch would subtract the bias again.
-        bare = norm == "batch" and (not last or last_norm)
-        layers.append(nn.Linear(before, after, bias=not bare))
-        if not last:
-            if norm != "none":
-                layers.append(nn.BatchNorm1d(after) if norm == "batch" else nn.LayerNorm(after))
-            layers.append(nn.ReLU())
-    if last_norm:
-        layers.append(nn.BatchNorm1d(widths[-1], affine=False))
-    return nn.Sequential(*layers)
 
 
 def projector(width: int, hidden: int, out: int) -> nn.Sequential:
@@ -112,14 +90,14 @@ def move(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         kept.copy_(new)
 
 
-def variance_hinge(rows: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """Mean over D of max(0, 1 - sqrt(var + epsilon)) of float (M, D) (Equations 1 and 2)."""
-    return (1 - (rows.var(dim=0) + epsilon).sqrt()).relu().mean()
+def variance_hinge(rows: Tensor) -> Tensor:
+    """Mean over D of max(0, 1 - sqrt(var + 1e-4)) of float (M, D) (VICReg, Equations 1 and 2)."""
+    return (1 - (rows.var(dim=0) + 1e-4).sqrt()).relu().mean()
 
 
 @full_precision
 def off_diagonal_covariance(rows: Tensor) -> Tensor:
-    """Sum of the squared covariances between dimensions of float (M, D), over D (Equation 4)."""
+    """Sum of squared covariances between dimensions of float (M, D), over D (Equation 4)."""
     centred = rows - rows.mean(dim=0)
     covariance = centred.T @ centred / (len(rows) - 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]

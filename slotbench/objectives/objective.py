@@ -62,9 +62,9 @@ class TrainBatch:
         views = make_views(self.images, options, keys, count=1, first=first)
         return replace(self, images=views.images[0])
 
-    def noise(self, core: Core) -> Tensor | None:
-        """The slots' initial noise for the plain images, (B, K, D); none if unused."""
-        return self.own(core.noise(self.total, self.generator("slots")))
+    def noise(self, core: Core, views: int = 1) -> Tensor | None:
+        """The slots' initial noise, its own for each image and view: (views * B, K, D), or none."""
+        return self.own(core.noise(views * self.total, self.generator("slots")), views)
 
 
 class Objective(nn.Module, ABC):
@@ -97,11 +97,10 @@ class Objective(nn.Module, ABC):
     """Keys of the dataset's arrays that ``loss`` finds in ``batch.labels``, beside the images."""
     steps: int = 1
     """Steps of the run, for schedules that end on the last; set after construction."""
-    config: Any
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, config: Any = None) -> None:
         super().__init__()
-        self.core = core
+        self.core, self.config = core, config
 
     @abstractmethod
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:

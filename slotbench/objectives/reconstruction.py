@@ -15,13 +15,13 @@ from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
+from slotbench.cores.layers import mlp
 from slotbench.fields import Count, NotNegative, PositiveShare, Share, Space, Span
 from slotbench.objectives.gather import gather
 from slotbench.objectives.heads import (
     MaskConfig,
     attention_prior,
     full_precision,
-    mlp,
     off_diagonal_covariance,
     risen,
     variance_hinge,
@@ -64,18 +64,17 @@ class Reconstruction(Objective):
     source = "Locatello et al. 2020, arXiv 2006.15055"
     family = "reconstruction"
     Config = ReconstructionConfig
-    config: ReconstructionConfig
     takes_decoder = True
 
     def __init__(self, core: Core, config: ReconstructionConfig, decoder: ImageDecoder) -> None:
-        super().__init__(core)
+        super().__init__(core, config)
         if config.attend and not isinstance(decoder, MixtureDecoder):
             name = getattr(decoder, "name", type(decoder).__name__)
             raise ValueError(
                 f"attend={config.attend}: expected a decoder that draws each slot alone, or "
                 f"attend=0; decoder.name={name} has no masks to multiply"
             )
-        self.config, self.decoder = config, decoder
+        self.decoder = decoder
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         return self.encoded(batch)[1]
@@ -147,9 +146,7 @@ class Covariance(Reconstruction):
     name = "covariance"
     summary = "reconstruction, and a penalty on the slots' covariance"
     source = "Stange et al. 2023, arXiv 2306.02577"
-    family = "reconstruction"
     Config = CovarianceConfig
-    config: CovarianceConfig
 
     def __init__(self, core: Core, config: CovarianceConfig, decoder: ImageDecoder) -> None:
         super().__init__(core, config, decoder)
@@ -187,9 +184,7 @@ class Cosine(Reconstruction):
     name = "cosine"
     summary = "reconstruction, and a penalty on slots that point the same way"
     source = "code of Stange et al. 2023, arXiv 2306.02577"
-    family = "reconstruction"
     Config = CosineConfig
-    config: CosineConfig
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output, made = self.encoded(batch)

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import mlp
 from slotbench.fields import Count, NotNegative, Options, Space, Span
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.heads import (
     full_precision,
-    mlp,
     off_diagonal_covariance,
     variance_hinge,
     view_by_view,
@@ -41,13 +41,12 @@ class VICReg(TwoViews):
     name = "vicreg"
     summary = "variance, invariance and covariance of the views"
     source = "Bardes et al. 2021, arXiv 2105.04906"
-    family = "self-supervised"
     Config = VICRegConfig
     compares_images = True
 
     def __init__(self, core: Core, config: VICRegConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config, width = config, config.hidden
+        super().__init__(core, alignment, config)
+        width = config.hidden
         self.expander = mlp((core.config.width, width, width, width), "batch")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -81,13 +80,12 @@ class BarlowTwins(TwoViews):
     name = "barlow-twins"
     summary = "the views' cross-correlation becomes the identity"
     source = "Zbontar et al. 2021, arXiv 2103.03230"
-    family = "self-supervised"
     Config = BarlowTwinsConfig
     compares_images = True
 
     def __init__(self, core: Core, config: BarlowTwinsConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config, width = config, config.hidden
+        super().__init__(core, alignment, config)
+        width = config.hidden
         self.projector = mlp((core.config.width, width, width, width), "batch")
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
@@ -99,10 +97,10 @@ class BarlowTwins(TwoViews):
 
 
 @full_precision
-def cross_correlation(first: Tensor, second: Tensor, epsilon: float = 1e-5) -> Tensor:
+def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Correlation of each dimension of one with each of the other: float (M, D) -> (D, D)."""
     standard = [
-        (rows - rows.mean(dim=0)) * (rows.var(dim=0, correction=0) + epsilon).rsqrt()
+        (rows - rows.mean(dim=0)) * (rows.var(dim=0, correction=0) + 1e-5).rsqrt()
         for rows in (first, second)
     ]
     return standard[0].T @ standard[1] / len(first)

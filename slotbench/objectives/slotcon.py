@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core, SlotOutput
-from slotbench.cores.layers import content, content_width
+from slotbench.cores.layers import content, content_width, mlp
 from slotbench.datasets.format.views import Views, to_original
 from slotbench.fields import Count, Positive, Share, Space, Span
 from slotbench.objectives.alignment import Alignment, by_view
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import Prototypes, full_precision, mlp
+from slotbench.objectives.heads import Prototypes, full_precision
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.two_views import CentredTwoViews, ProjectionConfig, joined
 from slotbench.registry import register
@@ -62,8 +62,8 @@ class GroupAndContrast(CentredTwoViews):
     compares_images = True
 
     def __init__(self, core: Core, config: Any, alignment: Alignment, groups: int) -> None:
-        super().__init__(core, alignment)
-        self.config, hidden, projection = config, config.hidden, config.projection
+        super().__init__(core, alignment, config)
+        hidden, projection = config.hidden, config.projection
         self.projector = mlp((core.config.width, hidden, projection))
         self.predictor = mlp((projection, hidden, projection))
         self.follow("projector")
@@ -133,7 +133,6 @@ class SlotCon(GroupAndContrast):
     name = "slotcon"
     summary = "shared prototypes group positions, slots are contrasted"
     source = "Wen et al. 2022, arXiv 2205.15288"
-    family = "self-supervised"
     version = 2
     Config = SlotConConfig
 

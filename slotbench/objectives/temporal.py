@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.core import Core
+from slotbench.cores.layers import mlp
 from slotbench.fields import Count, NotNegative, Options, Positive
 from slotbench.objectives.alignment import Alignment
 from slotbench.objectives.gather import gather
-from slotbench.objectives.heads import full_precision, mlp, projector
+from slotbench.objectives.heads import full_precision, projector
 from slotbench.objectives.objective import Objective, TrainBatch
 from slotbench.objectives.two_views import (
     ProjectedViews,
@@ -48,16 +49,15 @@ class ContrastingSets(Objective):
     compares_images = True
 
     def __init__(self, core: Core, config: ContrastingSetsConfig) -> None:
-        super().__init__(core)
-        self.config, width = config, core.config.width
+        super().__init__(core, config)
+        width = core.config.width
         self.transition = projector(width, config.hidden, width)
         self.each = projector(width, config.hidden, config.hidden)
         self.whole = projector(config.hidden, config.hidden, config.projection)
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         frames = expected_views(batch).images
-        drawn = self.core.noise(2 * batch.total, batch.generator("slots"))
-        slots = self.core(frames.flatten(0, 1), batch.own(drawn, 2)).slots
+        slots = self.core(frames.flatten(0, 1), batch.noise(self.core, 2)).slots
         slots = gather(slots.view(2, -1, *slots.shape[1:]), dim=1)
         predicted = self.aggregate(slots[0] + self.transition(slots[0]))
         actual = self.aggregate(slots[1])
@@ -86,7 +86,6 @@ class SlotContrastNext(ProjectedViews):
     name = "slot-contrast-next"
     summary = "video: a slot against itself in the next frame"
     source = "Manasyan et al. 2025, arXiv 2412.14295"
-    family = "self-supervised"
     Config = NextFrameConfig
     temporal = True
     compares_images = True
@@ -125,15 +124,13 @@ class CSWM(TwoViews):
     name = "cswm"
     summary = "video: energy of a transition between frames, with a hinge"
     source = "Kipf et al. 2019, arXiv 1911.12247"
-    family = "self-supervised"
     Config = CSWMConfig
-    config: CSWMConfig
     temporal = True
     compares_images = True
 
     def __init__(self, core: Core, config: CSWMConfig, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config, width = config, core.config.width
+        super().__init__(core, alignment, config)
+        width = core.config.width
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.edge = mlp((2 * width, config.hidden, config.hidden), "layer")
         self.node = mlp((width + config.hidden, config.hidden, width), "layer")
@@ -176,7 +173,6 @@ class SCN(ProjectedViews):
     name = "scn"
     summary = "video: a slot's index across the batch and within the image"
     source = "Racah and Chandar 2020, arXiv 2007.09294"
-    family = "self-supervised"
     Config = NextFrameConfig
     temporal = True
     compares_images = True

@@ -35,11 +35,12 @@ class Rows(NamedTuple):
 class TwoViews(Objective):
     """An objective on paired vectors of views: a subclass's loss calls :meth:`rows`."""
 
+    family = "self-supervised"
     views = 2
     takes_alignment = True
 
-    def __init__(self, core: Core, alignment: Alignment) -> None:
-        super().__init__(core)
+    def __init__(self, core: Core, alignment: Alignment, config: Any = None) -> None:
+        super().__init__(core, config)
         self.alignment = alignment
 
     def rows(self, batch: TrainBatch) -> Rows:
@@ -64,8 +65,7 @@ class ProjectedViews(TwoViews):
     """Two views whose vectors pass a projector."""
 
     def __init__(self, core: Core, config: Any, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
-        self.config = config
+        super().__init__(core, alignment, config)
         self.projector = projector(core.config.width, config.hidden, config.projection)
 
 
@@ -75,30 +75,28 @@ class MomentumTwoViews(TwoViews):
     A subclass names those modules with :meth:`follow`; its loss calls :meth:`both`.
     """
 
-    def __init__(self, core: Core, alignment: Alignment) -> None:
-        super().__init__(core, alignment)
+    def __init__(self, core: Core, alignment: Alignment, config: Any = None) -> None:
+        super().__init__(core, alignment, config)
         self.teacher = nn.ModuleDict({"core": momentum_copy(core)})
 
-    def follow(self, *names: str) -> None:
-        """Give the teacher a copy of these modules."""
-        for name in names:
-            self.teacher[name] = momentum_copy(self.get_submodule(name))
+    def follow(self, name: str) -> None:
+        """Give the teacher a copy of this module."""
+        self.teacher[name] = momentum_copy(self.get_submodule(name))
 
     def both(
         self,
         batch: TrainBatch,
         student: tuple[int, ...] = (0, 1),
         teacher: tuple[int, ...] = (0, 1),
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors of the views by student and by teacher, and the image of each row.
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of these views by student and by teacher.
 
-        float (len(student), M, D) and (len(teacher), M, D), all aligned to the first; int64
-        (M,). The teacher starts a view's slots from the same noise as the student.
+        float (len(student), M, D) and (len(teacher), M, D), all aligned to the first. The teacher
+        starts a view's slots from the same noise as the student.
         """
         made, all_views = self.encode(batch, student, teacher)
-        rows = self.align(batch, joined(*made), all_views)
-        first, second = rows.vectors[: len(student)], rows.vectors[len(student) :]
-        return first, second.detach(), rows.image
+        vectors = self.align(batch, joined(*made), all_views).vectors
+        return vectors[: len(student)], vectors[len(student) :].detach()
 
     def encode(
         self, batch: TrainBatch, student: tuple[int, ...], teacher: tuple[int, ...]

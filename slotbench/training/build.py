@@ -114,7 +114,9 @@ def _objective(
                 raise ValueError("config.json of an older slotbench has no layout")
             pieces["layout"] = Layout.from_json(json.dumps(dict(config.dataset.layout)))
         if kind.takes_teachers:
-            pieces |= {} if teachers is None else {"teachers": teachers}
+            from slotbench.cores.teachers import timm_teacher
+
+            pieces["teachers"] = teachers or timm_teacher
         objective: Objective = _made(Objective, kind, core, sections[section], **pieces)
     return objective
 

@@ -119,6 +119,18 @@ def test_a_sum_of_objectives_is_written_as_it_can_be_read(weight):
     assert canonical(written) == written
 
 
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"steps": 99}, r"--steps 99: expected start_steps=800 <= steps=99\."),
+        ({"budget": "99:steps"}, r"--budget 99:steps: expected start_steps=800 <= steps=99\."),
+    ],
+)
+def test_too_few_steps_for_several_starts_are_named_as_they_were_typed(blocks, choices, message):
+    with pytest.raises(UserError, match=message):
+        make(blocks, "train.starts=2", **choices)
+
+
 def test_an_override_has_three_parts():
     assert parse_override("a.b=c=d") == ("a", "b", "c=d")
 

@@ -145,13 +145,15 @@ def transport(scores, epsilon, iterations):
 @pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 20), (0.5, 3), (5.0, 1)])
 def test_sinkhorn_is_the_scaled_kernel(epsilon, iterations):
     both = torch.stack([slots(0), slots(1)])
-    plan = Sinkhorn(epsilon, iterations).plan(both, both, both)
+    made = Sinkhorn()
+    made.epsilon, made.iterations = epsilon, iterations
+    plan = made.plan(both, both, both)
     cosine = torch.nn.functional.cosine_similarity(both[0][:, :, None], both[1][:, None], dim=3)
     for image in range(3):
         expected = 4 * transport(cosine[image].double().numpy(), epsilon, iterations)
         np.testing.assert_allclose(plan[0, image], expected, atol=1e-5)
     torch.testing.assert_close(plan.sum(dim=-1), torch.ones(1, 3, 4))
-    paired = Sinkhorn(epsilon, iterations).pair(output(both), VIEWS)
+    paired = made.pair(output(both), VIEWS)
     torch.testing.assert_close(paired.vectors[1], (plan[0] @ both[1]).flatten(0, 1))
 
 

@@ -98,7 +98,7 @@ def test_status_and_cancel_before_anything_was_run(call, capsys, tmp_path):
     assert call("status", "alignment", "--data-dir", "none") == 0
     assert "slotbench prepare clevr" in capsys.readouterr().err
     assert call("cancel", "tiny.toml") == 0
-    assert "Nobody runs it" in capsys.readouterr().err
+    assert "It is not running" in capsys.readouterr().err
     journal = Journal(tmp_path / "results", "tiny")
     with journal.driving((tmp_path / "tiny.toml").read_bytes()):
         assert call("cancel", "tiny") == 0

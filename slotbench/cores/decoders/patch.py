@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.cores.decoders.spatial import Decoded, ImageDecoder, MixtureDecoder
+from slotbench.cores.layers import mlp
 from slotbench.fields import Count, Options
 from slotbench.registry import register
 
@@ -25,12 +26,7 @@ class SlotMLP(nn.Module):
     def __init__(self, width: int, positions: int, channels: int, hidden: int, depth: int) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(positions, width) * 0.02)
-        layers: list[nn.Module] = []
-        inputs = width
-        for _ in range(depth):
-            layers += [nn.Linear(inputs, hidden), nn.ReLU()]
-            inputs = hidden
-        self.layers = nn.Sequential(*layers, nn.Linear(inputs, channels))
+        self.layers = mlp((width, *[hidden] * depth, channels))
 
     def each(self, slots: Tensor) -> Tensor:
         """Every slot by itself: (..., D) -> (..., P, C)."""

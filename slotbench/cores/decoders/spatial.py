@@ -213,11 +213,6 @@ class BilinearForm(nn.Module):
         assert isinstance(layer, nn.Conv2d)
         return layer
 
-    def draw(self, slots: Tensor) -> Tensor:
-        """Each slot by itself: float (M, D) -> (M, outputs, grid, grid)."""
-        drawn: Tensor = self.last(self.hidden(slots))
-        return drawn
-
     def hidden(self, slots: Tensor) -> Tensor:
         """What the last layer reads: float (M, D) -> (M, channels, grid, grid)."""
         # W (P p * G z) = (W diag(G z) P) p: one small matrix a slot instead of a product of size
@@ -262,7 +257,7 @@ class Bilinear(BilinearForm, MixtureDecoder):
         nn.init.constant_(self.color.bias, 0.6)
 
     def decode(self, slots: Tensor) -> Tensor:
-        drawn = functional.pixel_shuffle(self.draw(slots), self.factor)
+        drawn = functional.pixel_shuffle(self.last(self.hidden(slots)), self.factor)
         color, logits = self.color(slots)[:, :, None, None], drawn[:, 3:]
         colors = drawn[:, :3] + color
         if self.bounded:

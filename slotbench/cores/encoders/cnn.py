@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from slotbench.cores.layers import PositionEmbedding, cell_centres, he_initialise
+from slotbench.cores.layers import PositionEmbedding, cell_centres, he_initialise, mlp
 from slotbench.fields import Count, Options, Positive, Whole
 from slotbench.registry import register
 
@@ -42,12 +42,7 @@ class Cnn(nn.Module):
             layers += [nn.Conv2d(inputs, channels, 5, padding=2), nn.ReLU()]
         self.trunk = nn.Sequential(*layers)
         self.position = PositionEmbedding(channels, image_size)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(channels),
-            nn.Linear(channels, channels),
-            nn.ReLU(),
-            nn.Linear(channels, channels),
-        )
+        self.mlp = nn.Sequential(nn.LayerNorm(channels), *mlp((channels, channels, channels)))
 
     def seen(self, images: Tensor) -> Tensor:
         """Content (B, F, H, W) of images (B, 3, H, W), without norm and position."""
