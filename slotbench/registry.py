@@ -11,15 +11,16 @@ import difflib
 import hashlib
 import importlib
 import json
-import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from annotated_types import Gt, MinLen, Predicate
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from slotbench.errors import UserError
 
@@ -43,7 +44,6 @@ LONGEST = 64
 MOST_NAMES = 30
 """Names that an error lists."""
 INDEX = Path(__file__).with_name("index.json")
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FACTS = ("version", "default", "better", "directions", "ranges", "keys", "shown", "compared")
 """Attributes of a metric that tables read without importing its class."""
 Thing = TypeVar("Thing", bound=Callable[..., Any])
@@ -164,94 +164,63 @@ def _add(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any])
     _ENTRIES[kind][name] = Entry(kind, name, *described, variants, facts)
 
 
-def _is_line(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST and bool(_NAME.fullmatch(value))
-
-
-def _are_texts(value: Any) -> bool:
-    return (
-        isinstance(value, tuple)
-        and bool(value)
-        and all(each and isinstance(each, str) for each in value)
-    )
-
-
-def _are_parts(value: Any) -> bool:
-    """Whether they may be parts of file names, and stand after a colon."""
-    return _are_texts(value) and all(
-        each.isprintable() and each[0] != "." and not set(each) & set("/\\:") for each in value
-    )
-
-
-def _are_sizes(value: Any) -> bool:
-    """Whether they are the default sizes of a dataset; none where it is only imported."""
-    known = isinstance(value, dict) and all(
-        type(size) is int and size > 0 for size in value.values()
-    )
-    return known and (not value or {"train", "val", "test"} <= value.keys())
-
-
-def _are_ranges(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(ends, tuple)
-        and len(ends) == 2
-        and all(
-            end is None or (isinstance(end, int | float) and math.isfinite(end)) for end in ends
-        )
-        for ends in value.values()
-    )
-
-
-def _is_config(value: Any) -> bool:
+def _is_config(value: type) -> bool:
     """Whether it is a frozen dataclass that can be made without arguments."""
-    if not (isinstance(value, type) and is_dataclass(value)):
-        return False
-    needed = [
-        item
-        for item in fields(value)
-        if item.init and item.default is MISSING and item.default_factory is MISSING
-    ]
     made = getattr(value, "__dataclass_params__", None)
-    return bool(made and made.frozen) and not needed
+    return bool(made and made.frozen) and all(
+        not item.init or (item.default, item.default_factory) != (MISSING, MISSING)
+        for item in fields(value)
+    )
 
 
+def _is_part(text: str) -> bool:
+    """Whether it may be a part of file names, and stand after a colon."""
+    return text.isprintable() and text[:1] not in ("", ".") and not set(text) & set("/\\:")
+
+
+_Name = Annotated[str, StringConstraints(max_length=LONGEST, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+_Line = Annotated[str, Predicate(str.isprintable), Predicate(str.strip)]
+_Texts = tuple[Annotated[str, MinLen(1)], ...]
+_Parts = Annotated[tuple[Annotated[str, Predicate(_is_part)], ...], MinLen(1)]
+_Sizes = dict[str, Annotated[int, Gt(0)]]
+_Better = Literal[-1, 0, 1]
 _LETTERS = f"at most {LONGEST} small letters, digits and single hyphens"
-_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
-    "name": (_is_name, _LETTERS, 'name = "my-name"'),
-    "family": (_is_name, f"{_LETTERS}, such as {', '.join(FAMILIES)}", 'family = "my-family"'),
-    "summary": (_is_line, "one line of text", 'summary = "..."'),
-    "source": (_is_line, "one line of text", 'source = "..."'),
-    "licence": (_is_line, "one line of text", 'licence = "CC0"'),
-    "variants": (_are_parts, "a tuple of names that files may have", 'variants = ("default",)'),
-    "sizes": (_are_sizes, "images of train, val and test", 'sizes = {"train": 100, "val": 9, ...}'),
-    "Config": (_is_config, "a frozen dataclass whose fields have defaults", "Config = MyConfig"),
-    "keys": (_are_texts, "a tuple of patterns", 'keys = ("my-metric/*",)'),
-    "version": (
-        lambda value: type(value) is int and value > 0,
-        "a whole number from 1",
-        "version = 1",
+_RULES: dict[str, tuple[Any, str, str]] = {
+    "name": (_Name, _LETTERS, 'name = "my-name"'),
+    "family": (_Name, f"{_LETTERS}, such as {', '.join(FAMILIES)}", 'family = "my-family"'),
+    "summary": (_Line, "one line of text", 'summary = "..."'),
+    "source": (_Line, "one line of text", 'source = "..."'),
+    "licence": (_Line, "one line of text", 'licence = "CC0"'),
+    "variants": (_Parts, "a tuple of names that files may have", 'variants = ("default",)'),
+    "sizes": (
+        Annotated[
+            _Sizes, Predicate(lambda sizes: not sizes or {"train", "val", "test"} <= sizes.keys())
+        ],
+        "images of train, val and test",
+        'sizes = {"train": 100, "val": 9, ...}',
     ),
-    **dict.fromkeys(
-        ("shown", "compared"),
-        (lambda value: value == () or _are_texts(value), "a tuple of keys", 'shown = ("a",)'),
+    "Config": (
+        Annotated[type, Predicate(_is_config)],
+        "a frozen dataclass whose fields have defaults",
+        "Config = MyConfig",
     ),
+    "keys": (Annotated[_Texts, MinLen(1)], "a tuple of patterns", 'keys = ("my-metric/*",)'),
+    "version": (Annotated[int, Gt(0)], "a whole number from 1", "version = 1"),
+    "shown": (_Texts, "a tuple of keys", 'shown = ("a",)'),
+    "compared": (_Texts, "a tuple of keys", 'compared = ("a",)'),
     "directions": (
-        lambda value: isinstance(value, dict) and all(of in (-1, 0, 1) for of in value.values()),
+        dict[str, _Better],
         "patterns with 1, -1 or 0",
         'directions = {"my-metric/error": -1}',
     ),
-    "ranges": (_are_ranges, "patterns with two numbers or None", 'ranges = {"a/*": (0, None)}'),
-    "better": (
-        lambda value: value in (-1, 0, 1),
-        "1 (higher is better), -1 (lower) or 0 (neither)",
-        "better = 1",
+    "ranges": (
+        dict[str, tuple[float | None, float | None]],
+        "patterns with two numbers or None",
+        'ranges = {"a/*": (0, None)}',
     ),
+    "better": (_Better, "1 (higher is better), -1 (lower) or 0 (neither)", "better = 1"),
 }
-"""Class attribute -> whether a value can be used, what is expected, and an example."""
+"""Class attribute -> the type of its value, what is expected, and an example."""
 _PARTS: tuple[Kind, ...] = ("cores", "objectives", "encoders", "decoders")
 _NEEDED: dict[Kind, tuple[str, ...]] = {
     "datasets": ("variants", "licence", "sizes"),
@@ -260,19 +229,26 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 }
 
 
+@cache
+def _rule(attribute: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_RULES[attribute][0], config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
 def _check(
     target: str, own: Mapping[str, Any], attributes: Iterable[str], thing: Any = None
 ) -> None:
     """:class:`UserError` names the class attribute that is missing or cannot be used."""
     for attribute in attributes:
         value = own.get(attribute, getattr(thing, attribute, None))
-        fits, expected, example = _RULES[attribute]
-        if not fits(value):
+        _, expected, example = _RULES[attribute]
+        try:
+            _rule(attribute).validate_python(value)
+        except ValidationError:
             said = "is missing" if value is None else f"is {value!r}"
             raise UserError(
                 f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
                 f"Write: {example}",
-            )
+            ) from None
     if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
         raise UserError(f"{target}: the class has no {' and no '.join(lacking)}.", "Write it.")
 

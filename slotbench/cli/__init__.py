@@ -68,9 +68,9 @@ def main() -> None:
         plugins.load_all(files)
         app(args=arguments, prog_name="slotbench")
     except SystemExit as ended:
-        if (known := plugins.blamed(ended)) is None:
+        if (fault := plugins.blamed(ended)) is None:
             sys.exit(_exit_code(ended))
-        _fail(known)
+        _fail(fault)
     except KeyboardInterrupt:
         sys.exit(130)
     except BaseException as error:  # a plugin may raise anything

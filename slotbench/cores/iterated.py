@@ -1,6 +1,6 @@
 """Iterated attention: the parts that slot attention and its relatives share.
 
-A subclass says where the slots start, and may say how they compete for positions.
+A subclass defines where the slots start, and may define how they compete for positions.
 """
 
 import math
@@ -26,7 +26,7 @@ class IterationConfig(CoreConfig):
     iterations: Count = 3
     """Rounds of attention and update."""
     eval_iterations: Count | None = None
-    """Rounds outside training; none: as many as in training. More find more (2006.15055, 4.1)."""
+    """Rounds outside training; none: as in training. More rounds find more (2006.15055, 4.1)."""
     mlp_width: Count = 128
     """Hidden width of the residual MLP that follows the GRU."""
 
@@ -36,15 +36,15 @@ class StartConfig(IterationConfig):
     slot_init: Literal["gaussian", "learned"] = "gaussian"
     """``gaussian``: one learned Gaussian for all slots; ``learned``: a mean for each slot."""
     initial_spread: Positive = 1.0
-    """Standard deviation of the slots' start before training. Training learns it, but not where
-    the gradient passes through the last round only."""
+    """Standard deviation of the slots' start before training. It is learned, unless the gradient
+    passes through the last round only."""
 
 
 @dataclass(frozen=True)
 class GradientConfig(StartConfig):
     gradient: Literal["all", "last"] = "all"
-    """Rounds that pass the gradient: all (the papers) or the last (arXiv 2207.00787), which leaves
-    the spread of the start unlearned."""
+    """Rounds that pass the gradient: all (the papers) or the last (arXiv 2207.00787), with which
+    the spread of the start is not learned."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class IteratedAttention(LearnedStart):
         self.to_key = nn.Linear(features, width, bias=False)
         self.to_value = nn.Linear(features, width, bias=False)
         self.gru = nn.GRUCell(width, width)
-        self.mlp = residual_mlp(width, config.mlp_width)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), *mlp((width, config.mlp_width, width)))
         for layer in (self.to_query, self.to_key, self.to_value, *self.mlp):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -188,11 +188,6 @@ class IteratedAttention(LearnedStart):
         """Slots and their readings, both (B, K, D) -> slots: a GRU, then a residual MLP."""
         slots = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
         return slots + self.mlp(slots)  # type: ignore[no-any-return]
-
-
-def residual_mlp(width: int, hidden: int) -> nn.Sequential:
-    """LayerNorm and two layers, (..., width) -> (..., width)."""
-    return nn.Sequential(nn.LayerNorm(width), *mlp((width, hidden, width)))
 
 
 def normalised(attention: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slotbench.cores.core import SlotOutput
-from slotbench.cores.iterated import GradientConfig, LearnedStart, normalised, residual_mlp
+from slotbench.cores.iterated import GradientConfig, LearnedStart, normalised
 from slotbench.cores.layers import at_least_float32, mlp
 from slotbench.fields import Positive
 from slotbench.registry import register
@@ -58,7 +58,7 @@ class SlotMixture(LearnedStart):
         self.to_point = nn.Linear(features, width, bias=False)
         nn.init.xavier_uniform_(self.to_point.weight)
         self.gru = nn.GRUCell(width, width)
-        self.mlp = residual_mlp(width, config.mlp_width)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), *mlp((width, config.mlp_width, width)))
         self.to_slot = mlp((2 * width, 2 * config.mlp_width, width))
         self.log_deviation = nn.Parameter(torch.full((width,), math.log(config.initial_deviation)))
         self.build_start(config)
@@ -79,15 +79,14 @@ class SlotMixture(LearnedStart):
         return SlotOutput(slots, attention.view(*attention.shape[:2], *grid), features)
 
     def one_round(self, points: Tensor, mixture: Mixture) -> tuple[Mixture, Tensor]:
-        """E step and M step on points (B, N, D): the next mixture, and responsibilities (B, K, N)
-        for the given one."""
+        """E and M step on points (B, N, D): the next mixture, and this one's responsibilities."""
         attention = responsibilities(points, mixture)
         return self.maximise(points, attention, mixture.mean), attention
 
     def maximise(self, points: Tensor, attention: Tensor, means: Tensor) -> Mixture:
-        """The M step: GRU and MLP refine the means, from ``means`` (B, K, D) as they were.
+        """The M step on points (B, N, D) with responsibilities (B, K, N).
 
-        Points (B, N, D) and their responsibilities (B, K, N).
+        GRU and MLP refine the means, from the earlier ``means`` (B, K, D).
         """
         with torch.autocast(points.device.type, enabled=False):
             weights = normalised(attention)
@@ -102,7 +101,7 @@ class SlotMixture(LearnedStart):
         return Mixture(refined, variance + self.config.smallest_variance, share.log())
 
     def restarted(self, mixture: Mixture) -> Mixture:
-        """The same numbers; the gradient goes straight to the learned start."""
+        """The same mixture, whose gradient goes straight to the learned start."""
         deviation = self.log_deviation - self.log_deviation.detach()
         return Mixture(
             self.restart(mixture.mean),

@@ -132,7 +132,7 @@ class Supervised(Objective):
         fresh = reduce(merged, gather(moments_of(values, visible)[None]))
         if self.training:
             self._new = fresh
-        # At the first step, of its own targets.
+        # The first step uses its own targets.
         count, mean, squares = torch.where(self.moments[0].any(), self.moments, fresh)
         variance = (squares / count.clamp_min(1)).clamp_min(1e-6)
         standard = (values - mean) * variance.rsqrt()

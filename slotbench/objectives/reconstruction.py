@@ -64,6 +64,7 @@ class Reconstruction(Objective):
     source = "Locatello et al. 2020, arXiv 2006.15055"
     family = "reconstruction"
     Config = ReconstructionConfig
+    config: ReconstructionConfig
     takes_decoder = True
 
     def __init__(self, core: Core, config: ReconstructionConfig, decoder: ImageDecoder) -> None:

@@ -125,6 +125,7 @@ class CSWM(TwoViews):
     summary = "video: energy of a transition between frames, with a hinge"
     source = "Kipf et al. 2019, arXiv 1911.12247"
     Config = CSWMConfig
+    config: CSWMConfig
     temporal = True
     compares_images = True
 

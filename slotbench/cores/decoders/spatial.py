@@ -61,8 +61,8 @@ class SpatialBroadcast(MixtureDecoder):
 
     ``start`` is the side of the grid; each convolution multiplies it by its stride.
 
-    The first convolution is linear: that of the positions is computed once for all slots. That of
-    a slot differs only at the borders: it is computed on a small grid and repeated.
+    The first convolution is linear, so slot and position are convolved apart: the positions once
+    for all slots; the slot, whose result differs only at the borders, on a small grid.
     """
 
     def __init__(self, slot_width: int, channels: int, start: int, strides: Sequence[int]) -> None:
