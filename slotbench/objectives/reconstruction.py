@@ -148,6 +148,7 @@ class Covariance(Reconstruction):
     summary = "reconstruction, and a penalty on the slots' covariance"
     source = "Stange et al. 2023, arXiv 2306.02577"
     Config = CovarianceConfig
+    config: CovarianceConfig
 
     def __init__(self, core: Core, config: CovarianceConfig, decoder: ImageDecoder) -> None:
         super().__init__(core, config, decoder)
@@ -186,6 +187,7 @@ class Cosine(Reconstruction):
     summary = "reconstruction, and a penalty on slots that point the same way"
     source = "code of Stange et al. 2023, arXiv 2306.02577"
     Config = CosineConfig
+    config: CosineConfig
 
     def loss(self, batch: TrainBatch) -> dict[str, Tensor]:
         output, made = self.encoded(batch)
