@@ -177,7 +177,8 @@ def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
     An image's largest mask is its background's. All others count :data:`LEAN` times: a place of
     attention is larger than an edge is wide, and objects would lose their rims.
     """
-    target = functional.adaptive_avg_pool2d(masks.float(), attention.shape[2:])
+    height, width = attention.shape[2:]
+    target = functional.adaptive_avg_pool2d(masks.float(), (height, width))
     share = target.mean(dim=(2, 3), keepdim=True)
     leaning = target * torch.where(share == share.amax(dim=1, keepdim=True), 1.0, LEAN)
     target = leaning / leaning.sum(dim=1, keepdim=True)
