@@ -38,7 +38,7 @@ class Combination(Objective):
             views = Views(*(values[own] for values in batch.views)) if batch.views else None
             made = part.loss(replace(batch, views=views if part.views else None))
             total = total + weight * made["loss"]
-            logged |= {f"{name}/{key}": value for key, value in made.items()}
+            logged |= {f"{name}/{key}": value.detach() for key, value in made.items()}
         return {"loss": total, **logged}
 
     def after_step(self, step: int) -> None:
