@@ -12,6 +12,7 @@ from lightly.loss.vicreg_loss import covariance_loss, variance_loss
 from torch import Tensor
 from torch.nn import functional
 
+from slotbench.cores.teachers import timm_teacher
 from slotbench.objectives.dense import SlotInfoNCE, place_nce
 from slotbench.objectives.dense_regression import SlotJEPA, standardised
 from tests.objectives import tiny
@@ -343,7 +344,8 @@ def test_masks_of_the_predictor_sum_to_one(data):
 def test_a_frozen_encoder_needs_no_copy(data, kind):
     core = made_of(data, kind.name)[0].core
     core.encoder.requires_grad_(False)
-    made = kind(core, kind.Config(target="encoder" if kind is SlotInfoNCE else "momentum"))
+    target = "encoder" if kind is SlotInfoNCE else "momentum"
+    made = kind(core, kind.Config(target=target), timm_teacher)
     assert made.target.copy is None
     made.loss(tiny.batch_of(data, made))["loss"].backward()
     assert made.core.to_query.weight.grad is not None

@@ -107,7 +107,7 @@ def test_attention_follows_the_masks_which_do_not_follow_it():
         entropy -= np.dot(cell, np.log(attention[image, :, row, column])) / sum(cell)
     entropy /= len(attention) * rows * columns
     losses = made.loss(half)
-    assert float(losses["agree"]) == pytest.approx(entropy, rel=1e-5)
+    assert float(losses["agree"].detach()) == pytest.approx(entropy, rel=1e-5)
     added = (losses["loss"] - plain.loss(half)["loss"]).item()
     assert added == pytest.approx(0.2 * entropy, rel=1e-4)
     assert set(made.loss(batch(0))) == {"loss"}
