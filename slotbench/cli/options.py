@@ -133,7 +133,7 @@ MORE: dict[str, dict[str, Any]] = {
     "dataset": {"autocompletion": references},
     "evaluate.metrics": {"autocompletion": groups},
     "report.suite": {"autocompletion": completes("suites")},
-    "board.metrics": {"spelling": "--metric"},
+    "board.metrics": {"spelling": "--metrics --metric"},
     "prepare.source": {"spelling": "--from"},
     "form": {"spelling": "--format"},
     "prepare.workers": {"parser": _workers},
@@ -164,7 +164,7 @@ def option(function: str, name: str, text: str, default: Any = None, *, place: b
     if place:
         return Argument(help=text, **more)
     # Typer adds --no-NAME unless the name is given.
-    names = () if spelling == plain and default is not False else (spelling,)
+    names = () if spelling == plain and default is not False else spelling.split()
     return Option(*names, help=text, rich_help_panel=group(PANELS) or "How", **more)
 
 

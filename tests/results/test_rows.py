@@ -143,7 +143,7 @@ def test_a_dataset_without_a_row_says_what_its_runs_lack(tmp_path):
         ({"core": "kmeans"}, "No row fits --core kmeans. Leave it out."),
         ({"core": "kmean"}, "Unknown core .* Did you mean 'kmeans'"),
         ({"family": "external", "dataset": "clevr"}, "--family external. Leave one of them out."),
-        ({"metrics": (",",)}, "--metric names no metric"),
+        ({"metrics": (",",)}, "--metrics names no metric"),
         ({"metrics": ["fg_ary/decoder"]}, "Did you mean 'fg_ari/decoder'"),
         ({"metrics": ["fg"]}, "metric 'fg'"),
         ({"dataset": "clevr:clever6"}, "Did you mean 'clevr:clevr6'"),

@@ -11,7 +11,7 @@ from slotbench.progress import counted
 from slotbench.results.leaderboard.grouping import FAMILIES, Row
 from slotbench.results.leaderboard.records import Found
 
-_ALL = "Every metric is shown by: slotbench leaderboard --metric all"
+_ALL = "Every metric is shown by: slotbench leaderboard --metrics all"
 UNFINISHED = ("new", "running", "interrupted")
 _ALIKE = 3
 """Runs with one problem that are named one by one."""
@@ -25,7 +25,7 @@ def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
     chosen: dict[str, None] = {}
     wishes = [name.rstrip("/") for name in split_names(metrics)]
     if metrics and not wishes:
-        raise UserError("--metric names no metric.", _ALL)
+        raise UserError("--metrics names no metric.", _ALL)
     for wish in wishes or ["all"]:
         # A key that is there is meant itself, though it may begin others: `mean`, `mean/dropped`.
         found = [key for key in present if key == wish] or [
