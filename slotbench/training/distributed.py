@@ -84,7 +84,7 @@ def meeting(device: torch.device) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def gone(error: Exception) -> bool:
+def gone(error: BaseException) -> bool:
     """Whether an error says that the connection to another process is lost."""
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text
