@@ -31,7 +31,7 @@ MOST_FILES = 100_000
 MOST_TOTAL = 256 << 30
 MOST_BYTES: Mapping[str, int] = {".json": 64 << 20, ".safetensors": 16 << 30}
 """By the end of a name; no other names are in a bundle."""
-_ADVICE = "Ask for the bundle anew; use nothing of it."
+_ADVICE = "Do not use the bundle; get it anew."
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:=,-]*")
 """A part of a path: not hidden, without separators or characters with a meaning of their own."""

@@ -142,7 +142,7 @@ MISTAKES = {
     "rows": (("prepare", "clevr", "--train", "99999999999"), "expected 1 to 100,000,000"),
     "device file": (("prepare", "clevr", "--from", "/dev/zero"), "neither a regular file nor"),
     "digits": (("show", "0-abcdef", "--index", "9" * 5000), "expected numbers"),
-    "budget": (("train", "--budget", "1e300:steps"), "pays more than 1,000,000,000"),
+    "budget": (("train", "--budget", "1e300:steps"), "pays for more than 1,000,000,000"),
     "long name": (("train", "--resume", "a" * 5000), "File name too long"),
     "every": (("leaderboard", "--every", "3"), "--every 3 goes with --watch"),
     "file of results": (("leaderboard", "--results-dir", "data/clevr.h5"), "this is no folder"),

@@ -93,7 +93,7 @@ HOSTILE = [
     (attribute("manifest", "["), "manifest invalid JSON"),
     (attribute("manifest", "[1]"), "manifest expected a JSON object"),
     (attribute("manifest", 7), "manifest .* should be string"),
-    (attribute("recipe", "0" * 64), "the recipe is not that of the attributes"),
+    (attribute("recipe", "0" * 64), "the recipe does not match the attributes"),
     (lambda file: file.__delitem__("val/mask"), "val/mask is missing"),
     (lambda file: file["train/mask"].resize(3, axis=0), "train/mask is uint8"),
     (entry("image", (0, 0, 0, 0), 1), "fingerprint"),

@@ -113,7 +113,7 @@ def test_a_bundle_that_is_not_as_published_is_an_error(command, bundle, problem)
     assert code == 2
     assert problem in " ".join(f"{out} {told}".split())
     assert "same to the last bit" not in out
-    assert "use nothing of it" in told
+    assert "get it anew" in told
 
 
 def link():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slotbench import registry
-from slotbench.suites import commands
+from slotbench.suites import local
 from slotbench.suites.state import STATES, Journal, record_failure
 from tests.commands import run_command
 from tests.suites import tiny
@@ -28,7 +28,7 @@ def call(tmp_path, blocks, monkeypatch):
 @pytest.fixture
 def scripted(monkeypatch):
     """Cells are done at once."""
-    monkeypatch.setattr(commands, "_engine", lambda _how, _device, folder: tiny.Script(folder))
+    monkeypatch.setattr(local, "Local", lambda settings: tiny.Script(settings.folder))
 
 
 MISTAKES = {
