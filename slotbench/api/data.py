@@ -26,11 +26,12 @@ def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
 
     Published runs with weights have ids too: ``slotbench.load("0-3fa91c02")`` needs no training.
     """
-    from slotbench.results import run as runs
+    from slotbench.results import finding
+    from slotbench.results.run import Run
 
-    if isinstance(run, runs.Run):
+    if isinstance(run, Run):
         return run
-    return runs.find(str(run), Path(results_dir), published=True)
+    return finding.find(str(run), Path(results_dir), published=True)
 
 
 def host(

@@ -23,11 +23,7 @@ from slotbench.registry import register
 
 @dataclass(frozen=True)
 class AttentionConsistencyConfig(GroupConfig):
-    space: ClassVar[Space] = {
-        "group_weight": ("0.2", "0.5", "0.8"),
-        "temperature": Span(0.05, 0.5, log=True),
-        "teacher_temperature": Span(0.2, 1.0, log=True),
-    }
+    space: ClassVar[Space] = {**GroupConfig.space, "teacher_temperature": Span(0.2, 1.0, log=True)}
     student_temperature: Positive = 1.0
     """Divides the logarithm of the student's attention."""
     teacher_temperature: Positive = 0.5

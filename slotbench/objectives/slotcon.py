@@ -28,6 +28,10 @@ from slotbench.registry import register
 
 @dataclass(frozen=True, kw_only=True)
 class GroupConfig(ProjectionConfig):
+    space: ClassVar[Space] = {
+        "group_weight": ("0.2", "0.5", "0.8"),
+        "temperature": Span(0.05, 0.5, log=True),
+    }
     group_weight: Share = 0.5
     """Weight of the grouping; the contrast has the rest of 1."""
     temperature: Positive = 0.2
@@ -40,11 +44,7 @@ class GroupConfig(ProjectionConfig):
 
 @dataclass(frozen=True)
 class SlotConConfig(GroupConfig):
-    space: ClassVar[Space] = {
-        "group_weight": ("0.2", "0.5", "0.8"),
-        "temperature": Span(0.05, 0.5, log=True),
-        "teacher_temperature": Span(0.04, 0.1, log=True),
-    }
+    space: ClassVar[Space] = {**GroupConfig.space, "teacher_temperature": Span(0.04, 0.1, log=True)}
     prototypes: Count = 64
     """Number of groups, shared by all images; 256 on COCO in the paper."""
     student_temperature: Positive = 0.1

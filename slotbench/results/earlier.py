@@ -12,7 +12,8 @@ from torch import Tensor
 from slotbench.config.run_config import RunConfig, with_steps
 from slotbench.errors import UserError
 from slotbench.files import read_bytes, sha256_of, write_whole
-from slotbench.results.run import Run, find, read_model
+from slotbench.results.finding import find
+from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
 
 

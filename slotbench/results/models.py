@@ -14,7 +14,7 @@ from slotbench.errors import UserError
 from slotbench.files import typed
 from slotbench.objectives.objective import Objective
 from slotbench.progress import warn
-from slotbench.results.run import Run, find, read_model
+from slotbench.results.run import Run, read_model
 from slotbench.training.build import build
 
 SEEDS = 10
@@ -83,6 +83,8 @@ def load_teacher(
         return timm_teacher(text, weights, image_size)
     if weights is not None:
         raise UserError(f"{text}: a run has weights of its own.", "Leave the weights' file out.")
+    from slotbench.results.finding import find
+
     run = find(text, results_dir)
     config = run.config()
     encoder = trained(run, config).core.encoder

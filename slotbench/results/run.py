@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ from slotbench.config.run_config import RunConfig
 from slotbench.errors import RunLocked, UserError
 from slotbench.fields import LARGEST
 from slotbench.locks import Held, held, hold
-from slotbench.results import documents, is_published, published_runs
+from slotbench.results import documents, is_published
 from slotbench.results.documents import State, Status
 
 if TYPE_CHECKING:
@@ -308,64 +308,6 @@ def _read_status(file: Path | str) -> Status:
         if Path(file).is_file():
             raise
         return Status()
-
-
-def all_runs(results_dir: Path) -> list[Run]:
-    """Every run directory, sorted by path."""
-    return [Run(file.parent) for file in sorted(results_dir.glob("runs/*/*/*/config.json"))]
-
-
-def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
-    """The run of a directory, or of a unique prefix of ``<seed>-<id>`` or ``<id>``.
-
-    ``published`` also finds published runs with weights, where no run of the folder fits.
-    """
-    path = Path(reference)
-    if (path / "config.json").is_file():
-        return Run(path)
-    runs = all_runs(results_dir)
-    found, others = _named(reference, runs), dict[str, Run]()
-    if published and not found:
-        every = [Run(Path(path)) for path in published_runs(results_dir)]
-        others = {run.id: run for run in every}
-        found = _named(reference, others.values())
-        if len(found) == 1:  # equal copies are one run
-            copies = [run for run in every if run.id == found[0].id and run.model.is_file()]
-            if len(copies) > 1:
-                found = list({files.sha256_of(run.model): run for run in copies}.values())
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(str(run.path) for run in found[:4])
-        advice = "Type more of the id, or a directory."
-        raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", advice)
-    told = [f"There are: {_listed(runs)}."] if runs else []
-    told += [f"Published: {_listed(others.values())}."] if others else []
-    advice = " ".join(told) or "Type: slotbench train"
-    where = results_dir / "runs"
-    if len(path.parts) > 1 or os.path.lexists(path):
-        fault = "it is no folder" if os.path.lexists(path) else "it does not exist"
-        fault = "the folder has no file config.json" if path.is_dir() else fault
-        wanted = f"Expected a folder such as {where}/DATASET/CORE+OBJECTIVE/SEED-ID, or an id."
-        raise UserError(f"{path} is no run: {fault}. {wanted}", advice)
-    problem = f" in {where}" if runs else f": {where} holds none"
-    none = ", and no published run has that id" if others else ""
-    raise UserError(f"No run {reference!r}{problem}{none}.", advice)
-
-
-def _listed(runs: Iterable[Run]) -> str:
-    """The first few of some runs, by id and names."""
-    names = [f"{run.id} ({run.path.parent.name})" for run in runs]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
-
-
-def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
-    """The runs whose ``<seed>-<id>`` or ``<id>`` begins with the reference."""
-
-    def fits(whole: str) -> bool:
-        return whole.startswith(reference) or whole.partition("-")[2].startswith(reference)
-
-    return [run for run in runs if reference and fits(run.id)]
 
 
 def read_model(run: Run) -> dict[str, Any]:

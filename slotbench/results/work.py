@@ -16,7 +16,7 @@ from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.objectives.objective import Objective
 from slotbench.progress import say
 from slotbench.results.models import built, open_dataset
-from slotbench.results.run import Run, find
+from slotbench.results.run import Run
 from slotbench.training import devices
 from slotbench.training.distributed import agree, check_batch, first_rank, gone, launched, meeting
 from slotbench.training.loop import Host, train
@@ -43,6 +43,7 @@ def start(
         config = resolve(replace(choice, overrides=told), dataset_info(dataset))
         if init is not None:
             from slotbench.results.earlier import started_from
+            from slotbench.results.finding import find
 
             config = started_from(config, find(init, results_dir), results_dir)
         return begin(Run.of(config, results_dir), config, dataset, host, evaluate=evaluate)
@@ -56,6 +57,8 @@ def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> s
     field, _, named = override.partition("=")
     if not field.endswith(".teacher") or named in stored or named.startswith("timm:"):
         return override
+    from slotbench.results.finding import find
+
     with suppress(UserError):
         run = find(named, results_dir)
         if run.results_dir == results_dir.resolve():
@@ -88,6 +91,8 @@ def resume(
 
     The extension is a new run (:mod:`slotbench.results.earlier`).
     """
+    from slotbench.results.finding import find
+
     run = find(reference, results_dir)
     if run.bundled:
         raise UserError(

@@ -19,10 +19,10 @@ from slotbench.results.bundle import check_hashes, open_bundle
 from slotbench.results.documents import Evaluation, Status
 from slotbench.results.export import results as exported
 from slotbench.results.export import to_csv
+from slotbench.results.finding import all_runs, find
 from slotbench.results.judge_external import Request, evaluate_predictions
 from slotbench.results.models import trained
 from slotbench.results.publish import publish
-from slotbench.results.run import all_runs, find
 from slotbench.suites.document import read
 from slotbench.suites.state import Journal
 from slotbench.training import checkpoint

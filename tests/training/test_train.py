@@ -12,7 +12,8 @@ from slotbench.errors import RunLocked, TrainingError, UserError
 from slotbench.files import reason_of
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.run import Run, all_runs, read_model
+from slotbench.results.finding import all_runs
+from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 from tests.conftest import write_blocks

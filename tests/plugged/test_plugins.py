@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,45 +12,11 @@ import pytest
 import torch
 
 from slotbench import plugins, registry
-from slotbench.config.resolve import Choice, resolve
-from slotbench.config.run_config import DatasetInfo
 from slotbench.errors import UserError
 from slotbench.files import read_json
 from slotbench.results.run import Run
 from tests import commands
-from tests.commands import sets
-
-RANDOM = "from slotbench.objectives.control import Random\n"
-EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
-EXAMPLES = ("objective", "core", "dataset", "metric")
-SMALL = (
-    *["--preset", "quick", "--steps", "2", "--no-evaluate", "--device", "cpu"],
-    *sets("encoder.channels=8", "train.batch_size=8"),
-)
-DOTS = ("prepare", "dots", "--train", "16", "--val", "8", "--test", "8", "--image-size", "32")
-DOTS_CHOSEN = ("--dataset", "dots", "--objective", "alignment-uniformity")
-DISCS = (EXAMPLE / "slotbench_example" / "dataset.py").read_text()
-METRIC = """from slotbench.evaluation.metric import Metric
-from slotbench.registry import register
-
-
-@register("metrics")
-class Mine(Metric):
-    name, summary, source, version, better, keys = "mine", "m", "m", 1, 1, ("mine/*",)
-
-    def compute(self, context):
-        return 1 / 0
-"""
-MINE = """from slotbench.registry import register
-from slotbench.fields import NoOptions
-
-
-@register("objectives")
-class Mine:
-    name, summary, source = "mine", "m", "m"
-    family = "control"
-    Config = NoOptions
-"""
+from tests.plugged.texts import DISCS, DOTS, DOTS_CHOSEN, EXAMPLE, EXAMPLES, METRIC, MINE, SMALL
 
 
 def slotbench(*words, **options):
@@ -67,20 +32,6 @@ def installed(tmp_path_factory):
     options = ("--no-build-isolation", "--disable-pip-version-check")
     subprocess.run([*pip, *options, "--target", folder / "site", source], check=True)
     return folder / "site"
-
-
-@pytest.fixture
-def clean(monkeypatch, names):  # noqa: ARG001
-    """Whatever a test loads is gone after it."""
-    monkeypatch.setattr(plugins, "_loaded", {})
-    monkeypatch.setenv(plugins.VARIABLE, "")
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path, clean):  # noqa: ARG001
-    """A command in this process, in an empty folder; returns its exit code."""
-    monkeypatch.chdir(tmp_path)
-    return commands.run_command
 
 
 def works(folder, **variables):
@@ -258,132 +209,6 @@ def test_a_file_that_cannot_be_used_is_explained_and_leaves_nothing(command, cap
     assert plugins.loaded() == []
 
 
-OBJECTIVE = """import torch
-from slotbench.fields import NoOptions
-from slotbench.objectives.objective import Objective
-from slotbench.registry import register
-
-
-@register("objectives")
-class Mine(Objective):
-    name, summary, source, family, Config = "mine", "m", "m", "control", NoOptions
-
-    def __init__(self, core, config):
-        super().__init__(core)
-
-    def loss(self, batch):
-        mean = self.core(batch.images).slots.mean()
-        return {"loss": mean}
-"""
-CORE = """import torch
-from slotbench.cores.core import Core, CoreConfig, SlotOutput
-from slotbench.registry import register
-
-
-@register("cores")
-class Mine(Core):
-    name, summary, source, Config = "mine", "m", "m", CoreConfig
-
-    def forward(self, images, noise=None):
-        return self.output(images)
-"""
-RENDERED = "return batch"
-DOUBLE = "slots are torch.float64, expected torch.float32"
-MATRIX = "context.means({'mine/a': __import__('torch').ones(3, 2)})"
-FAULTS = {
-    "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
-    "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
-    "no base": (OBJECTIVE, "(Objective)", "", "the objective 'mine' is no Objective"),
-    "no loss": (OBJECTIVE, '"loss": mean', '"mean": mean', "no dictionary with the key 'loss'"),
-    "no dictionary": (OBJECTIVE, '{"loss": mean}', "mean", "no dictionary with the key 'loss'"),
-    "a vector": (OBJECTIVE, "mean()", "mean(0)", "'loss' of its losses is no tensor with a single"),
-    "a text": (OBJECTIVE, "mean}", "mean, 'a': 'x'}", "'a' of its losses is no tensor with"),
-    "a complex": (OBJECTIVE, "mean()", "mean() * 1j", "no tensor with a single real number"),
-    "a column": (OBJECTIVE, "mean}", "mean, 'step': mean}", "'step' cannot be the name of a loss"),
-    "leaves": (OBJECTIVE, "mean = ", "raise SystemExit #", "mine.py, line 15: SystemExit"),
-    "no file": (OBJECTIVE, "mean = ", "open('x') #", "mine.py, line 15: FileNotFoundError"),
-    "anything": (OBJECTIVE, "mean = ", "raise BaseException #", "mine.py, line 15: BaseException"),
-    "no weight": (OBJECTIVE, '"loss": mean', '"loss": mean.detach()', "not depend on any weight"),
-    "no output": (CORE, "self.output(images)", "None", "it returns NoneType, expected SlotOutput"),
-    "a pair": (CORE, "self.output(images)", "(1, 2)", "it returns tuple, expected SlotOutput"),
-    "doubles": (CORE, "self.output(images)", "SlotOutput(images.double(), images, images)", DOUBLE),
-    "other noise": (
-        CORE,
-        "    def f",
-        "    def noise(self, *a): return 3\n\n    def f",
-        r"noise\(2, gen",
-    ),
-    "core raises": (CORE, "", "", r"mine.py, line 11: AttributeError: 'Mine' object has no"),
-    "few fields": (
-        CORE,
-        "CoreConfig\n\n",
-        "__import__('slotbench').fields.NoOptions\n\n",
-        "has no field 'slots'",
-    ),
-    "metric raises": (METRIC, "", "", "mine.py, line 10: ZeroDivisionError"),
-    "a matrix": (METRIC, "1 / 0", MATRIX, "expected one value an image"),
-    "no such array": (
-        METRIC,
-        '("mine/*",)',
-        '("mine/*",); needs = ("slotss",)',
-        "mine: 'slotss'. Did you mean 'slots'",
-    ),
-    "taken": (
-        METRIC,
-        "1 / 0",
-        MATRIX.replace("(3, 2)", "(3)").replace("mine/a", "ari/decoder"),
-        "unless segmentation",
-    ),
-    "draws raises": (DISCS, RENDERED, "1 / 0", r"mine.py, line 38: ZeroDivisionError"),
-    "draws leaves": (DISCS, RENDERED, "raise SystemExit", "mine.py, line 38: SystemExit"),
-    "draws nothing": (DISCS, RENDERED, "", "breaks the layout: 'NoneType' object"),
-    "draws less": (DISCS, RENDERED, "return {k: v[1:] for k, v in batch.items()}", "15 rows"),
-    "draws labels": (DISCS, "dot + 1\n", "dot + 9\n", "breaks the layout: mask has label"),
-    "draws floats": (
-        DISCS,
-        RENDERED,
-        "return {k: v * 1.0 for k, v in batch.items()}",
-        "image: float64",
-    ),
-    "no layout": (DISCS, "return Layout(", "return str(", "takes at most"),
-    "odd layout": (
-        DISCS,
-        '"numeric", dim=3',
-        '"number", dim=3',
-        "layout is no layout: properties.0.kind",
-    ),
-    "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of Result"),
-    "another key": (
-        METRIC,
-        "1 / 0",
-        "{'x': __import__('slotbench').evaluation.result.Result(1.0, 1)}",
-        "The metric mine gives 'x', which is none of its keys",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
-    command, blocks, capsys, fault
-):
-    text, before, after, message = FAULTS[fault]
-    Path("mine.py").write_text(text.replace(before, after))
-    kind = {OBJECTIVE: "--objective", CORE: "--core"}.get(text)
-    words = ("train", kind, "mine", "--data-dir", str(blocks), *SMALL)
-    if text is DISCS:
-        words = ("prepare", *DOTS[1:], "--workers", "1")
-    elif kind is None:
-        assert command("train", "--data-dir", str(blocks), *SMALL) == 0
-        (run,) = Path("results").glob("runs/*/*/*")
-        words = ("evaluate", str(run), "--metrics", "mine", "--data-dir", str(blocks))
-    assert command("--plugin", "mine.py", *words) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert re.search(message, said), said
-    assert "Traceback" not in said
-    states = {read_json(file)["state"] for file in Path("results").rglob("status.json")}
-    assert states <= {"failed", "done"}
-
-
 @pytest.mark.parametrize(
     ("words", "variable", "message"),
     [
@@ -445,87 +270,3 @@ def test_hints_speak_of_unknown_names_alone():
     with pytest.raises(UserError, match="schema") as other, plugins.hints():
         raise UserError("schema")
     assert other.value.advice == ""
-
-
-@pytest.mark.usefixtures("clean")
-def test_an_edited_plugin_makes_another_run(tmp_path):
-    info = DatasetInfo("clevr", "clevr6", "rendered", "0" * 16, 64, 6, {})
-    ids = []
-    for text in (MINE, MINE.replace('"m", "m"', '"m", "n"')):
-        before = {kind: registry.entries(kind) for kind in registry.KINDS}
-        (tmp_path / "mine.py").write_text(
-            RANDOM + text.replace("class Mine:", "class Mine(Random):")
-        )
-        plugins.load(str(tmp_path / "mine.py"))
-        ids.append(resolve(Choice(objective="mine", preset="quick"), info).id)
-        plugins._loaded.clear()
-        registry.restore(before)
-    assert ids[0] != ids[1]
-
-
-@pytest.mark.usefixtures("command")
-def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_path):
-    data = ("--data-dir", blocks)
-    known = {kind: registry.entries(kind) for kind in registry.KINDS}
-    file, metric = tmp_path / "mine.py", tmp_path / "metric.py"
-    metric.write_text(
-        METRIC.replace("Mine", "Other")
-        .replace("1 / 0", "context.means({'mine/a': x})")
-        .replace("return", "x = __import__('torch').ones(3)\n        return")
-    )
-
-    def typed(*words, edit=("", "")):
-        """A command of another process, after an edit of the objective."""
-        plugins._loaded.clear()
-        registry.restore(known)
-        file.write_text(file.read_text().replace(*edit))
-        return shown("--plugin", file, "--plugin", metric, *words)
-
-    file.write_text(OBJECTIVE)
-    code, out, err = typed("train", "--objective", "mine", *data, *SMALL)
-    assert code == 0, err
-    assert f"type: slotbench --plugin {file} --plugin {metric} evaluate" in err
-    run = Run(Path(out.strip()))
-    judged = ("evaluate", run.path, "--metrics", "mine", "--json", *data)
-    code, first, err = typed(*judged)
-    assert code == 0
-    assert "Warning" not in err
-    assert "nothing is missing" in typed(*judged)[2]
-    metric.write_text(metric.read_text().replace("ones(3)", "zeros(3)"))
-    code, again, err = typed(*judged)
-    assert code == 0
-    assert "nothing is missing" not in err
-    assert [
-        json.loads(text)["runs"][str(run.path)]["metrics"]["mine/a"]["value"]
-        for text in (first, again)
-    ] == [1, 0]
-    code, _, err = typed(*judged, edit=(".mean()", ".sum()"))
-    assert "trained with another content of" in err
-    for words in (("verify", run.path), ("train", "--resume", run.path, "--steps", 9, *data)):
-        code, _, err = typed(*words)
-        assert code == 2
-        assert str(file) in err
-        assert "Put the plugin back as it was" in err
-
-
-@pytest.mark.usefixtures("clean")
-def test_editing_a_plugin_while_its_run_trains_changes_nothing(tmp_path):
-    (file := tmp_path / "mine.py").write_text(MINE)
-    plugins.load(str(file))
-    entry = registry.get("objectives", "mine")
-    before = entry.foreign_digest()
-    file.write_text(MINE + "\n")
-    assert entry.foreign_digest() == before == plugins.loaded()[0]["sha256"]
-
-
-@pytest.mark.usefixtures("command")
-def test_data_of_an_edited_plugin_are_not_taken_for_its_own(shown, tmp_path):
-    known = {kind: registry.entries(kind) for kind in registry.KINDS}
-    text = (EXAMPLE / "slotbench_example" / "dataset.py").read_text()
-    for content, expected in ((text, 0), (text + "\n", 2)):
-        plugins._loaded.clear()
-        registry.restore(known)
-        (tmp_path / "dots.py").write_text(content)
-        code, _, err = shown("--plugin", "dots.py", *DOTS, "--workers", "1")
-        assert code == expected, err
-    assert "exists, with generator 'slotbench-example dots 1, " in err

@@ -1,0 +1,105 @@
+"""A plugin that breaks a contract, or raises, is named with its file and line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from slotbench.files import read_json
+from tests.plugged.texts import CORE, DISCS, DOTS, METRIC, OBJECTIVE, SMALL
+
+RENDERED = "return batch"
+DOUBLE = "slots are torch.float64, expected torch.float32"
+MATRIX = "context.means({'mine/a': __import__('torch').ones(3, 2)})"
+FAULTS = {
+    "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
+    "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
+    "no base": (OBJECTIVE, "(Objective)", "", "the objective 'mine' is no Objective"),
+    "no loss": (OBJECTIVE, '"loss": mean', '"mean": mean', "no dictionary with the key 'loss'"),
+    "no dictionary": (OBJECTIVE, '{"loss": mean}', "mean", "no dictionary with the key 'loss'"),
+    "a vector": (OBJECTIVE, "mean()", "mean(0)", "'loss' of its losses is no tensor with a single"),
+    "a text": (OBJECTIVE, "mean}", "mean, 'a': 'x'}", "'a' of its losses is no tensor with"),
+    "a complex": (OBJECTIVE, "mean()", "mean() * 1j", "no tensor with a single real number"),
+    "a column": (OBJECTIVE, "mean}", "mean, 'step': mean}", "'step' cannot be the name of a loss"),
+    "leaves": (OBJECTIVE, "mean = ", "raise SystemExit #", "mine.py, line 15: SystemExit"),
+    "no file": (OBJECTIVE, "mean = ", "open('x') #", "mine.py, line 15: FileNotFoundError"),
+    "anything": (OBJECTIVE, "mean = ", "raise BaseException #", "mine.py, line 15: BaseException"),
+    "no weight": (OBJECTIVE, '"loss": mean', '"loss": mean.detach()', "not depend on any weight"),
+    "no output": (CORE, "self.output(images)", "None", "it returns NoneType, expected SlotOutput"),
+    "a pair": (CORE, "self.output(images)", "(1, 2)", "it returns tuple, expected SlotOutput"),
+    "doubles": (CORE, "self.output(images)", "SlotOutput(images.double(), images, images)", DOUBLE),
+    "other noise": (
+        CORE,
+        "    def f",
+        "    def noise(self, *a): return 3\n\n    def f",
+        r"noise\(2, gen",
+    ),
+    "core raises": (CORE, "", "", r"mine.py, line 11: AttributeError: 'Mine' object has no"),
+    "few fields": (
+        CORE,
+        "CoreConfig\n\n",
+        "__import__('slotbench').fields.NoOptions\n\n",
+        "has no field 'slots'",
+    ),
+    "metric raises": (METRIC, "", "", "mine.py, line 10: ZeroDivisionError"),
+    "a matrix": (METRIC, "1 / 0", MATRIX, "expected one value an image"),
+    "no such array": (
+        METRIC,
+        '("mine/*",)',
+        '("mine/*",); needs = ("slotss",)',
+        "mine: 'slotss'. Did you mean 'slots'",
+    ),
+    "taken": (
+        METRIC,
+        "1 / 0",
+        MATRIX.replace("(3, 2)", "(3)").replace("mine/a", "ari/decoder"),
+        "unless segmentation",
+    ),
+    "draws raises": (DISCS, RENDERED, "1 / 0", r"mine.py, line 38: ZeroDivisionError"),
+    "draws leaves": (DISCS, RENDERED, "raise SystemExit", "mine.py, line 38: SystemExit"),
+    "draws nothing": (DISCS, RENDERED, "", "breaks the layout: 'NoneType' object"),
+    "draws less": (DISCS, RENDERED, "return {k: v[1:] for k, v in batch.items()}", "15 rows"),
+    "draws labels": (DISCS, "dot + 1\n", "dot + 9\n", "breaks the layout: mask has label"),
+    "draws floats": (
+        DISCS,
+        RENDERED,
+        "return {k: v * 1.0 for k, v in batch.items()}",
+        "image: float64",
+    ),
+    "no layout": (DISCS, "return Layout(", "return str(", "takes at most"),
+    "odd layout": (
+        DISCS,
+        '"numeric", dim=3',
+        '"number", dim=3',
+        "layout is no layout: properties.0.kind",
+    ),
+    "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of Result"),
+    "another key": (
+        METRIC,
+        "1 / 0",
+        "{'x': __import__('slotbench').evaluation.result.Result(1.0, 1)}",
+        "The metric mine gives 'x', which is none of its keys",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_plugin_that_fails_in_a_command_is_named_with_what_it_should_do(
+    command, blocks, capsys, fault
+):
+    text, before, after, message = FAULTS[fault]
+    Path("mine.py").write_text(text.replace(before, after))
+    kind = {OBJECTIVE: "--objective", CORE: "--core"}.get(text)
+    words = ("train", kind, "mine", "--data-dir", str(blocks), *SMALL)
+    if text is DISCS:
+        words = ("prepare", *DOTS[1:], "--workers", "1")
+    elif kind is None:
+        assert command("train", "--data-dir", str(blocks), *SMALL) == 0
+        (run,) = Path("results").glob("runs/*/*/*")
+        words = ("evaluate", str(run), "--metrics", "mine", "--data-dir", str(blocks))
+    assert command("--plugin", "mine.py", *words) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, said), said
+    assert "Traceback" not in said
+    states = {read_json(file)["state"] for file in Path("results").rglob("status.json")}
+    assert states <= {"failed", "done"}
