@@ -43,7 +43,7 @@ class Model(Objective):
         self.decoder = decoder
 
     def loss(self, batch):
-        raise AssertionError("models of these tests are drawn, never trained")
+        raise AssertionError(f"drawn, never trained on {batch}")
 
     def decode(self, output, images):  # noqa: ARG002
         if not self.decoder:
