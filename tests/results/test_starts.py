@@ -10,6 +10,7 @@ from slotbench.config.run_config import TrainConfig
 from slotbench.files import read_json
 from slotbench.results import work
 from slotbench.results.documents import TrainFacts
+from slotbench.results.finding import find
 from slotbench.results.models import built
 from slotbench.results.run import Run
 from slotbench.training.loop import Trainer, train
@@ -48,7 +49,7 @@ def test_an_interrupted_run_tries_no_start_twice(blocks, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "advance", stop_in_the_second)
     with pytest.raises(KeyboardInterrupt):
         started(blocks, tmp_path / "b", *THREE, steps=6)
-    broken = work.find(whole.id, tmp_path / "b")
+    broken = find(whole.id, tmp_path / "b")
     assert broken.status()["state"] == "interrupted"
     assert len(read_json(broken.path / "starts.json")["tried"]) == 1
     taken.clear()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.results import work as workflow
+from slotbench.results.finding import find
 from slotbench.results.run import Run
 from slotbench.training import launch
 from tests.commands import sets, start_command, wait_for
@@ -63,7 +63,7 @@ def ended(process):
 
 
 def only_run(folder):
-    return workflow.find("0-", folder / "results")
+    return find("0-", folder / "results")
 
 
 def ranks_of(folder):

@@ -9,6 +9,7 @@ import pytest
 from slotbench.config.resolve import Choice
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
+from slotbench.results.finding import find
 from slotbench.training.distributed import launched
 from tests.commands import meeting_place, sets, start_command, wait_for
 from tests.small import CPU, SMALL, started
@@ -40,7 +41,7 @@ def test_two_nodes_train_what_one_process_trains(blocks, tmp_path):
     assert "Next, type: slotbench evaluate" in err
     assert "done already" not in err
     assert "Next" not in more
-    run = workflow.find("0-", tmp_path)
+    run = find("0-", tmp_path)
     assert str(run.path) in out
     assert run.status()["device"].startswith("2 x ")
     assert_close(ranks.alone("simclr", blocks, tmp_path / "one"), run)
@@ -55,7 +56,7 @@ def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):
     assert code == 1
     assert "Rank 0 of 2 has lost another rank" in err
     assert "Traceback" not in err
-    status = workflow.find("0-", tmp_path).status()
+    status = find("0-", tmp_path).status()
     assert status["state"] == "failed"
     assert status["reason"] == "another process is lost"
 

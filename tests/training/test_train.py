@@ -12,7 +12,7 @@ from slotbench.errors import RunLocked, TrainingError, UserError
 from slotbench.files import reason_of
 from slotbench.results import judge
 from slotbench.results import work as workflow
-from slotbench.results.finding import all_runs
+from slotbench.results.finding import all_runs, find
 from slotbench.results.run import Run, read_model
 from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
@@ -74,7 +74,7 @@ def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fie
     with pytest.raises(KeyboardInterrupt):
         started(blocks, tmp_path / "b", EVERY, steps=6, **fields)
     monkeypatch.undo()
-    broken = workflow.find(whole.id, tmp_path / "b")
+    broken = find(whole.id, tmp_path / "b")
     assert broken.status() | {"state": "interrupted", "step": 4} == broken.status()
     resumed = workflow.resume(whole.id, CPU, blocks, tmp_path / "b", evaluate=False)
     assert_same_weights(whole, resumed)
@@ -88,7 +88,7 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_pat
     assert learner.config().to_dict()["objective"]["teacher"] == teacher.id
     assert str(tmp_path) not in learner.config_file.read_text()
     (tmp_path / "here").rename(tmp_path / "there")
-    moved = workflow.find(learner.id, tmp_path / "there")
+    moved = find(learner.id, tmp_path / "there")
     found = judge.evaluate(moved, CPU, blocks, split="test", metrics="segmentation")
     assert "fg_ari/decoder" in found["metrics"]
 

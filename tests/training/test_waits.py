@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from slotbench.datasets.format.loader import Loader
 from slotbench.errors import TrainingError
 from slotbench.objectives.reconstruction import Reconstruction
-from slotbench.results import work as workflow
+from slotbench.results.finding import find
 from slotbench.training import checkpoint
 from slotbench.training.devices import Feed
 from tests.objectives import tiny
@@ -62,7 +62,7 @@ def test_the_first_bad_step_is_named_and_never_saved(blocks, tmp_path, monkeypat
     rows = (f"train.log_every={log_every}", "train.val_every=9")
     with pytest.raises(TrainingError, match="not finite at step 4"):
         started(blocks, tmp_path, *rows, steps=9)
-    failed = workflow.find("0-", tmp_path)
+    failed = find("0-", tmp_path)
     assert failed.status()["state"] == "failed"
     assert failed.metrics()[-1] == {"step": 4, "finite": False}
     saved = checkpoint.load(failed.checkpoint, failed.config().id)
