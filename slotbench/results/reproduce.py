@@ -48,6 +48,13 @@ def reproduce(
     runs = _of_study(study, results_dir)
     chosen = _chosen(row, rows(runs), study)
     same = [run for run in runs if run.row == chosen.key and run.counts]
+    seeds = len(_values(same, PRIMARY))
+    if seeds < LEAST:
+        raise UserError(
+            f"--row {row}: {counted(seeds, 'published seed')} with {PRIMARY} of today's version; "
+            f"expected {LEAST} or more, because one tells no spread.",
+            "Choose another row: slotbench leaderboard --all",
+        )
     config = _configuration(same[0])
     if seed is None:
         seed = next(number for number in count() if number not in chosen.seeds)
@@ -101,14 +108,7 @@ def _chosen(name: str, known: Sequence[Row], study: str) -> Row:
             f"--row {name}: {len(fitting)} rows of {study} have this name.",
             f"Type the key of one, such as --row {fitting[0].key[:8]}\n{listed}",
         )
-    (row,) = fitting
-    if len(row.values.get(PRIMARY, ())) < LEAST:
-        raise UserError(
-            f"--row {name}: {counted(len(row.seeds), 'seed')} of it published; expected {LEAST} or "
-            "more, because one tells no spread.",
-            "Choose another row of it: slotbench leaderboard --all",
-        )
-    return row
+    return fitting[0]
 
 
 def _names(row: Row) -> Iterator[str]:
@@ -129,12 +129,17 @@ def _configuration(run: Found) -> RunConfig:
     return config
 
 
+def _values(runs: Sequence[Found], metric: str) -> list[float]:
+    """The published values of today's version of a metric."""
+    version = current_version(metric)
+    known = [run.values for run in runs if run.versions.get(metric) == version]
+    return [values[metric] for values in known if metric in values]
+
+
 def _compared(runs: Sequence[Found], values: dict[str, float | None]) -> Iterator[dict[str, Any]]:
     """The primary and the secondary measures that both have."""
     for key in (PRIMARY, *SECONDARY):
-        version, value = current_version(key), values.get(key)
-        known = [run for run in runs if run.versions.get(key) == version]
-        before = [run.values[key] for run in known if key in run.values]
+        value, before = values.get(key), _values(runs, key)
         if value is not None and len(before) >= LEAST:
             low, high = prediction_interval(before)
             yield {

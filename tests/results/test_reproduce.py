@@ -92,7 +92,13 @@ def other_version(records):
         record["config"]["versions"]["objective"] = 99
 
 
+def older_metric(records):
+    for record in records:
+        record["evaluation"]["metrics"][PRIMARY]["version"] = 0
+
+
 CHANGES = {
+    "an older version of the primary measure": (older_metric, "0 published seeds with"),
     "one seed": (lambda records: records.pop(), "expected 2 or more"),
     "another version": (other_version, "was trained by other versions"),
     "records that cannot be read": (
