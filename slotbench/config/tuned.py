@@ -36,6 +36,8 @@ class Tuned(Document):
     """Mean of ``fg_ari/attention`` on val over the seeds of tuning."""
     seeds: tuple[int, ...] = Field(strict=False)
     date: str
+    space: dict[str, str] = Field(default_factory=dict)
+    """``section.field`` -> what was tried, in words; empty in files of earlier versions."""
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -79,8 +81,8 @@ def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
         lines = ["# Written by slotbench tune."]
         for key, each in sorted({**_read(file), contestant: tuned}.items()):
             document = each.model_dump(mode="json")
-            settings = document.pop("settings")
-            for title, table in (("", document), (".settings", settings)):
+            parts = {name: document.pop(name) for name in ("settings", "space")}
+            for title, table in (("", document), *((f".{key}", of) for key, of in parts.items())):
                 lines += ["", f"[{_text(key)}{title}]"]
                 lines += [f"{_text(name)} = {_text(value)}" for name, value in table.items()]
         write_whole(file, ("\n".join(lines) + "\n").encode(errors="replace"), follow=True)

@@ -29,6 +29,7 @@ LARGEST_SCALE = 30.0
 
 @dataclass(frozen=True)
 class DenseConfig(MaskConfig, TargetConfig):
+    space: ClassVar[Space] = {"agree": ("0", "0.03", "0.3")}
     later: ClassVar[tuple[str, ...]] = ("unit",)
     channels: Count = 32
     """Rank of the predictor's bilinear form, and channels of its convolutions."""
@@ -143,7 +144,7 @@ def composed(outer: Tensor, inner: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SlotInfoNCEConfig(DenseConfig):
-    space: ClassVar[Space] = {"temperature": Span(0.03, 0.5, log=True)}
+    space: ClassVar[Space] = {**DenseConfig.space, "temperature": Span(0.03, 0.5, log=True)}
     target: Literal["patches", "encoder"] = "patches"
     """``patches``: a learned embedding of the pixels at a place; ``encoder``: a learned linear map
     of the encoder's content features, from a momentum copy (a frozen encoder needs none). A

@@ -36,7 +36,11 @@ RISE = (3 / 8, 5 / 8)
 
 @dataclass(frozen=True)
 class ReconstructionConfig(MaskConfig):
-    space: ClassVar[Space] = {"alone": ("0", "0.3", "1.0"), "crop": ("0.6", "1")}
+    space: ClassVar[Space] = {
+        "alone": ("0", "0.3", "1.0"),
+        "crop": ("0.6", "1"),
+        "agree": ("0", "0.003", "0.01"),
+    }
     later: ClassVar[tuple[str, ...]] = ("crop",)
     error: Literal["squared", "bce"] = "squared"
     """``squared``: mean squared error; ``bce``: binary cross-entropy of pixels as probabilities."""

@@ -7,6 +7,7 @@ trials early. The best settings are trained on further seeds, and those with the
 written to ``results/tuning/tuned``.
 """
 
+import json
 import math
 import os
 import shlex
@@ -32,7 +33,7 @@ from slotbench.config.run_config import RunConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
-from slotbench.fields import Span
+from slotbench.fields import Space, Span
 from slotbench.files import typed
 from slotbench.locks import changing
 from slotbench.objectives.objective import Objective
@@ -80,7 +81,7 @@ class Plan:
         return self.trials + FINALISTS * (SEEDS - 1)
 
 
-def space_of(config: RunConfig) -> dict[str, Span | tuple[str, ...]]:
+def space_of(config: RunConfig) -> Space:
     """``section.field`` -> the values to try, for every section of the run."""
     return {
         f"{section}.{field}": tried
@@ -128,9 +129,10 @@ class _Work:
         self.folder = results_dir / "tuning" / f"{self.info.name}-{self.info.variant}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.space = space_of(config)
-        # Trials of another preset or of other settings are another study.
+        # Trials of another preset, of other settings or over another space are another study.
         told = (plan.choice.preset, f"{config.train.steps} steps", *plan.choice.overrides)
-        self.study = _study(self.folder, " ".join((self.contestant, *told)))
+        place = f"space {seed_of('space', json.dumps(_told(self.space))):016x}"
+        self.study = _study(self.folder, " ".join((self.contestant, *told, place)))
 
     def take_trials(self) -> None:
         """Run trials until the study has as many as planned.
@@ -214,6 +216,7 @@ class _Work:
             score=round(mean, 4),
             seeds=tuple(FIRST_SEED + seed for seed in range(SEEDS)),
             date=datetime.now(UTC).date().isoformat(),
+            space=_told(self.space),
         )
 
 
@@ -236,8 +239,7 @@ def contest(
     if dry_run:
         with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
             config = plan.config(dataset_info(dataset))
-        told = {field: _told(tried) for field, tried in space_of(config).items()}
-        steps = config.train.steps
+        steps, told = config.train.steps, _told(space_of(config))
         return {"space": told, "runs": plan.runs, "steps": steps, "images": IMAGES}
     arguments = (plan, str(host.device), data_dir, results_dir, os.getpid())
     spawn = get_context("spawn")
@@ -286,7 +288,12 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, par
         say(f"A process takes no more trials: {error}")
 
 
-def _told(tried: Span | tuple[str, ...]) -> str:
+def _told(space: Space) -> dict[str, str]:
+    """Field -> what is tried, in words."""
+    return {field: _words(tried) for field, tried in space.items()}
+
+
+def _words(tried: Span | tuple[str, ...]) -> str:
     if isinstance(tried, Span):
         return f"{tried.low:g} to {tried.high:g}{', log' if tried.log else ''}"
     return ", ".join(tried)
