@@ -78,11 +78,16 @@ def check_names(choice: Choice) -> None:
         registry.get("presets", choice.preset)
 
 
+def check_seed(seed: int) -> None:
+    """:class:`UserError` unless it is a seed of a run."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
+
+
 def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
     """The configuration of a run; :class:`UserError` names the choice that does not fit."""
     found = _tuned(choice, info) if choice.preset == "tuned" else None
-    if not 0 <= choice.seed < 2**63:
-        raise UserError(f"--seed {choice.seed}: expected 0 to 2^63 - 1.")
+    check_seed(choice.seed)
     typed = [parse_override(text) for text in choice.overrides]
     allowed = None if choice.budget is None else Budget.parse(choice.budget)
     if allowed is not None and not allowed.is_steps:

@@ -77,6 +77,10 @@ def test_a_value_outside_of_the_interval_fails(call):
 
 WRONG = {
     "study": (("huge", "--row", "reconstruction"), "Unknown published study 'huge'"),
+    "negative seed": (
+        ("tiny", "--row", "reconstruction", "--seed", "-1"),
+        "--seed -1: expected 0 to",
+    ),
     "row": (("tiny", "--row", "simclr"), "There are: reconstruction."),
 }
 
