@@ -14,11 +14,12 @@ from sqlalchemy.exc import OperationalError
 from slotbench import api, registry
 from slotbench.config import tuned
 from slotbench.config.resolve import Choice, dataset_info, resolve
-from slotbench.config.run_config import with_field
+from slotbench.config.run_config import TrainConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS
 from slotbench.datasets.prepare.parts import join
 from slotbench.errors import SlotbenchError, TrainingError, UserError
+from slotbench.fields import Span
 from slotbench.results.run import Run
 from slotbench.suites import tune
 from slotbench.suites.speedrun import val_scores
@@ -64,6 +65,8 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder, info):
     assert {run.path: run.status()["state"] for run in runs(tmp_path)} == trained
     (settings,) = tuned.read("clevr", "clevr6").values()
     assert settings.settings == first["settings"]
+    (told,) = api.tune(["simclr"], steps=4, set=SMALL, dry_run=True, data_dir=blocks).values()
+    assert settings.space == told["space"] != {}
     config = resolve(Choice(objective="simclr", preset="tuned"), info)
     plain = resolve(choice(objective="simclr", steps=4), info)
     for field, value in settings.settings.items():
@@ -302,6 +305,18 @@ def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
     before = len(runs(tmp_path))
     contest(blocks, tmp_path, trials=1, set=[*SMALL, "core.eval_iterations=2"])
     assert len(runs(tmp_path)) > before
+
+
+@pytest.mark.usefixtures("folder")
+def test_trials_over_another_space_are_another_study(blocks, tmp_path, monkeypatch):
+    contest(blocks, tmp_path, trials=1)
+    monkeypatch.setattr(TrainConfig, "space", {"learning_rate": Span(0.1, 0.2)})
+    told = contest(blocks, tmp_path, trials=2)
+    rates = [
+        run.config().train.learning_rate for run in runs(tmp_path) if run.config().seed == 1000
+    ]
+    assert sum(0.1 <= rate <= 0.2 for rate in rates) == 2  # the trial of the first study counts not
+    assert told["space"]["train.learning_rate"] == "0.1 to 0.2"
 
 
 def test_shipped_settings_are_those_of_presets_or_fit(info):
