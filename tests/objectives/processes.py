@@ -14,7 +14,6 @@ import torch
 from torch import distributed
 
 from slotbench import registry
-from slotbench.config.mixture import parse
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.views import Views
 from tests.objectives import tiny
@@ -61,12 +60,6 @@ def averaged(found, world):
     return found
 
 
-def made_of(data, name, alignment):
-    temporal = any(tiny.kinds()[part.name].temporal for part in parse(name))
-    made = tiny.objective(data[temporal], name, alignment=alignment)
-    return made, tiny.batch_of(data, made)
-
-
 def main(data, meeting):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
@@ -74,7 +67,7 @@ def main(data, meeting):
     files = {video: DatasetFile(data / tiny.FILES[video]) for video in (False, True)}
     found = {}
     for case in CASES:
-        made, batch = made_of(files, *case)
+        made, batch = tiny.made_of(files, case[0], alignment=case[1])
         found[case] = averaged(outcome(made, share(batch, rank, world)), world)
     torch.save(found, meeting / f"{rank}.pt")
     distributed.destroy_process_group()

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from slotbench.config.mixture import parse
 from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
 from tests.objectives import tiny
@@ -14,14 +13,9 @@ from tests.objectives import tiny
 THREE = "reconstruction+simclr:0.1+byol:2"
 
 
-def combination(data, name, *extra, **choices):
-    return tiny.objective(data[False], name, *extra, **choices)
-
-
 def test_the_loss_is_the_weighted_sum_of_the_parts_on_views_of_their_own(data):
-    made = combination(data, THREE, alignment="shared")
+    made, batch = tiny.made_of(data, THREE, alignment="shared")
     assert made.views == 4
-    batch = tiny.batch_of(data, made)
     assert batch.views is not None
     total = 0.0
     losses = made.loss(batch)
@@ -42,7 +36,7 @@ def test_the_loss_is_the_weighted_sum_of_the_parts_on_views_of_their_own(data):
 
 
 def test_there_is_one_core_and_it_starts_as_under_any_other_objective(data):
-    made = combination(data, THREE)
+    made = tiny.objective(data[False], THREE)
     alone = tiny.objective(data[False], "reconstruction").core.state_dict()
     stored = made.state_dict()
     assert {key for key in stored if key.startswith("core.")} == {f"core.{key}" for key in alone}
@@ -56,9 +50,8 @@ def test_there_is_one_core_and_it_starts_as_under_any_other_objective(data):
 
 
 def test_every_part_knows_the_steps_and_moves_its_state(data):
-    made = combination(data, "moco+byol:0.5+dino:0.5", steps=7)
+    made, batch = tiny.made_of(data, "moco+byol:0.5+dino:0.5", steps=7)
     assert {part.steps for part in made.parts} == {7}
-    batch = tiny.batch_of(data, made)
     made.loss(batch)["loss"].backward()
     before = tiny.state(made)
     with torch.no_grad():
@@ -72,25 +65,6 @@ def test_every_part_knows_the_steps_and_moves_its_state(data):
 
 
 @pytest.mark.parametrize(
-    "name", ["reconstruction+moco:0.1+slotcon:0.5", "contrasting-sets+cswm:0.5"]
-)
-def test_resumed_is_bit_identical(data, tmp_path, name):
-    dataset = data[any(tiny.kinds()[part.name].temporal for part in parse(name))]
-    made = tiny.config(dataset, name)
-    going = tiny.trainer(tmp_path / "run", dataset, made)
-    for step in range(4):
-        if step == 2:
-            going.save()
-        going.train_step(tiny.batch(going, step))
-        going.step += 1
-    resumed = tiny.trainer(tmp_path / "run", dataset, made)
-    assert resumed.step == 2
-    for step in (2, 3):
-        resumed.train_step(tiny.batch(resumed, step))
-    assert tiny.differences(going.objective.state_dict(), resumed.objective.state_dict()) == []
-
-
-@pytest.mark.parametrize(
     "text",
     ["reconstruction+simclr:0.10", " reconstruction + simclr:.1", "reconstruction:1+simclr:1e-1"],
 )
@@ -101,14 +75,11 @@ def test_one_sum_has_one_spelling_and_so_one_run(data, text):
 
 
 def test_masks_are_those_of_the_part_that_decodes(data):
-    made = combination(data, "simclr+reconstruction:0.5")
-    images = tiny.batch_of(data, made).images
-    masks = made.masks(images)
+    made, batch = tiny.made_of(data, "simclr+reconstruction:0.5")
+    masks = made.masks(batch.images)
     assert masks is not None
-    alone = made.parts[1].masks(images)
-    assert alone is not None
-    torch.testing.assert_close(masks, alone)
-    assert combination(data, "simclr+byol").masks(images) is None
+    torch.testing.assert_close(masks, made.parts[1].masks(batch.images))
+    assert tiny.objective(data[False], "simclr+byol").masks(batch.images) is None
 
 
 @pytest.mark.parametrize(
@@ -134,8 +105,8 @@ def test_sums_that_make_no_sense_are_refused(data, text, message):
 
 def test_fields_are_those_of_the_parts_by_their_names(data):
     with pytest.raises(UserError, match="temperatur"):
-        combination(data, THREE, "simclr.temperatur=0.1")
+        tiny.objective(data[False], THREE, "simclr.temperatur=0.1")
     with pytest.raises(UserError, match=r"temperature=-1\.0: expected greater than 0"):
-        combination(data, THREE, "simclr.temperature=-1")
-    made = combination(data, THREE, "simclr.temperature=0.7")
+        tiny.objective(data[False], THREE, "simclr.temperature=-1")
+    made = tiny.objective(data[False], THREE, "simclr.temperature=0.7")
     assert made.parts[1].temperature == 0.7

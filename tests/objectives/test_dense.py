@@ -3,13 +3,12 @@
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 from lightly.loss.vicreg_loss import covariance_loss, variance_loss
-from torch import Tensor
 from torch.nn import functional
 
 from slotbench.cores.teachers import timm_teacher
@@ -22,126 +21,79 @@ SIDE = 6
 
 
 def made_of(data, name, *extra):
-    video = name.endswith("-next")
-    made = tiny.objective(data[video], name, f"objective.grid={SIDE}", *extra)
-    return made, tiny.batch_of(data, made)
+    return tiny.made_of(data, name, f"objective.grid={SIDE}", *extra)
 
 
-def place(index, side):
-    """The middle of a cell, from -1 to 1."""
-    return (2 * index + 1) / side - 1
+def looked_up(values, matrices):
+    """Values (B, C, s, s) where matrices (B, 3, 3) move their places, and whether it is inside."""
+    line = (2 * torch.arange(values.shape[3], dtype=torch.float64) + 1) / values.shape[3] - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    places = torch.stack([x, y, torch.ones_like(x)], dim=2)
+    grid = torch.einsum("bij,hwj->bhwi", matrices, places)[..., :2]
+    found = functional.grid_sample(values, grid.float(), padding_mode="border", align_corners=False)
+    return found, (grid.abs() <= 1).all(dim=3)
+
+
+def full(matrices):
+    """(B, 2, 3) -> double (B, 3, 3)."""
+    last = torch.tensor([[[0.0, 0.0, 1.0]]], dtype=torch.float64)
+    return torch.cat([matrices.double(), last.expand(len(matrices), 1, 3)], dim=1)
 
 
 def drawn(made, slots):
-    """Vectors (K, C, h, w) and masks (K, h, w) of slots (K, D), place by place and slot by slot."""
-    form, hidden = made.predictor, []
-    for slot in slots:
-        for row in range(SIDE):
-            for column in range(SIDE):
-                waves = [
-                    wave(math.pi * frequency * at)
-                    for at in (place(row, SIDE), place(column, SIDE))
-                    for wave in (math.sin, math.cos)
-                    for frequency in (0.5, 1.0, 2.0, 4.0)
-                ]
-                code = form.of_position @ torch.tensor([*waves, 1.0])
-                hidden.append((form.mix(code * form.of_slot(slot)) + form.bias(slot)).relu())
-    maps = torch.stack(hidden).view(len(slots), SIDE, SIDE, -1).permute(0, 3, 1, 2)
-    made_of_all = form.layers(maps)
-    return made_of_all[:, :-1], made_of_all[:, -1].softmax(dim=0)
-
-
-def mixed(vectors, masks):
-    """(C, h, w)."""
-    return sum(mask * vector for mask, vector in zip(masks, vectors, strict=True))
-
-
-def sampled(values, y, x):
-    """Bilinear, the border going on outside: (C, side, side) -> (C,)."""
-    total, side = torch.zeros(len(values)), values.shape[2]
-    up, left = ((at + 1) * side / 2 - 0.5 for at in (y, x))
-    for row in (math.floor(up), math.floor(up) + 1):
-        for column in (math.floor(left), math.floor(left) + 1):
-            weight = (1 - abs(up - row)) * (1 - abs(left - column))
-            inside = [min(max(at, 0), side - 1) for at in (row, column)]
-            total = total + weight * values[:, inside[0], inside[1]]
-    return total
-
-
-def source_place(batch, image, source, target, y, x):
-    """Where view ``source`` shows (y, x) of view ``target``; none where it does not."""
-    full = [
-        torch.cat([batch.views.matrices[view, image].double(), torch.tensor([[0.0, 0.0, 1.0]])])
-        for view in (source, target)
+    """Vectors (K, C, h, w) and masks (K, h, w) of slots (K, D), slot by slot."""
+    form, line = made.predictor, [(2 * index + 1) / SIDE - 1 for index in range(SIDE)]
+    waves = [
+        [
+            wave(math.pi * frequency * at)
+            for at in place
+            for wave in (math.sin, math.cos)
+            for frequency in (0.5, 1.0, 2.0, 4.0)
+        ]
+        for place in product(line, line)
     ]
-    at = torch.linalg.solve(full[0], full[1] @ torch.tensor([x, y, 1.0], dtype=torch.float64))
-    found = float(at[1]), float(at[0])
-    return found if max(map(abs, found)) <= 1 else None
+    codes = torch.tensor([[*each, 1.0] for each in waves]) @ form.of_position.mT
+    hidden = [(form.mix(codes * form.of_slot(slot)) + form.bias(slot)).relu() for slot in slots]
+    maps = form.layers(torch.stack(hidden).mT.unflatten(2, (SIDE, SIDE)))
+    return maps[:, :-1], maps[:, -1].softmax(dim=0)
 
 
-def slots_by_hand(made, batch):
-    """Slots (B, K, D) of each view that is predicted from, each with noise of its own."""
-    count, images = len(made.directions), len(batch.images)
-    noise = made.core.noise(count * images, batch.generator("slots"))
-    return [
-        made.core(batch.views.images[source], noise[index * images : (index + 1) * images]).slots
-        for index, (source, _) in enumerate(made.directions)
-    ]
+def predictions(made, batch, shape=lambda values: values):
+    """By direction: the prediction, (B, C, h, w), at the target's places; which are shown; target.
 
-
-class Place(NamedTuple):
-    """A place of a view, and what is predicted for it."""
-
-    direction: int
-    image: int
-    row: int
-    column: int
-    predicted: Tensor
-
-
-def places(made, batch, shape=lambda values: values):
-    """Every place that the other view shows; the mixture passes ``shape`` before it is sampled."""
-    found = []
-    sides = zip(made.directions, slots_by_hand(made, batch), strict=True)
-    for direction, ((source, target), slots) in enumerate(sides):
-        for image in range(len(slots)):
-            predicted = shape(mixed(*drawn(made, slots[image])))
-            for row in range(SIDE):
-                for column in range(SIDE):
-                    at = source_place(
-                        batch, image, source, target, place(row, SIDE), place(column, SIDE)
-                    )
-                    if at is not None:
-                        here = sampled(predicted, *at)
-                        found.append(Place(direction, image, row, column, here))
-    return found
+    The mixture passes ``shape`` before it is sampled.
+    """
+    count = len(made.directions)
+    noise = made.core.noise(count * len(batch.images), batch.generator("slots")).chunk(count)
+    for (source, target), own in zip(made.directions, noise, strict=True):
+        parts = [drawn(made, slots) for slots in made.core(batch.views.images[source], own).slots]
+        mixed = torch.stack([shape((v * m[:, None]).sum(dim=0)) for v, m in parts])
+        here, there = (full(batch.views.matrices[view]) for view in (source, target))
+        yield *looked_up(mixed, torch.linalg.inv(here) @ there), batch.views.images[target]
 
 
 def naive_infonce(made, batch, embed):
-    """The loss, place by place."""
-    there = [embed(batch.views.images[target]) for _, target in made.directions]
     losses = []
-    for one in places(made, batch, partial(functional.normalize, dim=0)):
-        others = [values[:, one.row, one.column] for values in there[one.direction]]
-        scores = [one.predicted @ functional.normalize(other, dim=0) for other in others]
-        logits = torch.stack(scores) / made.temperature
-        losses.append(functional.cross_entropy(logits, torch.tensor(one.image)))
+    for predicted, shown, images in predictions(made, batch, partial(functional.normalize, dim=0)):
+        others = functional.normalize(embed(images), dim=1)
+        for image, row, column in shown.nonzero().tolist():
+            scores = others[:, :, row, column] @ predicted[image, :, row, column]
+            wanted = torch.tensor(image)
+            losses.append(functional.cross_entropy(scores / made.temperature, wanted))
     return torch.stack(losses).mean()
 
 
 def naive_jepa(made, batch, features):
-    """The squared error, place by place, of features (B, C, h, w)."""
-    there = [features(batch.views.images[target]).detach() for _, target in made.directions]
-    channels = torch.stack(there).transpose(0, 2).flatten(1)
-    errors = []
-    for one in places(made, batch):
-        target = there[one.direction][one.image][:, one.row, one.column]
-        wanted = [
-            (float(value) - float(values.mean())) / float(values.std(correction=0))
-            for value, values in zip(target, channels, strict=True)
-        ]
-        errors += [(mine - its) ** 2 for mine, its in zip(one.predicted, wanted, strict=True)]
-    return torch.stack(errors).mean()
+    """The squared error of features (B, C, h, w), standardised channel by channel."""
+    seen = list(predictions(made, batch))
+    targets = torch.stack([features(images).detach() for *_, images in seen])
+    for channel in targets.unbind(dim=2):
+        channel.sub_(channel.mean()).div_(channel.std(correction=0))
+    errors = [
+        (predicted - target).square().movedim(1, 3)[shown]
+        for (predicted, shown, _), target in zip(seen, targets, strict=True)
+    ]
+    return torch.cat(errors).mean()
 
 
 def patches_by_hand(made, images):
@@ -160,7 +112,7 @@ def test_contrast_equals_loops_in_value_and_gradient(data, name):
     made, batch = made_of(data, name)
     value = made.loss(batch)["loss"]
     expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
-    assert_same(made, value, expected)
+    tiny.assert_same_loss(made, value, expected)
 
 
 def test_encoder_targets_equal_loops_in_value_and_gradient(data):
@@ -174,7 +126,7 @@ def test_encoder_targets_equal_loops_in_value_and_gradient(data):
         maps = features[:, :, :-4].detach().mT.unflatten(2, grid)
         return made.head(functional.adaptive_avg_pool2d(maps, SIDE))
 
-    assert_same(made, made.loss(batch)["loss"], naive_infonce(made, batch, embed))
+    tiny.assert_same_loss(made, made.loss(batch)["loss"], naive_infonce(made, batch, embed))
     assert_follows(made, made.target.copy, made.config.momentum)
 
 
@@ -207,33 +159,8 @@ def test_regression_equals_loops_in_value_and_gradient(data, name, target):
     if target == "momentum":
         values = made.core.encoder(batch.views.images.flatten(0, 1))[0][:, :, :-4].flatten(0, 1)
         expected = expected + variance_loss(values) + 0.04 * covariance_loss(values)
-    assert_same(made, made.loss(batch)["loss"], expected)
+    tiny.assert_same_loss(made, made.loss(batch)["loss"], expected)
     assert_follows(made, copy, made.config.momentum if target == "momentum" else 1.0)
-
-
-def by_hand(masks):
-    """The share of each image outside its largest mask."""
-    shares = [[mask.mean() for mask in image] for image in masks]
-    return torch.stack([sum(each) - max(each) for each in shares]).mean()
-
-
-def test_prices_of_masks_equal_loops_in_value_and_gradient(data):
-    prices = {"gather": 0.2, "gather_attention": 0.3}
-    asked = [f"objective.{key}={price}" for key, price in prices.items()]
-    made, batch = made_of(data, "slot-infonce", "objective.rise=0,0.5", *asked)
-    batch = replace(batch, step=1)  # of 4: half of the rise
-    images = torch.cat([batch.views.images[source] for source, _ in made.directions])
-    output = made.core(images, made.core.noise(len(images), batch.generator("slots")))
-    masks = torch.stack([drawn(made, slots)[1] for slots in output.slots])
-    terms = {"gather": by_hand(masks), "gather_attention": by_hand(output.attention)}
-    found = made.loss(batch)
-    for key, term in terms.items():
-        torch.testing.assert_close(found[key], term.detach())
-    expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
-    expected = expected + sum(0.5 * prices[key] * term for key, term in terms.items())
-    assert_same(made, found["loss"], expected)
-    assert "gather" not in made.loss(replace(batch, purpose="val"))
-    assert "gather" not in made.loss(replace(batch, step=0))
 
 
 def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
@@ -291,31 +218,11 @@ def test_channels_that_do_not_vary_are_near_zero():
     torch.testing.assert_close(made[:, :, 0].std(correction=0), torch.tensor(1.0))
 
 
-def assert_same(made, value, expected):
-    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
-    weights = {name: each for name, each in made.named_parameters() if each.requires_grad}
-    ours, theirs = (
-        torch.autograd.grad(loss, list(weights.values()), allow_unused=True, retain_graph=True)
-        for loss in (value, expected)
-    )
-    for name, one, two in zip(weights, ours, theirs, strict=True):
-        assert (one is None) == (two is None), name
-        if one is not None:
-            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5)
-
-
-def test_places_that_are_not_shown_have_no_say():
-    predicted, target = rows(0, 2, 4, 5, 3, 3), rows(1, 2, 4, 5, 3, 3).detach()
-    shown = (torch.arange(72).view(2, 4, 3, 3) % 3 > 0).float()
-    loss, _ = place_nce(predicted, target, shown, torch.tensor(0.1))
-    loss.backward()
-    assert torch.equal(predicted.grad.abs().sum(dim=2) > 0, shown > 0)
-    predicted = predicted.detach()
-    # With a batch of one there is nothing to tell apart.
-    alone, right = place_nce(predicted[:, :1], target[:, :1], shown[:, :1], torch.tensor(0.1))
-    assert (float(alone), float(right)) == (0, 1)
-    nothing, _ = place_nce(predicted, target, torch.zeros_like(shown), torch.tensor(0.1))
-    assert float(nothing) == 0
+def test_of_one_image_or_where_nothing_is_shown_the_contrast_is_0():
+    both, shown = rows(0, 2, 4, 5, 3, 3).detach(), torch.ones(2, 4, 3, 3)
+    loss, right = place_nce(both[:, :1], -both[:, :1], shown[:, :1], torch.tensor(0.1))
+    assert (float(loss), float(right)) == (0, 1)
+    assert float(place_nce(both, -both, 0 * shown, torch.tensor(0.1))[0]) == 0
 
 
 def test_the_temperature_stays_above_its_floor(data):

@@ -1,9 +1,7 @@
 """The error of the mixture, and of what each slot draws alone."""
 
 from dataclasses import replace
-from itertools import product
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,7 +10,6 @@ from slotbench.cores.decoders.spatial import Bilinear, BilinearConfig
 from slotbench.cores.encoders.cnn import StridedCnn, StridedCnnConfig
 from slotbench.cores.slot_attention import SlotAttention, SlotAttentionConfig
 from slotbench.datasets.format.views import ViewConfig, make_views
-from slotbench.objectives.heads import cross_entropy, outside_largest, plainness
 from slotbench.objectives.objective import TrainBatch
 from slotbench.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from slotbench.rng import building, torch_generator
@@ -73,90 +70,6 @@ def test_the_share_rises_with_the_steps_and_not_in_validation(step, share):
     made = make(alone=0.8)
     assert made.share(batch(step)) == pytest.approx(share)
     assert made.share(batch(step, "val")) == 0
-
-
-def test_prices_of_masks_are_added_from_half_of_the_rise_on():
-    prices = {"gather": 0.2, "gather_attention": 0.3}
-    made, plain = make(rise=(0.0, 1.0), **prices), make()
-    half = batch(STEPS // 2)
-    output = made.core(half.images, half.noise(made.core))
-    masks = made.decode(output, half.images).masks
-    wanted = plain.loss(half)["loss"]
-    for name, values in (("gather", masks), ("gather_attention", output.attention)):
-        largest = torch.stack([max(mask.mean() for mask in image) for image in values])
-        torch.testing.assert_close(made.loss(half)[name], 1 - largest.mean())
-        wanted = wanted + 0.5 * prices[name] * (1 - largest.mean())
-    torch.testing.assert_close(made.loss(half)["loss"], wanted)
-    assert set(made.loss(batch(0))) == set(made.loss(batch(purpose="val"))) == {"loss"}
-
-
-def test_attention_follows_the_masks_which_do_not_follow_it():
-    made, plain = make(rise=(0.0, 1.0), agree=0.4), make()
-    half = batch(STEPS // 2)
-    output = made.core(half.images, half.noise(made.core))
-    masks = made.decode(output, half.images).masks.detach().numpy()
-    attention = output.attention.detach().numpy()
-    rows, columns = attention.shape[2:]
-    entropy = 0.0
-    for image, row, column in np.ndindex(len(attention), rows, columns):
-        share = masks[image].mean((1, 2))
-        cell = [
-            np.split(np.split(m, rows, 0)[row], columns, 1)[column].mean() for m in masks[image]
-        ]
-        cell = [c if k == share.argmax() else 2 * c for k, c in enumerate(cell)]
-        entropy -= np.dot(cell, np.log(attention[image, :, row, column])) / sum(cell)
-    entropy /= len(attention) * rows * columns
-    losses = made.loss(half)
-    assert float(losses["agree"].detach()) == pytest.approx(entropy, rel=1e-5)
-    added = (losses["loss"] - plain.loss(half)["loss"]).item()
-    assert added == pytest.approx(0.2 * entropy, rel=1e-4)
-    assert set(made.loss(batch(0))) == {"loss"}
-
-
-def test_only_attention_gets_the_gradient_of_the_agreement():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 2, 2, generator=generator, requires_grad=True)
-    masks = torch.rand(2, 3, 4, 4, generator=generator).softmax(dim=1)
-    (gradient,) = torch.autograd.grad(cross_entropy(logits.softmax(dim=1), masks), logits)
-    # Of a cross-entropy to a target that sums to 1: attention less target, a mean over places.
-    target = torch.nn.functional.avg_pool2d(masks, 2)
-    for image in target:
-        largest = image.mean((1, 2)).argmax()
-        image[[k for k in range(3) if k != largest]] *= 2
-    target /= target.sum(dim=1, keepdim=True)
-    torch.testing.assert_close(gradient, (logits.softmax(dim=1) - target).detach() / 8)
-
-
-def test_a_place_is_as_plain_as_its_least_plain_pixel():
-    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    images[0, :, :3] = torch.tensor([0.2, 0.5, 0.8])[:, None, None]
-    found = plainness(images, 0.3, torch.Size((2, 2)))
-    for image in range(2):
-        middle = [sorted(channel.flatten().tolist())[7] for channel in images[image]]
-        for row, column in product(range(2), range(2)):
-            cell = images[image, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-            apart = sum((cell[c] - middle[c]).square() for c in range(3)) / 3
-            expected = torch.exp(-apart.max() / (2 * 0.3**2))
-            torch.testing.assert_close(found[image, row, column], expected)
-    assert found[0, 0].tolist() == [1, 1]
-    assert plainness(images, 1e-300, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
-
-
-def test_prices_cannot_fall():
-    with pytest.raises(ValueError, match=r"rise=0\.9,0\.1: expected the first to be at most"):
-        ReconstructionConfig(rise=(0.9, 0.1))
-
-
-def test_a_price_of_plain_places_leaves_the_others_free():
-    """One mask has the plain half of the image; what others share elsewhere costs nothing."""
-    places = torch.tensor([[[1.0, 0.0]]])
-    alone = torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]]], requires_grad=True)
-    shared = torch.tensor([[[[0.75, 1.0]], [[0.25, 0.0]]]])
-    assert float(outside_largest(alone.detach(), places)) == 0
-    assert float(outside_largest(shared, places)) == 0.25
-    (gradient,) = torch.autograd.grad(outside_largest(alone, places), alone)
-    assert gradient.tolist() == [[[[-1, 0]], [[0, 0]]]]
-    assert float(outside_largest(shared, torch.zeros(1, 1, 2))) == 1
 
 
 def test_training_reconstructs_random_crops_and_validation_whole_images():

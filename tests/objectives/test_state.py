@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import pytest
-import safetensors.torch
 import torch
 
 from slotbench.datasets.format.views import Views
@@ -20,11 +19,6 @@ WITH_STATE |= {"byol": (), "attention-affinity": ()}
 """Buffers that a step moves, by the objectives that have any, or a momentum copy."""
 
 
-def made_of(data, name, *extra, **choices):
-    made = tiny.objective(data[KINDS[name].temporal], name, *extra, **choices)
-    return made, tiny.batch_of(data, made)
-
-
 def running(name):
     """Statistics that batch normalisation keeps in training mode, in every torch module."""
     return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
@@ -32,7 +26,7 @@ def running(name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_loss_changes_nothing_but_running_statistics(data, name):
-    made, batch = made_of(data, name)
+    made, batch = tiny.made_of(data, name)
     before = tiny.state(made)
     one, two = (made.loss(batch)["loss"].detach() for _ in range(2))
     assert torch.equal(one, two)
@@ -46,7 +40,7 @@ def test_the_loss_changes_nothing_but_running_statistics(data, name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_after_step_moves_what_the_objective_says_and_no_weight(data, name):
-    made, batch = made_of(data, name)
+    made, batch = tiny.made_of(data, name)
     made.loss(batch)["loss"].backward()
     with torch.no_grad():
         for weight in made.core.parameters():
@@ -63,62 +57,15 @@ def test_after_step_moves_what_the_objective_says_and_no_weight(data, name):
     assert (name in WITH_STATE) == bool(changed)
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name in WITH_STATE])
-def test_the_value_of_the_next_loss_depends_on_that_state(data, name):
-    made, batch = made_of(data, name)
-    before = made.loss(batch)["loss"].detach()
-    with torch.no_grad():
-        # Momentum copies that are equal to their originals do not move.
-        for weight in made.parameters():
-            if not weight.requires_grad:
-                weight.mul_(1.5).add_(0.1)
-        for key in WITH_STATE[name]:
-            if made.get_buffer(key).is_floating_point():
-                made.get_buffer(key).copy_(torch.rand(made.get_buffer(key).shape).abs() + 5)
-    assert not torch.allclose(made.loss(batch)["loss"].detach(), before, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", [*KINDS, "reconstruction+moco:0.1+dino"])
-def test_all_state_is_saved_once_and_read_back(data, name):
-    dataset = data[name in KINDS and KINDS[name].temporal]
-    made, other = (tiny.objective(dataset, name) for _ in range(2))
-    if name != "random":
-        made.loss(tiny.batch_of(data, made))["loss"].backward()
-        with torch.no_grad():
-            for weight in made.parameters():
-                weight.add_(0.01)
-        made.after_step(0)
-    stored = made.state_dict()
-    pointers = [value.data_ptr() for value in stored.values()]
-    assert len(set(pointers)) == len(pointers)
-    # What is left out are constants, which the configuration gives again.
-    held = {**dict(made.named_parameters()), **dict(made.named_buffers())}
-    again = {**dict(other.named_parameters()), **dict(other.named_buffers())}
-    for key in held.keys() - stored.keys():
-        assert torch.equal(held[key], again[key]), key
-    with torch.no_grad():
-        for value in other.state_dict().values():
-            value.zero_()
-    other.load_state_dict(safetensors.torch.load(safetensors.torch.save(stored)))
-    assert tiny.differences(stored, other.state_dict()) == []
-
-
 @pytest.mark.parametrize(
     "name", [n for n, kind in KINDS.items() if issubclass(kind, MomentumTwoViews)]
 )
-def test_no_gradient_reaches_a_momentum_copy(data, name):
-    made, batch = made_of(data, name)
-    copied = {key.split(".")[0] for key in made.teacher.state_dict()}
-    assert copied == set(made.teacher)
-    assert "core" in copied
+def test_a_momentum_copy_begins_as_its_original_and_learns_nothing(data, name):
+    made, _ = tiny.made_of(data, name)
+    assert "core" in made.teacher
     for key, module in made.teacher.items():
         assert tiny.differences(module.state_dict(), made.get_submodule(key).state_dict()) == []
-    made.loss(batch)["loss"].backward()
-    for weight in made.teacher.parameters():
-        assert weight.grad is None
-        assert not weight.requires_grad
-    for key in copied:
-        assert any(weight.grad is not None for weight in made.get_submodule(key).parameters())
+    assert not any(weight.requires_grad for weight in made.teacher.parameters())
 
 
 def permuted(batch, order):
@@ -132,7 +79,7 @@ def permuted(batch, order):
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_order_of_the_images_has_no_say(data, name):
     """With a core that draws no noise, since noise goes by the place in the batch."""
-    made, batch = made_of(data, name, core="bo-qsa")
+    made, batch = tiny.made_of(data, name, core="bo-qsa")
     # The negatives of cswm are the scene before: turning the batch round leaves them.
     order = torch.tensor([3, 0, 1, 2] if name == "cswm" else [2, 0, 3, 1])
     value, other = (made.loss(each)["loss"].detach() for each in (batch, permuted(batch, order)))
@@ -151,22 +98,24 @@ def test_numbers_that_no_loss_can_use_are_refused_by_name(name):
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.compares_images])
 def test_a_batch_of_one_is_refused_where_images_are_compared(data, name):
     with pytest.raises(UserError, match=rf"train\.batch_size=1: the objective '{name}' compares"):
-        made_of(data, name, "train.batch_size=1")
+        tiny.made_of(data, name, "train.batch_size=1")
 
 
 def test_the_edges_of_what_can_be_used_are_not_refused(data):
     for text in ("momentum=1", "momentum=0", "center_momentum=1.0"):
-        made_of(data, "dino", f"objective.{text}")
-    made_of(data, "cosine", "objective.margin=-0.5", "objective.weight=0")
-    made_of(data, "simclr", "objective.temperature=none")
+        tiny.made_of(data, "dino", f"objective.{text}")
+    tiny.made_of(data, "cosine", "objective.margin=-0.5", "objective.weight=0")
+    tiny.made_of(data, "simclr", "objective.temperature=none")
     with pytest.raises(UserError, match=r"temperature=0.0: expected greater than 0"):
-        made_of(data, "simclr", "objective.temperature=0")
+        tiny.made_of(data, "simclr", "objective.temperature=0")
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_half_precision_gives_about_the_same_loss(data, name):
     """Cores and heads round to 8 bits; what is computed from their results does not."""
-    made, batch = made_of(data, name, alignment="shared" if KINDS[name].takes_alignment else None)
+    made, batch = tiny.made_of(
+        data, name, alignment="shared" if KINDS[name].takes_alignment else None
+    )
     with torch.no_grad():
         exact = made.loss(batch)["loss"]
         with torch.autocast("cpu", torch.bfloat16):

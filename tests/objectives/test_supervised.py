@@ -9,11 +9,6 @@ from slotbench.objectives.control import mask_loss, merged, moments_of, object_m
 from tests.objectives import tiny
 
 
-def supervised(data, *extra):
-    made = tiny.objective(data[False], "supervised", *extra)
-    return made, tiny.batch_of(data, made)
-
-
 def test_object_masks_are_0_or_1_and_unlabelled_pixels_are_nobodys():
     masks = object_masks(torch.tensor([[[0, 2, 1, 255]]], dtype=torch.uint8), 3)
     expected = [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
@@ -44,7 +39,7 @@ def perfect(made, batch):
 
 
 def test_errors_are_0_for_the_true_properties_and_else_not(data):
-    made, batch = supervised(data)
+    made, batch = tiny.made_of(data, "supervised")
     visible = batch.labels["visible"]
     errors = made.errors(perfect(made, batch), batch.labels, visible)
     own = errors.diagonal(dim1=1, dim2=2)
@@ -55,7 +50,7 @@ def test_errors_are_0_for_the_true_properties_and_else_not(data):
 
 def test_the_matching_undoes_a_permutation_of_the_slots(data):
     """The loss of a head that knows is 0, whichever slot holds which object."""
-    made, batch = supervised(data, "objective.mask_weight=0")
+    made, batch = tiny.made_of(data, "supervised", "objective.mask_weight=0")
     known = perfect(made, batch)
     for order in ([0, 1, 2], [2, 0, 1]):
         made.head = torch.nn.Identity()
@@ -65,7 +60,7 @@ def test_the_matching_undoes_a_permutation_of_the_slots(data):
 
 def test_objects_come_before_the_background_where_slots_are_few(data):
     """Slot 1 holds the background and a third of an object, which takes it all the same."""
-    made, batch = supervised(data, "core.slots=2")
+    made, batch = tiny.made_of(data, "supervised", "core.slots=2")
     batch.labels["visible"][:] = torch.tensor([True, True, False])
     truth = object_masks(batch.labels["mask"], 3)
     sure = truth[:, 1] + 2 / 3 * truth[:, 2]
@@ -84,7 +79,7 @@ def made_output(slots):
 
 
 def test_numbers_are_standardised_by_all_that_training_has_seen(data):
-    made, _ = supervised(data)
+    made, _ = tiny.made_of(data, "supervised")
     seen = []
     for step in range(3):
         batch = tiny.batch_of(data, made, step)
@@ -111,7 +106,7 @@ def test_moments_keep_their_precision_far_from_0():
 
 
 def test_invisible_objects_and_unlabelled_pixels_have_no_say(data):
-    made, batch = supervised(data)
+    made, batch = tiny.made_of(data, "supervised")
     before = made.loss(batch)["loss"].detach()
     hidden = ~batch.labels["visible"]
     assert hidden.any()

@@ -112,6 +112,17 @@ def objective(dataset, name, *extra, **choices):
     return build(config(dataset, name, *extra, **choices)).train()
 
 
+def is_temporal(name):
+    """Whether an objective, or one of a sum, is trained on video."""
+    return any(kinds()[part.name].temporal for part in parse(name))
+
+
+def made_of(data, name, *extra, **choices):
+    """Such modules on the data that they need, and their first batch."""
+    made = objective(data[is_temporal(name)], name, *extra, **choices)
+    return made, batch_of(data, made)
+
+
 def state(module):
     """A copy of the state dict."""
     return {name: value.clone() for name, value in module.state_dict().items()}
@@ -123,11 +134,18 @@ def differences(one, two):
     return [name for name, value in one.items() if not torch.equal(value, two[name])]
 
 
-def assert_same(ours, theirs, value, expected, **close):
-    """A loss of ``ours`` is that of ``theirs``, equal tensors, and so is its gradient."""
-    torch.testing.assert_close(value, expected)
-    gradients = torch.autograd.grad(value, ours), torch.autograd.grad(expected, theirs)
-    torch.testing.assert_close(*gradients, **close)
+def assert_same_loss(made, value, expected, **close):
+    """Two losses are equal, and so are their gradients of every weight."""
+    torch.testing.assert_close(value, expected, **close)
+    weights = {name: each for name, each in made.named_parameters() if each.requires_grad}
+    ours, theirs = (
+        torch.autograd.grad(loss, list(weights.values()), allow_unused=True, retain_graph=True)
+        for loss in (value, expected)
+    )
+    for name, one, two in zip(weights, ours, theirs, strict=True):
+        assert (one is None) == (two is None), name
+        if one is not None:
+            torch.testing.assert_close(one, two)
 
 
 def rows(seed, *shape):
@@ -154,10 +172,8 @@ def batch_of(data, made, step=0):
 
 def by_hand(made, batch):
     """Slots (M, D) of both views by student and by teacher, with the alignment ``shared``."""
-    noise = made.core.noise(1, batch.generator("slots"))
-    repeated = noise.expand(len(batch.images), -1, -1)
-    made_of = [
-        [core(view, repeated).slots.flatten(0, 1) for view in batch.views.images]
-        for core in (made.core, made.teacher["core"])
+    noise = made.core.noise(1, batch.generator("slots")).expand(len(batch.images), -1, -1)
+    cores = made.core, made.teacher["core"] if hasattr(made, "teacher") else made.core
+    return [
+        [core(view, noise).slots.flatten(0, 1) for view in batch.views.images] for core in cores
     ]
-    return made_of[0], made_of[1]

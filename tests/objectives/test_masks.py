@@ -1,0 +1,97 @@
+"""Prices of masks, and attention that follows them."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from slotbench.objectives.heads import outside_largest, plainness
+from slotbench.objectives.reconstruction import ReconstructionConfig
+from tests.objectives import tiny
+
+PRICES = {"gather": 0.2, "gather_attention": 0.3, "agree": 0.4}
+
+
+def masks_of(made, batch):
+    """Masks float (B, K, H, W) of an objective, and the attention (B, K, h, w) under them."""
+    if made.name == "slot-infonce":
+        seen = made.see(batch)
+        return seen.masks, seen.output.attention, seen.sources
+    output = made.core(batch.images, batch.noise(made.core))
+    return made.decode(output, batch.images).masks, output.attention, batch.images
+
+
+def outside(masks, images, plain):
+    """The share of each image outside its largest mask, of its plain places where asked for."""
+    places = torch.ones(len(masks), *masks.shape[2:])
+    if plain:
+        places = plainness(images, plain, masks.shape[2:])
+    each = zip(masks, places / places.sum(dim=(1, 2), keepdim=True), strict=True)
+    return torch.stack([1 - max((mask * p).sum() for mask in image) for image, p in each]).mean()
+
+
+def agreement(masks, attention):
+    """Cross-entropy of attention to masks in its places, where objects count double."""
+    rows, columns = attention.shape[2:]
+    total, size = 0.0, masks.shape[2] // rows
+    for image, mine in zip(masks.detach(), attention, strict=True):
+        largest = int(image.mean(dim=(1, 2)).argmax())
+        for row, column in product(range(rows), range(columns)):
+            cell = image[:, size * row :, size * column :][:, :size, :size].mean(dim=(1, 2))
+            target = torch.stack([c if k == largest else 2 * c for k, c in enumerate(cell)])
+            total = total - (target / target.sum()) @ mine[:, row, column].log()
+    return total / (len(masks) * rows * columns)
+
+
+@pytest.mark.parametrize("plain", [0, 0.3])
+@pytest.mark.parametrize("name", ["reconstruction", "slot-infonce"])
+def test_prices_are_added_as_they_rise_in_value_and_gradient(data, name, plain):
+    extra = [f"objective.{key}={value}" for key, value in {**PRICES, "plain": plain}.items()]
+    extra += ["objective.grid=8"] if name == "slot-infonce" else []
+    made, batch = tiny.made_of(data, name, "objective.rise=0,0.5", *extra)
+    batch = replace(batch, step=1)  # of 4: half of the rise
+    found = made.loss(batch)
+    for other in (replace(batch, step=0), replace(batch, purpose="val")):
+        assert not PRICES.keys() & made.loss(other).keys()
+    masks, attention, images = masks_of(made, batch)
+    terms = {"gather": outside(masks, images, plain), "agree": agreement(masks, attention)}
+    terms["gather_attention"] = outside(attention, images, plain)
+    made.config = replace(made.config, **dict.fromkeys(PRICES, 0.0))
+    expected = made.loss(batch)["loss"]
+    for key, term in terms.items():
+        torch.testing.assert_close(found[key], term)
+        expected = expected + 0.5 * PRICES[key] * term
+    tiny.assert_same_loss(made, found["loss"], expected)
+
+
+def test_a_place_is_as_plain_as_its_least_plain_pixel():
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images[0, :, :3] = torch.tensor([0.2, 0.5, 0.8])[:, None, None]
+    found = plainness(images, 0.3, torch.Size((2, 2)))
+    for image in range(2):
+        middle = [sorted(channel.flatten().tolist())[7] for channel in images[image]]
+        for row, column in product(range(2), range(2)):
+            cell = images[image, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            apart = sum((cell[c] - middle[c]).square() for c in range(3)) / 3
+            expected = torch.exp(-apart.max() / (2 * 0.3**2))
+            torch.testing.assert_close(found[image, row, column], expected)
+    assert found[0, 0].tolist() == [1, 1]
+    assert plainness(images, 1e-300, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_prices_cannot_fall():
+    with pytest.raises(ValueError, match=r"rise=0\.9,0\.1: expected the first to be at most"):
+        ReconstructionConfig(rise=(0.9, 0.1))
+
+
+def test_a_price_of_plain_places_leaves_the_others_free():
+    """One mask has the plain half of the image; what others share elsewhere costs nothing."""
+    places = torch.tensor([[[1.0, 0.0]]])
+    alone = torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]]], requires_grad=True)
+    shared = torch.tensor([[[[0.75, 1.0]], [[0.25, 0.0]]]])
+    assert float(outside_largest(alone.detach(), places)) == 0
+    assert float(outside_largest(shared, places)) == 0.25
+    (gradient,) = torch.autograd.grad(outside_largest(alone, places), alone)
+    assert gradient.tolist() == [[[[-1, 0]], [[0, 0]]]]
+    assert float(outside_largest(shared, torch.zeros(1, 1, 2))) == 1
