@@ -15,13 +15,17 @@ pytestmark = pytest.mark.usefixtures("at_once")
 
 
 @pytest.fixture
-def call(tmp_path, blocks, monkeypatch):
-    """A command in this process, in a folder with ``tiny.toml`` of eight cells and its data."""
-    tiny.data(tmp_path, blocks)
-    tiny.write(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "150")
+def plan(tmp_path, blocks):
+    """A folder with ``tiny.toml`` of eight cells and its data."""
+    data = tiny.data(tmp_path, blocks)
+    return tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
 
+
+@pytest.fixture
+def call(plan, monkeypatch):
+    """A command in this process, in that folder."""
+    monkeypatch.chdir(plan.where.results_dir.parent)
+    monkeypatch.setenv("COLUMNS", "150")
     return lambda *words: run_command("suite", *words)
 
 
@@ -36,6 +40,11 @@ MISTAKES = {
     "no file": (("run", "none.toml"), "none.toml does not exist"),
     "engine": (("run", "tiny.toml", "--engine", "slrum"), "Did you mean 'slurm'"),
     "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
+    "no options": (("run", "tiny.toml", "--option", "a=4"), "--option: the engine 'local' takes"),
+    "no address": (
+        ("run", "tiny.toml", "--address", "auto"),
+        "--address: the engine 'local' takes",
+    ),
     "workers": (("run", "tiny.toml", "--workers", "0"), "'--workers'"),
     "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
 }
@@ -53,8 +62,13 @@ def test_a_mistake_is_explained_and_exits_with_2(call, capsys, mistake, tmp_path
 
 
 @pytest.mark.usefixtures("scripted")
-def test_run_then_status_by_file_and_by_name(call, capsys):
-    assert call("run", "tiny.toml", "--device", "cpu") == 0
+def test_what_is_not_done_is_run_then_shown_by_file_and_by_name(call, capsys, plan):
+    for cell in plan.cells[::3]:
+        tiny.finish(cell.run.path)
+    for _ in range(2):
+        assert call("run", "tiny.toml", "--device", "cpu") == 0
+    begun = [cell.key for number, cell in enumerate(plan.cells) if number % 3]
+    assert tiny.submitted(plan.where.results_dir) == begun
     shown = capsys.readouterr()
     assert "All 8 runs are done. Next, type: slotbench leaderboard" in shown.err
     assert "[8/8] done" in shown.err
@@ -73,12 +87,14 @@ def test_run_then_status_by_file_and_by_name(call, capsys):
 
 
 @pytest.mark.usefixtures("scripted")
-def test_a_failure_is_shown_exits_with_1_and_is_retried(call, capsys, tmp_path):
-    plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
+def test_a_failure_is_shown_exits_with_1_and_waits_for_retry(call, capsys, plan):
     failed = plan.cells[3]
     failed.run.path.mkdir(parents=True)
     record_failure(failed.run, "the loss is not finite at step 3")
+    assert call("run", "tiny.toml") == 1
+    capsys.readouterr()
     assert call("run", "tiny.toml", "--json") == 1
+    assert failed.key not in tiny.submitted(plan.where.results_dir)
     shown = capsys.readouterr()
     assert "1 of 8 runs failed." in shown.err
     assert "slotbench suite retry tiny.toml" in shown.err
@@ -88,6 +104,7 @@ def test_a_failure_is_shown_exits_with_1_and_is_retried(call, capsys, tmp_path):
     assert call("status", "tiny") == 0
     assert "the loss is not finite at step 3" in capsys.readouterr().out
     assert call("retry", "tiny") == 0
+    assert tiny.submitted(plan.where.results_dir)[7:] == [failed.key]
     assert "All 8 runs are done" in capsys.readouterr().err
 
 
@@ -106,22 +123,25 @@ def test_status_and_cancel_before_anything_was_run(call, capsys, tmp_path):
     assert [event.event for event in journal.events()] == ["cancel"]
 
 
-@pytest.mark.parametrize("file", ["status.json", "evaluation.json"])
-def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(call, capsys, tmp_path, file):
-    plan = tiny.planned(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "results")
+@pytest.mark.parametrize(
+    ("file", "reason"), [("status.json", "status.json"), ("evaluation.json", "not judged")]
+)
+def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
+    call, capsys, plan, file, reason
+):
     for cell in plan.cells:
         tiny.finish(cell.run.path)
-    journal = Journal(tmp_path / "results", "tiny")
+    journal = Journal(plan.where.results_dir, "tiny")
     journal.folder.mkdir(parents=True)
     journal.file.write_text('{"event": 3}\nnull\n[]\n{"event": "submit", "run": {}}\n')
     for content in ("{", "null", '{"state": "done", "step": "x"}', "[" * 10**5):
         (plan.cells[0].run.path / file).write_text(content)
+        if file == "status.json":
+            record_failure(plan.cells[0].run, "what is damaged has not failed")
         assert call("status", "tiny.toml", "--json") == 0
-        states = {
-            cell["run"]: cell["state"] for cell in json.loads(capsys.readouterr().out)["cells"]
-        }
-        assert states.pop(plan.cells[0].key) == "interrupted"
-        assert list(states.values()) == ["done"] * 7
+        cells = json.loads(capsys.readouterr().out)["cells"]
+        assert [cell["state"] for cell in cells] == ["interrupted"] + ["done"] * 7
+        assert reason in cells[0]["reason"]
     assert journal.events() == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from slotbench.results.run import Run, RunLocked
 from slotbench.suites import clock, drive
-from slotbench.suites.state import Journal, Progress, record_failure
+from slotbench.suites.state import Journal, Progress
 from tests.suites import tiny
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -48,38 +48,6 @@ def test_every_cell_is_run_once_and_no_more_than_there_is_room_for(eight, tmp_pa
         assert engine.given == [cell.key for cell in plan.cells]
         assert engine.most == capacity
         assert tiny.submitted(results) == engine.given
-
-
-def test_what_is_done_is_never_run_again(eight, tmp_path):
-    done = {cell.key for cell in eight.cells[::3]}
-    for key in done:
-        tiny.finish(Path(key))
-    first, second = (tiny.Script(tmp_path) for _ in range(2))
-    for engine in (first, second):
-        assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
-    assert set(first.given) == {cell.key for cell in eight.cells} - done
-    assert second.given == []
-
-
-def test_what_failed_waits_for_retry(eight, tmp_path):
-    failed = eight.cells[0]
-
-    class Failing(tiny.Script):
-        def outcome(self, task):
-            if task.run == failed.key and len(self.given) < 9:
-                record_failure(Run(Path(task.run)), "no memory")
-                return "failed", "no memory"
-            return super().outcome(task)
-
-    failed.run.path.mkdir(parents=True)
-    picture = tiny.drive(eight, Failing(tmp_path), tmp_path)
-    assert (picture.counts["done"], picture.counts["failed"]) == (7, 1)
-    again = tiny.Script(tmp_path)
-    assert tiny.drive(eight, again, tmp_path).counts["failed"] == 1
-    assert again.given == []
-    assert drive.look(eight).cells("failed")[0][1].reason == "no memory"
-    assert tiny.drive(eight, again, tmp_path, retry=True).counts["done"] == 8
-    assert again.given == [failed.key]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from slotbench.errors import UserError
 from slotbench.results.run import Run
 from slotbench.suites import commands, local, process
 from slotbench.suites.engines import Settings, Task
@@ -43,6 +41,11 @@ def settings(folder, workers=None, device="cpu"):
 
 ENDS = {
     "done": ("exit 0", "done", ""),
+    "out of memory": (
+        "kill -KILL $$",
+        "failed",
+        "killed by SIGKILL: the machine ran out of memory",
+    ),
     "elsewhere": ("exit 75", "elsewhere", ""),
     "saved and left": ("exit 130", "stopped", "stopped"),
     "terminated": ("kill -TERM $$", "stopped", "stopped"),
@@ -58,7 +61,8 @@ def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
     case, tmp_path, instead, monkeypatch
 ):
     script, outcome, reason = ENDS[case]
-    monkeypatch.setattr(process, "oom_kills", lambda: 0)
+    kills = iter((3, 4 if case == "out of memory" else 3))  # of Linux, before and after
+    monkeypatch.setattr(process, "oom_kills", lambda: next(kills))
     instead(script)
     found = end_of(tmp_path)
     assert (found.run, found.outcome) == (task(tmp_path).run, outcome)
@@ -66,14 +70,6 @@ def test_how_a_process_ended_is_told_and_a_failure_is_written_down(
     status = Run(tmp_path / "run").status()
     written = ("failed", found.reason) if outcome == "failed" else ("new", "")
     assert (status["state"], status["reason"]) == written
-
-
-def test_a_kill_for_lack_of_memory_is_told_from_another(tmp_path, instead, monkeypatch):
-    """Linux counts the processes that it has killed for that."""
-    count = iter((3, 4))
-    monkeypatch.setattr(process, "oom_kills", lambda: next(count))
-    instead("kill -KILL $$")
-    assert "the machine ran out of memory" in end_of(tmp_path).reason
 
 
 def test_a_failure_does_not_undo_a_training(tmp_path, instead):
@@ -164,24 +160,22 @@ def test_a_log_keeps_its_last_lines(tmp_path):
     assert process.trim(tmp_path / "none") == []
 
 
-def test_the_engine_takes_no_address(tmp_path):
-    with pytest.raises(UserError, match="--address: the engine 'local' takes none"):
-        Local(replace(settings(tmp_path), address="auto"))
-    with pytest.raises(UserError, match="--option: the engine 'local' takes none"):
-        Local(replace(settings(tmp_path), options={"mem_gb": "4"}))
+SUBMITIT = {"cluster": "local", "cpus_per_task": "1", "timeout_min": "20"}
+ENGINES = [("local", {}), pytest.param("slurm", SUBMITIT, marks=pytest.mark.slow)]
 
 
-def test_a_suite_by_processes(tmp_path, blocks):
+@pytest.mark.parametrize(("name", "options"), ENGINES)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # submitit leaves its logs open
+def test_a_suite_by_processes(tmp_path, blocks, name, options):
     """Two cells by real processes; the second time there is nothing to do."""
     suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
     where = commands.Where(blocks, tmp_path / "results", "cpu")
     for _ in range(2):
-        picture = commands.run(suite, where, workers=2)
+        picture = commands.run(suite, where, name, workers=2, options=options)
         assert picture.counts["done"] == 2
     tiny.whole(picture.plan.cells)
-    assert sorted(tiny.submitted(where.results_dir)) == sorted(
-        cell.key for cell in picture.plan.cells
-    )
+    keys = sorted(cell.key for cell in picture.plan.cells)
+    assert sorted(tiny.submitted(where.results_dir)) == keys
     for cell in picture.plan.cells:
         assert Run(cell.run.path).config().id == cell.config.id
 

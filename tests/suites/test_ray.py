@@ -102,16 +102,6 @@ def test_without_an_answer_it_says_what_to_type(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_objectives_two_seeds_two_datasets(tmp_path, blocks):
-    data = tiny.data(tmp_path, blocks)
-    plan = tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
-    process = tiny.command(tmp_path, "run", "tiny.toml", "--engine", "ray")
-    _, said = process.communicate(timeout=900)
-    assert process.returncode == 0, said
-    tiny.whole(plan.cells)
-
-
-@pytest.mark.slow
 def test_a_cell_that_fails_is_known_and_the_next_one_runs(tmp_path, blocks, monkeypatch):
     """In this process: the driver's own Ray, a damaged dataset, and a cluster that is left."""
     data = tiny.data(tmp_path, blocks)

@@ -53,16 +53,6 @@ def test_the_state_of_a_cell(case, tmp_path):
     assert [found.state, found.reason] == expected
 
 
-def test_a_damaged_status_is_no_end(tmp_path):
-    run = run_with(tmp_path / "run")
-    (run.path / "status.json").write_text('{"state": "runn')
-    found = progress_of(run, ("segmentation",))
-    assert found.state == "interrupted"
-    assert "not valid JSON" in found.reason
-    record_failure(run, "damaged")
-    assert progress_of(run, ("segmentation",)) == found
-
-
 def test_the_step_of_a_run_is_that_of_its_log(tmp_path):
     """The status is written every two minutes, the log at every few steps."""
     run = run_with(tmp_path / "run", state="running", step=3, steps=100)

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.suites import commands, slurm
+from slotbench.suites import slurm
 from slotbench.suites.engines import Settings, Task
 from slotbench.suites.slurm import Attempt, Slurm
 from tests.commands import limited, wait_for
@@ -43,8 +43,6 @@ def test_a_job_out_of_time_has_its_cell_save_and_comes_again(tmp_path, instead):
 def test_options_are_those_of_submitit(tmp_path):
     with pytest.raises(UserError, match="--option: submitit does not take this"):
         engine(tmp_path, slurm_partitoin="gpu")
-    with pytest.raises(UserError, match="--address: the engine 'slurm' takes none"):
-        Slurm(Settings(None, "cpu", "auto", tmp_path, {"cluster": "local"}))
 
 
 def test_without_slurm_it_says_so(tmp_path, monkeypatch):
@@ -63,17 +61,6 @@ def test_a_job_counts_as_gone_when_it_is_missing_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "_queue", lambda: queues.pop(0))
     monkeypatch.setattr(slurm, "ASK_SECONDS", 0.0)
     assert [found._gone() for _ in range(4)] == [set(), set(), set(), {"7_0"}]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # submitit leaves its logs open
-def test_a_suite_by_submitit_on_this_machine(tmp_path, blocks):
-    suite = commands.find(str(tiny.write(tmp_path, tiny.ONE)), tmp_path)
-    where = commands.Where(blocks, tmp_path / "results", "cpu")
-    options = {"cluster": "local", "cpus_per_task": "1", "timeout_min": "20"}
-    picture = commands.run(suite, where, "slurm", workers=2, options=options)
-    assert picture.counts["done"] == 2
-    tiny.whole(picture.plan.cells)
 
 
 @pytest.fixture(scope="module")
