@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 
 import slotbench
 from slotbench.errors import UserError
-from slotbench.files import read_json
+from slotbench.files import read_json, write_json
 from slotbench.results.earlier import go_on_from_earlier, starting_weights
 from slotbench.results.models import built
 from slotbench.results.run import Run
 from slotbench.training import checkpoint
+from tests.results.results import make_evaluation
 from tests.trained.conftest import OPTIONS, SMALL
 
 CONSTANT = {**SMALL, "train.decay": "none", "train.warmup": "2"}
@@ -170,11 +171,8 @@ def test_seeds_that_follow_runs_of_their_own_are_one_row(train, tmp_path, shown)
         follower = train(seed=seed, objective="simclr", init=first)
         longer = train(resume=follower, steps=4)
         for run in (follower, longer):
-            info = run.config().dataset
-            metrics = {"fg_ari/attention": {"value": 0.5 + seed / 10, "version": 1}}
-            document = {"schema": 1, "split": "test", "fingerprint": info.fingerprint}
-            document |= {"resolution": [32, 32], "images": 24, "metrics": metrics}
-            (run.path / "evaluation.json").write_text(json.dumps(document))
+            numbers = {"fg_ari/attention": 0.5 + seed / 10}
+            write_json(run.evaluation, make_evaluation(run.config().to_dict(), numbers))
     rows = json.loads(shown("leaderboard", "--json", "--results-dir", tmp_path)[1])["rows"]
     found = {row["settings"]: row["seeds"] for row in rows}
     (plain,) = [text for text in found if "extended" not in text]

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from slotbench.cli.printing import evaluation_table, main_numbers
+from slotbench.cli.printing import evaluation_table
 from slotbench.grid import Cell, Table, to_lines
 from slotbench.results import kept
 from slotbench.results.export import results, to_csv
@@ -142,15 +142,6 @@ def test_an_evaluation_cuts_no_name_at_80_columns(capsys):
     said = capsys.readouterr().out
     assert "left out" in said
     assert " to " not in said  # an interval has two ends
-
-
-def test_a_terminal_shows_the_main_numbers_and_counts_the_others():
-    metrics = {"fg_ari/attention": {"value": 0.5}, "dci/slots": {"value": 0.1}}
-    shown, others = main_numbers({"images": 3, "metrics": metrics})
-    assert shown == {"images": 3, "metrics": {"fg_ari/attention": {"value": 0.5}}}
-    assert others == "1 more number"
-    only_others = {"metrics": {"dci/slots": {"value": 0.1}}}
-    assert main_numbers(only_others) == (only_others, "")
 
 
 @pytest.mark.parametrize(("probed", "title"), [(1, "props"), (2, "probe")])

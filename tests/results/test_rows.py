@@ -79,34 +79,44 @@ def test_unfinished_runs_do_not_count(tmp_path, state):
     assert any("Not finished, so not counted: 1 " in text for text in board.warnings)
 
 
-def test_half_written_runs_are_listed_and_do_not_crash(tmp_path):
+def text(content):
+    return lambda file: file.write_text(content)
+
+
+NO_FILE = (os.mkfifo, os.mkdir, lambda place: place.symlink_to("gone"))
+DAMAGES = [
+    *(("config.json", text(cut)) for cut in ('{"schema": 1, "se', '{"schema": 1, "seed": 3}')),
+    ("config.json", text(json.dumps({**make_config(seed=4), "schema": 2}))),
+    ("status.json", text('["done"]')),
+    ("evaluation.json", text('{"schema"')),
+    ("evaluation.json", text(json.dumps(make_evaluation(make_config(), {DECODER: "high"})))),
+    ("evaluation.json", text(json.dumps(make_evaluation(make_config(), ALL)) + "9")),
+    ("evaluation.json", text(json.dumps(make_evaluation(make_config(), ALL, more=float("nan"))))),
+    *((f"{name}.json", make) for name in ("config", "evaluation") for make in NO_FILE),
+]
+
+
+def test_what_cannot_be_read_is_left_out_by_name(tmp_path):
     good = add_run(tmp_path, ALL, seed=0)
-    missing = good.with_name("1-missing")
+    missing, waiting = good.with_name("1-missing"), add_run(tmp_path, seed=2)
     missing.mkdir()
-    unevaluated = add_run(tmp_path, seed=2)
-    bad = {missing, unevaluated}
-    for seed, (name, content) in enumerate(
-        (
-            ("config.json", '{"schema": 1, "se'),
-            ("config.json", '{"schema": 1, "seed": 3}'),
-            ("config.json", json.dumps({**make_config(seed=4), "schema": 2})),
-            ("status.json", '["done"]'),
-            ("evaluation.json", '{"schema"'),
-            ("evaluation.json", json.dumps(make_evaluation(make_config(), {DECODER: "high"}))),
-            ("evaluation.json", json.dumps(make_evaluation(make_config(), {DECODER: 1e308})) + "9"),
-            ("evaluation.json", json.dumps(make_evaluation(make_config(), ALL, more=float("nan")))),
-        ),
-        start=3,
-    ):
+    bad = {missing, waiting}
+    for seed, (name, damage) in enumerate(DAMAGES, 3):
         run = add_run(tmp_path, ALL, seed=seed)
-        (run / name).write_text(content)
+        (run / name).unlink()
+        damage(run / name)
         bad.add(run)
+    for seed, make in enumerate(NO_FILE, 100):  # without a status it has not begun
+        status = add_run(tmp_path, ALL, seed=seed) / "status.json"
+        status.unlink()
+        make(status)
     board = leaderboard(tmp_path)
     assert only(board)["seed_list"] == [0]
+    assert "Not finished, so not counted: 3 new." in board.warnings
     for run in bad:
         assert [run.name in text.partition(": ")[0] for text in board.warnings].count(True) == 1
-    assert len(find(tmp_path)) == 1 + len(bad)
-    assert any(f"slotbench evaluate {unevaluated.name}" in text for text in board.warnings)
+    assert len(find(tmp_path)) == 1 + len(bad) + 3
+    assert any(f"slotbench evaluate {waiting.name}" in text for text in board.warnings)
     assert "Left out" in text_of(board)
     assert "Left out" in board.to_markdown()
 
@@ -264,20 +274,6 @@ def test_published_results_stand_beside_runs_and_count_once(tmp_path):
     write(run / "status.json", make_status("failed", reason="killed"))
     row = only(leaderboard(tmp_path))
     assert (row["seeds"], row["published"], row["failed"]) == (2, 2, 0)
-
-
-def test_pipes_links_and_folders_are_left_out(tmp_path):
-    add_run(tmp_path, ALL)
-    for number, name in enumerate(("config.json", "status.json", "evaluation.json")):
-        for seed, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to("gone"))):
-            run = add_run(tmp_path, ALL, seed=10 * number + seed + 1)
-            (run / name).unlink()
-            make(run / name)
-    board = leaderboard(tmp_path)
-    (row,) = board.rows
-    # A folder or link in the place of a status is a run that has not begun.
-    assert row.seeds == (0,)
-    assert len(board.warnings) >= 6
 
 
 def test_a_damaged_published_record_is_left_out(tmp_path):
