@@ -140,6 +140,3 @@ def test_what_does_not_fit_is_named():
         make(decoder="transformer", hidden=18)
     with pytest.raises(ValueError, match="weights=x: the features fake are stored"):
         make(weights="x")
-    for field in ("hidden", "depth", "heads"):
-        with pytest.raises(ValueError, match=f"{field}=0: expected"):
-            make(**{field: 0})
