@@ -47,7 +47,9 @@ def reproduce(
     """
     runs = _of_study(study, results_dir)
     chosen = _chosen(row, rows(runs), study)
-    same = [run for run in runs if run.row == chosen.key and run.counts]
+    same = [
+        run for run in runs if run.row == chosen.key and run.counts and run.seed in chosen.seeds
+    ]
     seeds = len(_values(same, PRIMARY))
     if seeds < LEAST:
         raise UserError(

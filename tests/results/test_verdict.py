@@ -104,7 +104,11 @@ def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared
     for objective, value in (("simclr", 0.7), ("byol", 0.6), ("reconstruction", 0.1)):
         alignment = "pool" if objective == "simclr" else None
         add_run(tmp_path, {PRIMARY: value}, seed=1000, objective=objective, alignment=alignment)
-    (family,) = leaderboard(tmp_path).to_json()["families"]
+    document = leaderboard(tmp_path).to_json()
+    (family,) = document["families"]
+    assert {tuple(row["seed_list"]) for row in document["rows"]} == {(0, 1, 2, 3, 4)}
+    (row,) = (each for each in document["rows"] if each["objective"] == "simclr")
+    assert row["metrics"][PRIMARY]["mean"] == pytest.approx(np.mean(LOW))
     assert (family["objective"], family["chosen_on"]) == ("simclr", "tuning seeds")
     assert family["seeds"] == [0, 1, 2, 3, 4]
     assert family["p"] == family["p_corrected"]
@@ -166,13 +170,13 @@ def simulated(draws):
         noise = dict(enumerate(draws.normal(0, common, 8)))
         for family, most in (("self-supervised", 6), ("reconstruction", 3)):
             for name in range(int(draws.integers(1, most + 1))):
-                found = {
-                    seed: float(0.5 + noise.get(seed, 0) + draws.normal(0, 0.05))
-                    for seed in (*range(seeds), *tuning)
-                }
-                values = {PRIMARY: found}
+                values, chosen = (
+                    {PRIMARY: {s: 0.5 + noise.get(s, 0) + draws.normal(0, 0.05) for s in drawn}}
+                    for drawn in (range(seeds), tuning)
+                )
                 names = ("core", f"{family}-{name}", None, "quick", "", family)
-                rest = (tuple(found), 0, 0, values, Summaries(values), cost, (), {})
+                seen = tuple(range(seeds))
+                rest = (seen, 0, 0, values, chosen, Summaries(values), cost, (), {})
                 rows.append(Row(group, *names, *rest, budget="96,000 images"))
     return rows
 

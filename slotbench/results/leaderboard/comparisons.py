@@ -13,15 +13,13 @@ from typing import Any, TypeVar
 
 from slotbench.evaluation.groups import compared_keys
 from slotbench.results.leaderboard import statistics
-from slotbench.results.leaderboard.grouping import Row
+from slotbench.results.leaderboard.grouping import TUNING_SEED, Row
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Comparison, Need
 
 PRIMARY = "fg_ari/attention"
 """The measure of the verdict, fixed beforehand."""
 SECONDARY = tuple(key for key in compared_keys() if key != PRIMARY)
 METRICS = (PRIMARY, *SECONDARY)
-TUNING_SEED = 1000
-"""Seeds from here on choose contestants and are in no comparison."""
 OURS, THEIRS = "self-supervised", "reconstruction"
 Pair = TypeVar("Pair", bound="Paired")
 
@@ -125,10 +123,11 @@ def families(rows: Sequence[Row]) -> list[Family]:
     for sides in _contests(rows):
         # Rows with too few seeds are no candidates where others have enough.
         ours, theirs = (list(filter(_enough, side)) or side for side in sides)
-        tuning = set.intersection(*(_seeds_of(row, tuning=True) for row in (*ours, *theirs)))
+        known = [row.tuning.get(PRIMARY, {}) for row in (*ours, *theirs)]
+        tuning = set.intersection(*map(set, known))
 
         def tuned(row: Row, seeds: set[int] = tuning) -> float:
-            return sum(row.values[PRIMARY][seed] for seed in seeds) / len(seeds)
+            return sum(row.tuning[PRIMARY][seed] for seed in seeds) / len(seeds)
 
         judge = tuned if tuning else _reported
         row, baseline = max(ours, key=judge), max(theirs, key=judge)
@@ -158,8 +157,8 @@ def _reported(row: Row) -> float:
     return sum(values) / len(values) if values else float("-inf")
 
 
-def _seeds_of(row: Row, metric: str = PRIMARY, *, tuning: bool = False) -> set[int]:
-    return {seed for seed in row.values.get(metric, {}) if (seed >= TUNING_SEED) == tuning}
+def _seeds_of(row: Row, metric: str = PRIMARY) -> set[int]:
+    return {seed for seed in row.values.get(metric, {}) if seed < TUNING_SEED}
 
 
 def _matched(kind: type[Pair], row: Row, baseline: Row, **facts: Any) -> list[Pair]:

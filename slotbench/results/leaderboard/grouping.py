@@ -15,6 +15,9 @@ FAMILIES = (
     *("reconstruction", "self-supervised", "combined", "control", TRANSFER, "external", "unknown"),
 )
 """In the order in which a table shows them."""
+TUNING_SEED = 1000
+"""Seeds from here on choose contestants. They are in no comparison, and in no mean of a row that
+has other seeds."""
 
 
 @dataclass(frozen=True, order=True)
@@ -99,6 +102,8 @@ class Row:
     """How many of the seeds that count are published results, not runs of this machine."""
     values: Mapping[str, Mapping[int, float]]
     """Metric -> seed -> value; missing values are not there."""
+    tuning: Mapping[str, Mapping[int, float]]
+    """The same of the seeds of tuning."""
     metrics: Mapping[str, Summary]
     cost: Cost
     warnings: tuple[str, ...]
@@ -169,10 +174,9 @@ def _row(runs: Sequence[Found]) -> Row:
     first = runs[0]
     counting = sorted((run for run in runs if run.counts), key=lambda run: run.seed or 0)
     failed = [run for run in runs if not run.counts]
-    values: dict[str, dict[int, float]] = defaultdict(dict)
-    for run in counting:
-        for metric, value in run.values.items():
-            values[metric][run.seed or 0] = value
+    tuning = [run for run in counting if (run.seed or 0) >= TUNING_SEED]
+    counting = [run for run in counting if (run.seed or 0) < TUNING_SEED] or counting
+    values = _values(counting)
     cost, mixed = _cost(counting or failed)
     warnings = [text for run in runs for text in run.warnings]
     warnings += [f"seed {run.seed} failed: {run.reason or 'no reason given'}" for run in failed]
@@ -188,8 +192,9 @@ def _row(runs: Sequence[Found]) -> Row:
         seeds=tuple(run.seed or 0 for run in counting),
         failed=len(failed),
         published=sum(run.published for run in counting),
-        values=dict(values),
-        metrics=Summaries(dict(values)),
+        values=values,
+        tuning=_values(tuning),
+        metrics=Summaries(values),
         cost=cost,
         warnings=tuple(dict.fromkeys(warnings + mixed)),
         config={name: value for name, value in first.config.items() if name != "seed"},
@@ -197,6 +202,15 @@ def _row(runs: Sequence[Found]) -> Row:
         budget=first.budget,
         external=first.external,
     )
+
+
+def _values(runs: Iterable[Found]) -> dict[str, dict[int, float]]:
+    """Metric -> seed -> value."""
+    values: dict[str, dict[int, float]] = defaultdict(dict)
+    for run in runs:
+        for metric, value in run.values.items():
+            values[metric][run.seed or 0] = value
+    return dict(values)
 
 
 def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
