@@ -60,42 +60,14 @@ def serving(*behaviours):
             server.stop()
 
 
-def head(status, headers):
-    lines = [f"HTTP/1.1 {status}", "Connection: close", *(f"{k}: {v}" for k, v in headers.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def wanted(content, headers, extra):
-    """(status, where the body begins, headers), by the rules of RFC 9110."""
-    asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
-    condition = headers.get("if-range")
-    holds = condition in (None, extra.get("ETag"), extra.get("Last-Modified"))
-    if asked is None or not holds:
-        return "200 OK", 0, {"Content-Length": str(len(content)), **extra}
-    start = int(asked[1])
-    size = len(content)
-    if start >= size:
-        fields = {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
-        return "416 Range Not Satisfiable", size, fields | extra
-    fields = {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
-    return "206 Partial Content", start, {**fields, "Content-Length": str(size - start), **extra}
-
-
-def good(content, **extra):
-    """A server that does all as it should; header names have ``_`` for ``-``."""
-    return cut(content, None, **extra)
-
-
-def cut(content, sent, *, end="close", begin=None, **extra):
-    """Says the full length and sends ``sent`` bytes; then closes, resets or stalls."""
-    named = {key.replace("_", "-"): value for key, value in extra.items()}
+def raw(*answers, end="close", pause=0):
+    """Sends bytes, or what a function makes of the request; then closes, resets or stalls."""
 
     def behave(server, connection, headers):
-        status, start, fields = wanted(content, headers if begin is None else {}, named)
-        start = start if begin is None else begin
-        connection.sendall(head(status, {**fields, **named}))
-        body = content[start:]
-        connection.sendall(body if sent is None else body[:sent])
+        for answer in answers:
+            connection.sendall(answer(headers) if callable(answer) else answer)
+            if server.stopped.wait(pause):
+                return
         if end == "stall":
             server.stopped.wait(20)
         elif end == "reset":
@@ -105,42 +77,44 @@ def cut(content, sent, *, end="close", begin=None, **extra):
     return behave
 
 
-def raw(answer):
-    def behave(server, connection, headers):  # noqa: ARG001
-        connection.sendall(answer)
-
-    return behave
+def head(status, **headers):
+    """The lines before a body; header names have ``_`` for ``-``."""
+    lines = [f"{key.replace('_', '-')}: {value}" for key, value in headers.items()]
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *lines]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def status(code, body=b"", **extra):
-    named = {key.replace("_", "-"): value for key, value in extra.items()}
-    return raw(head(code, {"Content-Length": str(len(body)), **named}) + body)
+    return raw(head(code, **{"Content_Length": len(body), **extra}) + body)
 
 
-def chunked(content, *, finished=True):
+def good(content, **extra):
+    """A server that does all as it should."""
+    return cut(content, None, **extra)
+
+
+def cut(content, sent, end="close", obeys=True, **extra):
+    """By RFC 9110, but ends after ``sent`` bytes; may not obey If-Range."""
+    size = len(content)
+
+    def answer(headers):
+        asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+        versions = (None, extra.get("ETag"), extra.get("Last_Modified"))
+        if asked is None or (obeys and headers.get("if-range") not in versions):
+            return head("200 OK", Content_Length=size, **extra) + content[:sent]
+        start = int(asked[1])
+        if start >= size:
+            place = f"bytes */{size}"
+            return head("416 No", Content_Range=place, Content_Length=0, **extra)
+        more = {"Content_Range": f"bytes {start}-{size - 1}/{size}", **extra}
+        begin = head("206 Partial Content", Content_Length=size - start, **more)
+        return begin + content[start:][:sent]
+
+    return raw(answer, end=end)
+
+
+def chunked(content, *last):
+    """In chunks; without a ``last`` one it is not finished."""
     pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
-    body = b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces)
-    last = b"0\r\n\r\n" if finished else b""
-    return raw(head("200 OK", {"Transfer-Encoding": "chunked"}) + body + last)
-
-
-def dripping(content, pause):
-    """A byte, a pause, a byte: never silent for long, never done."""
-
-    def behave(server, connection, headers):  # noqa: ARG001
-        connection.sendall(head("200 OK", {"Content-Length": str(len(content))}))
-        for byte in content:
-            connection.sendall(bytes([byte]))
-            if server.stopped.wait(pause):
-                return
-
-    return behave
-
-
-def silent(server, connection, headers):  # noqa: ARG001
-    """Takes the request and says nothing."""
-    server.stopped.wait(20)
-
-
-def hangs_up(server, connection, headers):
-    """Closes without a word."""
+    body = (f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in (*pieces, *last))
+    return raw(head("200 OK", Transfer_Encoding="chunked") + b"".join(body))
