@@ -111,7 +111,7 @@ def test_a_command_that_is_killed_ten_times(name, blocks, tmp_path):
     shutil.copytree(blocks, folders[0] / "data")
     if name == "import":
         (folders[0] / "pictures").mkdir()
-        sources.folder(folders[0] / "pictures", 2000)
+        sources.write_folder(folders[0] / "pictures", 2000)
     for words in first:
         assert start(words, folders[0]).wait() == 0
     shutil.copytree(folders[0], folders[1])

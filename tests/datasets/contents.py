@@ -10,7 +10,7 @@ class Held(NamedTuple):
     """An image or clip with n objects, of which object k has label k + 1."""
 
     image: Any
-    """(H, W, 3), or of a clip (T, H, W, 3)."""
+    """(H, W, 3), of a clip (T, H, W, 3), or one colour (3,)."""
     mask: Any
     """([T,] H, W)."""
     properties: Mapping[str, Any]

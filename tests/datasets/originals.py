@@ -23,12 +23,19 @@ def field(number, content):
 
 def single_bytes(values):
     """A ``bytes_list`` in which every byte is an entry of its own."""
-    return field(1, b"".join(b"\x0a\x01" + bytes([value]) for value in values.tobytes()))
+    stored = np.frombuffer(values.tobytes(), np.uint8)
+    ten, one = np.full_like(stored, 10), np.ones_like(stored)
+    return field(1, np.stack([ten, one, stored], axis=1).tobytes())
 
 
 def whole_bytes(values):
     """A ``bytes_list`` of one entry."""
     return field(1, field(1, values.tobytes()))
+
+
+def entries(values):
+    """A ``bytes_list`` of entries of any length."""
+    return field(1, b"".join(field(1, value) for value in values))
 
 
 def packed_floats(values):

@@ -5,6 +5,9 @@ import json
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as pycoco
+
+from tests.datasets.contents import Held
 
 HEIGHT, WIDTH = 20, 28
 NAMES = {3: "cat", 1: "person", 7: "kite"}
@@ -25,6 +28,12 @@ def runs(mask):
 
 def counted(mask):
     return {"size": [HEIGHT, WIDTH], "counts": runs(mask)}
+
+
+def packed(mask):
+    """The same as text."""
+    text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    return {"size": list(mask.shape), "counts": text}
 
 
 def box_of(x, y, width, height):
@@ -67,18 +76,46 @@ TRAIN, VAL = [9, 4, 30, 12], [8, 2, 6, 5, 40]
 
 
 def documents():
-    """Images out of order; what image 4 holds is asserted in the tests; 30 and 5 hold nothing."""
+    """Images out of order; :func:`held` says what they hold."""
     train = [
         annotation(50, 9, 1),
         # Of image 4: two instances that overlap in 2 columns, and one as run lengths.
         annotation(12, 4, 3),
         annotation(11, 4, 7, segmentation=[corners(10, 5, 6, 6)], bbox=[10.0, 5.0, 6.0, 6.0]),
-        annotation(13, 4, 3, segmentation=counted(box_of(20, 2, 4, 10))),
+        annotation(13, 4, 3, segmentation=packed(box_of(20, 2, 4, 10))),
         annotation(14, 4, 1, iscrowd=1, segmentation=counted(box_of(5, 15, 9, 4))),
         annotation(60, 12, 7, segmentation=[corners(4, 4, 3, 3), corners(14, 8, 5, 5)]),
     ]
     val = [annotation(100 + id_, id_, 1) for id_ in (8, 2, 6, 40)]
     return {"train2017": document(TRAIN, train), "val2017": document(VAL, val)}
+
+
+UNCLEAR = [(255, 10, 5, 2, 6), (255, 5, 15, 9, 4)]
+"""Of image 4 the overlap, and the crowd."""
+DRAWN = {
+    "instances": ((1, 10, 5, 6, 6), (2, 6, 5, 6, 6), (3, 20, 2, 4, 10), *UNCLEAR),
+    "classes": ((1, 6, 5, 6, 6), (1, 20, 2, 4, 10), (2, 12, 5, 4, 6), *UNCLEAR),
+}
+
+
+def cropped(mask):
+    return mask[:, (WIDTH - HEIGHT) // 2 :][:, :HEIGHT]
+
+
+def held(variant, id_):
+    """The square in the middle; labels of boxes that were drawn one after the other."""
+    boxes, names = [(1, 6, 5, 6, 6)], ["person"]
+    if id_ == 4:
+        boxes, names = DRAWN[variant], ["kite", "cat", "cat"] * (variant == "instances")
+        names = names or ["cat", "kite"]
+    elif id_ == 12:
+        boxes, names = [(1, 4, 4, 3, 3), (1, 14, 8, 5, 5)], ["kite"]
+    elif id_ in (30, 5):
+        boxes, names = [], []
+    drawn = np.zeros((HEIGHT, WIDTH), int)
+    for label, *box in boxes:
+        drawn[box_of(*box)] = label
+    return Held(np.array([id_, 100, 50]), cropped(drawn), {"category": names})
 
 
 def write(root, parts=None):

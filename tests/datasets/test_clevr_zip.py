@@ -1,13 +1,10 @@
 """Import of CLEVR_v1.0.zip: properties without masks."""
 
-import io
-import json
 import math
 
 import numpy as np
 import pytest
 
-from slotbench.datasets.originals.importing import json_items
 from slotbench.datasets.prepare.preparation import prepare
 from slotbench.datasets.sets.clevr import ClevrZipImporter
 from slotbench.errors import UserError
@@ -132,9 +129,3 @@ def test_other_zips_are_refused(left_out, message, tmp_path):
     files = zips.clevr_files([3], [3, 3])
     kept = {name: data for name, data in files.items() if f"{left_out}_scenes" not in name}
     refused(request(zip_of(tmp_path / "a.zip", kept)), message)
-
-
-def test_items_are_those_that_json_reads():
-    wanted = [1, -2.5, "ä}[", {"a": [None, True, {"b": []}]}, 10**15]
-    text = json.dumps({"info": {"wanted": [0]}, "wanted": wanted, "more": [1]}, indent=1)
-    assert list(json_items(io.BytesIO(text.encode()), "wanted")) == wanted

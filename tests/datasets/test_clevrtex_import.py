@@ -1,7 +1,6 @@
 """ClevrTex, from folders and archives that the tests write."""
 
 import json
-import tarfile
 
 import pytest
 
@@ -35,17 +34,6 @@ def test_other_variants_beside_it_are_left_alone(folder):
     tex.write(folder.parent / "both", "camo", 3)
     tex.write(folder.parent / "both")
     found = prepare(request(folder.parent / "both", data_dir=folder.parent / "again"))
-    assert fingerprint(found) == expected
-
-
-def test_archives_in_parts_are_read_like_their_folder(folder, tmp_path):
-    expected = fingerprint(prepare(request(folder)))
-    parts = tmp_path / "parts"
-    parts.mkdir()
-    for part in range(3):
-        with tarfile.open(parts / f"clevrtex_full_part{part}.tar.gz", "w:gz") as archive:
-            archive.add(folder / str(part), f"clevrtex_full/{part}")
-    found = prepare(request(parts, data_dir=tmp_path / "again"))
     assert fingerprint(found) == expected
 
 

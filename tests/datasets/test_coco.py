@@ -6,20 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools import mask as pycoco
 
-from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.originals.coco_json import counts_of
 from slotbench.datasets.prepare.preparation import prepare
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_coco as coco
-from tests.datasets.whole import fingerprint, read_all, refused, requests_of
+from tests.datasets.whole import read_all, refused, requests_of
 
-HEIGHT, WIDTH = coco.HEIGHT, coco.WIDTH
-LEFT = (WIDTH - HEIGHT) // 2
-"""Columns that the square crop cuts off; at 20 pixels nothing is resized."""
+HEIGHT, WIDTH, cropped = coco.HEIGHT, coco.WIDTH, coco.cropped
 request = requests_of("coco", HEIGHT)
+"""At this size nothing is resized."""
 
 
 @pytest.fixture
@@ -32,51 +29,6 @@ def written(tmp_path, parts, variant="instances"):
     return read_all(prepare(request(coco.write(tmp_path / "coco", parts), variant)))
 
 
-def cropped(mask):
-    return mask[:, LEFT : LEFT + HEIGHT]
-
-
-def labels(*boxes):
-    """A mask on which boxes were drawn one after the other, each with its label."""
-    drawn = np.zeros((HEIGHT, WIDTH), int)
-    for label, *box in boxes:
-        drawn[coco.box_of(*box)] = label
-    return cropped(drawn)
-
-
-def test_instances_are_labels_and_what_is_unclear_is_not_labelled(folder):
-    path = prepare(request(folder))
-    facts = verify.dataset(path)
-    assert facts["images"] == {"train": 4, "val": 3, "test": 2}
-    with DatasetFile(path) as dataset:
-        batch = dataset.read("train")
-        (category,) = dataset.layout.properties
-        assert category.classes == ("person", "cat", "kite")
-        assert dataset.layout.objects == 3
-    # Images by id: 4, 9, 12, 30. Of image 4, annotations by id: 11 kite, 12 cat, 13 cat.
-    assert np.abs(batch["image"][:, 0, 0, 0].astype(int) - [4, 9, 12, 30]).max() <= 3
-    unclear = [(255, 10, 5, 2, 6), (255, 5, 15, 9, 4)]
-    expected = labels((1, 10, 5, 6, 6), (2, 6, 5, 6, 6), (3, 20, 2, 4, 10), *unclear)
-    np.testing.assert_array_equal(batch["mask"][0], expected)
-    assert batch["property/category"][0].tolist() == [2, 1, 1]
-    assert batch["visible"].sum(axis=1).tolist() == [3, 1, 1, 0]
-    np.testing.assert_array_equal(batch["mask"][2], labels((1, 4, 4, 3, 3), (1, 14, 8, 5, 5)))
-    assert (batch["mask"][3] == 0).all()
-    assert (batch["property/category"][3] == -1).all()
-
-
-def test_classes_join_the_instances_of_a_category(folder):
-    path = prepare(request(folder, "classes"))
-    verify.dataset(path)
-    with DatasetFile(path) as dataset:
-        batch = dataset.read("train", 0, 1)
-        assert dataset.layout.objects == 2
-    unclear = [(255, 10, 5, 2, 6), (255, 5, 15, 9, 4)]
-    expected = labels((1, 6, 5, 6, 6), (1, 20, 2, 4, 10), (2, 12, 5, 4, 6), *unclear)
-    np.testing.assert_array_equal(batch["mask"][0], expected)
-    assert batch["property/category"][0].tolist() == [1, 2]
-
-
 def test_instances_of_one_category_may_overlap_in_classes(tmp_path):
     parts = coco.documents()
     for item in parts["train2017"]["annotations"]:
@@ -85,47 +37,11 @@ def test_instances_of_one_category_may_overlap_in_classes(tmp_path):
     assert (mask[cropped(coco.box_of(6, 5, 10, 6))] == 1).all()
 
 
-def test_val_is_split_by_the_order_of_ids(folder):
-    with DatasetFile(prepare(request(folder))) as dataset:
-        reds = {
-            split: dataset.read(split)["image"][:, 0, 0, 0].astype(int) for split in ("val", "test")
-        }
-        assert "val2017" in dataset.attributes["split_rule"]
-        sources = dataset.attributes["sources"]
-    # Ids 2, 5, 6, 8, 40.
-    assert np.abs(reds["val"] - [2, 6, 40]).max() <= 3
-    assert np.abs(reds["test"] - [5, 8]).max() <= 3
-    assert [source["file"] for source in json.loads(sources)] == [
-        "instances_train2017.json",
-        "instances_val2017.json",
-        "coco: 9 files",
-    ]
-
-
-def test_the_published_archives_need_not_be_unpacked(folder, tmp_path):
-    expected = fingerprint(prepare(request(folder)))
-    archives = tmp_path / "zips" / "coco"
-    archives.mkdir(parents=True)
-    for part in ("train2017", "val2017", "annotations"):
-        shutil.make_archive(str(archives / part), "zip", folder, part)
-    assert fingerprint(prepare(request(archives))) == expected
-
-
 def test_run_lengths_as_text_are_those_that_pycocotools_writes(count):
     for seed in range(count):
         draw = np.random.default_rng(seed)
         mask = draw.random(draw.integers(1, 41, 2)) < draw.random()
-        text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
-        assert counts_of(text.decode()).tolist() == coco.runs(mask)
-
-
-def test_run_lengths_as_text_are_drawn(tmp_path):
-    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
-    text = pycoco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
-    parts = coco.documents()
-    parts["train2017"]["annotations"][0]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": text}
-    drawn = written(tmp_path, parts)["train/mask"][1]
-    np.testing.assert_array_equal(drawn, cropped(mask.astype(int)))
+        assert counts_of(coco.packed(mask)["counts"]).tolist() == coco.runs(mask)
 
 
 def of(key, place, **fields):

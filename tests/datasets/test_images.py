@@ -21,80 +21,92 @@ def encode(image, form="PNG", **options):
     return stream.getvalue()
 
 
-def test_pixels_are_those_that_were_stored():
-    np.testing.assert_array_equal(read_image(encode(Image.fromarray(COLORS)), "x"), COLORS)
-    grey = Image.fromarray(COLORS[..., 0])
-    triple = np.stack([COLORS[..., 0]] * 3, axis=-1)
-    np.testing.assert_array_equal(read_image(encode(grey), "x"), triple)
-    jpeg = read_image(encode(Image.fromarray(COLORS * 0 + 90), "JPEG", quality=95), "x")
-    assert abs(jpeg.astype(int) - 90).max() <= 1
-    assert jpeg.shape == COLORS.shape
-    assert jpeg.dtype == np.uint8
+GREY = COLORS[..., 0]
+SHOWN = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])
+COUNTED = np.arange(120).reshape(10, 12)
+DEEP = 500 * COUNTED
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # the camera was turned: show it turned clockwise
 
 
-def test_alpha_is_dropped_and_never_blended():
-    alpha = np.concatenate([COLORS, np.zeros_like(COLORS[..., :1])], axis=2)
-    np.testing.assert_array_equal(read_image(encode(Image.fromarray(alpha)), "x"), COLORS)
-    values = np.arange(120).reshape(10, 12) % 3
-    palette = b"PLTE" + bytes([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    data = png(rows_of(values, 8), 12, 10, 8, 3, palette, b"tRNS" + bytes([0, 9, 255]))
-    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[values]
+def stored(values, bits, color, *chunks):
+    height, width = values.shape
+    return png(
+        rows_of(values, bits), width // (3 if color == 2 else 1), height, bits, color, *chunks
+    )
+
+
+def grey(values):
+    return np.stack([values] * 3, axis=-1)
+
+
+PIXELS = {
+    "colours": (encode(Image.fromarray(COLORS)), COLORS),
+    "grey": (encode(Image.fromarray(GREY)), grey(GREY)),
+    # Alpha is dropped and never blended.
+    "alpha": (encode(Image.fromarray(np.dstack([COLORS, 0 * GREY]))), COLORS),
+    "palette": (
+        stored(COUNTED % 3, 8, 3, b"PLTE" + bytes(SHOWN.ravel()), b"tRNS" + bytes([0, 9, 255])),
+        SHOWN[COUNTED % 3],
+    ),
+    # Of 16 bits the upper eight are kept.
+    "deep grey": (stored(DEEP, 16, 0), grey(DEEP >> 8)),
+    "deep colours": (stored(np.repeat(DEEP, 3, axis=1), 16, 2), grey(DEEP >> 8)),
+    "turned": (encode(Image.fromarray(COLORS), exif=TURNED), np.rot90(COLORS, -1)),
+}
+
+
+@pytest.mark.parametrize("case", PIXELS)
+def test_pixels_are_those_that_were_stored(case):
+    data, expected = PIXELS[case]
     np.testing.assert_array_equal(read_image(data, "x"), expected)
 
 
-def test_of_16_bits_the_upper_eight_are_kept():
-    values = np.arange(120).reshape(10, 12) * 500
-    grey = read_image(png(rows_of(values, 16), 12, 10, 16, 0), "x")
-    np.testing.assert_array_equal(grey, np.stack([values >> 8] * 3, axis=-1))
-    triples = np.repeat(values, 3, axis=1)
-    color = read_image(png(rows_of(triples, 16), 12, 10, 16, 2), "x")
-    np.testing.assert_array_equal(color, grey)
-
-
-def test_the_orientation_that_exif_asks_for_is_applied():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it turned clockwise
-    data = encode(Image.fromarray(COLORS), exif=exif)
-    np.testing.assert_array_equal(read_image(data, "x"), np.rot90(COLORS, -1))
-    np.testing.assert_array_equal(read_image(data, "x", upright=False), COLORS)
+def test_a_jpeg_is_read_and_its_orientation_may_be_left():
+    jpeg = read_image(encode(Image.fromarray(COLORS * 0 + 90), "JPEG", quality=95), "x")
+    assert abs(jpeg.astype(int) - 90).max() <= 1
+    assert (jpeg.shape, jpeg.dtype) == (COLORS.shape, np.uint8)
+    np.testing.assert_array_equal(read_image(PIXELS["turned"][0], "x", upright=False), COLORS)
 
 
 @pytest.mark.parametrize(
     ("bits", "color"), [(bits, color) for bits in (1, 2, 4, 8, 16) for color in (0, 3)][:-1]
 )
 def test_labels_are_grey_values_or_the_indices_of_any_palette(bits, color):
-    values = np.arange(120).reshape(10, 12) % min(2**bits, 120)
+    values = COUNTED % min(2**bits, 120)
     palette = [b"PLTE" + bytes(7 for _ in range(3 * min(2**bits, 256)))] if color else []
-    data = png(rows_of(values, bits), 12, 10, bits, color, *palette)
-    np.testing.assert_array_equal(read_labels(data, "x"), values)
+    np.testing.assert_array_equal(read_labels(stored(values, bits, color, *palette), "x"), values)
 
 
 def test_labels_above_the_most_are_refused_and_255_is_not_labelled():
     values = np.full((8, 8), 255)
     values[0, 0] = 7
-    data = png(rows_of(values, 8), 8, 8, 8, 0)
+    data = stored(values, 8, 0)
     np.testing.assert_array_equal(read_labels(data, "x", 7), values)
     with pytest.raises(UserError, match=r"a/b\.png: label 7, expected 0 to 6, or 255"):
         read_labels(data, "a/b.png", 6)
-    deep = png(rows_of(values * 100, 16), 8, 8, 16, 0)
     with pytest.raises(UserError, match="x: label 25500, expected 0 to 254"):
-        read_labels(deep, "x")
+        read_labels(stored(values * 100, 16, 0), "x")
 
 
 def changed_pixel():
-    stored = bytearray(png(rows_of(COLORS[..., 0], 8), 12, 10, 8, 0))
-    stored[stored.index(b"IDAT") + 30] ^= 4
-    return bytes(stored)
+    data = bytearray(stored(GREY, 8, 0))
+    data[data.index(b"IDAT") + 30] ^= 4
+    return bytes(data)
 
 
 SIZES = {(30_000, 10): "x: .*larger than the 8,192", (0, 10): "x: .*header is damaged"}
 SIZES |= {(2**31 - 1,) * 2: "larger than", (1, 1): "x: 1x1 pixels, expected at least 8 a side"}
+WHOLE = [encode(Image.fromarray(array)) for array in (COLORS, GREY // 9)]
+WHOLE += [encode(Image.fromarray(COLORS).quantize(9)), encode(Image.fromarray(COLORS), "JPEG")]
 REFUSED = [
     *((png(b"\0\0", *side, 8, 0), what, (read_image, read_labels)) for side, what in SIZES.items()),
     (encode(Image.fromarray(COLORS)), r"x: this PNG has colours \(RGB\)", (read_labels,)),
-    (encode(Image.fromarray(COLORS[..., 0]), "JPEG"), "x: this is not a PNG", (read_labels,)),
+    (encode(Image.fromarray(GREY), "JPEG"), "x: this is not a PNG", (read_labels,)),
     (encode(Image.fromarray(COLORS), "GIF"), "x: this is not a PNG or JPEG", (read_image,)),
     (changed_pixel(), "x: the image is damaged or truncated", (read_image,)),  # by its checksum
+    *((data[: len(data) // 2], "x: the image is damaged", (read_image,)) for data in WHOLE),
+    (b"", "x: this is not a PNG or JPEG", (read_image,)),
 ]
 
 
@@ -107,7 +119,7 @@ def test_what_is_no_such_image_is_refused(data, what, readers):
 
 def test_what_unpacks_to_far_more_than_it_says_costs_nothing():
     engine = zlib.compressobj(1)
-    rows = rows_of(COLORS[..., 0], 8)
+    rows = rows_of(GREY, 8)
     packed = engine.compress(rows) + b"".join(engine.compress(bytes(1 << 20)) for _ in range(100))
     packed += engine.flush()
     parts = png(rows, 12, 10, 8, 0).split(b"IDAT")
@@ -117,37 +129,10 @@ def test_what_unpacks_to_far_more_than_it_says_costs_nothing():
     try:
         with pytest.raises(UserError, match="x: "):
             read_image(text, "x")
-        np.testing.assert_array_equal(read_labels(pixels, "x", 254), COLORS[..., 0])
+        np.testing.assert_array_equal(read_labels(pixels, "x", 254), GREY)
         assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:
         tracemalloc.stop()
-
-
-WHOLE = {
-    "png": encode(Image.fromarray(COLORS)),
-    "palette": encode(Image.fromarray(COLORS).quantize(9)),
-    "grey": encode(Image.fromarray(COLORS[..., 0] // 9)),
-    "jpeg": encode(Image.fromarray(COLORS), "JPEG"),
-}
-
-
-@pytest.mark.parametrize("kind", WHOLE)
-@pytest.mark.parametrize("share", [0, 0.5])
-def test_truncated_files_are_refused(kind, share):
-    data = WHOLE[kind]
-    with pytest.raises(UserError, match=r"^x\.y: "):
-        read_image(data[: int(len(data) * share)], "x.y")
-
-
-def test_the_centre_is_cut_out():
-    image = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
-    labels = np.arange(200, dtype=np.uint8).reshape(10, 20)
-    picture, mask = fit(image, labels, 10)
-    np.testing.assert_array_equal(picture, image[:, 5:15])
-    np.testing.assert_array_equal(mask, labels[:, 5:15])
-    picture, mask = fit(image, labels, 8, crop=0.8)
-    np.testing.assert_array_equal(picture, image[1:9, 6:14])
-    np.testing.assert_array_equal(mask, labels[1:9, 6:14])
 
 
 def test_shrinking_averages_images_and_picks_labels():

@@ -133,56 +133,36 @@ KEYS = {
     2: ("memory.max", "memory.current", "inactive_file", "0::{}"),
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "4:cpu,memory:{}"),
 }
+UNLIMITED = {2: "max", 1: str((1 << 63) - 4096)}
+JOB = "/job/step"
+GROUPS = {
+    "none": ("", {}, 1000),
+    "a limit less what is used": (JOB, {JOB: (300, 100, 0)}, 200),
+    "files that were read give way": (JOB, {JOB: (300, 100, 60)}, 260),
+    "nothing is left": (JOB, {JOB: (300, 400, 0)}, 0),
+    "no limit": (JOB, {JOB: (None, 100, 0)}, 1000),
+    "the strictest above": (JOB, {JOB: (None, 100, 0), "/job": (250, 150, 0)}, 100),
+    # In a container the path is the host's, and the mount is the group.
+    "the host's path": ("/of/the/host/that/nobody/sees", {"/": (128, 28, 0)}, 100),
+}
+"""Path of the process's group; path -> limit, use and cache of files, in MiB; what is left."""
 
 
-@pytest.fixture
-def _machine(tmp_path, monkeypatch):
-    """A machine of 1,000 MiB without groups."""
+@pytest.mark.parametrize("version", KEYS)
+@pytest.mark.parametrize("case", GROUPS)
+def test_memory_is_what_machine_and_groups_leave(case, version, tmp_path, monkeypatch):
+    """On a machine of 1,000 MiB."""
+    own, groups, left = GROUPS[case]
+    most, now, key, line = KEYS[version]
     (tmp_path / "meminfo").write_text(f"MemAvailable: {1000 * 1024} kB\n")
     for name, path in (("MEMINFO", "meminfo"), ("GROUPS", "cgroup"), ("MOUNT", "mount")):
         monkeypatch.setattr(module, name, tmp_path / path)
-
-
-def group(tmp_path, version, path, limit, used, cache=0):
-    """Bytes in MiB, but for what ``limit`` says."""
-    most, now, key, _ = KEYS[version]
-    folder = tmp_path / "mount" / ("memory" if version == 1 else "") / path.lstrip("/")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / most).write_text(f"{limit}\n")
-    (folder / now).write_text(f"{used * MIB}\n")
-    (folder / "memory.stat").write_text(f"anon 5\n{key} {cache * MIB}\n")
-
-
-def in_group(tmp_path, version, path):
-    line = KEYS[version][3].format(path)
-    (tmp_path / "cgroup").write_text(f"9:systemd:/elsewhere\n{line}\n")
-
-
-@pytest.mark.usefixtures("_machine")
-def test_without_groups_it_is_what_the_machine_has():
-    assert module.available_memory() == 1000 * MIB
-
-
-@pytest.mark.usefixtures("_machine")
-@pytest.mark.parametrize("version", KEYS)
-def test_the_limit_of_a_group_counts_less_what_is_used(tmp_path, version):
-    in_group(tmp_path, version, "/job/step")
-    group(tmp_path, version, "/job/step", str(300 * MIB), 100)
-    assert module.available_memory() == 200 * MIB
-    # Files that were read give way.
-    group(tmp_path, version, "/job/step", str(300 * MIB), 100, cache=60)
-    assert module.available_memory() == 260 * MIB
-    # More than the limit is used: nothing is left.
-    group(tmp_path, version, "/job/step", str(300 * MIB), 400)
-    assert module.available_memory() == 0
-
-    # The strictest group above counts.
-    unlimited = "max" if version == 2 else str((1 << 63) - 4096)
-    group(tmp_path, version, "/job/step", unlimited, 100)
-    assert module.available_memory() == 1000 * MIB
-    group(tmp_path, version, "/job", str(250 * MIB), 150)
-    assert module.available_memory() == 100 * MIB
-    # In a container the path is the host's, and the mount is the group.
-    in_group(tmp_path, version, "/of/the/host/that/nobody/sees")
-    group(tmp_path, version, "/", str(128 * MIB), 28)
-    assert module.available_memory() == 100 * MIB
+    if own:
+        (tmp_path / "cgroup").write_text(f"9:systemd:/elsewhere\n{line.format(own)}\n")
+    for path, (limit, used, cached) in groups.items():
+        folder = tmp_path / "mount" / ("memory" if version == 1 else "") / path.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / most).write_text(f"{limit * MIB if limit else UNLIMITED[version]}\n")
+        (folder / now).write_text(f"{used * MIB}\n")
+        (folder / "memory.stat").write_text(f"anon 5\n{key} {cached * MIB}\n")
+    assert module.available_memory() == left * MIB

@@ -7,7 +7,7 @@ import pytest
 
 from slotbench.datasets.render.sprites import COUNTS, MIN_VISIBLE, extent, template
 from slotbench.datasets.sets.multi_dsprites import BORDER, MultiDSprites
-from slotbench.datasets.sets.multi_dsprites_video import SPEED, MultiDSpritesVideo, bounce
+from slotbench.datasets.sets.multi_dsprites_video import SPEED, MultiDSpritesVideo
 
 SIZE = 64
 
@@ -118,17 +118,3 @@ def test_what_a_sprite_is_stays_and_it_turns_slowly(clips):
     steps = np.rint(np.diff(turns, axis=1)).astype(int) % 40
     assert (steps == steps[:, :1]).all()
     assert set(np.unique(steps[:, 0][there])) == {0, 1, 39}
-
-
-def test_a_bouncing_point_is_where_a_simulation_puts_it():
-    generator = np.random.default_rng(0)
-    for _ in range(50):
-        room, start, speed = generator.uniform(0.2, 1), generator.random(), generator.uniform(-1, 1)
-        place, velocity = start * room, speed * room
-        for step in range(10):
-            expected = bounce(np.array(start * room + step * speed * room), np.array(room))
-            assert expected == pytest.approx(place, abs=1e-9)
-            place += velocity
-            if not 0 <= place <= room:
-                place = -place if place < 0 else 2 * room - place
-                velocity = -velocity

@@ -13,7 +13,8 @@ from slotbench.datasets.sets.objects_room import ObjectsRoom, fourth_is_object
 from slotbench.results import verify
 from slotbench.rng import numpy_generator
 from tests.datasets.originals import room_arrays, sprites_record, write
-from tests.datasets.sources import objects_room
+from tests.datasets.sources import write_rooms
+from tests.datasets.test_clevr import projected
 from tests.datasets.whole import evaluated, fingerprint, refused
 
 GROUPS = {"train": (1, 3), "test-empty_room": (0, 0)}
@@ -44,19 +45,6 @@ def test_objects_stand_apart_inside_the_room_and_the_frame(count):
         assert np.hypot(*room.camera[:2]) < HALF
 
 
-def projected(room, point, size):
-    """Where a point appears, in pixels from the left upper corner; a look-at written out."""
-    camera = np.array(room.camera)
-    forward = np.array(room.target) - camera
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, (0, 0, 1))
-    right /= np.linalg.norm(right)
-    between = np.array(point) - camera
-    depth = between @ forward
-    x, y = between @ right / depth, between @ np.cross(right, forward) / depth
-    return (np.array([x, -y]) / np.tan(np.radians(FOV / 2)) + 1) / 2 * size
-
-
 @pytest.mark.parametrize("group", ["train", "test-six_objects"])
 def test_every_object_is_seen_where_it_is_said_to_be(rendered, group):
     batch = rendered[group]
@@ -72,7 +60,8 @@ def test_every_object_is_seen_where_it_is_said_to_be(rendered, group):
         for slot, thing in enumerate(room.objects):
             np.testing.assert_allclose(batch["property/position"][index, slot], thing.position)
             rows, columns = np.nonzero(mask == slot + 1)
-            x, y = projected(room, thing.position, 64)
+            seen = projected(thing.position, room.camera, room.target)
+            x, y = 32 * (seen / np.tan(np.radians(FOV / 2)) + 1)
             assert columns.min() - 8 <= x <= columns.max() + 8
             assert rows.min() - 8 <= y <= rows.max() + 8
 
@@ -127,7 +116,7 @@ def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return objects_room(tmp_path_factory.mktemp("room"), 12)
+    return write_rooms(tmp_path_factory.mktemp("room"), 12)
 
 
 def test_the_training_file_alone_is_enough(folder, tmp_path):

@@ -1,11 +1,9 @@
-"""``prepare --download`` and ``--from`` an archive, as a user types them."""
+"""``prepare --download``, as a user types it."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.originals.multi_object import MULTI_OBJECT
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.multi_dsprites import MultiDSprites
@@ -13,9 +11,7 @@ from slotbench.errors import UserError
 from slotbench.registry import entries
 from slotbench.results import verify
 from tests.datasets.originals import SPRITES, sprites_record, write
-from tests.datasets.originals_images import grey, rgb
 from tests.datasets.server import good, serving
-from tests.datasets.test_archives import tar_of, zip_of
 
 
 def serve_sprites(server, monkeypatch):
@@ -65,9 +61,10 @@ def test_declarations_are_addresses_with_names_of_their_own():
     assert declared > 5
 
 
-def test_a_dataset_without_an_address_says_what_to_do(tmp_path):
+@pytest.mark.parametrize(("name", "variant"), [("folder", None), ("clevrtex", "grassbg")])
+def test_a_dataset_without_an_address_says_what_to_do(name, variant, tmp_path):
     with pytest.raises(UserError, match="no address is known") as caught:
-        prepare(Request("folder", data_dir=tmp_path, download=True))
+        prepare(Request(name, variant, data_dir=tmp_path, download=True))
     assert "--from" in caught.value.advice
     assert not list(tmp_path.rglob("*.h5"))
 
@@ -76,22 +73,3 @@ def test_download_and_from_exclude_each_other(tmp_path):
     request = Request("clevr", None, tmp_path / "x", data_dir=tmp_path, download=True)
     with pytest.raises(UserError, match=r"--download and --from .*: type one of them"):
         prepare(request)
-
-
-IMAGE, MASK = rgb(np.full((16, 16, 3), 7)), grey(np.eye(16, dtype="uint8"))
-PICTURES = {f"mine/{split}/a.png": IMAGE for split in SPLITS}
-PICTURES |= {f"mine/{split}/a_mask.png": MASK for split in SPLITS}
-
-
-@pytest.mark.parametrize("kind", ["mine.zip", "mine.tar.gz"])
-def test_a_folder_may_be_an_archive(kind, tmp_path):
-    data = tmp_path / "data"
-    source = (zip_of if kind.endswith("zip") else tar_of)(tmp_path / kind, PICTURES)
-    path = prepare(Request("folder", None, source, 16, data_dir=data))
-    verify.dataset(path)
-    unpacked = data / "originals" / "folder" / "mine.unpacked"
-    assert len(list(unpacked.rglob("*.png"))) == 6
-    assert prepare(Request("folder", None, source, 16, data_dir=data)) == path
-    other = zip_of(tmp_path / "other.zip", {**PICTURES, "mine/train/b.png": b"x"})
-    with pytest.raises(UserError, match="exists, with folder"):
-        prepare(Request("folder", None, other, 16, data_dir=data))

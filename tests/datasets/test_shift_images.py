@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import v2
 
 from slotbench.datasets.format.schema import SHIFT_FLAGS, Layout, Property
-from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change, turned
+from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change
 
 SIDE, OBJECTS = 50, 4
 COLOR = Property("color", "categorical", classes=("a", "b"))
@@ -116,17 +116,6 @@ def test_one_object_gets_another_hue_and_nothing_else_changes(gray):
             assert new[1] == pytest.approx(TINT, abs=0.02)
         else:
             assert TURN[0] - 0.01 < turn < TURN[1] + 0.01
-
-
-def test_hues_turn_as_the_standard_library_turns_them():
-    generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (200, 3)).astype(np.uint8)
-    pixels[:5], pixels[5], pixels[6] = 77, 0, 255
-    expected = []
-    for red, green, blue in pixels / 255:
-        hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-        expected.append(colorsys.hsv_to_rgb(hue + 0.3, max(saturation, 0.25), value))
-    assert abs(turned(pixels, 0.3, 0.25) - 255 * np.array(expected)).max() <= 0.51
 
 
 def test_where_there_is_no_object_nothing_is_changed():

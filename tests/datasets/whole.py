@@ -23,10 +23,10 @@ def evaluated(path, results, metrics="segmentation,health", split="test"):
     return judge.evaluate(run, CPU, path.parent, split=split, metrics=metrics)
 
 
-def whole(name, folder, *, source=None, sizes=None, masks=True):
+def whole(name, folder, variant=None, *, source=None, sizes=None, masks=True):
     """The path of a file that was prepared, verified, trained on and evaluated."""
     data = folder / "data"
-    path = prepare(Request(name, None, source, 32, sizes=sizes, workers=1, data_dir=data))
+    path = prepare(Request(name, variant, source, 32, sizes=sizes, workers=1, data_dir=data))
     assert [file.name for file in data.iterdir()] == [path.name]
     facts = verify.dataset(path)
     assert facts["origin"] == ("rendered" if source is None else "original")

@@ -80,7 +80,7 @@ def outcome(source, root, data):
 
 @pytest.mark.parametrize("case", [case for case in SOURCES if case != "clevr"])
 def test_every_importer_reads_or_names_the_file(case, count, tmp_path):
-    source = SOURCES[case]
+    source = SOURCES[case]()
     root = source.written(tmp_path / "source", FEW.get(case, 10))
     found = sorted((tmp_path / "source").rglob("*"))
     files = [file for file in found if file.suffix in READ or ".tfrecord-" in file.name]
