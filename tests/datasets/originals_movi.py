@@ -12,7 +12,7 @@ from tests.datasets.originals_images import grey, rgb
 
 FRAMES = 24
 SIDE = 16
-SIZES = {"train": (3, 4), "validation": (2, 1)}
+SIZES = {"train": (3, 4), "validation": (3,)}
 """Split -> clips of each shard."""
 
 

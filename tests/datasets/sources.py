@@ -138,8 +138,8 @@ def clevrtex(variant):
 def write_towers(root, images):
     """The towers of the tests, and more than ten images of others."""
     cameras, towers = len(originals_shapestacks.CAMERAS), dict(originals_shapestacks.TOWERS)
-    for split, share in (("train", 1), ("eval", 8), ("test", 8)):
-        more = range(1000 * share, 1000 * share + (images - 10) // cameras // share)
+    for start, split, share in ((100, "train", 1), (200, "eval", 8), (300, "test", 8)):
+        more = range(start, start + (images - 10) // cameras // share)
         towers[split] = [*towers[split], *(originals_shapestacks.tower(3, n) for n in more)]
     return originals_shapestacks.write(root, towers=towers)
 
@@ -159,13 +159,13 @@ def movi(variant):
     """TFDS's train is train without its last 5 %; its test is there where it is written."""
 
     def write(root, images):
-        sizes = {"train": (images // 2, images // 4), "validation": (images // 4,)}
+        sizes = {**originals_movi.SIZES, "validation": (images // 3,)}
         sizes |= {"test": (2,)} if variant == "c" else {}
         return originals_movi.write(root, variant, sizes)
 
-    held = [originals_movi.held(variant, index) for index in range(11)]
-    splits = {"train": held[:6], "val": held[6:7], "test": held[7:9]}
-    splits |= {"test-held-out": held[9:]} if variant == "c" else {}
+    held = [originals_movi.held(variant, index) for index in range(12)]
+    splits = {"train": held[:6], "val": held[6:7], "test": held[7:10]}
+    splits |= {"test-held-out": held[10:]} if variant == "c" else {}
     rule = "last 5 % is train, these are val"
     return Source("movi", variant, originals_movi.SIDE, write, splits, rule, images=4)
 

@@ -7,6 +7,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader
 from slotbench.errors import UserError
 from tests.conftest import write_blocks
+from tests.datasets.test_video import FRAMES, write_clips
 
 
 @pytest.fixture
@@ -22,22 +23,11 @@ def numbered(tmp_path):
 @pytest.fixture
 def _small_windows(monkeypatch):
     """Small blocks and windows, so that batches cross their borders."""
-    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(module, "BLOCK", 15)
     monkeypatch.setattr(module, "WINDOW", 3)
     module._plan.cache_clear()
     yield
     module._plan.cache_clear()
-
-
-def assert_same_batches(memory, file):
-    """Of a loader that keeps its images and one that reads them."""
-    assert memory.in_memory
-    assert not file.in_memory
-    for step in (0, 1, 5, 2, 40):
-        one, two = memory.batch(step), file.batch(step)
-        assert one.keys() == two.keys()
-        for key, array in one.items():
-            np.testing.assert_array_equal(array, two[key])
 
 
 def order(loader, steps):
@@ -52,13 +42,23 @@ def test_an_epoch_shows_every_image_once(numbered):
 
 
 @pytest.mark.usefixtures("_small_windows")
-@pytest.mark.parametrize("batch", [7, 16, 100])
-def test_memory_and_file_give_the_same_batches(numbered, batch):
-    keys = ("image", "mask", "property/color")
-    memory = Loader(numbered, "train", batch, seed=3, keys=keys)
-    file = Loader(numbered, "train", batch, seed=3, keys=keys, memory_budget=0)
-    assert_same_batches(memory, file)
-    assert sorted(memory.order(0)) == list(range(100))
+@pytest.mark.parametrize("batch", [7, 16, 40])
+@pytest.mark.parametrize("frames", [0, 1, 2, FRAMES])
+def test_memory_and_file_give_the_same_batches(frames, batch, tmp_path):
+    """Of images (0), and of a video's images and clips."""
+    path = (write_clips if frames else write_blocks)(tmp_path / "n.h5", train=40)
+    asked = {"seed": 3, "keys": ("image", "mask", "property/color"), "frames": max(frames, 1)}
+    with DatasetFile(path) as dataset:
+        memory = Loader(dataset, "train", batch, **asked)
+        file = Loader(dataset, "train", batch, **asked, memory_budget=0)
+        assert (memory.in_memory, file.in_memory) == (True, False)
+        assert sorted(memory.order(0)) == list(range(memory.size))
+        assert len(module._plan(memory.size, 3, 0, file.block)[1]) > 1
+        for step in (0, 1, 5, 2, 40):
+            one, two = memory.batch(step), file.batch(step)
+            assert one.keys() == two.keys()
+            for key, array in one.items():
+                np.testing.assert_array_equal(array, two[key])
 
 
 def test_a_step_is_the_same_whatever_came_before(numbered):
@@ -78,7 +78,7 @@ def test_an_epoch_in_order_reads_every_block_of_the_file_once(numbered, monkeypa
 
     monkeypatch.setattr(numbered, "read", counted)
     order(Loader(numbered, "train", 7, seed=0, memory_budget=0), range(100 // 7))
-    assert sorted(starts) == list(range(0, 100, 8))
+    assert sorted(starts) == list(range(0, 100, 15))
 
 
 def test_reading_into_memory_tells_how_far_it_is(numbered, monkeypatch):

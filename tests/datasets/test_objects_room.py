@@ -1,8 +1,5 @@
 """Objects Room, rendered, and from files that the tests write."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,12 +7,10 @@ from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.render import objects_room_scene as rooms
 from slotbench.datasets.render.objects_room_scene import COLORS, FOV, GAP, HALF, SIZES, footprint
 from slotbench.datasets.sets.objects_room import ObjectsRoom, fourth_is_object
-from slotbench.results import verify
 from slotbench.rng import numpy_generator
-from tests.datasets.originals import room_arrays, sprites_record, write
-from tests.datasets.sources import write_rooms
+from tests.datasets.originals import room_arrays
 from tests.datasets.test_clevr import projected
-from tests.datasets.whole import evaluated, fingerprint, refused
+from tests.datasets.whole import evaluated
 
 GROUPS = {"train": (1, 3), "test-empty_room": (0, 0)}
 GROUPS |= {"test-six_objects": (6, 6), "test-identical_color": (4, 6)}
@@ -114,22 +109,6 @@ def test_from_rendering_to_an_evaluation_on_a_shifted_set(tmp_path):
         assert (scored is None) == (split == "test-empty_room")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_rooms(tmp_path_factory.mktemp("room"), 12)
-
-
-def test_the_training_file_alone_is_enough(folder, tmp_path):
-    alone = tmp_path / "objects_room_train.tfrecords"
-    shutil.copy(folder / alone.name, alone)
-    path = prepare(Request("objects-room", source=alone, data_dir=tmp_path / "data"))
-    facts = verify.dataset(path)
-    assert set(facts["images"]) == {"train", "val", "test"}
-    whole_folder = prepare(Request("objects-room", source=folder, data_dir=tmp_path / "whole"))
-    # Shifted sets are no part of the fingerprint: it is that of the usual splits.
-    assert fingerprint(whole_folder) == facts["fingerprint"]
-
-
 @pytest.mark.parametrize(
     ("place", "found"),
     [
@@ -154,17 +133,3 @@ def test_halves_of_the_wall_are_no_objects():
     leaning[26:32, 30] = 2  # the corner of the room leans by a pixel
     for labels in (one, two, two[:, ::-1], hidden, leaning):
         assert not fourth_is_object(labels)
-
-
-def test_other_files_are_refused(folder, tmp_path):
-    def fails(source, message):
-        refused(Request("objects-room", source=source, data_dir=tmp_path / "data"), message)
-
-    fails(tmp_path, r"there is no objects_room_train\.tfrecords in this folder")
-    fails(tmp_path / "missing.tfrecords", "there is no such file")
-    sprites = write(tmp_path / "sprites.tfrecords", [sprites_record(0)])
-    fails(sprites, "sprites.tfrecords: record 0, byte 0: feature 'mask' has 24576 numbers")
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    six = copy / "objects_room_test_six_objects.tfrecords"
-    shutil.copy(copy / "objects_room_train.tfrecords", six)
-    fails(copy, r"six_objects\.tfrecords: record 0, byte 0: feature 'mask' has 28672 numbers")

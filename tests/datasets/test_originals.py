@@ -67,9 +67,3 @@ def test_a_dataset_without_an_address_says_what_to_do(name, variant, tmp_path):
         prepare(Request(name, variant, data_dir=tmp_path, download=True))
     assert "--from" in caught.value.advice
     assert not list(tmp_path.rglob("*.h5"))
-
-
-def test_download_and_from_exclude_each_other(tmp_path):
-    request = Request("clevr", None, tmp_path / "x", data_dir=tmp_path, download=True)
-    with pytest.raises(UserError, match=r"--download and --from .*: type one of them"):
-        prepare(request)

@@ -1,4 +1,7 @@
-"""Preparation as a user does it: any number of workers, killed and taken up again."""
+"""Preparation as a user does it: any number of workers and any engine, killed and taken up."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -6,14 +9,16 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.prepare import preparation as module
 from slotbench.datasets.prepare.preparation import Request, prepare
+from slotbench.datasets.prepare.workers import Local
 from slotbench.errors import UserError
-from tests.datasets.whole import fingerprint, killed_after, stop_after
+from tests.commands import slotbench
+from tests.datasets.whole import fingerprint, killed_after, refused, stop_after
 
 SIZES = {"train": 130, "val": 20, "test": 20}
 
 
 def sprites(folder, **fields):
-    return Request("multi-dsprites", sizes=SIZES, data_dir=folder, **fields)
+    return Request("multi-dsprites", data_dir=folder, **{"sizes": SIZES, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +36,12 @@ def test_the_number_of_workers_changes_nothing(one_worker, tmp_path):
 
 
 def test_video_is_counted_in_clips(tmp_path):
-    fields = {"image_size": 32, "data_dir": tmp_path, "workers": 1}
+    fields = {"image_size": 32, "data_dir": tmp_path, "workers": 1, "seed": 2**64 - 1}
     few = Request("multi-dsprites-video", sizes={"train": 11, "val": 1, "test": 1}, **fields)
     path = prepare(few)
     with DatasetFile(path) as dataset:
         assert (dataset.rows("train"), dataset.size("train")) == (11, 110)
+        assert dataset.attributes["seed"] == 2**64 - 1
     assert prepare(few) == path
     with pytest.raises(UserError, match="clips in train 11 instead of 7"):
         prepare(Request("multi-dsprites-video", sizes={"train": 7}, **fields))
@@ -84,9 +90,8 @@ def test_a_file_that_is_there_is_kept(one_worker, monkeypatch):
     ],
 )
 def test_a_file_made_otherwise_is_not_replaced(one_worker, fields, message):
-    asked = {"sizes": SIZES, "data_dir": one_worker.parent, **fields}
     with pytest.raises(UserError, match=message):
-        prepare(Request("multi-dsprites", **asked))
+        prepare(sprites(one_worker.parent, **fields))
 
 
 def test_variants_have_files_of_their_own(tmp_path):
@@ -96,8 +101,75 @@ def test_variants_have_files_of_their_own(tmp_path):
     assert module.path_of("clevr", "clevr10", tmp_path) == tmp_path / "clevr-clevr10.h5"
 
 
-@pytest.mark.parametrize("fields", [{"sizes": {"val": 0}}, {"image_size": 8}, {"variant": "x"}])
-def test_bad_options_are_refused(tmp_path, fields):
-    with pytest.raises(UserError):
-        prepare(Request("multi-dsprites", data_dir=tmp_path, **fields))
-    assert list(tmp_path.iterdir()) == []
+BAD = [
+    ({"sizes": {"val": 0}}, "--val 0: expected 1 to"),
+    ({"image_size": 8}, "--image-size 8: expected 16"),
+    ({"variant": "x"}, "variant of multi-dsprites"),
+    *(({"seed": seed}, f"--seed {seed}: expected") for seed in (2**64, -(2**63) - 1)),
+    ({"download": True, "source": Path("x")}, "--download and --from x: type one of them"),
+    ({"engine": "rai"}, "engine 'rai'"),
+    ({"address": "10.0.0.1:6379"}, "--address: the engine 'local' runs only on this machine"),
+    ({"engine": "ray", "source": Path("x")}, "--engine ray: only rendering is spread"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), BAD)
+def test_bad_options_are_refused(tmp_path, fields, message):
+    refused(sprites(tmp_path / "data", **fields), message)
+
+
+def test_a_dataset_that_cannot_render_says_so_through_the_engine():
+    with pytest.raises(UserError, match="shapestacks is not made here") as error:
+        list(Local(workers=1).render_all(("shapestacks", "default", 32, 0), {"a": ("test", 0, 2)}))
+    assert error.value.advice.startswith("Fetch")
+
+
+def test_without_ray_it_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    error = refused(sprites(tmp_path, engine="ray"), "needs the package ray")
+    assert error.advice == "Type: pip install 'slotbench[ray]'"
+
+
+PLUGIN = """
+from slotbench.datasets.sets.multi_dsprites import MultiDSprites
+from slotbench.errors import UserError
+from slotbench.registry import register
+
+@register("datasets")
+class Mine(MultiDSprites):
+    name = "mine"
+    summary = "one"
+    source = "none"
+    variants = ("binarized",)
+    licence = "none"
+
+    def render(self, split, start, stop):
+        if split == "test":
+            raise UserError("no such part", "Type: nothing")
+        return super().render(split, start, stop)
+"""
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_file_and_stops(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    sizes = " ".join(f"--{split} {n}" for split, n in SIZES.items())
+
+    def run(engine, *words, name="multi-dsprites"):
+        options = f"{name} {sizes} --image-size 32 --workers 2 --engine {engine}"
+        folder = ("--data-dir", str(tmp_path / engine))
+        return slotbench(*words, "prepare", *options.split(), *folder)
+
+    one, two = run("local"), run("ray")
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    paths = [tmp_path / engine / "multi-dsprites.h5" for engine in ("local", "ray")]
+    assert fingerprint(paths[0]) == fingerprint(paths[1])
+    assert "Traceback" not in two.stderr
+    # What a dataset of a plugin raises comes back as it was raised.
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    three = run("ray", "--plugin", str(tmp_path / "mine.py"), name="mine")
+    assert three.returncode == 2, three.stderr
+    assert "no such part" in three.stderr
+    assert "Traceback" not in three.stderr
+    assert not (tmp_path / "ray" / "mine.h5").exists()

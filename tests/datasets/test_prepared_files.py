@@ -255,15 +255,6 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     assert folder_of(path).is_dir()
 
 
-def test_seeds_beyond_64_bits_are_refused_at_once(tmp_path):
-    for seed in (2**64, -(2**63) - 1):
-        with pytest.raises(UserError, match=f"--seed {seed}: expected"):
-            prepare(sprites(tmp_path, seed=seed))
-    assert list(tmp_path.iterdir()) == []
-    with DatasetFile(prepare(sprites(tmp_path, seed=2**64 - 1))) as dataset:
-        assert dataset.attributes["seed"] == 2**64 - 1
-
-
 FULL = """
 import resource, sys
 from pathlib import Path

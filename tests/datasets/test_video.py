@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slotbench.datasets.format import loader as module
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader
 from slotbench.datasets.format.schema import Layout
@@ -16,7 +15,6 @@ from slotbench.datasets.prepare.sheet import draw_sheet
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
-from tests.datasets.test_loader import assert_same_batches
 
 FRAMES = 5
 VIDEO = Layout(LAYOUT.height, LAYOUT.width, LAYOUT.objects, LAYOUT.properties, frames=FRAMES)
@@ -150,19 +148,6 @@ def test_steps_and_seeds_choose_clips_and_frames(video):
     whole = Loader(video, "train", 40, seed=0, frames=2)
     (clip, frame), (later_clip, later) = (drawn(whole.batch(step)) for step in (0, 1))
     assert (frame[np.argsort(clip[:, 0]), 0] != later[np.argsort(later_clip[:, 0]), 0]).any()
-
-
-@pytest.mark.parametrize("frames", [1, 2, FRAMES])
-@pytest.mark.parametrize("batch", [7, 16])
-def test_memory_and_windows_of_clips_give_the_same_batches(video, monkeypatch, batch, frames):
-    # Blocks of 3 clips and windows of 2 blocks, so that batches cross their borders.
-    monkeypatch.setattr(module, "BLOCK", 3 * FRAMES)
-    monkeypatch.setattr(module, "WINDOW", 2)
-    keys = ("image", "mask", "property/color")
-    memory = Loader(video, "train", batch, seed=3, keys=keys, frames=frames)
-    file = Loader(video, "train", batch, seed=3, keys=keys, frames=frames, memory_budget=0)
-    assert frames == 1 or len(module._plan(40, 3, 0, file.block)[1]) == 7
-    assert_same_batches(memory, file)
 
 
 def test_a_sheet_shows_a_clip_on_each_line(video, tmp_path):
