@@ -2,6 +2,8 @@
 
 import gzip
 import struct
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import crc32c
 import numpy as np
@@ -68,119 +70,113 @@ def write(path, records):
     return path
 
 
-def clevr_arrays(index, objects):
-    """Image, mask, codes and numbers of squares in the crop; entity i is at column 64 + 18 i."""
+class Form(NamedTuple):
+    """How the records of a dataset are stored."""
+
+    image: tuple[int, int, int]
+    entities: int
+    place: Callable[[int], tuple[slice, slice]]
+    """Where an entity is drawn."""
+    codes: Mapping[str, int]
+    """Key -> number of classes, which count from 1."""
+    numbers: Mapping[str, int]
+    """Key -> numbers of each entity."""
+    as_bytes: bool = False
+    """Whether codes are bytes; else they are floats."""
+    last: bool = False
+    """Whether a mask is (H, W, entities), not (entities, H, W)."""
+    crop: tuple[slice, slice] = (slice(None), slice(None))
+
+
+CLEVR = Form(
+    (240, 320, 3),
+    11,
+    lambda entity: (slice(100, 116), slice(64 + 18 * entity, 80 + 18 * entity)),
+    {"shape": 3, "color": 8, "material": 2, "size": 2},
+    {"x": 1, "y": 1, "z": 1, "rotation": 1, "pixel_coords": 3},
+    as_bytes=True,
+    crop=(slice(29, 221), slice(64, 256)),
+)
+TETROMINOES = Form(
+    (35, 35, 3),
+    4,
+    lambda entity: (
+        slice(10 * entity - 6, 10 * entity + 4),
+        slice(10 * entity - 7, 10 * entity + 3),
+    ),
+    {"shape": 19},
+    {"x": 1, "y": 1, "color": 3},
+    crop=(slice(2, 34), slice(2, 34)),
+)
+COLORS = {"": (0, 0, 0), "red": (1, 0, 0), "cyan": (0, 1, 1), "yellow": (1, 1, 0)}
+"""Of tetrominoes, whose colours are classes."""
+SPRITES = {
+    variant: Form(
+        (64, 64, channels),
+        entities,
+        lambda entity: (slice(10 * entity, 10 * entity + 8), slice(20, 40)),
+        {"shape": 3},
+        {"x": 1, "y": 1, "scale": 1, "orientation": 1, "color": channels},
+        last=True,
+    )
+    for variant, entities, channels in (
+        ("colored_on_grayscale", 6, 3),
+        ("colored_on_colored", 5, 3),
+        ("binarized", 4, 1),
+    )
+}
+
+
+def drawn(form, index, objects):
+    """Image, labels, and the arrays (entities, d) of a record; padding holds numbers too."""
     generator = np.random.default_rng(index)
-    image = np.full((240, 320, 3), 100, np.uint8)
-    mask = np.zeros((11, 240, 320, 1), np.uint8)
+    labels = np.zeros(form.image[:2], np.uint8)
     for entity in range(1, objects + 1):
-        place = (slice(100, 116), slice(64 + 18 * entity, 80 + 18 * entity))
-        image[place] = generator.integers(0, 256, 3)
-        mask[entity][place] = 255
-    mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
-    present = np.arange(11) <= objects
-    classes = {"shape": 3, "color": 8, "material": 2, "size": 2}
-    codes = {key: generator.integers(1, n + 1, 11) * present for key, n in classes.items()}
-    numbers = {key: generator.uniform(-3, 3, 11) * present for key in ("x", "y", "z", "rotation")}
-    numbers["pixel_coords"] = generator.uniform(0, 320, (11, 3))
-    numbers["visibility"] = present.astype(float)
-    return image, mask, codes, numbers
+        labels[form.place(entity)] = entity
+    colors = [20 * labels, np.full_like(labels, index), np.where(labels > 0, 90, 200)]
+    image = np.stack(colors[: form.image[2]], axis=-1).astype(np.uint8)
+    present = np.arange(form.entities)[:, None] <= objects
+    sizes = {key: (form.entities, dim) for key, dim in form.numbers.items()}
+    stored = {key: generator.uniform(-3, 3, size) for key, size in sizes.items()}
+    for key, classes in form.codes.items():
+        stored[key] = generator.integers(1, classes + 1, present.shape) * present
+    if form is TETROMINOES:
+        stored["color"] = np.array(list(COLORS.values()))
+    return image, labels, {**stored, "visibility": present}
 
 
-def clevr_record(index, objects, **replaced):
-    """The order of the features differs between records; ``replaced`` are stored as they are."""
-    image, mask, codes, numbers = clevr_arrays(index, objects)
-    floats = packed_floats if index % 2 else loose_floats
-    features = {
+def pixels(image, labels, entities, last=False):
+    """The features of an image and the masks of its entities."""
+    mask = 255 * (labels[..., None] == np.arange(entities)).astype(np.uint8)
+    return {
         "image": single_bytes(image),
-        "mask": single_bytes(mask),
-        **{key: single_bytes(values.astype(np.uint8)) for key, values in codes.items()},
-        **{key: floats(values) for key, values in numbers.items()},
-        **replaced,
+        "mask": single_bytes(mask if last else mask.transpose(2, 0, 1)),
     }
-    return example(dict(sorted(features.items(), reverse=bool(index % 2))))
 
 
-def clevr_held(index, objects):
-    """The crop of 192 pixels; classes are called by their codes."""
-    image, mask, codes, numbers = clevr_arrays(index, objects)
-    crop, there = (slice(29, 221), slice(64, 256)), slice(1, objects + 1)
-    properties = {key: [f"{key}-{code}" for code in codes[key][there]] for key in codes}
-    properties["position"] = np.stack([numbers[key][there] for key in "xyz"], axis=1)
-    properties |= {key: numbers[key][there] for key in ("rotation", "pixel_coords")}
-    return Held(image[crop], mask[..., 0].argmax(axis=0)[crop], properties)
-
-
-SPRITES = {"colored_on_grayscale": (6, 3), "colored_on_colored": (5, 3), "binarized": (4, 1)}
-"""Variant -> entities and channels."""
-
-
-def sprites_arrays(index, sprites=2, entities=6, channels=3):
-    """Image, mask and numbers."""
-    generator = np.random.default_rng(index)
-    image = np.full((64, 64, channels), 50, np.uint8)
-    mask = np.zeros((64, 64, entities, 1), np.uint8)
-    for entity in range(1, sprites + 1):
-        place = (slice(10 * entity, 10 * entity + 8), slice(20, 40))
-        image[place] = 40 * entity
-        mask[place][..., entity, 0] = 255
-    mask[..., 0, 0] = 255 * (mask[..., 1:, 0].sum(axis=-1) == 0)
-    numbers = {key: generator.random(entities) for key in ("x", "y", "scale", "orientation")}
-    numbers["shape"] = generator.integers(1, 4, entities).astype(float)
-    numbers["color"] = generator.random((entities, channels))
-    numbers["visibility"] = (np.arange(entities) <= sprites).astype(float)
-    return image, mask, numbers
-
-
-def sprites_record(index, sprites=2, entities=6, channels=3, **replaced):
-    image, mask, numbers = sprites_arrays(index, sprites, entities, channels)
-    stored = {key: packed_floats(values) for key, values in numbers.items()}
-    pixels = {"image": single_bytes(image), "mask": single_bytes(mask)}
-    return example({**pixels, **stored, **replaced})
-
-
-def sprites_held(index, sprites, entities, channels):
-    image, mask, numbers = sprites_arrays(index, sprites, entities, channels)
-    there, keys = slice(1, sprites + 1), ["scale", "orientation", *["color"] * (channels == 3)]
-    properties = {key: numbers[key][there] for key in keys}
-    properties["shape"] = [f"shape-{code:.0f}" for code in numbers["shape"][there]]
-    properties["position"] = np.stack([numbers["x"][there], numbers["y"][there]], axis=1)
-    return Held(np.broadcast_to(image, (64, 64, 3)), mask[..., 0].argmax(axis=-1), properties)
-
-
-def tetrominoes_arrays(index):
-    """Squares of 10x10 pixels at (3 + 10 i, 4 + 10 i) in red, cyan, yellow; entity 0 is zeros."""
-    colors = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0)])
-    image, mask = np.zeros((35, 35, 3), np.uint8), np.zeros((4, 35, 35, 1), np.uint8)
-    numbers = {key: np.zeros(4) for key in ("x", "y", "shape")}
-    for entity in (1, 2, 3):
-        x, y = 10 * entity - 7, 10 * entity - 6
-        place = (slice(y, y + 10), slice(x, x + 10))
-        image[place], mask[entity][place] = 255 * colors[entity], 255
-        numbers["x"][entity], numbers["y"][entity] = x, y
-        numbers["shape"][entity] = (index + 6 * entity) % 19 + 1
-    mask[0] = 255 * (mask[1:].sum(axis=0) == 0)
-    return image, mask, {**numbers, "color": colors, "visibility": np.ones(4)}
-
-
-def tetrominoes_record(index, **replaced):
-    image, mask, numbers = tetrominoes_arrays(index)
+def record(form, index, objects, **replaced):
+    """The order of the features differs between records; ``replaced`` are stored as they are."""
+    image, labels, stored = drawn(form, index, objects)
     floats = packed_floats if index % 2 else loose_floats
-    stored = {key: floats(values) for key, values in numbers.items()}
-    pixels = {"mask": single_bytes(mask), "image": single_bytes(image)}
-    return example({**pixels, **stored, **replaced})
+    features = pixels(image, labels, form.entities, form.last)
+    for key, values in stored.items():
+        coded = form.as_bytes and key in form.codes
+        features[key] = single_bytes(values.astype(np.uint8)) if coded else floats(values)
+    return example(dict(sorted({**features, **replaced}.items(), reverse=bool(index % 2))))
 
 
-def tetrominoes_held(index):
-    """The crop of 32 pixels begins at pixel 2; the last square loses what is beyond pixel 33."""
-    image, mask, numbers = tetrominoes_arrays(index)
-    crop = (slice(2, 34), slice(2, 34))
-    properties = {
-        "shape": [f"shape-{code:.0f}" for code in numbers["shape"][1:]],
-        "color": ["red", "cyan", "yellow"],
-        "position": np.stack([numbers["x"][1:], numbers["y"][1:]], axis=1),
-    }
-    return Held(image[crop], mask[..., 0].argmax(axis=0)[crop], properties)
+def held(form, index, objects):
+    """What the crop shows; classes are called by their codes."""
+    image, labels, stored = drawn(form, index, objects)
+    there = {key: values[1 : objects + 1] for key, values in stored.items()}
+    found = {key: [f"{key}-{code}" for code in there[key][:, 0]] for key in form.codes}
+    axes = [key for key in form.numbers if key in "xyz"]
+    found["position"] = np.concatenate([there[key] for key in axes], axis=1)
+    for key in form.numbers.keys() - {*axes} - ({"color"} if image.shape[2] == 1 else set()):
+        found[key] = there[key][:, 0] if form.numbers[key] == 1 else there[key]
+    if form is TETROMINOES:
+        found["color"] = list(COLORS)[1:]
+    return Held(np.broadcast_to(image, (*labels.shape, 3))[form.crop], labels[form.crop], found)
 
 
 def room_arrays(index, objects, walls=2):
@@ -197,10 +193,8 @@ def room_arrays(index, objects, walls=2):
     return image, labels
 
 
-def room_record(index, objects, entities=7, walls=2, **replaced):
-    image, labels = room_arrays(index, objects, walls)
-    mask = 255 * (np.arange(entities)[:, None, None, None] == labels[..., None]).astype(np.uint8)
-    return example({"image": single_bytes(image), "mask": single_bytes(mask), **replaced})
+def room_record(index, objects, entities=7, walls=2):
+    return example(pixels(*room_arrays(index, objects, walls), entities))
 
 
 def room_held(index, objects, walls):

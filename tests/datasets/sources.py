@@ -71,8 +71,10 @@ def records(name, record):
 
 
 def clevr(variant, most):
-    write = records("clevr", lambda index: originals.clevr_record(index, OBJECTS[index]))
-    splits = kept([originals.clevr_held(*each) for each in enumerate(OBJECTS[:10])], most)
+    write = records("clevr", lambda index: originals.record(originals.CLEVR, index, OBJECTS[index]))
+    splits = kept(
+        [originals.held(originals.CLEVR, *each) for each in enumerate(OBJECTS[:10])], most
+    )
     return Source("clevr", variant, 192, write, splits, "val: records 7 to 7")
 
 
@@ -94,15 +96,16 @@ def clevr_zip(variant, most):
 
 
 def sprites(variant):
-    kind = (2, *originals.SPRITES[variant])
-    write = records(f"sprites_{variant}", lambda index: originals.sprites_record(index, *kind))
-    splits = shared([originals.sprites_held(index, *kind) for index in range(10)])
+    form = originals.SPRITES[variant]
+    write = records(f"sprites_{variant}", lambda index: originals.record(form, index, 2))
+    splits = shared([originals.held(form, index, 2) for index in range(10)])
     return Source("multi-dsprites", variant, 64, write, splits, "test: records 8 to 9")
 
 
 def tetrominoes():
-    write = records("tetrominoes_train", originals.tetrominoes_record)
-    splits = shared(list(map(originals.tetrominoes_held, range(10))))
+    form = originals.TETROMINOES
+    write = records("tetrominoes_train", lambda index: originals.record(form, index, 3))
+    splits = shared([originals.held(form, index, 3) for index in range(10)])
     return Source("tetrominoes", None, 32, write, splits, "test: records 8 to 9")
 
 
@@ -159,7 +162,8 @@ def movi(variant):
     """TFDS's train is train without its last 5 %; its test is there where it is written."""
 
     def write(root, images):
-        sizes = {**originals_movi.SIZES, "validation": (images // 3,)}
+        train = images * 3 // 10, images * 4 // 10
+        sizes = {"train": train, "validation": (images // 3,)}
         sizes |= {"test": (2,)} if variant == "c" else {}
         return originals_movi.write(root, variant, sizes)
 
@@ -167,7 +171,7 @@ def movi(variant):
     splits = {"train": held[:6], "val": held[6:7], "test": held[7:10]}
     splits |= {"test-held-out": held[10:]} if variant == "c" else {}
     rule = "last 5 % is train, these are val"
-    return Source("movi", variant, originals_movi.SIDE, write, splits, rule, images=4)
+    return Source("movi", variant, originals_movi.SIDE, write, splits, rule, images=5)
 
 
 def coco(variant):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.render import clevr_scene
-from slotbench.datasets.render.clevr_scene import GAP, MARGIN, SIZES
+from slotbench.datasets.render.clevr_scene import GAP, MARGIN, ROW_OFFSET, SIZES
 from slotbench.datasets.render.clevrtex_scene import KINDS, PLAIN, sample_scene
 from slotbench.datasets.render.meshes import mesh
 from slotbench.datasets.sets.clevr import Clevr
@@ -14,11 +14,11 @@ from slotbench.datasets.sets.clevrtex import ClevrTex
 from slotbench.rng import numpy_generator
 
 IMAGES = 4
-SCENES = {"clevr10": (clevr_scene.sample_scene, SIZES, 29)}
+SCENES = {"clevr10": (clevr_scene.sample_scene, SIZES, 29, ROW_OFFSET)}
 SCENES |= {
-    name: (partial(sample_scene, kind), dict(kind.sizes), 24) for name, kind in KINDS.items()
+    name: (partial(sample_scene, kind), dict(kind.sizes), 24, 0) for name, kind in KINDS.items()
 }
-"""How a scene is sampled, the radius of each size, and the first row of the crop of 320x240."""
+"""How it is sampled, the radius of each size, the crop's first row of 240, and its offset."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def projected(point, camera, target=(0, 0, 0)):
 
 @pytest.mark.parametrize("name", SCENES)
 def test_scenes_follow_the_rules_of_the_published_generators(name):
-    (sample, sizes, top), generator = SCENES[name], numpy_generator(0, "scenes", name)
+    (sample, sizes, top, offset), generator = SCENES[name], numpy_generator(0, "scenes", name)
     for count in 5 * (3, 6, 10):
         scene = sample(count, generator)
         assert len(scene.objects) == count
@@ -54,6 +54,8 @@ def test_scenes_follow_the_rules_of_the_published_generators(name):
             # 35 mm on 32 mm of 320 pixels; the crop has 192 of them.
             seen = (350 * projected(one.position, scene.camera) + (96, 120 - top)) / 192
             assert ((seen >= 0) & (seen <= 1)).all()
+            found = clevr_scene.project(np.array([one.position]), scene.camera, offset)[0]
+            assert found[:2] == pytest.approx(seen)
             for two in scene.objects[:i]:
                 between = np.subtract(one.position, two.position)[:2]
                 assert np.hypot(*between) >= sizes[one.size] + sizes[two.size] + GAP

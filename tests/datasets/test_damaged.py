@@ -10,20 +10,13 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.prepare.preparation import Request
+from tests.datasets import originals
 from tests.datasets import originals_clevr_zip as zips
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets import originals_coco as coco
 from tests.datasets import originals_movi as movi
 from tests.datasets import originals_shapestacks as stacks
-from tests.datasets.originals import (
-    SPRITES,
-    clevr_record,
-    packed_floats,
-    single_bytes,
-    sprites_record,
-    tetrominoes_record,
-    write,
-)
+from tests.datasets.originals import packed_floats, record, single_bytes, write
 from tests.datasets.originals_images import grey, palette, png, rgb
 from tests.datasets.sources import SOURCES
 from tests.datasets.test_archives import zip_of
@@ -301,13 +294,12 @@ CLEVR_ZIP = {
 }
 
 
-def _record(make, key, feature):
+def _record(form, key, feature):
     """The second record has another feature."""
-    return lambda path: write(path, [make(0), make(1, **{key: feature})])
+    return lambda path: write(path, [record(form, 0, 3), record(form, 1, 3, **{key: feature})])
 
 
-_clevr = partial(_record, partial(clevr_record, objects=3))
-_pieces = partial(_record, tetrominoes_record)
+_clevr, _pieces = partial(_record, originals.CLEVR), partial(_record, originals.TETROMINOES)
 SECOND, NUMBERS, FOUR = "record 1, byte [1-9][0-9,]*: feature ", np.ones(11), np.ones(4)
 BYTES = NUMBERS.astype(np.uint8)
 CLEVR = {
@@ -327,7 +319,7 @@ TETROMINOES = {
     SECOND + "'shape' has a code outside 1 to 19": _pieces("shape", packed_floats(20 * FOUR)),
     SECOND + "'color' has a code outside 1 to 6": _pieces("color", packed_floats(np.zeros((4, 3)))),
 }
-OTHERS = [sprites_record(0, 2, *SPRITES[variant]) for variant in SPRITES]
+OTHERS = [record(form, 0, 2) for form in originals.SPRITES.values()]
 MULTI_DSPRITES = {
     "record 0, byte 0: feature 'mask' has": lambda path: write(path, OTHERS[1:]),
     "record 1, byte [0-9,]+: feature 'image' has": lambda path: write(path, OTHERS[::2]),

@@ -194,7 +194,7 @@ def test_another_call_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "notes", [b"", b"[]", b"\xff", b'{"url": 3}', b'{"url": "http://x/y", "etag": "1"}']
+    "notes", [b"", b"[]", b"\xff", b'{"url": 3}', b'{"url": "http://x/y", "etag": "\\"1\\""}']
 )
 def test_a_part_of_unknown_origin_is_dropped(notes, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(OTHER[:1000])

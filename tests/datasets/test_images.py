@@ -46,7 +46,9 @@ PIXELS = {
     # Alpha is dropped and never blended.
     "alpha": (encode(Image.fromarray(np.dstack([COLORS, 0 * GREY]))), COLORS),
     "palette": (
-        stored(COUNTED % 3, 8, 3, b"PLTE" + bytes(SHOWN.ravel()), b"tRNS" + bytes([0, 9, 255])),
+        stored(
+            COUNTED % 3, 8, 3, b"PLTE" + bytes(SHOWN.ravel().tolist()), b"tRNS" + bytes([0, 9, 255])
+        ),
         SHOWN[COUNTED % 3],
     ),
     # Of 16 bits the upper eight are kept.
@@ -105,7 +107,7 @@ REFUSED = [
     (encode(Image.fromarray(GREY), "JPEG"), "x: this is not a PNG", (read_labels,)),
     (encode(Image.fromarray(COLORS), "GIF"), "x: this is not a PNG or JPEG", (read_image,)),
     (changed_pixel(), "x: the image is damaged or truncated", (read_image,)),  # by its checksum
-    *((data[: len(data) // 2], "x: the image is damaged", (read_image,)) for data in WHOLE),
+    *((data[: len(data) // 2], "x: .*damaged", (read_image,)) for data in WHOLE),
     (b"", "x: this is not a PNG or JPEG", (read_image,)),
 ]
 

@@ -16,7 +16,7 @@ from tests.datasets import originals_clevr_zip as zips
 from tests.datasets import originals_clevrtex as tex
 from tests.datasets import originals_movi as movi
 from tests.datasets import originals_shapestacks as stacks
-from tests.datasets.originals import clevr_record, packed_floats, sprites_record, write
+from tests.datasets.originals import CLEVR, SPRITES, packed_floats, record, write
 from tests.datasets.originals_images import grey, rgb
 from tests.datasets.sources import SOURCES
 from tests.datasets.whole import fingerprint, read_all, refused, requests_of
@@ -147,7 +147,7 @@ def test_objects_beside_the_crop_are_not_visible(index, axis, side, tmp_path):
 
 def test_the_two_originals_are_told_apart(tmp_path):
     packed = zips.write_clevr(tmp_path / "CLEVR_v1.0.zip", [3] * 7, [4] * 4)
-    records = write(tmp_path / "clevr.tfrecords", [clevr_record(i, 3) for i in range(10)])
+    records = write(tmp_path / "clevr.tfrecords", [record(CLEVR, i, 3) for i in range(10)])
     asked = of_clevr(packed, data_dir=tmp_path)
     assert prepare(asked) == prepare(asked)
     with pytest.raises(UserError, match=r"with original 'CLEVR_v1\.0, without masks' instead of"):
@@ -174,12 +174,13 @@ def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path):
     numbers = np.arange(6.0)
     numbers[3:] = np.nan
     visibility = np.array([1, 0, 1, 0, 0, 0])
-    stored = sprites_record(0, x=packed_floats(numbers), visibility=packed_floats(visibility))
+    changed = {"x": packed_floats(numbers), "visibility": packed_floats(visibility)}
+    stored = record(SPRITES["colored_on_grayscale"], 0, 2, **changed)
     source = write(tmp_path / "x.tfrecords", [stored])
     ((_, batch),) = multi_dsprites_importer(source, "colored_on_grayscale", 64).batches(0, 10)
-    image, mask = batch["image"][0], batch["mask"][0]
-    assert (mask[(image == 80).all(axis=-1)] == 1).all()
-    assert (mask[(image == 40).all(axis=-1)] == 255).all()
+    red, mask = batch["image"][0, ..., 0], batch["mask"][0]
+    assert (mask[red == 40] == 1).all()
+    assert (mask[red == 20] == 255).all()
     assert batch["visible"].tolist() == [[True, False, False, False, False]]
     assert batch["property/position"][0, :, 0].tolist() == [2, 0, 0, 0, 0]
 

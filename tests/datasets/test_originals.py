@@ -10,7 +10,7 @@ from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 from slotbench.errors import UserError
 from slotbench.registry import entries
 from slotbench.results import verify
-from tests.datasets.originals import SPRITES, sprites_record, write
+from tests.datasets.originals import SPRITES, record, write
 from tests.datasets.server import good, serving
 
 
@@ -22,8 +22,7 @@ def serve_sprites(server, monkeypatch):
 
 @pytest.fixture
 def records(tmp_path):
-    kind = (2, *SPRITES["binarized"])
-    made = [sprites_record(index, *kind) for index in range(10)]
+    made = [record(SPRITES["binarized"], index, 2) for index in range(10)]
     return write(tmp_path / "x", made).read_bytes()
 
 

@@ -16,7 +16,7 @@ from slotbench.datasets.shifts import shift_prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, parse, split_of
 from slotbench.errors import UserError
 from slotbench.results import verify
-from tests.datasets.originals import clevr_record, write
+from tests.datasets.originals import CLEVR, record, write
 from tests.datasets.originals_clevr_zip import write_clevr
 from tests.datasets.test_features import Means
 from tests.datasets.whole import stop_after
@@ -180,7 +180,7 @@ def command(imported, shown):
 def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     source = folder / "clevr_with_masks_train.tfrecords"
-    write(source, [clevr_record(index, 3 + index % 4) for index in range(10)])
+    write(source, [record(CLEVR, index, 3 + index % 4) for index in range(10)])
     path = prepare(Request("clevr", source=source, data_dir=folder, shifts=parse("crop")))
     source.unlink()
     return path

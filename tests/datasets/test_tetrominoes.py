@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slotbench.datasets.sets import tetrominoes
-from tests.datasets.originals import single_bytes, tetrominoes_record, write
+from tests.datasets.originals import TETROMINOES, record, single_bytes, write
 
 
 def fixed_tetrominoes():
@@ -74,7 +74,7 @@ def test_other_sizes_are_the_middle_and_whole_multiples(images):
 
 def test_masks_that_are_all_empty_are_not_labelled(tmp_path):
     empty = single_bytes(np.zeros((4, 35, 35, 1), np.uint8))
-    path = write(tmp_path / "tetrominoes.tfrecords", [tetrominoes_record(0, mask=empty)])
+    path = write(tmp_path / "tetrominoes.tfrecords", [record(TETROMINOES, 0, 3, mask=empty)])
     ((_, batch),) = tetrominoes.tetrominoes_importer(path, 32).batches(0, 10)
     assert (batch["mask"] == 255).all()
     assert not batch["visible"].any()
