@@ -24,7 +24,7 @@ def numbered(tmp_path):
 def _small_windows(monkeypatch):
     """Small blocks and windows, so that batches cross their borders."""
     monkeypatch.setattr(module, "BLOCK", 15)
-    monkeypatch.setattr(module, "WINDOW", 3)
+    monkeypatch.setattr(module, "WINDOW", 2)
     module._plan.cache_clear()
     yield
     module._plan.cache_clear()
