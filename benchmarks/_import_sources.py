@@ -37,10 +37,11 @@ def make(name: str, folder: Path) -> Path:
         return Path(originals_movi.write(folder / "movi_a", sizes=sizes, side=128))
     if name in ("folder", "coco"):
         return (_folder if name == "folder" else _coco)(folder / name, count)
+    sprites = originals.SPRITES["colored_on_grayscale"]
     records: Callable[[int], bytes] = {
-        "clevr": lambda index: originals.clevr_record(index, 3 + index % 8),
-        "multi-dsprites": originals.sprites_record,
-        "tetrominoes": originals.tetrominoes_record,
+        "clevr": lambda index: originals.record(originals.CLEVR, index, 3 + index % 8),
+        "multi-dsprites": lambda index: originals.record(sprites, index, 2),
+        "tetrominoes": lambda index: originals.record(originals.TETROMINOES, index, 3),
         "objects-room": lambda index: originals.room_record(index, 3),
     }[name]
     file = {

@@ -25,22 +25,22 @@ def objects_of(index):
     return 1 + index % 4
 
 
-def labels(index, time):
+def labels(index, time, side=SIDE):
     """Object i is a bar that moves to the right; the last hides in the second half of the clip."""
-    found = np.zeros((SIDE, SIDE), np.uint8)
+    found = np.zeros((side, side), np.uint8)
     n = objects_of(index)
     for label in range(1, n + 1):
         if label == n and time >= FRAMES // 2:
             continue
-        left, top = (time + index) % 12, 4 * (label - 1)
-        found[top : top + 2, left : left + 4] = label
+        left, top = (time + index) % (side - side // 4), (side // 4) * (label - 1)
+        found[top : top + side // 8, left : left + side // 4] = label
     return found
 
 
-def image(index, time):
+def image(index, time, side=SIDE):
     """Red is 50 times the label, green the clip, blue the frame."""
-    found = np.empty((SIDE, SIDE, 3), np.uint8)
-    found[..., 0] = 50 * labels(index, time)
+    found = np.empty((side, side, 3), np.uint8)
+    found[..., 0] = 50 * labels(index, time, side)
     found[..., 1], found[..., 2] = index, time
     return found
 
@@ -77,16 +77,16 @@ def held(variant, index):
 
 
 @lru_cache(256)
-def record(index, variant="a", **replaced):
+def record(index, variant="a", side=SIDE, **replaced):
     """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
     n, times = objects_of(index), range(FRAMES)
-    drawn = [labels(index, time) for time in times]
+    drawn = [labels(index, time, side) for time in times]
     visible = np.array([[(frame == i + 1).sum() for frame in drawn] for i in range(n)])
     generator = np.random.default_rng(index)
     features = {
         "metadata/num_instances": ints(np.array([n])),
         "camera/positions": packed_floats(generator.random((FRAMES, 3))),
-        "video": entries([rgb(image(index, time)) for time in times]),
+        "video": entries([rgb(image(index, time, side)) for time in times]),
         "segmentations": entries([grey(frame) for frame in drawn]),
         "depth": entries([grey(frame.astype(int) * 1000, 16) for frame in drawn]),
         "forward_flow": ints(generator.integers(0, 2**16, (FRAMES, 2, 2, 2))),
@@ -119,7 +119,7 @@ def information(variant, sizes):
     return {"name": f"movi_{variant}", "fileFormat": "tfrecord", "splits": splits}
 
 
-def write(root, variant="a", sizes=SIZES, replaced=None):
+def write(root, variant="a", sizes=SIZES, side=SIDE, replaced=None):
     """A folder of TFDS; clips are numbered through all shards, ``replaced`` are other records."""
     root.mkdir(parents=True, exist_ok=True)
     index = 0
@@ -127,7 +127,7 @@ def write(root, variant="a", sizes=SIZES, replaced=None):
         for number, n in enumerate(lengths):
             records = []
             for _ in range(n):
-                records.append((replaced or {}).get(index) or record(index, variant))
+                records.append((replaced or {}).get(index) or record(index, variant, side))
                 index += 1
             name = shard_name(variant, split, number, len(lengths))
             (root / name).write_bytes(b"".join(frame(data) for data in records))
