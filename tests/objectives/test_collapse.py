@@ -2,16 +2,24 @@
 
 import pytest
 import torch
+from torch import nn
 
 from slotbench import registry
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader, images_on
+from slotbench.datasets.format.views import ViewConfig, make_views
 from slotbench.evaluation import health
 from slotbench.evaluation.collapse import GREATEST_COSINE, LEAST_RANK, collapse_warning
+from slotbench.objectives.objective import TrainBatch
 from slotbench.results.leaderboard import leaderboard
 from slotbench.rng import torch_generator
+from slotbench.training.build import build
 from tests.objectives import tiny
 from tests.results.results import add_run, only, text_of
+
+STEPS = 100
+SIZES = ("core.width=16", "core.slots=4", "encoder.stride=4", "encoder.channels=16")
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +38,56 @@ def facts(slots):
 @torch.no_grad()
 def measured(made, scenes):
     """Of the test images."""
-    images = images_on(Loader(scenes, "test", 24, 0).batch(0), torch.device("cpu"))
+    images = images_on(Loader(scenes, "test", 24, 0).batch(0), CPU)
     return facts(made.eval().core(images, made.core.noise(24, torch_generator("health"))).slots)
+
+
+def train(made, scenes, rate):
+    """Train on two views of the images; the last loss."""
+    loader, optimizer = Loader(scenes, "train", 16, 0), torch.optim.Adam(made.parameters(), rate)
+    for step in range(STEPS):
+        images = images_on(loader.batch(step), CPU)
+        views = make_views(images, ViewConfig(), (0, "train", step))
+        loss = made.loss(TrainBatch(images, views, 0, step))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        made.after_step(step)
+    return float(loss.detach())
+
+
+def simsiam(scenes, seed, stop):
+    """SimSiam on the slots themselves: its projector could take a collapse upon itself."""
+    fields = ("objective.hidden=16", "objective.bottleneck=8", f"objective.stop_gradient={stop}")
+    choices = tiny.config(scenes, "simsiam", *SIZES, *fields, alignment="hungarian", seed=seed)
+    made = build(choices).train()
+    made.projector = nn.Identity()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_simsiam_collapses_without_its_stop_gradient_and_health_says_so(scenes, seed):
+    collapsed, healthy = simsiam(scenes, seed, "false"), simsiam(scenes, seed, "true")
+    before = measured(collapsed, scenes)
+    assert collapse_warning(before) is None
+    collapsed.train()
+    # It looks like success: views agree, better than where the gradient is stopped.
+    loss, with_stop = (train(made, scenes, 3e-3) for made in (collapsed, healthy))
+    assert loss < -0.97
+    assert loss < with_stop
+    found = measured(collapsed, scenes)
+    assert (
+        found["health/slot_cosine"] > 0.99 > 0.9 > measured(healthy, scenes)["health/slot_cosine"]
+    )
+    assert "the representation collapsed" in str(collapse_warning(found))
+
+
+def test_a_contrast_does_not_collapse(scenes):
+    made = build(tiny.config(scenes, "simclr", *SIZES, alignment="hungarian")).train()
+    train(made, scenes, 3e-3)
+    found = measured(made, scenes)
+    assert collapse_warning(found) is None
+    assert found["health/effective_rank"] > 2
 
 
 @pytest.mark.parametrize("core", registry.names("cores"))
