@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotbench import plugins
+from slotbench import plugins, progress
 from tests import commands
 
 
@@ -10,6 +10,7 @@ from tests import commands
 def clean(monkeypatch, names):  # noqa: ARG001
     """Whatever a test loads is gone after it."""
     monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(progress, "options", [])
     monkeypatch.setenv(plugins.VARIABLE, "")
 
 
