@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from slotbench import registry
+from slotbench import plugins, progress, registry
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
 from tests.commands import run_command
@@ -49,6 +49,17 @@ def write_blocks(path, train=48, val=24, test=24):
     return path
 
 
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """What a test registers or loads is gone after it."""
+    before = {kind: registry.entries(kind) for kind in registry.KINDS}
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(progress, "options", [])
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    yield
+    registry.restore(before)
+
+
 @pytest.fixture(params=[40, pytest.param(300, marks=pytest.mark.slow)])
 def count(request):
     """How many inputs are drawn for a test: few in ``make test``, more in ``make test-all``."""
@@ -74,14 +85,6 @@ def data(tmp_path_factory):
     from tests.objectives import tiny
 
     return tiny.write_data(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture
-def names():
-    """Names that a test registers are gone after it."""
-    before = {kind: registry.entries(kind) for kind in registry.KINDS}
-    yield
-    registry.restore(before)
 
 
 @pytest.fixture(scope="session")

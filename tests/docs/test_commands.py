@@ -103,7 +103,7 @@ def understood(words):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, names):  # noqa: ARG001
+def folder(tmp_path, monkeypatch):
     """An empty folder to work in. Probes take few steps, and nothing is written elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(evaluate.__kwdefaults__, "probe_steps", 50)
@@ -114,7 +114,6 @@ def folder(tmp_path, monkeypatch, names):  # noqa: ARG001
     for name in "abcdefgh":
         file = tmp_path / "photos" / f"{name}.png"
         Image.fromarray(np.full((40, 40, 3), ord(name), np.uint8)).save(file)
-    monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setenv(plugins.VARIABLE, "")
     monkeypatch.delenv("SLOTBENCH_PUBLISHED")  # a reader's leaderboard has the published runs
     return tmp_path

@@ -63,7 +63,7 @@ class Brightness(Metric):
 
 
 @pytest.fixture
-def registered(names):  # noqa: ARG001
+def registered():
     registry.register("metrics")(Brightness)
 
 

@@ -12,7 +12,6 @@ from slotbench.results.run import Run
 from tests.plugged.texts import DOTS, EXAMPLE, METRIC, MINE, OBJECTIVE, RANDOM, SMALL
 
 
-@pytest.mark.usefixtures("clean")
 def test_an_edited_plugin_makes_another_run(tmp_path):
     info = DatasetInfo("clevr", "clevr6", "rendered", "0" * 16, 64, 6, {})
     ids = []
@@ -73,7 +72,6 @@ def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_
         assert "Put the plugin back as it was" in err
 
 
-@pytest.mark.usefixtures("clean")
 def test_editing_a_plugin_while_its_run_trains_changes_nothing(tmp_path):
     (file := tmp_path / "mine.py").write_text(MINE)
     plugins.load(str(file))

@@ -59,7 +59,6 @@ def test_an_installed_package_adds_an_objective_a_core_and_a_dataset(
     assert "If from a package, install it" in said
 
 
-@pytest.mark.usefixtures("clean")
 def test_the_examples_objective_is_its_formula(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLE))
     from slotbench_example.objective import AlignmentUniformity, AlignmentUniformityConfig
@@ -229,7 +228,6 @@ def test_a_plugin_that_is_no_file_is_explained(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("clean")
 def test_a_file_is_loaded_once_and_disturbs_no_module_of_its_name(tmp_path):
     classes = []
     for folder in ("a", "b"):
@@ -249,7 +247,6 @@ def test_words_after_two_dashes_are_not_read():
     assert plugins.take(["--plugin=a=b.py", "list"]) == (["list"], ["a=b.py"])
 
 
-@pytest.mark.usefixtures("clean")
 def test_an_installed_package_that_fails_is_named_and_the_others_go_on(
     tmp_path, monkeypatch, capsys
 ):

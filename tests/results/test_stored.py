@@ -36,7 +36,6 @@ def passes(monkeypatch):
     return seen
 
 
-@pytest.mark.usefixtures("names")
 def test_evaluate_computes_what_is_missing(trained, blocks, passes, capsys, monkeypatch):
     def evaluate(metrics, **options):
         passes.clear()
