@@ -34,7 +34,9 @@ _ENDINGS = (
 """Endings of known formats."""
 _SAID = {
     "missing": "is missing",
-    **dict.fromkeys(("model_type", "dict_type", "dict_attributes_type"), "expected a JSON object"),
+    **dict.fromkeys(
+        ("model_type", "dict_type", "dict_attributes_type"), "expected keys and values"
+    ),
 }
 """Kind of a fault -> our words for it."""
 MEND = "Mend the file, or move it away."

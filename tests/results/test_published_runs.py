@@ -191,7 +191,7 @@ FAULTS = {
     f"status.json {LISTED}": changed("status.json", '"done"', '"running"'),
     "published/mine holds no manifest.json": lambda run: (run.results_dir / MANIFEST).unlink(),
     "manifest.json is not valid JSON": manifest(""),
-    "manifest.json: expected a JSON object": manifest("[1]"),
+    "manifest.json: expected keys and values": manifest("[1]"),
 }
 
 
