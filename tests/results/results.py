@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ Numbers = Mapping[str, float | None]
 ALL = dict.fromkeys(DEFAULT_METRICS, 0.5)
 USUAL = {"name": "clevr", "variant": "clevr6", "origin": "rendered", "size": 64}
 USUAL |= {"core": "slot-attention", "preset": "quick", "learning_rate": 2e-3, "steps": 3000}
-USUAL |= {"alignment": None, "overrides": None}
+USUAL |= {"alignment": None, "overrides": None, "content": None}
 _serial = itertools.count()
 
 
@@ -26,26 +27,25 @@ def write(file, document):
 
 def make_config(objective="reconstruction", seed=0, **fields):
     """``fields`` are those of :data:`USUAL`."""
-    name, variant, origin, size, core, preset, learning_rate, steps, alignment, overrides = (
-        fields.pop(key, usual) for key, usual in USUAL.items()
-    )
-    assert not fields
-    data = {"name": name, "variant": variant, "origin": origin, "objects": 6, "image_size": size}
+    assert USUAL.keys() >= fields.keys()
+    of = SimpleNamespace(**(USUAL | fields))
+    data = {"name": of.name, "variant": of.variant, "origin": of.origin, "image_size": of.size}
+    content = of.content or f"f-{of.name}-{of.variant}-{of.origin}-{of.size}"
     document = {
         "schema": 1,
         "seed": seed,
-        "preset": preset,
-        "dataset": {**data, "fingerprint": f"f-{name}-{variant}-{origin}-{size}"},
-        "core": {"name": core, "slots": 7, "slot_init": "learned"},
+        "preset": of.preset,
+        "dataset": {**data, "objects": 6, "fingerprint": content},
+        "core": {"name": of.core, "slots": 7, "slot_init": "learned"},
         "encoder": {"name": "strided-cnn", "channels": 32},
-        "objective": {"name": objective, **({"alignment": alignment} if alignment else {})},
-        "train": {"steps": steps, "batch_size": 32, "learning_rate": learning_rate},
-        "overrides": overrides or {},
+        "objective": {"name": objective, **({"alignment": of.alignment} if of.alignment else {})},
+        "train": {"steps": of.steps, "batch_size": 32, "learning_rate": of.learning_rate},
+        "overrides": of.overrides or {},
         "versions": {"core": 1, "objective": 1},
     }
     if objective == "reconstruction":
         document["decoder"] = {"name": "shuffle", "channels": 32}
-    for path, value in (overrides or {}).items():
+    for path, value in (of.overrides or {}).items():
         section, field = path.split(".")
         document[section][field] = value
     return document

@@ -185,10 +185,7 @@ def test_the_budget_of_tuning_stands_beside_a_row(tmp_path):
 
 def test_two_files_of_one_name_are_told_apart(tmp_path):
     fake.add_run(tmp_path, fake.ALL)
-    run, config = fake.add_run(tmp_path, fake.ALL), fake.make_config()
-    config["dataset"]["fingerprint"] = "abcdefgh1234"
-    fake.write(run / "config.json", config)
-    fake.write(run / "evaluation.json", fake.make_evaluation(config, {"fg_ari/decoder": 0.2}))
+    fake.add_run(tmp_path, {"fg_ari/decoder": 0.2}, content="abcdefgh1234")
     assert "· content abcdefgh" in fake.text_of(leaderboard(tmp_path))
 
 

@@ -58,8 +58,17 @@ def test_datasets_are_judged_one_by_one_and_corrected_together(tmp_path):
     }
     assert document["verdict"]["claim"] == "mixed"
     assert document["verdict"]["sentence"].count("; it ") == 2
+
     corrected = sorted(each["p_corrected"] for each in document["families"])
     assert corrected == pytest.approx([3 * 2 / 252, 3 * 2 / 252, 1.0])
+
+
+def test_data_of_one_name_are_told_apart_by_their_content(tmp_path):
+    contest(tmp_path, HIGH, LOW)
+    contest(tmp_path, LOW, HIGH, content="f-other-1")
+    said = leaderboard(tmp_path).verdict.sentence
+    for content in ("f-clevr-", "f-other-"):
+        assert f"clevr:clevr6 (rendered, 64 px, content {content}, 96,000 images" in said
 
 
 def test_what_is_open_says_how_many_seeds_would_settle_it(tmp_path):

@@ -68,6 +68,8 @@ class Family(Paired):
     """Whether they were chosen on tuning seeds, not on the seeds that are compared."""
     tests: int = 1
     """How many tests p is corrected for."""
+    content: str = ""
+    """The first digits of the data's hash, where other data have the same name; else ""."""
 
     @property
     def factor(self) -> int:
@@ -83,8 +85,9 @@ class Family(Paired):
     @property
     def title(self) -> str:
         """``clevr:clevr6 (rendered, 64 px, 96,000 images)``."""
-        group = self.row.group
-        return f"{group.dataset} ({group.origin}, {group.image_size} px, {self.row.budget})"
+        group, content = self.row.group, f"content {self.content}" if self.content else ""
+        facts = (group.origin, f"{group.image_size} px", content, self.row.budget)
+        return f"{group.dataset} ({', '.join(filter(None, facts))})"
 
 
 def matches(rows: Sequence[Row]) -> list[Paired]:
@@ -120,6 +123,7 @@ def families(rows: Sequence[Row]) -> list[Family]:
     families share some, otherwise on the seeds that are compared.
     """
     found = []
+    titles = Counter(group.title for group in {row.group for row in rows})
     for sides in _contests(rows):
         # Rows with too few seeds are no candidates where others have enough.
         ours, theirs = (list(filter(_enough, side)) or side for side in sides)
@@ -131,8 +135,9 @@ def families(rows: Sequence[Row]) -> list[Family]:
 
         judge = tuned if tuning else _reported
         row, baseline = max(ours, key=judge), max(theirs, key=judge)
-        counts = (len(ours), len(theirs))
-        found += _matched(Family, row, baseline, candidates=counts, tuned=bool(tuning))
+        facts = {"candidates": (len(ours), len(theirs)), "tuned": bool(tuning)}
+        facts["content"] = row.group.fingerprint[:8] if titles[row.group.title] > 1 else ""
+        found += _matched(Family, row, baseline, **facts)
     tests = Counter(each.metric == PRIMARY for each in found if each.result.p is not None)
     for each in found:
         each.tests = tests[each.metric == PRIMARY]
