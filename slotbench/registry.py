@@ -327,6 +327,6 @@ def unknown(what: str, name: str, known: Iterable[str], advice: str = "") -> Use
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
-    listed = f"{', '.join(known[:MOST_NAMES])}{more}"
-    hint = f" Did you mean {near[0]!r}?" if near else f" There are: {listed}."
+    listed = f"There are: {', '.join(known[:MOST_NAMES])}{more}." if known else "There is none."
+    hint = f" Did you mean {near[0]!r}?" if near else f" {listed}"
     return UserError(f"Unknown {what} {name!r}.{hint}", advice)

@@ -55,3 +55,4 @@ def test_an_error_lists_no_wall_of_names():
     names = [f"metric/{number}" for number in range(150)]
     assert registry.unknown("metric", "zzz", names).message.endswith("metric/29 and 120 more.")
     assert "metric/29." in registry.unknown("metric", "zzz", names[:30]).message
+    assert registry.unknown("metric", "zzz", []).message.endswith("There is none.")

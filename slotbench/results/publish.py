@@ -12,7 +12,7 @@ from slotbench import __version__, files
 from slotbench.errors import UserError
 from slotbench.results import COPIES, DOCUMENTS
 from slotbench.results.bundle import FILES, KIND, MANIFEST, bad_name
-from slotbench.results.documents import SCHEMA_VERSION, Environment
+from slotbench.results.documents import SCHEMA_VERSION, Config, Environment
 from slotbench.results.run import Run, check_judged
 
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -23,6 +23,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     """Write ``out`` from finished, evaluated runs; returns its facts.
 
     ``out`` ending in .zip is an archive; in .json, records without weights; else a folder.
+    Baselines and predictions from elsewhere, which have no weights, are published as records.
     :class:`UserError` for a run that is not done or not evaluated, and where ``out`` is there
     without ``force``.
     """
@@ -31,7 +32,7 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
         raise UserError("No run to publish.", "Name one: slotbench publish RUN --out BUNDLE")
     sources: dict[str, Path] = {}
     for run in chosen.values():
-        found = _files(run)
+        found = _files(run, records=out.suffix == ".json")
         if twice := sources.keys() & found.keys():
             other = sources[min(twice)].parent
             raise UserError(
@@ -97,8 +98,14 @@ def writable(run: Run, results_dir: Path) -> Run:
     return copy
 
 
-def _files(run: Run) -> dict[str, Path]:
+def _files(run: Run, *, records: bool) -> dict[str, Path]:
     """The run's files by their name in the bundle; :class:`UserError` where one is missing."""
+    kind = files.read_document(run.config_file, Config).kind
+    if kind and not records:
+        raise UserError(
+            f"{run.path} is of kind {kind} and has no weights: it does not go into a bundle.",
+            "Publish it as a record: --out NAME.json",
+        )
     run.check()
     state = run.status()["state"]
     if state != "done":
@@ -108,11 +115,12 @@ def _files(run: Run) -> dict[str, Path]:
         )
     if not run.evaluation.is_file():
         raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.typed}")
-    run.config()
-    check_judged(run)
+    if not kind:
+        run.config()
+        check_judged(run)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}
-    for name in FILES:
+    for name in DOCUMENTS if kind else FILES:
         if (run.path / name).is_symlink():
             raise UserError(f"{run.path / name} is a link; it is not followed out of the run.")
         if not (run.path / name).is_file():

@@ -59,6 +59,22 @@ def test_records_without_weights_stand_on_the_leaderboard(command, run, results)
     assert there == here
 
 
+def test_a_baseline_is_published_as_a_record_and_stands_in_no_bundle(results, blocks, command):
+    words = ("--baseline", "kmeans", "--dataset", "clevr", "--metrics", "segmentation")
+    shutil.rmtree(results / "runs")
+    assert command("evaluate", *words, "--data-dir", str(blocks))[0] == 0
+    here = leaderboard(results).to_json()["rows"]
+    (entry,) = results.glob("baselines/*/*")
+    code, _, told = command("publish", str(entry), "--out", str(results / "published" / "b.zip"))
+    assert code == 2
+    assert "--out NAME.json" in told
+    assert command("publish", str(entry), "--out", str(results / "published" / "b.json"))[0] == 0
+    shutil.rmtree(entry)
+    there = leaderboard(results).to_json()["rows"]
+    assert [row.pop("published") for row in (*here, *there)] == [0, 1]
+    assert there == here
+
+
 MISSING = {"status.json": "only finished runs", "evaluation.json": "is not evaluated"}
 MISSING |= {"model.safetensors": "has no model.safetensors"}
 
