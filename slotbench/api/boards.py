@@ -58,7 +58,7 @@ def leaderboard(results_dir: Place = RESULTS, **filters: Any) -> "pd.DataFrame":
 def publish(
     runs: Iterable[RunName], out: Place, *, force: bool = False, results_dir: Place = RESULTS
 ) -> dict[str, Any]:
-    """Finished runs with their weights and a sha256 of every file, for others to verify.
+    """Write finished runs, with their weights and hashes, for others to verify.
 
     - ``runs``: Directories or ids.
     - ``out``: A folder or .zip to write; .json: records without weights.
@@ -115,7 +115,7 @@ def report(
 def export(
     form: str | None = None, out: Place | None = None, *, results_dir: Place = RESULTS
 ) -> int:
-    """Every result of every run with its provenance: a row a run and metric.
+    """Write every result with its provenance: a row for each run and metric.
 
     - ``form``: csv or parquet; none: by the file's name.
     - ``out``: Write here; none: stdout.

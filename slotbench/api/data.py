@@ -198,7 +198,7 @@ def predict(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
-    """Masks, slots and overlays of any pictures by a trained run: PNG files and one HDF5 file.
+    """Find the objects in any pictures with a trained run: masks, slots and overlays.
 
     - ``path``: A picture, a folder of pictures, or a prepared dataset.
     - ``out``: Folder to write.
@@ -227,7 +227,7 @@ def predict(
 def export_model(
     run: RunName, out: Place, *, force: bool = False, results_dir: Place = RESULTS
 ) -> list[Path]:
-    """A trained core as safetensors, with a model card whose code loads it.
+    """Write a trained core as safetensors, with a model card whose code loads it.
 
     - ``out``: Folder to write.
     - ``force``: Replace an earlier export.

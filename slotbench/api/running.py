@@ -129,7 +129,7 @@ def reproduce(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, Any]:
-    """Train a published row anew: does one more seed fall where the published ones say?
+    """Train one more seed of a published row; say whether it falls in the published interval.
 
     The row's own settings are trained on one more seed, evaluated, and compared with the interval
     that holds 95 of 100 further seeds. A value outside of it ends with exit code 1.
@@ -162,7 +162,7 @@ def tune(
     data_dir: Place = DATA,
     results_dir: Place = RESULTS,
 ) -> dict[str, dict[str, Any]]:
-    """Tune contestants alike: the same number of trials and steps, on the seeds of tuning.
+    """Tune contestants alike: the same space, trials and steps, on seeds of their own.
 
     Trials are compared by fg_ari/attention on 200 images of val. The best settings are written to
     results/tuning/tuned, where --preset tuned reads them.
@@ -212,7 +212,7 @@ def speedrun(
     device: str = "auto",
     data_dir: Place = DATA,
 ) -> str:
-    """Time training until attention finds the objects of 200 images of val; prints a row.
+    """Time training until attention finds the objects of 200 validation images.
 
     The clock stops during the checks. The row has processor time and wall time.
 
@@ -249,7 +249,7 @@ def bench(
     device: str = "auto",
     data_dir: Place = DATA,
 ) -> list[dict[str, Any]]:
-    """Throughput on this machine: seconds a step for every objective.
+    """Measure the throughput of this machine: seconds a step for every objective.
 
     - ``preset``: The preset.
     - ``dataset``: Also time loading from this dataset.

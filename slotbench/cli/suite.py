@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Whole studies: run, watch, retry and cancel the runs of a file.",
+    help="Run, watch, retry and cancel whole studies.",
 )
 
 
