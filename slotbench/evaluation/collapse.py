@@ -1,4 +1,7 @@
-"""Whether a representation has collapsed, from slot health. Imports nothing, for quick tables."""
+"""What a run's numbers warn of: slots that collapsed, and masks that ignore the image.
+
+Imports nothing, for quick tables.
+"""
 
 from collections.abc import Mapping
 
@@ -7,6 +10,26 @@ LEAST_RANK = 1.3
 directions with 93 % and 7 % of it have 1.3."""
 GREATEST_COSINE = 0.99
 """Above this mean cosine similarity the slots of an image are alike."""
+
+LEAST_GAIN, LEAST_SCORE = 0.05, 0.2
+"""Masks that gain less FG-ARI from their own image than from another ignore the image; below that
+score they follow nothing."""
+
+
+def region_warning(metrics: Mapping[str, float | None]) -> str | None:
+    """The warning for masks that score no better than by another image's objects; else None.
+
+    ``metrics`` are values by key, with ``fg_ari/attention`` and its ``swapped`` and ``gain`` if
+    they are known.
+    """
+    keys = (f"fg_ari/attention{end}" for end in ("", "/swapped", "/gain"))
+    own, swapped, gain = map(metrics.get, keys)
+    if own is None or swapped is None or gain is None or own < LEAST_SCORE or gain >= LEAST_GAIN:
+        return None
+    return (
+        "attention draws regions of the frame, not objects: by its own image's objects it scores "
+        f"FG-ARI {own:.2f}, by another image's {swapped:.2f}"
+    )
 
 
 def collapse_warning(metrics: Mapping[str, float | None]) -> str | None:

@@ -228,6 +228,7 @@ def test_what_cannot_be_computed_is_skipped_with_its_reason(tmp_path):
         "segmentation": "no pixel of the images is labelled",
         "draws": "no pixel of the images is labelled",
         "slot-count": "no pixel of the images is labelled",
+        "swapped": "no pixel of the images is labelled",
         "health/consistency": "the core draws no initial noise",
         **dict.fromkeys(
             ("properties", "properties-mlp", "linear-probe", "set-prediction", "dci"),

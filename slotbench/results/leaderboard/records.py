@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.evaluation.collapse import collapse_warning
+from slotbench.evaluation.collapse import collapse_warning, region_warning
 from slotbench.files import parse_document, read_document, read_json
 from slotbench.progress import plain
 from slotbench.results import documents, entries, inside
@@ -175,9 +175,8 @@ def describe(
         problem = _judge(found, evaluation)
         if problem:
             found.problems.append(f"{problem}.{found.again}")
-        collapsed = collapse_warning(found.values)
-        if collapsed:
-            found.warnings.append(f"seed {found.seed}: {collapsed}")
+        told = filter(None, (collapse_warning(found.values), region_warning(found.values)))
+        found.warnings += [f"seed {found.seed}: {warning}" for warning in told]
     return found
 
 
