@@ -12,19 +12,20 @@ GREATEST_COSINE = 0.99
 """Above this mean cosine similarity the slots of an image are alike."""
 
 LEAST_GAIN, LEAST_SCORE = 0.05, 0.2
-"""Masks that gain less FG-ARI from their own image than from another ignore the image; below that
-score they follow nothing."""
+"""Masks ignore the image where they gain less than this on FG-ARI, ARI and mIoU. Below that FG-ARI
+there is nothing to explain."""
 
 
 def region_warning(metrics: Mapping[str, float | None]) -> str | None:
     """The warning for masks that score no better than by another image's objects; else None.
 
-    ``metrics`` are values by key, with ``fg_ari/attention`` and its ``swapped`` and ``gain`` if
-    they are known.
+    ``metrics`` are values by key, with ``fg_ari/attention``, its ``swapped`` and the ``gain`` of
+    each metric if they are known.
     """
-    keys = (f"fg_ari/attention{end}" for end in ("", "/swapped", "/gain"))
-    own, swapped, gain = map(metrics.get, keys)
-    if own is None or swapped is None or gain is None or own < LEAST_SCORE or gain >= LEAST_GAIN:
+    own, swapped = (metrics.get(f"fg_ari/attention{end}") for end in ("", "/swapped"))
+    gains = [metrics.get(f"{name}/attention/gain") for name in ("fg_ari", "ari", "miou")]
+    follows = any(gain is None or gain >= LEAST_GAIN for gain in gains)
+    if own is None or swapped is None or own < LEAST_SCORE or follows:
         return None
     return (
         "attention draws regions of the frame, not objects: by its own image's objects it scores "

@@ -50,12 +50,14 @@ def test_one_image_has_no_other(dataset):
 
 
 def test_the_warning_is_for_masks_that_score_and_ignore_the_image():
-    def told(own, gain):
-        keys = ("fg_ari/attention", "fg_ari/attention/swapped", "fg_ari/attention/gain")
-        return region_warning(dict(zip(keys, (own, own - gain, gain), strict=True)))
+    def told(own, *gains):
+        found = {f"{name}/attention/gain": gain for name, gain in zip(METRICS, gains, strict=True)}
+        scores = {"fg_ari/attention": own, "fg_ari/attention/swapped": own - gains[0]}
+        return region_warning(found | scores)
 
-    assert "FG-ARI 0.40, by another image's 0.56" in told(0.40, -0.16)
-    assert told(0.5, LEAST_GAIN) is None
-    assert told(0.1, -0.06) is None  # an untrained core
+    assert "FG-ARI 0.40, by another image's 0.56" in told(0.40, -0.16, 0.02, 0.0)
+    for place in range(3):
+        assert told(0.5, *(LEAST_GAIN if each == place else 0.0 for each in range(3))) is None
+    assert told(0.1, -0.06, 0.0, 0.0) is None  # an untrained core
     assert region_warning({"fg_ari/attention": 0.5}) is None
     assert Swapped.directions == {"*/swapped": 0}
