@@ -50,21 +50,13 @@ def test_one_dimension_a_factor_scores_1_and_a_rotation_mixes_the_factors():
     assert turned["informativeness"] > 0.3
 
 
-def test_entropies_are_those_of_scipy():
-    generator = np.random.default_rng(0)
-    matrix = generator.random((5, 4))
+def test_entropies_are_those_of_scipy_from_0_to_1():
+    matrix = np.random.default_rng(0).random((5, 4))
     rows = 1 - entropy(matrix, axis=1, base=4)
     expected = np.average(rows, weights=matrix.sum(axis=1))
     assert disentanglement(matrix) == pytest.approx(expected)
     assert completeness(matrix) == pytest.approx((1 - entropy(matrix, axis=0, base=5)).mean())
-
-
-def test_permuting_dimensions_and_factors_changes_nothing_and_the_ends_are_0_and_1():
-    generator = np.random.default_rng(1)
-    matrix = generator.random((6, 3))
-    moved = matrix[generator.permutation(6)][:, [2, 0, 1]]
     for measure in (disentanglement, completeness):
-        assert measure(moved) == pytest.approx(measure(matrix))
         assert measure(np.eye(4)) == pytest.approx(1)
         assert measure(np.ones((4, 4))) == pytest.approx(0)
     assert np.isnan(disentanglement(np.ones((4, 1))))

@@ -12,6 +12,7 @@ import pytest
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.evaluation import dci
+from slotbench.evaluation.baselines import BASELINES
 from slotbench.evaluation.external import evaluate_given
 from slotbench.evaluation.segmentation import METRICS
 from slotbench.results import judge_external
@@ -45,11 +46,14 @@ def arrays_of(blocks, *names):
     return {name: made[name] for name in names} if names else made
 
 
+def request(tmp_path, blocks, metrics="all", force=False):
+    return judge_external.Request("clevr", metrics, 0, blocks, tmp_path / "results", force)
+
+
 def judge(tmp_path, blocks, *names, metrics="all", force=False, **options):
-    path, seed, name = tmp_path / "predictions.npz", 0, "SLATE (authors' code)"
+    path, asked = tmp_path / "predictions.npz", request(tmp_path, blocks, metrics, force)
     np.savez(path, **arrays_of(blocks, *names))
-    request = judge_external.Request("clevr", metrics, seed, blocks, tmp_path / "results", force)
-    return judge_external.evaluate_predictions(path, name, request, **options)
+    return judge_external.evaluate_predictions(path, "SLATE (authors' code)", asked, **options)
 
 
 def values(document):
@@ -124,34 +128,31 @@ def test_slots_alone_are_probed_without_masks(tmp_path, blocks):
 def test_a_bad_file_stores_nothing(tmp_path, blocks):
     path = tmp_path / "bad.npz"
     np.savez(path, masks=np.full((24, 4, 32, 32), np.nan))
-    request = judge_external.Request("clevr", data_dir=blocks, results_dir=tmp_path / "results")
-    with pytest.raises(UserError, match="image 0"):
-        judge_external.evaluate_predictions(path, "broken", request)
+    asked = request(tmp_path, blocks)
+    for message, name, options in (
+        ("image 0", "broken", {}),
+        *(("--name", bad, {}) for bad in ("", " ", "a\nb", "x" * 81)),
+        ("attention", "a", {"mask_source": "atention"}),
+    ):
+        with pytest.raises(UserError, match=message):
+            judge_external.evaluate_predictions(path, name, asked, **options)
     assert not (tmp_path / "results").exists()
-    for name in ("", " ", "a\nb", "x" * 81):
-        with pytest.raises(UserError, match="--name"):
-            judge_external.evaluate_predictions(path, name, request)
-    with pytest.raises(UserError, match="attention"):
-        judge_external.evaluate_predictions(path, "a", request, mask_source="atention")
 
 
-@pytest.mark.parametrize("name", ["one-segment", "voronoi", "kmeans"])
+@pytest.mark.parametrize("name", BASELINES)
 def test_baselines_are_entries_of_the_family_control(tmp_path, blocks, name):
-    request = judge_external.Request("clevr", data_dir=blocks, results_dir=tmp_path)
-    entry, document = judge_external.evaluate_baseline(name, request)
-    assert entry.is_relative_to(tmp_path / "baselines" / "clevr-clevr6")
+    asked = request(tmp_path, blocks)
+    entry, document = judge_external.evaluate_baseline(name, asked)
+    assert entry.is_relative_to(tmp_path / "results" / "baselines" / "clevr-clevr6")
     found = values(document)
     # Neither attention nor decoder: the same numbers stand beside both.
     for metric in METRICS:
         assert found[f"{metric}/attention"] == found[f"{metric}/decoder"]
-    assert judge_external.evaluate_baseline(name, request) == (entry, document)
-    (row,) = leaderboard(tmp_path).to_json()["rows"]
-    assert (row["objective"], row["family"]) == (f"baseline:{name}", "control")
-    assert row["external"] is False
-    assert row["settings"] == "slots=4"
+    assert judge_external.evaluate_baseline(name, asked) == (entry, document)
+    (row,) = leaderboard(tmp_path / "results").to_json()["rows"]
+    expected = {"objective": f"baseline:{name}", "family": "control", "external": False}
+    assert row | expected | {"settings": "slots=4"} == row
     assert row["metrics"]["fg_ari/attention"]["mean"] == found["fg_ari/attention"]
-    with pytest.raises(UserError, match="voronoi"):
-        judge_external.evaluate_baseline("vornoi", request)
 
 
 def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
@@ -163,14 +164,10 @@ def test_the_example_writes_a_file_that_is_read(tmp_path, blocks, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example))
     with h5py.File("predictions.h5") as file:
-        assert set(file) == {
-            f"{prefix}{name}" for prefix in ("", "train_", "val_") for name in ("masks", "slots")
-        }
-    request = judge_external.Request("clevr", data_dir=Path("data"), results_dir=Path("results"))
-    _, document = judge_external.evaluate_predictions(
-        Path("predictions.h5"), "random numbers", request
-    )
-    assert values(document)["ari/attention"] < 0.2
+        assert set(file) == arrays_of(blocks).keys()
+    asked = request(Path(), Path("data"))
+    found = judge_external.evaluate_predictions(Path("predictions.h5"), "random numbers", asked)
+    assert values(found[1])["ari/attention"] < 0.2
 
 
 def test_options_that_do_not_fit_are_explained():
@@ -191,20 +188,16 @@ def test_options_that_do_not_fit_are_explained():
 def test_the_command_line_judges_baselines_and_predictions(tmp_path, blocks, shown):
     path = tmp_path / "masks.npz"
     np.savez(path, **arrays_of(blocks, "masks"))
-    where = ("--dataset", "clevr", "--data-dir", str(blocks), "--results-dir", str(tmp_path / "r"))
-
-    code, out, _ = shown("evaluate", "--baseline", "voronoi", *where, "--json")
-    assert code == 0
-    (entry,) = json.loads(out)["runs"]
-    assert Path(entry, "evaluation.json").is_file()
-    named = ("--predictions", str(path), "--name", "mine")
-    assert shown("evaluate", *named, *where, "--metrics", "segmentation", "--json")[0] == 0
-    code, out, _ = shown("leaderboard", "--results-dir", str(tmp_path / "r"), "--json", "--scale")
-    rows = json.loads(out)["rows"]
-    assert [(row["objective"], row["external"]) for row in rows] == [
-        ("mine", True),
-        ("baseline:voronoi", False),
-    ]
+    where = ("--dataset", "clevr", "--data-dir", blocks, "--results-dir", tmp_path / "r", "--json")
+    named = ("--predictions", path, "--name", "mine")
+    for words in (("--baseline", "voronoi"), (*named, "--metrics", "segmentation")):
+        code, out, _ = shown("evaluate", *words, *where)
+        assert code == 0
+        (entry,) = json.loads(out)["runs"]
+        assert Path(entry, "evaluation.json").is_file()
+    _, out, _ = shown("leaderboard", "--results-dir", tmp_path / "r", "--json", "--scale")
+    rows = [(row["objective"], row["external"]) for row in json.loads(out)["rows"]]
+    assert rows == [("mine", True), ("baseline:voronoi", False)]
     code, out, err = shown("evaluate", *named, *where, "--metrics", "segmentatoin")
     assert (code, out) == (2, "")
     assert "Did you mean 'segmentation'" in err

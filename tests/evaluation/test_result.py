@@ -7,17 +7,13 @@ import torch
 from slotbench.evaluation.result import Result, bootstrap, mean_result
 
 
-def test_nan_is_no_value():
+def test_nan_is_no_value_and_marks_images_that_are_left_out():
     with pytest.raises(ValueError, match="low"):
         Result(0.5, 1, low=float("nan"))
-
-
-def test_nan_marks_images_that_are_left_out():
     values = torch.tensor([1.0, torch.nan, 0.0, 1.0, torch.nan])
     result = mean_result(values, seed=0)
     assert (result.value, result.n, result.left_out) == (pytest.approx(2 / 3), 3, 2)
-    empty = mean_result(torch.full((4,), torch.nan), seed=0)
-    assert empty == Result(None, 0, 4)
+    assert mean_result(torch.full((4,), torch.nan), seed=0) == Result(None, 0, 4)
 
 
 def test_the_interval_is_that_of_the_normal_approximation_and_depends_on_the_seed_alone():

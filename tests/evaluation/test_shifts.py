@@ -1,7 +1,5 @@
 """Two-step matching and the scores of changed and unchanged objects."""
 
-from itertools import permutations
-
 import h5py
 import numpy as np
 import pytest
@@ -13,34 +11,24 @@ from slotbench.evaluation import groups as metrics
 from slotbench.evaluation import shifts
 from slotbench.evaluation.properties import property_results
 from slotbench.evaluation.segmentation import scores
-from slotbench.evaluation.slot_probes import Predictions
-from slotbench.evaluation.targets import Encoding
-from slotbench.matching import assign
 from tests.evaluation.test_evaluate import ATTRIBUTES, judge, squares
 from tests.evaluation.test_evaluate import LAYOUT as SQUARES
-from tests.evaluation.test_properties import LAYOUT, make
+from tests.evaluation.test_matching import best_pairs
+from tests.evaluation.test_properties import guessed
 
 
 def by_hand(without, cost, visible, changed):
     """The definition for one image, by trying every assignment."""
 
     def least(matrix, rows, columns):
-        best = {}
-        total = np.inf
-        size = min(len(rows), len(columns))
-        for kept in permutations(rows, size):
-            for chosen in permutations(columns, size):
-                value = sum(matrix[row, column] for row, column in zip(kept, chosen, strict=True))
-                if value < total:
-                    best, total = dict(zip(kept, chosen, strict=True)), value
-        return best
+        pairs = best_pairs(matrix[np.ix_(rows, columns)])
+        return {rows[row]: columns[column] for row, column in pairs}
 
-    objects = np.flatnonzero(visible)
+    objects, order = list(np.flatnonzero(visible)), np.full(len(visible), -1)
     first = least(without, objects, range(cost.shape[1]))
     held = {row: column for row, column in first.items() if changed[row]}
     left = [column for column in range(cost.shape[1]) if column not in held.values()]
     second = least(cost, [row for row in objects if not changed[row]], left)
-    order = np.full(len(visible), -1)
     for row, column in {**held, **second}.items():
         order[row] = column
     return order
@@ -60,56 +48,22 @@ def test_equals_the_definition_by_hand(objects, slots):
         assert found[image].tolist() == expected.tolist(), image
 
 
-def test_the_cost_of_a_taken_slot_does_not_decide_who_goes_without():
-    without, cost = [[0, 9], [9, 5], [9, 5.5]], [[0, 0], [0.1, 1], [3, 1.2]]
-    flags = torch.tensor([[True, False, False]])
-    found = shifts.two_step(
-        torch.tensor([without]), torch.tensor([cost]), torch.ones_like(flags), flags
-    )
-    assert found.tolist() == [[0, 1, -1]]
-
-
-def test_a_new_colour_does_not_lead_the_matching_astray():
-    """Slots hold the objects' true properties, and one object has a colour never seen: its own
-    slot predicts some known colour, so that the full loss would rather give it another."""
-    data = make(60, 0, slots=4)
-    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
-    targets = encoding.encode(data.properties)
-    # Predictions by slot: exact, and as sure of a wrong class where the object is changed.
-    changed = torch.zeros(60, 4, dtype=torch.bool)
-    changed[:, 0] = True
-    predicted = targets.clone()
+def test_a_property_that_is_left_out_counts_nothing_and_the_rest_as_before():
+    data, given = guessed(60, 0)
+    encoding, targets = given.encoding, given.targets
+    predicted = encoding.normalise(given.values)
     color = encoding.columns[0]
-    predicted[..., color] = predicted[..., color] * 20
-    wrong = torch.roll(predicted[:, 0, color], 1, dims=1)
-    predicted[:, 0, color] = wrong
-    predicted = encoding.normalise(predicted)
-    visible = torch.from_numpy(data.visible)
-    cost = encoding.cost(predicted, targets)
-    blind = shifts.without_properties(encoding, ["color"]).cost(predicted, targets)
-    right = torch.arange(4).expand(60, -1)
-    order = shifts.two_step(blind, cost, visible, changed)
-    assert (order == right)[visible].all()
-    assert not (assign(cost, visible) == right)[visible].all()
-    # What is left out counts nothing, and the rest counts as before.
-    flat = predicted.clone()
-    flat[..., color] = 0
-    torch.testing.assert_close(
-        shifts.without_properties(encoding, ["color"]).cost(flat, targets), blind
-    )
-    everything = shifts.without_properties(encoding, ["color", "position", "angle"])
+    without = shifts.without_properties(encoding, ["color"]).cost(predicted, targets)
+    bare = [part.index_fill(2, torch.arange(6)[color], 0) for part in (predicted, targets)]
+    torch.testing.assert_close(without, encoding.cost(*bare))
+    assert not torch.allclose(without, encoding.cost(predicted, targets))
+    everything = shifts.without_properties(encoding, data.properties.keys())
     assert everything.cost(predicted, targets).abs().max() == 0
 
 
 def test_properties_of_a_subset_are_those_of_its_objects():
-    generator = np.random.default_rng(0)
-    data = make(50, 1)
-    encoding = Encoding.fit(LAYOUT, data.properties, data.visible)
-    targets = encoding.encode(data.properties)
-    predicted = targets + torch.from_numpy(generator.normal(size=targets.shape)).float()
-    order = generator.integers(0, 5, data.visible.shape)
-    changed = generator.random(data.visible.shape) < 0.4
-    given = Predictions(encoding, order, predicted, targets)
+    data, given = guessed(50, 1)
+    changed = np.random.default_rng(0).random(data.visible.shape) < 0.4
     found = shifts.shifted_properties(given, data.visible, changed, seed=0)
     everything = property_results(given, data.visible, seed=0)
     assert {name: found[f"all/{name}"] for name in everything} == everything
@@ -120,7 +74,7 @@ def test_properties_of_a_subset_are_those_of_its_objects():
     new = shifts.shifted_properties(given, data.visible, changed, seed=0, new=["color"])
     assert {"all/color", "changed/color"}.isdisjoint(new)
     assert new["unchanged/color"] == found["unchanged/color"]
-    rest = [new[f"changed/{name}"].value for name in ("position", "position", "angle")]
+    rest = [new[f"changed/{name}"].value for name in ("position", "position", "angle", "shape")]
     assert new["changed/mean"].value == pytest.approx(np.mean(rest))
     none = shifts.shifted_properties(given, data.visible, np.zeros_like(changed), seed=0)
     assert none["changed/mean"].value is None
