@@ -21,52 +21,34 @@ def mixture():
     )
 
 
-def reference(found, image):
-    """scikit-learn's mixture with the same parameters."""
-    model = GaussianMixture(4, covariance_type="diag")
-    model.weights_ = found.log_weight[image].exp().numpy()
-    model.means_ = found.mean[image].numpy()
-    model.covariances_ = found.variance[image].numpy()
-    model.precisions_cholesky_ = model.covariances_**-0.5
-    return model
-
-
 def test_responsibilities_and_densities_are_scikit_learn_s():
     points, given = normal(2, 30, 16, key="points"), mixture()
-    shares, densities = responsibilities(points, given), log_densities(points, given)
-    for image in range(2):
-        model = reference(given, image)
-        expected = model.predict_proba(points[image].numpy()).T
-        np.testing.assert_allclose(shares[image].numpy(), expected, atol=1e-12)
-        likelihood = densities[image].logsumexp(dim=0).numpy()
-        np.testing.assert_allclose(likelihood, model.score_samples(points[image].numpy()))
+    found = zip(responsibilities(points, given), log_densities(points, given), strict=True)
+    for image, (shares, densities) in enumerate(found):
+        model, x = GaussianMixture(4, covariance_type="diag"), points[image].numpy()
+        model.weights_ = given.log_weight[image].exp().numpy()
+        model.means_, variances = given.mean[image].numpy(), given.variance[image].numpy()
+        model.covariances_, model.precisions_cholesky_ = variances, variances**-0.5
+        np.testing.assert_allclose(shares.numpy(), model.predict_proba(x).T, atol=1e-12)
+        np.testing.assert_allclose(densities.logsumexp(dim=0).numpy(), model.score_samples(x))
 
 
-def test_without_what_is_learned_a_round_is_em():
-    core = make("slot-mixture", smallest_variance=1e-9).double()
-    core.gru.forward, core.mlp.forward = lambda update, _: update, torch.zeros_like
+@pytest.mark.parametrize("refined", [0.0, 0.3])
+def test_a_round_is_em_where_the_network_only_moves_the_means(refined):
+    """The variance is about the moved mean."""
+    core = make("slot-mixture", smallest_variance=0.25).double()
+    core.gru.forward, core.mlp.forward = lambda update, _: update + refined, torch.zeros_like
     points, given = normal(2, 60, 16, key="points"), mixture()
     shares = responsibilities(points, given)
     found = core.maximise(points, shares, given.mean)
     for image in range(2):
         x, weights = points[image].numpy(), shares[image].numpy()
         for k in range(4):
-            mean = np.average(x, axis=0, weights=weights[k])
-            variance = np.average((x - mean) ** 2, axis=0, weights=weights[k])
+            mean = np.average(x, axis=0, weights=weights[k]) + refined
+            variance = np.average((x - mean) ** 2, axis=0, weights=weights[k]) + 0.25
             np.testing.assert_allclose(found.mean[image, k], mean, rtol=1e-5, atol=1e-7)
             np.testing.assert_allclose(found.variance[image, k], variance, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found.log_weight[image].exp(), weights.mean(axis=1))
-
-
-def test_the_variance_is_about_the_refined_mean():
-    core = make("slot-mixture", smallest_variance=0.25).double()
-    points, given = normal(2, 60, 16, key="points"), mixture()
-    shares = responsibilities(points, given)
-    found = core.maximise(points, shares, given.mean)
-    weights = shares / shares.sum(dim=2, keepdim=True)
-    offset = points[:, None] - found.mean[:, :, None]
-    expected = (weights[..., None] * offset.square()).sum(dim=2) + 0.25
-    torch.testing.assert_close(found.variance, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_kmeans_is_scikit_learn_s_from_the_same_start():
