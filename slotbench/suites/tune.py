@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from slotbench import plugins
 from slotbench.config import tuned
 from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
-from slotbench.config.run_config import RunConfig, with_field
+from slotbench.config.run_config import RunConfig, parse_override, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
@@ -75,6 +75,11 @@ class Plan:
         told = (*self.choice.overrides, *overrides, f"train.picture_every={every}")
         return resolve(replace(self.choice, overrides=told, seed=FIRST_SEED + seed), info)
 
+    def space(self, config: RunConfig) -> Space:
+        """The space of its runs: a field that the user sets is not tuned."""
+        told = {".".join(parse_override(text)[:2]) for text in self.choice.overrides}
+        return {field: tried for field, tried in space_of(config).items() if field not in told}
+
     @property
     def runs(self) -> int:
         """How many runs the plan trains at most."""
@@ -90,13 +95,13 @@ def space_of(config: RunConfig) -> Space:
     }
 
 
-def untouched(config: RunConfig) -> dict[str, Any]:
-    """The settings of a run that lie in its space.
+def untouched(config: RunConfig, space: Space) -> dict[str, Any]:
+    """The settings of a run that lie in the space.
 
     They are the first trial: settings chosen by hand compete with those that the sampler proposes.
     """
     found: dict[str, Any] = {}
-    for field, tried in space_of(config).items():
+    for field, tried in space.items():
         section, name = field.split(".", 1)
         options = config.sections[section]
         options = options.resolved() if section == "views" else options
@@ -128,7 +133,7 @@ class _Work:
         self.contestant = tuned.key_of(*names, config.alignment)
         self.folder = results_dir / "tuning" / f"{self.info.name}-{self.info.variant}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.space = space_of(config)
+        self.space = plan.space(config)
         # Trials of another preset, of other settings or over another space are another study.
         told = (plan.choice.preset, f"{config.train.steps} steps", *plan.choice.overrides)
         place = f"space {seed_of('space', json.dumps(_told(self.space))):016x}"
@@ -142,7 +147,7 @@ class _Work:
         """
         self._revive()
         if not self.study.trials:
-            self.study.enqueue_trial(untouched(self.config), skip_if_exists=True)
+            self.study.enqueue_trial(untouched(self.config, self.space), skip_if_exists=True)
         while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
             say(f"{self.contestant}: {counted(self.plan.trials - done, 'trial')} to go.")
             again = (SlotbenchError,) if done else (TrainingError, RunLocked)
@@ -206,11 +211,14 @@ class _Work:
             means.append((math.fsum(values) / len(values), overrides))
         mean, overrides = max(means)
         # Setting a preset's own value changes neither a run nor its id.
-        own = {f"{field}={_text(value)}" for field, value in untouched(self.config).items()}
+        preset = untouched(self.config, self.space)
+        own = {f"{field}={_text(value)}" for field, value in preset.items()}
         chosen = [*plan.choice.overrides, *(text for text in overrides if text not in own)]
         return tuned.Tuned(
             preset=plan.choice.preset,
-            settings=dict(text.split("=", 1) for text in chosen),
+            settings={
+                f"{section}.{field}": text for section, field, text in map(parse_override, chosen)
+            },
             steps=self.config.train.steps,
             trials=plan.trials,
             score=round(mean, 4),
@@ -239,7 +247,7 @@ def contest(
     if dry_run:
         with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
             config = plan.config(dataset_info(dataset))
-        steps, told = config.train.steps, _told(space_of(config))
+        steps, told = config.train.steps, _told(plan.space(config))
         return {"space": told, "runs": plan.runs, "steps": steps, "images": IMAGES}
     arguments = (plan, str(host.device), data_dir, results_dir, os.getpid())
     spawn = get_context("spawn")

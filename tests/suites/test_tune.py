@@ -245,6 +245,14 @@ def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_field_that_is_set_is_not_tuned(blocks, tmp_path, folder):
+    told = contest(blocks, tmp_path, trials=2, set=[*SMALL, " train.learning_rate = 0.5"])
+    assert told["settings"]["train.learning_rate"] == "0.5"
+    assert "train.learning_rate" not in told["space"]
+    assert {run.config().train.learning_rate for run in runs(tmp_path)} == {0.5}
+    assert folder.is_dir()
+
+
 def test_the_score_is_the_foreground_ari_of_val(blocks):
     with DatasetFile(blocks / "clevr.h5") as dataset:
         config = resolve(choice(objective="random"), dataset_info(dataset))
