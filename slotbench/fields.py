@@ -75,6 +75,13 @@ def written(options: Any) -> dict[str, Any]:
     return {key: value for key, value in asdict(options).items() if key not in later & unset}
 
 
+def number(text: str) -> float:
+    """A number as people write it; ValueError for others that Python reads: ``1_0``, ``٣``."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 @dataclass(frozen=True)
 class NoOptions(Options):
     """The section of a component without options."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from slotbench.errors import UserError
-from slotbench.fields import LARGEST
+from slotbench.fields import LARGEST, number
 from slotbench.registry import unknown
 
 Unit = Literal["steps", "images", "seconds", "flops"]
@@ -35,11 +35,11 @@ class Budget:
     @classmethod
     def parse(cls, text: str, label: str = "--budget") -> "Budget":
         """``600:seconds``, ``2e15:flops``; :class:`UserError` naming ``label``."""
-        number, colon, unit = text.strip().partition(":")
+        written, colon, unit = text.strip().partition(":")
         if colon and unit not in UNITS:
             raise unknown(f"unit of {label}", unit, UNITS)
         try:
-            amount = float(number)
+            amount = number(written)
         except ValueError:
             amount = math.nan
         if not (colon and 0 < amount < math.inf):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from slotbench.errors import UserError
+from slotbench.fields import number
 
 
 class Part(NamedTuple):
@@ -18,9 +19,9 @@ def parse(text: str) -> tuple[Part, ...]:
     """``a+b:0.1`` as its parts; a plain name is one. :class:`UserError` for any other form."""
     parts = []
     for piece in text.split("+"):
-        name, colon, number = piece.strip().partition(":")
+        name, colon, written = piece.strip().partition(":")
         try:
-            weight = float(number) if colon else 1.0
+            weight = number(written) if colon else 1.0
         except ValueError:
             weight = math.nan
         if not name or not 0 < weight < math.inf:

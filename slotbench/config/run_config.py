@@ -28,6 +28,7 @@ from slotbench.fields import (
     Span,
     Steps,
     Whole,
+    number,
     written,
 )
 from slotbench.registry import Kind
@@ -297,23 +298,21 @@ def parse(text: str, wanted: Any, label: str) -> Any:
         return text.lower() == "true"
     if wanted in (int, float):
         try:
-            if not text.isascii() or "_" in text:  # Python reads more as a number than people do
-                raise ValueError
-            number = float(text)
-            return number if wanted is float else _whole(text, number)
+            value = number(text)
+            return value if wanted is float else _whole(text, value)
         except ValueError as error:
             noun = "a whole number" if wanted is int else "a number"
             raise UserError(f"{label}={text}: expected {noun}.") from error
     return text
 
 
-def _whole(text: str, number: float) -> int:
+def _whole(text: str, value: float) -> int:
     """``5e3`` as 5,000; ValueError for a number that is not whole."""
     if "e" not in text.lower():
         return int(text)
-    if not number.is_integer():
+    if not value.is_integer():
         raise ValueError
-    return int(number)
+    return int(value)
 
 
 def parse_override(text: str) -> tuple[str, str, str]:

@@ -110,6 +110,16 @@ def test_values_are_read_by_type(text, wanted, value):
     assert parse(text, wanted, "field") == value
 
 
+@pytest.mark.parametrize("text", ["1_0", "٣", "nan", ""])
+def test_a_number_is_what_people_write_wherever_it_is_typed(blocks, text):
+    with pytest.raises(UserError, match="expected a"):
+        make(blocks, f"train.learning_rate={text}")
+    with pytest.raises(UserError, match="expected a number"):
+        make(blocks, budget=f"{text}:steps")
+    with pytest.raises(UserError, match="is no NAME or NAME:WEIGHT"):
+        make(blocks, objective=f"simclr+reconstruction:{text}")
+
+
 @pytest.mark.parametrize("weight", [1e-300, 0.1, 1, 1e12, 1e300])
 def test_a_sum_of_objectives_is_written_as_it_can_be_read(weight):
     written = canonical(

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from slotbench import fields
 from slotbench.datasets.format.schema import NOT_LABELLED, Property, check_name
 from slotbench.errors import UserError
 
@@ -98,15 +99,15 @@ def _label(text: str, where: str) -> int:
 def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Property, list[float]]:
     """A property and its value in every row."""
     numbers = [_number(text) for _, text in cells]
-    for (line, text), number in zip(cells, numbers, strict=True):
+    for (line, text), found in zip(cells, numbers, strict=True):
         where = f"{name}, line {line}, column {column!r}"
         if not text:
             raise UserError(f"{where}: the cell is empty.", "Every object needs every property.")
-        if number is not None and not abs(number) < LARGEST:
+        if found is not None and not abs(found) < LARGEST:
             raise UserError(f"{where}: {text[:20]} is not finite.")
         if len(text) > MOST_CHARACTERS or not text.isprintable():
             raise UserError(f"{where}: the text is too long, or cannot be printed.")
-    values = [number for number in numbers if number is not None]
+    values = [found for found in numbers if found is not None]
     if len(values) == len(cells):
         return Property(column, "numeric"), values
     classes = sorted({text for _, text in cells})
@@ -123,8 +124,7 @@ def _column(column: str, cells: list[tuple[int, str]], name: str) -> tuple[Prope
 def _number(text: str) -> float | None:
     """The number in a cell; None where it holds text."""
     try:
-        value = float(text)
+        value = fields.number(text)
     except ValueError:
         return None
-    # Only Python reads 1_000 as a number.
-    return None if "_" in text else math.inf if math.isnan(value) else value
+    return math.inf if math.isnan(value) else value
