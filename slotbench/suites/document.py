@@ -18,6 +18,7 @@ from pydantic import Field
 from slotbench import registry
 from slotbench.config.budget import Budget
 from slotbench.config.mixture import parse as parse_objective
+from slotbench.datasets.shifts.kinds import parse as parse_shifts
 from slotbench.errors import UserError
 from slotbench.evaluation import groups
 from slotbench.files import Document, parse_document, read_bytes
@@ -147,6 +148,8 @@ def _checked(written: Written, file: Path) -> Suite:
     for key in written.prepare:
         if key.replace("-", "_") not in PREPARE:
             raise unknown("key of [prepare]", key, PREPARE)
+    if "shifts" in written.prepare:
+        parse_shifts(str(written.prepare["shifts"]))
     skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(written.skip, 1))
     judged = groups.chosen(written.metrics)
     question = written.question.strip()
@@ -254,6 +257,8 @@ def _skip(
             if value not in axes[key]:
                 raise unknown(f"value of {key} in skip {number}", str(value), map(str, axes[key]))
         found[key] = values
+    if not all(found.values()):
+        raise UserError(f"skip {number} has an empty list: it would skip no run.")
     if not found:
         raise UserError(f"skip {number} names no axis: it would skip every run.")
     return found

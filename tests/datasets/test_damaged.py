@@ -53,6 +53,11 @@ def _device(root):
     (root / "04.png").symlink_to("/dev/zero")
 
 
+def _nowhere(root):
+    (root / "04.png").unlink()
+    (root / "04.png").symlink_to("gone.png")
+
+
 def _huge(root):
     with (root / "04.png").open("r+b") as stream:
         stream.truncate(300 << 20)  # a hole; the disk holds none of it
@@ -69,6 +74,7 @@ FOLDER = {
     "no such folder": lambda root: root / "x",
     "this is not a folder": lambda root: root / "00.png",
     "holds no image": _emptied,
+    r"04\.png: cannot be read": _nowhere,
     IN_TABLE + "the column 'object' is missing": _table("00.png,1", header="image,label"),
     IN_TABLE + "a column cannot be called 'a/b'": _table(header="image,object,a/b"),
     IN_TABLE + r"a column cannot be called 'a\\\\b'": _table(header="image,object,a\\b"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -253,7 +254,7 @@ def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixP
     """Every regular file below ``root`` that ``named`` matches, relative to it, sorted by name.
 
     Links are followed, each folder once. Hidden files and files of operating systems
-    (``Thumbs.db``, ``__MACOSX``) are left out.
+    (``Thumbs.db``, ``__MACOSX``) are left out. :class:`UserError` for a link to nowhere.
     """
     found: list[PurePosixPath] = []
     seen: set[tuple[int, int]] = set()
@@ -270,7 +271,8 @@ def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixP
         names[:] = sorted(name for name in names if counts(name))
         wanted = (name for name in files if named is None or named.fullmatch(name))
         paths = (Path(folder, name) for name in wanted if counts(name))
-        found += (PurePosixPath(path.relative_to(root)) for path in paths if path.is_file())
+        files_of = (path for path in paths if stat.S_ISREG(status_of(path).st_mode))
+        found += (PurePosixPath(path.relative_to(root)) for path in files_of)
     return sorted(found, key=lambda file: unicodedata.normalize("NFC", str(file)))
 
 
