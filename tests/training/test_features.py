@@ -12,16 +12,13 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 from slotbench.results.models import load_teacher
 from slotbench.results.run import Run
-from slotbench.rng import building, torch_generator
+from slotbench.rng import building
 from slotbench.training.build import build
 from tests.conftest import write_blocks
+from tests.small import images
 
 SMALL = ("core.width=8", "core.mlp_width=8")
 SMALL += ("encoder.channels=6", "encoder.depth=1", "encoder.stride=8")
-
-
-def images(size=32):
-    return torch.rand(3, 3, size, size, generator=torch_generator(0, "images"))
 
 
 def strided(seed=0, **fields):
@@ -63,19 +60,17 @@ def test_a_vit_gives_the_features_of_its_encoder_which_has_these_weights(weights
     """That the encoder's are timm's is tested with the encoders."""
     teacher = load_teacher("timm:test_vit", weights, image_size=32)
     given = safetensors.torch.load_file(weights)
-    assert all(
-        torch.equal(of, given[key]) for key, of in teacher.encoder.model.state_dict().items()
-    )
+    held = teacher.encoder.model.state_dict()
+    assert all(torch.equal(value, given[key]) for key, value in held.items())
     torch.testing.assert_close(teacher(images()), teacher.encoder(images())[0].detach())
     assert teacher.name == "test_vit"
     larger = images(64).requires_grad_()
     assert torch.equal(teacher(larger), teacher(resized(larger.detach(), 32)))
     assert not teacher(larger).requires_grad
     # Other weights under the same name are another teacher.
-    first = teacher.description
-    state = safetensors.torch.load_file(weights)
-    safetensors.torch.save_file({**state, "norm.bias": state["norm.bias"] + 1}, weights)
-    assert load_teacher("timm:test_vit", weights, image_size=32).description != first
+    safetensors.torch.save_file({**given, "norm.bias": given["norm.bias"] + 1}, weights)
+    other = load_teacher("timm:test_vit", weights, image_size=32)
+    assert other.description != teacher.description
 
 
 def test_a_run_gives_its_trained_encoder_without_coordinates(dataset, tmp_path):
@@ -84,27 +79,27 @@ def test_a_run_gives_its_trained_encoder_without_coordinates(dataset, tmp_path):
         teacher = load_teacher(reference, results_dir=tmp_path)
         assert teacher.name == f"run-{run.config().id}"
         found = teacher(images())
-        assert found.shape == (3, 16, 6)
+        assert found.shape == (2, 16, 6)
         torch.testing.assert_close(found, encoder(images())[0][:, :, :6].detach())
     torch.testing.assert_close(teacher(images(64)), teacher(resized(images(64), 32)))
 
 
 def test_images_of_another_size_are_resized():
     teacher = strided()
-    small = functional.interpolate(
-        images(96), (32, 32), mode="bilinear", antialias=True, align_corners=False
-    )
+    options = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    small = functional.interpolate(images(96), (32, 32), **options)
     torch.testing.assert_close(teacher(images(96)), teacher(small))
-    assert resized(images(), 32) is not None
     assert torch.equal(resized(images(), 32), images())
-    sharp = (images(64) > 0.5).float()
-    assert 0 <= resized(sharp, 224).min() <= resized(sharp, 224).max() <= 1
+    sharp = resized((images(64) > 0.5).float(), 224)
+    assert 0 <= sharp.min() <= sharp.max() <= 1
 
 
 def test_a_teacher_is_frozen_and_computes_in_single_precision():
     teacher = strided()
     inputs = images().requires_grad_()
     plain = teacher(inputs)
+    # The coordinates that end a convolution's features are no part of them.
+    assert plain.shape == (2, 16, 6)
     assert not plain.requires_grad
     assert not any(weight.requires_grad for weight in teacher.encoder.parameters())
     assert not teacher.encoder.training
@@ -112,17 +107,11 @@ def test_a_teacher_is_frozen_and_computes_in_single_precision():
         under = teacher(inputs)
     assert under.dtype == torch.float32
     assert torch.equal(under, plain)
-    # The coordinates that end a convolution's features are no part of them.
-    assert plain.shape == (3, 16, 6)
 
 
 def test_the_description_tells_networks_apart():
-    made = {
-        teacher.description
-        for teacher in (strided(), strided(1), strided(input_mean=0.6), strided(channels=7))
-    }
-    assert len(made) == 3
-    assert strided().description == strided().description
+    made = (strided(), strided(), strided(1), strided(channels=7))
+    assert len({teacher.description for teacher in made}) == 3
 
 
 def test_teachers_that_cannot_be_had_are_named(dataset, tmp_path, weights):

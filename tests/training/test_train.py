@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 
 import pytest
@@ -14,13 +15,30 @@ from slotbench.results import judge
 from slotbench.results import work as workflow
 from slotbench.results.finding import all_runs, find
 from slotbench.results.run import Run, read_model
-from slotbench.training import checkpoint
 from slotbench.training.loop import Trainer, learning_rate
 from tests.conftest import write_blocks
 from tests.small import CPU, assert_same_weights, started
 
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
 EVERY = "train.val_every=4"
+DIVERGE = ("train.learning_rate=1e9", "train.warmup=0")
+
+
+@pytest.fixture(scope="module")
+def trained(blocks, tmp_path_factory):
+    """A finished run of three steps; do not change it."""
+    return started(blocks, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def done(trained, tmp_path):
+    """A copy of it, which may be changed."""
+    shutil.copytree(trained.results_dir, tmp_path / "results")
+    return find(trained.id, tmp_path / "results")
+
+
+def resume(run, data, **options):
+    return workflow.resume(run.id, CPU, data, run.results_dir, evaluate=False, **options)
 
 
 def test_a_disk_that_fills_under_the_metrics_is_told_with_their_name(tmp_path):
@@ -76,7 +94,7 @@ def test_stopped_and_resumed_is_bit_identical(blocks, tmp_path, monkeypatch, fie
     monkeypatch.undo()
     broken = find(whole.id, tmp_path / "b")
     assert broken.status() | {"state": "interrupted", "step": 4} == broken.status()
-    resumed = workflow.resume(whole.id, CPU, blocks, tmp_path / "b", evaluate=False)
+    resumed = resume(broken, blocks)
     assert_same_weights(whole, resumed)
     assert whole.metrics() == resumed.metrics()
 
@@ -93,40 +111,19 @@ def test_a_teacher_is_kept_by_its_id_and_the_folder_can_be_moved(blocks, tmp_pat
     assert "fg_ari/decoder" in found["metrics"]
 
 
-def test_a_checkpoint_of_another_config_is_refused(blocks, tmp_path):
-    one = started(blocks, tmp_path)
-    two = started(blocks, tmp_path, seed=1)
-    one.checkpoint.replace(two.checkpoint)
-    two.write_status("interrupted")
-    with pytest.raises(UserError, match="another configuration"):
-        workflow.resume(two.id, CPU, blocks, tmp_path, evaluate=False)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"nonsense", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."]
-)
-def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="not a checkpoint"):
-        checkpoint.load(path, "id")
-
-
-def test_data_that_changed_is_refused(blocks, tmp_path):
-    done = started(blocks, tmp_path)
+def test_data_that_changed_is_refused(done, tmp_path):
     write_blocks(tmp_path / "clevr.h5", train=40)
     with pytest.raises(UserError, match="not the data"):
-        workflow.resume(done.id, CPU, tmp_path, tmp_path, evaluate=False)
+        resume(done, tmp_path)
 
 
-def test_a_run_in_progress_is_not_started_twice(blocks, tmp_path):
-    done = started(blocks, tmp_path)
+def test_a_run_in_progress_is_not_started_twice(blocks, done):
     done.write_status("running")
     assert done.status()["state"] == "interrupted"  # nobody holds it
     with done.lock():
         assert done.status()["state"] == "running"
         with pytest.raises(UserError, match="another process"):
-            workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
+            resume(done, blocks)
 
 
 def test_fewer_slots_than_objects_is_a_warning_that_stays(blocks, tmp_path):
@@ -152,6 +149,9 @@ def test_bfloat16_trains(blocks, tmp_path):
 
 
 SPOILT = {
+    "empty": b"",
+    "nonsense": b"nonsense",
+    "hostile": b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.",
     "shape": lambda saved: saved["objective"].update({"core.mean": torch.zeros(3)}),
     "name": lambda saved: saved["objective"].update(x=saved["objective"].pop("core.mean")),
     "moment": lambda saved: saved["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
@@ -160,30 +160,36 @@ SPOILT = {
     "before": lambda saved: saved.update(step=-3),
     "step": lambda saved: saved.update(step="x"),
     "optimizer": lambda saved: saved.update(optimizer="x"),
+    "another's": lambda saved: saved.update(run_id="0-0123abcd"),
 }
 
 
+def spoil(run, how):
+    """Write other content into a run's checkpoint, or change what it holds."""
+    if isinstance(how, bytes):
+        run.checkpoint.write_bytes(how)
+        return
+    saved = torch.load(run.checkpoint, weights_only=True)
+    how(saved)
+    torch.save(saved, run.checkpoint)
+
+
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_checkpoint_that_does_not_fit_is_refused(blocks, tmp_path, what):
-    done = started(blocks, tmp_path)
-    saved = torch.load(done.checkpoint, weights_only=True)
-    SPOILT[what](saved)
-    torch.save(saved, done.checkpoint)
+def test_a_checkpoint_that_does_not_fit_is_refused(blocks, done, what):
+    spoil(done, SPOILT[what])
     done.write_status("interrupted")
-    with pytest.raises(UserError, match="is not a checkpoint of slotbench, or is damaged"):
-        workflow.resume(done.id, CPU, blocks, tmp_path, evaluate=False)
+    said = "is not a checkpoint of slotbench, or is damaged"
+    with pytest.raises(UserError, match="another config" if what == "another's" else said):
+        resume(done, blocks)
 
 
-def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(blocks, tmp_path):
-    whole, done = (started(blocks, tmp_path / name, steps=4) for name in "ab")
-    extended = {"evaluate": False, "steps": 6}
-    saved = torch.load(done.checkpoint, weights_only=True)
-    saved["optimizer"]["param_groups"][0] |= {"eps": "x", "weight_decay": 0.5, "maximize": True}
-    torch.save(saved, done.checkpoint)
-    one, other = (
-        workflow.resume(run.id, CPU, blocks, run.results_dir, **extended) for run in (whole, done)
-    )
-    assert one.model.read_bytes() == other.model.read_bytes()
+def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(
+    blocks, trained, done
+):
+    other = {"eps": "x", "weight_decay": 0.5, "maximize": True}
+    spoil(done, lambda saved: saved["optimizer"]["param_groups"][0].update(other))
+    one, two = (resume(run, blocks, steps=5) for run in (trained, done))
+    assert one.model.read_bytes() == two.model.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -191,18 +197,18 @@ def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(b
 )
 def test_a_diverging_run_that_pairs_slots_fails_by_name(blocks, tmp_path, choice, capsys):
     with pytest.raises(TrainingError, match=r"not finite|holds NaN"):
-        started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=9, **choice)
+        started(blocks, tmp_path, *DIVERGE, steps=9, **choice)
     (failed,) = all_runs(tmp_path)
     assert failed.status()["state"] == "failed"
     failed.checkpoint.unlink(missing_ok=True)
     with pytest.raises(TrainingError):
-        workflow.resume(failed.id, CPU, blocks, tmp_path, evaluate=False)
+        resume(failed, blocks)
     assert "Going on from step 0" in capsys.readouterr().err
 
 
 def test_weights_that_diverge_at_the_last_step_fail_the_run(blocks, tmp_path):
     with pytest.raises(TrainingError, match="the loss is not finite after step 1"):
-        started(blocks, tmp_path, "train.learning_rate=1e9", "train.warmup=0", steps=1)
+        started(blocks, tmp_path, *DIVERGE, steps=1)
     (failed,) = all_runs(tmp_path)
     assert failed.status()["state"] == "failed"
     assert not failed.model.exists()
