@@ -45,11 +45,16 @@ def test_images_of_another_range_or_shape_are_refused(run, data, change):
         core.labels(data[0]["image"][None], "predictor")
 
 
-def test_it_gives_more_slots_where_its_weights_can(run, data):
-    images = data[0]["image"][None]
+def test_it_gives_more_slots_where_its_weights_can(run, data, blocks, tmp_path):
+    images = torch.stack([data[0]["image"]] * 2)
     assert slotbench.load(run, slots=9)(images).slots.shape[1] == 9
     with pytest.raises(UserError, match="--slots=0: expected greater than or equal to 1"):
         slotbench.load(run, slots=0)
+    options = {"core": "bo-qsa", "objective": "random", "preset": "quick", "device": "cpu"}
+    fixed = slotbench.train(evaluate=False, data_dir=blocks, results_dir=tmp_path, **options)
+    with pytest.raises(UserError, match="the weights of this core hold 4 slots"):
+        slotbench.load(fixed, slots=5)
+    assert torch.equal(*(slotbench.load(fixed)(images, seed=seed).slots for seed in (0, 1)))
 
 
 def test_a_split_is_a_torch_dataset_also_for_several_workers(data, blocks):
@@ -75,14 +80,9 @@ def test_a_split_is_a_dataset_of_hugging_face(data, tmp_path, monkeypatch):
     made = data.to_hf()
     assert len(made) == len(data)
     found, stored = made[3], data.arrays(3)
-    assert np.array_equal(found["image"], stored["image"])
-    assert np.array_equal(found["mask"], stored["mask"])
-    assert found["property/position"] == stored["property/position"].tolist()
-    assert found["property/color"] == stored["property/color"].tolist()
+    for key in ("image", "mask", "property/position", "property/color"):
+        assert np.array_equal(found[key], stored[key])
     assert made.features["property/color"].feature.names == ["red", "green", "blue"]
-
-
-def test_without_that_package_the_error_says_what_to_type(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match="pip install"):
         data.to_hf()

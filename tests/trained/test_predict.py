@@ -6,12 +6,9 @@ import os
 import h5py
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import slotbench
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.errors import UserError
 from slotbench.evaluation.frozen_pass import collect
 from slotbench.results.models import trained
 from tests.commands import slotbench as slotbench_command
@@ -24,6 +21,12 @@ def predict(run, results, blocks, tmp_path, monkeypatch, shown):
     where = ("--results-dir", results, "--data-dir", blocks, "--device", "cpu", "--out", "out")
 
     return lambda *words: shown("predict", run.id, *words, *where)
+
+
+def labels_of(folder):
+    """The label map of the only picture."""
+    (file,) = (folder / "out" / "masks").iterdir()
+    return np.asarray(Image.open(file))
 
 
 def picture(path, mode="RGB", size=(48, 40)):
@@ -58,9 +61,8 @@ def test_of_a_prepared_dataset_it_gives_what_the_evaluation_judges(predict, run,
 def test_what_it_writes_is_judged_as_predictions(predict, blocks, shown):
     assert predict("clevr")[0] == 0
     words = ("--predictions", "out/predictions.h5", "--dataset", "clevr", "--name", "mine")
-    code, out, _ = shown(
-        *("evaluate", *words, "--metrics", "segmentation", "--data-dir", blocks, "--json")
-    )
+    words += ("--metrics", "segmentation", "--data-dir", blocks, "--json")
+    code, out, _ = shown("evaluate", *words)
     assert code == 0
     assert "fg_ari/attention" in out
 
@@ -72,8 +74,7 @@ def test_odd_pictures_are_read(predict, tmp_path, mode):
     else:
         picture(tmp_path / "odd.png", mode)
     assert predict("odd.png")[0] == 0
-    (file,) = (tmp_path / "out" / "masks").iterdir()
-    labels = np.asarray(Image.open(file))
+    labels = labels_of(tmp_path)
     assert labels.shape == (40, 48)
     assert (labels[:, :4] == 255).all()  # beyond the square that the core sees
     assert labels[:, 4:44].max() < 4
@@ -82,26 +83,23 @@ def test_odd_pictures_are_read(predict, tmp_path, mode):
 def test_a_stretched_picture_has_a_label_everywhere(predict, tmp_path):
     picture(tmp_path / "wide.jpg", size=(2500, 20))
     assert predict("wide.jpg", "--fit", "stretch", "--slots", "6", "--seed", "3")[0] == 0
-    (file,) = (tmp_path / "out" / "masks").iterdir()
-    assert np.asarray(Image.open(file)).shape == (20, 2500)
-    assert np.asarray(Image.open(file)).max() < 6
+    assert labels_of(tmp_path).shape == (20, 2500)
+    assert labels_of(tmp_path).max() < 6
 
 
 def test_many_slots_have_labels_of_their_own(predict, tmp_path):
     assert predict("clevr", "--slots", "300", "--images", "1")[0] == 0
-    (file,) = (tmp_path / "out" / "masks").iterdir()
     with h5py.File(tmp_path / "out" / "predictions.h5") as stored:
         assert stored["masks"].dtype == np.uint16
         assert stored["slots"].shape[:2] == (1, 300)
-        assert np.array_equal(np.asarray(Image.open(file)), stored["masks"][0])
+        assert np.array_equal(labels_of(tmp_path), stored["masks"][0])
 
 
 def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing(run, results, blocks, tmp_path):
     where = ("--results-dir", results, "--data-dir", blocks, "--device", "cpu")
+    words = ("predict", run.id, "clevr", *where, "--out", tmp_path / "out")
     for limit in (9_000, 20_000):
-        done = slotbench_command(
-            "predict", run.id, "clevr", *where, "--out", tmp_path / "out", limit=limit
-        )
+        done = slotbench_command(*words, limit=limit)
         assert done.returncode == 2, done.stderr
         assert "The disk is full" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -168,12 +166,3 @@ def test_a_mistake_is_explained(predict, tmp_path, words, message):
     assert (code, out) == (2, "")
     assert message in said
     assert not (tmp_path / "out").exists()
-
-
-def test_a_core_with_a_slot_each_keeps_its_number(blocks, tmp_path):
-    options = {"core": "bo-qsa", "objective": "random", "preset": "quick", "device": "cpu"}
-    run = slotbench.train(evaluate=False, data_dir=blocks, results_dir=tmp_path, **options)
-    with pytest.raises(UserError, match="the weights of this core hold 4 slots"):
-        slotbench.load(run, slots=5)
-    images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(slotbench.load(run)(images).slots, slotbench.load(run)(images, seed=1).slots)
