@@ -22,8 +22,10 @@ numpy.savez("found.npz", **arrays, **found, trainable=trainable)
 """
 
 
-def blocks_of(card):
-    return "\n".join(re.findall(r"```python\n(.*?)```", card, re.S))
+def run_code(card, folder, more=""):
+    """Run the code on a card in a process of its own."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.S))
+    subprocess.run([sys.executable, "-c", code + more], cwd=folder, check=True)
 
 
 def test_the_code_on_the_card_loads_the_core_without_its_config(run, results, tmp_path, shown):
@@ -35,8 +37,7 @@ def test_the_code_on_the_card_loads_the_core_without_its_config(run, results, tm
     card = (out / "README.md").read_text()
     assert "registry" not in card
     assert "config.json" not in card
-    command = [sys.executable, "-c", blocks_of(card) + CHECK]
-    subprocess.run(command, cwd=out, check=True)
+    run_code(card, out, CHECK)
     with np.load(out / "found.npz") as stored:
         found = dict(stored)
     core = slotbench.load(run)
@@ -77,5 +78,4 @@ def test_every_kind_of_encoder_is_loaded_by_its_card(blocks, tmp_path, encoder, 
     options = {**OPTIONS, "set": small, "core": core, "objective": "random"}
     run = slotbench.train(evaluate=False, data_dir=blocks, results_dir=tmp_path, **options)
     slotbench.api.export_model(run, tmp_path / "out")
-    code = blocks_of((tmp_path / "out" / "README.md").read_text())
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "out", check=True)
+    run_code((tmp_path / "out" / "README.md").read_text(), tmp_path / "out")
