@@ -81,24 +81,19 @@ def test_wandb_offline_keeps_one_run(run, monkeypatch):
     name = json.loads((run / "tracking.json").read_text())["wandb"]
     assert name.startswith("0-0123abcd-")
     assert len(parts) == 2
-    losses = []
-    for part in parts:
+    for part, steps in zip(parts, ((1, 2, 3), (3, 4)), strict=True):
         assert part.name.endswith(name)
-        held = records(part)
-        losses.append({})
-        for record in held:
+        losses = {}
+        for record in records(part):
             if record.HasField("history"):
-                row = {
-                    item.key or item.nested_key[0]: json.loads(item.value_json)
-                    for item in record.history.item
-                }
-                losses[-1][row["_step"]] = row["loss"]
+                items = record.history.item
+                row = {of.key or of.nested_key[0]: json.loads(of.value_json) for of in items}
+                losses[row["_step"]] = row["loss"]
             if record.HasField("run"):
                 told = {item.key: item.value_json for item in record.run.config.update}
-                assert record.run.run_id == name
-                assert record.run.project == "slotbench"
+                assert (record.run.run_id, record.run.project) == (name, "slotbench")
                 assert json.loads(told["train.steps"]) == 4
-    assert losses == [{step: LOSSES[step] for step in steps} for steps in ((1, 2, 3), (3, 4))]
+        assert losses == {step: LOSSES[step] for step in steps}
 
 
 def assert_mlflow(uri, run):

@@ -24,7 +24,6 @@ class Notes(Tracker):
     told: ClassVar[list[Any]] = []
 
     def __init__(self, run):
-        self.run = run
         Notes.told.append(("begin", run.step, run.known("notes")))
         run.remember("notes", "one")
 
@@ -38,12 +37,10 @@ class Notes(Tracker):
 class Fails(Notes):
     """Fails in the middle."""
 
-    error: ClassVar[BaseException] = OSError("the network is gone")
-
     def log(self, step, values):
         super().log(step, values)
         if step == 2:
-            raise self.error
+            raise OSError("the [network] is gone")
 
 
 class Never(Notes):
@@ -51,7 +48,7 @@ class Never(Notes):
 
     def __init__(self, run):
         del run
-        raise SystemExit(1)
+        raise SystemExit("[3]")
 
 
 class Hangs(Notes):
@@ -76,6 +73,12 @@ def registered(monkeypatch):
     monkeypatch.setitem(registry._ENTRIES, "trackers", known)
 
 
+@pytest.fixture
+def said(capsys):
+    """What stderr has had so far, in one line."""
+    return lambda: " ".join(capsys.readouterr().err.split())
+
+
 def trained(blocks, results, *names, steps=4):
     host = api.host("cpu", 0.0, track=names)
     return started(blocks, results, host=host, steps=steps)
@@ -86,7 +89,7 @@ def test_a_tracker_is_told_the_lines_of_metrics_jsonl(blocks, tmp_path):
     assert Notes.told == [("begin", 0, None), *run.metrics(), "done"]
 
 
-def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path):
+def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path, monkeypatch):
     step = Trainer.train_step
 
     def broken(self, batch):
@@ -94,37 +97,31 @@ def test_a_resumed_run_goes_on_under_the_name_it_had(blocks, tmp_path):
             raise MemoryError
         return step(self, batch)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "train_step", broken)
-        with pytest.raises(MemoryError):
-            trained(blocks, tmp_path, "notes")
-    assert Notes.told[-1] == "failed"
+    monkeypatch.setattr(Trainer, "train_step", broken)
+    with pytest.raises(MemoryError):
+        trained(blocks, tmp_path, "notes")
+    monkeypatch.setattr(Trainer, "train_step", step)
+    assert Notes.told.pop() == "failed"
     Notes.told.clear()
     run = trained(blocks, tmp_path, "notes")
     assert Notes.told == [("begin", 2, "one"), *run.metrics()[2:], "done"]
 
 
-@pytest.mark.parametrize(
-    ("name", "error"), [("fails", OSError("the [network] is gone")), ("never", SystemExit("[3]"))]
-)
-def test_one_that_fails_is_named_once_and_stops_nothing(
-    blocks, tmp_path, capsys, name, error, monkeypatch
-):
-    monkeypatch.setattr(Fails, "error", error)
+@pytest.mark.parametrize("name", ["fails", "never"])
+def test_one_that_fails_is_named_once_and_stops_nothing(blocks, tmp_path, said, name):
     run = trained(blocks, tmp_path, name, "notes")
     assert run.status()["state"] == "done"
     assert len(run.metrics()) == 4
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.count(f"Warning: {name} has failed and gets no more numbers") == 1
+    assert said().count(f"Warning: {name} has failed and gets no more numbers") == 1
     assert Notes.told[-1] == "done"
 
 
-def test_one_that_hangs_stops_nothing(blocks, tmp_path, monkeypatch, capsys):
+def test_one_that_hangs_stops_nothing(blocks, tmp_path, monkeypatch, said):
     monkeypatch.setattr(base, "CLOSE_SECONDS", 0.1)
     begun = time.monotonic()
     assert trained(blocks, tmp_path, "hangs").status()["state"] == "done"
     assert time.monotonic() - begun < 15
-    assert "hangs does not answer" in " ".join(capsys.readouterr().err.split())
+    assert "hangs does not answer" in said()
 
 
 def test_the_evaluation_is_told_at_the_last_step(blocks, tmp_path, monkeypatch):
@@ -133,11 +130,8 @@ def test_the_evaluation_is_told_at_the_last_step(blocks, tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "judge_run", lambda *_: found)
     host = api.host("cpu", track=("notes",))
     workflow.start(choice(steps=2), host, blocks, tmp_path, evaluate=True)
-    assert Notes.told[-3:] == [
-        ("begin", 2, "one"),
-        {"step": 2, "test/fg_ari/attention": 0.5},
-        "done",
-    ]
+    told = {"step": 2, "test/fg_ari/attention": 0.5}
+    assert Notes.told[-3:] == [("begin", 2, "one"), told, "done"]
 
 
 def test_a_name_given_twice_is_one_tracker(tmp_path):
@@ -164,10 +158,10 @@ def test_no_warning_has_a_password(monkeypatch):
     assert said == "http://***@host/api failed for key ***, wandb://***@host"
 
 
-def test_a_damaged_list_of_names_ends_the_tracking_alone(tmp_path, capsys):
+def test_a_damaged_list_of_names_ends_the_tracking_alone(tmp_path, said):
     (tmp_path / "tracking.json").write_text("[" * 10**5)
     Trackers(("notes",), Tracked(tmp_path, {})).close("done")
-    assert "tracking.json is not valid JSON" in " ".join(capsys.readouterr().err.split())
+    assert "tracking.json is not valid JSON" in said()
 
 
 def test_settings_are_flat():
