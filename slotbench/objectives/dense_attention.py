@@ -61,7 +61,8 @@ class AttentionConsistency(GroupAndContrast):
         target = by_view((teacher_map / self.config.teacher_temperature).softmax(dim=1), views)
         attention = student.attention, teacher.attention
         pairs = torch.cat([paired(*attention, views, view) for view in range(2)])
-        target = (pairs @ target.flip(0).flatten(3)).view_as(target)
+        # Picked, since a product of matrices would be rounded under autocast.
+        target = target.flip(0).take_along_dim(pairs.argmax(dim=3)[..., None, None], dim=2)
         logits = by_view(student_map / self.config.student_temperature, views)
         return entropy_at_places(target, logits, by_view(seen, views).all(dim=0))
 
@@ -77,11 +78,12 @@ def check_learned(core: Core, attention: Tensor) -> None:
 
 
 @torch.no_grad()
+@full_precision
 def paired(student: Tensor, teacher: Tensor, views: Views, view: int) -> Tensor:
     """Permutations float32 (1, B, K, K) from slots of the student's ``view`` (rows) to slots of the
     teacher's other view (columns), by the overlap of their attention (2 * B, K, h, w).
     """
-    masks = [by_view(student.float(), views)[view], by_view(teacher.float(), views)[1 - view]]
+    masks = [by_view(student, views)[view], by_view(teacher, views)[1 - view]]
     matrices = views.matrices[[view, 1 - view]]
     return one_to_one(overlap(torch.stack(masks), matrices))
 

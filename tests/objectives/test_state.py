@@ -8,6 +8,7 @@ import torch
 
 from slotbench.datasets.format.views import Views
 from slotbench.errors import UserError
+from slotbench.objectives.heads import Prototypes
 from slotbench.objectives.two_views import MomentumTwoViews
 from tests.objectives import tiny
 
@@ -25,36 +26,28 @@ def running(name):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_loss_changes_nothing_but_running_statistics(data, name):
+def test_the_loss_changes_running_statistics_and_after_step_what_the_objective_says(data, name):
     made, batch = tiny.made_of(data, name)
     before = tiny.state(made)
-    one, two = (made.loss(batch)["loss"].detach() for _ in range(2))
-    assert torch.equal(one, two)
-    changed = tiny.differences(before, made.state_dict())
-    assert [key for key in changed if not running(key)] == []
-    before, _ = tiny.state(made), made.eval()
-    with torch.no_grad():
-        made.loss(batch)
-    assert tiny.differences(before, made.state_dict()) == []
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_after_step_moves_what_the_objective_says_and_no_weight(data, name):
-    made, batch = tiny.made_of(data, name)
-    made.loss(batch)["loss"].backward()
+    losses = [made.loss(batch)["loss"] for _ in range(2)]
+    assert torch.equal(*losses)
+    assert all(running(key) for key in tiny.differences(before, made.state_dict()))
+    losses[-1].backward()
     with torch.no_grad():
         for weight in made.core.parameters():
             weight.add_(0.01)
     before = tiny.state(made)
     made.after_step(0)
     changed = tiny.differences(before, made.state_dict())
-    assert {key for key in changed if not key.startswith(("teacher.", "target."))} == set(
-        WITH_STATE.get(name, ())
-    )
-    assert any(key.startswith("teacher.core.") for key in changed) == isinstance(
-        made, MomentumTwoViews
-    )
+    own = {key for key in changed if not key.startswith(("teacher.", "target."))}
+    assert own == set(WITH_STATE.get(name, ()))
+    taught = any(key.startswith("teacher.core.") for key in changed)
+    assert taught == isinstance(made, MomentumTwoViews)
     assert (name in WITH_STATE) == bool(changed)
+    before, _ = tiny.state(made), made.eval()
+    with torch.no_grad():
+        made.loss(batch)
+    assert tiny.differences(before, made.state_dict()) == []
 
 
 @pytest.mark.parametrize(
@@ -113,12 +106,24 @@ def test_the_edges_of_what_can_be_used_are_not_refused(data):
 @pytest.mark.parametrize("name", TRAINED)
 def test_half_precision_gives_about_the_same_loss(data, name):
     """Cores and heads round to 8 bits; what is computed from their results does not."""
-    made, batch = tiny.made_of(
-        data, name, alignment="shared" if KINDS[name].takes_alignment else None
-    )
+    alignment = "shared" if KINDS[name].takes_alignment else None
+    made, batch = tiny.made_of(data, name, alignment=alignment)
     with torch.no_grad():
         exact = made.loss(batch)["loss"]
         with torch.autocast("cpu", torch.bfloat16):
             rounded = made.loss(batch)["loss"]
     assert rounded.dtype == torch.float32
     assert math.isclose(float(rounded), float(exact), rel_tol=0.05, abs_tol=0.05)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_is_computed_from_networks_is_computed_in_single_precision(data, name):
+    """Autocast changes nothing but what networks compute, which here it may not."""
+    made, batch = tiny.made_of(data, name)
+    for part in made.modules():
+        if part is not made and not isinstance(part, Prototypes):
+            part.forward = torch.autocast("cpu", enabled=False)(part.forward)
+    expected = made.loss(batch)["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made.loss(batch)["loss"]
+    tiny.assert_same_loss(made, found, expected, rtol=1e-6, atol=1e-7)
