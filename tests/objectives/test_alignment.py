@@ -1,3 +1,5 @@
+"""How slots of several views are paired, against assignments and transport written out."""
+
 import itertools
 
 import numpy as np
@@ -9,47 +11,35 @@ from slotbench.datasets.format.views import ViewConfig, Views, make_views, warp
 from slotbench.objectives.alignment import Hungarian, Mask, Pool, Shared, Sinkhorn, overlap
 from slotbench.rng import torch_generator
 from tests.cores.test_contract import make
+from tests.evaluation.test_matching import best_pairs
+
+FLIP = torch.tensor([[-1.0, 0, 0], [0, 1, 0]])
+LEFT = torch.tensor([[0.5, 0, -0.5], [0, 1, 0]])
 
 
 def views(matrices):
     return Views(torch.zeros(*matrices.shape[:2], 3, 8, 8), matrices)
 
 
-ALL = (Pool, Shared, Hungarian, Mask, Sinkhorn)
-BY_CONTENT = (Hungarian, Mask, Sinkhorn)
-VIEWS = views(torch.eye(2, 3).expand(2, 3, 2, 3))
-FLIP = torch.tensor([[-1.0, 0, 0], [0, 1, 0]])
-LEFT = torch.tensor([[0.5, 0, -0.5], [0, 1, 0]])
-
-
-def output(slots, attention=None):
+def output(slots, attention):
     """Slots (V, B, K, D), attention (V, B, K, h, w) as a core gives them for all views at once."""
     flat = slots.flatten(0, 1)
-    if attention is None:
-        attention = torch.full((*slots.shape[:3], 2, 2), 1 / slots.shape[2])
     return SlotOutput(flat, attention.flatten(0, 1), torch.zeros(len(flat), 4, 2))
 
 
-def slots(seed=0):
-    return torch.randn(3, 4, 6, generator=torch_generator(seed, "slots"))
+def slots(views, images, count=4):
+    return torch.randn(views, images, count, 6, generator=torch_generator(0, "slots"))
 
 
-def test_pool_averages_the_set():
-    first, second = slots(0), slots(1)
-    paired = Pool().pair(output(torch.stack([first, second])), VIEWS)
-    torch.testing.assert_close(paired.vectors, torch.stack([first.mean(1), second.mean(1)]))
-    assert paired.image.tolist() == [0, 1, 2]
+def soft():
+    """Sinkhorn's assignment, far from a permutation."""
+    made = Sinkhorn()
+    made.epsilon, made.iterations = 0.5, 3
+    return made
 
 
-def test_hungarian_maximises_the_sum_of_cosine_similarities():
-    first, second = slots(2), slots(3)
-    paired = Hungarian().pair(output(torch.stack([first, second])), VIEWS)
-    found = torch.cosine_similarity(*paired.vectors, dim=1).unflatten(0, (3, 4)).sum(1)
-    alike = torch.cosine_similarity(first[:, :, None], second[:, None], dim=3)
-    for image in range(3):
-        orders = itertools.permutations(range(4))
-        best = max(alike[image, torch.arange(4), torch.tensor(order)].sum() for order in orders)
-        torch.testing.assert_close(found[image], best)
+ALL = {"pool": Pool, "shared": Shared, "hungarian": Hungarian, "mask": Mask}
+ALL |= {"sinkhorn": Sinkhorn, "soft": soft}
 
 
 def test_only_shared_noise_is_the_same_for_every_image_and_view():
@@ -120,9 +110,9 @@ def test_views_that_share_nothing_of_the_image_are_paired_by_index():
     matrices = torch.stack([LEFT, right])[:, None].expand(2, 3, 2, 3)
     masks = torch.rand(2, 3, 4, 8, 8, generator=torch_generator(0, "masks")).softmax(dim=2)
     assert overlap(masks, matrices).abs().max() == 0
-    both = torch.stack([slots(0), slots(1)])
+    both = slots(2, 3)
     paired = Mask().pair(output(both, masks), views(matrices))
-    assert torch.equal(paired.vectors[1], both[1].flatten(0, 1))
+    assert torch.equal(paired.vectors, both.flatten(1, 2))
 
 
 def transport(scores, epsilon, iterations):
@@ -135,81 +125,64 @@ def transport(scores, epsilon, iterations):
     return np.asarray(u[:, None] * kernel * v)
 
 
-@pytest.mark.parametrize(("epsilon", "iterations"), [(0.05, 20), (0.5, 3), (5.0, 1)])
-def test_sinkhorn_is_the_scaled_kernel(epsilon, iterations):
-    both = torch.stack([slots(0), slots(1)])
-    made = Sinkhorn()
-    made.epsilon, made.iterations = epsilon, iterations
-    plan = made.plan(both, both, both)
-    cosine = torch.nn.functional.cosine_similarity(both[0][:, :, None], both[1][:, None], dim=3)
-    for image in range(3):
-        expected = 4 * transport(cosine[image].double().numpy(), epsilon, iterations)
-        np.testing.assert_allclose(plan[0, image], expected, atol=1e-5)
-    torch.testing.assert_close(plan.sum(dim=-1), torch.ones(1, 3, 4))
-    paired = made.pair(output(both), VIEWS)
-    torch.testing.assert_close(paired.vectors[1], (plan[0] @ both[1]).flatten(0, 1))
+def plan(kind, one, other, alike):
+    """The weights (rows, K) of slots (K, D) of another view in the rows of the first, written out.
+
+    ``alike`` (K, K) is the overlap of their masks.
+    """
+    count = len(one)
+    if isinstance(kind, Pool):
+        return torch.full((1, count), 1 / count)
+    cosine = torch.cosine_similarity(one[:, None], other, dim=2)
+    if isinstance(kind, Sinkhorn):
+        found = transport(cosine.double().numpy(), kind.epsilon, kind.iterations)
+        return count * torch.from_numpy(found).float()
+    if isinstance(kind, Shared):
+        return torch.eye(count)
+    best = best_pairs(-(cosine if isinstance(kind, Hungarian) else alike))
+    return torch.eye(count)[[column for _, column in best]]
+
+
+@pytest.mark.parametrize("count", [4, 1])
+@pytest.mark.parametrize("name", ALL)
+def test_rows_are_means_of_slots_by_a_plan_that_takes_no_gradient(name, count):
+    kind, (masks, matrices) = ALL[name](), crops(0, count)
+    made, attention = slots(3, 5, count).requires_grad_(), masks.requires_grad_()
+    paired = kind.pair(output(made, attention), views(matrices))
+    alike, rows, given = overlap(masks, matrices).detach(), [], made.detach()
+    for view, image in itertools.product(range(3), range(5)):
+        weights = torch.eye(count)
+        if view or name == "pool":
+            pair = given[0, image], given[view, image]
+            weights = plan(kind, *pair, alike[view - 1, image])
+        rows.append(weights @ made[view, image])
+    assert torch.equal(paired.image, torch.arange(5).repeat_interleave(len(weights)))
+    expected = torch.cat(rows).view(3, -1, 6)
+    torch.testing.assert_close(paired.vectors, expected, atol=1e-5, rtol=1e-5)
+    outside = torch.randn(expected.shape, generator=torch_generator(0, "outside"))
+    (ours, none), (theirs, _) = (
+        torch.autograd.grad((x * outside).sum(), (made, attention), allow_unused=True)
+        for x in (paired.vectors, expected)
+    )
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert none is None
 
 
 def test_the_default_plan_uses_all_slots_alike():
     both = torch.randn(2, 32, 7, 48, generator=torch_generator(0, "slots"))
     plan = Sinkhorn().plan(both, both, both)
+    torch.testing.assert_close(plan.sum(dim=-1), torch.ones(1, 32, 7))
     assert (plan.sum(dim=-2) - 1).abs().max() < 0.04
-
-
-@pytest.mark.parametrize("kind", BY_CONTENT)
-def test_the_order_of_another_views_slots_changes_nothing(kind):
-    masks, matrices = crops(0)
-    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots"))
-    order = torch.tensor([2, 0, 3, 1])
-    before = kind().pair(output(made, masks), views(matrices)).vectors
-    made[1:], masks[1:] = made[1:, :, order], masks[1:, :, order]
-    after = kind().pair(output(made, masks), views(matrices)).vectors
-    torch.testing.assert_close(after, before)
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_every_view_is_aligned_to_the_first_as_if_it_were_alone(kind):
-    masks, matrices = crops(1)
-    made = torch.randn(3, 5, 4, 6, generator=torch_generator(1, "slots"))
-    together = kind().pair(output(made, masks), views(matrices))
-    images = torch.arange(5).repeat_interleave(1 if kind is Pool else 4)
-    assert torch.equal(together.image, images)
-    for other in (1, 2):
-        pick = torch.tensor([0, other])
-        alone = kind().pair(output(made[pick], masks[pick]), views(matrices[pick]))
-        torch.testing.assert_close(together.vectors[pick], alone.vectors)
-        assert torch.equal(together.image, alone.image)
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_a_single_slot_is_paired_with_itself(kind):
-    both = torch.randn(2, 3, 1, 6, generator=torch_generator(0, "slots"))
-    paired = kind().pair(output(both), VIEWS)
-    torch.testing.assert_close(paired.vectors, both[:, :, 0], rtol=0, atol=1e-6)
-    assert paired.image.tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize("kind", BY_CONTENT)
-def test_no_gradient_passes_through_the_plan(kind):
-    masks, matrices = crops(0)
-    made = torch.randn(3, 5, 4, 6, generator=torch_generator(0, "slots")).requires_grad_()
-    attention = masks.requires_grad_()
-    paired = kind().pair(output(made, attention), views(matrices))
-    weights = torch.randn(20, 6, generator=torch_generator(0, "weights"))
-    (paired.vectors[1] * weights).sum().backward()
-    assert attention.grad is None
-    assert made.grad[0].abs().max() == made.grad[2].abs().max() == 0
-    plan = kind().plan(made.detach(), masks.detach(), matrices)
-    torch.testing.assert_close(made.grad[1], plan[0].mT @ weights.view(5, 4, 6))
 
 
 @pytest.mark.parametrize("kind", [Shared, Hungarian, Mask])
 def test_half_precision_picks_slots_and_does_not_round_them(kind):
-    both = torch.stack([slots(0), slots(1)])
-    expected = kind().pair(output(both), VIEWS).vectors
+    both, masks = slots(2, 3), torch.full((2, 3, 4, 2, 2), 0.25)
+    still = views(torch.eye(2, 3).expand(2, 3, 2, 3))
+    expected = kind().pair(output(both, masks), still).vectors
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(kind().pair(output(both), VIEWS).vectors, expected)
-    half = kind().pair(output(both.bfloat16()), VIEWS).vectors
+        assert torch.equal(kind().pair(output(both, masks), still).vectors, expected)
+    half = kind().pair(output(both.bfloat16(), masks), still).vectors
     assert half.dtype == torch.bfloat16
     rows = both[1].bfloat16().flatten(0, 1)
     assert all((rows == row).all(dim=1).any() for row in half[1])

@@ -58,17 +58,30 @@ def drawn(made, slots):
     return maps[:, :-1], maps[:, -1].softmax(dim=0)
 
 
+def mixture(made, slots, attention, power):
+    """The map (C, h, w) and masks (K, h, w) of an image, from slots (K, D) and attention."""
+    vectors, masks = drawn(made, slots)
+    if power:
+        seen = functional.interpolate(attention[None], (SIDE, SIDE), mode="bilinear")[0]
+        masks = masks * seen**power / (masks * seen**power).sum(dim=0)
+    if made.config.unit:
+        vectors = functional.normalize(vectors, dim=1)
+    return (vectors * masks[:, None]).sum(dim=0), masks
+
+
 def predictions(made, batch, shape=lambda values: values):
     """By direction: the prediction, (B, C, h, w), at the target's places; which are shown; target.
 
-    The mixture passes ``shape`` before it is sampled.
+    The mixture passes ``shape`` before it is sampled. Attention has half of its power.
     """
     count = len(made.directions)
     noise = made.core.noise(count * len(batch.images), batch.generator("slots")).chunk(count)
     for (source, target), own in zip(made.directions, noise, strict=True):
-        parts = [drawn(made, slots) for slots in made.core(batch.views.images[source], own).slots]
-        mixed = torch.stack([shape((v * m[:, None]).sum(dim=0)) for v, m in parts])
+        slots, attention, _ = made.core(batch.views.images[source], own)
+        power = made.config.attend / 2
+        parts = [mixture(made, *each, power)[0] for each in zip(slots, attention, strict=True)]
         here, there = (full(batch.views.matrices[view]) for view in (source, target))
+        mixed = torch.stack([shape(part) for part in parts])
         yield *looked_up(mixed, torch.linalg.inv(here) @ there), batch.views.images[target]
 
 
@@ -107,9 +120,15 @@ def patches_by_hand(made, images):
     )
 
 
-@pytest.mark.parametrize("name", ["slot-infonce", "slot-infonce-next"])
-def test_contrast_equals_loops_in_value_and_gradient(data, name):
-    made, batch = made_of(data, name)
+ATTEND = ("objective.attend=2", "objective.rise=0,0.5")
+CONTRASTS = [("slot-infonce", ()), ("slot-infonce-next", ())]
+CONTRASTS += [("slot-infonce", (*ATTEND, "objective.unit=true"))]
+
+
+@pytest.mark.parametrize(("name", "extra"), CONTRASTS)
+def test_contrast_equals_loops_in_value_and_gradient(data, name, extra):
+    made, batch = made_of(data, name, *extra)
+    batch = replace(batch, step=1)  # of 4: half of the rise
     value = made.loss(batch)["loss"]
     expected = naive_infonce(made, batch, lambda images: patches_by_hand(made, images))
     tiny.assert_same_loss(made, value, expected)
@@ -163,27 +182,6 @@ def test_regression_equals_loops_in_value_and_gradient(data, name, target):
     assert_follows(made, copy, made.config.momentum if target == "momentum" else 1.0)
 
 
-def test_attention_multiplies_masks_and_unit_vectors_are_mixed(data):
-    extra = ("objective.attend=2", "objective.unit=true", "objective.rise=0,0.5")
-    made, batch = made_of(data, "slot-infonce", *extra)
-    batch = replace(batch, step=1)  # of 4: half of the rise, so the power is 1
-    output = made.core(batch.images)
-    vectors, masks = (
-        torch.stack(both) for both in zip(*(drawn(made, s) for s in output.slots), strict=True)
-    )
-    logs = functional.interpolate(output.attention, (SIDE, SIDE), mode="bilinear").log()
-    wanted = masks * logs.exp()
-    wanted = wanted / wanted.sum(dim=1, keepdim=True)
-    predicted, found = made.predictor(output.slots, made.prior(output, made.done(batch)))
-    torch.testing.assert_close(found, wanted)
-    unit = vectors / vectors.norm(dim=2, keepdim=True)
-    torch.testing.assert_close(predicted, (unit * wanted[:, :, None]).sum(dim=1))
-    full = masks * (2 * logs).exp()
-    full = full / full.sum(dim=1, keepdim=True)
-    torch.testing.assert_close(made.predictor_masks(batch.images, output), full)
-    assert made.prior(output, 0.0) is None
-
-
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])
 def test_a_named_teacher_takes_the_place_of_the_target(data, kind):
     asked = []
@@ -213,9 +211,7 @@ class Network(tiny.Teacher):
 def test_channels_that_do_not_vary_are_near_zero():
     features = rows(0, 2, 3, 4, 5, 5).detach()
     features[:, :, 1] = 7
-    made = standardised(features)
-    assert not made[:, :, 1].any()
-    torch.testing.assert_close(made[:, :, 0].std(correction=0), torch.tensor(1.0))
+    assert not standardised(features)[:, :, 1].any()
 
 
 def test_of_one_image_or_where_nothing_is_shown_the_contrast_is_0():
@@ -233,18 +229,19 @@ def test_the_temperature_stays_above_its_floor(data):
     assert float(made.temperature.detach()) == pytest.approx(1 / 30)
 
 
-def test_masks_of_the_predictor_sum_to_one(data):
-    made, batch = made_of(data, "slot-infonce")
-    masks = made.predictor_masks(batch.images)
-    assert masks.shape == (len(batch.images), made.core.num_slots, SIDE, SIDE)
-    torch.testing.assert_close(masks.sum(dim=1), torch.ones(len(masks), SIDE, SIDE))
+@pytest.mark.parametrize("extra", [(), ATTEND])
+def test_masks_of_the_predictor_have_the_whole_power(data, extra):
+    made, batch = made_of(data, "slot-infonce", *extra)
     output = made.core(batch.images)
-    expected = drawn(made, output.slots[1])[1]
-    torch.testing.assert_close(made.predictor_masks(batch.images, output)[1], expected)
+    given = zip(output.slots, output.attention, strict=True)
+    expected = torch.stack([mixture(made, *each, made.config.attend)[1] for each in given])
+    torch.testing.assert_close(made.predictor_masks(batch.images), expected)
+    torch.testing.assert_close(made.predictor_masks(batch.images, output), expected)
     assert made.masks(batch.images) is None
-    whole = tiny.objective(data[False], "reconstruction+slot-infonce:0.5")
-    assert whole.predictor_masks(batch.images) is not None
-    assert tiny.objective(data[False], "reconstruction").predictor_masks(batch.images) is None
+    assert made.prior(output, 0.0) is None
+    for name, has in (("reconstruction+slot-infonce:0.5", True), ("reconstruction", False)):
+        found = tiny.objective(data[False], name).predictor_masks(batch.images)
+        assert (found is not None) == has
 
 
 @pytest.mark.parametrize("kind", [SlotInfoNCE, SlotJEPA])

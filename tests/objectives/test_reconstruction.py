@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from slotbench.datasets.format.views import ViewConfig, make_views
@@ -25,17 +26,36 @@ def pixels(error, image, target):
     return functional.binary_cross_entropy(image.clamp(1e-4, 1 - 1e-4), target, reduction="none")
 
 
-@pytest.mark.parametrize("alone", [0, 0.5, 1])
-@pytest.mark.parametrize("error", ["squared", "bce"])
-def test_the_error_is_that_of_the_mixture_and_of_slots_alone_by_their_masks(data, error, alone):
-    made, batch = made_of(data, f"objective.alone={alone}", f"objective.error={error}")
-    decoded = made.decode(made.core(batch.images, batch.noise(made.core)), batch.images)
-    target = functional.avg_pool2d(batch.images, 4)
-    total = (1 - alone) * pixels(error, decoded.image, target).sum()
+def by_hand(made, batch, power, alone, error):
+    """The error where masks are d_k A_k^power over their sum, and these masks."""
+    output, size = made.core(batch.images, batch.noise(made.core)), made.decoder.size
+    shrink = {4: nn.AvgPool2d(2), 8: nn.Identity(), 16: nn.Upsample(None, 2, "bilinear")}
+    plain, seen = made.decoder(output.slots), shrink[size](output.attention)
+    masks = plain.masks * seen**power
+    masks = masks / masks.sum(dim=1, keepdim=True)
+    image = (masks[:, :, None] * plain.parts).sum(dim=1)
+    target = functional.avg_pool2d(batch.images, 32 // size)
+    total = (1 - alone) * pixels(error, image, target).sum()
     for slot in range(3):
-        each = pixels(error, decoded.parts[:, slot], target)
-        total = total + alone * (decoded.masks[:, slot, None] * each).sum()
-    tiny.assert_same_loss(made, made.loss(batch)["loss"], total / target.numel())
+        each = pixels(error, plain.parts[:, slot], target)
+        total = total + alone * (masks[:, slot, None] * each).sum()
+    return total / target.numel(), masks
+
+
+@pytest.mark.parametrize(("size", "attend"), [(8, 0), (4, 4), (16, 4)])
+@pytest.mark.parametrize("alone", [0, 1])
+@pytest.mark.parametrize("error", ["squared", "bce"])
+def test_the_error_is_that_of_the_mixture_and_of_slots_alone(data, error, alone, size, attend):
+    """In half of the rise in value and gradient; masks are those of the whole power."""
+    fields = {"alone": alone, "error": error, "attend": attend, "rise": "0,1"}
+    extra = [f"objective.{key}={value}" for key, value in fields.items()]
+    made, batch = made_of(data, *extra, f"decoder.size={size}")
+    batch = replace(batch, step=STEPS // 2)
+    expected, _ = by_hand(made, batch, attend / 2, made.share(batch), error)
+    tiny.assert_same_loss(made, made.loss(batch)["loss"], expected)
+    output = made.core(batch.images, batch.noise(made.core))
+    _, masks = by_hand(made, batch, attend, alone, error)
+    torch.testing.assert_close(made.masks(batch.images, output), masks)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +76,7 @@ def test_training_reconstructs_random_crops_and_validation_whole_images(data):
     assert torch.equal(cropped.loss(batch)["loss"], by_views)
     unseen = replace(batch, purpose="val")
     assert torch.equal(cropped.loss(unseen)["loss"], whole.loss(unseen)["loss"])
-
-
-def test_processes_crop_their_own_rows_of_the_batch(data):
-    _, batch = made_of(data)
+    # Processes crop their own rows of the batch.
     halves = [
         replace(batch, images=half, rank=rank, world=2).cropped(0.6).images
         for rank, half in enumerate(batch.images.chunk(2))
@@ -67,27 +84,7 @@ def test_processes_crop_their_own_rows_of_the_batch(data):
     torch.testing.assert_close(torch.cat(halves), batch.cropped(0.6).images)
 
 
-@pytest.mark.parametrize("size", [4, 16])
-def test_attention_multiplies_masks(data, size):
-    """Masks are d_k A_k^2 over their sum: in half of the rise, in masks, and in the gradient."""
-    fields = ("attend=4", "rise=0,1", "alone=0")
-    extra = [f"objective.{text}" for text in fields]
-    made, batch = made_of(data, *extra, f"decoder.size={size}")
-    batch = replace(batch, step=STEPS // 2)
-    output = made.core(batch.images, batch.noise(made.core))
-    shrink = {4: torch.nn.AvgPool2d(2), 16: torch.nn.Upsample(scale_factor=2, mode="bilinear")}
-    plain, seen = made.decoder(output.slots), shrink[size](output.attention)
-    masks = plain.masks * seen**2
-    masks = masks / masks.sum(dim=1, keepdim=True)
-    image = (masks[:, :, None] * plain.parts).sum(dim=1)
-    target = functional.avg_pool2d(batch.images, 32 // size)
-    tiny.assert_same_loss(made, made.loss(batch)["loss"], (image - target).square().mean())
-    full = plain.masks * seen**4
-    full = full / full.sum(dim=1, keepdim=True)
-    torch.testing.assert_close(made.masks(batch.images, output), full)
-
-
 def test_attention_multiplies_no_masks_of_a_decoder_without_any(data):
     made, _ = made_of(data)
     with pytest.raises(ValueError, match=r"attend=1\.0: expected a decoder that draws each slot"):
-        Reconstruction(made.core, replace(made.config, attend=1.0), torch.nn.Identity())
+        Reconstruction(made.core, replace(made.config, attend=1.0), nn.Identity())
