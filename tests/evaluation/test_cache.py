@@ -15,11 +15,11 @@ GROUPS = ("segmentation", "draws", "health", "linear-probe")
 KEY = {"model": "abc", "seed": 0}
 
 
-def counted():
+def counted(kind=WithDecoder, **fields):
     """An objective, and a list that has an entry for each batch that passed its core."""
-    core, batches = ByShade(), []
+    core, batches = ByShade(**fields), []
     core.register_forward_hook(lambda *_: batches.append(1))
-    return WithDecoder(core), batches
+    return kind(core), batches
 
 
 def judge(dataset, objective, cache=None, groups=GROUPS, seed=0, test=90):
@@ -68,13 +68,11 @@ def test_only_what_is_missing_is_made_and_fewer_images_are_read(dataset, cache):
 
 
 def test_what_a_model_cannot_give_is_not_asked_for_again(dataset, cache):
-    core = ByShade(quiet=True)
-    passes = []
-    core.register_forward_hook(lambda *_: passes.append(1))
+    objective, batches = counted(Plain, quiet=True)
     for _ in range(2):
-        document = judge(dataset, Plain(core), cache, ("segmentation", "draws"))
+        document = judge(dataset, objective, cache, ("segmentation", "draws"))
         assert document["skipped"] == {"draws": "the core draws no initial noise"}
-        assert len(passes) == 2
+        assert len(batches) == 2
 
 
 def test_another_model_seed_or_version_is_computed_anew(dataset, cache, said):
