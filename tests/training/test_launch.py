@@ -114,26 +114,27 @@ def test_the_reason_is_that_of_the_process_that_failed_first(tmp_path, codes, re
     assert mistake or said in run.status()["reason"]
 
 
-def assert_failed(folder, code, err, reason):
-    run = only_run(folder)
-    assert code == 1, err
-    assert run.status()["state"] == "failed"
-    assert run.status()["reason"] == reason
-    assert reason in err
-    assert "Traceback" not in err
-    assert str(run.path.name) in err
-    assert ranks_of(folder) == []
-    assert not run.locked()
-    return run
+FAILURES = {
+    "killed": ("rank 1 of 2 was killed by SIGKILL, as the system does when memory runs out", None),
+    "raises": ("rank 1 of 2: RuntimeError: the cosmic ray came", "in loss"),
+    "ends": ("rank 1 of 2 ended with exit code 7", "last words"),
+}
 
 
 @pytest.mark.slow
-def test_a_killed_rank_fails_the_run_with_its_reason_and_it_goes_on(blocks, plugin):
-    code, out, err = ended(start(blocks, plugin, "killed"))
-    reason = "rank 1 of 2 was killed by SIGKILL, as the system does when memory runs out"
-    run = assert_failed(plugin.parent, code, err, reason)
-    assert out == ""
-    assert run.status()["step"] == 2
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_rank_that_fails_fails_the_run_with_its_reason_and_it_goes_on(blocks, plugin, what):
+    code, out, err = ended(start(blocks, plugin, what))
+    run, (reason, last) = only_run(plugin.parent), FAILURES[what]
+    failed = {"state": "failed", "reason": reason, "step": 2}
+    assert (code, out) == (1, ""), err
+    assert run.status() | failed == run.status()
+    assert reason in err
+    assert "Traceback" not in err
+    assert str(run.path.name) in err
+    assert last is None or last in (run.path / "traceback.txt").read_text()
+    assert ranks_of(plugin.parent) == []
+    assert not run.locked()
     code, out, err = ended(start(blocks, plugin, ""))
     assert code == 0, err
     assert out.strip() == str(run.path.relative_to(plugin.parent))
@@ -143,57 +144,45 @@ def test_a_killed_rank_fails_the_run_with_its_reason_and_it_goes_on(blocks, plug
     assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("what", "reason", "more"),
-    [
-        ("raises", "rank 1 of 2: RuntimeError: the cosmic ray came", "in loss"),
-        ("ends", "rank 1 of 2 ended with exit code 7", "last words"),
-    ],
-)
-def test_a_rank_that_fails_fails_the_run(blocks, plugin, what, reason, more):
-    code, _, err = ended(start(blocks, plugin, what))
-    run = assert_failed(plugin.parent, code, err, reason)
-    assert more in (run.path / "traceback.txt").read_text()
+def started_slowly(blocks, plugin):
+    """A process that trains 5,000 slow steps, after the first five."""
+    process = start(blocks, plugin, "slow", 5000)
+    wait_for(lambda: steps_done(plugin.parent) > 5)
+    return process
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_with_a_checkpoint_and_one_process_goes_on(blocks, plugin, number):
-    folder = plugin.parent
-    process = start(blocks, plugin, "slow", 5000)
-    wait_for(lambda: steps_done(folder) > 5)
+def test_a_signal_stops_all_with_a_checkpoint(blocks, plugin, number):
+    process = started_slowly(blocks, plugin)
     process.send_signal(number)
     code, _, err = ended(process)
     assert code == 130, err
-    run = only_run(folder)
+    run = only_run(plugin.parent)
     status = run.status()
     assert (status["state"], status["reason"]) == ("interrupted", f"stopped by {number.name}")
     assert f"Saved at step {status['step']:,}" in err
     assert "Traceback" not in err
-    assert ranks_of(folder) == []
+    assert ranks_of(plugin.parent) == []
     assert len(run.metrics()) == status["step"]
 
 
 @pytest.mark.slow
 def test_nothing_outlives_a_launcher_that_is_killed(blocks, plugin):
-    folder = plugin.parent
-    process = start(blocks, plugin, "slow", 5000)
-    wait_for(lambda: steps_done(folder) > 5)
-    assert len(ranks_of(folder)) == 2
-    assert only_run(folder).status()["state"] == "running"
+    process = started_slowly(blocks, plugin)
+    assert len(ranks_of(plugin.parent)) == 2
+    assert only_run(plugin.parent).status()["state"] == "running"
     process.kill()
     ended(process)
-    wait_for(lambda: ranks_of(folder) == [], 60)
-    status = only_run(folder).status()
+    wait_for(lambda: ranks_of(plugin.parent) == [], 60)
+    status = only_run(plugin.parent).status()
     assert status["state"] == "interrupted"
     assert status["step"] > 5
 
 
 @pytest.mark.slow
 def test_a_run_that_is_held_is_left_alone(blocks, plugin):
-    first = start(blocks, plugin, "slow", 5000)
-    wait_for(lambda: steps_done(plugin.parent) > 2)
+    first = started_slowly(blocks, plugin)
     code, _, err = ended(start(blocks, plugin, "slow", 5000))
     assert code == 2
     assert "by another process" in err
