@@ -14,6 +14,7 @@ from slotbench.config.run_config import (
     DatasetInfo,
     RunConfig,
     TrainConfig,
+    needed,
     parse_override,
     section_type,
     with_field,
@@ -166,7 +167,7 @@ def _sections(
         )
         for section, name in names.items()
     }
-    if any(kind.views and not kind.temporal for kind in kinds.values()):
+    if "views" in needed(kinds.values()):
         sections["views"] = section_type("views", None)()
     sections["train"] = _from_preset("train", None, given["train"])
     for field in ("slots", "width"):
@@ -261,7 +262,7 @@ def _names(
             chosen[section] = value
     for section in ("core", "encoder", "decoder"):
         registry.get(COMPONENTS[section], chosen[section])
-    if not any(kind.takes_decoder for kind in kinds.values()):
+    if "decoder" not in needed(kinds.values()):
         del chosen["decoder"]
     return dict(chosen)
 

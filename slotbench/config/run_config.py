@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -228,11 +228,11 @@ class RunConfig:
             alignment = document["objective"].get("alignment")
             parts = parse_objective(document["objective"]["name"])
             own = tuple(part.name for part in parts if len(parts) > 1)
-            for section in (
-                key
-                for key in ("core", "encoder", "objective", *own, "decoder", "views", "train")
-                if key in document
-            ):
+            kinds = [registry.get("objectives", part.name).load() for part in parts]
+            without = {"decoder", "views"} - needed(kinds)
+            for section in ("core", "encoder", "objective", *own, "decoder", "views", "train"):
+                if section in without and section not in document:
+                    continue
                 # JSON has no tuples.
                 stored: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value
@@ -243,6 +243,8 @@ class RunConfig:
                     names[section] = stored.pop("name")
                 sections[section] = section_type(section, names.get(section))(**stored)
             section = "dataset"
+            if alignment is not None:
+                registry.get("alignments", alignment)
             return cls(
                 document["seed"],
                 document["preset"],
@@ -258,6 +260,12 @@ class RunConfig:
             why += " is missing" if isinstance(error, KeyError) else ""
             said = f"{label} is not of this slotbench: {section}: {why}."
             raise UserError(said, "Install the version that wrote it, or train anew.") from error
+
+
+def needed(kinds: Collection[Any]) -> set[str]:
+    """Which of the sections ``decoder`` and ``views`` a run of these objectives has."""
+    decoder = {"decoder" for kind in kinds if kind.takes_decoder}
+    return decoder | {"views" for kind in kinds if kind.views and not kind.temporal}
 
 
 def section_type(section: str, name: str | None) -> Any:

@@ -41,8 +41,12 @@ def trained(run: Run, config: RunConfig) -> Objective:
     if edited := run.edited(config):
         warn(f"{run.id} was trained with another content of {edited}: its numbers may differ.")
     objective = build(config, partial(load_teacher, results_dir=run.results_dir))
+    state, own = read_model(run), objective.state_dict()
     try:
-        objective.load_state_dict(read_model(run))
+        for name in state.keys() & own.keys():  # torch would convert
+            if state[name].dtype != own[name].dtype:
+                raise RuntimeError(f"{name} is {state[name].dtype}, not {own[name].dtype}")
+        objective.load_state_dict(state)
     except RuntimeError as error:
         why = " ".join(str(error).split())[:300]
         advice = f"Put back that file, or remove it and type: slotbench train --resume {run.typed}"

@@ -116,7 +116,11 @@ def _files(run: Run, *, records: bool) -> dict[str, Path]:
     if not run.evaluation.is_file():
         raise UserError(f"{run.path} is not evaluated.", f"Type: slotbench evaluate {run.typed}")
     if not kind:
-        run.config()
+        if run.edited(run.config()) == run.config_file.name:
+            raise UserError(
+                f"{run.path} was trained with another content of config.json.",
+                "Put it back as it was, or train anew.",
+            )
         check_judged(run)
     folder = "/".join(("runs", *run.path.resolve().parts[-3:]))
     found = {}

@@ -129,6 +129,11 @@ def _configuration(run: Found) -> RunConfig:
             f"{run.run} was trained by other versions ({before}) than this slotbench has ({now}).",
             "Install the slotbench of that time to train it anew.",
         )
+    if others := sorted(run.config.keys() - config.to_dict().keys()):
+        raise UserError(
+            f"{run.run} has settings that this slotbench does not know: {', '.join(others)}.",
+            "Install the version that wrote it.",
+        )
     return config
 
 

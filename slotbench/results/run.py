@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -22,9 +23,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench import files, plugins, registry
+from slotbench import files, plugins
 from slotbench.config.run_config import RunConfig
-from slotbench.errors import RunLocked, UserError
+from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.fields import LARGEST
 from slotbench.locks import Held, held, hold
 from slotbench.results import documents, is_published
@@ -37,6 +38,7 @@ BEAT, DEAD = 10.0, 120.0
 """Seconds between two heartbeats, and seconds without one after which a process is dead."""
 FOLDERS = ("pictures", "cache", "transfer")
 """Folders of a run that slotbench writes into."""
+_ID = re.compile("[0-9]+-[0-9a-f]{8}")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "h5py")
 
 
@@ -120,19 +122,21 @@ class Run:
         with plugins.hints([plugin.file for plugin in used]):
             document = files.read_json(self.config_file)
             files.parse_document(document, documents.Config, str(self.config_file))
-            config = RunConfig.from_dict(document, str(self.config_file))
-            if config.alignment is not None:
-                registry.get("alignments", config.alignment)
-        return config
+            return RunConfig.from_dict(document, str(self.config_file))
 
     def edited(self, config: RunConfig) -> str:
-        """The plugin that the run uses and that was edited since it was trained; empty: none."""
+        """The plugin or ``config.json`` that was edited since the training; empty: none."""
         now = {name: of["sha256"] for of in plugins.loaded() for name in of["names"]}
-        for plugin in documents.environment(self.path / "environment.json").plugins:
+        used = documents.environment(self.path / "environment.json").plugins
+        for plugin in used:
             for name in config.plugins().keys() & set(plugin.names):
                 if plugin.sha256 and now.get(name, plugin.sha256) != plugin.sha256:
                     return plugin.file
-        return ""
+        # Other versions and plugins change the id too, and a folder may be renamed.
+        if used or not _ID.fullmatch(self.id) or self.id == f"{config.seed}-{config.id}":
+            return ""
+        before = files.read_json(self.config_file).get("versions")
+        return "config.json" if before == config.to_dict()["versions"] else ""
 
     def status(self) -> dict[str, Any]:
         """``status.json``; a run whose process has died reads as interrupted."""
@@ -313,7 +317,8 @@ def _read_status(file: Path | str) -> Status:
 def read_model(run: Run) -> dict[str, Any]:
     """The trained weights, tensors by name.
 
-    :class:`UserError` where there are none yet, or where a bundle's do not match its manifest.
+    :class:`UserError` where there are none yet, or where a bundle's do not match its manifest;
+    :class:`SlotbenchError` where a core's are not finite.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -327,12 +332,19 @@ def read_model(run: Run) -> dict[str, Any]:
             "Wait until its training has ended." if state == "running" else resume,
         )
     try:
-        return load_file(run.model)
+        found: dict[str, Any] = load_file(run.model)
     except SafetensorError as error:
         raise UserError(
             f"{run.model} is damaged: {error}.",
             f"Remove that file, then type: slotbench train --resume {run.typed}",
         ) from error
+    for name, value in found.items():
+        if name.startswith("core.") and not bool(value.isfinite().all()):
+            raise SlotbenchError(
+                f"{run.model}: {name} holds NaN or infinite values.",
+                "The file is damaged, or the training diverged; train the run again.",
+            )
+    return found
 
 
 def check_judged(run: Run) -> documents.Evaluation:

@@ -92,12 +92,12 @@ def run(found: Run) -> dict[str, Any]:
     if edited := found.edited(config):
         raise UserError(
             f"{found.path} was trained with another content of {edited}.",
-            "Put the plugin back as it was, or train anew.",
+            "Put it back as it was, or train anew.",
         )
     if not found.id.endswith(config.id):
         raise UserError(
             f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",
-            "The configuration was changed after the run, or slotbench has a newer version.",
+            "The folder was renamed, or slotbench has a newer version.",
         )
     status = found.status()
     if found.checkpoint.is_file():

@@ -103,7 +103,7 @@ def resume(
     if (edited := run.edited(config)) and (steps is not None or run.status()["state"] != "done"):
         raise UserError(
             f"--resume {run.id}: it was begun with another content of {edited}.",
-            "Put the plugin back as it was, or train anew, without --resume.",
+            "Put it back as it was, or train anew, without --resume.",
         )
     if steps is not None:
         from slotbench.results.earlier import extension

@@ -69,7 +69,7 @@ def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_
         code, _, err = typed(*words)
         assert code == 2
         assert str(file) in err
-        assert "Put the plugin back as it was" in err
+        assert "Put it back as it was" in err
 
 
 def test_editing_a_plugin_while_its_run_trains_changes_nothing(tmp_path):

@@ -92,6 +92,16 @@ def test_what_is_not_finished_is_not_published(command, run, tmp_path):
         (run / name).write_bytes(whole)
 
 
+def test_an_edited_configuration_is_named(command, run, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    config["core"]["eval_iterations"] += 1
+    (run / "config.json").write_text(json.dumps(config))
+    for words in (("publish", "--out", str(tmp_path / "bundle")), ("verify",)):
+        code, _, told = command(words[0], str(run), *words[1:])
+        assert (code, "with another content of config.json" in told) == (2, True)
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_nothing_is_replaced_unless_asked_and_no_folder_of_other_things(
     command, run, bundle, tmp_path
 ):

@@ -109,6 +109,12 @@ CHANGES = {
         lambda records: [each["config"]["train"].pop("steps") for each in records],
         "no run of it counts",
     ),
+    "no encoder": (lambda records: [each["config"].pop("encoder") for each in records], "encoder"),
+    "no decoder": (lambda records: [each["config"].pop("decoder") for each in records], "decoder"),
+    "a section of another slotbench": (
+        lambda records: [each["config"].update(teacher={"name": "x"}) for each in records],
+        "does not know: teacher",
+    ),
     "a field of another slotbench": (
         lambda records: [each["config"]["encoder"].update(colour=1) for each in records],
         "'colour'",

@@ -1,13 +1,16 @@
 """A run directory may come from anyone: nothing outside of it is written, emptied or waited for."""
 
+import math
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from slotbench import api
-from slotbench.errors import UserError
+from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import read_json, sha256_of, write_json
 from slotbench.results.publish import writable
 from slotbench.results.run import FOLDERS, Run
@@ -53,6 +56,16 @@ def test_a_file_that_is_a_link_is_read_and_never_written_through(theirs, blocks,
     use(theirs, blocks)
     assert {path: sha256_of(path) for path in (tmp_path / "mine").iterdir()} == before
     assert theirs.status()["state"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["int8", "nan"])
+def test_weights_that_are_not_those_of_the_model_are_named(theirs, kind):
+    weights = load_file(theirs.model)
+    name = next(name for name in weights if name.startswith("core."))
+    weights[name] = weights[name].to(torch.int8) if kind == "int8" else weights[name] * math.nan
+    save_file(weights, theirs.model)
+    with pytest.raises(SlotbenchError, match=f"{name} (is torch.int8, not|holds NaN)"):
+        api.load(theirs)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
