@@ -182,7 +182,8 @@ def replacing(
     if follow:
         path = path.resolve() if path.is_symlink() else path
         if path.exists() and not path.is_file():
-            yield path
+            with naming(path):
+                yield path
             return
     if folder is not None and folder.stat().st_dev != path.parent.stat().st_dev:
         folder = None

@@ -81,6 +81,12 @@ def test_a_full_disk_names_what_was_written_and_keeps_what_was_there(tmp_path, k
     assert kind is not replacing or out.read_text() == "old"
 
 
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_whole(Path("/dev/full"), b"x", follow=True)
+    assert "(/dev/full)" in explain(caught.value).message
+
+
 def test_a_file_that_another_process_made_meanwhile_stays(tmp_path):
     out = tmp_path / "out"
 
