@@ -4,6 +4,7 @@ It is checked without torch. :mod:`slotbench.suites.plan` checks the fields of c
 """
 
 import itertools
+import json
 import math
 import re
 import tomllib
@@ -255,7 +256,9 @@ def _skip(
         values = tuple(tuple(value) if isinstance(value, list) else value for value in listed)
         for value in values:
             if value not in axes[key]:
-                raise unknown(f"value of {key} in skip {number}", str(value), map(str, axes[key]))
+                # With quotes, since "0" is not 0.
+                wrong, *known = (json.dumps(each, default=str) for each in (value, *axes[key]))
+                raise unknown(f"value of {key} in skip {number}", wrong, known)
         found[key] = values
     if not all(found.values()):
         raise UserError(f"skip {number} has an empty list: it would skip no run.")
