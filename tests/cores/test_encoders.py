@@ -84,6 +84,7 @@ def test_only_a_vit_that_is_not_frozen_learns(frozen):
         optimizer.step()
     after = encoder.state_dict()
     assert any(not torch.equal(value, after[key]) for key, value in before.items()) != frozen
+    assert all(weight.requires_grad != frozen for weight in encoder.parameters())
     assert all((weight.grad is None) == frozen for weight in encoder.parameters())
     assert encoder(images())[0].requires_grad != frozen
 

@@ -48,6 +48,15 @@ def test_equals_the_definition_by_hand(objects, slots):
         assert found[image].tolist() == expected.tolist(), image
 
 
+def test_the_cost_of_a_taken_slot_does_not_decide_who_goes_without():
+    without, cost = [[0, 9], [9, 5], [9, 5.5]], [[0, 0], [0.1, 1], [3, 1.2]]
+    flags = torch.tensor([[True, False, False]])
+    found = shifts.two_step(
+        torch.tensor([without]), torch.tensor([cost]), torch.ones_like(flags), flags
+    )
+    assert found.tolist() == [[0, 1, -1]]
+
+
 def test_a_property_that_is_left_out_counts_nothing_and_the_rest_as_before():
     data, given = guessed(60, 0)
     encoding, targets = given.encoding, given.targets
