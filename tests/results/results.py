@@ -45,6 +45,8 @@ def make_config(objective="reconstruction", seed=0, **fields):
     }
     if objective == "reconstruction":
         document["decoder"] = {"name": "shuffle", "channels": 32}
+    if objective == "simclr":
+        document["views"] = {}
     for path, value in (of.overrides or {}).items():
         section, field = path.split(".")
         document[section][field] = value
