@@ -20,9 +20,10 @@ class Swapped(Metric):
 
     FG-ARI asks nothing of the background, so regions of the frame that ignore the image score high:
     random Voronoi cells 0.51 on clevr6. ``swapped`` judges the masks of each image by the truth of
-    the next one in the split, and of the last by the first. ``gain`` is the image's own score minus
+    the next one in the split (of a video, by the same frame of the next clip), and of the last by
+    the first. ``gain`` is the image's own score minus
     that: 0 in expectation for masks that do not depend on the image. Where one of the two scores
-    leaves an image out, ``gain`` does too. A split of one image is skipped.
+    leaves an image out, ``gain`` does too. A split of one image or clip is skipped.
     """
 
     name = "swapped"
@@ -39,20 +40,23 @@ class Swapped(Metric):
         made, values = context.judged, dict[str, Tensor]()
         if not made.labelled:
             return context.skip(self.name, UNLABELLED)
-        if made.n < 2:
+        step = made.dataset.layout.row_images
+        if made.n <= step:
             return context.skip(self.name, "there is one image, and no other to judge its masks by")
         for source in made.sources():
-            own, other = both(made.labels(source), torch.from_numpy(made.truth))
+            own, other = both(made.labels(source), torch.from_numpy(made.truth), step)
             for name in METRICS:
                 values[f"{name}/{source}/swapped"] = other[name]
                 values[f"{name}/{source}/gain"] = own[name] - other[name]
         return context.means(values)
 
 
-def both(labels: Tensor, truth: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """:func:`scores` of each image by its own truth, and by that of the next image.
+def both(
+    labels: Tensor, truth: Tensor, step: int = 1
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """:func:`scores` of each image by its own truth, and by that of the image ``step`` later.
 
     ``labels`` int (B, H, W) from 0; ``truth`` uint8 (B, H, W), 255 not labelled.
     """
     slots = int(labels.max()) + 1
-    return scores(labels, truth, slots), scores(labels, truth.roll(-1, 0), slots)
+    return scores(labels, truth, slots), scores(labels, truth.roll(-step, 0), slots)

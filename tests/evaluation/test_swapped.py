@@ -1,5 +1,7 @@
 """Masks judged by another image's objects: regions gain nothing, objects gain much."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,12 @@ from tests.evaluation.test_evaluate import ByShade, Plain, judge
 from tests.evaluation.test_segmentation import random_maps
 
 
-def test_each_image_is_judged_by_the_truth_of_the_next():
+@pytest.mark.parametrize("step", [1, 10])
+def test_each_image_is_judged_by_the_truth_of_a_later_one(step):
     labels, truth = random_maps(0)
-    own, other = both(labels, truth)
+    own, other = both(labels, truth, step)
     for image in range(len(labels)):
-        follower = (image + 1) % len(labels)
+        follower = (image + step) % len(labels)
         for found, of in ((own, image), (other, follower)):
             alone = scores(labels[[image]], truth[[of]], 6)
             assert all(found[name][image] == alone[name][0] for name in METRICS)
@@ -42,9 +45,13 @@ def test_a_core_that_finds_every_object_gains_what_the_other_image_lacks(dataset
         assert gain == pytest.approx(1 - swapped)
 
 
-def test_one_image_has_no_other(dataset):
-    arrays = {"labelled": np.ones(1, bool), "labels/attention/first": np.zeros((1, 16, 16), int)}
-    context = Context(dataset, 0, {JUDGED: Representations(dataset, "test", 1, arrays)})
+@pytest.mark.parametrize("frames", [None, 3])
+def test_one_image_or_clip_has_no_other(dataset, frames, monkeypatch):
+    """Frames of one clip are alike: they are no other image."""
+    n = frames or 1
+    monkeypatch.setattr(dataset, "layout", replace(dataset.layout, frames=frames))
+    arrays = {"labelled": np.ones(n, bool), "labels/attention/first": np.zeros((n, 16, 16), int)}
+    context = Context(dataset, 0, {JUDGED: Representations(dataset, "test", n, arrays)})
     assert Swapped().compute(context) == {}
     assert "there is one image" in context.skipped["swapped"]
 
