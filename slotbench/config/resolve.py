@@ -24,7 +24,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
 
 if TYPE_CHECKING:
-    from slotbench.config.tuned import Tuned
+    from slotbench.config.tuned import Entry
 
 
 def dataset_info(dataset: DatasetFile) -> DatasetInfo:
@@ -125,7 +125,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         _alignment(objective, kinds, choice.alignment),
         sections,
         dict(sorted(differs.items())),
-        {} if found is None else {"trials": found.trials, "steps": found.steps},
+        {} if found is None else {"trials": found.tuned.trials, "steps": found.tuned.steps},
     )
 
 
@@ -194,7 +194,7 @@ def _set(sections: dict[str, Any], objective: str, settings: Iterable[Setting]) 
 
 
 def _given(
-    choice: Choice, info: DatasetInfo, found: "Tuned | None"
+    choice: Choice, info: DatasetInfo, found: "Entry | None"
 ) -> tuple[dict[str, Any], list[Setting]]:
     """The preset's sections, and the settings that were tuned on it.
 
@@ -210,19 +210,21 @@ def _given(
         return of(choice.preset), []
     from slotbench.config import tuned
 
+    preset, overrides = found.tuned.preset, found.tuned.overrides
     try:
-        given, settings = of(found.preset), list(map(parse_override, found.overrides))
+        if preset == "tuned":
+            raise UserError("preset tuned: expected the preset that the settings change.")
+        given, settings = of(preset), list(map(parse_override, overrides))
         objective = canonical(choice.objective)
         names = _names(choice.core, objective, given, settings)
         _sections(names, _kinds(objective), given, info, settings)
     except UserError as error:
-        file = tuned.file_of(info.name, info.variant)
-        key = tuned_settings(choice, info)[0]
-        raise UserError(f"{file}: {key}: {error.message}", tuned.MEND) from error
+        where = f"{found.file}: {found.contestant}"
+        raise UserError(f"{where}: {error.message}", tuned.MEND) from error
     return given, settings
 
 
-def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Tuned"]]:
+def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "Entry"]]:
     """The contestant's key, and the settings that were tuned on the dataset, by key."""
     from slotbench.config import tuned
 
@@ -231,7 +233,7 @@ def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "T
     return tuned.key_of(choice.core, objective, alignment), tuned.read(info.name, info.variant)
 
 
-def _tuned(choice: Choice, info: DatasetInfo) -> "Tuned":
+def _tuned(choice: Choice, info: DatasetInfo) -> "Entry":
     """The tuned settings of a contestant; :class:`UserError` where it has none."""
     key, known = tuned_settings(choice, info)
     if key not in known:

@@ -8,6 +8,8 @@ such files too, for contestants that are not in the user's.
 import json
 import os
 import tomllib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
@@ -50,28 +52,44 @@ def key_of(core: str, objective: str, alignment: str | None) -> str:
     return "/".join(filter(None, (core, objective, alignment)))
 
 
-def read(name: str, variant: str) -> dict[str, Tuned]:
-    """Contestant -> settings; empty where none were tuned. :class:`UserError` if damaged."""
+@dataclass(frozen=True)
+class Entry:
+    """A contestant's table in a file. It is checked on its own: a bad one stops no other."""
+
+    contestant: str
+    file: Path
+    table: object
+
+    @cached_property
+    def tuned(self) -> Tuned:
+        """The settings; :class:`UserError` where the table is damaged."""
+        try:
+            return parse_document(self.table, Tuned, f"{self.file}: {self.contestant}")
+        except UserError as error:
+            raise UserError(error.message, MEND) from error
+
+
+def read(name: str, variant: str) -> dict[str, Entry]:
+    """Contestant -> its table; empty where none were tuned. :class:`UserError` for bad TOML."""
     found = [_read(folder / f"{name}-{variant}.toml") for folder in (SHIPPED, FOLDER)]
     return {**found[0], **found[1]}
 
 
-def file_of(name: str, variant: str) -> Path:
-    """The file of a dataset's settings: the user's, else the package's."""
-    own = FOLDER / f"{name}-{variant}.toml"
-    return own if own.is_file() else SHIPPED / own.name
-
-
-def _read(file: Path) -> dict[str, Tuned]:
+def _read(file: Path) -> dict[str, Entry]:
     if not os.path.lexists(file):
         return {}
     try:
         tables = tomllib.loads(read_bytes(file).removeprefix(b"\xef\xbb\xbf").decode())
-        return {key: parse_document(of, Tuned, f"{file}: {key}") for key, of in tables.items()}
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not valid TOML in UTF-8: {error}.", MEND) from error
     except UserError as error:
         raise UserError(error.message, MEND) from error
+    return {key: Entry(key, file, table) for key, table in tables.items()}
+
+
+def kept(name: str, variant: str) -> dict[str, Tuned]:
+    """All settings of the user's file, which :func:`write` keeps. :class:`UserError` if damaged."""
+    return {key: entry.tuned for key, entry in _read(FOLDER / f"{name}-{variant}.toml").items()}
 
 
 def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
@@ -79,7 +97,7 @@ def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
     file = FOLDER / f"{dataset}-{variant}.toml"
     with changing(file):
         lines = ["# Written by slotbench tune."]
-        for key, each in sorted({**_read(file), contestant: tuned}.items()):
+        for key, each in sorted({**kept(dataset, variant), contestant: tuned}.items()):
             document = each.model_dump(mode="json")
             parts = {name: document.pop(name) for name in ("settings", "space")}
             for title, table in (("", document), *((f".{key}", of) for key, of in parts.items())):

@@ -70,7 +70,7 @@ def _preset(choice: Choice, host: Host, info: DatasetInfo) -> str:
     """The device's preset, or ``tuned`` where settings were tuned on the dataset with it."""
     preset = preset_for(host.device)
     key, known = tuned_settings(choice, info)
-    return "tuned" if key in known and known[key].preset == preset else preset
+    return "tuned" if key in known and known[key].tuned.preset == preset else preset
 
 
 def preset_for(device: torch.device) -> str:

@@ -256,6 +256,7 @@ def contest(
         helper.start()
     try:
         with _working(plan, host, data_dir, results_dir) as work:
+            tuned.kept(work.info.name, work.info.variant)  # a bad file is told before, not after
             work.take_trials()
             found = work.best()
     except BaseException:
