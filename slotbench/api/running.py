@@ -55,7 +55,7 @@ def train(
     - ``seed``: Seed of weights, order and views; none: 0.
     - ``steps``: Optimiser steps; none: the preset's. With --resume: extend a finished run.
     - ``budget``: Such as 4000:steps, 64000:images, 600:seconds or 2e15:flops.
-    - ``set``: Set any field of the configuration.
+    - ``set``: Set any field of the configuration; of two values, the last counts.
     - ``resume``: Continue this run, as it is configured.
     - ``init``: Start from this run's core, and from its objective where it is the same.
     - ``evaluate``: Evaluate at the end.
@@ -219,7 +219,7 @@ def speedrun(
     - ``objective``: The objective.
     - ``dataset``: NAME or NAME:VARIANT.
     - ``preset``: The preset that the settings change.
-    - ``set``: Set any field of the configuration.
+    - ``set``: Set any field of the configuration; of two values, the last counts.
     - ``seeds``: How many seeds, from 0, one after the other.
     - ``every``: Steps from one check to the next.
     - ``goals``: 1: FG-ARI 0.80; 2: also with mIoU 0.60.

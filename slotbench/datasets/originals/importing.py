@@ -251,10 +251,11 @@ def folder_at(path: Path, what: str) -> Path:
 
 
 def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixPath]:
-    """Every regular file below ``root`` that ``named`` matches, relative to it, sorted by name.
+    """Every file below ``root`` that ``named`` matches, relative to it, sorted by name.
 
     Links are followed, each folder once. Hidden files and files of operating systems
-    (``Thumbs.db``, ``__MACOSX``) are left out. :class:`UserError` for a link to nowhere.
+    (``Thumbs.db``, ``__MACOSX``) are left out. :class:`UserError` for a link to nowhere and for a
+    pipe, a socket or a device.
     """
     found: list[PurePosixPath] = []
     seen: set[tuple[int, int]] = set()
@@ -271,8 +272,10 @@ def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixP
         names[:] = sorted(name for name in names if counts(name))
         wanted = (name for name in files if named is None or named.fullmatch(name))
         paths = (Path(folder, name) for name in wanted if counts(name))
-        files_of = (path for path in paths if stat.S_ISREG(status_of(path).st_mode))
-        found += (PurePosixPath(path.relative_to(root)) for path in files_of)
+        for path in paths:
+            if not stat.S_ISREG(status_of(path).st_mode):
+                raise UserError(f"{path} is not a regular file.", "Remove it, or move it away.")
+            found.append(PurePosixPath(path.relative_to(root)))
     return sorted(found, key=lambda file: unicodedata.normalize("NFC", str(file)))
 
 
