@@ -117,6 +117,27 @@ def test_own_datasets_come_first_and_others_are_counted(tmp_path):
     assert "more row" not in "\n".join(everything)
 
 
+def test_without_own_runs_the_dataset_where_most_rows_have_seeds_is_shown(tmp_path):
+    published(tmp_path, 10, variant="clevr10")
+    steps, untrained = {"train.steps": 9}, make_status(step=0, steps=0)
+    records = [
+        record
+        for seed in range(3)
+        for record in (
+            make_record({FG: 0.5}, seed=seed, overrides=steps),
+            make_record({FG: 0.4}, seed=seed, objective="byol", overrides=steps),
+            {**make_record({FG: 0.1}, seed=seed, objective="random"), "status": untrained},
+        )
+    ]
+    write(tmp_path / "published" / "clevr6.json", records)
+    title, shared, _, *rows = page(tmp_path)[1]
+    assert title.startswith("clevr:clevr6")
+    assert "10 more rows on 1 other dataset: add --all" in rows
+    # An untrained core has no steps; all others share them.
+    assert "steps=9" in shared
+    assert [row.split("  ")[0] for row in rows[:3]] == ["reconstruction", "byol", "random"]
+
+
 def test_own_rows_those_of_the_verdict_and_controls_stay_longest(tmp_path):
     published(tmp_path)
     add_run(tmp_path, {FG: 0.01}, objective="byol")

@@ -11,6 +11,7 @@ from slotbench.results.leaderboard.board import Board
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.records import TRANSFER
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
 SHORT = {
@@ -39,9 +40,14 @@ def in_order(board: Board) -> list[Row]:
 
 
 def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
-    """The rows of datasets with own rows; where there is none, of the dataset with most rows."""
+    """The rows of datasets with own rows; where there is none, those of one dataset.
+
+    That is the dataset where most rows have the seeds that a claim needs.
+    """
     own = {row.group for row in rows if not published(row)}
-    chosen = own or {Counter(row.group for row in rows).most_common(1)[0][0]}
+    many = Counter({row.group: 0 for row in rows})
+    many.update(row.group for row in rows if len(row.seeds) >= LEAST_FOR_A_CLAIM)
+    chosen = own or {many.most_common(1)[0][0]}
     return [row for row in rows if row.group in chosen]
 
 
@@ -95,7 +101,8 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
 
 def _shared(rows: Sequence[Row]) -> dict[str, str]:
     """The settings that all trained rows share, in words, and the preset that most have."""
-    trained = [row for row in rows if row.preset]
+    made = [row for row in rows if row.preset]
+    trained = [row for row in made if row.cost.steps] or made
     presets = Counter(row.preset for row in trained)
     most = min(presets, key=lambda name: (-presets[name], name), default="")
     values = {
