@@ -183,8 +183,8 @@ class TreeImporter(Importer):
         self._splits, self._others, self._digest = splits, others, hashlib.sha256()
 
     @abstractmethod
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
-        """Image uint8 (S, S, 3), labels uint8 (S, S), and further arrays of the row."""
+    def fill(self, batch: Batch, record: int, contents: list[bytes]) -> None:
+        """Write a record into an empty batch of one row, its picture by :meth:`store`."""
 
     def rows(self) -> Iterator[Callable[[], Batch]]:
         self._digest = hashlib.sha256()
@@ -194,9 +194,8 @@ class TreeImporter(Importer):
 
     def _row(self, record: int, contents: list[bytes]) -> Batch:
         batch = self.layout.empty(1)
-        batch["image"][0], batch["mask"][0], more = self.image(record, contents)
-        batch["visible"][0] = shown(batch["mask"], self.layout.objects) > 0
-        return {**batch, **more}
+        self.fill(batch, record, contents)
+        return batch
 
     def _load(self, name: str) -> bytes:
         data, encoded = read_bytes(self.root / name), os.fsencode(name)
@@ -204,12 +203,16 @@ class TreeImporter(Importer):
         self._digest.update(length + encoded + hashlib.sha256(data).digest())
         return data
 
-    def fitted(self, name: str, image: Array, labels: Array, crop: float) -> tuple[Array, Array]:
-        """:func:`fit`; :class:`UserError` where the sizes of image and labels differ."""
+    def store(self, batch: Batch, name: str, image: Array, labels: Array, crop: float = 1) -> None:
+        """Write image uint8 (H, W, 3) and labels uint8 (H, W), as :func:`fit` makes them.
+
+        :class:`UserError` naming the file of labels where the sizes of the two differ.
+        """
         if image.shape[:2] != labels.shape:
             sizes = ["x".join(map(str, array.shape[1::-1])) for array in (labels, image)]
             raise UserError(f"{name}: {sizes[0]} labelled pixels, but the image has {sizes[1]}.")
-        return fit(image, labels, self.layout.height, crop)
+        batch["image"][0], batch["mask"][0] = fit(image, labels, self.layout.height, crop)
+        batch["visible"][0] = shown(batch["mask"], self.layout.objects) > 0
 
     def sources(self) -> list[dict[str, str]]:
         files = sum(map(len, self.records))

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,7 +45,7 @@ class RenderedDataset(Dataset):
 
     sizes: ClassVar[dict[str, int]] = {"train": 6000, "val": 500, "test": 1000}
     renderer: ClassVar[str]
-    """The module of its ``Renderer``; only rendering processes import it, and Mitsuba with it."""
+    """``module:class``; only rendering processes import the module, and Mitsuba with it."""
     least: ClassVar[float] = 200 / (192 * 192)
     """Least visible share of the frame of every object: 200 pixels at the scale of 320x240."""
     tries: ClassVar[int] = 1000
@@ -77,7 +77,7 @@ class RenderedDataset(Dataset):
     def generator(self) -> str:
         import mitsuba
 
-        samples = import_module(self.renderer).Renderer.samples
+        samples = resolve_name(self.renderer).samples
         return f"slotbench {self.name} 1, mitsuba {mitsuba.__version__}, {samples} samples a pixel"
 
     def _renderer(self, shift: str | None) -> Any:
@@ -135,8 +135,7 @@ class RenderedDataset(Dataset):
                 drawn = self._seen(replace(scene, objects=tuple(objects)), shift, slot)
                 yield drawn.fewest, drawn
 
-        found = first_good(tried(), self.least * self.image_size**2)
-        return self._seen(scene, shift) if found is None else found
+        return first_good(tried(), self.least * self.image_size**2) or self._seen(scene, shift)
 
     def _fuller(self, scene: Any, generator: np.random.Generator) -> Drawn:
         """Adds objects: fewer, then less visible ones, where there is no room."""
@@ -154,6 +153,6 @@ class RenderedDataset(Dataset):
 
 
 @lru_cache(2)
-def _built(module: str, size: int, zoom: float) -> Any:
+def _built(renderer: str, size: int, zoom: float) -> Any:
     """A renderer; building its materials takes longer than drawing an image."""
-    return import_module(module).Renderer(size, zoom)
+    return resolve_name(renderer)(size, zoom)

@@ -72,7 +72,7 @@ class Clevr(RenderedDataset):
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     # As in Dittadi et al.: the usual gray is CLEVR's floor.
     occluder = 51
-    renderer = "slotbench.datasets.render.clevr_render"
+    renderer = "slotbench.datasets.render.clevr_render:ClevrRenderer"
     more = (7, 10)
 
     @property

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from slotbench.datasets.dataset import Download
-from slotbench.datasets.format.schema import Array, Batch, Layout, categorical
+from slotbench.datasets.format.schema import Batch, Layout, categorical
 from slotbench.datasets.originals.images import read_image, read_labels
 from slotbench.datasets.originals.importing import TreeImporter, folder_at, listing
 from slotbench.datasets.originals.scenes import MOST_OBJECTS, properties_of, read_objects, store
@@ -57,7 +57,7 @@ class ClevrTex(RenderedDataset):
     without: ClassVar[dict[str, str]] = {
         "num_objects": "its training scenes have up to ten objects already"
     }
-    renderer = "slotbench.datasets.render.clevrtex_render"
+    renderer = "slotbench.datasets.render.clevr_render:ClevrTexRenderer"
     tries = 10_000
     obtain: ClassVar[str] = (
         "Fetch the variant's archive from the project's page, "
@@ -118,15 +118,13 @@ class ClevrTexImporter(TreeImporter):
         test, val = records // 10, records // 5
         return {"train": (val, records), "val": (test, val), "test": (0, test)}
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
+    def fill(self, batch: Batch, record: int, contents: list[bytes]) -> None:
         picture, flat, name = (str(self.root / name) for name in self.records[record])
         scene = parse_json(contents[2], name)
         objects = read_objects(scene, self.classes, name, ADVICE, first=1)
         labels = read_labels(contents[1], flat, len(objects["shape"]))
-        image, mask = self.fitted(flat, read_image(contents[0], picture), labels, CROP)
-        more = self.layout.empty(1)
-        store(objects, more)
-        return image, mask, {prop.key: more[prop.key] for prop in self.layout.properties}
+        self.store(batch, flat, read_image(contents[0], picture), labels, CROP)
+        store(objects, batch)
 
 
 def _classes(variant: str) -> dict[str, tuple[str, ...]]:

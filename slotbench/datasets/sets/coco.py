@@ -123,15 +123,14 @@ class CocoImporter(TreeImporter):
         present = sorted({outline.category for outline in single})
         return [[item for item in single if item.category == code] for code in present]
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
+    def fill(self, batch: Batch, record: int, contents: list[bytes]) -> None:
         picture, name = self.pictures[record], str(self.root / self.records[record][0])
         # Annotations refer to the pixels as they are stored.
         image = read_image(contents[0], name, upright=False)
         objects = self._objects(picture)
-        codes = self.layout.empty(1)["property/category"]
-        codes[0, : len(objects)] = [outlines[0].category for outlines in objects]
-        fitted = self.fitted(name, image, _labels(picture, objects), 1.0)
-        return *fitted, {"property/category": codes}
+        self.store(batch, name, image, _labels(picture, objects))
+        codes = [outlines[0].category for outlines in objects]
+        batch["property/category"][0, : len(objects)] = codes
 
 
 def _labels(picture: Picture, objects: list[list[Outline]]) -> Array:

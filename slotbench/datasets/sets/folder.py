@@ -11,6 +11,7 @@ import json
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -143,7 +144,7 @@ class FolderImporter(TreeImporter):
             more["label_ids"] = json.dumps(self.ids)
         return more
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
+    def fill(self, batch: Batch, record: int, contents: list[bytes]) -> None:
         name, mask = self.names[record], str(self.root / self.records[record][-1])
         image = read_image(contents[0], str(self.root / name))
         labels = np.full(image.shape[:2], NOT_LABELLED, np.uint8)
@@ -152,19 +153,18 @@ class FolderImporter(TreeImporter):
             table[self.ids] = np.arange(1, len(self.ids) + 1)
             table[NOT_LABELLED] = NOT_LABELLED
             labels = table[read_values(contents[1], mask)]
-        return *self.fitted(mask, image, labels, 1.0), self._described(name, labels)
+        self.store(batch, mask, image, labels)
+        if self.values is not None:
+            self._describe(batch, name, labels, self.values.get(name, {}))
 
-    def _described(self, name: PurePosixPath, labels: Array) -> Batch:
-        """The properties of an image's objects; every labelled object needs a row."""
-        if self.values is None:
-            return {}
-        empty = self.layout.empty(1)
-        more = {prop.key: empty[prop.key] for prop in self.layout.properties}
-        rows = self.values.get(name, {})
+    def _describe(
+        self, batch: Batch, name: PurePosixPath, labels: Array, rows: Mapping[int, Sequence[float]]
+    ) -> None:
+        """Write the properties of an image's objects; every labelled object needs a row."""
         slots = [self.ids.index(number) for number in rows]
         for slot, values in zip(slots, rows.values(), strict=True):
             for prop, value in zip(self.layout.properties, values, strict=True):
-                more[prop.key][0, slot] = value
+                batch[prop.key][0, slot] = value
         present = np.flatnonzero(shown(labels, self.layout.objects)).tolist()
         missing = sorted(set(present) - set(slots))
         if missing and self.layout.properties:
@@ -173,9 +173,7 @@ class FolderImporter(TreeImporter):
                 f"object {self.ids[missing[0]]}, which its mask shows."
             )
         if not self.masks:  # then all objects of the table are visible
-            more["visible"] = empty["visible"]
-            more["visible"][0, slots] = True
-        return more
+            batch["visible"][0, slots] = True
 
 
 def _sort_out(root: Path) -> tuple[Names, Names, Names, Counter[str]]:

@@ -12,7 +12,6 @@ of the wall is visible, the fourth entity is an object: :func:`fourth_is_object`
 its place, as Dittadi et al. 2022 (arXiv 2107.00637) do. All background gets label 0.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +60,7 @@ class ObjectsRoom(RenderedDataset):
     shifted = tuple(TESTS)
     drawn_shifts = ("crop", "object_color", "object_shape", "object_style", "num_objects")
     published = tuple(f"{MULTI_OBJECT}/objects_room/{name}" for name in FILES.values())
-    renderer = "slotbench.datasets.render.objects_room_render"
+    renderer = "slotbench.datasets.render.objects_room_render:Renderer"
     least = 0.01
     more = (4, 6)
 
@@ -147,17 +146,11 @@ def last_six(stored: Arrays) -> Array:
 
 
 def from_the_fourth(stored: Arrays) -> Array:
-    """The objects of the other files."""
+    """The objects of the other files; an empty room has four entities, and so none."""
     labels, shown = _labels(stored)
     full = len(stored["mask"]) - 1 in shown
     first = FOURTH if not full and fourth_is_object(labels) else BACKGROUNDS
     return shown[shown >= first]
-
-
-OBJECTS: dict[str, Callable[[Arrays], Array]] = {
-    "test-empty_room": lambda _: np.empty(0, np.int64),
-    "test-six_objects": last_six,
-}
 
 
 class ObjectsRoomImporter(MultiObjectImporter):
@@ -175,8 +168,10 @@ class ObjectsRoomImporter(MultiObjectImporter):
         beside = {group: file for group, file in beside.items() if file.is_file()}
         forms = {}
         for group, file in {"train": train, **beside}.items():
-            entities, objects = TESTS.get(group, USUAL)[1], OBJECTS.get(group, from_the_fourth)
-            form = Format((64, 64, 3), entities, backgrounds=BACKGROUNDS, objects=objects)
+            objects = last_six if group == "test-six_objects" else from_the_fourth
+            form = Format(
+                (64, 64, 3), TESTS.get(group, USUAL)[1], backgrounds=BACKGROUNDS, objects=objects
+            )
             forms[RecordFile(file, group)] = form
         super().__init__(Layout(image_size, image_size, rooms.MOST, ()), forms)
         self.rule = "train, val and test are 70, 15 and 15 % of the training file, in its order"

@@ -85,19 +85,16 @@ class ShapeStacksImporter(TreeImporter):
         layout = Layout(image_size, image_size, SHAPES, properties)
         super().__init__(root, layout, records, splits, sources)
 
-    def image(self, record: int, contents: list[bytes]) -> tuple[Array, Array, Batch]:
+    def fill(self, batch: Batch, record: int, contents: list[bytes]) -> None:
         height, *wrong = map(int, self.towers[record].groups())
         view, map_ = (str(self.root / name) for name in self.records[record])
-        image, labels = read_image(contents[0], view), _labels(contents[1], map_, height)
-        fitted = self.fitted(map_, image, labels, CROP)
-        more = self.layout.empty(1)
-        level, violation = more["property/level"], more["property/violation"]
-        level[0, :height] = np.arange(1, height + 1)
-        violation[0, :height] = 0
+        labels = _labels(contents[1], map_, height)
+        self.store(batch, map_, read_image(contents[0], view), labels, CROP)
+        batch["property/level"][0, :height] = np.arange(1, height + 1)
+        batch["property/violation"][0, :height] = 0
         for code, shape in enumerate(wrong, start=1):
             if shape:
-                violation[0, shape - 1] = code
-        return *fitted, {"property/level": level, "property/violation": violation}
+                batch["property/violation"][0, shape - 1] = code
 
 
 def _labels(data: bytes, name: str, height: int) -> Array:
