@@ -17,6 +17,7 @@ from slotbench.errors import UserError
 
 LEAST_SIDE, MOST_SIDE = 8, 8192
 """Smallest and largest side in pixels."""
+TOO_LARGE = f"larger than the {MOST_SIDE:,} a side that are read"
 # Pillow stretches the values of grey PNGs with 2 or 4 bits a pixel to 0 to 255.
 _STRETCHED = {2: 85, 4: 17}
 
@@ -29,17 +30,15 @@ class Damaged(UserError):  # noqa: N818  # states a fact about a file
         self.file = file
 
 
-def read_image(
-    data: bytes, name: str, *, least: int = LEAST_SIDE, most: int = MOST_SIDE, upright: bool = True
-) -> Array:
+def read_image(data: bytes, name: str, *, least: int = LEAST_SIDE, upright: bool = True) -> Array:
     """The PNG or JPEG in ``data`` as uint8 (H, W, 3).
 
     Grey, palette and CMYK images become RGB. Images of 16 bits a channel keep the upper eight.
     The first picture of an animation is taken. ``upright`` applies the EXIF orientation.
     Raises :class:`Damaged` where the data is no whole PNG or JPEG, and :class:`UserError` where
-    a side has under ``least`` or over ``most`` pixels; both name ``name``.
+    a side has under ``least`` or over ``MOST_SIDE`` pixels; both name ``name``.
     """
-    image = _decode(data, name, ("PNG", "JPEG"), least, most, upright)
+    image = _decode(data, name, ("PNG", "JPEG"), least, upright)
     if image.mode.startswith("I"):
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
     with warnings.catch_warnings():
@@ -47,14 +46,12 @@ def read_image(
         return np.array(image.convert("RGB"))
 
 
-def read_labels(
-    data: bytes, name: str, objects: int = NOT_LABELLED - 1, *, most: int = MOST_SIDE
-) -> Array:
+def read_labels(data: bytes, name: str, objects: int = NOT_LABELLED - 1) -> Array:
     """The label image in ``data`` as uint8 (H, W): 0 to ``objects``, or 255 for not labelled.
 
     Raises as :func:`read_values`, and :class:`UserError` where a label exceeds ``objects``.
     """
-    values = read_values(data, name, most=most)
+    values = read_values(data, name)
     excess = values[(values > objects) & (values != NOT_LABELLED)]
     if excess.size:
         raise UserError(
@@ -64,13 +61,13 @@ def read_labels(
     return values.astype(np.uint8)
 
 
-def read_values(data: bytes, name: str, *, most: int = MOST_SIDE) -> Array:
+def read_values(data: bytes, name: str) -> Array:
     """The values of a label image: int64 (H, W), 0 to 65,535.
 
     It is a PNG with a palette (the value is the index) or in grey with 1 to 16 bits a pixel.
     Raises as :func:`read_image`, and :class:`UserError` where the PNG has colours.
     """
-    image = _decode(data, name, ("PNG",), LEAST_SIDE, most, True)
+    image = _decode(data, name, ("PNG",))
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
         raise UserError(
             f"{name}: this PNG has colours ({image.mode}); which colour is which object is not "
@@ -85,21 +82,20 @@ def read_values(data: bytes, name: str, *, most: int = MOST_SIDE) -> Array:
 
 
 def _decode(
-    data: bytes, name: str, formats: tuple[str, ...], least: int, most: int, upright: bool
+    data: bytes, name: str, formats: tuple[str, ...], least: int = LEAST_SIDE, upright: bool = True
 ) -> Image.Image:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged EXIF and the like
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # damaged EXIF, and sizes that are checked below
         try:
             image = _open(data, formats)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise UserError(f"{name}: {_over(most)}.") from error
+        except Image.DecompressionBombError as error:
+            raise UserError(f"{name}: {TOO_LARGE}.") from error
         except Exception as error:  # decoders raise errors of every kind
             kinds = " or ".join(formats)
             raise Damaged(name, f"this is not a {kinds} image, or its header is damaged") from error
         width, height = image.size
-        if max(image.size) > most:
-            raise UserError(f"{name}: {width}x{height} pixels, {_over(most)}.")
+        if max(image.size) > MOST_SIDE:
+            raise UserError(f"{name}: {width}x{height} pixels, {TOO_LARGE}.")
         if min(image.size) < least:
             raise UserError(f"{name}: {width}x{height} pixels, expected at least {least} a side.")
         try:
@@ -118,10 +114,6 @@ def _decode(
 
 def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=formats)
-
-
-def _over(most: int) -> str:
-    return f"larger than the {most:,} a side that are read"
 
 
 def fit(image: Array, labels: Array, size: int, crop: float = 1.0) -> tuple[Array, Array]:

@@ -27,8 +27,6 @@ from slotbench.files import Document, read_document
 from slotbench.registry import register
 
 FRAMES = 24
-MOST_SIDE = 1024
-"""Pixels; published ones have at most 512."""
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 HELD_OUT = "test-held-out"
 SHARD = re.compile(r"(\w+)-(\w+)\.tfrecord-(\d{5})-of-(\d{5})", re.ASCII)
@@ -152,15 +150,13 @@ def _frames(record: Record, objects: int, size: int) -> Iterator[tuple[Array, Ar
     side = None
     for frame, (video, segmentation) in enumerate(pairs):
         names = [record.file.place(f"feature {key!r}, frame {frame}") for key in keys]
-        image = read_image(bytes(video), names[0], most=MOST_SIDE)
-        labels = read_labels(bytes(segmentation), names[1], objects, most=MOST_SIDE)
+        image = read_image(bytes(video), names[0])
+        labels = read_labels(bytes(segmentation), names[1], objects)
         side = side or image.shape[0]
         for array, name in zip((image, labels), names, strict=True):
             if array.shape[:2] != (side, side):
                 height, width = array.shape[:2]
                 raise UserError(f"{name}: {width}x{height} pixels, expected {side}x{side}.")
-        if labels.max() > objects:
-            raise UserError(f"{names[1]}: label {labels.max()}, expected 0 to {objects}.")
         yield fit(image, labels, size)
 
 
