@@ -74,6 +74,11 @@ class Dataset(ABC):
         self.variant, self.image_size, self.seed = variant, image_size, seed
 
     @property
+    def settings(self) -> tuple[str, str, int, int]:
+        """Name, variant, image size and seed, from which a rendering process makes it again."""
+        return self.name, self.variant, self.image_size, self.seed
+
+    @property
     @abstractmethod
     def layout(self) -> Layout:
         """The layout of the images that ``render`` makes."""
@@ -104,8 +109,9 @@ class Dataset(ABC):
 
     def shifted_layout(self, shift: str) -> Layout:
         """The layout of a drawn shift; ``num_objects`` may need more objects."""
-        most = max(self.layout.objects, self.more[1]) if shift == "num_objects" else 0
-        return replace(self.layout, objects=most) if most else self.layout
+        if shift != "num_objects":
+            return self.layout
+        return replace(self.layout, objects=max(self.layout.objects, self.more[1]))
 
     def provenance(self, source: Path) -> dict[str, str]:  # noqa: ARG002
         """Attributes that identify the source, where users have different ones."""

@@ -109,7 +109,7 @@ BAD = [
     ({"download": True, "source": Path("x")}, "--download and --from x: type one of them"),
     ({"engine": "rai"}, "engine 'rai'"),
     ({"address": "10.0.0.1:6379"}, "--address: the engine 'local' runs only on this machine"),
-    ({"engine": "ray", "source": Path("x")}, "--engine ray: only rendering is spread"),
+    ({"engine": "ray", "source": Path("x")}, "--engine ray: an import runs on this machine"),
 ]
 
 
@@ -120,7 +120,7 @@ def test_bad_options_are_refused(tmp_path, fields, message):
 
 def test_a_dataset_that_cannot_render_says_so_through_the_engine():
     with pytest.raises(UserError, match="shapestacks is not made here") as error:
-        list(Local(workers=1).render_all(("shapestacks", "default", 32, 0), {"a": ("test", 0, 2)}))
+        list(Local(workers=1).render_all(("shapestacks", "default", 32, 0), [("test", 0, 2)]))
     assert error.value.advice.startswith("Fetch")
 
 

@@ -48,7 +48,7 @@ def cases():
             elif name == "clevrtex":
                 splits = ["test"]
             listed += [(name, variant, split) for split in dict.fromkeys(splits)]
-    on_images = [shift for shift, what in SHIFTS.items() if what.on_images]
+    on_images = [shift for shift, what in SHIFTS.items() if not what.only_drawn]
     return listed + [("clevr", "clevr6", f"changed-{shift}") for shift in on_images]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import fingerprint_of, recipe_of, split_digest
 from slotbench.datasets.format.hdf5 import Check, writing
 from slotbench.datasets.format.schema import Batch, Layout
@@ -29,16 +30,20 @@ from slotbench.progress import bar, say
 SUFFIX = ".parts"
 Task = tuple[str, int, int]
 """Split, first row (image or clip) and the row after the last."""
-Tasks = Mapping[str, Task]
-"""Tasks by the name of their part."""
-Make = Callable[[Tasks], Iterator[tuple[str, Batch]]]
-"""Yields (name, batch) of each task, in any order."""
+Made = Iterator[tuple[Task, Batch]]
+"""Each task with its batch, in any order."""
+Make = Callable[[list[Task]], Made]
 
 
-def tasks_of(split: str, rows: int, size: int) -> dict[str, Task]:
+def tasks_of(split: str, rows: int, size: int) -> list[Task]:
     """The parts of a split, of at most ``size`` rows each."""
-    bounds = ((start, min(start + size, rows)) for start in range(0, rows, size))
-    return {f"{split}-{start:08d}-{stop:08d}": (split, start, stop) for start, stop in bounds}
+    return [(split, start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def part_of(task: Task) -> str:
+    """The name of a task's part."""
+    split, start, stop = task
+    return f"{split}-{start:08d}-{stop:08d}"
 
 
 @contextmanager
@@ -129,27 +134,30 @@ class Parts:
             again = "Type the same command again: this part is then made anew."
             raise UserError(f"{path} is damaged.", again) from error
 
-    def fill(self, label: str, tasks: Tasks, what: str, make: Make) -> None:
+    def fill(self, label: str, tasks: list[Task], what: str, make: Make) -> None:
         """Make and store the missing parts; ``what`` names their rows: ``images`` or ``clips``."""
-        rows = {name: stop - start for name, (_, start, stop) in tasks.items()}
         there = set(self.names())
-        missing = {name: task for name, task in tasks.items() if name not in there}
-        total = sum(rows.values())
-        before = done = total - sum(rows[name] for name in missing)
+        missing = [task for task in tasks if part_of(task) not in there]
+        total = _rows(tasks)
+        before = done = total - _rows(missing)
         if done:
             say(f"Going on: {done:,} of {total:,} {what} were made before.")
         started = time.monotonic()
         with bar(label, total) as progress:
             progress.set(done)
-            for name, batch in make(missing):
-                self.write(name, batch)
-                done += rows[name]
+            for task, batch in make(missing):
+                self.write(part_of(task), batch)
+                done += _rows([task])
                 rate = (done - before) / (time.monotonic() - started)
                 progress.set(done, detail=f"{rate:.1f} {what}/s")
 
     def remove(self) -> None:
         """Remove the folder with all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _rows(tasks: Iterable[Task]) -> int:
+    return sum(stop - start for _, start, stop in tasks)
 
 
 def sweep(target: Path, pattern: str = SUFFIX) -> None:
@@ -159,16 +167,23 @@ def sweep(target: Path, pattern: str = SUFFIX) -> None:
 
 
 @contextmanager
-def amended(path: Path, inode: int, parts: Parts) -> Iterator[tuple[h5py.File, Check]]:
-    """A copy of a prepared file, open for writing; it replaces the file at the end.
+def amended(
+    dataset: DatasetFile, name: str, recipe: Mapping[str, Any], tasks: list[Task], make: Make
+) -> Iterator[tuple[h5py.File, Parts, Check]]:
+    """A copy of a prepared file for additions; it replaces the file at the end.
 
-    :class:`UserError` where the file's inode has changed. The copy lies among the parts, so that
-    their removal also removes the copy of a killed process.
+    The additions are first made in parts called ``name``, whose recipe includes the file's
+    fingerprint. The copy lies among the parts, so that their removal also removes the copy of a
+    killed process. :class:`UserError` where the file was replaced meanwhile.
     """
+    path, inode = dataset.path, dataset.path.stat().st_ino
+    whole = {"fingerprint": dataset.fingerprint, **recipe}
+    parts = Parts(path.with_name(f"{path.name}.{name}"), whole)
+    parts.fill(f"Adding {name} to {dataset.reference}", tasks, dataset.layout.rows_are, make)
     with replacing(path, parts.folder, follow=True) as temporary:
         shutil.copyfile(path, temporary)
-        with writing(temporary, "r+") as opened:
-            yield opened
+        with writing(temporary, "r+") as (file, check):
+            yield file, parts, check
         if path.stat().st_ino != inode:
             raise UserError(f"{path} was replaced meanwhile.", "Type the same command again.")
     parts.remove()

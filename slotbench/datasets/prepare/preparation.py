@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from slotbench.datasets.originals.download import download
 from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.prepare.parts import (
     SUFFIX,
+    Made,
     Parts,
-    Tasks,
     join,
+    part_of,
     sole_writer,
     sweep,
     tasks_of,
@@ -73,7 +74,7 @@ def prepare(request: Request) -> Path:
         raise UserError(f"--seed {request.seed}: expected a number of at most 64 bits.")
     engine = engine_of(request.engine, request.workers, request.address)
     if request.engine != "local" and (request.download or request.source is not None):
-        raise UserError(f"--engine {request.engine}: only rendering is spread, not importing.")
+        raise UserError(f"--engine {request.engine}: an import runs on this machine alone.")
     entry = registry.get("datasets", request.name)
     variant = request.variant or entry.variants[0]
     target = path_of(request.name, variant, request.data_dir)
@@ -213,14 +214,13 @@ def _render(
     parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
     tasks = {split: tasks_of(split, sizes[split], RENDER_PART) for split in splits}
-    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
     parts.fill(
         f"Rendering {dataset.name}:{dataset.variant}",
-        {name: task for split in splits for name, task in tasks[split].items()},
+        [task for split in splits for task in tasks[split]],
         dataset.layout.rows_are,
-        lambda missing: _checked(dataset, missing, engine.render_all(settings, missing)),
+        lambda missing: _checked(dataset, engine.render_all(dataset.settings, missing)),
     )
-    batches = {split: map(parts.read, tasks[split]) for split in splits}
+    batches = {split: map(parts.read, map(part_of, tasks[split])) for split in splits}
     join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
     parts.remove()
 
@@ -229,12 +229,10 @@ def _class(dataset: Dataset) -> str:
     return f"{type(dataset).__module__}.{type(dataset).__qualname__}"
 
 
-def _checked(
-    dataset: Dataset, tasks: Tasks, parts: Iterable[tuple[str, Batch]]
-) -> Iterator[tuple[str, Batch]]:
+def _checked(dataset: Dataset, parts: Made) -> Made:
     """Rendered parts; :class:`UserError` names the dataset where one breaks the layout."""
-    for name, batch in parts:
-        split, start, stop = tasks[name]
+    for task, batch in parts:
+        split, start, stop = task
         try:
             rows = dataset.layout.check(batch)
             fault = dataset.layout.problem(batch) if rows == stop - start else f"{rows} rows"
@@ -244,7 +242,7 @@ def _checked(
             call = f"{_class(dataset)}.render({split!r}, {start}, {stop})"
             advice = "docs/own.md names an example; layout.empty(n) makes such arrays."
             raise UserError(f"{call} breaks the layout: {fault}.", advice)
-        yield name, batch
+        yield task, batch
 
 
 def _import(

@@ -17,13 +17,13 @@ from torch import Tensor
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import feature_digest
 from slotbench.datasets.format.loader import images_on
-from slotbench.datasets.format.schema import Array, Batch, Feature
+from slotbench.datasets.format.schema import Array, Feature
 from slotbench.datasets.prepare.parts import (
     SUFFIX,
-    Parts,
+    Made,
     Task,
-    Tasks,
     amended,
+    part_of,
     sole_writer,
     sweep,
     tasks_of,
@@ -63,21 +63,12 @@ def add_features(path: Path, teacher: Teacher) -> Feature:
             say(f"{path} has the features {teacher.name} already.")
             sweep(path, f".{teacher.name}{SUFFIX}")
             return there
-        layout, tasks = dataset.layout, dict[str, Task]()
+        layout, tasks = dataset.layout, list[Task]()
         for split in dataset.splits:
-            tasks |= tasks_of(split, dataset.rows(split), max(1, PART // layout.row_images))
+            tasks += tasks_of(split, dataset.rows(split), max(1, PART // layout.row_images))
         if not tasks:
             raise UserError(f"{path} holds no images.", "Prepare it with some.")
-        recipe = {"fingerprint": dataset.fingerprint, "teacher": teacher.description}
-        parts = Parts(path.with_name(f"{path.name}.{teacher.name}"), recipe)
-        inode = path.stat().st_ino
-
-        def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
-            for name, task in missing.items():
-                yield name, {"feature": _features(dataset, teacher, *task)}
-
-        parts.fill(f"Features {teacher.name}", tasks, layout.rows_are, make)
-        return _insert(dataset, inode, teacher, parts, tasks)
+        return _add(dataset, teacher, tasks)
 
 
 def _there(dataset: DatasetFile, teacher: Teacher) -> Feature | None:
@@ -127,24 +118,26 @@ def _features(dataset: DatasetFile, teacher: Teacher, split: str, start: int, st
     return np.concatenate(made)
 
 
-def _insert(
-    dataset: DatasetFile, inode: int, teacher: Teacher, parts: Parts, tasks: Tasks
-) -> Feature:
-    """Write the parts as one array for each split into a copy that replaces the file."""
-    layout = dataset.layout
-    size = parts.read(next(iter(tasks)))["feature"].shape[1:]
-    feature = Feature(teacher.name, *size)
-    shape, dtype = replace(layout, features=(feature,)).stored(features=True)[feature.key]
-    with amended(dataset.path, inode, parts) as (file, check):
+def _add(dataset: DatasetFile, teacher: Teacher, tasks: list[Task]) -> Feature:
+    """Make the features in parts, and write them as one array for each split."""
+    layout, recipe = dataset.layout, {"teacher": teacher.description}
+
+    def make(missing: list[Task]) -> Made:
+        for task in missing:
+            yield task, {"feature": _features(dataset, teacher, *task)}
+
+    with amended(dataset, teacher.name, recipe, tasks, make) as (file, parts, check):
+        size = parts.read(part_of(tasks[0]))["feature"].shape[1:]
+        feature = Feature(teacher.name, *size)
+        shape, dtype = replace(layout, features=(feature,)).stored(features=True)[feature.key]
         for split in dataset.splits:
             if feature.key in file[split]:
                 del file[split][feature.key]
             # Not compressed: such numbers hardly shrink, and are read fastest so.
             array = file[split].create_dataset(feature.key, (dataset.rows(split), *shape), dtype)
-            for name, (part, start, stop) in tasks.items():
-                if part != split:
-                    continue
-                made = parts.read(name)["feature"]
+            for task in (task for task in tasks if task[0] == split):
+                _, start, stop = task
+                made = parts.read(part_of(task))["feature"]
                 if made.shape[1:] != size:
                     raise SlotbenchError(f"{teacher.name}: features {made.shape[1:]} after {size}.")
                 array[start:stop] = made.reshape(stop - start, *shape)

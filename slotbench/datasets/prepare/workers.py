@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from slotbench import plugins, registry
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.schema import Batch
-from slotbench.datasets.prepare.parts import Task, Tasks
+from slotbench.datasets.prepare.parts import Made, Task
 from slotbench.errors import SlotbenchError, UserError
 
 Settings = tuple[str, str, int, int]
@@ -50,19 +50,19 @@ class Engine(ABC):
         The pool's errors become :class:`SlotbenchError`. Tasks that still run at the end are ended.
         """
 
-    def render_all(self, settings: Settings, tasks: Tasks) -> Iterator[tuple[str, Batch]]:
-        """(name, batch) of each task as it finishes.
+    def render_all(self, settings: Settings, tasks: list[Task]) -> Made:
+        """Each task with its batch as it finishes.
 
         :class:`SlotbenchError` where a process dies; the dataset's own errors pass through.
         """
-        queue, running = iter(tasks.items()), dict[Future[Batch], str]()
+        queue, running = iter(tasks), dict[Future[Batch], Task]()
         if not tasks:
             return
         with self.pool(settings) as (submit, most):
             while True:
                 # Few at a time: finished parts wait in memory.
-                for name, task in islice(queue, most - len(running)):
-                    running[submit(task)] = name
+                for task in islice(queue, most - len(running)):
+                    running[submit(task)] = task
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

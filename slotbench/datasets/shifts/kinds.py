@@ -33,31 +33,27 @@ class Shift:
     summary: str
     new: tuple[str, ...] = ()
     """Properties with a value that is not in training; classes become -1."""
-    on_images: bool = False
-    """Whether finished images can be changed in this way."""
-    else_why: str = ""
-    """Why they cannot."""
+    only_drawn: str = ""
+    """Why finished images cannot be changed in this way; empty where they can."""
 
 
 SHIFTS: Mapping[str, Shift] = {
-    "occlusion": Shift("a grey square of 0.4 of the side before the scene", on_images=True),
-    "crop": Shift("the middle of the image, 1.5 times enlarged", on_images=True),
-    "object_color": Shift(
-        "one object has a colour that is not in training", ("color",), on_images=True
-    ),
+    "occlusion": Shift("a grey square of 0.4 of the side before the scene"),
+    "crop": Shift("the middle of the image, 1.5 times enlarged"),
+    "object_color": Shift("one object has a colour that is not in training", ("color",)),
     "object_shape": Shift(
         "one object has a shape that is not in training",
         ("shape",),
-        else_why="a finished image does not say what is behind an object",
+        only_drawn="a finished image does not say what is behind an object",
     ),
     "object_style": Shift(
         "one object has a texture",
         ("color", "material"),
-        else_why="on finished images the authors use neural style transfer, with the weights of a "
-        "network that slotbench does not have",
+        only_drawn="on finished images the authors use neural style transfer, with the weights of "
+        "a network that slotbench does not have",
     ),
     "num_objects": Shift(
-        "more objects than in training", else_why="objects cannot be added to a finished image"
+        "more objects than in training", only_drawn="objects cannot be added to a finished image"
     ),
 }
 
@@ -106,11 +102,9 @@ def why_not(dataset: "Dataset", shift: str, origin: str) -> str:
     reason = dataset.why_not(shift, origin)
     if reason or (origin == "rendered" and shift in dataset.drawn_shifts):
         return reason
-    if SHIFTS[shift].on_images:
-        return ""
-    if origin == "rendered":
-        return f"{dataset.name} is not drawn so"
-    return SHIFTS[shift].else_why
+    if origin == "rendered" and SHIFTS[shift].only_drawn:
+        return f"slotbench does not draw {dataset.name} in this way"
+    return SHIFTS[shift].only_drawn
 
 
 def chosen(

@@ -6,24 +6,27 @@ other splits, and so the fingerprint, do not change.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import split_digest
-from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, SHIFT_FLAGS, Batch, Layout
+from slotbench.datasets.format.hdf5 import Check
+from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, SHIFT_FLAGS, Layout
 from slotbench.datasets.prepare.parts import (
     SUFFIX,
+    Made,
     Parts,
     Task,
-    Tasks,
     amended,
     append,
     create,
+    part_of,
     sweep,
     tasks_of,
 )
@@ -47,7 +50,7 @@ class Planned:
     drawn: bool
     """Whether its scenes are drawn; else finished images are changed."""
     layout: Layout
-    tasks: dict[str, Task]
+    tasks: list[Task]
 
     @classmethod
     def of(cls, file: DatasetFile, dataset: Dataset, shift: str) -> "Planned":
@@ -92,6 +95,21 @@ class Planned:
         say(f"{self.split} is {'damaged' if same else 'of another version'} and is made again.")
         return False
 
+    def fill(self, group: h5py.Group, parts: Parts, check: Check) -> None:
+        """Write the finished parts and the description into the test set's group."""
+        flags = []
+        for task in self.tasks:
+            batch = parts.read(part_of(task))
+            if SHIFT_FLAGS in batch:
+                flags.append(batch.pop(SHIFT_FLAGS))
+            append(group, self.layout, batch)
+            check()
+        if bool(flags) != self.shift.startswith("object_"):
+            raise SlotbenchError(f"{self.split}: only shifts of single objects have flags.")
+        if flags:
+            group[SHIFT_FLAGS] = np.concatenate(flags)
+        group.attrs[DESCRIPTION] = self.description
+
 
 def add_shifts(path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Engine) -> None:
     """Add the test sets ``test-<shift>``.
@@ -111,33 +129,20 @@ def add_shifts(path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Eng
             sweep(path, f".shifts{SUFFIX}")
             return
         _check_labels(file, dataset, plans)
-        recipe = {"fingerprint": file.fingerprint, "version": VERSION}
-        parts = Parts(path.with_name(f"{path.name}.shifts"), recipe)
-        inode, base, manifest = path.stat().st_ino, file.layout, dict(file.manifest)
-        _make(file, dataset, plans, parts, engine)
-    with amended(path, inode, parts) as (stored, check):
-        for plan in plans:
-            if plan.split in stored:
-                del stored[plan.split]
-            group = create(stored, plan.split, plan.layout)
-            flags = []
-            for name in plan.tasks:
-                batch = parts.read(name)
-                if SHIFT_FLAGS in batch:
-                    flags.append(batch.pop(SHIFT_FLAGS))
-                append(group, plan.layout, batch)
-                check()
-            if bool(flags) != plan.shift.startswith("object_"):
-                raise SlotbenchError(f"{plan.split}: only shifts of single objects have flags.")
-            if flags:
-                group[SHIFT_FLAGS] = np.concatenate(flags)
-            group.attrs[DESCRIPTION] = plan.description
-            if plan.layout.objects != base.objects:
-                group.attrs[OBJECTS] = plan.layout.objects
-            manifest[plan.split] = split_digest(stored, base, plan.split)
-        stored.attrs["manifest"] = json.dumps(manifest)
-    if base.features:
-        say("The new test sets have no frozen features yet: type --features TEACHER again.")
+        manifest, make = dict(file.manifest), partial(_make, file, dataset, plans, engine)
+        tasks = [task for plan in plans for task in plan.tasks]
+        with amended(file, "shifts", {"version": VERSION}, tasks, make) as (stored, parts, check):
+            for plan in plans:
+                if plan.split in stored:
+                    del stored[plan.split]
+                group = create(stored, plan.split, plan.layout)
+                plan.fill(group, parts, check)
+                if plan.layout.objects != file.layout.objects:
+                    group.attrs[OBJECTS] = plan.layout.objects
+                manifest[plan.split] = split_digest(stored, file.layout, plan.split)
+            stored.attrs["manifest"] = json.dumps(manifest)
+        if file.layout.features:
+            say("The new test sets have no frozen features yet: type --features TEACHER again.")
 
 
 def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> None:
@@ -150,22 +155,15 @@ def _check_labels(file: DatasetFile, dataset: Dataset, plans: list[Planned]) -> 
 
 
 def _make(
-    file: DatasetFile, dataset: Dataset, plans: list[Planned], parts: Parts, engine: Engine
-) -> None:
-    seed = int(file.attributes["seed"])
-    settings = (dataset.name, dataset.variant, dataset.image_size, dataset.seed)
-
-    def make(missing: Tasks) -> Iterator[tuple[str, Batch]]:
-        drawn: dict[str, Task] = {}
-        for plan in plans:
-            tasks = {name: task for name, task in plan.tasks.items() if name in missing}
-            if plan.drawn:
-                drawn.update(tasks)
-                continue
-            for name, (_, start, stop) in tasks.items():
-                rows = file.read_rows("test", start, stop)
-                yield name, change(rows, file.layout, plan.shift, dataset.occluder, seed, start)
-        yield from engine.render_all(settings, drawn)
-
-    tasks = {name: task for plan in plans for name, task in plan.tasks.items()}
-    parts.fill(f"Shifts of {file.reference}", tasks, file.layout.rows_are, make)
+    file: DatasetFile, dataset: Dataset, plans: list[Planned], engine: Engine, missing: list[Task]
+) -> Made:
+    by_split, drawn = {plan.split: plan for plan in plans}, list[Task]()
+    seed, occluder = int(file.attributes["seed"]), dataset.occluder
+    for task in missing:
+        split, start, stop = task
+        if by_split[split].drawn:
+            drawn.append(task)
+            continue
+        rows = file.read_rows("test", start, stop)
+        yield task, change(rows, file.layout, by_split[split].shift, occluder, seed, start)
+    yield from engine.render_all(dataset.settings, drawn)
