@@ -139,7 +139,8 @@ class DatasetFile:
             return self.layout
         more = _python(more)
         if not isinstance(more, int) or not 0 <= more < 255 or not split.startswith(SHIFTED):
-            raise self._wrong(f"attribute {OBJECTS!r} of {split} is not as it was written", AGAIN)
+            wrong = f"attribute {OBJECTS!r} of {split} is {more!r:.60}"
+            raise self._wrong(f"{wrong}; expected 0 to 254, on {SHIFTED}* alone", AGAIN)
         return replace(self.layout, objects=more)
 
     @cached_property
@@ -196,11 +197,11 @@ class DatasetFile:
         damaged, or its values break the schema.
         """
         n, each = self.size(split), self.layout.row_images
-        start, stop = min(start, n), n if stop is None else min(stop, n)
+        stop = n if stop is None else min(stop, n)
         batch = self.read_rows(split, start // each, -(-stop // each), keys)
         if self.layout.frames is None:
             return batch
-        part = slice(start % each, start % each + max(stop - start, 0))
+        part = slice(start % each, start % each + stop - start)
         return {key: array.reshape(-1, *array.shape[2:])[part] for key, array in batch.items()}
 
     def read_rows(
@@ -255,19 +256,17 @@ class DatasetFile:
 
 def opened(path: Path) -> h5py.File:
     """An HDF5 file, open for reading; :class:`UserError` where another program writes to it."""
-    for locking in (None, False):
-        try:
-            return h5py.File(path, "r", locking=locking)
-        except OSError as error:
-            if isinstance(error, BlockingIOError) or "already open for write" in str(error):
-                raise UserError(
-                    f"{path} is in use: another program has it open for writing.",
-                    "Close it there, such as in a notebook or a viewer, and type the same again.",
-                ) from error
-            # Some file systems have no locks: try without.
-            if locking is False or "unable to lock file" not in str(error):
-                raise
-    raise AssertionError("the second try returns or raises")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "already open for write" in str(error):
+            raise UserError(
+                f"{path} is in use: another program has it open for writing.",
+                "Close it there, such as in a notebook or a viewer, and type the same again.",
+            ) from error
+        if "unable to lock file" not in str(error):
+            raise
+    return h5py.File(path, "r", locking=False)  # some file systems have no locks
 
 
 def _opened(path: Path) -> tuple[h5py.File, int]:

@@ -202,7 +202,7 @@ class _Forward(io.RawIOBase):
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET or place < self._place:
-            raise tarfile.ReadError("its headers lead back")
+            raise tarfile.ReadError("a header points backwards")
         while place > self._place and self.read(min(place - self._place, CHUNK)):
             pass
         return self._place

@@ -232,7 +232,7 @@ class _Transfer:
         needed, free = (self.notes.total or 0) - start, shutil.disk_usage(self.part.parent).free
         if needed > free:
             raise UserError(
-                f"{self.target}: {needed / 1e9:.1f} GB are to come, and the disk has "
+                f"{self.target} needs another {needed / 1e9:.1f} GB, and the disk has "
                 f"{free / 1e9:.1f} GB left.",
                 f"Free some space, or choose another --data-dir. {AGAIN}",
             )
