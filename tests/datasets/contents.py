@@ -1,4 +1,4 @@
-"""What an original file holds, in the form in which a prepared dataset gives it back."""
+"""The expected content of a prepared dataset, and the comparison with it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Original files, written byte by byte: arrays, records, and what prepared data has of them."""
+"""TFRecords of multi_object_datasets, written byte by byte, and their expected content."""
 
 import gzip
 import struct

@@ -1,7 +1,6 @@
 """Folders of TFDS with MOVi's clips, written byte by byte."""
 
 import json
-import struct
 from functools import lru_cache
 
 import numpy as np
@@ -25,22 +24,22 @@ def objects_of(index):
     return 1 + index % 4
 
 
-def labels(index, time, side=SIDE):
+def labels(index, time):
     """Object i is a bar that moves to the right; the last hides in the second half of the clip."""
-    found = np.zeros((side, side), np.uint8)
+    found, step = np.zeros((SIDE, SIDE), np.uint8), SIDE // 4
     n = objects_of(index)
     for label in range(1, n + 1):
         if label == n and time >= FRAMES // 2:
             continue
-        left, top = (time + index) % (side - side // 4), (side // 4) * (label - 1)
-        found[top : top + side // 8, left : left + side // 4] = label
+        left, top = (time + index) % (SIDE - step), step * (label - 1)
+        found[top : top + SIDE // 8, left : left + step] = label
     return found
 
 
-def image(index, time, side=SIDE):
+def image(index, time):
     """Red is 50 times the label, green the clip, blue the frame."""
-    found = np.empty((side, side, 3), np.uint8)
-    found[..., 0] = 50 * labels(index, time, side)
+    found = np.empty((SIDE, SIDE, 3), np.uint8)
+    found[..., 0] = 50 * labels(index, time)
     found[..., 1], found[..., 2] = index, time
     return found
 
@@ -77,30 +76,23 @@ def held(variant, index):
 
 
 @lru_cache(256)
-def record(index, variant="a", side=SIDE, **replaced):
-    """Clip ``index``; keys in ``replaced`` have ``__`` for ``/``, and are left out where empty."""
+def record(index, variant="a", **replaced):
+    """Clip ``index``; ``depth`` is never read.
+
+    Keys in ``replaced`` have ``__`` for ``/``; empty features are left out.
+    """
     n, times = objects_of(index), range(FRAMES)
-    drawn = [labels(index, time, side) for time in times]
-    visible = np.array([[(frame == i + 1).sum() for frame in drawn] for i in range(n)])
-    generator = np.random.default_rng(index)
+    drawn = [labels(index, time) for time in times]
     features = {
-        "metadata/num_instances": ints(np.array([n])),
-        "camera/positions": packed_floats(generator.random((FRAMES, 3))),
-        "video": entries([rgb(image(index, time, side)) for time in times]),
+        "video": entries([rgb(image(index, time)) for time in times]),
         "segmentations": entries([grey(frame) for frame in drawn]),
         "depth": entries([grey(frame.astype(int) * 1000, 16) for frame in drawn]),
-        "forward_flow": ints(generator.integers(0, 2**16, (FRAMES, 2, 2, 2))),
         "instances/positions": packed_floats(positions(index, 3)),
         "instances/image_positions": packed_floats(positions(index, 2)),
-        "instances/visibility": ints(visible),
-        "instances/quaternions": packed_floats(generator.random((n, FRAMES, 4))),
     }
     for key, classes in CODES[variant].items():
         features[f"instances/{key}"] = ints(codes(index, classes))
-    if variant == "a":
-        features["instances/color"] = packed_floats(generator.random((n, 3)))
-    else:
-        features["background"] = entries([b"abandoned_church"])
+    if variant != "a":
         features["instances/scale"] = packed_floats(0.75 + np.arange(n) / 4)
     features |= {key.replace("__", "/"): value for key, value in replaced.items()}
     return example({key: value for key, value in sorted(features.items()) if value})
@@ -119,7 +111,7 @@ def information(variant, sizes):
     return {"name": f"movi_{variant}", "fileFormat": "tfrecord", "splits": splits}
 
 
-def write(root, variant="a", sizes=SIZES, side=SIDE, replaced=None):
+def write(root, variant="a", sizes=SIZES, replaced=None):
     """A folder of TFDS; clips are numbered through all shards, ``replaced`` are other records."""
     root.mkdir(parents=True, exist_ok=True)
     index = 0
@@ -127,19 +119,10 @@ def write(root, variant="a", sizes=SIZES, side=SIDE, replaced=None):
         for number, n in enumerate(lengths):
             records = []
             for _ in range(n):
-                records.append((replaced or {}).get(index) or record(index, variant, side))
+                records.append((replaced or {}).get(index) or record(index, variant))
                 index += 1
             name = shard_name(variant, split, number, len(lengths))
             (root / name).write_bytes(b"".join(frame(data) for data in records))
     (root / "dataset_info.json").write_text(json.dumps(information(variant, sizes)))
     (root / "features.json").write_text(json.dumps({"pythonClassName": "FeaturesDict"}))
     return root
-
-
-def places(shard):
-    """Where each record of a plain file begins."""
-    found, place = [], 0
-    while place < len(shard):
-        found.append(place)
-        place += 16 + struct.unpack("<Q", shard[place : place + 8])[0]
-    return found

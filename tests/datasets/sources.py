@@ -1,4 +1,4 @@
-"""A small source in the original format of every dataset, and what prepared data have of it."""
+"""Small original files of every dataset, and what their prepared datasets must hold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.datasets.test_folder import held as of_folder
 from tests.datasets.test_folder import squares, table
 
 OBJECTS = 4 * (3, 7, 4, 6, 10, 5, 3, 4, 5, 6)
-"""Of the records of CLEVR, and of the scenes of its zip."""
+"""Of the records of CLEVR, and of the scenes of its zip; ten counts over and over."""
 ROOMS = {"train": (3, 7), "test_empty_room": (0, 4)}
 ROOMS |= {"test_six_objects": (6, 10), "test_identical_color": (5, 10)}
 """File -> objects, entities. In every other record one half of the wall is in sight."""
@@ -55,27 +55,26 @@ def shared(items):
     return {"train": items[:7], "val": items[7:8], "test": items[8:]}
 
 
-def kept(held, most):
+def kept(held, counts, most):
     """Splits without the scenes of more objects."""
-    enough = zip(held, OBJECTS, strict=False)
+    enough = zip(held, counts, strict=False)
     marked = shared([each if count <= most else None for each, count in enough])
     return {split: [each for each in part if each] for split, part in marked.items()}
 
 
-def records(name, record):
-    """Writes a file of the ten records that a function makes, over and over."""
-    made = cache(record)
-    return lambda root, images: originals.write(
-        root / f"{name}.tfrecords", [made(index % 10) for index in range(images)]
-    )
+def records(name, variant, size, form, counts, most=10):
+    """TFRecords of one form: ten records with so many objects each, over and over."""
+    record = cache(lambda index: originals.record(form, index, counts[index]))
+
+    def write(root, images):
+        return originals.write(root / "x.tfrecords", [record(n % 10) for n in range(images)])
+
+    held = [originals.held(form, index, counts[index]) for index in range(10)]
+    return Source(name, variant, size, write, kept(held, counts, most), "val: records 7 to 7")
 
 
-def clevr(variant, most):
-    write = records("clevr", lambda index: originals.record(originals.CLEVR, index, OBJECTS[index]))
-    splits = kept(
-        [originals.held(originals.CLEVR, *each) for each in enumerate(OBJECTS[:10])], most
-    )
-    return Source("clevr", variant, 192, write, splits, "val: records 7 to 7")
+def sprites(variant):
+    return records("multi-dsprites", variant, 64, originals.SPRITES[variant], 10 * [2])
 
 
 def clevr_zip(variant, most):
@@ -92,21 +91,7 @@ def clevr_zip(variant, most):
         for k, n in enumerate(counts)
     ]
     rule = "its own test images have no scenes"
-    return Source("clevr", variant, 192, write, kept(held, most), rule, masks=False)
-
-
-def sprites(variant):
-    form = originals.SPRITES[variant]
-    write = records(f"sprites_{variant}", lambda index: originals.record(form, index, 2))
-    splits = shared([originals.held(form, index, 2) for index in range(10)])
-    return Source("multi-dsprites", variant, 64, write, splits, "test: records 8 to 9")
-
-
-def tetrominoes():
-    form = originals.TETROMINOES
-    write = records("tetrominoes_train", lambda index: originals.record(form, index, 3))
-    splits = shared([originals.held(form, index, 3) for index in range(10)])
-    return Source("tetrominoes", None, 32, write, splits, "test: records 8 to 9")
+    return Source("clevr", variant, 192, write, kept(held, OBJECTS, most), rule, masks=False)
 
 
 def write_rooms(root, images):
@@ -210,10 +195,10 @@ def folder():
 
 
 SOURCES = {
-    "clevr": partial(clevr, "clevr6", 6),
+    "clevr": partial(records, "clevr", "clevr6", 192, originals.CLEVR, OBJECTS, 6),
     "clevr-zip": partial(clevr_zip, "clevr10", 10),
     "multi-dsprites": partial(sprites, "colored_on_grayscale"),
-    "tetrominoes": tetrominoes,
+    "tetrominoes": partial(records, "tetrominoes", None, 32, originals.TETROMINOES, 10 * [3]),
     "objects-room": objects_room,
     "clevrtex": partial(clevrtex, "full"),
     "shapestacks": shapestacks,
@@ -222,7 +207,7 @@ SOURCES = {
     "folder": folder,
 }
 VARIANTS = {
-    "clevr10": partial(clevr, "clevr10", 10),
+    "clevr10": partial(records, "clevr", "clevr10", 192, originals.CLEVR, OBJECTS),
     "clevr-zip, clevr6": partial(clevr_zip, "clevr6", 6),
     **{variant: partial(sprites, variant) for variant in ("colored_on_colored", "binarized")},
     **{f"clevrtex, {variant}": partial(clevrtex, variant) for variant in ("vbg", "outd")},

@@ -77,8 +77,6 @@ FOLDER = {
     r"04\.png: cannot be read": _nowhere,
     IN_TABLE + "the column 'object' is missing": _table("00.png,1", header="image,label"),
     IN_TABLE + "a column cannot be called 'a/b'": _table(header="image,object,a/b"),
-    IN_TABLE + r"a column cannot be called 'a\\\\b'": _table(header="image,object,a\\b"),
-    IN_TABLE + "a column cannot be called 'aaa": _table(header=f"image,object,{'a' * 150}"),
     IN_TABLE + r"line 2: there is no image '\.\./00\.png'": _table("../00.png,1,2"),
     IN_TABLE + "line 2: object '255', expected": _table("00.png,255,2"),
     IN_TABLE + "line 3: a second row": _table("00.png,1,2", "00.png,1,2"),
@@ -151,12 +149,10 @@ COCO = {
     "different categories": _of("categories", 1, name="dog"),
     r"000009\.jpg \(image 9\) has 255 annotations": _coco(_crowded),
     ITEM + "there is no image 77": _annotation(image_id=77),
-    ITEM + "iscrowd should be 0 or 1": _annotation(iscrowd="no"),
     ITEM + "negative size": _annotation(bbox=[5, 5, -2, 3]),
     ITEM + "'bbox' lies outside": _annotation(bbox=[500, 5, 2, 3]),
     ITEM + "neither": _annotation(segmentation=None, bbox=None),
     ITEM + "5 numbers, an odd count": _polygon(1, 1, 5, 1, 5),
-    "train2017.*not valid JSON": _polygon(1, 1, 5, 1, 5, math.nan),
     ITEM + "outside its image": _polygon(1, 1, 5, 1, 1000, 5),
     ITEM + "pixels long": _polygon(*([0, 0, 20, 20] * 20_000)),
     ITEM + "the size of its run lengths": _runs([ALL], (coco.WIDTH, coco.HEIGHT)),
@@ -195,18 +191,9 @@ SHAPESTACKS = {
 NAME = movi.shard_name("a", "train", 1, 2)
 
 
-def _shard(change):
-    return lambda root: (root / NAME).write_bytes(change((root / NAME).read_bytes()))
-
-
 def _clip(**replaced):
     """Record 1 of the second shard, which is clip 4, has other features."""
     return lambda root: movi.write(root, replaced={4: movi.record(4, **replaced)})
-
-
-def _flipped(data):
-    place = movi.places(data)[2] + 100
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
 def _frames(key, encode, drawn, third):
@@ -223,8 +210,6 @@ MOVI = {
     rf"{NAME} is missing\. Fetch": _gone(NAME),
     f"{NAME}: .* it holds 4 records, but .* says 5": _file(INFO, LENGTHS),
     r"dataset_info\.json is not valid JSON": _file(INFO, b"[" * 200_000),
-    rf"{NAME}: record 3, byte [\d,]+: the file ends in": _shard(lambda data: data[:-9]),
-    rf"{NAME}: record 2, byte [\d,]+: the checksum of the data": _shard(_flipped),
     AT + "'video' is missing": _clip(video=b""),
     AT + "'instances/shape_label' has a code outside 0 to 2": _clip(instances__shape_label=CODES),
     AT + "'instances/image_positions' has a number that is not finite": _clip(
@@ -276,22 +261,16 @@ CLEVR_ZIP = {
     "holds 0 files scenes/CLEVR_train": _without("train"),
     "val_scenes.json: there is no such": _without("val"),
     IN_VAL + "object 2: 'shape' is 'cone', not one of cube, sphere, cylin": _val(shape="cone"),
-    IN_VAL + "object 2: 'rotation' is not a number within a million": _val(rotation=True),
     IN_VAL + "it is not valid JSON": _val(rotation=math.nan),
-    IN_VAL + "it is not valid JSON .*overflow": _val(rotation=10**400),
     IN_VAL + "scene 1: 'pixel_coords' has no positive depth": _val(pixel_coords=[1, 2, 0]),
     SCENE + "'image_filename' is not a file name": _train(image_filename="../../x"),
     SCENE + "'image_filename' is not a file name.": _train(image_filename=3),
     SCENE + r"there is no image CLEVR_v1\.0/images/": _train(image_filename="9.png"),
-    SCENE + "'objects' is not a list of at most 10": _train(objects={}),
     SCENE + "'objects' is not a list": _train(objects=[zips.thing(0, 100)] * 11),
     SCENE + "object 0: it is not a JSON object": _train(objects=[3]),
     TEXT + "premature EOF": _text(b""),
     TEXT + "it has no list 'scenes'": _text(b'{"info": {}}'),
-    TEXT + "it has no list 'scenes', or": _text(b'{"scenes": {}}'),
-    TEXT + "trailing garbage": _text(b'{"scenes": []} x'),
     TEXT + "nested too deep": _text(b'{"scenes": [' + b"[" * 100_000),
-    TEXT + "invalid bytes in UTF8": _text(b'{"scenes": ["\xff"]}'),
     TEXT + "scene 0: 'objects' is not a list": _text(b'{"scenes": [3]}'),
     MEMBER + r"images/train/.*01\.png: 160x120 pixels, expected 480x320": _zip(
         CLEVR_train_000001=SMALL
@@ -306,24 +285,19 @@ def _record(form, key, feature):
 
 
 _clevr, _pieces = partial(_record, originals.CLEVR), partial(_record, originals.TETROMINOES)
-SECOND, NUMBERS, FOUR = "record 1, byte [1-9][0-9,]*: feature ", np.ones(11), np.ones(4)
+SECOND, NUMBERS = "record 1, byte [1-9][0-9,]*: feature ", np.ones(11)
 BYTES = NUMBERS.astype(np.uint8)
 CLEVR = {
-    SECOND + "'color' has a code outside 1 to 8": _clevr("color", single_bytes(0 * BYTES)),
     SECOND + "'shape' has a code outside 1 to 3": _clevr("shape", single_bytes(4 * BYTES)),
     SECOND + "'size': not a bytes_list": _clevr("size", packed_floats(NUMBERS)),
     SECOND + "'y' has a number that is not finite": _clevr("y", packed_floats(np.nan * NUMBERS)),
     SECOND + "'visibility' has a number that": _clevr(
         "visibility", packed_floats(np.inf * NUMBERS)
     ),
-    SECOND + "'rotation' has 10 numbers, expected 11x1": _clevr(
-        "rotation", packed_floats(NUMBERS[:10])
-    ),
     SECOND + "'mask' has 11 numbers, expected 11x240x320x1": _clevr("mask", single_bytes(BYTES)),
 }
 TETROMINOES = {
-    SECOND + "'shape' has a code outside 1 to 19": _pieces("shape", packed_floats(20 * FOUR)),
-    SECOND + "'color' has a code outside 1 to 6": _pieces("color", packed_floats(np.zeros((4, 3)))),
+    SECOND + "'color' has a code outside 1 to 6": _pieces("color", packed_floats(np.zeros((4, 3))))
 }
 OTHERS = [record(form, 0, 2) for form in originals.SPRITES.values()]
 MULTI_DSPRITES = {

@@ -219,7 +219,7 @@ def test_https_is_not_left_for_http(tmp_path, monkeypatch):
 def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(0, 0, 49_999))
-    with serving(PLAIN) as server, pytest.raises(UserError, match="are to come, and the"):
+    with serving(PLAIN) as server, pytest.raises(UserError, match="and the disk has"):
         fetch(server, tmp_path)
 
 

@@ -10,9 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from slotbench.cli import app
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import Loader
 from slotbench.datasets.format.schema import Feature
@@ -116,21 +114,6 @@ def test_the_loader_serves_features_with_their_images(path, budget):
         assert "slotbench prepare clevr --variant clevr6 --features" in caught.value.advice
 
 
-@pytest.mark.parametrize("limit", [0, 50, 92])
-def test_a_call_that_was_interrupted_goes_on(path, limit):
-    before = path.read_bytes()
-    first = Means(limit=limit)
-    with pytest.raises(KeyboardInterrupt):
-        add_features(path, first)
-    assert path.read_bytes() == before
-    second = Means()
-    add_features(path, second)
-    assert sum(second.seen) <= 96 - (sum(first.seen) - 14)  # at most one part is made twice
-    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]
-    verify.dataset(path)
-    np.testing.assert_allclose(means(path), expected(path, "train"), atol=1e-3)
-
-
 def test_features_and_parts_of_another_teacher_are_not_taken_up(path):
     with pytest.raises(KeyboardInterrupt):
         add_features(path, Means(limit=50))
@@ -188,28 +171,20 @@ def test_a_teacher_that_breaks_its_contract_leaves_the_file(path, answer, messag
         assert dataset.layout.features == ()
 
 
-def test_the_command_loads_the_teacher_and_writes_its_features(tmp_path, monkeypatch):
-    asked = []
-
-    def load_teacher(text, weights, **_):
-        asked.append((text, weights))
-        return Means()
-
-    fake = ModuleType("slotbench.results.models")
-    fake.load_teacher = load_teacher
+def test_the_command_loads_the_teacher_and_writes_its_features(tmp_path, monkeypatch, shown):
+    asked, fake = [], ModuleType("slotbench.results.models")
+    fake.load_teacher = lambda *named, **_: asked.append(named) or Means()
     monkeypatch.setitem(sys.modules, "slotbench.results.models", fake)
-    words = ["prepare", "multi-dsprites-video", "--train", "3", "--val", "2", "--test", "2"]
-    words += ["--image-size", "32", "--workers", "1", "--data-dir", str(tmp_path)]
-    more = ["--features", "timm:vit", "--features-weights", str(tmp_path / "weights.pt")]
+    few = "--train 3 --val 2 --test 2 --image-size 32 --workers 1 --data-dir"
+    words = ["prepare", "multi-dsprites-video", *few.split(), tmp_path]
+    more = ["--features", "timm:vit", "--features-weights", tmp_path / "weights.pt"]
     path = tmp_path / "multi-dsprites-video.h5"
     for arguments in (words, [*words, *more]):
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.exit_code == 0
-        assert result.stdout.splitlines()[-1] == str(path)
+        code, out, _ = shown(*arguments)
+        assert (code, out.splitlines()[-1]) == (0, str(path))
     assert asked == [("timm:vit", tmp_path / "weights.pt")]
     assert verify.dataset(path)["features"] == {"means": "mean colours"}
-    with pytest.raises(UserError, match="of which teacher"):
-        CliRunner().invoke(app, [*words, *more[2:]], catch_exceptions=False)
+    assert "of which teacher" in shown(*words, *more[2:])[2]
 
 
 def test_an_empty_split_has_empty_features(tmp_path):

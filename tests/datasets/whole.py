@@ -51,7 +51,7 @@ def whole(name, folder, variant=None, *, source=None, sizes=None, masks=True):
 
 
 def requests_of(name, size, variant=None):
-    """What makes requests for originals in a folder; the data go beside it."""
+    """A function: folder of original files -> request; the data folder lies beside it."""
 
     def request(root, variant=variant, **fields):
         asked = {"image_size": size, "data_dir": root.parent / "data", **fields}
