@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Len
 from pydantic import Field
@@ -55,14 +55,10 @@ class Bundle:
         """The folders of the runs, sorted."""
         return sorted({str(PurePosixPath(name).parent) for name in self.manifest.files})
 
-    def open(self, name: str) -> IO[bytes]:
-        """A file's bytes; read at most ``sizes`` of them."""
-        return (self._root / name).open("rb")
-
     def pieces(self, name: str) -> Iterator[bytes]:
         """A file in pieces, read no further than its size."""
         left = self.sizes[name]
-        with self.open(name) as stream:
+        with (self._root / name).open("rb") as stream:
             while piece := stream.read(min(_CHUNK, left + 1)):
                 left -= len(piece)
                 if left < 0:
