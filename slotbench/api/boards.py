@@ -130,11 +130,11 @@ def export(
     rows = list(exporting.results(Path(results_dir)))
     if not rows:
         raise UserError(f"No results in {results_dir}.", "Type: slotbench train")
-    written = exporting.export(rows, form, out)
+    exporting.export(rows, form, out)
     if out is not None:
         runs = counted(len({row["run"] for row in rows}), "run")
-        say(f"{counted(written, 'row')} of {runs}: {out}")
-    return written
+        say(f"{counted(len(rows), 'row')} of {runs}: {out}")
+    return len(rows)
 
 
 def cite(form: str = "markdown", results_dir: Place = RESULTS) -> str:

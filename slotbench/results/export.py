@@ -4,18 +4,16 @@ Evaluations that are left out of the leaderboard have rows too; see ``counts`` a
 run without results has one row without a metric.
 """
 
-import csv
-import io
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from slotbench import __version__
 from slotbench.errors import UserError
-from slotbench.files import check_ending, replacing
+from slotbench.files import check_ending, replacing, write_whole
 from slotbench.registry import unknown
 from slotbench.results import documents
 from slotbench.results.leaderboard.collect import COSTS, find
@@ -102,60 +100,50 @@ def form_of(out: Path | None, form: str | None) -> str:
     if out is not None:
         check_ending(out, form, *ENDINGS[form])
     if form == "parquet":
-        if is_stdout(out):
+        if out in (None, Path("-")):
             raise UserError("--format parquet needs a file.", "Add: --out results.parquet")
         _pyarrow()
     return form
 
 
-def export(rows: Iterable[Row], form: str, out: Path | None) -> int:
-    """Write the rows; returns their number. Without ``out``, or with ``-``, CSV goes to stdout.
+def export(rows: Sequence[Row], form: str, out: Path | None) -> None:
+    """Write the rows; without ``out``, or with ``-``, CSV goes to stdout.
 
     A file is written whole or not at all. In CSV, text that a spreadsheet would run as a formula
     gets an apostrophe before it.
     """
-    if is_stdout(out):
-        return _write_csv(rows, sys.stdout)
-    assert out is not None
+    if out is None or out == Path("-"):
+        sys.stdout.write(to_csv(rows))
+        return
     out.parent.mkdir(parents=True, exist_ok=True)
+    if form == "csv":
+        write_whole(out, to_csv(rows).encode(), follow=True)
+        return
     with replacing(out, follow=True) as temporary:
-        if form == "parquet":
-            return _write_parquet(list(rows), temporary)
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            return _write_csv(rows, stream)
+        _write_parquet(rows, temporary)
 
 
-def is_stdout(out: Path | None) -> bool:
-    """Whether an ``--out`` means the standard output."""
-    return out is None or out == Path("-")
-
-
-def to_csv(rows: Iterable[Row]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    stream = io.StringIO()
-    _write_csv(rows, stream)
-    return stream.getvalue()
+    import pandas as pd
+
+    cells = [{name: cell_text(value) for name, value in row.items()} for row in rows]
+    frame = pd.DataFrame(cells, columns=list(COLUMNS), dtype=object)
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
 
 
-def _write_csv(rows: Iterable[Row], stream: IO[str]) -> int:
-    writer, written = csv.DictWriter(stream, COLUMNS, lineterminator="\n"), 0
-    writer.writeheader()
-    for written, row in enumerate(rows, start=1):  # noqa: B007
-        writer.writerow({name: cell_text(value) for name, value in row.items()})
-    return written
-
-
-def _write_parquet(rows: Sequence[Row], path: Path) -> int:
+def _write_parquet(rows: Sequence[Row], path: Path) -> None:
     pyarrow, parquet = _pyarrow()
     fields = [
         (name, getattr(pyarrow, kind.replace(FLAG, "bool_"))()) for name, kind in COLUMNS.items()
     ]
-    schema = pyarrow.schema(
-        fields, metadata={"slotbench": __version__, "schema": str(SCHEMA_VERSION)}
+    metadata = {"slotbench": __version__, "schema": str(SCHEMA_VERSION)}
+    table = pyarrow.Table.from_pylist(
+        [{name: _as(COLUMNS[name], value) for name, value in row.items()} for row in rows],
+        pyarrow.schema(fields, metadata),
     )
-    columns = {name: [_as(kind, row[name]) for row in rows] for name, kind in COLUMNS.items()}
-    parquet.write_table(pyarrow.table(columns, schema=schema), path, compression="zstd")
-    return len(rows)
+    parquet.write_table(table, path, compression="zstd")
 
 
 def _as(kind: str, value: Any) -> Any:
