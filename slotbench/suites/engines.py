@@ -91,9 +91,10 @@ class Engine(ABC):
     def cancel(self) -> None:
         """Make every task save and end; returns when all have ended."""
 
-    @abstractmethod
     def close(self) -> None:
-        """Release the engine; detached tasks continue."""
+        """Release the engine; detached tasks continue, others save and end."""
+        if not self.detached:
+            self.cancel()
 
 
 def optional(engine: str, package: str) -> Any:

@@ -66,9 +66,6 @@ class Local(Engine):
         for process in self._running.values():
             process.stop(max(0.0, until - time.monotonic()))
 
-    def close(self) -> None:
-        self.cancel()
-
 
 def _workers() -> int:
     """One process a core, each with 2 GiB of memory."""

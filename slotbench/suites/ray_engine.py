@@ -92,7 +92,7 @@ class Ray(Engine):
             self.ray.wait(list(self._running), num_returns=len(self._running), timeout=90)
 
     def close(self) -> None:
-        self.cancel()
+        super().close()
         self.ray.shutdown()
 
 

@@ -141,10 +141,6 @@ class Slurm(Engine):
             for job in self._running.values()
         )
 
-    def close(self) -> None:
-        if not self.detached:
-            self.cancel()
-
 
 def _left(job: Any) -> bool:
     """Whether a job has left a result."""

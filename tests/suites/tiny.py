@@ -85,9 +85,6 @@ class Script(Engine):
     def cancel(self):
         self.waiting = []
 
-    def close(self):
-        pass
-
 
 def finish(path):
     """Leave what a run leaves that is trained and judged by ``segmentation``."""
