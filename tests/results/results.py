@@ -1,6 +1,5 @@
 """Run directories made up for the tests of the leaderboard; no training, no evaluation."""
 
-import io
 import itertools
 import json
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 from rich.console import Console
 
 from slotbench.evaluation.groups import current_version
-from slotbench.results.leaderboard.terminal import render
+from slotbench.results.leaderboard.terminal import to_text
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS
 
 Numbers = Mapping[str, float | None]
@@ -101,9 +100,7 @@ def publish(results, numbers, seeds):
 
 
 def text_of(board, width=120, **views):
-    stream = io.StringIO()
-    render(board, Console(file=stream, width=width, force_terminal=False), **views)
-    return stream.getvalue()
+    return to_text(board, Console(width=width, force_terminal=False), **views)
 
 
 def only(board):

@@ -302,7 +302,7 @@ def test_reading_the_leaderboard_never_imports_torch(tmp_path):
     fake.add_run(tmp_path, fake.ALL)
     code = (
         "import sys; from pathlib import Path; import slotbench.results.leaderboard as board\n"
-        "board.leaderboard(Path(sys.argv[1])).sentence\n"
+        "board.leaderboard(Path(sys.argv[1])).verdict.sentence\n"
         "assert not {'pandas', 'scipy', 'torch'} & sys.modules.keys()\n"
         "board.leaderboard(Path(sys.argv[1])).to_json()\n"
         "assert not {'scipy.stats', 'torch'} & sys.modules.keys()"

@@ -74,9 +74,9 @@ def test_the_page_has_25_lines_at_most_and_ends_with_the_answer(tmp_path, fill):
     assert 10 < len(lines) <= MOST_LINES == 25
     assert max(map(len, lines)) <= 80
     answer = " ".join("\n".join(lines).split("\n\n")[-1].split("\n"))
-    assert answer in (board.sentence, f"{board.headline} The evidence: add --wide.")
+    assert answer in (board.verdict.sentence, f"{board.verdict.headline} The evidence: add --wide.")
     whole = page(tmp_path, wide=True, everything=True)[1]
-    assert " ".join(whole).endswith(board.sentence)
+    assert " ".join(whole).endswith(board.verdict.sentence)
 
 
 @pytest.mark.parametrize("dataset", [None, "clevr:clevr6"])
@@ -86,7 +86,7 @@ def test_of_the_records_that_come_with_slotbench_too(tmp_path, monkeypatch, data
     lines = text_of(board, 80).splitlines()
     assert len(lines) <= MOST_LINES
     # A verdict on several datasets may leave no room for its evidence.
-    endings = (board.sentence, f"{board.headline} The evidence: add --wide.")
+    endings = (board.verdict.sentence, f"{board.verdict.headline} The evidence: add --wide.")
     assert " ".join(lines).endswith(endings)
 
 

@@ -194,7 +194,7 @@ def simulated(draws):
 def test_without_any_difference_one_is_claimed_on_five_per_cent_of_boards_at_most(boards):
     draws, claims = np.random.default_rng(2), 0
     for _ in range(boards):
-        said = verdict([], families(simulated(draws)))
+        said = verdict(families(simulated(draws)))
         claims += said.claim in ("better", "worse", "mixed")
         assert bool(re.search("is (better|worse) than", said.sentence)) == (
             said.claim in ("better", "worse", "mixed")

@@ -103,7 +103,7 @@ def findings(board: Board, study: Study) -> Document:
     return {
         "question": study.question,
         "answer": study.answer or board.verdict.headline,
-        "notes": (*study.notes, *(board.verdict.notes if of_families else ())),
+        "notes": (*study.notes, *(board.notes if of_families else ())),
         "evidence": tables,
         "lacking": " ".join(filter(None, (board.lacking, of_axes))),
     }

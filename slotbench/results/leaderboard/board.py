@@ -1,4 +1,4 @@
-"""What ``slotbench leaderboard`` shows: every run, filtered and compared, in every format."""
+"""The leaderboard: every run, filtered and compared; as JSON, CSV, Markdown and LaTeX."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from slotbench.results.leaderboard.filters import (
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.statistics import EMPTY
-from slotbench.results.leaderboard.verdict import Verdict, claim, verdict
+from slotbench.results.leaderboard.verdict import Verdict, notes, verdict
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines, lacking
 
 if TYPE_CHECKING:
@@ -82,18 +82,13 @@ class Board:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The answer, for the comparisons that are shown."""
-        return verdict(self.comparisons, self.families)
+        """The answer, for the data and budgets that are shown; takes no row-by-row comparison."""
+        return verdict(self.families)
 
-    @property
-    def sentence(self) -> str:
-        """The answer alone, which takes no row-by-row comparison."""
-        return claim(self.families)[1]
-
-    @property
-    def headline(self) -> str:
-        """The same in short."""
-        return claim(self.families)[2]
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """On the verdict and its evidence."""
+        return tuple(notes(self.comparisons, self.families))
 
     @property
     def lacking(self) -> str:
@@ -158,7 +153,7 @@ class Board:
                 ],
                 "comparisons": list(map(_pair_document, self.comparisons)),
                 "families": list(map(_pair_document, self.families)),
-                "verdict": self.verdict,
+                "verdict": {**vars(self.verdict), "notes": self.notes},
                 "ranks": list(map(_standing_document, self.standings())),
                 "overall": self.overall(),
                 "warnings": self.warnings,
@@ -195,7 +190,7 @@ class Board:
             lines += [f"- {text(title)}", *(f"  - {text(line)}" for line in found)]
         lines += ["", TEST, ""] if self.comparisons else []
         lines += [text(self.verdict.sentence), ""]
-        lines += [f"- {text(note)}" for note in self.verdict.notes]
+        lines += [f"- {text(note)}" for note in self.notes]
         if self.warnings:
             lines += ["", "### Left out", ""]
             lines += [f"- {text(line)}" for line in summed_up(self.warnings)]
@@ -259,7 +254,7 @@ def leaderboard(
 
 
 def _names(row: Row) -> dict[str, Any]:
-    """What identifies a row among all others."""
+    """The fields that identify a row."""
     names = ("core", "objective", "alignment", "preset", "settings")
     return {**vars(row.group), **{name: getattr(row, name) for name in names}}
 

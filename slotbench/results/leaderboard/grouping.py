@@ -96,7 +96,7 @@ class Row:
     settings: str
     family: str
     seeds: tuple[int, ...]
-    """Those that count: done and evaluated."""
+    """The seeds that count: done and evaluated."""
     failed: int
     published: int
     """How many of the seeds that count are published results, not runs of this machine."""

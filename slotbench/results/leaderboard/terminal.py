@@ -38,8 +38,8 @@ LEGENDS = {
 Lines = Iterator[Text]
 
 
-def render(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> None:
-    """Print the board on at most :data:`MOST_LINES` lines, unless more is asked for.
+def to_text(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> str:
+    """The page for a console, on at most :data:`MOST_LINES` lines unless more is asked for.
 
     ``wide`` shows every column and note, and the comparisons with enough seeds; ``everything``
     shows every row of every dataset.
@@ -51,19 +51,9 @@ def render(board: Board, console: Console, *, wide: bool = False, everything: bo
     while short and len(rows) > 1 and len(lines) > MOST_LINES:
         rows = rows[:-1]
         lines = list(_page(board, console, rows, wide=wide, short=short))
-    put_lines(console, lines)
-
-
-def to_text(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> str:
-    """What :func:`render` prints on a console, as text with the console's colours."""
+    looks = {"force_terminal": console.is_terminal, "no_color": console.no_color}
     stream = io.StringIO()
-    aside = Console(
-        file=stream,
-        width=console.width,
-        force_terminal=console.is_terminal,
-        no_color=console.no_color,
-    )
-    render(board, aside, wide=wide, everything=everything)
+    put_lines(Console(file=stream, width=console.width, **looks), lines)
     return stream.getvalue()
 
 
@@ -137,9 +127,10 @@ def _page(
         yield from _ranks(board, console)
     if wide:
         yield from _evidence(board, console)
-    sentence = list(_lines(console, [board.sentence], "bold"))
+    sentence = list(_lines(console, [board.verdict.sentence], "bold"))
     if short and len(sentence) > MOST_SENTENCE:
-        sentence = list(_lines(console, [f"{board.headline} The evidence: add --wide."], "bold"))
+        short_form = f"{board.verdict.headline} The evidence: add --wide."
+        sentence = list(_lines(console, [short_form], "bold"))
     yield from sentence
 
 
@@ -199,7 +190,7 @@ def _evidence(board: Board, console: Console) -> Lines:
     for title, lines in wording.comparison_lines(enough):
         yield from _lines(console, [title])
         yield from _lines(console, lines, margin=2)
-    yield from _lines(console, board.verdict.notes, margin=2)
+    yield from _lines(console, board.notes, margin=2)
     yield Text()
 
 

@@ -34,7 +34,7 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The claim, its sentence, and notes."""
+    """The claim, and its sentence."""
 
     claim: str
     """``better``, ``worse``, ``mixed``, ``equivalent``, ``undecided``, ``too few seeds`` or
@@ -43,20 +43,21 @@ class Verdict:
     """The claim with its evidence."""
     headline: str
     """The same in short, for the top of a page."""
-    notes: tuple[str, ...]
-    """On the choice of contestants, secondary measures, single rows, seeds needed, losses."""
 
 
-def verdict(paired: Sequence[Paired], families: Sequence[Family]) -> Verdict:
-    """The verdict on ``families``; ``paired`` are the single rows of the same datasets."""
-    notes = list[str]()
+def notes(paired: Sequence[Paired], families: Sequence[Family]) -> list[str]:
+    """On the choice of contestants, secondary measures, single rows, seeds needed, losses.
+
+    ``paired`` are the single rows of the same datasets.
+    """
+    told = list[str]()
     if clear := _clear(families):
-        notes = [*_choices(clear), *_secondary(families), *_single_rows(paired), *_further(clear)]
-    return Verdict(*claim(families), (*notes, *_losses(paired)))
+        told = [*_choices(clear), *_secondary(families), *_single_rows(paired), *_further(clear)]
+    return [*told, *_losses(paired)]
 
 
-def claim(families: Sequence[Family]) -> tuple[str, str, str]:
-    """Claim, sentence and headline of the :class:`Verdict`."""
+def verdict(families: Sequence[Family]) -> Verdict:
+    """The verdict on the best contestants."""
     if not (clear := _clear(families)):
         return _nothing([family for family in families if family.metric == PRIMARY])
     found = {family.verdict for family in clear}
@@ -67,7 +68,7 @@ def claim(families: Sequence[Family]) -> tuple[str, str, str]:
     names = _said(clear, lambda family: family.row.group.dataset)
     where = "Not settled: in" if said == "undecided" else "In"
     short = f"{where} {plain(PRIMARY)}, {start} {names}."
-    return (
+    return Verdict(
         said,
         f"By {PRIMARY}, the measure fixed beforehand, {start} {_said(clear, _evidence)}.",
         _headline(clear[0]) if len(clear) == 1 else short,
@@ -98,7 +99,7 @@ def _headline(family: Family) -> str:
 
 
 def _clear(families: Sequence[Family]) -> list[Family]:
-    """Those with enough seeds for a claim on the primary measure."""
+    """The comparisons on the primary measure that have enough seeds for a claim."""
     return [each for each in families if each.metric == PRIMARY and _enough(each)]
 
 
@@ -111,7 +112,7 @@ def plain(metric: str) -> str:
     return PLAIN.get(metric, metric)
 
 
-def _nothing(primary: Sequence[Family]) -> tuple[str, str, str]:
+def _nothing(primary: Sequence[Family]) -> Verdict:
     if primary:
         most = max(family.result.n for family in primary)
         said, why = "too few seeds", f"too few seeds to say ({most} of {LEAST_FOR_A_CLAIM})"
@@ -120,7 +121,7 @@ def _nothing(primary: Sequence[Family]) -> tuple[str, str, str]:
         said = "nothing to compare"
         why = f"nothing to compare yet; it takes runs of both with {needed}"
     sentence = f"Self-supervision against {THEIRS}: {why}."
-    return said, sentence, sentence
+    return Verdict(said, sentence, sentence)
 
 
 def _said(found: Sequence[Family], words: Callable[[Family], str]) -> str:
