@@ -43,23 +43,18 @@ class Prediction:
 
 
 def predict_objects(
-    viewer: Viewer,
-    seen: Sequence[Seen],
-    *,
-    train_images: int = TRAIN_IMAGES,
-    steps: int = STEPS,
-    progress: Progress = silent,
+    viewer: Viewer, seen: Sequence[Seen], *, steps: int = STEPS, progress: Progress = silent
 ) -> dict[int, list[Prediction]]:
     """Predictions of a linear probe on the frozen slots for every visible object, by image.
 
     The probe is the kind ``mask`` of :mod:`slotbench.evaluation.slot_probes`: attention masks pair
-    objects and slots, without labels. It is trained on the first ``train_images`` images of train
-    and selected on those of val.
+    objects and slots, without labels. It is trained on the first :data:`TRAIN_IMAGES` images of
+    train and selected on those of val.
 
     ValueError where there is nothing to learn: no property, no object, no labelled pixel.
     """
     dataset, wanted = viewer.dataset, ("slots", "overlap", "labelled")
-    train = viewer.collect("train", train_images, wanted, lambda done, n: progress(done, 2 * n))
+    train = viewer.collect("train", TRAIN_IMAGES, wanted, lambda done, n: progress(done, 2 * n))
     val = viewer.collect("val", VAL_IMAGES, wanted, lambda done, n: progress(n + done, 2 * n))
     for made in (train, val):
         if not made.labelled:

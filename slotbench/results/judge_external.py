@@ -32,7 +32,7 @@ Judged = tuple[Path, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """What a user typed beside the file or the baseline."""
+    """The options that predictions and baselines share."""
 
     dataset: str
     metrics: str = "all"

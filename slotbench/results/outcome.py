@@ -1,4 +1,4 @@
-"""What ``train`` says at its end: the score beside its references, the pictures, what to type."""
+"""The line that ``train`` prints about its score, with scores to compare it with."""
 
 from slotbench.config.run_config import RunConfig
 from slotbench.files import read_document

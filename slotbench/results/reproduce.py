@@ -115,7 +115,7 @@ def _chosen(name: str, known: Sequence[Row], study: str) -> Row:
 
 
 def _names(row: Row) -> Iterator[str]:
-    """What ``--row`` may call a row."""
+    """The names of a row that ``--row`` accepts."""
     yield row.objective if row.alignment is None else f"{row.objective}/{row.alignment}"
     yield from (row.objective, row.name, row.named, row.key, row.key[:8])
 

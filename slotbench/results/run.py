@@ -187,8 +187,8 @@ class Run:
     def _beats_elsewhere(self) -> bool:
         """Whether a process on another machine trains the run; its lock may not show here.
 
-        The heartbeat is the time of change of ``status.json``. It is compared with that of a new
-        file in the same folder, because clocks of machines differ.
+        The heartbeat is the modification time of ``status.json``. "Now" is the modification time
+        of a new file in the same folder, because clocks of machines differ.
         """
         status = _read_status(self.status_file)
         if status.state != "running" or status.host in (None, kernel()):

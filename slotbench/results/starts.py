@@ -1,4 +1,4 @@
-"""Several starts of one run: each trains for some steps, and the one of least loss goes on.
+"""Several starts of one run: each trains for some steps; the one with the least loss is kept.
 
 From some initial weights, slots learn regions of the frame instead of objects. The loss on val
 shows it early, without labels (docs/log.md).

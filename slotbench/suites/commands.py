@@ -1,4 +1,4 @@
-"""What ``slotbench suite`` does, for the command line and for scripts."""
+"""The actions of ``slotbench suite``, for the command line and for scripts."""
 
 import math
 import os

@@ -39,7 +39,7 @@ GOALS: dict[str, Mapping[str, float]] = {
     "FG-ARI 0.80": {"fg_ari": 0.8},
     "FG-ARI 0.80 and mIoU 0.60": {"fg_ari": 0.8, "miou": 0.6},
 }
-"""What attention masks must reach on val."""
+"""The scores that attention masks must reach on val."""
 TIMES = [f"{goal}: {clock} s" for goal in GOALS for clock in ("wall", "processor")]
 HEADINGS = ("date", "commit", "device", "what changed", "objective", *TIMES)
 

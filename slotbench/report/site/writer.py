@@ -40,7 +40,7 @@ MOST_CURVES = 24
 MOST_BYTES = 2**26
 """Largest picture that is copied."""
 NAMES = ("index.html", "curves.html", "rows.js", "site.css", "runs", "pictures", ".lock")
-"""What a site's folder holds."""
+"""Files and folders of a site."""
 
 
 @dataclass(frozen=True)
