@@ -1,11 +1,14 @@
 """Models whose masks are known: they see colours, and nothing is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
 
 from slotbench.cores.core import SlotOutput
 from slotbench.cores.decoders.spatial import Decoded
+from slotbench.datasets.format.schema import SPLITS
 from slotbench.datasets.prepare.parts import join
 from slotbench.objectives.objective import Objective
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
@@ -55,19 +58,13 @@ class Model(Objective):
 
 
 def write(path, layout=LAYOUT, sizes=(96, 24, 24)):
-    """A prepared dataset of blocks; images past 32 pixels are cut, smaller ones padded."""
+    """A prepared dataset of blocks; those beyond the edge of a small image are not visible."""
+    every = replace(layout, properties=LAYOUT.properties)
+    labels = np.arange(1, layout.objects + 1)[:, None, None]
     splits = {}
-    for seed, (split, n) in enumerate(zip(("train", "val", "test"), sizes, strict=True)):
-        made = blocks_batch(n, seed)
-        cut = layout.empty(n)
-        height, width = min(layout.height, 32), min(layout.width, 32)
-        cut["image"][:] = 100
-        for key in ("image", "mask"):
-            cut[key][:, :height, :width] = made[key][:, :height, :width]
-        for key in set(cut) - {"image", "mask"}:
-            cut[key] = made[key]
-        labels = np.arange(1, layout.objects + 1)
-        cut["visible"] = (cut["mask"][:, None, :, :] == labels[:, None, None]).any(axis=(2, 3))
-        splits[split] = [cut]
+    for seed, (split, n) in enumerate(zip(SPLITS, sizes, strict=True)):
+        drawn = blocks_batch(n, seed, every)
+        drawn["visible"] = (drawn["mask"][:, None] == labels).any(axis=(2, 3))
+        splits[split] = [{key: drawn[key] for key in layout.arrays()}]
     join(path, layout, splits, {**ATTRIBUTES, "image_size": layout.height})
     return path

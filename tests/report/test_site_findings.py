@@ -188,7 +188,7 @@ def test_the_page_and_the_terminal_count_the_same_comparisons(home):
     assert board.lacking in " ".join(fake.text_of(board).split())
 
 
-def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
+def test_without_its_name_a_suite_that_ran_alone_gives_its_question_even_without_data(home):
     ran_alone(home)
     page = suite_site(home, None)
     board = leaderboard(home / "results")
@@ -196,17 +196,13 @@ def test_without_its_name_a_suite_that_ran_alone_gives_its_question(home):
     # Both families are its one axis: their comparison is the answer.
     assert board.verdict.headline in page.words
     assert "6 of 6 runs of the suite count." in page.words
+    shutil.rmtree(home / "data")
+    page = suite_site(home, None)
+    assert "Not prepared here" in page.words
+    assert "Need it reconstruct?" in page.words
 
 
 def test_a_suite_that_is_not_known_is_an_error(home):
     fake.add_run(home / "results", {METRIC: 0.5})
     with pytest.raises(UserError, match="suite"):
         suite_site(home, "alignmnt")
-
-
-def test_where_the_data_is_gone_the_page_says_what_it_leaves_out(home):
-    ran_alone(home)
-    shutil.rmtree(home / "data")
-    page = suite_site(home, None)
-    assert "Not prepared here" in page.words
-    assert "Need it reconstruct?" in page.words

@@ -83,13 +83,13 @@ def test_the_same_name_and_seed_replace_the_entry_and_other_seeds_join_it(tmp_pa
 def test_an_entry_of_other_images_is_left_out_with_the_command_to_mend_it(tmp_path):
     add_run(tmp_path, ALL)
     for seed in range(3):  # more entries than runs: the runs decide nevertheless
-        add_entry(tmp_path, ALL, images=1000, seed=seed)
+        add_entry(tmp_path, ALL, images=1000, resolution=[32, 32], seed=seed)
     add_entry(tmp_path, ALL, kind="baseline", name="baseline:kmeans", images=500, seed=2)
     board = leaderboard(tmp_path)
     assert [row["objective"] for row in board.to_json()["rows"]] == ["reconstruction"]
     text = "\n".join(board.warnings)
     assert (
-        "was evaluated on 1000 images at 64x64 px, others on 2000 at 64x64: left out. Type: "
+        "was evaluated on 1000 images at 32x32 px, others on 2000 at 64x64: left out. Type: "
         "slotbench evaluate --predictions 'my masks.npz' --dataset clevr:clevr6 --name "
         "'SLATE (authors'\"'\"' code)' --seed 1"
     ) in text

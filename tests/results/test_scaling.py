@@ -19,7 +19,11 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path):
     add_seeds(tmp_path, FG, [0.1, 0.3], objective="random")
     add_seeds(tmp_path, FG, [0.8, 1.0], objective="supervised")
     add_seeds(tmp_path, FG, [0.5, 0.6, 0.7])
-    raw = leaderboard(tmp_path).to_json()["rows"][0]["metrics"][FG]
+    document = leaderboard(tmp_path).to_json()
+    raw = document["rows"][0]["metrics"][FG]
+    assert "scaled" not in raw
+    assert "scale" not in document
+    assert leaderboard(tmp_path, scale=True).to_json()["scale"] == NOTE
     found = cells(tmp_path)
     assert found["random"]["mean"] == pytest.approx(0)
     assert found["supervised"]["mean"] == pytest.approx(1)
@@ -29,14 +33,6 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path):
     assert cell["n"] == 3
     ends = {"floor": pytest.approx(0.2), "ceiling": pytest.approx(0.9)}
     assert cell["scaled"] == {"raw": pytest.approx(0.6), "reason": "", **ends}
-
-
-def test_raw_numbers_stay_without_the_option(tmp_path):
-    add_run(tmp_path, {FG: 0.2}, objective="random")
-    document = leaderboard(tmp_path).to_json()
-    assert "scale" not in document
-    assert "scaled" not in document["rows"][0]["metrics"][FG]
-    assert leaderboard(tmp_path, scale=True).to_json()["scale"] == NOTE
 
 
 def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path):

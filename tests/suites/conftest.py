@@ -3,6 +3,14 @@
 import pytest
 
 from slotbench.suites import drive, process
+from tests.suites import tiny
+
+
+@pytest.fixture
+def eight(tmp_path, blocks):
+    """The plan of ``tiny.toml``: two datasets, two objectives, two seeds."""
+    data = tiny.data(tmp_path, blocks)
+    return tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
 
 
 @pytest.fixture

@@ -15,16 +15,9 @@ pytestmark = pytest.mark.usefixtures("at_once")
 
 
 @pytest.fixture
-def plan(tmp_path, blocks):
-    """A folder with ``tiny.toml`` of eight cells and its data."""
-    data = tiny.data(tmp_path, blocks)
-    return tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
-
-
-@pytest.fixture
-def call(plan, monkeypatch):
+def call(eight, monkeypatch):
     """A command in this process, in that folder."""
-    monkeypatch.chdir(plan.where.results_dir.parent)
+    monkeypatch.chdir(eight.where.results_dir.parent)
     monkeypatch.setenv("COLUMNS", "150")
     return lambda *words: run_command("suite", *words)
 
@@ -62,13 +55,13 @@ def test_a_mistake_is_explained_and_exits_with_2(call, capsys, mistake, tmp_path
 
 
 @pytest.mark.usefixtures("scripted")
-def test_what_is_not_done_is_run_then_shown_by_file_and_by_name(call, capsys, plan):
-    for cell in plan.cells[::3]:
+def test_what_is_not_done_is_run_then_shown_by_file_and_by_name(call, capsys, eight):
+    for cell in eight.cells[::3]:
         tiny.finish(cell.run.path)
     for _ in range(2):
         assert call("run", "tiny.toml", "--device", "cpu") == 0
-    begun = [cell.key for number, cell in enumerate(plan.cells) if number % 3]
-    assert tiny.submitted(plan.where.results_dir) == begun
+    begun = [cell.key for number, cell in enumerate(eight.cells) if number % 3]
+    assert tiny.submitted(eight.where.results_dir) == begun
     shown = capsys.readouterr()
     assert "All 8 runs are done. Next, type: slotbench leaderboard" in shown.err
     assert "[8/8] done" in shown.err
@@ -87,14 +80,14 @@ def test_what_is_not_done_is_run_then_shown_by_file_and_by_name(call, capsys, pl
 
 
 @pytest.mark.usefixtures("scripted")
-def test_a_failure_is_shown_exits_with_1_and_waits_for_retry(call, capsys, plan):
-    failed = plan.cells[3]
+def test_a_failure_is_shown_exits_with_1_and_waits_for_retry(call, capsys, eight):
+    failed = eight.cells[3]
     failed.run.path.mkdir(parents=True)
     record_failure(failed.run, "the loss is not finite at step 3")
     assert call("run", "tiny.toml") == 1
     capsys.readouterr()
     assert call("run", "tiny.toml", "--json") == 1
-    assert failed.key not in tiny.submitted(plan.where.results_dir)
+    assert failed.key not in tiny.submitted(eight.where.results_dir)
     shown = capsys.readouterr()
     assert "1 of 8 runs failed." in shown.err
     assert "slotbench suite retry tiny.toml" in shown.err
@@ -104,7 +97,7 @@ def test_a_failure_is_shown_exits_with_1_and_waits_for_retry(call, capsys, plan)
     assert call("status", "tiny") == 0
     assert "the loss is not finite at step 3" in capsys.readouterr().out
     assert call("retry", "tiny") == 0
-    assert tiny.submitted(plan.where.results_dir)[7:] == [failed.key]
+    assert tiny.submitted(eight.where.results_dir)[7:] == [failed.key]
     assert "All 8 runs are done" in capsys.readouterr().err
 
 
@@ -127,17 +120,17 @@ def test_status_and_cancel_before_anything_was_run(call, capsys, tmp_path):
     ("file", "reason"), [("status.json", "status.json"), ("evaluation.json", "not judged")]
 )
 def test_a_damaged_cell_is_shown_with_its_reason_beside_the_others(
-    call, capsys, plan, file, reason
+    call, capsys, eight, file, reason
 ):
-    for cell in plan.cells:
+    for cell in eight.cells:
         tiny.finish(cell.run.path)
-    journal = Journal(plan.where.results_dir, "tiny")
+    journal = Journal(eight.where.results_dir, "tiny")
     journal.folder.mkdir(parents=True)
     journal.file.write_text('{"event": 3}\nnull\n[]\n{"event": "submit", "run": {}}\n')
     for content in ("{", "null", '{"state": "done", "step": "x"}', "[" * 10**5):
-        (plan.cells[0].run.path / file).write_text(content)
+        (eight.cells[0].run.path / file).write_text(content)
         if file == "status.json":
-            record_failure(plan.cells[0].run, "what is damaged has not failed")
+            record_failure(eight.cells[0].run, "what is damaged has not failed")
         assert call("status", "tiny.toml", "--json") == 0
         cells = json.loads(capsys.readouterr().out)["cells"]
         assert [cell["state"] for cell in cells] == ["interrupted"] + ["done"] * 7

@@ -85,10 +85,8 @@ def run_words(*words):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("told")
-def test_jobs_outlive_the_driver_and_the_next_one_takes_them_over(tmp_path, blocks):
-    """Two objectives, two seeds, two datasets; the driver is killed once all are submitted."""
-    data = tiny.data(tmp_path, blocks)
-    plan = tiny.planned(tiny.write(tmp_path), data, tmp_path / "results")
+def test_jobs_outlive_the_driver_and_the_next_one_takes_them_over(tmp_path, eight):
+    """The driver is killed once all jobs are submitted."""
     first = tiny.command(tmp_path, *run_words())
     wait_for(lambda: len(tiny.submitted(tmp_path / "results")) == 8 or first.poll() is not None)
     first.kill()
@@ -97,7 +95,7 @@ def test_jobs_outlive_the_driver_and_the_next_one_takes_them_over(tmp_path, bloc
     _, said = second.communicate(timeout=900)
     assert second.returncode == 0, said
     assert len(tiny.submitted(tmp_path / "results")) == 8
-    tiny.whole(plan.cells)
+    tiny.whole(eight.cells)
 
 
 @pytest.mark.slow
