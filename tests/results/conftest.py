@@ -43,6 +43,18 @@ def command(results, blocks, shown):
 
 
 @pytest.fixture
+def refused(command):
+    """A command that explains the user's mistake and prints nothing else; the explanation."""
+
+    def call(*words):
+        code, out, told = command(*map(str, words))
+        assert (code, out) == (2, ""), (words, code, out)
+        return told
+
+    return call
+
+
+@pytest.fixture
 def bundle(command, run, tmp_path):
     """The run as a folder that is a bundle."""
     assert command("publish", str(run), "--out", str(tmp_path / "bundle"))[0] == 0

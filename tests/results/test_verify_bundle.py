@@ -119,13 +119,11 @@ def link():
     ["/etc/evil.json", "runs/../../../../x/status.json", "runs/a/b/c/evil.py", MANIFEST, link()],
     ids=str,
 )
-def test_an_archive_that_reaches_outside_is_an_error(command, bundle, tmp_path, name):
+def test_an_archive_that_reaches_outside_is_an_error(refused, bundle, tmp_path, name):
     inside = sorted(path for path in tmp_path.rglob("*"))
     with pytest.warns(UserWarning, match="Duplicate") if name == MANIFEST else nullcontext():
         archive = zipped(bundle, tmp_path / "bundle.zip", (name, b"{}"))
-    code, out, told = command("verify", str(archive))
-    assert (code, out) == (2, "")
-    assert "Traceback" not in told
+    assert "Traceback" not in refused("verify", archive)
     archive.unlink()
     assert sorted(path for path in tmp_path.rglob("*")) == inside
 
@@ -180,17 +178,12 @@ def test_weights_that_cannot_be_read_or_judged_are_not_verified(command, bundle,
         assert (code, json.loads(out)["runs"][0]["recomputed"]) == (1, False)
 
 
-def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, run):
+def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, refused, run):
     assert command("verify", str(run))[0] == 0
     flip(run / "model.safetensors")
-    code, _, told = command("verify", str(run))
-    assert code == 2
-    assert "is not the model that evaluation.json was made of" in told
-    code, _, told = command("publish", str(run), "--out", "bundle")
-    assert code == 2
-    assert "is not the model that evaluation.json was made of" in told
+    for words in (("verify", run), ("publish", run, "--out", "bundle")):
+        assert "is not the model that evaluation.json was made of" in refused(*words)
     (run / "model.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
-    code, _, told = command("export-model", str(run), "--out", "exported")
-    assert code == 2
+    told = refused("export-model", run, "--out", "exported")
     assert "does not fit config.json" in told
     assert f"type: slotbench train --resume {run}" in told
