@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from slotbench.config.resolve import check_seed
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
@@ -43,8 +44,7 @@ class Request:
     """Whether to compute again the groups that are stored."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed {self.seed}: expected 0 to 2^63 - 1.")
+        check_seed(self.seed)
 
 
 def evaluate_predictions(

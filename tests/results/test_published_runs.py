@@ -1,7 +1,6 @@
 """Published runs with weights: used by their id, drawn on the page, never written into."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -150,9 +149,7 @@ def code_inside(file):
     seal(file.parents[4])
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda file: os.truncate(file, 999), flip, Path.unlink, other_shapes, code_inside]
-)
+@pytest.mark.parametrize("damage", [flip, Path.unlink, other_shapes, code_inside])
 def test_damaged_weights_leave_a_row_without_pictures_and_one_line(
     published, results, blocks, tmp_path, damage, capsys
 ):
@@ -178,18 +175,14 @@ def changed(name, old, new):
     return damage
 
 
-def manifest(text):
-    return lambda run: (run.results_dir / MANIFEST).write_text(text)
-
-
 LISTED = "is not the file that the bundle's manifest.json lists"
 FAULTS = {
     f"evaluation.json {LISTED}": changed("evaluation.json", '"images": 24', '"images": 23'),
     f"config.json {LISTED}": changed("config.json", '"seed": 0', '"seed": 1'),
-    f"status.json {LISTED}": changed("status.json", '"done"', '"running"'),
     "published/mine holds no manifest.json": lambda run: (run.results_dir / MANIFEST).unlink(),
-    "manifest.json is not valid JSON": manifest(""),
-    "manifest.json: expected keys and values": manifest("[1]"),
+    "manifest.json: expected keys and values": lambda run: (run.results_dir / MANIFEST).write_text(
+        "[1]"
+    ),
 }
 
 

@@ -110,7 +110,6 @@ CHANGES = {
         "no run of it counts",
     ),
     "no encoder": (lambda records: [each["config"].pop("encoder") for each in records], "encoder"),
-    "no decoder": (lambda records: [each["config"].pop("decoder") for each in records], "decoder"),
     "a section of another slotbench": (
         lambda records: [each["config"].update(teacher={"name": "x"}) for each in records],
         "does not know: teacher",

@@ -103,9 +103,7 @@ def test_an_evaluation_of_something_else_or_a_damaged_one_is_not_kept(trained, b
 HIGH = {"fg_ari/attention": {"value": "high", "version": 1}}
 
 
-@pytest.mark.parametrize(
-    "change", [{"images": "many"}, {"metrics": HIGH}, {"metrics": []}, "{}", "{"]
-)
+@pytest.mark.parametrize("change", [{"metrics": HIGH}, "{"])
 def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_path, change):
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
     api.evaluate(run.path, metrics="segmentation", data_dir=blocks)

@@ -124,6 +124,13 @@ def test_with_tuning_seeds_the_best_is_chosen_on_those_and_they_are_not_compared
     assert any("chosen on tuning seeds" in note for note in found(tmp_path)["notes"])
 
 
+def test_seeds_of_tuning_alone_compare_nothing(tmp_path):
+    for seed in (1000, 1001, 1002):
+        for objective in ("simclr", "reconstruction"):
+            add_run(tmp_path, {PRIMARY: 0.5}, seed=seed, objective=objective)
+    assert found(tmp_path)["claim"] == "too few seeds"
+
+
 def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their_own(tmp_path):
     draws = np.random.default_rng(3)
     values = {}

@@ -34,10 +34,6 @@ MISTAKES = {
     "engine": (("run", "tiny.toml", "--engine", "slrum"), "Did you mean 'slurm'"),
     "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
     "no options": (("run", "tiny.toml", "--option", "a=4"), "--option: the engine 'local' takes"),
-    "no address": (
-        ("run", "tiny.toml", "--address", "auto"),
-        "--address: the engine 'local' takes",
-    ),
     "workers": (("run", "tiny.toml", "--workers", "0"), "'--workers'"),
     "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
 }

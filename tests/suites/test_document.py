@@ -92,7 +92,6 @@ MISTAKES = {
     "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),
     "metrics": (f"metrics = 'segmentatio'\n{AXES}", "Did you mean 'segmentation'"),
     "skip other": (f"{AXES}[[skip]]\ncore = 'kmeans'\n", "Unknown axis in skip 1"),
-    "skip value": (f"{AXES}[[skip]]\nobjective = 'simcl'\n", """Did you mean '"simclr"'"""),
     "skip seed": (f"seeds = 2\n{AXES}[[skip]]\nseed = ['0']\n", """'"0"'. Did you mean '0'"""),
     "skip date": (f"{AXES}[[skip]]\nobjective = 2020-01-01\n", "2020-01-01"),
     "skip nothing": (f"{AXES}[[skip]]\nobjective = []\n", "it would skip no run"),

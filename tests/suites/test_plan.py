@@ -67,15 +67,13 @@ def test_what_a_cell_does_not_have_is_left_out_of_it(make):
     ("axes", "message"),
     [
         ("[axes]\ncore.widht = [8]", "Did you mean 'width'"),
-        ("[axes]\ncor.width = [8]", "Did you mean 'core'"),
-        ("[axes]\ncore.width = ['wide']", "expected a whole number"),
         ("[axes]\nobjective = ['random']\ndecoder.channels = [8]", "no decoder"),
         ("[axes]\nobjective = ['random']\nalignment = ['pool']", "no objective"),
         ("[axes]\nobjective = ['simclr', 'cswm']", "follows frames"),
     ],
 )
 def test_a_mistake_is_found_before_anything_runs(make, axes, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"tiny\.toml.*{message}"):
         make(axes)
 
 

@@ -75,7 +75,6 @@ def test_what_ray_says_of_the_end_of_a_task(tmp_path, cluster):
     ends = {
         "a": (("a", "done", ""), ("done", "")),
         "b": (known.WorkerCrashedError(), ("stopped", "lost the process")),
-        "c": (known.NodeDiedError("gone"), ("stopped", "lost the process")),
         "d": (known.OutOfMemoryError("much"), ("failed", "ran out of memory")),
         "e": (known.TaskCancelledError(), ("stopped", "cancelled")),
         "f": (known.RaySystemError("what"), ("stopped", "RaySystemError")),

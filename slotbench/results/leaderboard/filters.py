@@ -101,16 +101,16 @@ def _names(reference: str) -> tuple[str, str]:
 
 
 def unfinished(found: Iterable[Found]) -> str:
-    """``1 interrupted, 2 running``: how many runs of a dataset are not finished."""
+    """How many runs of a dataset are not finished, such as ``1 interrupted, 2 running``; or ""."""
     counts = Counter(run.state for run in found if run.dataset and run.state in UNFINISHED)
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    return f"Not finished, so not counted: {told}." if told else ""
 
 
 def warnings(found: Sequence[Found]) -> list[str]:
     """One line for each problem of a run."""
     lines = [f"{run.run}: {problem}" for run in found for problem in run.problems]
-    waiting = unfinished(found)
-    return lines + ([f"Not finished, so not counted: {waiting}."] if waiting else [])
+    return [*lines, *filter(None, [unfinished(found)])]
 
 
 def summed_up(warnings: Sequence[str]) -> list[str]:

@@ -51,9 +51,10 @@ def to_text(board: Board, console: Console, *, wide: bool = False, everything: b
     while short and len(rows) > 1 and len(lines) > MOST_LINES:
         rows = rows[:-1]
         lines = list(_page(board, console, rows, wide=wide, short=short))
-    looks = {"force_terminal": console.is_terminal, "no_color": console.no_color}
     stream = io.StringIO()
-    put_lines(Console(file=stream, width=console.width, **looks), lines)
+    terminal, plain = console.is_terminal, console.no_color
+    aside = Console(file=stream, width=console.width, force_terminal=terminal, no_color=plain)
+    put_lines(aside, lines)
     return stream.getvalue()
 
 
@@ -160,8 +161,7 @@ def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
             left.append(f"{f'{count:,}' if left else counted(count, 'result')} of {whose}")
     if left:
         yield f"Left out: {', '.join(left)}: add --wide"
-    if going_on := unfinished(board.concerned):
-        yield f"Not finished, so not counted: {going_on}."
+    yield from filter(None, [unfinished(board.concerned)])
 
 
 def _ranks(board: Board, console: Console) -> Lines:
