@@ -110,7 +110,7 @@ def read_document(path: Path | str, model: type[Model]) -> Model:
     return parse_document(parse_json(data, str(path)), model, str(path))
 
 
-def parse_document(document: Any, model: type[Model], label: str) -> Model:
+def parse_document(document: Any, model: type[Model], label: str, advice: str = MEND) -> Model:
     """A parsed document as its model; :class:`UserError` naming ``label`` and the field."""
     try:
         return model.model_validate(document)
@@ -120,7 +120,6 @@ def parse_document(document: Any, model: type[Model], label: str) -> Model:
         said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         said = _SAID.get(first["type"], said[:1].lower() + said[1:])
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        advice = MEND
         if first["loc"] == ("schema",) and isinstance(first["input"], int):
             said += f", not {first['input']}"
             advice = "It is of another version of slotbench: install that one."

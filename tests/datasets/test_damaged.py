@@ -174,8 +174,11 @@ CLEVRTEX = {
     "full_000003.png is missing, and there is one of index 9": _gone(f"{FIRST}.png"),
     "flat.png: label 12, expected 0 to": _file(f"{FIRST}_flat.png", palette(tex.labels(3) * 2)),
     "000003_flat.png: this PNG has colours": _file(f"{FIRST}_flat.png", rgb(tex.picture(3))),
-    r"object 2: 'shape' is '\\x1b\[2Jcone', not one of cube": _thing(shape="\x1b[2Jcone"),
-    "object 2: 'rotation' is not a number within a million": _thing(rotation=True),
+    r"objects\.1\.shape is '\\x1b\[2Jcone', not one of cube": _thing(shape="\x1b[2Jcone"),
+    r"objects\.1\.rotation should be a valid number": _thing(rotation=True),
+    r"objects\.1\.pixel_coords\.2 should be less than or equal to 1000000": _thing(
+        pixel_coords=[0, 0, 1e7]
+    ),
     r"no image of the variant full \(CLEVRTEX_full_000000": _emptied,
     "9 records: too few for a test split": lambda root: tex.write(root / "few", images=9),
 }
@@ -260,18 +263,18 @@ TEXT = MEMBER + r"scenes/CLEVR_train_scenes\.json.*"
 CLEVR_ZIP = {
     "holds 0 files scenes/CLEVR_train": _without("train"),
     "val_scenes.json: there is no such": _without("val"),
-    IN_VAL + "object 2: 'shape' is 'cone', not one of cube, sphere, cylin": _val(shape="cone"),
+    IN_VAL + "objects.2.shape is 'cone', not one of cube, sphere, cylin": _val(shape="cone"),
     IN_VAL + "it is not valid JSON": _val(rotation=math.nan),
     IN_VAL + "scene 1: 'pixel_coords' has no positive depth": _val(pixel_coords=[1, 2, 0]),
     SCENE + "'image_filename' is not a file name": _train(image_filename="../../x"),
     SCENE + "'image_filename' is not a file name.": _train(image_filename=3),
     SCENE + r"there is no image CLEVR_v1\.0/images/": _train(image_filename="9.png"),
-    SCENE + "'objects' is not a list": _train(objects=[zips.thing(0, 100)] * 11),
-    SCENE + "object 0: it is not a JSON object": _train(objects=[3]),
+    SCENE + "objects list should have at most 10 items": _train(objects=[zips.thing(0, 100)] * 11),
+    SCENE + "objects.0 expected keys and values": _train(objects=[3]),
     TEXT + "premature EOF": _text(b""),
     TEXT + "it has no list 'scenes'": _text(b'{"info": {}}'),
     TEXT + "nested too deep": _text(b'{"scenes": [' + b"[" * 100_000),
-    TEXT + "scene 0: 'objects' is not a list": _text(b'{"scenes": [3]}'),
+    TEXT + "scene 0: expected keys and values": _text(b'{"scenes": [3]}'),
     MEMBER + r"images/train/.*01\.png: 160x120 pixels, expected 480x320": _zip(
         CLEVR_train_000001=SMALL
     ),

@@ -72,10 +72,7 @@ class DatasetFile:
                 f"schema {version} is newer than this slotbench reads ({SCHEMA_VERSION})",
                 "Upgrade slotbench, or prepare the dataset again with --force.",
             )
-        try:
-            return parse_document(self.attributes, Attributes, str(self.path))
-        except UserError as error:
-            raise UserError(error.message, AGAIN) from None
+        return parse_document(self.attributes, Attributes, str(self.path), AGAIN)
 
     def _check_splits(self) -> None:
         for split in SPLITS:

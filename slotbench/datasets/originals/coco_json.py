@@ -77,7 +77,6 @@ class RunLengths(Document, extra="ignore"):
     ]
 
 
-Read = TypeVar("Read", bound=Document)
 Listed = TypeVar("Listed", bound=Item)
 
 
@@ -139,7 +138,7 @@ def _items(path: Path, key: str, model: type[Listed]) -> Iterator[tuple[str, Lis
             for place, fields in enumerate(json_items(stream, key)):
                 id_ = fields.get("id") if isinstance(fields, dict) else None
                 where = f"{path}: {what} {id_ if type(id_) is int else f'at place {place}'}"
-                item = _parsed(fields, model, where)
+                item = parse_document(fields, model, where, ADVICE)
                 if item.id in seen:
                     raise UserError(f"{where}: its id occurs twice.", ADVICE)
                 seen.add(item.id)
@@ -150,13 +149,6 @@ def _items(path: Path, key: str, model: type[Listed]) -> Iterator[tuple[str, Lis
         raise UserError(f"{path}: there is no {what}.", ADVICE)
 
 
-def _parsed(fields: Any, model: type[Read], where: str) -> Read:
-    try:
-        return parse_document(fields, model, where)
-    except UserError as error:
-        raise UserError(error.message, ADVICE) from None
-
-
 def _outline(item: Annotation, category: int, image: Image, where: str) -> Outline:
     """An annotation, drawn; ValueError where it does not fit the image."""
     box, stored = item.bbox, item.segmentation
@@ -165,7 +157,8 @@ def _outline(item: Annotation, category: int, image: Image, where: str) -> Outli
     if box is not None:
         _check_box(image, *box)
     if isinstance(stored, dict):
-        counts = _runs(_parsed(stored, RunLengths, f"{where}: segmentation"), image)
+        found = parse_document(stored, RunLengths, f"{where}: segmentation", ADVICE)
+        counts = _runs(found, image)
     else:
         counts = _polygons(stored or [], image)
     return Outline(item.id, category, bool(item.iscrowd), counts, box if len(counts) == 1 else None)

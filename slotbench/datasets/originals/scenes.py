@@ -1,24 +1,37 @@
 """The objects of a scene, as the JSON of CLEVR and of ClevrTex describes them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval, Len
+from pydantic import Field
 
 from slotbench.datasets.format.schema import Array, Batch, Property, categorical
 from slotbench.datasets.render.clevr_scene import numbers_of
 from slotbench.errors import UserError
+from slotbench.files import Document, parse_document
 
 MOST_OBJECTS = 10
-MOST_NUMBER = 1e6
-NUMBERS = {
-    "position": ("3d_coords", 3),
-    "rotation": ("rotation", 1),
-    "pixel_coords": ("pixel_coords", 3),
-}
-"""Property -> its key in the JSON, and how many numbers it has."""
 Classes = Mapping[str, tuple[str, ...]]
 """Property -> its classes."""
+Number = Annotated[float, Interval(ge=-1e6, le=1e6)]
+Triple = Annotated[list[Number], Len(3, 3)]
+
+
+class Thing(Document):
+    """An object; its other keys name its classes."""
+
+    position: Triple = Field(alias="3d_coords")
+    rotation: Number
+    pixel_coords: Triple
+    index: int | None = None
+
+
+class Scene(Document):
+    """The part of a scene that is read."""
+
+    objects: Annotated[list[Thing], Len(0, MOST_OBJECTS)]
 
 
 def properties_of(classes: Classes, rotation: str) -> tuple[Property, ...]:
@@ -31,40 +44,30 @@ def read_objects(
 ) -> dict[str, Array]:
     """Property -> the values of all objects: int16 (n,) or float32 (n[, 3]).
 
-    :class:`UserError` names ``where`` and the object, counted from ``first``.
+    :class:`UserError` names ``where`` and the object; ``first`` is the first one's ``index``.
     """
-
-    def error(what: str) -> UserError:
-        return UserError(f"{where}{what}.", advice)
-
-    objects = scene.get("objects") if isinstance(scene, dict) else None
-    if not isinstance(objects, list) or len(objects) > MOST_OBJECTS:
-        raise error(f": 'objects' is not a list of at most {MOST_OBJECTS}")
-    found: dict[str, list[Any]] = {name: [] for name in (*classes, *NUMBERS)}
-    for label, thing in enumerate(objects, start=first):
-        if not isinstance(thing, dict):
-            raise error(f", object {label}: it is not a JSON object")
-        if first and thing.get("index", label) != label:
-            raise error(f", object {label}: its 'index' is another")
-        for key, names in classes.items():
-            value = thing.get(key)
+    things = parse_document(scene, Scene, where, advice).objects
+    codes = np.empty((len(classes), len(things)), np.int16)
+    for place, thing in enumerate(things):
+        if first and thing.index not in (None, first + place):
+            raise UserError(f"{where}: objects.{place}.index is not {first + place}.", advice)
+        for row, (key, names) in enumerate(classes.items()):
+            value = (thing.model_extra or {}).get(key)
             name = RENAMED.get(value.lower(), value.lower()) if isinstance(value, str) else ""
             if name not in names:
-                what = f"{key!r} is {value!r:.60}, not one of {_listed(names)}"
-                raise error(f", object {label}: {what}")
-            found[key].append(names.index(name))
-        for key, (stored, count) in NUMBERS.items():
-            value = thing.get(stored)
-            numbers = [value] if count == 1 else value
-            if not isinstance(numbers, list) or len(numbers) != count or not _usable(numbers):
-                what = "a number" if count == 1 else f"a list of {count} numbers"
-                raise error(f", object {label}: {stored!r} is not {what} within a million")
-            found[key].append(value)
+                what = f"objects.{place}.{key} is {value!r:.60}, not one of {_listed(names)}"
+                raise UserError(f"{where}: {what}.", advice)
+            codes[row, place] = names.index(name)
+
+    def numbers(name: str, *shape: int) -> Array:
+        values = np.array([getattr(thing, name) for thing in things], np.float32)
+        return values.reshape(len(things), *shape)
+
     return {
-        name: np.array(values, np.int16 if name in classes else np.float32).reshape(
-            len(objects), *(() if name in classes or NUMBERS[name][1] == 1 else (3,))
-        )
-        for name, values in found.items()
+        **dict(zip(classes, codes, strict=True)),
+        "position": numbers("position", 3),
+        "rotation": numbers("rotation"),
+        "pixel_coords": numbers("pixel_coords", 3),
     }
 
 
@@ -82,8 +85,3 @@ RENAMED = dict.fromkeys((ERRATA, f"poliigon{ERRATA}"), PEBBLES)
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 10 else f"this variant's {len(names)}"
-
-
-def _usable(numbers: list[Any]) -> bool:
-    """Whether all are finite numbers; neither booleans nor NaN are."""
-    return all(type(n) in (int, float) and -MOST_NUMBER <= n <= MOST_NUMBER for n in numbers)
