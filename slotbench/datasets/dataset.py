@@ -51,8 +51,6 @@ class Dataset(ABC):
     Image i of split ``test-<shift>`` is image i of ``test`` with one change. Shifts of single
     objects add the array ``shift/changed`` bool (n, [T,] O) to the batch.
     """
-    without: ClassVar[dict[str, str]] = {}
-    """Shifts that have no meaning for these images, with the reason."""
     more: tuple[int, int] = (0, 0)
     """Fewest and most objects of the drawn shift ``num_objects``."""
     occluder: ClassVar[int] = 128
@@ -103,9 +101,9 @@ class Dataset(ABC):
         variant = (self.variant,) if len(self.variants) > 1 else ()
         return numpy_generator(self.seed, self.name, *variant, split, index)
 
-    def why_not(self, shift: str, origin: str) -> str:  # noqa: ARG002
-        """Why a shift has no meaning for images of this origin, else empty."""
-        return self.without.get(shift, "")
+    def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002
+        """Shifts that have no meaning for images of this origin -> the reason."""
+        return {}
 
     def shifted_layout(self, shift: str) -> Layout:
         """The layout of a drawn shift; ``num_objects`` may need more objects."""

@@ -32,7 +32,7 @@ def drawn(everything: bool) -> dict[str, str]:
             dataset = kind(variant, 48 if everything else 32, 3)
             shifts = [split_of(shift) for shift in dataset.drawn_shifts if everything]
             for split in ("train", *shifts):
-                if split != "train" and dataset.why_not(split.removeprefix("test-"), "rendered"):
+                if split.removeprefix("test-") in dataset.without("rendered"):
                     continue
                 for key, array in dataset.render(split, 0, 3 if everything else 2).items():
                     found[f"{name} {variant} {split} {key}"] = array

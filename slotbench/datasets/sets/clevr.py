@@ -80,14 +80,13 @@ class Clevr(RenderedDataset):
         properties = (*categorical(CLASSES), *numbers_of("degrees, [0, 360)"))
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], properties)
 
-    def why_not(self, shift: str, origin: str) -> str:
-        if shift != "num_objects":
-            return ""
+    def without(self, origin: str) -> dict[str, str]:
+        reason = ""
         if self.variant == "clevr10":
-            return "its training scenes have up to ten objects already; clevr:clevr6 can have it"
-        if origin != "rendered":
-            return "scenes of more objects are in the original file, and clevr:clevr10 has them"
-        return ""
+            reason = "its training scenes have up to ten objects already; clevr:clevr6 can have it"
+        elif origin != "rendered":
+            reason = "scenes of more objects are in the original file, and clevr:clevr10 has them"
+        return {"num_objects": reason} if reason else {}
 
     def counts(self, split: str) -> tuple[int, int]:  # noqa: ARG002
         return COUNTS[self.variant]

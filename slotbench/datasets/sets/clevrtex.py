@@ -54,9 +54,6 @@ class ClevrTex(RenderedDataset):
     licence = "rendered scenes: CC0; original files: see the project's page, textures of Poliigon"
     unpacks = True
     drawn_shifts = ("crop", "object_shape", "object_style")
-    without: ClassVar[dict[str, str]] = {
-        "num_objects": "its training scenes have up to ten objects already"
-    }
     renderer = "slotbench.datasets.render.clevr_render:ClevrTexRenderer"
     tries = 10_000
     obtain: ClassVar[str] = (
@@ -74,6 +71,9 @@ class ClevrTex(RenderedDataset):
             *numbers_of("degrees about the vertical, [0, 360)"),
         )
         return Layout(self.image_size, self.image_size, COUNTS[1], properties)
+
+    def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002
+        return {"num_objects": "its training scenes have up to ten objects already"}
 
     def counts(self, split: str) -> tuple[int, int]:  # noqa: ARG002
         return COUNTS

@@ -54,15 +54,15 @@ class Coco(OriginalOnly):
     variants = ("instances", "classes")
     unpacks = True
     image_size = 224
-    without: ClassVar[dict[str, str]] = {
-        "object_color": "photographs have things of every colour, so that none is new"
-    }
     licence = "annotations: CC BY 4.0; images: Flickr's terms of use, each its own licence"
     obtain: ClassVar[str] = (
         "Fetch train2017.zip, val2017.zip and annotations_trainval2017.zip from cocodataset.org, "
         "put them into one folder DIR, and type: slotbench prepare coco --from DIR; or type: "
         "slotbench prepare coco --download"
     )
+
+    def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002
+        return {"object_color": "photographs have things of every colour, so that none is new"}
 
     def downloads(self) -> tuple[Download, ...]:
         return tuple(Download(f"{ADDRESS}/{name}", md5=md5, size=n) for name, md5, n in FILES)

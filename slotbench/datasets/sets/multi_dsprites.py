@@ -88,10 +88,9 @@ class MultiDSprites(Dataset):
         known = dsprites.properties(self.variant, "x and y in [0, 1]")
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], known)
 
-    def why_not(self, shift: str, origin: str) -> str:
-        if shift == "object_color" and self.variant != "binarized":
-            return "its training images have sprites of every colour, so that none is new"
-        return super().why_not(shift, origin)
+    def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002
+        reason = "its training images have sprites of every colour, so that none is new"
+        return {} if self.variant == "binarized" else {"object_color": reason}
 
     @property
     def more(self) -> tuple[int, int]:  # type: ignore[override]

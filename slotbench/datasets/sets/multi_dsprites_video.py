@@ -40,10 +40,9 @@ class MultiDSpritesVideo(Dataset):
         size = self.image_size
         return Layout(size, size, COUNTS[self.variant][1], known, frames=FRAMES)
 
-    def why_not(self, shift: str, origin: str) -> str:
-        if shift == "object_color" and self.variant != "binarized":
-            return "its training clips have sprites of every colour, so that none is new"
-        return super().why_not(shift, origin)
+    def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002
+        reason = "its training clips have sprites of every colour, so that none is new"
+        return {} if self.variant == "binarized" else {"object_color": reason}
 
     def render(self, split: str, start: int, stop: int) -> Batch:
         batch = self.layout.empty(stop - start)

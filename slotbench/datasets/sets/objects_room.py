@@ -79,10 +79,9 @@ class ObjectsRoom(RenderedDataset):
         )
         return Layout(self.image_size, self.image_size, rooms.MOST, properties)
 
-    def why_not(self, shift: str, origin: str) -> str:
-        if shift == "num_objects" and origin != "rendered":
-            return "that is its own test set test-six_objects"
-        return ""
+    def without(self, origin: str) -> dict[str, str]:
+        reason = "that is its own test set test-six_objects"
+        return {} if origin == "rendered" else {"num_objects": reason}
 
     def counts(self, split: str) -> tuple[int, int]:
         return TESTS.get(split, USUAL)[0]

@@ -99,7 +99,7 @@ def lacking(file: "DatasetFile", text: str) -> tuple[str, ...]:
 
 def why_not(dataset: "Dataset", shift: str, origin: str) -> str:
     """Why a dataset cannot have a shift; empty where it can."""
-    reason = dataset.why_not(shift, origin)
+    reason = dataset.without(origin).get(shift, "")
     if reason or (origin == "rendered" and shift in dataset.drawn_shifts):
         return reason
     if origin == "rendered" and SHIFTS[shift].only_drawn:
