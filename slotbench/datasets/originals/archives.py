@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from isal import igzip
 
@@ -168,13 +168,14 @@ class Tar(Archive):
         with self.naming():
             # isal has no types; its streams behave as every binary file does.
             plain = igzip.open(self._stream, "rb") if gzipped else self._stream  # type: ignore[no-untyped-call]
-            forward = _Forward(plain)
+            forward: Any = _Forward(plain)
             tar = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")
         while True:
             with self.naming():
                 info = tar.next()
                 if info is None:
-                    return forward.finish()
+                    forward.finish()
+                    return
             tar.members.clear()  # type: ignore[attr-defined]  # keeps memory flat
             if info.isdir():
                 continue
@@ -188,14 +189,11 @@ class Tar(Archive):
             yield name, Member(stream, self, name), self._stream.tell()
 
 
-class _Forward(io.RawIOBase):
+class _Forward:
     """The decompressed stream for ``tarfile``: refuses to seek back and to read much at once."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._place, self._last = stream, 0, b""
-
-    def readable(self) -> bool:
-        return True
 
     def tell(self) -> int:
         return self._place
