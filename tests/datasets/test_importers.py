@@ -9,7 +9,7 @@ import pytest
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import prepare
 from slotbench.datasets.sets.clevr import ClevrZipImporter
-from slotbench.datasets.sets.multi_dsprites import multi_dsprites_importer
+from slotbench.datasets.sets.multi_dsprites import MultiDSprites
 from slotbench.errors import UserError
 from slotbench.results import verify
 from tests.datasets import originals_clevr_zip as zips
@@ -177,7 +177,8 @@ def test_objects_in_scattered_columns_move_to_the_first_ones(tmp_path):
     changed = {"x": packed_floats(numbers), "visibility": packed_floats(visibility)}
     stored = record(SPRITES["colored_on_grayscale"], 0, 2, **changed)
     source = write(tmp_path / "x.tfrecords", [stored])
-    ((_, batch),) = multi_dsprites_importer(source, "colored_on_grayscale", 64).batches(0, 10)
+    importer = MultiDSprites("colored_on_grayscale", 64, 0).importer(source)
+    ((_, batch),) = importer.batches(0, 10)
     red, mask = batch["image"][0, ..., 0], batch["mask"][0]
     assert (mask[red == 40] == 1).all()
     assert (mask[red == 20] == 255).all()

@@ -65,6 +65,6 @@ def test_other_sizes_are_the_middle_and_whole_multiples(images):
 def test_masks_that_are_all_empty_are_not_labelled(tmp_path):
     empty = single_bytes(np.zeros((4, 35, 35, 1), np.uint8))
     path = write(tmp_path / "tetrominoes.tfrecords", [record(TETROMINOES, 0, 3, mask=empty)])
-    ((_, batch),) = tetrominoes.tetrominoes_importer(path, 32).batches(0, 10)
+    ((_, batch),) = tetrominoes.Tetrominoes("default", 32, 0).importer(path).batches(0, 10)
     assert (batch["mask"] == 255).all()
     assert not batch["visible"].any()

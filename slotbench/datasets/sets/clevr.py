@@ -112,28 +112,24 @@ class Clevr(RenderedDataset):
         return {"original": "CLEVR_v1.0, without masks" if is_zip(source) else "clevr_with_masks"}
 
     def importer(self, path: Path) -> Importer:
+        """The zip, or the TFRecords, cropped, whose classes are called by their codes."""
         if is_zip(path):
             return ClevrZipImporter(path, self.variant, self.image_size)
-        return clevr_importer(path, self.variant, self.image_size)
-
-
-def clevr_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
-    """``clevr_with_masks_train.tfrecords``, cropped; classes are called by their codes."""
-    codes = {"shape": 3, "color": 8, "material": 2, "size": 2}
-    classes = {
-        name: tuple(f"{name}-{code}" for code in range(1, count + 1))
-        for name, count in codes.items()
-    }
-    form = Format(
-        image=(240, 320, 3),
-        entities=11,
-        crop=(slice(*CROP[:2]), slice(*CROP[2:])),
-        bytes_keys=dict.fromkeys(codes, 1),
-        float_keys={"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3},
-    )
-    properties = properties_of(classes, "degrees, [0, 360)")
-    layout = Layout(image_size, image_size, COUNTS[variant][1], properties)
-    return MultiObjectImporter(layout, {RecordFile(path): form})
+        codes = {"shape": 3, "color": 8, "material": 2, "size": 2}
+        classes = {
+            name: tuple(f"{name}-{code}" for code in range(1, count + 1))
+            for name, count in codes.items()
+        }
+        form = Format(
+            image=(240, 320, 3),
+            entities=11,
+            crop=(slice(*CROP[:2]), slice(*CROP[2:])),
+            bytes_keys=dict.fromkeys(codes, 1),
+            float_keys={"x": 1, "y": 1, "z": 1, "rotation": 1, "visibility": 1, "pixel_coords": 3},
+        )
+        properties = properties_of(classes, "degrees, [0, 360)")
+        layout = Layout(self.image_size, self.image_size, COUNTS[self.variant][1], properties)
+        return MultiObjectImporter(layout, {RecordFile(path): form})
 
 
 class ClevrZipImporter(Importer):

@@ -122,7 +122,25 @@ class MultiDSprites(Dataset):
         return Scene(sprites, place, Colors.draw(self.variant, count, generator)).drawn(size)
 
     def importer(self, path: Path) -> Importer:
-        return multi_dsprites_importer(path, self.variant, self.image_size)
+        """``multi_dsprites_<variant>.tfrecords``, whose shapes are called by their codes."""
+        channels, objects = 1 if self.variant == "binarized" else 3, COUNTS[self.variant][1]
+        color = () if channels == 1 else (Property("color", "numeric", dim=3, unit="[0, 1]"),)
+        properties = (
+            Property("shape", "categorical", classes=("shape-1", "shape-2", "shape-3")),
+            *color,
+            Property("scale", "numeric"),
+            Property("orientation", "numeric", unit="radians"),
+            Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
+        )
+        floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
+        form = Format(
+            image=(64, 64, channels),
+            entities=objects + 1,
+            entities_last=True,
+            float_keys={**floats, "color": channels},
+        )
+        layout = Layout(self.image_size, self.image_size, objects, properties)
+        return MultiObjectImporter(layout, {RecordFile(path): form})
 
 
 def _places(count: int, generator: np.random.Generator) -> Array:
@@ -225,25 +243,3 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     image[rows[second], columns[second]] = round(255 * gray)
     share = float(second.mean())
     return min(share, 1 - share)
-
-
-def multi_dsprites_importer(path: Path, variant: str, image_size: int) -> MultiObjectImporter:
-    """``multi_dsprites_<variant>.tfrecords``; shapes are called by their codes."""
-    channels, objects = 1 if variant == "binarized" else 3, COUNTS[variant][1]
-    color = () if channels == 1 else (Property("color", "numeric", dim=3, unit="[0, 1]"),)
-    properties = (
-        Property("shape", "categorical", classes=("shape-1", "shape-2", "shape-3")),
-        *color,
-        Property("scale", "numeric"),
-        Property("orientation", "numeric", unit="radians"),
-        Property("position", "numeric", dim=2, unit="x and y in [0, 1]"),
-    )
-    floats = dict.fromkeys(("x", "y", "shape", "visibility", "orientation", "scale"), 1)
-    form = Format(
-        image=(64, 64, channels),
-        entities=objects + 1,
-        entities_last=True,
-        float_keys={**floats, "color": channels},
-    )
-    layout = Layout(image_size, image_size, objects, properties)
-    return MultiObjectImporter(layout, {RecordFile(path): form})

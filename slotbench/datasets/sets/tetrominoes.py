@@ -133,7 +133,20 @@ class Tetrominoes(Dataset):
         return [_piece(*one) for one in parts]
 
     def importer(self, path: Path) -> Importer:
-        return tetrominoes_importer(path, self.image_size)
+        """``tetrominoes_train.tfrecords``, whose shapes are called by their codes 1 to 19."""
+        # Colours are stored as red, green and blue, each 0 or 1: a number of three bits.
+        bits, codes = np.array((4, 2, 1)), np.zeros(8, np.int64)
+        codes[np.array(list(COLORS.values())) @ bits] = np.arange(1, len(COLORS) + 1)
+        form = Format(
+            image=(SIDE, SIDE, 3),
+            entities=COUNT + 1,
+            crop=(window(self.image_size),) * 2,
+            float_keys={**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
+            coded=lambda stored: {"color": codes[(stored["color"] > 0.5) @ bits][:, None]},
+            enlarge="nearest",
+        )
+        layout = _layout(self.image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES))))
+        return MultiObjectImporter(layout, {RecordFile(path): form})
 
 
 def _piece(shape: int, color: int, place: list[int]) -> Piece:
@@ -240,20 +253,3 @@ def _layout(image_size: int, shapes: tuple[str, ...]) -> Layout:
         Property("position", "numeric", dim=2, unit="x and y in pixels of 35"),
     )
     return Layout(image_size, image_size, COUNT, properties)
-
-
-def tetrominoes_importer(path: Path, image_size: int) -> MultiObjectImporter:
-    """``tetrominoes_train.tfrecords``; its shapes are called by their codes 1 to 19."""
-    # Colours are stored as red, green and blue, each 0 or 1: a number of three bits.
-    bits, codes = np.array((4, 2, 1)), np.zeros(8, np.int64)
-    codes[np.array(list(COLORS.values())) @ bits] = np.arange(1, len(COLORS) + 1)
-    form = Format(
-        image=(SIDE, SIDE, 3),
-        entities=COUNT + 1,
-        crop=(window(image_size),) * 2,
-        float_keys={**dict.fromkeys(("x", "y", "shape", "visibility"), 1), "color": 3},
-        coded=lambda stored: {"color": codes[(stored["color"] > 0.5) @ bits][:, None]},
-        enlarge="nearest",
-    )
-    layout = _layout(image_size, tuple(f"shape-{code + 1}" for code in range(len(SHAPES))))
-    return MultiObjectImporter(layout, {RecordFile(path): form})
