@@ -19,11 +19,6 @@ request = requests_of("coco", HEIGHT)
 """At this size nothing is resized."""
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return coco.write(tmp_path / "coco")
-
-
 def written(tmp_path, parts, variant="instances"):
     """The arrays of the prepared file of these annotations."""
     return read_all(prepare(request(coco.write(tmp_path / "coco", parts), variant)))
@@ -69,9 +64,10 @@ def test_boxes_without_an_outline_are_not_labelled(stored, variant, tmp_path):
 
 
 @pytest.mark.parametrize("test", ["", "test"])
-def test_exports_of_labelling_tools_are_read(test, tmp_path, folder):
+def test_exports_of_labelling_tools_are_read(test, tmp_path):
     """A folder a split, with its annotations, and images in sub-folders."""
-    root, parts = tmp_path / "export", coco.documents()
+    folder, root = coco.write(tmp_path / "coco"), tmp_path / "export"
+    parts = coco.documents()
     places = {"train": "train2017", "valid": "val2017", **({test: "val2017"} if test else {})}
     for split, source in places.items():
         (root / split / "deep").mkdir(parents=True)

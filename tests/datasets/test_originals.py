@@ -14,23 +14,14 @@ from tests.datasets.originals import SPRITES, record, write
 from tests.datasets.server import good, serving
 
 
-def serve_sprites(server, monkeypatch):
-    """The published files come from ``server``."""
-    moved = [url.replace(MULTI_OBJECT, server.base) for url in MultiDSprites.published]
-    monkeypatch.setattr(MultiDSprites, "published", moved)
-
-
-@pytest.fixture
-def records(tmp_path):
+def test_a_dataset_is_downloaded_and_imported(tmp_path, monkeypatch, capsys):
     made = [record(SPRITES["binarized"], index, 2) for index in range(10)]
-    return write(tmp_path / "x", made).read_bytes()
-
-
-def test_a_dataset_is_downloaded_and_imported(records, tmp_path, monkeypatch, capsys):
+    records = write(tmp_path / "x", made).read_bytes()
     data, name = tmp_path / "data", "multi_dsprites_binarized.tfrecords"
     request = Request("multi-dsprites", "binarized", data_dir=data, download=True)
     with serving(good(records)) as server:
-        serve_sprites(server, monkeypatch)
+        moved = [url.replace(MULTI_OBJECT, server.base) for url in MultiDSprites.published]
+        monkeypatch.setattr(MultiDSprites, "published", moved)
         path = prepare(request)
         assert verify.dataset(path)["origin"] == "original"
         assert (data / "originals" / "multi-dsprites" / name).read_bytes() == records

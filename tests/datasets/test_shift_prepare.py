@@ -170,26 +170,19 @@ def test_what_cannot_be_is_known_before_anything_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("original")
-    source = folder / "clevr_with_masks_train.tfrecords"
+def test_imported_images_are_changed_without_their_original_files(tmp_path, shown):
+    source = tmp_path / "clevr_with_masks_train.tfrecords"
     write(source, [record(CLEVR, index, 3 + index % 4) for index in range(10)])
-    path = prepare(Request("clevr", source=source, data_dir=folder, shifts=parse("crop")))
+    imported = prepare(Request("clevr", source=source, data_dir=tmp_path, shifts=parse("crop")))
     source.unlink()
-    return path
-
-
-def test_imported_images_are_changed_without_their_original_files(imported, shown):
     with DatasetFile(imported) as dataset:
         assert dataset.attributes["origin"] == "original"
         fingerprint = dataset.fingerprint
-    where = ("--data-dir", imported.parent)
-    code, _, told = shown("prepare", "clevr", "--shifts", "all", *where)
+    code, _, told = shown("prepare", "clevr", "--shifts", "all", "--data-dir", tmp_path)
     assert code == 0
     for shift in ("object_shape", "object_style", "num_objects"):
         assert f"Without {shift}: " in told
-    assert (imported.parent / "clevr-shifts.png").is_file()
+    assert (tmp_path / "clevr-shifts.png").is_file()
     assert {"test-crop", "test-occlusion", "test-object_color"} < set(digests(imported))
     with DatasetFile(imported) as dataset:
         assert dataset.fingerprint == fingerprint
