@@ -114,6 +114,21 @@ def test_the_loader_serves_features_with_their_images(path, budget):
         assert "slotbench prepare clevr --variant clevr6 --features" in caught.value.advice
 
 
+@pytest.mark.parametrize("limit", [0, 50, 92])
+def test_a_call_that_was_interrupted_goes_on(path, limit):
+    before = path.read_bytes()
+    first = Means(limit=limit)
+    with pytest.raises(KeyboardInterrupt):
+        add_features(path, first)
+    assert path.read_bytes() == before
+    second = Means()
+    add_features(path, second)
+    assert sum(second.seen) <= 96 - (sum(first.seen) - 14)  # at most one part is made twice
+    assert [file.name for file in path.parent.iterdir()] == ["clevr.h5"]
+    verify.dataset(path)
+    np.testing.assert_allclose(means(path), expected(path, "train"), atol=1e-3)
+
+
 def test_features_and_parts_of_another_teacher_are_not_taken_up(path):
     with pytest.raises(KeyboardInterrupt):
         add_features(path, Means(limit=50))

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import v2
 
 from slotbench.datasets.format.schema import SHIFT_FLAGS, Layout, Property
-from slotbench.datasets.shifts.shift_images import TINT, TURN, change
+from slotbench.datasets.shifts.shift_images import OCCLUSION, TINT, TURN, change
 
 SIDE, OBJECTS = 50, 4
 COLOR = Property("color", "categorical", classes=("a", "b"))
@@ -52,6 +52,28 @@ def test_each_row_is_a_function_of_itself_and_its_index(shift):
     shown = [(made["mask"] == slot + 1).any(axis=(1, 2)) for slot in range(OBJECTS)]
     np.testing.assert_array_equal(made["visible"], np.stack(shown, axis=1))
     np.testing.assert_array_equal(made["property/place"], batch["property/place"])
+
+
+def test_occlusion_is_a_square_where_it_hides_little():
+    batch = scenes(40)
+    made = change(batch, LAYOUT, "occlusion", 51, 0, 0)
+    side, hidden, anywhere = int(OCCLUSION * SIDE), [], []
+    for row in range(40):
+        moved = (made["image"][row] != batch["image"][row]).any(axis=-1)
+        ys, xs = np.nonzero(moved)
+        assert max(np.ptp(ys), np.ptp(xs)) < side
+        square = np.zeros_like(moved)
+        square[ys.min() : ys.min() + side, xs.min() : xs.min() + side] = True
+        assert moved.sum() == side**2
+        assert (made["image"][row][square] == 51).all()
+        assert not made["mask"][row][square].any()
+        np.testing.assert_array_equal(made["mask"][row][~square], batch["mask"][row][~square])
+        things = np.isin(batch["mask"][row], (1, 2, 3))
+        hidden.append(things[square].sum())
+        anywhere.append(things.mean() * side**2)
+    assert np.mean(hidden) < 0.5 * np.mean(anywhere)
+    places = [tuple(np.argwhere((image == 51).all(axis=-1))[0]) for image in made["image"]]
+    assert len(set(places)) > 20
 
 
 def test_crop_is_that_of_torchvision():

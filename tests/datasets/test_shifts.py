@@ -81,6 +81,17 @@ def one_object(reference, shift, plain, made):
     assert (apart[its] > 0).mean() > (0.05 if shift == "object_shape" else 0.3)
 
 
+@pytest.mark.parametrize(
+    "reference", [key for key in DATASETS if "num_objects" in built(key).drawn_shifts]
+)
+def test_fuller_scenes_keep_the_objects_that_they_had(reference):
+    plain, made = drawn(reference, "test"), drawn(reference, "test-num_objects")
+    most = max(drawn(reference, split)["visible"].sum(axis=1).max() for split in ("test", "val"))
+    assert made["visible"].sum(axis=1).min() > most
+    before = plain["visible"].shape[1]
+    assert (made["visible"][:, :before] >= plain["visible"]).all()
+
+
 @pytest.mark.parametrize("reference", list(DATASETS))
 def test_a_style_depends_on_the_index_alone_and_crop_shows_the_middle_larger(reference):
     again = built(reference).render("test-object_style", 1, 2)

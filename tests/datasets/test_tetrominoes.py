@@ -52,6 +52,16 @@ def test_each_piece_is_its_shape_at_its_place_in_its_colour(images):
             assert (images["image"][row][expected] == color).all()
 
 
+def test_shapes_colours_and_places_are_spread_as_defined(images):
+    for key, classes in (("shape", len(tetrominoes.SHAPES)), ("color", 6)):
+        counts = np.bincount(images[f"property/{key}"].ravel(), minlength=classes)
+        expected = images["visible"].sum() / classes
+        assert len(counts) == classes
+        assert (abs(counts - expected) < 5 * expected**0.5).all()
+    # Those are the values that users find in the original file.
+    assert np.unique(images["property/position"]).tolist() == list(range(30))
+
+
 def test_other_sizes_are_the_middle_and_whole_multiples(images):
     for size, factor, rows in ((32, 1, slice(2, 34)), (64, 2, slice(2, 34)), (70, 2, slice(35))):
         batch = tetrominoes.Tetrominoes("default", size, seed=0).render("train", 0, 20)

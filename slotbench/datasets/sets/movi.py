@@ -156,6 +156,8 @@ def _frames(record: Record, objects: int, size: int) -> Iterator[tuple[Array, Ar
             if array.shape[:2] != (side, side):
                 height, width = array.shape[:2]
                 raise UserError(f"{name}: {width}x{height} pixels, expected {side}x{side}.")
+        if labels.max() > objects:  # 255, which means not labelled elsewhere
+            raise UserError(f"{names[1]}: label {labels.max()}, expected 0 to {objects}.")
         yield fit(image, labels, size)
 
 
