@@ -28,7 +28,7 @@ def opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
     """The data of the first screen, its picture where there is one, and what else was run here."""
     groups = dict(by_group(board.rows))
     pictured = {gallery.group: gallery for gallery in galleries}
-    own = [group for group, rows in groups.items() if any(map(_own, rows))]
+    own = [group for group, rows in groups.items() if any(row.own for row in rows)]
     spoken = [group for group in compared(board.families) if group in groups]
 
     def worth(group: Group) -> tuple[bool, bool, int]:
@@ -45,10 +45,6 @@ def opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
         "ends": [row.objective for row in best if row.objective in (FLOOR, CEILING)],
         "elsewhere": [named[each] for each in own if each != group],
     }
-
-
-def _own(row: Row) -> bool:
-    return row.published < len(row.seeds)
 
 
 def _lines(best: Sequence[Row], gallery: "Gallery | None") -> "list[tuple[Shown, str, str]]":

@@ -123,7 +123,7 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
                     "cells": cells,
                     "family": row.family,
                     "link": links.get(row.key, ""),
-                    "from": _origin(row),
+                    "from": ("both" if row.own else "published") if row.published else "own",
                     "best": id(row) in first,
                     "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
                     "warnings": row.warnings,
@@ -134,12 +134,6 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     shown = dict.fromkeys(key for key in (PRIMARY, *board.shown) if key in metrics)
     names = [named[group] for group, _ in groups]
     return {"columns": heads, "rows": made, "datasets": names, "measures": list(shown)}
-
-
-def _origin(row: Row) -> str:
-    """Where its runs are from, as ``site.js`` names it."""
-    mixed = "both" if row.published < len(row.seeds) else "published"
-    return mixed if row.published else "own"
 
 
 def _metrics(board: Board) -> list[str]:

@@ -44,7 +44,11 @@ def published(results_dir: Path) -> list[Found]:
     """
     found, option = list[Found](), typed("results", results_dir)
     for bundle in map(Path, published_bundles(results_dir)):
-        found += _copied(bundle, option) if bundle.name == COPIES else _bundled(bundle)
+        if bundle.name == COPIES:
+            every = (run for path, name in _runs(bundle) for run in read(path, name, option))
+            found += [run for run in every if run.family == TRANSFER]
+        else:
+            found += _bundled(bundle)
     for file in published_files(results_dir):
         found += _published(file, f"published/{file.name}")
     return found
@@ -54,11 +58,6 @@ def _runs(bundle: Path) -> list[tuple[Path, str]]:
     """The directory of each run, and its name."""
     paths = map(Path, below(f"{bundle}/runs", 3))
     return [(path, "/".join(("published", *path.parts[-5:]))) for path in paths]
-
-
-def _copied(folder: Path, option: str) -> Iterator[Found]:
-    for path, name in _runs(folder):
-        yield from (run for run in read(path, name, option) if run.family == TRANSFER)
 
 
 def _bundled(bundle: Path) -> Iterator[Found]:

@@ -65,7 +65,7 @@ def ranked(rows: Sequence[Row], board: Board) -> list[Row]:
 
 def published(row: Row) -> bool:
     """Whether nothing of the row was computed on this machine."""
-    return 0 < row.published == len(row.seeds)
+    return bool(row.seeds) and not row.own
 
 
 def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
@@ -133,7 +133,6 @@ def _name(row: Row, shared: dict[str, str]) -> str:
 
 
 def _seeds(row: Row) -> str:
-    own = len(row.seeds) - row.published
-    counts = [str(own)] if own or not row.published else []
+    counts = [str(row.own)] if row.own or not row.published else []
     counts += [f"{row.published}†"] if row.published else []
     return "+".join(counts) + (f", {row.failed} failed" if row.failed else "")

@@ -119,6 +119,11 @@ class Row:
     """Metric -> how its numbers were scaled between floor and ceiling; empty: they are raw."""
 
     @property
+    def own(self) -> int:
+        """How many of the seeds that count are runs of this machine."""
+        return len(self.seeds) - self.published
+
+    @property
     def name(self) -> str:
         """Objective and alignment, as tables show them."""
         if self.external:
