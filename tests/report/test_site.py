@@ -102,6 +102,14 @@ def test_the_answer_is_the_leaderboards(written):
     assert all(text in words for text in (*board.notes, *itertools.chain(*found)))
 
 
+def test_comparisons_without_seeds_are_one_line(tmp_path):
+    for objective in ("reconstruction", "simclr", "byol"):
+        add_run(tmp_path, {"fg_ari/attention": 0.5}, objective=objective)
+    page = Page(site(tmp_path, tmp_path / "report").index)
+    assert "2 of 2 comparisons lack seeds: each needs 3 of both sides." in page.words
+    assert "evidence" not in page.ids
+
+
 def test_what_stands_first_is_on_the_first_screen(written):
     """Question, answer, one plot with every seed of the best row of each objective."""
     page = Page(written[1] / "index.html")

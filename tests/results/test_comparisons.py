@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 
+from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.comparisons import METRICS
 from slotbench.results.leaderboard.wording import comparison_lines
-from tests.results.results import add_run, make_config, make_evaluation, text_of, write
+from tests.results.results import add_run, make_config, make_evaluation, make_status, text_of, write
 
 
 def add_pair(results, ours, theirs, **fields):
@@ -29,6 +30,16 @@ def test_rows_with_too_few_seeds_stand_in_one_line_after_those_that_say_somethin
     assert [len(found) for _, found in lines] == [len(METRICS), 1]
     assert "3 pairs, greater in 100 % of pairs, p = 0.100: undecided" in lines[0][1][0]
     assert lines[1][1] == ["too few seeds to say (1 of 3)"]
+
+
+def test_pairs_are_the_shared_seeds_and_no_decoder_metric_is_compared(tmp_path):
+    for seed in (0, 1, 2, 3):
+        add_run(tmp_path, {METRICS[0]: 0.5, "fg_ari/decoder": 0.9}, seed=seed)
+    for seed in (1, 2, 3, 4, 5):
+        add_run(tmp_path, {METRICS[0]: 0.5 + 0.1 * seed}, seed=seed, objective="simclr")
+    (found,) = leaderboard(tmp_path).to_json()["comparisons"]
+    assert (found["seeds"], found["n"], found["share_of_pairs"]) == ([1, 2, 3], 3, 1.0)
+    assert found["difference"] == pytest.approx(0.2)
 
 
 DIFFERENT = {
@@ -101,6 +112,14 @@ def test_filters_change_no_number(tmp_path):
     assert row["metrics"] == {key: same["clevr:clevr10", "simclr"][key]}
     there = [item for item in whole["comparisons"] if item["dataset"] == "clevr:clevr10"]
     assert part["comparisons"] == there
+
+
+def test_no_results_says_what_to_type(tmp_path):
+    with pytest.raises(UserError, match="slotbench train"):
+        leaderboard(tmp_path / "nowhere")
+    add_run(tmp_path, status=make_status("interrupted"))
+    with pytest.raises(UserError, match="1 interrupted"):
+        leaderboard(tmp_path)
 
 
 def test_filters_choose_rows_and_metrics(tmp_path):

@@ -69,6 +69,16 @@ def test_failed_runs_are_counted_and_shown_and_give_no_number(tmp_path):
     assert "simclr" in board.to_csv()
 
 
+@pytest.mark.parametrize("state", ["running", "interrupted", "new"])
+def test_unfinished_runs_do_not_count(tmp_path, state):
+    add_run(tmp_path, {DECODER: 0.8}, seed=0)
+    add_run(tmp_path, {DECODER: 0.1}, seed=1, status=make_status(state))
+    board = leaderboard(tmp_path)
+    assert only(board)["metrics"][DECODER]["mean"] == 0.8
+    # A "running" run whose process is gone reads as interrupted.
+    assert any("Not finished, so not counted: 1 " in text for text in board.warnings)
+
+
 def text(content):
     return lambda file: file.write_text(content)
 
@@ -170,6 +180,39 @@ def test_older_versions_of_a_metric_are_left_out(tmp_path):
     assert "is stale, of an older version of fg_ari/decoder" in told
     assert "is stale, of an older version of mbo/decoder" in told
     assert f"slotbench evaluate {newer.name}" in told
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"split": "val"}, "evaluated on val, not test"),
+        ({"fingerprint": "other"}, "other data"),
+        ({"schema": 2}, "schema should be 1"),
+        ({"images": 320}, "320 images"),
+        ({"resolution": [128, 128]}, "128x128 px"),
+    ],
+)
+def test_evaluations_of_something_else_are_left_out(tmp_path, fields, words):
+    for seed in range(2):
+        add_run(tmp_path, {DECODER: 0.8}, seed=seed)
+    add_run(tmp_path, {DECODER: 0.1}, seed=2, evaluation=fields)
+    board = leaderboard(tmp_path)
+    assert only(board)["metrics"][DECODER]["mean"] == pytest.approx(0.8)
+    assert only(board)["seeds"] == 2
+    assert any(words in text for text in board.warnings)
+
+
+OTHERS = [{"overrides": {"core.slot_init": "gaussian"}}, {"overrides": {"train.steps": 1000}}]
+OTHERS += [{"preset": "base"}, {"variant": "clevr10"}, {"origin": "original"}, {"size": 128}]
+OTHERS += [{"core": "slot-mlp"}, {"learning_rate": 1e-3}]
+
+
+@pytest.mark.parametrize("fields", OTHERS)
+def test_rows_never_mix_settings(tmp_path, fields):
+    add_run(tmp_path, {DECODER: 0.8})
+    add_run(tmp_path, {DECODER: 0.2}, **fields)
+    found = leaderboard(tmp_path).to_json()["rows"]
+    assert sorted(row["metrics"][DECODER]["mean"] for row in found) == [0.2, 0.8]
 
 
 def test_rows_never_mix_alignments_or_versions(tmp_path):

@@ -47,6 +47,15 @@ def test_from_ten_seeds_the_interval_is_scipys_bootstrap_within_strata(strata):
     assert statistics.interval(groups) == statistics.interval(groups)
 
 
+@pytest.mark.parametrize(("n", "least"), [(3, 0.93), (5, 0.93), (10, 0.87), (20, 0.91)])
+def test_the_interval_covers_the_mean(n, least):
+    draws, trials, hits = generator("coverage", n), 1000, 0
+    for _ in range(trials):
+        low, high = statistics.interval([draws.normal(size=n)]) or (1, -1)
+        hits += low <= 0 <= high
+    assert hits / trials > least
+
+
 def test_a_cell_shows_only_what_its_seeds_allow():
     assert statistics.summarise([]).mean is None
     one = statistics.summarise([0.5])

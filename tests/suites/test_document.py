@@ -1,7 +1,10 @@
 """A suite's file: what it means, and how its mistakes are explained."""
 
 import itertools
+import os
 import re
+import subprocess
+import sys
 from inspect import signature
 from pathlib import Path
 
@@ -116,10 +119,14 @@ def test_a_mistake_is_explained_and_names_the_file(tmp_path, mistake):
     assert error.value.message.startswith(str(tmp_path / "a.toml"))
 
 
-def test_a_file_is_utf8_and_may_begin_with_a_mark(tmp_path):
+def test_a_file_is_utf8_whatever_the_locale_and_may_begin_with_a_mark(tmp_path):
     file = tmp_path / "a.toml"
     file.write_bytes(b"\xef\xbb\xbf" + f'question = "Hält es?"\n{AXES}'.encode())
-    assert read(file).question == "Hält es?"
+    code = "import sys; from pathlib import Path; from slotbench.suites.document import read\n"
+    code += "print(ascii(read(Path(sys.argv[1])).question))"
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [sys.executable, "-c", code, str(file)]
+    assert subprocess.check_output(words, env=plain, text=True) == "'H\\xe4lt es?'\n"
     file.write_bytes(b'question = "H\xe4lt es?"')
     with pytest.raises(UserError, match="not valid TOML in UTF-8"):
         read(file)

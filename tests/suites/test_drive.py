@@ -4,9 +4,11 @@ import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from slotbench.results.run import Run, RunLocked
 from slotbench.suites import clock, drive
 from slotbench.suites.state import Journal, Progress
 from tests.suites import tiny
@@ -92,6 +94,32 @@ def test_a_cell_that_another_process_has_in_hand_is_waited_for(eight, tmp_path):
         held.wait(60)
         assert tiny.drive(eight, engine, tmp_path).counts["done"] == 8
     assert str(taken.path) not in engine.given
+
+
+def test_two_suites_at_once_run_each_cell_once(eight, tmp_path):
+    finished = []
+
+    class Sharing(tiny.Script):
+        def outcome(self, task):
+            run = Run(Path(task.run))
+            run.path.mkdir(parents=True, exist_ok=True)
+            try:
+                with run.lock():
+                    if run.status()["state"] != "done":
+                        finished.append(task.run)
+                        tiny.finish(run.path)
+            except RunLocked:
+                return "elsewhere", ""
+            return "done", ""
+
+    with ThreadPoolExecutor() as pool:
+        drives = [
+            pool.submit(tiny.drive, eight, Sharing(tmp_path, 4), tmp_path / "results")
+            for _ in range(2)
+        ]
+        pictures = [each.result() for each in drives]
+    assert [picture.counts["done"] for picture in pictures] == [8, 8]
+    assert sorted(finished) == sorted(cell.key for cell in eight.cells)
 
 
 def test_cancel_ends_the_driver(eight, tmp_path):

@@ -1,14 +1,20 @@
-"""The state of cells, as read from run directories, locks and the journal."""
+"""What run directories, locks and the journal say of cells, whatever clocks and crashes do."""
 
 import json
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
 
 from slotbench.results.run import Run
+from slotbench.suites import drive
 from slotbench.suites.state import Journal, progress_of, record_failure
 from tests.suites import tiny
+
+HOURS = (-(10**6), -7, 7, 10**6)
+"""By how much clocks jump."""
 
 
 def run_with(folder, evaluated=False, **status):
@@ -74,6 +80,28 @@ def test_what_a_killed_process_left_half_written_is_removed_by_the_next(tmp_path
     with run.lock():
         left = {file.name for file in run.path.iterdir()} - {".lock"}
     assert left == {".config.json.7-ab.tmp", "notes.tmp"}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_no_jump_of_a_clock_changes_what_is_run(tmp_path, blocks, monkeypatch):
+    """Before the first cell, and between any two, the clock and the times of all files jump."""
+    plan = tiny.planned(tiny.write(tmp_path, tiny.ONE), blocks, tmp_path / "results")
+    jumps = iter(HOURS * 1000)
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 + 3600 * next(jumps))
+    held, other = plan.cells
+    run_with(tmp_path / "results")
+    held.run.path.mkdir(parents=True)
+    held.run.write_status("running")
+    with held.run.lock():
+        for hours in HOURS:
+            for file in tmp_path.rglob("*"):
+                os.utime(file, (1.7e9 + 3600 * hours,) * 2)
+            states = [progress.state for progress in drive.look(plan).progress.values()]
+            assert states == ["running", "waiting"]
+    engine = tiny.Script(tmp_path)
+    picture = tiny.drive(plan, engine, tmp_path / "results")
+    assert picture.counts["done"] == 2
+    assert sorted(engine.given) == sorted([held.key, other.key])
 
 
 def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
