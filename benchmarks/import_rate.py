@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import _import_sources as sources
+from slotbench import registry
 from slotbench.datasets.originals.importing import Importer
 from slotbench.datasets.originals.tfrecord import (
     RecordFile,
@@ -33,29 +34,28 @@ from slotbench.datasets.originals.tfrecord import (
     read_bytes,
     read_entries,
 )
-from slotbench.datasets.sets.clevr import clevr_importer
-from slotbench.datasets.sets.coco import CocoImporter
-from slotbench.datasets.sets.folder import FolderImporter
-from slotbench.datasets.sets.movi import MoviImporter
-from slotbench.datasets.sets.multi_dsprites import multi_dsprites_importer
-from slotbench.datasets.sets.objects_room import ObjectsRoomImporter
-from slotbench.datasets.sets.tetrominoes import tetrominoes_importer
 
 Way = Callable[[Path], None]
-IMPORTERS: dict[str, Callable[[Path], Importer]] = {
-    "clevr": lambda path: clevr_importer(path, "clevr10", 64),
-    "multi-dsprites": lambda path: multi_dsprites_importer(path, "colored_on_grayscale", 64),
-    "tetrominoes": lambda path: tetrominoes_importer(path, 32),
-    "objects-room": lambda path: ObjectsRoomImporter(path, 64),
-    "movi": lambda path: MoviImporter(path, "a", 64),
-    "folder": lambda path: FolderImporter(path, 64),
-    "coco": lambda path: CocoImporter(path, "instances", 224),
+IMPORTED = {
+    "clevr": ("clevr10", 64),
+    "multi-dsprites": ("colored_on_grayscale", 64),
+    "tetrominoes": ("default", 32),
+    "objects-room": ("default", 64),
+    "movi": ("a", 64),
+    "folder": ("default", 64),
+    "coco": ("instances", 224),
 }
+"""Dataset -> its variant and the size of its images."""
+
+
+def importer(name: str, path: Path) -> Importer:
+    made: Importer = registry.get("datasets", name).load()(*IMPORTED[name], 0).importer(path)
+    return made
 
 
 def imported(name: str) -> Way:
     def read_all(path: Path) -> None:
-        for _ in IMPORTERS[name](path).batches(0, 20 if name == "movi" else 500):
+        for _ in importer(name, path).batches(0, 20 if name == "movi" else 500):
             pass
 
     return read_all
@@ -161,7 +161,7 @@ def _lines(name: str, path: Path, rounds: int) -> Iterator[str]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("names", nargs="*", default=list(IMPORTERS), metavar="NAME")
+    options.add_argument("names", nargs="*", default=list(IMPORTED), metavar="NAME")
     options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
