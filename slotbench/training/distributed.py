@@ -5,12 +5,14 @@ up to rounding, and saved files do not depend on the number of processes.
 """
 
 import copy
+import gc
 import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -65,6 +67,9 @@ def meeting(device: torch.device) -> Iterator[None]:
     """Join the processes that the launcher has started: NCCL between GPUs, Gloo between CPUs.
 
     Ray Train has joined them already.
+
+    Gloo's threads end with the meeting: one that lets go of a tensor while Python shuts down aborts
+    the process.
     """
     if distributed.is_initialized():
         yield
@@ -75,6 +80,8 @@ def meeting(device: torch.device) -> Iterator[None]:
     on_gpus = device.type == "cuda"
     if on_gpus:
         torch.cuda.set_device(device)
+    # Its functions have the group of the moment as a default. Imported later, they would keep it.
+    import_module("torch.distributed.nn")
     rank, world, _ = launched() or (0, 1, 0)
     kind = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     distributed.init_process_group(kind, timeout=PATIENCE, rank=rank, world_size=world)
@@ -82,6 +89,7 @@ def meeting(device: torch.device) -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+        gc.collect()
 
 
 def gone(error: BaseException) -> bool:

@@ -1,6 +1,9 @@
 """Processes that another launcher started, as two machines would: they meet over loopback."""
 
+import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -56,6 +59,30 @@ def test_when_one_is_killed_the_other_ends_and_says_why(blocks, tmp_path):
     status = find("0-", tmp_path).status()
     assert status["state"] == "failed"
     assert status["reason"] == "another process is lost"
+
+
+THREADS = """
+import os, torch
+from slotbench.training.distributed import meeting
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before = threads()
+with meeting(torch.device("cpu")):
+    joined = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 3))
+    joined(torch.ones(2, 3)).sum().backward()
+    assert threads() > before
+    del joined
+assert threads() == before
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_no_thread_of_a_group_is_left_when_python_ends():
+    """Such a thread may abort the process: "terminate called without an active exception"."""
+    environment = {**os.environ, **{key: str(value) for key, value in meeting_place().items()}}
+    subprocess.run([sys.executable, "-c", THREADS], env=environment, check=True, timeout=120)
 
 
 def launch_as(monkeypatch, rank, world=2):
