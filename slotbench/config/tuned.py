@@ -21,7 +21,7 @@ from slotbench.locks import changing
 
 FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
 """The user's settings, and the package's."""
-MEND = "Mend the file, or tune again; --preset quick does without it."
+MEND = "Mend the file, or move it away and tune again; --preset quick does without it."
 
 
 class Tuned(Document):
