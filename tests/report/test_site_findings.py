@@ -206,3 +206,13 @@ def test_a_suite_that_is_not_known_is_an_error(home):
     fake.add_run(home / "results", {METRIC: 0.5})
     with pytest.raises(UserError, match="suite"):
         suite_site(home, "alignmnt")
+
+
+def test_the_first_screen_is_of_the_data_where_most_rows_have_the_seeds_of_a_claim(tmp_path):
+    """As in the terminal, whatever has more rows of fewer seeds."""
+    for objective in ("simclr", "byol", "vicreg", "supervised"):
+        fake.add_run(tmp_path, {METRIC: 0.11}, objective=objective)
+    for objective in ("simclr", "random"):
+        fake.add_seeds(tmp_path, METRIC, [0.1, 0.2, 0.3], objective=objective, variant="clevr10")
+    _, data = opening_of(Page(site(tmp_path, tmp_path / "report").index))
+    assert data == ["clevr:clevr10", "clevr:clevr6"]

@@ -9,7 +9,7 @@ from slotbench.results.leaderboard import Board, Row, wording
 from slotbench.results.leaderboard.comparisons import PRIMARY, Family, Paired
 from slotbench.results.leaderboard.factors import Contrast
 from slotbench.results.leaderboard.formats import Cell, Table
-from slotbench.results.leaderboard.grouping import Group, by_group
+from slotbench.results.leaderboard.grouping import Group, by_group, settled
 from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.verdict import compared, plain
@@ -31,8 +31,9 @@ def opening(board: Board, galleries: "Sequence[Gallery]") -> Document:
     own = [group for group, rows in groups.items() if any(row.own for row in rows)]
     spoken = [group for group in compared(board.families) if group in groups]
 
-    def worth(group: Group) -> tuple[bool, bool, int]:
-        return group in own, group in pictured, len(groups[group])
+    def worth(group: Group) -> tuple[bool, bool, int, int]:
+        rows = groups[group]
+        return group in own, group in pictured, settled(rows), len(rows)
 
     group = max(spoken or groups, key=worth)
     named = wording.titles(list(groups))

@@ -9,9 +9,8 @@ from slotbench.grid import Cell, Table
 from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.board import Board
 from slotbench.results.leaderboard.comparisons import PRIMARY
-from slotbench.results.leaderboard.grouping import Row, by_group
+from slotbench.results.leaderboard.grouping import Row, by_group, settled
 from slotbench.results.leaderboard.records import TRANSFER
-from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
 SHORT = {
@@ -40,14 +39,10 @@ def in_order(board: Board) -> list[Row]:
 
 
 def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
-    """The rows of datasets with own rows; where there is none, those of one dataset.
-
-    That is the dataset where most rows have the seeds that a claim needs.
-    """
+    """The rows of datasets with own rows; where there is none, of the most :func:`settled` one."""
     own = {row.group for row in rows if not published(row)}
-    many = Counter({row.group: 0 for row in rows})
-    many.update(row.group for row in rows if len(row.seeds) >= LEAST_FOR_A_CLAIM)
-    chosen = own or {many.most_common(1)[0][0]}
+    groups = {row.group: [each for each in rows if each.group == row.group] for row in rows}
+    chosen = own or {max(groups, key=lambda group: settled(groups[group]))}
     return [row for row in rows if row.group in chosen]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from slotbench.progress import plain
 from slotbench.results.leaderboard.records import TRANSFER, Found
-from slotbench.results.leaderboard.statistics import Summary, summarise
+from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Summary, summarise
 
 FAMILIES = (
     *("reconstruction", "self-supervised", "combined", "control", TRANSFER, "external", "unknown"),
@@ -166,6 +166,11 @@ def rows(found: Iterable[Found]) -> list[Row]:
 def by_group(rows: Sequence[Row]) -> list[tuple[Group, list[Row]]]:
     """Rows by the data that they share; rows come sorted."""
     return [(group, list(members)) for group, members in groupby(rows, lambda row: row.group)]
+
+
+def settled(rows: Iterable[Row]) -> int:
+    """How many rows have the seeds that a claim needs; the first table shown has the most."""
+    return sum(len(row.seeds) >= LEAST_FOR_A_CLAIM for row in rows)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
