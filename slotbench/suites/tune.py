@@ -14,7 +14,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -195,20 +195,29 @@ class _Work:
         carry_out(run, config, self.dataset, host, ())
         return val_scores(trained(run, config).to(host.device), self.dataset)["fg_ari"]
 
+    def train_finalists(self) -> None:
+        """Train the finalists on their further seeds, but for runs that another process trains."""
+        for overrides in self._finalists():
+            for seed in range(1, SEEDS):
+                with suppress(RunLocked):
+                    self._score(overrides, seed)
+
+    def _finalists(self) -> list[tuple[str, ...]]:
+        """The settings of the best trials that were trained to their end, best first."""
+        # Several processes may run a trial more than planned: it does not count.
+        counted = self.study.get_trials(states=DONE)[: self.plan.trials]
+        complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
+        ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))
+        return [tuple(trial.user_attrs["overrides"]) for trial in ranked[:FINALISTS]]
+
     def best(self) -> tuned.Tuned:
         """The finalist with the best mean over the seeds of tuning."""
-        plan = self.plan
-        # Several processes may run a trial more than planned: it does not count.
-        counted = self.study.get_trials(states=DONE)[: plan.trials]
-        complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
-        if not complete:
-            raise UserError("No trial was trained to its end.", "Allow for more: --trials")
-        ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))
-        means = []
-        for trial in ranked[:FINALISTS]:
-            overrides = tuple(trial.user_attrs["overrides"])
+        plan, means = self.plan, []
+        for overrides in self._finalists():
             values = [self._score(overrides, seed) for seed in range(SEEDS)]
             means.append((math.fsum(values) / len(values), overrides))
+        if not means:
+            raise UserError("No trial was trained to its end.", "Allow for more: --trials")
         mean, overrides = max(means)
         # Setting a preset's own value changes neither a run nor its id.
         preset = untouched(self.config, self.space)
@@ -258,14 +267,15 @@ def contest(
         with _working(plan, host, data_dir, results_dir) as work:
             tuned.kept(work.info.name, work.info.variant)  # a bad file is told before, not after
             work.take_trials()
+            work.train_finalists()
+            for helper in helpers:
+                helper.join()
             found = work.best()
     except BaseException:
         for helper in helpers:
             helper.terminate()
-        raise
-    finally:
-        for helper in helpers:
             helper.join()
+        raise
     file = tuned.write(work.info.name, work.info.variant, work.contestant, found)
     say(f"{work.contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
     names = ("objective", "dataset", "core", "alignment")
@@ -291,6 +301,7 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, par
     try:
         with _working(plan, Host(torch.device(device)), data_dir, results_dir) as work:
             work.take_trials()
+            work.train_finalists()
     except KeyboardInterrupt:
         sys.exit(130)
     except SlotbenchError as error:

@@ -18,7 +18,7 @@ from slotbench.config.run_config import TrainConfig, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import NOT_LABELLED, SPLITS
 from slotbench.datasets.prepare.parts import join
-from slotbench.errors import SlotbenchError, TrainingError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
 from slotbench.fields import Span
 from slotbench.results.run import Run
 from slotbench.suites import tune
@@ -51,6 +51,11 @@ def contest(blocks, results, trials=2, objective="simclr", **options):
 
 def runs(results):
     return [Run(file.parent) for file in sorted(results.glob("tuning/**/status.json"))]
+
+
+def done(results, seed):
+    mine = (run for run in runs(results) if run.config().seed == seed)
+    return [run for run in mine if run.status()["state"] == "done"]
 
 
 def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder, info):
@@ -314,6 +319,31 @@ def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, kill
     monkeypatch.setattr(tune, "DEAD", 0)
     contest(blocks, tmp_path, trials=1)
     assert [run.id for run in runs(tmp_path) if run.id.startswith("1000-")] == begun
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_process_leaves_a_finalist_that_another_one_trains(blocks, tmp_path, monkeypatch):
+    begun = []
+
+    def busy(run, *others):
+        begun.append(run.id)
+        if len([name for name in begun if name.startswith("1001-")]) == 1:
+            raise RunLocked("Another process trains it.")
+        carry_out(run, *others)
+
+    carry_out = tune.carry_out
+    monkeypatch.setattr(tune, "carry_out", busy)
+    monkeypatch.setattr(tune, "val_scores", lambda *_: {"fg_ari": 0.5})  # nothing is pruned
+    contest(blocks, tmp_path)
+    first, second, *_ = further = [name for name in begun if name.startswith("1001-")]
+    assert first != second
+    assert set(further) == {first, second} == {run.id for run in done(tmp_path, 1001)}
+
+
+@pytest.mark.usefixtures("folder")
+def test_two_processes_share_trials_and_finalists(blocks, tmp_path):
+    assert contest(blocks, tmp_path, trials=3, workers=2)["trials"] == 3
+    assert len(done(tmp_path, 1000)) >= len(done(tmp_path, 1001)) >= 1
 
 
 @pytest.mark.usefixtures("folder")
