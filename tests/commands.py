@@ -39,7 +39,7 @@ def start_command(*words, cwd=None, limit=None, **variables):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     command = [sys.executable, "-m", "slotbench", *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "errors": "surrogateescape"}
     told = {**os.environ, "COLUMNS": "120", **variables}
     return subprocess.Popen(command, cwd=cwd, preexec_fn=lower, env=told, **pipes)
 

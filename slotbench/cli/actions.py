@@ -16,7 +16,7 @@ import typer
 from typer import Argument
 
 from slotbench import api, registry
-from slotbench.cli.options import Json, command, how, output, put, put_json, what
+from slotbench.cli.options import Json, command, how, output, put, put_json, put_path, what
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import check_ending, write_whole
 from slotbench.progress import counted, plain, say
@@ -35,7 +35,7 @@ app = typer.Typer(
 
 @command(app, api.prepare)
 def prepare(**options: Any) -> None:
-    typer.echo(api.prepare(**options))
+    put_path(api.prepare(**options))
 
 
 @command(app, api.train)
@@ -44,7 +44,7 @@ def train(**options: Any) -> None:
     from slotbench.training.distributed import first_rank
 
     if first_rank():
-        typer.echo(run.path)
+        put_path(run.path)
 
 
 @command(app, api.tune)
@@ -144,14 +144,14 @@ def predict(as_json: Json = False, **options: Any) -> None:
     if as_json:
         return put_json({"schema": 1, **facts})
     say(f"{counted(facts['images'], 'picture')}, {counted(facts['slots'], 'slot')} each.")
-    typer.echo(facts["out"])
+    put_path(facts["out"])
     return None
 
 
 @command(app, api.export_model)
 def export_model(**options: Any) -> None:
     for file in api.export_model(**options):
-        typer.echo(file)
+        put_path(file)
 
 
 @command(app, api.bench)
@@ -251,7 +251,7 @@ def publish(as_json: Json = False, **options: Any) -> None:
         return put_json({"schema": 1, **facts})
     if facts["weights"]:
         say(f"To check it, type: slotbench verify {shlex.quote(str(options['out']))}")
-    return typer.echo(options["out"])
+    return put_path(options["out"])
 
 
 @command(app, api.verify)
@@ -320,7 +320,7 @@ def report(
     if not options["pictures"]:  # which need memory back
         gc.disable()
     index = api.report(**options)
-    typer.echo(index)
+    put_path(index)
     if show:
         webbrowser.open(index.resolve().as_uri())
     else:

@@ -5,9 +5,10 @@ terminal needs: panels of the help, spellings, shell completion. No torch here.
 """
 
 import inspect
-import json
+import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from typer.models import ArgumentInfo
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.files import json_text
+from slotbench.progress import plain
 from slotbench.registry import Kind
 
 PANELS = {
@@ -159,12 +162,12 @@ def option(function: str, name: str, text: str, default: Any = None, *, place: b
     if kind := of(KINDS):
         text = f"{text.rstrip('.')}. There are: {', '.join(registry.names(kind))}."
         more.setdefault("autocompletion", completes(kind))
-    plain = f"--{name.replace('_', '-')}"
-    spelling = more.pop("spelling", plain)
+    usual = f"--{name.replace('_', '-')}"
+    spelling = more.pop("spelling", usual)
     if place:
         return Argument(help=text, **more)
     # Typer adds --no-NAME unless the name is given.
-    names = () if spelling == plain and default is not False else spelling.split()
+    names = () if spelling == usual and default is not False else spelling.split()
     return Option(*names, help=text, rich_help_panel=group(PANELS) or "How", **more)
 
 
@@ -265,4 +268,12 @@ def put(shown: Any) -> None:
 
 def put_json(document: Any) -> None:
     """Print exactly one JSON document; ValueError where a number is not finite."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+    typer.echo(json_text(document))
+
+
+def put_path(path: object) -> None:
+    """Print a path: to a terminal without control characters, else with the bytes of its name."""
+    if sys.stdout.isatty():
+        typer.echo(plain(str(path)))
+    else:
+        typer.echo(os.fsencode(str(path)))

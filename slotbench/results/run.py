@@ -321,7 +321,9 @@ def read_model(run: Run) -> dict[str, Any]:
     :class:`SlotbenchError` where a core's are not finite.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
+
+    from slotbench.results.bundle import MOST_BYTES
 
     run.check()
     if not run.model.is_file():
@@ -332,7 +334,7 @@ def read_model(run: Run) -> dict[str, Any]:
             "Wait until its training has ended." if state == "running" else resume,
         )
     try:
-        found: dict[str, Any] = load_file(run.model)
+        found: dict[str, Any] = load(files.read_bytes(run.model, MOST_BYTES[run.model.suffix]))
     except SafetensorError as error:
         raise UserError(
             f"{run.model} is damaged: {error}.",

@@ -125,8 +125,8 @@ def test_files_that_hold_no_such_weights_are_refused_and_run_nothing(tmp_path, m
     torch.save({**state, "blocks.0.attn.proj.weight": torch.zeros(3, 3)}, "shape.pth")
     Path("broken.safetensors").write_bytes(b"\0" * 20)
     for name, message in {
-        "nothing.pth": "no weights at nothing.pth: No such file",
-        ".": "no weights at",
+        "nothing.pth": "no weights: nothing.pth does not exist",
+        ".": "no weights: . is not a regular file",
         "broken.safetensors": "no weights that can be read safely",
         "bad.pth": "can be read safely",
         "tensor.pth": "holds a Tensor",

@@ -1,5 +1,6 @@
 """A vision transformer of timm's as an encoder: from scratch, or pretrained and frozen."""
 
+import io
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from slotbench.errors import UserError
 from slotbench.fields import Count, Options
+from slotbench.files import read_bytes
 from slotbench.registry import register
+
+MOST_BYTES = 16 << 30
+"""Largest file of weights that is read."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
     repositories. ValueError where the weights do not fit; the model must not be used then.
     """
     try:
+        content = read_bytes(path, MOST_BYTES)
         if path.suffix == ".safetensors":
-            state: Any = safetensors.torch.load_file(path)
+            state: Any = safetensors.torch.load(content)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ValueError(f"no weights at {path}: {error.strerror or error}") from error
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except UserError as error:
+        raise ValueError(f"no weights: {error.message.rstrip('.')}") from error
     except Exception as error:
         raise ValueError(f"{path} holds no weights that can be read safely: {error}") from error
     if not isinstance(state, Mapping):
