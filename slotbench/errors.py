@@ -34,3 +34,10 @@ class NotFinite(TrainingError, ValueError):  # noqa: N818  # says what is so
 
 class RunLocked(UserError):  # noqa: N818  # says what is so
     """Another process holds the run."""
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: a library may raise another error while it handles that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

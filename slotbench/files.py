@@ -8,7 +8,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,7 +65,7 @@ def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
     if not stat.S_ISREG(facts.st_mode):
         os.close(handle)
         raise UserError(f"{path} is not a regular file.")
-    with os.fdopen(handle, "rb", buffering=0) as stream:
+    with os.fdopen(handle, "rb") as stream:
         if facts.st_size > most:
             raise UserError(f"{path} has {facts.st_size:,} bytes; expected at most {most:,}.")
         return stream.read(facts.st_size)
@@ -127,11 +127,17 @@ def parse_document(document: Any, model: type[Model], label: str, advice: str = 
 
 
 def check_file(path: Path) -> None:
-    """:class:`UserError` where a path is a folder, or its folder is missing."""
+    """:class:`UserError` where a path is ``-`` or a folder, or its folder is missing."""
+    _refuse_stdout(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected a file.", "Name a file.")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}.", "Make the folder first.")
+
+
+def _refuse_stdout(path: Path) -> None:
+    if path == Path("-"):
+        raise UserError("-: this command does not write to stdout.", "Type another name.")
 
 
 def check_ending(path: Path, what: str, *endings: str) -> None:
@@ -200,27 +206,32 @@ def replacing(
         temporary.unlink(missing_ok=True)
 
 
-def check_folder(out: Path, names: Collection[str], *, force: bool) -> None:
+def check_folder(out: Path, names: Sequence[str], *, force: bool) -> None:
     """:class:`UserError` where ``out`` is no folder, or holds other things than ``names``.
 
-    Without ``force``, also where it holds anything.
+    The first of them marks a folder that slotbench wrote: a folder of results holds ``runs``, as a
+    bundle does, and is none. Without ``force``, also where it holds anything.
     """
+    _refuse_stdout(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if others := sorted(there.difference(names)):
         said = f"the folder holds other things, such as {others[0]}"
         raise UserError(f"--out {out}: {said}.", "Name a new folder.")
+    if there and names[0] not in there:
+        said = f"the folder holds {min(there)} and no {names[0]}: it was written by something else"
+        raise UserError(f"--out {out}: {said}.", "Name a new folder.")
     if there and not force:
         raise UserError(f"--out {out} was written before.", "To replace all of it, add --force.")
 
 
 @contextmanager
-def replacing_folder(out: Path, names: Collection[str], *, force: bool) -> Iterator[Path]:
+def replacing_folder(out: Path, names: Sequence[str], *, force: bool) -> Iterator[Path]:
     """A new folder that becomes ``out`` when the block ends well, and is removed otherwise.
 
-    ``force`` replaces a folder that holds nothing but ``names``; any other is a
-    :class:`UserError`.
+    ``force`` replaces a folder that holds nothing but ``names``, and the first of them; any other
+    is a :class:`UserError`.
     """
     if out.is_symlink():
         raise UserError(f"--out {out}: this is no folder.", "Name a new folder.")
@@ -252,9 +263,22 @@ def write_whole(path: Path, content: bytes, *, follow: bool = False, force: bool
 
 
 def write_json(path: Path, document: Any, *, follow: bool = False, force: bool = True) -> None:
-    """Write a document whole; ValueError where it holds NaN or an infinite number."""
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    """Write :func:`json_text` whole; ``follow`` and ``force`` as for :func:`replacing`."""
+    text = json_text(document) + "\n"
     write_whole(path, text.encode(), follow=follow, force=force)
+
+
+def json_text(document: Any) -> str:
+    """A document as JSON; ValueError where it holds NaN or an infinite number.
+
+    Lone surrogates, which stand for names that are not UTF-8, become question marks: no strict
+    reader takes them, :func:`parse_json` included.
+    """
+    text = json.dumps(document, indent=2, allow_nan=False)
+    if "\\ud" in text:
+        raw = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps(json.loads(raw), indent=2)
+    return text
 
 
 def typed(folder: str, place: Path | str) -> str:

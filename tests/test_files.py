@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from slotbench.errors import UserError
-from slotbench.files import check_ending, explain, replacing, replacing_folder, write_whole
+from slotbench.files import (
+    check_ending,
+    explain,
+    read_bytes,
+    read_json,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_whole,
+)
 
 
 def written(out, text="new", *, force=False):
@@ -62,6 +71,39 @@ def test_the_folder_in_which_a_command_runs_is_not_replaced(tmp_path, monkeypatc
     for out in (".", "..", tmp_path):
         with pytest.raises(UserError, match="the folder that you are in"):
             written(Path(out), force=True)
+
+
+def test_force_replaces_nothing_that_something_else_wrote(tmp_path):
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    with (
+        pytest.raises(UserError, match="holds runs and no manifest"),
+        replacing_folder(tmp_path / "results", ("manifest", "runs"), force=True),
+    ):
+        pass
+    assert (tmp_path / "results" / "runs").is_dir()
+
+
+@pytest.mark.parametrize("kind", [replacing, lambda out: replacing_folder(out, (), force=True)])
+def test_what_is_a_file_or_folder_does_not_go_to_stdout(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="does not write to stdout"), kind(Path("-")):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    """A reason may hold a name that is not UTF-8."""
+    file = tmp_path / "status.json"
+    write_json(file, {"reason": "no \udcff.h5", "sign": "\U0001f600 \\ud800"})
+    assert read_json(file) == {"reason": "no ?.h5", "sign": "\U0001f600 \\ud800"}
+
+
+@pytest.mark.slow
+def test_a_file_above_two_gigabytes_is_read_whole(tmp_path):
+    """One call of read(2) gives at most 2 GiB."""
+    with (tmp_path / "file").open("wb") as stream:
+        stream.truncate(2**31 + 1)
+    assert len(read_bytes(tmp_path / "file", 2**32)) == 2**31 + 1
 
 
 @pytest.mark.parametrize("kind", [replacing, lambda out: replacing_folder(out, (), force=True)])

@@ -13,7 +13,7 @@ from typer import Option
 from slotbench import plugins, progress
 from slotbench.cli import suite
 from slotbench.cli.actions import app
-from slotbench.errors import SlotbenchError
+from slotbench.errors import SlotbenchError, interrupted
 
 
 def _version(wanted: bool) -> None:
@@ -75,6 +75,8 @@ def main() -> None:
         sys.exit(130)
     except BaseException as error:  # a plugin may raise anything
         known = None if debug else _known(error)
+        if known is None and interrupted(error):
+            sys.exit(130)
         if known is None:
             raise
         _fail(known)

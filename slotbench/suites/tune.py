@@ -32,7 +32,7 @@ from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
 from slotbench.config.run_config import RunConfig, parse_override, with_field
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
-from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError
+from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError, interrupted
 from slotbench.fields import Space, Span
 from slotbench.files import typed
 from slotbench.locks import changing
@@ -302,10 +302,12 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, par
         with _working(plan, Host(torch.device(device)), data_dir, results_dir) as work:
             work.take_trials()
             work.train_finalists()
-    except KeyboardInterrupt:
-        sys.exit(130)
     except SlotbenchError as error:
         say(f"A process takes no more trials: {error}")
+    except BaseException as error:
+        if not interrupted(error):
+            raise
+        sys.exit(130)
 
 
 def _told(space: Space) -> dict[str, str]:

@@ -89,7 +89,7 @@ def export(model: FrozenCore, out: Path, *, force: bool = False) -> list[Path]:
     card = _card(model)
     state = {name: value.contiguous().cpu() for name, value in model.core.state_dict().items()}
     facts = {"format": "pt", "run": model.run.id, "slotbench": __version__}
-    with replacing_folder(out, (CARD, MODEL), force=force) as made:
+    with replacing_folder(out, (MODEL, CARD), force=force) as made:
         # save_file() would make a file that its owner alone can read.
         (made / MODEL).write_bytes(safetensors.torch.save(state, facts))
         (made / CARD).write_text(card, encoding="utf-8")

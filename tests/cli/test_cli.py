@@ -86,6 +86,30 @@ def test_completion_knows_names_without_torch(tmp_path):
     assert "| torch\n" not in done.stderr
 
 
+def test_names_that_are_not_utf8(home):
+    """A script gets the path with its bytes, and the run is read from there."""
+    folder = os.fsdecode(b"r\xff")
+    done = slotbench("train", *SMALL, "--no-evaluate", "--results-dir", folder, cwd=home)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.strip()
+    assert run.startswith(folder)
+    assert slotbench("verify", run, cwd=home).returncode == 0
+
+
+def test_an_error_that_a_library_raises_after_ctrl_c_is_ctrl_c(monkeypatch):
+    def commit(**_):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError("optuna's")
+
+    monkeypatch.setattr("slotbench.cli.app", commit)
+    monkeypatch.setattr("sys.argv", ["slotbench", "list"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+
+
 def test_the_three_commands_give_a_row(home):
     done = slotbench("train", "--objective", "simclr", *SMALL, cwd=home)
     assert done.returncode == 0, done.stderr
