@@ -95,6 +95,7 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     module = ModuleType(f"slotbench_plugin_{path.stem}_{digest}")
     module.__file__ = str(path)
+    module.__dict__["print"] = _print
     sys.modules[module.__name__] = module
     try:
         source = path.read_bytes()
@@ -122,6 +123,11 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     names = tuple(f"{entry.kind}/{entry.name}" for entry in new)
     _loaded[str(path)] = Plugin(str(path), hashlib.sha256(source).hexdigest(), names)
     return _loaded[str(path)]
+
+
+def _print(*values: Any, **options: Any) -> None:
+    """A plugin's ``print``: to stderr, because stdout holds results alone."""
+    print(*values, **{"file": sys.stderr, **options})
 
 
 def blamed(error: BaseException) -> UserError | None:

@@ -10,6 +10,7 @@ single files through ``--plugin`` (see ``plugins.py``).
 import difflib
 import hashlib
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from annotated_types import Gt, MinLen, Predicate
+from annotated_types import Ge, Gt, MinLen, Predicate
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from slotbench.errors import UserError
@@ -120,15 +121,15 @@ def register(kind: Kind, *address: str, **described: Any) -> Callable[[Thing], T
         # `complete` checks the class itself, when its module has been read.
         family = {"family": "unknown"} if kind == "objectives" else {}
         texts = dict(zip(("name", "summary", "source"), address, strict=False))
-        _add(kind, address[3], {**family, **texts, **described}, {})
+        _add(kind, address[3], address[3], {**family, **texts, **described}, {})
 
     def add(thing: Thing) -> Thing:
-        target = f"{thing.__module__}:{thing.__qualname__}"
+        target, label = f"{thing.__module__}:{thing.__qualname__}", called(thing)
         if not target.startswith("slotbench."):
             _keep_digest(thing.__module__)
         own = {"family": getattr(thing, "family", None), **vars(thing), **described}
-        _check(target, own, _NEEDED.get(kind, ()), thing)
-        _add(kind, target, own, _facts(thing) if kind == "metrics" else {})
+        _check_class(kind, label, own, thing)
+        _add(kind, target, label, own, _facts(thing) if kind == "metrics" else {})
         return thing
 
     return add
@@ -145,30 +146,38 @@ def complete(entry: Entry, module: str) -> None:
             f"The target {entry.target!r} of {entry.name!r} cannot be found.",
             'For a class of the file itself, write f"{__name__}:CLASS".',
         ) from error
-    _check(entry.target, {"variants": entry.variants}, _NEEDED.get(entry.kind, ()), thing)
+    _check_class(entry.kind, called(thing), {"variants": entry.variants}, thing)
     if entry.kind == "metrics":
         _ENTRIES[entry.kind][entry.name] = replace(entry, facts=_facts(thing))
 
 
-def _add(kind: Kind, target: str, own: Mapping[str, Any], facts: dict[str, Any]) -> None:
+def called(thing: Any) -> str:
+    """A class or function as errors name it: ``Mine (mine.py)``."""
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    return f"{thing.__qualname__} ({Path(file).name if file else thing.__module__})"
+
+
+def _add(
+    kind: Kind, target: str, label: str, own: Mapping[str, Any], facts: dict[str, Any]
+) -> None:
     texts = ("name", "summary", "source", *(["family"] if kind == "objectives" else []))
-    _check(target, own, texts)
+    _check(label, own, texts)
     _load_index()
     name, variants = own["name"], tuple(own.get("variants", ()))
     before = _ENTRIES[kind].get(name)
     if before is not None and before.target != target:
-        raise UserError(
-            f"{target}: {kind} has {name!r} already ({before.target}).", "Choose another name."
-        )
+        said = f"{label}: the name {name!r} is taken by {before.target}."
+        raise UserError(said, "Choose another name.")
     described = (own["summary"], own["source"], target, own.get("family") or "")
     _ENTRIES[kind][name] = Entry(kind, name, *described, variants, facts)
 
 
 def _is_config(value: type) -> bool:
-    """Whether it is a frozen dataclass that can be made without arguments."""
-    made = getattr(value, "__dataclass_params__", None)
+    """Whether it is a frozen dataclass whose fields ``config.json`` can hold beside its own."""
+    made = vars(value).get("__dataclass_params__")  # an undecorated subclass would lose its fields
     return bool(made and made.frozen) and all(
-        not item.init or (item.default, item.default_factory) != (MISSING, MISSING)
+        (not item.init or (item.default, item.default_factory) != (MISSING, MISSING))
+        and item.name not in ("name", "alignment")
         for item in fields(value)
     )
 
@@ -201,11 +210,15 @@ _RULES: dict[str, tuple[Any, str, str]] = {
     ),
     "Config": (
         Annotated[type, Predicate(_is_config)],
-        "a frozen dataclass whose fields have defaults",
-        "Config = MyConfig",
+        "a frozen dataclass whose fields have defaults and other names than 'name' and 'alignment'",
+        "Config = MyConfig, a class that inherits Options, below @dataclass(frozen=True)",
     ),
     "keys": (Annotated[_Texts, MinLen(1)], "a tuple of patterns", 'keys = ("my-metric/*",)'),
     "version": (Annotated[int, Gt(0)], "a whole number from 1", "version = 1"),
+    "views": (Annotated[int, Ge(0)], "a whole number from 0", "views = 2"),
+    "reads": (_Texts, "a tuple of keys", 'reads = ("mask",)'),
+    "needs": (_Texts, "a tuple of arrays", 'needs = ("slots",)'),
+    "trains": (_Texts, "a tuple of arrays", 'trains = ("slots",)'),
     "shown": (_Texts, "a tuple of keys", 'shown = ("a",)'),
     "compared": (_Texts, "a tuple of keys", 'compared = ("a",)'),
     "directions": (
@@ -221,12 +234,22 @@ _RULES: dict[str, tuple[Any, str, str]] = {
     "better": (_Better, "1 (higher is better), -1 (lower) or 0 (neither)", "better = 1"),
 }
 """Class attribute -> the type of its value, what is expected, and an example."""
-_PARTS: tuple[Kind, ...] = ("cores", "objectives", "encoders", "decoders")
-_NEEDED: dict[Kind, tuple[str, ...]] = {
-    "datasets": ("variants", "licence", "sizes"),
-    "metrics": ("keys", "version", "better", "directions", "ranges", "shown", "compared"),
-    **dict.fromkeys(_PARTS, ("Config",)),
+_MODULE = "torch.nn.modules.module:Module"
+_BASES: dict[Kind, tuple[str, tuple[str, ...]]] = {
+    "datasets": ("slotbench.datasets.dataset:Dataset", ("variants", "licence", "sizes")),
+    "cores": ("slotbench.cores.core:Core", ("Config",)),
+    "objectives": ("slotbench.objectives.objective:Objective", ("Config", "views", "reads")),
+    "alignments": ("slotbench.objectives.alignment:Alignment", ()),
+    "encoders": (_MODULE, ("Config",)),
+    "decoders": (_MODULE, ("Config",)),
+    "metrics": (
+        "slotbench.evaluation.metric:Metric",
+        (*(fact for fact in FACTS if fact != "default"), "needs", "trains"),
+    ),
+    "engines": ("slotbench.suites.engines:Engine", ()),
+    "trackers": ("slotbench.tracking.tracker:Tracker", ()),
 }
+"""Kind -> the address of its base class, and the class attributes that are checked."""
 
 
 @cache
@@ -234,23 +257,49 @@ def _rule(attribute: str) -> TypeAdapter[Any]:
     return TypeAdapter(_RULES[attribute][0], config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _check(
-    target: str, own: Mapping[str, Any], attributes: Iterable[str], thing: Any = None
-) -> None:
+def _check_class(kind: Kind, label: str, own: Mapping[str, Any], thing: Any) -> None:
+    """:class:`UserError` where a class lacks its kind's base, an attribute or a method."""
+    if kind not in _BASES:
+        return
+    base, attributes = _BASES[kind]
+    bases = thing.__mro__[1:]
+    if base not in [f"{each.__module__}:{each.__qualname__}" for each in bases]:
+        module, _, name = base.partition(":")
+        said = f"{label}: expected a class that inherits {name}."
+        raise UserError(said, f"Write: from {module} import {name}")
+    _check(label, {**{each: getattr(thing, each, None) for each in attributes}, **own}, attributes)
+    if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
+        raise UserError(f"{label}: the class has no {' and no '.join(lacking)}.", "Write it.")
+    for name, method in vars(thing).items():
+        wanted = next((vars(each)[name] for each in bases if name in vars(each)), None)
+        if name.startswith("_") or not (inspect.isfunction(method) and inspect.isfunction(wanted)):
+            continue
+        takes, given = inspect.signature(method), inspect.signature(wanted).parameters
+        try:
+            takes.bind(*given)
+        except TypeError:
+            if any(each.kind == each.VAR_POSITIONAL for each in given.values()):
+                continue  # the base, such as nn.Module.forward, leaves it open
+            said = f"{label}: {name} takes ({', '.join(takes.parameters)})"
+            expected = f"({', '.join(given)})"
+            raise UserError(
+                f"{said}, expected {expected}.", f"Write: def {name}{expected}"
+            ) from None
+
+
+def _check(label: str, own: Mapping[str, Any], attributes: Iterable[str]) -> None:
     """:class:`UserError` names the class attribute that is missing or cannot be used."""
     for attribute in attributes:
-        value = own.get(attribute, getattr(thing, attribute, None))
+        value = own.get(attribute)
         _, expected, example = _RULES[attribute]
         try:
             _rule(attribute).validate_python(value)
         except ValidationError:
             said = "is missing" if value is None else f"is {value!r}"
             raise UserError(
-                f"{target}: the class attribute {attribute!r} {said}; expected {expected}.",
+                f"{label}: the class attribute {attribute!r} {said}; expected {expected}.",
                 f"Write: {example}",
             ) from None
-    if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
-        raise UserError(f"{target}: the class has no {' and no '.join(lacking)}.", "Write it.")
 
 
 def _facts(metric: Any) -> dict[str, Any]:

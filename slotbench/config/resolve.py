@@ -271,9 +271,6 @@ def _names(
 
 def _kinds(objective: str) -> dict[str, Any]:
     kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
-    for name in (name for name, kind in kinds.items() if not hasattr(kind, "takes_decoder")):
-        advice = "Let it inherit Objective of slotbench.objectives.objective."
-        raise UserError(f"The class of the objective {name!r} is no Objective.", advice)
     if len(kinds) > 1:
         check(objective, kinds)
     return kinds
@@ -285,7 +282,11 @@ def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:
     # A preset's fields are meant for its own encoder or decoder.
     if "name" in fields and fields["name"] != name:
         fields = {}
-    return kind(**{key: value for key, value in fields.items() if key in known})
+    try:
+        return kind(**{key: value for key, value in fields.items() if key in known})
+    except ValueError as error:  # a plugin's default, or a preset's value for its field
+        said = f"The Config of {section} {name!r} refuses a default: {error}."
+        raise UserError(said, "Change the default, or the range of the field.") from error
 
 
 def _alignment(objective: str, kinds: dict[str, Any], alignment: str | None) -> str | None:

@@ -348,7 +348,9 @@ def with_field(section: str, options: Any, name: str, value: str) -> Any:
     hints = get_type_hints(type(options))
     known = [item.name for item in dataclasses.fields(options)]
     if name not in known:
-        raise registry.unknown(f"field of section {section!r}", name, known)
+        raise registry.unknown(
+            "field", f"{section}.{name}", (f"{section}.{each}" for each in known)
+        )
     parsed = parse(value, hints[name], f"{section}.{name}")
     try:
         return dataclasses.replace(options, **{name: parsed})

@@ -141,8 +141,10 @@ def compute(metric: Metric, context: Context) -> dict[str, Result]:
         if error.args[0] not in frozen_pass.ARRAYS:
             raise
         return context.skip(metric.name, f"there are no {error.args[0]}")
-    if not isinstance(found, Mapping) or not all(isinstance(of, Result) for of in found.values()):
-        said = f"The metric {metric.name} gives no dictionary of Result."
+    if not isinstance(found, Mapping) or not all(
+        isinstance(key, str) and isinstance(result, Result) for key, result in found.items()
+    ):
+        said = f"The metric {metric.name} gives no dictionary of key and Result."
         raise UserError(said, "For example: return context.means({key: float tensor (images,)})")
     for key in found:
         if metrics.group_of(key) != metric.name:

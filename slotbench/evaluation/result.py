@@ -44,10 +44,11 @@ class Result:
     """Standard deviation over draws of the initial noise, where there are several."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "spread"):
-            number = getattr(self, name)
-            if number is not None and not math.isfinite(number):
-                raise ValueError(f"{name}={number}: expected a finite number or None")
+        for name, number in vars(self).items():
+            if number is not None and not (
+                isinstance(number, float | int) and math.isfinite(number)
+            ):
+                raise ValueError(f"{name}={number!r}: expected a finite number of Python, or None")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; holds no NaN, and ``spread`` only where there is one."""
@@ -107,6 +108,8 @@ def mean_result(per_image: Tensor | Array, seed: int) -> Result:
     values = torch.as_tensor(per_image).detach().double().cpu().numpy()
     if values.ndim != 1:
         raise ValueError(f"shape {values.shape}: expected one value an image, (n,)")
+    if np.isinf(values).any():
+        raise ValueError("infinite values: expected finite ones, or NaN for images to leave out")
     counted = values[~np.isnan(values)]
     left_out = len(values) - len(counted)
     if not len(counted):

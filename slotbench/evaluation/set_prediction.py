@@ -139,7 +139,7 @@ def true_sets(
     the layout has no ``position``.
     """
     prop = {prop.name: prop for prop in layout.properties}[COORDINATES]
-    position = np.asarray(properties[COORDINATES]).reshape(*visible.shape, -1)
+    position = np.asarray(properties[COORDINATES]).reshape(*visible.shape, prop.dim)
     names = [prop.name for prop in layout.properties if prop.kind == "categorical"]
     classes = _stacked([np.asarray(properties[name]) for name in names], visible.shape)
     return ObjectSets(scale_position(position, prop, train), classes, visible.astype(np.float64))

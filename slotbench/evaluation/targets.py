@@ -50,7 +50,9 @@ class Encoding:
                 raise ValueError(f"property {prop.name!r} has no classes")
             mean, scale = np.zeros(size), np.ones(size)
             if numeric and visible.any():
-                mean, scale = _moments(properties[prop.name].reshape(*visible.shape, -1)[visible])
+                mean, scale = _moments(
+                    properties[prop.name].reshape(*visible.shape, prop.dim)[visible]
+                )
             columns.append(slice(start, start + size))
             means.append(mean)
             scales.append(scale)
@@ -68,7 +70,7 @@ class Encoding:
         for prop, columns in zip(self.properties, self.columns, strict=True):
             values = torch.from_numpy(np.asarray(properties[prop.name]))
             if prop.kind == "numeric":
-                values = values.reshape(*values.shape[:2], -1).double()
+                values = values.reshape(*values.shape[:2], prop.dim).double()
                 parts.append(((values - self.mean[columns]) / self.scale[columns]).float())
             else:
                 classes = torch.arange(len(prop.classes))

@@ -1,14 +1,14 @@
 """Builds modules from a configuration; their weights depend on the seed alone."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from slotbench import registry
+from slotbench import plugins, registry
 from slotbench.config.run_config import RunConfig
 from slotbench.cores.core import Core, SlotOutput
 from slotbench.datasets.format.schema import Layout
@@ -44,10 +44,10 @@ def build(
     sections = config.sections
     try:
         with _building(config, "core", number):
-            encoder: nn.Module = _made(
-                nn.Module, config.component("encoder"), sections["encoder"], size
-            )
-            core: Core = _made(Core, config.component("core"), sections["core"], encoder)
+            given = {"config": sections["encoder"], "image_size": size}
+            encoder: nn.Module = _made(config.component("encoder"), given)
+            given = {"config": sections["core"], "encoder": encoder}
+            core: Core = _made(config.component("core"), given, keeps=("config", "encoder"))
         if start is not None:
             _start_core(core, start)
         members = {
@@ -55,7 +55,10 @@ def build(
             for part in config.parts
         }
     except ValueError as error:
-        raise UserError(f"{error}.", "Change it with --set SECTION.FIELD=VALUE.") from error
+        said, advice = f"{error}.", "Change it with --set SECTION.FIELD=VALUE"
+        if fault := plugins.blamed(error):
+            said, advice = fault.message, f"{advice}, or mend the plugin"
+        raise UserError(said, f"{advice}.") from error
     objective = next(iter(members.values()))
     if len(members) > 1:
         from slotbench.objectives.combination import Combination
@@ -100,13 +103,9 @@ def _objective(
     pieces: dict[str, Any] = {}
     with _building(config, section, number):
         if kind.takes_decoder:
-            pieces["decoder"] = _made(
-                nn.Module,
-                config.component("decoder"),
-                sections["decoder"],
-                sections["core"].width,
-                config.dataset.image_size,
-            )
+            given = {"config": sections["decoder"], "width": sections["core"].width}
+            given |= {"image_size": config.dataset.image_size}
+            pieces["decoder"] = _made(config.component("decoder"), given)
         if kind.takes_alignment:
             pieces["alignment"] = registry.get("alignments", str(config.alignment)).load()()
         if kind.takes_layout:
@@ -117,23 +116,28 @@ def _objective(
             from slotbench.cores.teachers import timm_teacher
 
             pieces["teachers"] = teachers or timm_teacher
-        objective: Objective = _made(Objective, kind, core, sections[section], **pieces)
+        given = {"core": core, "config": sections[section]}
+        objective: Objective = _made(kind, given, keeps=("core",), **pieces)
     return objective
 
 
-def _made(base: type, kind: Any, *values: Any, **more: Any) -> Any:
-    """An instance; :class:`UserError` where a plugin's class takes other arguments, or is none."""
-    name = f"{kind.__module__}.{kind.__qualname__}"
+def _made(kind: Any, given: Mapping[str, Any], keeps: Iterable[str] = (), **more: Any) -> Any:
+    """An instance, whose constructor gets the values ``given`` by place and ``more`` by name.
+
+    :class:`UserError` where a plugin's class takes others, or does not keep these attributes.
+    """
     try:
-        made = kind(*values, **more)
+        made = kind(*given.values(), **more)
     except TypeError as error:
-        if kind.__module__.startswith("slotbench."):
+        if kind.__module__.startswith("slotbench.") or plugins.blamed(error):
             raise
-        advice = "docs/own.md shows what each kind takes."
-        raise UserError(f"{name} cannot be made: {error}.", advice) from error
-    if not isinstance(made, base):
-        advice = f"Let it inherit {base.__name__} of {base.__module__}."
-        raise UserError(f"{name} is no {base.__name__}.", advice)
+        said = f"{registry.called(kind)} cannot be made: {error}."
+        advice = f"Write: def __init__(self, {', '.join([*given, *more])})"
+        raise UserError(said, advice) from error
+    for name in keeps:
+        if getattr(made, name, None) is not given[name]:
+            said = f"{registry.called(kind)} does not keep its {name!r}."
+            raise UserError(said, "Pass it to super().__init__(), first thing in the constructor.")
     return made
 
 
@@ -144,13 +148,12 @@ def check_core(core: Core, images: Tensor) -> None:
     :class:`UserError` names the class and the fault: shapes, values that are not finite, or
     attention that does not sum to 1 over the slots.
     """
-    name = f"{type(core).__module__}.{type(core).__qualname__}"
+    name = registry.called(type(core))
     noise = core.noise(2, torch_generator("check"))
     if noise is not None and getattr(noise, "shape", ())[:2] != (2, core.num_slots):
-        said = (
-            f"The core {name}: noise(2, generator) gives no (2, {core.num_slots}, D) and not None."
-        )
-        raise UserError(said, "Return a tensor, or None where the slots start from no noise.")
+        said = f"The core {name}: noise(2, generator) gives {_kind(noise)}, "
+        said += f"expected a tensor (2, {core.num_slots}, D), or None."
+        raise UserError(said, "None means that the slots start from no noise.")
     for fault in _faults(core.eval()(images), (len(images), core.num_slots, core.config.width)):
         raise UserError(f"The core {name} breaks its contract: {fault}.", "docs/cores.md shows it.")
 
@@ -160,16 +163,23 @@ def check_losses(objective: Objective, losses: Any) -> None:
     fault = ""
     if not (isinstance(losses, Mapping) and "loss" in losses):
         fault = "loss() returns no dictionary with the key 'loss'"
-    elif wrong := [key for key, value in losses.items() if not _is_number(value)]:
-        fault = f"{wrong[0]!r} of its losses is no tensor with a single real number"
+    elif wrong := {key: value for key, value in losses.items() if not _is_number(value)}:
+        key, value = next(iter(wrong.items()))
+        fault = f"{key!r} of its losses is {_kind(value)}, expected a real tensor of shape ()"
     elif taken := [key for key in losses if not isinstance(key, str) or key in COLUMNS]:
         fault = f"{taken[0]!r} cannot be the name of a loss"
     elif not losses["loss"].requires_grad:
         fault = "its loss does not depend on any weight"
     if fault:
-        name = f"{type(objective).__module__}.{type(objective).__qualname__}"
-        said = f"The objective {name} breaks its contract: {fault}."
-        raise UserError(said, "docs/objectives.md shows it.")
+        said = f"The objective {registry.called(type(objective))} breaks its contract: {fault}."
+        raise UserError(said, 'For example: return {"loss": tensor, "part": tensor}')
+
+
+def _kind(value: Any) -> str:
+    """``torch.float32 (2, 3)``, or the type of what is no tensor."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return type(value).__name__
 
 
 def _is_number(value: Any) -> bool:
@@ -182,9 +192,8 @@ def _faults(output: Any, wanted: tuple[int, int, int]) -> Iterator[str]:
         yield f"it returns {type(output).__name__}, expected SlotOutput"
         return
     for part, values in output._asdict().items():
-        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        if kind not in FLOATS:
-            yield f"{part} are {kind}, expected torch.float32"
+        if not isinstance(values, Tensor) or values.dtype not in FLOATS:
+            yield f"{part} are {_kind(values)}, expected torch.float32"
             return
     slots, attention, features = output
     batch, count, _ = wanted

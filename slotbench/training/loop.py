@@ -37,7 +37,7 @@ from slotbench.training.distributed import Loss, agree, gone, mean, own_rows, sh
 from slotbench.training.flops import flops_of_step, flops_of_whole_step
 from slotbench.training.signals import StopRequest, asked, signals
 
-NOT_FINITE = "Halve the learning rate: --set train.learning_rate=NUMBER. Of your own loss: mend it."
+NOT_FINITE = "Mend the loss if it is yours. Else: --set train.learning_rate=NUMBER, half as large."
 VAL_BATCHES = 8
 """The validation loss is the mean over so many batches."""
 

@@ -22,6 +22,7 @@ from slotbench.datasets.prepare.parts import Parts, folder_of, join, sole_writer
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.prepare.stored_features import add_features
 from slotbench.errors import UserError
+from slotbench.evaluation.targets import Encoding
 from slotbench.results import SHIPPED, verify
 from tests.commands import held_open
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
@@ -136,9 +137,16 @@ def test_a_split_without_images_is_named(tmp_path):
             dataset.first("test", 7)
 
 
-def test_a_layout_may_have_no_objects_and_names_each_property_once():
+def test_a_layout_may_have_no_objects_and_names_each_property_once(tmp_path):
     none = replace(LAYOUT, objects=0)
-    assert none.problem(none.empty(2)) == ""
+    empty = none.empty(2)
+    assert none.problem(empty) == ""
+    join(tmp_path / "a.h5", none, {key: [empty] for key in SPLITS}, ATTRIBUTES)
+    with DatasetFile(tmp_path / "a.h5") as dataset:
+        assert dataset.layout == none
+        properties = {prop.name: empty[prop.key] for prop in none.properties}
+        targets = Encoding.fit(none, properties, empty["visible"]).encode(properties)
+        assert targets.shape[:2] == (2, 0)
     with pytest.raises(ValueError, match="2 properties are called 'color'"):
         replace(LAYOUT, properties=LAYOUT.properties[:1] * 2)
 

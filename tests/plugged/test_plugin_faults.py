@@ -9,17 +9,49 @@ from slotbench.files import read_json
 from tests.plugged.texts import CORE, DISCS, DOTS, METRIC, OBJECTIVE, SMALL
 
 RENDERED = "return batch"
-DOUBLE = "slots are torch.float64, expected torch.float32"
+DOUBLE = r"slots are torch.float64 \(8, 3, 32, 32\), expected torch.float32"
 MATRIX = "context.means({'mine/a': __import__('torch').ones(3, 2)})"
+ZERO = (
+    "__import__('dataclasses').make_dataclass('C', "
+    "[('a', __import__('slotbench').fields.Positive, 0.0)], bases=(NoOptions,), frozen=True)"
+)
+MADE = "super().__init__(core)"
+RESULT = "__import__('slotbench').evaluation.result.Result"
+SINGLE = f"{{'mine/a': {RESULT}(__import__('numpy').float32(0.5), 1)}}"
+INFINITE = "context.means({'mine/a': __import__('torch').ones(3) / 0})"
 FAULTS = {
     "raises": (OBJECTIVE, "mean = ", "mean = 1 / 0 #", "mine.py, line 15: ZeroDivisionError"),
-    "takes less": (OBJECTIVE, "core, config)", "core)", "Mine cannot be made: "),
-    "no base": (OBJECTIVE, "(Objective)", "", "the objective 'mine' is no Objective"),
+    "takes less": (
+        OBJECTIVE,
+        "core, config)",
+        "core)",
+        r"Mine \(mine.py\) cannot be made: .* Write: def __init__\(self, core, config\)",
+    ),
+    "refuses": (OBJECTIVE, MADE, "raise ValueError('odd')", "12: ValueError: odd. Change it .* or"),
+    "adds None": (OBJECTIVE, MADE, "None + 1", "mine.py, line 12: TypeError: unsupported operand"),
+    "no core": (OBJECTIVE, MADE, "super().__init__(config)", "does not keep its 'core'"),
+    "bare": (OBJECTIVE, MADE, "self.hidden = 3", r"Pass it to super\(\).__init__"),
+    "a default": (
+        OBJECTIVE,
+        '"control", NoOptions',
+        f'"control", {ZERO}',
+        "mine' refuses .* a=0.0",
+    ),
     "no loss": (OBJECTIVE, '"loss": mean', '"mean": mean', "no dictionary with the key 'loss'"),
     "no dictionary": (OBJECTIVE, '{"loss": mean}', "mean", "no dictionary with the key 'loss'"),
-    "a vector": (OBJECTIVE, "mean()", "mean(0)", "'loss' of its losses is no tensor with a single"),
-    "a text": (OBJECTIVE, "mean}", "mean, 'a': 'x'}", "'a' of its losses is no tensor with"),
-    "a complex": (OBJECTIVE, "mean()", "mean() * 1j", "no tensor with a single real number"),
+    "a vector": (
+        OBJECTIVE,
+        "mean()",
+        "mean(0)",
+        r"'loss' of its losses is torch.float32 \(\d+, \d+\)",
+    ),
+    "a text": (
+        OBJECTIVE,
+        "mean}",
+        "mean, 'a': 'x'}",
+        "'a' of its losses is str, expected a real tensor",
+    ),
+    "a complex": (OBJECTIVE, "mean()", "mean() * 1j", r"is torch.complex64 \(\)"),
     "a column": (OBJECTIVE, "mean}", "mean, 'step': mean}", "'step' cannot be the name of a loss"),
     "leaves": (OBJECTIVE, "mean = ", "raise SystemExit #", "mine.py, line 15: SystemExit"),
     "no file": (OBJECTIVE, "mean = ", "open('x') #", "mine.py, line 15: FileNotFoundError"),
@@ -71,13 +103,20 @@ FAULTS = {
         DISCS,
         '"numeric", dim=3',
         '"number", dim=3',
-        "layout is no layout: properties.0.kind",
+        r"Dots \(mine.py\) is no layout: properties.0.kind",
     ),
-    "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of Result"),
+    "no results": (METRIC, "1 / 0", "[1]", "The metric mine gives no dictionary of key and Result"),
+    "a number of NumPy": (
+        METRIC,
+        "1 / 0",
+        SINGLE,
+        "value=.*0.5.*: expected a finite number of Python",
+    ),
+    "infinite": (METRIC, "1 / 0", INFINITE, "or NaN for images to leave out"),
     "another key": (
         METRIC,
         "1 / 0",
-        "{'x': __import__('slotbench').evaluation.result.Result(1.0, 1)}",
+        f"{{'x': {RESULT}(1.0, 1)}}",
         "The metric mine gives 'x', which is none of its keys",
     ),
 }

@@ -135,7 +135,7 @@ def test_a_file_adds_names_to_every_process_and_the_run_remembers_it(tmp_path, c
     ],
 )
 def test_the_option_is_understood_wherever_it_stands(command, capsys, words):
-    Path("mine.py").write_text(MINE)
+    Path("mine.py").write_text(MINE + "\n\nprint('no result')\n")
     assert command(*words, "--json") == 0
     assert "mine" in [entry["name"] for entry in json.loads(capsys.readouterr().out)["objectives"]]
     assert os.environ[plugins.VARIABLE] == str(Path("mine.py").resolve())
@@ -143,6 +143,15 @@ def test_the_option_is_understood_wherever_it_stands(command, capsys, words):
 
 REGISTERED = """from slotbench.registry import register
 register("cores", "half", "h", "h", f"{__name__}:Half")
+"""
+NAMED = "make_dataclass('C', [('name', str, '')], frozen=True)"
+BARE = """from torch import nn
+from slotbench.registry import register
+
+
+@register("encoders")
+class Mine(nn.Module):
+    name = summary = source = "m"
 """
 BASE = "from slotbench.objectives.objective import Objective\n"
 
@@ -162,19 +171,25 @@ MISTAKES = {
     "missing": (None, "there is no such file"),
     "raises": ("x = 1\nx.y\n", "line 2: AttributeError"),
     "syntax": ("x = 1\n\ndef (\n", "line 3: SyntaxError"),
-    "exists": (MINE.replace('"mine"', '"random"'), "objectives has 'random' already"),
+    "exists": (MINE.replace('"mine"', '"random"'), "Mine (bad.py): the name 'random' is taken by"),
     "nothing": ("x = 1\n", "registers nothing"),
-    "half": (MINE + "raise ValueError('too late')\n", "line 10: ValueError: too late"),
+    "half": (MINE + "raise ValueError('too late')\n", "line 11: ValueError: too late"),
     "no name": (MINE.replace("name, summary", "named, summary"), "attribute 'name' is missing"),
     "family": (MINE.replace('"control"', '"../x"'), "such as reconstruction, self-supervised"),
-    "no config": (MINE.replace("Config = NoOptions", ""), "attribute 'Config' is missing"),
-    "kind": (MINE.replace("objectives", "objective"), "Did you mean 'objectives'"),
-    "address": (f"{REGISTERED}class Half: ...\n", "the class attribute 'Config' is missing"),
+    "no base": (MINE.replace("(Random)", ""), "expected a class that inherits Objective"),
+    "no config": (BARE, "attribute 'Config' is missing"),
+    "kind": (MINE.replace('"objectives"', '"objective"'), "Did you mean 'objectives'"),
+    "address": (f"{REGISTERED}class Half: ...\n", "expected a class that inherits Core"),
     "no class": (REGISTERED, "cannot be found"),
     "config is a class": (mine("dict"), "expected a frozen dataclass"),
     "config may change": (mine("make_dataclass('C', [])"), "expected a frozen dataclass"),
     "config asks": (mine("make_dataclass('C', ['a'], frozen=True)"), "whose fields have defaults"),
-    "abstract": (f"{BASE}{MINE}".replace("Mine:", "Mine(Objective):"), "the class has no loss"),
+    "config drops": (mine("type('C', (NoOptions,), {})"), "below @dataclass(frozen=True)"),
+    "config has a name": (mine(NAMED), "other names than 'name' and 'alignment'"),
+    "abstract": (f"{BASE}{MINE}".replace("(Random)", "(Objective)"), "the class has no loss"),
+    "views": (MINE.replace("Config =", "views = 'two'; Config ="), "'views' is 'two'"),
+    "takes less": (METRIC.replace(", context", ""), "takes (self), expected (self, context)"),
+    "an array": (metric("needs = ('slots')"), "'needs' is 'slots'; expected a tuple of arrays"),
     "long": (MINE.replace('"mine"', f'"{"m" * 65}"'), "at most 64 small letters"),
     "no call": (MINE.replace('("objectives")', ""), 'Write: @register("objectives")'),
     "a path": (DISCS.replace('"three"', '"th/ree"'), "tuple of names that files may have"),
@@ -185,7 +200,7 @@ MISTAKES = {
     "direction": (metric("directions = {'a': 2}"), "'directions' is {'a': 2}"),
     "range": (metric("ranges = {'a': (0,)}"), "'ranges' is {'a': (0,)}"),
     "shown": (metric("shown = 'a'"), "'shown' is 'a'; expected a tuple"),
-    "no variants": (MINE.replace("objectives", "datasets"), "attribute 'variants' is missing"),
+    "no variants": (DISCS.replace("variants,", "named,"), "attribute 'variants' is missing"),
 }
 
 

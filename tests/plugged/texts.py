@@ -27,10 +27,11 @@ class Mine(Metric):
 """
 MINE = """from slotbench.registry import register
 from slotbench.fields import NoOptions
+from slotbench.objectives.control import Random
 
 
 @register("objectives")
-class Mine:
+class Mine(Random):
     name, summary, source = "mine", "m", "m"
     family = "control"
     Config = NoOptions

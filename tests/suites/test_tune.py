@@ -148,7 +148,7 @@ FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score
         ("tuned", "train.clip", "1", "preset tuned: expected the preset that"),
         ("quick", "nothing.clip", "1", "Unknown section 'nothing'"),
         ("quick", "decoder.channels", "8", "the objective 'simclr' has no decoder"),
-        ("quick", "train.nothing", "1", "Unknown field of section 'train' 'nothing'"),
+        ("quick", "train.nothing", "1", "Unknown field 'train.nothing'"),
         ("quick", "train.clip", "x", "train.clip=x: expected a number"),
         ("quick", "encoder.name", "nothing", "Unknown encoder 'nothing'"),
         ("quick", "clip", "1", "expected SECTION.FIELD=VALUE"),

@@ -174,8 +174,8 @@ class Layout:
     def check(self, batch: Batch) -> int:
         """The number of rows in ``batch``; ValueError where an array breaks the layout."""
         expected = self.stored()
-        if set(batch) != set(expected):
-            raise ValueError(f"arrays {sorted(batch)}, expected {sorted(expected)}")
+        for key in sorted(batch.keys() ^ expected.keys()):
+            raise ValueError(f"{key}: {'missing' if key in expected else 'not in the layout'}")
         n = len(batch["image"])
         for key, (shape, dtype) in expected.items():
             if batch[key].shape != (n, *shape) or batch[key].dtype != dtype:

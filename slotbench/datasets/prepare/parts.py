@@ -228,8 +228,10 @@ def create(file: h5py.File, split: str, layout: Layout) -> h5py.Group:
         # With one chunk an image, the loader can read any image alone.
         picture = key in ("image", "mask")
         chunks = (1, *lead, *shape[len(lead) :]) if picture else (1024, *shape)
+        chunks = tuple(max(1, size) for size in chunks)  # a layout may have no objects
         packing = {"chunks": chunks, "compression": "gzip", "compression_opts": 1}
-        group.create_dataset(key, (0, *shape), dtype, maxshape=(None, *shape), **packing)
+        most = (None, *(size or None for size in shape))
+        group.create_dataset(key, (0, *shape), dtype, maxshape=most, **packing)
     for prop in layout.properties:
         described = group[prop.key].attrs
         described["kind"], described["unit"] = prop.kind, prop.unit

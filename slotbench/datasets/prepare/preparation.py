@@ -209,7 +209,7 @@ def _render(
     try:
         Layout.from_json(dataset.layout.to_json())
     except (AttributeError, ValueError) as error:
-        said = f"{_class(dataset)}.layout is no layout: {error}."
+        said = f"The layout of {registry.called(type(dataset))} is no layout: {error}."
         raise plugins.blamed(error) or UserError(said, "docs/own.md names an example.") from error
     parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
@@ -225,10 +225,6 @@ def _render(
     parts.remove()
 
 
-def _class(dataset: Dataset) -> str:
-    return f"{type(dataset).__module__}.{type(dataset).__qualname__}"
-
-
 def _checked(dataset: Dataset, parts: Made) -> Made:
     """Rendered parts; :class:`UserError` names the dataset where one breaks the layout."""
     for task, batch in parts:
@@ -239,9 +235,9 @@ def _checked(dataset: Dataset, parts: Made) -> Made:
         except (TypeError, AttributeError, ValueError) as error:
             fault = str(error)
         if fault:
-            call = f"{_class(dataset)}.render({split!r}, {start}, {stop})"
+            said = f"render({split!r}, {start}, {stop}) of {registry.called(type(dataset))}"
             advice = "docs/own.md names an example; layout.empty(n) makes such arrays."
-            raise UserError(f"{call} breaks the layout: {fault}.", advice)
+            raise UserError(f"{said} breaks the layout: {fault}.", advice)
         yield task, batch
 
 
