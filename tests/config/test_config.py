@@ -65,7 +65,7 @@ def test_slots_default_to_one_more_than_the_objects(blocks):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.stepps=3", "Did you mean 'steps'"),
+        ("train.stepps=3", "Did you mean 'train.steps'"),
         ("trian.steps=3", "Did you mean 'train'"),
         ("train.steps=many", "expected a whole number"),
         ("train.compile=perhaps", "expected true or false"),
