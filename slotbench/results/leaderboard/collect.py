@@ -122,10 +122,9 @@ def _count_once(found: list[Found]) -> None:
         if clash:
             others = " and ".join(run.run for run in chosen[1:])
             chosen[0].problems.append(f"has other numbers in its copy {others}: none counts")
-        elif local and any(_numbers(run) != _numbers(local[0]) for run in counting):
-            local[0].problems.append(
-                "a published copy has other numbers; those of this machine count"
-            )
+        elif local and any(_other_numbers(run, local[0]) for run in counting):
+            told = "a published copy has other numbers; those of this machine count"
+            local[0].warnings.append(f"seed {local[0].seed}: {told}")
         # A duplicate is not reported, even where it failed.
         keep = chosen[:1] or [run for run in group if not run.published][:1] or group[:1]
         for run in group:
@@ -136,6 +135,13 @@ def _count_once(found: list[Found]) -> None:
 
 def _numbers(run: Found) -> tuple[object, object]:
     return run.values, run.versions
+
+
+def _other_numbers(one: Found, other: Found) -> bool:
+    """Whether two copies differ in a number that both have, of one version of its metric."""
+    both = one.values.keys() & other.values.keys()
+    same = (key for key in both if one.versions[key] == other.versions[key])
+    return any(one.values[key] != other.values[key] for key in same)
 
 
 def _same_protocol(found: Iterable[Found]) -> None:
