@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DATA, RESULTS = Path("data"), Path("results")
 Place = Path | str
-"""Of a file or folder."""
+"""The path of a file or folder."""
 RunName = Union[str, Path, "Run"]
 """A run: its directory, a unique beginning of its id, or itself."""
 

@@ -70,12 +70,13 @@ def store(
 def command(config: Document) -> str:
     """The command that evaluates an entry again."""
     dataset = f"{config['dataset']['name']}:{config['dataset']['variant']}"
-    seed = f" --seed {config['seed']}" if config["seed"] else ""
     if config["kind"] == "baseline":
-        name = str(config["name"]).removeprefix("baseline:")
-        return f"slotbench evaluate --baseline {name} --dataset {dataset}{seed}"
-    named = f"--dataset {dataset} --name {shlex.quote(str(config['name']))}"
-    source = config["source"]
-    decoder = " --mask-source decoder" if source.get("mask_source") == "decoder" else ""
-    file = shlex.quote(str(source["file"]))
-    return f"slotbench evaluate --predictions {file} {named}{decoder}{seed}"
+        words = ["--baseline", str(config["name"]).removeprefix("baseline:"), "--dataset", dataset]
+        options = {"slots": config.get("slots"), "seed": config["seed"]}
+    else:
+        source = config["source"]
+        words = ["--predictions", str(source["file"]), "--dataset", dataset]
+        words += ["--name", str(config["name"])]
+        options = {"mask-source": source.get("mask_source"), "seed": config["seed"]}
+    words += [word for key, value in options.items() if value for word in (f"--{key}", str(value))]
+    return f"slotbench evaluate {shlex.join(words)}"

@@ -103,7 +103,8 @@ def run(found: Run) -> dict[str, Any]:
     if found.checkpoint.is_file():
         saved = checkpoint.load(found.checkpoint, config.id)
         if saved.step < status["step"]:
-            raise UserError(f"{found.checkpoint} is of step {saved.step}, status.json says more.")
+            said = f"is of step {saved.step:,}; status.json says {status['step']:,}"
+            raise UserError(f"{found.checkpoint} {said}.")
     if status["state"] == "done":
         read_model(found)
     judged = found.evaluation.is_file()

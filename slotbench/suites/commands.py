@@ -41,7 +41,9 @@ def find(reference: str, results_dir: Path) -> Suite:
         here = Journal(results_dir, reference).snapshot
         if here.is_file():
             return read(here)
-    raise registry.unknown("suite", reference, known, "Type: slotbench list suites, or a file.")
+    raise registry.unknown(
+        "suite", reference, known, "Type a name of: slotbench list suites, or a TOML file."
+    )
 
 
 def planned(suite: Suite, where: Where) -> Plan:

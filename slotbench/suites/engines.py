@@ -25,7 +25,7 @@ class Task:
     """The run's directory, absolute."""
     id: str
     choice: Mapping[str, Any]
-    """The fields of :class:`slotbench.api.Choice`."""
+    """The fields of :class:`slotbench.config.resolve.Choice`."""
     data_dir: str
     results_dir: str
     device: str

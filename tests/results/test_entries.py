@@ -18,7 +18,8 @@ def add_entry(results, numbers, *, warnings=(), seed=0, kind="external", name=SL
     """Write one entry as ``slotbench evaluate`` does."""
     own = {"slots": 7, "version": 1}
     if kind == "external":
-        own = {"source": {"file": "my masks.npz", "sha256": "0" * 64}}
+        source = {"file": "my masks.npz", "sha256": "0" * 64, "mask_source": "predictor"}
+        own = {"source": source}
     config = {"kind": kind, "name": name, "seed": seed, "dataset": make_config()["dataset"], **own}
     evaluation = make_evaluation(config, numbers, **fields)
     return entries.store(config, evaluation, list(warnings), results, 1)
@@ -91,9 +92,10 @@ def test_an_entry_of_other_images_is_left_out_with_the_command_to_mend_it(tmp_pa
     assert (
         "was evaluated on 1000 images at 32x32 px, others on 2000 at 64x64: left out. Type: "
         "slotbench evaluate --predictions 'my masks.npz' --dataset clevr:clevr6 --name "
-        "'SLATE (authors'\"'\"' code)' --seed 1"
+        "'SLATE (authors'\"'\"' code)' --mask-source predictor --seed 1"
     ) in text
-    assert "slotbench evaluate --baseline kmeans --dataset clevr:clevr6 --seed 2" in text
+    again = "slotbench evaluate --baseline kmeans --dataset clevr:clevr6 --slots 7 --seed 2"
+    assert again in text
 
 
 def test_half_written_entries_are_listed_and_do_not_crash(tmp_path):
