@@ -22,7 +22,8 @@ Text = Annotated[str, AfterValidator(plain)]
 Device = Annotated[Text, AfterValidator(lambda name: _THREAD.sub("1 thread", name))]
 """Earlier runs wrote "cpu, 1 threads"."""
 Whole = Annotated[int, Interval(ge=0, lt=2**63)]
-Number = float | None
+Number = Annotated[float, Interval(ge=-1e30, le=1e30)] | None
+"""Sums and squares of these are finite, too."""
 State = Literal["new", "running", "done", "failed", "interrupted"]
 
 
@@ -132,6 +133,7 @@ class Config(Schema):
     source: dict[str, Any] = Field(default_factory=dict)
     trained_on: Text | None = None
     """Of a transfer, whose ``dataset`` is the data that the run was judged on."""
+    judged_slots: Whole | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
@@ -141,6 +143,8 @@ class Config(Schema):
             raise ValueError("an entry needs a name")
         if self.kind == "external" and not isinstance(self.source.get("file"), str):
             raise ValueError("an external entry needs the name of its file in source")
+        if self.trained_on is not None and self.judged_slots is None:
+            raise ValueError("a transfer needs its number of slots in judged_slots")
         return self
 
 

@@ -292,6 +292,24 @@ def test_a_damaged_published_record_is_left_out(tmp_path):
     assert "cannot be read" in to_csv(results(tmp_path))
 
 
+def test_no_mean_of_numbers_that_are_read_is_infinite(tmp_path):
+    for seed in range(3):
+        write(add_run(tmp_path, seed=seed) / "status.json", make_status(seconds=1.7e308))
+        add_run(tmp_path, {DECODER: 1.7e308}, seed=seed + 3)
+    add_run(tmp_path, {DECODER: 0.8}, seed=6)
+    board = leaderboard(tmp_path)
+    board.to_json_text()
+    assert sum("should be less than" in text for text in board.warnings) == 6
+
+
+@pytest.mark.parametrize("fields", [{"init": None}, {"extended": None}, {"trained_on": "x"}])
+def test_one_odd_config_stops_no_other_run(tmp_path, fields):
+    add_run(tmp_path, {DECODER: 0.8})
+    config = add_run(tmp_path, {}, seed=1) / "config.json"
+    write(config, {**json.loads(config.read_text()), **fields})
+    assert only(leaderboard(tmp_path))["metrics"][DECODER]["mean"] == 0.8
+
+
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [(None, "overrides", 5), ("dataset", "image_size", "x"), (None, "dataset", [])],

@@ -194,8 +194,9 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
         found.budget = parsed.train.images
         same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
         # Each seed follows an earlier run of its own; the rows are the same.
-        for key in config.keys() & {"init", "extended"}:
-            same[key] = {name: of for name, of in config[key].items() if name not in _APART}
+        for key in ("init", "extended"):
+            if config.get(key) is not None:
+                same[key] = {name: of for name, of in config[key].items() if name not in _APART}
         if parsed.init is not None:
             # What the earlier run has cost is not in the budget.
             found.budget += f" after {parsed.init.objective} on {parsed.init.dataset}"
