@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.format.dataset_file import DatasetFile, opened
+from slotbench.datasets.format.dataset_file import DatasetFile, opened, storage_problem
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import SOURCES
@@ -43,8 +43,6 @@ MOST_BYTES = 1 << 33
 """Largest array that is held in memory: slots, and any array of an .npz."""
 MOST_IMAGE_VALUES = 1 << 27
 """Most mask values of one image."""
-MOST_CHUNK = 1 << 30
-"""Largest HDF5 chunk in bytes; it is unpacked as a whole."""
 BLOCK = 1 << 23
 """Values that are read at a time."""
 _HEADERS = {
@@ -173,10 +171,8 @@ class PredictionFile:
         array = file[name]
         if not isinstance(array, h5py.Dataset) or array.shape is None:
             raise self.fail(name, "is no array")
-        if array.external or array.is_virtual:
-            raise self.fail(name, "is stored in other files; expected the array itself")
-        if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK:
-            raise self.fail(name, f"has chunks of {array.chunks}; expected at most 1 GiB each")
+        if problem := storage_problem(array):
+            raise self.fail(name, problem)
         return Info(array.shape, array.dtype)
 
 

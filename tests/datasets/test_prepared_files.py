@@ -55,6 +55,12 @@ def external(file):
     file.create_dataset("train/mask", (48, 32, 32), np.uint8, external=stored)
 
 
+def chunked(file):
+    del file["train/mask"]
+    shape = {"shape": (48, 32, 32), "maxshape": (None, 32, 32), "chunks": (1 << 21, 32, 32)}
+    file.create_dataset("train/mask", dtype=np.uint8, **shape)
+
+
 def huge(file):
     for key in LAYOUT.arrays():
         file[f"train/{key}"].resize(10**9, axis=0)
@@ -82,6 +88,7 @@ HOSTILE = [
     (linked("train/mask", h5py.SoftLink("/val/mask")), "train/mask is a link"),
     (virtual, "train/mask is stored in other files"),
     (external, "train/mask is stored in other files"),
+    (chunked, "at most 1 GiB each"),
     (huge, "more rows than the file can hold"),
     (attribute("name", "../../home/owned"), "name cannot be '../../home/owned'"),
     (attribute("licence", "CC0\x1b[31m"), "licence has characters that cannot be printed"),
@@ -90,6 +97,7 @@ HOSTILE = [
     (attribute("layout", WIDE), "layout.objects should be less than 255"),
     (attribute("layout", "{NaN"), "layout invalid JSON"),
     (attribute("schema", 99), "schema 99 is newer"),
+    (attribute("schema", True), "'schema' is not a version"),
     (attribute("schema", 0), "'schema' is not a version"),
     (attribute("manifest", "[1]"), "manifest expected keys and values"),
     (attribute("recipe", "0" * 64), "the recipe does not match the attributes"),

@@ -1,5 +1,6 @@
 """Reads prepared datasets, whose layout is in :mod:`slotbench.datasets.format.schema`."""
 
+import math
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -30,6 +31,8 @@ AGAIN = "Prepare it again, with --force."
 Keys = tuple[str, ...] | None
 MOST_COMPRESSED = 1100
 """Most bytes of content for each byte of a file; gzip reaches 1,032."""
+MOST_CHUNK = 1 << 30
+"""Largest HDF5 chunk in bytes; it is unpacked as a whole."""
 _BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for damaged or hostile content."""
 
@@ -65,7 +68,7 @@ class DatasetFile:
 
     def _known_attributes(self) -> Attributes:
         version = self.attributes.get("schema")
-        if not isinstance(version, int) or version < 1:
+        if type(version) is not int or version < 1:
             raise self._wrong("attribute 'schema' is not a version; not a slotbench dataset")
         if version > SCHEMA_VERSION:
             raise self._wrong(
@@ -110,8 +113,8 @@ class DatasetFile:
         for parent in parents:
             group = self._child(group, parent, f"{split}/{key}", h5py.Group)
         array = self._child(group, name, f"{split}/{key}", h5py.Dataset)
-        if array.is_virtual or array.external:
-            raise self._wrong(f"{split}/{key} is stored in other files", AGAIN)
+        if problem := storage_problem(array):
+            raise self._wrong(f"{split}/{key} {problem}", AGAIN)
         return array
 
     def _expected(self, split: str) -> dict[str, ArraySpec]:
@@ -249,6 +252,15 @@ class DatasetFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def storage_problem(array: h5py.Dataset) -> str:
+    """Why an array is not read: it lies in other files, or its chunks fill the memory; or ""."""
+    if array.external or array.is_virtual:
+        return "is stored in other files; expected the array itself"
+    if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK:
+        return f"has chunks of {array.chunks}; expected at most 1 GiB each"
+    return ""
 
 
 def opened(path: Path) -> h5py.File:
