@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slotbench.datasets.format.dataset_file import DatasetFile, opened, storage_problem
+from slotbench.datasets.format.dataset_file import DatasetFile, names_in, opened, storage_problem
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import SOURCES
@@ -106,7 +106,7 @@ class PredictionFile:
                 names = [name.removesuffix(".npy") for name in self.file.namelist()]
             elif h5py.is_hdf5(path):
                 self.file = opened(path)
-                names = list(self.file.keys())
+                names = names_in(self.file)
             else:
                 raise UserError(
                     f"{path} is neither an .npz file nor HDF5.",

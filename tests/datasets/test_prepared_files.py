@@ -88,6 +88,7 @@ HOSTILE = [
     (linked("train/mask", h5py.SoftLink("/val/mask")), "train/mask is a link"),
     (virtual, "train/mask is stored in other files"),
     (external, "train/mask is stored in other files"),
+    (lambda file: file.create_group(b"test-\xff"), "a split cannot be called"),
     (chunked, "at most 1 GiB each"),
     (huge, "more rows than the file can hold"),
     (attribute("name", "../../home/owned"), "name cannot be '../../home/owned'"),

@@ -1,6 +1,7 @@
 """Reads prepared datasets, whose layout is in :mod:`slotbench.datasets.format.schema`."""
 
 import math
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -81,9 +82,9 @@ class DatasetFile:
         for split in SPLITS:
             if split not in self.file:
                 raise self._wrong(f"split {split!r} is missing")
-        for split in self.file:
-            self._child(self.file, split, split, h5py.Group)
+        for split in names_in(self.file):
             check_name("split", split)
+            self._child(self.file, split, split, h5py.Group)
             self._specs[split] = specs = self._expected(split)
             rows: int | None = None
             for key, (shape, dtype) in specs.items():
@@ -252,6 +253,11 @@ class DatasetFile:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def names_in(group: h5py.Group) -> list[str]:
+    """What a group holds; h5py gives bytes for names that are not UTF-8."""
+    return [name if isinstance(name, str) else os.fsdecode(name) for name in group]
 
 
 def storage_problem(array: h5py.Dataset) -> str:
