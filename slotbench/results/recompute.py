@@ -21,11 +21,11 @@ from slotbench.config.run_config import RunConfig
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.evaluate import evaluate as judge
-from slotbench.files import parse_document
+from slotbench.files import Model, parse_document
 from slotbench.objectives.objective import Objective
 from slotbench.progress import bar, say
 from slotbench.results.bundle import Bundle, check_hashes, open_bundle
-from slotbench.results.documents import Config, Evaluation
+from slotbench.results.documents import Config, Environment, Evaluation, Status
 from slotbench.results.models import open_dataset
 from slotbench.training import devices
 from slotbench.training.build import build
@@ -41,6 +41,8 @@ _MOST_VALUES = 2_000_000_000
 """Most values that these calls may make in all."""
 _BATCH = 64
 """Images that an evaluation computes at once."""
+_FACTS = ("fingerprint", "resolution", "images", "objects")
+"""What an evaluation says of its data."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = "The weights do not fit the configuration."
 
@@ -86,10 +88,22 @@ def verify_bundle(
 def _run(
     bundle: Bundle, folder: str, data_dir: Path, device: str, tolerance: float
 ) -> dict[str, Any]:
+    def read(name: str, model: type[Model]) -> Model:
+        return parse_document(bundle.document(f"{folder}/{name}"), model, name)
+
     try:
-        name = f"{folder}/evaluation.json"
-        stored = parse_document(bundle.document(name), Evaluation, name)
+        stored = read("evaluation.json", Evaluation)
+        read("status.json", Status)
+        read("environment.json", Environment)
+        if not stored.metrics:
+            raise UserError("Its evaluation holds no number.")
+        if stored.model != bundle.manifest.files[f"{folder}/model.safetensors"].sha256:
+            raise UserError("Its evaluation is of other weights.")
         fresh = _evaluate(bundle, folder, stored, data_dir, device)
+        for fact in _FACTS:
+            if getattr(stored, fact) != fresh[fact]:
+                said = f"{fact}={getattr(stored, fact)}, and it is {fresh[fact]}"
+                raise UserError(f"Its evaluation says {said}.")
         return {"recomputed": True, "metrics": list(compare(stored, fresh, tolerance))}
     except SlotbenchError as error:
         return {"reason": str(error)}

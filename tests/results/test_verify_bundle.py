@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from slotbench.files import sha256_of
 from slotbench.results.bundle import MANIFEST
 from slotbench.results.recompute import same_decimals
 from tests.results.bundled import change, flip, seal, zipped
@@ -147,6 +148,10 @@ FORGED = {
         "of version 999",
     ),
     "values": ("evaluation.json", lambda document: document.update(metrics=5), "metrics"),
+    "none": ("evaluation.json", lambda document: document.update(metrics={}), "holds no number"),
+    "images": ("evaluation.json", lambda document: document.update(images=10**6), "says images"),
+    "weights": ("evaluation.json", lambda document: document.update(model="0"), "other weights"),
+    "status": ("status.json", lambda document: document.update(step="x"), "status.json: step"),
 }
 
 
@@ -173,9 +178,11 @@ def test_weights_that_cannot_be_read_or_judged_are_not_verified(command, bundle,
     whole = weights.read_bytes()
     for spoiled in (whole[:500], whole[:-9], whole + whole):
         weights.write_bytes(spoiled)
-        seal(bundle)
+        model = {"model": sha256_of(weights)}
+        change(bundle, "evaluation.json", lambda document, model=model: document.update(model))
         code, out, _ = command("verify", str(bundle), "--json")
         assert (code, json.loads(out)["runs"][0]["recomputed"]) == (1, False)
+        assert "do not fit" in out
 
 
 def test_a_run_is_verified_with_the_weights_that_were_evaluated(command, refused, run):
