@@ -262,7 +262,7 @@ def _check_class(kind: Kind, label: str, own: Mapping[str, Any], thing: Any) -> 
     if kind not in _BASES:
         return
     base, attributes = _BASES[kind]
-    bases = thing.__mro__[1:]
+    bases = getattr(thing, "__mro__", ())[1:]  # a function has none
     if base not in [f"{each.__module__}:{each.__qualname__}" for each in bases]:
         module, _, name = base.partition(":")
         said = f"{label}: expected a class that inherits {name}."

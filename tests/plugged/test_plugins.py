@@ -180,6 +180,10 @@ MISTAKES = {
     "no config": (BARE, "attribute 'Config' is missing"),
     "kind": (MINE.replace('"objectives"', '"objective"'), "Did you mean 'objectives'"),
     "address": (f"{REGISTERED}class Half: ...\n", "expected a class that inherits Core"),
+    "a function": (
+        'from slotbench.registry import register\n@register("metrics")\ndef mine(context): ...\n',
+        "expected a class that inherits Metric",
+    ),
     "no class": (REGISTERED, "cannot be found"),
     "config is a class": (mine("dict"), "expected a frozen dataclass"),
     "config may change": (mine("make_dataclass('C', [])"), "expected a frozen dataclass"),
