@@ -173,7 +173,7 @@ def _add(
 
 
 def _is_config(value: type) -> bool:
-    """Whether it is a frozen dataclass whose fields ``config.json`` can hold beside its own."""
+    """Whether it is a frozen dataclass with defaults, and no field named as one of config.json."""
     made = vars(value).get("__dataclass_params__")  # an undecorated subclass would lose its fields
     return bool(made and made.frozen) and all(
         (not item.init or (item.default, item.default_factory) != (MISSING, MISSING))

@@ -19,11 +19,11 @@ class Swapped(Metric):
     """``<metric>/<source>/swapped`` and ``.../gain`` for FG-ARI, ARI and mIoU.
 
     FG-ARI asks nothing of the background, so regions of the frame that ignore the image score high:
-    random Voronoi cells 0.51 on clevr6. ``swapped`` judges the masks of each image by the truth of
-    the next one in the split (of a video, by the same frame of the next clip), and of the last by
-    the first. ``gain`` is the image's own score minus
-    that: 0 in expectation for masks that do not depend on the image. Where one of the two scores
-    leaves an image out, ``gain`` does too. A split of one image or clip is skipped.
+    random Voronoi cells have 0.51 on clevr6. ``swapped`` judges the masks of each image by the
+    truth of the next one in the split (of a video, by the same frame of the next clip), and the
+    masks of the last image by the truth of the first. ``gain`` is the image's own score minus
+    ``swapped``: 0 in expectation for masks that do not depend on the image. Where one of the two
+    scores leaves an image out, ``gain`` does too. A split of one image or clip is skipped.
     """
 
     name = "swapped"
@@ -54,7 +54,9 @@ class Swapped(Metric):
 def both(
     labels: Tensor, truth: Tensor, step: int = 1
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """:func:`scores` of each image by its own truth, and by that of the image ``step`` later.
+    """:func:`scores` of each image by its own truth, and by the truth of the image ``step`` later.
+
+    float64 (B,) by metric; the last ``step`` images are judged by the first ones.
 
     ``labels`` int (B, H, W) from 0; ``truth`` uint8 (B, H, W), 255 not labelled.
     """
