@@ -5,6 +5,7 @@ without them, its soft lock is used: a file that names the process, with one war
 """
 
 import errno
+import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ class Held(Exception):  # noqa: N818  # what was found, not what went wrong
 def hold(file: Path, wait: float = GLANCE) -> Iterator[None]:
     """Hold the lock ``file``; :class:`Held` where another process keeps it for ``wait`` seconds.
 
-    :class:`UserError` where the file is a link, which could lead anywhere.
+    :class:`UserError` where it is a link, which could lead anywhere, or no regular file.
     """
     lock = _acquire(file, wait)
     try:
@@ -62,9 +63,11 @@ def held(file: Path) -> bool:
 
 
 def _acquire(file: Path, wait: float) -> BaseFileLock:
-    if file.is_symlink():
-        raise UserError(f"{file} is a link; expected a lock file.", f"Remove it: rm {file}")
     there = file.exists()
+    if file.is_symlink() or (there and not file.is_file()):
+        kind_of = "a link" if file.is_symlink() else "no regular file"
+        advice = f"Remove it: rm -r {shlex.quote(str(file))}"
+        raise UserError(f"{file} is {kind_of}; expected a lock file.", advice)
     for kind in (FileLock, SoftFileLock):
         lock: BaseFileLock = kind(file, thread_local=False)
         # filelock may fall back to its soft lock by itself, with a warning.

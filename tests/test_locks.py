@@ -64,6 +64,12 @@ def test_a_link_is_no_lock(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "precious"
 
 
+def test_a_pipe_is_no_lock(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(UserError, match="no regular file"), hold(tmp_path / "lock"):
+        pass
+
+
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_a_file_system_without_locks_gets_a_soft_lock_and_one_warning(
     tmp_path, monkeypatch, capsys, number

@@ -93,10 +93,7 @@ def _undone(status: Status, locked: bool) -> tuple[CellState, str]:
 def _last_step(run: Run) -> int:
     """The step of the last line of ``metrics.jsonl``; the status is written less often."""
     with contextlib.suppress(OSError, UserError, ValueError, KeyError, IndexError, TypeError):
-        with (run.path / "metrics.jsonl").open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - 4096))
-            last = stream.read().splitlines()[-1]
+        last = files.read_bytes(run.path / "metrics.jsonl").splitlines()[-1]
         return int(files.parse_json(last, "metrics.jsonl")["step"])
     return 0
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -178,7 +178,8 @@ class _Work:
         """Queue the settings of trials whose process was killed: their runs go on."""
         for trial in self.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             told, begun = trial.user_attrs.get("overrides"), trial.datetime_start
-            if not told or not begun or (datetime.now() - begun).total_seconds() < DEAD:
+            # A clock that was set back shows a time ahead.
+            if not told or not begun or abs(datetime.now() - begun) < timedelta(seconds=DEAD):
                 continue
             if not self._run(self.plan.config(self.info, tuple(told))).locked():
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)

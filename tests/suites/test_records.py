@@ -60,7 +60,11 @@ def test_the_step_of_a_run_is_that_of_its_log(tmp_path):
     (run.path / "metrics.jsonl").write_text("\n".join(rows) + "\n")
     with run.lock():
         found = progress_of(Run(run.path), ())
+        (run.path / "metrics.jsonl").unlink()
+        os.mkfifo(run.path / "metrics.jsonl")
+        piped = progress_of(Run(run.path), ())
     assert (found.step, found.share) == (40, 0.4)
+    assert piped.step == 3
 
 
 def test_a_failure_is_written_once_and_not_over_one_who_is_at_work(tmp_path):

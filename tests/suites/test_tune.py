@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import ClassVar
 
@@ -302,9 +303,14 @@ def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkey
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("killed", [False, True])
-def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, killed):
-    """The preset's own settings, which are the first, are not lost."""
+@pytest.mark.parametrize(("killed", "hours"), [(False, 0), (True, 1), (True, -1)])
+def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, killed, hours):
+    """The preset's own settings, which are the first, are not lost, even if the clock goes back."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) + timedelta(hours=hours)
 
     begun = []
 
@@ -316,7 +322,7 @@ def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, kill
         patched.setattr(tune, "carry_out", stopped)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             contest(blocks, tmp_path, trials=1)
-    monkeypatch.setattr(tune, "DEAD", 0)
+    monkeypatch.setattr(tune, "datetime", Clock)
     contest(blocks, tmp_path, trials=1)
     assert [run.id for run in runs(tmp_path) if run.id.startswith("1000-")] == begun
 
