@@ -36,6 +36,15 @@ PAIRS = [
 ]
 
 
+def test_no_reason_reads_as_a_command_to_type():
+    every = [
+        built(f"{name}:{entry.variants[0]}") for name, entry in registry.entries("datasets").items()
+    ]
+    reasons = {why_not(dataset, shift, "rendered") for dataset in every for shift in SHIFTS}
+    assert any("does not draw it" in reason for reason in reasons)
+    assert not [reason for reason in reasons if reason.startswith("slotbench ")]
+
+
 @pytest.mark.parametrize(("reference", "shift"), PAIRS)
 def test_a_shifted_image_is_its_partner_but_for_what_the_shift_changes(reference, shift):
     plain, made = drawn(reference, "test"), drawn(reference, split_of(shift))

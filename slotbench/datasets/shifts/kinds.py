@@ -103,7 +103,7 @@ def why_not(dataset: "Dataset", shift: str, origin: str) -> str:
     if reason or (origin == "rendered" and shift in dataset.drawn_shifts):
         return reason
     if origin == "rendered" and SHIFTS[shift].only_drawn:
-        return f"slotbench does not draw {dataset.name} in this way"
+        return f"{dataset.name} does not draw it"
     return SHIFTS[shift].only_drawn
 
 
