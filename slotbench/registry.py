@@ -172,6 +172,11 @@ def _add(
     _ENTRIES[kind][name] = Entry(kind, name, *described, variants, facts)
 
 
+def _is_family(name: str) -> bool:
+    """Whether it is a family of the verdict, or no misspelling of one, which would leave it."""
+    return name in FAMILIES or not difflib.get_close_matches(name, FAMILIES, cutoff=0.8)
+
+
 def _is_config(value: type) -> bool:
     """Whether it is a frozen dataclass with defaults, and no field named as one of config.json."""
     made = vars(value).get("__dataclass_params__")  # an undecorated subclass would lose its fields
@@ -196,7 +201,11 @@ _Better = Literal[-1, 0, 1]
 _LETTERS = f"at most {LONGEST} small letters, digits and single hyphens"
 _RULES: dict[str, tuple[Any, str, str]] = {
     "name": (_Name, _LETTERS, 'name = "my-name"'),
-    "family": (_Name, f"{_LETTERS}, such as {', '.join(FAMILIES)}", 'family = "my-family"'),
+    "family": (
+        Annotated[_Name, Predicate(_is_family)],
+        f"{', '.join(FAMILIES)}, or a name unlike these, of {_LETTERS}",
+        'family = "self-supervised"',
+    ),
     "summary": (_Line, "one line of text", 'summary = "..."'),
     "source": (_Line, "one line of text", 'source = "..."'),
     "licence": (_Line, "one line of text", 'licence = "CC0"'),
