@@ -175,10 +175,7 @@ MISTAKES = {
     "nothing": ("x = 1\n", "registers nothing"),
     "half": (MINE + "raise ValueError('too late')\n", "line 11: ValueError: too late"),
     "no name": (MINE.replace("name, summary", "named, summary"), "attribute 'name' is missing"),
-    "family": (
-        MINE.replace('"control"', '"../x"'),
-        "self-supervised, control, or a name",
-    ),
+    "family": (MINE.replace('"control"', '"../x"'), "self-supervised, control, or a name"),
     "family misspelt": (MINE.replace('"control"', '"selfsupervised"'), "or a name unlike these"),
     "no base": (MINE.replace("(Random)", ""), "expected a class that inherits Objective"),
     "no config": (BARE, "attribute 'Config' is missing"),
