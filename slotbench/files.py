@@ -185,7 +185,7 @@ def replacing(
     check_file(path)
     check_new(path, force=force)
     if follow:
-        path = path.resolve() if path.is_symlink() else path
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         if path.exists() and not path.is_file():
             with naming(path):
                 yield path

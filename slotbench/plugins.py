@@ -117,7 +117,7 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
         del sys.modules[module.__name__]
         if isinstance(error, UserError):
             raise UserError(f"{label}: {error.message}", error.advice) from error
-        if not isinstance(error, Exception | SystemExit):
+        if isinstance(error, KeyboardInterrupt):
             raise
         raise UserError(f"{label}: {_where(error, path)}.", "Mend the file.") from error
     names = tuple(f"{entry.kind}/{entry.name}" for entry in new)

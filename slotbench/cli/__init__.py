@@ -13,7 +13,7 @@ from typer import Option
 from slotbench import plugins, progress
 from slotbench.cli import suite
 from slotbench.cli.actions import app
-from slotbench.errors import SlotbenchError, interrupted
+from slotbench.errors import SlotbenchError, UserError, interrupted
 
 
 def _version(wanted: bool) -> None:
@@ -103,6 +103,8 @@ def _known(error: BaseException) -> SlotbenchError | None:
     if isinstance(error, MemoryError | RuntimeError) and "memory" in f"{error!r}".lower():
         advice = "Choose a smaller model or batch, such as --set train.batch_size=8"
         return SlotbenchError("There is not enough memory.", advice)
+    if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # of Path.resolve
+        return UserError(f"{error}.", "Check the path.")
     known = plugins.blamed(error)
     if known is None and isinstance(error, OSError):
         said = f"{type(error).__name__}: {error}"

@@ -96,6 +96,13 @@ def test_names_that_are_not_utf8(home):
     assert slotbench("verify", run, cwd=home).returncode == 0
 
 
+def test_a_link_to_itself_is_a_mistake(shown, tmp_path):
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    code, _, told = shown("--plugin", str(tmp_path / "loop.py"), "list", "cores")
+    assert code == 2
+    assert "ymlink loop" in told or "there is no such file" in told
+
+
 def test_an_error_that_a_library_raises_after_ctrl_c_is_ctrl_c(monkeypatch):
     def commit(**_):
         try:

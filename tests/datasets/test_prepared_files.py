@@ -229,6 +229,18 @@ def sprites(folder, **fields):
     return Request("multi-dsprites", data_dir=folder, **asked)
 
 
+@pytest.mark.parametrize("name", ["multi-dsprites.h5", "multi-dsprites.h5.parts"])
+def test_a_place_that_holds_something_else_is_told_before_anything_is_rendered(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="is no regular"):
+        prepare(replace(sprites(tmp_path), force=True))
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(name)
+    with pytest.raises(OSError, match="symbolic links"):
+        prepare(sprites(tmp_path))
+
+
 def test_of_two_that_prepare_one_file_the_second_waits(tmp_path, capsys):
     target, ended = tmp_path / "multi-dsprites.h5", []
 

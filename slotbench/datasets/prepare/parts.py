@@ -9,9 +9,10 @@ import errno
 import glob
 import json
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def sole_writer(target: Path) -> Iterator[None]:
     written there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(target, stat.S_ISREG, "file")
+    _check_place(folder_of(target), stat.S_ISDIR, "folder")
     lock = target.with_name(f".{target.name}.lock")
     with ExitStack() as stack:
         try:
@@ -71,6 +74,13 @@ def sole_writer(target: Path) -> Iterator[None]:
         for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
             left.unlink(missing_ok=True)
         yield
+
+
+def _check_place(path: Path, right: Callable[[int], bool], kind: str) -> None:
+    with suppress(FileNotFoundError):
+        if not right(path.stat().st_mode):
+            advice = "Move it away, or name another --data-dir."
+            raise UserError(f"{path} is no regular {kind}; slotbench writes one there.", advice)
 
 
 def folder_of(target: Path) -> Path:

@@ -144,7 +144,7 @@ def _copy_pictures(run: Run, out: Path) -> list[Panel]:
     """Copy the pictures of a run beside the pages; a link that leaves the run is not followed."""
     found = []
     for file in sorted(run.pictures.glob("test*.png"), key=lambda each: (len(each.name), each)):
-        if not file.resolve().is_relative_to(run.path.resolve()):
+        if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(run.path)):
             say(f"{file} leads out of the run and is left out.")
             continue
         try:
