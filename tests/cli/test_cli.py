@@ -153,7 +153,7 @@ MISTAKES = {
     "alignment": (("train", "--objective", "simclr", "--alignment", "pol"), "Did you mean 'pool'"),
     "preset": (("train", "--preset", "quik"), "Did you mean 'quick'"),
     "slots": (("train", "--set", "core.slots=1025"), "less than or equal to 1024"),
-    "field": (("train", "--set", "train.stepz=1"), "Did you mean 'steps'"),
+    "field": (("train", "--set", "train.stepz=1"), "Did you mean 'train.steps'"),
     "steps": (("train", "--steps", "1" + "0" * 20), "--steps 100000000000000000000: expected less"),
     "device": (("train", "--device", "gpu"), "Unknown device"),
     "unprepared": (("train", "--dataset", "multi-dsprites"), "slotbench prepare multi-dsprites"),

@@ -66,7 +66,7 @@ def test_what_a_cell_does_not_have_is_left_out_of_it(make):
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ("[axes]\ncore.widht = [8]", "Did you mean 'width'"),
+        ("[axes]\ncore.widht = [8]", "Did you mean 'core.width'"),
         ("[axes]\nobjective = ['random']\ndecoder.channels = [8]", "no decoder"),
         ("[axes]\nobjective = ['random']\nalignment = ['pool']", "no objective"),
         ("[axes]\nobjective = ['simclr', 'cswm']", "follows frames"),
