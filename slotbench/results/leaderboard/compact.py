@@ -1,7 +1,7 @@
 """The leaderboard for a terminal: the order of its rows, and a table with one line a row."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from slotbench.evaluation.groups import direction
@@ -9,7 +9,7 @@ from slotbench.grid import Cell, Table
 from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.board import Board
 from slotbench.results.leaderboard.comparisons import PRIMARY
-from slotbench.results.leaderboard.grouping import Row, by_group, settled
+from slotbench.results.leaderboard.grouping import Group, Row, by_group, settled
 from slotbench.results.leaderboard.records import TRANSFER
 from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
 
@@ -41,7 +41,9 @@ def in_order(board: Board) -> list[Row]:
 def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
     """The rows of datasets with own rows; where there is none, of the most :func:`settled` one."""
     own = {row.group for row in rows if not published(row)}
-    groups = {row.group: [each for each in rows if each.group == row.group] for row in rows}
+    groups = defaultdict[Group, list[Row]](list)
+    for row in rows:
+        groups[row.group].append(row)
     chosen = own or {max(groups, key=lambda group: settled(groups[group]))}
     return [row for row in rows if row.group in chosen]
 
