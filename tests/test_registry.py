@@ -1,9 +1,9 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from slotbench import registry
+from slotbench import registry, rules
 from slotbench.errors import UserError
 from tests.index import own_entries, stands
 
@@ -31,6 +31,14 @@ def test_the_index_is_what_the_classes_say():
     for (kind, name), entry in own.items():
         fields = {**stored[kind][name], "variants": tuple(stored[kind][name].get("variants", ()))}
         assert registry.Entry(kind, name, **fields) == entry
+
+
+def test_our_own_classes_keep_the_rules_for_plugins():
+    for entry in own_entries():
+        thing = entry.load()
+        own = {**asdict(entry), **vars(thing)}
+        rules.check_class(entry.kind, entry.target, own, thing)
+        rules.check_texts(entry.kind, entry.target, own)
 
 
 def test_a_class_that_was_renamed_or_removed_leaves_the_index():
