@@ -29,7 +29,7 @@ from slotbench.datasets.format.schema import Array, Batch, Layout, Property
 from slotbench.datasets.prepare.parts import join
 from slotbench.evaluation.dci import TREES
 from slotbench.evaluation.evaluate import GROUPS, evaluate
-from slotbench.evaluation.frozen_pass import Cache
+from slotbench.evaluation.pass_cache import Cache
 from slotbench.evaluation.result import mean_result
 from slotbench.evaluation.segmentation import adjusted_rand, contingency, scores
 from slotbench.evaluation.slot_probes import Kind, SlotData, train_probes

@@ -11,6 +11,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation import frozen_pass
 from slotbench.evaluation import groups as metrics
 from slotbench.evaluation.metric import JUDGED, Context, Metric
+from slotbench.evaluation.pass_cache import Cache, Stored
 from slotbench.evaluation.result import Progress, Result, silent
 from slotbench.objectives.objective import Objective
 from slotbench.registry import unknown
@@ -33,7 +34,7 @@ def evaluate(
     limits: Mapping[str, int] = LIMITS,
     probe_steps: int = 6_000,
     progress: Progress = silent,
-    cache: frozen_pass.Cache | None = None,
+    cache: Cache | None = None,
 ) -> dict[str, Any]:
     """The content of ``evaluation.json``: every metric of the groups, and how many images counted.
 
@@ -64,7 +65,7 @@ def evaluate(
             for name in set(names).difference(frozen_pass.ARRAYS):
                 raise unknown(f"array of the metric {metric.name}:", name, frozen_pass.ARRAYS)
             needed.setdefault(role, set()).update(names)
-    stored: dict[str, frozen_pass.Stored] = {
+    stored: dict[str, Stored] = {
         role: {} if cache is None else cache.read(*sizes[role], sorted(names))
         for role, names in needed.items()
     }

@@ -15,8 +15,8 @@ from slotbench.datasets.format.schema import SHIFTED, Batch
 from slotbench.datasets.originals.images import resize
 from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import evaluate as judge
-from slotbench.evaluation.frozen_pass import Cache, prune
 from slotbench.evaluation.groups import chosen
+from slotbench.evaluation.pass_cache import Cache, prune
 from slotbench.files import sha256_of, write_json
 from slotbench.progress import bar, say
 from slotbench.results.leaderboard.records import TRANSFER

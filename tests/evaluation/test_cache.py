@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slotbench.evaluation.evaluate import LIMITS, evaluate
-from slotbench.evaluation.frozen_pass import Cache, prune
+from slotbench.evaluation.pass_cache import Cache, prune
 from tests.evaluation.test_evaluate import ByShade, Plain, WithDecoder
 
 GROUPS = ("segmentation", "draws", "health", "linear-probe")

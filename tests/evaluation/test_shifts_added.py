@@ -7,7 +7,8 @@ import numpy as np
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.shifts.kinds import SHIFTS, split_of
-from slotbench.evaluation.frozen_pass import Cache, collect
+from slotbench.evaluation.frozen_pass import collect
+from slotbench.evaluation.pass_cache import Cache
 from slotbench.results import judge as judging
 from slotbench.results.models import trained
 from tests.evaluation.test_evaluate import judge
