@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing import get_context
@@ -28,12 +28,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slotbench import plugins
 from slotbench.config import tuned
-from slotbench.config.resolve import Choice, check_names, dataset_info, resolve
-from slotbench.config.run_config import RunConfig, parse_override, with_field
+from slotbench.config.resolve import Choice, check_names, dataset_info
+from slotbench.config.run_config import RunConfig, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError, interrupted
-from slotbench.fields import Space, Span
 from slotbench.files import typed
 from slotbench.locks import changing
 from slotbench.objectives.objective import Objective
@@ -43,78 +42,25 @@ from slotbench.results.run import DEAD, Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
 from slotbench.suites.speedrun import IMAGES, check_masks, val_scores
+from slotbench.suites.trials import (
+    FINALISTS,
+    FIRST_SEED,
+    RUNGS,
+    SEEDS,
+    Plan,
+    in_words,
+    suggest,
+    text_of,
+    untouched,
+)
 from slotbench.training.loop import Host, Observer
 from slotbench.training.signals import end_with
 
-FIRST_SEED = 1000
-FINALISTS, SEEDS = 3, 2
-"""The best trials, and the seeds that each of them is trained on, the first included."""
-RUNGS = 4
-"""Parts of a run; successive halving may end it after each."""
 DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
 class Pruned(SlotbenchError):  # noqa: N818  # no failure
     """Successive halving has ended a trial."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A contestant, and the budget that is the same for all."""
-
-    choice: Choice
-    trials: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.trials <= 10_000:
-            raise UserError(f"--trials {self.trials}: expected 1 to 10,000.")
-
-    def config(self, info: Any, overrides: tuple[str, ...] = (), seed: int = 0) -> RunConfig:
-        """The run of a trial."""
-        every = max(1, resolve(self.choice, info).train.steps // RUNGS)
-        told = (*self.choice.overrides, *overrides, f"train.picture_every={every}")
-        return resolve(replace(self.choice, overrides=told, seed=FIRST_SEED + seed), info)
-
-    def space(self, config: RunConfig) -> Space:
-        """The space of its runs: a field that the user sets is not tuned."""
-        told = {".".join(parse_override(text)[:2]) for text in self.choice.overrides}
-        return {field: tried for field, tried in space_of(config).items() if field not in told}
-
-    @property
-    def runs(self) -> int:
-        """How many runs the plan trains at most."""
-        return self.trials + FINALISTS * (SEEDS - 1)
-
-
-def space_of(config: RunConfig) -> Space:
-    """``section.field`` -> the values to try, for every section of the run."""
-    return {
-        f"{section}.{field}": tried
-        for section, options in config.sections.items()
-        for field, tried in getattr(options, "space", {}).items()
-    }
-
-
-def untouched(config: RunConfig, space: Space) -> dict[str, Any]:
-    """The settings of a run that lie in the space.
-
-    They are the first trial: settings chosen by hand compete with those that the sampler proposes.
-    """
-    found: dict[str, Any] = {}
-    for field, tried in space.items():
-        section, name = field.split(".", 1)
-        options = config.sections[section]
-        options = options.resolved() if section == "views" else options
-        value = getattr(options, name)
-        if isinstance(tried, Span):
-            inside = value is not None and tried.low <= value <= tried.high
-            values = [value] if inside else []
-        else:
-            made = {text: with_field(section, options, name, text) for text in tried}
-            values = [text for text, other in made.items() if getattr(other, name) == value]
-        if values:
-            found[field] = values[0]
-    return found
 
 
 class _Work:
@@ -136,7 +82,7 @@ class _Work:
         self.space = plan.space(config)
         # Trials of another preset, of other settings or over another space are another study.
         told = (plan.choice.preset, f"{config.train.steps} steps", *plan.choice.overrides)
-        place = f"space {seed_of('space', json.dumps(_told(self.space))):016x}"
+        place = f"space {seed_of('space', json.dumps(in_words(self.space))):016x}"
         self.study = _study(self.folder, " ".join((self.contestant, *told, place)))
 
     def take_trials(self) -> None:
@@ -159,7 +105,7 @@ class _Work:
     def _trial(self, trial: optuna.Trial) -> float:
         """Train what the sampler proposes; its score."""
         overrides = tuple(
-            f"{field}={_suggest(trial, field, of)}" for field, of in self.space.items()
+            f"{field}={suggest(trial, field, of)}" for field, of in self.space.items()
         )
         trial.set_user_attr("overrides", overrides)
         try:
@@ -222,7 +168,7 @@ class _Work:
         mean, overrides = max(means)
         # Setting a preset's own value changes neither a run nor its id.
         preset = untouched(self.config, self.space)
-        own = {f"{field}={_text(value)}" for field, value in preset.items()}
+        own = {f"{field}={text_of(value)}" for field, value in preset.items()}
         chosen = [*plan.choice.overrides, *(text for text in overrides if text not in own)]
         return tuned.Tuned(
             preset=plan.choice.preset,
@@ -234,7 +180,7 @@ class _Work:
             score=round(mean, 4),
             seeds=tuple(FIRST_SEED + seed for seed in range(SEEDS)),
             date=datetime.now(UTC).date().isoformat(),
-            space=_told(self.space),
+            space=in_words(self.space),
         )
 
 
@@ -257,7 +203,7 @@ def contest(
     if dry_run:
         with DatasetFile(locate(asked.dataset, data_dir)) as dataset:
             config = plan.config(dataset_info(dataset))
-        steps, told = config.train.steps, _told(plan.space(config))
+        steps, told = config.train.steps, in_words(plan.space(config))
         return {"space": told, "runs": plan.runs, "steps": steps, "images": IMAGES}
     arguments = (plan, str(host.device), data_dir, results_dir, os.getpid())
     spawn = get_context("spawn")
@@ -309,17 +255,6 @@ def _take_trials(plan: Plan, device: str, data_dir: Path, results_dir: Path, par
         if not interrupted(error):
             raise
         sys.exit(130)
-
-
-def _told(space: Space) -> dict[str, str]:
-    """Field -> what is tried, in words."""
-    return {field: _words(tried) for field, tried in space.items()}
-
-
-def _words(tried: Span | tuple[str, ...]) -> str:
-    if isinstance(tried, Span):
-        return f"{tried.low:g} to {tried.high:g}{', log' if tried.log else ''}"
-    return ", ".join(tried)
 
 
 @contextmanager
@@ -378,14 +313,3 @@ class _Judge(Observer):
         # After the last rung there is nothing left to train.
         if rung < RUNGS and self.trial.should_prune():
             raise Pruned(f"pruned after step {step}")
-
-
-def _suggest(trial: optuna.Trial, field: str, tried: Span | tuple[str, ...]) -> str:
-    if isinstance(tried, Span):
-        return _text(trial.suggest_float(field, tried.low, tried.high, log=tried.log))
-    return _text(trial.suggest_categorical(field, tried))
-
-
-def _text(value: float | str) -> str:
-    """A value as ``--set`` takes it, numbers with three digits."""
-    return value if isinstance(value, str) else f"{value:.3g}"
