@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from slotbench import plugins, progress, registry
+from slotbench.config import tuned
+from slotbench.config.resolve import dataset_info
+from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Layout, Property
 from slotbench.datasets.prepare.parts import join
 from tests.commands import run_command
@@ -93,3 +96,18 @@ def blocks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_blocks(folder / "clevr.h5")
     return folder
+
+
+@pytest.fixture
+def tuned_folder(tmp_path, monkeypatch):
+    """Where tuned settings go in a test, which sees none of those that are shipped."""
+    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
+    monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "shipped")
+    return tmp_path / "tuned"
+
+
+@pytest.fixture
+def info(blocks):
+    """The facts of the dataset ``blocks`` that configurations need."""
+    with DatasetFile(blocks / "clevr.h5") as dataset:
+        return dataset_info(dataset)

@@ -29,19 +29,7 @@ from tests.commands import limited
 from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch
 from tests.small import SMALL, choice
 
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Where tuned settings go in a test, which sees none of those that are shipped."""
-    monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
-    monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "shipped")
-    return tmp_path / "tuned"
-
-
-@pytest.fixture
-def info(blocks):
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        return dataset_info(dataset)
+FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score": 0.5}
 
 
 def contest(blocks, results, trials=2, objective="simclr", **options):
@@ -59,9 +47,9 @@ def done(results, seed):
     return [run for run in mine if run.status()["state"] == "done"]
 
 
-def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder, info):
+def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, tuned_folder, info):
     first = contest(blocks, tmp_path)
-    (file,) = folder.iterdir()
+    (file,) = tuned_folder.iterdir()
     trained = {run.path: run.status()["state"] for run in runs(tmp_path)}
     # Finalists are trained on a second seed; no seed is one that is reported on.
     assert set(trained.values()) <= {"done", "failed"}  # failed: ended by successive halving
@@ -90,7 +78,7 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, folder, info):
         assert run.config().preset == preset
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_path, info):
     tuned_of = contest(blocks, tmp_path, trials=1)
     plain = resolve(choice(objective="simclr", steps=4), info)
@@ -101,14 +89,14 @@ def test_the_first_trial_is_the_preset_and_what_was_typed_is_kept(blocks, tmp_pa
     assert again.sections["views"].resolved() == plain.sections["views"].resolved()
 
 
-def test_what_was_not_tuned_is_named(info, folder, blocks, tmp_path):
+def test_what_was_not_tuned_is_named(info, tuned_folder, blocks, tmp_path):
     with pytest.raises(UserError, match="was not tuned on clevr:clevr6") as error:
         resolve(Choice(objective="simclr", preset="tuned"), info)
     assert "slotbench tune" in error.value.advice
-    folder.mkdir()
+    tuned_folder.mkdir()
     key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
     tuned.write("clevr", "clevr6", key, tuned.Tuned(preset="quick", settings={}, **FACTS))
-    with (folder / "clevr-clevr6.toml").open("a") as file:
+    with (tuned_folder / "clevr-clevr6.toml").open("a") as file:
         file.write("\n['slot-attention/reconstruction']\npreset = 3")
     # A bad table stops its own contestant, and tuning, which would write the file anew.
     assert resolve(Choice(objective="simclr", preset="tuned"), info).preset == "tuned"
@@ -117,72 +105,6 @@ def test_what_was_not_tuned_is_named(info, folder, blocks, tmp_path):
         resolve(Choice(preset="tuned"), info)
     with pytest.raises(UserError, match=message):
         contest(blocks, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a=" + "[" * 9999, "is not valid TOML"),
-        (b"\xff", "is not valid TOML"),
-        (None, "is not a regular file"),
-    ],
-)
-def test_a_file_of_tuned_settings_that_cannot_be_read_is_named(folder, text, message):
-    folder.mkdir()
-    file = folder / "clevr-clevr6.toml"
-    if text is None:
-        os.mkfifo(file)
-    else:
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=rf"clevr-clevr6\.toml {message}") as error:
-        tuned.read("clevr", "clevr6")
-    assert "--preset quick" in error.value.advice
-
-
-FACTS = {"steps": 4, "trials": 2, "seeds": (1000,), "date": "2026-01-01", "score": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("preset", "field", "value", "message"),
-    [
-        ("nothing", "train.clip", "1", "Unknown preset 'nothing'"),
-        ("tuned", "train.clip", "1", "preset tuned: expected the preset that"),
-        ("quick", "nothing.clip", "1", "Unknown section 'nothing'"),
-        ("quick", "decoder.channels", "8", "the objective 'simclr' has no decoder"),
-        ("quick", "train.nothing", "1", "Unknown field 'train.nothing'"),
-        ("quick", "train.clip", "x", "train.clip=x: expected a number"),
-        ("quick", "encoder.name", "nothing", "Unknown encoder 'nothing'"),
-        ("quick", "clip", "1", "expected SECTION.FIELD=VALUE"),
-    ],
-)
-@pytest.mark.usefixtures("folder")
-def test_tuned_settings_that_do_not_fit_are_named_with_their_file(
-    info, preset, field, value, message
-):
-    key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
-    settings = tuned.Tuned(preset=preset, settings={field: value}, **FACTS)
-    file = tuned.write("clevr", "clevr6", key, settings)
-    with pytest.raises(UserError) as caught:
-        resolve(Choice(objective="simclr", preset="tuned"), info)
-    assert caught.value.message.startswith(f"{file}: {key}: ")
-    assert message in caught.value.message
-    assert "--preset quick" in caught.value.advice
-
-
-@pytest.mark.usefixtures("folder")
-def test_tuned_settings_name_components_and_any_text(info):
-    key = tuned.key_of("slot-attention", "simclr", registry.names("alignments")[0])
-    given = {"encoder.name": "cnn", "encoder.depth": "1", "core.width": "8"}
-    settings = tuned.Tuned(preset="quick", settings=given, **FACTS)
-    file = tuned.write("clevr", "clevr6", key, settings)
-    assert tuned.read("clevr", "clevr6")[key].tuned == settings
-    config = resolve(Choice(objective="simclr", preset="tuned"), info)
-    assert (config.names["encoder"], config.sections["encoder"].depth) == ("cnn", 1)
-    odd = settings.model_copy(update={"settings": {"encoder.weights": '/a "b"\\\U0001f600'}})
-    tuned.write("clevr", "clevr6", "odd", odd)
-    assert tuned.read("clevr", "clevr6")["odd"].tuned == odd
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())  # as editors on Windows do
-    assert tuned.read("clevr", "clevr6")["odd"].tuned == odd
 
 
 def test_a_mistake_that_every_trial_would_meet_ends_tuning(blocks, tmp_path):
@@ -214,7 +136,7 @@ def test_trials_that_all_diverge_end_tuning(blocks, tmp_path, monkeypatch):
         contest(blocks, tmp_path, trials=2)
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_trials_are_kept_below_the_results_whatever_the_folder_is_called(blocks, tmp_path):
     results = tmp_path / "{a}?b#c%41"
     contest(blocks, results, trials=1)
@@ -242,7 +164,7 @@ def test_processes_that_begin_at_once_make_one_file_of_trials(tmp_path):
     assert tune._study(tmp_path / "new", "study").trials == []
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_a_disk_that_fills_up_while_trials_are_taken_is_named(blocks, tmp_path, monkeypatch):
     def full(*_):
         raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
@@ -260,12 +182,12 @@ def test_a_dry_run_shows_the_space_and_trains_nothing(blocks, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_field_that_is_set_is_not_tuned(blocks, tmp_path, folder):
+def test_a_field_that_is_set_is_not_tuned(blocks, tmp_path, tuned_folder):
     told = contest(blocks, tmp_path, trials=2, set=[*SMALL, " train.learning_rate = 0.5"])
     assert told["settings"]["train.learning_rate"] == "0.5"
     assert "train.learning_rate" not in told["space"]
     assert {run.config().train.learning_rate for run in runs(tmp_path)} == {0.5}
-    assert folder.is_dir()
+    assert tuned_folder.is_dir()
 
 
 def test_the_score_is_the_foreground_ari_of_val(blocks):
@@ -290,7 +212,7 @@ def test_the_score_is_the_foreground_ari_of_val(blocks):
         )
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkeypatch, info):
     """Then no setting is written but what was typed, and a tuned run is the run of the preset."""
     told = [text for text in SMALL if not text.startswith("train.")]
@@ -302,7 +224,7 @@ def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkey
     assert resolve(again, info).id == resolve(known, info).id
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 @pytest.mark.parametrize(("killed", "hours"), [(False, 0), (True, 1), (True, -1)])
 def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, killed, hours):
     """The preset's own settings, which are the first, are not lost, even if the clock goes back."""
@@ -327,7 +249,7 @@ def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, kill
     assert [run.id for run in runs(tmp_path) if run.id.startswith("1000-")] == begun
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_a_process_leaves_a_finalist_that_another_one_trains(blocks, tmp_path, monkeypatch):
     begun = []
 
@@ -346,13 +268,13 @@ def test_a_process_leaves_a_finalist_that_another_one_trains(blocks, tmp_path, m
     assert set(further) == {first, second} == {run.id for run in done(tmp_path, 1001)}
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_two_processes_share_trials_and_finalists(blocks, tmp_path):
     assert contest(blocks, tmp_path, trials=3, workers=2)["trials"] == 3
     assert len(done(tmp_path, 1000)) >= len(done(tmp_path, 1001)) >= 1
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
     contest(blocks, tmp_path, trials=1)
     before = len(runs(tmp_path))
@@ -360,7 +282,7 @@ def test_trials_with_other_settings_are_another_study(blocks, tmp_path):
     assert len(runs(tmp_path)) > before
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("tuned_folder")
 def test_trials_over_another_space_are_another_study(blocks, tmp_path, monkeypatch):
     contest(blocks, tmp_path, trials=1)
     monkeypatch.setattr(TrainConfig, "space", {"learning_rate": Span(0.1, 0.2)})
@@ -370,16 +292,6 @@ def test_trials_over_another_space_are_another_study(blocks, tmp_path, monkeypat
     ]
     assert sum(0.1 <= rate <= 0.2 for rate in rates) == 2  # the trial of the first study counts not
     assert told["space"]["train.learning_rate"] == "0.1 to 0.2"
-
-
-def test_shipped_settings_are_those_of_presets_or_fit(info):
-    """Every contestant that the package tuned on clevr6 resolves."""
-    known = {key: entry.tuned for key, entry in tuned.read("clevr", "clevr6").items()}
-    assert {"slot-attention/reconstruction", "slot-attention/slot-infonce"} <= known.keys()
-    assert len({each.trials for each in known.values()}) == 1
-    for key, each in known.items():
-        config = resolve(Choice(objective=key.split("/")[1], preset="tuned"), info)
-        assert config.to_dict()["tuning"] == {"trials": each.trials, "steps": each.steps}
 
 
 def test_a_trial_that_is_trained_to_its_end_is_not_pruned(blocks, monkeypatch):
