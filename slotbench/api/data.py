@@ -86,8 +86,8 @@ def prepare(
 ) -> Path:
     """Make a dataset: one HDF5 file, rendered here or imported from the original files.
 
-    - ``name``: One of the datasets.
-    - ``variant``: Variant; none: the dataset's first.
+    - ``name``: NAME or NAME:VARIANT.
+    - ``variant``: The variant, where the name has none; none: the dataset's first.
     - ``source``: Import this original file, folder or archive.
     - ``download``: Fetch the original files and import them.
     - ``image_size``: Side in pixels; none: the dataset's own, mostly 64.

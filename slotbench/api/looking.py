@@ -1,6 +1,7 @@
 """Looking at results: evaluate, show, verify."""
 
 import math
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -175,7 +176,7 @@ def show(
 def verify(
     target: str | Path,
     *,
-    against: Path | None = None,
+    against: Place | None = None,
     recompute: bool = True,
     tolerance: float = 0.01,
     device: str = "auto",
@@ -191,31 +192,35 @@ def verify(
     the digits that moved are shown. A changed bundle is an error (exit code 2); numbers that moved
     too far are a failure (1).
 
-    - ``target``: A prepared dataset, a run or a results bundle.
-    - ``against``: Another prepared file: compare recipe and fingerprint.
+    - ``target``: A prepared dataset (its name or its file), a run or a bundle.
+    - ``against``: Another prepared dataset: compare recipe and fingerprint.
     - ``recompute``: Compute a bundle's numbers again from its weights.
     - ``tolerance``: How far a number of a bundle may move.
 
     Returns the facts; a bundle's document has the key ``bundle``.
     """
+    from slotbench.datasets.format.places import is_known, locate
     from slotbench.results import verify as check
     from slotbench.results.bundle import is_bundle
 
     if not 0 <= tolerance < math.inf:
         raise UserError(f"--tolerance {tolerance}: expected a number, 0 or above.")
-    path = Path(target)
+    path, data_dir = Path(target), Path(data_dir)
+    if is_known(str(target)) and not os.path.lexists(path):
+        path = locate(str(target), data_dir)
     if is_bundle(path):
         from slotbench.results.recompute import verify_bundle
 
-        return verify_bundle(path, Path(data_dir), device, recompute=recompute, tolerance=tolerance)
+        return verify_bundle(path, data_dir, device, recompute=recompute, tolerance=tolerance)
     if path.is_file() or path.suffix == ".h5":
+        other = None if against is None else locate(against, data_dir)
         facts = check.dataset(path)
-        return facts | check.agreement(facts, Path(results_dir), against)
+        return facts | check.agreement(facts, Path(results_dir), other)
     if against is not None:
-        raise UserError(f"--against {against}: {target} is not a prepared file.")
+        raise UserError(f"--against {against}: {target} is not a prepared dataset.")
     if path.is_dir() and not (path / "config.json").exists():
         raise UserError(
             f"{target} is a folder, and neither a run nor a bundle.",
-            "Name a prepared file, a run's directory or id, or a bundle.",
+            "Name a prepared dataset, a run's directory or id, or a bundle.",
         )
     return check.run(find(target, results_dir))

@@ -17,6 +17,7 @@ from typer import Argument
 
 from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, put_path, what
+from slotbench.datasets.format.places import is_file
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import check_ending, write_whole
 from slotbench.progress import counted, plain, say
@@ -217,7 +218,7 @@ def _page(form: str, options: dict[str, Any], views: dict[str, bool]) -> str:
         board = api.board(**options)
         page = forms[form](board)
         # The key covers the runs' files alone: not whether a run is alive, nor a dataset's file.
-        if not board.running and not str(options.get("dataset")).endswith(".h5"):
+        if not board.running and not is_file(options.get("dataset", "")):
             kept.keep(key, page)
     return page
 

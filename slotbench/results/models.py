@@ -126,7 +126,7 @@ def _preparing(info: DatasetInfo, data_dir: Path) -> str:
     kind = registry.get("datasets", info.name).load()
     made, unknown = kind(info.variant, info.image_size, 0), ""
     words = f"slotbench prepare {info.name}"
-    words += f" --variant {info.variant}" if info.variant != made.variants[0] else ""
+    words += f":{info.variant}" if info.variant != made.variants[0] else ""
     words += f" --image-size {info.image_size}" if info.image_size != kind.image_size else ""
     if info.origin == "rendered":
         facts = {key: getattr(made, key) for key in RECIPE} | {"generator": made.made_by}

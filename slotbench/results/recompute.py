@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from slotbench.config.run_config import RunConfig
+from slotbench.datasets.format.places import ENDINGS
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.evaluation.evaluate import GROUPS
 from slotbench.evaluation.evaluate import evaluate as judge
@@ -228,7 +229,7 @@ def _tame(config: Any) -> Any:
     """
     dataset = parse_document(config, Config, "config.json").dataset
     for name in (dataset.name, dataset.variant):
-        if not _PLAIN.fullmatch(name) or name.endswith((".h5", ".hdf5")):
+        if not _PLAIN.fullmatch(name) or name.endswith(ENDINGS):
             raise UserError(f"config.json names no dataset of slotbench: {name[:100]!r}.")
     tamed = {}
     for section, fields in config.items():

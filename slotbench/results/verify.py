@@ -41,8 +41,8 @@ def dataset(path: Path) -> dict[str, Any]:
                     continue  # a shifted test set that was added after them
                 raise UserError(
                     f"{path}: {split}/{feature.key} does not match its sha256.",
-                    f"Type: slotbench prepare {file.attributes['name']} --variant "
-                    f"{file.attributes['variant']} --features TEACHER; it makes them again.",
+                    f"Type: slotbench prepare {file.reference} --features TEACHER; "
+                    "it makes them again.",
                 )
         features = {each.name: file.teacher(each.name) for each in file.layout.features}
         return {

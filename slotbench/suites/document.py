@@ -19,6 +19,7 @@ from pydantic import Field
 from slotbench import registry
 from slotbench.config.budget import Budget
 from slotbench.config.mixture import parse as parse_objective
+from slotbench.datasets.format import places
 from slotbench.datasets.shifts.kinds import parse as parse_shifts
 from slotbench.errors import UserError
 from slotbench.evaluation import groups
@@ -238,11 +239,8 @@ def _look_up(key: str, value: Any) -> None:
             registry.get("objectives", part.name)
     elif key == "budget":
         Budget.parse(value, "budget")
-    elif key == "dataset" and not value.endswith((".h5", ".hdf5")):
-        name, _, variant = value.partition(":")
-        variants = registry.get("datasets", name).variants
-        if variant and variant not in variants:
-            raise unknown(f"variant of {name}", variant, variants)
+    elif key == "dataset" and not places.is_file(value):
+        places.parse(value)
 
 
 def _skip(

@@ -15,7 +15,7 @@ from typing import Any
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.places import locate
+from slotbench.datasets.format.places import is_file, locate
 from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
 from slotbench.files import typed
@@ -102,11 +102,7 @@ class Plan:
                 words = [] if value is True else [text_of(value)]
                 options += [f"--{key.replace('_', '-')}", *words]
         options += shlex.split(typed("data", self.where.data_dir))
-        found = []
-        for name, _, variant in (reference.partition(":") for reference in self.unprepared):
-            chosen = ["--variant", variant] if variant else []
-            found.append(["slotbench", "prepare", name, *chosen, *options])
-        return found
+        return [["slotbench", "prepare", name, *options] for name in self.unprepared]
 
 
 def text_of(value: Value) -> str:
@@ -188,7 +184,7 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
         try:
             path = locate(reference, data_dir)
         except UserError:
-            if reference.endswith((".h5", ".hdf5")):
+            if is_file(reference):
                 raise
             missing[reference] = 0
             continue

@@ -26,7 +26,7 @@ from slotbench import __version__
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.hdf5 import writing
 from slotbench.datasets.format.loader import images_on
-from slotbench.datasets.format.places import locate
+from slotbench.datasets.format.places import ENDINGS, is_known, locate
 from slotbench.datasets.format.schema import NOT_LABELLED, Array
 from slotbench.datasets.originals.images import Damaged, fit, read_image
 from slotbench.errors import UserError
@@ -119,11 +119,11 @@ def predict(model: FrozenCore, request: Request, device: torch.device) -> dict[s
 
 
 def _check(request: Request) -> None:
-    path, known = Path(request.path), names("datasets")
-    if request.path.partition(":")[0] not in known and not path.exists():
+    path = Path(request.path)
+    if not (is_known(request.path) or path.exists()):
         if path.suffix or len(path.parts) > 1:
             raise UserError(f"{path} does not exist.", "Name a PNG or JPEG, or a folder of them.")
-        raise unknown("picture, folder or dataset", request.path, known)
+        raise unknown("picture, folder or dataset", request.path, names("datasets"))
     if request.fit not in FITS:
         raise unknown("--fit", request.fit, FITS)
     if request.images is not None and request.images < 1:
@@ -149,7 +149,7 @@ def _opened(model: FrozenCore, request: Request) -> Iterator[Source]:
         yield Source(len(files), _from_files(files, model.image_size, request))
     elif path.suffix.lower() in PICTURES:
         yield Source(1, _from_files([path], model.image_size, request))
-    elif path.exists() and path.suffix not in (".h5", ".hdf5"):
+    elif path.exists() and path.suffix not in ENDINGS:
         raise UserError(f"{path}: expected a PNG or JPEG, a folder of them, or a prepared dataset.")
     else:
         with DatasetFile(locate(request.path, request.data_dir)) as dataset:

@@ -204,6 +204,14 @@ def test_a_mistake_is_explained_and_exits_with_2(inside, capsys, mistake):
     assert shown.out == ""
 
 
+FORMS = ("verify clevr --against data/clevr.h5", "verify data/clevr.h5 --against clevr:clevr6")
+
+
+@pytest.mark.parametrize("words", FORMS)
+def test_a_form_of_input_is_taken_wherever_it_has_a_meaning(inside, words):
+    assert inside(*words.split()) == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -111,7 +111,7 @@ def test_the_loader_serves_features_with_their_images(path, budget):
         np.testing.assert_allclose(batch["feature/means"], mean.reshape(16, 16, 3), atol=1e-3)
         with pytest.raises(UserError, match="no features 'dino'; it has: means") as caught:
             Loader(dataset, "train", 16, seed=0, keys=("feature/dino",))
-        assert "slotbench prepare clevr --variant clevr6 --features" in caught.value.advice
+        assert "slotbench prepare clevr:clevr6 --features" in caught.value.advice
 
 
 @pytest.mark.parametrize("limit", [0, 50, 92])

@@ -18,7 +18,7 @@ SIZES = {"train": 130, "val": 20, "test": 20}
 
 
 def sprites(folder, **fields):
-    return Request("multi-dsprites", data_dir=folder, **{"sizes": SIZES, **fields})
+    return Request(**{"name": "multi-dsprites", "data_dir": folder, "sizes": SIZES, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def test_parts_with_a_damaged_recipe_are_made_anew(one_worker, tmp_path, monkeyp
 def test_a_file_that_is_there_is_kept(one_worker, monkeypatch):
     monkeypatch.setattr(module, "_render", None)
     assert prepare(sprites(one_worker.parent)) == one_worker
-    assert prepare(Request("multi-dsprites", data_dir=one_worker.parent)) == one_worker
+    for name in ("multi-dsprites", "multi-dsprites:colored_on_grayscale"):
+        assert prepare(Request(name, data_dir=one_worker.parent)) == one_worker
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_file_made_otherwise_is_not_replaced(one_worker, fields, message):
 
 
 def test_variants_have_files_of_their_own(tmp_path):
-    with pytest.raises(UserError, match="slotbench prepare clevr --variant clevr10 --data-dir "):
+    with pytest.raises(UserError, match="slotbench prepare clevr:clevr10 --data-dir "):
         locate("clevr:clevr10", tmp_path)
     assert module.path_of("clevr", "clevr6", tmp_path) == tmp_path / "clevr.h5"
     assert module.path_of("clevr", "clevr10", tmp_path) == tmp_path / "clevr-clevr10.h5"
@@ -105,6 +106,8 @@ BAD = [
     ({"sizes": {"val": 0}}, "--val 0: expected 1 to"),
     ({"image_size": 8}, "--image-size 8: expected 16"),
     ({"variant": "x"}, "variant of multi-dsprites"),
+    ({"name": "multi-dsprites:x"}, "variant of multi-dsprites"),
+    ({"name": "multi-dsprites:x", "variant": "y"}, "--variant y: multi-dsprites:x names another"),
     *(({"seed": seed}, f"--seed {seed}: expected") for seed in (2**64, -(2**63) - 1)),
     ({"download": True, "source": Path("x")}, "--download and --from x: type one of them"),
     ({"engine": "rai"}, "engine 'rai'"),

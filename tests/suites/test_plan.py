@@ -94,9 +94,7 @@ def test_a_dataset_that_is_not_there_is_named_with_what_to_type(make):
     )
     assert len(plan.cells) == 2
     assert plan.unprepared == {"multi-dsprites:binarized": 2}
-    words = (
-        "slotbench prepare multi-dsprites --variant binarized --image-size 32 --download --data-dir"
-    )
+    words = "slotbench prepare multi-dsprites:binarized --image-size 32 --download --data-dir"
     assert plan.prepare_commands() == [[*words.split(), str(plan.where.data_dir)]]
 
 

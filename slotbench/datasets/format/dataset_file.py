@@ -233,8 +233,7 @@ class DatasetFile:
             raise UserError(
                 f"{self.path} has no features {missing[0].removeprefix('feature/')!r}; "
                 f"it has: {held}.",
-                f"Type: slotbench prepare {self.attributes['name']} --variant "
-                f"{self.attributes['variant']} --features TEACHER",
+                f"Type: slotbench prepare {self.reference} --features TEACHER",
             )
         if missing:
             raise UserError(f"{self.path} has no array {missing[0]!r}.")

@@ -10,7 +10,7 @@ from typing import Any
 from slotbench import plugins, registry
 from slotbench.datasets.dataset import Dataset
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.places import path_of
+from slotbench.datasets.format.places import parse, path_of
 from slotbench.datasets.format.schema import SPLITS, Batch, Layout
 from slotbench.datasets.originals.archives import folder_of, unpacked
 from slotbench.datasets.originals.download import download
@@ -75,10 +75,9 @@ def prepare(request: Request) -> Path:
     engine = engine_of(request.engine, request.workers, request.address)
     if request.engine != "local" and (request.download or request.source is not None):
         raise UserError(f"--engine {request.engine}: an import runs on this machine alone.")
-    entry = registry.get("datasets", request.name)
-    variant = request.variant or entry.variants[0]
-    target = path_of(request.name, variant, request.data_dir)
-    kind: type[Dataset] = entry.load()
+    name, variant = parse(request.name, request.variant)
+    target = path_of(name, variant, request.data_dir)
+    kind: type[Dataset] = registry.get("datasets", name).load()
     image_size = kind.image_size if request.image_size is None else request.image_size
     dataset = kind(variant, image_size, request.seed)
     sizes = {**dataset.sizes, **(request.sizes or {})}

@@ -59,7 +59,7 @@ class ClevrTex(RenderedDataset):
     obtain: ClassVar[str] = (
         "Fetch the variant's archive from the project's page, "
         "www.robots.ox.ac.uk/~vgg/data/clevrtex, and type: "
-        "slotbench prepare clevrtex --variant VARIANT --from ARCHIVE"
+        "slotbench prepare clevrtex:VARIANT --from ARCHIVE"
     )
 
     @property

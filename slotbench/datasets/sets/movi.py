@@ -73,7 +73,7 @@ class Movi(OriginalOnly):
     obtain: ClassVar[str] = (
         "Fetch one folder of TFDS, of variant a for example with: gsutil -m cp -r "
         "gs://kubric-public/tfds/movi_a/128x128/1.0.0 DIR, and type: "
-        "slotbench prepare movi --variant a --from DIR/1.0.0"
+        "slotbench prepare movi:a --from DIR/1.0.0"
     )
 
     def without(self, origin: str) -> dict[str, str]:  # noqa: ARG002

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from slotbench import registry
+from slotbench.datasets.format.places import is_file
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import split_names
 from slotbench.progress import counted
@@ -75,7 +76,7 @@ def select(
 
 
 def _of_dataset(found: Sequence[Row], runs: Sequence[Found], dataset: str) -> list[Row]:
-    if dataset.endswith(".h5"):
+    if is_file(dataset):
         from slotbench.datasets.format.dataset_file import DatasetFile
 
         with DatasetFile(Path(dataset)) as file:
@@ -90,7 +91,7 @@ def _of_dataset(found: Sequence[Row], runs: Sequence[Found], dataset: str) -> li
     entries = registry.entries("datasets")
     there = {f"{name}:{each}" for name, entry in entries.items() for each in entry.variants}
     there |= entries.keys()
-    if alike or dataset.endswith(".h5") or dataset in there:
+    if alike or is_file(dataset) or dataset in there:
         raise nothing_counts(alike, f"on {dataset}", f"slotbench train --dataset {dataset}")
     there |= {name for row in found for name in _names(row.group.dataset)}
     raise registry.unknown("dataset", dataset, sorted(there))
