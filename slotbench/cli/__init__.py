@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -49,8 +50,9 @@ app.add_typer(suite.app, name="suite")
 
 def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
+    _open_streams()
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as by >&-
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -61,7 +63,7 @@ def main() -> None:
             signal.signal(number, signal.default_int_handler)
     debug = "--debug" in sys.argv[1:]
     # `--debug` and `--plugin` may stand anywhere.
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    arguments = [_expanded(word) for word in sys.argv[1:] if word != "--debug"]
     try:
         arguments, files = plugins.take(arguments)
         progress.options[:] = [f"--plugin {shlex.quote(file)}" for file in files]
@@ -80,6 +82,24 @@ def main() -> None:
         if known is None:
             raise
         _fail(known)
+
+
+def _open_streams() -> None:
+    """Open the streams that are closed, as by ``>&-``.
+
+    The next file would get the number of one, and what a library writes to stderr would go there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _expanded(word: str) -> str:
+    """A word with the home folder in ``--option=~/...``, which shells leave as it is."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if option[:2] == "--" and equals else word  # noqa: PTH111
 
 
 def _exit_code(ended: SystemExit) -> int | str | None:
@@ -117,7 +137,9 @@ def _fail(error: SlotbenchError) -> None:
 
     from slotbench.progress import errors, plain, say
 
-    errors.print(Text("Error: ", "bold red"), Text(plain(error.message)), sep="", soft_wrap=True)
+    said = Text("Error: ", "bold red"), Text(plain(error.message))
+    with suppress(OSError):  # a full disk under stderr changes no exit code
+        errors.print(*said, sep="", soft_wrap=True)
     if error.advice:
         say(error.advice)
     sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,9 +64,22 @@ def test_a_reader_that_leaves_ends_a_command_quietly(words):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
-def test_a_command_runs_with_closed_streams(closed):
-    words = [sys.executable, "-m", "slotbench", "list", "presets"]
+OPENS = """import os
+from slotbench.registry import register
+assert open(os.devnull).fileno() > 2
+
+@register("presets", name="mine", summary="nothing", source="none")
+def mine():
+    return {}
+"""
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 2), (0, 1, 2)])
+def test_a_command_runs_with_closed_streams(closed, tmp_path):
+    """No file that it opens becomes the stream to which a library writes."""
+    (tmp_path / "a.py").write_text(OPENS)
+    plugin = ("--plugin", tmp_path / "a.py")
+    words = [sys.executable, "-m", "slotbench", *plugin, "list", "presets"]
     done = subprocess.run(
         words,
         capture_output=True,
@@ -74,6 +88,19 @@ def test_a_command_runs_with_closed_streams(closed):
     )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
+
+
+def test_an_error_keeps_its_exit_code_where_stderr_is_full(tmp_path):
+    words = [sys.executable, "-m", "slotbench", "show", "nothing"]
+    with Path("/dev/full").open("wb") as full:
+        assert subprocess.run(words, stderr=full, cwd=tmp_path, check=False).returncode == 2
+
+
+def test_the_home_folder_is_meant_after_an_equals_sign(shown, monkeypatch, tmp_path):
+    """Shells do not expand it there."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, _, told = shown("show", "0-abcdef", "--results-dir=~/results")
+    assert (code, str(tmp_path / "home" / "results") in told.replace("\n", "")) == (2, True)
 
 
 def test_completion_knows_names_without_torch(tmp_path):
