@@ -113,8 +113,8 @@ def cut(content, sent, end="close", obeys=True, **extra):
     return raw(answer, end=end)
 
 
-def chunked(content, *last):
+def chunked(content, *last, name="chunked"):
     """In chunks; without a ``last`` one it is not finished."""
     pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
     body = (f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in (*pieces, *last))
-    return raw(head("200 OK", Transfer_Encoding="chunked") + b"".join(body))
+    return raw(head("200 OK", Transfer_Encoding=name) + b"".join(body))

@@ -53,6 +53,7 @@ ANSWERS = {
     "longer": ("bytes 20000-49999/60000", OTHER[:30_000]),
     "beyond": ("bytes 20000-59999/50000", OTHER[:40_000]),
     "nonsense": ("bytes x-y/z", OTHER[:30_000]),
+    "long": ("bytes 20000-49999/" + "9" * 400, CONTENT[20_000:]),
     "open": ("bytes 20000-49999/*", CONTENT[20_000:]),
     "shorter": ("bytes 20000-29999/50000", CONTENT[20_000:30_000]),
 }
@@ -81,6 +82,7 @@ RIGHT = {
     # The part is longer than the file has become.
     "too long": ([cut(OTHER * 2, 60_000), PLAIN], {"sha256": SHA256}, [None, "bytes=60000-", None]),
     "chunked": ([chunked(CONTENT), chunked(CONTENT, b"")], {}, None),
+    "Chunked": ([chunked(CONTENT, b"", name="Chunked")], {}, [None]),
     "without length": ([raw(BARE + CONTENT)], {"sha256": SHA256}, [None]),
     # Nothing but the checksum tells that it is cut off.
     "cut, without length": ([raw(BARE + CONTENT[:-5]), PLAIN], {"sha256": SHA256}, [None, None]),
@@ -143,6 +145,21 @@ WRONG = {
         1,
         FINAL,
     ),
+    "no address": (status("302 Found", Location="http://["), {}, "is no address", 1, FINAL),
+    **{
+        f"number {number[:3]}": (
+            raw(head("200 OK", Content_Length=number) + CONTENT),
+            {},
+            "does not say how long the file is",
+            5,
+            AGAIN,
+        )
+        for number in ("\xb2", "9" * 400, "9" * 5000)
+    },
+    **{
+        f"later {date[-5:]}": (status("503 Busy", Retry_After=date), {}, "HTTP 503 Busy", 5, AGAIN)
+        for date in ("9" * 5000, "Mon, 01 Jan 99999 00:00:00 GMT")
+    },
     "circle": (status("302 Found", Location="/else"), {}, "it leads in a circle", 10, FINAL),
 }
 """An answer, what is known of the file, the error, how many requests there are, the advice."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from slotbench.datasets.dataset import Download
 from slotbench.datasets.originals.multi_object import MULTI_OBJECT
 from slotbench.datasets.prepare.preparation import Request, prepare
 from slotbench.datasets.sets.multi_dsprites import MultiDSprites
@@ -31,6 +32,20 @@ def test_a_dataset_is_downloaded_and_imported(tmp_path, monkeypatch, capsys):
         assert prepare(request) == path
         prepare(replace(request, force=True))
         assert [asked["path"] for asked in server.requests] == [f"/multi_dsprites/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("multi-dsprites", "not a TFRecord"), ("coco", "it is damaged")]
+)
+def test_something_else_that_was_downloaded_is_to_be_removed(name, what, tmp_path, monkeypatch):
+    """The same command does not fetch it again: it may be right, and the importer wrong."""
+    kind = entries("datasets")[name].load()
+    with serving(good(b"<html>log in first</html>")) as server:
+        file = Download(f"{server.base}/x")
+        monkeypatch.setattr(kind, "downloads", lambda _: (file,))
+        with pytest.raises(UserError, match=what) as caught:
+            prepare(Request(name, data_dir=tmp_path, download=True))
+    assert f"are kept in {tmp_path / 'originals' / name};" in caught.value.advice
 
 
 def test_declarations_are_addresses_with_names_of_their_own():

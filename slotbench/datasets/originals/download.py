@@ -40,6 +40,8 @@ RETRY = Retry(8, backoff_factor=1, backoff_max=60, retry_after_max=60)
 PROGRESS = 1 << 20
 SLOWEST = 10_000
 """Bytes in ``stall`` seconds; slower connections are closed."""
+COUNT = "[0-9]{1,18}"
+"""A number of bytes in a header; Python also reads other digits, and refuses very long ones."""
 SUMS: dict[str, Callable[[], Any]] = {
     "sha256": hashlib.sha256,
     "md5": lambda: hashlib.md5(usedforsecurity=False),
@@ -165,7 +167,8 @@ class _Transfer:
                 progress.set(self.size, self.notes.total, f"{_reason(error)}; trying again")
                 try:
                     retry.sleep(getattr(error, "response", None))
-                except failures.InvalidHeader:  # a Retry-After that is neither seconds nor a date
+                except (failures.InvalidHeader, ValueError, OverflowError):
+                    # Its Retry-After is neither seconds nor a date.
                     retry.new(respect_retry_after_header=False).sleep()
 
     def _ask(self) -> urllib3.BaseHTTPResponse:
@@ -195,7 +198,10 @@ class _Transfer:
             if not place:
                 return response
             response.close()
-            url = urljoin(url, place)
+            try:
+                url = urljoin(url, place)
+            except ValueError as error:  # such as http://[
+                raise self._final(f"it leads to {_plain(place)}, which is no address") from error
         raise self._final("it leads in a circle")
 
     def _begin(self, response: urllib3.BaseHTTPResponse) -> int:
@@ -226,7 +232,7 @@ class _Transfer:
         else:
             self.discard()
             self.note(found, self.file.size if found.total is None else found.total)
-        chunked = headers.get("Transfer-Encoding") == "chunked"
+        chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
         if self.notes.total is None and not (chunked or self.checked):
             raise Passing("the server does not say how long the file is")
         needed, free = (self.notes.total or 0) - start, shutil.disk_usage(self.part.parent).free
@@ -294,10 +300,11 @@ def _described(response: urllib3.BaseHTTPResponse, url: str) -> tuple[int, Notes
     """The first byte of a response, and what its headers say about the file."""
     headers, start, total = response.headers, 0, None
     length = headers.get("Content-Length", "")
-    if length.isdigit() and not headers.get("Transfer-Encoding"):
+    if re.fullmatch(COUNT, length) and not headers.get("Transfer-Encoding"):
         total = int(length)
     if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        place = headers.get("Content-Range", "")
+        found = re.fullmatch(rf"bytes ({COUNT})-{COUNT}/({COUNT}|\*)", place)
         if not found:
             raise Passing("the server sends a piece and does not say which")
         start = int(found[1])

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,21 @@ def _downloaded(dataset: Dataset, data_dir: Path) -> Path:
     say(f"Downloading {', '.join(file.name for file in files)} to {home}{size}.")
     paths = download(files, home)
     # Variants may share files, so the unpacked folder is named after the first file.
-    return unpacked(paths, paths[0]) if dataset.unpacks else paths[0]
+    with _kept(home):
+        return unpacked(paths, paths[0]) if dataset.unpacks else paths[0]
+
+
+@contextmanager
+def _kept(home: Path) -> Iterator[None]:
+    """Errors about downloaded files say where they are: the same command does not fetch them anew.
+
+    A server may send another page as the file, and only some files have a known checksum.
+    """
+    try:
+        yield
+    except UserError as error:
+        again = f"Downloaded files are kept in {home}; to fetch one anew, remove it there first."
+        raise UserError(error.message, f"{error.advice} {again}".strip()) from error
 
 
 def _make(
@@ -137,9 +152,11 @@ def _make(
         if request.source is None:
             _render(dataset, target, recipe, sizes, engine)
         else:
-            importer = dataset.importer(request.source)
-            importer.skip_damaged = request.skip_damaged
-            _import(dataset, importer, target, recipe, request.sizes or {})
+            home = request.data_dir / ORIGINALS / dataset.name
+            with _kept(home) if request.download else nullcontext():
+                importer = dataset.importer(request.source)
+                importer.skip_damaged = request.skip_damaged
+                _import(dataset, importer, target, recipe, request.sizes or {})
         sweep(target, f".*{SUFFIX}")  # unfinished features and shifts of the replaced file
     if request.shifts:
         add_shifts(target, dataset, request.shifts, engine)
