@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
@@ -68,6 +69,8 @@ def _acquire(file: Path, wait: float) -> BaseFileLock:
         kind_of = "a link" if file.is_symlink() else "no regular file"
         advice = f"Remove it: rm -r {shlex.quote(str(file))}"
         raise UserError(f"{file} is {kind_of}; expected a lock file.", advice)
+    if not there:
+        _check_folder(file)
     for kind in (FileLock, SoftFileLock):
         lock: BaseFileLock = kind(file, thread_local=False)
         # filelock may fall back to its soft lock by itself, with a warning.
@@ -87,6 +90,19 @@ def _acquire(file: Path, wait: float) -> BaseFileLock:
             _warn_once()
         return lock
     raise AssertionError("the soft lock either holds or raises")
+
+
+def _check_folder(file: Path) -> None:
+    """OSError naming ``file`` where its folder takes no files, such as /proc.
+
+    filelock would try for ever: a lock that is being removed is missing too.
+    """
+    try:
+        with TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        error.filename = str(file)
+        raise
 
 
 @cache

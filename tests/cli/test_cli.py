@@ -209,6 +209,10 @@ MISTAKES = {
     "tolerance": (("verify", "x", "--tolerance", "nan"), "expected a number"),
     "interval": (("leaderboard", "--watch", "--every", "inf"), "expected 0.2 to"),
     "no folder": (("train", *SMALL, "--results-dir", "/proc/self/fdinfo/x"), "No such file"),
+    "folder without files": (
+        ("prepare", "clevr", "--data-dir", "/proc"),
+        "No such file or directory (/proc/.clevr.h5.lock). Check the path.",
+    ),
     "file as folder": (("prepare", "clevr", "--data-dir", "data/clevr.h5"), "File exists"),
 }
 
