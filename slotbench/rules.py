@@ -118,6 +118,13 @@ _BASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "trackers": ("slotbench.tracking.tracker:Tracker", ()),
 }
 """Kind -> the address of its base class, and the class attributes that are checked."""
+_GIVEN: dict[str, tuple[str, ...]] = {
+    "datasets": ("variant", "image_size", "seed"),
+    **dict.fromkeys(("alignments", "metrics", "presets", "suites"), ()),
+    "engines": ("settings",),
+    "trackers": ("run",),
+}
+"""Kind -> what its classes or functions are called with; other kinds are checked when built."""
 
 
 @cache
@@ -131,9 +138,16 @@ def check_texts(kind: str, label: str, own: Mapping[str, Any]) -> None:
 
 
 def check_class(kind: str, label: str, own: Mapping[str, Any], thing: Any) -> None:
+    """:class:`UserError` where a class or function cannot be used as its kind is."""
+    if kind in _BASES:
+        _check_members(kind, label, own, thing)
+    if kind in _GIVEN:
+        what = "__init__" if isinstance(thing, type) else "it"
+        _check_takes(f"{label}: {what}", thing, _GIVEN[kind])
+
+
+def _check_members(kind: str, label: str, own: Mapping[str, Any], thing: Any) -> None:
     """:class:`UserError` where a class lacks its kind's base, an attribute or a method."""
-    if kind not in _BASES:
-        return
     base, attributes = _BASES[kind]
     bases = getattr(thing, "__mro__", ())[1:]  # a function has none
     if base not in [f"{each.__module__}:{each.__qualname__}" for each in bases]:
@@ -153,17 +167,23 @@ def _check_methods(label: str, thing: type, bases: Sequence[type]) -> None:
         wanted = next((vars(each)[name] for each in bases if name in vars(each)), None)
         if name.startswith("_") or not (inspect.isfunction(method) and inspect.isfunction(wanted)):
             continue
-        takes, given = inspect.signature(method), inspect.signature(wanted).parameters
-        try:
-            takes.bind(*given)
-        except TypeError:
-            if any(each.kind == each.VAR_POSITIONAL for each in given.values()):
-                continue  # the base, such as nn.Module.forward, leaves it open
-            said = f"{label}: {name} takes ({', '.join(takes.parameters)})"
-            expected = f"({', '.join(given)})"
-            raise UserError(
-                f"{said}, expected {expected}.", f"Write: def {name}{expected}"
-            ) from None
+        given = inspect.signature(wanted).parameters
+        # The base, such as nn.Module.forward, may leave it open.
+        if not any(each.kind == each.VAR_POSITIONAL for each in given.values()):
+            _check_takes(f"{label}: {name}", method, tuple(given))
+
+
+def _check_takes(label: str, called: Any, given: tuple[str, ...]) -> None:
+    """:class:`UserError` where a class or function cannot be called with these arguments."""
+    takes = inspect.signature(called)
+    try:
+        takes.bind(*given)
+    except TypeError:
+        said = f"{label} takes ({', '.join(takes.parameters)}), expected ({', '.join(given)})."
+        made = isinstance(called, type)
+        words = ", ".join(("self", *given) if made else given)
+        name = "__init__" if made else called.__name__
+        raise UserError(said, f"Write: def {name}({words})") from None
 
 
 def _check(label: str, own: Mapping[str, Any], attributes: Iterable[str]) -> None:

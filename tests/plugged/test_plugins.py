@@ -194,6 +194,19 @@ MISTAKES = {
     "abstract": (f"{BASE}{MINE}".replace("(Random)", "(Objective)"), "the class has no loss"),
     "views": (MINE.replace("Config =", "views = 'two'; Config ="), "'views' is 'two'"),
     "takes less": (METRIC.replace(", context", ""), "takes (self), expected (self, context)"),
+    "made of more": (
+        metric("__init__ = lambda self, width: None"),
+        "__init__ takes (width), expected (). Write: def __init__(self)",
+    ),
+    "made of less": (
+        DISCS + "    def __init__(self, variant): ...\n",
+        "__init__ takes (variant), expected (variant, image_size, seed). Write: def __init__(self,",
+    ),
+    "preset with options": (
+        "from slotbench.registry import register\n"
+        '@register("presets", name="m", summary="m", source="m")\ndef mine(size): ...\n',
+        "it takes (size), expected (). Write: def mine()",
+    ),
     "an array": (metric("needs = ('slots')"), "'needs' is 'slots'; expected a tuple of arrays"),
     "long": (MINE.replace('"mine"', f'"{"m" * 65}"'), "at most 64 small letters"),
     "no call": (MINE.replace('("objectives")', ""), 'Write: @register("objectives")'),
