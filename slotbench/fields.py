@@ -4,13 +4,16 @@ A section is a frozen dataclass that inherits :class:`Options`. ``temperature: P
 refuses 0, NaN and text at construction.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from slotbench.errors import UserError
 
 LARGEST = 10**9
 """Largest number a field may have."""
@@ -80,6 +83,35 @@ def number(text: str) -> float:
     if not text.isascii() or "_" in text:
         raise ValueError(text)
     return float(text)
+
+
+Names = Iterable[str] | str
+"""Names or numbers as a user types them: one text, or several; commas stand between, too."""
+Workers = str | int | None
+
+
+def listed(given: Iterable[str | int] | str | int) -> tuple[str, ...]:
+    """The names in one text or in several; commas separate them, too."""
+    several = (given,) if isinstance(given, str | int) else given
+    return tuple(
+        name for each in several for part in str(each).split(",") if (name := part.strip())
+    )
+
+
+def workers(given: Workers) -> int | None:
+    """How many processes ``--workers`` asks for; None for ``all``."""
+    if given in (None, "all"):
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,3}", str(given)):
+        raise UserError(f"--workers {given}: expected all, or 1 to 9,999.")
+    return int(given)
+
+
+def text_of(value: Any) -> str:
+    """A value as ``--set`` takes it."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(text_of, value))
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
 
 
 @dataclass(frozen=True)

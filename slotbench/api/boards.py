@@ -1,11 +1,11 @@
 """Comparing and publishing runs: leaderboard, report, export, publish."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, Place, RunName, find
+from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunNames, find_all
 from slotbench.errors import UserError
+from slotbench.fields import Names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def board(
     results_dir: Place = RESULTS,
     *,
-    dataset: str | None = None,
-    metrics: Iterable[str] = (),
+    dataset: DatasetName | None = None,
+    metrics: Names = (),
     core: str | None = None,
     family: str | None = None,
     scale: bool = False,
@@ -26,7 +26,7 @@ def board(
     """Compare all runs: every seed counts, missing cells stay missing.
 
     - ``dataset``: Only this dataset.
-    - ``metrics``: Columns: keys or their beginnings, with commas.
+    - ``metrics``: Columns: keys or their beginnings, with commas between.
     - ``core``: Only this core.
     - ``family``: reconstruction, self-supervised, control or external.
     - ``scale``: Show numbers between random (0) and supervised (1).
@@ -39,7 +39,7 @@ def board(
     return collect(
         Path(results_dir),
         dataset=dataset,
-        metrics=tuple(metrics),
+        metrics=metrics if isinstance(metrics, str) else tuple(metrics),
         core=core,
         family=family,
         scale=scale,
@@ -56,7 +56,7 @@ def leaderboard(results_dir: Place = RESULTS, **filters: Any) -> "pd.DataFrame":
 
 
 def publish(
-    runs: Iterable[RunName], out: Place, *, force: bool = False, results_dir: Place = RESULTS
+    runs: RunNames, out: Place, *, force: bool = False, results_dir: Place = RESULTS
 ) -> dict[str, Any]:
     """Write finished runs, with their weights and hashes, for others to verify.
 
@@ -68,13 +68,13 @@ def publish(
     """
     from slotbench.results.publish import publish as write
 
-    return write([find(run, results_dir) for run in runs], Path(out), force=force)
+    return write(find_all(runs, results_dir), Path(out), force=force)
 
 
 def report(
     out: Place | None = None,
     *,
-    dataset: str | None = None,
+    dataset: DatasetName | None = None,
     suite: str | None = None,
     question: str | None = None,
     pictures: bool = True,

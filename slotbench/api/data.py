@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from slotbench.errors import UserError
+from slotbench.fields import Names, Workers, listed
+from slotbench.fields import workers as workers_of
 from slotbench.files import typed
 
 if TYPE_CHECKING:
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 DATA, RESULTS = Path("data"), Path("results")
 Place = Path | str
 """The path of a file or folder."""
+DatasetName = str | Path
+"""A dataset: its name, ``name:variant``, or the path of a prepared file."""
 RunName = Union[str, Path, "Run"]
 """A run: its directory, a unique beginning of its id, or itself."""
+RunNames = Iterable[RunName] | RunName
 
 
 def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
@@ -34,8 +39,16 @@ def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
     return finding.find(str(run), Path(results_dir), published=True)
 
 
+def find_all(names: RunNames, results_dir: Place = RESULTS) -> "list[Run]":
+    """The run of one name, or the runs of several, as :func:`find` finds them."""
+    from slotbench.results.run import Run
+
+    several = [names] if isinstance(names, str | Path | Run) else names
+    return [find(name, results_dir) for name in several]
+
+
 def host(
-    device: str = "auto", checkpoint_every: float = 120.0, gpus: int = 1, track: Iterable[str] = ()
+    device: str = "auto", checkpoint_every: float = 120.0, gpus: int = 1, track: Names = ()
 ) -> "Host":
     """Where and how runs are executed; :class:`UserError` if this machine cannot.
 
@@ -47,7 +60,7 @@ def host(
 
     if not (math.isfinite(checkpoint_every) and checkpoint_every >= 0):
         raise UserError(f"--checkpoint-every {checkpoint_every}: expected seconds, 0 or above.")
-    chosen, trackers = devices.choose(device), tuple(track)
+    chosen, trackers = devices.choose(device), listed(track)
     devices.check_processes(chosen, gpus)
     if trackers:
         from slotbench.tracking.tracker import check
@@ -66,17 +79,17 @@ def prepare(
     name: str,
     *,
     variant: str | None = None,
-    source: Path | None = None,
+    source: Place | None = None,
     download: bool = False,
     image_size: int | None = None,
     train: int | None = None,
     val: int | None = None,
     test: int | None = None,
-    shifts: str | None = None,
+    shifts: Names | None = None,
     features: str | None = None,
-    features_weights: Path | None = None,
+    features_weights: Place | None = None,
     seed: int = 0,
-    workers: int | None = None,
+    workers: Workers = None,
     engine: str = "local",
     address: str | None = None,
     force: bool = False,
@@ -99,7 +112,7 @@ def prepare(
     - ``features``: Store frozen features too, of timm:MODEL or a run.
     - ``features_weights``: The teacher's weights; none: they are fetched.
     - ``seed``: Seed of the images made here.
-    - ``workers``: Processes; all, or none: one a core.
+    - ``workers``: Processes; all or none: one a core.
     - ``engine``: Where images are rendered: local, or ray (a cluster).
     - ``address``: Of a Ray cluster; none: one started here.
     - ``force``: Replace a file made otherwise.
@@ -124,11 +137,11 @@ def prepare(
     request = Request(
         name,
         variant,
-        source,
+        None if source is None else Path(source),
         image_size,
         {split: size for split, size in given.items() if size is not None},
         seed,
-        workers,
+        workers_of(workers),
         Path(data_dir),
         force,
         download,
@@ -142,7 +155,8 @@ def prepare(
         # Load the teacher first: a wrong name should not show up after hours of rendering.
         from slotbench.results.models import load_teacher
 
-        teacher = load_teacher(features, features_weights, results_dir=Path(results_dir))
+        weights = None if features_weights is None else Path(features_weights)
+        teacher = load_teacher(features, weights, results_dir=Path(results_dir))
     path = make(request)
     if teacher is not None:
         from slotbench.datasets.prepare.stored_features import add_features
@@ -158,7 +172,7 @@ def prepare(
     return path
 
 
-def dataset(reference: str, split: str = "train", *, data_dir: Place = DATA) -> "ImageData":
+def dataset(reference: DatasetName, split: str = "train", *, data_dir: Place = DATA) -> "ImageData":
     """A split of a prepared dataset as a ``torch.utils.data.Dataset``.
 
     ``reference`` is a name, ``name:variant`` or the path of a prepared file.

@@ -2,26 +2,38 @@
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
+from slotbench.api.data import (
+    DATA,
+    RESULTS,
+    DatasetName,
+    Place,
+    RunName,
+    RunNames,
+    find,
+    find_all,
+    host,
+)
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.fields import Names, listed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 def evaluate(
-    *runs: RunName,
-    metrics: str = "all",
+    *runs: RunNames,
+    metrics: Names = "all",
     split: str = "test",
-    predictions: Path | None = None,
+    predictions: Place | None = None,
     baseline: str | None = None,
-    dataset: str | None = None,
+    dataset: DatasetName | None = None,
     name: str | None = None,
     mask_source: str = "attention",
     slots: int | None = None,
@@ -38,7 +50,7 @@ def evaluate(
     run's evaluation.json.
 
     - ``runs``: Directories or ids.
-    - ``metrics``: Groups with commas between; all: each but decoder-probe, which takes minutes.
+    - ``metrics``: Groups, with commas between; all: each but decoder-probe, which takes minutes.
     - ``split``: The split to evaluate on.
     - ``predictions``: Evaluate masks and slots from elsewhere: docs/predictions.md.
     - ``baseline``: Evaluate a trivial masker: one-segment, voronoi or kmeans.
@@ -56,8 +68,9 @@ def evaluate(
     from slotbench.results import judge, judge_external
     from slotbench.results.publish import writable
 
-    judge_external.check_options(runs, predictions, baseline, dataset, name, split)
-    places = (Path(data_dir), Path(results_dir))
+    own: dict[str, Any] = {"mask_source": mask_source, "slots": slots, "seed": seed}
+    judge_external.check_options(runs, predictions, baseline, dataset, name, split, **own)
+    places, metrics = (Path(data_dir), Path(results_dir)), listed(metrics)
     if runs:
         from slotbench.evaluation.groups import chosen
         from slotbench.progress import warn
@@ -66,16 +79,17 @@ def evaluate(
         where, judged, failed = host(device), dict[str, dict[str, Any]](), list[str]()
         asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
         asked |= {"cached": cache, "dataset": dataset, "slots": slots}
-        for run in [writable(find(name, results_dir), places[1]) for name in runs]:
+        found = [run for each in runs for run in find_all(each, results_dir)]
+        for run in [writable(run, places[1]) for run in found]:
             try:
                 judged[str(run.path)] = judge.evaluate(run, where, places[0], **asked)
             except SlotbenchError as error:
-                if len(runs) == 1:
+                if len(found) == 1:
                     raise
                 warn(f"{run.path}: {error}")
                 failed.append(run.id)
         if failed:
-            said = f"{len(failed)} of {len(runs)} runs could not be evaluated: {', '.join(failed)}"
+            said = f"{len(failed)} of {len(found)} runs could not be evaluated: {', '.join(failed)}"
             raise UserError(f"{said}.", "The reasons are above; the other runs are evaluated.")
         return judged
     request = judge_external.Request(str(dataset), metrics, seed, *places, force)
@@ -92,7 +106,7 @@ def show(
     run: RunName,
     *,
     images: int | None = None,
-    index: Iterable[int] = (),
+    index: Iterable[str] | Iterable[int] | str | int | None = None,
     split: str = "test",
     ranked: int = 500,
     properties: bool = True,
@@ -105,7 +119,7 @@ def show(
 
     - ``images``: How many of the first images to draw; none: 6, of which a terminal shows those
       that fit.
-    - ``index``: Draw these images instead.
+    - ``index``: Draw these images instead; they count from 0.
     - ``split``: The split to draw from.
     - ``ranked``: Score this many images to find the best and the worst; 0: none.
     - ``properties``: Draw property predictions.
@@ -122,7 +136,7 @@ def show(
     from slotbench.results.models import open_dataset, run_title, trained
     from slotbench.results.publish import writable
 
-    found = find(run, results_dir)
+    indices, found = _indices(index), find(run, results_dir)
     found.check()
     config, drawn, judged, lacking = found.config(), {}, None, ""
     if found.bundled:
@@ -153,7 +167,7 @@ def show(
                 found.pictures,
                 title=run_title(found, config),
                 images=6 if images is None else images,
-                indices=index,
+                indices=indices,
                 ranked=ranked,
                 properties=properties,
                 progress=told,
@@ -173,8 +187,19 @@ def show(
     }
 
 
+def _indices(given: Iterable[str] | Iterable[int] | str | int | None) -> tuple[int, ...]:
+    """The images of ``--index``; none where it was not typed."""
+    if given is None:
+        return ()
+    words = listed(given)
+    if not (words and all(re.fullmatch("[0-9]{1,18}", word) for word in words)):
+        told = ",".join(words)
+        raise UserError(f"--index {told}: expected numbers with commas between, from 0.")
+    return tuple(map(int, words))
+
+
 def verify(
-    target: str | Path,
+    target: RunName,
     *,
     against: Place | None = None,
     recompute: bool = True,
@@ -205,7 +230,8 @@ def verify(
 
     if not 0 <= tolerance < math.inf:
         raise UserError(f"--tolerance {tolerance}: expected a number, 0 or above.")
-    path, data_dir = Path(target), Path(data_dir)
+    path = Path(target if isinstance(target, str | Path) else target.path)
+    data_dir = Path(data_dir)
     if is_known(str(target)) and not os.path.lexists(path):
         path = locate(str(target), data_dir)
     if is_bundle(path):

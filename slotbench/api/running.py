@@ -4,26 +4,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, Place, RunName, find, host
+from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunName, find, host
 from slotbench.errors import UserError
+from slotbench.fields import Names, Workers, listed, text_of
+from slotbench.fields import workers as workers_of
 from slotbench.files import typed
 
 if TYPE_CHECKING:
     from slotbench.results.run import Run
 
-Settings = Iterable[str] | Mapping[str, Any]
-"""``section.field=value``, or ``section.field`` -> value."""
+Settings = Iterable[str] | str | Mapping[str, Any]
+"""``section.field=value``, once or several times, or ``section.field`` -> value."""
 
 
 def _texts(settings: Settings) -> tuple[str, ...]:
     if isinstance(settings, Mapping):
-        return tuple(f"{field}={value}" for field, value in settings.items())
-    return tuple(settings)
+        return tuple(f"{field}={text_of(value)}" for field, value in settings.items())
+    return (settings,) if isinstance(settings, str) else tuple(settings)
 
 
 def train(
     *,
-    dataset: str | None = None,
+    dataset: DatasetName | None = None,
     core: str | None = None,
     objective: str | None = None,
     alignment: str | None = None,
@@ -36,7 +38,7 @@ def train(
     resume: RunName | None = None,
     init: RunName | None = None,
     evaluate: bool = True,
-    track: Iterable[str] = (),
+    track: Names = (),
     gpus: int = 1,
     device: str = "auto",
     checkpoint_every: float = 120.0,
@@ -59,7 +61,7 @@ def train(
     - ``resume``: Continue this run, as it is configured.
     - ``init``: Start from this run's core, and from its objective where it is the same.
     - ``evaluate``: Evaluate at the end.
-    - ``track``: Send metrics there too; repeat for several.
+    - ``track``: Send metrics there too; several with commas between.
     - ``gpus``: GPUs that share each batch; with --device cpu, as many processes, to try it.
     - ``checkpoint_every``: Seconds from one checkpoint to the next.
 
@@ -70,7 +72,7 @@ def train(
     from slotbench.training.distributed import first_rank
 
     typed = {
-        "dataset": dataset,
+        "dataset": None if dataset is None else str(dataset),
         "core": core,
         "objective": objective,
         "alignment": alignment,
@@ -147,16 +149,16 @@ def reproduce(
 
 
 def tune(
-    objective: Iterable[str] = ("reconstruction",),
+    objective: Names = ("reconstruction",),
     *,
-    dataset: str = "clevr",
+    dataset: DatasetName = "clevr",
     core: str = "slot-attention",
     alignment: str | None = None,
     trials: int = 12,
     steps: int | None = None,
     preset: str = "auto",
     set: Settings = (),
-    workers: int = 1,
+    workers: Workers = 1,
     dry_run: bool = False,
     device: str = "auto",
     data_dir: Place = DATA,
@@ -167,41 +169,42 @@ def tune(
     Trials are compared by fg_ari/attention on 200 images of val. The best settings are written to
     results/tuning/tuned, where --preset tuned reads them.
 
-    - ``objective``: The objectives; repeat for several, each with the same budget.
-    - ``dataset``: NAME or NAME:VARIANT.
+    - ``objective``: The objectives, with commas between; each has the same budget.
+    - ``dataset``: NAME, NAME:VARIANT or a file.
     - ``core``: The core.
     - ``alignment``: How slots of two views are paired.
     - ``trials``: Trials of each contestant.
     - ``steps``: Steps of a trial; none: the preset's.
     - ``preset``: The preset that the settings change.
     - ``set``: Set any field of the configuration, in every trial.
-    - ``workers``: Trials at once, a process each.
+    - ``workers``: Trials at once, a process each; all: one a core, as memory allows.
     - ``dry_run``: Print space and cost only.
 
     Returns settings, score and cost by objective; with ``dry_run``, the space and the number of
     runs.
     """
     from slotbench.suites import tune as tuning
+    from slotbench.suites.local import processes
 
     choice = {
-        "dataset": dataset,
+        "dataset": str(dataset),
         "core": core,
         "alignment": alignment,
         "steps": steps,
         "preset": preset,
         "overrides": _texts(set),
     }
-    places = (Path(data_dir), Path(results_dir))
+    places, count = (Path(data_dir), Path(results_dir)), workers_of(workers) or processes()
     return {
-        each: tuning.contest(each, host(device), *places, trials, workers, dry_run, choice)
-        for each in objective
+        each: tuning.contest(each, host(device), *places, trials, count, dry_run, choice)
+        for each in listed(objective)
     }
 
 
 def speedrun(
     objective: str = "reconstruction",
     *,
-    dataset: str = "clevr",
+    dataset: DatasetName = "clevr",
     preset: str = "quick",
     set: Settings = (),
     seeds: int = 5,
@@ -217,7 +220,7 @@ def speedrun(
     The clock stops during the checks. The row has processor time and wall time.
 
     - ``objective``: The objective.
-    - ``dataset``: NAME or NAME:VARIANT.
+    - ``dataset``: NAME, NAME:VARIANT or a file.
     - ``preset``: The preset that the settings change.
     - ``set``: Set any field of the configuration; of two values, the last counts.
     - ``seeds``: How many seeds, from 0, one after the other.
@@ -236,7 +239,7 @@ def speedrun(
     where = host(device)
     torch.set_num_threads(threads)
     told = _texts(set)
-    asked = Choice(objective=objective, dataset=dataset, preset=preset, overrides=told)
+    asked = Choice(objective=objective, dataset=str(dataset), preset=preset, overrides=told)
     attempts = running.speedrun(asked, seeds, every, goals, where, Path(data_dir))
     note = note or " ".join(told) or f"{preset} as it is"
     return running.board_row(attempts, note, objective, where)
@@ -245,7 +248,7 @@ def speedrun(
 def bench(
     preset: str = "quick",
     *,
-    dataset: str | None = None,
+    dataset: DatasetName | None = None,
     device: str = "auto",
     data_dir: Place = DATA,
 ) -> list[dict[str, Any]]:

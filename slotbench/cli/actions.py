@@ -81,7 +81,7 @@ def evaluate(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    brief = sys.stdout.isatty() and not everything and options.get("metrics", "all") == "all"
+    brief = sys.stdout.isatty() and not everything and options["metrics"] == ["all"]
     results = api.evaluate(*options.pop("runs", ()), **options)
     if as_json:
         return put_json({"schema": 1, "runs": results})

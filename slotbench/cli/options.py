@@ -93,22 +93,6 @@ def runs(incomplete: str) -> Found:
     ]
 
 
-def _indices(text: str) -> tuple[int, ...]:
-    words = text.split(",")
-    for word in words:
-        if not re.fullmatch(r"\s*[0-9]{1,18}\s*", word):
-            raise UserError(f"--index {text}: expected numbers with commas between, from 0.")
-    return tuple(int(word) for word in words)
-
-
-def _workers(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not re.fullmatch("[1-9][0-9]{0,3}", text):
-        raise UserError(f"--workers {text}: expected all, or 1 to 9,999.")
-    return int(text)
-
-
 METAVARS = {
     "RUN": "run resume init",
     "RUN...": "runs",
@@ -124,7 +108,7 @@ METAVARS = {
     "LIST": "shifts",
     "TEACHER": "features",
     "timm:MODEL|RUN": "teacher",
-    "all|N": "prepare.workers",
+    "all|N": "workers",
     "3,17,40": "index",
     "csv|parquet": "form",
     "N:UNIT": "budget",
@@ -141,11 +125,8 @@ MORE: dict[str, dict[str, Any]] = {
     "prepare.source": {"spelling": "--from"},
     "form": {"spelling": "--format"},
     "prepare.name": {"autocompletion": references},
-    "prepare.workers": {"parser": _workers},
-    "index": {"parser": _indices},
     "goals": {"min": 1, "max": 2},
-    **{name: {"min": 1} for name in ("seeds", "every", "threads", "tune.workers")},
-    "suite_run.workers": {"min": 1},
+    **{name: {"min": 1} for name in ("seeds", "every", "threads")},
 }
 """Parameter, or ``function.parameter`` -> arguments of its Typer option."""
 
@@ -196,9 +177,8 @@ def parameters(function: Callable[..., Any], *, without: Iterable[str] = ()) -> 
             wanted, default = list[str] | None, None
         text = texts.get(each.name) or COMMON[each.name]
         told = option(function.__name__, each.name, text, default, place=place)
-        if told.parser is not None:
-            wanted, default = str | None, None
-        default = list(default) if isinstance(default, tuple) else default
+        if get_origin(wanted) is list and isinstance(default, str | tuple):
+            default = [default] if isinstance(default, str) else list(default)
         annotation: Any = Annotated[wanted, told]
         yield each.replace(kind=each.KEYWORD_ONLY, default=default, annotation=annotation)
 

@@ -13,6 +13,8 @@ from slotbench import registry
 from slotbench.api.data import DATA, RESULTS
 from slotbench.cli.options import Json, command, put_json
 from slotbench.errors import SlotbenchError, UserError
+from slotbench.fields import Workers
+from slotbench.fields import workers as workers_of
 from slotbench.files import typed
 from slotbench.progress import say
 
@@ -31,7 +33,7 @@ def suite_run(
     suite: str,
     *,
     engine: str = "local",
-    workers: int | None = None,
+    workers: Workers = None,
     address: str | None = None,
     option: Iterable[str] = (),
     prepare: bool = False,
@@ -44,14 +46,14 @@ def suite_run(
 
     - ``suite``: A suite's file, or its name.
     - ``engine``: The engine that runs them.
-    - ``workers``: Runs at once; none: a GPU each, else a core each as memory allows.
+    - ``workers``: Runs at once; all or none: a GPU each, else a core each as memory allows.
     - ``address``: Of a Ray cluster, or auto; none: one on this machine.
     - ``option``: An option of submitit, such as slurm_partition=gpu; repeat for several.
     - ``prepare``: Prepare missing datasets first.
     """
     from slotbench.suites import commands
 
-    told = {}
+    told, count = {}, workers_of(workers)
     for text in option:
         key, equals, value = text.partition("=")
         if not (key and equals):
@@ -62,7 +64,7 @@ def suite_run(
     if prepare:
         commands.prepare(found, where)
     picture = commands.run(
-        found, where, engine, workers=workers, address=address, options=told, retry=retry
+        found, where, engine, workers=count, address=address, options=told, retry=retry
     )
     return picture, where
 

@@ -5,13 +5,13 @@ the leaderboard do not import torch.
 """
 
 import math
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.fields import Names, listed
 
 if TYPE_CHECKING:
     from slotbench.evaluation.metric import Metric
@@ -37,16 +37,10 @@ def default_groups() -> tuple[str, ...]:
     return tuple(name for name, entry in known.items() if entry.facts["default"])
 
 
-def split_names(texts: str | Iterable[str]) -> list[str]:
-    """The names in one option or several, separated by commas."""
-    texts = [texts] if isinstance(texts, str) else texts
-    return [name for text in texts for word in text.split(",") if (name := word.strip())]
-
-
-def chosen(text: str) -> tuple[str, ...]:
-    """The groups that a user names, separated by commas; :class:`UserError` otherwise."""
+def chosen(wanted: Names) -> tuple[str, ...]:
+    """The groups that a user names; :class:`UserError` where there is no such group."""
     groups: list[str] = []
-    for name in split_names(text):
+    for name in listed(wanted):
         groups += default_groups() if name == ALL else (registry.get("metrics", name).name,)
     if not groups:
         raise UserError("--metrics names no group.", "Type: slotbench list metrics")

@@ -17,6 +17,7 @@ from slotbench.errors import UserError
 from slotbench.evaluation.evaluate import evaluate as judge
 from slotbench.evaluation.groups import chosen
 from slotbench.evaluation.pass_cache import Cache, prune
+from slotbench.fields import Names
 from slotbench.files import sha256_of, write_json
 from slotbench.progress import bar, say
 from slotbench.results.leaderboard.records import TRANSFER
@@ -89,10 +90,10 @@ def evaluate(
     data_dir: Path,
     *,
     split: str,
-    metrics: str,
+    metrics: Names,
     force: bool = False,
     cached: bool = True,
-    dataset: str | None = None,
+    dataset: str | Path | None = None,
     slots: int | None = None,
 ) -> dict[str, Any]:
     """The run's evaluation, kept in ``evaluation.json``.

@@ -19,6 +19,7 @@ from slotbench.evaluation.frozen_pass import Representations
 from slotbench.evaluation.masks import SOURCES
 from slotbench.evaluation.predictions import PredictionFile, plan
 from slotbench.evaluation.result import Progress
+from slotbench.fields import Names
 from slotbench.files import read_json, sha256_of
 from slotbench.progress import bar, say
 from slotbench.registry import unknown
@@ -36,7 +37,7 @@ class Request:
     """The options that predictions and baselines share."""
 
     dataset: str
-    metrics: str = "all"
+    metrics: Names = "all"
     seed: int = 0
     data_dir: Path = Path("data")
     results_dir: Path = Path("results")
@@ -146,11 +147,15 @@ def _judge(
 
 def check_options(
     runs: Sequence[object],
-    predictions: Path | None,
+    predictions: Path | str | None,
     baseline: str | None,
-    dataset: str | None,
+    dataset: Path | str | None,
     name: str | None,
     split: str,
+    *,
+    mask_source: str = "attention",
+    slots: int | None = None,
+    seed: int = 0,
 ) -> None:
     """:class:`UserError` unless exactly one thing to evaluate is named, with its options."""
     given = {"RUN": runs, "--predictions": predictions, "--baseline": baseline}
@@ -162,9 +167,15 @@ def check_options(
             "For example: slotbench evaluate --baseline kmeans --dataset clevr",
         )
     (what,) = chosen
-    if name is not None and what != "--predictions":
-        named = "a run has a name" if what == "RUN" else "a baseline has a name"
-        raise UserError(f"--name goes with --predictions; {named}.")
+    typed = {
+        "--name": (name is not None, ("--predictions",)),
+        "--mask-source": (mask_source != "attention", ("--predictions",)),
+        "--slots": (slots is not None, ("--baseline", "RUN")),
+        "--seed": (seed != 0, ("--predictions", "--baseline")),
+    }
+    for option, (there, takers) in typed.items():
+        if there and what not in takers:
+            raise UserError(f"{option} goes with {' or '.join(takers)}, not with {what}.")
     if what == "RUN":
         return
     if split != "test":

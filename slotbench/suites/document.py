@@ -23,6 +23,7 @@ from slotbench.datasets.format import places
 from slotbench.datasets.shifts.kinds import parse as parse_shifts
 from slotbench.errors import UserError
 from slotbench.evaluation import groups
+from slotbench.fields import text_of
 from slotbench.files import Document, parse_document, read_bytes
 from slotbench.registry import unknown
 
@@ -66,11 +67,11 @@ class Written(Document):
     question: str = ""
     seeds: Any = None
     budget: str | None = None
-    metrics: str = groups.ALL
+    metrics: str | list[str] = groups.ALL
     axes: dict[str, Any] = Field(default_factory=dict)
     fixed: dict[str, Any] = Field(default_factory=dict)
     skip: list[dict[str, Any]] = Field(default_factory=list)
-    prepare: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    prepare: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
 
 
 KEYS = tuple(Written.model_fields)
@@ -151,11 +152,14 @@ def _checked(written: Written, file: Path) -> Suite:
         if key.replace("-", "_") not in PREPARE:
             raise unknown("key of [prepare]", key, PREPARE)
     if "shifts" in written.prepare:
-        parse_shifts(str(written.prepare["shifts"]))
+        parse_shifts(text_of(written.prepare["shifts"]))
     skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(written.skip, 1))
     judged = groups.chosen(written.metrics)
     question = written.question.strip()
-    suite = Suite(name, question, axes, fixed, skips, written.prepare, judged, file)
+    making = {
+        key: text_of(of) if isinstance(of, list) else of for key, of in written.prepare.items()
+    }
+    suite = Suite(name, question, axes, fixed, skips, making, judged, file)
     if not suite.combinations():
         raise UserError("all runs are skipped.", "Take out a [[skip]].")
     return suite

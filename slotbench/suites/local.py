@@ -27,7 +27,7 @@ class Local(Engine):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.gpus = _gpus() if choose(settings.device).type == "cuda" else ()
-        self.capacity: int = settings.workers or len(self.gpus) or _workers()
+        self.capacity: int = settings.workers or len(self.gpus) or processes()
         self.threads = engines.threads_each(self.capacity)
         self._running: dict[int, CellProcess] = {}
         """Place -> process; a place has its GPU."""
@@ -67,8 +67,8 @@ class Local(Engine):
             process.stop(max(0.0, until - time.monotonic()))
 
 
-def _workers() -> int:
-    """One process a core, each with 2 GiB of memory."""
+def processes() -> int:
+    """How many processes this machine has room for: one a core, each with 2 GiB of memory."""
     from slotbench.datasets.format.loader import available_memory
 
     return max(1, min(cores(), available_memory() // 2**31))

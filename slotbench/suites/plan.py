@@ -18,6 +18,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import is_file, locate
 from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
+from slotbench.fields import text_of
 from slotbench.files import typed
 from slotbench.results.run import Run
 from slotbench.suites.document import CHOICES, Combination, Suite, Value
@@ -103,15 +104,6 @@ class Plan:
                 options += [f"--{key.replace('_', '-')}", *words]
         options += shlex.split(typed("data", self.where.data_dir))
         return [["slotbench", "prepare", name, *options] for name in self.unprepared]
-
-
-def text_of(value: Value) -> str:
-    """A value as ``--set`` takes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value)
 
 
 def plan(suite: Suite, where: Where, preset: str) -> Plan:

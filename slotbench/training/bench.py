@@ -48,7 +48,7 @@ NOWHERE = DatasetInfo(
 
 
 def measure(
-    preset: str, device: torch.device, dataset: str | None, data_dir: Path
+    preset: str, device: torch.device, dataset: str | Path | None, data_dir: Path
 ) -> list[dict[str, Any]]:
     """Median milliseconds of a training step, of its views and of loading its images.
 
@@ -72,7 +72,7 @@ def measure(
 
 
 def _times(
-    config: RunConfig, device: torch.device, dataset: str | None, data_dir: Path
+    config: RunConfig, device: torch.device, dataset: str | Path | None, data_dir: Path
 ) -> dict[str, Any]:
     batch, size = config.train.batch_size, config.dataset.image_size
     objective = build(config).to(device)

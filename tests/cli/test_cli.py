@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import __version__
+from slotbench import __version__, api
 from slotbench.cli import main
 from slotbench.errors import UserError
 from tests.commands import ROOT, run_command, sets, slotbench
@@ -196,6 +196,8 @@ MISTAKES = {
         "prepare takes NAME, and got 'extra' besides. Type: slotbench prepare clevr All else",
     ),
     "no word": (("train", "clevr"), "train takes no argument, and got 'clevr' besides."),
+    "processes": (("suite", "run", "demo", "--workers", "0"), "expected all, or 1 to"),
+    "no index": (("show", "0-abcdef", "--index", ","), "expected numbers"),
     "unicode digits": (("prepare", "clevr", "--workers", "²"), "expected all, or 1 to"),
     "rows": (("prepare", "clevr", "--train", "99999999999"), "expected 1 to 100,000,000"),
     "device file": (("prepare", "clevr", "--from", "/dev/zero"), "neither a regular file nor"),
@@ -235,12 +237,40 @@ def test_a_mistake_is_explained_and_exits_with_2(inside, capsys, mistake):
     assert shown.out == ""
 
 
-FORMS = ("verify clevr --against data/clevr.h5", "verify data/clevr.h5 --against clevr:clevr6")
+FORMS = (
+    "verify clevr --against data/clevr.h5",
+    "verify data/clevr.h5 --against clevr:clevr6",
+    "tune --dry-run --objective simclr,byol --objective random --workers all",
+    "tune --dry-run --dataset data/clevr.h5 --device cpu",
+    "evaluate --baseline voronoi --dataset clevr --metrics segmentation,slot-count",
+    "evaluate --baseline voronoi --dataset clevr --metrics segmentation --metrics slot-count",
+)
 
 
 @pytest.mark.parametrize("words", FORMS)
 def test_a_form_of_input_is_taken_wherever_it_has_a_meaning(inside, words):
     assert inside(*words.split()) == 0
+
+
+def test_python_takes_paths_and_one_name_where_it_takes_several(home, monkeypatch):
+    monkeypatch.chdir(home)
+    data, key = Path("data/clevr.h5"), "fg_ari/attention"
+    assert list(api.tune("simclr", dataset=data, dry_run=True, workers="all")) == ["simclr"]
+    api.evaluate(baseline="voronoi", dataset=data, metrics=["segmentation"])
+    one, several = (api.leaderboard(metrics=each, dataset=data) for each in (key, [key]))
+    assert one.equals(several)
+    settings = {"encoder.channels": 8, "views.crop": (0.6, 1), "core.seeded": True}
+    few = {"preset": "quick", "steps": 2, "evaluate": False, "device": "cpu"}
+    run = api.train(dataset=data, objective="simclr", set=settings, **few)
+    assert run.config().sections["views"].crop == (0.6, 1)
+    assert api.verify(run)["ok"]
+    for runs in (run, run.path, [run.id]):
+        with pytest.raises(UserError, match=f"{run.id}.*evaluate"):
+            api.publish(runs, "bundle.zip")
+    asked = {"ranked": 0, "properties": False, "device": "cpu"}
+    for index in (3, "3", [3]):
+        (image,) = api.show(run, index=index, **asked)["drawn"]["images"]
+        assert image["index"] == 3
 
 
 @pytest.mark.parametrize(

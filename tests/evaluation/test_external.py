@@ -177,7 +177,10 @@ def test_options_that_do_not_fit_are_explained():
         "RUN and --baseline": {"runs": ["0-a"], "baseline": "kmeans"},
         "--baseline needs --dataset": {"baseline": "kmeans"},
         "--predictions needs --name": {"predictions": Path("a.npz"), "dataset": "clevr"},
-        "a baseline has a name": {"baseline": "kmeans", "dataset": "clevr", "name": "a"},
+        "--name goes with --predictions, not with --baseline": {"baseline": "kmeans", "name": "a"},
+        "--mask-source goes with": {"runs": ["0-a"], "mask_source": "decoder"},
+        "--slots goes with --baseline or RUN": {"predictions": "a.npz", "slots": 3},
+        "--seed goes with": {"runs": ["0-a"], "seed": 1},
         "judged on test": {"baseline": "kmeans", "dataset": "clevr", "split": "val"},
         "--name goes with": {"runs": ["0-a"], "name": "mine"},
     }.items():

@@ -112,7 +112,7 @@ def test_a_transfer_that_is_damaged_leaves_the_others(judged, other):
         (("--dataset", "clevr", "--slots", "0"), "--slots=0: expected greater than"),
         (("--dataset", "clever"), "Did you mean 'clevr'"),
         (("--dataset", "clevr", "--split", "tset"), "has no split 'tset'"),
-        (("--dataset", "clevr", "--name", "x"), "a run has a name"),
+        (("--dataset", "clevr", "--name", "x"), "--name goes with --predictions, not with RUN"),
     ],
 )
 def test_a_mistake_is_explained(judged, words, message):

@@ -55,6 +55,14 @@ def test_the_combinations_are_the_product_without_what_is_skipped(tmp_path):
     assert [values["seed"] for values in combinations] == [0] * 6 + [1] * 6
 
 
+def test_names_may_be_a_list_or_a_text_with_commas(tmp_path):
+    listed = suite(
+        tmp_path, f'metrics = ["health"]\n{AXES}[prepare]\nshifts = ["crop", "occlusion"]\n'
+    )
+    text = suite(tmp_path, f'metrics = "health"\n{AXES}[prepare]\nshifts = "crop,occlusion"\n')
+    assert listed == text
+
+
 def test_both_ways_of_writing_a_field_are_the_same(tmp_path):
     plain = suite(tmp_path, "[axes]\ncore.width = [8]\n[axes.encoder]\nchannels = [8]\n")
     quoted = suite(tmp_path, '[axes]\n"core.width" = [8]\n"encoder.channels" = [8]\n')

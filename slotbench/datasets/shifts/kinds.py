@@ -14,6 +14,7 @@ import numpy as np
 
 from slotbench.datasets.format.schema import SHIFT_FLAGS, SHIFTED, Batch, Layout
 from slotbench.errors import UserError
+from slotbench.fields import Names, listed
 from slotbench.registry import unknown
 
 if TYPE_CHECKING:
@@ -69,19 +70,19 @@ def shift_of(split: str) -> str | None:
     return name if split.startswith(SHIFTED) and name in SHIFTS else None
 
 
-def parse(text: str) -> tuple[str, ...]:
-    """The shifts of a list such as ``crop,occlusion`` or ``all``, in the order of :data:`SHIFTS`.
+def parse(wanted: Names) -> tuple[str, ...]:
+    """The shifts that a user names, or ``all``, in the order of :data:`SHIFTS`.
 
     :class:`UserError` for an unknown name, with the nearest known one.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed(wanted)
     if not names:
         raise UserError("--shifts: no shift is named.", f"There are: {', '.join(SHIFTS)}, {ALL}.")
     for name in names:
         if name not in (*SHIFTS, ALL):
             raise unknown("shift", name, (*SHIFTS, ALL))
     if ALL in names and len(names) > 1:
-        raise UserError(f"--shifts {text}: {ALL} cannot be combined with others.")
+        raise UserError(f"--shifts {','.join(names)}: {ALL} cannot be combined with others.")
     return tuple(name for name in (*SHIFTS, ALL) if name in names)
 
 

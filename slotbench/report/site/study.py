@@ -8,12 +8,12 @@ from typing import Any
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.fields import text_of
 from slotbench.results.leaderboard.comparisons import METRICS
 from slotbench.results.leaderboard.factors import Contrast, Observation, answer, contrasts
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.verdict import plain
 from slotbench.suites.document import Suite, read
-from slotbench.suites.plan import text_of
 
 QUESTION = "Does a slot-based model need reconstruction, or can self-supervision train it?"
 """The project's question; a suite has its own."""

@@ -60,7 +60,7 @@ def write_site(
     device: str = "auto",
     pictures: bool = True,
     question: str | None = None,
-    dataset: str | None = None,
+    dataset: str | Path | None = None,
     suite: str | None = None,
     force: bool = False,
 ) -> Site:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
+from slotbench.fields import Names
 from slotbench.results.leaderboard import comparisons as pairing
 from slotbench.results.leaderboard import formats, scaling
 from slotbench.results.leaderboard import ranks as placing
@@ -209,8 +210,8 @@ class Board:
 def leaderboard(
     results_dir: Path,
     *,
-    dataset: str | None = None,
-    metrics: str | Sequence[str] = (),
+    dataset: str | Path | None = None,
+    metrics: Names = (),
     core: str | None = None,
     family: str | None = None,
     scale: bool = False,

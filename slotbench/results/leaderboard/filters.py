@@ -7,7 +7,7 @@ from pathlib import Path
 from slotbench import registry
 from slotbench.datasets.format.places import is_file
 from slotbench.errors import UserError
-from slotbench.evaluation.groups import split_names
+from slotbench.fields import Names, listed
 from slotbench.progress import counted
 from slotbench.results.leaderboard.grouping import FAMILIES, Row
 from slotbench.results.leaderboard.records import Found
@@ -18,13 +18,13 @@ _ALIKE = 3
 """Runs with one problem that are named one by one."""
 
 
-def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
+def choose(metrics: Names, present: Sequence[str]) -> list[str]:
     """The keys that fit ``metrics``, in that order; all of them where it is empty.
 
     :class:`UserError` with the nearest name where a wish fits none.
     """
     chosen: dict[str, None] = {}
-    wishes = [name.rstrip("/") for name in split_names(metrics)]
+    wishes = [name.rstrip("/") for name in listed(metrics)]
     if metrics and not wishes:
         raise UserError("--metrics names no metric.", _ALL)
     for wish in wishes or ["all"]:
@@ -43,7 +43,7 @@ def choose(metrics: str | Iterable[str], present: Sequence[str]) -> list[str]:
 def select(
     everything: Sequence[Row],
     runs: Sequence[Found],
-    dataset: str | None,
+    dataset: str | Path | None,
     core: str | None,
     family: str | None,
     keep: Callable[[Row], bool] | None = None,
@@ -56,6 +56,7 @@ def select(
     if not found:
         raise UserError("None of these runs is finished.", "Type: slotbench leaderboard")
     if dataset is not None:
+        dataset = str(dataset)
         found = _of_dataset(found, runs, dataset)
     for what, wish, names in (
         ("core", core, registry.names("cores")),
