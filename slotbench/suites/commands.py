@@ -156,16 +156,17 @@ def cancel(suite: Suite, where: Where) -> int:
     if drivers:
         journal.write("cancel")
         return len(drivers)
-    begun = [event for event in journal.events() if event.event == "begin"]
-    if not begun or not journal.open_handles("slurm"):
-        return 0
-    settings = Settings(None, where.device, None, journal.folder, begun[-1].options)
-    engine: Engine = registry.get("engines", "slurm").load()(settings)
-    driver = Driver(planned(suite, where), engine, journal)
-    driver.adopt()
-    adopted = len(driver.given)
-    driver.stop()
-    return adopted
+    begun = {event.engine: event for event in journal.events() if event.event == "begin"}
+    ended = 0
+    for name in filter(journal.open_handles, begun):
+        kind: type[Engine] = registry.get("engines", name).load()
+        if kind.detached:
+            settings = Settings(None, where.device, None, journal.folder, begun[name].options)
+            driver = Driver(planned(suite, where), kind(settings), journal)
+            driver.adopt()
+            ended += len(driver.given)
+            driver.stop()
+    return ended
 
 
 def document(picture: Picture, journal: Journal) -> dict[str, Any]:

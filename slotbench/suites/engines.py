@@ -61,7 +61,7 @@ class Engine(ABC):
 
     name: ClassVar[str]
     detached: bool = False
-    """Whether submitted tasks continue when the driver ends."""
+    """Whether submitted tasks continue when the driver ends; an instance may differ."""
     takes: ClassVar[tuple[str, ...]] = ()
     """Which of ``address`` and ``option`` it takes."""
 

@@ -38,6 +38,7 @@ class Slurm(Engine):
     source = "Yoo et al. 2003; submitit"
     name = "slurm"
     takes = ("option",)
+    detached = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -5,11 +5,12 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from slotbench.results.run import Run, RunLocked
-from slotbench.suites import clock, drive
+from slotbench.suites import clock, commands, drive
 from slotbench.suites.state import Journal, Progress
 from tests.suites import tiny
 
@@ -120,6 +121,34 @@ def test_two_suites_at_once_run_each_cell_once(eight, tmp_path):
         pictures = [each.result() for each in drives]
     assert [picture.counts["done"] for picture in pictures] == [8, 8]
     assert sorted(finished) == sorted(cell.key for cell in eight.cells)
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_cancel_ends_the_jobs_that_a_driver_left(eight, tmp_path, monkeypatch, detached):
+    ended = []
+
+    class Far(tiny.Script):
+        name = "far"
+
+        def __init__(self, settings):
+            super().__init__(settings.folder)
+            assert settings.options == {"queue": "long"}
+
+        def adopt(self, _, handle):
+            return handle == "7"
+
+        def cancel(self):
+            ended.append(self.name)
+
+    Far.detached = detached
+    journal = Journal(tmp_path, eight.suite.name)
+    journal.write("begin", engine="far", options={"queue": "long"})
+    for cell, handle in zip(eight.cells, "78", strict=False):
+        journal.write("submit", run=cell.key, engine="far", handle=handle)
+    monkeypatch.setattr("slotbench.registry.get", lambda *_: SimpleNamespace(load=lambda: Far))
+    monkeypatch.setattr(commands, "planned", lambda *_: eight)
+    where = commands.Where(tmp_path / "data", tmp_path)
+    assert commands.cancel(eight.suite, where) == len(ended) == detached
 
 
 def test_cancel_ends_the_driver(eight, tmp_path):
