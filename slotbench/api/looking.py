@@ -70,13 +70,14 @@ def evaluate(
 
     own: dict[str, Any] = {"mask_source": mask_source, "slots": slots, "seed": seed}
     judge_external.check_options(runs, predictions, baseline, dataset, name, split, **own)
-    places, metrics = (Path(data_dir), Path(results_dir)), listed(metrics)
+    places, where = (Path(data_dir), Path(results_dir)), host(device)
+    metrics = listed(metrics)
     if runs:
         from slotbench.evaluation.groups import chosen
         from slotbench.progress import warn
 
         chosen(metrics)  # one error instead of one for each run
-        where, judged, failed = host(device), dict[str, dict[str, Any]](), list[str]()
+        judged, failed = dict[str, dict[str, Any]](), list[str]()
         asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
         asked |= {"cached": cache, "dataset": dataset, "slots": slots}
         found = [run for each in runs for run in find_all(each, results_dir)]

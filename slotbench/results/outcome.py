@@ -1,6 +1,7 @@
 """The line that ``train`` prints about its score, with scores to compare it with."""
 
 from slotbench.config.run_config import RunConfig
+from slotbench.evaluation.groups import group_of
 from slotbench.files import read_document
 from slotbench.progress import counted
 from slotbench.results.documents import Evaluation
@@ -20,9 +21,10 @@ def learnt(run: Run, config: RunConfig) -> str:
     References are rows of the leaderboard on the same data, preferably of the same core and
     preset. Their steps are given where they differ from the run's.
     """
-    score = read_document(run.evaluation, Evaluation).metrics.get(PRIMARY)
+    judged = read_document(run.evaluation, Evaluation)
+    score = judged.metrics.get(PRIMARY)
     if score is None or score["value"] is None:
-        return f"Learnt: no {PRIMARY}."
+        return f"Learnt: no {PRIMARY}: {_reason(judged)}."
     info = config.dataset
     data = (info.recipe if info.origin == "rendered" else "") or info.fingerprint
     group = Group(info.reference, info.origin, info.image_size, data)
@@ -36,3 +38,13 @@ def learnt(run: Run, config: RunConfig) -> str:
             said.append(f"{title or objective} {row.metrics[PRIMARY].mean:.2f}, {seeds}")
     beside = f" Of the same data: {'; '.join(said)}." if said else ""
     return f"Learnt: {PRIMARY} {score['value']:.2f}.{beside}"
+
+
+def _reason(judged: Evaluation) -> str:
+    """Why an evaluation has no score on the primary measure."""
+    group = str(group_of(PRIMARY))
+    if group in judged.skipped:
+        return judged.skipped[group]
+    if PRIMARY in judged.metrics:
+        return f"no image of {judged.split} shows an object"
+    return f"{group} was not evaluated; --metrics {group} does so"

@@ -183,6 +183,10 @@ MISTAKES = {
     "field": (("train", "--set", "train.stepz=1"), "Did you mean 'train.steps'"),
     "steps": (("train", "--steps", "1" + "0" * 20), "--steps 100000000000000000000: expected less"),
     "device": (("train", "--device", "gpu"), "Unknown device"),
+    "device of predictions": (
+        ("evaluate", "--predictions=x", "--dataset=clevr", "--name=x", "--device=cuda:9"),
+        "Unknown device 'cuda:9'",
+    ),
     "unprepared": (("train", "--dataset", "multi-dsprites"), "slotbench prepare multi-dsprites"),
     "no file": (("train", "--dataset", "some/where.h5"), "no such file"),
     "run": (("show", "0-abcdef"), "No run"),

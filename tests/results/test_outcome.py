@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from slotbench.files import write_json
 from slotbench.results import SHIPPED
 from slotbench.results.outcome import learnt
@@ -11,13 +13,36 @@ from slotbench.results.run import Run
 PUBLISHED = SHIPPED / "quick-clevr6.json"
 
 
-def test_a_score_stands_beside_floor_reconstruction_and_supervised(tmp_path):
-    records = json.loads(PUBLISHED.read_text())
-    record = next(each for each in records if each["config"]["objective"]["name"] == "byol")
+def stored(tmp_path, record):
     run = Run(tmp_path / "runs" / "clevr-clevr6" / "slot-attention+byol" / "0-abc")
     run.path.mkdir(parents=True)
     for name in ("config", "status", "evaluation"):
         write_json(run.path / f"{name}.json", record[name])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("score", "skipped", "reason"),
+    [
+        (None, {"segmentation": "no pixel is labelled"}, "no pixel is labelled"),
+        ({"value": None, "n": 0, "version": 1}, {}, "no image of test shows an object"),
+        (None, {}, "segmentation was not evaluated; --metrics segmentation does so"),
+    ],
+)
+def test_a_missing_score_has_its_reason(score, skipped, reason, tmp_path):
+    record = json.loads(PUBLISHED.read_text())[0]
+    metrics = record["evaluation"]["metrics"]
+    metrics = {key: value for key, value in metrics.items() if not key.startswith("fg_ari")}
+    metrics |= {"fg_ari/attention": score} if score else {}
+    record["evaluation"] |= {"metrics": metrics, "skipped": skipped}
+    run = stored(tmp_path, record)
+    assert learnt(run, run.config()) == f"Learnt: no fg_ari/attention: {reason}."
+
+
+def test_a_score_stands_beside_floor_reconstruction_and_supervised(tmp_path):
+    records = json.loads(PUBLISHED.read_text())
+    record = next(each for each in records if each["config"]["objective"]["name"] == "byol")
+    run = stored(tmp_path, record)
     score = record["evaluation"]["metrics"]["fg_ari/attention"]["value"]
     said = f"Learnt: fg_ari/attention {score:.2f}."
     assert learnt(run, run.config()) == said
