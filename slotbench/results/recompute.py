@@ -7,7 +7,7 @@ device, without memory, which bounds how much a configuration may ask for.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ _BATCH = 64
 """Images that an evaluation computes at once."""
 _FACTS = ("fingerprint", "resolution", "images", "objects")
 """What an evaluation says of its data."""
+_BESIDE = ("low", "high", "spread", "n")
+"""Numbers beside the value of a metric."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFIT = "The weights do not fit the configuration."
 
@@ -119,35 +121,55 @@ def _run(
 def compare(
     stored: Evaluation, fresh: dict[str, Any], tolerance: float
 ) -> Iterator[dict[str, Any]]:
-    """Metric by metric, in the order of the stored evaluation.
+    """Metric by metric, in the order of the stored evaluation; then its :data:`_BESIDE`, if wrong.
 
     The verdict is ``same``, ``moved``, ``contradicted``, or says why nothing can be compared.
     ``same_decimals`` is None where nothing moved or not even whole numbers agree.
     """
     for metric, cell in stored.metrics.items():
-        before, now = cell["value"], fresh["metrics"].get(metric)
-        after = moved = decimals = None
+        known: Mapping[str, Any] = cell
+        value, now = known["value"], fresh["metrics"].get(metric)
         if now is None:
-            verdict = "not computed again"
-        elif cell["version"] != now["version"]:
-            verdict = f"of version {cell['version']}, this slotbench has {now['version']}"
-        elif before is None or (after := now["value"]) is None:
-            after = now["value"]
-            verdict = "same" if before is after else "contradicted"
+            yield _told(metric, value, None, "not computed again")
+        elif known["version"] != now["version"]:
+            versions = f"of version {known['version']}, this slotbench has {now['version']}"
+            yield _told(metric, value, None, versions)
         else:
-            moved = after - before
-            decimals = None if moved == 0 else same_decimals(before, after)
-            # NaN is within no tolerance.
-            near = "moved" if abs(moved) <= tolerance else "contradicted"
-            verdict = "same" if moved == 0 else near
-        yield {
-            "metric": metric,
-            "stored": before,
-            "recomputed": after,
-            "difference": moved,
-            "verdict": verdict,
-            "same_decimals": decimals,
-        }
+            yield _compared(metric, value, now["value"], tolerance)
+            for name in (each for each in _BESIDE if each in known):
+                within = 0.0 if name == "n" else tolerance
+                found = _compared(f"{metric}, {name}", known[name], now[name], within)
+                if found["verdict"] == "contradicted":
+                    yield found
+
+
+def _compared(metric: str, before: Any, after: Any, tolerance: float) -> dict[str, Any]:
+    if before is None or after is None:
+        return _told(metric, before, after, "same" if before is after else "contradicted")
+    moved = after - before
+    if moved == 0:
+        return _told(metric, before, after, "same", moved)
+    # NaN is within no tolerance.
+    verdict = "moved" if abs(moved) <= tolerance else "contradicted"
+    return _told(metric, before, after, verdict, moved, same_decimals(before, after))
+
+
+def _told(
+    metric: str,
+    before: Any,
+    after: Any,
+    verdict: str,
+    moved: float | None = None,
+    decimals: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "stored": before,
+        "recomputed": after,
+        "difference": moved,
+        "verdict": verdict,
+        "same_decimals": decimals,
+    }
 
 
 def same_decimals(one: float, other: float) -> int | None:

@@ -42,6 +42,8 @@ def moved(by):
 MOVED = {
     "moved": (moved(3e-5), METRIC, 0),
     "contradicted": (moved(0.3), METRIC, 1),
+    "interval": (lambda metrics: metrics[METRIC].update(low=-0.5), f"{METRIC}, low", 1),
+    "images": (lambda metrics: metrics[METRIC].update(n=3), f"{METRIC}, n", 1),
     "gone": (lambda metrics: metrics["ari/attention"].update(value=None), "ari/attention", 1),
     "not computed again": (lambda metrics: metrics.update(mine=metrics[METRIC]), "mine", 1),
 }
@@ -54,7 +56,7 @@ def test_it_says_which_digits_moved(command, bundle, case):
     ended, out, told = command("verify", str(bundle), "--json")
     (cell,) = [cell for cell in json.loads(out)["runs"][0]["metrics"] if cell["verdict"] != "same"]
     assert (ended, cell["metric"]) == (code, metric)
-    assert cell["verdict"] == ("contradicted" if case == "gone" else case)
+    assert cell["verdict"] == ("contradicted" if case in ("gone", "interval", "images") else case)
     assert ("contradicted" in told) == (cell["verdict"] == "contradicted")
     if metric == METRIC:
         assert cell["same_decimals"] == same_decimals(cell["stored"], cell["recomputed"])
