@@ -268,16 +268,16 @@ def write_json(path: Path, document: Any, *, follow: bool = False, force: bool =
     write_whole(path, text.encode(), follow=follow, force=force)
 
 
-def json_text(document: Any) -> str:
+def json_text(document: Any, indent: int | None = 2) -> str:
     """A document as JSON; ValueError where it holds NaN or an infinite number.
 
     Lone surrogates, which stand for names that are not UTF-8, become question marks: no strict
     reader takes them, :func:`parse_json` included.
     """
-    text = json.dumps(document, indent=2, allow_nan=False)
+    text = json.dumps(document, indent=indent, allow_nan=False)
     if "\\ud" in text:
         raw = json.dumps(document, ensure_ascii=False).encode(errors="replace")
-        text = json.dumps(json.loads(raw), indent=2)
+        text = json.dumps(json.loads(raw), indent=indent)
     return text
 
 

@@ -6,7 +6,6 @@ drives the suite. No file stores the state of a cell.
 """
 
 import contextlib
-import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -116,7 +115,8 @@ class Journal:
     """A suite's folder: the log of its tasks, and the processes that drive it."""
 
     def __init__(self, results_dir: Path, name: str) -> None:
-        self.folder = results_dir.absolute() / "suites" / name
+        self.results = results_dir.absolute()
+        self.folder = self.results / "suites" / name
         self.file = self.folder / "journal.jsonl"
         self.session = uuid.uuid4().hex[:12]
 
@@ -126,7 +126,13 @@ class Journal:
         return self.folder / "suite.toml"
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append a line; a full disk does not end a suite."""
+        """Append a line; a full disk does not end a suite.
+
+        ``run`` is stored relative to the results, whose name JSON may not be able to hold.
+        """
+        if "run" in fields:
+            with contextlib.suppress(ValueError):  # it lies elsewhere
+                fields["run"] = str(Path(fields["run"]).relative_to(self.results))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         line = {"time": now, "session": self.session, "event": event, **fields}
         with contextlib.suppress(OSError):
@@ -134,17 +140,19 @@ class Journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe would block
             handle = os.open(self.file, flags, 0o666)
             try:
-                os.write(handle, (json.dumps(line) + "\n").encode())
+                os.write(handle, (files.json_text(line, None) + "\n").encode())
             finally:
                 os.close(handle)
 
     def events(self) -> list[Event]:
-        """Every line that can be read, oldest first."""
+        """Every line that can be read, oldest first, with runs as absolute paths."""
         found = []
         for line in files.read_bytes(self.file).splitlines() if self.file.exists() else ():
             with contextlib.suppress(UserError):
                 label = str(self.file)
-                found.append(files.parse_document(files.parse_json(line, label), Event, label))
+                event = files.parse_document(files.parse_json(line, label), Event, label)
+                run = str(self.results / event.run) if event.run else ""
+                found.append(event.model_copy(update={"run": run}))
         return found
 
     def open_handles(self, engine: str) -> dict[str, str]:

@@ -121,6 +121,19 @@ def test_eight_writers_lose_no_line_of_the_journal(tmp_path):
     assert all(len(journal.open_handles(f"e{number}")) == 50 for number in range(8))
 
 
+def test_the_journal_reads_what_it_wrote_below_a_name_that_is_not_utf8(tmp_path):
+    results = tmp_path / os.fsdecode(b"r\xff")
+    journal, runs = Journal(results, "tiny"), [str(results / "runs" / name) for name in "abc"]
+    for run in runs:
+        journal.write("submit", engine="slurm", run=run, handle="1")
+    journal.write("end", run=runs[0], outcome="failed", reason=f"{runs[0]} is gone")
+    assert list(journal.open_handles("slurm")) == runs[1:]
+    moved = results.rename(tmp_path / "moved")
+    assert list(Journal(moved, "tiny").open_handles("slurm")) == [
+        str(moved / "runs" / name) for name in "bc"
+    ]
+
+
 def test_a_cancel_counts_once_its_line_is_whole(tmp_path):
     journal = Journal(tmp_path, "tiny")
     assert journal.cancels() == 0
