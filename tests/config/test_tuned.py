@@ -1,6 +1,7 @@
 """Files of tuned settings: those that tuning writes, and those that the package ships."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -75,11 +76,14 @@ def test_tuned_settings_name_components_and_any_text(info):
     assert tuned.read("clevr", "clevr6")["odd"].tuned == odd
 
 
-def test_shipped_settings_are_those_of_presets_or_fit(info):
-    """Every contestant that the package tuned on clevr6 resolves."""
-    known = {key: entry.tuned for key, entry in tuned.read("clevr", "clevr6").items()}
+@pytest.mark.parametrize("file", sorted(tuned.SHIPPED.glob("*.toml")), ids=lambda file: file.stem)
+def test_shipped_settings_fit_with_equal_budgets(info, file):
+    """Every contestant that the package tuned resolves."""
+    name, _, variant = file.stem.rpartition("-")
+    info = replace(info, name=name, variant=variant)
+    known = {key: entry.tuned for key, entry in tuned.read(name, variant).items()}
     assert {"slot-attention/reconstruction", "slot-attention/slot-infonce"} <= known.keys()
-    assert len({each.trials for each in known.values()}) == 1
+    assert len({(each.trials, each.steps, each.seeds) for each in known.values()}) == 1
     for key, each in known.items():
         config = resolve(Choice(objective=key.split("/")[1], preset="tuned"), info)
         assert config.to_dict()["tuning"] == {"trials": each.trials, "steps": each.steps}
