@@ -8,7 +8,7 @@ import errno
 import shlex
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from slotbench.errors import UserError
-from slotbench.progress import warn
+from slotbench.progress import say, warn
 
 GLANCE = 2.0
 """Seconds to wait, as another process may hold a lock just to see whether it is free."""
@@ -41,11 +41,23 @@ def hold(file: Path, wait: float = GLANCE) -> Iterator[None]:
 
 
 @contextmanager
+def hold_at_last(file: Path, who: str, wait: float = 0) -> Iterator[None]:
+    """As :func:`hold`, but after ``wait`` seconds it says who has the lock, and waits for ever."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(file, wait))
+        except Held:
+            say(f"{who}: this one waits for it (lock: {file}).")
+            stack.enter_context(hold(file, -1))
+        yield
+
+
+@contextmanager
 def changing(file: Path) -> Iterator[None]:
     """Read a file, change it and write it in here, after every other process that does so."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = file.with_name(f".{file.name}.lock")
-    with hold(lock, -1):
+    with hold_at_last(lock, f"Another process changes {file}", GLANCE):
         try:
             yield
         finally:  # before the release: nobody may lock a file that is then removed

@@ -65,6 +65,7 @@ def main() -> None:
     # `--debug` and `--plugin` may stand anywhere.
     arguments = [_expanded(word) for word in sys.argv[1:] if word != "--debug"]
     try:
+        _check_words(arguments)
         arguments, files = plugins.take(arguments)
         progress.options[:] = [f"--plugin {shlex.quote(file)}" for file in files]
         plugins.load_all(files)
@@ -100,6 +101,19 @@ def _expanded(word: str) -> str:
     """A word with the home folder in ``--option=~/...``, which shells leave as it is."""
     option, equals, value = word.partition("=")
     return f"{option}={os.path.expanduser(value)}" if option[:2] == "--" and equals else word  # noqa: PTH111
+
+
+def _check_words(words: list[str]) -> None:
+    """:class:`UserError` where a word is empty: as a path it would be the folder that one is in."""
+    for before, word in zip(["slotbench", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if not word or (option[:2] == "--" and equals and not value):
+            said = (
+                f"There is an empty word, after {before}"
+                if not word
+                else f"{word}: nothing follows"
+            )
+            raise UserError(f"{said}.", "Is a variable of your shell unset?")
 
 
 def _exit_code(ended: SystemExit) -> int | str | None:

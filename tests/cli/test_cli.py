@@ -208,6 +208,8 @@ MISTAKES = {
     "digits": (("show", "0-abcdef", "--index", "9" * 5000), "expected numbers"),
     "budget": (("train", "--budget", "1e300:steps"), "pays for more than 1,000,000,000"),
     "long name": (("train", "--resume", "a" * 5000), "File name too long"),
+    "empty word": (("prepare", "clevr", "--from", ""), "There is an empty word, after --from."),
+    "empty value": (("show", "0-abcdef", "--results-dir="), "--results-dir=: nothing follows."),
     "every": (("leaderboard", "--every", "3"), "--every 3 goes with --watch"),
     "file of results": (("leaderboard", "--results-dir", "data/clevr.h5"), "this is no folder"),
     "folder as file": (("speedrun", "--board", "data"), "data is a folder; expected a file"),

@@ -6,9 +6,11 @@ import os
 import stat
 import struct
 import tarfile
+import threading
 import zipfile
 import zlib
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -227,6 +229,24 @@ def test_an_interrupted_call_leaves_nothing_and_begins_anew(tmp_path, monkeypatc
     # What a killed call would leave.
     (tmp_path / ".out.tmp" / "old").mkdir(parents=True)
     assert not (extract([archive], tmp_path / "out") / "old").exists()
+
+
+def test_two_processes_that_unpack_one_archive_take_turns(tmp_path, monkeypatch):
+    """Without it the second would remove what the first has written so far."""
+    archive, ended = zip_of(tmp_path / "a.zip", FILES), []
+    extracted, meeting = archives._extract, threading.Barrier(2)
+
+    def slow(*given):
+        with pytest.raises(threading.BrokenBarrierError):
+            meeting.wait(0.3)  # the other one never gets here
+        extracted(*given)
+        ended.append(given)
+
+    monkeypatch.setattr(archives, "_extract", slow)
+    with ThreadPoolExecutor(2) as pool:
+        folders = [pool.submit(extract, [archive], tmp_path / "out") for _ in range(2)]
+    assert [folder.result() for folder in folders] == [tmp_path / "out"] * 2
+    assert len(ended) == 1  # the second finds the folder
 
 
 def test_several_archives_become_one_folder(tmp_path):

@@ -291,6 +291,7 @@ _clevr, _pieces = partial(_record, originals.CLEVR), partial(_record, originals.
 SECOND, NUMBERS = "record 1, byte [1-9][0-9,]*: feature ", np.ones(11)
 BYTES = NUMBERS.astype(np.uint8)
 CLEVR = {
+    r"this is a folder; expected a file\. Type: --from .*x\.tfrecords": lambda path: path.parent,
     SECOND + "'shape' has a code outside 1 to 3": _clevr("shape", single_bytes(4 * BYTES)),
     SECOND + "'size': not a bytes_list": _clevr("size", packed_floats(NUMBERS)),
     SECOND + "'y' has a number that is not finite": _clevr("y", packed_floats(np.nan * NUMBERS)),

@@ -118,6 +118,14 @@ def test_numbers_of_clips_are_those_asked_for(clips):
     assert prepare(of_movi(clips, sizes={"train": 2})) == path
 
 
+def test_the_same_command_again_finds_a_file_of_fewer_than_asked_for(clips):
+    request = of_movi(clips, sizes={"train": 1000})
+    made = prepare(request)
+    assert prepare(request) == made
+    with pytest.raises(UserError, match="clips in train"):
+        prepare(of_movi(clips, sizes={"train": 999}))
+
+
 def test_the_wrong_folder_is_refused_with_the_right_one(clips):
     refused(of_movi(clips, "c"), "it holds shards of movi_a, not of movi_c")
     asked = of_movi(clips.parent, data_dir=clips / "data")

@@ -26,6 +26,7 @@ from isal import igzip
 from slotbench.datasets.originals.importing import counts, identity_of
 from slotbench.datasets.originals.tfrecord import GZIP_ERRORS, GZIP_MAGIC
 from slotbench.errors import UserError
+from slotbench.locks import changing
 from slotbench.progress import bar
 
 RECORD = ".slotbench-unpacked.json"
@@ -271,16 +272,22 @@ def extract(archives: Sequence[Path], folder: Path) -> Path:
     A folder of the same archives is kept. Raises :class:`UserError` for damaged and hostile
     archives, different files of one name, and a disk with too little space.
     """
-    record = json.dumps({"archives": identity_of(archives)})
-    if folder.exists():
-        if not (folder / RECORD).is_file():
-            raise UserError(
-                f"{folder} exists and was not unpacked by slotbench.",
-                "Move it away, or choose another --data-dir.",
-            )
-        if (folder / RECORD).read_bytes() == record.encode():
-            return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    record = json.dumps({"archives": identity_of(archives)}).encode()
+    if not _is_there(folder, record):
+        with changing(folder):  # another variant may be prepared of the same archives
+            if not _is_there(folder, record):
+                _extract(archives, folder, record)
+    return folder
+
+
+def _is_there(folder: Path, record: bytes) -> bool:
+    if folder.exists() and not (folder / RECORD).is_file():
+        said = f"{folder} exists and was not unpacked by slotbench."
+        raise UserError(said, "Move it away, or choose another --data-dir.")
+    return folder.exists() and (folder / RECORD).read_bytes() == record
+
+
+def _extract(archives: Sequence[Path], folder: Path, record: bytes) -> None:
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -290,13 +297,12 @@ def extract(archives: Sequence[Path], folder: Path) -> Path:
             for place, archive in enumerate(archives):
                 for done, files in _unpack(archive, temporary):
                     progress.set(sum(sizes[:place]) + done, detail=f"{files:,} files")
-        (temporary / RECORD).write_text(record)
+        (temporary / RECORD).write_bytes(record)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 def _unpack(path: Path, folder: Path) -> Iterator[tuple[int, int]]:

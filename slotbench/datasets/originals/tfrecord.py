@@ -43,6 +43,14 @@ class RecordFile:
     """
 
     def __init__(self, path: Path, group: str = "train", expected: int | None = None) -> None:
+        if path.is_dir():
+            inside = sorted(
+                file for file in path.iterdir() if file.suffix in (".tfrecords", ".zip")
+            )
+            file = inside[0] if inside else "FILE, as it was published and not unpacked"
+            raise UserError(
+                f"--from {path}: this is a folder; expected a file.", f"Type: --from {file}"
+            )
         if not path.is_file():
             raise UserError(f"--from {path}: there is no such file.")
         self.path, self.size = path, path.stat().st_size

@@ -25,7 +25,7 @@ from slotbench.datasets.format.hdf5 import Check, writing
 from slotbench.datasets.format.schema import Batch, Layout
 from slotbench.errors import UserError
 from slotbench.files import replacing, write_whole
-from slotbench.locks import Held, hold
+from slotbench.locks import hold_at_last
 from slotbench.progress import bar, say
 
 SUFFIX = ".parts"
@@ -60,10 +60,7 @@ def sole_writer(target: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     with ExitStack() as stack:
         try:
-            stack.enter_context(hold(lock, 0))
-        except Held:
-            say(f"Another process prepares {target}: this one waits for it (lock: {lock}).")
-            stack.enter_context(hold(lock, -1))
+            stack.enter_context(hold_at_last(lock, f"Another process prepares {target}"))
         except OSError as error:
             if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
                 raise
