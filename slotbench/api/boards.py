@@ -28,7 +28,8 @@ def board(
     - ``dataset``: Only this dataset.
     - ``metrics``: Columns: keys or their beginnings, with commas between.
     - ``core``: Only this core.
-    - ``family``: reconstruction, self-supervised, control or external.
+    - ``family``: Only this family: reconstruction, self-supervised, combined, control, transfer
+      or external.
     - ``scale``: Show numbers between random (0) and supervised (1).
     - ``ranks``: Show ranks, with ties where intervals overlap.
 

@@ -105,7 +105,7 @@ def list_(
 ) -> None:
     """List datasets, cores, objectives, alignments, presets and more, with their sources."""
     if kind is not None and kind not in registry.KINDS:
-        raise registry.unknown("list", kind, registry.KINDS)
+        raise registry.unknown("kind of names", kind, registry.KINDS)
     shown = [item for item in registry.KINDS if kind in (None, item)]
     if as_json:
         from dataclasses import asdict

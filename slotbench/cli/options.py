@@ -59,11 +59,16 @@ _ITEM = re.compile(r"^- ``(\w+)``: (.*(?:\n {2}\S.*)*)", re.MULTILINE)
 
 
 def completes(kind: Kind) -> Callable[[str], Found]:
-    """Completes the names of a kind, each with its line."""
+    """Completes the names of a kind, each with its line; after a comma, the next name."""
 
     def complete(incomplete: str) -> Found:
+        head, comma, last = incomplete.rpartition(",")
         known = registry.entries(kind).items()
-        return [(name, entry.summary) for name, entry in known if name.startswith(incomplete)]
+        return [
+            (f"{head}{comma}{name}", entry.summary)
+            for name, entry in known
+            if name.startswith(last)
+        ]
 
     return complete
 
@@ -78,10 +83,9 @@ def references(incomplete: str) -> Found:
     return [(f"{name}:{item}", "") for item in variants if item.startswith(variant)]
 
 
-def groups(incomplete: str) -> Found:
-    """Groups of metrics; after a comma, the next one."""
-    head, comma, last = incomplete.rpartition(",")
-    return [(f"{head}{comma}{name}", text) for name, text in completes("metrics")(last)]
+def verifiable(incomplete: str) -> Found:
+    """Runs and datasets, which ``verify`` takes beside bundles."""
+    return [*runs(incomplete), *references(incomplete)]
 
 
 def runs(incomplete: str) -> Found:
@@ -117,9 +121,9 @@ METAVARS = {
 }
 """How the help shows a value -> parameters, or ``function.parameter``."""
 MORE: dict[str, dict[str, Any]] = {
-    **{name: {"autocompletion": runs} for name in ("run", "resume", "init", "runs", "target")},
+    **{name: {"autocompletion": runs} for name in ("run", "resume", "init", "runs")},
+    "target": {"autocompletion": verifiable},
     "dataset": {"autocompletion": references},
-    "evaluate.metrics": {"autocompletion": groups},
     "report.suite": {"autocompletion": completes("suites")},
     "board.metrics": {"spelling": "--metrics --metric"},
     "prepare.source": {"spelling": "--from"},

@@ -87,19 +87,18 @@ def run(as_json: Json = False, **options: Any) -> None:
     picture, where = suite_run(**options)
     _show(picture, where, as_json)
     counts, total = picture.counts, len(picture.plan.cells)
-    board = typed("results", where.results_dir)
-    again = shlex.quote(options["suite"]) + where.options
+    following = _following(picture, where, options["suite"])
     if counts["failed"]:
         raise SlotbenchError(
             f"{counts['failed']} of {total} runs failed.",
-            f"Their stderr.txt say more. Then type: slotbench suite retry {again}",
+            f"Their stderr.txt say more. Then type: {following}",
         )
     if counts["done"] < total:
         raise SlotbenchError(
             f"{total - counts['done']} of {total} runs were stopped.",
-            f"To go on, type: slotbench suite run {again}",
+            f"To go on, type: {following}",
         )
-    say(f"All {total} runs are done. Next, type: slotbench leaderboard{board}")
+    say(f"All {total} runs are done. Next, type: {following}")
 
 
 @command(app, suite_run, name="retry", without=["retry", "prepare"])
@@ -110,10 +109,15 @@ def retry(as_json: Json = False, **options: Any) -> None:
 
 @command(app, suite_status, name="status")
 def status(as_json: Json = False, **options: Any) -> None:
+    from slotbench.suites.state import AT_WORK
+
     picture, where = suite_status(**options)
     _show(picture, where, as_json)
-    for words in picture.plan.prepare_commands():
+    commands = picture.plan.prepare_commands()
+    for words in commands:
         say(f"Not prepared; type: {shlex.join(words)}")
+    if not commands and not picture.cells(*AT_WORK):
+        say(f"Next, type: {_following(picture, where, options['suite'])}")
 
 
 @command(app, suite_status, name="cancel")
@@ -128,6 +132,16 @@ def cancel(**options: Any) -> None:
         say(f"Asked to stop. To see it stop, type: slotbench suite status {again}")
     else:
         say("It is not running.")
+
+
+def _following(picture: "Picture", where: "Where", suite: str) -> str:
+    """The command that retries what failed, runs what is left, or shows what is done."""
+    again, counts = shlex.quote(suite) + where.options, picture.counts
+    if counts["failed"]:
+        return f"slotbench suite retry {again}"
+    if counts["done"] < len(picture.plan.cells):
+        return f"slotbench suite run {again}"
+    return f"slotbench leaderboard{typed('results', where.results_dir)}"
 
 
 def _show(picture: "Picture", where: "Where", as_json: bool) -> None:
