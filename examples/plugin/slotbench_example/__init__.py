@@ -1,1 +1,1 @@
-"""An objective, a core and a dataset of one's own; each file registers its class."""
+"""An objective, a core, a dataset and a metric of one's own; each file registers its class."""
