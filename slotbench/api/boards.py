@@ -90,7 +90,7 @@ def report(
     - ``dataset``: Only this dataset.
     - ``suite``: Only this suite's runs, and its question; a file or a name.
     - ``question``: The question above the answer; none: the suite's, or the project's.
-    - ``pictures``: Draw the same images through every row's first run.
+    - ``pictures``: Draw masks of the same images, by the first run of each row.
     - ``force``: Replace an index.html that slotbench did not write.
 
     Returns the site's index.
@@ -109,7 +109,7 @@ def report(
         suite=suite,
         force=force,
     )
-    say(f"{counted(site.runs, 'page')} of runs, {counted(site.pictures, 'picture')} of theirs.")
+    say(f"Wrote {counted(site.runs, 'page')} of runs and {counted(site.pictures, 'picture')}.")
     return site.index
 
 

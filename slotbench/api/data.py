@@ -114,7 +114,7 @@ def prepare(
     - ``seed``: Seed of the images made here.
     - ``workers``: Processes; all or none: one a core.
     - ``engine``: Where images are rendered: local, or ray (a cluster).
-    - ``address``: Of a Ray cluster; none: one started here.
+    - ``address``: Address of a Ray cluster; none: one is started here.
     - ``force``: Replace a file made otherwise.
     - ``skip_damaged``: Leave damaged images out of an import.
 
@@ -130,7 +130,7 @@ def prepare(
 
     if features is None and features_weights is not None:
         raise UserError(
-            f"--features-weights {features_weights}: of which teacher?",
+            f"--features-weights {features_weights} goes with --features.",
             "Type --features TEACHER too.",
         )
     given = {"train": train, "val": val, "test": test}
@@ -218,7 +218,7 @@ def predict(
     - ``out``: Folder to write.
     - ``split``: The split of a prepared dataset.
     - ``images``: How many of the first images to take; none: all.
-    - ``source``: Masks of: attention, decoder or predictor.
+    - ``source``: Source of the masks: attention, decoder or predictor.
     - ``slots``: Number of slots; none: as in training.
     - ``fit``: How a picture becomes a square: crop or stretch.
     - ``seed``: Seed of the slots' start, for pictures.

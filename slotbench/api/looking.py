@@ -57,7 +57,7 @@ def evaluate(
     - ``dataset``: Dataset of the predictions or the baseline; of a run: other data to evaluate it
       on. Such numbers are stored apart and marked as transfer.
     - ``name``: Name of the predictions.
-    - ``mask_source``: What `masks` of predictions are: attention, decoder or predictor.
+    - ``mask_source``: Source of the predictions' `masks`: attention, decoder or predictor.
     - ``slots``: Slots of a baseline, or of a run on other data; none: objects + 1.
     - ``seed``: Seed of the probes, for predictions and baselines.
     - ``force``: Compute every number again.

@@ -62,7 +62,7 @@ def train(
     - ``init``: Start from this run's core, and from its objective where it is the same.
     - ``evaluate``: Evaluate at the end.
     - ``track``: Send metrics there too; several with commas between.
-    - ``gpus``: GPUs that share each batch; with --device cpu, as many processes, to try it.
+    - ``gpus``: GPUs that share each batch; with --device cpu, as many processes.
     - ``checkpoint_every``: Seconds from one checkpoint to the next.
 
     Returns the run. With ``resume`` and ``steps``, a new run extends a finished one: it continues

@@ -309,8 +309,7 @@ def reproduce(as_json: Json = False, **options: Any) -> None:
             raise SlotbenchError(
                 f"{cell['metric']} of seed {facts['seed']} is {cell['value']:.4f}, outside of "
                 f"{cell['low']:.4f} to {cell['high']:.4f}: the row is not reproduced by this seed.",
-                f"Of good rows, 5 seeds in 100 are outside. To try another: "
-                f"--seed {facts['seed'] + 1}",
+                f"By chance, 5 seeds in 100 are. To try another: --seed {facts['seed'] + 1}",
             )
 
 

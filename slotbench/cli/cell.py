@@ -60,8 +60,8 @@ def _carry_out(request: dict[str, Any]) -> None:
         run = Run(Path(request["run"]))
         if config.id != request["id"]:
             raise UserError(
-                f"{dataset.path} is not the data that the suite was planned with, or this is "
-                "another slotbench.",
+                f"The suite was planned with other data than {dataset.path}, or by another "
+                "version of slotbench.",
                 "Run the suite again.",
             )
         carry_out(run, config, dataset, host, tuple(request["metrics"]))

@@ -127,6 +127,7 @@ MORE: dict[str, dict[str, Any]] = {
     "report.suite": {"autocompletion": completes("suites")},
     "board.metrics": {"spelling": "--metrics --metric"},
     "prepare.source": {"spelling": "--from"},
+    "predict.source": {"spelling": "--source --mask-source"},
     "form": {"spelling": "--format"},
     "prepare.name": {"autocompletion": references},
     "goals": {"min": 1, "max": 2},

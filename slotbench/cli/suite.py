@@ -47,7 +47,7 @@ def suite_run(
     - ``suite``: A suite's file, or its name.
     - ``engine``: The engine that runs them.
     - ``workers``: Runs at once; all or none: a GPU each, else a core each as memory allows.
-    - ``address``: Of a Ray cluster, or auto; none: one on this machine.
+    - ``address``: Address of a Ray cluster, or auto; none: one is started here.
     - ``option``: An option of submitit, such as slurm_partition=gpu; repeat for several.
     - ``prepare``: Prepare missing datasets first.
     """

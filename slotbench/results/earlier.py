@@ -28,7 +28,7 @@ def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfi
             raise UserError(
                 f"--init {earlier.id}: its {section} is {before.names[section]!r}, this run's is "
                 f"{config.names[section]!r}.",
-                "Only a run of the same core and encoder can be started from.",
+                "A run can start only from one with the same core and encoder.",
             )
     read_model(earlier)
     objective, dataset = str(before.names["objective"]), before.dataset.reference
@@ -73,7 +73,8 @@ def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
             f"Type: slotbench train --resume {run.typed}",
         )
     if config.train.budget:
-        raise UserError(f"--steps {steps}: the run was trained by {config.train.budget}.")
+        budget = config.train.budget
+        raise UserError(f"--steps {steps}: a run of the budget {budget} cannot be extended.")
     if status["step"] < 1:
         raise UserError(f"--steps {steps}: this objective trains nothing.")
     if steps <= status["step"]:

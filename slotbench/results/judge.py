@@ -117,7 +117,7 @@ def evaluate(
                 run, config, other, host, split, groups, force=force, transfer=elsewhere
             )
     if slots is not None:
-        raise UserError(f"--slots {slots}: on which data?", "Type --dataset too.")
+        raise UserError(f"--slots {slots} goes with --dataset.", "Type --dataset too.")
     with open_dataset(config, data_dir) as trained_on, run.lock():
         return judge_run(run, config, trained_on, host, split, groups, force=force, cached=cached)
 

@@ -39,7 +39,7 @@ def built(run: Run, config: RunConfig, number: int = 0) -> Objective:
 def trained(run: Run, config: RunConfig) -> Objective:
     """The objective of a finished run with its trained weights, for evaluation."""
     if edited := run.edited(config):
-        warn(f"{run.id} was trained with another content of {edited}: its numbers may differ.")
+        warn(f"{edited} has changed since {run.id} was trained: its numbers may differ.")
     objective = build(config, partial(load_teacher, results_dir=run.results_dir))
     state, own = read_model(run), objective.state_dict()
     try:
@@ -113,7 +113,7 @@ def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> D
         made = f"Type: {_preparing(info, other)}, then add{typed('data', other)} here."
         raise UserError(
             f"{path} is not the data of the training: its fingerprint is "
-            f"{dataset.fingerprint[:12]}, that of the training {info.fingerprint[:12]}.",
+            f"{dataset.fingerprint[:12]}, expected {info.fingerprint[:12]}.",
             "Name the folder of the right file with --data-dir." if rendered else made,
         )
     return dataset

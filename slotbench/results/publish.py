@@ -118,7 +118,7 @@ def _files(run: Run, *, records: bool) -> dict[str, Path]:
     if not kind:
         if run.edited(run.config()) == run.config_file.name:
             raise UserError(
-                f"{run.path} was trained with another content of config.json.",
+                f"{run.path}: config.json has changed since the training.",
                 "Put it back as it was, or train anew.",
             )
         check_judged(run)

@@ -224,7 +224,7 @@ def _try(config: RunConfig, size: int) -> None:
             self.values += sum(tensor.numel() for tensor in tensors)
             largest = max((tensor.nbytes for tensor in tensors), default=0) * _BATCH
             if self.calls > _MOST_CALLS or self.values > _MOST_VALUES or largest > memory / 2:
-                raise UserError("Its configuration asks for more than a model of this kind does.")
+                raise UserError("Its configuration asks for more than such a model needs.")
             return made
 
     def through(objective: Objective, device: str) -> None:
@@ -266,7 +266,7 @@ def _tame(config: Any) -> Any:
                 raise UserError(f"{section} holds a number above {_MOST:,}.")
             model = fields.get("model")
             if isinstance(model, str) and (":" in model or "/" in model):
-                raise UserError(f"{section}.model={model}: it names something to fetch.")
+                raise UserError(f"{section}.model={model}: it names weights to download.")
             # The trained weights replace pretrained ones.
             fields |= {key: None for key in ("weights",) if key in fields}
             fields |= {key: False for key in ("pretrained",) if key in fields}

@@ -54,7 +54,7 @@ def reproduce(
     if seeds < LEAST:
         raise UserError(
             f"--row {row}: {counted(seeds, 'published seed')} with {PRIMARY} of today's version; "
-            f"expected {LEAST} or more, because one tells no spread.",
+            f"expected {LEAST} or more, because one has no spread.",
             "Choose another row: slotbench leaderboard --all",
         )
     config = _configuration(same[0])

@@ -97,7 +97,7 @@ class Run:
         """Make the directory and write ``config.json`` where there is none yet."""
         if self.bundled:
             raise UserError(
-                f"{self.results_dir} is a place for published runs; none is made there.",
+                f"{self.results_dir} holds published runs; no run is trained there.",
                 "Choose another --results-dir.",
             )
         self.path.mkdir(parents=True, exist_ok=True)
@@ -354,8 +354,8 @@ def check_judged(run: Run) -> documents.Evaluation:
     evaluation = files.read_document(run.evaluation, documents.Evaluation)
     if run.model.is_file() and evaluation.model != files.sha256_of(run.model):
         raise UserError(
-            f"{run.model} is not the model that {run.evaluation.name} was made of: its sha256 is "
-            "another one, or none is stored.",
+            f"{run.model} is not the model that {run.evaluation.name} was made of: its sha256 "
+            "differs, or none is stored.",
             f"To evaluate this model, type: slotbench evaluate {run.typed} --force",
         )
     return evaluation

@@ -91,7 +91,7 @@ def run(found: Run) -> dict[str, Any]:
     config = found.config()
     if edited := found.edited(config):
         raise UserError(
-            f"{found.path} was trained with another content of {edited}.",
+            f"{edited} has changed since {found.path} was trained.",
             "Put it back as it was, or train anew.",
         )
     if not found.id.endswith(config.id):
@@ -111,7 +111,7 @@ def run(found: Run) -> dict[str, Any]:
     if judged:
         evaluation = check_judged(found)
         if evaluation.fingerprint != config.dataset.fingerprint:
-            raise UserError(f"{found.evaluation} is of other data than config.json.")
+            raise UserError(f"{found.evaluation} names other data than config.json.")
     return {
         "run": str(found.path),
         "ok": True,

@@ -102,7 +102,7 @@ def resume(
     config = run.config()
     if (edited := run.edited(config)) and (steps is not None or run.status()["state"] != "done"):
         raise UserError(
-            f"--resume {run.id}: it was begun with another content of {edited}.",
+            f"--resume {run.id}: {edited} has changed since the run began.",
             "Put it back as it was, or train anew, without --resume.",
         )
     if steps is not None:

@@ -210,7 +210,7 @@ def _seeds(given: Any) -> tuple[Value, ...]:
     if isinstance(given, list):
         return _axis("seed", given)
     if type(given) is not int or given < 1:
-        raise UserError(f"seeds = {given!r}: expected how many, from 1 on, or a list of seeds.")
+        raise UserError(f"seeds = {given!r}: expected a number of seeds, 1 or more, or a list.")
     _check_size(given)
     return tuple(range(given))
 

@@ -69,7 +69,7 @@ class Engine(ABC):
         self.settings = settings
         for option, value in (("address", settings.address), ("option", settings.options)):
             if value and option not in self.takes:
-                raise UserError(f"--{option}: the engine {self.name!r} takes none.")
+                raise UserError(f"--{option}: the engine {self.name!r} has no such option.")
 
     capacity: int | None
     """Tasks at once; None: the engine has a queue of its own."""

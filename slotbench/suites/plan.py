@@ -245,4 +245,4 @@ def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], p
         except UserError as error:
             raise UserError(f"{suite.file}: {key}: {error.message}", error.advice) from error
     if "alignment" in keys and "alignment" not in used:
-        raise UserError(f"{suite.file}: alignment: no objective of this suite takes any.")
+        raise UserError(f"{suite.file}: alignment: no objective of this suite takes one.")

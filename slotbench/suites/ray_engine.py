@@ -80,7 +80,7 @@ class Ray(Engine):
         except known.RayError as error:
             if not self.ray.is_initialized():
                 raise SlotbenchError(
-                    "Ray is gone.", "Run the suite again: what was done stays done."
+                    "Ray has stopped.", "Run the suite again; its finished runs are kept."
                 ) from error
             return Ended(run, "stopped", f"Ray: {_name(error)}")
 

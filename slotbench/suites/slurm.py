@@ -52,7 +52,7 @@ class Slurm(Engine):
             )
         except RuntimeError as error:
             raise UserError(
-                "This machine knows no Slurm: sbatch is not found.",
+                "Slurm is not installed here: sbatch is not found.",
                 "Type it on a login node, or name another --engine.",
             ) from error
         self.detached = self.executor.cluster == "slurm"

@@ -150,9 +150,7 @@ def read_board(board: Path) -> str:
     try:
         return read_bytes(board).decode()
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"--board {board}: this is no text in UTF-8.", "Name a new file."
-        ) from error
+        raise UserError(f"--board {board}: this is not UTF-8 text.", "Name a new file.") from error
 
 
 def _told(seconds: Sequence[float]) -> str:

@@ -199,7 +199,7 @@ def test_the_command_loads_the_teacher_and_writes_its_features(tmp_path, monkeyp
         assert (code, out.splitlines()[-1]) == (0, str(path))
     assert asked == [("timm:vit", tmp_path / "weights.pt")]
     assert verify.dataset(path)["features"] == {"means": "mean colours"}
-    assert "of which teacher" in shown(*words, *more[2:])[2]
+    assert "goes with --features" in shown(*words, *more[2:])[2]
 
 
 def test_an_empty_split_has_empty_features(tmp_path):

@@ -64,7 +64,7 @@ def test_what_an_edited_plugin_made_is_not_taken_for_its_own(blocks, shown, tmp_
         for text in (first, again)
     ] == [1, 0]
     code, _, err = typed(*judged, edit=(".mean()", ".sum()"))
-    assert "trained with another content of" in err
+    assert "has changed since" in err
     for words in (("verify", run.path), ("train", "--resume", run.path, "--steps", 9, *data)):
         code, _, err = typed(*words)
         assert code == 2

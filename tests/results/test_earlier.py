@@ -151,7 +151,7 @@ def test_an_extension_that_was_killed_at_its_start_begins_again(train):
         ({}, 2, "the run has 2 already; expected more"),
         ({}, 10**20, "^--steps 100000000000000000000: expected less than or equal"),
         ({"objective": "random"}, 9, "trains nothing"),
-        ({"budget": "600:seconds"}, 9, "trained by 600:seconds"),
+        ({"budget": "600:seconds"}, 9, "of the budget 600:seconds"),
     ],
 )
 def test_a_run_that_cannot_be_extended_is_explained(train, choice, steps, message):

@@ -108,7 +108,7 @@ def test_a_transfer_that_is_damaged_leaves_the_others(judged, other):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--slots", "5"), "--slots 5: on which data?"),
+        (("--slots", "5"), "--slots 5 goes with --dataset"),
         (("--dataset", "clevr", "--slots", "0"), "--slots=0: expected greater than"),
         (("--dataset", "clever"), "Did you mean 'clevr'"),
         (("--dataset", "clevr", "--split", "tset"), "has no split 'tset'"),

@@ -97,7 +97,7 @@ MISTAKES = {
     "twice": ("[axes]\nobjective = ['simclr', 'simclr']\n", "twice"),
     "seed": (f"{AXES}seed = ['0']\n", "expected a whole number"),
     "seeds": (f"seeds = 2\n{AXES}seed = [0]\n", "set twice"),
-    "half a seed": (f"seeds = 1.5\n{AXES}", "seeds = 1.5: expected how many"),
+    "half a seed": (f"seeds = 1.5\n{AXES}", "seeds = 1.5: expected a number of seeds"),
     "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
     "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
     "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),
