@@ -68,12 +68,15 @@ def test_the_images_that_are_asked_for_and_everything_are_shown(printed):
 
 
 @pytest.mark.parametrize(
-    ("options", "whole"), [({}, False), ({"everything": True}, True), ({"metrics": "health"}, True)]
+    ("everything", "metrics", "whole"),
+    [(False, "all", False), (True, "all", True), (False, "health", True)],
 )
-def test_evaluate_prints_the_main_numbers_in_a_terminal(facts, monkeypatch, capsys, options, whole):
+def test_evaluate_prints_the_main_numbers_in_a_terminal(
+    facts, monkeypatch, capsys, everything, metrics, whole
+):
     monkeypatch.setattr(actions.api, "evaluate", lambda **_: {"0-abc": facts["evaluation"]})
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    actions.evaluate(**options)
+    actions.evaluate(everything=everything, metrics=[metrics])
     text = capsys.readouterr().out
     assert all(key in text for key in shown_keys())
     assert ("health/49" in text, "50 more numbers: add --all" in text) == (whole, not whole)
