@@ -26,6 +26,8 @@ from slotbench.fields import Names, listed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from slotbench.results.run import Run
+
 
 def evaluate(
     *runs: RunNames,
@@ -65,6 +67,7 @@ def evaluate(
 
     Returns the document of each ``evaluation.json`` by directory.
     """
+    from slotbench.evaluation.groups import chosen
     from slotbench.results import judge, judge_external
     from slotbench.results.publish import writable
 
@@ -73,26 +76,14 @@ def evaluate(
     places, where = (Path(data_dir), Path(results_dir)), host(device)
     metrics = listed(metrics)
     if runs:
-        from slotbench.evaluation.groups import chosen
-        from slotbench.progress import warn
-
         chosen(metrics)  # one error instead of one for each run
-        judged, failed = dict[str, dict[str, Any]](), list[str]()
         asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
         asked |= {"cached": cache, "dataset": dataset, "slots": slots}
         found = [run for each in runs for run in find_all(each, results_dir)]
-        for run in [writable(run, places[1]) for run in found]:
-            try:
-                judged[str(run.path)] = judge.evaluate(run, where, places[0], **asked)
-            except SlotbenchError as error:
-                if len(found) == 1:
-                    raise
-                warn(f"{run.path}: {error}")
-                failed.append(run.id)
-        if failed:
-            said = f"{len(failed)} of {len(found)} runs could not be evaluated: {', '.join(failed)}"
-            raise UserError(f"{said}.", "The reasons are above; the other runs are evaluated.")
-        return judged
+        return _judge_all(
+            [writable(run, places[1]) for run in found],
+            lambda run: judge.evaluate(run, where, places[0], **asked),
+        )
     request = judge_external.Request(str(dataset), metrics, seed, *places, force)
     if predictions is not None:
         path, result = judge_external.evaluate_predictions(
@@ -101,6 +92,27 @@ def evaluate(
     else:
         path, result = judge_external.evaluate_baseline(str(baseline), request, slots=slots)
     return {str(path): result}
+
+
+def _judge_all(
+    runs: "list[Run]", judge: "Callable[[Run], dict[str, Any]]"
+) -> dict[str, dict[str, Any]]:
+    """The evaluations by directory. One bad run of several is named and stops no other."""
+    from slotbench.progress import warn
+
+    judged, failed = dict[str, dict[str, Any]](), list[str]()
+    for run in runs:
+        try:
+            judged[str(run.path)] = judge(run)
+        except SlotbenchError as error:
+            if len(runs) == 1:
+                raise
+            warn(f"{run.path}: {error}")
+            failed.append(run.id)
+    if failed:
+        said = f"{len(failed)} of {len(runs)} runs could not be evaluated: {', '.join(failed)}"
+        raise UserError(f"{said}.", "The reasons are above; the other runs are evaluated.")
+    return judged
 
 
 def show(
@@ -129,7 +141,7 @@ def show(
     prepare if a published run's dataset is not here. ``preview`` gets a small picture of each image
     and its masks.
     """
-    from slotbench.files import parse_document, read_json
+    from slotbench.files import parse_document
     from slotbench.progress import bar
     from slotbench.report.seen import Viewer
     from slotbench.report.show import draw
@@ -139,7 +151,7 @@ def show(
 
     indices, found = _indices(index), find(run, results_dir)
     found.check()
-    config, drawn, judged, lacking = found.config(), {}, None, ""
+    config, drawn, lacking = found.config(), {}, ""
     if found.bundled:
         try:
             open_dataset(config, Path(data_dir), alike=True).close()
@@ -149,12 +161,7 @@ def show(
             found = writable(found, Path(results_dir))
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
-    if found.evaluation.is_file():
-        try:
-            judged = read_json(found.evaluation)
-            parse_document(judged, documents.Evaluation, str(found.evaluation))
-        except UserError as error:
-            raise UserError(error.message, f"Type: slotbench evaluate {found.typed}") from error
+    judged = _evaluation(found)
     if found.pictures.is_symlink():
         raise UserError(f"{found.pictures} is a link; slotbench draws into a folder of the run.")
     if found.model.is_file() and not lacking:
@@ -186,6 +193,21 @@ def show(
         "lacking": lacking,
         "resume": command if status["state"] != "done" else "",
     }
+
+
+def _evaluation(run: "Run") -> dict[str, Any] | None:
+    """The stored evaluation of a run, checked; None where it has none."""
+    from slotbench.files import parse_document, read_json
+    from slotbench.results import documents
+
+    if not run.evaluation.is_file():
+        return None
+    try:
+        judged: dict[str, Any] = read_json(run.evaluation)
+        parse_document(judged, documents.Evaluation, str(run.evaluation))
+    except UserError as error:
+        raise UserError(error.message, f"Type: slotbench evaluate {run.typed}") from error
+    return judged
 
 
 def _indices(given: Iterable[str] | Iterable[int] | str | int | None) -> tuple[int, ...]:

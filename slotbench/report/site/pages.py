@@ -103,37 +103,35 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
         found = []
         for place, row in enumerate(rows):
             words = wording.cost_words(row.cost, with_flops=counted)
+            seeds = len(row.seeds)
             cells = [
                 row.name,
                 row.settings,
                 *(named[group], row.core, row.family, row.preset),
-                [
-                    len(row.seeds),
-                    str(len(row.seeds)),
-                    "",
-                    f"{row.failed} failed" * bool(row.failed),
-                ],
+                [seeds, str(seeds), "", f"{row.failed} failed" * bool(row.failed)],
                 score(*places.get(id(row), (None, ""))),
                 *(_metric(row, key, place in winners[key]) for key in metrics),
                 *(score(getattr(row.cost, COSTS[name]), words[name]) for name in costs),
                 words["device"],
             ]
-            found.append(
-                {
-                    "cells": cells,
-                    "family": row.family,
-                    "link": links.get(row.key, ""),
-                    "from": ("both" if row.own else "published") if row.published else "own",
-                    "best": id(row) in first,
-                    "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
-                    "warnings": row.warnings,
-                    "plot": {key: _spread(row, key) for key in board.shown if key in row.metrics},
-                }
-            )
+            facts = _row_facts(row, board, links)
+            found.append({"cells": cells, "best": id(row) in first, **facts})
         made += sorted(found, key=lambda each: not each["best"])
     shown = dict.fromkeys(key for key in (PRIMARY, *board.shown) if key in metrics)
     names = [named[group] for group, _ in groups]
     return {"columns": heads, "rows": made, "datasets": names, "measures": list(shown)}
+
+
+def _row_facts(row: Row, board: Board, links: Mapping[str, str]) -> Document:
+    """What a row's line has beside its cells."""
+    return {
+        "family": row.family,
+        "link": links.get(row.key, ""),
+        "from": ("both" if row.own else "published") if row.published else "own",
+        "end": {FLOOR: "floor", CEILING: "ceiling"}.get(row.objective, ""),
+        "warnings": row.warnings,
+        "plot": {key: _spread(row, key) for key in board.shown if key in row.metrics},
+    }
 
 
 def _metrics(board: Board) -> list[str]:
