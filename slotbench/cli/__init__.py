@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -51,6 +52,10 @@ app.add_typer(suite.app, name="suite")
 def main() -> None:
     """Run a command: exit code 2 for a user's mistake, 1 for a failure, 130 after Ctrl-C."""
     _open_streams()
+    if re.fullmatch("0*1?[0-9]", os.environ.get("COLUMNS", "")):
+        # No text fits: Rich prints nothing at all for 0, which some editors and CI set.
+        del os.environ["COLUMNS"]
+        progress.errors.width = 80
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115

@@ -90,6 +90,13 @@ def test_a_command_runs_with_closed_streams(closed, tmp_path):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("columns", ["0", "2"])
+def test_a_width_that_holds_no_text_is_none(columns):
+    told = slotbench("list", "presets", COLUMNS=columns)
+    assert (told.returncode, told.stdout) == (0, slotbench("list", "presets", COLUMNS="80").stdout)
+    assert "train" in slotbench("--help", COLUMNS=columns).stdout
+
+
 def test_an_error_keeps_its_exit_code_where_stderr_is_full(tmp_path):
     words = [sys.executable, "-m", "slotbench", "show", "nothing"]
     with Path("/dev/full").open("wb") as full:
