@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunNames, find_all
+from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunNames, find, several
 from slotbench.errors import UserError
 from slotbench.fields import Names
 
@@ -69,7 +69,7 @@ def publish(
     """
     from slotbench.results.publish import publish as write
 
-    return write(find_all(runs, results_dir), Path(out), force=force)
+    return write([find(run, results_dir) for run in several(runs)], Path(out), force=force)
 
 
 def report(

@@ -39,12 +39,11 @@ def find(run: RunName, results_dir: Place = RESULTS) -> "Run":
     return finding.find(str(run), Path(results_dir), published=True)
 
 
-def find_all(names: RunNames, results_dir: Place = RESULTS) -> "list[Run]":
-    """The run of one name, or the runs of several, as :func:`find` finds them."""
+def several(names: RunNames) -> list[RunName]:
+    """The names of runs, of which one may be given without a list."""
     from slotbench.results.run import Run
 
-    several = [names] if isinstance(names, str | Path | Run) else names
-    return [find(name, results_dir) for name in several]
+    return [names] if isinstance(names, str | Path | Run) else list(names)
 
 
 def host(

@@ -17,8 +17,8 @@ from slotbench.api.data import (
     RunName,
     RunNames,
     find,
-    find_all,
     host,
+    several,
 )
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.fields import Names, listed
@@ -72,14 +72,15 @@ def evaluate(
     from slotbench.results.publish import writable
 
     own: dict[str, Any] = {"mask_source": mask_source, "slots": slots, "seed": seed}
-    judge_external.check_options(runs, predictions, baseline, dataset, name, split, **own)
+    names = [run for each in runs for run in several(each)]
+    judge_external.check_options(names, predictions, baseline, dataset, name, split, **own)
     places, where = (Path(data_dir), Path(results_dir)), host(device)
     metrics = listed(metrics)
-    if runs:
+    if names:
         chosen(metrics)  # one error instead of one for each run
         asked: dict[str, Any] = {"split": split, "metrics": metrics, "force": force}
         asked |= {"cached": cache, "dataset": dataset, "slots": slots}
-        found = [run for each in runs for run in find_all(each, results_dir)]
+        found = [find(run, results_dir) for run in names]
         return _judge_all(
             [writable(run, places[1]) for run in found],
             lambda run: judge.evaluate(run, where, places[0], **asked),

@@ -19,7 +19,7 @@ from slotbench import api, registry
 from slotbench.cli.options import Json, command, how, output, put, put_json, put_path, what
 from slotbench.datasets.format.places import is_file
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.files import check_ending, write_whole
+from slotbench.files import check_ending, typed, write_whole
 from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
@@ -93,7 +93,7 @@ def evaluate(
         put(evaluation_table(title + on, shown))
         if others:
             typer.echo(f"{others}: add --all")
-    return None
+    return say(f"Next, type: slotbench leaderboard{typed('results', options['results_dir'])}")
 
 
 @command(app, lambda: None, name="list")

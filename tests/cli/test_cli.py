@@ -270,6 +270,8 @@ def test_python_takes_paths_and_one_name_where_it_takes_several(home, monkeypatc
     data, key = Path("data/clevr.h5"), "fg_ari/attention"
     assert list(api.tune("simclr", dataset=data, dry_run=True, workers="all")) == ["simclr"]
     api.evaluate(baseline="voronoi", dataset=data, metrics=["segmentation"])
+    with pytest.raises(UserError, match="nothing to evaluate"):
+        api.evaluate([])
     one, several = (api.leaderboard(metrics=each, dataset=data) for each in (key, [key]))
     assert one.equals(several)
     settings = {"encoder.channels": 8, "views.crop": (0.6, 1), "core.seeded": True}
