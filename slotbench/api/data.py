@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Union
 from slotbench.errors import UserError
 from slotbench.fields import Names, Workers, listed
 from slotbench.fields import workers as workers_of
-from slotbench.files import typed
+from slotbench.files import reason_of, typed
 
 if TYPE_CHECKING:
     from slotbench.results.run import Run
@@ -162,10 +162,13 @@ def prepare(
 
         add_features(path, teacher)
     with DatasetFile(path) as dataset:
-        sheet = str(draw_sheet(dataset, path.with_suffix(".png")))
-        if shifts is not None:
-            sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
-        for line in (*summary(dataset), f"Contact sheet: {sheet}"):
+        try:
+            sheet = f"Contact sheet: {draw_sheet(dataset, path.with_suffix('.png'))}"
+            if shifts is not None:
+                sheet += f", {draw_shifts(dataset, path.with_name(f'{path.stem}-shifts.png'))}"
+        except OSError as error:  # such as in a read-only folder that many share
+            sheet = f"No contact sheet: {reason_of(error)}"
+        for line in (*summary(dataset), sheet):
             say(line)
         say(f"Next, type: slotbench train --dataset {dataset.reference}{typed('data', data_dir)}")
     return path

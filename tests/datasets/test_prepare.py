@@ -1,10 +1,12 @@
 """Preparation as a user does it: any number of workers and any engine, killed and taken up."""
 
+import errno
 import sys
 from pathlib import Path
 
 import pytest
 
+from slotbench import api
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.datasets.prepare import preparation as module
@@ -80,6 +82,15 @@ def test_a_file_that_is_there_is_kept(one_worker, monkeypatch):
     assert prepare(sprites(one_worker.parent)) == one_worker
     for name in ("multi-dsprites", "multi-dsprites:colored_on_grayscale"):
         assert prepare(Request(name, data_dir=one_worker.parent)) == one_worker
+
+
+def test_a_file_that_is_there_is_enough_in_a_read_only_folder(one_worker, monkeypatch, capsys):
+    def refuse(path, *_):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("slotbench.datasets.prepare.sheet.replacing", refuse)
+    assert api.prepare("multi-dsprites", data_dir=one_worker.parent) == one_worker
+    assert "No contact sheet: Read-only file system" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
