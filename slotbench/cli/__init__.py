@@ -111,14 +111,11 @@ def _expanded(word: str) -> str:
 def _check_words(words: list[str]) -> None:
     """:class:`UserError` where a word is empty: as a path it would be the folder that one is in."""
     for before, word in zip(["slotbench", *words], words, strict=False):
-        option, equals, value = word.partition("=")
-        if not word or (option[:2] == "--" and equals and not value):
-            said = (
-                f"There is an empty word, after {before}"
-                if not word
-                else f"{word}: nothing follows"
-            )
-            raise UserError(f"{said}.", "Is a variable of your shell unset?")
+        told = "" if word else f"There is an empty word, after {before}."
+        if re.fullmatch("--[a-z-]+=", word):
+            told = f"{word}: nothing follows."
+        if told:
+            raise UserError(told, "Is a variable of your shell unset?")
 
 
 def _exit_code(ended: SystemExit) -> int | str | None:
