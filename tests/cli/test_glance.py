@@ -76,7 +76,7 @@ def test_evaluate_prints_the_main_numbers_in_a_terminal(
 ):
     monkeypatch.setattr(actions.api, "evaluate", lambda **_: {"0-abc": facts["evaluation"]})
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    actions.evaluate(everything=everything, metrics=[metrics])
+    actions.evaluate(everything=everything, metrics=[metrics], results_dir="results")
     text = capsys.readouterr().out
     assert all(key in text for key in shown_keys())
     assert ("health/49" in text, "50 more numbers: add --all" in text) == (whole, not whole)

@@ -33,7 +33,10 @@ MISTAKES = {
     "no file": (("run", "none.toml"), "none.toml does not exist"),
     "engine": (("run", "tiny.toml", "--engine", "slrum"), "Did you mean 'slurm'"),
     "option": (("run", "tiny.toml", "--option", "mem_gb"), "expected KEY=VALUE"),
-    "no options": (("run", "tiny.toml", "--option", "a=4"), "--option: the engine 'local' takes"),
+    "no options": (
+        ("run", "tiny.toml", "--option", "a=4"),
+        "--option: the engine 'local' has no such",
+    ),
     "workers": (("run", "tiny.toml", "--workers", "0"), "--workers 0: expected all, or 1 to"),
     "unprepared": (("run", "alignment", "--data-dir", "."), "slotbench prepare clevr"),
 }
