@@ -9,6 +9,7 @@ image is every third byte of the buffer; protobuf objects would take a hundred t
 import hashlib
 import io
 import math
+import shlex
 import struct
 import zlib
 from array import array
@@ -44,13 +45,11 @@ class RecordFile:
 
     def __init__(self, path: Path, group: str = "train", expected: int | None = None) -> None:
         if path.is_dir():
-            inside = sorted(
-                file for file in path.iterdir() if file.suffix in (".tfrecords", ".zip")
-            )
-            file = inside[0] if inside else "FILE, as it was published and not unpacked"
-            raise UserError(
-                f"--from {path}: this is a folder; expected a file.", f"Type: --from {file}"
-            )
+            inside = sorted([*path.glob("*.tfrecords"), *path.glob("*.zip")])
+            advice = "Name the file as it was published."
+            if inside:
+                advice = f"Type: --from {shlex.quote(str(inside[0]))}"
+            raise UserError(f"--from {path}: this is a folder; expected a file.", advice)
         if not path.is_file():
             raise UserError(f"--from {path}: there is no such file.")
         self.path, self.size = path, path.stat().st_size
