@@ -79,11 +79,11 @@ def untouched(config: RunConfig, space: Space) -> dict[str, Any]:
 def suggest(trial: optuna.Trial, field: str, tried: Span | tuple[str, ...]) -> str:
     """The sampler's proposal for a field, as ``--set`` takes it."""
     if isinstance(tried, Span):
-        return text_of(trial.suggest_float(field, tried.low, tried.high, log=tried.log))
-    return text_of(trial.suggest_categorical(field, tried))
+        return rounded(trial.suggest_float(field, tried.low, tried.high, log=tried.log))
+    return rounded(trial.suggest_categorical(field, tried))
 
 
-def text_of(value: float | str) -> str:
+def rounded(value: float | str) -> str:
     """A value as ``--set`` takes it, numbers with three digits."""
     return value if isinstance(value, str) else f"{value:.3g}"
 

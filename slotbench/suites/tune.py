@@ -49,8 +49,8 @@ from slotbench.suites.trials import (
     SEEDS,
     Plan,
     in_words,
+    rounded,
     suggest,
-    text_of,
     untouched,
 )
 from slotbench.training.loop import Host, Observer
@@ -168,7 +168,7 @@ class _Work:
         mean, overrides = max(means)
         # Setting a preset's own value changes neither a run nor its id.
         preset = untouched(self.config, self.space)
-        own = {f"{field}={text_of(value)}" for field, value in preset.items()}
+        own = {f"{field}={rounded(value)}" for field, value in preset.items()}
         chosen = [*plan.choice.overrides, *(text for text in overrides if text not in own)]
         return tuned.Tuned(
             preset=plan.choice.preset,
