@@ -157,7 +157,7 @@ def _labels(objective: Objective, batch: int, device: torch.device) -> dict[str,
     generator = torch_generator("bench", "labels")
     labels = {}
     for key in objective.reads:
-        shape, dtype = (LAYOUT.arrays() | LAYOUT.feature_arrays())[key]
+        shape, dtype = LAYOUT.stored(features=True)[key]
         drawn = torch.rand(batch, *shape, generator=generator)
         most = {"mask": LAYOUT.objects + 1, "property/shape": 2}.get(key, 1)
         labels[key] = torch.from_numpy((drawn * most).numpy().astype(dtype)).to(device)

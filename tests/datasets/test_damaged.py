@@ -264,7 +264,7 @@ CLEVR_ZIP = {
     "holds 0 files scenes/CLEVR_train": _without("train"),
     "val_scenes.json: there is no such": _without("val"),
     IN_VAL + "objects.2.shape is 'cone', not one of cube, sphere, cylin": _val(shape="cone"),
-    IN_VAL + "it is not valid JSON": _val(rotation=math.nan),
+    IN_VAL + "this is not valid JSON": _val(rotation=math.nan),
     IN_VAL + "scene 1: 'pixel_coords' has no positive depth": _val(pixel_coords=[1, 2, 0]),
     SCENE + "'image_filename' is not a file name": _train(image_filename="../../x"),
     SCENE + "'image_filename' is not a file name.": _train(image_filename=3),

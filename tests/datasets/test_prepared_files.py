@@ -91,7 +91,7 @@ HOSTILE = [
     (lambda file: file.create_group(b"test-\xff"), "a split cannot be called"),
     (chunked, "at most 1 GiB each"),
     (huge, "more rows than the file can hold"),
-    (attribute("name", "../../home/owned"), "name cannot be '../../home/owned'"),
+    (attribute("name", "../../home/owned"), "name cannot be called '../../home/owned'"),
     (attribute("licence", "CC0\x1b[31m"), "licence has characters that cannot be printed"),
     (attribute("sources", "[3]"), "sources.0 expected keys and values"),
     (attribute("features", "[3]"), "features.0 "),

@@ -83,7 +83,7 @@ class DatasetFile:
             if split not in self.file:
                 raise self._wrong(f"split {split!r} is missing")
         for split in names_in(self.file):
-            check_name("split", split)
+            check_name("a split", split)
             self._child(self.file, split, split, h5py.Group)
             self._specs[split] = specs = self._expected(split)
             rows: int | None = None
@@ -121,9 +121,9 @@ class DatasetFile:
     def _expected(self, split: str) -> dict[str, ArraySpec]:
         stored, group = self.layout_of(split).stored(features=True), self.file[split]
         if split.startswith(SHIFTED):
-            for key in self.layout.feature_arrays():
-                if key not in group:
-                    del stored[key]
+            for feature in self.layout.features:
+                if feature.key not in group:
+                    del stored[feature.key]
             if SHIFT_FLAGS in group:
                 stored[SHIFT_FLAGS] = stored["visible"]
         return stored

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -37,17 +38,10 @@ ArraySpec = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape without n, dtype."""
 
 
-def check_name(what: str, name: str) -> None:
-    """ValueError where a name could be a path or a control sequence."""
+def check_name(what: str, name: str) -> str:
+    """The name; ValueError where it could be a path or a control sequence."""
     if not 0 < len(name) <= 100 or name[0] == "." or {*name} & {*"/\\"} or not name.isprintable():
-        raise ValueError(f"a {what} cannot be called {name!r}")
-
-
-def _named(name: str) -> str:
-    try:
-        check_name("", name)
-    except ValueError:
-        raise ValueError(f"cannot be {name!r}") from None
+        raise ValueError(f"{what} cannot be called {name!r}".strip())
     return name
 
 
@@ -57,7 +51,7 @@ def _printable(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_named)]
+Name = Annotated[str, AfterValidator(partial(check_name, ""))]
 Printable = Annotated[str, AfterValidator(_printable)]
 
 
@@ -72,7 +66,7 @@ class Property:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        check_name("property", self.name)
+        check_name("a property", self.name)
 
     @property
     def key(self) -> str:
@@ -96,7 +90,7 @@ class Feature:
     width: Size
 
     def __post_init__(self) -> None:
-        check_name("feature", self.name)
+        check_name("a feature", self.name)
 
     @property
     def key(self) -> str:
@@ -137,15 +131,12 @@ class Layout:
                 shapes[prop.key] = ((self.objects, *tail), np.dtype(np.float32))
         return shapes
 
-    def feature_arrays(self) -> dict[str, ArraySpec]:
-        """Array name -> (shape of one image's features, dtype)."""
-        half = np.dtype(np.float16)
-        return {each.key: ((each.positions, each.width), half) for each in self.features}
-
     def stored(self, *, features: bool = False) -> dict[str, ArraySpec]:
         """Array name -> (shape of one stored row, dtype). A row is an image, or a clip (T, ...)."""
         lead = () if self.frames is None else (self.frames,)
-        arrays = self.arrays() | (self.feature_arrays() if features else {})
+        arrays = self.arrays()
+        for each in self.features if features else ():
+            arrays[each.key] = ((each.positions, each.width), np.dtype(np.float16))
         return {key: ((*lead, *shape), dtype) for key, (shape, dtype) in arrays.items()}
 
     @property

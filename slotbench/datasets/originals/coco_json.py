@@ -134,19 +134,14 @@ def _items(path: Path, key: str, model: type[Listed]) -> Iterator[tuple[str, Lis
     """(file, kind and id of an item for errors, the item) of a list of the document."""
     what, seen = model.__name__.lower(), set[int]()
     with path.open("rb") as stream:
-        try:
-            for place, fields in enumerate(json_items(stream, key)):
-                id_ = fields.get("id") if isinstance(fields, dict) else None
-                where = f"{path}: {what} {id_ if type(id_) is int else f'at place {place}'}"
-                item = parse_document(fields, model, where, ADVICE)
-                if item.id in seen:
-                    raise UserError(f"{where}: its id occurs twice.", ADVICE)
-                seen.add(item.id)
-                yield where, item
-        except ValueError as error:
-            raise UserError(f"{path}: this is not valid JSON ({error}).", ADVICE) from error
-    if not seen:
-        raise UserError(f"{path}: there is no {what}.", ADVICE)
+        for place, fields in enumerate(json_items(stream, key, str(path), ADVICE)):
+            id_ = fields.get("id") if isinstance(fields, dict) else None
+            where = f"{path}: {what} {id_ if type(id_) is int else f'at place {place}'}"
+            item = parse_document(fields, model, where, ADVICE)
+            if item.id in seen:
+                raise UserError(f"{where}: its id occurs twice.", ADVICE)
+            seen.add(item.id)
+            yield where, item
 
 
 def _outline(item: Annotation, category: int, image: Image, where: str) -> Outline:

@@ -78,7 +78,7 @@ def _parse(data: bytes, name: str) -> tuple[list[str], list[tuple[int, dict[str,
         if header.count(column) > 1:
             raise UserError(f"{name}: two columns are called {column!r}.")
         try:
-            check_name("column", column)
+            check_name("a column", column)
         except ValueError as error:
             raise UserError(f"{name}: {error!s}.") from None
     for number, cells in lines:

@@ -306,17 +306,23 @@ class Readable(Protocol):
     def read(self, count: int = ..., /) -> bytes: ...
 
 
-def json_items(stream: Readable, key: str) -> Iterator[Any]:
+def json_items(stream: Readable, key: str, where: str, advice: str) -> Iterator[Any]:
     """The items of the array that a top-level object has under ``key``.
 
-    ValueError where the stream is no JSON. An array that is missing has no items.
+    :class:`UserError` naming ``where`` for a stream that is no JSON, and for no items.
     """
+    found = False
     try:
-        yield from ijson.items(_Shallow(stream), f"{key}.item", use_float=True)
-    except ijson.JSONError as error:
+        for item in ijson.items(_Shallow(stream), f"{key}.item", use_float=True):
+            found = True
+            yield item
+    except (ijson.JSONError, ValueError) as error:
         said = error.args[0] if error.args else ""
-        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        raise ValueError(text.splitlines()[0]) from error
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(error)
+        first, *_ = text.splitlines()
+        raise UserError(f"{where}: this is not valid JSON ({first}).", advice) from error
+    if not found:
+        raise UserError(f"{where}: it has no list {key!r}, or an empty one.", advice)
 
 
 class _Shallow:

@@ -178,24 +178,19 @@ class ClevrZipImporter(Importer):
     def _scenes(self, source: Zip, split: str) -> Iterator[tuple[str, dict[str, Array]]]:
         """(name of the image, its objects' properties) of every scene, in the file's order."""
         file = f"{self.root}scenes/CLEVR_{split}_scenes.json"
-        member, place = f"{self.path}, member {file}", -1
-        try:
-            for place, scene in enumerate(json_items(source.open(file), "scenes")):
-                where = f"{member}, scene {place}"
-                objects = read_objects(scene, CLASSES, where, ADVICE)
-                if (objects["pixel_coords"][:, 2] <= 0).any():
-                    raise UserError(f"{where}: 'pixel_coords' has no positive depth.", ADVICE)
-                image = scene.get("image_filename")
-                if not isinstance(image, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", image):
-                    raise UserError(f"{where}: 'image_filename' is not a file name.", ADVICE)
-                name = f"{self.root}images/{split}/{image}"
-                if name not in self._names:
-                    raise UserError(f"{where}: there is no image {name}.", ADVICE)
-                yield name, objects
-        except ValueError as error:
-            raise UserError(f"{member}: it is not valid JSON ({error}).", ADVICE) from error
-        if place < 0:
-            raise UserError(f"{member}: it has no list 'scenes', or an empty one.", ADVICE)
+        member = f"{self.path}, member {file}"
+        for place, scene in enumerate(json_items(source.open(file), "scenes", member, ADVICE)):
+            where = f"{member}, scene {place}"
+            objects = read_objects(scene, CLASSES, where, ADVICE)
+            if (objects["pixel_coords"][:, 2] <= 0).any():
+                raise UserError(f"{where}: 'pixel_coords' has no positive depth.", ADVICE)
+            image = scene.get("image_filename")
+            if not isinstance(image, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", image):
+                raise UserError(f"{where}: 'image_filename' is not a file name.", ADVICE)
+            name = f"{self.root}images/{split}/{image}"
+            if name not in self._names:
+                raise UserError(f"{where}: there is no image {name}.", ADVICE)
+            yield name, objects
 
     def _row(self, source: Zip, name: str, objects: dict[str, Array]) -> Batch | None:
         layout, count = self.layout, len(objects["shape"])

@@ -232,7 +232,7 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
     order = [*SPLITS, *sorted(name for name in counts if name.startswith(SHIFTED))]
     for split in order:
         try:
-            check_name("test set", split)
+            check_name("a test set", split)
         except ValueError as error:
             raise UserError(f"--from {root}: {error!s}.", "Rename it.") from None
     if counts[""]:

@@ -9,7 +9,7 @@ A folder holds ``<name>-<split>.tfrecord-<i>-of-<n>``, with i and n of five digi
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -165,9 +165,14 @@ def _shards(root: Path, name: str) -> Iterator[RecordFile]:
     """Every shard of train, validation and, where it is there, test; its group is its split."""
     folder_at(root, f"the folder of TFDS with {name}'s shards")
     found, lengths = _found(root, name), _lengths(root / INFO, name)
-    for split in (TRAIN, VALIDATION, TEST):
-        if split != TEST or split in found:
-            yield from _whole(root, name, split, found.get(split, {}), lengths.get(split))
+    for split in (TRAIN, VALIDATION, *([TEST] if TEST in found else [])):
+        files = _whole(root / f"{name}-{split}.tfrecord", found.get(split, {}))
+        expected = lengths.get(split, [None] * len(files))
+        if len(expected) != len(files):
+            what = f"it has {len(expected)} shards of {split!r}; the folder has {len(files)}"
+            raise UserError(f"{root / INFO}: {what}.")
+        for file, records in zip(files, expected, strict=True):
+            yield RecordFile(file, split, records)
 
 
 def _found(root: Path, name: str) -> dict[str, dict[tuple[int, int], Path]]:
@@ -191,31 +196,22 @@ def _found(root: Path, name: str) -> dict[str, dict[tuple[int, int], Path]]:
     return found
 
 
-def _whole(
-    root: Path, name: str, split: str, found: dict[tuple[int, int], Path], lengths: list[int] | None
-) -> list[RecordFile]:
+def _whole(prefix: Path, found: dict[tuple[int, int], Path]) -> list[Path]:
     """The shards of a split in order; :class:`UserError` where the set is not complete."""
-    prefix, where = f"{name}-{split}.tfrecord", root
-    if not found:
-        raise UserError(f"{where}: the split {split!r} is missing ({prefix}-*).")
-    counts = {count for _, count in found}
+    counts = sorted({count for _, count in found})
+    if not counts:
+        raise UserError(f"{prefix}-*: there is no such file.", "Fetch all shards.")
     if len(counts) > 1:
-        both = f"of {min(counts)} shards, some of {max(counts)}"
-        raise UserError(f"{where}: some files of {prefix} are {both}.")
-    (count,) = counts
-    missing = [index for index in range(count) if (index, count) not in found]
+        raise UserError(f"{prefix}-*: some are of {counts[0]} shards, some of {counts[-1]}.")
+    names = {index: f"{prefix.name}-{index:05d}-of-{counts[0]:05d}" for index in range(counts[0])}
+    missing = [name for index, name in names.items() if (index, counts[0]) not in found]
     if missing:
-        file = f"{prefix}-{missing[0]:05d}-of-{count:05d}"
-        more = f", and {len(missing) - 1} more of the {count}" if len(missing) > 1 else ""
-        raise UserError(f"{root / file} is missing{more}.", "Fetch all shards.")
-    if lengths is not None and len(lengths) != count:
-        what = f"it has {len(lengths)} shards of {split!r}; the folder has {count}"
-        raise UserError(f"{root / INFO}: {what}.")
-    expected: Sequence[int | None] = lengths or [None] * count
-    return [RecordFile(found[i, count], split, expected[i]) for i in range(count)]
+        more = f", and {len(missing) - 1} more of the {counts[0]}" if len(missing) > 1 else ""
+        raise UserError(f"{prefix.with_name(missing[0])} is missing{more}.", "Fetch all shards.")
+    return [found[key] for key in sorted(found)]
 
 
-def _lengths(path: Path, name: str) -> dict[str, list[int]]:
+def _lengths(path: Path, name: str) -> Mapping[str, Sequence[int | None]]:
     """Split -> records of each shard, as far as ``dataset_info.json`` says."""
     if not path.exists():
         return {}
