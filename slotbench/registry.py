@@ -241,6 +241,15 @@ def get(kind: Kind, name: str) -> Entry:
     return known[name]
 
 
+def optional(package: str, what: str, extra: str) -> Any:
+    """A package that an extra of slotbench brings; :class:`UserError` where it is missing."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        said = f"{what} needs the package {package} ({error})."
+        raise UserError(said, f"Type: pip install 'slotbench[{extra}]'") from error
+
+
 def unknown(what: str, name: str, known: Iterable[str], advice: str = "") -> UserError:
     """The error for an unknown name, with the nearest known one."""
     known = list(known)

@@ -3,7 +3,6 @@
 The driver chooses the tasks, and the run directories hold the results.
 """
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,17 +94,6 @@ class Engine(ABC):
         """Release the engine; detached tasks continue, others save and end."""
         if not self.detached:
             self.cancel()
-
-
-def optional(engine: str, package: str) -> Any:
-    """The package that an engine needs; :class:`UserError` where it is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise UserError(
-            f"The engine {engine!r} needs the package {package}.",
-            f"Type: pip install 'slotbench[{engine}]'",
-        ) from error
 
 
 def threads_each(workers: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import SlotbenchError, UserError
-from slotbench.registry import register
+from slotbench.registry import optional, register
 from slotbench.suites import engines
 from slotbench.suites.engines import Ended, Engine, Settings, Task
 from slotbench.suites.process import CellProcess
@@ -31,7 +31,7 @@ class Ray(Engine):
         if settings.address is None:
             # A cluster of our own listens on loopback only. Ray reads this when it is imported.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        self.ray = ray = engines.optional(self.name, "ray")
+        self.ray = ray = optional("ray", "The engine 'ray'", self.name)
         started = {} if settings.address else {"num_cpus": cores()}
         quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
         try:

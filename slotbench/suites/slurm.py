@@ -13,8 +13,8 @@ from typing import Any
 
 from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import UserError
-from slotbench.registry import register
-from slotbench.suites.engines import Ended, Engine, Settings, Task, environment, optional
+from slotbench.registry import optional, register
+from slotbench.suites.engines import Ended, Engine, Settings, Task, environment
 from slotbench.suites.process import SAVE_SECONDS, CellProcess
 
 HOURS = 24
@@ -42,7 +42,7 @@ class Slurm(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.submitit = submitit = optional(self.name, "submitit")
+        self.submitit = submitit = optional("submitit", "The engine 'slurm'", self.name)
         options: dict[str, Any] = {key: _number(value) for key, value in settings.options.items()}
         self.cluster = options.pop("cluster", None)
         self.jobs = settings.folder / "slurm"

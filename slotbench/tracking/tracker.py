@@ -1,6 +1,5 @@
 """The base of every tracker. A tracker that hangs or fails does not disturb the training."""
 
-import importlib
 import os
 import queue
 import re
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from slotbench import registry
-from slotbench.errors import UserError
 from slotbench.files import Document, read_document, write_json
 from slotbench.progress import warn
 
@@ -103,13 +101,7 @@ def check(names: Iterable[str]) -> None:
     for name in names:
         kind: type[Tracker] = registry.get("trackers", name).load()
         for package in kind.packages:
-            try:
-                importlib.import_module(package)
-            except ImportError as error:
-                raise UserError(
-                    f"--track {name} needs the package {package}: {error}.",
-                    f"Type: pip install 'slotbench[{name}]'",
-                ) from error
+            registry.optional(package, f"--track {name}", name)
 
 
 def tell_evaluation(names: Sequence[str], run: Tracked, evaluation: Mapping[str, Any]) -> None:

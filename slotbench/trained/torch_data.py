@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.schema import Array, Property
-from slotbench.errors import UserError
+from slotbench.registry import optional
 
 Item = dict[str, Any]
 
@@ -77,12 +77,7 @@ class ImageData(Dataset[Item]):
 
         :class:`UserError` where the package ``datasets`` is not installed.
         """
-        try:
-            import datasets
-        except ImportError as error:
-            raise UserError(
-                "to_hf() needs the package datasets.", "Type: pip install 'slotbench[hf]'"
-            ) from error
+        datasets = optional("datasets", "to_hf()", "hf")
         known: dict[str, Any] = {"image": datasets.Image(), "mask": datasets.Image()}
         known["visible"] = datasets.Sequence(datasets.Value("bool"))
         for each in self.properties:

@@ -11,6 +11,7 @@ objects (``shift/changed``) and no features. Its codes are -1 for classes that `
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -185,12 +186,9 @@ class Layout:
             if labels.size:
                 return f"mask has label {labels[0]}, expected 0 to {self.objects} or {NOT_LABELLED}"
         if mask is not None and visible is not None:
-            shows = np.zeros_like(visible)
-            for index in range(self.objects):
-                shows[..., index] = (mask == index + 1).any(axis=(-2, -1))
             # An image without masks has no labelled pixel; its visibility is all that is known.
             labelled = (mask != NOT_LABELLED).any(axis=(-2, -1))
-            if (shows != visible)[labelled].any():
+            if ((shown(mask, self.objects) > 0) != visible)[labelled].any():
                 return "visible does not say which objects show a pixel"
         changed = batch.get(SHIFT_FLAGS)
         if changed is not None and visible is not None and (changed & ~visible).any():
@@ -243,8 +241,10 @@ class Attributes(Document):
 
 
 def shown(mask: Array, objects: int) -> Array:
-    """Pixels of labels 1 to ``objects`` in a mask uint8 (..., H, W), int64 (objects,)."""
-    return np.bincount(mask.ravel(), minlength=objects + 1)[1 : objects + 1]
+    """Pixels of labels 1 to ``objects`` in masks uint8 (..., H, W), int64 (..., objects)."""
+    flat = mask.reshape(-1, math.prod(mask.shape[-2:]))
+    counts = [np.bincount(row, minlength=objects + 1)[1 : objects + 1] for row in flat]
+    return np.array(counts, np.int64).reshape(*mask.shape[:-2], objects)
 
 
 SPLITS = ("train", "val", "test")

@@ -56,7 +56,8 @@ class Archive(ABC):
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.path, self.stored, self._stream = path, path.stat().st_size, stream
         self._seen: set[str] = set()
-        self._total = 0
+        self.size = 0
+        """Bytes of the members that were listed; of a zip, of all."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[tuple[str, "Member", int]]:
@@ -90,11 +91,11 @@ class Archive(ABC):
             if wrong:
                 raise self.error(what, raw, HOSTILE)
         self._seen.add(name)
-        self._total += size
+        self.size += size
         if len(self._seen) > MOST_MEMBERS:
             raise self.error(f"it has more than {MOST_MEMBERS:,} members", advice=HOSTILE)
-        if size < 0 or self._total > min(max(FREE, MOST_RATIO * self.stored), MOST_TOTAL):
-            what = f"{self.stored:,} bytes would unpack to {self._total:,} or more"
+        if size < 0 or self.size > min(max(FREE, MOST_RATIO * self.stored), MOST_TOTAL):
+            what = f"{self.stored:,} bytes would unpack to {self.size:,} or more"
             raise self.error(f"{what}: this is taken for an attack", name, HOSTILE)
         return name
 
@@ -134,8 +135,6 @@ class Zip(Archive):
                 raise self.error("it is encrypted", name, "Unpack the archive yourself.")
             self._members[name] = info
         self.names = sorted(self._members)
-        self.size = sum(info.file_size for info in self._members.values())
-        """Bytes of all members."""
 
     def __iter__(self) -> Iterator[tuple[str, Member, int]]:
         """Members sorted by name."""

@@ -212,7 +212,7 @@ class TreeImporter(Importer):
             sizes = ["x".join(map(str, array.shape[1::-1])) for array in (labels, image)]
             raise UserError(f"{name}: {sizes[0]} labelled pixels, but the image has {sizes[1]}.")
         batch["image"][0], batch["mask"][0] = fit(image, labels, self.layout.height, crop)
-        batch["visible"][0] = shown(batch["mask"], self.layout.objects) > 0
+        batch["visible"] = shown(batch["mask"], self.layout.objects) > 0
 
     def sources(self) -> list[dict[str, str]]:
         files = sum(map(len, self.records))

@@ -77,7 +77,7 @@ class MultiObjectImporter(TFRecordImporter):
         table[: form.backgrounds] = 0
         table[columns] = np.arange(1, len(columns) + 1)
         batch["mask"][0] = table[resize(labels.astype(np.uint8), size, "nearest")]
-        batch["visible"][0] = shown(batch["mask"], layout.objects) > 0
+        batch["visible"] = shown(batch["mask"], layout.objects) > 0
         # Padding may hold anything, objects may not.
         objects = {key: stored[key][columns] for key in (*form.bytes_keys, *form.float_keys)}
         for key in form.float_keys:

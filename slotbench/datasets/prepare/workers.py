@@ -3,7 +3,6 @@
 A part depends only on the dataset's settings and the task, so every engine makes the same file.
 """
 
-import importlib
 import multiprocessing
 import os
 import threading
@@ -74,11 +73,6 @@ class Local(Engine):
 
     name = "local"
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        super().__init__(workers)
-        if address is not None:
-            raise UserError("--address: the engine 'local' runs only on this machine.")
-
     @contextmanager
     def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
         workers = self.workers or cores()
@@ -105,12 +99,7 @@ class Ray(Engine):
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         super().__init__(workers, address or os.environ.get("RAY_ADDRESS"))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            self.ray: Any = importlib.import_module("ray")
-        except ImportError as error:
-            raise UserError(
-                "The engine 'ray' needs the package ray.", "Type: pip install 'slotbench[ray]'"
-            ) from error
+        self.ray = registry.optional("ray", "The engine 'ray'", "ray")
 
     @contextmanager
     def pool(self, settings: Settings) -> Iterator[tuple[Submit, int]]:
@@ -201,7 +190,9 @@ ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Local, Ra
 
 
 def engine_of(name: str, workers: int | None, address: str | None) -> Engine:
-    """The engine of that name; :class:`UserError` where it or its package is missing."""
+    """The engine of that name; :class:`UserError` where it cannot be had or has no address."""
     if name not in ENGINES:
         raise registry.unknown("engine", name, tuple(ENGINES))
+    if name == "local" and address is not None:
+        raise UserError("--address: the engine 'local' runs only on this machine.")
     return ENGINES[name](workers, address)

@@ -115,7 +115,7 @@ class MoviImporter(TFRecordImporter):
         n = self._properties(record, batch)
         for frame, (image, labels) in enumerate(_frames(record, n, self.layout.height)):
             batch["image"][0, frame], batch["mask"][0, frame] = image, labels
-            batch["visible"][0, frame] = shown(labels, self.layout.objects) > 0
+        batch["visible"] = shown(batch["mask"], self.layout.objects) > 0
         return batch
 
     def _properties(self, record: Record, batch: Batch) -> int:

@@ -44,8 +44,7 @@ def change(batch: Batch, layout: Layout, shift: str, occluder: int, seed: int, s
             _recolor(made, row, images, masks, generator)
         else:
             raise ValueError(f"{shift!r} is not made on images")
-        seen = np.stack([shown(mask, layout.objects) > 0 for mask in masks])
-        made["visible"][row] = seen.reshape(made["visible"][row].shape)
+        made["visible"][row] = shown(made["mask"][row], layout.objects) > 0
     return made
 
 
