@@ -4,13 +4,12 @@ Every node needs slotbench and the same folders of data and results.
 """
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from slotbench.datasets.prepare.workers import cores
-from slotbench.errors import SlotbenchError, UserError
+from slotbench.datasets.prepare.workers import connect, cores
+from slotbench.errors import SlotbenchError
 from slotbench.registry import optional, register
 from slotbench.suites import engines
 from slotbench.suites.engines import Ended, Engine, Settings, Task
@@ -28,19 +27,8 @@ class Ray(Engine):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        if settings.address is None:
-            # A cluster of our own listens on loopback only. Ray reads this when it is imported.
-            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self.ray = ray = optional("ray", "The engine 'ray'", self.name)
-        started = {} if settings.address else {"num_cpus": cores()}
-        quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
-        try:
-            ray.init(address=settings.address, **quiet, **started)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"--address {settings.address}: no Ray cluster answers ({error}).",
-                "Type: ray start --head, or leave --address out.",
-            ) from error
+        connect(ray, settings.address, cores())
         self.capacity = settings.workers
         workers = settings.workers or cores()
         self.threads = 1 if settings.address else engines.threads_each(workers)

@@ -98,7 +98,6 @@ class Ray(Engine):
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         super().__init__(workers, address or os.environ.get("RAY_ADDRESS"))
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self.ray = registry.optional("ray", "The engine 'ray'", "ray")
 
     @contextmanager
@@ -106,7 +105,7 @@ class Ray(Engine):
         ray, running = self.ray, set[Any]()
         begun = not ray.is_initialized()
         if begun:
-            self._begin()
+            connect(ray, self.address, self.workers or cores())
         workers = self.workers or int(ray.cluster_resources().get("CPU", 1))
         remote = ray.remote(render_with).options(num_cpus=1)
         plugin_files = os.environ.get(plugins.VARIABLE, "")
@@ -134,18 +133,21 @@ class Ray(Engine):
             if begun:
                 ray.shutdown()
 
-    def _begin(self) -> None:
-        quiet = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
-        here = {"num_cpus": self.workers or cores(), "_node_ip_address": "127.0.0.1"}
-        try:
-            self.ray.init(self.address or "local", **quiet, **({} if self.address else here))
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            if not self.address:
-                raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error
-            raise UserError(
-                f"--address {self.address}: no Ray cluster answers ({error}).",
-                "Type: ray start --head, or leave --address out.",
-            ) from error
+
+def connect(ray: Any, address: str | None, cpus: int) -> None:
+    """Connects to the Ray cluster at an address, or starts one that only this machine reaches."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = dict.fromkeys(("include_dashboard", "log_to_driver", "configure_logging"), False)
+    own = {} if address else {"num_cpus": cpus, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(address=address or "local", **quiet, **own)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        if not address:
+            raise SlotbenchError(f"Ray does not start on this machine: {error}.") from error
+        raise UserError(
+            f"--address {address}: no Ray cluster answers ({error}).",
+            "Type: ray start --head, or leave --address out.",
+        ) from error
 
 
 def begin() -> None:
