@@ -12,6 +12,7 @@ import zlib
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -161,12 +162,9 @@ HOSTILE = [
     ("a.zip", partial(zip_of, files={"x": b"1", "x/y": b"2"}), "x/y: a different file has this"),
     ("a.tar.gz", partial(huge_member, kind=tarfile.REGTYPE), "this is taken for an attack"),
     ("a.tar.gz", partial(huge_member, kind=tarfile.XHDTYPE), "a header has more than a megabyte"),
-    ("a.tar.gz", lambda path: path.write_bytes(b""), "it is damaged, or no archive"),
-    ("a.tar.gz", lambda path: path.write_bytes(b"hello" * 200), "it is damaged, or no archive"),
-    (
-        "a.tar.gz",
-        lambda path: path.write_bytes(gzip.compress(b"hello" * 200, mtime=0)),
-        "it is damaged, or no archive",
+    *(
+        ("a.tar.gz", partial(Path.write_bytes, data=data), "it is damaged, or no archive")
+        for data in (b"", b"hello" * 200, gzip.compress(b"hello" * 200, mtime=0))
     ),
 ]
 
