@@ -97,17 +97,11 @@ DRAWN += ["hue", "gray", "blur", "sigma"]
 
 
 def make_views(
-    images: Tensor,
-    config: ViewConfig,
-    keys: tuple[Key, ...],
-    count: int = 2,
-    size: tuple[int, int] | None = None,
-    first: int = 0,
+    images: Tensor, config: ViewConfig, keys: tuple[Key, ...], count: int = 2, first: int = 0
 ) -> Views:
     """``count`` views of images float32 (B, 3, H, W) in [0, 1]; ``keys`` is (seed, purpose, step).
 
-    ``first`` is the index of the first image where these are a part of the batch. With ``size``
-    (height, width) the crops are resized, with antialiasing; the matrices do not depend on it.
+    ``first`` is the index of the first image where these are a part of the batch.
     """
     settings = config.resolved()
     # Row by row: sample i does not depend on the number of samples after it.
@@ -123,10 +117,6 @@ def make_views(
         matrices = _matrices(settings, draws)
         # All views in one pass: on a CPU, calls cost as much as pixels.
         made = warp(images.repeat(count, 1, 1, 1), matrices)
-        if size is not None and size != tuple(images.shape[-2:]):
-            made = functional.interpolate(
-                made, size, mode="bilinear", align_corners=False, antialias=True
-            )
         made = _recolor(made, settings, draws).clamp_(0, 1)
     return Views(*(part.view(count, -1, *part.shape[1:]) for part in (made, matrices)))
 

@@ -155,11 +155,6 @@ def _piece(shape: int, color: int, place: list[int]) -> Piece:
     return Piece(shape, color, (place[0], place[1]), blocks, (red, green, blue))
 
 
-def _any_piece(generator: np.random.Generator) -> Piece:
-    shape, color = int(generator.integers(len(SHAPES))), int(generator.integers(len(COLORS)))
-    return _piece(shape, color, generator.integers(PLACES[shape]).tolist())
-
-
 def _places(shape: Array, generator: np.random.Generator) -> Array:
     """Upper left corners of pieces that do not overlap, int64 (3, 2), x and y in pixels.
 
@@ -203,7 +198,8 @@ def _fuller(pieces: list[Piece], generator: np.random.Generator) -> list[Piece]:
     for count in range(int(generator.integers(MORE[0], MORE[1] + 1)), MORE[0] - 1, -1):
         found = list(pieces)
         for _ in range(MORE_TRIES):
-            piece = _any_piece(generator)
+            shape, color = (int(generator.integers(len(kinds))) for kinds in (SHAPES, COLORS))
+            piece = _piece(shape, color, generator.integers(PLACES[shape]).tolist())
             if all(apart(piece.blocks, other.blocks) for other in found):
                 found.append(piece)
                 if len(found) == count:
