@@ -25,9 +25,9 @@ def _small_windows(monkeypatch):
     """Small blocks and windows, so that batches cross their borders."""
     monkeypatch.setattr(module, "BLOCK", 15)
     monkeypatch.setattr(module, "WINDOW", 2)
-    module._plan.cache_clear()
+    module._order.cache_clear()
     yield
-    module._plan.cache_clear()
+    module._order.cache_clear()
 
 
 def order(loader, steps):
@@ -53,7 +53,7 @@ def test_memory_and_file_give_the_same_batches(frames, batch, tmp_path):
         file = Loader(dataset, "train", batch, **asked, memory_budget=0)
         assert (memory.in_memory, file.in_memory) == (True, False)
         assert sorted(memory.order(0)) == list(range(memory.size))
-        assert len(module._plan(memory.size, 3, 0, file.block)[1]) > 1
+        assert memory.size > file.block * module.WINDOW
         for step in (0, 1, 5, 2, 40):
             one, two = memory.batch(step), file.batch(step)
             assert one.keys() == two.keys()

@@ -2,7 +2,7 @@
 
 Each epoch shuffles blocks of 256 neighbouring images, then the images in each window of 32 blocks
 (8,192 images). A dataset of one window is shuffled completely. The order is the same whether the
-images are in memory or are read from the file a window at a time.
+images are in memory or are read from the file block by block.
 
 With several frames, the loader shuffles clips: a block holds clips of 256 frames in all, and the
 first frame of each clip is drawn from (seed, step).
@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,99 +61,62 @@ class Loader:
         self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
         self.batches_per_epoch = self.size // batch_size
         budget = available_memory() // 4 if memory_budget is None else memory_budget
-        specs = self._specs().values()
-        each = sum(math.prod(shape) * dtype.itemsize for shape, dtype in specs)
+        layout = dataset.layout if frames > 1 else replace(dataset.layout, frames=None)
+        known = layout.stored(features=True)
+        specs = {key: known[key] for key in keys}
+        each = sum(math.prod(shape) * dtype.itemsize for shape, dtype in specs.values())
         self.bytes = each * self.size
         self.in_memory = self.bytes <= budget
-        self.held = self._read_all(progress) if self.in_memory else None
+        self.held = self._read_all(specs, progress) if self.in_memory else None
         """The whole split, where it is in memory."""
-        # Two windows, because a batch may lie across the border between them.
-        self._window: Callable[[int, int], Batch] = lru_cache(2)(self._read_window)
-
-    def _specs(self) -> dict[str, ArraySpec]:
-        layout = self.dataset.layout
-        layout = replace(layout, frames=None) if self.frames == 1 else layout
-        known = layout.stored(features=True)
-        return {key: known[key] for key in self.keys}
+        # The blocks of two windows, because a batch may lie across the border between them.
+        self._kept: Callable[[int], Batch] = lru_cache(2 * WINDOW)(self._block)
 
     def order(self, epoch: int) -> Array:
         """The indices of all images (or clips) in the order of an epoch, int64 (n,), read-only."""
-        return _plan(self.size, self.seed, epoch, self.block)[0]
+        return _order(self.size, self.seed, epoch, self.block)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; an epoch drops its last, incomplete batch."""
+        rows, *frames = self.places(step)
         if self.held is not None:
-            index = self.places(step)
-            return {key: array[index] for key, array in self.held.items()}
-        epoch, place = divmod(step, self.batches_per_epoch)
-        _, starts = _plan(self.size, self.seed, epoch, self.block)
-        first, end = place * self.batch_size, (place + 1) * self.batch_size
-        offsets = self._offsets(step)
-        edges = [first, *starts[(starts > first) & (starts < end)].tolist(), end]
-        pieces = []
-        for low, high in pairwise(edges):
-            number = int(np.searchsorted(starts, low, side="right")) - 1
-            places = np.arange(low, high) - int(starts[number])
-            window = self._window(epoch, number)
-            index = self._index(places, offsets[low - first : high - first])
-            pieces.append({key: array[index] for key, array in window.items()})
-        return {key: np.concatenate([piece[key] for piece in pieces]) for key in self.keys}
+            return {key: array[rows, *frames] for key, array in self.held.items()}
+        blocks, pieces = rows.ravel() // self.block, list[Batch]()
+        for block in np.unique(blocks).tolist():
+            here = blocks == block
+            index = rows[here] - block * self.block, *(frame[here] for frame in frames)
+            pieces.append({key: array[index] for key, array in self._kept(block).items()})
+        back = np.argsort(np.argsort(blocks, kind="stable"))
+        return {key: np.concatenate([piece[key] for piece in pieces])[back] for key in self.keys}
 
     def places(self, step: int) -> tuple[Array, ...]:
         """The index into ``held`` of a step's batch: images int64 (B,), or clips and frames."""
         epoch, place = divmod(step, self.batches_per_epoch)
         rows = self.order(epoch)[place * self.batch_size :][: self.batch_size]
-        return self._index(rows, self._offsets(step))
-
-    def _offsets(self, step: int) -> Array:
-        """The first frame taken from each clip of a step, int64 (B,); 0 for single images."""
-        if self.frames == 1:
-            return np.zeros(self.batch_size, np.int64)
-        last = self.dataset.layout.row_images - self.frames
-        return numpy_generator(self.seed, "frames", step).integers(last + 1, size=self.batch_size)
-
-    def _index(self, rows: Array, offsets: Array) -> tuple[Array, ...]:
-        """The index of whole images, or of ``frames`` frames of each clip."""
         if self.frames == 1:
             return (rows,)
-        return rows[:, None], offsets[:, None] + np.arange(self.frames)
+        last = self.dataset.layout.row_images - self.frames
+        first = numpy_generator(self.seed, "frames", step).integers(last + 1, size=len(rows))
+        return rows[:, None], first[:, None] + np.arange(self.frames)
 
-    def _empty(self, n: int) -> Batch:
-        return {key: np.empty((n, *shape), dtype) for key, (shape, dtype) in self._specs().items()}
-
-    def _block(self, start: int) -> Batch:
+    def _block(self, number: int) -> Batch:
         read = self.dataset.read if self.frames == 1 else self.dataset.read_rows
-        return read(self.split, start, start + self.block, self.keys)
+        return read(self.split, number * self.block, (number + 1) * self.block, self.keys)
 
-    def _read_all(self, progress: Progress | None) -> Batch:
-        held = self._empty(self.size)
-        for start in range(0, self.size, self.block):
+    def _read_all(self, specs: dict[str, ArraySpec], progress: Progress | None) -> Batch:
+        held = {key: np.empty((self.size, *shape), dtype) for key, (shape, dtype) in specs.items()}
+        for number, start in enumerate(range(0, self.size, self.block)):
             stop = min(start + self.block, self.size)
-            for key, array in self._block(start).items():
+            for key, array in self._block(number).items():
                 held[key][start:stop] = array
             if progress is not None:
                 progress(stop, self.size)
         return held
 
-    def _read_window(self, epoch: int, number: int) -> Batch:
-        """The images (or clips) of a window in the epoch's order, read block by block."""
-        order, starts = _plan(self.size, self.seed, epoch, self.block)
-        wanted = order[slice(*[*starts, self.size][number : number + 2])]
-        held = self._empty(len(wanted))
-        # Blocks are read in the file's order; ``places`` are their images' places in the window.
-        places, done = np.argsort(wanted), 0
-        for block in np.unique(wanted // self.block):
-            read = self._block(block * self.block)
-            rows = places[done : done + len(read[self.keys[0]])]
-            done += len(rows)
-            for key, array in read.items():
-                held[key][rows] = array
-        return held
-
 
 @lru_cache(8)
-def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
-    """An epoch's order, int64 (n,), and where its windows begin, int64 (windows,)."""
+def _order(size: int, seed: int, epoch: int, block: int) -> Array:
+    """An epoch's order, int64 (n,)."""
     blocks = -(-size // block)
     shuffled = numpy_generator(seed, "order", epoch).permutation(blocks)
     windows = []
@@ -164,7 +126,7 @@ def _plan(size: int, seed: int, epoch: int, block: int) -> tuple[Array, Array]:
         windows.append(numpy_generator(seed, "order", epoch, number).permutation(indices))
     order = np.concatenate(windows)
     order.setflags(write=False)  # cached and shared
-    return order, np.cumsum([0, *(len(window) for window in windows[:-1])])
+    return order
 
 
 def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int) -> int:
