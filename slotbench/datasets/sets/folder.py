@@ -243,15 +243,13 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
 
 def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePosixPath]:
     """Image -> its mask; a mask without an image is an error."""
-    known = {_key(mask): mask for mask in masks}
-    found = {}
-    for name in names:
-        fits = sorted({known[key] for key in map(_key, _mask_names(name)) if key in known})
-        if len(fits) > 1:
-            raise UserError(f"{root / name}: it has two masks, {fits[0]} and {fits[1]}.")
-        if fits:
-            found[name] = fits[0]
-    unused = set(known.values()) - set(found.values())
+    known: dict[str, PurePosixPath] = {}
+    for mask in masks:
+        other = known.setdefault(_key(mask), mask)
+        if other != mask:
+            raise UserError(f"{root}: one image has two masks, {other} and {mask}.")
+    found = {name: known[_key(name)] for name in names if _key(name) in known}
+    unused = set(masks) - set(found.values())
     if unused:
         first = min(unused, key=str)
         raise UserError(
@@ -263,17 +261,13 @@ def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePo
     return found
 
 
-def _key(name: PurePosixPath) -> str:
-    """A normal form of names: composed letters (Macs store decomposed ones), ``.png``."""
-    return unicodedata.normalize("NFC", f"{name.with_suffix('')}{name.suffix.lower()}")
+def _key(file: PurePosixPath) -> str:
+    """What an image and its mask share: the folders but ``images`` and ``masks``, and the stem.
 
-
-def _mask_names(name: PurePosixPath) -> Names:
-    """All places where the mask of an image may be."""
-    places = [name.with_name(name.stem + MASK_ENDING)]
-    for depth in range(len(name.parts)):
-        base, rest = PurePosixPath(*name.parts[:depth]), name.parts[depth:]
-        places.append(base / MASKS / PurePosixPath(*rest).with_suffix(".png"))
-        if rest[0] == IMAGES and len(rest) > 1:
-            places.append(base / MASKS / PurePosixPath(*rest[1:]).with_suffix(".png"))
-    return places
+    Letters are composed; Macs store decomposed ones.
+    """
+    *folders, name = file.parts
+    beside = MASKS not in folders and name.lower().endswith(MASK_ENDING)
+    stem = name[: -len(MASK_ENDING)] if beside else file.stem
+    parts = [*(folder for folder in folders if folder not in (IMAGES, MASKS)), stem]
+    return unicodedata.normalize("NFC", "/".join(parts))
