@@ -1,6 +1,8 @@
 """What all tests share: one thread, and small datasets that are made once."""
 
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +98,12 @@ def blocks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write_blocks(folder / "clevr.h5")
     return folder
+
+
+@pytest.fixture
+def path(blocks, tmp_path):
+    """A copy of that dataset, which a test may change."""
+    return Path(shutil.copy(blocks / "clevr.h5", tmp_path))
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Frozen features: written whole or not at all, read like any array, and checked."""
 
-import shutil
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 
 import h5py
@@ -53,11 +51,6 @@ def means(path, split="train"):
     """What the file holds of that teacher."""
     with DatasetFile(path) as dataset:
         return dataset.read(split, keys=("feature/means",))["feature/means"]
-
-
-@pytest.fixture
-def path(blocks, tmp_path):
-    return Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
 
 
 @pytest.fixture(autouse=True)

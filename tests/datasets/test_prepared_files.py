@@ -29,11 +29,6 @@ from tests.conftest import ATTRIBUTES, LAYOUT, blocks_batch, write_blocks
 from tests.datasets.test_features import Means
 
 
-@pytest.fixture
-def path(blocks, tmp_path):
-    return Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
-
-
 def linked(key, link):
     def edit(file):
         del file[key]

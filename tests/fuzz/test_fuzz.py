@@ -140,8 +140,7 @@ def test_suites_and_journals(tmp_path, count):
     fuzz(journal.file, count, lambda: (journal.events(), journal.open_handles("slurm")))
 
 
-def test_prepared_datasets(blocks, tmp_path, count):
-    path = Path(shutil.copy(blocks / "clevr.h5", tmp_path / "clevr.h5"))
+def test_prepared_datasets(path, count):
     fuzz(path, count, lambda: verify.dataset(path), named=True)
 
 
