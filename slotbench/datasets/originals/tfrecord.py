@@ -79,23 +79,24 @@ class RecordFile:
             if self.expected not in (None, self.record):
                 said = f"dataset_info.json says {self.expected}"
                 raise self._error(f"it holds {self.record} records, but {said}")
-            raw.drain()
+            while raw.read(1 << 20):  # the hash covers all of the file
+                pass
             self.bytes_read, self.sha256 = raw.count, raw.digest.hexdigest()
 
     def _records(self, raw: "_Hashed") -> IO[bytes]:
         """The stream of records, decompressed where the file is gzipped."""
-        with self.path.open("rb") as stream:
-            begin = stream.read(12)
+        stored = io.BufferedReader(raw)
+        begin = stored.peek(12)[:12]
         # A record's length may look like gzip's magic bytes; its checksum tells the two apart.
         if len(begin) == 12 and _masked(begin[:8]) == struct.unpack("<I", begin[8:])[0]:
-            return io.BufferedReader(raw)
+            return stored
         if not begin.startswith(GZIP_MAGIC):
             raise self._error(
                 "this is not a TFRecord file, gzipped or not",
                 "Expected the TFRecord file as it is published.",
             )
         # isal has no types; its streams behave as every binary file does.
-        return igzip.open(raw, "rb")  # type: ignore[no-any-return, no-untyped-call]
+        return igzip.open(stored, "rb")  # type: ignore[no-any-return, no-untyped-call]
 
     def _take(self, stream: IO[bytes], count: int, at_start: bool = False) -> bytes:
         """The next ``count`` bytes; none at the end of the file where a record may begin."""
@@ -140,11 +141,6 @@ class _Hashed(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-    def drain(self) -> None:
-        """Reads on to the end of the file, so that the hash covers all of it."""
-        while self.read(1 << 20):
-            pass
 
 
 def _masked(data: bytes) -> int:
