@@ -168,13 +168,6 @@ def slot_colors(slots: int, background: int | None) -> Array:
     return colors
 
 
-def label_colors() -> Array:
-    """uint8 (256, 3): the colour of each label of true masks."""
-    colors = slot_colors(256, 0)
-    colors[NOT_LABELLED] = UNLABELLED
-    return colors
-
-
 def rgb(color: Array | Color) -> Color:
     """A colour as Pillow takes it."""
     red, green, blue = (int(part) for part in color)

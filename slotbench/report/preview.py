@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from slotbench.report.canvas import beside, flat_panel, label_colors, photo
+from slotbench.datasets.format.schema import LABEL_COLORS
+from slotbench.report.canvas import beside, flat_panel, photo
 from slotbench.report.seen import Seen, paired_colors
 
 SIXELS = ("foot", "mlterm", "yaft", "contour", "sixel")
@@ -27,7 +28,7 @@ MOST_COLUMNS = 76
 def panels(one: Seen) -> Image.Image:
     """Side by side: the image, its true masks, the masks of every source."""
     masks = [flat_panel(found, paired_colors(one, name)) for name, found in one.labels.items()]
-    return beside([photo(one.image), flat_panel(one.truth, label_colors()), *masks])
+    return beside([photo(one.image), flat_panel(one.truth, LABEL_COLORS), *masks])
 
 
 def put_picture(picture: Image.Image, lines: int | None = None) -> None:

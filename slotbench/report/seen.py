@@ -8,7 +8,7 @@ import torch
 
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.loader import images_on
-from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, Array
+from slotbench.datasets.format.schema import BACKGROUND, LABEL_COLORS, NOT_LABELLED, Array
 from slotbench.evaluation.frozen_pass import (
     Representations,
     check_finite,
@@ -27,7 +27,6 @@ from slotbench.evaluation.result import Progress, finite
 from slotbench.evaluation.segmentation import scores
 from slotbench.matching import assign
 from slotbench.objectives.objective import Objective
-from slotbench.report.canvas import label_colors
 
 PURE = 0.95
 """Least share of background among the pixels of a slot that is drawn as background."""
@@ -147,7 +146,7 @@ def paired_colors(seen: Seen, source: str) -> Array:
     colors = np.repeat(greys[:, None], 3, axis=1)
     for label, slot in seen.matched(source).items():
         if slot is not None:
-            colors[slot] = label_colors()[label]
+            colors[slot] = LABEL_COLORS[label]
     if seen.background is not None:
         colors[seen.background] = BACKGROUND
     return colors

@@ -268,3 +268,6 @@ PALETTE = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(-1, 3)
 """sRGB of objects; colour-blind readers can distinguish the first seven."""
 BACKGROUND = (40, 40, 40)
 UNLABELLED = (255, 255, 255)
+LABEL_COLORS = PALETTE[(np.arange(256) - 1) % len(PALETTE)]
+"""uint8 (256, 3): the colour of each label of a mask."""
+LABEL_COLORS[0], LABEL_COLORS[NOT_LABELLED] = BACKGROUND, UNLABELLED

@@ -6,20 +6,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.schema import BACKGROUND, NOT_LABELLED, PALETTE, UNLABELLED, Array
+from slotbench.datasets.format.schema import LABEL_COLORS, Array
 from slotbench.datasets.shifts.kinds import shift_of
 from slotbench.files import replacing
 
 MARGIN = 110
 """Width in pixels of the column with the names of test sets."""
-
-
-def paint(mask: Array) -> Array:
-    """Label map uint8 (..., H, W) -> uint8 (..., H, W, 3): one colour an object."""
-    table = np.empty((256, 3), np.uint8)
-    table[:] = PALETTE[(np.arange(256) - 1) % len(PALETTE)]
-    table[0], table[NOT_LABELLED] = BACKGROUND, UNLABELLED
-    return table[mask]
 
 
 def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5) -> Path:
@@ -31,7 +23,7 @@ def draw_sheet(dataset: DatasetFile, path: Path, columns: int = 6, rows: int = 5
     columns = frames or columns
     batch = dataset.read("train", 0, columns * rows, ("image", "mask"))
     side = 1 if frames else 2
-    pairs = np.concatenate([batch["image"], paint(batch["mask"])], axis=side)
+    pairs = np.concatenate([batch["image"], LABEL_COLORS[batch["mask"]]], axis=side)
     missing = -len(pairs) % columns
     pairs = np.pad(pairs, ((0, missing), (2, 2), (2, 2), (0, 0)), constant_values=255)
     lines = pairs.reshape(-1, columns, *pairs.shape[1:])
@@ -58,7 +50,7 @@ def draw_shifts(dataset: DatasetFile, path: Path, columns: int = 8) -> Path:
         if "flags" in rows:
             kept = np.pad(rows["flags"], ((0, 0), (1, 255 - rows["flags"].shape[1])))
             masks = masks * kept[np.arange(len(masks))[:, None, None], masks]
-        for line in (images, paint(masks)):
+        for line in (images, LABEL_COLORS[masks]):
             padded = np.pad(line, ((0, 0), (1, 1), (2, 2), (0, 0)), constant_values=255)
             lines.append(np.concatenate(list(padded), axis=1))
     sheet = np.concatenate(lines)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from slotbench.datasets.format.schema import LABEL_COLORS
 from slotbench.errors import SlotbenchError
 from slotbench.progress import counted, say
-from slotbench.report.canvas import flat_panel, label_colors, photo, save
+from slotbench.report.canvas import flat_panel, photo, save
 from slotbench.report.seen import Seen, Viewer, look, objects_of, paired_colors
 from slotbench.report.show import draw
 from slotbench.report.site.pages import Panel
@@ -99,7 +100,7 @@ def _images(seen: Sequence[Seen], out: Path, group: Group) -> tuple[list[Panel],
     for one in seen:
         name = f"pictures/{data}-{one.index}"
         save(photo(one.image), out / f"{name}.png")
-        save(flat_panel(one.truth, label_colors()), out / f"{name}-true.png")
+        save(flat_panel(one.truth, LABEL_COLORS), out / f"{name}-true.png")
         images.append(Panel(f"{name}.png", f"test image {one.index}"))
         truths.append(Panel(f"{name}-true.png", counted(len(objects_of(one.truth)), "object")))
     return images, truths
