@@ -311,32 +311,25 @@ def json_items(stream: Readable, key: str, where: str, advice: str) -> Iterator[
 
     :class:`UserError` naming ``where`` for a stream that is no JSON, and for no items.
     """
-    found = False
+    count, depth, items = 0, 0, ijson.sendable_list()
+    parser = ijson.items_coro(items, f"{key}.item", use_float=True)
     try:
-        for item in ijson.items(_Shallow(stream), f"{key}.item", use_float=True):
-            found = True
-            yield item
+        while data := stream.read(1 << 16):
+            # Brackets in texts count too, and seldom are as many.
+            letters = np.frombuffer(data, np.uint8) | 32  # [ and {, ] and } differ by this bit
+            depths = depth + np.cumsum((letters == ord("{")) * 1 - (letters == ord("}")))
+            depth = max(int(depths[-1]), 0)
+            if depths.max() > DEEPEST:
+                raise ValueError("it is nested too deep")
+            parser.send(data)
+            yield from items
+            count += len(items)
+            items.clear()
+        parser.close()
     except (ijson.JSONError, ValueError) as error:
         said = error.args[0] if error.args else ""
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(error)
         first, *_ = text.splitlines()
         raise UserError(f"{where}: this is not valid JSON ({first}).", advice) from error
-    if not found:
+    if not count:
         raise UserError(f"{where}: it has no list {key!r}, or an empty one.", advice)
-
-
-class _Shallow:
-    """Refuses deep nesting; brackets in texts count too, and seldom are as many."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream, self._depth = stream, 0
-
-    def read(self, count: int = -1) -> bytes:
-        data = self._stream.read(count)
-        letters = np.frombuffer(data, np.uint8) | 32  # [ and {, ] and } differ by this bit
-        depths = self._depth + np.cumsum((letters == ord("{")) * 1 - (letters == ord("}")))
-        if len(depths):
-            self._depth = max(int(depths[-1]), 0)
-            if depths.max() > DEEPEST:
-                raise ValueError("it is nested too deep")
-        return data
