@@ -214,21 +214,14 @@ def _add(scene: Scene, more: int, variant: str, generator: np.random.Generator) 
 
 def _styled(scene: Scene, size: int, generator: np.random.Generator) -> Drawn:
     """Gives the first sprite a texture that then shows both its colours."""
-    drawn = scene.drawn(size)
-    pattern = str(generator.choice(textures.PATTERNS))
-
-    def tried() -> Iterator[tuple[float, Drawn]]:
-        for slot in generator.permutation(len(scene.sprites)).tolist():
-            image = drawn.image.copy()
-            share = _style(image, drawn, slot, size, pattern)
-            yield share, replace(drawn, image=image, changed=(slot,))
-
-    return first_good(tried(), LEAST_SHARE) or drawn
+    drawn, pattern = scene.drawn(size), str(generator.choice(textures.PATTERNS))
+    slots = generator.permutation(len(scene.sprites)).tolist()
+    return first_good((_style(drawn, slot, size, pattern) for slot in slots), LEAST_SHARE) or drawn
 
 
-def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> float:
-    """Paints a texture that turns with the sprite; returns the share of its rarer colour."""
-    sprites = drawn.scene.sprites
+def _style(drawn: Drawn, slot: int, size: int, pattern: str) -> tuple[float, Drawn]:
+    """The share of the rarer colour of a texture that turns with its sprite, and the scene."""
+    sprites, image = drawn.scene.sprites, drawn.image.copy()
     rows, columns = np.nonzero(drawn.mask == slot + 1)
     center = _centers(drawn.scene.place, size)[slot]
     unit = PERIOD * dsprites.HALF_SIDE * size * dsprites.SCALES[sprites.scale[slot]]
@@ -242,4 +235,4 @@ def _style(image: Array, drawn: Drawn, slot: int, size: int, pattern: str) -> fl
     gray = 0.5 if (drawn.scene.colors.ground == 0).all() else textures.second_color(color)
     image[rows[second], columns[second]] = round(255 * gray)
     share = float(second.mean())
-    return min(share, 1 - share)
+    return min(share, 1 - share), replace(drawn, image=image, changed=(slot,))
