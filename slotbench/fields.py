@@ -1,20 +1,29 @@
-"""Fields of a configuration, whose annotations say which values they take.
+"""Fields of a configuration and arguments of functions: annotations say which values they take.
 
 A section is a frozen dataclass that inherits :class:`Options`. ``temperature: Positive = 0.1``
 refuses 0, NaN and text at construction.
 """
 
+import inspect
+import os
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
-from typing import Annotated, Any, ClassVar, get_type_hints
+from functools import cache, wraps
+from numbers import Integral, Real
+from operator import index
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, ForwardRef, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from slotbench.errors import UserError
+from slotbench.registry import Thing, unknown
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 LARGEST = 10**9
 """Largest number a field may have."""
 Count = Annotated[int, Interval(ge=1, le=2**16)]
@@ -132,3 +141,69 @@ def _why(error: ValidationError) -> str:
         if part["type"] != "none_required"
     )
     return f"expected {' or '.join(wanted)}"
+
+
+_KINDS: Mapping[Any, tuple[type, str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "True or False"),
+    str: (str, "a text"),
+    Path: (os.PathLike, "a path"),
+    Mapping: (Mapping, "a dictionary"),
+    NoneType: (NoneType, "None"),
+}
+"""Type in a signature -> the type of its values, and our words for it."""
+
+
+def checked(function: Thing) -> Thing:
+    """The function; values of other types than its signature's are a :class:`UserError`.
+
+    Whole numbers of NumPy become Python's own.
+    """
+    known = inspect.signature(function)
+
+    @wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        bound = known.bind(*given, **named)
+        for name, value in bound.arguments.items():
+            place = known.parameters[name]
+            wanted = Any if place.kind is place.VAR_KEYWORD else place.annotation
+            each = value if place.kind is place.VAR_POSITIONAL else [value]
+            for words in filter(None, (_lacks(one, wanted) for one in each)):
+                said = f"{function.__name__}({name}={reprlib.repr(value)})"
+                raise UserError(f"{said}: expected {' or '.join(dict.fromkeys(words))}.")
+            if type(value) is not bool and isinstance(value, Integral):
+                bound.arguments[name] = index(value)
+        check_places(bound.arguments)
+        return function(*bound.args, **bound.kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def check_places(given: Mapping[str, Any]) -> None:
+    """:class:`UserError` for an unknown device, and where a folder's option names another thing."""
+    if (device := given.get("device", "auto")) not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    for name in ("data_dir", "results_dir"):
+        if os.path.lexists(place := given.get(name, ".")) and not Path(place).is_dir():
+            option = f"--{name.replace('_', '-')} {place}"
+            raise UserError(f"{option}: this is no folder.", "Name a folder; a new one is made.")
+
+
+def _lacks(value: Any, wanted: Any) -> list[str]:
+    """What a signature takes, in words; nothing where the value is of that type."""
+    kind = get_origin(wanted) or wanted
+    if kind in (Union, UnionType):
+        words = [_lacks(value, each) for each in get_args(wanted)]
+        return [] if [] in words else [word for some in words for word in some]
+    if kind is Iterable:
+        if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
+            return ["a list"]
+        items = value if isinstance(value, list | tuple) else ()
+        return next(filter(None, (_lacks(item, *get_args(wanted)) for item in items)), [])
+    if isinstance(wanted, ForwardRef):  # a class that is not imported here
+        name = wanted.__forward_arg__
+        return [] if type(value).__name__ == name else [f"a {name}"]
+    of, word = _KINDS.get(kind, (object, ""))
+    wrong = type(value) is bool and of in (Integral, Real)
+    return [] if isinstance(value, of) and not wrong else [word]

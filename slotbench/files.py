@@ -126,6 +126,15 @@ def parse_document(document: Any, model: type[Model], label: str, advice: str = 
         raise UserError(f"{label}: {f'{field} {said}'.strip()}{more}.", advice) from None
 
 
+def no_file(path: Path) -> str:
+    """What stands where a regular file is expected; empty where one does. A pipe would block."""
+    if path.is_file():
+        return ""
+    if path.exists():
+        return "this is a folder" if path.is_dir() else "this is no regular file"
+    return "this is a link to nowhere" if path.is_symlink() else "there is no such file"
+
+
 def check_file(path: Path) -> None:
     """:class:`UserError` where a path is ``-`` or a folder, or its folder is missing."""
     _refuse_stdout(path)
@@ -313,5 +322,8 @@ def explain(error: OSError) -> UserError | None:
         advice = "Choose another place, such as with --data-dir, --results-dir or --out."
         return UserError(f"{what}{where}.", advice)
     if number in _PLACES:
+        path = Path(error.filename or "")
+        if number == errno.EEXIST and path.is_symlink() and not path.exists():
+            return UserError(f"{path} is a link to nowhere.", "Remove it, or make its target.")
         return UserError(f"{error.strerror}{where}.", "Check the path.")
     return None

@@ -19,6 +19,7 @@ from typing import Any
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.files import no_file
 
 VARIABLE = "SLOTBENCH_PLUGINS"
 
@@ -82,8 +83,8 @@ def load(file: str, origin: str = "--plugin") -> Plugin:
     if str(path) in _loaded:
         return _loaded[str(path)]
     label = f"{origin} {file}"
-    if not path.is_file():
-        raise UserError(f"{label}: there is no such file.", "Name a Python file that registers.")
+    if fault := no_file(path):
+        raise UserError(f"{label}: {fault}.", "Name a Python file that registers.")
     if path.suffix != ".py":
         raise UserError(f"{label}: expected a Python file, ending in .py.")
     if os.pathsep in str(path):

@@ -253,8 +253,9 @@ def optional(package: str, what: str, extra: str) -> Any:
 def unknown(what: str, name: str, known: Iterable[str], advice: str = "") -> UserError:
     """The error for an unknown name, with the nearest known one."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    alike = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.strip(" '\"").lower(), alike, n=1, cutoff=0.65)
     more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
     listed = f"There are: {', '.join(known[:MOST_NAMES])}{more}." if known else "There is none."
-    hint = f" Did you mean {near[0]!r}?" if near else f" {listed}"
+    hint = f" Did you mean {alike[near[0]]!r}?" if near else f" {listed}"
     return UserError(f"Unknown {what} {name!r}.{hint}", advice)

@@ -16,6 +16,7 @@ from slotbench.api.boards import board, cite, export, leaderboard, publish, repo
 from slotbench.api.data import dataset, export_model, find, host, load, predict, prepare
 from slotbench.api.looking import evaluate, show, verify
 from slotbench.api.running import bench, reproduce, speedrun, train, tune
+from slotbench.fields import checked
 
 __all__ = [
     "bench",
@@ -40,3 +41,5 @@ __all__ = [
     "tune",
     "verify",
 ]
+
+globals().update({name: checked(globals()[name]) for name in __all__})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunNames, find, several
 from slotbench.errors import UserError
-from slotbench.fields import Names
+from slotbench.fields import Names, checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from slotbench.results.leaderboard import Board
 
 
+@checked
 def board(
     results_dir: Place = RESULTS,
     *,

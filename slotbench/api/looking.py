@@ -142,7 +142,7 @@ def show(
     prepare if a published run's dataset is not here. ``preview`` gets a small picture of each image
     and its masks.
     """
-    from slotbench.files import parse_document
+    from slotbench.files import parse_document, reason_of
     from slotbench.progress import bar
     from slotbench.report.seen import Viewer
     from slotbench.report.show import draw
@@ -171,18 +171,21 @@ def show(
             open_dataset(config, Path(data_dir), alike=True) as dataset,
             bar("Drawing", 1.0, count=False) as told,
         ):
-            made = draw(
-                Viewer(trained(found, config).to(where), dataset, split, config.seed, where),
-                found.pictures,
-                title=run_title(found, config),
-                images=6 if images is None else images,
-                indices=indices,
-                ranked=ranked,
-                properties=properties,
-                progress=told,
-                preview=preview,
-            )
-            drawn = asdict(made)
+            try:
+                made = draw(
+                    Viewer(trained(found, config).to(where), dataset, split, config.seed, where),
+                    found.pictures,
+                    title=run_title(found, config),
+                    images=6 if images is None else images,
+                    indices=indices,
+                    ranked=ranked,
+                    properties=properties,
+                    progress=told,
+                    preview=preview,
+                )
+                drawn = asdict(made)
+            except OSError as error:  # such as in a run's folder that is read-only
+                lacking = f"No pictures: {reason_of(error)}"
     command = f"slotbench train --resume {shlex.quote(str(found.path))}"
     return {
         "run": str(found.path),

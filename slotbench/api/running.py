@@ -195,6 +195,8 @@ def tune(
         "overrides": _texts(set),
     }
     places, count = (Path(data_dir), Path(results_dir)), workers_of(workers) or processes()
+    if not listed(objective):
+        raise UserError("--objective names none.", "Type: slotbench list objectives")
     return {
         each: tuning.contest(each, host(device), *places, trials, count, dry_run, choice)
         for each in listed(objective)
@@ -236,6 +238,11 @@ def speedrun(
     from slotbench.config.resolve import Choice
     from slotbench.suites import speedrun as running
 
+    if goals not in (1, 2):
+        raise UserError(f"--goals {goals}: expected 1 or 2.")
+    for name, value in (("seeds", seeds), ("every", every), ("threads", threads)):
+        if value < 1:
+            raise UserError(f"--{name} {value}: expected at least 1.")
     where = host(device)
     torch.set_num_threads(threads)
     told = _texts(set)

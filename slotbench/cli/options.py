@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -21,6 +22,7 @@ from typer.models import ArgumentInfo
 
 from slotbench import registry
 from slotbench.errors import UserError
+from slotbench.fields import check_places
 from slotbench.files import json_text
 from slotbench.progress import plain
 from slotbench.registry import Kind
@@ -60,15 +62,21 @@ _ITEM = re.compile(r"^- ``(\w+)``: (.*(?:\n {2}\S.*)*)", re.MULTILINE)
 
 def completes(kind: Kind) -> Callable[[str], Found]:
     """Completes the names of a kind, each with its line; after a comma, the next name."""
+    return _among(lambda: {key: entry.summary for key, entry in registry.entries(kind).items()})
 
+
+def words(module: str, constant: str) -> Callable[[str], Found]:
+    """Completes the words of a constant of a module of slotbench."""
+    return _among(
+        lambda: dict.fromkeys(getattr(import_module(f"slotbench.{module}"), constant), "")
+    )
+
+
+def _among(known: Callable[[], dict[str, str]]) -> Callable[[str], Found]:
     def complete(incomplete: str) -> Found:
         head, comma, last = incomplete.rpartition(",")
-        known = registry.entries(kind).items()
-        return [
-            (f"{head}{comma}{name}", entry.summary)
-            for name, entry in known
-            if name.startswith(last)
-        ]
+        found = ((name, line) for name, line in known().items() if name.startswith(last))
+        return [(f"{head}{comma}{name}", line) for name, line in found]
 
     return complete
 
@@ -128,10 +136,11 @@ MORE: dict[str, dict[str, Any]] = {
     "board.metrics": {"spelling": "--metrics --metric"},
     "prepare.source": {"spelling": "--from"},
     "predict.source": {"spelling": "--source --mask-source"},
-    "form": {"spelling": "--format"},
+    "form": {"spelling": "--format", "autocompletion": words("results.export", "FORMATS")},
     "prepare.name": {"autocompletion": references},
-    "goals": {"min": 1, "max": 2},
-    **{name: {"min": 1} for name in ("seeds", "every", "threads")},
+    "device": {"autocompletion": words("fields", "DEVICES")},
+    "family": {"autocompletion": words("results.leaderboard.grouping", "FAMILIES")},
+    "shifts": {"autocompletion": words("datasets.shifts.kinds", "NAMES")},
 }
 """Parameter, or ``function.parameter`` -> arguments of its Typer option."""
 
@@ -206,6 +215,7 @@ def command(
             told = {key: value for key, value in given.items() if value is not None}
             if context.args:
                 raise _too_many(context, [key for key in told if key in places], told)
+            check_places(told)
             body(**told)
 
         own = [

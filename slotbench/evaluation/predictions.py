@@ -34,6 +34,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile, names_in, opened
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
 from slotbench.evaluation.masks import SOURCES
+from slotbench.files import no_file
 
 PREFIXES = {"test": "", "train": "train_", "val": "val_"}
 NAMES = ("masks", *(f"{source}_masks" for source in SOURCES), "slots")
@@ -97,9 +98,8 @@ class PredictionFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file: zipfile.ZipFile | h5py.File
-        if not path.is_file():  # a pipe would block
-            problem = "is no regular file" if path.exists() else "there is no such file"
-            raise UserError(f"--predictions {path}: {problem}.")
+        if fault := no_file(path):
+            raise UserError(f"--predictions {path}: {fault}.")
         with _reading(str(path)):
             if zipfile.is_zipfile(path):
                 self.file = zipfile.ZipFile(path)

@@ -3,6 +3,7 @@
 The earlier run does not change.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +88,8 @@ def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:
         overrides=overrides,
         extended={"run": run.id, "step": status["step"]},
     )
-    return Run.of(longer, run.results_dir), longer
+    folder = run.results_dir if run.path.is_absolute() else Path(os.path.relpath(run.results_dir))
+    return Run.of(longer, folder), longer
 
 
 def go_on_from_earlier(run: Run, config: RunConfig) -> None:

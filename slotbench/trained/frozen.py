@@ -56,7 +56,7 @@ class FrozenCore(nn.Module):
                 f"images are {images.dtype} {tuple(images.shape)}; expected float (B, 3, H, W) "
                 "in [0, 1]. From uint8 (B, H, W, 3): images.permute(0, 3, 1, 2) / 255"
             )
-        if images.numel() and (images.min() < -0.01 or images.max() > 1.01):
+        if images.numel() and not (images.min() >= -0.01 and images.max() <= 1.01):
             low, high = float(images.min()), float(images.max())
             raise ValueError(
                 f"images range from {low:.4g} to {high:.4g}; expected [0, 1]. The core normalizes "

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slotbench import __version__, api
@@ -228,8 +229,62 @@ MISTAKES = {
         ("prepare", "clevr", "--data-dir", "/proc"),
         "No such file or directory (/proc/.clevr.h5.lock). Check the path.",
     ),
-    "file as folder": (("prepare", "clevr", "--data-dir", "data/clevr.h5"), "File exists"),
+    "file as folder": (("prepare", "clevr", "--data-dir", "data/clevr.h5"), "this is no folder"),
+    "capitals": (("prepare", "CLEVR"), "Did you mean 'clevr'"),
+    "far from any": (("evaluate", "x", "--metrics", "norm-spread"), "There are: segmentation"),
+    "device of suites": (("suite", "cancel", "demo", "--device", "gpu"), "Unknown device 'gpu'"),
+    "device of reports": (("report", "--no-pictures", "--device", "gpu"), "Unknown device 'gpu'"),
+    "device of checks": (("verify", "clevr", "--device", "gpu"), "Unknown device 'gpu'"),
+    "no seeds": (("speedrun", "--seeds", "0"), "--seeds 0: expected at least 1"),
+    "goals": (("speedrun", "--goals", "3"), "--goals 3: expected 1 or 2"),
+    "no objective": (("tune", "--objective", ",", "--dry-run"), "--objective names none"),
+    "plugin": (("--plugin", "/dev/null", "list"), "this is no regular file"),
+    "dataset file": (("train", "--dataset", "./data"), "this is a folder"),
 }
+
+
+WRONG = (
+    ("train", {"seed": 1.5}, "train(seed=1.5): expected a whole number or None."),
+    ("train", {"seed": True}, "a whole number"),
+    ("train", {"objective": 5}, "a text or None"),
+    ("train", {"set": [5]}, "a text or a dictionary"),
+    ("train", {"resume": 5}, "a text or a path or a Run or None"),
+    ("train", {"data_dir": None}, "a path or a text"),
+    ("train", {"track": [None]}, "a text"),
+    ("evaluate", {"metrics": 5}, "a list or a text"),
+    ("verify", {"target": "x", "tolerance": "x"}, "a number"),
+    ("leaderboard", {"scale": "yes"}, "True or False"),
+    ("speedrun", {"every": 0}, "--every 0: expected at least 1"),
+)
+
+
+@pytest.mark.parametrize(("name", "given", "message"), WRONG)
+def test_a_value_of_another_type_is_refused_before_anything_is_done(name, given, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        getattr(api, name)(**given)
+
+
+def test_whole_numbers_of_numpy_count_as_pythons(home):
+    few = {"steps": np.int64(1), "evaluate": False, "data_dir": home / "data", "results_dir": home}
+    run = api.train(seed=np.int64(3), preset="quick", set=sets("train.batch_size=8")[1:], **few)
+    assert run.config().seed == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "offered"),
+    [
+        ("leaderboard --family", "comb", "combined"),
+        ("leaderboard --format", "la", "latex"),
+        ("export --format", "p", "parquet"),
+        ("prepare clevr --shifts", "crop,occ", "crop,occlusion"),
+        ("train --device", "cu", "cuda"),
+    ],
+)
+def test_the_shell_completes_words(monkeypatch, shown, option, typed, offered):
+    monkeypatch.setenv("_SLOTBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"slotbench {option} {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(option.split()) + 1))
+    assert offered in shown()[1].split()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 from slotbench.datasets.originals import archives
 from slotbench.datasets.originals.archives import Tar, Zip, extract, folder_of
 from slotbench.errors import UserError
+from slotbench.files import explain
 
 FILES = {"b/2.txt": b"two" * 1000, "a/1.txt": bytes(range(256)) * 20}
 FILES |= {"empty.json": b"", "ä/ö.png": b"x"}
@@ -260,6 +261,27 @@ def test_several_archives_become_one_folder(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "images", "masks"]
     assert folder_of(folder, home) == folder
     assert folder_of(tmp_path / "missing", home) == tmp_path / "missing"
+
+
+@pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.zst", "a.7z", "a.RAR", "dir"])
+def test_other_archives_are_named_with_those_that_are_read(name, tmp_path):
+    path = tmp_path / name
+    if name == "dir":
+        path.mkdir()
+        zip_of(path / "a.zip", FILES)
+        path /= "b.tar.bz2"
+    path.write_bytes(b"\xfd7zXZ\0")
+    source = path.parent if name == "dir" else path
+    said = rf"{path.name}: this is not a folder, nor an archive that is read \(.zip, .tar, .tar.gz"
+    with pytest.raises(UserError, match=said):
+        folder_of(source, tmp_path)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "originals").symlink_to("gone")
+    with pytest.raises(FileExistsError) as caught:
+        extract([zip_of(tmp_path / "a.zip", FILES)], tmp_path / "originals" / "out")
+    assert "originals is a link to nowhere" in str(explain(caught.value))
 
 
 def test_archives_that_disagree_are_refused(tmp_path):

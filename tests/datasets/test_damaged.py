@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +37,10 @@ def _file(name, data):
 
 def _gone(name):
     return lambda root: (root / name).unlink()
+
+
+def _piped(name):
+    return lambda root: (root / name).unlink() or os.mkfifo(root / name)
 
 
 def _emptied(root):
@@ -135,6 +140,7 @@ def _crowded(parts):
 COCO = {
     "Expected a folder that holds train2017, val2017": lambda root: root / "annotations",
     r"instances_val2017\.json: there is no such": _gone("annotations/instances_val2017.json"),
+    r"instances_val2017\.json: this is no regular": _piped("annotations/instances_val2017.json"),
     "train2017.*this is not valid JSON .*": _coco(lambda parts: parts.update(train2017="{")),
     "train2017.*this is not valid JSON": _coco(lambda parts: parts.update(train2017="[" * 100_000)),
     "train2017.*image at place 1: id should be a valid integer": _of("images", 1, id="4"),
@@ -211,6 +217,7 @@ CODES, NANS = movi.ints(np.array([3])), packed_floats(np.full(48, np.nan))
 AT = rf"{NAME}: record 1, byte [\d,]+: feature "
 MOVI = {
     rf"{NAME} is missing\. Fetch": _gone(NAME),
+    f"{NAME}: this is no regular file": _piped(NAME),
     f"{NAME}: .* it holds 4 records, but .* says 5": _file(INFO, LENGTHS),
     r"dataset_info\.json is not valid JSON": _file(INFO, b"[" * 200_000),
     AT + "'video' is missing": _clip(video=b""),

@@ -99,10 +99,13 @@ def test_a_start_that_does_not_fit_is_explained(train):
         starting_weights(second.config(), first.results_dir)
 
 
-def test_an_extended_run_ends_like_one_that_was_as_long_from_the_start(train):
+def test_an_extended_run_ends_like_one_that_was_as_long_from_the_start(train, monkeypatch):
     # Nothing in this objective depends on the number of steps.
     short = train(set=CONSTANT, objective="simclr")
     before = contents(short)
+    monkeypatch.chdir(short.results_dir)
+    place = short.path.relative_to(short.results_dir)
+    assert not train(resume=place, steps=5).path.is_absolute()
     longer = train(resume=short, steps=5)
     assert longer.path.parent == short.path.parent
     assert longer.id != short.id

@@ -118,7 +118,13 @@ def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_
         api.publish([run.path], tmp_path / "out.zip")
     # Whoever judges the run again gets an evaluation that can be shown.
     api.evaluate(run.path, metrics="segmentation", data_dir=blocks)
-    assert api.show(run.path, images=1, ranked=0, properties=False, data_dir=blocks)["evaluation"]
+    few = {"images": 1, "ranked": 0, "properties": False, "data_dir": blocks}
+    assert api.show(run.path, **few)["evaluation"]
+    # A folder that takes no pictures, such as a read-only one, is shown without.
+    shutil.rmtree(run.pictures)
+    run.pictures.touch()
+    facts = api.show(run.path, **few)
+    assert (bool(facts["evaluation"]), "No pictures: " in facts["lacking"]) == (True, True)
 
 
 def test_one_bad_run_does_not_keep_the_others_from_being_evaluated(trained, blocks, tmp_path):

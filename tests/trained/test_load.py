@@ -34,7 +34,9 @@ def test_a_core_is_frozen_and_an_images_output_depends_on_it_and_the_seed_alone(
     assert core.labels(doubled).shape == (4, 64, 64)
 
 
-@pytest.mark.parametrize("change", [lambda x: 255 * x, lambda x: 2 * x - 1, lambda x: x[0]])
+@pytest.mark.parametrize(
+    "change", [lambda x: 255 * x, lambda x: 2 * x - 1, lambda x: x[0], lambda x: x / 0]
+)
 def test_images_of_another_range_or_shape_are_refused(run, data, change):
     core = slotbench.load(run)
     with pytest.raises(ValueError, match=r"expected .*\[0, 1\]"):

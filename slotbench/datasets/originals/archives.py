@@ -32,6 +32,8 @@ from slotbench.progress import bar
 RECORD = ".slotbench-unpacked.json"
 """File in an unpacked folder with the :func:`identity_of` its archives."""
 ENDING = re.compile(r"\.(tar\.gz|tgz|tar|zip)$", re.IGNORECASE)
+PACKED = re.compile(rf"{ENDING.pattern}|\.(7z|bz2|lzma|rar|tbz2?|txz|xz|zst)$", re.IGNORECASE)
+"""Also the archives that are not read."""
 BESIDE = (".md", ".txt", ".md5", ".sha256")
 """Files with these endings may lie beside archives."""
 CHUNK = 1 << 20
@@ -249,9 +251,14 @@ def folder_of(path: Path, home: Path) -> Path:
     if path.is_dir():
         inside = sorted(file for file in path.iterdir() if counts(file.name))
         archives = [file for file in inside if file.suffix.lower() not in BESIDE or file.is_dir()]
-        alone = all(ENDING.search(file.name) and file.is_file() for file in archives)
+        alone = all(PACKED.search(file.name) and file.is_file() for file in archives)
+        others = [file for file in archives if not ENDING.search(file.name)]
     else:
-        archives, alone = [path], path.is_file() and is_archive(path)
+        archives, alone = [path], path.is_file()
+        others = [] if is_archive(path) else archives
+    if alone and others:
+        said = "this is not a folder, nor an archive that is read (.zip, .tar, .tar.gz)"
+        raise UserError(f"--from {others[0]}: {said}.", "Unpack it, and type: --from FOLDER")
     return unpacked(archives, home / path.resolve().name) if archives and alone else path
 
 

@@ -24,6 +24,7 @@ from isal import igzip, igzip_lib
 
 from slotbench.datasets.format.schema import Array
 from slotbench.errors import UserError
+from slotbench.files import no_file
 
 MAX_RECORD = 64 << 20
 """Bytes of the longest record that is read. CLEVR's longest have 3.2 million."""
@@ -50,8 +51,8 @@ class RecordFile:
             if inside:
                 advice = f"Type: --from {shlex.quote(str(inside[0]))}"
             raise UserError(f"--from {path}: this is a folder; expected a file.", advice)
-        if not path.is_file():
-            raise UserError(f"--from {path}: there is no such file.")
+        if fault := no_file(path):
+            raise UserError(f"--from {path}: {fault}.", "Name the file as it was published.")
         self.path, self.size = path, path.stat().st_size
         self.group, self.expected = group, expected
         self.record, self.offset = 0, 0

@@ -24,7 +24,7 @@ from slotbench.datasets.originals.coco_json import Outline, Picture, read_instan
 from slotbench.datasets.originals.images import read_image
 from slotbench.datasets.originals.importing import Importer, TreeImporter, folder_at
 from slotbench.errors import UserError
-from slotbench.files import sha256_of
+from slotbench.files import no_file, sha256_of
 from slotbench.progress import say
 from slotbench.registry import register
 
@@ -84,8 +84,8 @@ class CocoImporter(TreeImporter):
         others, self.categories = [], tuple[str, ...]()
         for split, (folder, file) in files.items():
             folder_at(root / folder, EXPECTED)
-            if not file.is_file():
-                raise UserError(f"{file}: there is no such file.", f"Expected {EXPECTED}.")
+            if fault := no_file(file):
+                raise UserError(f"{file}: {fault}.", f"Expected {EXPECTED}.")
             if file.stat().st_size > 10 << 20:
                 say(f"Reading {file.name} ...")
             others.append({"file": file.name, "sha256": sha256_of(file)})

@@ -161,7 +161,7 @@ class ObjectsRoomImporter(MultiObjectImporter):
 
     def __init__(self, path: Path, image_size: int) -> None:
         folder, train = (path, path / FILES["train"]) if path.is_dir() else (path.parent, path)
-        if path.is_dir() and not train.is_file():
+        if path.is_dir() and not train.exists():
             raise UserError(f"--from {path}: there is no {train.name} in this folder.")
         beside = {group: folder / FILES[group] for group in TESTS}
         beside = {group: file for group, file in beside.items() if file.is_file()}

@@ -57,6 +57,7 @@ SHIFTS: Mapping[str, Shift] = {
         "more objects than in training", only_drawn="objects cannot be added to a finished image"
     ),
 }
+NAMES = (*SHIFTS, ALL)
 
 
 def split_of(shift: str) -> str:
@@ -77,13 +78,13 @@ def parse(wanted: Names) -> tuple[str, ...]:
     """
     names = listed(wanted)
     if not names:
-        raise UserError("--shifts: no shift is named.", f"There are: {', '.join(SHIFTS)}, {ALL}.")
+        raise UserError("--shifts: no shift is named.", f"There are: {', '.join(NAMES)}.")
     for name in names:
-        if name not in (*SHIFTS, ALL):
-            raise unknown("shift", name, (*SHIFTS, ALL))
+        if name not in NAMES:
+            raise unknown("shift", name, NAMES)
     if ALL in names and len(names) > 1:
         raise UserError(f"--shifts {','.join(names)}: {ALL} cannot be combined with others.")
-    return tuple(name for name in (*SHIFTS, ALL) if name in names)
+    return tuple(name for name in NAMES if name in names)
 
 
 def lacking(file: "DatasetFile", text: str) -> tuple[str, ...]:

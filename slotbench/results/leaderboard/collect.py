@@ -24,8 +24,6 @@ COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device
 
 def find(results_dir: Path) -> list[Found]:
     """Every run under ``results_dir``, and the published ones that come with slotbench."""
-    if results_dir.exists() and not results_dir.is_dir():
-        raise UserError(f"--results-dir {results_dir}: this is no folder.")
     places = [("runs", 3), *((kind, 2) for kind in FOLDERS.values())]
     folders = [path for name, depth in places for path in below(f"{results_dir}/{name}", depth)]
     option, start = typed("results", results_dir), f"{results_dir}/"
