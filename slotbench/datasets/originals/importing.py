@@ -21,15 +21,13 @@ from slotbench.datasets.originals.images import Damaged, fit
 from slotbench.datasets.originals.tfrecord import Record, RecordFile
 from slotbench.errors import UserError
 from slotbench.files import read_bytes
-from slotbench.progress import say
+from slotbench.progress import plain, say
 
 MOST_NAMES = 100
 """Damaged files whose names are stored."""
 DEEPEST = 2000
 """Brackets within brackets; the memory that ijson takes grows with their square."""
 SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
-Split = tuple[str, int]
-"""Name of a split and its number of records."""
 
 
 class Importer(ABC):
@@ -108,7 +106,7 @@ class Importer(ABC):
         """Further attributes of the file; complete when ``batches`` has ended."""
         if not self.damaged:
             return {}
-        names = [printable(self.damaged[record]) for record in sorted(self.damaged)[:MOST_NAMES]]
+        names = [plain(self.damaged[record]) for record in sorted(self.damaged)[:MOST_NAMES]]
         return {"damaged": json.dumps({"count": len(self.damaged), "files": names})}
 
     def identity(self) -> dict[str, Any]:
@@ -175,7 +173,7 @@ class TreeImporter(Importer):
         root: Path,
         layout: Layout,
         records: Sequence[tuple[str, ...]],
-        splits: Sequence[Split] = (),
+        splits: Sequence[tuple[str, int]] = (),
         others: Sequence[dict[str, str]] = (),
     ) -> None:
         super().__init__(layout, len(records))
@@ -216,7 +214,7 @@ class TreeImporter(Importer):
 
     def sources(self) -> list[dict[str, str]]:
         files = sum(map(len, self.records))
-        name = f"{printable(self.root.resolve().name)}: {files} files"
+        name = f"{plain(self.root.resolve().name)}: {files} files"
         return [*self._others, {"file": name, "sha256": self._digest.hexdigest()}]
 
     def paths(self) -> Iterable[Path]:
@@ -293,11 +291,6 @@ def status_of(path: Path) -> os.stat_result:
         return path.stat()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def printable(name: object) -> str:
-    """A file's name as attributes store it: control characters and bad UTF-8 become ``?``."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(name))
 
 
 class Readable(Protocol):

@@ -16,10 +16,9 @@ from slotbench.datasets.originals.importing import TFRecordImporter
 from slotbench.datasets.originals.tfrecord import Record, RecordFile, read_bytes, read_floats
 
 MULTI_OBJECT = "https://storage.googleapis.com/multi-object-datasets"
-Arrays = dict[str, Array]
 
 
-def visible_entities(stored: Arrays) -> Array:
+def visible_entities(stored: Batch) -> Array:
     """The visible entities, int64 (n,), without entity 0, the background."""
     return np.flatnonzero(stored["visibility"][1:, 0] > 0) + 1
 
@@ -37,11 +36,11 @@ class Format:
     bytes_keys: Mapping[str, int] = field(default_factory=dict)
     """Property stored as bytes -> numbers for each entity."""
     float_keys: Mapping[str, int] = field(default_factory=dict)
-    coded: Callable[[Arrays], Arrays] = lambda _: {}
+    coded: Callable[[Batch], Batch] = lambda _: {}
     """Stored arrays (n, d) of n objects -> codes (n, 1) that the source does not store."""
     backgrounds: int = 1
     """The first entities, which are background unless ``objects`` names them."""
-    objects: Callable[[Arrays], Array] = visible_entities
+    objects: Callable[[Batch], Array] = visible_entities
     """Stored arrays -> which entities are objects, int64 (n,), rising."""
     enlarge: Literal["average", "nearest"] = "average"
     """How to resize an image to a multiple of its size."""
@@ -92,7 +91,7 @@ class MultiObjectImporter(TFRecordImporter):
         return batch
 
 
-def _values(prop: Property, stored: Arrays) -> Array:
+def _values(prop: Property, stored: Batch) -> Array:
     """The values of a property, (n[, d]); stored codes count from 1."""
     if prop.name == "position":
         return np.concatenate([stored[axis] for axis in "xyz"[: prop.dim]], axis=1)
@@ -100,7 +99,7 @@ def _values(prop: Property, stored: Arrays) -> Array:
     return np.rint(values.astype(np.float32)) - 1 if prop.kind == "categorical" else values
 
 
-def _read(record: Record, form: Format) -> Arrays:
+def _read(record: Record, form: Format) -> Batch:
     """Every array of a record, entities first."""
     sides, count = form.image[:2], form.entities
     mask = (*sides, count, 1) if form.entities_last else (count, *sides, 1)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -29,22 +29,30 @@ from slotbench.locks import hold_at_last
 from slotbench.progress import bar, say
 
 SUFFIX = ".parts"
-Task = tuple[str, int, int]
-"""Split, first row (image or clip) and the row after the last."""
+
+
+class Task(NamedTuple):
+    """Rows (images or clips) of a split that are made together, and stored as one part."""
+
+    split: str
+    start: int
+    stop: int
+    """The row after the last."""
+
+    @property
+    def part(self) -> str:
+        """The name of the part."""
+        return f"{self.split}-{self.start:08d}-{self.stop:08d}"
+
+    @classmethod
+    def all_of(cls, split: str, rows: int, size: int) -> list["Task"]:
+        """The tasks of a split, of at most ``size`` rows each."""
+        return [cls(split, start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
 Made = Iterator[tuple[Task, Batch]]
 """Each task with its batch, in any order."""
 Make = Callable[[list[Task]], Made]
-
-
-def tasks_of(split: str, rows: int, size: int) -> list[Task]:
-    """The parts of a split, of at most ``size`` rows each."""
-    return [(split, start, min(start + size, rows)) for start in range(0, rows, size)]
-
-
-def part_of(task: Task) -> str:
-    """The name of a task's part."""
-    split, start, stop = task
-    return f"{split}-{start:08d}-{stop:08d}"
 
 
 @contextmanager
@@ -144,7 +152,7 @@ class Parts:
     def fill(self, label: str, tasks: list[Task], what: str, make: Make) -> None:
         """Make and store the missing parts; ``what`` names their rows: ``images`` or ``clips``."""
         there = set(self.names())
-        missing = [task for task in tasks if part_of(task) not in there]
+        missing = [task for task in tasks if task.part not in there]
         total = _rows(tasks)
         before = done = total - _rows(missing)
         if done:
@@ -153,7 +161,7 @@ class Parts:
         with bar(label, total) as progress:
             progress.set(done)
             for task, batch in make(missing):
-                self.write(part_of(task), batch)
+                self.write(task.part, batch)
                 done += _rows([task])
                 rate = (done - before) / (time.monotonic() - started)
                 progress.set(done, detail=f"{rate:.1f} {what}/s")
@@ -164,12 +172,15 @@ class Parts:
 
 
 def _rows(tasks: Iterable[Task]) -> int:
-    return sum(stop - start for _, start, stop in tasks)
+    return sum(task.stop - task.start for task in tasks)
 
 
-def sweep(target: Path, pattern: str = SUFFIX) -> None:
-    """Remove parts of processes that were killed after they had written the file."""
-    for folder in target.parent.glob(glob.escape(target.name) + pattern):
+def sweep(target: Path, additions: str = "") -> None:
+    """Remove parts of processes that were killed after they had written the file.
+
+    ``additions`` is a dot and the name given to :func:`amended`, or a pattern of it.
+    """
+    for folder in target.parent.glob(f"{glob.escape(target.name)}{additions}{SUFFIX}"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,16 +16,7 @@ from slotbench.datasets.format.schema import SPLITS, Batch, Layout
 from slotbench.datasets.originals.archives import folder_of, unpacked
 from slotbench.datasets.originals.download import download
 from slotbench.datasets.originals.importing import Importer
-from slotbench.datasets.prepare.parts import (
-    SUFFIX,
-    Made,
-    Parts,
-    join,
-    part_of,
-    sole_writer,
-    sweep,
-    tasks_of,
-)
+from slotbench.datasets.prepare.parts import Made, Parts, Task, join, sole_writer, sweep
 from slotbench.datasets.prepare.workers import Engine, engine_of
 from slotbench.datasets.shifts.kinds import chosen
 from slotbench.datasets.shifts.shift_prepare import add_shifts
@@ -157,7 +148,7 @@ def _make(
                 importer = dataset.importer(request.source)
                 importer.skip_damaged = request.skip_damaged
                 _import(dataset, importer, target, recipe, request.sizes or {})
-        sweep(target, f".*{SUFFIX}")  # unfinished features and shifts of the replaced file
+        sweep(target, ".*")  # unfinished features and shifts of the replaced file
     if request.shifts:
         add_shifts(target, dataset, request.shifts, engine)
     if not kept:
@@ -232,14 +223,14 @@ def _render(
         raise plugins.blamed(error) or UserError(said, "docs/own.md names an example.") from error
     parts = Parts(target, _of_parts(recipe))
     splits = (*SPLITS, *dataset.shifted)
-    tasks = {split: tasks_of(split, sizes[split], RENDER_PART) for split in splits}
+    tasks = {split: Task.all_of(split, sizes[split], RENDER_PART) for split in splits}
     parts.fill(
         f"Rendering {dataset.name}:{dataset.variant}",
         [task for split in splits for task in tasks[split]],
         dataset.layout.rows_are,
         lambda missing: _checked(dataset, engine.render_all(dataset.settings, missing)),
     )
-    batches = {split: map(parts.read, map(part_of, tasks[split])) for split in splits}
+    batches = {split: (parts.read(task.part) for task in tasks[split]) for split in splits}
     join(target, dataset.layout, batches, {**recipe, "sources": "[]"})
     parts.remove()
 

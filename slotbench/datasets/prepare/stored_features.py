@@ -18,16 +18,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import feature_digest
 from slotbench.datasets.format.loader import images_on
 from slotbench.datasets.format.schema import Array, Feature
-from slotbench.datasets.prepare.parts import (
-    SUFFIX,
-    Made,
-    Task,
-    amended,
-    part_of,
-    sole_writer,
-    sweep,
-    tasks_of,
-)
+from slotbench.datasets.prepare.parts import Made, Task, amended, sole_writer, sweep
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
 
@@ -61,11 +52,11 @@ def add_features(path: Path, teacher: Teacher) -> Feature:
         there = _there(dataset, teacher)
         if there is not None:
             say(f"{path} has the features {teacher.name} already.")
-            sweep(path, f".{teacher.name}{SUFFIX}")
+            sweep(path, f".{teacher.name}")
             return there
         layout, tasks = dataset.layout, list[Task]()
         for split in dataset.splits:
-            tasks += tasks_of(split, dataset.rows(split), max(1, PART // layout.row_images))
+            tasks += Task.all_of(split, dataset.rows(split), max(1, PART // layout.row_images))
         if not tasks:
             raise UserError(f"{path} holds no images.", "Prepare it with some.")
         return _add(dataset, teacher, tasks)
@@ -127,7 +118,7 @@ def _add(dataset: DatasetFile, teacher: Teacher, tasks: list[Task]) -> Feature:
             yield task, {"feature": _features(dataset, teacher, *task)}
 
     with amended(dataset, teacher.name, recipe, tasks, make) as (file, parts, check):
-        size = parts.read(part_of(tasks[0]))["feature"].shape[1:]
+        size = parts.read(tasks[0].part)["feature"].shape[1:]
         feature = Feature(teacher.name, *size)
         shape, dtype = replace(layout, features=(feature,)).stored(features=True)[feature.key]
         for split in dataset.splits:
@@ -135,12 +126,11 @@ def _add(dataset: DatasetFile, teacher: Teacher, tasks: list[Task]) -> Feature:
                 del file[split][feature.key]
             # Not compressed: such numbers hardly shrink, and are read fastest so.
             array = file[split].create_dataset(feature.key, (dataset.rows(split), *shape), dtype)
-            for task in (task for task in tasks if task[0] == split):
-                _, start, stop = task
-                made = parts.read(part_of(task))["feature"]
+            for task in (task for task in tasks if task.split == split):
+                made = parts.read(task.part)["feature"]
                 if made.shape[1:] != size:
                     raise SlotbenchError(f"{teacher.name}: features {made.shape[1:]} after {size}.")
-                array[start:stop] = made.reshape(stop - start, *shape)
+                array[task.start : task.stop] = made.reshape(-1, *shape)
                 check()
             array.attrs["teacher"] = teacher.description
             array.attrs["sha256"] = feature_digest(

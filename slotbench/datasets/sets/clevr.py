@@ -28,14 +28,7 @@ from slotbench.datasets.originals.multi_object import MULTI_OBJECT, Format, Mult
 from slotbench.datasets.originals.scenes import properties_of, read_objects, store
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import clevr_scene as scenes
-from slotbench.datasets.render.clevr_scene import (
-    COLORS,
-    MATERIALS,
-    SHAPES,
-    SIZES,
-    Scene,
-    numbers_of,
-)
+from slotbench.datasets.render.clevr_scene import SIZES, Scene
 from slotbench.datasets.render.placement import POINTED, Thing
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.datasets.render.textures import PATTERNS
@@ -52,7 +45,8 @@ CROP = (29, 221, 64, 256)
 """Top, bottom, left and right in 240x320."""
 FOCAL = 160 * 35 / 16
 """Pixels: a 35 mm lens on a 32 mm sensor of 320 columns."""
-CLASSES = {"shape": SHAPES, "color": tuple(COLORS), "material": MATERIALS, "size": tuple(SIZES)}
+CLASSES = {"shape": scenes.SHAPES, "color": tuple(scenes.COLORS)}
+CLASSES |= {"material": scenes.MATERIALS, "size": tuple(SIZES)}
 MOST_IMAGE = 4 << 20
 """Bytes of a PNG; CLEVR's have 200,000."""
 ADVICE = "Is this CLEVR_v1.0.zip, whole and unchanged?"
@@ -77,7 +71,7 @@ class Clevr(RenderedDataset):
 
     @property
     def layout(self) -> Layout:
-        properties = (*categorical(CLASSES), *numbers_of("degrees, [0, 360)"))
+        properties = (*categorical(CLASSES), *scenes.numbers_of("degrees, [0, 360)"))
         return Layout(self.image_size, self.image_size, COUNTS[self.variant][1], properties)
 
     def without(self, origin: str) -> dict[str, str]:

@@ -32,18 +32,10 @@ from slotbench.datasets.format.schema import (
 )
 from slotbench.datasets.originals.folder_table import MOST_LABEL, Rows, read_table
 from slotbench.datasets.originals.images import Damaged, read_image, read_values
-from slotbench.datasets.originals.importing import (
-    Importer,
-    Split,
-    TreeImporter,
-    folder_at,
-    listing,
-    printable,
-    status_of,
-)
+from slotbench.datasets.originals.importing import TreeImporter, folder_at, listing, status_of
 from slotbench.errors import UserError
 from slotbench.files import read_bytes
-from slotbench.progress import bar, say
+from slotbench.progress import bar, plain, say
 from slotbench.registry import register
 
 IMAGES, MASKS, TABLE = "images", "masks", "properties.csv"
@@ -75,9 +67,9 @@ class Folder(OriginalOnly):
         for name in names:
             digest.update(os.fsencode(f"{name}\0{status_of(source / name).st_size}\0"))
         text = f"{source.resolve().name}: {len(names)} files, {digest.hexdigest()[:12]}"
-        return {"folder": printable(text)}
+        return {"folder": plain(text)}
 
-    def importer(self, path: Path) -> Importer:
+    def importer(self, path: Path) -> TreeImporter:
         return FolderImporter(folder_at(path, EXPECTED), self.image_size)
 
 
@@ -213,7 +205,7 @@ def _other_format(root: Path, file: PurePosixPath) -> UserError:
     )
 
 
-def _by_split(root: Path, names: Names) -> tuple[Names, list[Split]]:
+def _by_split(root: Path, names: Names) -> tuple[Names, list[tuple[str, int]]]:
     """Images sorted by split, and the splits; none where no folders are called so."""
     place = {name: next(filter(split_called, name.parts[:-1]), "") for name in names}
     folders = set(place.values())

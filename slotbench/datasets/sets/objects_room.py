@@ -17,13 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slotbench.datasets.format.schema import Array, Layout, Property, categorical
-from slotbench.datasets.originals.multi_object import (
-    MULTI_OBJECT,
-    Arrays,
-    Format,
-    MultiObjectImporter,
-)
+from slotbench.datasets.format.schema import Array, Batch, Layout, Property, categorical
+from slotbench.datasets.originals.multi_object import MULTI_OBJECT, Format, MultiObjectImporter
 from slotbench.datasets.originals.tfrecord import RecordFile
 from slotbench.datasets.render import objects_room_scene as rooms
 from slotbench.datasets.render.objects_room_scene import Room
@@ -132,19 +127,19 @@ def fourth_is_object(labels: Array) -> bool:
     )
 
 
-def _labels(stored: Arrays) -> tuple[Array, Array]:
+def _labels(stored: Batch) -> tuple[Array, Array]:
     """Entities as a label map (H, W), and which of them show a pixel, rising."""
     masks = stored["mask"] > 0
     return masks.argmax(axis=0), np.flatnonzero(masks.any(axis=(1, 2)))
 
 
-def last_six(stored: Arrays) -> Array:
+def last_six(stored: Batch) -> Array:
     """The objects of ``six_objects``, of which exactly six are visible: the last ones."""
     shown = _labels(stored)[1]
     return shown[shown >= FOURTH][-rooms.MOST :]
 
 
-def from_the_fourth(stored: Arrays) -> Array:
+def from_the_fourth(stored: Batch) -> Array:
     """The objects of the other files; an empty room has four entities, and so none."""
     labels, shown = _labels(stored)
     full = len(stored["mask"]) - 1 in shown

@@ -18,18 +18,7 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import split_digest
 from slotbench.datasets.format.hdf5 import Check
 from slotbench.datasets.format.schema import NOT_LABELLED, OBJECTS, SHIFT_FLAGS, Layout
-from slotbench.datasets.prepare.parts import (
-    SUFFIX,
-    Made,
-    Parts,
-    Task,
-    amended,
-    append,
-    create,
-    part_of,
-    sweep,
-    tasks_of,
-)
+from slotbench.datasets.prepare.parts import Made, Parts, Task, amended, append, create, sweep
 from slotbench.datasets.prepare.workers import Engine
 from slotbench.datasets.shifts.kinds import SHIFTS, VERSION, chosen, refused, split_of
 from slotbench.datasets.shifts.shift_images import change
@@ -58,7 +47,7 @@ class Planned:
         drawn = file.attributes["origin"] == "rendered" and shift in dataset.drawn_shifts
         layout = dataset.shifted_layout(shift) if drawn else replace(file.layout, features=())
         size = DRAWN_PART if drawn else IMAGES_PART
-        return cls(shift, drawn, layout, tasks_of(split_of(shift), file.rows("test"), size))
+        return cls(shift, drawn, layout, Task.all_of(split_of(shift), file.rows("test"), size))
 
     @property
     def split(self) -> str:
@@ -99,7 +88,7 @@ class Planned:
         """Write the finished parts and the description into the test set's group."""
         flags = []
         for task in self.tasks:
-            batch = parts.read(part_of(task))
+            batch = parts.read(task.part)
             if SHIFT_FLAGS in batch:
                 flags.append(batch.pop(SHIFT_FLAGS))
             append(group, self.layout, batch)
@@ -126,7 +115,7 @@ def add_shifts(path: Path, dataset: Dataset, asked: tuple[str, ...], engine: Eng
         plans = [plan for plan in plans if not plan.there(file)]
         if not plans:
             say(f"{path} has these shifted test sets already.")
-            sweep(path, f".shifts{SUFFIX}")
+            sweep(path, ".shifts")
             return
         _check_labels(file, dataset, plans)
         manifest, make = dict(file.manifest), partial(_make, file, dataset, plans, engine)
