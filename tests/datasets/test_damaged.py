@@ -92,6 +92,7 @@ FOLDER = {
     "the masks hold 766 different numbers of objects": _file("04_mask.png", MANY),
     r"04_mask\.png: this PNG has colours": _file("04_mask.png", rgb(squares(4)[0])),
     r"44_mask\.png: this mask belongs to no image": _file("44_mask.png", LABELS),
+    r"04\.png: it has two masks": _file("masks/04.png", LABELS),
     r"masks/04/1\.png: this mask .* no image.*join masks of single": _file(
         "masks/04/1.png", LABELS
     ),

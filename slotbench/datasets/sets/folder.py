@@ -235,12 +235,14 @@ def _by_split(root: Path, names: Names) -> tuple[Names, list[tuple[str, int]]]:
 
 def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePosixPath]:
     """Image -> its mask; a mask without an image is an error."""
-    known: dict[str, PurePosixPath] = {}
-    for mask in masks:
-        other = known.setdefault(_key(mask), mask)
-        if other != mask:
-            raise UserError(f"{root}: one image has two masks, {other} and {mask}.")
-    found = {name: known[_key(name)] for name in names if _key(name) in known}
+    known, found = {_key(mask): mask for mask in masks}, {}
+    for name in names:
+        places = name.with_name(name.stem + MASK_ENDING), MASKS / name.with_suffix(".png")
+        fits = sorted({known[key] for key in map(_key, places) if key in known})
+        if len(fits) > 1:
+            raise UserError(f"{root / name}: it has two masks, {fits[0]} and {fits[1]}.")
+        if fits:
+            found[name] = fits[0]
     unused = set(masks) - set(found.values())
     if unused:
         first = min(unused, key=str)
@@ -253,13 +255,13 @@ def _match(root: Path, names: Names, masks: Names) -> dict[PurePosixPath, PurePo
     return found
 
 
-def _key(file: PurePosixPath) -> str:
-    """What an image and its mask share: the folders but ``images`` and ``masks``, and the stem.
+def _key(mask: PurePosixPath) -> str:
+    """A mask's name without what may differ: the places of ``images`` and ``masks``, ``.PNG``.
 
     Letters are composed; Macs store decomposed ones.
     """
-    *folders, name = file.parts
-    beside = MASKS not in folders and name.lower().endswith(MASK_ENDING)
-    stem = name[: -len(MASK_ENDING)] if beside else file.stem
-    parts = [*(folder for folder in folders if folder not in (IMAGES, MASKS)), stem]
+    *folders, _ = mask.parts
+    if MASKS in folders:
+        folders = [MASKS, *(folder for folder in folders if folder not in (IMAGES, MASKS))]
+    parts = [*folders, mask.stem + mask.suffix.lower()]
     return unicodedata.normalize("NFC", "/".join(parts))
