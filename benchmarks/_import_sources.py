@@ -34,7 +34,8 @@ def make(name: str, folder: Path) -> Path:
     count = COUNTS[name]
     if name == "movi":
         sizes: dict[str, tuple[int, ...]] = {"train": (count - 1,), "validation": (1,)}
-        return Path(originals_movi.write(folder / "movi_a", sizes=sizes, side=128))
+        originals_movi.SIDE = 128
+        return Path(originals_movi.write(folder / "movi_a", sizes=sizes))
     if name in ("folder", "coco"):
         return (_folder if name == "folder" else _coco)(folder / name, count)
     sprites = originals.SPRITES["colored_on_grayscale"]
