@@ -54,6 +54,10 @@ _SIZES = ("image_size", "train", "val", "test")
 _MADE = ("shifts", "features", "features_weights", "seed", "workers")
 PREPARE = (*_SIZES, *_MADE, "from", "download", "skip_damaged")
 """Keys of ``[prepare]``: options of ``slotbench prepare``."""
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys((*_SIZES, "seed"), (int, "a whole number")),
+    **dict.fromkeys(("download", "skip_damaged"), (bool, "true or false")),
+}
 MOST_BYTES, MOST_CELLS = 2**20, 20_000
 """Largest file, and most combinations."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
@@ -148,9 +152,12 @@ def _checked(written: Written, file: Path) -> Suite:
     if not axes:
         raise UserError("there are no axes.", 'For example: [axes] objective = ["simclr", "byol"]')
     _check_size(math.prod(map(len, axes.values())))
-    for key in written.prepare:
-        if key.replace("-", "_") not in PREPARE:
+    for key, value in written.prepare.items():
+        if (option := key.replace("-", "_")) not in PREPARE:
             raise unknown("key of [prepare]", key, PREPARE)
+        wanted, noun = _KINDS.get(option, (type(value), ""))
+        if type(value) is not wanted:
+            raise UserError(f"prepare.{key} = {value!r}: expected {noun}.")
     if "shifts" in written.prepare:
         parse_shifts(text_of(written.prepare["shifts"]))
     skips = tuple(_skip(number, skip, axes) for number, skip in enumerate(written.skip, 1))

@@ -15,7 +15,7 @@ from typing import Any
 from slotbench.config.resolve import Choice, dataset_info, resolve
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
-from slotbench.datasets.format.places import is_file, locate
+from slotbench.datasets.format.places import locate
 from slotbench.datasets.shifts.kinds import lacking
 from slotbench.errors import UserError
 from slotbench.fields import text_of
@@ -176,8 +176,6 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
         try:
             path = locate(reference, data_dir)
         except UserError:
-            if is_file(reference):
-                raise
             missing[reference] = 0
             continue
         with DatasetFile(path) as dataset:

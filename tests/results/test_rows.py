@@ -156,7 +156,7 @@ def test_a_dataset_without_a_row_says_what_its_runs_lack(tmp_path):
         ({"metrics": (",",)}, "--metrics names no metric"),
         ({"metrics": ["fg_ary/decoder"]}, "Did you mean 'fg_ari/decoder'"),
         ({"dataset": "clevr:clever6"}, "Did you mean 'clevr:clevr6'"),
-        ({"dataset": "nowhere/file.h5"}, "No dataset at nowhere/file.h5"),
+        ({"dataset": "nowhere/file.h5"}, "Dataset nowhere/file.h5: there is no such file"),
     ],
 )
 def test_a_filter_that_nothing_fits_is_explained(tmp_path, wish, message):

@@ -106,6 +106,8 @@ MISTAKES = {
     "skip seed": (f"seeds = 2\n{AXES}[[skip]]\nseed = ['0']\n", """'"0"'. Did you mean '0'"""),
     "skip date": (f"{AXES}[[skip]]\nobjective = 2020-01-01\n", "2020-01-01"),
     "skip nothing": (f"{AXES}[[skip]]\nobjective = []\n", "it would skip no run"),
+    "size": (f"{AXES}[prepare]\ntrain = '9'\n", "prepare.train = '9': expected a whole number"),
+    "flag": (f"{AXES}[prepare]\ndownload = 1\n", "prepare.download = 1: expected true or false"),
     "shift": (f"{AXES}[prepare]\nshifts = 'crob'\n", "Did you mean 'crop'"),
     "skip all": (f"{AXES}[[skip]]\nobjective = 'simclr'\n", "all runs are skipped"),
     "skip table": (f"skip = 3\n{AXES}", "skip should be a valid list"),

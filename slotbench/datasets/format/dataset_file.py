@@ -2,7 +2,6 @@
 
 import math
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -26,7 +25,7 @@ from slotbench.datasets.format.schema import (
     check_name,
 )
 from slotbench.errors import UserError
-from slotbench.files import parse_document
+from slotbench.files import no_file, parse_document
 
 AGAIN = "Prepare it again, with --force."
 Keys = tuple[str, ...] | None
@@ -285,14 +284,10 @@ def opened(path: Path) -> h5py.File:
 
 def _opened(path: Path) -> tuple[h5py.File, int]:
     """The file and its size in bytes."""
+    if fault := no_file(path):
+        raise UserError(f"Dataset {path}: {fault}.", "Type: slotbench list datasets")
     try:
-        facts = path.stat()
-    except OSError as error:
-        raise UserError(f"No dataset at {path}.", "Type: slotbench list datasets") from error
-    if not stat.S_ISREG(facts.st_mode):
-        raise UserError(f"{path} is not a regular file; expected a dataset.")
-    try:
-        return opened(path), facts.st_size
+        return opened(path), path.stat().st_size
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied.") from error
     except OSError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.files import no_file, typed
+from slotbench.files import typed
 
 ENDINGS = (".h5", ".hdf5")
 
@@ -45,11 +45,9 @@ def path_of(name: str, variant: str, data_dir: Path) -> Path:
 
 
 def locate(reference: str | Path, data_dir: Path) -> Path:
-    """The file of ``name``, ``name:variant`` or a path; :class:`UserError` if not prepared."""
+    """The path, or the file of ``name`` or ``name:variant``; :class:`UserError` if not prepared."""
     reference = str(reference)
     if is_file(reference):
-        if fault := no_file(Path(reference)):
-            raise UserError(f"Dataset {reference}: {fault}.", "Type: slotbench list datasets")
         return Path(reference)
     path = path_of(*parse(reference), data_dir)
     if not path.is_file():

@@ -243,12 +243,10 @@ def identity_of(paths: Iterable[Path]) -> str:
 
 def folder_at(path: Path, what: str) -> Path:
     """``path`` where it is a folder; otherwise :class:`UserError` with what was expected."""
-    if path.is_dir():
-        return path
-    if path.exists():
-        advice = f"Expected {what}; unpack an archive first."
-        raise UserError(f"--from {path}: this is not a folder.", advice)
-    raise UserError(f"--from {path}: there is no such folder.", f"Expected {what}.")
+    if not path.is_dir():
+        said = "this is not a folder" if path.exists() else "there is no such folder"
+        raise UserError(f"--from {path}: {said}.", f"Expected {what}; unpack an archive first.")
+    return path
 
 
 def listing(root: Path, named: re.Pattern[str] | None = None) -> list[PurePosixPath]:
