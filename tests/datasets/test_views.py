@@ -107,16 +107,6 @@ def test_autocast_moves_and_rounds_nothing():
     assert torch.equal(where, seen)
 
 
-def test_label_maps_are_never_blended():
-    labels = torch.randint(0, 8, (6, 1, 32, 32), generator=torch_generator(0, "labels"))
-    labels = labels.to(torch.uint8) * 30
-    flip = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(6, 2, 3)
-    assert torch.equal(warp(labels, flip), labels.flip(3))
-    turned = warp(labels, affine(6))
-    assert turned.dtype == torch.uint8
-    assert set(turned.unique().tolist()) <= set(labels.unique().tolist())
-
-
 def test_a_halved_frame_comes_back_at_any_size():
     # The view is the left half of the image, flipped; its masks are coarser than the image.
     matrix = torch.tensor([[[-0.5, 0.0, -0.5], [0.0, 1.0, 0.0]]])

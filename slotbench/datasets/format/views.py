@@ -158,14 +158,8 @@ def _recolor(images: Tensor, config: ViewConfig, draws: Draws) -> Tensor:
 
 
 def warp(images: Tensor, matrices: Tensor) -> Tensor:
-    """Views of images (B, C, H, W) by matrices (B, 2, 3); the border is repeated.
-
-    Floats are interpolated. Integers are label maps: pixels take the nearest label.
-    """
-    grid = _grid(matrices, *images.shape[-2:])
-    if images.is_floating_point():
-        return _sample(images, grid, "bilinear")
-    return _sample(images.float(), grid, "nearest").to(images.dtype)
+    """Views of images float (B, C, H, W) by matrices (B, 2, 3); the border is repeated."""
+    return _sample(images, _grid(matrices, *images.shape[-2:]))
 
 
 def invert(matrices: Tensor) -> Tensor:
@@ -187,7 +181,7 @@ def to_original(
     """
     grid = _grid(invert(matrices), *(size or masks.shape[-2:]))
     seen = (grid.abs() <= 1).all(dim=-1)
-    return _sample(masks, grid, "bilinear") * seen[:, None], seen
+    return _sample(masks, grid) * seen[:, None], seen
 
 
 def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
@@ -207,11 +201,11 @@ def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
     return grid
 
 
-def _sample(images: Tensor, grid: Tensor, mode: str) -> Tensor:
+def _sample(images: Tensor, grid: Tensor) -> Tensor:
     # Half precision would round positions in large images to whole pixels.
     dtype = torch.promote_types(images.dtype, grid.dtype)
     found = functional.grid_sample(
-        images.to(dtype), grid.to(dtype), mode, padding_mode="border", align_corners=False
+        images.to(dtype), grid.to(dtype), padding_mode="border", align_corners=False
     )
     return found.to(images.dtype)
 
