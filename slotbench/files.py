@@ -118,7 +118,7 @@ def parse_document(document: Any, model: type[Model], label: str, advice: str = 
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
         said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        said = _SAID.get(first["type"], said[:1].lower() + said[1:])
+        said = _SAID.get(first["type"], said if said[:2].isupper() else said[:1].lower() + said[1:])
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["loc"] == ("schema",) and isinstance(first["input"], int):
             said += f", not {first['input']}"
@@ -131,7 +131,7 @@ def no_file(path: Path) -> str:
     if path.is_file():
         return ""
     if path.exists():
-        return "this is a folder" if path.is_dir() else "this is no regular file"
+        return "this is a folder; expected a file" if path.is_dir() else "this is no regular file"
     return "this is a link to nowhere" if path.is_symlink() else "there is no such file"
 
 

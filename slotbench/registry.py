@@ -65,9 +65,16 @@ class Entry:
     """Metrics only: their :data:`FACTS`."""
 
     def load(self) -> Any:
-        """The class or function itself, imported now."""
+        """The class or function, imported now; :class:`UserError` where a plugin has none there."""
         module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if module.startswith("slotbench."):
+                raise
+            said = f"The target {self.target!r} of {self.name!r} cannot be found: {error}."
+            advice = 'For a class of the file itself, write f"{__name__}:CLASS".'
+            raise UserError(said, advice) from error
 
     def foreign_digest(self) -> str:
         """The sha256 of a plugin's file when it registered the class; empty for slotbench's own.
@@ -141,13 +148,7 @@ def complete(entry: Entry, module: str) -> None:
 
     if entry.target.partition(":")[0] != module:
         return
-    try:
-        thing = entry.load()
-    except AttributeError as error:
-        raise UserError(
-            f"The target {entry.target!r} of {entry.name!r} cannot be found.",
-            'For a class of the file itself, write f"{__name__}:CLASS".',
-        ) from error
+    thing = entry.load()
     rules.check_class(entry.kind, called(thing), {"variants": entry.variants}, thing)
     if entry.kind == "metrics":
         _ENTRIES[entry.kind][entry.name] = replace(entry, facts=_facts(thing))

@@ -64,3 +64,10 @@ def test_an_error_lists_no_wall_of_names():
     assert registry.unknown("metric", "zzz", names).message.endswith("metric/29 and 120 more.")
     assert "metric/29." in registry.unknown("metric", "zzz", names[:30]).message
     assert registry.unknown("metric", "zzz", []).message.endswith("There is none.")
+
+
+@pytest.mark.parametrize("target", ["no.such:Class", "noCode", "json:Nothing"])
+def test_an_address_that_leads_nowhere_is_named_when_it_is_used(target):
+    entry = registry.Entry("cores", "mine", "a core", "here", target)
+    with pytest.raises(UserError, match=f"'{target}' of 'mine' cannot be found"):
+        entry.load()

@@ -16,7 +16,17 @@ import typer
 from typer import Argument
 
 from slotbench import api, registry
-from slotbench.cli.options import Json, command, how, output, put, put_json, put_path, what, words
+from slotbench.cli.options import (
+    Json,
+    command,
+    completes,
+    how,
+    output,
+    put,
+    put_json,
+    put_path,
+    what,
+)
 from slotbench.datasets.format.places import is_file
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.files import check_ending, typed, write_whole
@@ -24,7 +34,7 @@ from slotbench.progress import counted, plain, say
 
 FORMS = ("table", "csv", "markdown", "latex", "json")
 """Values of ``leaderboard --format``."""
-_FORMS = words("cli.actions", "FORMS")
+_FORMS = completes("cli.actions:FORMS")
 EVERY = 5.0
 app = typer.Typer(
     no_args_is_help=True,
@@ -175,7 +185,7 @@ def leaderboard(
     watch: Annotated[bool, how("Show it again while runs go on, until Ctrl-C.", "--watch")] = False,
     every: Annotated[float, how("Seconds from one look to the next, for --watch.")] = EVERY,
     form: Annotated[
-        str, output(f"{', '.join(FORMS[:-1])} or json.", "--format", autocompletion=_FORMS)
+        str, output("table, csv, markdown, latex or json.", "--format", autocompletion=_FORMS)
     ] = "table",
     as_json: Json = False,
     **options: Any,

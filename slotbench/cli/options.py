@@ -9,12 +9,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import typer
 from typer import Argument, Option
@@ -60,23 +60,22 @@ Found = list[tuple[str, str]]
 _ITEM = re.compile(r"^- ``(\w+)``: (.*(?:\n {2}\S.*)*)", re.MULTILINE)
 
 
-def completes(kind: Kind) -> Callable[[str], Found]:
-    """Completes the names of a kind, each with its line; after a comma, the next name."""
-    return _among(lambda: {key: entry.summary for key, entry in registry.entries(kind).items()})
+def completes(names: str) -> Callable[[str], Found]:
+    """Completes the names of a kind, or a constant ``module:WORDS``; after a comma, the next."""
 
-
-def words(module: str, constant: str) -> Callable[[str], Found]:
-    """Completes the words of a constant of a module of slotbench."""
-    return _among(
-        lambda: dict.fromkeys(getattr(import_module(f"slotbench.{module}"), constant), "")
-    )
-
-
-def _among(known: Callable[[], dict[str, str]]) -> Callable[[str], Found]:
     def complete(incomplete: str) -> Found:
+        module, _, words = names.partition(":")
+        known: Mapping[str, Any]
+        if words:
+            known = dict.fromkeys(getattr(import_module(f"slotbench.{module}"), words))
+        else:
+            known = registry.entries(cast(Kind, names))
         head, comma, last = incomplete.rpartition(",")
-        found = ((name, line) for name, line in known().items() if name.startswith(last))
-        return [(f"{head}{comma}{name}", line) for name, line in found]
+        return [
+            (f"{head}{comma}{name}", getattr(entry, "summary", ""))
+            for name, entry in known.items()
+            if name.startswith(last)
+        ]
 
     return complete
 
@@ -136,11 +135,11 @@ MORE: dict[str, dict[str, Any]] = {
     "board.metrics": {"spelling": "--metrics --metric"},
     "prepare.source": {"spelling": "--from"},
     "predict.source": {"spelling": "--source --mask-source"},
-    "form": {"spelling": "--format", "autocompletion": words("results.export", "FORMATS")},
+    "form": {"spelling": "--format", "autocompletion": completes("results.export:FORMATS")},
     "prepare.name": {"autocompletion": references},
-    "device": {"autocompletion": words("fields", "DEVICES")},
-    "family": {"autocompletion": words("results.leaderboard.grouping", "FAMILIES")},
-    "shifts": {"autocompletion": words("datasets.shifts.kinds", "NAMES")},
+    "device": {"autocompletion": completes("fields:DEVICES")},
+    "family": {"autocompletion": completes("results.leaderboard.grouping:FAMILIES")},
+    "shifts": {"autocompletion": completes("datasets.shifts.kinds:NAMES")},
 }
 """Parameter, or ``function.parameter`` -> arguments of its Typer option."""
 

@@ -318,7 +318,10 @@ MULTI_DSPRITES = {
 }
 ROOM = "objects_room_{}.tfrecords"
 OBJECTS_ROOM = {
-    r"there is no objects_room_train\.tfrecords in this folder": _gone(ROOM.format("train")),
+    r"objects_room_train\.tfrecords: there is no such file": _gone(ROOM.format("train")),
+    r"objects_room_test_six_objects\.tfrecords: this is no regular file": _piped(
+        ROOM.format("test_six_objects")
+    ),
     "there is no such file": lambda root: root / "missing.tfrecords",
     "sprites: record 0, byte 0: feature 'mask' has 24576 numbers": lambda root: write(
         root / "sprites", OTHERS

@@ -45,14 +45,12 @@ class RecordFile:
     """
 
     def __init__(self, path: Path, group: str = "train", expected: int | None = None) -> None:
-        if path.is_dir():
-            inside = sorted([*path.glob("*.tfrecords"), *path.glob("*.zip")])
-            advice = "Name the file as it was published."
-            if inside:
-                advice = f"Type: --from {shlex.quote(str(inside[0]))}"
-            raise UserError(f"--from {path}: this is a folder; expected a file.", advice)
         if fault := no_file(path):
-            raise UserError(f"--from {path}: {fault}.", "Name the file as it was published.")
+            inside = sorted([*path.glob("*.tfrecords"), *path.glob("*.zip")])
+            named = f"Type: --from {shlex.quote(str(inside[0]))}" if inside else ""
+            raise UserError(
+                f"--from {path}: {fault}.", named or "Name the file as it was published."
+            )
         self.path, self.size = path, path.stat().st_size
         self.group, self.expected = group, expected
         self.record, self.offset = 0, 0

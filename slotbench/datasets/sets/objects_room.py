@@ -25,7 +25,6 @@ from slotbench.datasets.render.objects_room_scene import Room
 from slotbench.datasets.render.placement import Thing, filled
 from slotbench.datasets.render.rendered import RenderedDataset
 from slotbench.datasets.render.textures import PATTERNS
-from slotbench.errors import UserError
 from slotbench.registry import register
 
 TESTS = {
@@ -156,10 +155,8 @@ class ObjectsRoomImporter(MultiObjectImporter):
 
     def __init__(self, path: Path, image_size: int) -> None:
         folder, train = (path, path / FILES["train"]) if path.is_dir() else (path.parent, path)
-        if path.is_dir() and not train.exists():
-            raise UserError(f"--from {path}: there is no {train.name} in this folder.")
         beside = {group: folder / FILES[group] for group in TESTS}
-        beside = {group: file for group, file in beside.items() if file.is_file()}
+        beside = {group: file for group, file in beside.items() if file.exists()}
         forms = {}
         for group, file in {"train": train, **beside}.items():
             objects = last_six if group == "test-six_objects" else from_the_fourth
