@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
+from slotbench.datasets.format.schema import LABEL_COLORS
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.report.canvas import (
     FAINT,
@@ -22,7 +23,6 @@ from slotbench.report.canvas import (
     beside,
     blank,
     flat_panel,
-    label_colors,
     paragraph,
     photo,
     save,
@@ -42,7 +42,7 @@ BIG, TEXT, SMALL = 26, 21, 17
 CAPTION = (
     "Attention masks. A slot has the colour of the object that it is paired with; it is grey "
     "without one, and black where it holds the background alone. Beside them: mean FG-ARI over "
-    "the reporting seeds and its 95 % interval. FG-ARI does not count the background."
+    "the reporting seeds, and its interval. FG-ARI does not count the background."
 )
 
 
@@ -61,7 +61,8 @@ class Column:
 
     def run(self, objective: str) -> Run | None:
         """The bundle's run of an objective; None where it has none."""
-        return next(map(Run, self.bundle.glob(f"runs/*/*+{objective}/*")), None)
+        runs = map(Run, self.bundle.glob("runs/*/*/*"))
+        return next((run for run in runs if run.config().names["objective"] == objective), None)
 
     def seen(self, run: Run) -> list[Seen]:
         """The first test images as a run's model sees them, the attention alone."""
@@ -92,7 +93,7 @@ def score(run: Run) -> Image.Image:
 
 def empty(column: Column) -> list[Image.Image]:
     """Room for a dataset whose bundle lacks an objective."""
-    missing = label((SIDE + GAP) * column.images - GAP, "no run with weights")
+    missing = label((SIDE + GAP) * column.images - GAP, "no published model")
     return [missing, blank(SCORE, SIDE)]
 
 
@@ -112,7 +113,7 @@ def picture(columns: Sequence[Column], objectives: Sequence[str]) -> Image.Image
             raise UserError(f"{column.bundle}: no run of {', '.join(objectives)}.")
         first = next(iter(seen.values()))
         images += [*(photo(one.image, SIDE) for one in first), label(SCORE, "FG-ARI", column.name)]
-        truth = (flat_panel(one.truth, label_colors(), SIDE) for one in first)
+        truth = (flat_panel(one.truth, LABEL_COLORS, SIDE) for one in first)
         truths += [*truth, blank(SCORE, SIDE)]
         for name, run in runs.items():
             if run is None:
