@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--train", "16", "--val", "8", "--test", "8", "--workers", "1")
@@ -44,6 +47,21 @@ def installed(tmp_path_factory):
     binary = folder / "venv/bin"
     run(*pip, "--python", binary / "python", "install", *alone, wheel, cwd=folder)
     return binary
+
+
+def test_pinned_packages_take_the_oldest_python():
+    """pip cannot install a pin that needs a later Python than slotbench does."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    pins = set((ROOT / "constraints.txt").read_text().lower().split())
+    pinned = {
+        found.name: found.metadata["Requires-Python"]
+        for found in distributions()
+        if f"{found.name}=={found.version}".lower() in pins
+    }
+    assert len(pinned) > 50
+    refused = {name for name, of in pinned.items() if of and not SpecifierSet(of).contains(oldest)}
+    assert not refused
 
 
 @pytest.mark.slow
