@@ -17,10 +17,8 @@ from slotbench.evaluation.masks import attention_entropy, reconstruction_error
 from slotbench.evaluation.segmentation import scores
 from slotbench.evaluation.shifts import shifted_masks
 from slotbench.report.canvas import (
-    RIGHT,
     SMALL,
     TEXT,
-    WRONG,
     beside,
     blank,
     cross,
@@ -88,7 +86,7 @@ def captioned(panel: Image.Image, lines: list[str], good: bool | None, heading: 
     block.paste(head, (18 if good is not None else 0, 0))
     pen = ImageDraw.Draw(block)
     if good is not None:
-        (tick if good else cross)(pen, 1, 4, 10, RIGHT if good else WRONG)
+        (tick if good else cross)(pen, 1, 4, 10)
     below = [paragraph(line, WIDTH, TEXT) for line in lines]
     return stacked([block, panel, *below], gap=2)
 
