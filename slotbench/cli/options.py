@@ -229,9 +229,12 @@ def command(
         context = inspect.signature(called).parameters["context"]
         called.__signature__ = inspect.Signature([context, *every])  # type: ignore[attr-defined]
         called.__annotations__ = {}
-        text = (body.__doc__ or _doc(function)).partition("\n- ``")[0].replace("``", "")
+        text = inspect.cleandoc(body.__doc__ or _doc(function))
+        text = text.partition("\n- ``")[0].replace("``", "").strip()
+        # Typer keeps line breaks; the terminal's width decides where lines end.
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
         title = name or function.__name__.replace("_", "-")
-        app.command(title, help=text.strip(), context_settings={"allow_extra_args": True})(called)
+        app.command(title, help=text, context_settings={"allow_extra_args": True})(called)
         return body
 
     return add

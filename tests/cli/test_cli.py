@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from slotbench import __version__, api
-from slotbench.cli import main
+from slotbench.cli import app, main
 from slotbench.errors import UserError
 from tests.commands import ROOT, run_command, sets, slotbench
 
@@ -390,3 +391,10 @@ def test_a_signal_leaves_nothing_half_written(home, number, monkeypatch):
     assert run_command("export-model", run, "--out", "exported") == 130
     signal.signal(number, old)
     assert sorted(home.rglob("*")) == before
+
+
+def test_the_terminal_decides_where_lines_of_help_end():
+    commands = dict(typer.main.get_command(app).commands)
+    commands |= commands.pop("suite").commands
+    for name, command in commands.items():
+        assert not re.search(r"[^\n]\n[^\n]", command.help), name
