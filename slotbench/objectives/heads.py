@@ -4,9 +4,10 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import ClassVar, ParamSpec, TypeVar
+from typing import Annotated, ClassVar, ParamSpec, TypeVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +20,8 @@ Copied = TypeVar("Copied", bound=nn.Module)
 HALF = (torch.bfloat16, torch.float16)
 LEAST_ATTENTION = 1e-6
 """Attention below this has the logarithm of this."""
+FITS = 6
+"""Rounds of the fit of the background's colour."""
 LEAN = 2.0
 """How many times an object counts beside the background, in what attention is to agree with."""
 
@@ -112,7 +115,7 @@ class MaskConfig(Options):
     """
 
     later: ClassVar[tuple[str, ...]] = (
-        *("gather", "gather_attention", "rise", "plain", "attend", "agree"),
+        *("gather", "gather_attention", "rise", "plain", "shading", "attend", "agree"),
     )
     gather: NotNegative = 0.0
     """Price of the share of the image that an image's largest mask does not have."""
@@ -122,8 +125,11 @@ class MaskConfig(Options):
     """Shares of the steps between which prices and ``attend`` rise from 0. With a price from the
     first step on, one slot would take everything."""
     plain: NotNegative = 0.0
-    """Prices hold only for plain places: those of pixels within this distance of the image's median
+    """Prices hold only for plain places: those of pixels within this distance of the background's
     colour, channels in [0, 1]. 0: for all places."""
+    shading: Annotated[int, Interval(ge=0, le=4)] = 0
+    """Degree of the polynomial in x and y that the background's colour follows. 0: the image's
+    median colour everywhere."""
     attend: NotNegative = 0.0
     """Power of the core's attention that multiplies the masks. Attention follows edges; masks drawn
     from slots alone are blobs. ``rise=0,0`` multiplies from the first step on: that finds objects
@@ -162,8 +168,8 @@ def with_prices(
     made, factor = dict(losses), risen(share, config.rise)
     for name, kept in (("gather", masks), ("gather_attention", attention)):
         if price := factor * getattr(config, name):
-            places = plainness(images, config.plain, kept.shape[2:]) if config.plain else None
-            outside = outside_largest(kept, places)
+            apart = (images, config.plain, config.shading, kept.shape[2:])
+            outside = outside_largest(kept, plainness(*apart) if config.plain else None)
             made |= {"loss": made["loss"] + price * outside, name: outside}
     if weight := factor * config.agree:
         entropy = cross_entropy(attention, masks.detach())
@@ -185,17 +191,41 @@ def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
     return -(target * log_attention(attention)).sum(dim=1).mean()
 
 
-def plainness(images: Tensor, distance: float, size: torch.Size) -> Tensor:
+@full_precision
+@torch.no_grad()
+def plainness(images: Tensor, distance: float, shading: int, size: torch.Size) -> Tensor:
     """How plain each place of images (B, 3, H, W) is: float (B, h, w) in [0, 1], ``size`` (h, w).
 
     exp(-d^2 / 2 distance^2) of the least plain pixel there, so an object's edge is not plain; d is
-    the root mean square over channels of the difference from the image's median colour.
+    the root mean square over channels of the difference from :func:`background_colour`.
     """
-    median = images.flatten(2).median(dim=2).values[..., None, None]
-    apart = (images - median).square().mean(dim=1, keepdim=True)
     # A distance whose square is below single precision would give 0 / 0.
-    scaled = functional.adaptive_max_pool2d(apart, size)[:, 0].div(max(distance, 1e-6) ** 2)
-    return scaled.mul(-0.5).exp()
+    squared = max(distance, 1e-6) ** 2
+    apart = (images - background_colour(images, squared, shading)).square()
+    apart = functional.adaptive_max_pool2d(apart.mean(dim=1, keepdim=True), size)[:, 0]
+    return apart.div(squared).mul(-0.5).exp()
+
+
+def background_colour(images: Tensor, squared: float, degree: int) -> Tensor:
+    """The colour of the background of images (B, 3, H, W), broadcastable to their shape.
+
+    The median of each channel; for a ``degree`` above 0, a polynomial in x and y fitted from there
+    by iteratively reweighted least squares. Pixels weigh exp(-d^2 / 2 ``squared``), d being their
+    distance from the last fit (Welsch's weights), so that objects hardly count.
+    """
+    pixels = images.flatten(2).mT
+    colour = pixels.median(dim=1, keepdim=True).values
+    if degree:
+        y, x = (torch.linspace(-1, 1, n, device=images.device) for n in images.shape[2:])
+        powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+        terms = torch.stack([(y**i)[:, None] * x**j for i, j in powers], dim=-1).flatten(0, 1)
+        ridge = 1e-4 * torch.eye(len(powers), device=images.device)
+        for _ in range(FITS):
+            apart = (pixels - colour).square().mean(dim=2, keepdim=True)
+            weighted = terms * apart.div(squared).mul(-0.5).exp()
+            weights = torch.linalg.solve(weighted.mT @ terms + ridge, weighted.mT @ pixels)
+            colour = terms @ weights
+    return colour.mT.reshape(*images.shape[:2], *(images.shape[2:] if degree else (1, 1)))
 
 
 def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:

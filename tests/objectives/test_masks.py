@@ -3,10 +3,11 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
-from slotbench.objectives.heads import outside_largest, plainness
+from slotbench.objectives.heads import background_colour, outside_largest, plainness
 from slotbench.objectives.reconstruction import ReconstructionConfig
 from tests.objectives import tiny
 
@@ -26,7 +27,7 @@ def outside(masks, images, plain):
     """The share of each image outside its largest mask, of its plain places where asked for."""
     places = torch.ones(len(masks), *masks.shape[2:])
     if plain:
-        places = plainness(images, plain, masks.shape[2:])
+        places = plainness(images, plain, 0, masks.shape[2:])
     each = zip(masks, places / places.sum(dim=(1, 2), keepdim=True), strict=True)
     return torch.stack([1 - max((mask * p).sum() for mask in image) for image, p in each]).mean()
 
@@ -68,7 +69,7 @@ def test_prices_are_added_as_they_rise_in_value_and_gradient(data, name, plain):
 def test_a_place_is_as_plain_as_its_least_plain_pixel():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     images[0, :, :3] = torch.tensor([0.2, 0.5, 0.8])[:, None, None]
-    found = plainness(images, 0.3, torch.Size((2, 2)))
+    found = plainness(images, 0.3, 0, torch.Size((2, 2)))
     for image in range(2):
         middle = [sorted(channel.flatten().tolist())[7] for channel in images[image]]
         for row, column in product(range(2), range(2)):
@@ -77,7 +78,32 @@ def test_a_place_is_as_plain_as_its_least_plain_pixel():
             expected = torch.exp(-apart.max() / (2 * 0.3**2))
             torch.testing.assert_close(found[image, row, column], expected)
     assert found[0, 0].tolist() == [1, 1]
-    assert plainness(images, 1e-300, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
+    assert plainness(images, 1e-300, 0, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
+
+
+def test_the_colour_of_a_background_is_a_polynomial_that_objects_do_not_move():
+    """Beside NumPy's least squares, weighted anew six times, from the median on."""
+    images = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+    found = background_colour(images, 0.3**2, 2)
+    y, x = (side.ravel() for side in np.mgrid[-1:1:12j, -1:1:10j])
+    terms = np.stack([y**0, x, x**2, y, y * x, y**2], axis=1)
+    for image, fitted in zip(images.double().flatten(2).mT.numpy(), found, strict=True):
+        colour = np.sort(image, axis=0)[len(image) // 2 - 1]
+        for _ in range(6):
+            root = np.exp(-((image - colour) ** 2).mean(axis=1) / 4 / 0.3**2)[:, None]
+            colour = terms @ np.linalg.lstsq(root * terms, root * image)[0]
+        torch.testing.assert_close(fitted.flatten(1).mT.double().numpy(), colour, atol=1e-4, rtol=0)
+
+
+def test_a_shaded_background_is_plain_and_objects_are_not():
+    shade = torch.linspace(0.1, 0.9, 16)[:, None].expand(3, 16, 16).clone()
+    shade[:, 5:8, 3:7] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    there = torch.zeros(16, 16, dtype=torch.bool)
+    there[5:8, 3:7] = True
+    flat, shaded = (plainness(shade[None], 0.1, n, torch.Size((16, 16)))[0] for n in (0, 1))
+    assert shaded[~there].min() > 0.99
+    assert shaded[there].max() < 0.01
+    assert flat[~there].mean() < 0.5
 
 
 def test_prices_cannot_fall():
