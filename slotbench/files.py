@@ -50,7 +50,9 @@ class Document(BaseModel):
     Unknown keys are kept: documents of newer versions can be read.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, extra="allow")
+    model_config = ConfigDict(
+        strict=True, frozen=True, allow_inf_nan=False, extra="allow", protected_namespaces=()
+    )
 
 
 def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -110,6 +110,12 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 thread``, ``1,024 threads``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def first_of(texts: Sequence[str], most: int) -> str:
+    """``a, b, c and 2 more``: the first ``most`` texts, and how many follow."""
+    left = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def say(text: str) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from slotbench import __version__, registry
 from slotbench.config.mixture import parse
@@ -23,8 +24,8 @@ class Work:
     year: str = ""
     used_for: list[str] = field(default_factory=list)
 
-    def bibtex(self) -> list[str]:
-        """The lines of its entry; the key is like ``locatello2020_200615055``."""
+    def bibtex(self) -> str:
+        """Its entry; the key is like ``locatello2020_200615055``."""
         name = re.sub(r"[^a-z]", "", self.authors.split(" ")[0].lower()) or "arxiv"
         fields = {
             "author": self.authors or "others",
@@ -36,9 +37,9 @@ class Work:
         return _entry(f"misc{{{name}{self.year}_{self.arxiv.replace('.', '')}", fields)
 
 
-def _entry(head: str, fields: dict[str, str]) -> list[str]:
+def _entry(head: str, fields: dict[str, str]) -> str:
     lines = [f"  {key} = {{{text}}}," for key, text in fields.items() if text]
-    return [f"@{head},", *lines, "}"]
+    return "\n".join((f"@{head},", *lines, "}"))
 
 
 def works(rows: Iterable[Row]) -> list[Work]:
@@ -73,7 +74,7 @@ def to_bibtex(rows: Iterable[Row]) -> str:
     note = f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if commits else ""
     fields = {"title": "slotbench", "version": __version__, "note": note}
     entries = [_entry("software{slotbench", fields), *(work.bibtex() for work in works(rows))]
-    return "\n\n".join(map("\n".join, entries)) + "\n"
+    return "\n\n".join(entries) + "\n"
 
 
 def to_markdown(rows: Iterable[Row], sentence: str) -> str:
@@ -125,10 +126,6 @@ def _data(counting: Iterable[Row]) -> Iterator[str]:
 
 def _ranges(seeds: list[int]) -> str:
     """``0-4, 7``."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return ", ".join("-".join(map(str, dict.fromkeys((p[0], p[-1])))) for p in parts) or "none"
+    runs = (list(run) for _, run in groupby(enumerate(seeds), lambda pair: pair[1] - pair[0]))
+    ends = [(run[0][1], run[-1][1]) for run in runs]
+    return ", ".join("-".join(map(str, dict.fromkeys(pair))) for pair in ends) or "none"

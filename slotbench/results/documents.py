@@ -27,19 +27,13 @@ Number = Annotated[float, Interval(ge=-1e30, le=1e30)] | None
 State = Literal["new", "running", "done", "failed", "interrupted"]
 
 
-class Facts(Document):
-    """Base of these models: a document and its parts may have further fields."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-
-class Schema(Facts):
+class Schema(Document):
     """A document with a version of its form."""
 
     form: Annotated[Literal[1], Field(alias="schema")]
 
 
-class DatasetFacts(Facts):
+class DatasetFacts(Document):
     """Which data a run was trained on."""
 
     name: Text
@@ -60,14 +54,14 @@ class DatasetFacts(Facts):
         return (self.recipe if self.origin == "rendered" else None) or self.fingerprint
 
 
-class Component(Facts):
+class Component(Document):
     """A section of a configuration that names a component."""
 
     name: Text
     alignment: Text | None = None
 
 
-class TrainFacts(Facts):
+class TrainFacts(Document):
     """The fields of ``train`` that the budget consists of."""
 
     steps: Whole
@@ -83,14 +77,14 @@ class TrainFacts(Facts):
         return self.budget or f"{steps * self.batch_size:,} images"
 
 
-class TransferFacts(Facts):
+class TransferFacts(Document):
     """The data of a transfer, and the number of slots on it."""
 
     dataset: DatasetFacts
     slots: Whole
 
 
-class InitFacts(Facts):
+class InitFacts(Document):
     """The run that ``--init`` names."""
 
     run: Text
@@ -99,14 +93,14 @@ class InitFacts(Facts):
     dataset: Text
 
 
-class ExtendedFacts(Facts):
+class ExtendedFacts(Document):
     """The finished run that is extended, and its last step."""
 
     run: Text
     step: Whole
 
 
-class Tuning(Facts):
+class Tuning(Document):
     """The budget of a contestant's tuning."""
 
     trials: Whole
@@ -148,7 +142,7 @@ class Config(Schema):
         return self
 
 
-class Status(Facts):
+class Status(Document):
     """``status.json``: how far a run has come; None where a number is not known."""
 
     state: State = "new"
@@ -204,14 +198,14 @@ class Evaluation(Schema):
     transfer: TransferFacts | None = None
 
 
-class Git(Facts):
+class Git(Document):
     """The commit of slotbench's source and whether it was clean."""
 
     commit: Annotated[str, Field(pattern="^[0-9a-f]{7,64}$")] | None = None
     clean: bool | None = None
 
 
-class PluginFile(Facts):
+class PluginFile(Document):
     """A plugin that a run was trained with."""
 
     file: str
@@ -219,7 +213,7 @@ class PluginFile(Facts):
     names: list[str] = Field(default_factory=list)
 
 
-class Environment(Facts):
+class Environment(Document):
     """``environment.json``."""
 
     plugins: list[PluginFile] = Field(default_factory=list)
@@ -230,7 +224,7 @@ class Environment(Facts):
     packages: dict[str, Text] = Field(default_factory=dict)
 
 
-class Published(Facts):
+class Published(Document):
     """A record of ``results/published``."""
 
     config: dict[str, Any]

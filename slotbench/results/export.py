@@ -16,8 +16,9 @@ from slotbench.errors import UserError
 from slotbench.files import check_ending, replacing, write_whole
 from slotbench.registry import unknown
 from slotbench.results import documents
-from slotbench.results.leaderboard.collect import COSTS, find
+from slotbench.results.leaderboard.collect import find
 from slotbench.results.leaderboard.formats import cell_text
+from slotbench.results.leaderboard.grouping import COSTS
 from slotbench.results.leaderboard.records import Found
 
 SCHEMA_VERSION = 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slotbench import files
 from slotbench.errors import UserError
+from slotbench.progress import first_of
 from slotbench.results import published_runs
 from slotbench.results.run import Run
 
@@ -39,8 +40,11 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
         listed = ", ".join(str(run.path) for run in found[:4])
         advice = "Type more of the id, or a directory."
         raise UserError(f"{len(found)} runs match {reference!r}: {listed}.", advice)
-    told = [f"There are: {_listed(runs)}."] if runs else []
-    told += [f"Published: {_listed(others.values())}."] if others else []
+    told = [
+        f"{where}: {first_of([f'{run.id} ({run.path.parent.name})' for run in known], 6)}."
+        for where, known in (("There are", runs), ("Published", others.values()))
+        if known
+    ]
     advice = " ".join(told) or "Type: slotbench train"
     where = results_dir / "runs"
     if len(path.parts) > 1 or os.path.lexists(path):
@@ -53,16 +57,9 @@ def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
     raise UserError(f"No run {reference!r}{problem}{none}.", advice)
 
 
-def _listed(runs: Iterable[Run]) -> str:
-    """The first few of some runs, by id and names."""
-    names = [f"{run.id} ({run.path.parent.name})" for run in runs]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
-
-
 def _named(reference: str, runs: Iterable[Run]) -> list[Run]:
     """The runs whose ``<seed>-<id>`` or ``<id>`` begins with the reference."""
-
-    def fits(whole: str) -> bool:
-        return whole.startswith(reference) or whole.partition("-")[2].startswith(reference)
-
-    return [run for run in runs if reference and fits(run.id)]
+    if not reference:
+        return []
+    names = [(run, (run.id, run.id.partition("-")[2])) for run in runs]
+    return [run for run, known in names if any(name.startswith(reference) for name in known)]

@@ -1,6 +1,6 @@
 """Evaluates a run, also on data that it was not trained on, and keeps the result."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,40 +50,6 @@ class ResizedImages(DatasetFile):
         return batch
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """Data that a run was not trained on, and the number of slots; none: objects + 1."""
-
-    dataset: DatasetFile
-    slots: int | None
-
-    def adapt(self, core: Core) -> int:
-        """Set the core's number of slots and return it. Weights may fix it.
-
-        :class:`UserError` where they do and another number is asked for.
-        """
-        count = self.dataset.layout.objects + 1 if self.slots is None else self.slots
-        if self.slots is None and not core.any_slots:
-            say(f"The core keeps the {core.num_slots} slots that its weights hold.")
-            count = core.num_slots
-        set_slots(core, count)
-        return count
-
-    def file(self, run: Run, split: str, slots: int) -> Path:
-        """The file of the evaluation; the leaderboard reads those of the test split."""
-        folder = run.path / TRANSFER
-        folder = folder if split == "test" else folder / split
-        folder.mkdir(parents=True, exist_ok=True)
-        data = self.dataset.recipe or self.dataset.fingerprint
-        return folder / f"{data[:12]}-{slots}.json"
-
-    def facts(self, slots: int) -> dict[str, Any]:
-        """The field ``transfer`` of the evaluation."""
-        info = asdict(dataset_info(self.dataset))
-        del info["layout"]
-        return {"transfer": {"dataset": info, "slots": slots}}
-
-
 def evaluate(
     run: Run,
     host: Host,
@@ -112,10 +78,8 @@ def evaluate(
         with ResizedImages(path, config.dataset.image_size) as other, run.lock():
             same = other.fingerprint == config.dataset.fingerprint
             own = same and slots in (None, config.sections["core"].slots)
-            elsewhere = None if own else Transfer(other, slots)
-            return judge_run(
-                run, config, other, host, split, groups, force=force, transfer=elsewhere
-            )
+            facts = (run, config, other, host, split, groups)
+            return judge_run(*facts, force=force, elsewhere=not own, slots=slots)
     if slots is not None:
         raise UserError(f"--slots {slots} goes with --dataset.", "Type --dataset too.")
     with open_dataset(config, data_dir) as trained_on, run.lock():
@@ -132,17 +96,21 @@ def judge_run(
     *,
     force: bool = False,
     cached: bool = True,
-    transfer: Transfer | None = None,
+    elsewhere: bool = False,
+    slots: int | None = None,
 ) -> dict[str, Any]:
-    """:func:`evaluate` by a caller that has the configuration, the data and the run's lock."""
+    """:func:`evaluate` by a caller that has the configuration, the data and the run's lock.
+
+    ``elsewhere``: the run was not trained on this data, or with another number of slots.
+    """
     dataset.size(split)  # a split that does not exist has no file either
     objective = trained(run, config).to(host.device)
     # The leaderboard reads the test split; other splits are kept beside it.
     file = run.evaluation if split == "test" else run.path / f"evaluation-{split}.json"
     extra: dict[str, Any] = {}
-    if transfer is not None:
-        slots = transfer.adapt(objective.core)
-        file, extra, cached = transfer.file(run, split, slots), transfer.facts(slots), False
+    if elsewhere:
+        file, extra = _transfer(run, objective.core, dataset, split, slots)
+        cached = False
     model = sha256_of(run.model)
     before = last(file, dataset, split, config.seed, model)
     # Shifted test sets may join a file later, and are no part of its fingerprint.
@@ -183,3 +151,25 @@ def judge_run(
     write_json(file, result)
     prune(run.results_dir)
     return result
+
+
+def _transfer(
+    run: Run, core: Core, dataset: DatasetFile, split: str, slots: int | None
+) -> tuple[Path, dict[str, Any]]:
+    """The file of an evaluation on other data, and its field ``transfer``.
+
+    Sets the core's number of slots; None: objects + 1, unless its weights fix the number.
+    :class:`UserError` where they fix another one than ``slots``.
+    """
+    count = dataset.layout.objects + 1 if slots is None else slots
+    if slots is None and not core.any_slots:
+        say(f"The core keeps the {core.num_slots} slots that its weights hold.")
+        count = core.num_slots
+    set_slots(core, count)
+    # The leaderboard reads the files of the test split.
+    folder = run.path / TRANSFER / ("" if split == "test" else split)
+    folder.mkdir(parents=True, exist_ok=True)
+    info = asdict(dataset_info(dataset))
+    del info["layout"]
+    file = folder / f"{(dataset.recipe or dataset.fingerprint)[:12]}-{count}.json"
+    return file, {"transfer": {"dataset": info, "slots": count}}

@@ -165,7 +165,6 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
     """Where one more value falls in 95 of 100 cases; ``values`` are two or more."""
     from scipy.stats import t
 
-    n, mean = len(values), statistics.fmean(values)
-    quantile = float(t.ppf((1 + LEVEL) / 2, n - 1))
-    half = quantile * statistics.stdev(values) * math.sqrt(1 + 1 / n)
-    return mean - half, mean + half
+    n, spread = len(values), statistics.stdev(values)
+    low, high = t.interval(LEVEL, n - 1, statistics.fmean(values), spread * math.sqrt(1 + 1 / n))
+    return float(low), float(high)

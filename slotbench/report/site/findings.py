@@ -52,8 +52,8 @@ def _lines(best: Sequence[Row], gallery: "Gallery | None") -> "list[tuple[Shown,
     """Rows of the picture: masks, mean and interval; none without a picture."""
     if gallery is None:
         return []
-    seen = {id(one.row): one for one in gallery.shown}
-    shown = [row for row in best if id(row) in seen]
+    seen = {one.row: one for one in gallery.shown}
+    shown = [row for row in best if row in seen]
     # The controls stay when there are too many rows.
     controls = [row for row in shown if row.family == "control"]
     others = [row for row in shown if row not in controls][: MOST_CONTESTANTS - len(controls)]
@@ -61,7 +61,7 @@ def _lines(best: Sequence[Row], gallery: "Gallery | None") -> "list[tuple[Shown,
     for row in shown:
         if row in controls or row in others:
             cell = wording.shown(row, PRIMARY)
-            found.append((seen[id(row)], wording.number(cell.mean), interval(cell)))
+            found.append((seen[row], wording.number(cell.mean), interval(cell)))
     return found
 
 

@@ -18,7 +18,7 @@ from slotbench.results.leaderboard import Board, Row, wording
 from slotbench.results.leaderboard.comparisons import PRIMARY
 from slotbench.results.leaderboard.grouping import by_group
 from slotbench.results.leaderboard.ranks import NOTE as RANK_NOTE
-from slotbench.results.leaderboard.ranks import place_text, standings
+from slotbench.results.leaderboard.ranks import standings
 from slotbench.results.leaderboard.records import Found
 from slotbench.results.leaderboard.scaling import CEILING, FLOOR
 from slotbench.results.run import Run
@@ -63,10 +63,10 @@ def score(value: float | None, text: str, *more: Any) -> list[Any] | None:
 
 def contestants(rows: Sequence[Row]) -> list[Row]:
     """The best row of each objective on the primary measure, best first."""
-    means = {id(row): cell.mean for row in rows if (cell := row.metrics.get(PRIMARY))}
-    scored = [row for row in rows if means.get(id(row)) is not None]
+    cells = ((row, row.metrics.get(PRIMARY)) for row in rows)
+    means = {row: cell.mean for row, cell in cells if cell and cell.mean is not None}
     found: dict[str, Row] = {}
-    for row in sorted(scored, key=lambda row: -(means[id(row)] or 0.0)):
+    for row in sorted(means, key=lambda row: -means[row]):
         found.setdefault(row.objective, row)
     return list(found.values())
 
@@ -97,8 +97,8 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
     ]
     made = []
     for group, rows in groups:
-        first = {id(row) for row in contestants(rows)}
-        places = {id(one.row): (one.rank, place_text(one)) for one in standings(rows, PRIMARY)}
+        first = set(contestants(rows))
+        places = {one.row: (one.rank, one.place) for one in standings(rows, PRIMARY)}
         winners = {key: wording.best(rows, key) for key in metrics}
         found = []
         for place, row in enumerate(rows):
@@ -109,13 +109,13 @@ def board_data(board: Board, links: Mapping[str, str], opening: Any = None) -> D
                 row.settings,
                 *(named[group], row.core, row.family, row.preset),
                 [seeds, str(seeds), "", f"{row.failed} failed" * bool(row.failed)],
-                score(*places.get(id(row), (None, ""))),
+                score(*places.get(row, (None, ""))),
                 *(_metric(row, key, place in winners[key]) for key in metrics),
                 *(score(getattr(row.cost, COSTS[name]), words[name]) for name in costs),
                 words["device"],
             ]
             facts = _row_facts(row, board, links)
-            found.append({"cells": cells, "best": id(row) in first, **facts})
+            found.append({"cells": cells, "best": row in first, **facts})
         made += sorted(found, key=lambda each: not each["best"])
     shown = dict.fromkeys(key for key in (PRIMARY, *board.shown) if key in metrics)
     names = [named[group] for group, _ in groups]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from slotbench.fields import Names
 from slotbench.results.leaderboard import comparisons as pairing
 from slotbench.results.leaderboard import formats, scaling
 from slotbench.results.leaderboard import ranks as placing
-from slotbench.results.leaderboard.collect import COSTS, find, metric_keys
-from slotbench.results.leaderboard.comparisons import OURS, THEIRS, Family, Paired
+from slotbench.results.leaderboard.collect import find
+from slotbench.results.leaderboard.comparisons import Family, Paired
 from slotbench.results.leaderboard.filters import (
     choose,
     nothing_counts,
@@ -24,7 +24,6 @@ from slotbench.results.leaderboard.filters import (
 )
 from slotbench.results.leaderboard.grouping import Row, by_group, rows
 from slotbench.results.leaderboard.records import Found
-from slotbench.results.leaderboard.statistics import EMPTY
 from slotbench.results.leaderboard.verdict import Verdict, notes, verdict
 from slotbench.results.leaderboard.wording import DEFAULT_METRICS, TEST, comparison_lines, lacking
 
@@ -65,11 +64,11 @@ class Board:
         return tuple(filter(self._concerns, pairing.comparisons(self.everything)))
 
     def _concerns(self, pair: Paired) -> bool:
-        return id(pair.row) in self._chosen or id(pair.baseline) in self._chosen
+        return not self._chosen.isdisjoint((pair.row, pair.baseline))
 
     @cached_property
-    def _chosen(self) -> set[int]:
-        return set(map(id, self.raw))
+    def _chosen(self) -> frozenset[Row]:
+        return frozenset(self.raw)
 
     @cached_property
     def families(self) -> tuple[Family, ...]:
@@ -124,22 +123,8 @@ class Board:
             if run.state == "running" and run.status is not None
         )
 
-    def standings(self) -> list[placing.Standing]:
-        """Places on the metrics shown, by dataset and metric."""
-        return [
-            standing
-            for _, members in by_group(self.raw)
-            for metric in self.shown
-            if any(metric in row.metrics for row in members)
-            for standing in placing.standings(members, metric)
-        ]
-
-    def overall(self) -> list[placing.Overall]:
-        """Ranks over all datasets on the metrics shown; empty where there is one dataset."""
-        return placing.overall([rows for _, rows in by_group(self.raw)], self.shown)
-
     def rank_tables(self) -> list[formats.Table]:
-        """:meth:`standings` and :meth:`overall` as tables."""
+        """Ranks on the metrics shown: on each dataset, then over all of them."""
         return list(placing.tables(self.raw, self.shown))
 
     def to_json(self) -> dict[str, Any]:
@@ -148,15 +133,19 @@ class Board:
             {
                 "schema": SCHEMA_VERSION,
                 "rows": [
-                    _row_document(row, members, self.metrics)
+                    formats.row_document(row, members, self.metrics)
                     for _, members in by_group(self.rows)
                     for row in members
                 ],
-                "comparisons": list(map(_pair_document, self.comparisons)),
-                "families": list(map(_pair_document, self.families)),
+                "comparisons": list(map(formats.pair_document, self.comparisons)),
+                "families": list(map(formats.pair_document, self.families)),
                 "verdict": {**vars(self.verdict), "notes": self.notes},
-                "ranks": list(map(_standing_document, self.standings())),
-                "overall": self.overall(),
+                "ranks": [
+                    {"metric": each.metric, **formats.identity(each.row)}
+                    | {"rank": each.rank, "last": each.last, "reason": each.reason}
+                    for each in placing.all_standings(self.raw, self.shown)
+                ],
+                "overall": placing.overall(self.raw, self.shown),
                 "warnings": self.warnings,
                 **({"scale": self.scale} if self.scale else {}),
             }
@@ -174,11 +163,11 @@ class Board:
         Columns: what identifies the row (dataset, core, objective, ...), its family and counts,
         the budget of its tuning, metric, mean, low, high, n, iqm, the parts of the cost, warnings.
         """
-        return _long_form(self.rows, self.metrics).infer_objects()
+        return formats.long_form(self.rows, self.metrics).infer_objects()
 
     def to_csv(self) -> str:
         """:meth:`to_frame` as CSV, safe to open in a spreadsheet."""
-        frame = _long_form(self.rows, self.metrics).map(formats.cell_text)
+        frame = formats.long_form(self.rows, self.metrics).map(formats.cell_text)
         text: str = frame.to_csv(index=False, lineterminator="\n")
         return text
 
@@ -235,8 +224,7 @@ def leaderboard(
     if not everything:
         raise nothing_counts(found, f"in {results_dir}")
     shown = raw = select(everything, found, dataset, core, family, keep)
-    present = [key for key in metric_keys(found) if any(key in row.metrics for row in shown)]
-    wanted = choose(metrics, present)
+    wanted = choose(metrics, sorted({key for row in shown for key in row.metrics}))
     in_table = wanted if metrics else list(DEFAULT_METRICS)
     if scale:
         # Neutral numbers and what no table shows get no notes; JSON and CSV hold all of them.
@@ -252,89 +240,3 @@ def leaderboard(
         scale=scaling.NOTE if scale else "",
         with_ranks=ranks,
     )
-
-
-def _names(row: Row) -> dict[str, Any]:
-    """The fields that identify a row."""
-    names = ("core", "objective", "alignment", "preset", "settings")
-    return {**vars(row.group), **{name: getattr(row, name) for name in names}}
-
-
-def _counts(row: Row) -> dict[str, Any]:
-    """Its family and how many of its seeds count."""
-    counts = {"seeds": len(row.seeds), "failed": row.failed, "published": row.published}
-    return {"family": row.family, "external": row.external, **counts}
-
-
-def _row_document(row: Row, members: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
-    """A row, with every metric of ``members``, the rows of its dataset; null where missing."""
-    cells = {
-        key: vars(row.metrics.get(key, EMPTY))
-        | ({"scaled": row.scales[key]} if key in row.scales else {})
-        for key in metrics
-        if any(key in member.metrics or key in member.scales for member in members)
-    }
-    # FLOPs are there where they were counted.
-    known = {key: of for key, of in vars(row.cost).items() if key != "flops" or of is not None}
-    return {
-        **_names(row),
-        **_counts(row),
-        "tuning": row.config.get("tuning"),
-        "seed_list": row.seeds,
-        "metrics": cells,
-        "cost": known,
-        "warnings": row.warnings,
-    }
-
-
-def _pair_document(pair: Paired) -> dict[str, Any]:
-    """One self-supervised row against a reconstruction row, on one metric."""
-    against, result = pair.baseline, asdict(pair.result)
-    del result["spread"]
-    found = {
-        **_names(pair.row),
-        "budget": pair.row.budget,
-        "against": against.objective,
-        **{f"against_{name}": getattr(against, name) for name in ("core", "preset", "settings")},
-        "metric": pair.metric,
-        "seeds": pair.seeds,
-        **result,
-        "p_corrected": pair.corrected,
-        "verdict": pair.verdict,
-    }
-    if isinstance(pair, Family):
-        found |= {
-            "families": [OURS, THEIRS],
-            "candidates": pair.candidates,
-            "chosen_on": "tuning seeds" if pair.tuned else "the same seeds",
-            "seeds_needed": pair.need,
-        }
-    return found
-
-
-def _standing_document(found: placing.Standing) -> dict[str, Any]:
-    """A place: ``rank`` and ``last`` are the best and the worst that the intervals allow."""
-    place = {"rank": found.rank, "last": found.last, "reason": found.reason}
-    return {"metric": found.metric, **_names(found.row), **place}
-
-
-def _long_form(rows: Sequence[Row], metrics: Sequence[str]) -> "pd.DataFrame":
-    """A line for each row and metric, full precision; missing values are None.
-
-    A row without any of its dataset's metrics (all its runs failed) has one line without metric.
-    """
-    import pandas as pd
-
-    lines = []
-    for _, members in by_group(rows):
-        present = [metric for metric in metrics if any(metric in row.metrics for row in members)]
-        for row in members:
-            tuning = row.config.get("tuning") or {}
-            names = {**_names(row), **_counts(row)}
-            names |= {f"tuning_{name}": tuning.get(name) for name in ("trials", "steps")}
-            rest = {name: getattr(row.cost, name) for name in COSTS}
-            rest["warnings"] = "; ".join(row.warnings)
-            for metric in present or [""]:
-                cell = vars(row.metrics.get(metric, EMPTY))
-                lines.append({**names, "metric": metric, **cell, **rest})
-    return pd.DataFrame(lines, dtype=object)

@@ -12,14 +12,12 @@ from typing import Any
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json, typed
+from slotbench.progress import first_of
 from slotbench.results import COPIES, DOCUMENTS, below, published_bundles, published_files
 from slotbench.results.bundle import check_files, listed
 from slotbench.results.documents import Published
 from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
-
-COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
-"""The fields of ``status.json`` for a run's cost."""
 
 
 def find(results_dir: Path) -> list[Found]:
@@ -75,11 +73,6 @@ def _bundled(bundle: Path) -> Iterator[Found]:
         run = next(read(path, name))
         run.published = True
         yield run
-
-
-def metric_keys(found: Iterable[Found]) -> list[str]:
-    """The metrics that runs which count have, sorted."""
-    return sorted({key for run in found if run.counts for key in run.versions})
 
 
 def _published(file: Path, name: str) -> Iterator[Found]:
@@ -181,6 +174,5 @@ def _newest_versions(found: Iterable[Found]) -> None:
             run.values = {key: value for key, value in run.values.items() if key not in old}
             run.versions = {key: value for key, value in run.versions.items() if key not in old}
             run.counts = bool(run.versions)
-            names = ", ".join(sorted(old)[:3])
-            names += f" and {len(old) - 3} more" if len(old) > 3 else ""
+            names = first_of(sorted(old), 3)
             run.problems.append(f"is stale, of an older version of {names}: left out.{run.again}")

@@ -53,6 +53,10 @@ class Cost:
     """Floating point operations of the whole training, where they were counted."""
 
 
+COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
+"""The fields of :class:`Cost` in the order of CSV; ``status.json`` has the same."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How a row's number on one metric was scaled."""
@@ -84,9 +88,9 @@ class Summaries(Mapping[str, Summary]):
         return len(self._values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """One configuration, all seeds."""
+    """One configuration, all seeds; equal to itself alone."""
 
     group: Group
     core: str
@@ -234,8 +238,7 @@ def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
         values = [value for value in values if value is not None]
         return sum(values) / len(values) if values else None
 
-    names = ("steps", "seconds", "images_per_second", "parameters", "flops")
-    cost = Cost(**{name: mean(name) for name in names}, device=device)
+    cost = Cost(**{name: mean(name) for name in COSTS[:-1]}, device=device)
     mixed = f"cost is of the {count} of {len(runs)} runs on {device or 'an unknown device'}"
     return cost, [mixed] if len(devices) > 1 else []
 

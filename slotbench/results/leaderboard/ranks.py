@@ -13,8 +13,8 @@ from itertools import groupby, product
 
 from slotbench.evaluation.groups import direction
 from slotbench.grid import Cell, Table
-from slotbench.results.leaderboard.grouping import Row, by_group
-from slotbench.results.leaderboard.statistics import EMPTY, LEAST_FOR_A_CLAIM
+from slotbench.results.leaderboard.grouping import Group, Row, by_group
+from slotbench.results.leaderboard.statistics import EMPTY, LEAST_FOR_A_CLAIM, Summary
 from slotbench.results.leaderboard.wording import MISSING, interval, number, titles
 
 NOTE = (
@@ -35,6 +35,20 @@ class Standing:
     reason: str
     """Why there is no rank; "" where there is one."""
 
+    @property
+    def place(self) -> str:
+        """``1``, or ``1-3`` where the intervals allow several places."""
+        if self.rank is None:
+            return MISSING
+        return str(self.rank) if self.rank == self.last else f"{self.rank}-{self.last}"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its place, name, mean, interval or reason, and number of seeds."""
+        found = self.row.metrics.get(self.metric, EMPTY)
+        span = interval(found) or self.reason
+        return self.place, self.row.label, number(found.mean), span, str(found.n)
+
 
 @dataclass(frozen=True)
 class Overall:
@@ -47,6 +61,11 @@ class Overall:
     mean: float | None
     """Mean rank; None unless it is ranked on every dataset."""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its mean rank, its name, and its rank on each dataset."""
+        return number(self.mean), self.label, *(str(rank or MISSING) for rank in self.ranks)
+
 
 def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
     """The places of ``rows``, which share their data, best first; without a rank last.
@@ -56,7 +75,7 @@ def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
     sign = direction(metric)
     if sign == 0:
         return []
-    spans = [_span(row, metric, sign) for row in rows]
+    spans = [_span(row.metrics.get(metric, EMPTY), sign) for row in rows]
     known = list(filter(None, spans))
     lows, highs = (sorted(each[end] for each in known) for end in (0, 1))
     found = []
@@ -67,23 +86,37 @@ def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
             rank = 1 + len(known) - bisect_right(lows, span[1])
             last = len(known) - bisect_left(highs, span[0])
             found.append(Standing(row, metric, rank, last, ""))
-    return sorted(found, key=lambda standing: _order(standing, sign))
+
+    def order(found: Standing) -> tuple[bool, int, int, float, str]:
+        mean = found.row.metrics.get(metric, EMPTY).mean or 0.0
+        place = (found.rank is None, found.rank or 0, found.last or 0)
+        return *place, -sign * mean, found.row.label
+
+    return sorted(found, key=order)
 
 
-def overall(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Overall]:
-    """Ranks over datasets on each metric, best mean rank first; empty where there is one dataset.
+def all_standings(rows: Sequence[Row], metrics: Sequence[str]) -> list[Standing]:
+    """:func:`standings` for each dataset and each metric that one of its rows has."""
+    return [
+        standing
+        for (_, members), metric in product(by_group(rows), metrics)
+        if any(metric in row.metrics for row in members)
+        for standing in standings(members, metric)
+    ]
 
-    ``groups`` are the rows of each dataset.
-    """
+
+def overall(rows: Sequence[Row], metrics: Sequence[str]) -> list[Overall]:
+    """Ranks over datasets on each metric, best mean rank first; empty for a single dataset."""
+    groups = by_group(rows)
     found: list[Overall] = []
     for metric in metrics if len(groups) > 1 else ():
-        ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
-        for place, rows in enumerate(groups):
-            for standing in standings(rows, metric):
-                ranks[standing.row.label][place] = standing.rank
+        ranks: dict[str, dict[Group, int | None]] = defaultdict(dict)
+        for group, members in groups:
+            for standing in standings(members, metric):
+                ranks[standing.row.label][group] = standing.rank
         each = []
         for label, known in ranks.items():
-            places = tuple(known.get(place) for place in range(len(groups)))
+            places = tuple(known.get(group) for group, _ in groups)
             present = [rank for rank in places if rank is not None]
             mean = sum(present) / len(present) if len(present) == len(groups) else None
             each.append(Overall(label, metric, places, mean))
@@ -93,43 +126,23 @@ def overall(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[Ove
 
 def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
     """A table a dataset and metric, then one a metric over all datasets."""
-    groups = by_group(rows)
-    named = titles([group for group, _ in groups])
+    named = titles([group for group, _ in by_group(rows)])
     heads = ["rank", "row", "mean", "interval", "seeds"]
-    for (group, members), metric in product(groups, metrics):
-        if any(metric in row.metrics for row in members) and (found := standings(members, metric)):
-            cells = [list(map(Cell, (place_text(each), *_texts(each)))) for each in found]
-            yield Table(f"{metric} · {named[group]}", heads, cells, labels=2)
-    places = overall([members for _, members in groups], metrics)
-    for metric, over in groupby(places, lambda place: place.metric):
+    ranked = groupby(all_standings(rows, metrics), lambda each: (each.metric, each.row.group))
+    for (metric, group), members in ranked:
+        cells = [list(map(Cell, one.texts)) for one in members]
+        yield Table(f"{metric} · {named[group]}", heads, cells, labels=2)
+    for metric, over in groupby(overall(rows, metrics), lambda place: place.metric):
         # Rows of one dataset have no mean rank.
-        lines = [
-            (number(each.mean), each.label, *(str(rank or MISSING) for rank in each.ranks))
-            for each in over
-            if sum(rank is not None for rank in each.ranks) > 1
-        ]
-        if lines:
+        several = [each for each in over if sum(rank is not None for rank in each.ranks) > 1]
+        if several:
             heads = ["mean rank", "row", *named.values()]
-            cells = [list(map(Cell, texts)) for texts in lines]
+            cells = [list(map(Cell, each.texts)) for each in several]
             yield Table(f"{metric} · over {len(named)} datasets", heads, cells, labels=2)
 
 
-def place_text(standing: Standing) -> str:
-    """``1``, or ``1-3`` where the intervals allow several places."""
-    first, last = standing.rank, standing.last
-    if first is None:
-        return MISSING
-    return str(first) if first == last else f"{first}-{last}"
-
-
-def _texts(standing: Standing) -> tuple[str, ...]:
-    row, summary = standing.row, standing.row.metrics.get(standing.metric, EMPTY)
-    return row.label, number(summary.mean), interval(summary) or standing.reason, str(summary.n)
-
-
-def _span(row: Row, metric: str, sign: int) -> tuple[float, float] | None:
+def _span(found: Summary, sign: int) -> tuple[float, float] | None:
     """The interval, turned so that higher is better."""
-    found = row.metrics.get(metric, EMPTY)
     if found.n < LEAST_FOR_A_CLAIM or found.low is None or found.high is None:
         return None
     return (found.low, found.high) if sign > 0 else (-found.high, -found.low)
@@ -140,9 +153,3 @@ def _reason(row: Row, metric: str) -> str:
     if n == 0:
         return "failed" if row.failed and not row.seeds else "missing"
     return f"too few seeds ({n} of {LEAST_FOR_A_CLAIM})"
-
-
-def _order(found: Standing, sign: int) -> tuple[bool, int, int, float, str]:
-    mean = found.row.metrics.get(found.metric, EMPTY).mean or 0.0
-    place = (found.rank is None, found.rank or 0, found.last or 0)
-    return *place, -sign * mean, found.row.label

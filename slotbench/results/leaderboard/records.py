@@ -5,6 +5,7 @@ A bad run raises nothing: its faults stand in its ``problems``.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -113,13 +114,12 @@ def read(path: Path, name: str, option: str = "") -> Iterator[Found]:
     except (UserError, OSError) as error:
         yield unreadable(name, error, path)
         return
-    evaluation: documents.Evaluation | str | None
+    evaluation: documents.Evaluation | str | None = None
     try:
         evaluation = read_document(f"{path}/evaluation.json", documents.Evaluation)
     except (UserError, OSError) as error:
-        # A link that dangles is there, and cannot be read.
-        file = path / "evaluation.json"
-        evaluation = _reason(error, path) if file.exists() or file.is_symlink() else None
+        if os.path.lexists(path / "evaluation.json"):  # also a link to nowhere
+            evaluation = _reason(error, path)
     yield describe(name, config, status, evaluation, path, option)
     for place in inside(f"{path}/{TRANSFER}", folders=False):
         if not place.endswith(".json"):
@@ -160,13 +160,12 @@ def describe(
     path: Path | None = None,
     option: str = "",
 ) -> Found:
-    """A run; ``evaluation`` is None where there is none, and text that names its fault.
+    """A run. ``evaluation`` is None where there is none, or says why it cannot be read.
 
-    ``path`` is its directory; without one it is a published record.
+    ``path`` is its directory; a published record has none.
     """
-    found = Found(plain(name), path is None, status.state, status.reason, status=status, path=path)
-    found.option = option
-    found.warnings = list(status.warnings)
+    found = Found(plain(name), path is None, status.state, status.reason, option=option, path=path)
+    found.status, found.warnings = status, list(status.warnings)
     try:
         _identify(found, parse_document(config, documents.Config, "config.json"), config)
     except UserError as error:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from slotbench.evaluation.groups import direction
+from slotbench.progress import first_of
 from slotbench.results.leaderboard.grouping import Group, Row, Scale
 from slotbench.results.leaderboard.statistics import EMPTY, Summary
 
@@ -88,8 +89,7 @@ def _notes(row: Row, scales: dict[str, Scale], ends: Sequence[Row | None]) -> li
     lines = []
     for reason in dict.fromkeys(scale.reason for scale in scales.values() if scale.reason):
         metrics = [metric for metric, scale in scales.items() if scale.reason == reason]
-        more = f" and {len(metrics) - 3} more" if len(metrics) > 3 else ""
-        lines.append(f"not scaled, {reason}: {', '.join(metrics[:3])}{more}")
+        lines.append(f"not scaled, {reason}: {first_of(metrics, 3)}")
     for role, end in zip(ROLES.values(), ends, strict=True):
         if end is not None and (end.core, end.preset) != (row.core, row.preset):
             lines.append(f"{role}: {end.label}")

@@ -99,11 +99,11 @@ def _page(
     board: Board, console: Console, chosen: Sequence[Row], *, wide: bool, short: bool
 ) -> Lines:
     """The page with the chosen rows; ``short``: the default one."""
-    kept, notes, headings = set(map(id, chosen)), list[str](), set[str]()
+    kept, notes, headings = set(chosen), list[str](), set[str]()
     groups = by_group(board.rows)
     named = wording.titles([group for group, _ in groups])
     for group, members in groups:
-        rows = [row for row in ranked(members, board) if id(row) in kept]
+        rows = [row for row in ranked(members, board) if row in kept]
         if rows:
             metrics = board.shown if wide or board.asked else compact_metrics(members, board)
             if wide:
@@ -135,10 +135,10 @@ def _page(
     yield from sentence
 
 
-def _more_rows(board: Board, kept: set[int]) -> Iterator[str]:
+def _more_rows(board: Board, kept: set[Row]) -> Iterator[str]:
     """How many rows, and datasets, the tables do not have."""
-    left = [row for row in board.rows if id(row) not in kept]
-    hidden = {row.group for row in left} - {row.group for row in board.rows if id(row) in kept}
+    left = [row for row in board.rows if row not in kept]
+    hidden = {row.group for row in left} - {row.group for row in kept}
     others = sum(row.group in hidden for row in left)
     where = f" on {counted(len(hidden), 'other dataset')}" if hidden else ""
     if 0 < others < len(left):

@@ -203,21 +203,17 @@ def _further(clear: Sequence[Family]) -> list[str]:
 
 def _losses(paired: Sequence[Paired]) -> list[str]:
     """Failed runs and seeds without a partner; leaving them out may favour a family."""
-    rows = {id(row): row for pair in paired for row in (pair.row, pair.baseline)}.values()
-    lines = []
-    failed: Counter[str] = Counter()
-    for row in rows:
+    failed, alone = Counter[str](), set[tuple[Row, int]]()
+    for row in dict.fromkeys(row for pair in paired for row in (pair.row, pair.baseline)):
         failed[row.family] += row.failed
+    for pair in paired:
+        for row, other in ((pair.row, pair.baseline), (pair.baseline, pair.row)):
+            seeds, theirs = (side.values.get(pair.metric, {}).keys() for side in (row, other))
+            alone.update((row, seed) for seed in seeds - theirs)
+    lines = []
     if failed.total():
         counts = " and ".join(f"{count} of {name}" for name, count in failed.items() if count)
         lines.append(f"Failed runs, which are in no mean: {counts}.")
-    alone = {
-        (id(row), seed)
-        for pair in paired
-        for row, other in ((pair.row, pair.baseline), (pair.baseline, pair.row))
-        for seed in row.values.get(pair.metric, {}).keys() - set(pair.seeds)
-        if seed not in other.values.get(pair.metric, {})
-    }
     if alone:
         said = counted(len(alone), "run")
         lines.append(f"Not compared, because the other side lacks the seed: {said}.")
