@@ -64,13 +64,15 @@ class Ray(Engine):
         except known.OutOfMemoryError:
             return Ended(run, "failed", "killed by Ray: the node ran out of memory")
         except (known.WorkerCrashedError, known.NodeDiedError, known.ObjectLostError) as error:
-            return Ended(run, "stopped", f"Ray lost the process that ran it ({_name(error)})")
+            return Ended(
+                run, "stopped", f"Ray lost the process that ran it ({type(error).__name__})"
+            )
         except known.RayError as error:
             if not self.ray.is_initialized():
                 raise SlotbenchError(
                     "Ray has stopped.", "Run the suite again; its finished runs are kept."
                 ) from error
-            return Ended(run, "stopped", f"Ray: {_name(error)}")
+            return Ended(run, "stopped", f"Ray: {type(error).__name__}")
 
     def cancel(self) -> None:
         for reference in self._running:
@@ -88,7 +90,3 @@ def carry_out(task: dict[str, Any], threads: int) -> tuple[str, str, str]:
     """Run a cell's process in a Ray worker until it ends; returns (run, outcome, reason)."""
     ended = CellProcess(Task(**task), engines.environment(threads)).wait()
     return ended.run, ended.outcome, ended.reason
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import zipfile
 
@@ -30,33 +31,28 @@ def test_the_same_runs_give_the_same_archive(command, run, tmp_path):
         assert len(archive.namelist()) == 1 + len(FILES)
 
 
-def test_records_without_weights_stand_on_the_leaderboard(command, run, results):
+@pytest.mark.parametrize("kind", ["run", "baseline"])
+def test_records_without_weights_stand_on_the_leaderboard(
+    kind, results, run, blocks, command, refused
+):
     environment = json.loads((run / "environment.json").read_text())
     environment["plugins"] = [{"file": "/home/me/mine.py", "names": ["objectives/mine"]}]
     (run / "environment.json").write_text(json.dumps(environment))
+    if kind == "baseline":
+        shutil.rmtree(results / "runs")
+        words = ("--baseline", "kmeans", "--dataset", "clevr", "--metrics", "segmentation")
+        assert command("evaluate", *words, "--data-dir", blocks)[0] == 0
+        (run,) = results.glob("baselines/*/*")
+        told = refused("publish", run, "--out", results / "published" / "mine.zip")
+        assert "--out NAME.json" in told
     here = leaderboard(results).to_json()["rows"]
     out = results / "published" / "mine.json"
-    assert command("publish", run.name, "--out", str(out))[0] == 0
+    assert command("publish", run, "--out", out)[0] == 0
     (record,) = json.loads(out.read_text())
-    assert record["environment"]["plugins"][0]["file"] == "mine.py"
-    shutil.rmtree(results / "runs")
-    there = leaderboard(results).to_json()["rows"]
-    assert [row.pop("published") for row in (*here, *there)] == [0, 1]
-    assert there == here
-
-
-def test_a_baseline_is_published_as_a_record_and_stands_in_no_bundle(
-    results, blocks, command, refused
-):
-    words = ("--baseline", "kmeans", "--dataset", "clevr", "--metrics", "segmentation")
-    shutil.rmtree(results / "runs")
-    assert command("evaluate", *words, "--data-dir", str(blocks))[0] == 0
-    here = leaderboard(results).to_json()["rows"]
-    (entry,) = results.glob("baselines/*/*")
-    told = refused("publish", entry, "--out", results / "published" / "b.zip")
-    assert "--out NAME.json" in told
-    assert command("publish", str(entry), "--out", str(results / "published" / "b.json"))[0] == 0
-    shutil.rmtree(entry)
+    assert [each["file"] for each in record["environment"]["plugins"]] == ["mine.py"][
+        : kind == "run"
+    ]
+    shutil.rmtree(run)
     there = leaderboard(results).to_json()["rows"]
     assert [row.pop("published") for row in (*here, *there)] == [0, 1]
     assert there == here
@@ -122,28 +118,26 @@ def test_a_disk_that_fills_up_leaves_nothing(run, tmp_path, name, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_a_link_is_not_followed_out_of_the_run(run, tmp_path):
-    copy = tmp_path / "runs" / run.name
-    shutil.copytree(run, copy)
+def link_out(run, copy):
     (copy / "model.safetensors").unlink()
     (copy / "model.safetensors").symlink_to(run / "model.safetensors")
-    with pytest.raises(UserError, match="is a link"):
-        publish([Run(copy)], tmp_path / "bundle.zip")
-    assert not (tmp_path / "bundle.zip").exists()
+    return [Run(copy)]
 
 
-def test_two_runs_that_would_be_one_folder_of_the_bundle_are_refused(run, tmp_path):
-    copy = tmp_path / "other" / "/".join(run.parts[-4:])
-    shutil.copytree(run, copy)
-    with pytest.raises(UserError, match="would be one folder of the bundle"):
-        publish([Run(run), Run(copy)], tmp_path / "bundle.zip")
-    assert not (tmp_path / "bundle.zip").exists()
+REFUSED = {
+    "is a link": (link_out, "bundle.zip"),
+    "would be one folder of the bundle": (lambda *two: list(map(Run, two)), "bundle.zip"),
+    "a folder is written here, and .gz promises": (lambda run, _: [Run(run)], "bundle.tar.gz"),
+}
 
 
-def test_no_folder_gets_the_name_of_an_archive(run, tmp_path):
-    with pytest.raises(UserError, match=r"a folder is written here, and \.gz promises"):
-        publish([Run(run)], tmp_path / "bundle.tar.gz")
-    assert not (tmp_path / "bundle.tar.gz").exists()
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_a_bundle_leaves_none(run, tmp_path, message):
+    runs, name = REFUSED[message]
+    copy = shutil.copytree(run, tmp_path / "other" / "/".join(run.parts[-4:]))
+    with pytest.raises(UserError, match=re.escape(message)):
+        publish(runs(run, copy), tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):

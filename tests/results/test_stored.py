@@ -36,12 +36,19 @@ def passes(monkeypatch):
     return seen
 
 
-def test_evaluate_computes_what_is_missing(trained, blocks, passes, capsys, monkeypatch):
-    def evaluate(metrics, **options):
-        passes.clear()
-        return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics, **options)
+@pytest.fixture
+def evaluate(trained, blocks, passes):
+    """Judges the run by groups of metrics; ``passes`` are then those of this evaluation."""
 
-    first = evaluate("segmentation")
+    def call(metrics="segmentation", split="test", **options):
+        passes.clear()
+        return judge.evaluate(trained, CPU, blocks, split=split, metrics=metrics, **options)
+
+    return call
+
+
+def test_evaluate_computes_what_is_missing(trained, evaluate, passes, capsys, monkeypatch):
+    first = evaluate()
     assert passes == ["test"]
     assert set(first["metrics"]) == {f"{name}/attention" for name in METRICS}
     assert read_json(trained.evaluation) == first
@@ -67,11 +74,7 @@ def test_evaluate_computes_what_is_missing(trained, blocks, passes, capsys, monk
     assert "health/slot_cosine" not in newer["metrics"]
 
 
-def test_force_and_no_cache(trained, blocks, passes):
-    def evaluate(**options):
-        passes.clear()
-        return judge.evaluate(trained, CPU, blocks, split="test", metrics="segmentation", **options)
-
+def test_force_and_no_cache(trained, evaluate, passes):
     first, kept = evaluate(force=True), trained.path / "cache" / "test.npz"
     assert (passes, kept.is_file()) == (["test"], True)
     assert evaluate(force=True) == first
@@ -81,12 +84,9 @@ def test_force_and_no_cache(trained, blocks, passes):
     assert not kept.exists()
 
 
-def test_an_evaluation_of_something_else_or_a_damaged_one_is_not_kept(trained, blocks):
-    def evaluate(metrics):
-        return judge.evaluate(trained, CPU, blocks, split="test", metrics=metrics)
-
+def test_an_evaluation_of_something_else_or_a_damaged_one_is_not_kept(trained, evaluate):
     trained.evaluation.unlink(missing_ok=True)
-    first = evaluate("segmentation")
+    first = evaluate()
     for field, other in {"model": "x", "fingerprint": "x", "seed": 7, "groups": {}}.items():
         write_json(trained.evaluation, {**first, field: other, "metrics": {}})
         both = evaluate("health,segmentation")
@@ -94,9 +94,8 @@ def test_an_evaluation_of_something_else_or_a_damaged_one_is_not_kept(trained, b
     for field in ("images", "objects", "slots"):
         assert merged({**both, field: 7}, first) == first
     trained.evaluation.write_text("{")
-    assert evaluate("segmentation") == first
-    other = judge.evaluate(trained, CPU, blocks, split="val", metrics="segmentation")
-    assert other["split"] == "val"
+    assert evaluate() == first
+    assert evaluate(split="val")["split"] == "val"
     assert read_json(trained.evaluation) == first
 
 

@@ -9,9 +9,10 @@ from slotbench.grid import Cell, Table
 from slotbench.results.leaderboard import wording
 from slotbench.results.leaderboard.board import Board
 from slotbench.results.leaderboard.comparisons import PRIMARY
+from slotbench.results.leaderboard.formats import metric_cell
 from slotbench.results.leaderboard.grouping import Group, Row, by_group, settled
 from slotbench.results.leaderboard.records import TRANSFER
-from slotbench.results.leaderboard.wording import MISSING, fewer, interval, number
+from slotbench.results.leaderboard.wording import MISSING
 
 SHORT = {
     PRIMARY: "FG-ARI",
@@ -81,12 +82,9 @@ def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, sp
     shared = _shared(rows)
     cells = [[Cell(_name(row, shared)), Cell(_seeds(row))] for row in rows]
     for metric in metrics:
-        winners = wording.best(rows, metric)
+        span, winners = spans or metric == PRIMARY, wording.best(rows, metric)
         for k, row in enumerate(rows):
-            found = wording.shown(row, metric)
-            ends = interval(found) if spans or metric == PRIMARY else ""
-            small = tuple(filter(None, (ends, fewer(row, metric))))
-            cells[k].append(Cell(number(found.mean), small, k in winners))
+            cells[k].append(metric_cell(row, metric, best=k in winners, span=span))
     for line, row in zip(cells, rows, strict=True):
         seconds = row.cost.seconds
         line.append(Cell(MISSING if seconds is None else f"{seconds / 60:,.1f}"))

@@ -176,11 +176,7 @@ def _corrected(found: list[Pair]) -> list[Pair]:
     """With Holm's correction over the primary measure, and one over the secondary measures."""
     for primary in (True, False):
         pairs = [pair for pair in found if (pair.metric == PRIMARY) == primary]
-        p_values = [pair.result.p for pair in pairs]
-        grown = [
-            None if p is None else min(1.0, p * pair.factor)
-            for p, pair in zip(p_values, pairs, strict=True)
-        ]
-        for pair, p in zip(pairs, statistics.holm(grown), strict=True):
-            pair.corrected = p
+        p_values = [(p := pair.result.p) and min(1.0, p * pair.factor) for pair in pairs]
+        for pair, corrected in zip(pairs, statistics.holm(p_values), strict=True):
+            pair.corrected = corrected
     return found

@@ -58,7 +58,7 @@ def row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
             Cell(row.tuned or MISSING),
             Cell(str(len(row.seeds)), (f"({row.published} published)",) if row.published else ()),
             Cell(str(row.failed)),
-            *(metric_cell(row, metric, best=k in marked[metric]) for metric in wanted),
+            *(metric_cell(row, metric, iqm=True, best=k in marked[metric]) for metric in wanted),
             *map(Cell, costs[k].values()),
         ]
         for k, row in enumerate(rows)
@@ -68,14 +68,12 @@ def row_table(title: str, rows: Sequence[Row], metrics: Sequence[str]) -> Table:
     return Table(title, [*labels, *wanted, *costs[0]], cells, notes, 5, text_last=True)
 
 
-def metric_cell(row: Row, metric: str, *, best: bool) -> Cell:
+def metric_cell(row: Row, metric: str, *, best: bool, span: bool = True, iqm: bool = False) -> Cell:
     """Mean, interval, inter-quartile mean, and the number of seeds where some lack the metric."""
-    if metric not in row.metrics:
-        return Cell(MISSING)
     found = wording.shown(row, metric)
-    iqm = "" if found.iqm is None else f"IQM {number(found.iqm)}"
-    small = tuple(filter(None, (interval(found), iqm, fewer(row, metric))))
-    return Cell(number(found.mean), small, best)
+    middle = f"IQM {number(found.iqm)}" if iqm and found.iqm is not None else ""
+    small = (interval(found) if span else "", middle, fewer(row, metric))
+    return Cell(number(found.mean), tuple(filter(None, small)), best)
 
 
 def markdown_text(text: str) -> str:
