@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 from slotbench.errors import SlotbenchError, UserError
 
@@ -117,15 +117,36 @@ def parse_document(document: Any, model: type[Model], label: str, advice: str = 
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        said = _SAID.get(first["type"], said if said[:2].isupper() else said[:1].lower() + said[1:])
-        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        errors, faults = error.errors(), dict[str, list[str]]()
+        for each in errors:
+            faults.setdefault(_place(document, each), []).append(_said(each))
+        first = errors[0]
+        field, said = next((place, " or ".join(several)) for place, several in faults.items())
+        said = said.replace(" or should be ", " or ")
+        more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
         if first["loc"] == ("schema",) and isinstance(first["input"], int):
             said += f", not {first['input']}"
             advice = "It is of another version of slotbench: install that one."
         raise UserError(f"{label}: {f'{field} {said}'.strip()}{more}.", advice) from None
+
+
+def _place(document: Any, error: ErrorDetails) -> str:
+    """The field of an error, without pydantic's names for the types of a union."""
+    keys = []
+    for key in error["loc"]:
+        known = isinstance(document, dict) and key in document
+        if isinstance(document, list):
+            known = key in range(len(document))
+        if known or error["type"] == "missing":
+            keys.append(str(key))
+            document = document[key] if known else None
+    return ".".join(keys)
+
+
+def _said(error: ErrorDetails) -> str:
+    """What is wrong, in our words."""
+    said = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return _SAID.get(error["type"], said if said[:2].isupper() else said[:1].lower() + said[1:])
 
 
 def no_file(path: Path) -> str:

@@ -101,6 +101,11 @@ MISTAKES = {
     "budget": (f"budget = '3:minutes'\n{AXES}", "Unknown unit of budget"),
     "preset": (f"{AXES}[fixed]\npreset = 'quik'\n", "Did you mean 'quick'"),
     "both": (f"{AXES}[fixed]\nobjective = 'byol'\n", "is both an axis and fixed"),
+    "metrics of a type": (
+        f"metrics = 5\n{AXES}",
+        "metrics should be a valid string or a valid list",
+    ),
+    "a size": (f"{AXES}[prepare]\ntrain = {{a = 1}}\n", r"prepare\.train should be a valid string"),
     "metrics": (f"metrics = 'segmentatio'\n{AXES}", "Did you mean 'segmentation'"),
     "skip other": (f"{AXES}[[skip]]\ncore = 'kmeans'\n", "Unknown axis in skip 1"),
     "skip seed": (f"seeds = 2\n{AXES}[[skip]]\nseed = ['0']\n", """'"0"'. Did you mean '0'"""),
