@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import typer
-from mkdocs.structure.files import File
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
 
 from slotbench import registry
-from slotbench.cli import app
+from slotbench.cli.actions import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -19,7 +21,7 @@ PAGES = {
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#]+)(#[^)]*)?\)")
 
 
-def on_files(files, config):
+def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     made = {page: (ROOT / name).read_text() for name, page in PAGES.items()}
     made |= {"names.md": names(), "commands.md": commands()}
@@ -28,10 +30,10 @@ def on_files(files, config):
     return files
 
 
-def on_page_markdown(markdown, files, **_):
+def on_page_markdown(markdown: str, files: Files, **_: Any) -> str:
     """Let links of the repository work on the site; links to code lose their target."""
 
-    def moved(found):
+    def moved(found: re.Match[str]) -> str:
         text, target, anchor = found.groups()
         name = target.removeprefix("../").removeprefix("docs/")
         name = PAGES.get(name, name)
@@ -42,7 +44,7 @@ def on_page_markdown(markdown, files, **_):
     return LINK.sub(moved, markdown)
 
 
-def names():
+def names() -> str:
     """Every registered name with its summary and source, and a metric's keys."""
     lines = ["# Names", "", "`slotbench list` prints these; plugins add to them.", ""]
     for kind in registry.KINDS:
@@ -62,7 +64,7 @@ def names():
     return "\n".join(lines)
 
 
-def commands():
+def commands() -> str:
     """Every command with its help and its options."""
     lines = ["# Commands", "", "`slotbench COMMAND --help` prints the same.", ""]
     for name, command in sorted(_leaves(typer.main.get_command(app), "slotbench")):
@@ -84,7 +86,7 @@ def commands():
     return "\n".join(lines)
 
 
-def _leaves(command, name):
+def _leaves(command: Any, name: str) -> list[tuple[str, Any]]:
     inside = getattr(command, "commands", None)
     if inside is None:
         return [(name, command)]

@@ -120,8 +120,8 @@ def discs(n: int, seed: str, content: str) -> tuple[Array, Array, Array]:
     last slot holds the brightness of the ground.
     """
     draw = numpy_generator("docs", "discs", seed)
-    place = np.stack([draw.permutation(9)[:3] for _ in range(n)])
-    place = np.stack([place % 3, place // 3], axis=2) * 10 + draw.uniform(4, 8, (n, 3, 2))
+    cell = np.stack([draw.permutation(9)[:3] for _ in range(n)])
+    place = np.stack([cell % 3, cell // 3], axis=2) * 10 + draw.uniform(4, 8, (n, 3, 2))
     color = draw.integers(0, 3, (n, 3))
     rows, columns = np.mgrid[:32, :32]
     bright = draw.uniform(-1, 1, n)

@@ -45,12 +45,14 @@ Array = np.ndarray
 def disc(x: float, y: float, radius: float) -> Array:
     """bool (64, 64)."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    inside: Array = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    return inside
 
 
 def square(x: float, y: float, radius: float) -> Array:
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    return (abs(columns - x) <= radius) & (abs(rows - y) <= radius)
+    inside: Array = (abs(columns - x) <= radius) & (abs(rows - y) <= radius)
+    return inside
 
 
 def scene(*objects: Array) -> Array:
@@ -335,7 +337,7 @@ def shifts() -> Image.Image:
 
 def decoder_probe() -> Image.Image:
     """A decoder trained on frozen slots: its masks of one image it has not seen."""
-    cases = []
+    cases = list[Image.Image]()
     for heading, content, good in (
         ("each slot holds one object", "own", True),
         ("each slot holds the mean of all", "mean", False),

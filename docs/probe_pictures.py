@@ -11,16 +11,16 @@ from slotbench.evaluation.set_prediction import ObjectSets, average_precision
 from slotbench.report.canvas import (
     FAINT,
     INK,
-    RIGHT,
     RULE,
     SMALL,
     TEXT,
-    WRONG,
+    Color,
     beside,
     blank,
     cross,
     line_height,
     paragraph,
+    photo,
     stacked,
     tick,
     write,
@@ -34,7 +34,7 @@ PLOT = 220
 def case(heading: str, good: bool, plot: Image.Image, lines: list[str]) -> Image.Image:
     """A plot under its heading with a mark, numbers below."""
     head = blank(PLOT, line_height(SMALL) * 2)
-    (tick if good else cross)(ImageDraw.Draw(head), 1, 4, 10, RIGHT if good else WRONG)
+    (tick if good else cross)(ImageDraw.Draw(head), 1, 4, 10)
     head.paste(paragraph(heading, PLOT - 20, SMALL), (18, 0))
     return stacked([head, plot, *(paragraph(line, PLOT, TEXT) for line in lines)], gap=3)
 
@@ -49,7 +49,7 @@ def properties() -> Image.Image:
         ("each slot holds its own object", "own", colors, True),
         ("each slot holds the next object", "neighbour", (*colors[1:], colors[0]), False),
     ):
-        picture = shared.photo(shared.painted(), PLOT)
+        picture = photo(shared.painted(), PLOT)
         pen = ImageDraw.Draw(picture)
         for (x, y, _), word, true in zip(shared.PLACES, said, colors, strict=True):
             at = ((x + 0.5) * PLOT / shared.SIDE, (y + 0.5) * PLOT / shared.SIDE)
@@ -66,7 +66,7 @@ def properties() -> Image.Image:
 def _word(pen: ImageDraw.ImageDraw, at: tuple[float, float], word: str, right: bool) -> None:
     x, y = at
     pen.rectangle([(x - 34, y - 10), (x + 34, y + 10)], fill=(255, 255, 255), outline=INK)
-    (tick if right else cross)(pen, x - 29, y - 5, 9, RIGHT if right else WRONG)
+    (tick if right else cross)(pen, x - 29, y - 5, 9)
     write(pen, (x + 7, y), word, SMALL, INK, "mm")
 
 
@@ -108,9 +108,14 @@ def _scatter(points: Array, counts: Array) -> Image.Image:
     low, high = points.min(axis=0), points.max(axis=0)
     for (x, y), count in zip((points - low) / (high - low), counts, strict=True):
         at = (14 + x * (PLOT - 28), PLOT - 14 - y * (PLOT - 28))
-        color = tuple(int(part) for part in PALETTE[{3: 4, 4: 5, 5: 2}[int(count)]])
-        write(pen, at, str(count), TEXT, color, "mm")
+        write(pen, at, str(count), TEXT, _color({3: 4, 4: 5, 5: 2}[int(count)]), "mm")
     return plot
+
+
+def _color(index: int) -> Color:
+    """A colour of the palette."""
+    red, green, blue = map(int, PALETTE[index])
+    return red, green, blue
 
 
 def _frame() -> Image.Image:
@@ -157,22 +162,20 @@ def _plane(predicted: ObjectSets, truth: ObjectSets, image: int = 5) -> Image.Im
         _dot(pen, x, y, int(kind))
     for (x, y), kind in zip(predicted.position[image], predicted.classes[image, :, 0], strict=True):
         x, y = PLOT / 2 + x * scale, PLOT / 2 - y * scale
-        color = tuple(int(part) for part in PALETTE[(4, 5)[int(kind)]])
-        cross(pen, x - 4, y - 4, 8, color)
+        cross(pen, x - 4, y - 4, 8, _color((4, 5)[int(kind)]))
     return plot
 
 
 def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, kind: int) -> None:
     """A disc for the one class, a square for the other."""
-    color = tuple(int(part) for part in PALETTE[(4, 5)[kind]])
     box = [(x - 5, y - 5), (x + 5, y + 5)]
-    (pen.rectangle if kind else pen.ellipse)(box, outline=color, width=2)
+    (pen.rectangle if kind else pen.ellipse)(box, outline=_color((4, 5)[kind]), width=2)
 
 
 def codes(turned: bool, n: int, seed: str) -> dci_metric.Codes:
     """Codes of three dimensions: one each for colour, x and y; or the same, turned."""
     data = made_data.make(n, seed, "own")
-    found = dci_metric.matched_codes(data.slots, data.overlap, data.visible, data.properties)
+    found = dci_metric.matched_codes(data)
     color = found.factors["color"][:, None] / 1.5 - 1
     held = np.concatenate([color, found.codes[:, 4:] / 4], axis=1).astype(np.float32)
     if turned:
@@ -199,7 +202,8 @@ def _correlations(data: dci_metric.Codes) -> Array:
     factors = np.column_stack([data.factors["color"], data.factors["position"]]).astype(float)
     one, other = (values - values.mean(axis=0) for values in (data.codes, factors))
     lengths = np.linalg.norm(one, axis=0)[:, None] * np.linalg.norm(other, axis=0)
-    return np.abs(one.T @ other) / np.maximum(lengths, 1e-9)
+    found: Array = np.abs(one.T @ other) / np.maximum(lengths, 1e-9)
+    return found
 
 
 def _heat(values: Array) -> Image.Image:
