@@ -108,7 +108,7 @@ def path(blocks, tmp_path):
 
 @pytest.fixture
 def tuned_folder(tmp_path, monkeypatch):
-    """Where tuned settings go in a test, which sees none of those that are shipped."""
+    """Where tuned settings go in a test, in any results folder; it sees none that are shipped."""
     monkeypatch.setattr(tuned, "FOLDER", tmp_path / "tuned")
     monkeypatch.setattr(tuned, "SHIPPED", tmp_path / "shipped")
     return tmp_path / "tuned"

@@ -53,11 +53,12 @@ def _carry_out(request: dict[str, Any]) -> None:
 
     plugins.load_all()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    choice = Choice(**{**request["choice"], "overrides": tuple(request["choice"]["overrides"])})
+    run, given = Run(Path(request["run"])), request["choice"]
+    own = {"overrides": tuple(given["overrides"]), "results_dir": str(run.results_dir)}
+    choice = Choice(**{**given, **own})
     host = api.host(request["device"])
     with DatasetFile(locate(choice.dataset, Path(request["data_dir"]))) as dataset:
         config = resolve(choice, dataset_info(dataset))
-        run = Run(Path(request["run"]))
         if config.id != request["id"]:
             raise UserError(
                 f"The suite was planned with other data than {dataset.path}, or by another "

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slotbench import registry
@@ -22,6 +23,7 @@ from slotbench.config.run_config import (
 )
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.errors import UserError
+from slotbench.fields import check_seed
 
 if TYPE_CHECKING:
     from slotbench.config.tuned import Entry
@@ -66,6 +68,8 @@ class Choice:
     """``section.field=value``, as ``--set`` takes them."""
     budget: str | None = None
     """``600:seconds``, as ``--budget`` takes it."""
+    results_dir: str = "results"
+    """Where tuned settings are looked for first."""
 
 
 def check_names(choice: Choice) -> None:
@@ -77,12 +81,6 @@ def check_names(choice: Choice) -> None:
         registry.get("alignments", choice.alignment)
     if choice.preset != "auto":
         registry.get("presets", choice.preset)
-
-
-def check_seed(seed: int) -> None:
-    """:class:`UserError` unless it is a seed of a run."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
 
 
 def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
@@ -230,7 +228,8 @@ def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "E
 
     objective = canonical(choice.objective)
     alignment = _alignment(objective, _kinds(objective), choice.alignment)
-    return tuned.key_of(choice.core, objective, alignment), tuned.read(info.name, info.variant)
+    known = tuned.read(info.name, info.variant, Path(choice.results_dir))
+    return tuned.key_of(choice.core, objective, alignment), known
 
 
 def _tuned(choice: Choice, info: DatasetInfo) -> "Entry":
@@ -274,6 +273,20 @@ def _kinds(objective: str) -> dict[str, Any]:
     if len(kinds) > 1:
         check(objective, kinds)
     return kinds
+
+
+def teacher_settings(objective: str, teacher: str) -> tuple[str, ...]:
+    """``--teacher`` as ``--set`` takes it; :class:`UserError` where the objective has none."""
+    parts = _kinds(canonical(objective))
+    sections = {name if len(parts) > 1 else "objective": kind for name, kind in parts.items()}
+    taught = [
+        section
+        for section, kind in sections.items()
+        if any(item.name == "teacher" for item in dataclasses.fields(kind.Config))
+    ]
+    if not taught:
+        raise UserError(f"--teacher {teacher}: the objective {objective!r} takes none.")
+    return tuple(f"{section}.teacher={teacher}" for section in taught)
 
 
 def _from_preset(section: str, name: str | None, fields: dict[str, Any]) -> Any:

@@ -19,8 +19,9 @@ from slotbench.fields import LARGEST
 from slotbench.files import Document, parse_document, read_bytes, write_whole
 from slotbench.locks import changing
 
-FOLDER, SHIPPED = Path("results/tuning/tuned"), Path(__file__).parent / "tuned"
-"""The user's settings, and the package's."""
+FOLDER, SHIPPED = Path("tuning/tuned"), Path(__file__).parent / "tuned"
+"""The user's settings in the results folder, and the package's."""
+RESULTS = Path("results")
 MEND = "Mend the file, or move it away and tune again; --preset quick does without it."
 
 
@@ -69,10 +70,10 @@ class Entry:
             raise UserError(error.message, MEND) from error
 
 
-def read(name: str, variant: str) -> dict[str, Entry]:
+def read(name: str, variant: str, results_dir: Path = RESULTS) -> dict[str, Entry]:
     """Contestant -> its table; empty where none were tuned. :class:`UserError` for bad TOML."""
-    found = [_read(folder / f"{name}-{variant}.toml") for folder in (SHIPPED, FOLDER)]
-    return {**found[0], **found[1]}
+    shipped = _read(SHIPPED / f"{name}-{variant}.toml")
+    return {**shipped, **_read(_file(name, variant, results_dir))}
 
 
 def _read(file: Path) -> dict[str, Entry]:
@@ -87,17 +88,24 @@ def _read(file: Path) -> dict[str, Entry]:
     return {key: Entry(key, file, table) for key, table in tables.items()}
 
 
-def kept(name: str, variant: str) -> dict[str, Tuned]:
+def kept(name: str, variant: str, results_dir: Path = RESULTS) -> dict[str, Tuned]:
     """All settings of the user's file, which :func:`write` keeps. :class:`UserError` if damaged."""
-    return {key: entry.tuned for key, entry in _read(FOLDER / f"{name}-{variant}.toml").items()}
+    file = _file(name, variant, results_dir)
+    return {key: entry.tuned for key, entry in _read(file).items()}
 
 
-def write(dataset: str, variant: str, contestant: str, tuned: Tuned) -> Path:
+def _file(name: str, variant: str, results_dir: Path) -> Path:
+    return results_dir / FOLDER / f"{name}-{variant}.toml"
+
+
+def write(
+    dataset: str, variant: str, contestant: str, tuned: Tuned, results_dir: Path = RESULTS
+) -> Path:
     """Add or replace a contestant's settings in the user's folder; returns the file."""
-    file = FOLDER / f"{dataset}-{variant}.toml"
+    file = _file(dataset, variant, results_dir)
     with changing(file):
         lines = ["# Written by slotbench tune."]
-        for key, each in sorted({**kept(dataset, variant), contestant: tuned}.items()):
+        for key, each in sorted({**kept(dataset, variant, results_dir), contestant: tuned}.items()):
             document = each.model_dump(mode="json")
             parts = {name: document.pop(name) for name in ("settings", "space")}
             for title, table in (("", document), *((f".{key}", of) for key, of in parts.items())):

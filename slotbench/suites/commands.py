@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slotbench import plugins, registry
+from slotbench.config import tuned
 from slotbench.errors import SlotbenchError, UserError
 from slotbench.progress import say
 from slotbench.results import kept
@@ -141,6 +142,7 @@ def status(suite: Suite, where: Where) -> Picture:
     gpus = (sorted(map(str, Path("/dev").glob("nvidia*"))), os.environ.get("CUDA_VISIBLE_DEVICES"))
     used = [str(plugin["file"]) for plugin in plugins.loaded()]
     data = [*map(str, where.data_dir.glob("*.h5")), *suite.datasets()]
+    used += map(str, (where.results_dir / tuned.FOLDER).glob("*.toml"))
     key = kept.key((repr(suite), folders, where.device, gpus, version("torch")), [*data, *used])
     if text := kept.recall(key):
         return look(from_text(suite, where, text))

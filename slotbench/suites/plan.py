@@ -67,7 +67,7 @@ class Cell:
             if key == "overrides":
                 words += [word for text in value for word in ("--set", text)]
             elif value != default:
-                words += [f"--{key}", str(value)]
+                words += [f"--{key.replace('_', '-')}", str(value)]
         return words
 
 
@@ -128,7 +128,7 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
         alike = repr({**values, "seed": 0 <= seed < 2**63 or seed})
         try:
             if alike not in resolved:
-                choice, applied = _choice(values, settings, data[reference], preset)
+                choice, applied = _choice(values, settings, data[reference], preset, where)
                 resolved[alike] = choice, applied, resolve(choice, data[reference])
                 _check_video(resolved[alike][2])
         except UserError as error:
@@ -187,14 +187,14 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
 
 
 def _choice(
-    values: Combination, settings: Combination, info: DatasetInfo, preset: str
+    values: Combination, settings: Combination, info: DatasetInfo, preset: str, where: Where
 ) -> tuple[Choice, Combination]:
     """The choice of a combination, and those of its values that apply."""
     chosen: dict[str, Any] = {key: value for key, value in settings.items() if key in CHOICES}
     fields = {key: value for key, value in settings.items() if key not in CHOICES}
     if chosen.get("preset", "auto") == "auto":
         chosen["preset"] = preset
-    choice = Choice(**{**chosen, "alignment": None})
+    choice = Choice(**{**chosen, "alignment": None}, results_dir=str(where.results_dir))
     if "alignment" in chosen and resolve(choice, info).alignment is not None:
         choice = replace(choice, alignment=chosen["alignment"])
     for names in (True, False):  # the names of encoder and decoder decide which fields there are

@@ -4,7 +4,7 @@ Every section of a configuration declares the values to try (``space``). A trial
 seed from 1000 up and scores it by ``fg_ari/attention`` on the first images of val. Results are
 reported on other seeds and images. Optuna's TPE proposes the settings; successive halving ends poor
 trials early. The best settings are trained on further seeds, and those with the best mean are
-written to ``results/tuning/tuned``.
+written to ``tuning/tuned`` in the results folder.
 """
 
 import json
@@ -212,7 +212,8 @@ def contest(
         helper.start()
     try:
         with _working(plan, host, data_dir, results_dir) as work:
-            tuned.kept(work.info.name, work.info.variant)  # a bad file is told before, not after
+            place = work.info.name, work.info.variant
+            tuned.kept(*place, results_dir)  # a bad file is told before, not after
             work.take_trials()
             work.train_finalists()
             for helper in helpers:
@@ -223,7 +224,7 @@ def contest(
             helper.terminate()
             helper.join()
         raise
-    file = tuned.write(work.info.name, work.info.variant, work.contestant, found)
+    file = tuned.write(*place, work.contestant, found, results_dir)
     say(f"{work.contestant}: fg_ari/attention {found.score:.3f} on val. Settings: {file}")
     names = ("objective", "dataset", "core", "alignment")
     differ = [name for name in names if getattr(asked, name) != getattr(Choice(), name)]

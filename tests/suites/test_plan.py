@@ -30,6 +30,7 @@ def test_a_cell_is_the_run_that_its_words_train(make, tmp_path, blocks, monkeypa
         '[axes]\nobjective = ["simclr", "reconstruction"]\nalignment = ["pool", "shared"]\n'
         'core.width = [8, 16]\ncore.gradient = ["last"]\nviews.crop = [[0.3, 0.9]]\nseed = [0, 3]'
     )
+    assert "--results-dir" in plan.cells[0].words  # where tuned settings are looked for
     trained = []
 
     def carry_out(run, config, *_):

@@ -47,7 +47,8 @@ def done(results, seed):
     return [run for run in mine if run.status()["state"] == "done"]
 
 
-def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, tuned_folder, info):
+def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, tuned_folder, info, monkeypatch):
+    monkeypatch.setattr(tuned, "FOLDER", tuned_folder.relative_to(tmp_path))
     first = contest(blocks, tmp_path)
     (file,) = tuned_folder.iterdir()
     trained = {run.path: run.status()["state"] for run in runs(tmp_path)}
@@ -57,11 +58,11 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, tuned_folder, 
     # Typed again, nothing is trained again.
     assert contest(blocks, tmp_path) == first
     assert {run.path: run.status()["state"] for run in runs(tmp_path)} == trained
-    (settings,) = (entry.tuned for entry in tuned.read("clevr", "clevr6").values())
+    (settings,) = (entry.tuned for entry in tuned.read("clevr", "clevr6", tmp_path).values())
     assert settings.settings == first["settings"]
     (told,) = api.tune(["simclr"], steps=4, set=SMALL, dry_run=True, data_dir=blocks).values()
     assert settings.space == told["space"] != {}
-    config = resolve(Choice(objective="simclr", preset="tuned"), info)
+    config = resolve(Choice(objective="simclr", preset="tuned", results_dir=str(tmp_path)), info)
     plain = resolve(choice(objective="simclr", steps=4), info)
     for field, value in settings.settings.items():
         section, name = field.split(".")
@@ -74,8 +75,10 @@ def test_tuned_settings_are_found_kept_and_read(blocks, tmp_path, tuned_folder, 
     options = {"steps": 1, "evaluate": False, "device": "cpu", "data_dir": blocks}
     for objective, preset in (("simclr", "tuned"), ("byol", "quick")):
         extra = {} if preset == "tuned" else {"set": dict(text.split("=") for text in SMALL)}
-        run = api.train(objective=objective, results_dir=tmp_path / "new", **options, **extra)
+        run = api.train(objective=objective, results_dir=tmp_path, **options, **extra)
         assert run.config().preset == preset
+    with pytest.raises(UserError, match="was not tuned on"):
+        api.train(objective="simclr", preset="tuned", results_dir=tmp_path / "new", **options)
 
 
 @pytest.mark.usefixtures("tuned_folder")
