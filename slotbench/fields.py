@@ -164,7 +164,12 @@ def checked(function: Thing) -> Thing:
 
     @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
-        bound = known.bind(*given, **named)
+        try:
+            bound = known.bind(*given, **named)
+        except TypeError as error:
+            for name in named.keys() - known.parameters.keys():
+                raise unknown(f"argument of {function.__name__}", name, known.parameters) from error
+            raise UserError(f"{function.__name__}(): {error}.") from error
         for name, value in bound.arguments.items():
             place = known.parameters[name]
             wanted = Any if place.kind is place.VAR_KEYWORD else place.annotation
@@ -174,14 +179,21 @@ def checked(function: Thing) -> Thing:
                 raise UserError(f"{said}: expected {' or '.join(dict.fromkeys(words))}.")
             if type(value) is not bool and isinstance(value, Integral):
                 bound.arguments[name] = index(value)
-        check_places(bound.arguments)
+        check_shared(bound.arguments)
         return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]
 
 
-def check_places(given: Mapping[str, Any]) -> None:
-    """:class:`UserError` for an unknown device, and where a folder's option names another thing."""
+def check_seed(seed: int) -> None:
+    """:class:`UserError` where it is no seed."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed {seed}: expected 0 to 2^63 - 1.")
+
+
+def check_shared(given: Mapping[str, Any]) -> None:
+    """:class:`UserError` for a value of ``seed``, ``device`` or a folder that no function takes."""
+    check_seed(given.get("seed") or 0)
     if (device := given.get("device", "auto")) not in DEVICES:
         raise unknown("device", device, DEVICES)
     for name in ("data_dir", "results_dir"):

@@ -15,7 +15,7 @@ and its command take the same. Input that the user can mend raises
 from slotbench.api.boards import board, cite, export, leaderboard, publish, report
 from slotbench.api.data import dataset, export_model, find, host, load, predict, prepare
 from slotbench.api.looking import evaluate, show, verify
-from slotbench.api.running import bench, reproduce, speedrun, train, tune
+from slotbench.api.running import bench, reproduce, speedrun, suite_run, suite_status, train, tune
 from slotbench.fields import checked
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
     "reproduce",
     "show",
     "speedrun",
+    "suite_run",
+    "suite_status",
     "train",
     "tune",
     "verify",

@@ -204,7 +204,7 @@ def _evaluation(run: "Run") -> dict[str, Any] | None:
     from slotbench.files import parse_document, read_json
     from slotbench.results import documents
 
-    if not run.evaluation.is_file():
+    if not os.path.lexists(run.evaluation):
         return None
     try:
         judged: dict[str, Any] = read_json(run.evaluation)
@@ -251,7 +251,9 @@ def verify(
 
     Returns the facts; a bundle's document has the key ``bundle``.
     """
-    from slotbench.datasets.format.places import is_known, locate
+    from h5py import is_hdf5
+
+    from slotbench.datasets.format.places import ENDINGS, is_known, locate
     from slotbench.results import verify as check
     from slotbench.results.bundle import is_bundle
 
@@ -265,15 +267,16 @@ def verify(
         from slotbench.results.recompute import verify_bundle
 
         return verify_bundle(path, data_dir, device, recompute=recompute, tolerance=tolerance)
-    if path.is_file() or path.suffix == ".h5":
+    if path.suffix in ENDINGS or is_hdf5(path):
         other = None if against is None else locate(against, data_dir)
         facts = check.dataset(path)
         return facts | check.agreement(facts, Path(results_dir), other)
     if against is not None:
         raise UserError(f"--against {against}: {target} is not a prepared dataset.")
-    if path.is_dir() and not (path / "config.json").exists():
+    if os.path.lexists(path) and not (path / "config.json").exists():
+        kind_of = "folder" if path.is_dir() else "file"
         raise UserError(
-            f"{target} is a folder, and neither a run nor a bundle.",
+            f"{target} is a {kind_of}, and no prepared dataset, run or bundle.",
             "Name a prepared dataset, a run's directory or id, or a bundle.",
         )
     return check.run(find(target, results_dir))

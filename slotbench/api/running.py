@@ -1,9 +1,10 @@
-"""Training one run, tuning, timing."""
+"""Training one run, tuning, whole studies, timing."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slotbench import registry
 from slotbench.api.data import DATA, RESULTS, DatasetName, Place, RunName, find, host
 from slotbench.errors import UserError
 from slotbench.fields import Names, Workers, listed, text_of
@@ -12,6 +13,7 @@ from slotbench.files import typed
 
 if TYPE_CHECKING:
     from slotbench.results.run import Run
+    from slotbench.suites.drive import Picture
 
 Settings = Iterable[str] | str | Mapping[str, Any]
 """``section.field=value``, once or several times, or ``section.field`` -> value."""
@@ -52,7 +54,7 @@ def train(
     - ``objective``: The objective; none: reconstruction.
     - ``alignment``: How slots of two views are paired; none: the first, where the objective
       takes any.
-    - ``teacher``: The network whose features are learned; sets objective.teacher.
+    - ``teacher``: The network whose features are learned, where the objective has one.
     - ``preset``: The preset; none or auto: base on a GPU, else quick.
     - ``seed``: Seed of weights, order and views; none: 0.
     - ``steps``: Optimiser steps; none: the preset's. With --resume: extend a finished run.
@@ -85,10 +87,13 @@ def train(
     where = host(device, checkpoint_every, gpus, track)
     places = (Path(data_dir), Path(results_dir))
     if resume is None:
-        from slotbench.config.resolve import Choice
+        from slotbench.config.resolve import Choice, teacher_settings
 
-        own = () if teacher is None else (f"objective.teacher={teacher}",)
-        asked = Choice(**choice, steps=steps, overrides=(*own, *told))
+        learned = (
+            () if teacher is None else teacher_settings(objective or Choice.objective, teacher)
+        )
+        told = (*learned, *told)
+        asked = Choice(**choice, steps=steps, overrides=told, results_dir=str(results_dir))
         earlier = None if init is None else str(find(init, results_dir).path)
         run = work.start(asked, where, *places, evaluate=evaluate, init=earlier)
     else:
@@ -167,7 +172,7 @@ def tune(
     """Tune contestants alike: the same space, trials and steps, on seeds of their own.
 
     Trials are compared by fg_ari/attention on 200 images of val. The best settings are written to
-    results/tuning/tuned, where --preset tuned reads them.
+    results/tuning/tuned, where --preset tuned reads them with the same --results-dir.
 
     - ``objective``: The objectives, with commas between; each has the same budget.
     - ``dataset``: NAME, NAME:VARIANT or a file.
@@ -193,6 +198,7 @@ def tune(
         "steps": steps,
         "preset": preset,
         "overrides": _texts(set),
+        "results_dir": str(results_dir),
     }
     places, count = (Path(data_dir), Path(results_dir)), workers_of(workers) or processes()
     if not listed(objective):
@@ -201,6 +207,64 @@ def tune(
         each: tuning.contest(each, host(device), *places, trials, count, dry_run, choice)
         for each in listed(objective)
     }
+
+
+def suite_run(
+    suite: str,
+    *,
+    engine: str = "local",
+    workers: Workers = None,
+    address: str | None = None,
+    option: Iterable[str] = (),
+    prepare: bool = False,
+    retry: bool = False,
+    device: str = "auto",
+    data_dir: Place = DATA,
+    results_dir: Place = RESULTS,
+) -> "Picture":
+    """Run the runs of a suite that are not done; failed ones wait for retry.
+
+    - ``suite``: A suite's file, or its name.
+    - ``engine``: The engine that runs them.
+    - ``workers``: Runs at once; all or none: a GPU each, else a core each as memory allows.
+    - ``address``: Address of a Ray cluster, or auto; none: one is started here.
+    - ``option``: An option of submitit, such as slurm_partition=gpu; repeat for several.
+    - ``prepare``: Prepare missing datasets first.
+    - ``retry``: Run the failed ones, too.
+
+    Returns how it stands: ``counts`` of runs by state, and each run in ``cells("failed")``.
+    """
+    from slotbench.suites import commands
+
+    told, count = {}, workers_of(workers)
+    for text in option:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UserError(f"--option {text}: expected KEY=VALUE.")
+        told[key] = value
+    registry.get("engines", engine)  # a mistake ends here, before data are prepared
+    where = commands.Where(Path(data_dir), Path(results_dir), device)
+    found = commands.find(suite, where.results_dir)
+    if prepare:
+        commands.prepare(found, where)
+    return commands.run(
+        found, where, engine, workers=count, address=address, options=told, retry=retry
+    )
+
+
+def suite_status(
+    suite: str, *, device: str = "auto", data_dir: Place = DATA, results_dir: Place = RESULTS
+) -> "Picture":
+    """Show the state of every run of a suite.
+
+    - ``suite``: A suite's file, or its name.
+
+    Returns how it stands, as :func:`suite_run` does.
+    """
+    from slotbench.suites import commands
+
+    where = commands.Where(Path(data_dir), Path(results_dir), device)
+    return commands.status(commands.find(suite, where.results_dir), where)
 
 
 def speedrun(

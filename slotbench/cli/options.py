@@ -22,7 +22,7 @@ from typer.models import ArgumentInfo
 
 from slotbench import registry
 from slotbench.errors import UserError
-from slotbench.fields import check_places
+from slotbench.fields import check_shared
 from slotbench.files import json_text
 from slotbench.progress import plain
 from slotbench.registry import Kind
@@ -214,7 +214,7 @@ def command(
             told = {key: value for key, value in given.items() if value is not None}
             if context.args:
                 raise _too_many(context, [key for key in told if key in places], told)
-            check_places(told)
+            check_shared(told)
             body(**told)
 
         own = [

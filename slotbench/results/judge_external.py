@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from slotbench.config.resolve import check_seed
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
@@ -43,9 +42,6 @@ class Request:
     results_dir: Path = Path("results")
     force: bool = False
     """Whether to compute again the groups that are stored."""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
 
 
 def evaluate_predictions(

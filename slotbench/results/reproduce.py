@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from slotbench.config.resolve import check_seed, dataset_info
+from slotbench.config.resolve import dataset_info
 from slotbench.config.run_config import RunConfig
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
@@ -60,7 +60,6 @@ def reproduce(
     config = _configuration(same[0])
     if seed is None:
         seed = next(number for number in count() if number not in chosen.seeds)
-    check_seed(seed)
     with open_dataset(config, data_dir, alike=True) as dataset:
         config = replace(config, seed=seed, dataset=dataset_info(dataset))
         run = begin(Run.of(config, results_dir), config, dataset, host, evaluate=True)

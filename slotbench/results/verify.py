@@ -1,5 +1,6 @@
 """``slotbench verify``: checks that a dataset or a run is whole and unchanged."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.digests import fingerprint_of, split_digest
 from slotbench.datasets.prepare.stored_features import damaged_features
 from slotbench.errors import UserError
+from slotbench.files import MEND, no_file, read_document
+from slotbench.results.bundle import FILES
+from slotbench.results.documents import Environment
 from slotbench.results.run import Run, check_judged, read_model
 from slotbench.training import checkpoint
 
@@ -88,6 +92,9 @@ def agreement(facts: dict[str, Any], results_dir: Path, other: Path | None) -> d
 def run(found: Run) -> dict[str, Any]:
     """Check that a run's files belong together; :class:`UserError` for the first that does not."""
     found.check()
+    for name in (*FILES, found.checkpoint.name, "metrics.jsonl"):
+        if os.path.lexists(file := found.path / name) and (fault := no_file(file)):
+            raise UserError(f"{file}: {fault}.", MEND)
     config = found.config()
     if edited := found.edited(config):
         raise UserError(
@@ -99,6 +106,8 @@ def run(found: Run) -> dict[str, Any]:
             f"{found.path}: config.json gives the id {config.id}; the directory's is {found.id}.",
             "The folder was renamed, or slotbench has a newer version.",
         )
+    if (environment := found.path / "environment.json").is_file():
+        read_document(environment, Environment)
     status = found.status()
     if found.checkpoint.is_file():
         saved = checkpoint.load(found.checkpoint, config.id)

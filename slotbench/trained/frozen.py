@@ -51,6 +51,11 @@ class FrozenCore(nn.Module):
 
     def fitted(self, images: Tensor) -> Tensor:
         """Images float (B, 3, H, W) in [0, 1] at the core's size; ValueError for others."""
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"images are a {type(images).__name__}; expected a tensor float (B, 3, H, W) in "
+                "[0, 1]. From a NumPy array: torch.from_numpy(images)"
+            )
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
                 f"images are {images.dtype} {tuple(images.shape)}; expected float (B, 3, H, W) "

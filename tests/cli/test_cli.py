@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,9 +242,22 @@ MISTAKES = {
     "no objective": (("tune", "--objective", ",", "--dry-run"), "--objective names none"),
     "plugin": (("--plugin", "/dev/null", "list"), "this is no regular file"),
     "dataset file": (("train", "--dataset", "./data"), "this is a folder"),
+    "dataset file without ending": (
+        ("train", "--dataset", "notes"),
+        "notes cannot be read as HDF5",
+    ),
+    "no teacher": (("train", "--teacher", "timm:x"), "'reconstruction' takes none"),
+    "no target": (("verify", "notes"), "notes is a file, and no prepared dataset, run or bundle"),
 }
 
 
+SEEDED: dict[str, dict[str, Any]] = {
+    "prepare": {"name": "clevr"},
+    "train": {},
+    "predict": {"run": "x", "path": "x", "out": "x"},
+    "evaluate": {"baseline": "voronoi", "dataset": "clevr"},
+    "reproduce": {"study": "x", "row": "x"},
+}
 WRONG = (
     ("train", {"seed": 1.5}, "train(seed=1.5): expected a whole number or None."),
     ("train", {"seed": True}, "a whole number"),
@@ -256,6 +270,10 @@ WRONG = (
     ("verify", {"target": "x", "tolerance": "x"}, "a number"),
     ("leaderboard", {"scale": "yes"}, "True or False"),
     ("speedrun", {"every": 0}, "--every 0: expected at least 1"),
+    *((name, {"seed": -1, **given}, "--seed -1: expected 0 to") for name, given in SEEDED.items()),
+    ("prepare", {"name": "clevr", "seed": 2**63}, f"--seed {2**63}: expected 0 to"),
+    ("train", {"sed": 1}, "Unknown argument of train 'sed'. Did you mean 'seed'?"),
+    ("show", {}, "show(): missing a required argument: 'run'"),
 )
 
 
@@ -292,6 +310,7 @@ def test_the_shell_completes_words(monkeypatch, shown, option, typed, offered):
 def inside(home, monkeypatch):
     """Runs a command in this process: the same entry point, without importing torch again."""
     monkeypatch.chdir(home)
+    (home / "notes").write_text("mine")
 
     return run_command
 

@@ -38,12 +38,12 @@ def test_the_number_of_workers_changes_nothing(one_worker, tmp_path):
 
 
 def test_video_is_counted_in_clips(tmp_path):
-    fields = {"image_size": 32, "data_dir": tmp_path, "workers": 1, "seed": 2**64 - 1}
+    fields = {"image_size": 32, "data_dir": tmp_path, "workers": 1, "seed": 2**63 - 1}
     few = Request("multi-dsprites-video", sizes={"train": 11, "val": 1, "test": 1}, **fields)
     path = prepare(few)
     with DatasetFile(path) as dataset:
         assert (dataset.rows("train"), dataset.size("train")) == (11, 110)
-        assert dataset.attributes["seed"] == 2**64 - 1
+        assert dataset.attributes["seed"] == 2**63 - 1
     assert prepare(few) == path
     with pytest.raises(UserError, match="clips in train 11 instead of 7"):
         prepare(Request("multi-dsprites-video", sizes={"train": 7}, **fields))
@@ -119,7 +119,7 @@ BAD = [
     ({"variant": "x"}, "variant of multi-dsprites"),
     ({"name": "multi-dsprites:x"}, "variant of multi-dsprites"),
     ({"name": "multi-dsprites:x", "variant": "y"}, "--variant y: multi-dsprites:x names another"),
-    *(({"seed": seed}, f"--seed {seed}: expected") for seed in (2**64, -(2**63) - 1)),
+    ({"skip_damaged": True}, "--skip-damaged goes with --from or --download"),
     ({"download": True, "source": Path("x")}, "--download and --from x: type one of them"),
     ({"engine": "rai"}, "engine 'rai'"),
     ({"address": "10.0.0.1:6379"}, "--address: the engine 'local' runs only on this machine"),

@@ -87,6 +87,20 @@ def test_nobody_waits_at_a_pipe(theirs, blocks, name):
     assert (theirs.path / name).is_file()
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda file: file.symlink_to("nowhere")])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "evaluation.json", "environment.json"])
+def test_a_file_that_is_none_is_found_by_verify_and_show(trained, tmp_path, name, make):
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / trained.id)))
+    assert api.verify(run)["ok"]
+    (run.path / name).unlink(missing_ok=True)
+    make(run.path / name)
+    with limited(60), pytest.raises(UserError, match=f"{name}: this is "):
+        api.verify(run)
+    if name == "evaluation.json":
+        with limited(60), pytest.raises(UserError, match=name):
+            api.show(run)
+
+
 def test_of_two_bundles_with_one_id_none_is_taken_for_the_other(trained, tmp_path, monkeypatch):
     """One configuration that was trained on two machines has other weights on each."""
     results, place = tmp_path / "results", Path("runs", *trained.path.parts[-3:])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import registry
+from slotbench import api, registry
 from slotbench.suites import local
 from slotbench.suites.state import STATES, Journal, record_failure
 from tests.commands import run_command
@@ -51,6 +51,13 @@ def test_a_mistake_is_explained_and_exits_with_2(call, capsys, mistake, tmp_path
     assert "Traceback" not in shown.err
     assert shown.out == ""
     assert not list(tmp_path.glob("results/runs/*"))
+
+
+@pytest.mark.usefixtures("scripted", "call")
+def test_python_runs_a_suite_as_the_command_does(eight):
+    picture = api.suite_run("tiny.toml", device="cpu")
+    assert picture.counts == api.suite_status("tiny", device="cpu").counts
+    assert len(picture.cells("done")) == len(eight.cells) == 8
 
 
 @pytest.mark.usefixtures("scripted")

@@ -43,6 +43,9 @@ def test_images_of_another_range_or_shape_are_refused(run, data, change):
         core(change(data[0]["image"][None]))
     with pytest.raises(ValueError, match=r"expected float \(B, 3, H, W\)"):
         core(data[0]["mask"])
+    for images in (data[0]["image"].numpy(), None):
+        with pytest.raises(ValueError, match=r"expected a tensor float \(B, 3, H, W\)"):
+            core(images)
     with pytest.raises(UserError, match="--source predictor"):
         core.labels(data[0]["image"][None], "predictor")
 

@@ -12,7 +12,10 @@ ENDINGS = (".h5", ".hdf5")
 
 def is_file(reference: str) -> bool:
     """Whether a reference is the path of a prepared file, not ``name`` or ``name:variant``."""
-    return reference.endswith(ENDINGS) or os.sep in reference
+    if reference.endswith(ENDINGS) or os.sep in reference:
+        return True
+    there = os.path.isfile(reference)  # noqa: PTH113  # a name that is too long is none
+    return there and not is_known(reference)
 
 
 def is_known(reference: str) -> bool:

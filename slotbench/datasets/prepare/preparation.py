@@ -62,8 +62,8 @@ def prepare(request: Request) -> Path:
     """
     if request.download and request.source is not None:
         raise UserError(f"--download and --from {request.source}: type one of them.")
-    if not -(2**63) <= request.seed < 2**64:
-        raise UserError(f"--seed {request.seed}: expected a number of at most 64 bits.")
+    if request.skip_damaged and not (request.download or request.source):
+        raise UserError("--skip-damaged goes with --from or --download: it leaves out originals.")
     engine = engine_of(request.engine, request.workers, request.address)
     if request.engine != "local" and (request.download or request.source is not None):
         raise UserError(f"--engine {request.engine}: an import runs on this machine alone.")
