@@ -59,7 +59,7 @@ def _carry_out(request: dict[str, Any]) -> None:
     host = api.host(request["device"])
     with DatasetFile(locate(choice.dataset, Path(request["data_dir"]))) as dataset:
         config = resolve(choice, dataset_info(dataset))
-        if config.id != request["id"]:
+        if run.id != f"{config.seed}-{config.id}":
             raise UserError(
                 f"The suite was planned with other data than {dataset.path}, or by another "
                 "version of slotbench.",

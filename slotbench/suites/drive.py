@@ -180,12 +180,5 @@ class Driver:
             self.journal.write("submit", run=cell.key, engine=self.engine.name, handle=handle)
 
     def _task(self, cell: Cell) -> Task:
-        return Task(
-            cell.key,
-            cell.id,
-            asdict(cell.choice),
-            str(self.plan.where.data_dir.absolute()),
-            str(self.plan.where.results_dir.absolute()),
-            self.engine.settings.device,
-            self.plan.suite.metrics,
-        )
+        data_dir, device = self.plan.where.data_dir.absolute(), self.engine.settings.device
+        return Task(cell.key, asdict(cell.choice), str(data_dir), device, cell.metrics)

@@ -22,11 +22,9 @@ class Task:
 
     run: str
     """The run's directory, absolute."""
-    id: str
     choice: Mapping[str, Any]
     """The fields of :class:`slotbench.config.resolve.Choice`."""
     data_dir: str
-    results_dir: str
     device: str
     metrics: tuple[str, ...]
 

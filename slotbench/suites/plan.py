@@ -32,12 +32,8 @@ class Cell:
     values: Mapping[str, Value]
     """The values of the axes that apply to the cell."""
     choice: Choice
-    id: str
-    """The id of its configuration."""
     run: Run
     metrics: tuple[str, ...]
-    config: RunConfig | None = None
-    """None in a cached plan (:func:`from_text`)."""
 
     def progress(self) -> Progress:
         """Its progress, from the run's directory."""
@@ -139,8 +135,7 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
             applied = {**applied, "seed": seed}
             choice, config = replace(choice, seed=seed), replace(config, seed=seed)
         run = Run.of(config, where.results_dir.absolute())
-        cell = Cell(applied, choice, run.id.partition("-")[2], run, suite.metrics, config)
-        cells.setdefault(cell.key, cell)
+        cells.setdefault(str(run.path), Cell(applied, choice, run, suite.metrics))
     if cells:
         _check_used(
             suite, set().union(*(_keys(cell.choice) for cell in cells.values())), data, preset
@@ -163,8 +158,7 @@ def from_text(suite: Suite, where: Where, text: str) -> Plan:
     for cell in document["cells"]:
         choice = Choice(**{**cell["choice"], "overrides": tuple(cell["choice"]["overrides"])})
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in cell["values"].items()}
-        run = Run(Path(cell["run"]))
-        cells.append(Cell(values, choice, run.path.name.partition("-")[2], run, suite.metrics))
+        cells.append(Cell(values, choice, Run(Path(cell["run"])), suite.metrics))
     return Plan(suite, where, tuple(cells), document["unprepared"])
 
 

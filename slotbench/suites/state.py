@@ -38,7 +38,6 @@ class Event(Document):
     run: str = ""
     engine: str = ""
     handle: str = ""
-    outcome: str = ""
     options: dict[str, str] = Field(default_factory=dict)
 
 

@@ -5,8 +5,7 @@ import pytest
 
 from slotbench import registry
 from slotbench.cli import main
-from slotbench.config.resolve import Choice, dataset_info, resolve
-from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.config.resolve import Choice, resolve
 from slotbench.errors import UserError
 from slotbench.results import work as workflow
 from tests.suites import tiny
@@ -78,12 +77,12 @@ def test_a_mistake_is_found_before_anything_runs(make, axes, message):
         make(axes)
 
 
-def test_budgets_are_budgets_of_the_runs(make):
+def test_budgets_are_budgets_of_the_runs(make, info):
     plan = make(
         '[axes]\nbudget = ["64:images", "5:steps", "9:seconds", "1e9:flops"]\n',
         '[fixed]\npreset = "quick"\n"train.batch_size" = 8\n',
     )
-    settings = [cell.config.train for cell in plan.cells]
+    settings = [resolve(cell.choice, info).train for cell in plan.cells]
     assert [each.steps for each in settings[:2]] == [8, 5]
     assert [each.budget for each in settings] == ["", "", "9:seconds", "1000000000:flops"]
 
@@ -115,10 +114,8 @@ def test_every_shipped_suite_can_be_run(name, tmp_path, blocks):
     assert len({cell.key for cell in plan.cells}) == len(plan.cells)
 
 
-def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks):
+def test_the_demo_is_what_the_three_commands_train(tmp_path, blocks, info):
     plan = tiny.planned(registry.get("suites", "demo").load()(), blocks, tmp_path)
-    with DatasetFile(blocks / "clevr.h5") as dataset:
-        info = dataset_info(dataset)
     names = ("random", "simclr", "slot-infonce", "reconstruction")
     typed = [resolve(Choice(objective=name, preset="quick"), info).id for name in names]
-    assert [cell.config.id for cell in plan.cells] == typed
+    assert [cell.run.id for cell in plan.cells] == [f"0-{each}" for each in typed]

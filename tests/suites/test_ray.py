@@ -80,7 +80,7 @@ def test_what_ray_says_of_the_end_of_a_task(tmp_path, cluster):
         "f": (known.RaySystemError("what"), ("stopped", "RaySystemError")),
     }
     cluster["ends"] = [end for end, _ in ends.values()]
-    tasks = [Task(name, "0" * 8, {}, "", "", "cpu", ()) for name in ends]
+    tasks = [Task(name, {}, "", "cpu", ()) for name in ends]
     assert len(set(found.submit(tasks))) == len(ends)
     told = {end.run: (end.outcome, end.reason) for end in found.poll()}
     assert list(told) == list(ends)

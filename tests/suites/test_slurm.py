@@ -16,7 +16,7 @@ LONG = tiny.FIXED.replace("steps = 4", "steps = 1500")
 
 
 def task(folder):
-    return vars(Task(str(folder / "run"), "0" * 8, {}, "", "", "cpu", ()))
+    return vars(Task(str(folder / "run"), {}, "", "cpu", ()))
 
 
 def engine(folder, **options):
